@@ -1,0 +1,184 @@
+"""Runs an experiment: `python -m launch.train experiments/rlhf/sandbox.py`."""
+
+import argparse
+import dataclasses
+import importlib.util
+import json
+import os
+import pathlib
+import sys
+
+USER_STOPPED = 130  # What a shell says of a command stopped by Ctrl-C.
+
+
+def parse(arguments):
+  """Reads the command line."""
+  parser = argparse.ArgumentParser(
+    prog='python -m launch.train',
+    description='Run an experiment: its stages in order, then its measure.',
+    epilog=(
+      'A setting or any value of the experiment can be set, as in --set seed=1 '
+      '--set stages.ppo.config.kl_coef=0.05; --print-config lists them all. '
+      'Stages that are done are not run again, and a stage that was stopped '
+      'goes on from its last checkpoint.'
+    ),
+  )
+  add_experiment_arguments(parser)
+  parser.add_argument(
+    '--out',
+    type=pathlib.Path,
+    help='folder of the results (default: runs/<experiment>)',
+  )
+  parser.add_argument(
+    '--resume',
+    type=pathlib.Path,
+    metavar='DIR',
+    help='go on with the run whose --out was DIR; refused if the config differs',
+  )
+  parser.add_argument(
+    '--fresh', action='store_true', help='run stages again that are done'
+  )
+  parser.add_argument(
+    '--print-config',
+    action='store_true',
+    help='print every value of the experiment and stop',
+  )
+  parser.add_argument(
+    '--tensorboard',
+    type=pathlib.Path,
+    metavar='DIR',
+    help='write TensorBoard files too',
+  )
+  parser.add_argument(
+    '--wandb', metavar='PROJECT', help='log to Weights & Biases too'
+  )
+  return parser.parse_args(arguments)
+
+
+def add_experiment_arguments(parser: argparse.ArgumentParser) -> None:
+  """What names an experiment, for every command that takes one."""
+  parser.add_argument('file', help='the experiment, a Python file')
+  parser.add_argument(
+    '--set',
+    action='append',
+    default=[],
+    metavar='NAME=VALUE',
+    help='set a value; may be given many times',
+  )
+  parser.add_argument(
+    '--stages',
+    type=pathlib.Path,
+    default=pathlib.Path('runs/stages'),
+    help='folder where stages are kept and shared (default: %(default)s)',
+  )
+  parser.add_argument(
+    '--traceback',
+    action='store_true',
+    help='show where in the code an error came from',
+  )
+
+
+def load(file: pathlib.Path):
+  """Imports an experiment file: its `Settings` and its `config`."""
+  if not file.exists():
+    from rlhf_jax.experiment import ExperimentError
+
+    there = sorted(str(p) for p in pathlib.Path('experiments').rglob('*.py'))
+    raise ExperimentError(
+      f'there is no experiment {file}; there are {", ".join(there) or "none"}'
+    )
+  name = '_'.join(('experiment', *file.with_suffix('').parts[-2:]))
+  spec = importlib.util.spec_from_file_location(name, file)
+  module = importlib.util.module_from_spec(spec)
+  sys.modules[name] = module
+  spec.loader.exec_module(module)
+  return module
+
+
+def build(module, assignments):
+  """The experiment of a file, its settings and values set from `NAME=VALUE`."""
+  from rlhf_jax.experiment import overrides
+
+  settings = module.Settings()
+  names = {field.name for field in dataclasses.fields(settings)}
+  inner = []
+  for assignment in assignments:
+    name, equals, text = assignment.partition('=')
+    if not equals:
+      raise overrides.OverrideError(
+        f'--set takes NAME=VALUE, and {assignment!r} has no "="'
+      )
+    if name.split('.')[0] in names:
+      settings = overrides.apply(settings, name, text)
+    else:
+      inner.append((name, text))
+  experiment = module.config(settings)
+  for name, text in inner:
+    if name.split('.')[0] not in {
+      field.name for field in dataclasses.fields(experiment)
+    }:
+      overrides.refuse_root(name, settings, experiment)
+    experiment = overrides.apply(experiment, name, text)
+  return experiment
+
+
+def train(options) -> None:
+  """Runs an experiment as the command line says."""
+  from rlhf_jax import experiment as experiments
+  from rlhf_jax.experiment import describe
+  from rlhf_jax.training import metrics
+
+  experiment = build(load(pathlib.Path(options.file)), options.set)
+  described = describe.describe(experiment)
+  if options.print_config:
+    for name, value in describe.flatten(described).items():
+      print(f'{name} = {json.dumps(value)}')
+    return
+  out = options.resume or options.out or default_out(options.file)
+  if options.resume:
+    experiments.check_same(experiment, out)
+  writers = []
+  if options.tensorboard:
+    writers.append(metrics.TensorBoardWriter(options.tensorboard))
+  if options.wandb:
+    writers.append(metrics.WandbWriter(options.wandb, described))
+  experiments.run(
+    experiment,
+    out,
+    stages_dir=options.stages,
+    fresh=options.fresh,
+    writers=writers,
+  )
+  for writer in writers:
+    writer.close()
+
+
+def guarded(command, options) -> int:
+  """Runs a command; what its user can mend is one sentence, not a traceback."""
+  # XLA's notices of how it lays out programs are not for the user.
+  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+  try:
+    command(options)
+  except KeyboardInterrupt:
+    print('\nstopped; the same command goes on from here', file=sys.stderr)
+    return USER_STOPPED
+  except (ValueError, FileNotFoundError, FloatingPointError) as e:
+    if options.traceback:
+      raise
+    print(f'error: {e}', file=sys.stderr)
+    return 1
+  return 0
+
+
+def main(arguments=None) -> int:
+  """Runs the command line. Returns its exit status."""
+  return guarded(train, parse(arguments))
+
+
+def default_out(file: str) -> pathlib.Path:
+  """runs/<paper>/<claim> of experiments/<paper>/<claim>.py."""
+  return pathlib.Path('runs', *pathlib.Path(file).with_suffix('').parts[-2:])
+
+
+if __name__ == '__main__':
+  sys.exit(main())

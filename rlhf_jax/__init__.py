@@ -1,0 +1,1 @@
+"""Aligning language models by feedback, in functional JAX."""

@@ -1,0 +1,39 @@
+"""Records from files, text to ids, ids to batches."""
+
+from rlhf_jax.data.batches import Batches
+from rlhf_jax.data.collation import collate
+from rlhf_jax.data.encoding import Counts, Example, encode
+from rlhf_jax.data.jsonl import DataError
+from rlhf_jax.data.limits import Limits, drop, keep_end, keep_start, refuse
+from rlhf_jax.data.packing import Pack, pack
+from rlhf_jax.data.sources import Corpus, Files, HhRlhf, Source
+from rlhf_jax.data.templates import CHAT, PLAIN, SPEAKERS, Template
+from rlhf_jax.data.tokens import Tokenizer, load, train_bpe, word_level
+
+__all__ = [
+  'Batches',
+  'CHAT',
+  'Corpus',
+  'Counts',
+  'DataError',
+  'Example',
+  'Files',
+  'HhRlhf',
+  'Limits',
+  'PLAIN',
+  'Pack',
+  'SPEAKERS',
+  'Source',
+  'Template',
+  'Tokenizer',
+  'collate',
+  'drop',
+  'encode',
+  'keep_end',
+  'keep_start',
+  'load',
+  'pack',
+  'refuse',
+  'train_bpe',
+  'word_level',
+]

@@ -1,0 +1,112 @@
+"""How long prompts and responses may be, and what becomes of longer prompts.
+
+That is a function, passed in. Each takes the prompt's parts, the limit in
+tokens and where the prompt comes from, and returns the parts to go on with, or
+None to leave its record out.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import NoReturn
+
+from rlhf_jax.data.jsonl import DataError
+from rlhf_jax.data.templates import Parts
+
+Overlong = Callable[[Parts, int, str], Parts | None]
+
+
+def refuse(parts: Parts, limit: int, where: str) -> NoReturn:
+  """It is an error."""
+  raise DataError(
+    f'{where}: the prompt has {len(parts.ids)} tokens and the limit is '
+    f'{limit}; raise max_prompt_tokens, or set overlong to limits.keep_end, '
+    'limits.keep_start or limits.drop.'
+  )
+
+
+def drop(parts: Parts, limit: int, where: str) -> None:
+  """Its record is left out."""
+  del parts, limit, where
+
+
+def keep_end(parts: Parts, limit: int, where: str) -> Parts:
+  """A dialogue forgets its oldest turns, the last of these in part.
+
+  The system's turn stays, and so do the markers of every turn that is left.
+  """
+  turns = list(parts.turns)
+  excess = len(parts.ids) - limit
+  while len(turns) > 1 and excess > 0 and excess >= len(turns[0].content):
+    excess -= len(turns.pop(0).ids)
+  content = turns[0].content
+  cut = _affordable(max(excess, 0), len(content), parts, limit, where)
+  turns[0] = turns[0]._replace(content=content[cut:])
+  return parts._replace(turns=tuple(turns))
+
+
+def keep_start(parts: Parts, limit: int, where: str) -> Parts:
+  """The last turn loses its end; meant for prompts of one turn.
+
+  What closes the turn stays, and so does what opens the response.
+  """
+  *earlier, last = parts.turns
+  excess = len(parts.ids) - limit
+  cut = _affordable(excess, len(last.content), parts, limit, where)
+  kept = last._replace(content=last.content[: len(last.content) - cut])
+  return parts._replace(turns=(*earlier, kept))
+
+
+def _affordable(
+  cut: int, content: int, parts: Parts, limit: int, where: str
+) -> int:
+  """The tokens to cut from a turn's content, unless none would be left."""
+  if cut > 0 and cut >= content:
+    raise DataError(
+      f'{where}: the limit of {limit} tokens leaves no room for a word of '
+      f'this prompt of {len(parts.ids)}; raise max_prompt_tokens, or set '
+      'overlong to limits.drop.'
+    )
+  return cut
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Limits:
+  """Lengths in tokens.
+
+  Attributes:
+    max_prompt_tokens: of a prompt, its markers included.
+    max_response_tokens: of a response, its end-of-text included. A longer one
+      is cut at its end and not closed: it did not end there.
+    overlong: what becomes of a longer prompt.
+    buckets: lengths below the limits that a batch may be padded to; the
+      smallest that holds its longest row is taken. A run compiles its
+      functions once for each that occurs.
+  """
+
+  max_prompt_tokens: int
+  max_response_tokens: int
+  overlong: Overlong = refuse
+  buckets: tuple[int, ...] = ()
+
+  def __post_init__(self):
+    for name in ('max_prompt_tokens', 'max_response_tokens'):
+      if getattr(self, name) < 1:
+        raise DataError(f'{name} is {getattr(self, name)}; 1 is the least.')
+
+  def prompt_columns(self, longest: int) -> int:
+    """P for a batch whose longest prompt has so many tokens."""
+    return self._padded(longest, self.max_prompt_tokens)
+
+  def columns(self, longest: int) -> int:
+    """T for a batch whose longest prompt and response have so many tokens."""
+    return self._padded(
+      longest, self.max_prompt_tokens + self.max_response_tokens
+    )
+
+  def _padded(self, longest: int, most: int) -> int:
+    if longest > most:
+      raise DataError(
+        f'an example has {longest} tokens and the limits allow {most}; encode '
+        'it under the limits that it is batched with.'
+      )
+    return min(b for b in (*self.buckets, most) if longest <= b <= most)

@@ -1,0 +1,201 @@
+"""Where experiments get their data: a source's `load` gives a Corpus.
+
+A source is a frozen dataclass of settings with two functions: `load(folder)`,
+and `fingerprint()`, which changes when a setting or the content of a file that
+it reads does, so that what was computed from it can be kept by that name.
+"""
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+import shutil
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from rlhf_jax.data import (
+  chat_templates,
+  jsonl,
+  readers,
+  splits,
+  templates,
+  tokens,
+)
+from rlhf_jax.types import Comparison, Demonstration, Prompt, Reward
+
+Records = Sequence[Prompt] | Sequence[Demonstration] | Sequence[Comparison]
+
+
+class Source(Protocol):
+  """Settings that data are made from."""
+
+  def fingerprint(self) -> str:
+    """Hash of the settings and of the content of what is read, in hex."""
+
+  def load(self, folder: str | pathlib.Path) -> 'Corpus':
+    """The data; what is made on the way is kept in `folder`."""
+
+
+class Corpus(NamedTuple):
+  """Everything an experiment reads.
+
+  Attributes:
+    tokenizer: text to ids.
+    template: conversations to ids.
+    datasets: records of one kind each, by name: 'demonstrations',
+      'comparisons', 'prompts', and what is held out of training as
+      'test_demonstrations', 'test_comparisons', 'test_prompts'.
+    gold: the true reward, where the world's is known.
+  """
+
+  tokenizer: tokens.Tokenizer
+  template: templates.Template
+  datasets: Mapping[str, Records]
+  gold: Reward | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Files:
+  """Files of one format, in a folder given elsewhere.
+
+  Attributes:
+    names: the files' names.
+    read: a function of `readers`, or one like them: path -> records.
+  """
+
+  names: tuple[str, ...]
+  read: Callable[[pathlib.Path], Records]
+
+  def records(self, folder: str | pathlib.Path) -> list:
+    """The records of all files, in order."""
+    paths = [pathlib.Path(folder) / name for name in self.names]
+    return [record for path in paths for record in self.read(path)]
+
+  def contents(self, folder: str | pathlib.Path) -> list[str]:
+    """What the records come from: the reader's name and each file's SHA-256."""
+    paths = [pathlib.Path(folder) / name for name in self.names]
+    reader = f'{self.read.__module__}.{self.read.__qualname__}'
+    return [reader, *map(_content, paths)]
+
+
+HH = tuple(
+  f'hh_{subset}_test.jsonl.gz'
+  for subset in (
+    'harmless_base',
+    'helpful_base',
+    'helpful_online',
+    'helpful_rejection_sampled',
+  )
+)
+HH_PAIRS = Files(HH, readers.pairs)
+HH_CHOSEN = Files(HH, readers.chosen)
+INSTRUCTIONS = Files(
+  ('alpaca_subset.jsonl.gz', 'dolly_3k.jsonl.gz'), readers.instructions
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class HhRlhf:
+  """Dialogues with people's preferences, and instructions to imitate first.
+
+  Prompts are split into training and held-out by a hash of what the user says
+  first, the same in every dataset, so that no opening is on both sides.
+
+  Attributes:
+    data_dir: the folder of the files.
+    comparisons: Anthropic's helpful and harmless pairs, or some of the files.
+    demonstrations: INSTRUCTIONS, or HH_CHOSEN for the chosen answers.
+    held_out: share of openings kept out of training, in (0, 1).
+    vocab_size: of the byte-level tokenizer that is trained on training texts.
+    tokenizer: a Hugging Face tokenizer folder to use in its place, or ''.
+  """
+
+  data_dir: str
+  comparisons: Files = HH_PAIRS
+  demonstrations: Files = INSTRUCTIONS
+  held_out: float = 0.1
+  vocab_size: int = 4096
+  tokenizer: str = ''
+
+  def fingerprint(self) -> str:
+    """Hash of the settings and of the content of every file read, in hex."""
+    ids = self.vocab_size
+    if self.tokenizer:
+      ids = [_content(path) for path in tokens.files(self.tokenizer)]
+    settings = [
+      self.comparisons.contents(self.data_dir),
+      self.demonstrations.contents(self.data_dir),
+      self.held_out,
+      ids,
+    ]
+    return hashlib.sha256(json.dumps(settings).encode()).hexdigest()
+
+  def load(self, folder: str | pathlib.Path) -> Corpus:
+    """Reads the files; trains a tokenizer, or finds it again in `folder`."""
+    if not 0.0 < self.held_out < 1.0:
+      raise jsonl.DataError(
+        f'held_out is {self.held_out}; it must be a share between 0 and 1.'
+      )
+    comparisons, test_comparisons = splits.split(
+      self.comparisons.records(self.data_dir), self.held_out
+    )
+    demonstrations, test_demonstrations = splits.split(
+      self.demonstrations.records(self.data_dir), self.held_out
+    )
+    if self.tokenizer:
+      tokenizer = tokens.load(self.tokenizer)
+    else:
+      tokenizer = _trained_once(
+        pathlib.Path(folder) / f'tokenizer-{self.fingerprint()[:16]}',
+        texts=texts([*demonstrations, *comparisons]),
+        vocab_size=self.vocab_size,
+      )
+    return Corpus(
+      tokenizer,
+      chat_templates.of(tokenizer),
+      {
+        'demonstrations': demonstrations,
+        'comparisons': comparisons,
+        'prompts': splits.distinct_prompts(comparisons),
+        'test_demonstrations': test_demonstrations,
+        'test_comparisons': test_comparisons,
+        'test_prompts': splits.distinct_prompts(test_comparisons),
+      },
+    )
+
+
+def texts(records: Iterable[Demonstration | Comparison]) -> Iterator[str]:
+  """Everything said in records, each conversation before a response once."""
+  records = list(records)
+  for prompt in splits.distinct_prompts(records):
+    yield from (message.content for message in prompt.messages)
+  for record in records:
+    if isinstance(record, Demonstration):
+      yield record.response
+    else:
+      yield from record.responses
+
+
+def _trained_once(
+  folder: pathlib.Path, *, texts: Iterable[str], vocab_size: int
+) -> tokens.Tokenizer:
+  """The tokenizer kept in a folder, trained first where there is none."""
+  if folder.is_dir():
+    return tokens.load(folder)
+  tokenizer = tokens.train_bpe(
+    texts, vocab_size=vocab_size, chat_template=templates.CHAT.jinja
+  )
+  # Written whole or not at all: a run may be killed, or several may write.
+  unfinished = folder.with_name(f'{folder.name}-{uuid.uuid4().hex}')
+  tokenizer.save(unfinished)
+  try:
+    unfinished.rename(folder)
+  except OSError:  # Another process was first, with the same tokenizer.
+    shutil.rmtree(unfinished)
+  return tokens.load(folder)
+
+
+def _content(path: pathlib.Path) -> str:
+  """SHA-256 of a file, in hex."""
+  return hashlib.sha256(jsonl.existing(path).read_bytes()).hexdigest()

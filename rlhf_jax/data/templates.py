@@ -1,0 +1,170 @@
+"""How a conversation becomes ids: our markers around contents, turn by turn.
+
+Contents are encoded one by one and markers put between them as ids, so that a
+user who types '<|assistant|>' has typed text, and no more than that.
+"""
+
+import dataclasses
+import json
+from typing import NamedTuple
+
+from rlhf_jax.data import tokens
+from rlhf_jax.types import Prompt
+
+
+class TemplateError(ValueError):
+  """A conversation or a tokenizer that a template cannot serve."""
+
+
+class Turn(NamedTuple):
+  """A turn as ids: its markers and its content."""
+
+  before: list[int]
+  content: list[int]
+  after: list[int]
+
+  @property
+  def ids(self) -> list[int]:
+    return self.before + self.content + self.after
+
+
+class Parts(NamedTuple):
+  """A prompt as ids, in the parts that truncation must tell apart.
+
+  Attributes:
+    head: what opens the conversation, the system's turn included.
+    turns: the user's and the assistant's, oldest first.
+    tail: what opens the response.
+  """
+
+  head: list[int]
+  turns: tuple[Turn, ...]
+  tail: list[int]
+
+  @property
+  def ids(self) -> list[int]:
+    return self.head + [i for turn in self.turns for i in turn.ids] + self.tail
+
+
+Markers = tuple[str, str]  # Before a turn's content, and after it.
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Template:
+  """Markers around the turns of a conversation.
+
+  Attributes:
+    begin: what opens a conversation that has no system turn.
+    user: around what the user said.
+    assistant: around what the assistant said; the first opens the response.
+    system: around the system's words; None where a system turn is refused.
+    special: names of the special tokens in the markers. A tokenizer without
+      them is refused: it would read them as text, which anyone can type.
+  """
+
+  begin: str = ''
+  user: Markers = ('', '')
+  assistant: Markers = ('', '')
+  system: Markers | None = ('', '')
+  special: tuple[str, ...] = ()
+
+  def encode_prompt(
+    self, prompt: Prompt, tokenizer: tokens.Tokenizer
+  ) -> list[int]:
+    """Ids of the prompt, up to where the response begins."""
+    return self.parts(prompt, tokenizer).ids
+
+  def parts(self, prompt: Prompt, tokenizer: tokens.Tokenizer) -> Parts:
+    """The same ids, in parts."""
+    for name in self.special:
+      if name not in tokenizer.special_ids:
+        raise TemplateError(
+          f'the template marks turns by {name!r}, which is no special token '
+          'of this tokenizer; take chat_templates.of(tokenizer) instead.'
+        )
+    turns = [
+      Turn(
+        tokenizer.encode_markers(before),
+        tokenizer.encode(content),
+        tokenizer.encode_markers(after),
+      )
+      for before, content, after in self.pieces(prompt)
+    ]
+    head = [] if _has_system(prompt) else tokenizer.encode_markers(self.begin)
+    if _has_system(prompt):
+      head = turns.pop(0).ids
+    return Parts(
+      head, tuple(turns), tokenizer.encode_markers(self.assistant[0])
+    )
+
+  def render(self, prompt: Prompt, response: str = '') -> str:
+    """The conversation as a person reads it, markers shown."""
+    begin = '' if _has_system(prompt) else self.begin
+    turns = ''.join(map(''.join, self.pieces(prompt)))
+    return begin + turns + self.assistant[0] + response
+
+  def pieces(self, prompt: Prompt) -> list[tuple[str, str, str]]:
+    """(marker before, content, marker after) of every turn, as text."""
+    markers = {
+      'user': self.user,
+      'assistant': self.assistant,
+      'system': self.system,
+    }
+    pieces = []
+    for role, content in prompt.messages:
+      if markers.get(role) is None:
+        raise TemplateError(
+          f'{prompt.where or repr(prompt.text[:60])}: the template has no '
+          f'place for a turn of role {role!r}.'
+        )
+      before, after = markers[role]
+      pieces.append((before, content, after))
+    return pieces
+
+  @property
+  def jinja(self) -> str:
+    """The same as a chat template for a Hugging Face folder."""
+
+    def turn(role: str, markers: Markers | None) -> str:
+      if markers is None:
+        return f"{{{{ raise_exception('no place for a {role} turn') }}}}"
+      before, after = (json.dumps(m, ensure_ascii=False) for m in markers)
+      return f"{{{{ {before} + message['content'] + {after} }}}}"
+
+    begin = json.dumps(self.begin, ensure_ascii=False)
+    opening = json.dumps(self.assistant[0], ensure_ascii=False)
+    return (
+      "{% if messages[0]['role'] != 'system' %}"
+      f'{{{{ {begin} }}}}{{% endif %}}'
+      '{% for message in messages %}'
+      f"{{% if message['role'] == 'user' %}}{turn('user', self.user)}"
+      f"{{% elif message['role'] == 'assistant' %}}"
+      f'{turn("assistant", self.assistant)}'
+      f'{{% else %}}{turn("system", self.system)}{{% endif %}}'
+      '{% endfor %}'
+      f'{{% if add_generation_prompt %}}{{{{ {opening} }}}}{{% endif %}}'
+    )
+
+
+# Contents alone: for one-turn prompts of a vocabulary without roles.
+PLAIN = Template()
+
+# For tokenizers of ours: an earlier answer ends as a response does.
+CHAT = Template(
+  user=(tokens.USER, ''),
+  assistant=(tokens.ASSISTANT, tokens.EOS),
+  system=(tokens.SYSTEM, ''),
+  special=(tokens.USER, tokens.ASSISTANT, tokens.SYSTEM, tokens.EOS),
+)
+
+# For a pretrained model without roles: speakers are named in words. These are
+# text, so a user who types them does forge a turn. Contents begin a line: after
+# a space, a word would be cut into other tokens than the model knows it by.
+SPEAKERS = Template(
+  user=('\n\nHuman:\n', ''),
+  assistant=('\n\nAssistant:\n', ''),
+)
+
+
+def _has_system(prompt: Prompt) -> bool:
+  return bool(prompt.messages) and prompt.messages[0].role == 'system'

@@ -1,0 +1,36 @@
+"""Evaluation: what each policy answered, judged, measured and reported.
+
+`plots` is not imported here, since it needs matplotlib.
+"""
+
+from rlhf_jax.evaluation import (
+  best_of_n,
+  judges,
+  length_control,
+  preference_accuracy,
+  report,
+  reward_curve,
+  statistics,
+  summary,
+  win_rate,
+)
+from rlhf_jax.evaluation.judges import Judge, gold_judge
+from rlhf_jax.evaluation.samples import PolicySamples
+from rlhf_jax.evaluation.summary import Summary, summarise
+
+__all__ = [
+  'Judge',
+  'PolicySamples',
+  'Summary',
+  'best_of_n',
+  'gold_judge',
+  'judges',
+  'length_control',
+  'preference_accuracy',
+  'report',
+  'reward_curve',
+  'statistics',
+  'summarise',
+  'summary',
+  'win_rate',
+]

@@ -1,0 +1,98 @@
+"""What the win rate would be if both responses were equally long.
+
+The judge's preference is modelled as
+logit sᵢ = θ + φ · tanh(Δlenᵢ / sd(Δlen)), and the length-controlled win rate
+is σ(θ), the prediction at Δlen = 0. Swapping the two policies gives exactly
+one minus it.
+
+Source: Dubois et al. 2024 (length-controlled AlpacaEval), without the term
+for a prompt's difficulty, which needs a table of its own.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import special
+
+from rlhf_jax.evaluation import statistics
+from rlhf_jax.evaluation.samples import PolicySamples, prompt_groups
+from rlhf_jax.types import Prompt
+
+# Precision of the zero-mean normal prior on θ and φ: it decides nothing but
+# where the fit ends when the data are separable.
+PRIOR_PRECISION = 0.01
+
+
+def length_gaps(samples: PolicySamples, reference: PolicySamples) -> np.ndarray:
+  """[N] characters by which each response is longer than the reference's."""
+  pairs = zip(samples.responses, reference.responses, strict=True)
+  return np.array([len(a) - len(b) for a, b in pairs], float)
+
+
+def win_rate(
+  credits: np.ndarray,
+  gaps: np.ndarray,
+  prompts: Sequence[Prompt],
+  *,
+  seed: int = 0,
+  resamples: int = 1_000,
+) -> statistics.Estimate:
+  """Length-controlled win rate, the whole fit bootstrapped over prompts.
+
+  Args:
+    credits: [N] in [0, 1]; rows of NaN are left out.
+    gaps: [N] length differences, in any one unit.
+    prompts: N prompts.
+    seed: of the resampling.
+    resamples: how many fits the interval comes from.
+  """
+  found = ~np.isnan(credits)
+  credits, gaps = np.asarray(credits)[found], np.asarray(gaps, float)[found]
+  groups = prompt_groups(prompts)[found]
+  value = fit(credits, gaps, np.ones((1, credits.size)))[0, 0]
+  draws = [
+    fit(credits, gaps, weights)[:, 0]
+    for weights in statistics.resampled(groups, seed=seed, resamples=resamples)
+  ]
+  rates = special.expit(np.concatenate(draws))
+  return statistics.Estimate(
+    float(special.expit(value)),
+    float(rates.std(ddof=1)),
+    *statistics.percentiles(rates),
+  )
+
+
+def fit(
+  credits: np.ndarray, gaps: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
+  """[F, 2] (θ, φ) of F fits by Newton steps, rows weighted by [F, N]."""
+  share = weights / weights.sum(axis=1, keepdims=True)
+  centred = gaps - share @ gaps[:, None]
+  sd = np.sqrt(np.sum(share * centred**2, axis=1, keepdims=True))
+  lengths = np.tanh(gaps / np.where(sd > 0, sd, np.inf))
+  features = np.stack([np.ones_like(lengths), lengths], axis=-1)
+  coefficients = np.zeros((len(weights), 2))
+  for _ in range(50):
+    chances = special.expit(np.sum(features * coefficients[:, None], axis=-1))
+    slope = np.einsum('fn,fnk->fk', weights * (credits - chances), features)
+    slope -= PRIOR_PRECISION * coefficients
+    bend = np.einsum(
+      'fn,fnk,fnl->fkl', weights * chances * (1 - chances), features, features
+    ) + PRIOR_PRECISION * np.eye(2)
+    step = np.linalg.solve(bend, slope[..., None])[..., 0]
+    # Steps of at most 1 keep Newton from overshooting where σ is flat.
+    step /= np.maximum(np.linalg.norm(step, axis=1, keepdims=True), 1.0)
+    coefficients += step
+    if np.abs(step).max() < 1e-10:
+      break
+  return coefficients
+
+
+def far_apart(raw: float, controlled: float) -> bool:
+  """Whether length explains so much of a win rate that readers must know.
+
+  True beyond 0.1, or beyond a quarter of the way to the end of the scale if
+  that is more: the rule of AlpacaEval.
+  """
+  room = 1.0 - raw if controlled > raw else raw
+  return abs(controlled - raw) > max(0.1, room / 4)

@@ -1,0 +1,269 @@
+"""The report's plots. Needs matplotlib, the extra `report`."""
+
+import math
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib import figure, ticker
+
+from rlhf_jax.evaluation.reward_curve import RewardCurve
+from rlhf_jax.evaluation.summary import Summary
+
+# Okabe and Ito's colours, told apart by colour-blind readers too; markers
+# differ as well, for print in grey.
+COLOURS = (
+  '#0072B2',
+  '#D55E00',
+  '#009E73',
+  '#CC79A7',
+  '#E69F00',
+  '#56B4E9',
+  '#000000',
+)
+MARKERS = ('o', 's', '^', 'D', 'v', 'P', 'X')
+# Of the metrics that the library logs.
+UNITS = {
+  'accuracy': 'share',
+  'clip_fraction': 'share of tokens',
+  'ended': 'share of responses',
+  'entropy': 'nats per token',
+  'entropy_sampled': 'nats per token',
+  'explained_variance': 'share of variance',
+  'gold': 'reward units',
+  'gradient_norm': 'norm',
+  'kl': 'nats per response',
+  'kl_coef': 'reward units per nat',
+  'kl_per_token': 'nats per token',
+  'margin': 'reward units',
+  'nll_per_token': 'nats per token',
+  'preference': 'nats per pair',
+  'ratio': 'new / old probability',
+  'response_length': 'tokens',
+  'response_tokens': 'tokens',
+  'reward': 'reward units',
+  'sampler_gap': 'nats',
+  'score': 'reward units',
+  'update_kl': 'nats per token',
+}
+MOST_POINTS = 30  # Of one policy in a plot of reward by KL.
+STYLE = {
+  'font.family': 'DejaVu Sans',
+  'font.size': 10,
+  'axes.titlesize': 10.5,
+  'axes.titlelocation': 'left',
+  'axes.titlepad': 9,
+  'axes.spines.top': False,
+  'axes.spines.right': False,
+  'axes.edgecolor': '#666666',
+  'axes.labelcolor': '#333333',
+  'axes.grid': True,
+  'axes.axisbelow': True,
+  'grid.color': '#E4E4E4',
+  'xtick.color': '#444444',
+  'ytick.color': '#444444',
+  'legend.frameon': False,
+  'figure.titlesize': 12.5,
+  'figure.titleweight': 'bold',
+  'savefig.dpi': 150,
+}
+
+
+def learning_curves(
+  path: pathlib.Path,
+  stage: str,
+  curves: Mapping[str, Sequence[float]],
+) -> None:
+  """Draws every number of a stage against its steps, a panel each.
+
+  Args:
+    path: where the PNG goes.
+    stage: the stage's name.
+    curves: {metric: one number a row, NaN where it has none}; 'step' holds
+      the steps.
+  """
+  names = [name for name in curves if name != 'step']
+  columns = min(3, len(names))
+  rows = math.ceil(len(names) / columns)
+  with matplotlib.rc_context(STYLE):
+    page = _page(max(3.5 * columns + 0.4, 6.0), 2.5 * rows + 0.6)
+    panels = page.subplots(rows, columns, squeeze=False).ravel()
+    for panel, name in zip(panels, names, strict=False):
+      _curve(panel, curves['step'], curves[name])
+      panel.set_title(_spelt(name))
+      panel.set_ylabel(UNITS.get(name, ''))
+    for panel in panels[len(names) :]:
+      panel.set_axis_off()
+    for panel in panels[len(names) - columns : len(names)]:
+      panel.set_xlabel('step')
+    page.suptitle(
+      f'Training of {_spelt(stage)} (bold: running mean)',
+      x=0.01,
+      ha='left',
+    )
+    page.savefig(path)
+
+
+def reward_curves(
+  path: pathlib.Path, curves: Mapping[str, RewardCurve]
+) -> None:
+  """Draws both rewards against KL, on an axis even in √KL.
+
+  Args:
+    path: where the PNG goes.
+    curves: {policy: its checkpoints}.
+  """
+  golds = {k: c for k, c in curves.items() if c.gold is not None}
+  shown = [
+    (
+      'Learnt reward: what the policy is trained on',
+      'learnt reward',
+      {name: curve.proxy for name, curve in curves.items()},
+    )
+  ]
+  if golds:
+    shown.append(
+      (
+        'Gold reward: what was meant',
+        'gold reward',
+        {name: curve.gold for name, curve in golds.items()},
+      )
+    )
+  with matplotlib.rc_context(STYLE):
+    page = _page(5.0 * len(shown), 4.1)
+    panels = page.subplots(1, len(shown), squeeze=False).ravel()
+    for panel, (title, label, rewards) in zip(panels, shown, strict=True):
+      for place, (name, reward) in enumerate(rewards.items()):
+        _path(panel, place, name, curves[name].distances, np.asarray(reward))
+      panel.set_title(title)
+      panel.set_ylabel(f'{label}, reward units')
+      _root_axis(panel, max(0.1, *(np.max(c.kl) for c in curves.values())))
+    panels[0].legend(loc='best')
+    page.suptitle(
+      'Reward by distance from the start, best ringed', x=0.01, ha='left'
+    )
+    page.savefig(path)
+
+
+def win_rates(path: pathlib.Path, policies: Mapping[str, Summary]) -> None:
+  """Draws win rates with their 95 % intervals, whole and by kind."""
+  compared = {k: s for k, s in policies.items() if s.win_rate is not None}
+  against = next(iter(compared.values())).against
+  kinds = sorted({kind for s in compared.values() for kind in s.by_kind})
+  rows = ['all prompts'] + (kinds if len(kinds) > 1 else [])
+  # Inches: a line a policy in every row, and a gap between rows.
+  line, gap = 0.17, 0.15
+  height = line * len(compared) + gap
+  with matplotlib.rc_context(STYLE | {'axes.grid.axis': 'x'}):
+    page = _page(7.5, height * len(rows) + 1.5)
+    panel = page.subplots()
+    panel.axvline(0.5, color='#666666', linewidth=1, linestyle=(0, (4, 3)))
+    for place, (name, summary) in enumerate(compared.items()):
+      shift = line / height * (place - (len(compared) - 1) / 2)
+      rates = {'all prompts': summary.win_rate, **summary.by_kind}
+      found = {r + shift: rates[k] for r, k in enumerate(rows) if k in rates}
+      _intervals(panel, place, name, found)
+    panel.set_yticks(range(len(rows)), rows)
+    panel.set_ylim(len(rows) - 0.5, -0.5)
+    panel.set_xlim(0, 1)
+    panel.tick_params(axis='y', length=0)
+    panel.set_xlabel(f'win rate against {against}, with 95 % interval')
+    if len(rows) > 1:
+      panel.axhline(0.5, color='#BBBBBB', linewidth=1)
+    page.legend(loc='outside lower center', ncols=min(len(compared), 5))
+    page.suptitle(f'How often each policy beats {against}', x=0.01, ha='left')
+    page.savefig(path)
+
+
+def _page(width, height):
+  return figure.Figure(figsize=(width, height), layout='constrained')
+
+
+def _curve(panel, steps, values):
+  """One metric: its points faint, their running mean bold."""
+  steps, values = np.asarray(steps, float), np.asarray(values, float)
+  found = np.isfinite(values)
+  steps, values = steps[found], values[found]
+  window = max(values.size // 20, 1)
+  if window > 1:
+    panel.plot(steps, values, color=COLOURS[5], linewidth=0.8, alpha=0.7)
+    values = np.convolve(values, np.full(window, 1 / window), mode='valid')
+    steps = np.convolve(steps, np.full(window, 1 / window), mode='valid')
+  panel.plot(steps, values, color=COLOURS[0], linewidth=1.8)
+  panel.margins(x=0.02)
+  panel.xaxis.set_major_locator(
+    ticker.MaxNLocator(5, integer=True, steps=[1, 2, 5, 10])
+  )
+
+
+def _intervals(panel, place, name, rates):
+  """One policy's win rates, {height: rate}, as points with intervals."""
+  values = np.array([rate.value for rate in rates.values()])
+  ends = np.array([[rate.low, rate.high] for rate in rates.values()]).T
+  panel.errorbar(
+    values,
+    list(rates),
+    xerr=np.abs(ends - values),
+    fmt=MARKERS[place % len(MARKERS)],
+    color=COLOURS[place % len(COLOURS)],
+    markersize=6,
+    linewidth=1.8,
+    label=name,
+  )
+
+
+def _path(panel, place, name, distances, reward):
+  """One policy's checkpoints in order, the best ringed, the last one named."""
+  colour = COLOURS[place % len(COLOURS)]
+  marker = MARKERS[place % len(MARKERS)]
+  if len(reward) > MOST_POINTS:  # Every training step, say: average stretches.
+    panel.plot(distances, reward, '.', color=colour, markersize=3, alpha=0.25)
+    distances, reward = (
+      np.array([part.mean() for part in np.array_split(x, MOST_POINTS // 2)])
+      for x in (distances, reward)
+    )
+  panel.plot(
+    distances,
+    reward,
+    color=colour,
+    linewidth=1.6,
+    markersize=4.5,
+    marker=marker,
+    label=name,
+  )
+  best = np.argmax(reward)
+  panel.plot(
+    distances[best],
+    reward[best],
+    color=colour,
+    marker='o',
+    markersize=12,
+    fillstyle='none',
+    markeredgewidth=1.4,
+  )
+  panel.annotate(
+    'end',
+    (distances[-1], reward[-1]),
+    xytext=(8, -3),
+    textcoords='offset points',
+    color=colour,
+    fontsize=9,
+  )
+
+
+def _root_axis(panel, largest):
+  """Marks distances √KL with the KL they stand for, in round numbers."""
+  ticks = ticker.MaxNLocator(7, steps=[1, 2, 2.5, 5, 10])
+  kls = [t for t in ticks.tick_values(0, largest) if 0 <= t <= largest * 1.1]
+  first = [t for t in (0.1, 0.5) if len(kls) > 1 and t <= kls[1] / 2]
+  marks = sorted(set(kls + first))
+  panel.set_xticks(np.sqrt(marks), [f'{mark:g}' for mark in marks])
+  panel.set_xlim(-0.02 * math.sqrt(largest), 1.12 * math.sqrt(largest))
+  panel.set_xlabel('KL, nats per response (axis even in √KL)')
+
+
+def _spelt(name):
+  """A metric's name in words."""
+  words = name.replace('_', ' ').replace('/', ': ').split(' ')
+  return ' '.join('KL' if word == 'kl' else word for word in words)

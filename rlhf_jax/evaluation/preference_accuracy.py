@@ -1,0 +1,181 @@
+"""How well a reward model tells the better response of a pair.
+
+A pair's margin is the score of the better response less the worse one's, in
+reward units; σ(margin) is the model's probability of being right.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy import optimize, special
+
+from rlhf_jax.evaluation import statistics
+from rlhf_jax.evaluation.judges import credits_from_scores
+from rlhf_jax.evaluation.samples import prompt_groups
+from rlhf_jax.types import Prompt
+
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+class LengthBias(NamedTuple):
+  """Accuracy by length; None where there are no such pairs.
+
+  Attributes:
+    better_longer: accuracy on pairs whose better response is the longer.
+    better_shorter: accuracy on pairs whose better response is the shorter.
+    always_longer: accuracy of always choosing the longer, equal lengths ½.
+  """
+
+  better_longer: statistics.Estimate | None
+  better_shorter: statistics.Estimate | None
+  always_longer: statistics.Estimate
+
+
+class PairMetrics(NamedTuple):
+  """A reward model measured on N pairs.
+
+  Attributes:
+    accuracy: share of pairs ordered rightly, equal scores ½.
+    log_loss: mean −log σ(margin), nats a pair.
+    brier: mean (1 − σ(margin))².
+    calibration_error: `calibration_error`.
+    calibration_slope: `calibration_slope`.
+    margin_mean: reward units.
+    margin_sd: reward units.
+    margin_quantiles: at 5, 25, 50, 75 and 95 %, reward units.
+    count: N.
+    lengths: accuracy by length, or None where lengths were not given.
+  """
+
+  accuracy: statistics.Estimate
+  log_loss: float
+  brier: float
+  calibration_error: float
+  calibration_slope: float
+  margin_mean: float
+  margin_sd: float
+  margin_quantiles: tuple[float, ...]
+  count: int
+  lengths: LengthBias | None
+
+
+def measure(
+  better: np.ndarray,
+  worse: np.ndarray,
+  *,
+  prompts: Sequence[Prompt] | None = None,
+  better_lengths: np.ndarray | None = None,
+  worse_lengths: np.ndarray | None = None,
+) -> PairMetrics:
+  """Measures scores of N pairs.
+
+  Args:
+    better: [N] scores of the responses known to be better, reward units.
+    worse: [N] scores of the others.
+    prompts: N prompts; pairs of an equal prompt are one cluster in the
+      intervals. All pairs are independent where not given.
+    better_lengths: [N] length of the better responses, in any unit.
+    worse_lengths: [N] length of the others.
+  """
+  better, worse = np.asarray(better, float), np.asarray(worse, float)
+  if better.shape != worse.shape or not better.size:
+    raise ValueError(
+      f'scores of better {better.shape} and of worse {worse.shape} '
+      'responses must be equally many, and at least one'
+    )
+  margins = better - worse
+  if np.isnan(margins).any():
+    raise ValueError('a reward model scored NaN; its accuracy means nothing')
+  groups = np.arange(margins.size)
+  if prompts is not None:
+    groups = prompt_groups(prompts)
+  credits = credits_from_scores(better, worse)
+  lengths = None
+  if better_lengths is not None:
+    lengths = length_bias(credits, better_lengths, worse_lengths, groups)
+  return PairMetrics(
+    accuracy=statistics.share(credits, groups),
+    log_loss=float(np.mean(-special.log_expit(margins))),
+    brier=float(np.mean(special.expit(-margins) ** 2)),
+    calibration_error=calibration_error(margins),
+    calibration_slope=calibration_slope(margins),
+    margin_mean=float(margins.mean()),
+    margin_sd=float(margins.std(ddof=1)) if margins.size > 1 else np.nan,
+    margin_quantiles=tuple(np.quantile(margins, QUANTILES).tolist()),
+    count=margins.size,
+    lengths=lengths,
+  )
+
+
+def length_bias(
+  credits: np.ndarray,
+  better_lengths: np.ndarray,
+  worse_lengths: np.ndarray,
+  groups: np.ndarray,
+) -> LengthBias:
+  """Accuracy by which response is longer; credits, lengths, groups are [N]."""
+  gaps = np.asarray(better_lengths, float) - np.asarray(worse_lengths, float)
+
+  def accuracy(rows):
+    if rows.any():
+      return statistics.share(credits[rows], groups[rows])
+    return None
+
+  longer = np.where(gaps == 0, 0.5, gaps > 0)
+  return LengthBias(
+    better_longer=accuracy(gaps > 0),
+    better_shorter=accuracy(gaps < 0),
+    always_longer=statistics.share(longer, groups),
+  )
+
+
+def reliability(margins: np.ndarray, *, bins: int = 10) -> np.ndarray:
+  """[≤ bins, 3] confidence, accuracy and share of the pairs of each bin.
+
+  A pair's order is arbitrary, so it is folded: the confidence is
+  σ(|margin|), right if the margin is positive, half right at 0. Bins hold
+  equally many pairs, except that equal confidences stay together.
+  """
+  confidences = special.expit(np.abs(margins))
+  right = np.where(margins == 0, 0.5, margins > 0)
+  inner = np.quantile(confidences, np.arange(1, bins) / bins, method='higher')
+  places = np.searchsorted(np.unique(inner), confidences, side='right')
+  rows = [
+    (
+      confidences[places == b].mean(),
+      right[places == b].mean(),
+      np.mean(places == b),
+    )
+    for b in np.unique(places)
+  ]
+  return np.array(rows)
+
+
+def calibration_error(margins: np.ndarray, *, bins: int = 10) -> float:
+  """Expected calibration error: Σ share · |accuracy − confidence| over bins.
+
+  Source: Guo et al. 2017, eq. 3, with bins of equal mass.
+  """
+  confidence, right, share = reliability(margins, bins=bins).T
+  return float(np.sum(share * np.abs(right - confidence)))
+
+
+def calibration_slope(margins: np.ndarray) -> float:
+  """s for which σ(s · margin) is likeliest; 1 is calibrated, below 1 too sure.
+
+  ±inf where every margin that is not 0 has the same sign; NaN where all are 0.
+  """
+  margins = margins[margins != 0]
+  if not margins.size:
+    return float('nan')
+  if np.all(margins > 0) or np.all(margins < 0):
+    return float(np.copysign(np.inf, margins[0]))
+
+  def slope(s):  # Of the log-likelihood; it falls from positive to negative.
+    return np.mean(margins * special.expit(-s * margins))
+
+  end = 1.0 / np.abs(margins).max()
+  while slope(end) > 0 or slope(-end) < 0:
+    end *= 2
+  return float(optimize.brentq(slope, -end, end))

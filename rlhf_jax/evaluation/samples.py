@@ -1,0 +1,71 @@
+"""What a policy answered, with what is known of every answer."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from rlhf_jax.types import Prompt
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PolicySamples:
+  """N responses of one policy, row by row; plain text and numpy.
+
+  Several samples of a prompt are several rows that repeat the prompt. Policies
+  are compared row by row, so those to be compared hold the same prompts in the
+  same order.
+
+  Attributes:
+    name: the policy, as results call it.
+    prompts: N prompts.
+    responses: N texts.
+    lengths: [N] tokens of each response, end-of-text included.
+    ended: [N] bool, True where the response closed with end-of-text.
+    gold: [N] gold reward, or None where no truth is known.
+    proxy: [N] the learnt reward model's score, or None.
+    kl: [N] log-ratio to the starting policy in nats per response (or each
+      prompt's exact KL), whose mean is the policy's KL; or None.
+  """
+
+  name: str
+  prompts: Sequence[Prompt]
+  responses: Sequence[str]
+  lengths: np.ndarray
+  ended: np.ndarray
+  gold: np.ndarray | None = None
+  proxy: np.ndarray | None = None
+  kl: np.ndarray | None = None
+
+  def __post_init__(self):
+    if not len(self.prompts):
+      raise ValueError(f'policy {self.name!r} has no samples to evaluate')
+    for field in ('responses', 'lengths', 'ended', 'gold', 'proxy', 'kl'):
+      values = getattr(self, field)
+      if values is not None and np.shape(values) != (len(self.prompts),):
+        raise ValueError(
+          f'policy {self.name!r}: {field} has shape {np.shape(values)} for '
+          f'{len(self.prompts)} prompts; give one entry a prompt'
+        )
+
+
+def prompt_groups(prompts: Sequence[Prompt]) -> np.ndarray:
+  """[N] int: which distinct prompt a row has, from 0 in order of appearance.
+
+  Prompts are the same when their messages are, wherever they came from.
+  """
+  places = {}
+  return np.array(
+    [places.setdefault(p.messages, len(places)) for p in prompts], int
+  )
+
+
+def check_aligned(first: PolicySamples, second: PolicySamples) -> None:
+  """Refuses two policies that did not answer the same prompts row by row."""
+  pairs = zip(first.prompts, second.prompts, strict=False)
+  aligned = all(a.messages == b.messages for a, b in pairs)
+  if not aligned or len(first.prompts) != len(second.prompts):
+    raise ValueError(
+      f'policies {first.name!r} and {second.name!r} answered different '
+      'prompts; sample both on the same prompts in the same order'
+    )

@@ -1,0 +1,164 @@
+"""Means with their errors: intervals, bootstrap, sign test, pooled runs.
+
+All of it runs on the host in float64. `groups` [N] int says which rows belong
+together (samples of one prompt): groups are independent, rows within one need
+not be. Intervals are 95 % unless `confidence` says otherwise.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import special
+
+
+class Estimate(NamedTuple):
+  """A measured number, its standard error and its interval."""
+
+  value: float
+  standard_error: float
+  low: float
+  high: float
+
+
+def standard_error(values: np.ndarray, groups: np.ndarray) -> float:
+  """Of the mean of values [N]; sd(ddof=1) / √N where every group is one row.
+
+  With G groups: √(G / (G − 1) · Σ_g (Σ_{i∈g} vᵢ − v̄)²) / N. NaN for G < 2.
+  """
+  values = np.asarray(values, float)
+  count = _group_count(groups)
+  if count < 2:
+    return float('nan')
+  sums = np.bincount(groups, values - values.mean())
+  return float(np.sqrt(count / (count - 1) * np.sum(sums**2)) / values.size)
+
+
+def mean(
+  values: np.ndarray, groups: np.ndarray, *, confidence: float = 0.95
+) -> Estimate:
+  """The mean of values [N]; Student's interval, G − 1 degrees of freedom."""
+  value, error = float(np.mean(values)), standard_error(values, groups)
+  degrees = max(_group_count(groups) - 1, 1)
+  half = special.stdtrit(degrees, (1 + confidence) / 2) * error
+  return Estimate(value, error, value - half, value + half)
+
+
+def wilson(
+  share: float, count: float, *, quantile: float = 1.959964
+) -> tuple[float, float]:
+  """Score interval of a share of `count` yes-or-no trials.
+
+  Args:
+    share: in [0, 1].
+    count: trials; an effective count need not be whole.
+    quantile: how many standard errors wide to either side.
+
+  Source: Wilson 1927.
+  """
+  z2 = quantile**2 / count
+  centre = (share + z2 / 2) / (1 + z2)
+  half = np.sqrt(z2 * share * (1 - share) + z2**2 / 4) / (1 + z2)
+  return max(float(centre - half), 0.0), min(float(centre + half), 1.0)
+
+
+def share(
+  credits: np.ndarray, groups: np.ndarray, *, confidence: float = 0.95
+) -> Estimate:
+  """The mean of credits [N] in [0, 1], with Wilson's interval.
+
+  The interval takes the number of 0/1 trials that would have the standard
+  error measured, 1 + w (1 − w) / SE²: ties make it narrower and samples that
+  share a prompt wider, it never leaves [0, 1], and it has a width even if all
+  were won. For 0/1 credits of distinct prompts it is Wilson's own. Where all
+  credits are alike a prompt counts as one trial.
+  """
+  value, error = float(np.mean(credits)), standard_error(credits, groups)
+  count = trials = _group_count(groups)
+  if error > 0:
+    trials = 1 + value * (1 - value) / error**2
+  above = (1 + confidence) / 2
+  repeated = 1 < count < np.size(credits)
+  quantile = (
+    special.stdtrit(count - 1, above) if repeated else (special.ndtri(above))
+  )
+  return Estimate(value, error, *wilson(value, trials, quantile=quantile))
+
+
+def bootstrap(
+  values: np.ndarray,
+  groups: np.ndarray,
+  *,
+  seed: int = 0,
+  resamples: int = 10_000,
+  confidence: float = 0.95,
+) -> Estimate:
+  """The mean of values [N] with the percentile interval over groups."""
+  values = np.asarray(values, float)
+  means = []
+  for weights in resampled(groups, seed=seed, resamples=resamples):
+    means.append(weights @ values / weights.sum(axis=1))
+  low, high = percentiles(np.concatenate(means), confidence=confidence)
+  error = standard_error(values, groups)
+  return Estimate(float(values.mean()), error, low, high)
+
+
+def resampled(groups: np.ndarray, *, seed: int, resamples: int):
+  """Yields blocks [≤ 500, N]: how often each row is drawn in each resample."""
+  places = np.unique(groups, return_inverse=True)[1]
+  count = _group_count(groups)
+  generator = np.random.default_rng(seed)
+  for start in range(0, resamples, 500):
+    draws = generator.multinomial(
+      count, np.full(count, 1 / count), size=min(500, resamples - start)
+    )
+    yield draws[:, places].astype(float)
+
+
+def percentiles(
+  draws: np.ndarray, *, confidence: float = 0.95
+) -> tuple[float, float]:
+  """The two ends that leave (1 − confidence) / 2 of the draws outside each."""
+  tail = 100 * (1 - confidence) / 2
+  low, high = np.percentile(draws, [tail, 100 - tail])
+  return float(low), float(high)
+
+
+def sign_test(differences: np.ndarray) -> float:
+  """Exact two-sided p-value that + and − are equally likely; zeros drop out.
+
+  For differences of 0/1 verdicts this is McNemar's exact test.
+  """
+  positive = int(np.sum(np.asarray(differences) > 0))
+  discordant = positive + int(np.sum(np.asarray(differences) < 0))
+  fewer = min(positive, discordant - positive)
+  return min(1.0, float(2 * special.bdtr(fewer, discordant, 0.5)))
+
+
+def pool_crossed(cells: np.ndarray, *, confidence: float = 0.95) -> Estimate:
+  """The mean of cells [S, G]: S runs (seeds) on the same G prompts.
+
+  Runs and prompts are both random, so with the mean squares of the two-way
+  layout Var = (MS_prompts + max(MS_runs − MS_rest, 0)) / (S G), and Student's
+  interval takes Satterthwaite's degrees of freedom. A percentile bootstrap of
+  three seeds would end at the worst and the best of them, which hold the truth
+  three times in four.
+  """
+  cells = np.asarray(cells, float)
+  runs, count = cells.shape
+  value, by_run, by_prompt = cells.mean(), cells.mean(1), cells.mean(0)
+  rest = cells - by_run[:, None] - by_prompt[None, :] + value
+  ms_runs = count * by_run.var(ddof=1)
+  ms_prompts = runs * by_prompt.var(ddof=1)
+  ms_rest = np.sum(rest**2) / ((runs - 1) * (count - 1))
+  spread = ms_prompts + max(ms_runs - ms_rest, 0.0)
+  if spread == 0:
+    return Estimate(float(value), 0.0, float(value), float(value))
+  noise = (ms_runs**2 + ms_rest**2 / (count - 1)) / (runs - 1)
+  degrees = spread**2 / (noise + ms_prompts**2 / (count - 1))
+  error = float(np.sqrt(spread / (runs * count)))
+  half = special.stdtrit(degrees, (1 + confidence) / 2) * error
+  return Estimate(float(value), error, float(value - half), float(value + half))
+
+
+def _group_count(groups):
+  return np.unique(groups).size

@@ -1,0 +1,137 @@
+"""Policies as tables of text: for a console and for a page."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from rlhf_jax.evaluation.preference_accuracy import PairMetrics
+from rlhf_jax.evaluation.summary import Summary
+
+Table = list[list[str]]  # Rows of cells, the header first.
+
+
+def policy_rows(policies: Mapping[str, Summary]) -> Table:
+  """One row a policy; a column that no policy has a number for is left out."""
+  against = next(iter(policies.values())).against
+  columns: dict[str, Callable] = {
+    'policy': lambda name, s: name,
+    f'wins against {against}': lambda name, s: interval(s.win_rate),
+    'gold reward': lambda name, s: with_error(s.gold_reward),
+    'learnt reward': lambda name, s: with_error(s.proxy_reward),
+    'KL, nats': lambda name, s: with_error(s.kl),
+    'tokens': lambda name, s: with_error(s.length, '.1f'),
+  }
+  rows = [list(columns)] + [
+    [cell(name, summary) for cell in columns.values()]
+    for name, summary in policies.items()
+  ]
+  return _without_empty_columns(rows)
+
+
+def length_rows(policies: Mapping[str, Summary]) -> Table:
+  """How long the responses are, and the win rates were they equally long."""
+  rows = [['policy', 'tokens', 'ended', 'wins', 'wins at equal length']]
+  for name, s in policies.items():
+    rows.append(
+      [
+        name,
+        with_error(s.length, '.1f'),
+        f'{s.ended:.0%}',
+        interval(s.win_rate),
+        interval(s.length_controlled),
+      ]
+    )
+  return _without_empty_columns(rows)
+
+
+def kind_rows(policies: Mapping[str, Summary]) -> Table:
+  """Win rates by kind of prompt: a row a kind, a column a policy."""
+  compared = {k: s for k, s in policies.items() if s.by_kind}
+  kinds = sorted({kind for s in compared.values() for kind in s.by_kind})
+  rows = [['kind', 'prompts', *compared]]
+  for kind in kinds:
+    rates = [s.by_kind.get(kind) for s in compared.values()]
+    count = max(rate.count for rate in rates if rate is not None)
+    rows.append([kind, str(count), *map(interval, rates)])
+  return rows
+
+
+def reward_model_rows(reward_models: Mapping[str, PairMetrics]) -> Table:
+  """A row for every set of pairs that a reward model was measured on."""
+  rows = [
+    [
+      'reward model on',
+      'right',
+      'better is longer',
+      'better is shorter',
+      'always the longer',
+      'log loss',
+      'calibration error',
+      'margin',
+      'pairs',
+    ]
+  ]
+  for name, m in reward_models.items():
+    lengths = [None] * 3 if m.lengths is None else m.lengths
+    rows.append(
+      [
+        name,
+        interval(m.accuracy),
+        *map(interval, lengths),
+        f'{m.log_loss:.3f}',
+        f'{m.calibration_error:.3f}',
+        f'{m.margin_mean:.2f} (sd {m.margin_sd:.2f})',
+        str(m.count),
+      ]
+    )
+  return _without_empty_columns(rows)
+
+
+def interval(rate) -> str:
+  """'0.71 [0.66, 0.76]', or a dash where there is nothing to show."""
+  if rate is None:
+    return '–'
+  return f'{rate.value:.2f} [{rate.low:.2f}, {rate.high:.2f}]'
+
+
+def with_error(measured, form: str = '.2f') -> str:
+  """'1.15 ± 0.02', or a dash where there is nothing to show."""
+  if measured is None:
+    return '–'
+  return f'{measured.value:{form}} ± {measured.standard_error:{form}}'
+
+
+def plain(rows: Table) -> str:
+  """Columns aligned for a console, the first to the left."""
+  widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+  lines = []
+  for row in rows:
+    cells = [row[0].ljust(widths[0])]
+    cells += [c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)]
+    lines.append('  '.join(cells).rstrip())
+  lines.insert(1, '─' * max(map(len, lines)))
+  return '\n'.join(lines)
+
+
+def markdown(rows: Table, *, left: int = 1) -> str:
+  """A table for a page, its first `left` columns to the left."""
+  width = len(rows[0])
+  align = ['---' if i < left else '---:' for i in range(width)]
+  lines = [map(cell, rows[0]), align, *(map(cell, row) for row in rows[1:])]
+  return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+
+
+def cell(text: str) -> str:
+  """Any text as the content of one cell: no line ends, bars or HTML."""
+  for character, escaped in (
+    ('&', '&amp;'),
+    ('<', '&lt;'),
+    ('>', '&gt;'),
+    ('|', '\\|'),
+  ):
+    text = text.replace(character, escaped)
+  return text.strip().replace('\n', '<br>')
+
+
+def _without_empty_columns(rows: Sequence[Sequence[str]]) -> Table:
+  columns = zip(*rows, strict=True)
+  kept = [c for c in columns if any(value != '–' for value in c[1:])]
+  return [list(row) for row in zip(*kept, strict=True)]

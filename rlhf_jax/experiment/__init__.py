@@ -1,0 +1,22 @@
+"""Experiments as data, and running them."""
+
+from rlhf_jax.data.limits import Limits
+from rlhf_jax.experiment.definition import (
+  Evaluation,
+  Experiment,
+  ExperimentError,
+)
+from rlhf_jax.experiment.run import check_same, prepare, run
+from rlhf_jax.types import DatasetStage, Stage
+
+__all__ = [
+  'DatasetStage',
+  'Evaluation',
+  'Experiment',
+  'ExperimentError',
+  'Stage',
+  'Limits',
+  'check_same',
+  'prepare',
+  'run',
+]

@@ -1,0 +1,177 @@
+"""An experiment being run: its data, models, folders, and what stages made."""
+
+import dataclasses
+import functools
+import json
+import pathlib
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TextIO
+
+import jax
+
+from rlhf_jax import sharding
+from rlhf_jax.data.collation import collate
+from rlhf_jax.data.encoding import Counts, Example, encode
+from rlhf_jax.data.sources import Corpus
+from rlhf_jax.experiment import definition, store
+from rlhf_jax.experiment.definition import ExperimentError
+from rlhf_jax.generation import rollouts as generation
+from rlhf_jax.models import PARTITION_RULES, language_model, scalar_model
+from rlhf_jax.training import checkpoints
+from rlhf_jax.training.metrics import Writer
+from rlhf_jax.types import (
+  Comparison,
+  Message,
+  Models,
+  Params,
+  Prompt,
+  Stage,
+)
+
+RULES = PARTITION_RULES
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Chain:
+  """What every stage of a run needs to know.
+
+  Attributes:
+    experiment: what is run.
+    addresses: each stage's folder name.
+    stages_dir: where stage folders are.
+    corpus: the datasets and how text becomes tokens.
+    mesh: where arrays live.
+    console: where progress is printed.
+    writers: further places that metrics go to.
+  """
+
+  experiment: definition.Experiment
+  addresses: Mapping[str, str]
+  stages_dir: pathlib.Path
+  corpus: Corpus
+  mesh: jax.sharding.Mesh
+  console: TextIO
+  writers: Sequence[Writer] = ()
+
+  def folder(self, stage: str) -> store.Folder:
+    return store.Folder(self.stages_dir / self.addresses[stage])
+
+  def key(self, purpose: str) -> jax.Array:
+    """The key of a stage or of another purpose, by its name."""
+    run = jax.random.key(self.experiment.seed)
+    return jax.random.fold_in(run, zlib.crc32(purpose.encode()))
+
+  def records(self, dataset: str) -> Sequence[Any]:
+    """A dataset by its name: the source's, or one that a stage wrote."""
+    if dataset in self.corpus.datasets:
+      return self.corpus.datasets[dataset]
+    if dataset in self.experiment.stages:
+      return read_comparisons(self.folder(dataset).path / 'records.jsonl')
+    there = [*self.corpus.datasets, *self.experiment.stages]
+    raise ExperimentError(
+      f'there is no dataset {dataset!r}; there are {", ".join(there)}'
+    )
+
+  def encode(self, records: Sequence[Any]) -> tuple[list[Example], Counts]:
+    """Records as token ids within the limits, and what was cut or dropped."""
+    corpus, limits = self.corpus, self.experiment.limits
+    return encode(records, corpus.tokenizer, corpus.template, limits)
+
+  def batch(self, examples: Sequence[Example], rows: int) -> Any:
+    """Examples on the mesh, the last repeated until there are `rows`."""
+    filled = [*examples, *[examples[-1]] * (rows - len(examples))]
+    return sharding.place_batch(
+      collate(
+        filled,
+        pad_id=self.corpus.tokenizer.pad_id,
+        limits=self.experiment.limits,
+      ),
+      self.mesh,
+    )
+
+  def models(
+    self, frozen: Mapping[str, Any] | None = None, records: Sequence = ()
+  ) -> Models:
+    """The models of a stage; `frozen` and `records` say how scores are made."""
+    reward = (frozen or {}).get('reward')
+    models = roles(self.experiment.model)
+    scorer = generation.model_scorer(models.reward)
+    if callable(reward):
+      scorer = generation.text_scorer(
+        reward, records, self.corpus.tokenizer.decode
+      )
+    tokenizer = self.corpus.tokenizer
+    sampler = generation.policy_sampler(
+      models.policy,
+      max_response=self.experiment.limits.max_response_tokens,
+      stop_ids=(tokenizer.eos_id,),
+      pad_id=tokenizer.pad_id,
+    )
+    return models._replace(sampler=sampler, scorer=scorer)
+
+  def texts(self, rollouts: Any) -> list[list[str]]:
+    """The text of every response of rollouts: B lists of K."""
+    return generation.response_texts(rollouts, self.corpus.tokenizer.decode)
+
+  @functools.cache  # noqa: B019: a chain lives as long as its run.
+  def params(self, stage: str, role: str) -> Params:
+    """What a finished stage trained, the part that plays `role`."""
+    like = self.abstract_params(stage)
+    placed = jax.tree.map(
+      lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
+      like,
+      sharding.shardings(like, RULES, self.mesh),
+    )
+    whole = checkpoints.load_params(self.folder(stage).path / 'params', placed)
+    return part(whole, role)
+
+  def abstract_params(self, name: str) -> Params:
+    """Shapes of what a stage trains."""
+    stage = self.experiment.stages[name]
+    start = {
+      role: part(self.abstract_params(earlier), role)
+      for role, earlier in stage.start.items()
+    }
+    return jax.eval_shape(self.initialiser(stage), jax.random.key(0), start)
+
+  def initialiser(self, stage: Stage) -> Callable[..., Params]:
+    """(key, start) -> params of a stage."""
+    models = roles(self.experiment.model)
+    return functools.partial(stage.init, models=models, config=stage.config)
+
+  def __hash__(self):
+    return id(self)
+
+
+def roles(model: Any) -> Models:
+  """Policy, reward model and critic of one size."""
+  scalar = scalar_model(model)
+  return Models(policy=language_model(model), reward=scalar, critic=scalar)
+
+
+def part(params: Params, role: str) -> Params:
+  """The policy or critic of an actor-critic stage; any other stage's whole."""
+  name = 'critic' if role == 'critic' else 'policy'
+  return params[name] if name in params else params
+
+
+def comparison_row(comparison: Comparison) -> dict[str, Any]:
+  """A comparison as a line of JSON."""
+  return {
+    'messages': [m._asdict() for m in comparison.prompt.messages],
+    'kind': comparison.prompt.kind,
+    'responses': list(comparison.responses),
+    'margin': comparison.margin,
+  }
+
+
+def read_comparisons(path: pathlib.Path) -> list[Comparison]:
+  """The comparisons that a stage wrote."""
+  found = []
+  for number, line in enumerate(path.read_text().splitlines(), 1):
+    row = json.loads(line)
+    messages = tuple(Message(**m) for m in row['messages'])
+    prompt = Prompt(messages, row['kind'], f'{path}:{number}')
+    found.append(Comparison(prompt, tuple(row['responses']), row['margin']))
+  return found

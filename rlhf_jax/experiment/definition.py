@@ -1,0 +1,103 @@
+"""An experiment as data: what is trained on what, from where, and how judged."""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from rlhf_jax.data.limits import Limits
+from rlhf_jax.data.sources import Corpus
+from rlhf_jax.models import TransformerConfig
+from rlhf_jax.types import DatasetStage, Stage
+
+
+class ExperimentError(ValueError):
+  """An experiment that cannot be run as it is written."""
+
+
+class Source(Protocol):
+  """Where an experiment's data comes from: a frozen dataclass of settings."""
+
+  def fingerprint(self) -> str:
+    """Changes when the settings, or the files that are read, do."""
+
+  def load(self, folder: pathlib.Path) -> Corpus:
+    """Reads the data; what takes long to make is kept in `folder`."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Evaluation:
+  """How the policies of an experiment are measured at its end.
+
+  Attributes:
+    prompts: dataset of held-out prompts.
+    comparisons: dataset of held-out pairs for the reward models, or None where
+      pairs come from the policies themselves, ranked by the gold reward.
+    count: how many of the prompts; all of them where None.
+    samples: responses to each prompt.
+    batch_size: prompts answered at a time.
+    against: the policy that win rates are against.
+    temperature: at which responses are sampled.
+  """
+
+  prompts: str = 'test_prompts'
+  comparisons: str | None = None
+  count: int | None = None
+  samples: int = 2
+  batch_size: int = 256
+  against: str = 'sft'
+  temperature: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Experiment:
+  """A chain of stages and its measure.
+
+  Attributes:
+    seed: of everything that is random.
+    data: where the datasets come from.
+    model: sizes of the policy, and of the trunks of reward model and critic.
+    limits: of tokens in prompts and responses, and what happens beyond them.
+    stages: by name, each after those it needs.
+    evaluation: the measure.
+    mesh: size by axis name, as `sharding.make_mesh` takes it; one device where
+      None.
+    title: a line for people.
+  """
+
+  seed: int
+  data: Source
+  model: TransformerConfig
+  limits: Limits
+  stages: Mapping[str, Stage | DatasetStage]
+  evaluation: Evaluation = Evaluation()
+  mesh: Mapping[str, int] | None = None
+  title: str = 'Experiment'
+
+  def __post_init__(self):
+    done: set[str] = set()
+    for name, stage in self.stages.items():
+      for role, needed in dependencies(stage).items():
+        if needed not in done:
+          raise ExperimentError(
+            f'stage {name!r} takes its {role} from {needed!r}, which is no '
+            f'earlier stage; earlier are {", ".join(done) or "none"}'
+          )
+      done.add(name)
+    if self.evaluation.against not in done:
+      raise ExperimentError(
+        f'win rates are against {self.evaluation.against!r}, and no stage has '
+        f'that name; there are {", ".join(done)}'
+      )
+
+
+def dependencies(stage: Stage | DatasetStage) -> dict[str, Any]:
+  """The earlier stages whose parameters a stage needs, by role."""
+  if isinstance(stage, DatasetStage):
+    return {'policy': stage.policy}
+  frozen = {
+    f'frozen {role}': source
+    for role, source in stage.frozen.items()
+    if isinstance(source, str)
+  }
+  return {f'starting {r}': s for r, s in stage.start.items()} | frozen

@@ -1,0 +1,188 @@
+"""Running an experiment: every stage in order, then the measure and the report."""
+
+import contextlib
+import fcntl
+import json
+import os
+import pathlib
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, TextIO
+
+import jax
+
+from rlhf_jax import sharding
+from rlhf_jax.evaluation import report, summary, tables
+from rlhf_jax.experiment import definition, measuring, running, store
+from rlhf_jax.experiment.chain import Chain
+from rlhf_jax.experiment.describe import describe, flatten
+from rlhf_jax.training.metrics import Writer
+
+STAGES_DIR = pathlib.Path('runs/stages')
+SHOWN_DIFFERENCES = 3
+
+
+def run(
+  experiment: definition.Experiment,
+  out: str | pathlib.Path,
+  *,
+  stages_dir: str | pathlib.Path = STAGES_DIR,
+  fresh: bool = False,
+  writers: Sequence[Writer] = (),
+  console: TextIO | None = None,
+) -> dict[str, Any]:
+  """Runs what is not done of an experiment, and measures its policies.
+
+  Args:
+    experiment: what to run.
+    out: folder of results.json, report.md, its plots, and links to the stages.
+    stages_dir: where stages are kept, for this experiment and for others that
+      share them.
+    fresh: do stages again that are done already.
+    writers: further places that metrics go to.
+    console: where progress is printed; standard output by default.
+
+  Returns:
+    What results.json says.
+
+  Raises:
+    ExperimentError: the experiment cannot be run as it is written.
+  """
+  out, console = pathlib.Path(out), console or sys.stdout
+  chain = prepare(experiment, stages_dir, writers=writers, console=console)
+  if fresh:
+    for name in experiment.stages:
+      chain.folder(name).clear()
+  out.mkdir(parents=True, exist_ok=True)
+  store.write_json(out / 'config.json', describe(experiment))
+  seconds = {}
+  for name in experiment.stages:
+    with locked(chain, name):
+      seconds[name] = running.run_stage(chain, name)
+    link(out / 'stages', name, chain.folder(name).path)
+  began = time.perf_counter()
+  table = measure(chain, out)
+  seconds['evaluation'] = time.perf_counter() - began
+  print(f'\n{table}\n', file=console)
+  spent = '  '.join(f'{name} {s:.0f} s' for name, s in seconds.items())
+  print(f'time: {spent}  in all {sum(seconds.values()):.0f} s', file=console)
+  print(f'report: {out / "report.md"}', file=console, flush=True)
+  return json.loads((out / 'results.json').read_text())
+
+
+def prepare(
+  experiment: definition.Experiment,
+  stages_dir: str | pathlib.Path,
+  *,
+  writers: Sequence[Writer] = (),
+  console: TextIO | None = None,
+) -> Chain:
+  """Loads an experiment's data and finds where its stages are."""
+  stages_dir = pathlib.Path(stages_dir)
+  addresses = store.addresses(experiment)
+  corpus = experiment.data.load(stages_dir / addresses['data'])
+  if corpus.tokenizer.vocab_size > experiment.model.vocab_size:
+    raise definition.ExperimentError(
+      f'the tokenizer has {corpus.tokenizer.vocab_size} tokens and the model '
+      f'only {experiment.model.vocab_size}; raise model.vocab_size'
+    )
+  devices = jax.devices()[:1] if experiment.mesh is None else None
+  return Chain(
+    experiment=experiment,
+    addresses=addresses,
+    stages_dir=stages_dir,
+    corpus=corpus,
+    mesh=sharding.make_mesh(experiment.mesh, devices),
+    console=console or sys.stdout,
+    writers=writers,
+  )
+
+
+def measure(chain: Chain, out: pathlib.Path) -> str:
+  """Samples and scores every policy; writes the results. Returns the table."""
+  how = chain.experiment.evaluation
+  print(
+    f'{"evaluation":>13}  {", ".join(measuring.policies(chain))} on '
+    f'{how.prompts}',
+    file=chain.console,
+    flush=True,
+  )
+  samples = {
+    name: measuring.answer(chain, name) for name in measuring.policies(chain)
+  }
+  models = measuring.measure_on_policies(chain, samples)
+  if how.comparisons:
+    pairs = chain.records(how.comparisons)
+    for model in measuring.reward_models(chain):
+      measured = measuring.measure_pairs(chain, model, pairs)
+      models[f'{model} on {how.comparisons}'] = measured
+  curves = measuring.learning_curves(chain)
+  table = report.write(
+    out,
+    title=chain.experiment.title,
+    policies=summary.summarise(samples, against=how.against),
+    samples=samples,
+    curves=curves,
+    reward_curves=measuring.reward_curves(curves),
+    reward_models=models,
+    notes=[f'Seed {chain.experiment.seed}.'],
+  )
+  if not models:
+    return table
+  return f'{table}\n\n{tables.plain(tables.reward_model_rows(models))}'
+
+
+def check_same(experiment: definition.Experiment, out: pathlib.Path) -> None:
+  """Refuses to go on with a folder that another config made.
+
+  Raises:
+    ExperimentError: naming the first values that differ.
+  """
+  path = pathlib.Path(out) / 'config.json'
+  if not path.exists():
+    raise definition.ExperimentError(
+      f'{out} holds no config.json, so there is nothing to resume; give the '
+      f'--out of an earlier run'
+    )
+  then = flatten(json.loads(path.read_text()))
+  now = flatten(describe(experiment))
+  changed = [
+    f'{name} was {then.get(name)} and is {now.get(name)}'
+    for name in sorted({*then, *now})
+    if then.get(name) != now.get(name)
+  ]
+  if changed:
+    more = len(changed) - SHOWN_DIFFERENCES
+    raise definition.ExperimentError(
+      f'{out} was made by another config: '
+      + '; '.join(changed[:SHOWN_DIFFERENCES])
+      + (f'; and {more} more' if more > 0 else '')
+      + '; leave --resume out to start anew'
+    )
+
+
+@contextlib.contextmanager
+def locked(chain: Chain, name: str) -> Iterator[None]:
+  """Holds a stage's folder, so that runs side by side do not share a pen."""
+  chain.stages_dir.mkdir(parents=True, exist_ok=True)
+  with (chain.stages_dir / f'{chain.addresses[name]}.lock').open('w') as file:
+    try:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+      print(
+        f'{name:>13}  waits for another run that works on the same stage',
+        file=chain.console,
+        flush=True,
+      )
+      fcntl.flock(file, fcntl.LOCK_EX)
+    yield
+
+
+def link(folder: pathlib.Path, name: str, target: pathlib.Path) -> None:
+  """Makes OUT/stages/<name> lead to the stage's folder."""
+  folder.mkdir(parents=True, exist_ok=True)
+  path = folder / name
+  if path.is_symlink():
+    path.unlink()
+  path.symlink_to(os.path.relpath(target.absolute(), folder.absolute()))

@@ -1,0 +1,89 @@
+"""Stage folders, each addressed by all that its content depends on."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+from rlhf_jax.experiment import definition
+from rlhf_jax.experiment.describe import code_version, describe, digest
+from rlhf_jax.types import DatasetStage, Stage
+
+# What every training stage runs besides the functions that its config names.
+MODEL_CODE = ('rlhf_jax.models.transformer', 'rlhf_jax.models.heads')
+SAMPLING_CODE = ('rlhf_jax.generation.decode', 'rlhf_jax.generation.rollouts')
+
+
+@dataclasses.dataclass(frozen=True)
+class Folder:
+  """Where a stage keeps its files.
+
+  A stage is done when `done.json` is there, which is written last.
+  """
+
+  path: pathlib.Path
+
+  @property
+  def done(self) -> bool:
+    return (self.path / 'done.json').exists()
+
+  def finish(self, facts: Mapping[str, Any]) -> None:
+    """Marks the stage done, with a few facts for people."""
+    write_json(self.path / 'done.json', facts)
+
+  def facts(self) -> dict[str, Any]:
+    return json.loads((self.path / 'done.json').read_text())
+
+  def clear(self) -> None:
+    """Deletes whatever is there."""
+    shutil.rmtree(self.path, ignore_errors=True)
+
+
+def addresses(experiment: definition.Experiment) -> dict[str, str]:
+  """`<stage>-<digest>` of every stage, and `data-<digest>` of the source.
+
+  A digest covers the stage's config, functions and their code, the model, the
+  limits, the seed, the data, and the addresses of the stages it builds on: not
+  its name in this experiment, nor how often it logs.
+  """
+  source = describe(experiment.data)
+  found = {
+    'data': 'data-'
+    + digest(source, code_version(source), experiment.data.fingerprint())
+  }
+  for name, stage in experiment.stages.items():
+    stage_facts = _facts(stage)
+    depends = {
+      role: found[needed]
+      for role, needed in definition.dependencies(stage).items()
+    }
+    depends['data'] = found.get(stage.data, f'{found["data"]}/{stage.data}')
+    samples = isinstance(stage, DatasetStage) or stage.collect is not None
+    code = code_version(stage_facts, (*MODEL_CODE, *SAMPLING_CODE * samples))
+    shape = describe((experiment.model, experiment.limits, experiment.seed))
+    found[name] = f'{name}-{digest(stage_facts, depends, code, shape)}'
+  return found
+
+
+def _facts(stage: Stage | DatasetStage) -> dict[str, Any]:
+  facts = describe(stage)
+  # Earlier stages count by their addresses, whatever they are called here.
+  for name in ('log_every', 'checkpoint_every', 'start', 'policy', 'data'):
+    facts.pop(name, None)
+  if isinstance(stage, Stage):
+    facts['frozen'] = {
+      role: describe(source)
+      for role, source in stage.frozen.items()
+      if not isinstance(source, str)
+    }
+  return facts
+
+
+def write_json(path: pathlib.Path, content: Any) -> None:
+  """Writes a file whole or not at all."""
+  partial = path.with_name(path.name + '.partial')
+  partial.write_text(json.dumps(content, indent=2) + '\n')
+  os.replace(partial, path)

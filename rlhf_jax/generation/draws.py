@@ -1,0 +1,67 @@
+"""How a token is drawn from logits.
+
+Each rule maps keys [N] and logits [N, V] to tokens [N] int32 and their
+log-probs [N] float32 under the law that the rule draws from. A row reads its
+own key only, so it does not depend on the rows beside it. Tokens at −inf are
+never drawn.
+"""
+
+from collections.abc import Callable
+
+import chex
+import jax
+import jax.numpy as jnp
+
+Draw = Callable[[chex.Array, chex.Array], tuple[chex.Array, chex.Array]]
+
+# Above this the cumulative sum costs more than a Gumbel variate per token, and
+# its rounding is no longer far below the probabilities it adds.
+INVERSE_CDF_VOCABULARY = 4096
+
+
+def inverse_cdf(
+  keys: chex.Array, logits: chex.Array
+) -> tuple[chex.Array, chex.Array]:
+  """Inverts the cumulative distribution at one uniform variate a row.
+
+  For vocabularies that are small and not sharded: it draws one number where
+  `gumbel` draws V, and adds V probabilities in order.
+  """
+  chex.assert_rank(logits, 2)
+  logps = jax.nn.log_softmax(logits)
+  probs = jnp.exp(logps)
+  # A token of probability 0 must not win by the rounding of the sum.
+  cdf = jnp.where(probs > 0.0, jnp.cumsum(probs, axis=-1), 0.0)
+  uniform = jax.vmap(lambda key: jax.random.uniform(key))(keys)[:, None]
+  target = uniform * jnp.max(cdf, axis=-1, keepdims=True)
+  tokens = jnp.argmax(cdf > target, axis=-1).astype(jnp.int32)
+  return tokens, chosen(logps, tokens)
+
+
+def gumbel(
+  keys: chex.Array, logits: chex.Array
+) -> tuple[chex.Array, chex.Array]:
+  """Takes the largest of logits + Gumbel noise: no sum over the vocabulary."""
+  chex.assert_rank(logits, 2)
+  tokens = jax.vmap(jax.random.categorical)(keys, logits).astype(jnp.int32)
+  return tokens, chosen(jax.nn.log_softmax(logits), tokens)
+
+
+def greedy(
+  keys: chex.Array, logits: chex.Array
+) -> tuple[chex.Array, chex.Array]:
+  """Takes the most likely token, the first of equals; its law is certain."""
+  del keys  # Nothing here is random.
+  chex.assert_rank(logits, 2)
+  tokens = jnp.argmax(logits, axis=-1).astype(jnp.int32)
+  return tokens, jnp.zeros(tokens.shape, jnp.float32)
+
+
+def default(vocabulary: int) -> Draw:
+  """The rule that draws fastest from so many tokens."""
+  return inverse_cdf if vocabulary <= INVERSE_CDF_VOCABULARY else gumbel
+
+
+def chosen(logps: chex.Array, tokens: chex.Array) -> chex.Array:
+  """[N] entries of logps [N, V] at tokens [N]."""
+  return jnp.take_along_axis(logps, tokens[:, None], axis=-1)[:, 0]

@@ -1,0 +1,117 @@
+"""Samplers, scorers and text of rollouts: what online methods are handed."""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rlhf_jax.generation import decode
+from rlhf_jax.generation.sampling import Sampling
+from rlhf_jax.types import (
+  LanguageModel,
+  Params,
+  Prompt,
+  Prompts,
+  Reward,
+  Rollouts,
+  Sampler,
+  ScalarModel,
+  Scorer,
+  flatten_candidates,
+)
+
+
+@functools.lru_cache
+def policy_sampler(
+  model: LanguageModel,
+  *,
+  max_response: int,
+  stop_ids: tuple[int, ...],
+  pad_id: int,
+) -> Sampler:
+  """A sampler that decodes with `model` itself.
+
+  Args:
+    model: the policy.
+    max_response: R, tokens at most in a response.
+    stop_ids: tokens that end one, themselves kept.
+    pad_id: what fills the columns after the end.
+  """
+
+  def sampler(
+    params: Params,
+    prompts: Prompts,
+    key: chex.PRNGKey,
+    *,
+    samples: int,
+    sampling: Sampling,
+  ) -> Rollouts:
+    return decode.sample(
+      model,
+      params,
+      prompts,
+      key,
+      samples=samples,
+      max_response=max_response,
+      sampling=sampling,
+      stop_ids=stop_ids,
+      pad_id=pad_id,
+    )
+
+  return sampler
+
+
+@functools.lru_cache
+def model_scorer(model: ScalarModel) -> Scorer:
+  """Scores by the first output of the frozen reward model `frozen['reward']`."""
+
+  @jax.jit
+  def score(params, tokens, attention_mask):
+    return model.scores(params, tokens, attention_mask)[:, 0]
+
+  def scorer(frozen: Mapping[str, Params], rollouts: Rollouts) -> chex.Array:
+    flat = flatten_candidates((rollouts.tokens, rollouts.attention_mask))
+    scores = score(frozen['reward'], *flat)
+    return scores.reshape(rollouts.tokens.shape[:2])
+
+  return scorer
+
+
+def text_scorer(
+  reward: Reward,
+  records: Sequence[Prompt],
+  decode_ids: Callable[[Sequence[int]], str],
+) -> Scorer:
+  """Scores the decoded text: a program that checks an answer, or a judge.
+
+  Args:
+    reward: (prompts, responses) -> [N].
+    records: the dataset that rollouts' `index` points into.
+    decode_ids: token ids -> text.
+  """
+
+  def scorer(frozen: Mapping[str, Params], rollouts: Rollouts) -> chex.Array:
+    del frozen
+    batch, samples = rollouts.tokens.shape[:2]
+    prompts = [
+      records[i] for i in np.asarray(rollouts.index) for _ in range(samples)
+    ]
+    texts = [t for row in response_texts(rollouts, decode_ids) for t in row]
+    scores = jnp.asarray(reward(prompts, texts), jnp.float32)
+    return scores.reshape(batch, samples)
+
+  return scorer
+
+
+def response_texts(
+  rollouts: Rollouts, decode_ids: Callable[[Sequence[int]], str]
+) -> list[list[str]]:
+  """The text of every response: B lists of K."""
+  tokens, mask = map(np.asarray, rollouts.responses)
+  return [
+    [decode_ids(row[keep].tolist()) for row, keep in zip(*pair, strict=True)]
+    for pair in zip(tokens, mask, strict=True)
+  ]

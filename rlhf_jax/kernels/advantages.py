@@ -1,0 +1,84 @@
+"""Advantages and returns along one response; vmap for a batch.
+
+The recurrence runs as a sequential scan. On CPU, at 2048 tokens, it measured
+1.1 to 2 times faster than jax.lax.associative_scan for 64 responses and equal
+for one, and it compiles in a quarter of the time.
+"""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+
+@jax.jit
+def gae(
+  rewards: chex.Array,
+  values: chex.Array,
+  mask: chex.Array,
+  *,
+  discount: chex.Numeric = 1.0,
+  gae_lambda: chex.Numeric = 0.95,
+) -> tuple[chex.Array, chex.Array]:
+  """Generalised advantage estimates along one response.
+
+  Aₜ = Σₖ (γλ)ᵏ δₜ₊ₖ with δₜ = rₜ + γ vₜ₊₁ − vₜ, and v is 0 past the last token.
+  A response cut short that should be credited with a value v beyond its end
+  takes γ v in its last reward.
+
+  Args:
+    rewards: [R] reward for emitting token t.
+    values: [R] critic's estimate before token t, in the same units.
+    mask: [R] bool, True on response tokens, which come first.
+    discount: γ, in [0, 1].
+    gae_lambda: λ, in [0, 1]; 1 gives returns minus values, 0 one-step errors.
+
+  Returns:
+    [R] advantages and [R] returns, 0 where masked. Both are targets: no
+    gradient flows through them.
+
+  Source: Schulman et al. 2016, eq. 16.
+  """
+  chex.assert_rank([rewards, values, mask], 1)
+  chex.assert_type([rewards, values, mask], [float, float, bool])
+  chex.assert_equal_shape([rewards, values, mask])
+
+  values = jnp.where(mask, values.astype(jnp.float32), 0.0)
+  next_values = jnp.append(values[1:], 0.0)
+  deltas = jnp.where(mask, rewards + discount * next_values - values, 0.0)
+  advantages = _discounted_sums(deltas, discount * gae_lambda)
+  return jax.lax.stop_gradient((advantages, advantages + values))
+
+
+@jax.jit
+def discounted_returns(
+  rewards: chex.Array, mask: chex.Array, *, discount: chex.Numeric = 1.0
+) -> chex.Array:
+  """What follows each token of one response: Gₜ = Σₖ γᵏ rₜ₊ₖ.
+
+  Args:
+    rewards: [R] reward for emitting token t.
+    mask: [R] bool, True on response tokens, which come first.
+    discount: γ, in [0, 1].
+
+  Returns:
+    [R] returns, 0 where masked; a target: no gradient flows through them.
+
+  Source: Sutton and Barto 2018, eq. 3.8.
+  """
+  chex.assert_rank([rewards, mask], 1)
+  chex.assert_type([rewards, mask], [float, bool])
+  chex.assert_equal_shape([rewards, mask])
+  rewards = jnp.where(mask, rewards, 0.0)
+  return jax.lax.stop_gradient(_discounted_sums(rewards, discount))
+
+
+def _discounted_sums(x, decay):
+  """yₜ = xₜ + decay · yₜ₊₁ along [R], in float32."""
+
+  def step_back(later, here):
+    total = here + decay * later
+    return total, total
+
+  x = x.astype(jnp.float32)
+  _, sums = jax.lax.scan(step_back, jnp.zeros((), x.dtype), x, reverse=True)
+  return sums

@@ -1,0 +1,195 @@
+"""Log-probs and entropies, a part of the vocabulary at a time.
+
+The work behind `logps.fused_token_logps`. No array is as large as the logits
+[N, V]: the forward pass keeps running sums per row, the backward pass computes
+each chunk's logits again. That is four products where holding the logits takes
+three; reading and writing less of memory pays most of the fourth back.
+
+The vocabulary, not the rows, is what is cut: a chunk's part of the gradient of
+the unembedding is then final when it is computed, so that it is written (and,
+over a mesh, summed across devices) once. The unembedding comes as S equal
+strips [D, S, V / S], and every chunk takes the same columns of each: with as
+many strips as the mesh has parts of the vocabulary, each device computes on its
+own part, and nothing of the unembedding travels.
+"""
+
+import functools
+import math
+from collections.abc import Callable
+
+import chex
+import jax
+import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
+
+# Logits of one chunk on a device (16 MiB): few enough to stay near the core,
+# enough for products to run at full speed.
+CHUNK_LOGITS = 2**22
+LANES = 128  # Columns that a TPU or a GPU works on at once.
+
+
+def shares(vocabulary: int) -> tuple[int, int]:
+  """Over how many devices logits are spread, and over how many their columns.
+
+  Read off the mesh that is set: rows lie along any of its axes, the vocabulary
+  along `tensor` where that divides it. Both are 1 where no mesh is set.
+  """
+  mesh = jax.sharding.get_abstract_mesh()
+  # What is inside a shard_map has been divided by its axes already.
+  sizes = {a: n for a, n in mesh.shape.items() if a not in mesh.manual_axes}
+  parts = sizes.get('tensor', 1)
+  return math.prod(sizes.values()), parts if vocabulary % parts == 0 else 1
+
+
+def fitting_chunk(held: int, vocabulary: int) -> int:
+  """Columns in a chunk, where `held` logits are a device's share of [N, V]."""
+  columns = CHUNK_LOGITS * vocabulary // held
+  return math.ceil(columns / LANES) * LANES
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5))
+def logps_and_entropies(
+  hidden: chex.Array,
+  strips: chex.Array,
+  targets: chex.Array,
+  temperature: chex.Array,
+  width: int,
+  softcap: float | None,
+) -> tuple[chex.Array, chex.Array]:
+  """Log-probs of targets, NaN for one outside the vocabulary, and entropies.
+
+  Args:
+    hidden: [N, D].
+    strips: [D, S, V / S], the unembedding.
+    targets: [N] int.
+    temperature: [] float32.
+    width: how many columns of each strip are a chunk; static.
+    softcap: as in `cap`; static.
+
+  Returns:
+    [N] log-probs and [N] entropies, float32, in nats.
+
+  Source: running sums, Milakov and Gimelshein 2018, algorithm 3; here also of
+    the gaps to the maximum, which give the entropy without cancellation.
+  """
+  outputs, _ = _forward(hidden, strips, targets, temperature, width, softcap)
+  return outputs
+
+
+def product(subscripts: str, left: chex.Array, right: chex.Array) -> chex.Array:
+  """Einsum of two arrays of any float type, accumulated in float32."""
+  return jnp.einsum(subscripts, left, right, preferred_element_type=jnp.float32)
+
+
+def cap(logits: chex.Array, softcap: float | None) -> chex.Array:
+  """softcap · tanh(logits / softcap); the logits themselves under None."""
+  return logits if softcap is None else softcap * jnp.tanh(logits / softcap)
+
+
+def _forward(hidden, strips, targets, temperature, width, softcap):
+  """The outputs, and what the backward pass needs of them."""
+
+  def add(carry, start, width):
+    top, total, spread, picked = carry
+    columns = jax.lax.dynamic_slice_in_dim(strips, start, width, axis=2)
+    logits = product('nd,dsw->nsw', hidden, columns)
+    logits = cap(logits, softcap) / temperature
+    new_top = jnp.maximum(top, jnp.max(logits, axis=(1, 2)))
+    gaps = new_top[:, None, None] - logits
+    weights = jnp.exp(-gaps)
+    # What was summed below the old top is brought below the new one.
+    rise = new_top - top
+    spread = jnp.exp(-rise) * (spread + rise * total)
+    spread += jnp.sum(weights * gaps, axis=(1, 2))
+    total = jnp.exp(-rise) * total + jnp.sum(weights, axis=(1, 2))
+    hit = _hits(targets, strips, start, width)
+    picked += jnp.sum(jnp.where(hit, logits, 0.0), axis=(1, 2))
+    return new_top, total, spread, picked
+
+  zeros = jnp.zeros(targets.shape, jnp.float32)
+  # A finite start: the rise from −inf would be ∞, and 0 · ∞ is NaN.
+  lowest = jnp.full_like(zeros, jnp.finfo(jnp.float32).min / 2)
+  top, total, spread, picked = _over_chunks(
+    add, (lowest, zeros, zeros, zeros), strips.shape[2], width
+  )
+  log_total = jnp.log(total)
+  known = (targets >= 0) & (targets < strips.shape[1] * strips.shape[2])
+  logps = jnp.where(known, picked - top - log_total, jnp.nan)
+  entropies = log_total + spread / total
+  arguments = hidden, strips, targets, temperature
+  return (logps, entropies), (arguments, known, top, log_total, entropies)
+
+
+def _forward_rule(hidden, strips, targets, temperature, width, softcap):
+  arguments = (x.value for x in (hidden, strips, targets, temperature))
+  return _forward(*arguments, width, softcap)
+
+
+def _backward_rule(width, softcap, residuals, cotangents):
+  """Gradients, from each chunk's logits computed again.
+
+  With g and h the cotangents of the log-prob and the entropy H, a logit's is
+  g · (1[v is the target] − p) − h · p · (log p + H).
+  """
+  (hidden, strips, targets, temperature), known, top, log_total, entropies = (
+    residuals
+  )
+  of_logps, of_entropies = cotangents
+
+  def add(carry, start, width):
+    of_hidden, of_strips, of_temperature = carry
+    columns = jax.lax.dynamic_slice_in_dim(strips, start, width, axis=2)
+    logits, pull_back = jax.vjp(
+      lambda logits, temperature: cap(logits, softcap) / temperature,
+      product('nd,dsw->nsw', hidden, columns),
+      temperature,
+    )
+    log_p = logits - (top[:, None, None] + log_total[:, None, None])
+    p = jnp.exp(log_p)
+    of_logits = jnp.zeros_like(p)
+    # An output that nobody differentiates costs nothing.
+    if not isinstance(of_logps, SymbolicZero):
+      scale = jnp.where(known, of_logps, 0.0)[:, None, None]
+      hit = _hits(targets, strips, start, width)
+      of_logits += jnp.where(hit, scale, 0.0) - scale * p
+    if not isinstance(of_entropies, SymbolicZero):
+      scale = of_entropies[:, None, None]
+      of_logits -= scale * p * (log_p + entropies[:, None, None])
+    of_logits, of_this_temperature = pull_back(of_logits)
+    of_logits = of_logits.astype(jnp.result_type(hidden, strips))
+    of_columns = product('nd,nsw->dsw', hidden, of_logits)
+    of_strips = jax.lax.dynamic_update_slice_in_dim(
+      of_strips, of_columns.astype(strips.dtype), start, axis=2
+    )
+    of_hidden += product('nsw,dsw->nd', of_logits, columns)
+    return of_hidden, of_strips, of_temperature + of_this_temperature
+
+  carry = (
+    jnp.zeros(hidden.shape, jnp.float32),
+    jnp.zeros_like(strips),
+    jnp.zeros_like(temperature),
+  )
+  of_hidden, of_strips, of_temperature = _over_chunks(
+    add, carry, strips.shape[2], width
+  )
+  return of_hidden.astype(hidden.dtype), of_strips, None, of_temperature
+
+
+logps_and_entropies.defvjp(_forward_rule, _backward_rule, symbolic_zeros=True)
+
+
+def _over_chunks(step: Callable, carry, size: int, width: int):
+  """Folds step(carry, start, width) over the chunks, and over what is left."""
+  count, rest = divmod(size, width)
+  carry = jax.lax.fori_loop(
+    0, count, lambda i, carry: step(carry, i * width, width), carry
+  )
+  return step(carry, size - rest, rest) if rest else carry
+
+
+def _hits(targets, strips, start, width):
+  """[N, S, width], True where a column is the target of its row."""
+  _, count, size = strips.shape
+  first = start + size * jnp.arange(count)
+  columns = first[:, None] + jnp.arange(width)[None, :]
+  return targets[:, None, None] == columns[None]

@@ -1,0 +1,121 @@
+"""Ratios of one policy's probabilities to another's, and corrections by them.
+
+`ratios` and `sequence_ratios` are what clipped objectives differentiate. The
+weights below them correct for a sampler whose log-probs differ from the
+trainer's (another program, another precision, a policy some steps old): they
+multiply losses and are constants, no gradient flows through them.
+"""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from rlhf_jax.kernels import masking
+
+
+def ratios(logps: chex.Array, old_logps: chex.Array) -> chex.Array:
+  """exp(logps − old_logps) [...] of each token.
+
+  The exponent is held at 80, short of overflow in float32: a token with
+  advantage 0 then adds 0 to the loss and its gradient, and not 0 · inf.
+  """
+  chex.assert_type([logps, old_logps], float)
+  chex.assert_equal_shape([logps, old_logps])
+  return jnp.exp(jnp.minimum(logps - old_logps, 80.0))
+
+
+def sequence_ratios(
+  logps: chex.Array, old_logps: chex.Array, mask: chex.Array
+) -> chex.Array:
+  """The geometric mean of a response's token ratios, at each of its tokens.
+
+  (π(y) / π_old(y))^(1/|y|).
+
+  Args:
+    logps: [N, R] of the response's tokens.
+    old_logps: [N, R] of the same tokens under the policy that sampled them.
+    mask: [N, R] bool, True on response tokens.
+
+  Returns:
+    [N, R], each row one number repeated; 1 in a row without tokens.
+
+  Source: Zheng et al. 2025 (GSPO), the definition of sᵢ(θ).
+  """
+  chex.assert_rank(logps, 2)
+  mean = masking.masked_mean(logps, mask, -1)
+  old_mean = masking.masked_mean(old_logps, mask, -1)
+  return jnp.broadcast_to(ratios(mean, old_mean)[:, None], logps.shape)
+
+
+def truncated_weights(
+  logps: chex.Array,
+  sampler_logps: chex.Array,
+  *,
+  low: chex.Numeric = 0.0,
+  high: chex.Numeric,
+) -> chex.Array:
+  """Token weights π / μ held within [low, high]: bounded variance, some bias.
+
+  Args:
+    logps: [...] under the trainer's policy before the update.
+    sampler_logps: [...] of the same tokens by the sampler that drew them.
+    low: smallest weight.
+    high: largest weight; 2 is common.
+
+  Returns:
+    [...] weights.
+
+  Source: Yao et al. 2025, truncated importance sampling.
+  """
+  weights = jnp.clip(ratios(logps, sampler_logps), low, high)
+  return jax.lax.stop_gradient(weights)
+
+
+def masked_weights(
+  logps: chex.Array,
+  sampler_logps: chex.Array,
+  *,
+  low: chex.Numeric,
+  high: chex.Numeric,
+) -> chex.Array:
+  """Token weights π / μ, 0 for a token whose weight is not in [low, high].
+
+  Arguments and result as in `truncated_weights`. A token on which the two
+  disagree badly is left out rather than kept at the bound.
+
+  Source: Ling team 2025, IcePop.
+  """
+  weights = ratios(logps, sampler_logps)
+  kept = (weights >= low) & (weights <= high)
+  return jax.lax.stop_gradient(jnp.where(kept, weights, 0.0))
+
+
+def sequence_masked_weights(
+  logps: chex.Array,
+  sampler_logps: chex.Array,
+  mask: chex.Array,
+  *,
+  low: chex.Numeric,
+  high: chex.Numeric,
+) -> chex.Array:
+  """Token weights π / μ, 0 throughout a response that strayed.
+
+  A response is left out when the geometric mean of its weights is not in
+  [low, high].
+
+  Args:
+    logps: [N, R] under the trainer's policy before the update.
+    sampler_logps: [N, R] of the same tokens by the sampler that drew them.
+    mask: [N, R] bool, True on response tokens.
+    low: smallest geometric mean kept, a little under 1.
+    high: largest geometric mean kept, a little over 1.
+
+  Returns:
+    [N, R] weights, not bounded one by one.
+
+  Source: OpenRLHF's seq-mask-tis; Liu, Li et al. 2025 for the reasons.
+  """
+  means = sequence_ratios(logps, sampler_logps, mask)
+  kept = (means >= low) & (means <= high)
+  weights = jnp.where(kept, ratios(logps, sampler_logps), 0.0)
+  return jax.lax.stop_gradient(weights)

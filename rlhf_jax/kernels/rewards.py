@@ -1,0 +1,96 @@
+"""From one score per response to a reward per token.
+
+Scores are in reward units, log-probs in nats. To shrink rewards to unit scale
+without changing their sign, masking.whiten(…, shift_mean=False).
+"""
+
+from collections.abc import Callable
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from rlhf_jax.kernels import divergences
+
+
+def token_rewards(
+  scores: chex.Array,
+  logps: chex.Array,
+  reference_logps: chex.Array,
+  mask: chex.Array,
+  *,
+  kl_coef: chex.Numeric,
+  estimator: Callable[..., chex.Array] = divergences.k1,
+) -> chex.Array:
+  """The score on the last token, and a KL penalty on every token.
+
+  rₜ = −β · kl(t), plus the response's score where t is its last token.
+
+  Args:
+    scores: [N] reward of each whole response.
+    logps: [N, R] of the response's tokens under the policy that sampled them.
+    reference_logps: [N, R] of the same tokens under the reference.
+    mask: [N, R] bool, True on response tokens.
+    kl_coef: β, reward units per nat.
+    estimator: (logps, reference_logps) -> the penalty per token, from
+      `divergences`. k1 makes the penalty unbiased.
+
+  Returns:
+    [N, R] rewards, 0 where masked; a row without tokens has none, its score
+    is dropped. A target: no gradient flows through it.
+
+  Source: Ziegler et al. 2019, eq. 2.
+  """
+  chex.assert_rank([scores, logps], [1, 2])
+  chex.assert_type(mask, bool)
+  chex.assert_equal_shape([logps, reference_logps, mask])
+  chex.assert_equal_shape_prefix([scores, logps], 1)
+
+  penalties = jnp.where(mask, kl_coef * estimator(logps, reference_logps), 0.0)
+  remaining = jnp.cumsum(mask[:, ::-1], axis=-1)[:, ::-1]
+  is_last = mask & (remaining == 1)
+  rewards = jnp.where(is_last, scores[:, None], 0.0) - penalties
+  return jax.lax.stop_gradient(rewards)
+
+
+def penalise_unended(
+  scores: chex.Array, ended: chex.Array, *, penalty: chex.Numeric
+) -> chex.Array:
+  """scores [...] less `penalty` where `ended` [...] is False.
+
+  A reward model that read a response cut off in its middle says little about
+  it; a fixed penalty teaches the policy to close with end-of-text. In reward
+  units.
+  """
+  chex.assert_type([scores, ended], [float, bool])
+  chex.assert_equal_shape([scores, ended])
+  return jnp.where(ended, scores, scores - penalty)
+
+
+def adaptive_kl_coef(
+  kl_coef: chex.Numeric,
+  kl: chex.Numeric,
+  *,
+  target: chex.Numeric,
+  horizon: chex.Numeric,
+  steps: chex.Numeric,
+) -> chex.Array:
+  """The next KL coefficient, raised where the KL is above its target.
+
+  β (1 + e · steps / horizon), where e = clip(kl / target − 1, −0.2, 0.2).
+
+  Args:
+    kl_coef: [] β now.
+    kl: [] what was measured, in the unit of `target`: nats per response.
+    target: the KL to be held, > 0.
+    horizon: samples over which an error e would change β by about a factor eᵉ;
+      larger is slower.
+    steps: samples since the last update of β.
+
+  Returns:
+    [] β next.
+
+  Source: Ziegler et al. 2019, section 2.2, whose K_β is steps / horizon.
+  """
+  error = jnp.clip(kl / target - 1.0, -0.2, 0.2)
+  return kl_coef * (1.0 + error * steps / horizon)

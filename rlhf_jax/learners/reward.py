@@ -1,0 +1,64 @@
+"""Learning a reward model from ranked responses."""
+
+import dataclasses
+from collections.abc import Callable
+
+import chex
+import jax.numpy as jnp
+
+from rlhf_jax.losses import pairwise
+from rlhf_jax.training import state as training
+from rlhf_jax.types import Mean
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+  """Which comparison is learnt, and in how many parts.
+
+  Attributes:
+    objective: (chosen [B], rejected [B], margins [B]) -> losses [B].
+    centering: weight of (chosen + rejected)², which keeps scores around 0.
+    micro_batches: parts that a batch is cut into, to save memory.
+  """
+
+  objective: Callable[..., chex.Array] = pairwise.bradley_terry
+  centering: float = 0.0
+  micro_batches: int = 1
+
+
+def init(key, start, *, models, config):
+  """A fresh head, on the trunk of `start['policy']` where there is one."""
+  del config
+  params = models.reward.init(key)
+  if 'policy' in start:
+    params = params | {'trunk': models.reward.trunk(start['policy'])}
+  return params
+
+
+def loss(params, frozen, batch, key, *, models, config):
+  """Terms and metrics of Comparisons [B, 2, T]. Differentiate in `params`."""
+  del frozen, key  # Nothing stays fixed, nothing is random.
+  rows, candidates, length = batch.tokens.shape
+  scores = models.reward.scores(
+    params,
+    batch.tokens.reshape(rows * candidates, length),
+    batch.attention_mask.reshape(rows * candidates, length),
+  )
+  scores = scores[:, 0].reshape(rows, candidates)
+  chosen, rejected = scores[:, 0], scores[:, 1]
+  losses = config.objective(chosen, rejected, batch.margins)
+  centering = pairwise.centering(chosen, rejected)
+  terms = {
+    'preference': (1.0, Mean.of(losses, batch.weight)),
+    'centering': (config.centering, Mean.of(centering, batch.weight)),
+  }
+  right = (chosen > rejected) + 0.5 * (chosen == rejected)
+  metrics = {
+    'accuracy': Mean.of(right, batch.weight),
+    'margin': Mean.of(chosen - rejected, batch.weight),
+    'score': Mean.of(jnp.mean(scores, axis=-1), batch.weight),
+  }
+  return terms, metrics
+
+
+update = training.gradient_step(loss)

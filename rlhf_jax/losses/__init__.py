@@ -1,0 +1,11 @@
+"""Published objectives: one function each, one number per example or token."""
+
+from rlhf_jax.losses import (
+  likelihood,
+  pairwise,
+  policy_gradient,
+  regression,
+  value,
+)
+
+__all__ = ['likelihood', 'pairwise', 'policy_gradient', 'regression', 'value']

@@ -1,0 +1,123 @@
+"""Keys and values kept while decoding: one prompt, many responses.
+
+A prompt's keys and values are stored once and read by its K responses; each
+response keeps its own. Each layer has its own arrays, and the responses of all
+prompts are one axis: so XLA updates them in place and copies nothing.
+"""
+
+import chex
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from rlhf_jax.models import attention
+from rlhf_jax.sharding import BATCH, constrain
+
+
+@flax.struct.dataclass
+class LayerCache:
+  """The keys and values of one layer.
+
+  Attributes:
+    prompt_keys: [B, G, P, d]; likewise prompt_values.
+    keys: [B · K, G, R, d], of the responses; likewise values.
+  """
+
+  prompt_keys: chex.Array
+  prompt_values: chex.Array
+  keys: chex.Array
+  values: chex.Array
+
+  @classmethod
+  def of_prompt(
+    cls,
+    keys: chex.Array,
+    values: chex.Array,
+    samples: int,
+    max_response: int,
+  ) -> 'LayerCache':
+    """A cache of a prompt's keys and values [B, P, G, d], no response yet."""
+    keys, values = (
+      constrain(jnp.swapaxes(x, 1, 2), BATCH, 'tensor') for x in (keys, values)
+    )
+    batch, groups, _, width = keys.shape
+    shape = (batch * samples, groups, max_response, width)
+    empty = constrain(jnp.zeros(shape, keys.dtype), BATCH, 'tensor')
+    return cls(keys, values, empty, empty)
+
+  def store(
+    self, step: chex.Array, keys: chex.Array, values: chex.Array
+  ) -> 'LayerCache':
+    """The cache with one more token of every response, [B, K, G, d] each."""
+
+    def put(stored, new):
+      new = new.reshape(-1, *new.shape[2:])[:, :, None]
+      return jax.lax.dynamic_update_slice_in_dim(stored, new, step, axis=2)
+
+    return self.replace(
+      keys=put(self.keys, keys), values=put(self.values, values)
+    )
+
+  def attend(self, queries: chex.Array, visible: chex.Array) -> chex.Array:
+    """Attention over prompt and response at once; softmax in float32.
+
+    Args:
+      queries: [B, K, H, d].
+      visible: [B · K, P + R] bool, what they may look at.
+
+    Returns:
+      [B, K, H, d], of the queries' dtype.
+    """
+    b, k, h, d = queries.shape
+    groups, prompt = self.prompt_keys.shape[1:3]
+    grouped = (groups, h // groups)
+    queries = queries.reshape(b, k, *grouped, d)
+    in_prompt = jnp.einsum(
+      'bkgmd,bgpd->bkgmp',
+      queries,
+      self.prompt_keys,
+      preferred_element_type=jnp.float32,
+    )
+    in_response = jnp.einsum(
+      'ngmd,ngrd->ngmr',
+      queries.reshape(b * k, *grouped, d),
+      self.keys,
+      preferred_element_type=jnp.float32,
+    )
+    in_prompt = in_prompt.reshape(b * k, *grouped, prompt)
+    scores = jnp.concatenate([in_prompt, in_response], axis=-1) * d**-0.5
+    scores = jnp.where(visible[:, None, None], scores, attention.HIDDEN_SCORE)
+    weights = jax.nn.softmax(scores).astype(queries.dtype)
+    of_prompt = weights[..., :prompt].reshape(b, k, *grouped, prompt)
+    of_response = weights[..., prompt:]
+    mixed = jnp.einsum('bkgmp,bgpd->bkgmd', of_prompt, self.prompt_values)
+    mixed = mixed.reshape(b, k, h, d)
+    own = jnp.einsum('ngmr,ngrd->ngmd', of_response, self.values)
+    return mixed + own.reshape(b, k, h, d)
+
+
+@flax.struct.dataclass
+class Cache:
+  """What the next decoding step needs to know of the past.
+
+  Attributes:
+    layers: keys and values, layer by layer.
+    prompt_mask: [B, P] bool, True on real tokens.
+    step: [] int32, how many tokens of the responses are stored.
+  """
+
+  layers: tuple[LayerCache, ...]
+  prompt_mask: chex.Array
+  step: chex.Array
+
+  def positions(self, samples: int) -> chex.Array:
+    """[B, K] int32 place of the token to be read."""
+    lengths = jnp.sum(self.prompt_mask, axis=-1, dtype=jnp.int32)
+    return jnp.repeat(lengths[:, None] + self.step, samples, axis=1)
+
+  def visible(self, samples: int) -> chex.Array:
+    """[B · K, P + R] bool, what the token to be read may look at, itself too."""
+    in_prompt = jnp.repeat(self.prompt_mask, samples, axis=0)
+    slots = jnp.arange(self.layers[0].keys.shape[2]) <= self.step
+    in_response = jnp.broadcast_to(slots, (in_prompt.shape[0], slots.shape[0]))
+    return jnp.concatenate([in_prompt, in_response], axis=-1)

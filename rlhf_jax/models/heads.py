@@ -1,0 +1,94 @@
+"""Reward models and critics: a transformer's trunk and a linear read-out."""
+
+import functools
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from rlhf_jax.models import transformer
+from rlhf_jax.models.config import TransformerConfig
+from rlhf_jax.types import Params, ScalarModel
+
+
+@functools.cache
+def scalar_model(config: TransformerConfig, *, scores: int = 1) -> ScalarModel:
+  """A model that reads M scores from hidden states.
+
+  Params are {'trunk': a transformer's, without a free unembedding,
+  'head': {'kernel' [D, M], 'bias' [M]}}.
+
+  Args:
+    config: the trunk's sizes; how its logits are made is not read.
+    scores: M, attributes or ensemble members.
+  """
+  if scores < 1:
+    raise ValueError(f'a scalar model needs 1 score or more, got {scores}.')
+  return ScalarModel(
+    init=functools.partial(init, config, scores),
+    features=functools.partial(features, config),
+    scores=functools.partial(read_scores, config),
+    values=functools.partial(read_values, config),
+    head=head,
+    trunk=trunk_from_policy,
+  )
+
+
+def trunk_from_policy(policy_params: Params) -> Params:
+  """A policy's parameters less a free unembedding: where a trunk starts."""
+  return {k: v for k, v in policy_params.items() if k != 'unembedding'}
+
+
+def init(config: TransformerConfig, scores: int, key: chex.PRNGKey) -> Params:
+  """Random parameters; scores start small, about 0.1 in size, and centred."""
+  trunk_key, head_key = jax.random.split(key)
+  shape = (config.width, scores)
+  kernel = 0.1 * config.width**-0.5 * jax.random.normal(head_key, shape)
+  return {
+    'trunk': trunk_from_policy(transformer.init(config, trunk_key)),
+    'head': {'kernel': kernel, 'bias': jnp.zeros(scores)},
+  }
+
+
+def head(params: Params, hidden: chex.Array) -> chex.Array:
+  """[..., M] float32 scores of hidden states [..., D]."""
+  kernel, bias = params['head']['kernel'], params['head']['bias']
+  scores = jnp.einsum('...d,dm->...m', hidden.astype(jnp.float32), kernel)
+  return scores + jnp.broadcast_to(bias, scores.shape)
+
+
+def features(
+  config: TransformerConfig,
+  params: Params,
+  tokens: chex.Array,
+  attention_mask: chex.Array,
+) -> chex.Array:
+  """[B, D] hidden state of each row's last real token, wherever padding is.
+
+  A row without real tokens gives its first column's.
+  """
+  hidden = transformer.hidden(config, params['trunk'], tokens, attention_mask)
+  columns = jnp.arange(tokens.shape[1], dtype=jnp.int32)[None]
+  last = jnp.max(jnp.where(attention_mask, columns, 0), axis=1)
+  return jnp.take_along_axis(hidden, last[:, None, None], axis=1)[:, 0]
+
+
+def read_scores(
+  config: TransformerConfig,
+  params: Params,
+  tokens: chex.Array,
+  attention_mask: chex.Array,
+) -> chex.Array:
+  """[B, M] float32 scores of whole rows."""
+  return head(params, features(config, params, tokens, attention_mask))
+
+
+def read_values(
+  config: TransformerConfig,
+  params: Params,
+  tokens: chex.Array,
+  attention_mask: chex.Array,
+) -> chex.Array:
+  """[B, T] float32, the first score read after every token."""
+  hidden = transformer.hidden(config, params['trunk'], tokens, attention_mask)
+  return head(params, hidden)[..., 0]

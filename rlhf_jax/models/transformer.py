@@ -1,0 +1,279 @@
+"""A decoder-only transformer as pure functions of its parameters."""
+
+import functools
+from typing import Any
+
+import chex
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from rlhf_jax.kernels import logps
+from rlhf_jax.models import attention
+from rlhf_jax.models.cache import Cache, LayerCache
+from rlhf_jax.models.config import TransformerConfig
+from rlhf_jax.models.layers import Attend, Block, RMSNorm
+from rlhf_jax.sharding import BATCH, constrain
+from rlhf_jax.types import LanguageModel, Params
+
+# Where each parameter lives, transformer and heads: the first pattern found in
+# the path wins, and a parameter that none names is an error. Layers are stacked,
+# so theirs have a leading axis.
+PARTITION_RULES = (
+  (r'(^|/)embedding$', ('tensor', 'fsdp')),
+  (r'(^|/)unembedding$', ('fsdp', 'tensor')),
+  (r'layers/attention/(query|key|value)$', (None, 'fsdp', 'tensor', None)),
+  (r'layers/attention/output$', (None, 'tensor', None, 'fsdp')),
+  (r'layers/mlp/(gate|up)$', (None, 'fsdp', 'tensor')),
+  (r'layers/mlp/down$', (None, 'tensor', 'fsdp')),
+  (r'norm/scale$', ()),
+  (r'head/kernel$', ('fsdp', None)),
+  (r'head/bias$', ()),
+)
+
+
+class Transformer(nn.Module):
+  """Embedding, blocks with stacked parameters, final norm, unembedding."""
+
+  config: TransformerConfig
+
+  def setup(self):
+    config = self.config
+    init = nn.initializers.normal(config.width**-0.5)
+    table = (config.vocab_size, config.width)
+    self.embedding = self.param('embedding', init, table)
+    if not config.tied_embeddings:
+      self.unembedding = self.param('unembedding', init, table[::-1])
+    self.layers = Block(config)
+    self.final_norm = RMSNorm(config.norm_epsilon)
+
+  def embed(self, tokens: chex.Array) -> chex.Array:
+    """[B, T, D] in the compute dtype."""
+    # The rows are gathered whole, so the width must not be split here.
+    table = constrain(self.embedding, 'tensor', None)
+    x = table.astype(self.config.compute_dtype)[tokens]
+    return constrain(x, BATCH, None, None)
+
+  def __call__(
+    self, tokens: chex.Array, positions: chex.Array, attend: Attend
+  ) -> tuple[chex.Array, Any]:
+    """The stream [B, T, D] before the final norm; what each layer keeps."""
+    config = self.config
+    turns = attention.rotary(positions, config.head_width, config.rope_base)
+
+    def step(block, x, _):
+      return block(x, turns, attend)
+
+    if config.remat is not None:
+      step = nn.remat(step, policy=config.remat, prevent_cse=False)
+    layers = nn.scan(
+      step,
+      variable_axes={'params': 0},
+      split_rngs={'params': True},
+      length=config.layers,
+    )
+    x, kept = layers(self.layers, self.embed(tokens), None)
+    return self.final_norm(x), kept
+
+  def finish(self, x: chex.Array) -> chex.Array:
+    """The stream after the final norm."""
+    return self.final_norm(x)
+
+
+@functools.cache
+def language_model(config: TransformerConfig) -> LanguageModel:
+  """The transformer of a config, as pure functions of its parameters.
+
+  Equal configs give the same object, so that what was compiled for one serves
+  the other.
+  """
+  functions = (
+    init,
+    hidden,
+    logits,
+    token_logps,
+    token_logps_and_entropies,
+    prefill,
+    decode_step,
+  )
+  return LanguageModel(*(functools.partial(f, config) for f in functions))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def init(config: TransformerConfig, key: chex.PRNGKey) -> Params:
+  """Random parameters, float32."""
+  tokens = jnp.zeros((1, 1), jnp.int32)
+  attend = attend_within(jnp.ones((1, 1), bool))
+  return Transformer(config).init(key, tokens, tokens, attend)['params']
+
+
+def hidden(
+  config: TransformerConfig,
+  params: Params,
+  tokens: chex.Array,
+  attention_mask: chex.Array,
+  positions: chex.Array | None = None,
+  segment_ids: chex.Array | None = None,
+) -> chex.Array:
+  """[B, T, D] hidden states after the final norm, in the compute dtype.
+
+  Args:
+    config: sizes.
+    params: of `init`; a free unembedding is not read.
+    tokens: [B, T] int32.
+    attention_mask: [B, T] bool, True on real tokens.
+    positions: [B, T] int32; from the mask, and anew in each segment, if None.
+    segment_ids: [B, T] int32, which packed example a token belongs to; examples
+      are contiguous and do not see each other.
+  """
+  chex.assert_rank([tokens, attention_mask], 2)
+  chex.assert_type([tokens, attention_mask], [int, bool])
+  chex.assert_equal_shape([tokens, attention_mask])
+  if positions is None:
+    positions = attention.positions_from_mask(attention_mask, segment_ids)
+  attend = attend_within(attention_mask, segment_ids)
+  x, _ = Transformer(config).apply(
+    {'params': params}, tokens, positions, attend
+  )
+  return x
+
+
+def logits(
+  config: TransformerConfig, params: Params, x: chex.Array
+) -> chex.Array:
+  """[..., V] float32 logits of hidden states x [..., D]."""
+  kernel = unembedding(config, params, x.dtype)
+  out = jnp.einsum(
+    '...d,dv->...v', x, kernel, preferred_element_type=jnp.float32
+  )
+  cap = config.logit_softcap
+  return out if cap is None else cap * jnp.tanh(out / cap)
+
+
+def token_logps(
+  config: TransformerConfig,
+  params: Params,
+  x: chex.Array,
+  targets: chex.Array,
+  temperature: chex.Numeric = 1.0,
+) -> chex.Array:
+  """[...] log-probs in nats of targets [...] read from x [..., D]."""
+  return logps.fused_token_logps(
+    x,
+    unembedding(config, params, x.dtype),
+    targets,
+    temperature=temperature,
+    softcap=config.logit_softcap,
+  )
+
+
+def token_logps_and_entropies(
+  config: TransformerConfig,
+  params: Params,
+  x: chex.Array,
+  targets: chex.Array,
+  temperature: chex.Numeric = 1.0,
+) -> tuple[chex.Array, chex.Array]:
+  """The same, and [...] entropies of the distributions they came from."""
+  return logps.fused_token_logps_and_entropies(
+    x,
+    unembedding(config, params, x.dtype),
+    targets,
+    temperature=temperature,
+    softcap=config.logit_softcap,
+  )
+
+
+def prefill(
+  config: TransformerConfig,
+  params: Params,
+  tokens: chex.Array,
+  attention_mask: chex.Array,
+  samples: int,
+  max_response: int,
+) -> tuple[chex.Array, Cache]:
+  """Reads prompts padded on the left, once each.
+
+  Args:
+    config: sizes.
+    params: of `init`.
+    tokens: [B, P] int32.
+    attention_mask: [B, P] bool, the last column a real token.
+    samples: K, how many responses will read each prompt's cache.
+    max_response: R, how many tokens each of them may have.
+
+  Returns:
+    [B, V] logits of the first response token, and the cache.
+  """
+  attend = attend_within(attention_mask, keep=True)
+  positions = attention.positions_from_mask(attention_mask)
+  x, (keys, values) = Transformer(config).apply(
+    {'params': params}, tokens, positions, attend
+  )
+  layers = tuple(
+    LayerCache.of_prompt(keys[layer], values[layer], samples, max_response)
+    for layer in range(config.layers)
+  )
+  start = jnp.zeros((), jnp.int32)
+  return logits(config, params, x[:, -1]), Cache(layers, attention_mask, start)
+
+
+def decode_step(
+  config: TransformerConfig, params: Params, cache: Cache, tokens: chex.Array
+) -> tuple[chex.Array, Cache]:
+  """Reads one more token [B, K] of every response.
+
+  Returns:
+    [B, K, V] logits of the token after it, and the cache with it.
+  """
+  variables, module = {'params': params}, Transformer(config)
+  samples = tokens.shape[1]
+  positions, visible = cache.positions(samples), cache.visible(samples)
+  turns = attention.rotary(positions, config.head_width, config.rope_base)
+  x = module.apply(variables, tokens, method='embed')
+  layers = []
+  for index, stored in enumerate(cache.layers):
+    weights = jax.tree.map(lambda leaf, i=index: leaf[i], params['layers'])
+    attend = attend_cached(stored, cache.step, visible)
+    x, stored = Block(config).apply({'params': weights}, x, turns, attend)
+    layers.append(stored)
+  x = module.apply(variables, x, method='finish')
+  cache = cache.replace(layers=tuple(layers), step=cache.step + 1)
+  return logits(config, params, x), cache
+
+
+def attend_within(
+  attention_mask: chex.Array,
+  segment_ids: chex.Array | None = None,
+  *,
+  keep: bool = False,
+) -> Attend:
+  """Attention over the row itself; keeps keys and values where asked."""
+  visible = attention.visible_keys(attention_mask, segment_ids)
+
+  def attend(queries, keys, values):
+    mixed = attention.attend(queries, keys, values, visible)
+    return mixed, (keys, values) if keep else None
+
+  return attend
+
+
+def attend_cached(
+  stored: LayerCache, step: chex.Array, visible: chex.Array
+) -> Attend:
+  """Attention of one token a response over what its layer has stored."""
+
+  def attend(queries, keys, values):
+    cache = stored.store(step, keys, values)
+    return cache.attend(queries, visible), cache
+
+  return attend
+
+
+def unembedding(
+  config: TransformerConfig, params: Params, dtype: chex.ArrayDType
+) -> chex.Array:
+  """[D, V], the matrix that makes logits."""
+  tied = config.tied_embeddings
+  kernel = params['embedding'].T if tied else params['unembedding']
+  return kernel.astype(dtype)

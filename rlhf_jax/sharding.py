@@ -1,0 +1,142 @@
+"""One mesh with named axes, and path rules that say where each array lives.
+
+Rules are ordered (regular expression, axes) pairs beside a model's modules. A
+path is the '/'-joined names of a leaf; the first expression found in it wins.
+Axes that the mesh lacks, or that do not divide a dimension, are left out, so the
+same rules serve one CPU and a pod. A parameter that no rule names is an error.
+"""
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+AXES = ('data', 'fsdp', 'tensor')
+BATCH = ('data', 'fsdp')  # What a batch's leading axis is split over.
+
+Axis = str | tuple[str, ...] | None
+Rules = Sequence[tuple[str, tuple[Axis, ...]]]
+
+
+def make_mesh(
+  shape: Mapping[str, int] | None = None,
+  devices: Sequence[jax.Device] | None = None,
+) -> Mesh:
+  """A mesh over `devices` (all by default); axes not named have size 1.
+
+  Args:
+    shape: size by axis name; at most one of them may be -1: what remains. By
+      default all devices go to `data`.
+    devices: what the mesh is made of.
+
+  Raises:
+    ValueError: an unknown axis, or sizes that do not multiply to the devices.
+  """
+  devices = jax.devices() if devices is None else devices
+  shape = {'data': -1} if shape is None else dict(shape)
+  unknown = sorted(set(shape) - set(AXES))
+  if unknown:
+    raise ValueError(f'mesh axis {unknown[0]!r} is none of {", ".join(AXES)}')
+  sizes = [shape.get(axis, 1) for axis in AXES]
+  if -1 in sizes:
+    known = math.prod(size for size in sizes if size != -1)
+    sizes[sizes.index(-1)] = len(devices) // known
+  if math.prod(sizes) != len(devices):
+    wanted = ' x '.join(f'{a}={s}' for a, s in zip(AXES, sizes, strict=True))
+    raise ValueError(
+      f'a mesh of {wanted} needs {abs(math.prod(sizes))} devices, '
+      f'and there are {len(devices)}'
+    )
+  types = (AxisType.Auto,) * len(AXES)
+  return Mesh(np.asarray(devices).reshape(sizes), AXES, axis_types=types)
+
+
+def fitting_spec(
+  shape: Sequence[int], axes: Sequence[Axis], sizes: Mapping[str, int]
+) -> PartitionSpec:
+  """`axes` less those that a mesh of `sizes` lacks or cannot divide `shape` by."""
+  if len(axes) > len(shape):
+    raise ValueError(f'{len(axes)} axes for an array of shape {tuple(shape)}')
+
+  def fit(dimension, axis):
+    names = (axis,) if isinstance(axis, str) else axis or ()
+    kept = []
+    for name in names:
+      split = math.prod(sizes[n] for n in kept) * sizes.get(name, 1)
+      if sizes.get(name, 1) > 1 and dimension % split == 0:
+        kept.append(name)
+    return tuple(kept) if len(kept) > 1 else kept[0] if kept else None
+
+  return PartitionSpec(*map(fit, shape, axes))
+
+
+def constrain(x: jax.Array, *axes: Axis) -> jax.Array:
+  """Asks for x to be laid out along mesh axes; as it is where no mesh is set."""
+  mesh = jax.sharding.get_abstract_mesh()
+  if mesh.empty or math.prod(mesh.shape.values()) == 1:
+    return x
+  spec = fitting_spec(x.shape, axes, dict(mesh.shape))
+  return jax.lax.with_sharding_constraint(x, spec)
+
+
+def leaf_path(path: tuple[Any, ...]) -> str:
+  """The '/'-joined names of a key path: `policy/layers/attention/query`."""
+  names = [
+    getattr(k, 'key', getattr(k, 'name', getattr(k, 'idx', k))) for k in path
+  ]
+  return '/'.join(map(str, names))
+
+
+def shardings(tree: Any, rules: Rules, mesh: Mesh) -> Any:
+  """The sharding of every leaf of a tree of arrays or ShapeDtypeStructs.
+
+  Scalars and keys need no rule: they are replicated. An optimizer's moments have
+  their parameter's name at the end of their path, and so its rule.
+
+  Raises:
+    ValueError: a leaf that no rule names.
+  """
+
+  def place(path, leaf):
+    if not np.ndim(leaf):
+      return NamedSharding(mesh, PartitionSpec())
+    name = leaf_path(path)
+    for pattern, axes in rules:
+      if re.search(pattern, name):
+        return NamedSharding(
+          mesh, fitting_spec(leaf.shape, axes, dict(mesh.shape))
+        )
+    raise ValueError(
+      f'no partition rule names the parameter {name!r} of shape '
+      f'{tuple(leaf.shape)}; add one beside the model that makes it'
+    )
+
+  return jax.tree_util.tree_map_with_path(place, tree)
+
+
+def init_sharded(
+  init: Callable[..., Any], rules: Rules, mesh: Mesh, *args: Any
+) -> Any:
+  """Runs a jitted `init(*args)` straight into its shards."""
+  placed = shardings(jax.eval_shape(init, *args), rules, mesh)
+  return jax.jit(init, out_shardings=placed)(*args)
+
+
+def place(tree: Any, rules: Rules, mesh: Mesh) -> Any:
+  """Moves a tree of parameters or of a train state to where the rules say."""
+  return jax.device_put(tree, shardings(tree, rules, mesh))
+
+
+def place_batch(batch: Any, mesh: Mesh) -> Any:
+  """Splits the leading axis of every array of a batch over `data` and `fsdp`."""
+
+  def split(x):
+    axes = (BATCH,) if np.ndim(x) else ()
+    spec = fitting_spec(np.shape(x), axes, dict(mesh.shape))
+    return jax.device_put(x, NamedSharding(mesh, spec))
+
+  return jax.tree.map(split, batch)

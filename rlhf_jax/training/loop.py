@@ -1,0 +1,121 @@
+"""The one loop: whatever the method, batches in, parameters out."""
+
+import dataclasses
+import math
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol, TextIO
+
+import jax
+
+from rlhf_jax.training import metrics
+from rlhf_jax.training.checkpoints import Checkpoints
+from rlhf_jax.types import Metrics, Params, TrainState
+
+
+class Batches(Protocol):
+  """Batches by step: a step's batch is the same whenever it is asked for."""
+
+  def starting_at(self, step: int) -> Iterator[Any]:
+    """The batches of `step`, `step + 1`, …"""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Loop:
+  """How a stage runs, apart from what it learns.
+
+  Attributes:
+    stage: its name, for people.
+    steps: how many updates.
+    log_every: steps between two rows of metrics.
+    checkpoint_every: steps between two checkpoints; the last step has one too.
+    sample_every: steps between two looks at samples.
+    show: metrics that the console shows.
+    console: where progress is printed.
+  """
+
+  stage: str
+  steps: int
+  log_every: int = 10
+  checkpoint_every: int = 500
+  sample_every: int = 500
+  show: Sequence[str] = ()
+  console: TextIO = dataclasses.field(default_factory=lambda: sys.stdout)
+
+
+def train(
+  state: TrainState,
+  frozen: Mapping[str, Params],
+  batches: Batches,
+  key: jax.Array,
+  *,
+  update: Callable[..., tuple[TrainState, Metrics]],
+  collect: Callable[..., tuple[Any, Metrics]] | None = None,
+  look: Callable[[TrainState, int], None] | None = None,
+  saved: Checkpoints,
+  writers: Sequence[metrics.Writer],
+  loop: Loop,
+) -> TrainState:
+  """Trains from `state.step` to the last step, and saves on the way.
+
+  Args:
+    state: where to start; donated to the first update.
+    frozen: what stays fixed, by role.
+    batches: what each step learns from, or the prompts it answers first.
+    key: of the stage; each step's key is folded from it and the step.
+    update: (state, frozen, batch, key) -> state, metrics.
+    collect: (state, frozen, prompts, key) -> batch, metrics; for methods that
+      learn from their own samples.
+    look: (state, step) -> None; writes samples for people.
+    saved: where checkpoints go.
+    writers: where metrics go.
+    loop: how long and how often.
+
+  Raises:
+    FloatingPointError: a loss that is not finite.
+  """
+  start = int(state.step)
+  progress = metrics.Progress(
+    loop.stage, loop.steps, start=start, out=loop.console
+  )
+  pending = []
+  for step, batch in zip(
+    range(start, loop.steps), batches.starting_at(start), strict=False
+  ):
+    step_key = jax.random.fold_in(key, step)
+    collected: Metrics = {}
+    stopwatch = metrics.Stopwatch()
+    if collect is not None:
+      batch, collected = collect(state, frozen, batch, step_key)
+    with stopwatch('update'):
+      state, learnt = update(state, frozen, batch, step_key)
+      if collect is not None:
+        jax.block_until_ready(learnt)
+    pending.append({**collected, **learnt, **stopwatch.metrics()})
+
+    done = step + 1
+    saving = done % loop.checkpoint_every == 0 or done == loop.steps
+    if saving or done % loop.log_every == 0:
+      row = metrics.summarise(pending)
+      pending = []
+      _refuse_not_finite(row, loop.stage, done)
+      for writer in writers:
+        writer.write(loop.stage, done, row)
+      progress.show(done, {n: row[n] for n in loop.show if n in row})
+    if look is not None and (
+      done % loop.sample_every == 0 or done == loop.steps
+    ):
+      look(state, done)
+    if saving:
+      saved.save(state)
+  return state
+
+
+def _refuse_not_finite(row, stage, step):
+  for name, value in row.items():
+    if name.startswith('loss/') and not math.isfinite(value):
+      raise FloatingPointError(
+        f'{stage}: {name} is {value} at step {step}; lower the learning rate, '
+        f'or look at the last rows of its metrics.jsonl. The newest '
+        f'checkpoint before it is kept'
+      )

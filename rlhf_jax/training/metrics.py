@@ -1,0 +1,174 @@
+"""Where a run's numbers go: metrics.jsonl, and TensorBoard or W&B if asked."""
+
+import json
+import math
+import pathlib
+import time
+from collections.abc import Mapping, Sequence
+from typing import Protocol, TextIO
+
+import jax
+
+from rlhf_jax.types import Mean, Metrics
+
+
+class Writer(Protocol):
+  """Takes one row of numbers a step."""
+
+  def write(self, stage: str, step: int, row: Mapping[str, float]) -> None: ...
+
+  def close(self) -> None: ...
+
+
+class JsonlWriter:
+  """One JSON object a line, in a file that a resumed run continues."""
+
+  def __init__(self, path: pathlib.Path, *, start: int = 0):
+    """Opens `path`, less the rows after step `start`: they will be made again."""
+    kept = []
+    if path.exists():
+      kept = [row for row in read_jsonl(path) if row['step'] <= start]
+    whole = path.with_suffix('.partial')
+    whole.write_text(''.join(json.dumps(row) + '\n' for row in kept))
+    whole.replace(path)
+    self._file = path.open('a')
+
+  def write(self, stage: str, step: int, row: Mapping[str, float]) -> None:
+    del stage  # The file lies in the stage's folder.
+    # JSON has no word for what is not finite.
+    numbers = {k: v if math.isfinite(v) else None for k, v in row.items()}
+    self._file.write(json.dumps({'step': step} | numbers) + '\n')
+    self._file.flush()
+
+  def close(self) -> None:
+    self._file.close()
+
+
+class TensorBoardWriter:
+  """TensorBoard event files, one run a stage. Needs `tensorboardX`."""
+
+  def __init__(self, folder: pathlib.Path):
+    try:
+      import tensorboardX
+    except ImportError as e:
+      raise ValueError(
+        'TensorBoard files need the package tensorboardX: '
+        'pip install tensorboardX'
+      ) from e
+    self._folder, self._make = folder, tensorboardX.SummaryWriter
+    self._writers = {}
+
+  def write(self, stage: str, step: int, row: Mapping[str, float]) -> None:
+    if stage not in self._writers:
+      self._writers[stage] = self._make(str(self._folder / stage))
+    for name, value in row.items():
+      self._writers[stage].add_scalar(name, value, step)
+
+  def close(self) -> None:
+    for writer in self._writers.values():
+      writer.close()
+
+
+class WandbWriter:
+  """Weights & Biases, every stage's numbers under its name. Needs `wandb`."""
+
+  def __init__(self, project: str, config: Mapping[str, object]):
+    try:
+      import wandb
+    except ImportError as e:
+      raise ValueError(
+        'Weights & Biases needs the package wandb: pip install wandb'
+      ) from e
+    self._run = wandb.init(project=project, config=dict(config))
+
+  def write(self, stage: str, step: int, row: Mapping[str, float]) -> None:
+    named = {f'{stage}/{name}': value for name, value in row.items()}
+    self._run.log(named | {f'{stage}/step': step})
+
+  def close(self) -> None:
+    self._run.finish()
+
+
+def read_jsonl(path: pathlib.Path) -> list[dict]:
+  """The rows of a metrics file; a last line cut off by a kill is dropped."""
+  rows = []
+  for line in path.read_text().splitlines():
+    try:
+      rows.append(json.loads(line))
+    except json.JSONDecodeError:
+      break
+  return rows
+
+
+def summarise(metrics: Sequence[Metrics]) -> dict[str, float]:
+  """Python numbers of several steps' metrics: the mean over all they counted."""
+  total = jax.tree.map(
+    lambda *parts: sum(parts[1:], parts[0]),
+    *jax.device_get(list(metrics)),
+  )
+  return {name: float(mean.value) for name, mean in total.items()}
+
+
+class Stopwatch:
+  """Seconds by part of a step, as metrics: `with stopwatch('sample'): …`."""
+
+  def __init__(self):
+    self.seconds = {}
+
+  def __call__(self, part: str) -> 'Stopwatch':
+    self._part = part
+    return self
+
+  def __enter__(self):
+    self._start = time.perf_counter()
+
+  def __exit__(self, *_):
+    spent = time.perf_counter() - self._start
+    self.seconds[self._part] = self.seconds.get(self._part, 0.0) + spent
+
+  def metrics(self) -> dict[str, Mean]:
+    """`seconds/<part>`, one reading each."""
+    return {f'seconds/{k}': Mean.of(v) for k, v in self.seconds.items()}
+
+
+class Progress:
+  """A line on the console: stage, step, rate, time left, key numbers."""
+
+  def __init__(
+    self,
+    stage: str,
+    steps: int,
+    *,
+    start: int,
+    out: TextIO,
+    every_seconds: float = 5.0,
+  ):
+    self._stage, self._steps, self._out = stage, steps, out
+    self._start, self._every = start, every_seconds
+    self._began = time.perf_counter()
+    self._shown = self._began
+
+  def show(self, step: int, row: Mapping[str, float]) -> None:
+    """Prints if it is time to, and always at the last step."""
+    now = time.perf_counter()
+    if step < self._steps and now - self._shown < self._every:
+      return
+    self._shown = now
+    rate = (step - self._start) / max(now - self._began, 1e-9)
+    left = (self._steps - step) / rate if rate else 0.0
+    numbers = '  '.join(f'{name} {value:.3g}' for name, value in row.items())
+    print(
+      f'{self._stage:>13} {step:>5}/{self._steps}  {_pace(rate)}  '
+      f'{_clock(left)} left  {numbers}',
+      file=self._out,
+      flush=True,
+    )
+
+
+def _pace(rate):
+  slow = 0.0 < rate < 1.0
+  return f'{1 / rate:5.1f} s/step ' if slow else f'{rate:5.1f} steps/s'
+
+
+def _clock(seconds):
+  return f'{int(seconds) // 60}:{int(seconds) % 60:02}'

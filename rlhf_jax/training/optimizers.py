@@ -1,0 +1,92 @@
+"""The optimizer of a stage, from a few numbers that a paper prints."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+
+import jax
+import optax
+
+Schedule = Callable[[int], Callable[[jax.Array], jax.Array]]
+
+
+def constant(steps: int) -> Callable[[jax.Array], jax.Array]:
+  """A learning rate that stays as it is after the warm-up."""
+  del steps
+  return optax.constant_schedule(1.0)
+
+
+def linear(steps: int) -> Callable[[jax.Array], jax.Array]:
+  """A learning rate that falls in a line to 0 at the last step."""
+  return optax.linear_schedule(1.0, 0.0, steps)
+
+
+def cosine(
+  steps: int, *, final: float = 0.0
+) -> Callable[[jax.Array], jax.Array]:
+  """A learning rate that falls in half a cosine to `final` of its peak."""
+  return optax.cosine_decay_schedule(1.0, steps, alpha=final)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Adam:
+  """AdamW with a warm-up, a decay and a clipped gradient.
+
+  Attributes:
+    learning_rate: the peak.
+    warmup: share of the steps over which the rate rises from 0, in [0, 1).
+    decay: what the rate does after the warm-up, as a share of its peak.
+    b1, b2, eps: Adam's.
+    weight_decay: decoupled, times the learning rate.
+    max_grad_norm: the gradient is scaled down to this norm if it is longer.
+  """
+
+  learning_rate: float
+  warmup: float = 0.03
+  decay: Schedule = constant
+  b1: float = 0.9
+  b2: float = 0.95
+  eps: float = 1e-8
+  weight_decay: float = 0.0
+  max_grad_norm: float = 1.0
+
+  def __post_init__(self):
+    if not 0.0 <= self.warmup < 1.0:
+      raise ValueError(f'warmup is {self.warmup}; a share of steps in [0, 1)')
+
+
+@functools.lru_cache
+def adam(config: Adam, steps: int) -> optax.GradientTransformation:
+  """AdamW over `steps` optimizer steps.
+
+  The peak learning rate lives in the optimizer's state, so that a sweep over it
+  shares one compiled program (and can be vmapped).
+  """
+  warm = int(round(config.warmup * steps))
+  shape = optax.join_schedules(
+    [
+      optax.linear_schedule(1.0 / (warm + 1), 1.0, warm),
+      config.decay(max(1, steps - warm)),
+    ],
+    [warm],
+  )
+  rate = optax.inject_hyperparams(optax.scale_by_learning_rate)
+  return optax.chain(
+    optax.clip_by_global_norm(config.max_grad_norm),
+    optax.scale_by_adam(config.b1, config.b2, config.eps),
+    optax.add_decayed_weights(config.weight_decay),
+    optax.scale_by_schedule(shape),
+    rate(learning_rate=config.learning_rate),
+  )
+
+
+def by_role(
+  optimizers: Mapping[str, optax.GradientTransformation],
+) -> optax.GradientTransformation:
+  """An optimizer for each top-level entry of the parameters (policy, critic)."""
+  return optax.partition(
+    optimizers,
+    lambda params: {
+      role: jax.tree.map(lambda _: role, tree) for role, tree in params.items()
+    },
+  )

@@ -1,0 +1,122 @@
+"""Gradients of a learner's loss, accumulated exactly, and the step they make."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from rlhf_jax.types import Mean, Metrics, Params, Terms, TrainState
+
+Loss = Callable[..., tuple[Terms, Metrics]]
+
+
+def create(
+  params: Params,
+  optimizer: optax.GradientTransformation,
+  extra: Any = (),
+) -> TrainState:
+  """The state before the first update."""
+  return TrainState(
+    step=jnp.zeros((), jnp.int32),
+    params=params,
+    opt_state=optimizer.init(params),
+    extra=jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), extra),
+  )
+
+
+def descend(
+  state: TrainState, grads: Params, optimizer: optax.GradientTransformation
+) -> TrainState:
+  """Moves state.params one optimizer step. Returns the next state."""
+  updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+  params = optax.apply_updates(state.params, updates)
+  return state.replace(step=state.step + 1, params=params, opt_state=opt_state)
+
+
+def objective(terms: Terms) -> jax.Array:
+  """The scalar that is minimised: the sum of coefficient × mean."""
+  return sum(coefficient * mean.value for coefficient, mean in terms.values())
+
+
+def gradient(
+  loss: Loss, *, micro_batches: int = 1
+) -> Callable[..., tuple[Params, Metrics]]:
+  """The gradient of a learner's objective in its first argument.
+
+  With k micro-batches the batch's leading axis is cut in k; every term is
+  divided once, by its weight over the whole batch, so that the sum of the
+  parts is the gradient of the whole, however ragged the rows.
+
+  Args:
+    loss: a learner's, `loss(params, frozen, batch, key, **named)`.
+    micro_batches: k, a divisor of the batch's leading axis.
+
+  Returns:
+    A function of the loss's arguments that returns (gradients, metrics), the
+    metrics with the objective and each term's mean added to the loss's own.
+  """
+
+  def wrapped(params, frozen, batch, key, **named):
+    def weigh(part):
+      # Weights come from masks, not from parameters, so the compiler drops the
+      # forward pass.
+      terms, _ = loss(params, frozen, part, key, **named)
+      return {name: mean.weight for name, (_, mean) in terms.items()}
+
+    def share(params, part, weights):
+      terms, metrics = loss(params, frozen, part, key, **named)
+      divided = {
+        name: (coefficient, Mean(mean.total, weights[name]))
+        for name, (coefficient, mean) in terms.items()
+      }
+      means = {f'loss/{name}': mean for name, (_, mean) in terms.items()}
+      return objective(divided), dict(metrics) | means
+
+    differentiate = jax.grad(share, has_aux=True)
+    if micro_batches == 1:
+      return differentiate(params, batch, weigh(batch))
+
+    parts = jax.tree.map(lambda x: _deal(x, micro_batches), batch)
+    weights = jax.tree.map(jnp.sum, jax.lax.map(weigh, parts))
+
+    def add(grads, part):
+      more, metrics = differentiate(params, part, weights)
+      return jax.tree.map(jnp.add, grads, more), metrics
+
+    grads, metrics = jax.lax.scan(
+      add, jax.tree.map(jnp.zeros_like, params), parts
+    )
+    return grads, jax.tree.map(jnp.sum, metrics)
+
+  return wrapped
+
+
+def gradient_step(loss: Loss) -> Callable[..., tuple[TrainState, Metrics]]:
+  """The `update` of a learner that takes one step down its loss.
+
+  Args:
+    loss: a learner's; its config has `micro_batches`.
+  """
+
+  def update(state, frozen, batch, key, *, models, optimizer, config):
+    """One gradient step. Returns (state, metrics)."""
+    slope = gradient(loss, micro_batches=config.micro_batches)
+    grads, metrics = slope(
+      state.params, frozen, batch, key, models=models, config=config
+    )
+    norm = Mean.of(optax.tree.norm(grads))
+    return descend(state, grads, optimizer), metrics | {'gradient_norm': norm}
+
+  return update
+
+
+def _deal(x, parts):
+  # Row i goes to part i mod `parts`: every device has rows of every part.
+  if x.shape[0] % parts:
+    raise ValueError(
+      f'a batch of {x.shape[0]} rows does not divide into {parts} micro-batches'
+    )
+  dealt = x.reshape((x.shape[0] // parts, parts, *x.shape[1:]))
+  return jnp.swapaxes(dealt, 0, 1)

@@ -1,0 +1,35 @@
+"""Every test sees eight CPU devices and no silent rank promotion."""
+
+import collections
+import os
+
+os.environ.setdefault('JAX_PLATFORMS', 'cpu')
+os.environ['XLA_FLAGS'] = (
+  os.environ.get('XLA_FLAGS', '') + ' --xla_force_host_platform_device_count=8'
+)
+
+import jax
+
+jax.config.update('jax_numpy_rank_promotion', 'raise')
+
+
+def pytest_terminal_summary(terminalreporter):
+  """Counts the golden cases: how many ran, and what has no counterpart yet."""
+
+  def noted(outcome, name):
+    return [
+      value
+      for report in terminalreporter.stats.get(outcome, [])
+      for key, value in getattr(report, 'user_properties', ())
+      if key == name
+    ]
+
+  passed, missing = noted('passed', 'golden'), noted('skipped', 'golden')
+  if not passed and not missing:
+    return
+  kinds = ': kinds ' + ', '.join(sorted(set(missing))) if missing else ''
+  terminalreporter.write_line(
+    f'golden: {len(passed)} cases passed, {len(missing)} not covered{kinds}'
+  )
+  for why, count in collections.Counter(noted('passed', 'golden_gap')).items():
+    terminalreporter.write_line(f'golden: {count} outputs {why}')

@@ -1,0 +1,236 @@
+"""What every method keeps, whatever it learns: one table, one set of tests."""
+
+import functools
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from absl.testing import absltest, parameterized
+
+from rlhf_jax.kernels import rewards
+from rlhf_jax.learners import policy_gradient
+from rlhf_jax.methods import ppo, reward_model, sft
+from rlhf_jax.training import state as training
+from rlhf_jax.training.compile import jitted
+from tests import toy
+
+
+def rollouts_for(config):
+  """A batch that PPO collected, from parameters it no longer has."""
+
+  def batch(seed):
+    key = jax.random.key(seed)
+    params = {'policy': toy.POLICY.init(key), 'critic': toy.SCALAR.init(key)}
+    frozen = {'reference': params['policy'], 'reward': params['critic']}
+    collected, _ = ppo.collect(
+      params, frozen, toy.prompts(4), key, models=toy.MODELS, config=config
+    )
+    return collected
+
+  return batch
+
+
+def ppo_config(**changes):
+  return ppo.Config(steps=1, samples=2, minibatches=2, **changes)
+
+
+def control(coef, kl, steps):
+  return rewards.adaptive_kl_coef(
+    coef, kl, target=1.0, horizon=100.0, steps=steps
+  )
+
+
+# name: (method, config, seed -> batch, whether the key matters)
+METHODS = {
+  'sft': (sft, sft.Config(steps=1), lambda s: toy.demonstrations(4, s), False),
+  'sft_micro': (
+    sft,
+    sft.Config(steps=1, micro_batches=2),
+    lambda s: toy.demonstrations(4, s),
+    False,
+  ),
+  'reward_model': (
+    reward_model,
+    reward_model.Config(steps=1, centering=0.1),
+    lambda s: toy.comparisons(4, s),
+    False,
+  ),
+  'ppo': (ppo, ppo_config(), rollouts_for(ppo_config()), True),
+  'ppo_adaptive': (
+    ppo,
+    ppo_config(kl_control=control),
+    rollouts_for(ppo_config()),
+    True,
+  ),
+  'ppo_shared_trunk': (
+    ppo,
+    ppo_config(critic=policy_gradient.shared_trunk),
+    rollouts_for(ppo_config()),
+    True,
+  ),
+  'ppo_without_critic': (
+    ppo,
+    ppo_config(critic=policy_gradient.no_critic),
+    rollouts_for(ppo_config()),
+    True,
+  ),
+}
+
+
+OPTIMIZER = optax.adam(0.1)
+
+
+@functools.cache
+def batch_of(name):
+  """A batch of a method, made once."""
+  return METHODS[name][2](1)
+
+
+@parameterized.named_parameters((name, name) for name in METHODS)
+class ContractTest(parameterized.TestCase):
+  def begin(self, name, seed=0):
+    """A method, its batch, and a state to start from."""
+    self.method, self.config, _, self.key_matters = METHODS[name]
+    (stage,) = self.method.stages(self.config).values()
+    self.batch = batch_of(name)
+    self.frozen = {'reference': toy.POLICY.init(jax.random.key(7))}
+    extra = getattr(self.config, 'initial_extra', dict)()
+
+    def state(key):
+      params = stage.init(key, {}, models=toy.MODELS, config=self.config)
+      return training.create(params, OPTIMIZER, extra)
+
+    self.make_state = state
+    return state(jax.random.key(seed))
+
+  def update(self, state, key=None):
+    key = jax.random.key(11) if key is None else key
+    return jitted(self.method.update)(
+      state,
+      self.frozen,
+      self.batch,
+      key,
+      models=toy.MODELS,
+      optimizer=OPTIMIZER,
+      config=self.config,
+    )
+
+  def test_is_finite_and_moves(self, name):
+    state = self.begin(name)
+    moved, metrics = self.update(state)
+    chex.assert_tree_all_finite((moved, metrics))
+    change = jax.tree.map(
+      lambda a, b: jnp.max(jnp.abs(a - b)), moved.params, state.params
+    )
+    self.assertGreater(max(jax.tree.leaves(change)), 1e-4)
+    self.assertEqual(moved.step, 1)
+
+  def test_keeps_tree_shapes_and_dtypes(self, name):
+    state = self.begin(name)
+    moved, metrics = self.update(state)
+    chex.assert_trees_all_equal_shapes_and_dtypes(moved, state)
+    for mean in metrics.values():
+      chex.assert_shape((mean.total, mean.weight), ())
+
+  def test_is_traced_once(self, name):
+    state = self.begin(name)
+    method, traces = self.method, []
+
+    def counted(*args, **kwargs):
+      traces.append(1)
+      return method.update(*args, **kwargs)
+
+    for step in range(3):
+      state, _ = jitted(counted)(
+        state,
+        self.frozen,
+        self.batch,
+        jax.random.key(step),
+        models=toy.MODELS,
+        optimizer=OPTIMIZER,
+        config=self.config,
+      )
+    self.assertLen(traces, 1)
+
+  def test_repeats_itself_under_one_key(self, name):
+    state = self.begin(name)
+    first, _ = self.update(state, jax.random.key(1))
+    again, _ = self.update(state, jax.random.key(1))
+    chex.assert_trees_all_equal(first, again)
+    other, _ = self.update(state, jax.random.key(2))
+    same = all(
+      np.array_equal(a, b)
+      for a, b in zip(
+        jax.tree.leaves(first.params),
+        jax.tree.leaves(other.params),
+        strict=True,
+      )
+    )
+    self.assertEqual(same, not self.key_matters)
+
+  def test_leaves_what_is_frozen(self, name):
+    state = self.begin(name)
+    before = jax.tree.map(np.array, (self.frozen, self.batch))
+    self.update(state)
+    chex.assert_trees_all_equal((self.frozen, self.batch), before)
+
+  def test_loss_is_pure_and_its_weights_come_from_masks(self, name):
+    self.begin(name)
+    batch = self.batch
+    if self.method is ppo:
+      batch = flat(batch)
+    loss = functools.partial(
+      self.method.loss,
+      frozen=self.frozen,
+      batch=batch,
+      key=jax.random.key(0),
+      models=toy.MODELS,
+      config=self.config,
+    )
+    terms, _ = loss(self.make_state(jax.random.key(0)).params)
+    others, _ = loss(self.make_state(jax.random.key(1)).params)
+    for term in terms:
+      self.assertEqual(terms[term][1].weight, others[term][1].weight)
+      self.assertNotEqual(terms[term][1].weight, 0)
+
+  def test_seeds_can_be_vmapped(self, name):
+    self.begin(name)
+    keys = jax.random.split(jax.random.key(3), 3)
+    many, _ = jax.jit(
+      jax.vmap(lambda key: self.update(self.make_state(key), key))
+    )(keys)
+    for seed in range(3):
+      alone, _ = self.update(self.make_state(keys[seed]), keys[seed])
+      chex.assert_trees_all_close(
+        jax.tree.map(lambda x, s=seed: x[s], many.params),
+        alone.params,
+        atol=2e-5,
+      )
+
+
+def flat(batch):
+  rest = jax.tree.map(
+    lambda x: x.reshape(-1, *x.shape[2:]), batch.replace(rollouts=None)
+  )
+  return rest.replace(rollouts=policy_gradient.flatten_rollouts(batch.rollouts))
+
+
+class TableTest(absltest.TestCase):
+  def test_every_method_that_trains_is_in_the_table(self):
+    import pathlib
+
+    folder = pathlib.Path(sft.__file__).parent
+    methods = {
+      path.stem
+      for path in folder.glob('*.py')
+      if 'update = ' in path.read_text()
+    }
+    self.assertEqual(
+      {m.__name__.split('.')[-1] for m, *_ in METHODS.values()}, methods
+    )
+
+
+if __name__ == '__main__':
+  absltest.main()

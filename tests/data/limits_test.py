@@ -1,0 +1,97 @@
+"""What is kept of long prompts, cut by hand."""
+
+from absl.testing import parameterized
+
+from rlhf_jax.data import jsonl, limits
+from rlhf_jax.data.templates import Parts, Turn
+
+PARTS = Parts(
+  head=[1, 2],
+  turns=(
+    Turn([20], [21, 22, 23], []),
+    Turn([30], [31, 32], [39]),
+    Turn([40], [41, 42, 43, 44], [49]),
+  ),
+  tail=[5],
+)
+WHOLE = [1, 2, 20, 21, 22, 23, 30, 31, 32, 39, 40, 41, 42, 43, 44, 49, 5]
+
+
+class OverlongTest(parameterized.TestCase):
+  @parameterized.parameters(
+    # One token over: the oldest turn loses its first word, not its marker.
+    (16, [1, 2, 20, 22, 23, 30, 31, 32, 39, 40, 41, 42, 43, 44, 49, 5]),
+    (15, [1, 2, 20, 23, 30, 31, 32, 39, 40, 41, 42, 43, 44, 49, 5]),
+    # Three over would leave its marker alone: the turn goes.
+    (14, [1, 2, 30, 31, 32, 39, 40, 41, 42, 43, 44, 49, 5]),
+    (13, [1, 2, 30, 31, 32, 39, 40, 41, 42, 43, 44, 49, 5]),
+    (12, [1, 2, 30, 32, 39, 40, 41, 42, 43, 44, 49, 5]),
+    (11, [1, 2, 40, 41, 42, 43, 44, 49, 5]),
+    (9, [1, 2, 40, 41, 42, 43, 44, 49, 5]),
+    (8, [1, 2, 40, 42, 43, 44, 49, 5]),
+    (6, [1, 2, 40, 44, 49, 5]),
+  )
+  def test_keep_end_forgets_the_oldest(self, limit, expected):
+    self.assertEqual(PARTS.ids, WHOLE)
+    self.assertEqual(limits.keep_end(PARTS, limit, 'f:1').ids, expected)
+
+  def test_keep_end_drops_no_turn_once_the_rest_fits(self):
+    # Dropping the first turn is enough, though the second has no content.
+    turns = (Turn([20], [21], []), Turn([30], [], [39]), Turn([40], [41], []))
+    kept = limits.keep_end(Parts([], turns, [5]), 5, 'f:1')
+    self.assertEqual(kept.ids, [30, 39, 40, 41, 5])
+
+  @parameterized.parameters(
+    (16, [*WHOLE[:14], 49, 5]),
+    (14, [*WHOLE[:12], 49, 5]),
+  )
+  def test_keep_start_cuts_the_last_turn(self, limit, expected):
+    self.assertEqual(limits.keep_start(PARTS, limit, 'f:1').ids, expected)
+
+  @parameterized.parameters((limits.keep_end, 5), (limits.keep_start, 13))
+  def test_says_where_no_word_would_be_left(self, overlong, limit):
+    with self.assertRaisesRegex(
+      jsonl.DataError, f'f:1: the limit of {limit} tokens leaves no room.*of 17'
+    ):
+      overlong(PARTS, limit, 'f:1')
+
+  def test_refuse_says_where_how_long_and_what_to_do(self):
+    with self.assertRaisesRegex(
+      jsonl.DataError,
+      'f:1: the prompt has 17 tokens and the limit is 16; raise '
+      'max_prompt_tokens.*keep_end.*keep_start.*drop',
+    ):
+      limits.refuse(PARTS, 16, 'f:1')
+
+  def test_drop_keeps_nothing(self):
+    self.assertIsNone(limits.drop(PARTS, 16, 'f:1'))
+
+
+class LimitsTest(parameterized.TestCase):
+  @parameterized.parameters(
+    ((), 1, 10, 14),
+    ((), 10, 10, 14),
+    ((4, 12), 4, 4, 4),
+    ((12, 4), 5, 10, 12),
+    ((4, 12), 10, 10, 12),
+    ((4, 12, 99), 10, 10, 12),
+  )
+  def test_columns_are_the_smallest_bucket_that_fits(
+    self, buckets, longest, prompt_columns, columns
+  ):
+    subject = limits.Limits(
+      max_prompt_tokens=10, max_response_tokens=4, buckets=buckets
+    )
+    self.assertEqual(subject.prompt_columns(longest), prompt_columns)
+    self.assertEqual(subject.columns(longest), columns)
+
+  def test_says_when_nothing_fits(self):
+    subject = limits.Limits(max_prompt_tokens=10, max_response_tokens=4)
+    with self.assertRaisesRegex(
+      jsonl.DataError, 'an example has 15 tokens and the limits allow 14'
+    ):
+      subject.columns(15)
+
+  def test_refuses_limits_that_allow_nothing(self):
+    with self.assertRaisesRegex(jsonl.DataError, 'max_response_tokens is 0'):
+      limits.Limits(max_prompt_tokens=1, max_response_tokens=0)

@@ -1,0 +1,102 @@
+"""Lines of each format to records."""
+
+import json
+import pathlib
+import tempfile
+
+from absl.testing import absltest
+
+from rlhf_jax.data import jsonl, readers
+from rlhf_jax.types import Comparison, Demonstration, Message, Prompt
+
+TURNS = [
+  {'role': 'user', 'content': 'hi'},
+  {'role': 'assistant', 'content': 'yes?'},
+  {'role': 'user', 'content': 'bye'},
+]
+MESSAGES = (
+  Message('user', 'hi'),
+  Message('assistant', 'yes?'),
+  Message('user', 'bye'),
+)
+
+
+class ReadersTest(absltest.TestCase):
+  def write(self, *lines):
+    folder = self.enterContext(tempfile.TemporaryDirectory())
+    path = pathlib.Path(folder) / 'r.jsonl'
+    path.write_text(''.join(json.dumps(line) + '\n' for line in lines))
+    return path
+
+  def test_pairs(self):
+    path = self.write(
+      {'id': 7, 'subset': 'helpful', 'prompt': TURNS}
+      | {'chosen': 'good', 'rejected': 'bad'}
+    )
+    prompt = Prompt(MESSAGES, 'helpful', 'r.jsonl:1')
+    self.assertEqual(
+      readers.pairs(path), [Comparison(prompt, ('good', 'bad'), 0.0)]
+    )
+    self.assertEqual(readers.chosen(path), [Demonstration(prompt, 'good')])
+
+  def test_pairs_of_equal_responses_are_left_out_and_said(self):
+    path = self.write(
+      {'prompt': TURNS, 'chosen': 'a', 'rejected': 'b'},
+      {'prompt': TURNS, 'chosen': 'c', 'rejected': 'c'},
+      {'prompt': TURNS, 'chosen': 'd', 'rejected': 'd'},
+    )
+    with self.assertLogs('absl', 'WARNING') as logged:
+      pairs = readers.pairs(path)
+    self.assertEqual([pair.responses for pair in pairs], [('a', 'b')])
+    self.assertIn('2 of 3 pairs left out', logged.output[0])
+    self.assertIn('r.jsonl:2', logged.output[0])
+
+  def test_scored_pairs_have_margins(self):
+    path = self.write(
+      {'prompt': 'q', 'chosen': 'a', 'rejected': 'b'}
+      | {'score_chosen': 8.5, 'score_rejected': 6}
+    )
+    prompt = Prompt((Message('user', 'q'),), '', 'r.jsonl:1')
+    self.assertEqual(
+      readers.scored_pairs(path), [Comparison(prompt, ('a', 'b'), 2.5)]
+    )
+
+  def test_scores_against_the_choice_are_refused(self):
+    path = self.write(
+      {'prompt': 'q', 'chosen': 'a', 'rejected': 'b'}
+      | {'score_chosen': 6, 'score_rejected': 8.5}
+    )
+    with self.assertRaisesRegex(
+      jsonl.DataError, 'r.jsonl:1: the rejected response scores 2.5 more'
+    ):
+      readers.scored_pairs(path)
+
+  def test_instructions_join_what_they_are_about(self):
+    path = self.write(
+      {'instruction': 'Add.', 'input': '1 and 2', 'output': '3'},
+      {'instruction': 'Go.', 'input': '', 'output': 'No', 'category': 'qa'},
+      {'instruction': 'Go.', 'output': 'Yes', 'subsets': ['s']},
+    )
+    self.assertEqual(
+      readers.instructions(path),
+      [
+        Demonstration(
+          Prompt((Message('user', 'Add.\n\n1 and 2'),), '', 'r.jsonl:1'), '3'
+        ),
+        Demonstration(
+          Prompt((Message('user', 'Go.'),), 'qa', 'r.jsonl:2'), 'No'
+        ),
+        Demonstration(
+          Prompt((Message('user', 'Go.'),), '', 'r.jsonl:3'), 'Yes'
+        ),
+      ],
+    )
+
+  def test_an_empty_response_is_placed(self):
+    path = self.write(
+      {'instruction': 'a', 'output': 'b'}, {'instruction': 'a', 'output': ' '}
+    )
+    with self.assertRaisesRegex(
+      jsonl.DataError, "r.jsonl:2: field 'output' is empty"
+    ):
+      readers.instructions(path)

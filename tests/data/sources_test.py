@@ -1,0 +1,171 @@
+"""A source on small files: what it holds, keeps and is called."""
+
+import dataclasses
+import json
+import pathlib
+import tempfile
+
+from absl.testing import parameterized
+
+from rlhf_jax.data import jsonl, readers, sources, splits, templates, tokens
+
+PAIRS = sources.Files(('pairs.jsonl',), readers.pairs)
+CHOSEN = sources.Files(('pairs.jsonl',), readers.chosen)
+TASKS = sources.Files(('tasks.jsonl', 'more.jsonl'), readers.instructions)
+
+
+def pair(i, first=None):
+  turns = [{'role': 'user', 'content': first or f'question {i}'}]
+  return {'subset': 'helpful', 'prompt': turns} | {
+    'chosen': f'good {i}',
+    'rejected': f'bad {i}',
+  }
+
+
+def task(i):
+  return {'instruction': f'question {i}', 'output': f'answer {i}'}
+
+
+class HhRlhfTest(parameterized.TestCase):
+  def setUp(self):
+    super().setUp()
+    root = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+    self.data, self.run = root / 'data', root / 'run'
+    self.data.mkdir()
+    self.write(
+      'pairs.jsonl', [pair(i) for i in range(30)] + [pair(30, 'question 3')]
+    )
+    self.write('tasks.jsonl', map(task, range(20, 40)))
+    self.write('more.jsonl', map(task, range(40, 50)))
+    self.source = sources.HhRlhf(
+      str(self.data), PAIRS, TASKS, held_out=0.3, vocab_size=300
+    )
+
+  def write(self, name, lines):
+    text = ''.join(json.dumps(line) + '\n' for line in lines)
+    (self.data / name).write_text(text)
+
+  def test_datasets_are_the_files_split_by_opening(self):
+    datasets = self.source.load(self.run).datasets
+    sizes = {name: len(records) for name, records in datasets.items()}
+    self.assertEqual(sizes['comparisons'] + sizes['test_comparisons'], 31)
+    self.assertEqual(sizes['demonstrations'] + sizes['test_demonstrations'], 30)
+    # 'question 3' is asked twice.
+    self.assertEqual(sizes['prompts'] + sizes['test_prompts'], 30)
+    self.assertGreater(min(sizes.values()), 3)
+
+    def openings(*names):
+      return {
+        splits.prompt_of(record).messages[0].content
+        for name in names
+        for record in datasets[name]
+      }
+
+    train = openings('comparisons', 'demonstrations', 'prompts')
+    test = openings('test_comparisons', 'test_demonstrations', 'test_prompts')
+    self.assertLen(train | test, 50)
+    self.assertEmpty(train & test)
+
+  def test_records_say_where_they_come_from(self):
+    datasets = self.source.load(self.run).datasets
+    records = datasets['demonstrations'] + datasets['test_demonstrations']
+    found = {r.prompt.text: r.prompt.where for r in records}
+    self.assertEqual(found['question 41'], 'more.jsonl:2')
+
+  def test_demonstrations_can_be_the_chosen_answers(self):
+    source = dataclasses.replace(self.source, demonstrations=CHOSEN)
+    datasets = source.load(self.run).datasets
+    self.assertEqual(
+      [d.response for d in datasets['demonstrations']],
+      [c.responses[0] for c in datasets['comparisons']],
+    )
+
+  def test_the_tokenizer_learns_from_training_texts_alone(self):
+    # The held-out side shouts a word that would else be merged whole.
+    datasets = self.source.load(self.run).datasets
+    held_out = {r.prompt.text for r in datasets['test_demonstrations']}
+    lines = [task(i) for i in range(20, 40)]
+    for line in lines:
+      loud = line['instruction'] in held_out
+      line['output'] = 'zyx ' * 99 if loud else 'wvu ' * 99
+    self.write('tasks.jsonl', lines)
+    tokenizer = self.source.load(self.run).tokenizer
+    self.assertLen(tokenizer.encode('wvu'), 1)
+    self.assertLen(tokenizer.encode('zyx'), 3)
+
+  def test_the_tokenizer_is_kept_and_found_again(self):
+    trained = self.source.load(self.run).tokenizer
+    (folder,) = self.run.iterdir()  # And nothing unfinished beside it.
+    self.assertEqual(folder.name, f'tokenizer-{self.source.fingerprint()[:16]}')
+    marked = dataclasses.replace(trained, extra={'model_max_length': 5})
+    marked.save(folder)
+    self.assertEqual(
+      self.source.load(self.run).tokenizer.extra['model_max_length'], 5
+    )
+
+  def test_other_data_train_another(self):
+    self.source.load(self.run)
+    self.write('more.jsonl', map(task, range(41, 50)))
+    self.source.load(self.run)
+    self.assertLen(list(self.run.iterdir()), 2)
+
+  def test_a_trained_tokenizer_chats(self):
+    corpus = self.source.load(self.run)
+    prompt = corpus.datasets['prompts'][0]
+    self.assertEqual(
+      corpus.template.encode_prompt(prompt, corpus.tokenizer),
+      templates.CHAT.encode_prompt(prompt, corpus.tokenizer),
+    )
+
+  def test_a_tokenizer_can_be_given(self):
+    given = tokens.train_bpe(['else'] * 9, vocab_size=263)
+    given.save(self.data / 'given')
+    source = dataclasses.replace(
+      self.source, tokenizer=str(self.data / 'given')
+    )
+    corpus = source.load(self.run)
+    self.assertEqual(corpus.tokenizer.vocab_size, 263)
+    self.assertEqual(corpus.template, templates.SPEAKERS)
+    self.assertFalse(self.run.exists())
+
+  def test_the_fingerprint_is_of_content_and_settings(self):
+    first = self.source.fingerprint()
+    self.assertEqual(first, dataclasses.replace(self.source).fingerprint())
+
+    moved = self.data.with_name('elsewhere')
+    self.data.rename(moved)
+    source = dataclasses.replace(self.source, data_dir=str(moved))
+    self.assertEqual(first, source.fingerprint())
+
+    others = [
+      dataclasses.replace(source, held_out=0.2),
+      dataclasses.replace(source, vocab_size=301),
+      dataclasses.replace(source, demonstrations=CHOSEN),
+      dataclasses.replace(
+        source,
+        demonstrations=sources.Files(('tasks.jsonl',), readers.instructions),
+      ),
+    ]
+    tokenizer = tokens.train_bpe(['a'], vocab_size=261)
+    for template in ('', '{{ x }}'):
+      folder = moved / f'tokenizer{len(template)}'
+      dataclasses.replace(tokenizer, chat_template=template).save(folder)
+      others.append(dataclasses.replace(source, tokenizer=str(folder)))
+    found = [other.fingerprint() for other in others]
+    (moved / 'more.jsonl').write_text(json.dumps(task(1)))
+    found.append(source.fingerprint())
+    self.assertLen({first, *found}, 8)
+
+  def test_says_which_file_is_missing(self):
+    (self.data / 'more.jsonl').unlink()
+    for ask in (self.source.fingerprint, lambda: self.source.load(self.run)):
+      with self.assertRaisesRegex(
+        jsonl.DataError, 'no file more.jsonl in .*pairs.jsonl, tasks.jsonl'
+      ):
+        ask()
+
+  @parameterized.parameters(0.0, 1.0, -0.1)
+  def test_refuses_a_share_that_leaves_nothing(self, held_out):
+    source = dataclasses.replace(self.source, held_out=held_out)
+    with self.assertRaisesRegex(jsonl.DataError, f'held_out is {held_out}'):
+      source.load(self.run)

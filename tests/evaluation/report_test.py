@@ -1,0 +1,345 @@
+"""What a report leaves behind, and that it adapts to what is known."""
+
+import json
+import pathlib
+import struct
+import sys
+import tempfile
+from unittest import mock
+
+import numpy as np
+from absl.testing import absltest, parameterized
+
+from rlhf_jax.evaluation import (
+  pages,
+  preference_accuracy,
+  report,
+  reward_curve,
+  samples,
+  summary,
+  tables,
+)
+from rlhf_jax.types import Message, Prompt
+
+COUNT = 60
+PROMPTS = [
+  Prompt((Message('user', f'add {i} | <b>?'),), kind=('sum', 'list')[i % 2])
+  for i in range(COUNT)
+]
+CURVES = {
+  'sft': {'step': [1, 2, 3], 'nll_per_token': [3.0, 2.0, 1.5]},
+  'ppo': {
+    'step': list(range(50)),
+    'kl': np.linspace(0, 4, 50),
+    'gold': [1.0 if i % 10 == 0 else np.nan for i in range(50)],
+    'seconds/sample': np.ones(50),
+  },
+  'preferences': {},
+}
+
+
+def policy(name, gain, *, gold=True, proxy=True, kinds=True):
+  generator = np.random.default_rng(ord(name[0]))
+  noise = generator.normal(size=(2, COUNT))
+  prompts = PROMPTS if kinds else [p._replace(kind='') for p in PROMPTS]
+  return samples.PolicySamples(
+    name=name,
+    prompts=prompts,
+    responses=[f'{name} says\n{i} | <i>' for i in range(COUNT)],
+    lengths=generator.integers(3, 20, COUNT),
+    ended=np.ones(COUNT, bool),
+    gold=gain + noise[0] if gold else None,
+    proxy=2 * gain + noise[1] if proxy else None,
+    kl=np.full(COUNT, gain),
+  )
+
+
+def policies(**options):
+  return {
+    'sft': policy('sft', 0.0, **options),
+    'ppo': policy('ppo', 1.0, **options),
+    'rlp_uml': policy('rlp_uml', 0.1, **options),
+  }
+
+
+def turning():
+  """A curve of 80 steps whose gold turns over, with a little noise."""
+  steps = np.arange(80)
+  noise = np.random.default_rng(0).normal(0, 0.01, size=(2, 80))
+  return reward_curve.RewardCurve(
+    steps=steps,
+    kl=steps / 20,
+    proxy=steps / 40 + noise[0],
+    gold=1 - np.abs(steps - 30) / 50 + noise[1],
+  )
+
+
+def png_size(path):
+  data = path.read_bytes()
+  assert data[:8] == b'\x89PNG\r\n\x1a\n' and data[12:16] == b'IHDR'
+  assert data[-8:-4] == b'IEND'
+  return struct.unpack('>II', data[16:24])
+
+
+class ReportTest(parameterized.TestCase):
+  def setUp(self):
+    super().setUp()
+    folder = self.enterContext(tempfile.TemporaryDirectory())
+    self.out = pathlib.Path(folder) / 'deep' / 'out'
+
+  def write(self, found, **options):
+    measured = summary.summarise(found)
+    console = report.write(
+      self.out,
+      title='A title',
+      policies=measured,
+      samples=found,
+      curves=options.pop('curves', {}),
+      **options,
+    )
+    page = (self.out / 'report.md').read_text()
+    results = json.loads((self.out / 'results.json').read_text())
+    return measured, console, page, results
+
+  def test_results_hold_what_was_measured(self):
+    measured, _, _, results = self.write(policies())
+    self.assertEqual(list(results['policies']), ['sft', 'ppo', 'rlp_uml'])
+    for name, entry in results['policies'].items():
+      expected = measured[name]
+      self.assertEqual(entry['against'], 'sft')
+      self.assertEqual(entry['gold_reward'], expected.gold_reward.value)
+      self.assertEqual(entry['proxy_reward'], expected.proxy_reward.value)
+      self.assertEqual(entry['kl'], expected.kl.value)
+      self.assertEqual(entry['length'], expected.length.value)
+      self.assertEqual(
+        entry['standard_errors']['gold_reward'],
+        expected.gold_reward.standard_error,
+      )
+      rate = (entry['win_rate'], entry['low'], entry['high'])
+      if name == 'sft':
+        self.assertEqual(rate, (0.5, 0.5, 0.5))
+        self.assertEqual(entry['by_kind'], {})
+      else:
+        whole = expected.win_rate
+        self.assertEqual(rate, (whole.value, whole.low, whole.high))
+        self.assertEqual(set(entry['by_kind']), {'list', 'sum'})
+        kind = entry['by_kind']['sum']
+        self.assertEqual(kind['win_rate'], expected.by_kind['sum'].value)
+        self.assertEqual(kind['count'], 30)
+
+  def test_only_whole_files_are_left(self):
+    self.write(policies())
+    names = sorted(path.name for path in self.out.iterdir())
+    self.assertEqual(names, ['report.md', 'results.json', 'win_rates.png'])
+
+  def test_a_failed_write_leaves_the_old_results(self):
+    self.write(policies())
+    old = (self.out / 'results.json').read_text()
+    with (
+      mock.patch.object(report.os, 'replace', side_effect=KeyboardInterrupt),
+      self.assertRaises(KeyboardInterrupt),
+    ):
+      report.write_whole(self.out / 'results.json', 'half')
+    self.assertEqual((self.out / 'results.json').read_text(), old)
+
+  def test_what_is_infinite_or_unknown_is_null(self):
+    always_right = preference_accuracy.measure(np.ones(5), np.zeros(5))
+    _, _, _, results = self.write(
+      policies(gold=False),
+      reward_models={'sft pairs': always_right},
+      reward_curves={'ppo': turning()._replace(gold=None)},
+    )
+    self.assertIsNone(results['policies']['ppo']['gold_reward'])
+    entry = results['reward_models']['sft pairs']
+    self.assertIsNone(entry['calibration_slope'])
+    self.assertEqual(entry['accuracy']['value'], 1.0)
+    curve = results['reward_curves']['ppo']
+    self.assertIsNone(curve['gold'])
+    self.assertLen(curve['kl'], 80)
+
+  def test_page_and_console_hold_the_numbers(self):
+    measured, console, page, _ = self.write(policies(), notes=['Seed 7.'])
+    rate = measured['ppo'].win_rate
+    shown = f'{rate.value:.2f} [{rate.low:.2f}, {rate.high:.2f}]'
+    gold = measured['ppo'].gold_reward
+    for text in (console, page):
+      self.assertIn(shown, text)
+      self.assertIn(f'{gold.value:.2f} ± {gold.standard_error:.2f}', text)
+      self.assertIn('judged by the gold reward', ' '.join(text.split()))
+      self.assertIn('list', text)
+    self.assertStartsWith(page, '# A title\n')
+    self.assertIn('**ppo** beats sft', page)
+    self.assertIn('**rlp_uml** cannot be told from sft', page)
+    self.assertIn('\nSeed 7.\n', page)
+
+  def test_console_columns_are_aligned(self):
+    _, console, _, _ = self.write(policies())
+    head, line, *rows = console.split('\n\n')[0].splitlines()
+    self.assertLen(rows, 3)
+    self.assertEqual({len(row) for row in [head, line, *rows]}, {len(line)})
+    at = head.index('gold reward') + len('gold reward')
+    self.assertTrue(all(row[at : at + 2] == '  ' for row in rows))
+
+  def test_without_gold_the_report_says_who_judged(self):
+    _, console, page, _ = self.write(policies(gold=False))
+    for text in (console, page):
+      self.assertNotIn('gold', text)
+      self.assertIn('the learnt reward model', text)
+
+  def test_where_nobody_judged_there_are_no_win_rates(self):
+    _, console, page, results = self.write(policies(gold=False, proxy=False))
+    for text in (console, page):
+      self.assertIn('judged by nobody', text)
+      self.assertNotIn('wins', text)
+    entry = results['policies']['ppo']
+    self.assertEqual((entry['win_rate'], entry['by_kind']), (None, {}))
+    self.assertEqual(entry['kl'], 1.0)
+    self.assertEqual(list(self.out.glob('*.png')), [])
+
+  def test_a_policy_alone_has_its_report(self):
+    _, console, page, results = self.write({'sft': policy('sft', 0.0)})
+    self.assertNotIn('wins', console)
+    self.assertNotIn('## Win rates', page)
+    self.assertEqual(results['policies']['sft']['win_rate'], 0.5)
+
+  def test_without_kinds_there_is_no_table_of_kinds(self):
+    _, console, page, _ = self.write(policies(kinds=False))
+    self.assertNotIn('kind ', console)
+    self.assertNotIn('| kind |', page)
+
+  def test_plots_of_everything(self):
+    _, _, page, _ = self.write(
+      policies(), curves=CURVES, reward_curves={'ppo': turning()}
+    )
+    drawn = {path.name for path in self.out.glob('*.png')}
+    self.assertEqual(
+      drawn,
+      {
+        'win_rates.png',
+        'reward_by_kl.png',
+        'learning_sft.png',
+        'learning_ppo.png',
+      },
+    )
+    for name in drawn:
+      self.assertIn(f'({name})', page)
+      width, height = png_size(self.out / name)
+      self.assertBetween(width, 700, 2400)
+      self.assertBetween(height, 300, 2400)
+
+  def test_turn_over_is_said(self):
+    flat = turning()._replace(gold=np.linspace(0, 1, 80))
+    _, _, page, _ = self.write(
+      policies(),
+      reward_curves={
+        'ppo': turning(),
+        'rlp_uml': flat,
+        'short': reward_curve.RewardCurve(*(np.arange(5.0),) * 4),
+      },
+    )
+    self.assertIn('ppo: over-optimised. From its best, around step 2', page)
+    self.assertIn('rlp_uml: no over-optimisation beyond chance. ', page)
+    self.assertIn('Its gold reward was highest at the end.', page)
+    self.assertNotIn('short:', page)
+
+  def test_reward_models_have_their_table(self):
+    generator = np.random.default_rng(0)
+    metrics = preference_accuracy.measure(
+      generator.normal(1, 1, 50), generator.normal(0, 1, 50)
+    )
+    _, _, page, _ = self.write(
+      policies(), reward_models={'held-out pairs': metrics}
+    )
+    row = next(x for x in page.splitlines() if 'held-out pairs' in x)
+    self.assertIn(f'{metrics.accuracy.value:.2f} [', row)
+    self.assertIn(f'{metrics.log_loss:.3f}', row)
+    self.assertNotIn('better is longer', page)
+
+  def test_without_matplotlib_it_says_so(self):
+    sys.modules.pop('rlhf_jax.evaluation.plots', None)
+    with mock.patch.dict(sys.modules, {'matplotlib': None}):
+      _, _, page, _ = self.write(
+        policies(), curves=CURVES, reward_curves={'ppo': turning()}
+      )
+    self.assertEqual(list(self.out.glob('*.png')), [])
+    self.assertNotIn('.png', page)
+    self.assertEqual(page.count('matplotlib is not installed'), 1)
+    self.assertIn('ppo: over-optimised.', page)
+
+  def test_length_is_mentioned_where_it_matters(self):
+    # The longer response always wins, and ppo's mostly are longer.
+    found = policies()
+    longer = np.arange(COUNT) % 5 > 0
+    found['ppo'] = samples.PolicySamples(
+      name='ppo',
+      prompts=PROMPTS,
+      responses=['x' * (40 if more else 2) for more in longer],
+      lengths=np.ones(COUNT),
+      ended=np.ones(COUNT, bool),
+      gold=np.where(longer, 9.0, -9.0),
+    )
+    measured, console, _, _ = self.write(found)
+    self.assertEqual(measured['ppo'].win_rate.value, 0.8)
+    self.assertIn('ppo: length matters, at equal length it would win', console)
+    self.assertNotIn('rlp_uml: length', console)
+
+  def test_missing_verdicts_are_mentioned(self):
+    found = policies()
+    found['ppo'].gold[:2] = np.nan
+    _, console, _, _ = self.write(found)
+    self.assertIn('ppo: 2 of 60 pairs had no verdict', console)
+
+
+class ResponsesTest(parameterized.TestCase):
+  def test_side_by_side(self):
+    found = policies()
+    page = pages.responses(found, shown=2)
+    # Text from a policy is shown as it is, and cannot break the table.
+    self.assertIn('| sft | sft says<br>0 \\| &lt;i&gt; |', page)
+    self.assertIn(f'| {found["ppo"].gold[1]:.2f} |', page)
+    self.assertIn(f'| {found["ppo"].proxy[1]:.2f} |', page)
+    self.assertIn('> add 1 \\| &lt;b&gt;?', page)
+    self.assertNotIn('add 2', page)
+
+  def test_kinds_take_turns_and_prompts_come_once(self):
+    kinds = 'aaaabbc'
+    prompts = [
+      Prompt((Message('user', str(i // 2)),), kind=kinds[i // 2])
+      for i in range(14)
+    ]
+    rows = samples.PolicySamples(
+      name='sft',
+      prompts=prompts,
+      responses=['x'] * 14,
+      lengths=np.ones(14),
+      ended=np.ones(14, bool),
+    )
+    self.assertEqual(pages.rows_shown(rows, 5), [0, 8, 12, 2, 10])
+    self.assertEqual(pages.rows_shown(rows, 99), [0, 8, 12, 2, 10, 4, 6])
+
+  def test_long_responses_are_cut(self):
+    found = {'sft': policy('sft', 0.0)}
+    found['sft'].responses[0] = 'y' * 5000
+    page = pages.responses(found, shown=1)
+    self.assertIn('y' * pages.LONGEST_SHOWN + ' […]', page)
+    self.assertNotIn('y' * (pages.LONGEST_SHOWN + 1), page)
+
+
+class ColumnsTest(parameterized.TestCase):
+  def test_rows_become_columns_with_holes(self):
+    rows = [{'step': 1, 'kl': 0.5}, {'step': 2, 'gold': 3.0}]
+    np.testing.assert_equal(
+      report.columns(rows),
+      {'step': [1, 2], 'kl': [0.5, np.nan], 'gold': [np.nan, 3.0]},
+    )
+
+  def test_markdown_aligns_left_then_right(self):
+    actual = tables.markdown([['a', 'b', 'c'], ['1', '2', '3|']], left=2)
+    self.assertEqual(
+      actual.splitlines(),
+      ['| a | b | c |', '| --- | --- | ---: |', '| 1 | 2 | 3\\| |'],
+    )
+
+
+if __name__ == '__main__':
+  absltest.main()

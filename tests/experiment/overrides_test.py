@@ -1,0 +1,109 @@
+"""Values set by dotted names, and what is said of mistakes."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+from absl.testing import absltest, parameterized
+
+from rlhf_jax.experiment import overrides
+from rlhf_jax.generation.sampling import Sampling
+from rlhf_jax.kernels import divergences
+from rlhf_jax.types import Stage
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Optimizer:
+  learning_rate: float = 0.1
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+  steps: int = 10
+  kl_coef: float = 0.02
+  score_clip: float | None = None
+  whiten: bool = True
+  name: str = 'plain'
+  estimator: Callable[..., float] = divergences.k1
+  objective: Callable[..., float] = functools.partial(max, default=0.2)
+  optimizer: Optimizer = Optimizer()
+  sampling: Sampling = Sampling()
+
+  def __post_init__(self):
+    if self.steps < 1:
+      raise ValueError(f'steps is {self.steps}; 1 is the least')
+
+
+def stage(config):
+  return Stage(init=min, update=max, config=config, data='prompts')
+
+
+EXPERIMENT = {'stages': {'ppo': stage(Config()), 'sft': stage(Config())}}
+
+
+def after(path, text):
+  changed = overrides.apply(EXPERIMENT, path, text)
+  return changed['stages']['ppo'].config
+
+
+class ApplyTest(parameterized.TestCase):
+  @parameterized.parameters(
+    ('steps', '25', 25),
+    ('kl_coef', '0.5', 0.5),
+    ('kl_coef', '1', 1.0),
+    ('kl_coef', '1e-3', 1e-3),
+    ('score_clip', '3', 3.0),
+    ('score_clip', 'none', None),
+    ('whiten', 'false', False),
+    ('name', 'other', 'other'),
+    ('estimator', 'rlhf_jax.kernels.divergences.k3', divergences.k3),
+  )
+  def test_reads_a_value_as_what_is_there(self, name, text, expected):
+    value = getattr(after(f'stages.ppo.config.{name}', text), name)
+    self.assertEqual(value, expected)
+    self.assertIs(type(value), type(expected))
+
+  def test_reaches_as_deep_as_there_is(self):
+    config = after('stages.ppo.config.optimizer.learning_rate', '0.25')
+    self.assertEqual(config.optimizer.learning_rate, 0.25)
+    config = after('stages.ppo.config.objective.default', '0.3')
+    self.assertEqual(config.objective.keywords, {'default': 0.3})
+    config = after('stages.ppo.config.sampling.top_p', '0.5')
+    self.assertEqual(config.sampling.top_p, 0.5)
+
+  def test_leaves_everything_else(self):
+    changed = overrides.apply(EXPERIMENT, 'stages.ppo.config.steps', '25')
+    self.assertEqual(changed['stages']['sft'], EXPERIMENT['stages']['sft'])
+    self.assertEqual(EXPERIMENT['stages']['ppo'].config.steps, 10)
+
+  @parameterized.parameters(
+    (
+      'stages.ppo.config.kl_coeff',
+      '1',
+      'no stages.ppo.config.kl_coeff; did you mean kl_coef',
+    ),
+    ('stages.pop.config.kl_coef', '1', 'no stages.pop; did you mean ppo'),
+    ('stages.ppo.config.steps', '2.5', 'config.steps takes int, not .2.5.'),
+    ('stages.ppo.config.kl_coef', 'small', 'kl_coef takes float, not .small.'),
+    ('stages.ppo.config.kl_coef', 'none', 'kl_coef takes float, not .none.'),
+    (
+      'stages.ppo.config.score_clip',
+      'x',
+      'takes NoneType or float|takes float or none',
+    ),
+    ('stages.ppo.config.steps.more', '1', 'steps is a single value'),
+    ('stages.ppo.config.estimator', 'k9', 'takes a function by its import'),
+    (
+      'stages.ppo.config.estimator',
+      'rlhf_jax.kernels.divergences.k9',
+      'takes a function by its import',
+    ),
+    ('stages.ppo.config.steps', '0', 'config.steps: steps is 0; 1 is the'),
+  )
+  def test_says_what_is_wrong(self, path, text, message):
+    with self.assertRaisesRegex(overrides.OverrideError, message):
+      overrides.apply(EXPERIMENT, path, text)
+
+
+if __name__ == '__main__':
+  absltest.main()

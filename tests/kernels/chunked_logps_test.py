@@ -1,0 +1,298 @@
+"""Log-probs and entropies from hidden states, whole and a chunk at a time."""
+
+import functools
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl.testing import parameterized
+from jax.sharding import NamedSharding, PartitionSpec
+from jax.test_util import check_grads
+
+from rlhf_jax.kernels import logps
+
+D, V = 8, 37
+# All at once as chosen for this size; even and ragged chunks; one; too wide.
+CHUNKS = (None, 1, 12, 37, 100)
+
+
+def by_definition(hidden, unembedding, targets, g, h, temperature, softcap):
+  """Values, and gradients of Σ g · logps + h · entropies, in numpy float64.
+
+  With z = c tanh(x / c) / T of products x: dz/dx = (1 − tanh²(x / c)) / T, and
+  dz/dT = −z / T.
+  """
+  hidden, unembedding = (
+    np.asarray(x, np.float64) for x in (hidden, unembedding)
+  )
+  x = hidden @ unembedding
+  z = x / temperature
+  slope = np.ones_like(x) / temperature
+  if softcap is not None:
+    z = softcap * np.tanh(x / softcap) / temperature
+    slope = (1.0 - np.tanh(x / softcap) ** 2) / temperature
+  z_max = z.max(-1, keepdims=True)
+  log_p = z - z_max - np.log(np.exp(z - z_max).sum(-1, keepdims=True))
+  p = np.exp(log_p)
+  hot = targets[..., None] == np.arange(x.shape[-1])
+  entropies = -np.sum(p * log_p, -1)
+  of_z = g[..., None] * (hot - p)
+  of_z -= h[..., None] * p * (log_p + entropies[..., None])
+  of_x = of_z * slope
+  values = np.sum(log_p * hot, -1), entropies
+  grads = (
+    of_x @ unembedding.T,
+    np.einsum('btd,btv->dv', hidden, of_x),
+    -np.sum(of_z * z) / temperature,
+  )
+  return values, grads
+
+
+def objective(hidden, unembedding, temperature, targets, g, h, **options):
+  """Σ g · logps + h · entropies, and both."""
+  values = logps.fused_token_logps_and_entropies(
+    hidden, unembedding, targets, temperature=temperature, **options
+  )
+  return jnp.sum(g * values[0] + h * values[1]), values
+
+
+class FusedTest(chex.TestCase):
+  def setUp(self):
+    super().setUp()
+    draw = np.random.default_rng(0)
+    normal = lambda *shape: draw.normal(size=shape).astype(np.float32)  # noqa: E731
+    self.hidden = normal(2, 5, D)
+    self.unembedding = normal(D, V)
+    self.targets = draw.integers(0, V, (2, 5))
+    self.targets[0, :2] = 0, V - 1  # The first column and the last.
+    self.g, self.h = normal(2, 5), normal(2, 5)
+
+  def everything(self, temperature, chunk, softcap, scale=1.0):
+    """Values and gradients, ours and by definition."""
+    hidden = self.hidden * np.float32(scale)
+    step = jax.value_and_grad(
+      functools.partial(objective, chunk=chunk, softcap=softcap),
+      argnums=(0, 1, 2),
+      has_aux=True,
+    )
+    (_, values), grads = step(
+      hidden, self.unembedding, temperature, self.targets, self.g, self.h
+    )
+    return (values, grads), by_definition(
+      hidden,
+      self.unembedding,
+      self.targets,
+      self.g,
+      self.h,
+      temperature,
+      softcap,
+    )
+
+  @parameterized.product(
+    chunk=CHUNKS, temperature=(1.0, 0.7), softcap=(None, 3.0)
+  )
+  def test_values_and_gradients_match_the_definition(
+    self, chunk, temperature, softcap
+  ):
+    actual, expected = self.everything(temperature, chunk, softcap)
+    chex.assert_trees_all_close(actual, expected, rtol=1e-5, atol=1e-5)
+
+  @parameterized.parameters(None, 12)
+  def test_without_jit(self, chunk):
+    with jax.disable_jit():
+      actual, expected = self.everything(0.7, chunk, 3.0)
+    chex.assert_trees_all_close(actual, expected, rtol=1e-5, atol=1e-5)
+
+  @parameterized.parameters(*CHUNKS)
+  def test_extreme_logits(self, chunk):
+    actual, expected = self.everything(1.0, chunk, None, scale=8.0)
+    logits = np.abs(8.0 * self.hidden @ self.unembedding)
+    self.assertGreater(logits.max(), 50.0)
+    chex.assert_trees_all_close(actual, expected, rtol=1e-5, atol=5e-5)
+
+  @parameterized.parameters(*CHUNKS)
+  def test_one_output_alone_is_what_both_together_are(self, chunk):
+    arguments = self.hidden, self.unembedding, self.targets
+    alone = functools.partial(logps.fused_token_logps, chunk=chunk)
+    both = functools.partial(logps.fused_token_logps_and_entropies, chunk=chunk)
+    np.testing.assert_allclose(
+      alone(*arguments), both(*arguments)[0], atol=1e-6
+    )
+    zeros = np.zeros_like(self.g)
+    for g, h, form in (
+      (self.g, zeros, alone),
+      (self.g, zeros, lambda *x: both(*x)[0]),
+      (zeros, self.h, lambda *x: both(*x)[1]),
+    ):
+      grads = jax.grad(
+        lambda x, u, form, w: jnp.sum(w * form(x, u, self.targets)),
+        argnums=(0, 1),
+      )(self.hidden, self.unembedding, form, g + h)
+      _, expected = by_definition(*arguments, g, h, 1.0, None)
+      chex.assert_trees_all_close(grads, expected[:2], rtol=1e-5, atol=1e-5)
+
+  @parameterized.parameters(None, 12)
+  def test_gradients_are_consistent(self, chunk):
+    def total(hidden, unembedding, temperature):
+      total, _ = objective(
+        hidden,
+        unembedding,
+        temperature,
+        self.targets,
+        self.g,
+        self.h,
+        chunk=chunk,
+        softcap=3.0,
+      )
+      return total
+
+    arguments = self.hidden / 2, self.unembedding / 2, 1.3
+    check_grads(total, arguments, 1, modes=['rev'], atol=1e-2, rtol=1e-2)
+
+  @parameterized.parameters(None, 12)
+  def test_vmap_over_parameters(self, chunk):
+    form = functools.partial(
+      logps.fused_token_logps_and_entropies, targets=self.targets, chunk=chunk
+    )
+
+    def total(hidden, unembedding):
+      value, entropies = form(hidden, unembedding)
+      return jnp.sum(self.g * value + self.h * entropies)
+
+    hidden = jnp.stack([self.hidden, 2 * self.hidden])
+    unembedding = jnp.stack([self.unembedding, -self.unembedding])
+    step = jax.value_and_grad(total, argnums=(0, 1))
+    actual = jax.vmap(step)(hidden, unembedding)
+    outside = jax.grad(lambda *x: jnp.sum(jax.vmap(total)(*x)), argnums=(0, 1))(
+      hidden, unembedding
+    )
+    for seed in range(2):
+      expected = step(hidden[seed], unembedding[seed])
+      one = jax.tree.map(lambda x, seed=seed: x[seed], actual)
+      chex.assert_trees_all_close(one, expected, rtol=1e-5, atol=1e-5)
+    chex.assert_trees_all_close(outside, actual[1], rtol=1e-5, atol=1e-5)
+
+  @parameterized.parameters(None, 12)
+  def test_bfloat16(self, chunk):
+    hidden, unembedding = (
+      jnp.asarray(x, jnp.bfloat16) for x in (self.hidden, self.unembedding)
+    )
+    (_, values), grads = jax.value_and_grad(
+      functools.partial(objective, chunk=chunk), argnums=(0, 1), has_aux=True
+    )(hidden, unembedding, 1.0, self.targets, self.g, self.h)
+    self.assertEqual([x.dtype for x in values], [jnp.float32] * 2)
+    self.assertEqual([x.dtype for x in grads], [jnp.bfloat16] * 2)
+    expected_values, expected_grads = by_definition(
+      hidden, unembedding, self.targets, self.g, self.h, 1.0, None
+    )
+    # The products of bfloat16 numbers are exact in float32; only what comes
+    # back in bfloat16 is rounded, to 8 bits.
+    chex.assert_trees_all_close(values, expected_values, rtol=1e-5, atol=1e-5)
+    for actual, expected in zip(grads, expected_grads, strict=False):
+      np.testing.assert_allclose(
+        actual.astype(jnp.float32), expected, rtol=0.02, atol=0.02
+      )
+
+  @parameterized.parameters(None, 12)
+  def test_unknown_targets_are_nan_and_push_nothing(self, chunk):
+    for unknown in (-1, -100, V):
+      targets = self.targets.copy()
+      targets[1, 2] = unknown
+      value, pull_back = jax.vjp(
+        lambda x, t=targets: logps.fused_token_logps(
+          x, self.unembedding, t, chunk=chunk
+        ),
+        self.hidden,
+      )
+      np.testing.assert_array_equal(
+        np.isnan(value), np.arange(10).reshape(2, 5) == 7
+      )
+      (slope,) = pull_back(jnp.ones_like(value))
+      self.assertTrue(np.all(slope[1, 2] == 0.0))
+      self.assertTrue(np.all(np.isfinite(slope)))
+
+  def test_a_traced_temperature_compiles_once(self):
+    @jax.jit
+    @chex.assert_max_traces(n=1)
+    def score(temperature):
+      return logps.fused_token_logps(
+        self.hidden,
+        self.unembedding,
+        self.targets,
+        temperature=temperature,
+        chunk=12,
+      )
+
+    self.assertFalse(np.allclose(score(1.0), score(0.5)))
+
+  def test_shapes_that_would_broadcast_are_refused(self):
+    for hidden, unembedding, targets in (
+      (self.hidden, self.unembedding, self.targets[:1]),
+      (self.hidden, self.unembedding, self.targets[..., None]),
+      (self.hidden, self.unembedding[None], self.targets),
+      (self.hidden[..., :1], self.unembedding, self.targets),
+      (self.hidden, self.unembedding, self.hidden[..., 0]),
+    ):
+      with self.assertRaises(AssertionError):
+        logps.fused_token_logps(hidden, unembedding, targets)
+    with self.assertRaisesRegex(ValueError, 'chunk is 0'):
+      logps.fused_token_logps(
+        self.hidden, self.unembedding, self.targets, chunk=0
+      )
+
+
+class ShardedTest(chex.TestCase):
+  """Rows over two axes of a mesh, the vocabulary over the third."""
+
+  @parameterized.product(
+    chunk=(None, 12, 16), vocabulary=(64, 37), is_set=(True, False)
+  )
+  def test_equals_one_device(self, chunk, vocabulary, is_set):
+    self.assertGreaterEqual(len(jax.devices()), 8)
+    mesh = jax.make_mesh(
+      (2, 2, 2),
+      ('data', 'fsdp', 'tensor'),
+      axis_types=(jax.sharding.AxisType.Auto,) * 3,
+    )
+    columns = 'tensor' if vocabulary % 2 == 0 else None
+    rows = NamedSharding(mesh, PartitionSpec(('data', 'fsdp')))
+    split = NamedSharding(mesh, PartitionSpec('fsdp', columns))
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    draw = np.random.default_rng(0)
+    hidden = draw.normal(size=(8, 6, D)).astype(np.float32)
+    unembedding = draw.normal(size=(D, vocabulary)).astype(np.float32)
+    targets = draw.integers(0, vocabulary, (8, 6))
+    g, h = draw.normal(size=(2, 8, 6)).astype(np.float32)
+    form = jax.value_and_grad(
+      functools.partial(objective, chunk=chunk), argnums=(0, 1), has_aux=True
+    )
+    arguments = hidden, unembedding, np.float32(0.7), targets, g, h
+    expected = form(*arguments)
+    step = jax.jit(form, out_shardings=((None, rows), (rows, split)))
+    places = rows, split, everywhere, rows, rows, rows
+    placed = jax.tree.map(jax.device_put, arguments, places)
+    if is_set:
+      with jax.set_mesh(mesh):
+        actual = step(*placed)
+    else:
+      actual = step(*placed)
+    chex.assert_trees_all_close(actual, expected, rtol=1e-5, atol=1e-5)
+
+  def test_each_device_keeps_to_its_part_of_the_vocabulary(self):
+    mesh = jax.make_mesh(
+      (4, 2), ('data', 'tensor'), axis_types=(jax.sharding.AxisType.Auto,) * 2
+    )
+    rows = NamedSharding(mesh, PartitionSpec('data'))
+    split = NamedSharding(mesh, PartitionSpec(None, 'tensor'))
+    form = jax.grad(
+      lambda *x: jnp.sum(logps.fused_token_logps(*x, chunk=16)), argnums=(0, 1)
+    )
+    shape = jax.ShapeDtypeStruct
+    with jax.set_mesh(mesh):
+      program = jax.jit(form, out_shardings=(rows, split)).lower(
+        shape((8, D), jnp.float32, sharding=rows),
+        shape((D, 64), jnp.float32, sharding=split),
+        shape((8,), jnp.int32, sharding=rows),
+      )
+    self.assertNotIn('all-gather', program.compile().as_text())

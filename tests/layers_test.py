@@ -1,0 +1,101 @@
+"""Imports run one way: the picture, and that the code is true to it."""
+
+import ast
+import pathlib
+import tempfile
+
+from absl.testing import absltest, parameterized
+
+ROOT = pathlib.Path(__file__).parents[1]
+LIBRARY = ROOT / 'rlhf_jax'
+
+# A room, and the rooms that it may import; types is open to all.
+MAY_IMPORT = {
+  'types': set(),
+  'sharding': set(),
+  'kernels': set(),
+  'losses': {'kernels'},
+  'training': set(),
+  'learners': {'kernels', 'losses', 'training'},
+  'generation': {'kernels'},
+  'models': {'kernels', 'sharding'},
+  'data': set(),
+  'sandbox': {'data'},
+  'evaluation': {'kernels', 'generation', 'data'},
+  'methods': {
+    'kernels',
+    'losses',
+    'training',
+    'learners',
+    'generation',
+  },
+  'experiment': {
+    'kernels',
+    'losses',
+    'training',
+    'learners',
+    'generation',
+    'models',
+    'data',
+    'sandbox',
+    'evaluation',
+    'methods',
+    'sharding',
+  },
+}
+# Rooms whose files do not import each other: what two share moves down.
+STRANGERS = ('methods', 'learners')
+
+
+def modules():
+  return sorted(LIBRARY.rglob('*.py'))
+
+
+def room(path):
+  inside = path.relative_to(LIBRARY).with_suffix('')
+  return inside.parts[0]
+
+
+def imports(path):
+  """The modules that a file imports, dotted."""
+  found = set()
+  for node in ast.walk(ast.parse(path.read_text())):
+    if isinstance(node, ast.Import):
+      found |= {alias.name for alias in node.names}
+    elif isinstance(node, ast.ImportFrom):
+      assert node.level == 0, f'{path}: a relative import'
+      found |= {f'{node.module}.{alias.name}' for alias in node.names}
+  return found
+
+
+class LayersTest(parameterized.TestCase):
+  @parameterized.named_parameters(
+    (str(path.relative_to(ROOT)), path) for path in modules()
+  )
+  def test_imports_run_one_way(self, path):
+    here = room(path)
+    for name in imports(path):
+      top, *rest = name.split('.')
+      self.assertNotIn(top, ('experiments', 'launch', 'tests'), name)
+      if top != 'rlhf_jax' or here == '__init__':
+        continue
+      there = rest[0]
+      if there not in (here, 'types'):
+        self.assertIn(there, MAY_IMPORT[here], f'{path} imports {name}')
+      elif there in STRANGERS and path.stem != '__init__':
+        self.fail(f'{path} imports its neighbour {name}')
+
+  def test_the_picture_names_every_room(self):
+    rooms = {room(path) for path in modules()} - {'__init__'}
+    self.assertEqual(rooms, set(MAY_IMPORT))
+
+  def test_a_forbidden_import_would_be_seen(self):
+    with tempfile.TemporaryDirectory() as folder:
+      path = pathlib.Path(folder, 'wrong.py')
+      path.write_text('from rlhf_jax.models import transformer\n')
+      self.assertEqual(imports(path), {'rlhf_jax.models.transformer'})
+    self.assertNotIn('models', MAY_IMPORT['learners'])
+
+
+if __name__ == '__main__':
+  absltest.main()
