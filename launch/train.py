@@ -33,7 +33,7 @@ def parse(arguments):
     '--resume',
     type=pathlib.Path,
     metavar='DIR',
-    help='go on with the run whose --out was DIR; refused if the config differs',
+    help='go on with the run whose --out was DIR, if its config is this one',
   )
   parser.add_argument(
     '--fresh', action='store_true', help='run stages again that are done'

@@ -2,8 +2,9 @@
 
 Rules are ordered (regular expression, axes) pairs beside a model's modules. A
 path is the '/'-joined names of a leaf; the first expression found in it wins.
-Axes that the mesh lacks, or that do not divide a dimension, are left out, so the
-same rules serve one CPU and a pod. A parameter that no rule names is an error.
+Axes that the mesh lacks, or that do not divide a dimension, are left out, so
+that the same rules serve one CPU and a pod. A parameter that no rule names is
+an error.
 """
 
 import math
@@ -58,7 +59,7 @@ def make_mesh(
 def fitting_spec(
   shape: Sequence[int], axes: Sequence[Axis], sizes: Mapping[str, int]
 ) -> PartitionSpec:
-  """`axes` less those that a mesh of `sizes` lacks or cannot divide `shape` by."""
+  """`axes` less those that the mesh lacks, or that do not divide `shape`."""
   if len(axes) > len(shape):
     raise ValueError(f'{len(axes)} axes for an array of shape {tuple(shape)}')
 
@@ -75,7 +76,7 @@ def fitting_spec(
 
 
 def constrain(x: jax.Array, *axes: Axis) -> jax.Array:
-  """Asks for x to be laid out along mesh axes; as it is where no mesh is set."""
+  """Lays x out along mesh axes; leaves it as it is where no mesh is set."""
   mesh = jax.sharding.get_abstract_mesh()
   if mesh.empty or math.prod(mesh.shape.values()) == 1:
     return x
@@ -94,8 +95,8 @@ def leaf_path(path: tuple[Any, ...]) -> str:
 def shardings(tree: Any, rules: Rules, mesh: Mesh) -> Any:
   """The sharding of every leaf of a tree of arrays or ShapeDtypeStructs.
 
-  Scalars and keys need no rule: they are replicated. An optimizer's moments have
-  their parameter's name at the end of their path, and so its rule.
+  Scalars and keys need no rule: they are replicated. An optimizer's moments
+  have their parameter's name at the end of their path, and so its rule.
 
   Raises:
     ValueError: a leaf that no rule names.
@@ -132,7 +133,7 @@ def place(tree: Any, rules: Rules, mesh: Mesh) -> Any:
 
 
 def place_batch(batch: Any, mesh: Mesh) -> Any:
-  """Splits the leading axis of every array of a batch over `data` and `fsdp`."""
+  """Splits the leading axis of a batch's arrays over `data` and `fsdp`."""
 
   def split(x):
     axes = (BATCH,) if np.ndim(x) else ()

@@ -32,7 +32,7 @@ from rlhf_jax.types import (
 RULES = PARTITION_RULES
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Chain:
   """What every stage of a run needs to know.
 
@@ -44,6 +44,7 @@ class Chain:
     mesh: where arrays live.
     console: where progress is printed.
     writers: further places that metrics go to.
+    loaded: parameters of finished stages that were asked for already.
   """
 
   experiment: definition.Experiment
@@ -53,6 +54,7 @@ class Chain:
   mesh: jax.sharding.Mesh
   console: TextIO
   writers: Sequence[Writer] = ()
+  loaded: dict[str, Params] = dataclasses.field(default_factory=dict)
 
   def folder(self, stage: str) -> store.Folder:
     return store.Folder(self.stages_dir / self.addresses[stage])
@@ -114,17 +116,19 @@ class Chain:
     """The text of every response of rollouts: B lists of K."""
     return generation.response_texts(rollouts, self.corpus.tokenizer.decode)
 
-  @functools.cache  # noqa: B019: a chain lives as long as its run.
   def params(self, stage: str, role: str) -> Params:
     """What a finished stage trained, the part that plays `role`."""
-    like = self.abstract_params(stage)
-    placed = jax.tree.map(
-      lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
-      like,
-      sharding.shardings(like, RULES, self.mesh),
-    )
-    whole = checkpoints.load_params(self.folder(stage).path / 'params', placed)
-    return part(whole, role)
+    if stage not in self.loaded:
+      like = self.abstract_params(stage)
+      placed = jax.tree.map(
+        lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
+        like,
+        sharding.shardings(like, RULES, self.mesh),
+      )
+      self.loaded[stage] = checkpoints.load_params(
+        self.folder(stage).path / 'params', placed
+      )
+    return part(self.loaded[stage], role)
 
   def abstract_params(self, name: str) -> Params:
     """Shapes of what a stage trains."""
@@ -140,9 +144,6 @@ class Chain:
     models = roles(self.experiment.model)
     return functools.partial(stage.init, models=models, config=stage.config)
 
-  def __hash__(self):
-    return id(self)
-
 
 def roles(model: Any) -> Models:
   """Policy, reward model and critic of one size."""
@@ -153,7 +154,7 @@ def roles(model: Any) -> Models:
 def part(params: Params, role: str) -> Params:
   """The policy or critic of an actor-critic stage; any other stage's whole."""
   name = 'critic' if role == 'critic' else 'policy'
-  return params[name] if name in params else params
+  return params.get(name, params)
 
 
 def comparison_row(comparison: Comparison) -> dict[str, Any]:

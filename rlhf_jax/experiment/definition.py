@@ -1,4 +1,4 @@
-"""An experiment as data: what is trained on what, from where, and how judged."""
+"""An experiment as data: what is trained, on what, and how it is judged."""
 
 import dataclasses
 import pathlib

@@ -1,4 +1,4 @@
-"""Running an experiment: every stage in order, then the measure and the report."""
+"""Running an experiment: every stage in order, then measure and report."""
 
 import contextlib
 import fcntl

@@ -1,4 +1,4 @@
-"""Running one stage: training it, or writing its dataset, from where it stood."""
+"""Running a stage: training it, or writing its dataset, from where it stood."""
 
 import json
 import math

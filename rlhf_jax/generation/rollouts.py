@@ -66,7 +66,7 @@ def policy_sampler(
 
 @functools.lru_cache
 def model_scorer(model: ScalarModel) -> Scorer:
-  """Scores by the first output of the frozen reward model `frozen['reward']`."""
+  """The first score of the frozen reward model, `frozen['reward']`."""
 
   @jax.jit
   def score(params, tokens, attention_mask):

@@ -1,4 +1,4 @@
-"""Learning from rewarded samples of the policy itself, with or without a critic."""
+"""Learning from rewarded samples of the policy, with or without a critic."""
 
 import dataclasses
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from rlhf_jax.kernels import divergences, logps, masking
+from rlhf_jax.kernels import divergences, importance, logps, masking
 from rlhf_jax.losses import value
 from rlhf_jax.training import state as training
 from rlhf_jax.types import Experience, Mean, Rollouts, flatten_candidates
@@ -127,7 +127,7 @@ def loss(params, frozen, batch: Experience, key, *, models, config):
       new.values, batch.values, batch.returns
     )
     terms['value'] = (config.value_coef, config.reduction(value_losses, mask))
-  ratios = jnp.exp(jnp.where(mask, new.logps - batch.logps, 0.0))
+  ratios = importance.ratios(new.logps, batch.logps)
   metrics = {
     'ratio': Mean.of(ratios, mask),
     'clip_fraction': Mean.of(_clipped(new.logps, batch, config), mask),

@@ -1,4 +1,4 @@
-"""Proximal policy optimisation with a KL penalty to the reference in the reward.
+"""Proximal policy optimisation, with a KL penalty in the reward.
 
 Each step: answer prompts, score the answers, take the KL off token by token,
 estimate advantages with the critic, then a few clipped steps on the batch.

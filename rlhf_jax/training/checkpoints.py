@@ -89,7 +89,7 @@ def save_params(folder: pathlib.Path, params: Params) -> None:
 
 
 def load_params(folder: pathlib.Path, like: Params) -> Params:
-  """Reads what `save_params` wrote, laid out as the arrays or structs `like`."""
+  """Reads what `save_params` wrote, laid out as `like`, arrays or structs."""
   abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
   with ocp.StandardCheckpointer() as checkpointer:
     return checkpointer.restore(folder.absolute(), abstract)

@@ -24,7 +24,7 @@ class JsonlWriter:
   """One JSON object a line, in a file that a resumed run continues."""
 
   def __init__(self, path: pathlib.Path, *, start: int = 0):
-    """Opens `path`, less the rows after step `start`: they will be made again."""
+    """Opens `path`, less the rows after step `start`, to be made again."""
     kept = []
     if path.exists():
       kept = [row for row in read_jsonl(path) if row['step'] <= start]
@@ -101,7 +101,7 @@ def read_jsonl(path: pathlib.Path) -> list[dict]:
 
 
 def summarise(metrics: Sequence[Metrics]) -> dict[str, float]:
-  """Python numbers of several steps' metrics: the mean over all they counted."""
+  """Python numbers of several steps' metrics: means over all they counted."""
   total = jax.tree.map(
     lambda *parts: sum(parts[1:], parts[0]),
     *jax.device_get(list(metrics)),

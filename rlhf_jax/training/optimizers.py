@@ -83,10 +83,7 @@ def adam(config: Adam, steps: int) -> optax.GradientTransformation:
 def by_role(
   optimizers: Mapping[str, optax.GradientTransformation],
 ) -> optax.GradientTransformation:
-  """An optimizer for each top-level entry of the parameters (policy, critic)."""
+  """An optimizer for each top-level entry of the parameters: policy, critic."""
   return optax.partition(
-    optimizers,
-    lambda params: {
-      role: jax.tree.map(lambda _: role, tree) for role, tree in params.items()
-    },
+    optimizers, lambda params: {role: role for role in params}
   )

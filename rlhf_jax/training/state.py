@@ -1,4 +1,4 @@
-"""Gradients of a learner's loss, accumulated exactly, and the step they make."""
+"""Gradients of a learner's loss, accumulated exactly, and their step."""
 
 from collections.abc import Callable
 from typing import Any

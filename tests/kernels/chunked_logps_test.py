@@ -1,5 +1,6 @@
 """Log-probs and entropies from hidden states, whole and a chunk at a time."""
 
+import contextlib
 import functools
 
 import chex
@@ -13,8 +14,8 @@ from jax.test_util import check_grads
 from rlhf_jax.kernels import logps
 
 D, V = 8, 37
-# All at once as chosen for this size; even and ragged chunks; one; too wide.
-CHUNKS = (None, 1, 12, 37, 100)
+# All at once, as is chosen for this size; chunks and a rest; one; too wide.
+CHUNKS = (None, 12, 37, 100)
 
 
 def by_definition(hidden, unembedding, targets, g, h, temperature, softcap):
@@ -89,29 +90,26 @@ class FusedTest(chex.TestCase):
       softcap,
     )
 
-  @parameterized.product(
-    chunk=CHUNKS, temperature=(1.0, 0.7), softcap=(None, 3.0)
-  )
-  def test_values_and_gradients_match_the_definition(
-    self, chunk, temperature, softcap
-  ):
+  @parameterized.product(chunk=CHUNKS, softcap=(None, 3.0))
+  def test_values_and_gradients_match_the_definition(self, chunk, softcap):
+    temperature = 0.7 if softcap else 1.0
     actual, expected = self.everything(temperature, chunk, softcap)
     chex.assert_trees_all_close(actual, expected, rtol=1e-5, atol=1e-5)
 
-  @parameterized.parameters(None, 12)
+  @parameterized.parameters(None, 20)
   def test_without_jit(self, chunk):
     with jax.disable_jit():
-      actual, expected = self.everything(0.7, chunk, 3.0)
+      actual, expected = self.everything(0.7, chunk, None)
     chex.assert_trees_all_close(actual, expected, rtol=1e-5, atol=1e-5)
 
-  @parameterized.parameters(*CHUNKS)
+  @parameterized.parameters(None, 12)
   def test_extreme_logits(self, chunk):
     actual, expected = self.everything(1.0, chunk, None, scale=8.0)
     logits = np.abs(8.0 * self.hidden @ self.unembedding)
     self.assertGreater(logits.max(), 50.0)
     chex.assert_trees_all_close(actual, expected, rtol=1e-5, atol=5e-5)
 
-  @parameterized.parameters(*CHUNKS)
+  @parameterized.parameters(None, 12)
   def test_one_output_alone_is_what_both_together_are(self, chunk):
     arguments = self.hidden, self.unembedding, self.targets
     alone = functools.partial(logps.fused_token_logps, chunk=chunk)
@@ -162,16 +160,12 @@ class FusedTest(chex.TestCase):
 
     hidden = jnp.stack([self.hidden, 2 * self.hidden])
     unembedding = jnp.stack([self.unembedding, -self.unembedding])
-    step = jax.value_and_grad(total, argnums=(0, 1))
-    actual = jax.vmap(step)(hidden, unembedding)
-    outside = jax.grad(lambda *x: jnp.sum(jax.vmap(total)(*x)), argnums=(0, 1))(
-      hidden, unembedding
-    )
+    step = jax.jit(jax.grad(total, argnums=(0, 1)))
+    seeds = jax.vmap(step)(hidden, unembedding)
     for seed in range(2):
       expected = step(hidden[seed], unembedding[seed])
-      one = jax.tree.map(lambda x, seed=seed: x[seed], actual)
-      chex.assert_trees_all_close(one, expected, rtol=1e-5, atol=1e-5)
-    chex.assert_trees_all_close(outside, actual[1], rtol=1e-5, atol=1e-5)
+      actual = jax.tree.map(lambda x, seed=seed: x[seed], seeds)
+      chex.assert_trees_all_close(actual, expected, rtol=1e-5, atol=1e-5)
 
   @parameterized.parameters(None, 12)
   def test_bfloat16(self, chunk):
@@ -245,11 +239,10 @@ class FusedTest(chex.TestCase):
 class ShardedTest(chex.TestCase):
   """Rows over two axes of a mesh, the vocabulary over the third."""
 
-  @parameterized.product(
-    chunk=(None, 12, 16), vocabulary=(64, 37), is_set=(True, False)
+  @parameterized.parameters(
+    (None, 64, True), (12, 64, True), (12, 37, True), (12, 64, False)
   )
   def test_equals_one_device(self, chunk, vocabulary, is_set):
-    self.assertGreaterEqual(len(jax.devices()), 8)
     mesh = jax.make_mesh(
       (2, 2, 2),
       ('data', 'fsdp', 'tensor'),
@@ -272,10 +265,7 @@ class ShardedTest(chex.TestCase):
     step = jax.jit(form, out_shardings=((None, rows), (rows, split)))
     places = rows, split, everywhere, rows, rows, rows
     placed = jax.tree.map(jax.device_put, arguments, places)
-    if is_set:
-      with jax.set_mesh(mesh):
-        actual = step(*placed)
-    else:
+    with jax.set_mesh(mesh) if is_set else contextlib.nullcontext():
       actual = step(*placed)
     chex.assert_trees_all_close(actual, expected, rtol=1e-5, atol=1e-5)
 

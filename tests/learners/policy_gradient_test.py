@@ -54,21 +54,21 @@ class GradientTest(parameterized.TestCase):
     )
 
   def config(self, **changes):
-    """Whole-response weights π(y), so that a batch of all is the expectation."""
+    """Weights π(y), so that a batch of all responses is the expectation."""
 
     def expectation(losses, mask):
       sums = masking.masked_sum(losses, mask, axis=-1)
       return Mean(jnp.sum(sums * self.probabilities), jnp.float32(1.0))
 
-    base = dict(
-      steps=1,
-      whiten_advantages=False,
-      gae_lambda=1.0,
-      unended_penalty=0.0,
-      kl_coef=BETA,
-      reduction=expectation,
-      value_coef=0.0,
-    )
+    base = {
+      'steps': 1,
+      'whiten_advantages': False,
+      'gae_lambda': 1.0,
+      'unended_penalty': 0.0,
+      'kl_coef': BETA,
+      'reduction': expectation,
+      'value_coef': 0.0,
+    }
     return ppo.Config(**(base | changes))
 
   def test_the_responses_are_all_there(self):
