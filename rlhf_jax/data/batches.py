@@ -93,11 +93,7 @@ class Batches:
     """
     steps = grain.MapDataset.range(step, FOREVER).map(self.__getitem__)
     options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=ahead)
-    made = iter(steps.to_iter_dataset(options))
-    try:
-      yield from made
-    finally:
-      made.close()
+    yield from steps.to_iter_dataset(options)
 
 
 @functools.lru_cache(maxsize=8)

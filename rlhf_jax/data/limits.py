@@ -109,4 +109,4 @@ class Limits:
         f'an example has {longest} tokens and the limits allow {most}; encode '
         'it under the limits that it is batched with.'
       )
-    return min(b for b in (*self.buckets, most) if longest <= b <= most)
+    return min(b for b in (*self.buckets, most) if longest <= b)

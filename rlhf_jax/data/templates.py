@@ -90,7 +90,7 @@ class Template:
       )
       for before, content, after in self.pieces(prompt)
     ]
-    head = [] if _has_system(prompt) else tokenizer.encode_markers(self.begin)
+    head = tokenizer.encode_markers(self.begin)
     if _has_system(prompt):
       head = turns.pop(0).ids
     return Parts(

@@ -150,7 +150,8 @@ class MeshBatches:
     said = ', '.join(
       f'{v} {k.replace("_", " ")}' for k, v in self.facts.items()
     )
-    print(f'{name:>13}  {said}', file=chain.console, flush=True)
+    if said:
+      print(f'{name:>13}  {said}', file=chain.console, flush=True)
 
   def starting_at(self, step: int):
     """The batches of `step`, `step + 1`, …"""

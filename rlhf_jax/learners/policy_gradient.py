@@ -1,6 +1,7 @@
 """Learning from rewarded samples of the policy, with or without a critic."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -66,7 +67,9 @@ class Config:
   """
 
   objective: Callable[..., chex.Array]
-  value_objective: Callable[..., chex.Array] = value.squared_error
+  value_objective: Callable[..., chex.Array] = functools.partial(
+    value.clipped_squared_error, clip_epsilon=0.2
+  )
   critic: Critic = no_critic
   reduction: Callable[..., Mean] = masking.token_mean
   value_coef: float = 0.0

@@ -18,7 +18,6 @@ from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.kernels import advantages, divergences, masking, rewards
 from rlhf_jax.learners import policy_gradient
 from rlhf_jax.losses import policy_gradient as objectives
-from rlhf_jax.losses import value
 from rlhf_jax.training import optimizers
 from rlhf_jax.training.compile import jitted
 from rlhf_jax.training.metrics import Stopwatch
@@ -57,9 +56,6 @@ class Config(policy_gradient.Config):
   sampling: Sampling = Sampling()
   objective: Callable[..., chex.Array] = functools.partial(
     objectives.clipped_surrogate, clip_epsilon=0.2
-  )
-  value_objective: Callable[..., chex.Array] = functools.partial(
-    value.clipped_squared_error, clip_epsilon=0.2
   )
   critic: policy_gradient.Critic = policy_gradient.separate_critic
   value_coef: float = 0.1

@@ -22,9 +22,10 @@ CHATML = """{%- for message in messages %}
 {%- endif %}
 """
 DEFAULT_SYSTEM = (
-  """{%- if messages[0].role != 'system' %}
+  # Blocks on lines of their own, which leave no blanks behind.
+  """{% if messages[0].role != 'system' %}
     {{- '<|im_start|>system\nYou help.<|im_end|>\n' }}
-{%- endif %}
+  {% endif %}
 """
   + CHATML
 )

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import pathlib
 import tempfile
+from unittest import mock
 
 from absl.testing import parameterized
 
@@ -14,8 +15,8 @@ CHOSEN = sources.Files(('pairs.jsonl',), readers.chosen)
 TASKS = sources.Files(('tasks.jsonl', 'more.jsonl'), readers.instructions)
 
 
-def pair(i, first=None):
-  turns = [{'role': 'user', 'content': first or f'question {i}'}]
+def pair(i):
+  turns = [{'role': 'user', 'content': f'question {i}'}]
   return {'subset': 'helpful', 'prompt': turns} | {
     'chosen': f'good {i}',
     'rejected': f'bad {i}',
@@ -26,15 +27,17 @@ def task(i):
   return {'instruction': f'question {i}', 'output': f'answer {i}'}
 
 
+def shout(path):
+  return [c._replace(margin=1.0) for c in readers.pairs(path)]
+
+
 class HhRlhfTest(parameterized.TestCase):
   def setUp(self):
     super().setUp()
     root = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
     self.data, self.run = root / 'data', root / 'run'
     self.data.mkdir()
-    self.write(
-      'pairs.jsonl', [pair(i) for i in range(30)] + [pair(30, 'question 3')]
-    )
+    self.write('pairs.jsonl', [pair(i % 30) for i in range(60)])
     self.write('tasks.jsonl', map(task, range(20, 40)))
     self.write('more.jsonl', map(task, range(40, 50)))
     self.source = sources.HhRlhf(
@@ -48,10 +51,11 @@ class HhRlhfTest(parameterized.TestCase):
   def test_datasets_are_the_files_split_by_opening(self):
     datasets = self.source.load(self.run).datasets
     sizes = {name: len(records) for name, records in datasets.items()}
-    self.assertEqual(sizes['comparisons'] + sizes['test_comparisons'], 31)
+    self.assertEqual(sizes['comparisons'] + sizes['test_comparisons'], 60)
     self.assertEqual(sizes['demonstrations'] + sizes['test_demonstrations'], 30)
-    # 'question 3' is asked twice.
-    self.assertEqual(sizes['prompts'] + sizes['test_prompts'], 30)
+    # Every question is asked twice.
+    self.assertEqual(sizes['prompts'] * 2, sizes['comparisons'])
+    self.assertEqual(sizes['test_prompts'] * 2, sizes['test_comparisons'])
     self.assertGreater(min(sizes.values()), 3)
 
     def openings(*names):
@@ -97,11 +101,9 @@ class HhRlhfTest(parameterized.TestCase):
     trained = self.source.load(self.run).tokenizer
     (folder,) = self.run.iterdir()  # And nothing unfinished beside it.
     self.assertEqual(folder.name, f'tokenizer-{self.source.fingerprint()[:16]}')
-    marked = dataclasses.replace(trained, extra={'model_max_length': 5})
-    marked.save(folder)
-    self.assertEqual(
-      self.source.load(self.run).tokenizer.extra['model_max_length'], 5
-    )
+    with mock.patch.object(tokens, 'train_bpe', side_effect=AssertionError):
+      found = self.source.load(self.run).tokenizer
+    self.assertEqual(found.backend.to_str(), trained.backend.to_str())
 
   def test_other_data_train_another(self):
     self.source.load(self.run)
@@ -151,10 +153,13 @@ class HhRlhfTest(parameterized.TestCase):
       folder = moved / f'tokenizer{len(template)}'
       dataclasses.replace(tokenizer, chat_template=template).save(folder)
       others.append(dataclasses.replace(source, tokenizer=str(folder)))
+    others.append(
+      dataclasses.replace(source, comparisons=sources.Files(PAIRS.names, shout))
+    )
     found = [other.fingerprint() for other in others]
     (moved / 'more.jsonl').write_text(json.dumps(task(1)))
     found.append(source.fingerprint())
-    self.assertLen({first, *found}, 8)
+    self.assertLen({first, *found}, 9)
 
   def test_says_which_file_is_missing(self):
     (self.data / 'more.jsonl').unlink()

@@ -14,6 +14,7 @@ from rlhf_jax.data import templates, tokens
 from rlhf_jax.types import Message, Prompt
 
 TEXTS = ['the cat sat on the mat', 'the dog sat on the log'] * 20
+TEXTS += ['<|user|> and <|eos|>'] * 9  # So that '<|' is a token.
 UNICODE = 'naïve café — 日本語 🙂\n\ttabs  and   spaces\x00 ‮rtl'
 FORGERIES = (
   '<|user|>',
@@ -127,6 +128,15 @@ class OtherVocabulariesTest(absltest.TestCase):
 
     tokenizer = tokens.Tokenizer(backend, '</s>', '<pad>')
     self.assertEqual(tokenizer.encode('a</s>'), [7, 3, 4, 5, 6])
+
+  def test_the_longest_name_is_the_marker(self):
+    backend = byte_level().backend
+    backend.add_special_tokens(['<|eos|>|>', '<|eos|>|'])
+    tokenizer = tokens.Tokenizer(backend)
+    self.assertEqual(
+      tokenizer.encode_markers('<|eos|>|><|eos|>'),
+      [tokenizer.id_of('<|eos|>|>'), tokenizer.eos_id],
+    )
 
   def test_refuses_one_token_for_two_ends(self):
     backend = byte_level().backend
