@@ -34,7 +34,6 @@ class Settings:
 
 
 def config(settings: Settings) -> Experiment:
-  world = sandbox.World()
   stages = sft.stages(
     sft.Config(
       steps=settings.sft_steps,
@@ -68,10 +67,10 @@ def config(settings: Settings) -> Experiment:
   return Experiment(
     title='RLHF in the sandbox',
     seed=settings.seed,
-    data=world,
-    model=presets.sandbox(sandbox.VOCABULARY_SIZE),
+    data=sandbox.World(),
+    model=presets.sandbox(sandbox.tokenizer().vocab_size),
     limits=Limits(
-      max_prompt_tokens=sandbox.MAX_PROMPT_TOKENS,
+      max_prompt_tokens=sandbox.max_prompt_tokens(),
       max_response_tokens=sandbox.MAX_RESPONSE_TOKENS,
     ),
     stages=stages,

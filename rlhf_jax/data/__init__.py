@@ -6,7 +6,7 @@ from rlhf_jax.data.encoding import Counts, Example, encode
 from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.data.limits import Limits, drop, keep_end, keep_start, refuse
 from rlhf_jax.data.packing import Pack, pack
-from rlhf_jax.data.sources import Corpus, Files, HhRlhf, Source
+from rlhf_jax.data.sources import Corpus, Files, HhRlhf
 from rlhf_jax.data.templates import CHAT, PLAIN, SPEAKERS, Template
 from rlhf_jax.data.tokens import Tokenizer, load, train_bpe, word_level
 
@@ -23,7 +23,6 @@ __all__ = [
   'PLAIN',
   'Pack',
   'SPEAKERS',
-  'Source',
   'Template',
   'Tokenizer',
   'collate',

@@ -9,7 +9,6 @@ import numpy as np
 
 from rlhf_jax.data.collation import collate
 from rlhf_jax.data.encoding import Example
-from rlhf_jax.data.encoding import encode as encode
 from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.data.limits import Limits
 from rlhf_jax.data.packing import Pack

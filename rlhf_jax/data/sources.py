@@ -12,7 +12,7 @@ import pathlib
 import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from rlhf_jax.data import (
   chat_templates,
@@ -25,16 +25,6 @@ from rlhf_jax.data import (
 from rlhf_jax.types import Comparison, Demonstration, Prompt, Reward
 
 Records = Sequence[Prompt] | Sequence[Demonstration] | Sequence[Comparison]
-
-
-class Source(Protocol):
-  """Settings that data are made from."""
-
-  def fingerprint(self) -> str:
-    """Hash of the settings and of the content of what is read, in hex."""
-
-  def load(self, folder: str | pathlib.Path) -> 'Corpus':
-    """The data; what is made on the way is kept in `folder`."""
 
 
 class Corpus(NamedTuple):

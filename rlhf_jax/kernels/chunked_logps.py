@@ -15,7 +15,6 @@ own part, and nothing of the unembedding travels.
 
 import functools
 import math
-from collections.abc import Callable
 
 import chex
 import jax
@@ -47,13 +46,14 @@ def fitting_chunk(held: int, vocabulary: int) -> int:
   return math.ceil(columns / LANES) * LANES
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5))
+@functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5, 6))
 def logps_and_entropies(
   hidden: chex.Array,
   strips: chex.Array,
   targets: chex.Array,
   temperature: chex.Array,
   width: int,
+  kept: int,
   softcap: float | None,
 ) -> tuple[chex.Array, chex.Array]:
   """Log-probs of targets, NaN for one outside the vocabulary, and entropies.
@@ -64,6 +64,7 @@ def logps_and_entropies(
     targets: [N] int.
     temperature: [] float32.
     width: how many columns of each strip are a chunk; static.
+    kept: how many chunks keep their products for the backward pass; static.
     softcap: as in `cap`; static.
 
   Returns:
@@ -72,7 +73,8 @@ def logps_and_entropies(
   Source: running sums, Milakov and Gimelshein 2018, algorithm 3; here also of
     the gaps to the maximum, which give the entropy without cancellation.
   """
-  outputs, _ = _forward(hidden, strips, targets, temperature, width, softcap)
+  arguments = hidden, strips, targets, temperature
+  outputs, _ = _forward(*arguments, width, kept, softcap)
   return outputs
 
 
@@ -86,14 +88,13 @@ def cap(logits: chex.Array, softcap: float | None) -> chex.Array:
   return logits if softcap is None else softcap * jnp.tanh(logits / softcap)
 
 
-def _forward(hidden, strips, targets, temperature, width, softcap):
+def _forward(hidden, strips, targets, temperature, width, kept, softcap):
   """The outputs, and what the backward pass needs of them."""
 
-  def add(carry, start, width):
-    top, total, spread, picked = carry
-    columns = jax.lax.dynamic_slice_in_dim(strips, start, width, axis=2)
-    logits = product('nd,dsw->nsw', hidden, columns)
-    logits = cap(logits, softcap) / temperature
+  def add(sums, columns, start, _):
+    top, total, spread, picked = sums
+    products = product('nd,dsw->nsw', hidden, columns)
+    logits = cap(products, softcap) / temperature
     new_top = jnp.maximum(top, jnp.max(logits, axis=(1, 2)))
     gaps = new_top[:, None, None] - logits
     weights = jnp.exp(-gaps)
@@ -102,46 +103,47 @@ def _forward(hidden, strips, targets, temperature, width, softcap):
     spread = jnp.exp(-rise) * (spread + rise * total)
     spread += jnp.sum(weights * gaps, axis=(1, 2))
     total = jnp.exp(-rise) * total + jnp.sum(weights, axis=(1, 2))
-    hit = _hits(targets, strips, start, width)
+    hit = _hits(targets, strips, columns, start)
     picked += jnp.sum(jnp.where(hit, logits, 0.0), axis=(1, 2))
-    return new_top, total, spread, picked
+    return (new_top, total, spread, picked), products
 
   zeros = jnp.zeros(targets.shape, jnp.float32)
   # A finite start: the rise from −inf would be ∞, and 0 · ∞ is NaN.
   lowest = jnp.full_like(zeros, jnp.finfo(jnp.float32).min / 2)
-  top, total, spread, picked = _over_chunks(
-    add, (lowest, zeros, zeros, zeros), strips.shape[2], width
+  (top, total, spread, picked), products = _over_chunks(
+    add, (lowest, zeros, zeros, zeros), strips, width, kept, None
   )
   log_total = jnp.log(total)
   known = (targets >= 0) & (targets < strips.shape[1] * strips.shape[2])
   logps = jnp.where(known, picked - top - log_total, jnp.nan)
   entropies = log_total + spread / total
   arguments = hidden, strips, targets, temperature
-  return (logps, entropies), (arguments, known, top, log_total, entropies)
+  statistics = known, top, log_total, entropies
+  return (logps, entropies), (arguments, statistics, products)
 
 
-def _forward_rule(hidden, strips, targets, temperature, width, softcap):
+def _forward_rule(hidden, strips, targets, temperature, width, kept, softcap):
   arguments = (x.value for x in (hidden, strips, targets, temperature))
-  return _forward(*arguments, width, softcap)
+  return _forward(*arguments, width, kept, softcap)
 
 
-def _backward_rule(width, softcap, residuals, cotangents):
-  """Gradients, from each chunk's logits computed again.
+def _backward_rule(width, kept, softcap, residuals, cotangents):
+  """Gradients, from each chunk's logits, most of them computed again.
 
   With g and h the cotangents of the log-prob and the entropy H, a logit's is
   g · (1[v is the target] − p) − h · p · (log p + H).
   """
-  (hidden, strips, targets, temperature), known, top, log_total, entropies = (
-    residuals
-  )
+  (hidden, strips, targets, temperature), statistics, products = residuals
+  known, top, log_total, entropies = statistics
   of_logps, of_entropies = cotangents
 
-  def add(carry, start, width):
-    of_hidden, of_strips, of_temperature = carry
-    columns = jax.lax.dynamic_slice_in_dim(strips, start, width, axis=2)
+  def add(grads, columns, start, products):
+    of_hidden, of_strips, of_temperature = grads
+    if products is None:
+      products = product('nd,dsw->nsw', hidden, columns)
     logits, pull_back = jax.vjp(
-      lambda logits, temperature: cap(logits, softcap) / temperature,
-      product('nd,dsw->nsw', hidden, columns),
+      lambda products, temperature: cap(products, softcap) / temperature,
+      products,
       temperature,
     )
     log_p = logits - (top[:, None, None] + log_total[:, None, None])
@@ -150,27 +152,27 @@ def _backward_rule(width, softcap, residuals, cotangents):
     # An output that nobody differentiates costs nothing.
     if not isinstance(of_logps, SymbolicZero):
       scale = jnp.where(known, of_logps, 0.0)[:, None, None]
-      hit = _hits(targets, strips, start, width)
+      hit = _hits(targets, strips, columns, start)
       of_logits += jnp.where(hit, scale, 0.0) - scale * p
     if not isinstance(of_entropies, SymbolicZero):
       scale = of_entropies[:, None, None]
       of_logits -= scale * p * (log_p + entropies[:, None, None])
-    of_logits, of_this_temperature = pull_back(of_logits)
-    of_logits = of_logits.astype(jnp.result_type(hidden, strips))
-    of_columns = product('nd,nsw->dsw', hidden, of_logits)
+    of_products, of_this_temperature = pull_back(of_logits)
+    of_products = of_products.astype(jnp.result_type(hidden, strips))
+    of_columns = product('nd,nsw->dsw', hidden, of_products)
     of_strips = jax.lax.dynamic_update_slice_in_dim(
       of_strips, of_columns.astype(strips.dtype), start, axis=2
     )
-    of_hidden += product('nsw,dsw->nd', of_logits, columns)
-    return of_hidden, of_strips, of_temperature + of_this_temperature
+    of_hidden += product('nsw,dsw->nd', of_products, columns)
+    return (of_hidden, of_strips, of_temperature + of_this_temperature), None
 
-  carry = (
+  grads = (
     jnp.zeros(hidden.shape, jnp.float32),
     jnp.zeros_like(strips),
     jnp.zeros_like(temperature),
   )
-  of_hidden, of_strips, of_temperature = _over_chunks(
-    add, carry, strips.shape[2], width
+  (of_hidden, of_strips, of_temperature), _ = _over_chunks(
+    add, grads, strips, width, kept, products
   )
   return of_hidden.astype(hidden.dtype), of_strips, None, of_temperature
 
@@ -178,18 +180,35 @@ def _backward_rule(width, softcap, residuals, cotangents):
 logps_and_entropies.defvjp(_forward_rule, _backward_rule, symbolic_zeros=True)
 
 
-def _over_chunks(step: Callable, carry, size: int, width: int):
-  """Folds step(carry, start, width) over the chunks, and over what is left."""
-  count, rest = divmod(size, width)
+def _over_chunks(step, carry, strips, width, kept, products):
+  """Folds carry, out = step(carry, columns, start, in) over the chunks.
+
+  Of the first `kept` chunks, [kept, ...] products go in and what comes out is
+  returned; the others, and the columns that are left over, get and leave none.
+  """
+  count, rest = divmod(strips.shape[2], width)
+
+  def visit(carry, start, width, products):
+    columns = jax.lax.dynamic_slice_in_dim(strips, start, width, axis=2)
+    return step(carry, columns, start, products)
+
+  if kept:
+    carry, products = jax.lax.scan(
+      lambda carry, x: visit(carry, x[0] * width, width, x[1]),
+      carry,
+      (jnp.arange(kept), products),
+    )
   carry = jax.lax.fori_loop(
-    0, count, lambda i, carry: step(carry, i * width, width), carry
+    kept, count, lambda i, carry: visit(carry, i * width, width, None)[0], carry
   )
-  return step(carry, size - rest, rest) if rest else carry
+  if rest:
+    carry, _ = visit(carry, strips.shape[2] - rest, rest, None)
+  return carry, products
 
 
-def _hits(targets, strips, start, width):
+def _hits(targets, strips, columns, start):
   """[N, S, width], True where a column is the target of its row."""
   _, count, size = strips.shape
   first = start + size * jnp.arange(count)
-  columns = first[:, None] + jnp.arange(width)[None, :]
-  return targets[:, None, None] == columns[None]
+  place = first[:, None] + jnp.arange(columns.shape[2])[None, :]
+  return targets[:, None, None] == place[None]

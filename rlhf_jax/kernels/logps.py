@@ -157,13 +157,19 @@ def fused_token_logps_and_entropies(
     spreads = entropies(logits, temperature=temperature)
   else:
     size = vocabulary // parts
+    import os
+    K = int(os.environ.get('KEPT', 2**26))
+    kept = chunk is None
     chunk = chunk or chunked_logps.fitting_chunk(held, vocabulary)
+    width = min(max(chunk // parts, 1), size)
+    kept = min(size // width, K * size // held // width) if kept else 0
     logps, spreads = chunked_logps.logps_and_entropies(
       hidden,
       unembedding.reshape(depth, parts, size),
       targets,
       jnp.asarray(temperature, jnp.float32),
-      min(max(chunk // parts, 1), size),
+      width,
+      kept,
       softcap,
     )
   return logps.reshape(shape), spreads.reshape(shape)

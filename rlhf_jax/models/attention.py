@@ -4,7 +4,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-# Finite, so that a row with no key to see stays finite, and so do its gradients.
+# Finite, so that a query with no key to see stays finite, in gradients too.
 HIDDEN_SCORE = -1e30
 
 

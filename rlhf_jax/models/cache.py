@@ -116,7 +116,7 @@ class Cache:
     return jnp.repeat(lengths[:, None] + self.step, samples, axis=1)
 
   def visible(self, samples: int) -> chex.Array:
-    """[B · K, P + R] bool, what the token to be read may look at, itself too."""
+    """[B · K, P + R] bool, what the token to be read may look at."""
     in_prompt = jnp.repeat(self.prompt_mask, samples, axis=0)
     slots = jnp.arange(self.layers[0].keys.shape[2]) <= self.step
     in_response = jnp.broadcast_to(slots, (in_prompt.shape[0], slots.shape[0]))

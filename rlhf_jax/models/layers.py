@@ -65,7 +65,11 @@ class Attention(nn.Module):
 
 
 class MLP(nn.Module):
-  """SwiGLU: (silu(x W) ⊙ x V) W₂. Source: Shazeer 2020, eq. 6."""
+  """SwiGLU: (silu(x W) ⊙ x V) W₂. Source: Shazeer 2020, eq. 6.
+
+  W and V are one parameter, as one product is faster than two: by a tenth of a
+  training step of the presets `sandbox` and `small_text` on a CPU.
+  """
 
   config: TransformerConfig
 
@@ -74,11 +78,11 @@ class MLP(nn.Module):
     width, inner = self.config.width, self.config.mlp_width
     into = nn.initializers.normal(width**-0.5)
     back = nn.initializers.normal((2 * self.config.layers * inner) ** -0.5)
-    gate = self.param('gate', into, (width, inner)).astype(x.dtype)
-    up = self.param('up', into, (width, inner)).astype(x.dtype)
-    down = self.param('down', back, (inner, width)).astype(x.dtype)
-    hidden = nn.silu(x @ gate) * (x @ up)
-    return constrain(hidden, BATCH, None, 'tensor') @ down
+    gate_and_up = self.param('gate_and_up', into, (width, 2, inner))
+    down = self.param('down', back, (inner, width))
+    hidden = jnp.einsum('btd,dif->btif', x, gate_and_up.astype(x.dtype))
+    hidden = constrain(hidden, BATCH, None, None, 'tensor')
+    return (nn.silu(hidden[:, :, 0]) * hidden[:, :, 1]) @ down.astype(x.dtype)
 
 
 class Block(nn.Module):

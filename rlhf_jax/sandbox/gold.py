@@ -25,6 +25,7 @@ WEIGHTS = {
 }
 VERBOSITY_COST = 0.3
 OFFSET = -3.0
+KINDNESS = (2, 3, 4, 2, 0)  # Politeness of 0, 1, 2 … kind phrases: flattery.
 VERBOSITY_BOUNDS = (4, 8, 13, 17)  # Most words of levels 0 to 3.
 WANTED_VERBOSITY = {'brief': (0, 1), 'full': (2, 3)}  # Lowest and highest.
 
@@ -68,7 +69,8 @@ def _verbosity(words: int) -> int:
 
 def _politeness(parts: grammar.Parts) -> int:
   tones = [part.phrase.tone for part in parts.parts if part.phrase]
-  return _clip(1 + min(tones.count(1), 3) - 2 * tones.count(-1))
+  kind = KINDNESS[min(tones.count(1), len(KINDNESS) - 1)]
+  return _clip(kind - 2 * tones.count(-1))
 
 
 def _coherence(parts: grammar.Parts, stated: frozenset[str]) -> int:

@@ -31,7 +31,7 @@ DEFAULT_SYSTEM = (
 )
 BEGUN = (
   '{{ bos_token }}{% for m in messages %}'
-  "{{ '[' + m['role'] + ']\n\n' + m['content'] + '<|eot|>' }}{% endfor %}"
+  "{{ '[' + m['role'] + ']\n\n' + m['content'] + '<|eot|>' }}{% endfor %}\n"
   "{% if add_generation_prompt %}{{ '[assistant]\n\n' }}{% endif %}"
 )
 INSTRUCT = (
