@@ -8,6 +8,8 @@ import os
 import pathlib
 import sys
 
+from absl import logging
+
 USER_STOPPED = 130  # What a shell says of a command stopped by Ctrl-C.
 
 
@@ -157,6 +159,7 @@ def guarded(command, options) -> int:
   """Runs a command; what its user can mend is one sentence, not a traceback."""
   # XLA's notices of how it lays out programs are not for the user.
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+  logging.set_verbosity(logging.ERROR)
   try:
     command(options)
   except KeyboardInterrupt:

@@ -165,8 +165,9 @@ def check_same(experiment: definition.Experiment, out: pathlib.Path) -> None:
 @contextlib.contextmanager
 def locked(chain: Chain, name: str) -> Iterator[None]:
   """Holds a stage's folder, so that runs side by side do not share a pen."""
-  chain.stages_dir.mkdir(parents=True, exist_ok=True)
-  with (chain.stages_dir / f'{chain.addresses[name]}.lock').open('w') as file:
+  locks = chain.stages_dir / '.locks'
+  locks.mkdir(parents=True, exist_ok=True)
+  with (locks / chain.addresses[name]).open('w') as file:
     try:
       fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -158,6 +158,7 @@ def fused_token_logps_and_entropies(
   else:
     size = vocabulary // parts
     import os
+
     K = int(os.environ.get('KEPT', 2**26))
     kept = chunk is None
     chunk = chunk or chunked_logps.fitting_chunk(held, vocabulary)

@@ -61,12 +61,17 @@ def start(folder):
 
 
 def kill_in_the_middle(process, folder, stage, step):
-  """Kills the run (as kill -9 does) once `stage` has logged `step`."""
+  """Kills a run (kill -9) once `stage` has logged `step` and saved a state."""
   deadline = time.time() + 300
   while time.time() < deadline:
     for path in (folder / 'stages').glob(f'{stage}-*/metrics.jsonl'):
       rows = read_jsonl(path)
-      if rows and rows[-1]['step'] >= step:
+      saved = (path.parent / 'checkpoints').glob('[0-9]*')
+      if (
+        rows
+        and rows[-1]['step'] >= step
+        and any(p.name.isdigit() for p in saved)
+      ):
         process.send_signal(signal.SIGKILL)
         process.wait()
         return

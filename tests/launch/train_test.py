@@ -36,8 +36,9 @@ def test_the_whole_config_is_printed():
   assert status == 0
   assert 'seed = 3' in lines
   assert 'stages.ppo.config.kl_coef = 0.25' in lines
-  assert 'stages.ppo.config.kl_estimator = "rlhf_jax.kernels.divergences.k3"' in (
-    lines
+  assert (
+    'stages.ppo.config.kl_estimator = "rlhf_jax.kernels.divergences.k3"'
+    in (lines)
   )
   assert 'stages.ppo.config.objective.clip_epsilon = 0.2' in lines
   assert 'stages.sft.config.optimizer.learning_rate = 0.003' in lines
@@ -82,9 +83,7 @@ MISTAKES = {
 @pytest.mark.parametrize('mistake', MISTAKES)
 def test_a_mistake_is_told_in_a_sentence(mistake, tmp_path):
   arguments, said = MISTAKES[mistake]
-  status, _, err = run(
-    train, *arguments, '--stages', tmp_path / 'stages'
-  )
+  status, _, err = run(train, *arguments, '--stages', tmp_path / 'stages')
   assert status == 1
   assert err.startswith('error: ') and err.count('\n') == 1, err
   for words in said:
@@ -105,9 +104,7 @@ def test_another_config_is_not_resumed(tmp_path):
 
 
 def test_a_policy_that_is_not_trained_cannot_answer(tmp_path):
-  status, _, err = run(
-    generate, SANDBOX, '--stages', tmp_path, '--prompt', 'x'
-  )
+  status, _, err = run(generate, SANDBOX, '--stages', tmp_path, '--prompt', 'x')
   assert status == 1
   assert "'ppo' is not trained yet" in err
   status, _, err = run(

@@ -1,6 +1,5 @@
 """Eight devices say what one says: losses and gradients of each learner."""
 
-
 import chex
 import jax
 import jax.numpy as jnp
@@ -53,9 +52,7 @@ def comparisons():
 def experience():
   random = np.random.default_rng(1)
   tokens, attention, response = arrays(ROWS)
-  numbers = [
-    random.normal(size=(ROWS, R)).astype(np.float32) for _ in range(7)
-  ]
+  numbers = [random.normal(size=(ROWS, R)).astype(np.float32) for _ in range(7)]
   rollouts = Rollouts(
     tokens, attention, response, *numbers[:2],
     ended=np.ones(ROWS, bool), index=np.arange(ROWS, dtype=np.int32),
@@ -82,7 +79,6 @@ CASES = {
 
 
 class ShardedTest(parameterized.TestCase):
-
   @parameterized.named_parameters((name, name) for name in CASES)
   def test_loss_and_gradients_equal_one_devices(self, name):
     method, config, batch = CASES[name]
@@ -121,13 +117,10 @@ class ShardedTest(parameterized.TestCase):
     spread = sharding.init_sharded(
       models.policy.init, PARTITION_RULES, mesh, jax.random.key(0)
     )
-    chex.assert_trees_all_equal(
-      jax.device_get(spread), jax.device_get(alone)
-    )
+    chex.assert_trees_all_equal(jax.device_get(spread), jax.device_get(alone))
 
 
 class RulesTest(parameterized.TestCase):
-
   def test_a_parameter_without_a_rule_is_an_error(self):
     mesh = sharding.make_mesh()
     with self.assertRaisesRegex(ValueError, "names the parameter 'new/kernel'"):
@@ -138,9 +131,12 @@ class RulesTest(parameterized.TestCase):
   def test_axes_that_do_not_divide_are_left_out(self):
     sizes = {'data': 2, 'fsdp': 2, 'tensor': 3}
     fit = sharding.fitting_spec
-    self.assertEqual(tuple(fit((6, 4), ('tensor', 'fsdp'), sizes)),
-                     ('tensor', 'fsdp'))
-    self.assertEqual(tuple(fit((4, 3), ('tensor', 'fsdp'), sizes)), (None, None))
+    self.assertEqual(
+      tuple(fit((6, 4), ('tensor', 'fsdp'), sizes)), ('tensor', 'fsdp')
+    )
+    self.assertEqual(
+      tuple(fit((4, 3), ('tensor', 'fsdp'), sizes)), (None, None)
+    )
     self.assertEqual(
       tuple(fit((4,), (('data', 'fsdp'),), sizes)), (('data', 'fsdp'),)
     )
