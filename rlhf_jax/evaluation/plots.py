@@ -29,7 +29,6 @@ UNITS = {
   'clip_fraction': 'share of tokens',
   'ended': 'share of responses',
   'entropy': 'nats per token',
-  'entropy_sampled': 'nats per token',
   'explained_variance': 'share of variance',
   'gold': 'reward units',
   'gradient_norm': 'norm',

@@ -1,9 +1,9 @@
 """Log-probs and entropies, a part of the vocabulary at a time.
 
 The work behind `logps.fused_token_logps`. No array is as large as the logits
-[N, V]: the forward pass keeps running sums per row, the backward pass computes
-each chunk's logits again. That is four products where holding the logits takes
-three; reading and writing less of memory pays most of the fourth back.
+[N, V] once these are large: the forward pass keeps running sums per row, and
+the backward pass computes each chunk's products again, but for as many as are
+kept in a fixed amount of memory. Again is a fourth product beside three.
 
 The vocabulary, not the rows, is what is cut: a chunk's part of the gradient of
 the unembedding is then final when it is computed, so that it is written (and,
@@ -24,6 +24,10 @@ from jax.custom_derivatives import SymbolicZero
 # Logits of one chunk on a device (16 MiB): few enough to stay near the core,
 # enough for products to run at full speed.
 CHUNK_LOGITS = 2**22
+# Logits that a device keeps from the forward pass (256 MiB): half of those of
+# 4096 rows and 32 k columns, which takes 1.2 times as long as keeping them all,
+# where keeping none takes 1.3 times as long.
+KEPT_LOGITS = 2**26
 LANES = 128  # Columns that a TPU or a GPU works on at once.
 
 
@@ -40,10 +44,16 @@ def shares(vocabulary: int) -> tuple[int, int]:
   return math.prod(sizes.values()), parts if vocabulary % parts == 0 else 1
 
 
-def fitting_chunk(held: int, vocabulary: int) -> int:
-  """Columns in a chunk, where `held` logits are a device's share of [N, V]."""
-  columns = CHUNK_LOGITS * vocabulary // held
-  return math.ceil(columns / LANES) * LANES
+def fitting(held: int, size: int) -> tuple[int, int]:
+  """How wide a chunk is and how many are kept, as `logps_and_entropies` asks.
+
+  Args:
+    held: a device's share of the logits [N, V].
+    size: columns of a strip.
+  """
+  column = max(1, held // size)  # Logits in one column of every strip.
+  width = min(math.ceil(CHUNK_LOGITS / column / LANES) * LANES, size)
+  return width, min(KEPT_LOGITS // (width * column), size // width)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5, 6))

@@ -14,10 +14,9 @@ import jax.numpy as jnp
 from rlhf_jax import types
 from rlhf_jax.kernels import chunked_logps, masking
 
-# Up to this many logits on a device (32 MiB) it is faster to hold them.
-# Above it the chunked pass takes 0.8 times (D = 128) to 1.2 times (D = 1024) as
-# long, in a fixed amount of memory: benchmarks/logps.py shows both.
-PLAIN_LOGITS = 2**23
+# Up to this many logits on a device (128 MiB) it is faster, and takes no more
+# memory than what follows, to hold them all: benchmarks/logps.py.
+PLAIN_LOGITS = 2**25
 
 
 @jax.jit
@@ -101,7 +100,8 @@ def fused_token_logps(
     targets: [...] int. One outside [0, V) gives NaN and a gradient of zero.
     temperature: > 0; may be traced.
     chunk: columns of the vocabulary whose logits are held at a time; static.
-      None holds all of them where that is faster, and else chooses.
+      None chooses, and holds what fits a fixed amount of memory, if not all,
+      from the forward pass to the backward pass.
     softcap: logits become softcap · tanh(logits / softcap) before they are
       divided by the temperature (Gemma Team 2024, section 2); static.
 
@@ -157,13 +157,9 @@ def fused_token_logps_and_entropies(
     spreads = entropies(logits, temperature=temperature)
   else:
     size = vocabulary // parts
-    import os
-
-    K = int(os.environ.get('KEPT', 2**26))
-    kept = chunk is None
-    chunk = chunk or chunked_logps.fitting_chunk(held, vocabulary)
-    width = min(max(chunk // parts, 1), size)
-    kept = min(size // width, K * size // held // width) if kept else 0
+    width, kept = chunked_logps.fitting(held, size)
+    if chunk is not None:
+      width, kept = min(max(chunk // parts, 1), size), 0
     logps, spreads = chunked_logps.logps_and_entropies(
       hidden,
       unembedding.reshape(depth, parts, size),

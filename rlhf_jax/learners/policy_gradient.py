@@ -222,7 +222,7 @@ def rollout_metrics(rollouts, now, reference_logps, *, scores, returns):
     returns: [N, R] the critic's targets.
 
   Returns:
-    Score, KL (nats per response and per token), entropy, response length,
+    Score, KL (nats per response and per token), response length,
     share ended, share of the returns' variance that the critic explains, and
     the largest gap between the sampler's log-probs and the trainer's.
   """
@@ -235,7 +235,6 @@ def rollout_metrics(rollouts, now, reference_logps, *, scores, returns):
     'score': Mean.of(scores),
     'kl': Mean.of(kl),
     'kl_per_token': Mean(jnp.sum(kl), jnp.sum(mask).astype(jnp.float32)),
-    'entropy_sampled': Mean.of(now.entropies, mask),
     'response_length': Mean.of(jnp.sum(mask, axis=-1)),
     'ended': Mean.of(rollouts.ended),
     'explained_variance': Mean.of(

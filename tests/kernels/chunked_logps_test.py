@@ -1,6 +1,5 @@
 """Log-probs and entropies from hidden states, whole and a chunk at a time."""
 
-import contextlib
 import functools
 
 import chex
@@ -8,10 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl.testing import parameterized
-from jax.sharding import NamedSharding, PartitionSpec
 from jax.test_util import check_grads
 
-from rlhf_jax.kernels import logps
+from rlhf_jax.kernels import chunked_logps, logps
 
 D, V = 8, 37
 # All at once, as is chosen for this size; chunks and a rest; one; too wide.
@@ -95,6 +93,39 @@ class FusedTest(chex.TestCase):
     temperature = 0.7 if softcap else 1.0
     actual, expected = self.everything(temperature, chunk, softcap)
     chex.assert_trees_all_close(actual, expected, rtol=1e-5, atol=1e-5)
+
+  @parameterized.parameters(1, 3)
+  def test_kept_products_change_nothing(self, kept):
+    # Of 37 columns three chunks of 12 are whole, and one is left over.
+    def total(hidden, strips, temperature):
+      values = chunked_logps.logps_and_entropies(
+        hidden, strips, self.targets.reshape(-1), temperature, 12, kept, 3.0
+      )
+      values = [x.reshape(2, 5) for x in values]
+      return jnp.sum(self.g * values[0] + self.h * values[1]), values
+
+    hidden, strips = self.hidden.reshape(-1, D), self.unembedding[:, None]
+    step = jax.value_and_grad(total, argnums=(0, 1, 2), has_aux=True)
+    (_, values), grads = step(hidden, strips, jnp.float32(0.7))
+    expected = by_definition(
+      self.hidden, self.unembedding, self.targets, self.g, self.h, 0.7, 3.0
+    )
+    shapes = [x.shape for x in expected[1]]
+    grads = [x.reshape(s) for x, s in zip(grads, shapes, strict=True)]
+    chex.assert_trees_all_close(
+      (tuple(values), tuple(grads)), expected, rtol=1e-5, atol=1e-5
+    )
+
+  @parameterized.parameters(
+    # Chunks of 2²² logits, in whole lanes; 2²⁶ kept, in whole chunks.
+    (4096 * 32_768, 32_768, 1024, 16),  # Half of 32 chunks.
+    (1024 * 33_000, 33_000, 4096, 8),  # All whole chunks.
+    (4096 * 151_936, 151_936, 1024, 16),
+    (4096 * 64 // 8, 32, 32, 1),  # Eight devices, two strips.
+    (2**31, 2**11, 128, 0),
+  )
+  def test_chunks_fit_the_memory_set_aside(self, held, size, width, kept):
+    self.assertEqual(chunked_logps.fitting(held, size), (width, kept))
 
   @parameterized.parameters(None, 20)
   def test_without_jit(self, chunk):
@@ -234,55 +265,3 @@ class FusedTest(chex.TestCase):
       logps.fused_token_logps(
         self.hidden, self.unembedding, self.targets, chunk=0
       )
-
-
-class ShardedTest(chex.TestCase):
-  """Rows over two axes of a mesh, the vocabulary over the third."""
-
-  @parameterized.parameters(
-    (None, 64, True), (12, 64, True), (12, 37, True), (12, 64, False)
-  )
-  def test_equals_one_device(self, chunk, vocabulary, is_set):
-    mesh = jax.make_mesh(
-      (2, 2, 2),
-      ('data', 'fsdp', 'tensor'),
-      axis_types=(jax.sharding.AxisType.Auto,) * 3,
-    )
-    columns = 'tensor' if vocabulary % 2 == 0 else None
-    rows = NamedSharding(mesh, PartitionSpec(('data', 'fsdp')))
-    split = NamedSharding(mesh, PartitionSpec('fsdp', columns))
-    everywhere = NamedSharding(mesh, PartitionSpec())
-    draw = np.random.default_rng(0)
-    hidden = draw.normal(size=(8, 6, D)).astype(np.float32)
-    unembedding = draw.normal(size=(D, vocabulary)).astype(np.float32)
-    targets = draw.integers(0, vocabulary, (8, 6))
-    g, h = draw.normal(size=(2, 8, 6)).astype(np.float32)
-    form = jax.value_and_grad(
-      functools.partial(objective, chunk=chunk), argnums=(0, 1), has_aux=True
-    )
-    arguments = hidden, unembedding, np.float32(0.7), targets, g, h
-    expected = form(*arguments)
-    step = jax.jit(form, out_shardings=((None, rows), (rows, split)))
-    places = rows, split, everywhere, rows, rows, rows
-    placed = jax.tree.map(jax.device_put, arguments, places)
-    with jax.set_mesh(mesh) if is_set else contextlib.nullcontext():
-      actual = step(*placed)
-    chex.assert_trees_all_close(actual, expected, rtol=1e-5, atol=1e-5)
-
-  def test_each_device_keeps_to_its_part_of_the_vocabulary(self):
-    mesh = jax.make_mesh(
-      (4, 2), ('data', 'tensor'), axis_types=(jax.sharding.AxisType.Auto,) * 2
-    )
-    rows = NamedSharding(mesh, PartitionSpec('data'))
-    split = NamedSharding(mesh, PartitionSpec(None, 'tensor'))
-    form = jax.grad(
-      lambda *x: jnp.sum(logps.fused_token_logps(*x, chunk=16)), argnums=(0, 1)
-    )
-    shape = jax.ShapeDtypeStruct
-    with jax.set_mesh(mesh):
-      program = jax.jit(form, out_shardings=(rows, split)).lower(
-        shape((8, D), jnp.float32, sharding=rows),
-        shape((D, 64), jnp.float32, sharding=split),
-        shape((8,), jnp.int32, sharding=rows),
-      )
-    self.assertNotIn('all-gather', program.compile().as_text())

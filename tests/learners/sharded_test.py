@@ -129,18 +129,16 @@ class RulesTest(parameterized.TestCase):
       )
 
   def test_axes_that_do_not_divide_are_left_out(self):
-    sizes = {'data': 2, 'fsdp': 2, 'tensor': 3}
-    fit = sharding.fitting_spec
-    self.assertEqual(
-      tuple(fit((6, 4), ('tensor', 'fsdp'), sizes)), ('tensor', 'fsdp')
-    )
-    self.assertEqual(
-      tuple(fit((4, 3), ('tensor', 'fsdp'), sizes)), (None, None)
-    )
-    self.assertEqual(
-      tuple(fit((4,), (('data', 'fsdp'),), sizes)), (('data', 'fsdp'),)
-    )
-    self.assertEqual(tuple(fit((2,), (('data', 'fsdp'),), sizes)), ('data',))
+    def fit(shape, *axes):
+      sizes = {'data': 2, 'fsdp': 2, 'tensor': 3}
+      return tuple(sharding.fitting_spec(shape, axes, sizes))
+
+    both = ('data', 'fsdp')
+    self.assertEqual(fit((6, 4), 'tensor', 'fsdp'), ('tensor', 'fsdp'))
+    self.assertEqual(fit((4, 3), 'tensor', 'fsdp'), (None, None))
+    self.assertEqual(fit((4,), both), (both,))
+    self.assertEqual(fit((2,), both), ('data',))
+    self.assertEqual(fit((4, 6), 'sequence', 'tensor'), (None, 'tensor'))
 
   @parameterized.parameters(
     ({'model': 2}, "axis 'model' is none of"),
