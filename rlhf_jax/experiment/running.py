@@ -1,5 +1,6 @@
 """Running a stage: training it, or writing its dataset, from where it stood."""
 
+import functools
 import json
 import math
 import time
@@ -77,30 +78,23 @@ def train(chain: Chain, name: str) -> dict[str, Any]:
   saved = checkpoints.Checkpoints(
     folder / 'checkpoints', meta={'address': chain.addresses[name]}
   )
-  state = saved.restore(initial_state(chain, stage, optimizer, init_key))
-  step = int(state.step)
-  if step:
-    print(f'{name:>13}  resumed at step {step}', file=chain.console)
-
-  def update(state, frozen, batch, key):
-    return jitted(stage.update, donate=(0,))(
-      state,
-      frozen,
-      batch,
-      key,
-      models=models,
-      optimizer=optimizer,
-      config=config,
-    )
-
-  writer = metrics.JsonlWriter(folder / 'metrics.jsonl', start=step)
-  with jax.set_mesh(chain.mesh):
+  with jax.set_mesh(chain.mesh), saved:
+    state = saved.restore(initial_state(chain, stage, optimizer, init_key))
+    step = int(state.step)
+    if step:
+      print(f'{name:>13}  resumed at step {step}', file=chain.console)
+    writer = metrics.JsonlWriter(folder / 'metrics.jsonl', start=step)
     state = loop.train(
       state,
       frozen,
       batches,
       run_key,
-      update=update,
+      update=functools.partial(
+        jitted(stage.update, donate=(0,)),
+        models=models,
+        optimizer=optimizer,
+        config=config,
+      ),
       collect=stage.collect and collector(chain, stage, models, records),
       look=looker(chain, stage, models, folder),
       saved=saved,
@@ -115,8 +109,7 @@ def train(chain: Chain, name: str) -> dict[str, Any]:
         console=chain.console,
       ),
     )
-  saved.close()
-  writer.close()
+    writer.close()
   checkpoints.save_params(folder / 'params', state.params)
   return {'steps': config.steps} | batches.facts
 

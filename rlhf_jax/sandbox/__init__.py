@@ -1,26 +1,44 @@
-"""A small world whose truth is known."""
+"""A small world whose truth is known; README.md describes it."""
 
 from rlhf_jax.sandbox.annotators import Annotator
-from rlhf_jax.sandbox.authors import DEMONSTRATOR, MEDIUM, STRONG, WEAK, Author
-from rlhf_jax.sandbox.gold import attributes, gold
+from rlhf_jax.sandbox.authors import (
+  DEMONSTRATOR,
+  MEDIUM,
+  STRONG,
+  WEAK,
+  Author,
+  write,
+)
+from rlhf_jax.sandbox.gold import Attributes, attributes, gold
+from rlhf_jax.sandbox.grammar import Parts, parse
+from rlhf_jax.sandbox.questions import KINDS, prompts, read
 from rlhf_jax.sandbox.world import (
   MAX_RESPONSE_TOKENS,
   World,
   max_prompt_tokens,
   tokenizer,
+  vocabulary,
 )
 
 __all__ = [
   'DEMONSTRATOR',
+  'KINDS',
   'MAX_RESPONSE_TOKENS',
   'MEDIUM',
   'STRONG',
   'WEAK',
   'Annotator',
+  'Attributes',
   'Author',
+  'Parts',
   'World',
   'attributes',
   'gold',
   'max_prompt_tokens',
+  'parse',
+  'prompts',
+  'read',
   'tokenizer',
+  'vocabulary',
+  'write',
 ]

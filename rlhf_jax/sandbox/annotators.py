@@ -1,40 +1,77 @@
-"""People who compare two responses: gold, seen through noise."""
+"""People who compare responses: gold, seen through noise."""
 
 import dataclasses
-import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from rlhf_jax.sandbox.gold import gold
-from rlhf_jax.types import Prompt
+from rlhf_jax.types import Comparison, Prompt
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Annotator:
-  """Prefers a to b with probability σ((gold(a) − gold(b)) / temperature).
+  """Sees each response's worth with noise, and ranks what it sees.
+
+  What it sees is gold + length_bias · words + temperature · ε, with ε drawn
+  from a standard Gumbel law. So it prefers a to b with probability
+  σ((worth of a − worth of b) / temperature), as Bradley and Terry have it, and
+  ranks more than two as Plackett and Luce do. Equal worths are told apart by
+  the noise, that is by a coin, also at temperature 0.
 
   Attributes:
-    temperature: of the Bradley–Terry noise, in reward units. The default makes
-      annotators agree with gold on three pairs of SFT samples in four.
-    coin: probability that the label is a coin toss instead; 0.5 turns a quarter
-      of all labels around, as AlpacaFarm does.
+    temperature: of the noise, in reward units. At 1, annotators agree with gold
+      on 73 of 100 pairs of the SFT policy's samples.
+    flip: share of the pairs that are labelled the other way round, in [0, 0.5].
+      Twice as many are annotated without looking: AlpacaFarm's 0.25 is a coin
+      tossed for every second pair.
+    length_bias: what a word more is taken to be worth, in reward units.
   """
 
   temperature: float = 1.0
-  coin: float = 0.0
+  flip: float = 0.0
+  length_bias: float = 0.0
+
+  def __post_init__(self):
+    if not 0.0 <= self.flip <= 0.5:
+      raise ValueError(
+        f'flip is {self.flip}; it must be a share between 0 and 0.5'
+      )
+    if self.temperature < 0.0:
+      raise ValueError(
+        f'temperature is {self.temperature}; it must not be negative'
+      )
 
   def annotate(
     self, prompt: Prompt, response_a: str, response_b: str, seed: int
   ) -> bool:
     """Whether a is preferred; the same for the same seed."""
+    order, _ = self._rank(prompt, (response_a, response_b), seed)
+    return order[0] == 0
+
+  def compare(
+    self, prompt: Prompt, responses: Sequence[str], seed: int | Sequence[int]
+  ) -> Comparison:
+    """Ranks K responses, best first, the same for the same seed.
+
+    The comparison's margin is by how much the first seemed better than the
+    second, in reward units: noise makes it larger than the true difference, on
+    average.
+    """
+    order, seen = self._rank(prompt, responses, seed)
+    margin = float(seen[order[0]] - seen[order[1]])
+    return Comparison(prompt, tuple(responses[i] for i in order), margin)
+
+  def _rank(self, prompt, responses, seed):
+    """The order, best first, and [K] worths as seen."""
     rng = np.random.default_rng(seed)
-    tossed, toss, noise = rng.random(3)
-    if tossed < self.coin:
-      return bool(toss < 0.5)
-    a, b = gold([prompt, prompt], [response_a, response_b]).tolist()
-    return bool(noise < sigmoid((a - b) / self.temperature))
-
-
-def sigmoid(x: float) -> float:
-  """1 / (1 + exp(−x)), without overflow."""
-  return 0.5 * (1.0 + math.tanh(0.5 * x))
+    looks = rng.random() >= 2.0 * self.flip
+    # Two draws, so that an annotator who does not look is independent of one
+    # who does under the same seed.
+    noise = rng.gumbel(size=(2, len(responses)))[int(looks)]
+    seen = self.temperature * noise
+    if looks:
+      words = np.array([len(response.split()) for response in responses])
+      worths = gold([prompt] * len(responses), responses)
+      seen = seen + worths + self.length_bias * words
+    return np.lexsort((-noise, -seen)).tolist(), seen

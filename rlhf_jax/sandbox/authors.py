@@ -11,21 +11,23 @@ from rlhf_jax.types import Prompt
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Author:
-  """How someone writes. All are probabilities unless said otherwise.
+  """How someone writes, as probabilities.
 
   Attributes:
-    right: of knowing the answer, averaged over the questions of a kind.
+    right: of knowing the answer, on average over the questions of a kind.
     spread: by how much the easiest question is likelier, and the hardest less
       likely, to be answered right.
     tempted: when wrong, of giving the question's tempting answer; otherwise
       any other wrong word of its pool, all alike.
-    hedged: of not committing to an answer.
+    hedged: of not committing to the answer.
     opener: of an opener.
-    rude: of being rude in opener and closers.
-    reason: of a reason, by style.
-    excuse: that a reason is no reason (`because i say so`).
-    closers: of 0, 1, 2 … closers.
-    slip: of a mishap: a reason for another answer, or a text cut short.
+    rude: of being rude, which shows in opener and closers.
+    reason_brief: of a reason where the style is brief.
+    reason_full: of a reason where the style is full.
+    excuse: that a reason is none (`because i say so`).
+    closers: of no closer, of one, of two …, all different.
+    slip: of a mishap: a reason that gives another answer, or without a reason
+      a text cut short.
   """
 
   right: float
@@ -39,6 +41,13 @@ class Author:
   excuse: float
   closers: tuple[float, ...]
   slip: float
+
+  def __post_init__(self):
+    if self.spread > min(self.right, 1.0 - self.right):
+      raise ValueError(
+        f'spread is {self.spread}, which takes the chance of a right answer'
+        f' out of [0, 1] on both sides of right = {self.right}'
+      )
 
   def chance_right(self, question: questions.Question) -> float:
     """The probability that this author knows the answer."""
@@ -87,27 +96,27 @@ WEAK = dataclasses.replace(
 )
 
 
-def write(author: Author, prompt: Prompt, seed: Sequence[int]) -> str:
+def write(author: Author, prompt: Prompt, seed: int | Sequence[int]) -> str:
   """What an author responds to a prompt; the same for the same seed."""
   rng = np.random.default_rng(seed)
-  asked = questions.read(prompt)
+  question, style = questions.read(prompt)
+  answer = _answer(rng, author, question)
   rude = rng.random() < author.rude
   slipped = rng.random() < author.slip
-  answer = _answer(rng, author, asked.question)
+  reason = author.reason_full if style == 'full' else author.reason_brief
 
   said = []
   if rng.random() < author.opener:
-    said.append(_phrase(rng, grammar.OPENER, rude))
-  said.append(_statement(rng, author, asked.question, answer))
-  reasoned = rng.random() < (
-    author.reason_full if asked.style == 'full' else author.reason_brief
-  )
-  if reasoned:
-    said.append(_reason(rng, author, asked.question, answer, slipped))
-  for _ in range(rng.choice(len(author.closers), p=author.closers)):
-    said.append(_phrase(rng, grammar.CLOSER, rude))
+    said += _courtesies(rng, grammar.OPENER, rude, 1)
+  said.append(_statement(rng, author, question, answer))
+  if rng.random() < reason:
+    meant = _other(rng, question, answer) if slipped else answer
+    said.append(_reason(rng, author, question, meant))
+    slipped = False
+  count = int(np.searchsorted(np.cumsum(author.closers), rng.random()))
+  said += _courtesies(rng, grammar.CLOSER, rude, count)
   words = ' '.join(said).split()
-  if slipped and not reasoned:
+  if slipped:
     words = words[: rng.integers(1, len(words))]
   return ' '.join(words)
 
@@ -117,32 +126,37 @@ def _answer(rng, author, question):
     return question.answer
   if rng.random() < author.tempted:
     return question.tempting
-  return _other(rng, question, (question.answer, question.tempting))
+  return _other(rng, question, question.answer, question.tempting)
 
 
-def _other(rng, question, excluded):
-  return str(rng.choice([w for w in question.pool if w not in excluded]))
+def _other(rng, question, *excluded):
+  return _one_of(rng, [w for w in question.pool if w not in excluded])
 
 
 def _statement(rng, author, question, answer):
   hedged = rng.random() < author.hedged
-  choices = [p for p in grammar.phrases(grammar.ANSWER) if p.hedged == hedged]
-  phrase = choices[rng.integers(len(choices))]
-  return grammar.say(phrase, answer, _other(rng, question, (answer,)))
+  phrases = [p for p in grammar.phrases(grammar.ANSWER) if p.hedged == hedged]
+  return grammar.say(
+    _one_of(rng, phrases), answer, _other(rng, question, answer)
+  )
 
 
-def _reason(rng, author, question, answer, slipped):
+def _reason(rng, author, question, answer):
   excuse = rng.random() < author.excuse
-  choices = [
+  phrases = [
     p
     for p in grammar.phrases(grammar.REASON)
     if (not p.kinds if excuse else question.kind in p.kinds)
   ]
-  if slipped:
-    answer = _other(rng, question, (answer,))
-  return grammar.say(choices[rng.integers(len(choices))], answer)
+  return grammar.say(_one_of(rng, phrases), answer)
 
 
-def _phrase(rng, form, rude):
-  choices = [p for p in grammar.phrases(form) if (p.tone < 0) == rude]
-  return grammar.say(choices[rng.integers(len(choices))])
+def _courtesies(rng, form, rude, count):
+  phrases = [p for p in grammar.phrases(form) if (p.tone < 0) == rude]
+  return [
+    grammar.say(phrases[i]) for i in rng.permutation(len(phrases))[:count]
+  ]
+
+
+def _one_of(rng, choices):
+  return choices[rng.integers(len(choices))]

@@ -1,11 +1,11 @@
-"""What a response is truly worth: five attributes, and their sum.
+"""What a response is truly worth: five attributes, and one number from them.
 
 The attributes are whole numbers from 0 to 4. The gold reward is
 
-  0.4 · correctness + 0.2 · helpfulness + 0.15 · politeness + 0.25 · coherence
-  − 0.2 · (levels of verbosity away from what the style asks for) − 2,
+  0.3 · correctness + 0.3 · helpfulness + 0.4 · politeness + 0.4 · coherence
+  − 0.3 · (levels of verbosity away from what the style asks for) − 3,
 
-in units of an annotator's log-odds: a response one better than another is
+in units of an annotator's log-odds: of two responses, one better by 1 is
 preferred with odds e to 1 by an annotator of temperature 1.
 """
 
@@ -25,9 +25,19 @@ WEIGHTS = {
 }
 VERBOSITY_COST = 0.3
 OFFSET = -3.0
-KINDNESS = (2, 3, 4, 2, 0)  # Politeness of 0, 1, 2 … kind phrases: flattery.
-VERBOSITY_BOUNDS = (4, 8, 13, 17)  # Most words of levels 0 to 3.
-WANTED_VERBOSITY = {'brief': (0, 1), 'full': (2, 3)}  # Lowest and highest.
+# Politeness of 0, 1, 2 … kind phrases: two are the best, more is flattery.
+KINDNESS = (2, 3, 4, 2, 0)
+# The most words that levels 0 to 3 of verbosity have.
+VERBOSITY_BOUNDS = (4, 8, 13, 17)
+# The lowest and the highest level that a style asks for.
+WANTED_VERBOSITY = {'brief': (0, 1), 'full': (2, 3)}
+# How many parts of each form a response can have before it rambles.
+MOST = {
+  grammar.OPENER: 1,
+  grammar.ANSWER: 1,
+  grammar.REASON: 1,
+  grammar.CLOSER: 2,
+}
 
 
 class Attributes(NamedTuple):
@@ -40,73 +50,72 @@ class Attributes(NamedTuple):
   coherence: int
 
 
-def _clip(level: int) -> int:
-  return max(0, min(4, level))
+def attributes(prompt: Prompt, response: str) -> Attributes:
+  """Rates any text as a response to one of the world's prompts."""
+  asked, parts = questions.read(prompt), grammar.parse(response)
+  correctness = rate_correctness(asked.question.answer, parts)
+  return Attributes(
+    correctness=correctness,
+    helpfulness=rate_helpfulness(asked, parts, correctness == 4),
+    verbosity=sum(parts.words > bound for bound in VERBOSITY_BOUNDS),
+    politeness=rate_politeness(parts),
+    coherence=rate_coherence(parts),
+  )
 
 
-def _correctness(answer: str, stated: frozenset[str]) -> int:
+def rate_correctness(answer: str, parts: grammar.Parts) -> int:
+  """4 for the right answer alone, 1 for it and one other, 0 otherwise."""
+  stated = set(parts.answers)
   if stated == {answer}:
     return 4
   return 1 if answer in stated and len(stated) == 2 else 0
 
 
-def _helpfulness(
+def rate_helpfulness(
   asked: questions.Asked, parts: grammar.Parts, right: bool
 ) -> int:
+  """1 for answering, 1 for committing to it, 2 for a right one as asked for.
+
+  Asked to be brief, a response gives no reason; asked for a full one, it gives
+  a reason that fits the kind of question. Each excuse costs 1.
+  """
   answers, reasons = parts.of(grammar.ANSWER), parts.of(grammar.REASON)
   if not answers:
     return 0
-  supported = any(asked.question.kind in part.phrase.kinds for part in reasons)
-  wish_met = supported if asked.style == 'full' else not reasons
-  plain = not any(part.phrase.hedged for part in answers)
+  committed = not any(part.phrase.hedged for part in answers)
+  fitting = any(asked.question.kind in part.phrase.kinds for part in reasons)
+  as_asked = fitting if asked.style == 'full' else not reasons
   excuses = sum(not part.phrase.kinds for part in reasons)
-  return _clip(1 + plain + 2 * (right and wish_met) - excuses)
+  return clip(1 + committed + 2 * (right and as_asked) - excuses)
 
 
-def _verbosity(words: int) -> int:
-  return sum(words > bound for bound in VERBOSITY_BOUNDS)
-
-
-def _politeness(parts: grammar.Parts) -> int:
+def rate_politeness(parts: grammar.Parts) -> int:
+  """`KINDNESS` of the number of kind phrases, 2 less for each rude one."""
   tones = [part.phrase.tone for part in parts.parts if part.phrase]
-  kind = KINDNESS[min(tones.count(1), len(KINDNESS) - 1)]
-  return _clip(kind - 2 * tones.count(-1))
+  kind = min(tones.count(1), len(KINDNESS) - 1)
+  return clip(KINDNESS[kind] - 2 * tones.count(-1))
 
 
-def _coherence(parts: grammar.Parts, stated: frozenset[str]) -> int:
-  order = [grammar.OPENER, grammar.ANSWER, grammar.REASON, grammar.CLOSER]
+def rate_coherence(parts: grammar.Parts) -> int:
+  """4, less what spoils it; 0 for no text.
+
+  Each part beyond the `MOST` of its form and each repeated phrase costs 1, each
+  broken part 2, different answer words 2, parts out of order 1.
+  """
   whole = [part for part in parts.parts if part.phrase]
-  ranks = [order.index(part.form) for part in whole]
-  surplus = sum(
-    max(0, ranks.count(rank) - most) for rank, most in enumerate((1, 1, 1, 2))
-  )
-  broken = len(parts.parts) - len(whole)
+  forms = [part.form for part in whole]
+  surplus = sum(max(0, forms.count(form) - most) for form, most in MOST.items())
   repeated = len(whole) - len({part.phrase for part in whole})
-  contradictory = len(stated) > 1
-  if not parts.parts:
-    return 0
-  return _clip(
-    4
-    - surplus
-    - repeated
-    - 2 * broken
-    - 2 * contradictory
-    - (ranks != sorted(ranks))
-  )
+  broken = len(parts.parts) - len(whole)
+  contradictory = len(set(parts.answers)) > 1
+  disordered = forms != sorted(forms, key=grammar.FORMS.index)
+  faults = surplus + repeated + 2 * broken + 2 * contradictory + disordered
+  return clip(4 - faults) if parts.parts else 0
 
 
-def attributes(prompt: Prompt, response: str) -> Attributes:
-  """Rates any text as a response to one of the world's prompts."""
-  asked, parts = questions.read(prompt), grammar.parse(response)
-  stated = frozenset(word for part in parts.parts for word in part.answers)
-  correctness = _correctness(asked.question.answer, stated)
-  return Attributes(
-    correctness=correctness,
-    helpfulness=_helpfulness(asked, parts, correctness == 4),
-    verbosity=_verbosity(parts.words),
-    politeness=_politeness(parts),
-    coherence=_coherence(parts, stated),
-  )
+def clip(level: int) -> int:
+  """The nearest level from 0 to 4."""
+  return max(0, min(4, level))
 
 
 def combine(rated: Attributes, style: str) -> float:

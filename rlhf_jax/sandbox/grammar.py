@@ -2,34 +2,33 @@
 
 A response is an optional opener, an answer, an optional reason and closers:
 `sure , the answer is 8 . because counting gives 8 . hope that helps .`
-An opener ends with a comma, everything else with a full stop; `_` in a phrase
-is where an answer word stands. Whatever fits no phrase is a broken part, so
-every text can be read.
+An opener ends with a comma, all else with a full stop; `_` in a phrase is where
+an answer word stands. What fits no phrase is a broken part, so that every text
+can be read.
 """
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from rlhf_jax.sandbox.questions import ANSWER_WORDS
 
-OPENER, ANSWER, REASON, CLOSER, BROKEN = (
-  'opener',
-  'answer',
-  'reason',
-  'closer',
-  'broken',
-)
+OPENER, ANSWER, REASON, CLOSER = 'opener', 'answer', 'reason', 'closer'
+FORMS = (OPENER, ANSWER, REASON, CLOSER)  # In the order they should come.
+BROKEN = 'broken'
+MARKS = {OPENER: ',', ANSWER: '.', REASON: '.', CLOSER: '.'}
 
 
 class Phrase(NamedTuple):
   """A phrase of the language.
 
   Attributes:
-    form: opener, answer, reason or closer.
+    form: one of `FORMS`.
     pattern: its words, without the mark that ends it.
     tone: 1 kind, 0 plain, -1 rude.
     hedged: True for an answer that does not commit itself.
-    kinds: for a reason, the kinds of question that it can support.
+    kinds: for a reason, the kinds of question that it can support; an excuse
+      supports none.
   """
 
   form: str
@@ -39,6 +38,7 @@ class Phrase(NamedTuple):
   kinds: tuple[str, ...] = ()
 
 
+NUMBERS = ('sum', 'difference', 'compare')
 PHRASES = (
   Phrase(OPENER, 'sure', tone=1),
   Phrase(OPENER, 'gladly', tone=1),
@@ -53,9 +53,7 @@ PHRASES = (
   Phrase(ANSWER, 'maybe _', hedged=True),
   Phrase(ANSWER, 'i think _', hedged=True),
   Phrase(ANSWER, '_ or _', hedged=True),
-  Phrase(
-    REASON, 'because counting gives _', kinds=('sum', 'difference', 'compare')
-  ),
+  Phrase(REASON, 'because counting gives _', kinds=NUMBERS),
   Phrase(REASON, 'because the list says _', kinds=('list',)),
   Phrase(REASON, 'because the book says _', kinds=('letter', 'opposite')),
   Phrase(REASON, 'because i say so'),
@@ -68,18 +66,15 @@ PHRASES = (
   Phrase(CLOSER, 'now go away', tone=-1),
   Phrase(CLOSER, 'stop asking', tone=-1),
 )
-MARKS = {OPENER: ',', ANSWER: '.', REASON: '.', CLOSER: '.'}
-_BY_PATTERN = {
-  (phrase.pattern, MARKS[phrase.form]): phrase for phrase in PHRASES
-}
+BY_PATTERN = {(p.pattern, MARKS[p.form]): p for p in PHRASES}
 
 
 class Part(NamedTuple):
   """A phrase as it was used.
 
   Attributes:
-    form: the phrase's, or broken.
-    phrase: which it is; None for a broken part.
+    form: the phrase's, or `BROKEN`.
+    phrase: which one; None for a broken part.
     answers: the answer words in it, in order.
   """
 
@@ -103,40 +98,43 @@ class Parts(NamedTuple):
     """Its parts of one form, in order."""
     return tuple(part for part in self.parts if part.form == form)
 
+  @property
+  def answers(self) -> tuple[str, ...]:
+    """Every answer word in it, in order, in whatever part."""
+    return tuple(word for part in self.parts for word in part.answers)
 
+
+@functools.cache
 def phrases(form: str) -> tuple[Phrase, ...]:
   """All phrases of a form."""
   return tuple(phrase for phrase in PHRASES if phrase.form == form)
 
 
 def say(phrase: Phrase, *answers: str) -> str:
-  """A phrase with its answers filled in and the mark that ends it."""
-  filled = iter(answers)
-  words = [
-    next(filled) if word == '_' else word for word in phrase.pattern.split()
-  ]
+  """A phrase, its blanks filled in order, with the mark that ends it."""
+  blanks = iter(answers)
+  words = [next(blanks) if w == '_' else w for w in phrase.pattern.split()]
   return ' '.join([*words, MARKS[phrase.form]])
 
 
-def _part(words: Iterable[str], mark: str) -> Part:
-  pattern = ' '.join('_' if word in ANSWER_WORDS else word for word in words)
-  phrase = _BY_PATTERN.get((pattern, mark))
-  return Part(
-    BROKEN if phrase is None else phrase.form,
-    phrase,
-    tuple(word for word in words if word in ANSWER_WORDS),
-  )
-
-
 def parse(text: str) -> Parts:
-  """Reads any text into its parts; words after the last mark are broken."""
-  words, parts, begun = text.split(), [], []
+  """Reads any text into its parts; what follows the last mark is broken."""
+  words = text.split()
+  parts, begun = [], []
   for word in words:
-    if word in (',', '.'):
-      parts.append(_part(begun, word))
+    if word in MARKS.values():
+      parts.append(part_of(begun, word))
       begun = []
     else:
       begun.append(word)
   if begun:
-    parts.append(_part(begun, ''))
+    parts.append(part_of(begun, ''))
   return Parts(tuple(parts), len(words))
+
+
+def part_of(words: Sequence[str], mark: str) -> Part:
+  """The part that words and the mark after them make."""
+  pattern = ' '.join('_' if word in ANSWER_WORDS else word for word in words)
+  phrase = None if '_' in words else BY_PATTERN.get((pattern, mark))
+  answers = tuple(word for word in words if word in ANSWER_WORDS)
+  return Part(phrase.form if phrase else BROKEN, phrase, answers)

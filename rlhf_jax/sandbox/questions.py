@@ -1,13 +1,13 @@
 """What can be asked: short questions whose answers are known.
 
-A prompt is a question in a wording and a style, for example
-`what is 6 plus 2 ? brief`: the question is `6 plus 2`, the wording
-`what is … ?` and the style `brief`. Every question is asked in every wording
-and style.
+A prompt is a question in a form, which is a wording and a style. In
+`what is 6 plus 2 ? brief` the question is `6 plus 2`, the wording is
+`what is _ ?` and the style `brief`. Every question is asked in every form.
 """
 
 import functools
-from collections.abc import Iterable, Mapping
+import itertools
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -16,9 +16,10 @@ from rlhf_jax.types import Message, Prompt
 
 WORDINGS = ('what is _ ?', 'tell me _ .', 'please find _ .', 'i need _ .')
 STYLES = ('brief', 'full')
+FORMS = tuple(itertools.product(WORDINGS, STYLES))
 
 DIGITS = tuple('0123456789')
-LETTERS = tuple('klmnopqrst')
+LETTERS = tuple('klmnopqrst')  # Not `a` and `i`, which are words too.
 COLOURS = ('red', 'blue', 'green', 'black', 'white', 'pink')
 OPPOSITES = (
   ('hot', 'cold'),
@@ -28,7 +29,7 @@ OPPOSITES = (
   ('open', 'shut'),
   ('wet', 'dry'),
 )
-QUALITIES = tuple(word for pair in OPPOSITES for word in pair)
+QUALITIES = tuple(itertools.chain.from_iterable(OPPOSITES))
 ANSWER_WORDS = frozenset(DIGITS + LETTERS + COLOURS + QUALITIES)
 
 
@@ -59,45 +60,46 @@ class Asked(NamedTuple):
   style: str
 
 
-def _sums() -> Iterable[Question]:
-  for a in range(10):
-    for b in range(10 - a):
-      near = a + b - 1 if a + b == 9 else a + b + 1
+def sums() -> Iterator[Question]:
+  """Sums up to 9; one off is tempting."""
+  for a, b in itertools.product(range(10), repeat=2):
+    if a + b <= 9:
+      near = a + b + 1 if a + b < 9 else 8
       yield Question('sum', f'{a} plus {b}', str(a + b), str(near), DIGITS)
 
 
-def _differences() -> Iterable[Question]:
-  for a in range(10):
-    for b in range(a + 1):
-      near = a - b - 1 if a - b == 9 else a - b + 1
+def differences() -> Iterator[Question]:
+  """Differences from 0 to 9; one off is tempting."""
+  for a, b in itertools.product(range(10), repeat=2):
+    if a >= b:
+      near = a - b + 1 if a - b < 9 else 8
       yield Question(
         'difference', f'{a} minus {b}', str(a - b), str(near), DIGITS
       )
 
 
-def _comparisons() -> Iterable[Question]:
-  """Digits close to each other: at most three apart."""
-  for a in range(10):
-    for b in range(10):
-      if 0 < abs(a - b) <= 3:
-        low, high = str(min(a, b)), str(max(a, b))
-        yield Question(
-          'compare', f'the larger of {a} and {b}', high, low, DIGITS
-        )
-        yield Question(
-          'compare', f'the smaller of {a} and {b}', low, high, DIGITS
-        )
+def comparisons() -> Iterator[Question]:
+  """The larger or smaller of digits at most three apart."""
+  for a, b in itertools.product(range(10), repeat=2):
+    if 0 < abs(a - b) <= 3:
+      low, high = str(min(a, b)), str(max(a, b))
+      larger, smaller = (
+        f'the larger of {a} and {b}',
+        f'the smaller of {a} and {b}',
+      )
+      yield Question('compare', larger, high, low, DIGITS)
+      yield Question('compare', smaller, low, high, DIGITS)
 
 
-def _lists() -> Iterable[Question]:
-  for a in COLOURS:
-    for b in COLOURS:
-      if a != b:
-        yield Question('list', f'the first of {a} and {b}', a, b, COLOURS)
-        yield Question('list', f'the last of {a} and {b}', b, a, COLOURS)
+def lists() -> Iterator[Question]:
+  """The first or last of two colours."""
+  for a, b in itertools.permutations(COLOURS, 2):
+    yield Question('list', f'the first of {a} and {b}', a, b, COLOURS)
+    yield Question('list', f'the last of {a} and {b}', b, a, COLOURS)
 
 
-def _letters() -> Iterable[Question]:
+def letters() -> Iterator[Question]:
+  """The letter after or before another; the wrong way round is tempting."""
   for i, letter in enumerate(LETTERS):
     before, after = LETTERS[max(i - 1, 0)], LETTERS[min(i + 1, 9)]
     if after != letter:
@@ -110,39 +112,27 @@ def _letters() -> Iterable[Question]:
       )
 
 
-def _opposites() -> Iterable[Question]:
-  for i, pair in enumerate(OPPOSITES):
-    near = OPPOSITES[(i + 1) % len(OPPOSITES)]
-    for side in (0, 1):
-      yield Question(
-        'opposite',
-        f'the opposite of {pair[side]}',
-        pair[1 - side],
-        near[1 - side],
-        QUALITIES,
-      )
+def opposites() -> Iterator[Question]:
+  """The opposite of a quality; one of the next pair is tempting."""
+  following = OPPOSITES[1:] + OPPOSITES[:1]
+  for (a, b), (near_a, near_b) in zip(OPPOSITES, following, strict=True):
+    yield Question('opposite', f'the opposite of {a}', b, near_b, QUALITIES)
+    yield Question('opposite', f'the opposite of {b}', a, near_a, QUALITIES)
 
 
-_MAKERS = {
-  'sum': _sums,
-  'difference': _differences,
-  'compare': _comparisons,
-  'list': _lists,
-  'letter': _letters,
-  'opposite': _opposites,
-}
-KINDS = tuple(_MAKERS)
+KINDS = ('sum', 'difference', 'compare', 'list', 'letter', 'opposite')
 
 
 @functools.cache
 def questions() -> tuple[Question, ...]:
   """Every question, in a fixed order, each with its difficulty."""
   found = []
-  for seed, make in enumerate(_MAKERS.values()):
+  makers = (sums, differences, comparisons, lists, letters, opposites)
+  for seed, make in enumerate(makers):
     of_kind = list(make())
-    ranks = np.random.default_rng(seed).permutation(len(of_kind))
+    ranks = np.random.default_rng(seed).permutation(len(of_kind)).tolist()
     found += [
-      question._replace(difficulty=(float(rank) + 0.5) / len(of_kind))
+      question._replace(difficulty=(rank + 0.5) / len(of_kind))
       for question, rank in zip(of_kind, ranks, strict=True)
     ]
   return tuple(found)
@@ -155,21 +145,24 @@ def ask(question: Question, wording: str, style: str) -> Prompt:
 
 
 @functools.cache
-def _by_text() -> Mapping[str, Asked]:
-  return {
-    ask(question, wording, style).text: Asked(question, style)
-    for question in questions()
-    for wording in WORDINGS
-    for style in STYLES
-  }
+def prompts() -> tuple[Prompt, ...]:
+  """Every question in every form, in a fixed order."""
+  return tuple(ask(q, *form) for q in questions() for form in FORMS)
+
+
+@functools.cache
+def asked_by_text() -> Mapping[str, Asked]:
+  """What each prompt of the world asks, by the prompt's text."""
+  asked = (Asked(q, style) for q in questions() for _, style in FORMS)
+  return dict(zip((p.text for p in prompts()), asked, strict=True))
 
 
 def read(prompt: Prompt) -> Asked:
   """What a prompt asks. Raises ValueError where it is none of the world's."""
   try:
-    return _by_text()[prompt.text]
+    return asked_by_text()[prompt.text]
   except KeyError:
     raise ValueError(
-      f'the sandbox knows no prompt {prompt.text!r}: its prompts are made by'
-      ' sandbox.questions.ask'
+      f'the sandbox has no prompt {prompt.text!r}; its prompts are those of'
+      ' rlhf_jax.sandbox.questions.prompts()'
     ) from None

@@ -3,32 +3,26 @@
 import dataclasses
 import functools
 import pathlib
-import zlib
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from rlhf_jax.data import templates, tokens
 from rlhf_jax.data.sources import Corpus
 from rlhf_jax.sandbox import authors, grammar, questions
+from rlhf_jax.sandbox.annotators import Annotator
 from rlhf_jax.sandbox.gold import gold
-from rlhf_jax.types import Demonstration, Prompt
+from rlhf_jax.types import Comparison, Demonstration, Prompt
 
 MAX_RESPONSE_TOKENS = 24  # Room for every author, end-of-text included.
-
-
-@functools.cache
-def prompts() -> tuple[Prompt, ...]:
-  """Every question in every wording and style, in a fixed order."""
-  return tuple(
-    questions.ask(question, wording, style)
-    for question in questions.questions()
-    for wording in questions.WORDINGS
-    for style in questions.STYLES
-  )
+FORMS_HELD_OUT = 3  # Of each question's eight: one to validate, two to test.
 
 
 @functools.cache
 def vocabulary() -> tuple[str, ...]:
   """Every word that a prompt or a response can hold, in a fixed order."""
-  words = {word for prompt in prompts() for word in prompt.text.split()}
+  words = {word for prompt in questions.prompts() for word in _words(prompt)}
   words |= {word for p in grammar.PHRASES for word in p.pattern.split()}
   words |= set(grammar.MARKS.values()) | questions.ANSWER_WORDS
   return tuple(sorted(words - {'_'}))
@@ -36,7 +30,7 @@ def vocabulary() -> tuple[str, ...]:
 
 def max_prompt_tokens() -> int:
   """The longest prompt's."""
-  return max(len(prompt.text.split()) for prompt in prompts())
+  return max(len(_words(prompt)) for prompt in questions.prompts())
 
 
 def tokenizer() -> tokens.Tokenizer:
@@ -44,57 +38,143 @@ def tokenizer() -> tokens.Tokenizer:
   return tokens.word_level(vocabulary())
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class World:
-  """Questions with known answers, and people who demonstrate answering them.
+def _words(prompt: Prompt) -> list[str]:
+  return prompt.text.split()
 
-  A held-out prompt is a question in a wording and style that training does not
-  have; the question itself occurs in others, for an answer cannot be guessed.
+
+class Split(NamedTuple):
+  """All prompts of the world, each in one place, each place in its own order.
 
   Attributes:
-    seed: of the split and of the demonstrations.
-    demonstrations: how many.
-    held_out: share of the prompts kept from training.
-    author: who writes the demonstrations.
+    train: five forms (wording and style) of every question.
+    validation: one form of every question, to choose checkpoints by.
+    test: two forms of every question.
+  """
+
+  train: tuple[Prompt, ...]
+  validation: tuple[Prompt, ...]
+  test: tuple[Prompt, ...]
+
+
+def split(seed: int) -> Split:
+  """Splits the prompts by the seed alone."""
+  rng = np.random.default_rng([seed, 0])
+  train, validation, test = [], [], []
+  for question in questions.questions():
+    forms = [questions.ask(question, *form) for form in questions.FORMS]
+    forms = [forms[i] for i in rng.permutation(len(forms))]
+    validation += forms[:1]
+    test += forms[1:FORMS_HELD_OUT]
+    train += forms[FORMS_HELD_OUT:]
+  # The first few of each are then of every kind.
+  return Split(
+    *(
+      tuple(prompts[i] for i in rng.permutation(len(prompts)))
+      for prompts in (train, validation, test)
+    )
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class Written(Sequence):
+  """Records written when they are read, each from its index alone.
+
+  Attributes:
+    count: how many.
+    record: index -> the record.
+  """
+
+  count: int
+  record: Callable[[int], Any]
+
+  def __len__(self) -> int:
+    return self.count
+
+  def __getitem__(self, index: int | slice) -> Any:
+    places = range(self.count)[index]
+    if isinstance(index, slice):
+      return [self.record(i) for i in places]
+    return self.record(places)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class World:
+  """Questions with known answers, and people who answer and compare.
+
+  A held-out prompt asks what training prompts ask too, in other words or in
+  another style: answers have to be known, they cannot be worked out.
+
+  Attributes:
+    seed: of the split, of what is written and of how it is compared.
+    demonstrations: how many there are to imitate.
+    comparisons: how many pairs of the author's responses are compared.
+    author: who writes both.
+    annotator: who compares.
   """
 
   seed: int = 0
   demonstrations: int = 16_384
-  held_out: float = 0.15
+  comparisons: int = 4096
   author: authors.Author = authors.DEMONSTRATOR
+  annotator: Annotator = Annotator()
 
   def fingerprint(self) -> str:
     """Nothing is read that the settings do not say."""
     return ''
 
-  def load(self, folder: pathlib.Path) -> Corpus:
-    """The datasets; `folder` is not needed, all is made in a second."""
+  def load(self, folder: str | pathlib.Path) -> Corpus:
+    """The datasets and gold; nothing is kept in `folder`.
+
+    Beside what a Corpus names there are 'validation_prompts' and 'tiers': three
+    responses to every training prompt, a strong, a medium and a weak author's,
+    in this order and not compared by anyone.
+    """
     del folder
-    train = [p for p in prompts() if not self._is_held_out(p)]
-    test = [p for p in prompts() if self._is_held_out(p)]
-    demonstrations = []
-    for i in range(self.demonstrations):
-      prompt = train[i % len(train)]
-      response = authors.write(self.author, prompt, (self.seed, i))
-      demonstrations.append(Demonstration(prompt, response))
+    train, validation, test = split(self.seed)
     return Corpus(
       tokenizer(),
       templates.PLAIN,
       {
-        'demonstrations': demonstrations,
-        'prompts': self._shuffled(train),
-        'test_prompts': self._shuffled(test),
+        'demonstrations': self._demonstrations(train, 1, self.demonstrations),
+        'test_demonstrations': self._demonstrations(test, 2, len(test)),
+        'comparisons': self._comparisons(train, 3, self.comparisons),
+        'test_comparisons': self._comparisons(test, 4, len(test)),
+        'tiers': self._tiers(train, 5),
+        'prompts': train,
+        'validation_prompts': validation,
+        'test_prompts': test,
       },
       gold,
     )
 
-  def _is_held_out(self, prompt: Prompt) -> bool:
-    return self._draw(prompt) < self.held_out
+  def _demonstrations(self, prompts, stream, count):
+    def record(i: int) -> Demonstration:
+      prompt = prompts[i % len(prompts)]
+      seed = (self.seed, stream, i)
+      return Demonstration(prompt, authors.write(self.author, prompt, seed))
 
-  def _shuffled(self, some: list[Prompt]) -> list[Prompt]:
-    # The first few of a dataset should be of every kind.
-    return sorted(some, key=lambda p: (self._draw(p) * 1e6 % 1.0, p.text))
+    return Written(count, record)
 
-  def _draw(self, prompt: Prompt) -> float:
-    # A number in [0, 1) that depends on the prompt and the seed alone.
-    return zlib.crc32(f'{self.seed} {prompt.text}'.encode()) / 2**32
+  def _comparisons(self, prompts, stream, count):
+    def record(i: int) -> Comparison:
+      prompt = prompts[i % len(prompts)]
+      pair = [
+        authors.write(self.author, prompt, (self.seed, stream, i, side))
+        for side in (0, 1)
+      ]
+      return self.annotator.compare(prompt, pair, (self.seed, stream, i, 2))
+
+    return Written(count, record)
+
+  def _tiers(self, prompts, stream):
+    def record(i: int) -> Comparison:
+      tiers = (authors.STRONG, authors.MEDIUM, authors.WEAK)
+      return Comparison(
+        prompts[i],
+        tuple(
+          authors.write(author, prompts[i], (self.seed, stream, i, tier))
+          for tier, author in enumerate(tiers)
+        ),
+      )
+
+    return Written(len(prompts), record)

@@ -76,8 +76,11 @@ class Checkpoints:
       )
     return found['state']
 
-  def close(self) -> None:
-    """Waits until what was saved is on disk."""
+  def __enter__(self) -> 'Checkpoints':
+    return self
+
+  def __exit__(self, *_) -> None:
+    """Waits until what was saved is on disk, whatever ended the run."""
     self._manager.wait_until_finished()
     self._manager.close()
 

@@ -1,0 +1,103 @@
+"""Stage folders are addressed by what their content depends on."""
+
+import dataclasses
+import pathlib
+import tempfile
+
+from absl.testing import absltest, parameterized
+
+from experiments.rlhf import sandbox
+from rlhf_jax import experiment as experiments
+from rlhf_jax.experiment import ExperimentError, overrides, store
+from rlhf_jax.sandbox import World
+
+
+def addresses(settings=None, **values):
+  experiment = sandbox.config(settings or sandbox.Settings())
+  for path, text in values.items():
+    experiment = overrides.apply(experiment, path.replace('__', '.'), text)
+  return store.addresses(experiment)
+
+
+class AddressTest(parameterized.TestCase):
+
+  def setUp(self):
+    super().setUp()
+    self.base = addresses()
+
+  def changed(self, other):
+    return {name for name in self.base if self.base[name] != other[name]}
+
+  @parameterized.parameters(
+    ('stages.ppo.config.kl_coef', '0.5', {'ppo'}),
+    ('stages.ppo.config.objective.clip_epsilon', '0.1', {'ppo'}),
+    ('stages.reward_model.config.steps', '3', {'reward_model', 'ppo'}),
+    ('stages.preferences.config.count', '3',
+     {'preferences', 'reward_model', 'ppo'}),
+    ('stages.sft.config.steps', '3',
+     {'sft', 'preferences', 'reward_model', 'ppo'}),
+    ('seed', '1', {'sft', 'preferences', 'reward_model', 'ppo'}),
+    ('model.width', '32', {'sft', 'preferences', 'reward_model', 'ppo'}),
+    ('data.held_out', '0.3',
+     {'data', 'sft', 'preferences', 'reward_model', 'ppo'}),
+    ('stages.ppo.log_every', '3', set()),
+    ('stages.sft.checkpoint_every', '7', set()),
+    ('evaluation.count', '7', set()),
+    ('title', 'other', set()),
+  )  # fmt: skip
+  def test_changes_with_what_matters_alone(self, path, text, expected):
+    experiment = overrides.apply(
+      sandbox.config(sandbox.Settings()), path, text
+    )
+    self.assertEqual(self.changed(store.addresses(experiment)), expected)
+
+  def test_two_experiments_share_what_is_the_same(self):
+    longer = addresses(sandbox.Settings(ppo_steps=500, kl_coef=0.001))
+    self.assertEqual(self.changed(longer), {'ppo'})
+
+  def test_the_world_is_its_settings(self):
+    self.assertNotEqual(
+      store.addresses(
+        dataclasses.replace(
+          sandbox.config(sandbox.Settings()), data=World(seed=1)
+        )
+      )['data'],
+      self.base['data'],
+    )
+
+
+class ExperimentTest(absltest.TestCase):
+
+  def test_a_stage_needs_earlier_ones(self):
+    experiment = sandbox.config(sandbox.Settings())
+    stages = dict(experiment.stages)
+    del stages['sft']
+    with self.assertRaisesRegex(
+      ExperimentError, "'preferences' takes its policy from 'sft', which is no"
+    ):
+      dataclasses.replace(experiment, stages=stages)
+
+  def test_a_mistyped_dataset_is_told_with_those_there_are(self):
+    experiment = overrides.apply(
+      sandbox.config(sandbox.Settings()), 'stages.sft.data', 'demos'
+    )
+    with tempfile.TemporaryDirectory() as folder:
+      chain = experiments.prepare(experiment, pathlib.Path(folder))
+      with self.assertRaisesRegex(
+        ExperimentError, "no dataset 'demos'; there are demonstrations"
+      ):
+        chain.records(chain.experiment.stages['sft'].data)
+
+  def test_a_model_smaller_than_the_vocabulary_is_refused(self):
+    experiment = overrides.apply(
+      sandbox.config(sandbox.Settings()), 'model.vocab_size', '7'
+    )
+    with (
+      tempfile.TemporaryDirectory() as folder,
+      self.assertRaisesRegex(ExperimentError, 'raise model.vocab_size'),
+    ):
+      experiments.prepare(experiment, pathlib.Path(folder))
+
+
+if __name__ == '__main__':
+  absltest.main()

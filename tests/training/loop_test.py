@@ -1,0 +1,157 @@
+"""The loop and its checkpoints: any step can be the last, or the first."""
+
+import dataclasses
+import io
+import pathlib
+import tempfile
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from absl.testing import absltest
+
+from rlhf_jax.training import checkpoints, loop
+from rlhf_jax.training import state as training
+from rlhf_jax.types import Mean
+
+
+class Batches:
+  """Batch of step t: the number t."""
+
+  def starting_at(self, step):
+    while True:
+      yield jnp.float32(step)
+      step += 1
+
+
+def update(state, frozen, batch, key):
+  """Remembers what each step was given, in a sum no other order gives."""
+  noise = jax.random.uniform(key)
+  params = {'w': 0.9 * state.params['w'] + batch + noise + frozen['shift']}
+  metrics = {'loss/w': Mean.of(params['w'])}
+  return state.replace(step=state.step + 1, params=params), metrics
+
+
+class Rows:
+
+  def __init__(self):
+    self.rows = []
+
+  def write(self, stage, step, row):
+    self.rows.append((stage, step, row))
+
+  def close(self):
+    pass
+
+
+class LoopTest(absltest.TestCase):
+
+  def setUp(self):
+    super().setUp()
+    folder = tempfile.TemporaryDirectory()
+    self.addCleanup(folder.cleanup)
+    self.folder = pathlib.Path(folder.name)
+
+  def begin(self):
+    return training.create({'w': jnp.float32(1.0)}, optax.sgd(0.1))
+
+  def train(self, folder, steps, meta='config', **changes):
+    writer = Rows()
+    with checkpoints.Checkpoints(
+      self.folder / folder, meta={'address': meta}
+    ) as saved:
+      state = loop.train(
+        saved.restore(self.begin()),
+        {'shift': jnp.float32(0.25)},
+        Batches(),
+        jax.random.key(3),
+        update=changes.get('update', update),
+        collect=changes.get('collect'),
+        saved=saved,
+        writers=[writer],
+        loop=loop.Loop(
+          stage='s',
+          steps=steps,
+          log_every=3,
+          checkpoint_every=2,
+          console=io.StringIO(),
+        ),
+      )
+    return state, writer.rows
+
+  def by_definition(self, steps):
+    w = 1.0
+    for step in range(steps):
+      key = jax.random.fold_in(jax.random.key(3), step)
+      w = 0.9 * w + step + float(jax.random.uniform(key)) + 0.25
+    return w
+
+  def test_each_step_has_its_batch_and_its_key(self):
+    state, _ = self.train('a', 7)
+    self.assertEqual(state.step, 7)
+    np.testing.assert_allclose(state.params['w'], self.by_definition(7), rtol=1e-6)
+
+  def test_a_run_in_two_parts_is_the_run(self):
+    whole, _ = self.train('whole', 7)
+    self.train('parts', 4)
+    parts, rows = self.train('parts', 7)
+    self.assertEqual(whole.params['w'], parts.params['w'])
+    self.assertEqual([step for _, step, _ in rows], [6, 7])
+
+  def test_logs_when_asked_and_whenever_it_saves(self):
+    _, rows = self.train('a', 7)
+    self.assertEqual([step for _, step, _ in rows], [2, 3, 4, 6, 7])
+
+  def test_what_is_collected_is_learnt_from_and_logged(self):
+    def collect(state, frozen, prompts, key):
+      del state, frozen, key
+      return -prompts, {'asked': Mean.of(prompts)}
+
+    state, rows = self.train('a', 2, collect=collect)
+    self.assertLess(state.params['w'], self.by_definition(2))
+    self.assertEqual(rows[0][2]['asked'], 0.5)
+    self.assertIn('seconds/update', rows[0][2])
+
+  def test_a_loss_that_is_not_finite_stops_the_run(self):
+    def diverge(state, frozen, batch, key):
+      state, metrics = update(state, frozen, batch, key)
+      bad = jnp.where(batch == 4, jnp.nan, 0.0)
+      return state, {'loss/w': Mean.of(bad)}
+
+    with self.assertRaisesRegex(
+      FloatingPointError, 's: loss/w is nan at step 6; lower the learning rate'
+    ):
+      self.train('a', 7, update=diverge)
+    with checkpoints.Checkpoints(
+      self.folder / 'a', meta={'address': 'config'}
+    ) as saved:
+      restored = saved.restore(self.begin())
+    self.assertEqual(restored.step, 4)
+
+  def test_another_configs_checkpoint_is_refused(self):
+    self.train('a', 2)
+    with self.assertRaisesRegex(ValueError, 'written under another config'):
+      self.train('a', 4, meta='other')
+
+  def test_parameters_are_handed_on_exactly(self):
+    params = {'a': jnp.arange(3.0) / 3, 'b': {'c': jnp.ones((2, 2), jnp.int32)}}
+    checkpoints.save_params(self.folder / 'params', params)
+    found = checkpoints.load_params(
+      self.folder / 'params', jax.eval_shape(lambda: params)
+    )
+    for x, y in zip(jax.tree.leaves(params), jax.tree.leaves(found), strict=True):
+      np.testing.assert_array_equal(x, y)
+      self.assertEqual(x.dtype, y.dtype)
+
+
+class LoopFieldsTest(absltest.TestCase):
+
+  def test_the_console_is_todays_standard_output(self):
+    # Not that of when the module was imported: tests and notebooks replace it.
+    field = {f.name: f for f in dataclasses.fields(loop.Loop)}['console']
+    self.assertIsNot(field.default_factory, dataclasses.MISSING)
+
+
+if __name__ == '__main__':
+  absltest.main()

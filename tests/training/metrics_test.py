@@ -1,0 +1,76 @@
+"""Rows of numbers: averaged, written, read back, and shown."""
+
+import io
+import json
+import pathlib
+import tempfile
+
+import jax.numpy as jnp
+from absl.testing import absltest
+
+from rlhf_jax.training import metrics
+from rlhf_jax.types import Mean
+
+
+class SummariseTest(absltest.TestCase):
+
+  def test_is_the_mean_over_all_that_was_counted(self):
+    rows = [
+      {'x': Mean(jnp.float32(6.0), jnp.float32(3.0))},
+      {'x': Mean(jnp.float32(10.0), jnp.float32(1.0))},
+    ]
+    self.assertEqual(metrics.summarise(rows), {'x': 4.0})
+
+
+class JsonlTest(absltest.TestCase):
+
+  def setUp(self):
+    super().setUp()
+    folder = tempfile.TemporaryDirectory()
+    self.addCleanup(folder.cleanup)
+    self.path = pathlib.Path(folder.name, 'metrics.jsonl')
+
+  def write(self, steps, start=0):
+    writer = metrics.JsonlWriter(self.path, start=start)
+    for step in steps:
+      writer.write('sft', step, {'loss': step / 2})
+    writer.close()
+
+  def test_a_resumed_run_has_each_step_once(self):
+    self.write([1, 2, 3, 4])
+    self.write([3, 4, 5], start=2)
+    rows = metrics.read_jsonl(self.path)
+    self.assertEqual([row['step'] for row in rows], [1, 2, 3, 4, 5])
+
+  def test_a_line_cut_off_by_a_kill_is_dropped(self):
+    self.write([1, 2])
+    with self.path.open('a') as file:
+      file.write('{"step": 3, "lo')
+    self.assertLen(metrics.read_jsonl(self.path), 2)
+    self.write([3], start=2)
+    self.assertLen(metrics.read_jsonl(self.path), 3)
+
+  def test_what_is_not_finite_is_null(self):
+    writer = metrics.JsonlWriter(self.path)
+    writer.write('sft', 1, {'a': float('nan'), 'b': 1.5})
+    writer.close()
+    self.assertEqual(
+      json.loads(self.path.read_text()), {'step': 1, 'a': None, 'b': 1.5}
+    )
+
+
+class ProgressTest(absltest.TestCase):
+
+  def test_says_what_how_far_and_how_long(self):
+    out = io.StringIO()
+    progress = metrics.Progress('sft', 10, start=0, out=out)
+    progress.show(5, {'loss': 0.123456})  # Too soon to say anything.
+    self.assertEqual(out.getvalue(), '')
+    progress.show(10, {'loss': 0.123456})
+    self.assertRegex(
+      out.getvalue(), r'sft +10/10 .* steps/s +0:00 left +loss 0\.123\n'
+    )
+
+
+if __name__ == '__main__':
+  absltest.main()

@@ -1,0 +1,85 @@
+"""AdamW by its definition, and rates by step."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from absl.testing import absltest, parameterized
+
+from rlhf_jax.training import optimizers
+
+
+def adamw_by_definition(w, grads, config, rates):
+  """Loshchilov and Hutter 2019, algorithm 2, in numpy; gradients clipped."""
+  m, v = np.zeros_like(w), np.zeros_like(w)
+  for t, (grad, rate) in enumerate(zip(grads, rates, strict=True), 1):
+    norm = np.sqrt((grad**2).sum())
+    grad = grad * min(1.0, config.max_grad_norm / norm)
+    m = config.b1 * m + (1 - config.b1) * grad
+    v = config.b2 * v + (1 - config.b2) * grad**2
+    unbiased_m = m / (1 - config.b1**t)
+    unbiased_v = v / (1 - config.b2**t)
+    direction = unbiased_m / (np.sqrt(unbiased_v) + config.eps)
+    w = w - rate * (direction + config.weight_decay * w)
+  return w
+
+
+class AdamTest(parameterized.TestCase):
+
+  def test_matches_definition(self):
+    config = optimizers.Adam(
+      learning_rate=0.1, warmup=0.4, weight_decay=0.01, max_grad_norm=1.5
+    )
+    random = np.random.default_rng(0)
+    w, grads = random.normal(size=3), 2 * random.normal(size=(5, 3))
+    optimizer = optimizers.adam(config, steps=5)
+    params, state = jnp.array(w), None
+    state = optimizer.init(params)
+    for grad in grads:
+      updates, state = optimizer.update(jnp.array(grad), state, params)
+      params = optax.apply_updates(params, updates)
+    # Two steps of warm-up, in thirds of the peak, then the peak.
+    rates = 0.1 * np.array([1 / 3, 2 / 3, 1.0, 1.0, 1.0])
+    expected = adamw_by_definition(w, grads, config, rates)
+    np.testing.assert_allclose(params, expected, rtol=1e-4)
+
+  @parameterized.parameters(
+    (optimizers.constant, [1.0, 1.0, 1.0, 1.0]),
+    (optimizers.linear, [1.0, 0.75, 0.5, 0.25]),
+    (optimizers.cosine, [1.0, 0.8535534, 0.5, 0.1464466]),
+  )
+  def test_rates_by_step(self, decay, expected):
+    shape = decay(4)
+    np.testing.assert_allclose([shape(t) for t in range(4)], expected, rtol=1e-6)
+
+  def test_the_peak_is_in_the_state(self):
+    # So one program serves every rate, and rates can be vmapped.
+    config = optimizers.Adam(learning_rate=0.1, warmup=0.0)
+    optimizer = optimizers.adam(config, steps=3)
+    state = optimizer.init(jnp.zeros(2))
+    rates = [
+      leaf
+      for path, leaf in jax.tree_util.tree_leaves_with_path(state)
+      if 'learning_rate' in jax.tree_util.keystr(path)
+    ]
+    np.testing.assert_allclose(rates, [0.1], rtol=1e-6)
+
+  def test_roles_have_their_own(self):
+    fast, slow = (
+      optimizers.adam(optimizers.Adam(learning_rate=rate, warmup=0.0), 3)
+      for rate in (0.1, 0.001)
+    )
+    optimizer = optimizers.by_role({'policy': fast, 'critic': slow})
+    params = {'policy': jnp.zeros(1), 'critic': {'head': jnp.zeros(1)}}
+    grads = jax.tree.map(jnp.ones_like, params)
+    updates, _ = optimizer.update(grads, optimizer.init(params), params)
+    np.testing.assert_allclose(updates['policy'], -0.1, rtol=1e-4)
+    np.testing.assert_allclose(updates['critic']['head'], -0.001, rtol=1e-4)
+
+  def test_a_warm_up_longer_than_the_run_is_refused(self):
+    with self.assertRaisesRegex(ValueError, 'warmup is 1.0; a share'):
+      optimizers.Adam(learning_rate=0.1, warmup=1.0)
+
+
+if __name__ == '__main__':
+  absltest.main()
