@@ -5,9 +5,9 @@ Run: python -m benchmarks.logps                     (a few sizes; a few minutes)
 
 Plain holds the logits: gather(log_softmax(hidden @ unembedding)). Fused is
 `fused_token_logps` as it is called by default, then with chunks of the sizes
-asked for, of which nothing is kept. The forms take turns, and a time is compared
-with the plain form's of the same turn; the median is shown, by the clock and in
-processor time, which what else the machine does disturbs less.
+asked for, of which nothing is kept. The forms take turns, and a time is
+compared with the plain form's of the same turn; the median is shown, by the
+clock and in processor time, which other work on the machine disturbs less.
 """
 
 import argparse

@@ -1,5 +1,6 @@
 """The modules of a block: norm, attention, MLP."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,21 @@ from rlhf_jax.sharding import BATCH, constrain
 
 # (queries, keys, values) -> what the heads read [B, T, H, d], and what is kept.
 Attend = Callable[[chex.Array, chex.Array, chex.Array], tuple[chex.Array, Any]]
+
+
+def normal(deviation: float) -> Callable[..., chex.Array]:
+  """An initializer: independent, centred, of one standard deviation.
+
+  It draws a flat array: XLA takes five times as long to compile the draws of
+  arrays of several axes.
+  """
+
+  def init(key, shape):
+    return deviation * jax.random.normal(key, (math.prod(shape),)).reshape(
+      shape
+    )
+
+  return init
 
 
 class RMSNorm(nn.Module):
@@ -46,11 +62,11 @@ class Attention(nn.Module):
     attend: Attend,
   ) -> tuple[chex.Array, Any]:
     config, dtype = self.config, x.dtype
-    into = nn.initializers.normal(config.width**-0.5)
+    into = normal(config.width**-0.5)
     shape = (config.width, config.heads, config.head_width)
     kv_shape = (config.width, config.kv_heads, config.head_width)
     inner = config.heads * config.head_width
-    back = nn.initializers.normal((2 * config.layers * inner) ** -0.5)
+    back = normal((2 * config.layers * inner) ** -0.5)
 
     def heads(name, shape):
       kernel = self.param(name, into, shape).astype(dtype)
@@ -76,8 +92,8 @@ class MLP(nn.Module):
   @nn.compact
   def __call__(self, x: chex.Array) -> chex.Array:
     width, inner = self.config.width, self.config.mlp_width
-    into = nn.initializers.normal(width**-0.5)
-    back = nn.initializers.normal((2 * self.config.layers * inner) ** -0.5)
+    into = normal(width**-0.5)
+    back = normal((2 * self.config.layers * inner) ** -0.5)
     gate_and_up = self.param('gate_and_up', into, (width, 2, inner))
     down = self.param('down', back, (inner, width))
     hidden = jnp.einsum('btd,dif->btif', x, gate_and_up.astype(x.dtype))

@@ -12,7 +12,7 @@ from rlhf_jax.kernels import logps
 from rlhf_jax.models import attention
 from rlhf_jax.models.cache import Cache, LayerCache
 from rlhf_jax.models.config import TransformerConfig
-from rlhf_jax.models.layers import Attend, Block, RMSNorm
+from rlhf_jax.models.layers import Attend, Block, RMSNorm, normal
 from rlhf_jax.sharding import BATCH, constrain
 from rlhf_jax.types import LanguageModel, Params
 
@@ -44,7 +44,7 @@ class Transformer(nn.Module):
 
   def setup(self):
     config = self.config
-    init = nn.initializers.normal(config.width**-0.5)
+    init = normal(config.width**-0.5)
     table = (config.vocab_size, config.width)
     self.embedding = self.param('embedding', init, table)
     if not config.tied_embeddings:

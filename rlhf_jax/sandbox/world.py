@@ -80,18 +80,18 @@ class Written(Sequence):
   """Records written when they are read, each from its index alone.
 
   Attributes:
-    count: how many.
+    size: how many.
     record: index -> the record.
   """
 
-  count: int
+  size: int
   record: Callable[[int], Any]
 
   def __len__(self) -> int:
-    return self.count
+    return self.size
 
   def __getitem__(self, index: int | slice) -> Any:
-    places = range(self.count)[index]
+    places = range(self.size)[index]
     if isinstance(index, slice):
       return [self.record(i) for i in places]
     return self.record(places)

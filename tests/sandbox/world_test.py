@@ -1,0 +1,161 @@
+"""The world's datasets: disjoint, reproducible, within the vocabulary."""
+
+import collections
+
+import numpy as np
+from absl.testing import absltest, parameterized
+
+from rlhf_jax import sandbox
+from rlhf_jax.sandbox import authors, grammar, world
+from rlhf_jax.types import Comparison, Demonstration
+
+
+def texts(records):
+  """Every response of demonstrations or comparisons."""
+  for record in records:
+    if isinstance(record, Demonstration):
+      yield record.response
+    else:
+      yield from record.responses
+
+
+class WorldTest(parameterized.TestCase):
+  def setUp(self):
+    super().setUp()
+    self.world = sandbox.World(demonstrations=400, comparisons=100)
+    self.corpus = self.world.load('')
+    self.datasets = self.corpus.datasets
+
+  def test_sizes(self):
+    sizes = {name: len(records) for name, records in self.datasets.items()}
+    self.assertEqual(
+      sizes,
+      {
+        'demonstrations': 400,
+        'test_demonstrations': 592,
+        'comparisons': 100,
+        'test_comparisons': 592,
+        'tiers': 1480,
+        'prompts': 1480,
+        'validation_prompts': 296,
+        'test_prompts': 592,
+      },
+    )
+
+  def test_held_out_prompts_are_new_and_their_questions_are_not(self):
+    names = ('prompts', 'validation_prompts', 'test_prompts')
+    seen = [
+      collections.Counter(p.text for p in self.datasets[name]) for name in names
+    ]
+    everything = collections.Counter(p.text for p in sandbox.prompts())
+    self.assertEqual(sum(seen, collections.Counter()), everything)
+    for name, forms in zip(names, (5, 1, 2), strict=True):
+      asked = collections.Counter(
+        sandbox.read(p).question for p in self.datasets[name]
+      )
+      self.assertLen(asked, 296)
+      self.assertEqual(set(asked.values()), {forms})
+
+  def test_training_sees_training_prompts_alone(self):
+    train = set(self.datasets['prompts'])
+    test = set(self.datasets['test_prompts'])
+    for name in ('demonstrations', 'comparisons', 'tiers'):
+      self.assertLessEqual({r.prompt for r in self.datasets[name]}, train)
+    for name in ('test_demonstrations', 'test_comparisons'):
+      self.assertEqual({r.prompt for r in self.datasets[name]}, test)
+
+  def test_the_first_few_are_of_every_kind(self):
+    for name in ('prompts', 'validation_prompts', 'test_prompts'):
+      kinds = {prompt.kind for prompt in self.datasets[name][:100]}
+      self.assertEqual(kinds, set(sandbox.KINDS))
+
+  def test_a_record_depends_on_its_index_alone(self):
+    again = self.world.load('').datasets
+    larger = (
+      sandbox.World(demonstrations=900, comparisons=300).load('').datasets
+    )
+    for name in ('demonstrations', 'comparisons', 'tiers'):
+      one = self.datasets[name]
+      self.assertEqual(list(one), list(again[name]))
+      self.assertEqual(one[37], larger[name][37])
+      self.assertEqual(one[30:40:3], [one[30], one[33], one[36], one[39]])
+      self.assertEqual(one[-1], list(one)[-1])
+      with self.assertRaises(IndexError):
+        one[len(one)]
+
+  def test_another_seed_is_another_world(self):
+    other = sandbox.World(seed=1, demonstrations=400).load('').datasets
+    same = set(other['test_prompts']) & set(self.datasets['test_prompts'])
+    # Two of eight forms each: a quarter is common by chance.
+    self.assertBetween(len(same), 100, 200)
+    ours = list(texts(self.datasets['demonstrations']))
+    theirs = list(texts(other['demonstrations']))
+    self.assertLess(sum(map(str.__eq__, ours, theirs)), 40)
+
+  def test_all_is_in_the_vocabulary_and_fits(self):
+    tokenizer, template = self.corpus.tokenizer, self.corpus.template
+    for prompt in sandbox.prompts():
+      ids = template.encode_prompt(prompt, tokenizer)
+      self.assertLessEqual(len(ids), sandbox.max_prompt_tokens())
+      self.assertEqual(tokenizer.decode(ids), prompt.text)
+    for name in ('demonstrations', 'test_comparisons', 'tiers'):
+      for text in texts(self.datasets[name]):
+        ids = tokenizer.encode(text)
+        self.assertLess(len(ids), sandbox.MAX_RESPONSE_TOKENS)
+        self.assertEqual(tokenizer.decode(ids), text)
+
+  def test_every_phrase_is_in_the_vocabulary(self):
+    pool = sorted(sandbox.questions.ANSWER_WORDS)
+    for phrase in grammar.PHRASES:
+      words = set(grammar.say(phrase, *pool).split())
+      self.assertLessEqual(words, set(sandbox.vocabulary()))
+    self.assertLessEqual(set(pool), set(sandbox.vocabulary()))
+
+  def test_the_longest_response_fits(self):
+    def longest(form):
+      return max(len(grammar.say(p, '1', '1').split())
+                 for p in grammar.phrases(form))  # fmt: skip
+
+    closers = sorted(
+      (len(grammar.say(p).split()) for p in grammar.phrases('closer')),
+      reverse=True,
+    )
+    most = max(
+      len(author.closers) - 1
+      for author in (authors.DEMONSTRATOR, authors.STRONG, authors.WEAK)
+    )
+    words = sum(map(longest, ('opener', 'answer', 'reason')))
+    words += sum(closers[:most])
+    self.assertLessEqual(words + 1, sandbox.MAX_RESPONSE_TOKENS)
+
+  def test_comparisons_are_the_annotators(self):
+    worths = np.array([
+      sandbox.gold([record.prompt] * 2, record.responses)
+      for record in sandbox.World(comparisons=1000).load('').datasets[
+        'comparisons'
+      ]
+    ])  # fmt: skip
+    differ = worths[:, 0] != worths[:, 1]
+    agree = (worths[:, 0] > worths[:, 1])[differ].mean()
+    self.assertBetween(agree, 0.68, 0.8)
+
+  def test_tiers_are_strong_medium_weak(self):
+    worths = np.array([
+      sandbox.gold([record.prompt] * 3, record.responses)
+      for record in self.datasets['tiers']
+    ])  # fmt: skip
+    strong, medium, weak = worths.mean(0)
+    self.assertGreater(strong, medium + 0.3)
+    self.assertGreater(medium, weak + 0.3)
+
+  def test_records_are_of_the_shared_types(self):
+    self.assertIsInstance(self.datasets['demonstrations'][0], Demonstration)
+    for name in ('comparisons', 'tiers'):
+      self.assertIsInstance(self.datasets[name][0], Comparison)
+    self.assertLen(self.datasets['tiers'][0].responses, 3)
+    self.assertIs(self.corpus.gold, sandbox.gold)
+    self.assertIs(world.World, sandbox.World)
+
+
+if __name__ == '__main__':
+  absltest.main()
