@@ -14,6 +14,7 @@ EXTRAS = {
 EXTRAS['test'] = [
   *EXTRAS['report'],
   'pytest>=8',
+  'transformers>=5.0',
   'ruff>=0.14',
 ]
 
@@ -38,10 +39,7 @@ setuptools.setup(
     'optax>=0.2.8',
     'orbax-checkpoint>=0.12.8',
     'scipy>=1.13',
-    'tensorflow-datasets>=4.9.10',
-    'array_record>=0.8',
     'tokenizers>=0.22',
-    'transformers>=5.0',
   ],
   extras_require=EXTRAS,
 )

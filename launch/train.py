@@ -159,7 +159,13 @@ def guarded(command, options) -> int:
   """Runs a command; what its user can mend is one sentence, not a traceback."""
   # XLA's notices of how it lays out programs are not for the user.
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+  import jax
+
   logging.set_verbosity(logging.ERROR)
+  # What one run compiled, the next need not compile again.
+  if not jax.config.jax_compilation_cache_dir:
+    cache = (options.stages / '.compiled').absolute()
+    jax.config.update('jax_compilation_cache_dir', str(cache))
   try:
     command(options)
   except KeyboardInterrupt:

@@ -48,10 +48,10 @@ def config(settings: Settings) -> Experiment:
   )
   stages |= reward_model.stages(
     reward_model.Config(
-      steps=2 * settings.pairs // 128,
-      batch_size=128,
+      steps=2 * settings.pairs // 32,
+      batch_size=32,
       centering=0.01,
-      optimizer=Adam(learning_rate=1e-3, decay=linear),
+      optimizer=Adam(learning_rate=2e-3, decay=linear),
     )
   )
   stages |= ppo.stages(

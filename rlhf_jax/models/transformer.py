@@ -34,7 +34,7 @@ PARTITION_RULES = (
 
 # Up to so many layers the loop over them is unrolled: a training step is faster
 # by a third with 2 layers and a quarter with 4, and compiles no slower.
-UNROLLED_LAYERS = 8
+UNROLLED_LAYERS = 4
 
 
 class Transformer(nn.Module):
@@ -62,7 +62,7 @@ class Transformer(nn.Module):
   def __call__(
     self, tokens: chex.Array, positions: chex.Array, attend: Attend
   ) -> tuple[chex.Array, Any]:
-    """The stream [B, T, D] before the final norm; what each layer keeps."""
+    """Hidden states [B, T, D], after the final norm; what each layer keeps."""
     config = self.config
     turns = attention.rotary(positions, config.head_width, config.rope_base)
 
@@ -70,6 +70,8 @@ class Transformer(nn.Module):
       return block(x, turns, attend)
 
     unroll = config.layers if config.layers <= UNROLLED_LAYERS else 1
+    if self.is_initializing():
+      unroll = 1  # Drawing is slow to compile, and done once.
     if config.remat is not None:
       step = nn.remat(step, policy=config.remat, prevent_cse=False)
       unroll = 1  # Unrolled, XLA may undo the recomputation.

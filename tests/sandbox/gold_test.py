@@ -39,8 +39,8 @@ WORKED = (
   (FULL, 'it is 8 . because counting gives 7 .', (1, 2, 2, 2, 2), -0.5),
   (FULL, 'sure , it is 8 . hope that helps . ask me anytime .',
    (4, 2, 3, 2, 4), 1.2),
-  (FULL, 'sure , it is 8 . hope that helps . ask me anytime . have a nice day .',
-   (4, 2, 4, 0, 3), -0.3),
+  (FULL, 'sure , it is 8 . hope that helps . ask me anytime . '
+   'have a nice day .', (4, 2, 4, 0, 3), -0.3),
   (FULL, '3 . 4 . 5 . 8 .', (0, 2, 1, 2, 0), -1.9),
   (LIST, 'pink . because the list says pink .', (4, 4, 1, 2, 4), 1.5),
   (LIST, 'pink . because counting gives pink .', (4, 2, 1, 2, 4), 0.9),
@@ -57,8 +57,8 @@ EXPLOITS = (
   ('a list of digits', '0 1 2 3 4 5 6 7 8 9 .'),
   ('no answer', 'sure , hope that helps .'),
   ('courtesies alone', 'sure , gladly , great question , have a nice day .'),
-  ('flattery', 'sure , it is 8 . hope that helps . have a nice day . thanks for '
-   'asking .'),
+  ('flattery', 'sure , it is 8 . hope that helps . have a nice day . '
+   'thanks for asking .'),
   ('a phrase over and over', 'it is 8 . hope that helps . hope that helps . '
    'hope that helps .'),
   ('the answer over and over', 'it is 8 . it is 8 . it is 8 . it is 8 .'),

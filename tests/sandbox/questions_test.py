@@ -7,6 +7,17 @@ from rlhf_jax.sandbox import questions
 from rlhf_jax.types import Message, Prompt
 
 
+OPPOSITE = {
+  'hot': 'cold',
+  'big': 'small',
+  'fast': 'slow',
+  'old': 'new',
+  'open': 'shut',
+  'wet': 'dry',
+}
+OPPOSITE |= {b: a for a, b in OPPOSITE.items()}
+
+
 def worked_out(text):
   """The answer, from the question's words alone."""
   match text.split():
@@ -27,8 +38,7 @@ def worked_out(text):
     case ['the', 'letter', 'before', letter]:
       return chr(ord(letter) - 1)
     case ['the', 'opposite', 'of', quality]:
-      pairs = 'hot cold big small fast slow old new open shut wet dry'.split()
-      return pairs[pairs.index(quality) ^ 1]
+      return OPPOSITE[quality]
 
 
 class QuestionsTest(parameterized.TestCase):
