@@ -27,7 +27,7 @@ class Settings:
   """
 
   seed: int = 0
-  sft_steps: int = 1000
+  sft_steps: int = 800
   pairs: int = 4096
   ppo_steps: int = 40
   kl_coef: float = 0.05
@@ -74,5 +74,5 @@ def config(settings: Settings) -> Experiment:
       max_response_tokens=sandbox.MAX_RESPONSE_TOKENS,
     ),
     stages=stages,
-    evaluation=Evaluation(count=256, samples=2),
+    evaluation=Evaluation(samples=2),
   )

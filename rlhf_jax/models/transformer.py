@@ -47,7 +47,8 @@ class Transformer(nn.Module):
     init = normal(config.width**-0.5)
     table = (config.vocab_size, config.width)
     self.embedding = self.param('embedding', init, table)
-    if not config.tied_embeddings:
+    # Made here, and read by `unembedding` alone: a trunk has none.
+    if self.is_initializing() and not config.tied_embeddings:
       self.unembedding = self.param('unembedding', init, table[::-1])
     self.layers = Block(config)
     self.final_norm = RMSNorm(config.norm_epsilon)

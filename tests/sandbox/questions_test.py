@@ -6,7 +6,6 @@ from absl.testing import absltest, parameterized
 from rlhf_jax.sandbox import questions
 from rlhf_jax.types import Message, Prompt
 
-
 OPPOSITE = {
   'hot': 'cold',
   'big': 'small',

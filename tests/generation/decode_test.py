@@ -1,0 +1,343 @@
+"""Sampling: the right law, the log-probs of the model, and nothing else."""
+
+import functools
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.stats
+from absl.testing import absltest, parameterized
+
+from rlhf_jax.generation import Sampling, greedy, gumbel, sample
+from rlhf_jax.kernels import logps
+from rlhf_jax.models import TransformerConfig, language_model
+from rlhf_jax.types import Prompts, flatten_candidates
+from tests import toy
+
+CONFIG = TransformerConfig(
+  vocab_size=12,
+  layers=2,
+  width=16,
+  heads=2,
+  kv_heads=1,
+  head_width=8,
+  mlp_width=24,
+)
+MODEL = language_model(CONFIG)
+STOP, PAD, PROMPT = (1, 2), 0, 5
+
+
+@functools.cache
+def params(seed=0):
+  return MODEL.init(jax.random.key(seed))
+
+
+def prompts(batch=4, extra=0):
+  """Prompts of 1 to 5 tokens, `extra` more columns of padding."""
+  draw = np.random.default_rng(0)
+  width = PROMPT + extra
+  tokens = np.zeros((batch, width), np.int32)
+  mask = np.zeros((batch, width), bool)
+  for b in range(batch):
+    length = 1 + b % PROMPT
+    tokens[b, width - length :] = draw.integers(3, 12, length)
+    mask[b, width - length :] = True
+  return Prompts(tokens, mask, np.arange(batch, dtype=np.int32) + 100)
+
+
+def draw(prompts, *, params=params, key=0, model=MODEL, **options):
+  options = {
+    'samples': 2,
+    'max_response': 6,
+    'sampling': Sampling(),
+    'stop_ids': STOP,
+    'pad_id': PAD,
+  } | options
+  return sample(model, params(), prompts, jax.random.key(key), **options)
+
+
+def whole_logps(rollouts, temperature=1.0):
+  """The trainer's log-probs [B, K, R], by full passes."""
+  tokens, mask = flatten_candidates((rollouts.tokens, rollouts.attention_mask))
+  start = rollouts.tokens.shape[-1] - rollouts.response_length
+  found = logps.next_token_logps(
+    MODEL, params(), tokens, mask, start=start, temperature=temperature
+  )
+  return found.reshape(rollouts.logps.shape)
+
+
+class RolloutsTest(chex.TestCase):
+  def test_a_response_ends_with_its_stop_id(self):
+    rollouts = draw(prompts(), samples=16)
+    tokens, mask = map(np.asarray, rollouts.responses)
+    self.assertTrue(0.1 < rollouts.ended.mean() < 1.0)
+    for row, keep, ended in zip(
+      tokens.reshape(-1, 6),
+      mask.reshape(-1, 6),
+      np.asarray(rollouts.ended).reshape(-1),
+      strict=True,
+    ):
+      stops = np.flatnonzero(np.isin(row, STOP) & keep)
+      self.assertEqual(ended, len(stops) > 0)
+      length = stops[0] + 1 if ended else 6
+      np.testing.assert_array_equal(keep, np.arange(6) < length)
+      np.testing.assert_array_equal(row[length:], PAD)
+
+  def test_prompts_are_kept_as_they_were(self):
+    given = prompts()
+    rollouts = draw(given, samples=3)
+    for k in range(3):
+      np.testing.assert_array_equal(
+        rollouts.tokens[:, k, :PROMPT], given.tokens
+      )
+      np.testing.assert_array_equal(
+        rollouts.attention_mask[:, k, :PROMPT], given.attention_mask
+      )
+    self.assertFalse(np.asarray(rollouts.response_mask)[..., :PROMPT].any())
+    np.testing.assert_array_equal(
+      rollouts.attention_mask[..., PROMPT:], rollouts.responses[1]
+    )
+    np.testing.assert_array_equal(rollouts.index, given.index)
+
+  @parameterized.parameters(1.0, 0.6)
+  def test_logps_are_those_of_whole_passes(self, temperature):
+    sampling = Sampling(temperature=temperature)
+    rollouts = draw(prompts(), samples=3, sampling=sampling)
+    _, mask = rollouts.responses
+    expected = np.where(mask, whole_logps(rollouts, temperature), 0.0)
+    np.testing.assert_allclose(rollouts.logps, expected, atol=1e-5)
+    np.testing.assert_allclose(rollouts.truncated_logps, expected, atol=1e-5)
+
+  def test_truncated_logps_are_renormalised(self):
+    sampling = Sampling(temperature=0.9, top_k=3)
+    rollouts = draw(prompts(), samples=3, sampling=sampling)
+    tokens, mask = map(np.asarray, rollouts.responses)
+    whole, attended = map(
+      lambda x: np.asarray(x).reshape(12, -1),
+      (rollouts.tokens, rollouts.attention_mask),
+    )
+    hidden = MODEL.hidden(params(), whole, attended)
+    logits = np.asarray(MODEL.logits(params(), hidden), np.float64)
+    logits = logits[:, PROMPT - 1 : -1].reshape(4, 3, 6, 12) / 0.9
+    for at in np.ndindex(tokens.shape):
+      if not mask[at]:
+        self.assertEqual(rollouts.truncated_logps[at], 0.0)
+        continue
+      best = np.sort(logits[at])[-3:]
+      chosen = logits[at][tokens[at]]
+      self.assertGreaterEqual(chosen, best[0])
+      np.testing.assert_allclose(
+        rollouts.truncated_logps[at],
+        chosen - np.log(np.exp(best).sum()),
+        atol=1e-5,
+      )
+    expected = np.where(mask, whole_logps(rollouts, 0.9), 0.0)
+    np.testing.assert_allclose(rollouts.logps, expected, atol=1e-5)
+
+  def test_greedy_is_the_argmax_of_whole_passes(self):
+    given = prompts()
+    rollouts = draw(
+      given, samples=1, stop_ids=(), sampling=Sampling(draw=greedy)
+    )
+    tokens = np.asarray(rollouts.tokens[:, 0])
+    mask = np.asarray(rollouts.attention_mask[:, 0])
+    hidden = MODEL.hidden(params(), tokens, mask)
+    # Causal: column t was made from the columns before it, which stand here.
+    best = np.argmax(MODEL.logits(params(), hidden), axis=-1)
+    np.testing.assert_array_equal(tokens[:, PROMPT:], best[:, PROMPT - 1 : -1])
+    np.testing.assert_array_equal(rollouts.truncated_logps, 0.0)
+
+
+class IndependenceTest(parameterized.TestCase):
+  @parameterized.parameters({}, {'draw': gumbel})
+  def test_a_sample_does_not_see_the_batch(self, **settings):
+    sampling = Sampling(temperature=1.2, **settings)
+    everyone = draw(prompts(), sampling=sampling)
+    wide = prompts(extra=3)
+    order = np.array([3, 1])
+    some = jax.tree.map(lambda x: x[order], wide)
+    some = draw(some, sampling=sampling)
+    for got, expected in zip(some.responses, everyone.responses, strict=True):
+      np.testing.assert_array_equal(got, expected[order])
+    np.testing.assert_allclose(some.logps, everyone.logps[order], atol=1e-5)
+
+  def test_more_samples_change_none(self):
+    few = draw(prompts(), samples=2)
+    many = draw(prompts(), samples=5)
+    np.testing.assert_array_equal(many.tokens[:, :2], few.tokens)
+    different = np.asarray(many.tokens)[:, :, PROMPT:].reshape(4, 5, -1)
+    self.assertGreater(len(np.unique(different[3], axis=0)), 1)
+
+  def test_a_longer_limit_only_extends(self):
+    short = draw(prompts(), max_response=3)
+    long = draw(prompts(), max_response=8)
+    self.assertFalse(np.asarray(short.ended).all())
+    width = PROMPT + 3
+    np.testing.assert_array_equal(long.tokens[..., :width], short.tokens)
+    np.testing.assert_allclose(long.logps[..., :3], short.logps, atol=1e-6)
+
+  def test_the_key_and_the_index_decide(self):
+    given = prompts()
+    same = draw(given)
+    other = draw(given, key=1)
+    moved = draw(given.replace(index=given.index + 1))
+    chex.assert_trees_all_equal(draw(given), same)
+    self.assertTrue((other.tokens != same.tokens).any())
+    self.assertTrue((moved.tokens != same.tokens).any())
+
+  def test_maps_over_parameters_and_keys(self):
+    stacked = jax.tree.map(
+      lambda *leaves: jnp.stack(leaves), params(0), params(1)
+    )
+    keys = jax.vmap(jax.random.key)(jnp.arange(2))
+    given = prompts()
+
+    @functools.partial(jax.vmap)
+    def mapped(params, key):
+      return sample(
+        MODEL,
+        params,
+        given,
+        key,
+        samples=2,
+        max_response=6,
+        sampling=Sampling(),
+        stop_ids=STOP,
+        pad_id=PAD,
+      )
+
+    together = mapped(stacked, keys)
+    for seed in range(2):
+      alone = draw(given, params=lambda s=seed: params(s), key=seed)
+      here = jax.tree.map(lambda x, s=seed: x[s], together)
+      np.testing.assert_array_equal(here.tokens, alone.tokens)
+      np.testing.assert_array_equal(here.response_mask, alone.response_mask)
+      np.testing.assert_allclose(here.logps, alone.logps, atol=1e-5)
+
+
+class LawTest(parameterized.TestCase):
+  def setUp(self):
+    super().setUp()
+    self.table = toy.POLICY.init(jax.random.key(3))
+    count = 8_000
+    self.prompts = Prompts(
+      np.zeros((count, 1), np.int32),
+      np.ones((count, 1), bool),
+      np.arange(count, dtype=np.int32),
+    )
+
+  def draw(self, **settings):
+    return draw(
+      self.prompts,
+      model=toy.POLICY,
+      params=lambda: self.table,
+      max_response=toy.LONGEST,
+      stop_ids=(toy.EOS,),
+      pad_id=toy.PAD,
+      sampling=Sampling(**settings),
+    )
+
+  @parameterized.parameters(
+    {}, {'temperature': 0.6}, {'draw': gumbel, 'temperature': 1.5}
+  )
+  def test_responses_come_as_often_as_they_should(self, **settings):
+    rollouts = self.draw(**settings)
+    tokens, mask = map(np.asarray, rollouts.responses)
+    rows = [
+      tuple(row[keep].tolist())
+      for row, keep in zip(
+        tokens.reshape(-1, toy.LONGEST),
+        mask.reshape(-1, toy.LONGEST),
+        strict=True,
+      )
+    ]
+    listed = toy.responses()
+    counts = [rows.count(response) for response in listed]
+    self.assertEqual(sum(counts), len(rows))
+    table = np.asarray(self.table['embedding'], np.float64)
+    table = table / settings.get('temperature', 1.0)
+    probs = np.array([toy.probability(table, 0, row) for row in listed])
+    np.testing.assert_allclose(probs.sum(), 1.0, atol=1e-6)
+    test = scipy.stats.chisquare(counts, probs / probs.sum() * len(rows))
+    self.assertGreater(test.pvalue, 1e-3)
+    expected = np.log([probs[listed.index(row)] for row in rows])
+    np.testing.assert_allclose(
+      rollouts.logps.sum(axis=-1).reshape(-1), expected, atol=1e-5
+    )
+
+  def test_no_stop_before_the_minimum(self):
+    rollouts = self.draw(min_new_tokens=2)
+    _, mask = rollouts.responses
+    lengths = np.asarray(mask).sum(axis=-1)
+    self.assertEqual(lengths.min(), 3)  # Two words, then the stop at last.
+    tokens, _ = rollouts.responses
+    self.assertFalse((np.asarray(tokens)[..., :2] == toy.EOS).any())
+
+  def test_a_penalty_reads_prompt_and_response(self):
+    """A penalty without bound: no token comes a second time."""
+    table = np.full((4, 4), 1.0, np.float32)
+    self.table = {'embedding': jnp.asarray(table)}
+    rollouts = self.draw(repetition_penalty=1e6, draw=greedy)
+    tokens, _ = rollouts.responses
+    # The prompt is token 0; then the first of those not seen.
+    np.testing.assert_array_equal(tokens[0, 0], [1, 2, toy.PAD])
+
+
+class ProgramTest(parameterized.TestCase):
+  def counting(self):
+    """A model that counts how often it is traced, and its steps run."""
+    counts = {'traces': 0, 'steps': 0}
+
+    def prefill(*args):
+      counts['traces'] += 1
+      return MODEL.prefill(*args)
+
+    def count():
+      counts['steps'] += 1
+
+    def decode_step(*args):
+      jax.debug.callback(count)
+      return MODEL.decode_step(*args)
+
+    return MODEL._replace(prefill=prefill, decode_step=decode_step), counts
+
+  def test_another_value_compiles_nothing(self):
+    model, counts = self.counting()
+    given = prompts()
+    for key, (temperature, p, k) in enumerate(
+      ((1, 0.9, 3), (0.5, 1, 7), (1.5, np.float64(0.2), np.int64(2)))
+    ):
+      sampling = Sampling(
+        temperature=temperature, top_p=p, top_k=k, min_new_tokens=key
+      )
+      draw(given, model=model, sampling=sampling, key=key)
+    self.assertEqual(counts['traces'], 1)
+    draw(given, model=model)
+    self.assertEqual(counts['traces'], 2)
+
+  def test_ends_when_all_have_ended(self):
+    model, counts = self.counting()
+    everything = tuple(range(12))
+    rollouts = draw(prompts(), model=model, stop_ids=everything)
+    jax.effects_barrier()
+    self.assertEqual(counts['steps'], 0)
+    self.assertTrue(np.asarray(rollouts.ended).all())
+    draw(prompts(), model=model, stop_ids=())
+    jax.effects_barrier()
+    self.assertEqual(counts['steps'], 5)  # The last token is not read.
+
+  def test_one_token_responses(self):
+    rollouts = draw(prompts(), max_response=1)
+    self.assertEqual(rollouts.tokens.shape, (4, 2, PROMPT + 1))
+    expected = whole_logps(rollouts)
+    np.testing.assert_allclose(rollouts.logps, expected, atol=1e-5)
+
+  def test_refuses_other_shapes(self):
+    given = prompts()
+    with self.assertRaises(AssertionError):
+      draw(given.replace(attention_mask=given.attention_mask[:, 1:]))
+
+
+if __name__ == '__main__':
+  absltest.main()
