@@ -47,7 +47,8 @@ def generate(options) -> None:
   from rlhf_jax.experiment import ExperimentError, prepare
   from rlhf_jax.experiment.running import prompt_batch
   from rlhf_jax.generation.sampling import Sampling
-  from rlhf_jax.types import DatasetStage, Message, Prompt
+  from rlhf_jax.stages import DatasetStage
+  from rlhf_jax.types import Message, Prompt
 
   experiment = train.build(train.load(pathlib.Path(options.file)), options.set)
   chain = prepare(experiment, options.stages)

@@ -12,6 +12,7 @@ LIBRARY = ROOT / 'rlhf_jax'
 # A room, and the rooms that it may import; types is open to all.
 MAY_IMPORT = {
   'types': set(),
+  'stages': set(),
   'sharding': set(),
   'kernels': set(),
   'losses': {'kernels'},
@@ -23,6 +24,7 @@ MAY_IMPORT = {
   'sandbox': {'data'},
   'evaluation': {'kernels', 'generation', 'data'},
   'methods': {
+    'stages',
     'kernels',
     'losses',
     'training',
@@ -30,6 +32,7 @@ MAY_IMPORT = {
     'generation',
   },
   'experiment': {
+    'stages',
     'kernels',
     'losses',
     'training',

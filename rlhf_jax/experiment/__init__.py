@@ -7,7 +7,7 @@ from rlhf_jax.experiment.definition import (
   ExperimentError,
 )
 from rlhf_jax.experiment.run import check_same, prepare, run
-from rlhf_jax.types import DatasetStage, Stage
+from rlhf_jax.stages import DatasetStage, Stage
 
 __all__ = [
   'DatasetStage',

@@ -18,16 +18,10 @@ from rlhf_jax.experiment import definition, store
 from rlhf_jax.experiment.definition import ExperimentError
 from rlhf_jax.generation import rollouts as generation
 from rlhf_jax.models import PARTITION_RULES, language_model, scalar_model
+from rlhf_jax.stages import Stage
 from rlhf_jax.training import checkpoints
 from rlhf_jax.training.metrics import Writer
-from rlhf_jax.types import (
-  Comparison,
-  Message,
-  Models,
-  Params,
-  Prompt,
-  Stage,
-)
+from rlhf_jax.types import Comparison, Message, Models, Params, Prompt
 
 RULES = PARTITION_RULES
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from rlhf_jax.data.limits import Limits
 from rlhf_jax.data.sources import Corpus
 from rlhf_jax.models import TransformerConfig
-from rlhf_jax.types import DatasetStage, Stage
+from rlhf_jax.stages import DatasetStage, Stage
 
 
 class ExperimentError(ValueError):

@@ -14,8 +14,9 @@ from rlhf_jax.experiment import running
 from rlhf_jax.experiment.chain import Chain
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.kernels import logps
+from rlhf_jax.stages import Stage
 from rlhf_jax.training import metrics
-from rlhf_jax.types import Comparison, Stage
+from rlhf_jax.types import Comparison
 
 
 def policies(chain: Chain) -> dict[str, Stage]:

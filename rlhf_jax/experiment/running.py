@@ -17,10 +17,11 @@ from rlhf_jax.experiment.chain import RULES, Chain
 from rlhf_jax.experiment.definition import ExperimentError
 from rlhf_jax.experiment.describe import describe
 from rlhf_jax.generation.sampling import Sampling
+from rlhf_jax.stages import DatasetStage, Stage
 from rlhf_jax.training import checkpoints, loop, metrics
 from rlhf_jax.training import state as training
 from rlhf_jax.training.compile import jitted, override
-from rlhf_jax.types import DatasetStage, Mean, Stage, TrainState
+from rlhf_jax.types import Mean, TrainState
 
 # What the console shows of a row, where the row has it.
 SHOWN = (

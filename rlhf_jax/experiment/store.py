@@ -10,7 +10,7 @@ from typing import Any
 
 from rlhf_jax.experiment import definition
 from rlhf_jax.experiment.describe import code_version, describe, digest
-from rlhf_jax.types import DatasetStage, Stage
+from rlhf_jax.stages import DatasetStage, Stage
 
 # What every training stage runs besides the functions that its config names.
 MODEL_CODE = ('rlhf_jax.models.transformer', 'rlhf_jax.models.heads')

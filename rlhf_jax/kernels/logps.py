@@ -45,8 +45,7 @@ def token_logps(
   logits = logits.astype(jnp.float32) / temperature
   logits -= jax.lax.stop_gradient(jnp.max(logits, axis=-1, keepdims=True))
   known = (targets >= 0) & (targets < logits.shape[-1])
-  index = jnp.where(known, targets, 0)[..., None]
-  picked = jnp.take_along_axis(logits, index, axis=-1)[..., 0]
+  picked = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
   logps = picked - jnp.log(jnp.sum(jnp.exp(logits), axis=-1))
   return jnp.where(known, logps, jnp.nan)
 

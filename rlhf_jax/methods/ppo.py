@@ -18,10 +18,11 @@ from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.kernels import advantages, divergences, masking, rewards
 from rlhf_jax.learners import policy_gradient
 from rlhf_jax.losses import policy_gradient as objectives
+from rlhf_jax.stages import Stage
 from rlhf_jax.training import optimizers
 from rlhf_jax.training.compile import jitted
 from rlhf_jax.training.metrics import Stopwatch
-from rlhf_jax.types import Experience, Mean, Stage
+from rlhf_jax.types import Experience, Mean
 
 init = policy_gradient.init
 loss = policy_gradient.loss

@@ -10,7 +10,8 @@ import jax
 import numpy as np
 
 from rlhf_jax.generation.sampling import Sampling
-from rlhf_jax.types import Comparison, DatasetStage, Prompt
+from rlhf_jax.stages import DatasetStage
+from rlhf_jax.types import Comparison, Prompt
 
 # (prompt, response_a, response_b, seed) -> True where a is preferred.
 Annotator = Callable[[Prompt, str, str, int], bool]

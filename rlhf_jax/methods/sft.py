@@ -7,8 +7,8 @@ import dataclasses
 import functools
 
 from rlhf_jax.learners import likelihood
+from rlhf_jax.stages import Stage
 from rlhf_jax.training import optimizers
-from rlhf_jax.types import Stage
 
 loss = likelihood.loss
 update = likelihood.update

@@ -9,7 +9,7 @@ from absl.testing import absltest, parameterized
 from rlhf_jax.experiment import overrides
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.kernels import divergences
-from rlhf_jax.types import Stage
+from rlhf_jax.stages import Stage
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,6 @@ def addresses(settings=None, **values):
 
 
 class AddressTest(parameterized.TestCase):
-
   def setUp(self):
     super().setUp()
     self.base = addresses()
@@ -46,9 +45,7 @@ class AddressTest(parameterized.TestCase):
     ('title', 'other', set()),
   )  # fmt: skip
   def test_changes_with_what_matters_alone(self, path, text, expected):
-    experiment = overrides.apply(
-      sandbox.config(sandbox.Settings()), path, text
-    )
+    experiment = overrides.apply(sandbox.config(sandbox.Settings()), path, text)
     self.assertEqual(self.changed(store.addresses(experiment)), expected)
 
   def test_two_experiments_share_what_is_the_same(self):
@@ -67,7 +64,6 @@ class AddressTest(parameterized.TestCase):
 
 
 class ExperimentTest(absltest.TestCase):
-
   def test_a_stage_needs_earlier_ones(self):
     experiment = sandbox.config(sandbox.Settings())
     stages = dict(experiment.stages)

@@ -17,7 +17,7 @@ from tests import toy
 
 CONFIG = TransformerConfig(
   vocab_size=12,
-  layers=2,
+  layers=1,
   width=16,
   heads=2,
   kv_heads=1,
@@ -50,7 +50,7 @@ def draw(prompts, *, params=params, key=0, model=MODEL, **options):
   options = {
     'samples': 2,
     'max_response': 6,
-    'sampling': Sampling(),
+    'sampling': Sampling(temperature=1.0),
     'stop_ids': STOP,
     'pad_id': PAD,
   } | options
@@ -67,9 +67,18 @@ def whole_logps(rollouts, temperature=1.0):
   return found.reshape(rollouts.logps.shape)
 
 
+def whole_logits(rollouts):
+  """[B, K, R, V] in float64, by full passes."""
+  tokens, mask = flatten_candidates((rollouts.tokens, rollouts.attention_mask))
+  hidden = MODEL.hidden(params(), tokens, mask)
+  logits = np.asarray(MODEL.logits(params(), hidden), np.float64)
+  start = tokens.shape[-1] - rollouts.response_length
+  return logits[:, start - 1 : -1].reshape(*rollouts.logps.shape, -1)
+
+
 class RolloutsTest(chex.TestCase):
   def test_a_response_ends_with_its_stop_id(self):
-    rollouts = draw(prompts(), samples=16)
+    rollouts = draw(prompts(), samples=5)
     tokens, mask = map(np.asarray, rollouts.responses)
     self.assertTrue(0.1 < rollouts.ended.mean() < 1.0)
     for row, keep, ended in zip(
@@ -86,8 +95,8 @@ class RolloutsTest(chex.TestCase):
 
   def test_prompts_are_kept_as_they_were(self):
     given = prompts()
-    rollouts = draw(given, samples=3)
-    for k in range(3):
+    rollouts = draw(given, samples=5)
+    for k in range(5):
       np.testing.assert_array_equal(
         rollouts.tokens[:, k, :PROMPT], given.tokens
       )
@@ -103,7 +112,7 @@ class RolloutsTest(chex.TestCase):
   @parameterized.parameters(1.0, 0.6)
   def test_logps_are_those_of_whole_passes(self, temperature):
     sampling = Sampling(temperature=temperature)
-    rollouts = draw(prompts(), samples=3, sampling=sampling)
+    rollouts = draw(prompts(), samples=5, sampling=sampling)
     _, mask = rollouts.responses
     expected = np.where(mask, whole_logps(rollouts, temperature), 0.0)
     np.testing.assert_allclose(rollouts.logps, expected, atol=1e-5)
@@ -111,15 +120,9 @@ class RolloutsTest(chex.TestCase):
 
   def test_truncated_logps_are_renormalised(self):
     sampling = Sampling(temperature=0.9, top_k=3)
-    rollouts = draw(prompts(), samples=3, sampling=sampling)
+    rollouts = draw(prompts(), sampling=sampling)
     tokens, mask = map(np.asarray, rollouts.responses)
-    whole, attended = map(
-      lambda x: np.asarray(x).reshape(12, -1),
-      (rollouts.tokens, rollouts.attention_mask),
-    )
-    hidden = MODEL.hidden(params(), whole, attended)
-    logits = np.asarray(MODEL.logits(params(), hidden), np.float64)
-    logits = logits[:, PROMPT - 1 : -1].reshape(4, 3, 6, 12) / 0.9
+    logits = whole_logits(rollouts) / 0.9
     for at in np.ndindex(tokens.shape):
       if not mask[at]:
         self.assertEqual(rollouts.truncated_logps[at], 0.0)
@@ -136,16 +139,12 @@ class RolloutsTest(chex.TestCase):
     np.testing.assert_allclose(rollouts.logps, expected, atol=1e-5)
 
   def test_greedy_is_the_argmax_of_whole_passes(self):
-    given = prompts()
     rollouts = draw(
-      given, samples=1, stop_ids=(), sampling=Sampling(draw=greedy)
+      prompts(), samples=1, stop_ids=(), sampling=Sampling(draw=greedy)
     )
-    tokens = np.asarray(rollouts.tokens[:, 0])
-    mask = np.asarray(rollouts.attention_mask[:, 0])
-    hidden = MODEL.hidden(params(), tokens, mask)
-    # Causal: column t was made from the columns before it, which stand here.
-    best = np.argmax(MODEL.logits(params(), hidden), axis=-1)
-    np.testing.assert_array_equal(tokens[:, PROMPT:], best[:, PROMPT - 1 : -1])
+    # Causal: a column was made from those before it, which stand here.
+    best = np.argmax(whole_logits(rollouts), axis=-1)
+    np.testing.assert_array_equal(rollouts.responses[0], best)
     np.testing.assert_array_equal(rollouts.truncated_logps, 0.0)
 
 
@@ -202,7 +201,7 @@ class IndependenceTest(parameterized.TestCase):
         key,
         samples=2,
         max_response=6,
-        sampling=Sampling(),
+        sampling=Sampling(temperature=1.0),
         stop_ids=STOP,
         pad_id=PAD,
       )
@@ -285,53 +284,60 @@ class LawTest(parameterized.TestCase):
 
 
 class ProgramTest(parameterized.TestCase):
-  def counting(self):
-    """A model that counts how often it is traced, and its steps run."""
-    counts = {'traces': 0, 'steps': 0}
+  def setUp(self):
+    super().setUp()
+    self.table = toy.POLICY.init(jax.random.key(3))
+    self.counts = {'traces': 0, 'steps': 0}
 
     def prefill(*args):
-      counts['traces'] += 1
-      return MODEL.prefill(*args)
+      self.counts['traces'] += 1
+      return toy.POLICY.prefill(*args)
 
     def count():
-      counts['steps'] += 1
+      self.counts['steps'] += 1
 
     def decode_step(*args):
       jax.debug.callback(count)
-      return MODEL.decode_step(*args)
+      return toy.POLICY.decode_step(*args)
 
-    return MODEL._replace(prefill=prefill, decode_step=decode_step), counts
+    self.model = toy.POLICY._replace(prefill=prefill, decode_step=decode_step)
+
+  def draw(self, **options):
+    tokens = np.zeros((4, 1), np.int32)
+    given = Prompts(tokens, np.ones((4, 1), bool), np.arange(4))
+    rollouts = draw(
+      given, model=self.model, params=lambda: self.table, **options
+    )
+    jax.effects_barrier()
+    return rollouts
 
   def test_another_value_compiles_nothing(self):
-    model, counts = self.counting()
-    given = prompts()
     for key, (temperature, p, k) in enumerate(
       ((1, 0.9, 3), (0.5, 1, 7), (1.5, np.float64(0.2), np.int64(2)))
     ):
       sampling = Sampling(
         temperature=temperature, top_p=p, top_k=k, min_new_tokens=key
       )
-      draw(given, model=model, sampling=sampling, key=key)
-    self.assertEqual(counts['traces'], 1)
-    draw(given, model=model)
-    self.assertEqual(counts['traces'], 2)
+      self.draw(sampling=sampling, key=key)
+    self.assertEqual(self.counts['traces'], 1)
+    self.draw(sampling=Sampling())
+    self.assertEqual(self.counts['traces'], 2)
 
   def test_ends_when_all_have_ended(self):
-    model, counts = self.counting()
-    everything = tuple(range(12))
-    rollouts = draw(prompts(), model=model, stop_ids=everything)
-    jax.effects_barrier()
-    self.assertEqual(counts['steps'], 0)
+    rollouts = self.draw(stop_ids=(0, 1, 2, 3))
+    self.assertEqual(self.counts['steps'], 0)
     self.assertTrue(np.asarray(rollouts.ended).all())
-    draw(prompts(), model=model, stop_ids=())
-    jax.effects_barrier()
-    self.assertEqual(counts['steps'], 5)  # The last token is not read.
+    self.draw(stop_ids=())
+    self.assertEqual(self.counts['steps'], 5)  # The last token is not read.
 
   def test_one_token_responses(self):
-    rollouts = draw(prompts(), max_response=1)
-    self.assertEqual(rollouts.tokens.shape, (4, 2, PROMPT + 1))
-    expected = whole_logps(rollouts)
-    np.testing.assert_allclose(rollouts.logps, expected, atol=1e-5)
+    rollouts = self.draw(max_response=1)
+    self.assertEqual(rollouts.tokens.shape, (4, 2, 2))
+    self.assertEqual(self.counts['steps'], 0)
+    row = np.asarray(self.table['embedding'], np.float64)[0]
+    logps = row - np.log(np.exp(row).sum())
+    tokens = np.asarray(rollouts.tokens)[..., 1:]
+    np.testing.assert_allclose(rollouts.logps, logps[tokens], atol=1e-5)
 
   def test_refuses_other_shapes(self):
     given = prompts()

@@ -1,4 +1,4 @@
-"""Scores and texts of rollouts, worked by hand on the toy policy's responses."""
+"""Scores and texts of rollouts, worked by hand on the toy policy."""
 
 import jax
 import numpy as np
@@ -21,7 +21,6 @@ def asked(text):
 
 
 class RolloutsTest(absltest.TestCase):
-
   def test_texts_hold_what_was_written_and_no_padding(self):
     texts = generation.response_texts(toy.all_rollouts(0), decode)
     expected = [
@@ -62,7 +61,7 @@ class RolloutsTest(absltest.TestCase):
     listed = set(toy.responses())
     tokens, mask = map(np.asarray, rollouts.responses)
     for row, keep in zip(
-      tokens.reshape(-1, toy.LONGEST), mask.reshape(-1, toy.LONGEST), strict=True
+      tokens.reshape(12, -1), mask.reshape(12, -1), strict=True
     ):
       self.assertIn(tuple(row[keep].tolist()), listed)
 

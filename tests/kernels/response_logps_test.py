@@ -11,7 +11,7 @@ from absl.testing import parameterized
 from rlhf_jax import types
 from rlhf_jax.kernels import logps
 
-V = 3
+D, V = 4, 3
 
 
 def log_softmax(logits, temperature=1.0):
@@ -23,7 +23,7 @@ def log_softmax(logits, temperature=1.0):
 def hidden_of_bigram(
   params, tokens, attention_mask, positions=None, segment_ids=None
 ):
-  """Logits of what follows each token; junk on padding; moved by segments."""
+  """A row of a table for each token; NaN on padding; moved by segments."""
   del positions
   hidden = params['table'][tokens]
   if segment_ids is not None:
@@ -34,13 +34,16 @@ def hidden_of_bigram(
 BIGRAM = types.LanguageModel(
   init=None,
   hidden=hidden_of_bigram,
-  logits=lambda params, hidden: hidden,
+  logits=None,
   token_logps=lambda params, hidden, targets, temperature=1.0: (
-    logps.token_logps(hidden, targets, temperature=temperature)
+    logps.fused_token_logps(
+      hidden, params['unembedding'], targets, temperature=temperature
+    )
   ),
   token_logps_and_entropies=lambda params, hidden, targets, temperature=1.0: (
-    logps.token_logps(hidden, targets, temperature=temperature),
-    logps.entropies(hidden, temperature=temperature),
+    logps.fused_token_logps_and_entropies(
+      hidden, params['unembedding'], targets, temperature=temperature
+    )
   ),
   prefill=None,
   decode_step=None,
@@ -52,8 +55,9 @@ class BigramCase(chex.TestCase):
     super().setUp()
     draw = np.random.default_rng(1)
     self.params = {
-      'table': jnp.asarray(draw.normal(size=(V, V)), jnp.float32),
-      'shift': jnp.asarray(draw.normal(size=(4, V)), jnp.float32),
+      'table': jnp.asarray(draw.normal(size=(V, D)), jnp.float32),
+      'shift': jnp.asarray(draw.normal(size=(4, D)), jnp.float32),
+      'unembedding': jnp.asarray(draw.normal(size=(D, V)), jnp.float32),
     }
     self.tokens = draw.integers(0, V, (4, 6))
     # Padded left, right, not at all, and all but one.
@@ -67,11 +71,18 @@ class BigramCase(chex.TestCase):
       bool,
     )
 
-  def expected(self, row, column, temperature=1.0, shift=0.0):
-    """log π(token at column | token before), in numpy."""
-    before, token = self.tokens[row, column - 1 : column + 1]
-    table = np.asarray(self.params['table'][before], np.float64) + shift
-    return log_softmax(table, temperature)[token]
+  def log_p(self, row, column, temperature=1.0, shift=0.0):
+    """[V] log π(· | token before column), in numpy."""
+    table, unembedding = (
+      np.asarray(self.params[name], np.float64)
+      for name in ('table', 'unembedding')
+    )
+    hidden = table[self.tokens[row, column - 1]] + shift
+    return log_softmax(hidden @ unembedding, temperature)
+
+  def expected(self, row, column, **options):
+    """log π(token at column | token before)."""
+    return self.log_p(row, column, **options)[self.tokens[row, column]]
 
 
 class NextTokenTest(BigramCase):
@@ -88,11 +99,10 @@ class NextTokenTest(BigramCase):
         continue
       np.testing.assert_allclose(
         actual[row, column - start],
-        self.expected(row, column, temperature),
+        self.expected(row, column, temperature=temperature),
         atol=1e-5,
       )
-      before = self.params['table'][self.tokens[row, column - 1]]
-      log_p = log_softmax(before, temperature)
+      log_p = self.log_p(row, column, temperature)
       np.testing.assert_allclose(
         both[1][row, column - start], -np.exp(log_p) @ log_p, atol=1e-5
       )
@@ -108,7 +118,7 @@ class NextTokenTest(BigramCase):
     logps.next_token_logps(
       model, self.params, self.tokens, self.attended, start=4
     )
-    self.assertEqual(seen, [((4, 2, V), (4, 2))])
+    self.assertEqual(seen, [((4, 2, D), (4, 2))])
 
   def test_before_tokens_is_one_column_behind(self):
     columns = jnp.arange(6)[None]
@@ -149,7 +159,7 @@ class ResponseTest(BigramCase):
 
   def total(self, batch, row, temperature=1.0):
     columns = np.flatnonzero(batch.response_mask[row])
-    return sum(self.expected(row, c, temperature) for c in columns)
+    return sum(self.expected(row, c, temperature=temperature) for c in columns)
 
   @chex.variants(with_jit=True, without_jit=True)
   @parameterized.parameters(1.0, 0.5)
@@ -221,19 +231,26 @@ class ResponseTest(BigramCase):
     np.testing.assert_allclose(actual, [0.0, 0.0, expected, 0.0], atol=1e-5)
 
   def test_gradient_is_that_of_the_definition_and_junk_is_inert(self):
-    # Hidden states of padding are NaN; a token counted moves the row of the
-    # table of the token before it by hot less softmax, and nothing else moves.
+    # Hidden states of padding are NaN. A token that is counted moves the logits
+    # after the one before it by hot less softmax, and nothing else moves.
     batch = self.demonstrations()
-    expected = np.zeros((V, V))
+    table, unembedding = (
+      np.asarray(self.params[name]) for name in ('table', 'unembedding')
+    )
+    expected = {
+      'table': np.zeros((V, D)),
+      'shift': np.zeros((4, D)),
+      'unembedding': np.zeros((D, V)),
+    }
     for row, column in np.argwhere(batch.response_mask):
       before, token = self.tokens[row, column - 1 : column + 1]
-      table = np.asarray(self.params['table'][before])
-      expected[before, token] += 1.0
-      expected[before] -= np.exp(log_softmax(table))
-    grads = jax.grad(
+      push = np.eye(V)[token] - np.exp(self.log_p(row, column))
+      expected['table'][before] += unembedding @ push
+      expected['unembedding'] += np.outer(table[before], push)
+    actual = jax.grad(
       lambda params: jnp.sum(logps.response_logps(BIGRAM, params, batch))
     )(self.params)
-    np.testing.assert_allclose(grads['table'], expected, atol=1e-5)
+    chex.assert_trees_all_close(actual, expected, atol=1e-5)
 
   def test_tokens_that_are_not_counted_do_not_matter(self):
     batch = self.demonstrations()

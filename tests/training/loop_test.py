@@ -5,6 +5,7 @@ import io
 import pathlib
 import tempfile
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -34,7 +35,6 @@ def update(state, frozen, batch, key):
 
 
 class Rows:
-
   def __init__(self):
     self.rows = []
 
@@ -46,7 +46,6 @@ class Rows:
 
 
 class LoopTest(absltest.TestCase):
-
   def setUp(self):
     super().setUp()
     folder = tempfile.TemporaryDirectory()
@@ -90,7 +89,9 @@ class LoopTest(absltest.TestCase):
   def test_each_step_has_its_batch_and_its_key(self):
     state, _ = self.train('a', 7)
     self.assertEqual(state.step, 7)
-    np.testing.assert_allclose(state.params['w'], self.by_definition(7), rtol=1e-6)
+    np.testing.assert_allclose(
+      state.params['w'], self.by_definition(7), rtol=1e-6
+    )
 
   def test_a_run_in_two_parts_is_the_run(self):
     whole, _ = self.train('whole', 7)
@@ -140,13 +141,11 @@ class LoopTest(absltest.TestCase):
     found = checkpoints.load_params(
       self.folder / 'params', jax.eval_shape(lambda: params)
     )
-    for x, y in zip(jax.tree.leaves(params), jax.tree.leaves(found), strict=True):
-      np.testing.assert_array_equal(x, y)
-      self.assertEqual(x.dtype, y.dtype)
+    chex.assert_trees_all_equal(params, found)
+    chex.assert_trees_all_equal_shapes_and_dtypes(params, found)
 
 
 class LoopFieldsTest(absltest.TestCase):
-
   def test_the_console_is_todays_standard_output(self):
     # Not that of when the module was imported: tests and notebooks replace it.
     field = {f.name: f for f in dataclasses.fields(loop.Loop)}['console']

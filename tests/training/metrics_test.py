@@ -13,7 +13,6 @@ from rlhf_jax.types import Mean
 
 
 class SummariseTest(absltest.TestCase):
-
   def test_is_the_mean_over_all_that_was_counted(self):
     rows = [
       {'x': Mean(jnp.float32(6.0), jnp.float32(3.0))},
@@ -23,7 +22,6 @@ class SummariseTest(absltest.TestCase):
 
 
 class JsonlTest(absltest.TestCase):
-
   def setUp(self):
     super().setUp()
     folder = tempfile.TemporaryDirectory()
@@ -60,7 +58,6 @@ class JsonlTest(absltest.TestCase):
 
 
 class ProgressTest(absltest.TestCase):
-
   def test_says_what_how_far_and_how_long(self):
     out = io.StringIO()
     progress = metrics.Progress('sft', 10, start=0, out=out)

@@ -25,7 +25,6 @@ def adamw_by_definition(w, grads, config, rates):
 
 
 class AdamTest(parameterized.TestCase):
-
   def test_matches_definition(self):
     config = optimizers.Adam(
       learning_rate=0.1, warmup=0.4, weight_decay=0.01, max_grad_norm=1.5
@@ -50,7 +49,8 @@ class AdamTest(parameterized.TestCase):
   )
   def test_rates_by_step(self, decay, expected):
     shape = decay(4)
-    np.testing.assert_allclose([shape(t) for t in range(4)], expected, rtol=1e-6)
+    rates = [shape(t) for t in range(4)]
+    np.testing.assert_allclose(rates, expected, rtol=1e-6)
 
   def test_the_peak_is_in_the_state(self):
     # So one program serves every rate, and rates can be vmapped.
