@@ -60,8 +60,8 @@ class Experiment:
     limits: of tokens in prompts and responses, and what happens beyond them.
     stages: by name, each after those it needs.
     evaluation: the measure.
-    mesh: size by axis name, as `sharding.make_mesh` takes it; one device where
-      None.
+    mesh: devices along each axis, as `sharding.make_mesh` takes it; by default
+      all of them share the batch.
     title: a line for people.
   """
 
@@ -71,7 +71,9 @@ class Experiment:
   limits: Limits
   stages: Mapping[str, Stage | DatasetStage]
   evaluation: Evaluation = Evaluation()
-  mesh: Mapping[str, int] | None = None
+  mesh: Mapping[str, int] = dataclasses.field(
+    default_factory=lambda: {'data': -1, 'fsdp': 1, 'tensor': 1}
+  )
   title: str = 'Experiment'
 
   def __post_init__(self):

@@ -10,8 +10,6 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any, TextIO
 
-import jax
-
 from rlhf_jax import sharding
 from rlhf_jax.evaluation import report, summary, tables
 from rlhf_jax.experiment import definition, measuring, running, store
@@ -87,13 +85,12 @@ def prepare(
       f'the tokenizer has {corpus.tokenizer.vocab_size} tokens and the model '
       f'only {experiment.model.vocab_size}; raise model.vocab_size'
     )
-  devices = jax.devices()[:1] if experiment.mesh is None else None
   return Chain(
     experiment=experiment,
     addresses=addresses,
     stages_dir=stages_dir,
     corpus=corpus,
-    mesh=sharding.make_mesh(experiment.mesh, devices),
+    mesh=sharding.make_mesh(experiment.mesh),
     console=console or sys.stdout,
     writers=writers,
   )

@@ -3,7 +3,9 @@
 import io
 import json
 import pathlib
+import sys
 import tempfile
+from unittest import mock
 
 import jax.numpy as jnp
 from absl.testing import absltest
@@ -55,6 +57,33 @@ class JsonlTest(absltest.TestCase):
     self.assertEqual(
       json.loads(self.path.read_text()), {'step': 1, 'a': None, 'b': 1.5}
     )
+
+
+class OtherWritersTest(absltest.TestCase):
+  def test_a_missing_package_is_told_with_how_to_get_it(self):
+    with mock.patch.dict(sys.modules, tensorboardX=None, wandb=None):
+      with self.assertRaisesRegex(ValueError, 'pip install tensorboardX'):
+        metrics.TensorBoardWriter(pathlib.Path('nowhere'))
+      with self.assertRaisesRegex(ValueError, 'pip install wandb'):
+        metrics.WandbWriter('project', {})
+
+  def test_tensorboard_has_a_run_for_each_stage(self):
+    package = mock.Mock()
+    with mock.patch.dict(sys.modules, tensorboardX=package):
+      writer = metrics.TensorBoardWriter(pathlib.Path('folder'))
+      writer.write('sft', 3, {'loss': 0.5})
+      writer.write('ppo', 1, {'kl': 2.0})
+    folders = [call.args[0] for call in package.SummaryWriter.call_args_list]
+    self.assertEqual(folders, ['folder/sft', 'folder/ppo'])
+    package.SummaryWriter().add_scalar.assert_any_call('loss', 0.5, 3)
+
+  def test_wandb_tells_stages_apart_by_name(self):
+    package = mock.Mock()
+    with mock.patch.dict(sys.modules, wandb=package):
+      writer = metrics.WandbWriter('project', {'seed': 1})
+      writer.write('sft', 3, {'loss': 0.5})
+    package.init.assert_called_once_with(project='project', config={'seed': 1})
+    package.init().log.assert_called_once_with({'sft/loss': 0.5, 'sft/step': 3})
 
 
 class ProgressTest(absltest.TestCase):

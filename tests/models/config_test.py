@@ -1,0 +1,28 @@
+"""Impossible sizes are refused in one sentence."""
+
+import dataclasses
+
+from absl.testing import absltest, parameterized
+
+from rlhf_jax.models import presets
+
+SANDBOX = presets.sandbox(11)
+
+
+class ConfigTest(parameterized.TestCase):
+  @parameterized.parameters(
+    ({'layers': 0}, 'layers must be positive'),
+    ({'vocab_size': -3}, 'vocab_size must be positive'),
+    ({'kv_heads': 3}, 'kv_heads must divide heads'),
+    ({'head_width': 3}, 'head_width must be even'),
+    ({'rope_base': 1.0}, 'rope_base must be above 1'),
+    ({'logit_softcap': 0.0}, 'logit_softcap must be positive'),
+    ({'compute_dtype': 'float16'}, 'compute_dtype must be float32 or'),
+  )
+  def test_refuses_impossible_sizes(self, change, message):
+    with self.assertRaisesRegex(ValueError, message):
+      dataclasses.replace(SANDBOX, **change)
+
+
+if __name__ == '__main__':
+  absltest.main()
