@@ -35,9 +35,9 @@ class Settings:
   seed: int = 0
   hh_demonstrations: bool = False
   vocab_size: int = 2048
-  sft_steps: int = 150
-  reward_steps: int = 80
-  ppo_steps: int = 12
+  sft_steps: int = 120
+  reward_steps: int = 60
+  ppo_steps: int = 10
   max_prompt_tokens: int = 64
   max_response_tokens: int = 48
 

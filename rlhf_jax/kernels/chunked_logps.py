@@ -103,18 +103,18 @@ def _forward(hidden, strips, targets, temperature, width, kept, softcap):
 
   def add(sums, columns, start, _):
     top, total, spread, picked = sums
-    products = product('nd,dsw->nsw', hidden, columns)
+    products = product('nd,dw->nw', hidden, columns)
     logits = cap(products, softcap) / temperature
-    new_top = jnp.maximum(top, jnp.max(logits, axis=(1, 2)))
-    gaps = new_top[:, None, None] - logits
+    new_top = jnp.maximum(top, jnp.max(logits, axis=1))
+    gaps = new_top[:, None] - logits
     weights = jnp.exp(-gaps)
     # What was summed below the old top is brought below the new one.
     rise = new_top - top
     spread = jnp.exp(-rise) * (spread + rise * total)
-    spread += jnp.sum(weights * gaps, axis=(1, 2))
-    total = jnp.exp(-rise) * total + jnp.sum(weights, axis=(1, 2))
+    spread += jnp.sum(weights * gaps, axis=1)
+    total = jnp.exp(-rise) * total + jnp.sum(weights, axis=1)
     hit = _hits(targets, strips, columns, start)
-    picked += jnp.sum(jnp.where(hit, logits, 0.0), axis=(1, 2))
+    picked += jnp.sum(jnp.where(hit, logits, 0.0), axis=1)
     return (new_top, total, spread, picked), products
 
   zeros = jnp.zeros(targets.shape, jnp.float32)
@@ -150,30 +150,31 @@ def _backward_rule(width, kept, softcap, residuals, cotangents):
   def add(grads, columns, start, products):
     of_hidden, of_strips, of_temperature = grads
     if products is None:
-      products = product('nd,dsw->nsw', hidden, columns)
+      products = product('nd,dw->nw', hidden, columns)
     logits, pull_back = jax.vjp(
       lambda products, temperature: cap(products, softcap) / temperature,
       products,
       temperature,
     )
-    log_p = logits - (top[:, None, None] + log_total[:, None, None])
+    log_p = logits - (top + log_total)[:, None]
     p = jnp.exp(log_p)
     of_logits = jnp.zeros_like(p)
     # An output that nobody differentiates costs nothing.
     if not isinstance(of_logps, SymbolicZero):
-      scale = jnp.where(known, of_logps, 0.0)[:, None, None]
+      scale = jnp.where(known, of_logps, 0.0)[:, None]
       hit = _hits(targets, strips, columns, start)
       of_logits += jnp.where(hit, scale, 0.0) - scale * p
     if not isinstance(of_entropies, SymbolicZero):
-      scale = of_entropies[:, None, None]
-      of_logits -= scale * p * (log_p + entropies[:, None, None])
+      scale = of_entropies[:, None]
+      of_logits -= scale * p * (log_p + entropies[:, None])
     of_products, of_this_temperature = pull_back(of_logits)
     of_products = of_products.astype(jnp.result_type(hidden, strips))
-    of_columns = product('nd,nsw->dsw', hidden, of_products)
+    of_columns = product('nd,nw->dw', hidden, of_products)
+    of_columns = of_columns.reshape(*strips.shape[:2], -1)
     of_strips = jax.lax.dynamic_update_slice_in_dim(
       of_strips, of_columns.astype(strips.dtype), start, axis=2
     )
-    of_hidden += product('nsw,dsw->nd', of_products, columns)
+    of_hidden += product('nw,dw->nd', of_products, columns)
     return (of_hidden, of_strips, of_temperature + of_this_temperature), None
 
   grads = (
@@ -193,14 +194,15 @@ logps_and_entropies.defvjp(_forward_rule, _backward_rule, symbolic_zeros=True)
 def _over_chunks(step, carry, strips, width, kept, products):
   """Folds carry, out = step(carry, columns, start, in) over the chunks.
 
-  Of the first `kept` chunks, [kept, ...] products go in and what comes out is
-  returned; the others, and the columns that are left over, get and leave none.
+  A chunk's columns [D, W] are those from `start` on of every strip. Of the
+  first `kept` chunks, [kept, ...] products go in and what comes out is
+  returned; the others, and columns that are left over, get and leave none.
   """
   count, rest = divmod(strips.shape[2], width)
 
   def visit(carry, start, width, products):
     columns = jax.lax.dynamic_slice_in_dim(strips, start, width, axis=2)
-    return step(carry, columns, start, products)
+    return step(carry, columns.reshape(len(strips), -1), start, products)
 
   if kept:
     carry, products = jax.lax.scan(
@@ -217,8 +219,8 @@ def _over_chunks(step, carry, strips, width, kept, products):
 
 
 def _hits(targets, strips, columns, start):
-  """[N, S, width], True where a column is the target of its row."""
+  """[N, W], True where a column [D, W] of a chunk is the target of its row."""
   _, count, size = strips.shape
-  first = start + size * jnp.arange(count)
-  place = first[:, None] + jnp.arange(columns.shape[2])[None, :]
-  return targets[:, None, None] == place[None]
+  width = columns.shape[1] // count
+  place = start + size * jnp.arange(count)[:, None] + jnp.arange(width)[None]
+  return targets[:, None] == place.reshape(1, -1)

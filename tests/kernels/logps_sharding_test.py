@@ -56,20 +56,27 @@ class ShardedTest(chex.TestCase):
       actual = step(*placed)
     chex.assert_trees_all_close(actual, expected, rtol=1e-5, atol=1e-5)
 
-  def test_each_device_keeps_to_its_part_of_the_vocabulary(self):
+  @parameterized.parameters((16, 8, 64), (None, 2**16, 2**13))
+  def test_each_device_keeps_to_its_part_of_the_vocabulary(
+    self, chunk, rows, vocabulary
+  ):
+    # Compiled, never run: the second size is one of which products are kept.
     mesh = jax.make_mesh(
       (4, 2), ('data', 'tensor'), axis_types=(jax.sharding.AxisType.Auto,) * 2
     )
-    rows = NamedSharding(mesh, PartitionSpec('data'))
-    split = NamedSharding(mesh, PartitionSpec(None, 'tensor'))
+    split_rows = NamedSharding(mesh, PartitionSpec('data'))
+    split_columns = NamedSharding(mesh, PartitionSpec(None, 'tensor'))
     form = jax.grad(
-      lambda *x: jnp.sum(logps.fused_token_logps(*x, chunk=16)), argnums=(0, 1)
+      lambda *x: jnp.sum(logps.fused_token_logps(*x, chunk=chunk)),
+      argnums=(0, 1),
     )
     shape = jax.ShapeDtypeStruct
     with jax.set_mesh(mesh):
-      program = jax.jit(form, out_shardings=(rows, split)).lower(
-        shape((8, D), jnp.float32, sharding=rows),
-        shape((D, 64), jnp.float32, sharding=split),
-        shape((8,), jnp.int32, sharding=rows),
-      )
-    self.assertNotIn('all-gather', program.compile().as_text())
+      step = jax.jit(form, out_shardings=(split_rows, split_columns))
+      program = step.lower(
+        shape((rows, D), jnp.float32, sharding=split_rows),
+        shape((D, vocabulary), jnp.float32, sharding=split_columns),
+        shape((rows,), jnp.int32, sharding=split_rows),
+      ).compile()
+    self.assertIn('while', program.as_text())
+    self.assertNotIn('all-gather', program.as_text())
