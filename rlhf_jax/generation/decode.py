@@ -197,7 +197,7 @@ def write_token(
     mask=column(progress.mask, active, False),
     logps=column(progress.logps, full_logps, 0.0),
     truncated_logps=column(progress.truncated_logps, truncated_logps, 0.0),
-    ended=progress.ended | (active & among(tokens, stop_ids)),
+    ended=progress.ended | among(tokens, stop_ids),
     seen=seen,
   )
 

@@ -29,13 +29,22 @@ def inverse_cdf(
   """
   chex.assert_rank(logits, 2)
   logps = jax.nn.log_softmax(logits)
-  probs = jnp.exp(logps)
-  # A token of probability 0 must not win by the rounding of the sum.
-  cdf = jnp.where(probs > 0.0, jnp.cumsum(probs, axis=-1), 0.0)
-  uniform = jax.vmap(lambda key: jax.random.uniform(key))(keys)[:, None]
-  target = uniform * jnp.max(cdf, axis=-1, keepdims=True)
-  tokens = jnp.argmax(cdf > target, axis=-1).astype(jnp.int32)
+  uniform = jax.vmap(jax.random.uniform)(keys)
+  tokens = invert(jnp.exp(logps), uniform)
   return tokens, chosen(logps, tokens)
+
+
+def invert(probs: chex.Array, uniform: chex.Array) -> chex.Array:
+  """[N] int32, the first token whose cumulative probability exceeds uniform.
+
+  Args:
+    probs: [N, V], summing to 1 but for rounding. A token of 0 is never taken.
+    uniform: [N] in [0, 1).
+  """
+  # The sum may be rounded up at a token of 0, and its end is not 1 exactly.
+  cdf = jnp.where(probs > 0.0, jnp.cumsum(probs, axis=-1), 0.0)
+  target = uniform[:, None] * jnp.max(cdf, axis=-1, keepdims=True)
+  return jnp.argmax(cdf > target, axis=-1).astype(jnp.int32)
 
 
 def gumbel(

@@ -99,8 +99,10 @@ def transform(
   step: chex.Numeric = 0,
   stop_ids: tuple[int, ...] = (),
 ) -> chex.Array:
-  """Applies the transforms that `sampling` names, in the order of the fields
-  of the published generator: penalty, minimum length, temperature, cuts.
+  """Applies the transforms that `sampling` names.
+
+  In the order of the published generator: repetition penalty, minimum length,
+  temperature, top-k, top-p, min-p, typical, epsilon, eta.
 
   Args:
     logits: [..., V] float, unscaled.

@@ -15,7 +15,7 @@ from rlhf_jax import types
 from rlhf_jax.kernels import chunked_logps, masking
 
 # Up to this many logits on a device (128 MiB) it is faster, and takes no more
-# memory than what follows, to hold them all: benchmarks/logps.py.
+# memory than what follows, to hold them all: tests/benchmarks/logps.py.
 PLAIN_LOGITS = 2**25
 
 

@@ -1,7 +1,7 @@
 """Time and memory of log-probs with their gradients: plain against fused.
 
-Run: python -m benchmarks.logps                     (a few sizes; a few minutes)
-     python -m benchmarks.logps --sizes 4096x1024x32768 --chunks 1024 4096
+Run: python -m tests.benchmarks.logps                     (a few sizes; a few minutes)
+     python -m tests.benchmarks.logps --sizes 4096x1024x32768 --chunks 1024 4096
 
 Plain holds the logits: gather(log_softmax(hidden @ unembedding)). Fused is
 `fused_token_logps` as it is called by default, then with chunks of the sizes
