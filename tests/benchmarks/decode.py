@@ -1,6 +1,6 @@
 """Tokens per second of sampling, by how the next token is drawn.
 
-Run: python -m tests.benchmarks.decode                    (the sandbox; a minute)
+Run: python -m tests.benchmarks.decode              (the sandbox; a minute)
      python -m tests.benchmarks.decode --preset small_text --vocabulary 4096 \
          --prompts 16 --samples 4 --prompt-length 128 --response-length 128
 

@@ -1,6 +1,6 @@
 """Time and memory of log-probs with their gradients: plain against fused.
 
-Run: python -m tests.benchmarks.logps                     (a few sizes; a few minutes)
+Run: python -m tests.benchmarks.logps               (a few sizes; minutes)
      python -m tests.benchmarks.logps --sizes 4096x1024x32768 --chunks 1024 4096
 
 Plain holds the logits: gather(log_softmax(hidden @ unembedding)). Fused is
