@@ -37,7 +37,7 @@ class AddressTest(parameterized.TestCase):
      {'sft', 'preferences', 'reward_model', 'ppo'}),
     ('seed', '1', {'sft', 'preferences', 'reward_model', 'ppo'}),
     ('model.width', '32', {'sft', 'preferences', 'reward_model', 'ppo'}),
-    ('data.held_out', '0.3',
+    ('data.demonstrations', '512',
      {'data', 'sft', 'preferences', 'reward_model', 'ppo'}),
     ('stages.ppo.log_every', '3', set()),
     ('stages.sft.checkpoint_every', '7', set()),
