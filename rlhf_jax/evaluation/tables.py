@@ -85,6 +85,12 @@ def reward_model_rows(reward_models: Mapping[str, PairMetrics]) -> Table:
   return _without_empty_columns(rows)
 
 
+def narrowed(rows: Table, names: Sequence[str]) -> Table:
+  """The columns of these names, where a table has them, for the console."""
+  kept = [place for place, name in enumerate(rows[0]) if name in names]
+  return [[row[place] for place in kept] for row in rows]
+
+
 def interval(rate) -> str:
   """'0.71 [0.66, 0.76]', or a dash where there is nothing to show."""
   if rate is None:

@@ -19,6 +19,8 @@ from rlhf_jax.training.metrics import Writer
 
 STAGES_DIR = pathlib.Path('runs/stages')
 SHOWN_DIFFERENCES = 3
+# What the console shows of reward models; the report has all.
+MODEL_COLUMNS = ('reward model on', 'right', 'always the longer', 'pairs')
 
 
 def run(
@@ -127,7 +129,8 @@ def measure(chain: Chain, out: pathlib.Path) -> str:
   )
   if not models:
     return table
-  return f'{table}\n\n{tables.plain(tables.reward_model_rows(models))}'
+  rows = tables.narrowed(tables.reward_model_rows(models), MODEL_COLUMNS)
+  return f'{table}\n\n{tables.plain(rows)}'
 
 
 def check_same(experiment: definition.Experiment, out: pathlib.Path) -> None:
