@@ -92,6 +92,11 @@ class LayersTest(parameterized.TestCase):
     rooms = {room(path) for path in modules()} - {'__init__'}
     self.assertEqual(rooms, set(MAY_IMPORT))
 
+  def test_every_room_is_a_package(self):
+    # Or an installed library would lack it.
+    for folder in {path.parent for path in modules()}:
+      self.assertTrue((folder / '__init__.py').exists(), folder)
+
   def test_a_forbidden_import_would_be_seen(self):
     with tempfile.TemporaryDirectory() as folder:
       path = pathlib.Path(folder, 'wrong.py')

@@ -244,5 +244,6 @@ def anywhere(flags: chex.Array) -> chex.Array:
 
 @anywhere.def_vmap
 def anywhere_in_all(size: int, mapped: list[Any], flags: chex.Array):
+  """`anywhere` over all seeds at once, the same answer for each."""
   del size, mapped
   return anywhere(flags), False

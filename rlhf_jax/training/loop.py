@@ -62,13 +62,11 @@ def train(
     state: where to start; donated to the first update.
     frozen: what stays fixed, by role.
     batches: what each step learns from, or the prompts it answers first.
-    key: of the stage; each step's key is folded from it and the step.
+    key: of the stage; each step's is folded from it and the step.
     update: (state, frozen, batch, key) -> state, metrics.
-    collect: (state, frozen, prompts, key) -> batch, metrics; for methods that
-      learn from their own samples.
+    collect: (state, frozen, prompts, key) -> batch, metrics, if any.
     look: (state, step) -> None; writes samples for people.
-    saved: where checkpoints go.
-    writers: where metrics go.
+    saved, writers: where checkpoints and metrics go.
     loop: how long and how often.
 
   Raises:
@@ -96,15 +94,13 @@ def train(
     done = step + 1
     saving = done % loop.checkpoint_every == 0 or done == loop.steps
     if saving or done % loop.log_every == 0:
-      row = metrics.summarise(pending)
-      pending = []
+      row, pending = metrics.summarise(pending), []
       _refuse_not_finite(row, loop.stage, done)
       for writer in writers:
         writer.write(loop.stage, done, row)
       progress.show(done, {n: row[n] for n in loop.show if n in row})
-    if look is not None and (
-      done % loop.sample_every == 0 or done == loop.steps
-    ):
+    looking = done % loop.sample_every == 0 or done == loop.steps
+    if look is not None and looking:
       look(state, done)
     if saving:
       saved.save(state)

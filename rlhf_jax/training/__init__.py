@@ -1,0 +1,1 @@
+"""State, optimizers, the loop, checkpoints and metrics, a module each."""
