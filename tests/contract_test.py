@@ -36,10 +36,7 @@ def ppo_config(**changes):
   return ppo.Config(steps=1, samples=2, minibatches=2, **changes)
 
 
-def control(coef, kl, steps):
-  return rewards.adaptive_kl_coef(
-    coef, kl, target=1.0, horizon=100.0, steps=steps
-  )
+CONTROL = functools.partial(rewards.adaptive_kl_coef, target=1.0, horizon=100.0)
 
 
 # name: (method, config, seed -> batch, whether the key matters)
@@ -60,7 +57,7 @@ METHODS = {
   'ppo': (ppo, ppo_config(), rollouts_for(ppo_config()), True),
   'ppo_adaptive': (
     ppo,
-    ppo_config(kl_control=control),
+    ppo_config(kl_control=CONTROL),
     rollouts_for(ppo_config()),
     True,
   ),

@@ -62,8 +62,9 @@ class Config:
     epochs: passes over each batch.
     minibatches: optimizer steps in a pass.
     micro_batches: parts that a minibatch is cut into, to save memory.
-    kl_control: (kl_coef, KL in nats per response, responses) -> the next
-      kl_coef; None keeps it fixed.
+    kl_control: (kl_coef, KL in nats per response, steps=responses) -> the next
+      kl_coef, as kernels.rewards.adaptive_kl_coef with its target and horizon
+      bound; None keeps it fixed.
   """
 
   objective: Callable[..., chex.Array]
@@ -193,7 +194,9 @@ def _adapt(extra, flat, config):
     return extra
   _, mask = flat.rollouts.responses
   kl = response_kl(flat.logps, flat.reference_logps, mask)
-  coefficient = config.kl_control(extra['kl_coef'], jnp.mean(kl), kl.shape[0])
+  coefficient = config.kl_control(
+    extra['kl_coef'], jnp.mean(kl), steps=kl.shape[0]
+  )
   return extra | {'kl_coef': coefficient}
 
 

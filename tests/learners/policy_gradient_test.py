@@ -9,7 +9,7 @@ import numpy as np
 import optax
 from absl.testing import absltest, parameterized
 
-from rlhf_jax.kernels import masking
+from rlhf_jax.kernels import masking, rewards
 from rlhf_jax.learners import policy_gradient
 from rlhf_jax.losses import policy_gradient as objectives
 from rlhf_jax.methods import ppo
@@ -225,15 +225,10 @@ class UpdateTest(parameterized.TestCase):
     )
 
   def test_an_adaptive_coefficient_moves_towards_its_target(self):
-    from rlhf_jax.kernels import rewards
-
     control = functools.partial(
       rewards.adaptive_kl_coef, target=6.0, horizon=100.0
     )
-    config = dataclasses.replace(
-      self.config,
-      kl_control=lambda coef, kl, steps: control(coef, kl, steps=steps),
-    )
+    config = dataclasses.replace(self.config, kl_control=control)
     batch, _ = self.collect(config)
     optimizer = optax.sgd(0.0)
     state = training.create(self.params, optimizer, config.initial_extra())
