@@ -45,7 +45,6 @@ def generate(options) -> None:
   import jax
 
   from rlhf_jax.experiment import ExperimentError, prepare
-  from rlhf_jax.experiment.running import prompt_batch
   from rlhf_jax.generation.sampling import Sampling
   from rlhf_jax.stages import DatasetStage
   from rlhf_jax.types import Message, Prompt
@@ -74,7 +73,7 @@ def generate(options) -> None:
   sampling = Sampling(**{name: getattr(options, name) for name in SAMPLING})
   rollouts = chain.models(stage.frozen).sampler(
     chain.params(options.policy, 'policy'),
-    prompt_batch(chain, examples, 0, len(examples)),
+    chain.prompts(examples, 0, len(examples)),
     jax.random.key(options.seed),
     samples=options.samples,
     sampling=sampling,

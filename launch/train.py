@@ -11,6 +11,8 @@ import sys
 from absl import logging
 
 USER_STOPPED = 130  # What a shell says of a command stopped by Ctrl-C.
+# Errors that the user can mend, each a sentence.
+MENDABLE = (ValueError, FileNotFoundError, FloatingPointError)
 
 
 def parse(arguments):
@@ -60,6 +62,11 @@ def parse(arguments):
 def add_experiment_arguments(parser: argparse.ArgumentParser) -> None:
   """What names an experiment, for every command that takes one."""
   parser.add_argument('file', help='the experiment, a Python file')
+  add_setting_arguments(parser)
+
+
+def add_setting_arguments(parser: argparse.ArgumentParser) -> None:
+  """What an experiment is run with, whichever it is."""
   parser.add_argument(
     '--set',
     action='append',
@@ -156,7 +163,12 @@ def train(options) -> None:
 
 
 def guarded(command, options) -> int:
-  """Runs a command; what its user can mend is one sentence, not a traceback."""
+  """Runs a command; what its user can mend is one sentence, not a traceback.
+
+  Args:
+    command: takes the options; what it returns, if anything, is the status.
+    options: of the command line.
+  """
   # XLA's notices of how it lays out programs are not for the user.
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
   import jax
@@ -167,16 +179,15 @@ def guarded(command, options) -> int:
     cache = (options.stages / '.compiled').absolute()
     jax.config.update('jax_compilation_cache_dir', str(cache))
   try:
-    command(options)
+    return command(options) or 0
   except KeyboardInterrupt:
     print('\nstopped; the same command goes on from here', file=sys.stderr)
     return USER_STOPPED
-  except (ValueError, FileNotFoundError, FloatingPointError) as e:
+  except MENDABLE as e:
     if options.traceback:
       raise
     print(f'error: {e}', file=sys.stderr)
     return 1
-  return 0
 
 
 def main(arguments=None) -> int:
@@ -184,9 +195,14 @@ def main(arguments=None) -> int:
   return guarded(train, parse(arguments))
 
 
+def short_name(file: str) -> str:
+  """<paper>/<claim> of experiments/<paper>/<claim>.py."""
+  return '/'.join(pathlib.Path(file).with_suffix('').parts[-2:])
+
+
 def default_out(file: str) -> pathlib.Path:
   """runs/<paper>/<claim> of experiments/<paper>/<claim>.py."""
-  return pathlib.Path('runs', *pathlib.Path(file).with_suffix('').parts[-2:])
+  return pathlib.Path('runs', short_name(file))
 
 
 if __name__ == '__main__':

@@ -190,11 +190,17 @@ class Comparison(NamedTuple):
     prompt: what was asked.
     responses: K texts, best first.
     margin: how clearly the first is better than the second, in reward units.
+    scores: K numbers that ranked them, none larger than the one before, in
+      reward units; None where only the order is known.
+    target: a response to imitate beside ranking these, or None for the best
+      of them.
   """
 
   prompt: Prompt
   responses: tuple[str, ...]
   margin: float = 0.0
+  scores: tuple[float, ...] | None = None
+  target: str | None = None
 
 
 @flax.struct.dataclass
@@ -239,15 +245,26 @@ class Comparisons:
     tokens: [B, K, T] int32.
     attention_mask: [B, K, T] bool.
     response_mask: [B, K, T] bool, end-of-text included.
+    candidate_mask: [B, K] bool, True on responses; prompts with fewer than K
+      have theirs first.
     margins: [B] float32, by how much the first beats the second.
     weight: [B] float32, 0 for a row that only fills the batch.
+    scores: [B, K] float32, what ranked them, 0 where there is no response; None
+      where only the order is known.
+    targets: Demonstrations [B, T] to imitate beside; None for the best of each.
+    reference_logps: [B, K] float32, log-probs of the responses under a frozen
+      reference, in nats, where they were computed beforehand.
   """
 
   tokens: chex.Array
   attention_mask: chex.Array
   response_mask: chex.Array
+  candidate_mask: chex.Array
   margins: chex.Array
   weight: chex.Array
+  scores: chex.Array | None = None
+  targets: Demonstrations | None = None
+  reference_logps: chex.Array | None = None
 
 
 @flax.struct.dataclass

@@ -11,7 +11,22 @@ from absl.testing import absltest, parameterized
 
 from rlhf_jax.kernels import rewards
 from rlhf_jax.learners import policy_gradient
-from rlhf_jax.methods import ppo, reward_model, sft
+from rlhf_jax.losses import unpaired
+from rlhf_jax.methods import (
+  cpo,
+  dpo,
+  kto,
+  orpo,
+  ppo,
+  pro,
+  ranker,
+  reward_model,
+  rrhf,
+  rso,
+  sft,
+  simpo,
+  slic,
+)
 from rlhf_jax.training import state as training
 from rlhf_jax.training.compile import jitted
 from tests import toy
@@ -36,6 +51,18 @@ def ppo_config(**changes):
   return ppo.Config(steps=1, samples=2, minibatches=2, **changes)
 
 
+def pairs(seed):
+  return toy.comparisons(4, seed)
+
+
+def pairs_with_targets(seed):
+  return pairs(seed).replace(targets=toy.demonstrations(4, seed + 1))
+
+
+def lists(seed):
+  return toy.ranked_lists(seed=seed)
+
+
 CONTROL = functools.partial(rewards.adaptive_kl_coef, target=1.0, horizon=100.0)
 
 
@@ -51,7 +78,25 @@ METHODS = {
   'reward_model': (
     reward_model,
     reward_model.Config(steps=1, centering=0.1),
-    lambda s: toy.comparisons(4, s),
+    pairs,
+    False,
+  ),
+  'ranker': (ranker, ranker.Config(steps=1), pairs, False),
+  'dpo': (dpo, dpo.Config(steps=1), pairs, False),
+  'dpo_micro': (dpo, dpo.Config(steps=1, micro_batches=2), pairs, False),
+  'slic': (slic, slic.Config(steps=1), pairs, False),
+  'slic_targets': (slic, slic.Config(steps=1), pairs_with_targets, False),
+  'rso': (rso, rso.Config(steps=1), pairs, False),
+  'orpo': (orpo, orpo.Config(steps=1), pairs, False),
+  'simpo': (simpo, simpo.Config(steps=1), pairs, False),
+  'cpo': (cpo, cpo.Config(steps=1), pairs, False),
+  'rrhf': (rrhf, rrhf.Config(steps=1), lists, False),
+  'pro': (pro, pro.Config(steps=1, micro_batches=2), lists, False),
+  'kto': (kto, kto.Config(steps=1), pairs, False),
+  'kto_bco': (
+    kto,
+    kto.Config(steps=1, objective=functools.partial(unpaired.bco, beta=0.1)),
+    lists,
     False,
   ),
   'ppo': (ppo, ppo_config(), rollouts_for(ppo_config()), True),

@@ -18,40 +18,51 @@ import pytest
 from tests.golden_adapters import (
   agg,
   cases,
+  dpo,
   gae,
   kl,
+  listwise,
   ppo,
   ppo_openrlhf,
+  reference_free,
   rm,
+  rso,
   sampling,
   seqlp,
+  unpaired,
 )
 
 ROOT = pathlib.Path(__file__).parents[1]
 
 ADAPTERS = {
   kind: adapter
-  for family in (agg, gae, kl, ppo, ppo_openrlhf, rm, sampling, seqlp)
+  for family in (
+    agg,
+    dpo,
+    gae,
+    kl,
+    listwise,
+    ppo,
+    ppo_openrlhf,
+    reference_free,
+    rm,
+    rso,
+    sampling,
+    seqlp,
+    unpaired,
+  )
   for kind, adapter in family.ADAPTERS.items()
 }
 
 # Families without a counterpart yet, and what will bring one.
 NOT_YET = {
   'adv': 'group baselines come with GRPO and RLOO',
-  'bco': 'comes with BCO',
   'bon': 'comes with best-of-n',
-  'cpo': 'comes with CPO and SimPO',
-  'dpo': 'comes with DPO',
   'grpo': 'comes with GRPO',
-  'kto': 'comes with KTO',
   'mib': 'comes with the information bottleneck',
   'model': 'comes with reading Hugging Face checkpoints',
-  'orpo': 'comes with ORPO',
-  'pro': 'comes with PRO',
   'remax': 'comes with ReMax',
   'rloo': 'comes with RLOO',
-  'rrhf': 'comes with RRHF',
-  'rso': 'comes with RSO',
   'shaping': 'comes with GRPO and its relatives',
 }
 

@@ -115,6 +115,11 @@ def responses() -> list[tuple[int, ...]]:
   return found + list(itertools.product(WORDS, repeat=LONGEST))
 
 
+def log_probability(table: np.ndarray, prompt: int, response) -> float:
+  """log π(response | prompt) by definition, in float64."""
+  return float(np.log(probability(table, prompt, response)))
+
+
 def probability(table: np.ndarray, prompt: int, response) -> float:
   """π(response | prompt) by definition, in float64."""
   before, total = prompt, 1.0
@@ -170,22 +175,55 @@ def demonstrations(rows: int = 4, seed: int = 0) -> Demonstrations:
 
 def comparisons(rows: int = 4, seed: int = 0) -> Comparisons:
   """Random pairs of responses of ragged length, padded on the right."""
+  return compared(*_random_lists([2] * rows, seed))
+
+
+def ranked_lists(counts=(3, 2, 3, 1), seed: int = 0) -> Comparisons:
+  """Random lists of as many responses as counted, with falling scores."""
   random = np.random.default_rng(seed)
-  listed = responses()
-  tokens = np.full((rows, 2, 1 + LONGEST), PAD, np.int32)
-  mask = np.zeros(tokens.shape, bool)
-  for row in range(rows):
-    tokens[row, :, 0] = random.choice(WORDS)
-    for k in range(2):
-      response = listed[random.integers(len(listed))]
-      tokens[row, k, 1 : 1 + len(response)] = response
+  scores = np.zeros((len(counts), max(counts)), np.float32)
+  for row, count in enumerate(counts):
+    scores[row, :count] = -np.sort(-random.normal(size=count))
+  return compared(*_random_lists(counts, seed), scores=scores)
+
+
+def compared(heads, lists, **fields) -> Comparisons:
+  """Given lists of responses to one-token prompts: [B, K, 1 + LONGEST].
+
+  Args:
+    heads: B tokens, the prompts.
+    lists: B lists of responses, each a tuple of tokens; shorter lists leave
+      their last rows empty.
+    fields: of Comparisons; margins are 0 and weights 1 unless given.
+  """
+  shape = (len(heads), max(map(len, lists)), 1 + LONGEST)
+  tokens = np.full(shape, PAD, np.int32)
+  mask, attention = np.zeros(shape, bool), np.zeros(shape, bool)
+  for row, (head, listed) in enumerate(zip(heads, lists, strict=True)):
+    for k, response in enumerate(listed):
+      tokens[row, k, : 1 + len(response)] = head, *response
       mask[row, k, 1 : 1 + len(response)] = True
-  attention = mask.copy()
-  attention[..., 0] = True
+      attention[row, k, : 1 + len(response)] = True
+  known = {
+    'candidate_mask': attention[..., 0],
+    'margins': np.zeros(len(heads), np.float32),
+    'weight': np.ones(len(heads), np.float32),
+  }
   return Comparisons(
     tokens=tokens,
     attention_mask=attention,
     response_mask=mask,
-    margins=np.zeros(rows, np.float32),
-    weight=np.ones(rows, np.float32),
+    **(known | fields),
   )
+
+
+def _random_lists(counts, seed):
+  """Random prompts, and as many random responses to each as counted."""
+  random = np.random.default_rng(seed)
+  listed = responses()
+  heads, lists = [], []
+  for count in counts:
+    heads.append(random.choice(WORDS))
+    picks = random.integers(len(listed), size=count)
+    lists.append([listed[pick] for pick in picks])
+  return heads, lists

@@ -8,6 +8,7 @@ import grain
 import numpy as np
 
 from rlhf_jax.data.collation import collate
+from rlhf_jax.data.curriculum import Curriculum, members, plan
 from rlhf_jax.data.encoding import Example
 from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.data.limits import Limits
@@ -35,6 +36,8 @@ class Batches:
     limits: those that the examples were encoded under.
     process_index: which process this is, from 0.
     process_count: how many there are.
+    curriculum: the levels of the examples and how they are mixed, or None.
+    steps: of the whole training, which a curriculum is spread over.
   """
 
   examples: Sequence[Example] | Sequence[Pack]
@@ -45,6 +48,8 @@ class Batches:
   limits: Limits
   process_index: int = 0
   process_count: int = 1
+  curriculum: Curriculum | None = None
+  steps: int | None = None
 
   def __post_init__(self):
     if not self.examples:
@@ -57,20 +62,63 @@ class Batches:
         f'a batch of {self.batch_size} rows cannot be shared equally by '
         f'{self.process_count} processes; make batch_size a multiple.'
       )
+    if self.curriculum is not None:
+      # Made now, so that its faults are not told in the middle of a run.
+      _ = self._given
 
   def indices(self, step: int) -> np.ndarray:
     """[batch_size] places, among the examples, of the global batch's rows."""
     if step < 0:
       raise IndexError(f'step {step} is before the first, 0.')
-    count = len(self.examples)
-    drawn = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
-    epochs, places = np.divmod(drawn, count)
-    return np.concatenate(
-      [
-        order(count, self.seed, int(epoch))[places[epochs == epoch]]
-        for epoch in np.unique(epochs)
-      ]
+    if self.curriculum is None:
+      first = step * self.batch_size
+      count = len(self.examples)
+      return places(count, self.seed, first, first + self.batch_size)
+    if step >= self.steps:
+      raise IndexError(f'step {step} is past the last, {self.steps - 1}.')
+    rows = []
+    for level, own in enumerate(self._members):
+      first, stop = self._given[step : step + 2, level].tolist()
+      if first < stop:
+        seed = level_seed(self.seed, level)
+        rows.append(own[places(len(own), seed, first, stop)])
+    return np.concatenate(rows)
+
+  @functools.cached_property
+  def _candidates(self) -> int | None:
+    """K of the longest list, so that every batch has the same shape."""
+    if isinstance(self.examples[0], Pack):
+      return None
+    return max(len(example.response_ids) for example in self.examples)
+
+  @functools.cached_property
+  def _members(self) -> list[np.ndarray]:
+    """The places of every level's examples."""
+    return members(self.examples, self.curriculum.level)
+
+  @functools.cached_property
+  def _given(self) -> np.ndarray:
+    """[steps + 1, levels] rows of each level before each step."""
+    if self.steps is None or self.steps < 1:
+      raise DataError(
+        f'a curriculum is spread over the steps of a training, and steps is '
+        f'{self.steps}; give their number.'
+      )
+    sizes = [len(own) for own in self._members]
+    rows = plan(
+      self.curriculum.mix,
+      levels=len(sizes),
+      steps=self.steps,
+      batch_size=self.batch_size,
     )
+    for level, planned in enumerate(rows.sum(0)):
+      if planned and not sizes[level]:
+        raise DataError(
+          f'the curriculum asks for {planned} rows of level {level} and no '
+          f'example is of it; examples of levels 0 to {len(sizes) - 1}: '
+          f'{", ".join(map(str, sizes))}.'
+        )
+    return np.cumsum(np.pad(rows, ((1, 0), (0, 0))), axis=0)
 
   def __getitem__(self, step: int) -> Batch:
     """This process's rows of the global batch of a step."""
@@ -83,6 +131,7 @@ class Batches:
       limits=self.limits,
       # All processes pad alike, or they would run different programs.
       longest=max(row.length for row in rows),
+      candidates=self._candidates,
     )
 
   def starting_at(self, step: int = 0, *, ahead: int = 4) -> Iterator[Batch]:
@@ -90,12 +139,33 @@ class Batches:
 
     A run resumed at a step takes its batches from there, exactly as before.
     """
-    steps = grain.MapDataset.range(step, FOREVER).map(self.__getitem__)
+    stop = FOREVER if self.curriculum is None else self.steps
+    steps = grain.MapDataset.range(step, stop).map(self.__getitem__)
     options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=ahead)
     yield from steps.to_iter_dataset(options)
 
 
-@functools.lru_cache(maxsize=8)
+def level_seed(seed: int, level: int) -> int:
+  """The seed of a level's own orders, the same on every machine."""
+  bits = np.random.SeedSequence([seed, level])
+  return int(bits.generate_state(1, np.uint64)[0])
+
+
+def places(count: int, seed: int, first: int, stop: int) -> np.ndarray:
+  """[stop − first] places in an endless run through `count` examples.
+
+  The run is one epoch's order after the other; `first` may lie in any of them.
+  """
+  epochs, within = np.divmod(np.arange(first, stop), count)
+  return np.concatenate(
+    [
+      order(count, seed, int(epoch))[within[epochs == epoch]]
+      for epoch in np.unique(epochs)
+    ]
+  )
+
+
+@functools.lru_cache(maxsize=16)
 def order(count: int, seed: int, epoch: int) -> np.ndarray:
   """[count] the order of an epoch, the same on every machine.
 

@@ -8,7 +8,13 @@ from rlhf_jax.data.encoding import Example
 from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.data.limits import Limits
 from rlhf_jax.data.packing import Pack
-from rlhf_jax.types import Comparisons, Demonstrations, Prompts
+from rlhf_jax.types import (
+  Comparison,
+  Comparisons,
+  Demonstration,
+  Demonstrations,
+  Prompts,
+)
 
 
 def collate(
@@ -17,33 +23,30 @@ def collate(
   pad_id: int,
   limits: Limits,
   longest: int | None = None,
+  candidates: int | None = None,
 ) -> Prompts | Demonstrations | Comparisons:
   """The batch of examples of one kind.
 
   Args:
-    examples: without responses they become Prompts, with one Demonstrations,
-      with more Comparisons, and in packs Demonstrations with segments.
+    examples: of prompts they become Prompts, of demonstrations Demonstrations,
+      of comparisons Comparisons, and in packs Demonstrations with segments.
     pad_id: what fills rows; nothing reads it.
     limits: they say how many columns there are.
     longest: tokens of the longest example of the global batch, where these are
       only some of its rows.
+    candidates: K of comparisons, at least that of the longest list; its own
+      where None.
   """
   longest = longest or max(example.length for example in examples)
   if isinstance(examples[0], Pack):
     return packed(examples, examples[0].row_length, pad_id)
-  candidates = len(examples[0].response_ids)
-  for example in examples:
-    if len(example.response_ids) != candidates:
-      raise DataError(
-        f'record {example.index} has {len(example.response_ids)} responses and '
-        f'record {examples[0].index} has {candidates}; all of a dataset need '
-        'the same number.'
-      )
-  if candidates == 0:
-    return prompts(examples, limits.prompt_columns(longest), pad_id)
-  if candidates == 1:
-    return demonstrations(examples, limits.columns(longest), pad_id)
-  return comparisons(examples, limits.columns(longest), pad_id)
+  match examples[0].record:
+    case Comparison():
+      columns = limits.columns(longest)
+      return comparisons(examples, columns, pad_id, candidates)
+    case Demonstration():
+      return demonstrations(examples, limits.columns(longest), pad_id)
+  return prompts(examples, limits.prompt_columns(longest), pad_id)
 
 
 def prompts(examples: Sequence[Example], columns: int, pad_id: int) -> Prompts:
@@ -89,22 +92,79 @@ def packed(packs: Sequence[Pack], columns: int, pad_id: int) -> Demonstrations:
 
 
 def comparisons(
-  examples: Sequence[Example], columns: int, pad_id: int
+  examples: Sequence[Example],
+  columns: int,
+  pad_id: int,
+  candidates: int | None = None,
 ) -> Comparisons:
-  """Comparisons [B, K, T], padded on the right."""
-  tokens, segment_ids, response_mask = _rows(
-    [[(e.prompt_ids, r)] for e in examples for r in e.response_ids],
-    columns,
-    pad_id,
-  )
-  shape = (len(examples), -1, columns)
+  """Comparisons [B, K, T], padded on the right.
+
+  K is that of the longest list unless told; shorter lists leave their last rows
+  empty.
+  """
+  longest = max(len(example.response_ids) for example in examples)
+  candidates = candidates or longest
+  empty = ([], [])
+  rows = []
+  for example in examples:
+    rows += [[(example.prompt_ids, ids)] for ids in example.response_ids]
+    rows += [[empty]] * (candidates - len(example.response_ids))
+  tokens, segment_ids, response_mask = _rows(rows, columns, pad_id)
+  shape = (len(examples), candidates, columns)
+  counts = np.array([len(example.response_ids) for example in examples])
   return Comparisons(
     tokens=tokens.reshape(shape),
     attention_mask=(segment_ids > 0).reshape(shape),
     response_mask=response_mask.reshape(shape),
-    margins=np.array([example.margin for example in examples], np.float32),
+    candidate_mask=np.arange(candidates) < counts[:, None],
+    margins=np.array([e.record.margin for e in examples], np.float32),
     weight=np.ones(len(examples), np.float32),
+    scores=_of_all(
+      examples, candidates, 'scores', [e.record.scores for e in examples]
+    ),
+    targets=_targets(examples, columns, pad_id),
+    reference_logps=_of_all(
+      examples,
+      candidates,
+      'reference log-probs',
+      [e.reference_logps for e in examples],
+    ),
   )
+
+
+def _of_all(examples, candidates, what, values) -> np.ndarray | None:
+  """[B, K] of K numbers an example, 0 where it has fewer; None without any."""
+  _refuse_some(examples, what, values)
+  if values[0] is None:
+    return None
+  filled = np.zeros((len(values), candidates), np.float32)
+  for row, numbers in enumerate(values):
+    filled[row, : len(numbers)] = numbers
+  return filled
+
+
+def _targets(examples, columns, pad_id) -> Demonstrations | None:
+  """The responses to imitate beside the comparisons, if there are any."""
+  targets = [example.target_ids for example in examples]
+  _refuse_some(examples, 'a target', targets)
+  if targets[0] is None:
+    return None
+  told = [
+    example._replace(response_ids=(target,))
+    for example, target in zip(examples, targets, strict=True)
+  ]
+  return demonstrations(told, columns, pad_id)
+
+
+def _refuse_some(examples, what, values):
+  """All of a dataset have it, or none, or batches would differ in kind."""
+  for example, value in zip(examples, values, strict=True):
+    if (value is None) != (values[0] is None):
+      has, lacks = (examples[0], example)[:: -1 if values[0] is None else 1]
+      raise DataError(
+        f'record {has.index} has {what} and record {lacks.index} has not; '
+        'give all of a dataset some, or none.'
+      )
 
 
 def _rows(

@@ -1,6 +1,7 @@
 """Records to ids, once, within limits; what was cut or left out is counted."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from rlhf_jax.data.jsonl import DataError
@@ -9,30 +10,40 @@ from rlhf_jax.data.templates import Template
 from rlhf_jax.data.tokens import Tokenizer
 from rlhf_jax.types import Comparison, Demonstration, Prompt
 
+Record = Prompt | Demonstration | Comparison
+
 
 class Example(NamedTuple):
   """A record with its ids.
 
   Attributes:
-    prompt: the record's.
+    record: what was encoded.
     prompt_ids: up to where the response begins.
     response_ids: none of a prompt, one of a demonstration, K of a comparison;
       each closed by end-of-text unless it was cut.
     index: the record's place in its dataset.
-    margin: the comparison's.
+    target_ids: the comparison's target, likewise, where it has one.
+    reference_logps: of the responses under a frozen reference, in nats, where
+      they were computed beforehand.
   """
 
-  prompt: Prompt
+  record: Record
   prompt_ids: list[int]
   response_ids: tuple[list[int], ...]
   index: int
-  margin: float = 0.0
+  target_ids: list[int] | None = None
+  reference_logps: tuple[float, ...] | None = None
+
+  @property
+  def prompt(self) -> Prompt:
+    """What was asked."""
+    return prompt_of(self.record)
 
   @property
   def length(self) -> int:
     """Tokens of the prompt and its longest response."""
-    longest = max(map(len, self.response_ids), default=0)
-    return len(self.prompt_ids) + longest
+    said = [*self.response_ids, self.target_ids or []]
+    return len(self.prompt_ids) + max(map(len, said))
 
 
 class Counts(NamedTuple):
@@ -44,7 +55,7 @@ class Counts(NamedTuple):
 
 
 def encode(
-  records: Iterable[Prompt | Demonstration | Comparison],
+  records: Iterable[Record],
   tokenizer: Tokenizer,
   template: Template,
   limits: Limits,
@@ -60,12 +71,13 @@ def encode(
     Examples in the records' order, and what was cut or dropped.
 
   Raises:
-    DataError: a prompt without tokens, or one that `overlong` refuses.
+    DataError: a prompt without tokens, or one that `overlong` refuses; scores
+      that do not fit their responses.
   """
   examples: list[Example] = []
   truncated_prompts = dropped_prompts = truncated_responses = 0
   for index, record in enumerate(records):
-    prompt, responses, margin = _taken_apart(record)
+    prompt = prompt_of(record)
     where = prompt.where or f'record {index} ({prompt.text[:40]!r})'
     parts = template.parts(prompt, tokenizer)
     if not parts.ids:
@@ -76,24 +88,51 @@ def encode(
       dropped_prompts += parts is None
     if parts is None:
       continue
-    whole = [tokenizer.encode(r) + [tokenizer.eos_id] for r in responses]
-    kept = tuple(ids[: limits.max_response_tokens] for ids in whole)
+    responses, target = _said(record, where)
+    texts = [*responses, *([] if target is None else [target])]
+    whole = [tokenizer.encode(text) + [tokenizer.eos_id] for text in texts]
+    kept = [ids[: limits.max_response_tokens] for ids in whole]
     truncated_responses += sum(
-      len(r) > limits.max_response_tokens for r in whole
+      len(ids) > limits.max_response_tokens for ids in whole
     )
-    examples.append(Example(prompt, parts.ids, kept, index, margin))
+    count = len(responses)
+    example = Example(record, parts.ids, tuple(kept[:count]), index)
+    examples.append(example._replace(target_ids=(kept[count:] or [None])[0]))
   return examples, Counts(
     truncated_prompts, dropped_prompts, truncated_responses
   )
 
 
-def _taken_apart(
-  record: Prompt | Demonstration | Comparison,
-) -> tuple[Prompt, tuple[str, ...], float]:
-  """A record's prompt, responses and margin."""
+def prompt_of(record: Record) -> Prompt:
+  """What a record asks."""
+  return record if isinstance(record, Prompt) else record.prompt
+
+
+def _said(record: Record, where: str) -> tuple[Sequence[str], str | None]:
+  """A record's responses and target, its scores looked at."""
   match record:
-    case Demonstration(prompt, response):
-      return prompt, (response,), 0.0
-    case Comparison(prompt, responses, margin):
-      return prompt, responses, margin
-  return record, (), 0.0
+    case Demonstration(_, response):
+      return (response,), None
+    case Comparison():
+      _check_scores(record, where)
+      return record.responses, record.target
+  return (), None
+
+
+def _check_scores(comparison: Comparison, where: str) -> None:
+  responses, scores = comparison.responses, comparison.scores
+  if not responses:
+    raise DataError(f'{where}: there are no responses to compare; give some.')
+  if scores is None:
+    return
+  if len(scores) != len(responses):
+    raise DataError(
+      f'{where}: there are {len(scores)} scores and {len(responses)} '
+      'responses; give each response one.'
+    )
+  for k, (better, worse) in enumerate(pairwise(scores), start=1):
+    if worse > better:
+      raise DataError(
+        f'{where}: response {k + 1} scores {worse:g}, more than the one before '
+        f'it ({better:g}); put the best first.'
+      )

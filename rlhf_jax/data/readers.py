@@ -40,7 +40,7 @@ SCORED_PAIRS = {
 
 def pairs(path: str | pathlib.Path) -> list[Comparison]:
   """Reads PAIRS. The subset is the prompt's kind."""
-  return _distinct(
+  return distinct(
     Comparison(
       Prompt(row['prompt'], row['subset'], where),
       (row['chosen'], row['rejected']),
@@ -62,7 +62,7 @@ def scored_pairs(path: str | pathlib.Path) -> list[Comparison]:
       )
     responses = (row['chosen'], row['rejected'])
     comparisons.append(Comparison(prompt, responses, margin))
-  return _distinct(comparisons)
+  return distinct(comparisons)
 
 
 def chosen(path: str | pathlib.Path) -> list[Demonstration]:
@@ -86,15 +86,15 @@ def instructions(path: str | pathlib.Path) -> list[Demonstration]:
   return demonstrations
 
 
-def _distinct(comparisons: Iterable[Comparison]) -> list[Comparison]:
-  """Leaves out pairs of equal responses, which say nothing, and says so."""
+def distinct(comparisons: Iterable[Comparison]) -> list[Comparison]:
+  """Leaves out comparisons of one text, which say nothing, and says so."""
   comparisons = list(comparisons)
   kept = [c for c in comparisons if len(set(c.responses)) > 1]
   same = [c.prompt.where for c in comparisons if len(set(c.responses)) == 1]
   if same:
     logging.warning(
-      '%d of %d pairs left out: their responses are the same text (first at '
-      '%s).',
+      '%d of %d comparisons left out: their responses are the same text (first '
+      'at %s).',
       len(same),
       len(comparisons),
       same[0],

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from rlhf_jax.data import (
   chat_templates,
   jsonl,
+  ranked_readers,
   readers,
   splits,
   templates,
@@ -83,6 +84,9 @@ HH_CHOSEN = Files(HH, readers.chosen)
 INSTRUCTIONS = Files(
   ('alpaca_subset.jsonl.gz', 'dolly_3k.jsonl.gz'), readers.instructions
 )
+STRENGTHS = ('pairwise_gpt4_vs_instructgpt.jsonl.gz',)
+TIERS = Files(STRENGTHS, ranked_readers.tiers)
+STRONGEST = Files(STRENGTHS, ranked_readers.strongest)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,6 +157,30 @@ class HhRlhf:
         'test_prompts': splits.distinct_prompts(test_comparisons),
       },
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class Tiers(HhRlhf):
+  """Responses of models of known strength, the strongest's to imitate first.
+
+  The comparisons are called 'tiers' and 'test_tiers', as the sandbox's are; all
+  else is as of HhRlhf.
+
+  Attributes:
+    comparisons: three outputs or fewer to each prompt, by strength.
+    demonstrations: the strongest's outputs.
+  """
+
+  comparisons: Files = TIERS
+  demonstrations: Files = STRONGEST
+
+  def load(self, folder: str | pathlib.Path) -> Corpus:
+    """As HhRlhf's, by other names."""
+    corpus = super().load(folder)
+    datasets = dict(corpus.datasets)
+    for side in ('', 'test_'):
+      datasets[f'{side}tiers'] = datasets.pop(f'{side}comparisons')
+    return corpus._replace(datasets=datasets)
 
 
 def texts(records: Iterable[Demonstration | Comparison]) -> Iterator[str]:

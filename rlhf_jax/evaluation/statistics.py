@@ -154,7 +154,11 @@ def pool_crossed(cells: np.ndarray, *, confidence: float = 0.95) -> Estimate:
   if spread == 0:
     return Estimate(float(value), 0.0, float(value), float(value))
   noise = (ms_runs**2 + ms_rest**2 / (count - 1)) / (runs - 1)
-  degrees = spread**2 / (noise + ms_prompts**2 / (count - 1))
+  # Never fewer than the smaller way of the layout has: the difference of two
+  # mean squares may all but vanish, and its share of the noise would not.
+  degrees = max(
+    spread**2 / (noise + ms_prompts**2 / (count - 1)), min(runs, count) - 1
+  )
   error = float(np.sqrt(spread / (runs * count)))
   half = special.stdtrit(degrees, (1 + confidence) / 2) * error
   return Estimate(float(value), error, float(value - half), float(value + half))

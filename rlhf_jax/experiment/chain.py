@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TextIO
 
 import jax
+import jax.numpy as jnp
 
 from rlhf_jax import sharding
 from rlhf_jax.data.collation import collate
@@ -18,10 +19,17 @@ from rlhf_jax.experiment import definition, store
 from rlhf_jax.experiment.definition import ExperimentError
 from rlhf_jax.generation import rollouts as generation
 from rlhf_jax.models import PARTITION_RULES, language_model, scalar_model
-from rlhf_jax.stages import Stage
+from rlhf_jax.stages import DatasetStage, Stage
 from rlhf_jax.training import checkpoints
 from rlhf_jax.training.metrics import Writer
-from rlhf_jax.types import Comparison, Message, Models, Params, Prompt
+from rlhf_jax.types import (
+  Comparison,
+  Message,
+  Models,
+  Params,
+  Prompt,
+  Prompts,
+)
 
 RULES = PARTITION_RULES
 
@@ -74,7 +82,9 @@ class Chain:
     corpus, limits = self.corpus, self.experiment.limits
     return encode(records, corpus.tokenizer, corpus.template, limits)
 
-  def batch(self, examples: Sequence[Example], rows: int) -> Any:
+  def batch(
+    self, examples: Sequence[Example], rows: int, candidates: int | None = None
+  ) -> Any:
     """Examples on the mesh, the last repeated until there are `rows`."""
     filled = [*examples, *[examples[-1]] * (rows - len(examples))]
     return sharding.place_batch(
@@ -82,9 +92,29 @@ class Chain:
         filled,
         pad_id=self.corpus.tokenizer.pad_id,
         limits=self.experiment.limits,
+        candidates=candidates,
       ),
       self.mesh,
     )
+
+  def prompts(
+    self, examples: Sequence[Example], first: int, rows: int
+  ) -> Prompts:
+    """What examples ask, on the mesh, numbered from `first`, `rows` of them."""
+    asked = [
+      e._replace(record=e.prompt, response_ids=(), target_ids=None)
+      for e in examples
+    ]
+    index = first + jnp.arange(rows, dtype=jnp.int32)
+    return self.batch(asked, rows).replace(index=index)
+
+  def frozen(self, stage: Stage | DatasetStage) -> dict[str, Params]:
+    """The parameters that a stage keeps as they are, by role."""
+    return {
+      role: self.params(source, role)
+      for role, source in stage.frozen.items()
+      if isinstance(source, str)
+    }
 
   def models(
     self, frozen: Mapping[str, Any] | None = None, records: Sequence = ()
@@ -153,12 +183,12 @@ def part(params: Params, role: str) -> Params:
 
 def comparison_row(comparison: Comparison) -> dict[str, Any]:
   """A comparison as a line of JSON."""
+  prompt, rest = comparison.prompt, comparison._asdict()
+  del rest['prompt']
   return {
-    'messages': [m._asdict() for m in comparison.prompt.messages],
-    'kind': comparison.prompt.kind,
-    'responses': list(comparison.responses),
-    'margin': comparison.margin,
-  }
+    'messages': [m._asdict() for m in prompt.messages],
+    'kind': prompt.kind,
+  } | rest
 
 
 def read_comparisons(path: pathlib.Path) -> list[Comparison]:
@@ -166,7 +196,10 @@ def read_comparisons(path: pathlib.Path) -> list[Comparison]:
   found = []
   for number, line in enumerate(path.read_text().splitlines(), 1):
     row = json.loads(line)
-    messages = tuple(Message(**m) for m in row['messages'])
-    prompt = Prompt(messages, row['kind'], f'{path}:{number}')
-    found.append(Comparison(prompt, tuple(row['responses']), row['margin']))
+    messages = tuple(Message(**m) for m in row.pop('messages'))
+    prompt = Prompt(messages, row.pop('kind'), f'{path}:{number}')
+    row['responses'] = tuple(row['responses'])
+    if row['scores'] is not None:
+      row['scores'] = tuple(row['scores'])
+    found.append(Comparison(prompt, **row))
   return found

@@ -60,6 +60,8 @@ class Experiment:
     limits: of tokens in prompts and responses, and what happens beyond them.
     stages: by name, each after those it needs.
     evaluation: the measure.
+    contrasts: what is claimed, in words, and of which two policies: the one
+      that is to be better, then the one that is to be worse.
     mesh: devices along each axis, as `sharding.make_mesh` takes it; by default
       all of them share the batch.
     title: a line for people.
@@ -71,6 +73,9 @@ class Experiment:
   limits: Limits
   stages: Mapping[str, Stage | DatasetStage]
   evaluation: Evaluation = Evaluation()
+  contrasts: Mapping[str, tuple[str, str]] = dataclasses.field(
+    default_factory=dict
+  )
   mesh: Mapping[str, int] = dataclasses.field(
     default_factory=lambda: {'data': -1, 'fsdp': 1, 'tensor': 1}
   )
@@ -91,15 +96,34 @@ class Experiment:
         f'win rates are against {self.evaluation.against!r}, and no stage has '
         f'that name; there are {", ".join(done)}'
       )
+    policies = producing(self.stages, 'policy')
+    for claim, pair in self.contrasts.items():
+      for name in pair:
+        if name not in policies:
+          raise ExperimentError(
+            f'the contrast {claim!r} is about {name!r}, and no stage of that '
+            f'name trains a policy; there are {", ".join(policies) or "none"}'
+          )
+
+
+def producing(
+  stages: Mapping[str, Stage | DatasetStage], role: str
+) -> dict[str, Stage]:
+  """The stages that train this role ('policy', 'reward', …), in order."""
+  return {
+    name: stage
+    for name, stage in stages.items()
+    if isinstance(stage, Stage) and stage.produces == role
+  }
 
 
 def dependencies(stage: Stage | DatasetStage) -> dict[str, Any]:
   """The earlier stages whose parameters a stage needs, by role."""
-  if isinstance(stage, DatasetStage):
-    return {'policy': stage.policy}
   frozen = {
     f'frozen {role}': source
     for role, source in stage.frozen.items()
     if isinstance(source, str)
   }
+  if isinstance(stage, DatasetStage):
+    return ({'policy': stage.policy} if stage.policy else {}) | frozen
   return {f'starting {r}': s for r, s in stage.start.items()} | frozen

@@ -102,10 +102,21 @@ def code_version(description: Any, also: Iterable[str] = ()) -> str:
     name = waiting.pop()
     if name in seen or not _is_ours(name):
       continue
-    tree = ast.parse(pathlib.Path(sys.modules[name].__file__).read_text())
-    seen[name] = hashlib.sha256(_bare(tree).encode()).hexdigest()
-    waiting += _imported(tree)
+    text = pathlib.Path(sys.modules[name].__file__).read_text()
+    seen[name], imports = _parsed(text)
+    waiting += _imported(imports)
   return digest(seen)
+
+
+# Each of an experiment's stages asks of the same modules.
+@functools.cache
+def _parsed(text):
+  tree = ast.parse(text)
+  version = hashlib.sha256(_bare(tree).encode()).hexdigest()
+  imports = [
+    n for n in ast.walk(tree) if isinstance(n, ast.Import | ast.ImportFrom)
+  ]
+  return version, ast.Module(imports, [])
 
 
 def _modules_named(description) -> Iterator[str]:

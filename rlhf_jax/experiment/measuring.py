@@ -1,6 +1,5 @@
 """Measuring what the stages made: every policy, and every reward model."""
 
-import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,10 +9,9 @@ import numpy as np
 from rlhf_jax.evaluation import preference_accuracy, report
 from rlhf_jax.evaluation.reward_curve import RewardCurve
 from rlhf_jax.evaluation.samples import PolicySamples
-from rlhf_jax.experiment import running
+from rlhf_jax.experiment import answers
 from rlhf_jax.experiment.chain import Chain
-from rlhf_jax.generation.sampling import Sampling
-from rlhf_jax.kernels import logps
+from rlhf_jax.experiment.definition import producing
 from rlhf_jax.stages import Stage
 from rlhf_jax.training import metrics
 from rlhf_jax.types import Comparison
@@ -21,84 +19,20 @@ from rlhf_jax.types import Comparison
 
 def policies(chain: Chain) -> dict[str, Stage]:
   """The stages that trained a policy, in order."""
-  return _producing(chain, 'policy')
+  return producing(chain.experiment.stages, 'policy')
 
 
 def reward_models(chain: Chain) -> dict[str, Stage]:
   """The stages that trained a reward model, in order."""
-  return _producing(chain, 'reward')
-
-
-def _producing(chain, role):
-  return {
-    name: stage
-    for name, stage in chain.experiment.stages.items()
-    if isinstance(stage, Stage) and stage.produces == role
-  }
+  return producing(chain.experiment.stages, 'reward')
 
 
 def answer(chain: Chain, name: str) -> PolicySamples:
-  """A policy's responses to the held-out prompts, prompt by prompt, scored."""
-  how = chain.experiment.evaluation
-  examples, _ = chain.encode(list(chain.records(how.prompts))[: how.count])
-  models = chain.models()
-  params = chain.params(name, 'policy')
-  reference = chain.params(how.against, 'policy')
-  judged_by = scoring_model(chain, name)
-  frozen = {'reward': chain.params(judged_by, 'reward')} if judged_by else None
-  found: dict[str, list] = {
-    k: [] for k in ('responses', 'lengths', 'ended', 'proxy', 'kl')
-  }
-  with jax.set_mesh(chain.mesh):
-    for first in range(0, len(examples), how.batch_size):
-      some = examples[first : first + how.batch_size]
-      rollouts = models.sampler(
-        params,
-        running.prompt_batch(chain, some, first, how.batch_size),
-        chain.key('evaluation'),
-        samples=how.samples,
-        sampling=Sampling(temperature=how.temperature),
-      )
-      texts = chain.texts(rollouts)
-      kl = _log_ratio(
-        models.policy, params, reference, rollouts, how.temperature
-      )
-      rows = {
-        'responses': np.array(texts, object),
-        'lengths': np.sum(rollouts.responses[1], axis=-1),
-        'ended': rollouts.ended,
-        'kl': kl,
-      }
-      if frozen:
-        rows['proxy'] = models.scorer(frozen, rollouts)
-      for field, values in rows.items():
-        found[field] += np.asarray(values)[: len(some)].reshape(-1).tolist()
-  asked = [e.prompt for e in examples for _ in range(how.samples)]
-  gold = chain.corpus.gold
-  return PolicySamples(
-    name=name,
-    prompts=asked,
-    responses=found['responses'],
-    lengths=np.array(found['lengths']),
-    ended=np.array(found['ended']),
-    gold=None if gold is None else np.asarray(gold(asked, found['responses'])),
-    proxy=np.array(found['proxy']) if frozen else None,
-    kl=np.array(found['kl']),
-  )
-
-
-def scoring_model(chain: Chain, policy: str) -> str | None:
-  """The reward model that a policy learnt from, or else the chain's first."""
-  own = chain.experiment.stages[policy].frozen.get('reward')
-  return own if isinstance(own, str) else next(iter(reward_models(chain)), None)
-
-
-@functools.partial(jax.jit, static_argnums=(0,))
-def _log_ratio(model, params, reference, rollouts, temperature):
-  score = functools.partial(
-    logps.response_logps, model, batch=rollouts, temperature=temperature
-  )
-  return score(params) - score(reference)
+  """A policy's responses, prompt by prompt, scored; sampled once and kept."""
+  path = answers.path(chain.experiment, chain.addresses, chain.stages_dir, name)
+  if not path.exists():
+    answers.write(path, answers.sample(chain, name))
+  return answers.read(path, name)
 
 
 def own_pairs(samples: PolicySamples, per_prompt: int) -> tuple[Any, Any]:
@@ -123,13 +57,13 @@ def measure_on_policies(
   if chain.corpus.gold is None or per_prompt < 2:
     return found
   for model in reward_models(chain):
-    for policy, answers in samples.items():
-      better, worse = own_pairs(answers, per_prompt)
+    for policy, answered in samples.items():
+      better, worse = own_pairs(answered, per_prompt)
       if not len(better):
         continue
       ranked = [
         Comparison(
-          answers.prompts[b], (answers.responses[b], answers.responses[w])
+          answered.prompts[b], (answered.responses[b], answered.responses[w])
         )
         for b, w in zip(better, worse, strict=True)
       ]

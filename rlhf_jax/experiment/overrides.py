@@ -4,6 +4,7 @@ import dataclasses
 import difflib
 import functools
 import importlib
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,10 +19,12 @@ def apply(config: Any, path: str, text: str, *, at: str = '') -> Any:
   """A copy of `config` with the value at `path` read from `text`.
 
   Args:
-    config: a dataclass, NamedTuple, mapping or functools.partial, however deep.
+    config: a dataclass, NamedTuple, mapping or function, however deep; a
+      function's members are its keyword-only options.
     path: dotted, as `stages.ppo.config.kl_coef`.
     text: a number, true/false, none, text, or a function's import path; it must
-      fit the type of what is there.
+      fit the type of what is there. A function keeps those options that were
+      bound to the one before and that it takes too.
     at: the name of `config` itself, for messages.
 
   Raises:
@@ -38,6 +41,7 @@ def apply(config: Any, path: str, text: str, *, at: str = '') -> Any:
     value = apply(members[name], rest, text, at=full)
   else:
     value = parse(text, members[name], _annotation(config, name), full)
+    value = _rebound(members[name], value)
   try:
     return _replace(config, name, value)
   except ValueError as e:
@@ -93,28 +97,63 @@ def _kinds(present, annotation):
 
 
 def _members(config) -> Mapping[str, Any] | None:
-  if isinstance(config, functools.partial):
-    return config.keywords
   if isinstance(config, Mapping):
     return config
-  return field_values(config)
+  fields = field_values(config)
+  if fields is None and callable(config):
+    return _option_values(config) or None
+  return fields
+
+
+def _option_values(function):
+  """Of a function's options, what is bound or by default; None without."""
+  values = {
+    name: None if option.default is option.empty else option.default
+    for name, option in _options(function).items()
+  }
+  return values | getattr(function, 'keywords', {})
+
+
+def _options(function):
+  """The keyword-only parameters of a function, by name."""
+  try:
+    parameters = inspect.signature(function).parameters
+  except (TypeError, ValueError):  # Some functions written in C have none.
+    return {}
+  return {
+    name: parameter
+    for name, parameter in parameters.items()
+    if parameter.kind is parameter.KEYWORD_ONLY
+  }
+
+
+def _rebound(before, now):
+  """The function `now`, with the options that were bound to the one before."""
+  if not isinstance(before, functools.partial):
+    return now
+  taken = _options(now).keys() - getattr(now, 'keywords', {}).keys()
+  kept = {name: x for name, x in before.keywords.items() if name in taken}
+  return functools.partial(now, **kept) if kept else now
 
 
 def _annotation(config, name):
   if dataclasses.is_dataclass(config):
     return {f.name: f.type for f in dataclasses.fields(config)}[name]
+  if name in (options := _options(config) if callable(config) else {}):
+    annotation = options[name].annotation
+    # Of numbers, whole ones too, an option is a float: see training/compile.py.
+    whole = {int, float} <= set(getattr(annotation, '__args__', ()))
+    return float if whole else annotation
   return getattr(type(config), '__annotations__', {}).get(name)
 
 
 def _replace(config, name, value):
-  if isinstance(config, functools.partial):
-    return functools.partial(
-      config.func, *config.args, **(config.keywords | {name: value})
-    )
   if isinstance(config, Mapping):
     return {**config, name: value}
   if dataclasses.is_dataclass(config):
     return dataclasses.replace(config, **{name: value})
+  if callable(config):  # A partial of a partial is one that binds more.
+    return functools.partial(config, **{name: value})
   return config._replace(**{name: value})
 
 

@@ -1,20 +1,19 @@
 """Running a stage: training it, or writing its dataset, from where it stood."""
 
 import functools
-import json
 import math
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from rlhf_jax import sharding
 from rlhf_jax.data.batches import Batches
+from rlhf_jax.data.encoding import Counts, Example
+from rlhf_jax.experiment import beforehand, store, writing
 from rlhf_jax.experiment import chain as chains
-from rlhf_jax.experiment import store
 from rlhf_jax.experiment.chain import RULES, Chain
-from rlhf_jax.experiment.definition import ExperimentError
 from rlhf_jax.experiment.describe import describe
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.stages import DatasetStage, Stage
@@ -36,7 +35,6 @@ SHOWN = (
 )
 LOOKS = 4  # How often a stage writes samples for people.
 LOOKED_AT = 8  # Prompts of each look.
-MOST_ASKED = 20  # Prompts asked for each record, before a stage gives up.
 
 
 def run_stage(chain: Chain, name: str) -> float:
@@ -54,7 +52,7 @@ def run_stage(chain: Chain, name: str) -> float:
   stage = chain.experiment.stages[name]
   folder.path.mkdir(parents=True, exist_ok=True)
   store.write_json(folder.path / 'config.json', describe(stage))
-  run = write_dataset if isinstance(stage, DatasetStage) else train
+  run = writing.write if isinstance(stage, DatasetStage) else train
   facts = run(chain, name)
   spent = time.perf_counter() - began
   folder.finish({'stage': name, 'seconds': round(spent, 2)} | facts)
@@ -68,14 +66,15 @@ def train(chain: Chain, name: str) -> dict[str, Any]:
   config = stage.config
   records = chain.records(stage.data)
   models = chain.models(stage.frozen, records)
-  frozen = {
-    role: chain.params(source, role)
-    for role, source in stage.frozen.items()
-    if isinstance(source, str)
-  }
+  frozen = chain.frozen(stage)
   optimizer = config.make_optimizer()
   init_key, run_key = jax.random.split(chain.key(name))
-  batches = MeshBatches(chain, records, config.batch_size, name)
+  examples, counts = chain.encode(records)
+  if stage.beforehand is not None:
+    examples = beforehand.attach(chain, name, examples, frozen, models)
+    del frozen['reference']
+  facts = told(chain, name, counts)
+  batches = MeshBatches(chain, name, examples)
   saved = checkpoints.Checkpoints(
     folder / 'checkpoints', meta={'address': chain.addresses[name]}
   )
@@ -112,7 +111,7 @@ def train(chain: Chain, name: str) -> dict[str, Any]:
     )
     writer.close()
   checkpoints.save_params(folder / 'params', state.params)
-  return {'steps': config.steps} | batches.facts
+  return {'steps': config.steps} | facts
 
 
 def initial_state(chain, stage, optimizer, key) -> TrainState:
@@ -127,25 +126,30 @@ def initial_state(chain, stage, optimizer, key) -> TrainState:
   return sharding.init_sharded(create, RULES, chain.mesh, key, start)
 
 
-class MeshBatches:
-  """A stage's batches, encoded once, each laid out over the mesh."""
+def told(chain: Chain, name: str, counts: Counts) -> dict[str, int]:
+  """What the limits did to a stage's data: printed, and returned if any."""
+  facts = {k: v for k, v in counts._asdict().items() if v}
+  said = ', '.join(f'{v} {k.replace("_", " ")}' for k, v in facts.items())
+  if said:
+    print(f'{name:>13}  {said}', file=chain.console, flush=True)
+  return facts
 
-  def __init__(self, chain: Chain, records, batch_size: int, name: str):
-    examples, counts = chain.encode(records)
+
+class MeshBatches:
+  """A stage's batches, each laid out over the mesh."""
+
+  def __init__(self, chain: Chain, name: str, examples: Sequence[Example]):
+    stage = chain.experiment.stages[name]
     self._mesh = chain.mesh
     self._batches = Batches(
       examples,
-      batch_size=batch_size,
+      batch_size=stage.config.batch_size,
       seed=int(jax.random.bits(chain.key(f'{name} order')) >> 1),
       pad_id=chain.corpus.tokenizer.pad_id,
       limits=chain.experiment.limits,
+      curriculum=stage.curriculum,
+      steps=stage.config.steps,
     )
-    self.facts = {k: v for k, v in counts._asdict().items() if v}
-    said = ', '.join(
-      f'{v} {k.replace("_", " ")}' for k, v in self.facts.items()
-    )
-    if said:
-      print(f'{name:>13}  {said}', file=chain.console, flush=True)
 
   def starting_at(self, step: int):
     """The batches of `step`, `step + 1`, …"""
@@ -176,7 +180,7 @@ def looker(chain, stage, models, folder):
     return None
   records = chain.records(chain.experiment.evaluation.prompts)[:LOOKED_AT]
   examples, _ = chain.encode(records)
-  prompts = prompt_batch(chain, examples, 0, len(examples))
+  prompts = chain.prompts(examples, 0, len(examples))
 
   def look(state, step):
     params = chains.part(state.params, 'policy')
@@ -193,60 +197,3 @@ def looker(chain, stage, models, folder):
         file.write(f'{example.prompt.text}\n  → {text}\n')
 
   return look
-
-
-def prompt_batch(chain, examples, first: int, rows: int):
-  """Prompts on the mesh, numbered from `first`, filled up to `rows`."""
-  batch = chain.batch(examples, rows)
-  return batch.replace(index=first + jnp.arange(rows, dtype=jnp.int32))
-
-
-def write_dataset(chain: Chain, name: str) -> dict[str, Any]:
-  """Writes the records of a dataset stage, going on where a file breaks off."""
-  stage: DatasetStage = chain.experiment.stages[name]
-  config, folder = stage.config, chain.folder(name).path
-  examples, _ = chain.encode(chain.records(stage.data))
-  params = chain.params(stage.policy, 'policy')
-  models = chain.models()
-  partial = folder / 'records.partial.jsonl'
-  # One line a batch, so that a line cut off by a kill costs one batch.
-  done = metrics.read_jsonl(partial) if partial.exists() else []
-  partial.write_text(''.join(json.dumps(row) + '\n' for row in done))
-  key, turn, found = chain.key(name), len(done), sum(map(len, done))
-  progress = metrics.Progress(
-    name, config.count, start=found, out=chain.console
-  )
-  with partial.open('a') as file, jax.set_mesh(chain.mesh):
-    while found < config.count:
-      first = turn * config.batch_size
-      some = [
-        examples[(first + i) % len(examples)] for i in range(config.batch_size)
-      ]
-      written = stage.write(
-        params,
-        prompt_batch(chain, some, first, config.batch_size),
-        [example.prompt for example in some],
-        key,
-        models=models,
-        decode=chain.texts,
-        config=config,
-      )
-      rows = [chains.comparison_row(r) for r in written if r is not None]
-      file.write(json.dumps(rows) + '\n')
-      file.flush()
-      done.append(rows)
-      turn, found = turn + 1, found + len(rows)
-      if turn * config.batch_size > MOST_ASKED * max(found, config.batch_size):
-        raise ExperimentError(
-          f'stage {name!r} asked {turn * config.batch_size} prompts and could '
-          f'rank {found} of their answers; is {stage.policy!r} so sure that it '
-          f'answers the same twice? Sample at a higher temperature'
-        )
-      progress.show(min(found, config.count), {})
-  rows = [row for rows in done for row in rows][: config.count]
-  final = folder / 'records.jsonl'
-  staged = folder / 'records.whole.jsonl'
-  staged.write_text(''.join(json.dumps(row) + '\n' for row in rows))
-  staged.replace(final)
-  partial.unlink()
-  return {'records': len(rows), 'asked': turn * config.batch_size}

@@ -73,12 +73,11 @@ def _facts(stage: Stage | DatasetStage) -> dict[str, Any]:
   # Earlier stages count by their addresses, whatever they are called here.
   for name in ('log_every', 'checkpoint_every', 'start', 'policy', 'data'):
     facts.pop(name, None)
-  if isinstance(stage, Stage):
-    facts['frozen'] = {
-      role: describe(source)
-      for role, source in stage.frozen.items()
-      if not isinstance(source, str)
-    }
+  facts['frozen'] = {
+    role: describe(source)
+    for role, source in stage.frozen.items()
+    if not isinstance(source, str)
+  }
   return facts
 
 

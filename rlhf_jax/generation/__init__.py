@@ -1,5 +1,6 @@
 """Sampling responses from a language model."""
 
+from rlhf_jax.generation import pairing
 from rlhf_jax.generation.decode import sample
 from rlhf_jax.generation.draws import greedy, gumbel, inverse_cdf
 from rlhf_jax.generation.sampling import Sampling, transform
@@ -9,6 +10,7 @@ __all__ = [
   'greedy',
   'gumbel',
   'inverse_cdf',
+  'pairing',
   'sample',
   'transform',
 ]

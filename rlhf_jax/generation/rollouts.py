@@ -11,6 +11,7 @@ import numpy as np
 from rlhf_jax.generation import decode
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.types import (
+  Comparisons,
   LanguageModel,
   Params,
   Prompt,
@@ -72,7 +73,9 @@ def model_scorer(model: ScalarModel) -> Scorer:
   def score(params, tokens, attention_mask):
     return model.scores(params, tokens, attention_mask)[:, 0]
 
-  def scorer(frozen: Mapping[str, Params], rollouts: Rollouts) -> chex.Array:
+  def scorer(
+    frozen: Mapping[str, Params], rollouts: Rollouts | Comparisons
+  ) -> chex.Array:
     flat = flatten_candidates((rollouts.tokens, rollouts.attention_mask))
     scores = score(frozen['reward'], *flat)
     return scores.reshape(rollouts.tokens.shape[:2])

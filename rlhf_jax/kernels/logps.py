@@ -296,3 +296,26 @@ def response_logps(
   )
   counted = fold(batch.response_mask)[:, start:]
   return masking.masked_sum(logps, counted, axis=-1).reshape(leading)
+
+
+def response_lengths(
+  batch: types.Demonstrations | types.Comparisons | types.Rollouts,
+) -> chex.Array:
+  """Tokens that `response_logps` sums over [...], float32, end-of-text too."""
+  counted = batch.response_mask[..., 1:]
+  return jnp.sum(counted, axis=-1, dtype=jnp.float32)
+
+
+def reference_logps(
+  model: types.LanguageModel,
+  params: types.Params | None,
+  batch: types.Comparisons,
+) -> chex.Array:
+  """response_logps [B, K] of a frozen reference, in nats; no gradient.
+
+  Those kept beside the data where there are any, and no model is asked then;
+  otherwise those of `params`.
+  """
+  if batch.reference_logps is not None:
+    return batch.reference_logps
+  return jax.lax.stop_gradient(response_logps(model, params, batch))

@@ -1,5 +1,21 @@
 """Parameters and a batch to new parameters."""
 
-from rlhf_jax.learners import likelihood, policy_gradient, reward
+from rlhf_jax.learners import (
+  likelihood,
+  listwise,
+  pairwise,
+  policy_gradient,
+  ranking,
+  reward,
+  unpaired,
+)
 
-__all__ = ['likelihood', 'policy_gradient', 'reward']
+__all__ = [
+  'likelihood',
+  'listwise',
+  'pairwise',
+  'policy_gradient',
+  'ranking',
+  'reward',
+  'unpaired',
+]

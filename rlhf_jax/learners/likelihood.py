@@ -24,10 +24,7 @@ class Config:
   micro_batches: int = 1
 
 
-def init(key, start, *, models, config):
-  """The policy's parameters: those of `start['policy']`, or fresh ones."""
-  del config
-  return start['policy'] if 'policy' in start else models.policy.init(key)
+init = training.policy_from
 
 
 def loss(params, frozen, batch, key, *, models, config):

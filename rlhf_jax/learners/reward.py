@@ -26,13 +26,7 @@ class Config:
   micro_batches: int = 1
 
 
-def init(key, start, *, models, config):
-  """A fresh head, on the trunk of `start['policy']` where there is one."""
-  del config
-  params = models.reward.init(key)
-  if 'policy' in start:
-    params = params | {'trunk': models.reward.trunk(start['policy'])}
-  return params
+init = training.reward_from
 
 
 def loss(params, frozen, batch, key, *, models, config):

@@ -2,10 +2,20 @@
 
 from rlhf_jax.losses import (
   likelihood,
+  listwise,
+  objective,
   pairwise,
   policy_gradient,
   regression,
   value,
 )
 
-__all__ = ['likelihood', 'pairwise', 'policy_gradient', 'regression', 'value']
+__all__ = [
+  'likelihood',
+  'listwise',
+  'objective',
+  'pairwise',
+  'policy_gradient',
+  'regression',
+  'value',
+]

@@ -180,10 +180,11 @@ def stages(
   data: str = 'prompts',
   start: str = 'sft',
   reward: str = 'reward_model',
+  name: str = 'ppo',
 ) -> dict[str, Stage]:
-  """{'ppo'}: policy from `start`, critic from the reward model."""
+  """{name}: policy from `start`, critic from the reward model."""
   return {
-    'ppo': Stage(
+    name: Stage(
       init=init,
       update=update,
       collect=collect,

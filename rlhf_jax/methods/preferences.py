@@ -6,9 +6,6 @@ Source: Ouyang et al. 2022, §3.5, step 2; AlpacaFarm, Dubois et al. 2023, §3.
 import dataclasses
 from collections.abc import Callable
 
-import jax
-import numpy as np
-
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.stages import DatasetStage
 from rlhf_jax.types import Comparison, Prompt
@@ -34,41 +31,33 @@ class Config:
   sampling: Sampling = Sampling(temperature=1.0)
 
 
-def write(policy_params, prompts, records, key, *, models, decode, config):
+def write(records, tools, *, config):
   """Two responses to each prompt, the preferred one first.
 
-  Returns:
-    A Comparison for each prompt; None where the two were the same text, which
-    no annotator can rank.
+  Prompts whose two responses are the same text, which no annotator can rank,
+  have no Comparison.
   """
-  rollouts = models.sampler(
-    policy_params, prompts, key, samples=2, sampling=config.sampling
-  )
-  seeds = jax.vmap(lambda i: jax.random.bits(jax.random.fold_in(key, i)))(
-    rollouts.index
-  )
+  pairs = tools.sample(samples=2, sampling=config.sampling)
   return [
-    _ranked(record, pair, int(seed), config.annotate)
-    for record, pair, seed in zip(
-      records, decode(rollouts), np.asarray(seeds), strict=True
-    )
+    _ranked(prompt, pair, seed, config.annotate)
+    for prompt, pair, seed in zip(records, pairs, tools.seeds, strict=True)
+    if pair[0] != pair[1]
   ]
 
 
-def _ranked(record, pair, seed, annotate):
+def _ranked(prompt, pair, seed, annotate):
   a, b = pair
-  if a == b:
-    return None
-  best_first = (a, b) if annotate(record, a, b, seed) else (b, a)
-  return Comparison(record, best_first)
+  return Comparison(prompt, (a, b) if annotate(prompt, a, b, seed) else (b, a))
 
 
 def stages(
-  config: Config, *, data: str = 'prompts', policy: str = 'sft'
+  config: Config,
+  *,
+  data: str = 'prompts',
+  policy: str = 'sft',
+  name: str = 'preferences',
 ) -> dict[str, DatasetStage]:
-  """{'preferences'}: annotated pairs of `policy`'s samples."""
+  """{name}: annotated pairs of `policy`'s samples."""
   return {
-    'preferences': DatasetStage(
-      write=write, config=config, data=data, policy=policy
-    )
+    name: DatasetStage(write=write, config=config, data=data, policy=policy)
   }

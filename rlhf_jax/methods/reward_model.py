@@ -15,33 +15,26 @@ update = reward.update
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(reward.Config):
-  """Llama 2's values (§3.2.2), but for the steps, which depend on the data.
+class Config(reward.Config, optimizers.Steps):
+  """Llama 2's values (§3.2.2), but for the steps, which depend on the data."""
 
-  Attributes:
-    steps: updates; the papers make one pass over the comparisons.
-    batch_size: comparisons in a batch.
-    optimizer: of the reward model.
-  """
-
-  steps: int
   batch_size: int = 512
   optimizer: optimizers.Adam = optimizers.Adam(
     learning_rate=1e-5,
     decay=functools.partial(optimizers.cosine, final=0.1),
   )
 
-  def make_optimizer(self):
-    """The optimizer over all steps."""
-    return optimizers.adam(self.optimizer, self.steps)
-
 
 def stages(
-  config: Config, *, data: str = 'preferences', start: str = 'sft'
+  config: Config,
+  *,
+  data: str = 'preferences',
+  start: str = 'sft',
+  name: str = 'reward_model',
 ) -> dict[str, Stage]:
-  """{'reward_model'}: from the trunk of `start`, trained on comparisons."""
+  """{name}: from the trunk of `start`, trained on comparisons."""
   return {
-    'reward_model': Stage(
+    name: Stage(
       init=reward.init,
       update=update,
       config=config,

@@ -15,16 +15,9 @@ update = likelihood.update
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(likelihood.Config):
-  """Llama 2's values (§3.1), but for the steps, which depend on the data.
+class Config(likelihood.Config, optimizers.Steps):
+  """Llama 2's values (§3.1), but for the steps, which depend on the data."""
 
-  Attributes:
-    steps: updates.
-    batch_size: demonstrations in a batch.
-    optimizer: of the policy.
-  """
-
-  steps: int
   batch_size: int = 64
   optimizer: optimizers.Adam = optimizers.Adam(
     learning_rate=2e-5,
@@ -32,13 +25,21 @@ class Config(likelihood.Config):
     weight_decay=0.1,
   )
 
-  def make_optimizer(self):
-    """The optimizer over all steps."""
-    return optimizers.adam(self.optimizer, self.steps)
 
-
-def stages(config: Config, *, data: str = 'demonstrations') -> dict[str, Stage]:
-  """{'sft'}: fresh parameters, trained on the demonstrations."""
+def stages(
+  config: Config,
+  *,
+  data: str = 'demonstrations',
+  start: str | None = None,
+  name: str = 'sft',
+) -> dict[str, Stage]:
+  """{name}: trained on demonstrations, from fresh parameters or `start`'s."""
   return {
-    'sft': Stage(init=likelihood.init, update=update, config=config, data=data)
+    name: Stage(
+      init=likelihood.init,
+      update=update,
+      config=config,
+      data=data,
+      start={'policy': start} if start else {},
+    )
   }

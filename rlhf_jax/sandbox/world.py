@@ -17,6 +17,7 @@ from rlhf_jax.types import Comparison, Demonstration, Prompt
 
 MAX_RESPONSE_TOKENS = 24  # Room for every author, end-of-text included.
 FORMS_HELD_OUT = 3  # Of each question's eight: one to validate, two to test.
+TIERS = (authors.STRONG, authors.MEDIUM, authors.WEAK)  # Best first.
 
 
 @functools.cache
@@ -125,21 +126,35 @@ class World:
   def load(self, folder: str | pathlib.Path) -> Corpus:
     """The datasets and gold; nothing is kept in `folder`.
 
-    Beside what a Corpus names there are 'validation_prompts' and 'tiers': three
-    responses to every training prompt, a strong, a medium and a weak author's,
-    in this order and not compared by anyone.
+    Beside what a Corpus names there are 'validation_prompts' and:
+      'tiers': three responses to every training prompt, a strong, a medium and
+        a weak author's, in this order and not compared by anyone; their scores
+        are the authors' ranks, 2, 1 and 0.
+      'strong_demonstrations': the first of these, to imitate.
+      'strong_comparisons', 'medium_comparisons', 'weak_comparisons': pairs of
+        one author's responses, compared as 'comparisons' are.
+      'written': four responses of the demonstrations' author to every training
+        prompt, in no order.
     """
     del folder
     train, validation, test = split(self.seed)
+    count = self.comparisons
+    tiers = self._tiers(train, 5)
+    strong, medium, weak = TIERS
     return Corpus(
       tokenizer(),
       templates.PLAIN,
       {
         'demonstrations': self._demonstrations(train, 1, self.demonstrations),
         'test_demonstrations': self._demonstrations(test, 2, len(test)),
-        'comparisons': self._comparisons(train, 3, self.comparisons),
-        'test_comparisons': self._comparisons(test, 4, len(test)),
-        'tiers': self._tiers(train, 5),
+        'comparisons': self._comparisons(train, 3, count, self.author),
+        'test_comparisons': self._comparisons(test, 4, len(test), self.author),
+        'tiers': tiers,
+        'strong_demonstrations': _best_of(tiers),
+        'strong_comparisons': self._comparisons(train, 6, count, strong),
+        'medium_comparisons': self._comparisons(train, 7, count, medium),
+        'weak_comparisons': self._comparisons(train, 8, count, weak),
+        'written': self._written(train, 9),
         'prompts': train,
         'validation_prompts': validation,
         'test_prompts': test,
@@ -155,26 +170,46 @@ class World:
 
     return Written(count, record)
 
-  def _comparisons(self, prompts, stream, count):
+  def _comparisons(self, prompts, stream, count, author):
     def record(i: int) -> Comparison:
       prompt = prompts[i % len(prompts)]
       pair = [
-        authors.write(self.author, prompt, (self.seed, stream, i, side))
+        authors.write(author, prompt, (self.seed, stream, i, side))
         for side in (0, 1)
       ]
       return self.annotator.compare(prompt, pair, (self.seed, stream, i, 2))
 
     return Written(count, record)
 
+  def _written(self, prompts, stream):
+    def record(i: int) -> Comparison:
+      texts = (
+        authors.write(self.author, prompts[i], (self.seed, stream, i, k))
+        for k in range(4)
+      )
+      return Comparison(prompts[i], tuple(texts))
+
+    return Written(len(prompts), record)
+
   def _tiers(self, prompts, stream):
     def record(i: int) -> Comparison:
-      tiers = (authors.STRONG, authors.MEDIUM, authors.WEAK)
       return Comparison(
         prompts[i],
         tuple(
           authors.write(author, prompts[i], (self.seed, stream, i, tier))
-          for tier, author in enumerate(tiers)
+          for tier, author in enumerate(TIERS)
         ),
+        scores=(2.0, 1.0, 0.0),
       )
 
     return Written(len(prompts), record)
+
+
+def _best_of(comparisons):
+  """The first response of each, to imitate."""
+
+  def record(i: int) -> Demonstration:
+    prompt, (best, *_), *_ = comparisons[i]
+    return Demonstration(prompt, best)
+
+  return Written(len(comparisons), record)

@@ -1,11 +1,13 @@
 """Checkpoints of a train state, by Orbax: asynchronous, atomic, exact."""
 
+import hashlib
 import pathlib
 import shutil
 from collections.abc import Mapping
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 from rlhf_jax.types import Params, TrainState
@@ -96,3 +98,13 @@ def load_params(folder: pathlib.Path, like: Params) -> Params:
   abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
   with ocp.StandardCheckpointer() as checkpointer:
     return checkpointer.restore(folder.absolute(), abstract)
+
+
+def checksum(params: Params) -> str:
+  """Sixteen hexadecimal digits of the names, shapes, types and bytes."""
+  found = hashlib.sha256()
+  for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+    array = np.asarray(leaf)
+    found.update(f'{path} {array.dtype} {array.shape}'.encode())
+    found.update(array.tobytes())
+  return found.hexdigest()[:16]

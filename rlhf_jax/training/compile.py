@@ -12,12 +12,27 @@ import numpy as np
 Path = tuple[str, ...]
 
 
+@dataclasses.dataclass(frozen=True)
+class Bound:
+  """A functools.partial by what it says: two that say the same are equal.
+
+  Attributes:
+    function: what is called.
+    options: the keywords bound, as sorted (name, value); None for numbers that
+      are traced.
+  """
+
+  function: Callable[..., Any]
+  options: tuple[tuple[str, Any], ...]
+
+
 def split_config(config: Any) -> tuple[Any, dict[Path, Any]]:
   """A config's numbers, to be traced, and the rest of it, to be hashed.
 
   Args:
     config: a frozen dataclass; its fields are numbers, functions, sizes, other
-      such dataclasses, or pytrees of numbers (flax.struct).
+      such dataclasses, or pytrees of numbers (flax.struct). The numbers that a
+      functools.partial binds count too.
 
   Returns:
     The config with None for every float, array and pytree, and those by path.
@@ -29,6 +44,19 @@ def split_config(config: Any) -> tuple[Any, dict[Path, Any]]:
     if _is_traced(value):
       blank[field.name] = None
       values[(field.name,)] = value
+    elif isinstance(value, functools.partial) and not value.args:
+      blank[field.name] = Bound(
+        value.func,
+        tuple(
+          (name, None if _is_traced(x) else x)
+          for name, x in sorted(value.keywords.items())
+        ),
+      )
+      values |= {
+        (field.name, name): x
+        for name, x in value.keywords.items()
+        if _is_traced(x)
+      }
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
       blank[field.name], inner = split_config(value)
       values |= {(field.name, *path): x for path, x in inner.items()}
@@ -37,11 +65,21 @@ def split_config(config: Any) -> tuple[Any, dict[Path, Any]]:
 
 def join_config(config: Any, values: Mapping[Path, Any]) -> Any:
   """Puts `values` back where `split_config` found them."""
-  for (name, *inner), value in values.items():
-    if inner:
-      value = join_config(getattr(config, name), {tuple(inner): value})
-    config = override(config, {name: value})
-  return config
+  here = {path[0]: x for path, x in values.items() if len(path) == 1}
+  inner = {}
+  for (name, *rest), x in values.items():
+    if rest:
+      inner.setdefault(name, {})[tuple(rest)] = x
+  for field in dataclasses.fields(config):
+    value = getattr(config, field.name)
+    if isinstance(value, Bound):
+      traced = {path[0]: x for path, x in inner.pop(field.name, {}).items()}
+      here[field.name] = functools.partial(
+        value.function, **(dict(value.options) | traced)
+      )
+  for name, parts in inner.items():
+    here[name] = join_config(getattr(config, name), parts)
+  return override(config, here)
 
 
 def override(config: Any, values: Mapping[str, Any]) -> Any:

@@ -80,6 +80,25 @@ def adam(config: Adam, steps: int) -> optax.GradientTransformation:
   )
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Steps:
+  """How long a stage trains one set of parameters, and on how much at a time.
+
+  Attributes:
+    steps: updates.
+    batch_size: examples in a batch.
+    optimizer: of what is trained.
+  """
+
+  steps: int
+  batch_size: int
+  optimizer: Adam
+
+  def make_optimizer(self) -> optax.GradientTransformation:
+    """The optimizer over all steps."""
+    return adam(self.optimizer, self.steps)
+
+
 def by_role(
   optimizers: Mapping[str, optax.GradientTransformation],
 ) -> optax.GradientTransformation:

@@ -26,6 +26,21 @@ def create(
   )
 
 
+def policy_from(key, start, *, models, config):
+  """A policy learner's `init`: start['policy'], or fresh parameters."""
+  del config
+  return start['policy'] if 'policy' in start else models.policy.init(key)
+
+
+def reward_from(key, start, *, models, config):
+  """A scalar model's `init`: a fresh head, on the trunk of start['policy']."""
+  del config
+  params = models.reward.init(key)
+  if 'policy' in start:
+    params = params | {'trunk': models.reward.trunk(start['policy'])}
+  return params
+
+
 def descend(
   state: TrainState, grads: Params, optimizer: optax.GradientTransformation
 ) -> TrainState:

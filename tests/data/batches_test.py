@@ -128,6 +128,19 @@ class ContentTest(parameterized.TestCase):
       seen.add(columns)
     self.assertEqual(seen, {7, 11})
 
+  def test_lists_of_all_lengths_have_the_room_of_the_longest(self):
+    lists = [
+      Comparison(prompt, tuple(WORDS[: 1 + i % 4]))
+      for i, prompt in enumerate(prompts(8))
+    ]
+    subject = make(lists, 2)
+    for step in range(8):
+      batch = subject[step]
+      self.assertEqual(batch.tokens.shape[:2], (2, 4))
+      np.testing.assert_array_equal(
+        batch.candidate_mask.sum(-1), 1 + subject.indices(step) % 4
+      )
+
   def test_a_dataset_smaller_than_a_batch_wraps_around(self):
     index = make(prompts(3), 8)[0].index
     self.assertEqual(sorted(index[:3]), [0, 1, 2])
@@ -201,12 +214,7 @@ class ResumeTest(parameterized.TestCase):
       self.assertFalse(thread.is_alive())
 
   def test_a_fault_comes_out_where_it_is_met(self):
-    examples, _ = encoding.encode(
-      comparisons(2), TOKENIZER, templates.PLAIN, LIMITS
-    )
-    ragged = examples[1]._replace(response_ids=([1],) * 3)
-    subject = batches.Batches(
-      [examples[0], ragged], batch_size=2, seed=0, pad_id=0, limits=LIMITS
-    )
-    with self.assertRaisesRegex(jsonl.DataError, 'same number'):
+    one, other = comparisons(2)
+    subject = make([one, other._replace(scores=(1.0, 0.0))], 2)
+    with self.assertRaisesRegex(jsonl.DataError, 'has scores and record'):
       next(subject.starting_at(0))

@@ -1,6 +1,6 @@
 """Records to ids by hand, in a vocabulary whose word i has id i."""
 
-from absl.testing import absltest
+from absl.testing import absltest, parameterized
 
 from rlhf_jax.data import encoding, jsonl, limits, templates, tokens
 from rlhf_jax.types import Comparison, Demonstration, Message, Prompt
@@ -24,7 +24,7 @@ class EncodingTest(absltest.TestCase):
   def test_prompts_have_no_responses(self):
     said = prompt('a b c')
     (example,), counts = encode([said])
-    self.assertEqual(example, (said, [0, 1, 2], (), 0, 0.0))
+    self.assertEqual(example, (said, [0, 1, 2], (), 0, None, None))
     self.assertEqual(example.length, 3)
     self.assertEqual(counts, (0, 0, 0))
 
@@ -42,7 +42,9 @@ class EncodingTest(absltest.TestCase):
     record = Comparison(prompt('a b'), ('c', 'd e', ''), 1.5)
     (example,), _ = encode([record])
     self.assertEqual(example.response_ids, ([2, EOS], [3, 4, EOS], [EOS]))
-    self.assertEqual(example.margin, 1.5)
+    self.assertIs(example.record, record)
+    self.assertEqual(example.prompt, record.prompt)
+    self.assertIsNone(example.target_ids)
     self.assertEqual(example.length, 5)
 
   def test_a_long_response_is_cut_and_not_closed(self):
@@ -94,3 +96,45 @@ class EncodingTest(absltest.TestCase):
   def test_a_prompt_without_tokens_is_refused(self):
     with self.assertRaisesRegex(jsonl.DataError, 'f:1: the prompt has no tok'):
       encode([prompt(' ', 'f:1')])
+
+
+class ComparisonTest(parameterized.TestCase):
+  def test_a_target_is_closed_and_counts_for_the_length(self):
+    records = [
+      Comparison(prompt('a'), ('b', 'c'), target='d e'),
+      Comparison(prompt('a'), ('b', 'c'), target=''),
+      Comparison(prompt('a'), ('b', 'c'), target='d e f'),  # Cut.
+    ]
+    examples, counts = encode(records)
+    self.assertEqual(
+      [e.target_ids for e in examples], [[3, 4, EOS], [EOS], [3, 4, 5]]
+    )
+    self.assertEqual([e.length for e in examples], [4, 3, 4])
+    self.assertEqual(
+      [e.response_ids for e in examples], [([1, EOS], [2, EOS])] * 3
+    )
+    self.assertEqual(counts, (0, 0, 1))
+
+  def test_a_single_response_can_be_scored(self):
+    record = Comparison(prompt('a'), ('b',), scores=(-3.0,))
+    (example,), _ = encode([record])
+    self.assertEqual(example.response_ids, ([1, EOS],))
+    self.assertEqual(example.record.scores, (-3.0,))
+
+  def test_equal_scores_are_in_order(self):
+    encode([Comparison(prompt('a'), ('b', 'c', 'd'), scores=(2.0, 2.0, 1.0))])
+
+  @parameterized.parameters(
+    ((), None, 'f:3: there are no responses to compare'),
+    (('b', 'c'), (1.0,), 'f:3: there are 1 scores and 2 responses; give each'),
+    (('b',), (1.0, 0.5), 'f:3: there are 2 scores and 1 responses'),
+    (
+      ('b', 'c', 'd'),
+      (2.0, 0.5, 1.0),
+      r'f:3: response 3 scores 1, more than the one before it \(0.5\); put the',
+    ),
+  )
+  def test_scores_must_fit_the_responses(self, responses, scores, said):
+    record = Comparison(prompt('a', 'f:3'), responses, scores=scores)
+    with self.assertRaisesRegex(jsonl.DataError, said):
+      encode([Comparison(prompt('a'), ('b',)), record])

@@ -5,11 +5,13 @@ from absl.testing import absltest
 
 from rlhf_jax.data import jsonl, packing
 from rlhf_jax.data.encoding import Example
-from rlhf_jax.types import Prompt
+from rlhf_jax.types import Demonstration, Prompt
+
+RECORD = Demonstration(Prompt(()), '')
 
 
 def example(length, index):
-  return Example(Prompt(()), [index], ([index] * (length - 1),), index)
+  return Example(RECORD, [index], ([index] * (length - 1),), index)
 
 
 class PackingTest(absltest.TestCase):

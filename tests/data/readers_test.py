@@ -48,7 +48,7 @@ class ReadersTest(absltest.TestCase):
     with self.assertLogs('absl', 'WARNING') as logged:
       pairs = readers.pairs(path)
     self.assertEqual([pair.responses for pair in pairs], [('a', 'b')])
-    self.assertIn('2 of 3 pairs left out', logged.output[0])
+    self.assertIn('2 of 3 comparisons left out', logged.output[0])
     self.assertIn('r.jsonl:2', logged.output[0])
 
   def test_scored_pairs_have_margins(self):

@@ -7,7 +7,7 @@ import numpy as np
 from absl.testing import absltest
 
 from rlhf_jax import data
-from rlhf_jax.data import readers, sources
+from rlhf_jax.data import jsonl, ranked_readers, readers, sources
 
 FOLDER = pathlib.Path(__file__).parents[3] / 'shared' / 'data'
 LIMITS = data.Limits(
@@ -47,8 +47,42 @@ class RealDataTest(absltest.TestCase):
       (readers.instructions, 'alpaca_subset.jsonl.gz', 15110),
       (readers.instructions, 'dolly_3k.jsonl.gz', 2993),
       (readers.scored_pairs, 'ultrafeedback_pairs.jsonl.gz', 954),
+      (ranked_readers.strongest, *sources.STRENGTHS, 644),
+      (ranked_readers.scored, 'alpacafarm_ranked.jsonl.gz', 644),
+      (ranked_readers.ranked, 'oasst_ranked.jsonl.gz', 301),
     ):
       self.assertLen(read(FOLDER / name), count, name)
+
+  def test_tiers_are_two_or_three_with_the_strongest_first(self):
+    outputs = [
+      row.fields['outputs'] for row in jsonl.read(FOLDER / sources.STRENGTHS[0])
+    ]
+    different = [
+      len({said[model] for model in ('gpt4', 'chatgpt', 'instructgpt')})
+      for said in outputs
+    ]
+    tiers = sources.TIERS.records(FOLDER)
+    self.assertEqual(
+      [len(tier.responses) for tier in tiers], [n for n in different if n > 1]
+    )
+    self.assertEqual(
+      [tier.responses[0] for tier in tiers],
+      [
+        said['gpt4']
+        for said, n in zip(outputs, different, strict=True)
+        if n > 1
+      ],
+    )
+    self.assertGreater(different.count(3), 600)
+
+  def test_lists_are_as_long_as_published(self):
+    for read, name, least, most in (
+      (ranked_readers.scored, 'alpacafarm_ranked.jsonl.gz', 6, 19),
+      (ranked_readers.ranked, 'oasst_ranked.jsonl.gz', 2, 9),
+    ):
+      lengths = [len(one.responses) for one in read(FOLDER / name)]
+      self.assertGreaterEqual(min(lengths), least)
+      self.assertLessEqual(max(lengths), most)
 
   def test_the_split_is_whole_and_about_as_asked(self):
     sizes = {k: len(v) for k, v in self.corpus.datasets.items()}

@@ -174,3 +174,43 @@ class HhRlhfTest(parameterized.TestCase):
     source = dataclasses.replace(self.source, held_out=held_out)
     with self.assertRaisesRegex(jsonl.DataError, f'held_out is {held_out}'):
       source.load(self.run)
+
+
+class TiersTest(parameterized.TestCase):
+  def test_tiers_are_split_and_the_strongest_imitated(self):
+    root = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+    lines = [
+      {'instruction': f'question {i}'}
+      | {'outputs': {'instructgpt': f'bad {i}', 'gpt4': f'good {i}'}}
+      for i in range(30)
+    ]
+    (name,) = sources.STRENGTHS
+    name = name.removesuffix('.gz')
+    text = ''.join(json.dumps(line) + '\n' for line in lines)
+    (root / name).write_text(text)
+    source = sources.Tiers(
+      str(root),
+      sources.Files((name,), sources.TIERS.read),
+      sources.Files((name,), sources.STRONGEST.read),
+      held_out=0.3,
+      vocab_size=300,
+    )
+    datasets = source.load(root / 'run').datasets
+    self.assertEqual(
+      set(datasets),
+      {'tiers', 'test_tiers', 'demonstrations', 'test_demonstrations'}
+      | {'prompts', 'test_prompts'},
+    )
+    for side in ('', 'test_'):
+      tiers = datasets[f'{side}tiers']
+      self.assertGreater(len(tiers), 3)
+      self.assertEqual({tier.scores for tier in tiers}, {(2.0, 0.0)})
+      self.assertEqual(
+        [(tier.prompt, tier.responses[0]) for tier in tiers],
+        [tuple(d) for d in datasets[f'{side}demonstrations']],
+      )
+      self.assertEqual(
+        [tier.prompt for tier in tiers], datasets[f'{side}prompts']
+      )
+    both = datasets['tiers'] + datasets['test_tiers']
+    self.assertLen({tier.prompt.text for tier in both}, 30)

@@ -2,14 +2,20 @@
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable
 
+import jax.numpy as jnp
 from absl.testing import absltest, parameterized
 
 from rlhf_jax.experiment import overrides
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.kernels import divergences
+from rlhf_jax.losses import objective as objectives
+from rlhf_jax.losses import pairwise
+from rlhf_jax.losses.pairwise import reference_free
 from rlhf_jax.stages import Stage
+from rlhf_jax.training import compile as compilation
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,6 +38,11 @@ class Config:
   def __post_init__(self):
     if self.steps < 1:
       raise ValueError(f'steps is {self.steps}; 1 is the least')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Pairs:
+  objective: objectives.Objective
 
 
 def stage(config):
@@ -103,6 +114,87 @@ class ApplyTest(parameterized.TestCase):
   def test_says_what_is_wrong(self, path, text, message):
     with self.assertRaisesRegex(overrides.OverrideError, message):
       overrides.apply(EXPERIMENT, path, text)
+
+
+# Functions by where they are now.
+def path_of(function):
+  return f'{function.__module__}.{function.__name__}'
+
+
+def plain(x):
+  """It has no options."""
+  return x
+
+
+def of_all(x, **options):
+  return x, options
+
+
+class ObjectiveTest(parameterized.TestCase):
+  def after(self, *assignments, objective=None):
+    """The objective of a stage after each of them in turn."""
+    if objective is None:
+      objective = functools.partial(pairwise.dpo, beta=0.1, label_smoothing=0.2)
+    experiment = {'stages': {'dpo': stage(Pairs(objective=objective))}}
+    for path, text in assignments:
+      at = f'stages.dpo.config.objective{path}'
+      experiment = overrides.apply(experiment, at, text)
+    return experiment['stages']['dpo'].config.objective
+
+  def test_keeps_the_options_that_the_new_one_takes_too(self):
+    changed = self.after(('', path_of(pairwise.ipo_sum)))
+    self.assertIs(changed.func, pairwise.ipo_sum)
+    self.assertEqual(changed.keywords, {'beta': 0.1})
+    changed = self.after(('', path_of(reference_free.cpo)))
+    self.assertIs(changed.func, reference_free.cpo)
+    self.assertEqual(changed.keywords, {'beta': 0.1, 'label_smoothing': 0.2})
+
+  def test_takes_none_where_there_are_none_to_take(self):
+    self.assertIs(self.after(('', path_of(plain))), plain)
+    self.assertIs(self.after(('', 'math.sqrt')), math.sqrt)
+    self.assertIs(self.after(('', path_of(of_all))), of_all)
+
+  def test_a_number_is_set_in_the_one_that_is_there(self):
+    changed = self.after(('.beta', '0.3'))
+    self.assertIs(changed.func, pairwise.dpo)
+    self.assertEqual(changed.keywords, {'beta': 0.3, 'label_smoothing': 0.2})
+
+  def test_a_number_is_set_after_the_function(self):
+    changed = self.after(('', path_of(pairwise.ipo_sum)), ('.beta', '0.3'))
+    self.assertIs(changed.func, pairwise.ipo_sum)
+    self.assertEqual(changed.keywords, {'beta': 0.3})
+
+  def test_options_that_nobody_bound_can_be_bound(self):
+    bare = functools.partial(pairwise.dpo)
+    changed = self.after(('.beta', '1'), ('.label_smoothing', '0'),
+                         objective=bare)  # fmt: skip
+    self.assertEqual(changed.keywords, {'beta': 1.0, 'label_smoothing': 0.0})
+    # As floats, or a step would be compiled for each value.
+    blank, values = compilation.split_config(Pairs(objective=changed))
+    self.assertLen(values, 2)
+    self.assertEqual(
+      blank.objective.options, (('beta', None), ('label_smoothing', None))
+    )
+    changed = self.after(('.beta', '0.5'), objective=pairwise.dpo)
+    self.assertEqual(changed.keywords, {'beta': 0.5})
+
+  def test_what_the_new_one_needs_is_told_when_it_is_called(self):
+    changed = self.after(('', path_of(reference_free.simpo)))
+    arrays = dict.fromkeys(objectives.reads(changed), jnp.zeros(2))
+    with self.assertRaisesRegex(
+      ValueError, r'simpo needs a value for .+: bind it, as in functools'
+    ):
+      objectives.evaluate(changed, arrays)
+
+  @parameterized.parameters(
+    ('.beat', '1', 'no stages.dpo.config.objective.beat; did you mean beta'),
+    ('.beta', 'small', 'objective.beta takes float, not .small.'),
+    ('.beta', 'none', 'objective.beta takes float, not .none.'),
+    ('.policy_chosen_logps', '1', 'no .+policy_chosen_logps; .*names in'),
+  )
+  def test_says_what_is_wrong(self, path, text, message):
+    with self.assertRaisesRegex(overrides.OverrideError, message):
+      self.after((path, text))
 
 
 if __name__ == '__main__':

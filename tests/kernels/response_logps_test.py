@@ -187,6 +187,7 @@ class ResponseTest(BigramCase):
       tokens=fold(self.tokens),
       attention_mask=fold(self.attended),
       response_mask=fold(batch.response_mask),
+      candidate_mask=np.ones((2, 2), bool),
       margins=np.zeros(2),
       weight=np.ones(2),
     )

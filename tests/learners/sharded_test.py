@@ -9,7 +9,7 @@ from absl.testing import absltest, parameterized
 from rlhf_jax import sharding
 from rlhf_jax.experiment import chain
 from rlhf_jax.learners import policy_gradient
-from rlhf_jax.methods import ppo, reward_model, sft
+from rlhf_jax.methods import dpo, kto, ppo, reward_model, rrhf, sft
 from rlhf_jax.models import PARTITION_RULES, TransformerConfig
 from rlhf_jax.training import state as training
 from rlhf_jax.types import (
@@ -44,7 +44,22 @@ def demonstrations():
 def comparisons():
   return Comparisons(
     *arrays(ROWS, 2),
+    candidate_mask=np.ones((ROWS, 2), bool),
     margins=np.linspace(0, 1, ROWS, dtype=np.float32),
+    weight=np.ones(ROWS, np.float32),
+  )
+
+
+def lists():
+  """As many as three, best first, some rows with fewer."""
+  tokens, attention, response = arrays(ROWS, 3)
+  here = np.arange(3) < np.array([3, 2, 1, 3, 3, 2, 1, 3])[:, None]
+  return Comparisons(
+    tokens,
+    attention & here[..., None],
+    response & here[..., None],
+    candidate_mask=here,
+    margins=np.zeros(ROWS, np.float32),
     weight=np.ones(ROWS, np.float32),
   )
 
@@ -69,6 +84,9 @@ CASES = {
   'reward': (
     reward_model, reward_model.Config(steps=1, centering=0.1), comparisons,
   ),
+  'pairwise': (dpo, dpo.Config(steps=1), comparisons),
+  'listwise_micro': (rrhf, rrhf.Config(steps=1, micro_batches=2), lists),
+  'unpaired': (kto, kto.Config(steps=1), lists),
   'policy_gradient': (
     ppo, ppo.Config(steps=1, entropy_coef=0.01), experience,
   ),
@@ -85,20 +103,22 @@ class ShardedTest(parameterized.TestCase):
     models = chain.roles(MODEL)
     (stage,) = method.stages(config).values()
     params = stage.init(jax.random.key(0), {}, models=models, config=config)
+    frozen = {'reference': models.policy.init(jax.random.key(1))}
     slope = training.gradient(method.loss, micro_batches=config.micro_batches)
 
     @jax.jit
-    def evaluate(params, batch):
+    def evaluate(params, frozen, batch):
       grads, metrics = slope(
-        params, {}, batch, jax.random.key(0), models=models, config=config
+        params, frozen, batch, jax.random.key(0), models=models, config=config
       )
       return grads, {name: mean.value for name, mean in metrics.items()}
 
-    expected = evaluate(params, batch())
+    expected = evaluate(params, frozen, batch())
     mesh = sharding.make_mesh({'data': 2, 'fsdp': 2, 'tensor': 2})
     with jax.set_mesh(mesh):
       actual = evaluate(
         sharding.place(params, PARTITION_RULES, mesh),
+        sharding.place(frozen, PARTITION_RULES, mesh),
         sharding.place_batch(batch(), mesh),
       )
     chex.assert_trees_all_close(

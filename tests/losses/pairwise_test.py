@@ -1,4 +1,7 @@
-"""Pairwise objectives against the probabilities they are the logs of."""
+"""Pairwise objectives against the probabilities they are the logs of.
+
+The equations of those on log-ratios are in preference_table_test.
+"""
 
 import functools
 
@@ -98,3 +101,144 @@ class CenteringTest(chex.TestCase):
   def test_refuses_what_would_broadcast(self):
     with self.assertRaises(AssertionError):
       pairwise.centering(CHOSEN, REJECTED[:1])
+
+
+def log_ratio_pair(margin):
+  """The four log-probs of pairs whose margin Δ is the one given."""
+  margin = np.asarray(margin, np.float32)
+  reference = np.full_like(margin, -9.0)
+  return reference + 0.75 * margin, reference - 0.25 * margin, *[reference] * 2
+
+
+def swap(chosen, rejected, reference_chosen, reference_rejected):
+  return rejected, chosen, reference_rejected, reference_chosen
+
+
+MARGINS = np.linspace(-30.0, 30.0, 7, dtype=np.float32)
+
+
+class DpoTest(chex.TestCase):
+  # S_w = −12, S_l = −10 and both reference sums −11, so Δ = −2.
+  PAIR = tuple(np.float32([x]) for x in (-12.0, -10.0, -11.0, -11.0))
+
+  @parameterized.parameters((0.0, 0.798139), (0.1, 0.778139))
+  def test_worked_example(self, label_smoothing, expected):
+    actual = pairwise.dpo(*self.PAIR, beta=0.1, label_smoothing=label_smoothing)
+    np.testing.assert_allclose(actual, [expected], atol=1e-6)
+
+  def test_worked_example_of_rso(self):
+    pair = (np.float32([x]) for x in (-12.0, -10.0, -11.0, -11.5))
+    actual = pairwise.dpo(*pair, beta=0.05)
+    np.testing.assert_allclose(actual, [0.757599], atol=1e-6)
+
+  def test_both_orders_of_a_pair_exhaust_the_probability(self):
+    pair = log_ratio_pair(MARGINS)
+    forth = pairwise.dpo(*pair, beta=0.1)
+    back = pairwise.dpo(*swap(*pair), beta=0.1)
+    np.testing.assert_allclose(np.exp(-forth) + np.exp(-back), 1.0, rtol=1e-5)
+
+  def test_the_reference_itself_is_a_coin(self):
+    np.testing.assert_allclose(
+      pairwise.dpo(*log_ratio_pair([0.0]), beta=0.7), np.log(2.0), rtol=1e-6
+    )
+
+  def test_pulls_at_both_by_how_wrong_it_is(self):
+    """β σ(−β Δ), up on the chosen and down on the rejected."""
+
+    def total(chosen, rejected, *reference):
+      return pairwise.dpo(chosen, rejected, *reference, beta=0.1).sum()
+
+    slopes = jax.grad(total, (0, 1))(*log_ratio_pair(MARGINS))
+    expected = 0.1 / (1.0 + np.exp(0.1 * MARGINS.astype(np.float64)))
+    np.testing.assert_allclose(slopes, [-expected, expected], rtol=1e-5)
+
+  @parameterized.parameters(0.05, 0.2, 0.4)
+  def test_smoothed_is_least_at_the_log_odds_of_the_noise(self, noise):
+    beta = 0.3
+    least = np.log((1.0 - noise) / noise) / beta
+
+    def loss(margin):
+      pair = log_ratio_pair(0.0)
+      pair = (pair[0] + margin, *pair[1:])
+      return pairwise.dpo(*pair, beta=beta, label_smoothing=noise)
+
+    slope = jax.grad(loss)
+    np.testing.assert_allclose(slope(np.float32(least)), 0.0, atol=1e-6)
+    self.assertLess(slope(np.float32(least - 0.5)), -1e-3)
+    self.assertGreater(slope(np.float32(least + 0.5)), 1e-3)
+
+
+class RobustDpoTest(parameterized.TestCase):
+  def test_worked_example(self):
+    actual = pairwise.robust_dpo(*DpoTest.PAIR, beta=0.1, flip_rate=0.1)
+    np.testing.assert_allclose(actual, [0.823139], atol=1e-6)
+
+  @parameterized.parameters(0.0, 0.1, 0.3)
+  def test_flips_average_out(self, rate):
+    pair = log_ratio_pair(MARGINS)
+    kept = pairwise.robust_dpo(*pair, beta=0.1, flip_rate=rate)
+    flipped = pairwise.robust_dpo(*swap(*pair), beta=0.1, flip_rate=rate)
+    clean = pairwise.dpo(*pair, beta=0.1)
+    expected = (1.0 - rate) * kept + rate * flipped
+    np.testing.assert_allclose(expected, clean, rtol=1e-4, atol=1e-5)
+
+
+class DiscopopTest(chex.TestCase):
+  def test_is_logistic_below_and_exponential_above(self):
+    pair = log_ratio_pair([-1e3, -2.0, 2.0, 50.0])
+    actual = pairwise.discopop(*pair, beta=1.0, tau=0.05)
+    expected = [1e3, np.log1p(np.exp(2.0)), np.exp(-2.0), np.exp(-50.0)]
+    np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-9)
+
+  def test_is_half_of_each_in_between(self):
+    actual = pairwise.discopop(*log_ratio_pair([0.0]), beta=1.0, tau=0.05)
+    np.testing.assert_allclose(actual, 0.5 * np.log(2.0) + 0.5, rtol=1e-6)
+
+
+def at(objective, margin, **options):
+  """The loss of a pair whose margin Δ is the one given, chosen first."""
+  zero = np.float32(0.0)
+  return objective(margin, zero, zero, zero, **options)
+
+
+class IpoSumTest(parameterized.TestCase):
+  def test_worked_example(self):
+    actual = pairwise.ipo_sum(*DpoTest.PAIR, beta=0.1)
+    np.testing.assert_allclose(actual, [49.0], rtol=1e-6)
+
+  @parameterized.parameters(0.5, 0.7, 1.0)
+  def test_rests_where_annotators_agree_as_often(self, agreement):
+    """Δ = (2 p − 1) / (2 β): finite even where all of them agree."""
+    beta = 0.2
+
+    def expected_loss(margin):
+      forth = at(pairwise.ipo_sum, margin, beta=beta)
+      back = at(pairwise.ipo_sum, -margin, beta=beta)
+      return agreement * forth + (1.0 - agreement) * back
+
+    rest = np.float32((2.0 * agreement - 1.0) / (2.0 * beta))
+    np.testing.assert_allclose(jax.grad(expected_loss)(rest), 0.0, atol=1e-5)
+    self.assertGreater(jax.grad(expected_loss)(rest + 1.0), 1.0)
+
+
+class HingeNormTest(chex.TestCase):
+  @parameterized.parameters((0.1, -11.0, 1.2), (0.05, -11.5, 1.125))
+  def test_worked_examples(self, beta, reference_rejected, expected):
+    pair = (*DpoTest.PAIR[:3], np.float32([reference_rejected]))
+    actual = pairwise.hinge_norm(*pair, beta=beta)
+    np.testing.assert_allclose(actual, [expected], rtol=1e-6)
+
+  @parameterized.parameters(
+    (-5.0, 1.5, -0.1), (9.9, 0.01, -0.1), (10.1, 0.0, 0.0), (500.0, 0.0, 0.0)
+  )
+  def test_stops_at_its_margin(self, margin, loss, slope):
+    def hinge(margin):
+      return at(pairwise.hinge_norm, margin, beta=0.1)
+
+    actual = jax.value_and_grad(hinge)(np.float32(margin))
+    np.testing.assert_allclose(actual, (loss, slope), rtol=1e-4, atol=1e-7)
+
+  def test_an_identical_pair_costs_one_forever(self):
+    np.testing.assert_allclose(
+      at(pairwise.hinge_norm, np.float32(0.0), beta=0.7), 1.0
+    )

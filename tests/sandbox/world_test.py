@@ -1,6 +1,9 @@
 """The world's datasets: disjoint, reproducible, within the vocabulary."""
 
 import collections
+import hashlib
+import itertools
+from unittest import mock
 
 import numpy as np
 from absl.testing import absltest, parameterized
@@ -8,6 +11,13 @@ from absl.testing import absltest, parameterized
 from rlhf_jax import sandbox
 from rlhf_jax.sandbox import authors, grammar, world
 from rlhf_jax.types import Comparison, Demonstration
+
+BY_AUTHORS = (
+  'strong_demonstrations',
+  'strong_comparisons',
+  'medium_comparisons',
+  'weak_comparisons',
+)
 
 
 def texts(records):
@@ -36,6 +46,10 @@ class WorldTest(parameterized.TestCase):
         'comparisons': 100,
         'test_comparisons': 592,
         'tiers': 1480,
+        'strong_demonstrations': 1480,
+        'strong_comparisons': 100,
+        'medium_comparisons': 100,
+        'weak_comparisons': 100,
         'prompts': 1480,
         'validation_prompts': 296,
         'test_prompts': 592,
@@ -59,7 +73,7 @@ class WorldTest(parameterized.TestCase):
   def test_training_sees_training_prompts_alone(self):
     train = set(self.datasets['prompts'])
     test = set(self.datasets['test_prompts'])
-    for name in ('demonstrations', 'comparisons', 'tiers'):
+    for name in ('demonstrations', 'comparisons', 'tiers', *BY_AUTHORS):
       self.assertLessEqual({r.prompt for r in self.datasets[name]}, train)
     for name in ('test_demonstrations', 'test_comparisons'):
       self.assertEqual({r.prompt for r in self.datasets[name]}, test)
@@ -74,7 +88,7 @@ class WorldTest(parameterized.TestCase):
     larger = (
       sandbox.World(demonstrations=900, comparisons=300).load('').datasets
     )
-    for name in ('demonstrations', 'comparisons', 'tiers'):
+    for name in ('demonstrations', 'comparisons', 'tiers', *BY_AUTHORS):
       one = self.datasets[name]
       self.assertEqual(list(one), list(again[name]))
       self.assertEqual(one[37], larger[name][37])
@@ -98,7 +112,7 @@ class WorldTest(parameterized.TestCase):
       ids = template.encode_prompt(prompt, tokenizer)
       self.assertLessEqual(len(ids), sandbox.max_prompt_tokens())
       self.assertEqual(tokenizer.decode(ids), prompt.text)
-    for name in ('demonstrations', 'test_comparisons', 'tiers'):
+    for name in ('demonstrations', 'test_comparisons', 'tiers', *BY_AUTHORS):
       for text in texts(self.datasets[name]):
         ids = tokenizer.encode(text)
         self.assertLess(len(ids), sandbox.MAX_RESPONSE_TOKENS)
@@ -147,6 +161,55 @@ class WorldTest(parameterized.TestCase):
     strong, medium, weak = worths.mean(0)
     self.assertGreater(strong, medium + 0.3)
     self.assertGreater(medium, weak + 0.3)
+
+  def test_tiers_are_scored_by_rank(self):
+    scores = {record.scores for record in self.datasets['tiers']}
+    self.assertEqual(scores, {(2.0, 1.0, 0.0)})
+
+  def test_strong_demonstrations_are_the_first_tier(self):
+    self.assertEqual(
+      list(self.datasets['strong_demonstrations']),
+      [
+        Demonstration(tier.prompt, tier.responses[0])
+        for tier in self.datasets['tiers']
+      ],
+    )
+
+  def test_comparisons_by_others_ask_the_same_in_words_of_their_own(self):
+    worths = {}
+    for name in ('comparisons', *BY_AUTHORS[1:]):
+      records = self.datasets[name]
+      self.assertEqual(
+        [r.prompt for r in records],
+        [r.prompt for r in self.datasets['comparisons']],
+      )
+      # Gumbel noise of the annotator: never seen equal.
+      self.assertGreater(min(r.margin for r in records), 0.0)
+      prompts = [r.prompt for r in records for _ in r.responses]
+      worths[name] = np.mean(sandbox.gold(prompts, list(texts(records))))
+    strong, medium, weak = (worths[name] for name in BY_AUTHORS[1:])
+    self.assertGreater(strong, medium + 0.3)
+    self.assertGreater(medium, worths['comparisons'])
+    self.assertGreater(worths['comparisons'], weak)
+
+  def test_every_dataset_is_a_stream_of_its_own(self):
+    # One author writes all: what is alike is alike by chance.
+    with mock.patch.object(world, 'TIERS', (authors.DEMONSTRATOR,) * 3):
+      datasets = self.world.load('').datasets
+    names = ('demonstrations', 'comparisons', 'tiers', *BY_AUTHORS[1:])
+    first = [list(texts(datasets[name][:50])) for name in names]
+    for one, other in itertools.combinations(first, 2):
+      self.assertLess(sum(map(str.__eq__, one, other)), 10)
+
+  def test_the_words_are_those_of_measured_runs(self):
+    # Written down before the datasets by other authors were added.
+    said = '\n'.join(
+      repr((r.prompt.text, *texts([r])))
+      for name in ('demonstrations', 'comparisons', 'test_comparisons', 'tiers')
+      for r in self.datasets[name][:40]
+    )
+    digest = hashlib.sha256(said.encode()).hexdigest()
+    self.assertEqual(digest[:16], '59b82b6cff55ebd0')
 
   def test_records_are_of_the_shared_types(self):
     self.assertIsInstance(self.datasets['demonstrations'][0], Demonstration)

@@ -1,6 +1,8 @@
 """Numbers of a config are traced; everything else of it is static."""
 
 import dataclasses
+import functools
+from collections.abc import Callable
 
 import flax.struct
 import jax
@@ -94,6 +96,122 @@ class CompileTest(parameterized.TestCase):
 def _noop(x, *, config):
   del config
   return x
+
+
+def power(x, *, base=2.0, exponent=1.0, times=1, then=jnp.abs):
+  return then(base * x**exponent) * times
+
+
+def other(x, *, base=2.0, exponent=1.0):
+  return x - base - exponent
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+  objective: Callable
+  inner: object = None
+
+
+class PartialTest(parameterized.TestCase):
+  def setUp(self):
+    super().setUp()
+    self.traces = 0
+
+    def function(x, *, config):
+      self.traces += 1
+      y = config.objective(x)
+      return y if config.inner is None else y + config.inner.objective(x)
+
+    self.call = jitted(function)
+
+  def value(self, objective, inner=None):
+    """At x = 3, and how often anything was traced until now."""
+    found = self.call(jnp.array(3.0), config=Method(objective, inner))
+    return float(found), self.traces
+
+  def test_a_bound_number_does_not_recompile(self):
+    # Each is a partial of its own: equal ones have to hash alike.
+    for base in (0.1, 0.3, 2.0):
+      for exponent in (1.0, 2.0):
+        found, traces = self.value(
+          functools.partial(power, base=base, exponent=exponent)
+        )
+        self.assertAlmostEqual(found, float(base) * 3.0**exponent, places=5)
+    self.assertEqual(traces, 1)
+
+  def test_the_order_of_binding_does_not_matter(self):
+    for options in (
+      {'base': 3.0, 'exponent': 2.0},
+      {'exponent': 2.0, 'base': 3.0},
+    ):
+      self.assertEqual(
+        self.value(functools.partial(power, **options)), (27.0, 1)
+      )
+
+  def test_whatever_else_is_bound_is_static(self):
+    bind = functools.partial
+    cases = [
+      (bind(power, base=2.0), 6.0),
+      (bind(power, base=2.0, times=2), 12.0),
+      (bind(power, base=2.0, times=3), 18.0),
+      (bind(power, base=2.0, then=jnp.negative), -6.0),
+      (bind(other, base=2.0), 0.0),
+      (bind(power, exponent=2.0), 18.0),
+      (power, 6.0),
+    ]
+    for count, (objective, expected) in enumerate(cases, start=1):
+      self.assertEqual(self.value(objective), (expected, count))
+    for objective, expected in cases:  # As often as you like.
+      again = objective
+      if isinstance(objective, bind):
+        again = bind(objective.func, **objective.keywords)
+      self.assertEqual(self.value(again), (expected, len(cases)))
+
+  def test_numbers_are_found_inside_other_configs(self):
+    for base in (1.0, 2.0):
+      inner = Method(functools.partial(power, base=base, times=2))
+      objective = functools.partial(power, base=10.0 * base)
+      self.assertEqual(self.value(objective, inner), (36.0 * base, 1))
+
+  def test_values_are_named_by_their_path(self):
+    config = Method(
+      functools.partial(power, base=1.5, times=2),
+      Method(functools.partial(other, exponent=0.25)),
+    )
+    blank, values = split_config(config)
+    self.assertEqual(
+      values,
+      {('objective', 'base'): 1.5, ('inner', 'objective', 'exponent'): 0.25},
+    )
+    self.assertEqual(hash(blank), hash(split_config(config)[0]))
+    joined = join_config(blank, values)
+    for then, now in (
+      (config.objective, joined.objective),
+      (config.inner.objective, joined.inner.objective),
+    ):
+      self.assertIs(now.func, then.func)
+      self.assertEqual(now.keywords, then.keywords)
+      self.assertEqual(now.args, ())
+      self.assertEqual(now(3.0), then(3.0))
+
+  def test_a_partial_of_no_numbers_comes_back(self):
+    blank, values = split_config(Method(functools.partial(power, times=4)))
+    self.assertEmpty(values)
+    objective = join_config(blank, values).objective
+    self.assertEqual(objective.keywords, {'times': 4})
+
+  def test_partials_of_places_are_static_as_they_are(self):
+    objective = functools.partial(power, 5.0, base=2.0)
+    blank, values = split_config(Method(objective))
+    self.assertIs(blank.objective, objective)
+    self.assertEmpty(values)
+
+  def test_gradients_reach_a_bound_number(self):
+    def at(base):
+      config = Method(functools.partial(power, base=base))
+      return self.call(jnp.array(3.0), config=config)
+
+    self.assertAlmostEqual(float(jax.grad(at)(2.0)), 3.0, places=6)
 
 
 if __name__ == '__main__':

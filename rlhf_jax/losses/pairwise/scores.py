@@ -1,8 +1,7 @@
-"""Objectives over pairs, the preferred response first.
+"""Reward models' objectives over pairs: of two scores, in reward units.
 
-Scores are a reward model's, in reward units. All of this depends on the
-difference of two scores of one prompt alone, but `centering`, which
-pins down the rest.
+All of this depends on the difference of two scores of one prompt alone, but
+`centering`, which pins down the rest.
 """
 
 import chex

@@ -1,0 +1,225 @@
+"""What sandbox experiments share: SFT, preferences, reward model, PPO and on.
+
+Stages are addressed by what they are made of, so experiments that take these
+from here train them once.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+from rlhf_jax import sandbox
+from rlhf_jax.data.curriculum import Curriculum
+from rlhf_jax.experiment import (
+  DatasetStage,
+  Evaluation,
+  Experiment,
+  Limits,
+  Stage,
+)
+from rlhf_jax.losses import listwise, pairwise
+from rlhf_jax.losses.objective import Objective
+from rlhf_jax.methods import (
+  candidates,
+  dpo,
+  ppo,
+  preferences,
+  pro,
+  reward_model,
+  rrhf,
+  sft,
+  slic,
+)
+from rlhf_jax.models import presets
+from rlhf_jax.training.optimizers import Adam, linear
+
+Stages = Mapping[str, Stage | DatasetStage]
+
+# Learning rates, chosen on validation prompts with seed 100.
+DPO_RATE = 3e-4
+SLIC_RATE = 1e-4
+RRHF_RATE = 1e-3
+PRO_RATE = 1e-3
+
+RRHF = functools.partial(listwise.rrhf, rank_coef=1.0)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+  """What is set most often.
+
+  Attributes:
+    seed: of everything random but the world itself.
+    sft_steps: updates of the SFT policy.
+    pairs: annotated comparisons.
+    ppo_steps: rounds of PPO.
+    kl_coef: penalty per nat of KL to SFT.
+  """
+
+  seed: int = 0
+  sft_steps: int = 800
+  pairs: int = 4096
+  ppo_steps: int = 40
+  kl_coef: float = 0.05
+
+
+def sft_stages(settings: Settings) -> Stages:
+  """{'sft'}: 128 demonstrations a step."""
+  return sft.stages(
+    sft.Config(
+      steps=settings.sft_steps,
+      batch_size=128,
+      optimizer=Adam(learning_rate=3e-3, decay=linear),
+    )
+  )
+
+
+def feedback_stages(settings: Settings) -> Stages:
+  """{'sft', 'preferences', 'reward_model'}: SFT's samples, compared."""
+  return (
+    sft_stages(settings)
+    | preferences.stages(
+      preferences.Config(
+        annotate=sandbox.Annotator().annotate, count=settings.pairs
+      )
+    )
+    | reward_model.stages(
+      reward_model.Config(
+        steps=2 * settings.pairs // 32,
+        batch_size=32,
+        centering=0.01,
+        optimizer=Adam(learning_rate=2e-3, decay=linear),
+      )
+    )
+  )
+
+
+def ppo_stages(
+  settings: Settings,
+  *,
+  kl_coef: float | None = None,
+  learning_rate: float = 1e-3,
+  name: str = 'ppo',
+) -> Stages:
+  """{name}: 128 prompts a round, from SFT, against the reward model."""
+  return ppo.stages(
+    ppo.Config(
+      steps=settings.ppo_steps,
+      batch_size=128,
+      kl_coef=settings.kl_coef if kl_coef is None else kl_coef,
+      epochs=2,
+      minibatches=2,
+      optimizer=Adam(learning_rate=learning_rate),
+    ),
+    name=name,
+  )
+
+
+def tuned(
+  settings: Settings, learning_rate: float, *, batch_size: int = 64
+) -> dict[str, Any]:
+  """Config values that all methods on pairs or lists share: as many steps as
+  go twice over the preferences, and a rate that falls to 0."""
+  return {
+    'steps': 2 * settings.pairs // 64,
+    'batch_size': batch_size,
+    'optimizer': Adam(learning_rate=learning_rate, decay=linear),
+  }
+
+
+def dpo_stages(
+  settings: Settings,
+  *,
+  beta: float = 0.1,
+  learning_rate: float = DPO_RATE,
+  data: str = 'preferences',
+  curriculum: Curriculum | None = None,
+  name: str = 'dpo',
+) -> Stages:
+  """{name}: from SFT, on pairs."""
+  return dpo.stages(
+    dpo.Config(
+      objective=functools.partial(pairwise.dpo, beta=beta),
+      **tuned(settings, learning_rate),
+    ),
+    data=data,
+    curriculum=curriculum,
+    name=name,
+  )
+
+
+def slic_stages(
+  settings: Settings,
+  *,
+  learning_rate: float = SLIC_RATE,
+  data: str = 'preferences',
+  name: str = 'slic',
+) -> Stages:
+  """{name}: from SFT, on pairs."""
+  config = slic.Config(**tuned(settings, learning_rate))
+  return slic.stages(config, data=data, name=name)
+
+
+def candidate_stages(
+  settings: Settings,
+  *,
+  samples: int = 4,
+  data: str = 'prompts',
+  policy: str | None = 'sft',
+  name: str = 'candidates',
+) -> Stages:
+  """{name}: a policy's samples, or the data's own responses, ranked."""
+  del settings
+  config = candidates.Config(samples=samples)
+  return candidates.stages(config, data=data, policy=policy, name=name)
+
+
+def rrhf_stages(
+  settings: Settings,
+  *,
+  objective: Objective = RRHF,
+  learning_rate: float = RRHF_RATE,
+  data: str = 'candidates',
+  name: str = 'rrhf',
+) -> Stages:
+  """{name}: from SFT, on ranked candidates, 32 prompts a step."""
+  config = rrhf.Config(
+    objective=objective, **tuned(settings, learning_rate, batch_size=32)
+  )
+  return rrhf.stages(config, data=data, name=name)
+
+
+def pro_stages(
+  settings: Settings,
+  *,
+  learning_rate: float = PRO_RATE,
+  data: str = 'candidates',
+  name: str = 'pro',
+) -> Stages:
+  """{name}: from SFT, on ranked candidates, 32 prompts a step."""
+  config = pro.Config(**tuned(settings, learning_rate, batch_size=32))
+  return pro.stages(config, data=data, name=name)
+
+
+def experiment(
+  settings: Settings,
+  *,
+  title: str,
+  stages: Stages,
+  contrasts: Mapping[str, tuple[str, str]] | None = None,
+) -> Experiment:
+  """An experiment in the sandbox; the world is the same for every seed."""
+  return Experiment(
+    title=title,
+    seed=settings.seed,
+    data=sandbox.World(),
+    model=presets.sandbox(sandbox.tokenizer().vocab_size),
+    limits=Limits(
+      max_prompt_tokens=sandbox.max_prompt_tokens(),
+      max_response_tokens=sandbox.MAX_RESPONSE_TOKENS,
+    ),
+    stages=stages,
+    evaluation=Evaluation(samples=2),
+    contrasts=contrasts or {},
+  )

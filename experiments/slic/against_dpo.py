@@ -1,0 +1,44 @@
+"""Claim: SLiC on ranked samples beats SLiC on people's pairs, and DPO them.
+
+SLiC direct, SLiC on eight ranked samples with either anchor (the demonstration
+or the best sample), and DPO on the same people's pairs (Zhao et al. 2023, table
+2; Liu et al. 2024, table 1; Xu et al. 2024 for DPO above SLiC). Holds if
+sample-rank beats direct, the anchors do not differ, and DPO beats SLiC direct.
+Run: python -m launch.seeds experiments/slic/against_dpo.py --seeds 0 1 2
+"""
+
+import functools
+
+from experiments import sandbox_chain
+from experiments.sandbox_chain import slic_stages
+from rlhf_jax.experiment import Experiment
+from rlhf_jax.methods import slic
+
+Settings = sandbox_chain.Settings
+
+
+def config(settings: Settings) -> Experiment:
+  stages = sandbox_chain.feedback_stages(settings)
+  stages |= sandbox_chain.dpo_stages(settings) | sandbox_chain.ppo_stages(
+    settings
+  )
+  stages |= slic_stages(settings, data='preferences', name='slic_direct')
+  pairs = functools.partial(slic.Pairs, count=settings.pairs)
+  for anchor in (slic.demonstrated, slic.best_sampled):
+    data = f'slic_pairs_{anchor.__name__}'
+    stages |= slic.pair_stages(pairs(target=anchor), name=data)
+    stages |= slic_stages(settings, data=data, name=f'slic_{anchor.__name__}')
+  return sandbox_chain.experiment(
+    settings,
+    title='SLiC against DPO',
+    stages=stages,
+    contrasts={
+      'DPO beats SLiC direct': ('dpo', 'slic_direct'),
+      'sample-rank beats direct': ('slic_demonstrated', 'slic_direct'),
+      'the best sample anchors better than the demonstration': (
+        'slic_best_sampled',
+        'slic_demonstrated',
+      ),
+      'SLiC (sample-rank) beats PPO': ('slic_demonstrated', 'ppo'),
+    },
+  )

@@ -1,0 +1,86 @@
+"""Log-probs of a frozen reference, computed once and kept beside the data.
+
+A file holds them by example (a digest of its prompt's and responses' ids), and
+its name says whose they are (a checksum of the reference's parameters), so what
+was computed for other data or another reference is never taken for them.
+"""
+
+import hashlib
+import json
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import jax
+import numpy as np
+
+from rlhf_jax.data.encoding import Example
+from rlhf_jax.experiment.chain import Chain
+from rlhf_jax.training import checkpoints, metrics
+from rlhf_jax.training.compile import jitted
+from rlhf_jax.types import Models, Params
+
+
+def attach(
+  chain: Chain,
+  name: str,
+  examples: Sequence[Example],
+  frozen: Mapping[str, Params],
+  models: Models,
+) -> list[Example]:
+  """A stage's examples with the reference's log-probs, computed if need be."""
+  stage = chain.experiment.stages[name]
+  path = file(chain, stage.data, frozen['reference'])
+  known = read(path)
+  new = [e for e in examples if digest(e) not in known]
+  if new:
+    size = stage.config.batch_size
+    most = max(len(e.response_ids) for e in new)
+    progress = metrics.Progress(
+      f'{name} reference', len(new), start=0, out=chain.console
+    )
+    with jax.set_mesh(chain.mesh):
+      for first in range(0, len(new), size):
+        some = new[first : first + size]
+        values = jitted(stage.beforehand)(
+          frozen,
+          chain.batch(some, size, most),
+          models=models,
+          config=stage.config,
+        )
+        for example, row in zip(some, np.asarray(values), strict=False):
+          known[digest(example)] = row[: len(example.response_ids)].tolist()
+        progress.show(first + len(some), {})
+    write(path, known)
+  return [e._replace(reference_logps=tuple(known[digest(e)])) for e in examples]
+
+
+def file(chain: Chain, dataset: str, reference: Params) -> pathlib.Path:
+  """Where the log-probs of a dataset under a reference are kept."""
+  name = f'reference_logps-{dataset}-{checkpoints.checksum(reference)}.jsonl'
+  owner = dataset if dataset in chain.experiment.stages else 'data'
+  return chain.folder(owner).path / name
+
+
+def digest(example: Example) -> str:
+  """Changes when a token of an example's prompt or responses does."""
+  ids = json.dumps([example.prompt_ids, example.response_ids])
+  return hashlib.sha256(ids.encode()).hexdigest()[:24]
+
+
+def read(path: pathlib.Path) -> dict[str, list[float]]:
+  """{example's digest: log-probs of its responses}; {} without a file."""
+  if not path.exists():
+    return {}
+  rows = map(json.loads, path.read_text().splitlines())
+  return {row['example']: row['logps'] for row in rows}
+
+
+def write(path: pathlib.Path, known: Mapping[str, Sequence[float]]) -> None:
+  """Writes the file whole or not at all."""
+  path.parent.mkdir(parents=True, exist_ok=True)
+  # Stages that run side by side may write the same.
+  partial = path.with_name(f'{path.name}.{os.getpid()}.partial')
+  rows = ({'example': k, 'logps': list(v)} for k, v in known.items())
+  partial.write_text(''.join(json.dumps(row) + '\n' for row in rows))
+  partial.replace(path)

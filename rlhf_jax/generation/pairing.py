@@ -1,0 +1,64 @@
+"""Which responses to a prompt meet, and who wins: pairs from candidates.
+
+Host-level, and by candidate number alone, so that whoever prefers may be a
+reward model's scores, a pairwise ranker or a judge. A judge is asked once a
+round, for all its matches: `prefer` takes (i, j) pairs and says of each whether
+i is the better one.
+
+Source: Liu et al. 2024 (RSO), first-round-rank and tournament-rank.
+"""
+
+from collections.abc import Callable, Sequence
+
+Match = tuple[int, int]
+Prefer = Callable[[list[Match]], Sequence[bool]]
+
+
+def first_round(count: int) -> list[Match]:
+  """Neighbours (0, 1), (2, 3) and so on; the last of an odd count sits out."""
+  return [(i, i + 1) for i in range(0, count - 1, 2)]
+
+
+def play(matches: list[Match], prefer: Prefer) -> list[Match]:
+  """The matches as (winner, loser), in their order.
+
+  Raises:
+    ValueError: `prefer` answers for another number of matches.
+  """
+  if not matches:
+    return []
+  decisions = prefer(matches)
+  if len(decisions) != len(matches):
+    raise ValueError(f'{len(decisions)} decisions for {len(matches)} matches')
+  return [
+    (i, j) if first else (j, i)
+    for (i, j), first in zip(matches, decisions, strict=True)
+  ]
+
+
+def tournament(count: int, prefer: Prefer) -> list[Match]:
+  """Single elimination: the (winner, loser) of all count − 1 matches, in order.
+
+  Winners meet again, neighbours first, until one is left; the last of an odd
+  number goes into the next round without a match.
+  """
+  standing, played = list(range(count)), []
+  while len(standing) > 1:
+    matches = [
+      (standing[i], standing[j]) for i, j in first_round(len(standing))
+    ]
+    results = play(matches, prefer)
+    resting = standing[2 * len(matches) :]
+    standing = [winner for winner, _ in results] + resting
+    played += results
+  return played
+
+
+def by_score(scores: Sequence[float]) -> Prefer:
+  """Prefers the larger score, and the first of the two where they are equal."""
+  return lambda matches: [scores[i] >= scores[j] for i, j in matches]
+
+
+def decisive(matches: list[Match], scores: Sequence[float]) -> list[bool]:
+  """Of each match, whether the scores differ: a tie has no winner to learn."""
+  return [scores[i] != scores[j] for i, j in matches]

@@ -1,0 +1,51 @@
+"""Weights of pairs that the policy did not write itself (WPO).
+
+They multiply the losses of pairs, and are constants: no gradient flows through
+them. A response weighs about 1 if it is as probable, token by token, as what
+the policy would sample in its place, and little if the policy would never say
+it; a pair weighs the product of its two.
+
+Source: Zhou et al. 2024, "WPO: Enhancing RLHF with Weighted Preference
+Optimization", eq. 2 with the alignment by the policy's own samples.
+"""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from rlhf_jax.kernels import masking
+
+
+def log_expected_probabilities(logits: chex.Array) -> chex.Array:
+  """log Σᵥ π(v)²: of the probability that a sampled token has, its mean.
+
+  Args:
+    logits: [..., V].
+
+  Returns:
+    [...] float32 in nats, between −log V and 0.
+  """
+  chex.assert_type(logits, float)
+  logps = jax.nn.log_softmax(logits.astype(jnp.float32))
+  return jax.nn.logsumexp(2.0 * logps, axis=-1)
+
+
+def response_weights(
+  token_logps: chex.Array,
+  log_expected: chex.Array,
+  mask: chex.Array,
+) -> chex.Array:
+  """exp of the mean over tokens of log π(yₜ) − log Σᵥ π(v)².
+
+  Args:
+    token_logps: [..., R] the policy's, in nats.
+    log_expected: [..., R] of `log_expected_probabilities`, aligned with them.
+    mask: [..., R] bool, True on response tokens.
+
+  Returns:
+    [...] weights > 0, no gradient; 1 for a response without tokens.
+  """
+  chex.assert_type([token_logps, log_expected, mask], [float, float, bool])
+  chex.assert_equal_shape([token_logps, log_expected, mask])
+  surplus = masking.masked_mean(token_logps - log_expected, mask, -1)
+  return jax.lax.stop_gradient(jnp.exp(surplus))

@@ -1,0 +1,169 @@
+"""Learning a policy from single responses, each desirable or not."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from rlhf_jax.kernels import logps, splicing
+from rlhf_jax.losses import objective as objectives
+from rlhf_jax.losses import unpaired
+from rlhf_jax.training import state as training
+from rlhf_jax.training.compile import override
+from rlhf_jax.types import Comparisons, Mean
+
+
+def first_is_desirable(batch: Comparisons) -> chex.Array:
+  """[B, K] bool: of ranked responses the first is desirable, no other."""
+  places = jnp.arange(batch.candidate_mask.shape[1])
+  return jnp.broadcast_to(places == 0, batch.candidate_mask.shape)
+
+
+def positive_score(batch: Comparisons) -> chex.Array:
+  """[B, K] bool: responses scored above 0 are desirable."""
+  if batch.scores is None:
+    raise ValueError(
+      'these data have no scores to say what is desirable; take '
+      'first_is_desirable for ranked responses'
+    )
+  return batch.scores > 0.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(objectives.Config):
+  """Which objective is minimised, and what counts as desirable.
+
+  Attributes:
+    desirable: batch -> [B, K] bool.
+    seen_log_ratio: sum over all responses of earlier steps of their log-ratios;
+      carried from step to step.
+    seen: how many these were.
+  """
+
+  objective: objectives.Objective = functools.partial(unpaired.kto, beta=0.1)
+  desirable: Callable[[Comparisons], chex.Array] = first_is_desirable
+  seen_log_ratio: float = 0.0
+  seen: float = 0.0
+
+  def initial_extra(self):
+    """What is carried from step to step."""
+    return {'seen_log_ratio': self.seen_log_ratio, 'seen': self.seen}
+
+
+init = training.policy_from
+
+
+def loss(params, frozen, batch, key, *, models, config):
+  """Terms and metrics of Comparisons [B, K, T]. Differentiate in `params`.
+
+  Every response is an example of its own. Log-probs are those of whole
+  responses, end-of-text included.
+  """
+  del key  # Nothing here is random.
+  weight = batch.weight[:, None] * batch.candidate_mask
+  arrays = offered(
+    params,
+    frozen,
+    batch,
+    objectives.reads(config.objective),
+    models=models,
+    config=config,
+  )
+  losses = objectives.evaluate(config.objective, arrays)
+  log_ratios = arrays['policy_logps'] - arrays['reference_logps']
+  wanted = arrays['desirable']
+  terms = {'preference': (1.0, Mean.of(losses, weight))}
+  metrics = {
+    'log_ratio': Mean.of(log_ratios, weight),
+    'desirable_log_ratio': Mean.of(log_ratios, weight * wanted),
+    'undesirable_log_ratio': Mean.of(log_ratios, weight * ~wanted),
+  }
+  if 'kl' in arrays:
+    metrics['kl_estimate'] = Mean.of(arrays['kl'])
+  return terms, metrics
+
+
+def offered(params, frozen, batch, wanted, *, models, config):
+  """The arrays that an objective may name.
+
+  policy_logps, reference_logps: [B, K] nats.
+  lengths: [B, K] tokens, float32.
+  desirable: [B, K] bool.
+  kl: [] nats, where wanted: the mean log-ratio, at least 0, of each response
+    as an answer to the next prompt of the batch; a constant.
+  mean_log_ratio: [] nats, over this batch and all earlier steps; a constant.
+
+  Args:
+    params, frozen, batch, models, config: as in `loss`.
+    wanted: names; what takes a model is computed for these alone.
+  """
+  reference = frozen.get('reference')
+  policy_logps = logps.response_logps(models.policy, params, batch)
+  reference_logps = logps.reference_logps(models.policy, reference, batch)
+  weight = batch.weight[:, None] * batch.candidate_mask
+  here = Mean.of(policy_logps - reference_logps, weight)
+  so_far = here + Mean(config.seen_log_ratio, config.seen)
+  arrays = {
+    'policy_logps': policy_logps,
+    'reference_logps': reference_logps,
+    'lengths': logps.response_lengths(batch),
+    'desirable': config.desirable(batch),
+    'mean_log_ratio': jax.lax.stop_gradient(so_far.value),
+  }
+  if 'kl' in wanted:
+    if reference is None:
+      raise ValueError(
+        'this objective estimates a KL from mismatched responses, which takes '
+        "the reference itself: freeze one, {'reference': …}"
+      )
+    others = mismatched(batch)
+    gaps = logps.response_logps(models.policy, params, others)
+    gaps -= logps.response_logps(models.policy, reference, others)
+    estimate = Mean.of(gaps, weight * jnp.roll(batch.candidate_mask, -1, 0))
+    arrays['kl'] = jax.lax.stop_gradient(jnp.maximum(estimate.value, 0.0))
+  return arrays
+
+
+def mismatched(batch: Comparisons) -> Comparisons:
+  """Each prompt with the responses to the next prompt of the batch."""
+  rows, candidates, width = batch.tokens.shape
+
+  def fold(x):
+    return x.reshape(rows * candidates, width)
+
+  prompt = fold(batch.attention_mask & ~batch.response_mask)
+  tokens, attention_mask, response_mask = splicing.splice(
+    fold(batch.tokens),
+    prompt,
+    fold(jnp.roll(batch.tokens, -1, axis=0)),
+    fold(jnp.roll(batch.response_mask, -1, axis=0)),
+    width,
+  )
+  return batch.replace(
+    tokens=tokens.reshape(batch.tokens.shape),
+    attention_mask=attention_mask.reshape(batch.tokens.shape),
+    response_mask=response_mask.reshape(batch.tokens.shape),
+  )
+
+
+step = training.gradient_step(loss)
+
+
+def update(state, frozen, batch, key, *, models, optimizer, config):
+  """One gradient step; the running mean goes on. Returns (state, metrics)."""
+  config = override(config, state.extra)
+  state, metrics = step(
+    state,
+    frozen,
+    batch,
+    key,
+    models=models,
+    optimizer=optimizer,
+    config=config,
+  )
+  seen = metrics['log_ratio'] + Mean(config.seen_log_ratio, config.seen)
+  extra = {'seen_log_ratio': seen.total, 'seen': seen.weight}
+  return state.replace(extra=extra), metrics

@@ -1,0 +1,104 @@
+"""What a learner needs to know of an objective before it calls it.
+
+An objective's positional parameters name the arrays that it reads, and its
+keyword-only ones are options (`beta` and the like), which whoever chooses the
+objective binds. So a learner offers what it can compute, the objective takes
+what it names, and one without a reference never makes a learner compute one.
+"""
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+
+import chex
+
+Objective = Callable[..., chex.Array]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+  """Which objective is minimised, and in how many parts.
+
+  Attributes:
+    objective: from those of the learner's `offered` arrays that its parameters
+      name to losses [B], its options bound.
+    micro_batches: parts that a batch is cut into, to save memory.
+  """
+
+  objective: Objective
+  micro_batches: int = 1
+
+  def __post_init__(self):
+    refuse_parts(self.objective, self.micro_batches)
+
+
+def reads(objective: Objective) -> tuple[str, ...]:
+  """The arrays that an objective names, in its order."""
+  bound = getattr(objective, 'keywords', {})
+  return tuple(
+    name
+    for name, parameter in inspect.signature(objective).parameters.items()
+    if parameter.kind is parameter.POSITIONAL_OR_KEYWORD and name not in bound
+  )
+
+
+def evaluate(
+  objective: Objective, offered: Mapping[str, chex.Array]
+) -> chex.Array:
+  """Calls an objective with those of the offered arrays that it names.
+
+  Raises:
+    ValueError: it names one that is not offered, or lacks an option.
+  """
+  wanted = reads(objective)
+  missing = [name for name in wanted if name not in offered]
+  if missing:
+    raise ValueError(
+      f'{_name(objective)} reads {", ".join(missing)}, and this stage has only '
+      f'{", ".join(offered)}; freeze a reference, or choose data with what is '
+      'missing, or another objective'
+    )
+  unbound = [
+    name
+    for name, parameter in inspect.signature(objective).parameters.items()
+    if parameter.kind is parameter.KEYWORD_ONLY
+    and parameter.default is parameter.empty
+  ]
+  if unbound:
+    raise ValueError(
+      f'{_name(objective)} needs a value for {", ".join(unbound)}: bind it, as '
+      f'in functools.partial({_name(objective)}, {unbound[0]}=…)'
+    )
+  return objective(**{name: offered[name] for name in wanted})
+
+
+def coupled(objective: Objective) -> Objective:
+  """Marks an objective in which the loss of one example depends on others.
+
+  A batch for it must not be cut into parts, whose losses would be others.
+  """
+  objective.couples_examples = True
+  return objective
+
+
+def refuse_parts(objective: Objective, micro_batches: int) -> None:
+  """Refuses to cut the batch of a coupled objective.
+
+  Raises:
+    ValueError: saying so.
+  """
+  while isinstance(objective, functools.partial):
+    objective = objective.func
+  if micro_batches > 1 and getattr(objective, 'couples_examples', False):
+    raise ValueError(
+      f'{_name(objective)} compares the examples of a batch with each other, '
+      f'so the batch cannot be cut into {micro_batches} micro-batches; set '
+      'micro_batches to 1'
+    )
+
+
+def _name(objective):
+  while isinstance(objective, functools.partial):
+    objective = objective.func
+  return getattr(objective, '__name__', repr(objective))

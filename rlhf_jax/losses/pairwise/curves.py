@@ -1,0 +1,206 @@
+"""DPO, and what changes its curve alone.
+
+Of log-probs of whole responses, in nats. All of this depends on Δ alone, the
+difference of the log-ratios of the two responses (kernels.log_ratios).
+"""
+
+import chex
+import jax
+
+from rlhf_jax.kernels import exponentials, log_ratios
+
+
+def dpo(
+  policy_chosen_logps: chex.Array,
+  policy_rejected_logps: chex.Array,
+  reference_chosen_logps: chex.Array,
+  reference_rejected_logps: chex.Array,
+  *,
+  beta: chex.Numeric,
+  label_smoothing: chex.Numeric = 0.0,
+) -> chex.Array:
+  """Direct preference optimisation; one loss per pair.
+
+  −(1 − ε) log σ(β Δ) − ε log σ(−β Δ), where ε is the smoothing. RSO calls it
+  sigmoid-norm.
+
+  Args:
+    policy_chosen_logps: [...] log-prob of the whole response, in nats.
+    policy_rejected_logps: [...] likewise; so too the reference's two.
+    reference_chosen_logps: [...].
+    reference_rejected_logps: [...].
+    beta: inverse temperature, > 0; larger stays closer to the reference.
+    label_smoothing: share of pairs assumed mislabelled, in [0, 0.5). Above 0
+      the loss is least at β Δ = log((1 − ε) / ε), and not at infinity.
+
+  Returns:
+    [...] losses in nats, not averaged.
+
+  Source: Rafailov et al. 2023, eq. 7; smoothing, Mitchell 2023, eq. 3.
+  """
+  margins = log_ratios.margins(
+    policy_chosen_logps,
+    policy_rejected_logps,
+    reference_chosen_logps,
+    reference_rejected_logps,
+  )
+  return smoothed_logistic(beta * margins, label_smoothing)
+
+
+def robust_dpo(
+  policy_chosen_logps: chex.Array,
+  policy_rejected_logps: chex.Array,
+  reference_chosen_logps: chex.Array,
+  reference_rejected_logps: chex.Array,
+  *,
+  beta: chex.Numeric,
+  flip_rate: chex.Numeric,
+) -> chex.Array:
+  """DPO whose mean over flipped labels is that of DPO over clean ones.
+
+  (−(1 − ε) log σ(β Δ) + ε log σ(−β Δ)) / (1 − 2 ε). Unlike smoothing it
+  subtracts the flipped term, and has no lower bound.
+
+  Args:
+    policy_chosen_logps: [...] of whole responses, in nats.
+    policy_rejected_logps: [...].
+    reference_chosen_logps: [...].
+    reference_rejected_logps: [...].
+    beta: inverse temperature, > 0.
+    flip_rate: ε, share of pairs whose order is wrong, in [0, 0.5); past 0.3 the
+      variance is large.
+
+  Returns:
+    [...] losses in nats, of either sign, not averaged.
+
+  Source: Chowdhury et al. 2024, "Provably Robust DPO" (rDPO).
+  """
+  margins = log_ratios.margins(
+    policy_chosen_logps,
+    policy_rejected_logps,
+    reference_chosen_logps,
+    reference_rejected_logps,
+  )
+  as_labelled = -jax.nn.log_sigmoid(beta * margins)
+  flipped = -jax.nn.log_sigmoid(-beta * margins)
+  unbiased = (1.0 - flip_rate) * as_labelled - flip_rate * flipped
+  return unbiased / (1.0 - 2.0 * flip_rate)
+
+
+def ipo_sum(
+  policy_chosen_logps: chex.Array,
+  policy_rejected_logps: chex.Array,
+  reference_chosen_logps: chex.Array,
+  reference_rejected_logps: chex.Array,
+  *,
+  beta: chex.Numeric,
+) -> chex.Array:
+  """Identity preference optimisation; one loss per pair.
+
+  (Δ − 1 / (2 β))²: a margin has a target, which more of it overshoots.
+
+  Args:
+    policy_chosen_logps: [...] of whole responses, in nats.
+    policy_rejected_logps: [...].
+    reference_chosen_logps: [...].
+    reference_rejected_logps: [...].
+    beta: the paper's τ, > 0; the target in nats is 1 / (2 β).
+
+  Returns:
+    [...] losses in nats squared, not averaged.
+
+  Source: Azar et al. 2023 (IPO), eq. 17; on sums, as the released codes of DPO
+  and OpenRLHF have it.
+  """
+  margins = log_ratios.margins(
+    policy_chosen_logps,
+    policy_rejected_logps,
+    reference_chosen_logps,
+    reference_rejected_logps,
+  )
+  return (margins - 0.5 / beta) ** 2
+
+
+def hinge_norm(
+  policy_chosen_logps: chex.Array,
+  policy_rejected_logps: chex.Array,
+  reference_chosen_logps: chex.Array,
+  reference_rejected_logps: chex.Array,
+  *,
+  beta: chex.Numeric,
+) -> chex.Array:
+  """SLiC's hinge on log-ratios to a reference; one loss per pair.
+
+  max(0, 1 − β Δ), without gradient once Δ ≥ 1 / β. "Norm" is by the reference,
+  not by length; without either, `reference_free.hinge`.
+
+  Args:
+    policy_chosen_logps: [...] of whole responses, in nats.
+    policy_rejected_logps: [...].
+    reference_chosen_logps: [...].
+    reference_rejected_logps: [...].
+    beta: RSO's γ, > 0: the margin in nats is 1 / β.
+
+  Returns:
+    [...] losses, not averaged.
+
+  Source: Liu et al. 2023 (RSO), hinge-norm.
+  """
+  margins = log_ratios.margins(
+    policy_chosen_logps,
+    policy_rejected_logps,
+    reference_chosen_logps,
+    reference_rejected_logps,
+  )
+  return jax.nn.relu(1.0 - beta * margins)
+
+
+def discopop(
+  policy_chosen_logps: chex.Array,
+  policy_rejected_logps: chex.Array,
+  reference_chosen_logps: chex.Array,
+  reference_rejected_logps: chex.Array,
+  *,
+  beta: chex.Numeric,
+  tau: chex.Numeric,
+) -> chex.Array:
+  """A logistic curve that turns exponential as Δ grows; one loss per pair.
+
+  −(1 − w) log σ(h) + w exp(−h) with h = β Δ and w = σ(h / τ). Not convex: a
+  small bump near h = 0 lets some pairs stay unlearnt.
+
+  Args:
+    policy_chosen_logps: [...] of whole responses, in nats.
+    policy_rejected_logps: [...].
+    reference_chosen_logps: [...].
+    reference_rejected_logps: [...].
+    beta: inverse temperature, > 0.
+    tau: how wide the change from one curve to the other is; 0.05 in the paper.
+
+  Returns:
+    [...] losses, not averaged.
+
+  Source: Lu et al. 2024 (DiscoPOP), eq. 5.
+  """
+  h = beta * log_ratios.margins(
+    policy_chosen_logps,
+    policy_rejected_logps,
+    reference_chosen_logps,
+    reference_rejected_logps,
+  )
+  logistic = -jax.nn.sigmoid(-h / tau) * jax.nn.log_sigmoid(h)
+  # In one exponent: as h falls w falls faster than exp(−h) rises, and 0 · ∞.
+  exponential = exponentials.tangent_exp(jax.nn.log_sigmoid(h / tau) - h)
+  return logistic + exponential
+
+
+def smoothed_logistic(
+  h: chex.Array, label_smoothing: chex.Numeric = 0.0
+) -> chex.Array:
+  """−(1 − ε) log σ(h) − ε log σ(−h) [...], in nats: a label that may be wrong.
+
+  Source: Mitchell 2023, eq. 3.
+  """
+  as_labelled = (1.0 - label_smoothing) * jax.nn.log_sigmoid(h)
+  flipped = label_smoothing * jax.nn.log_sigmoid(-h)
+  return -as_labelled - flipped

@@ -1,0 +1,91 @@
+"""Candidates ranked by a frozen reward: own samples, and what the data has.
+
+RRHF's and PRO's data: to each record's prompt the policy gives some responses,
+those that the record has already join them, and a reward model puts all in
+order. Without samples it is the data's own responses that are scored.
+
+Source: Yuan et al. 2023 (RRHF), §3; Song et al. 2023 (PRO), §4.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from rlhf_jax.generation.sampling import Sampling
+from rlhf_jax.stages import DatasetStage
+from rlhf_jax.types import Comparison, Demonstration, Reward
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+  """How many candidates there are, and where from.
+
+  Attributes:
+    samples: responses of the policy to each prompt.
+    count: prompts; None takes each of the data's once.
+    batch_size: prompts at a time.
+    sampling: of the policy's responses.
+  """
+
+  samples: int = 4
+  count: int | None = None
+  batch_size: int = 256
+  sampling: Sampling = Sampling(temperature=1.0)
+
+
+def write(records, tools, *, config):
+  """A Comparison of each prompt's different responses, with their scores.
+
+  Prompts with fewer than two different responses have none.
+  """
+  own = [()] * len(records)
+  if config.samples:
+    own = tools.sample(samples=config.samples, sampling=config.sampling)
+  given = [given_by(record) for record in records]
+  lists = [
+    Comparison(prompt, tuple(dict.fromkeys([*texts, *samples])))
+    for (prompt, texts), samples in zip(given, own, strict=True)
+  ]
+  lists = [candidates for candidates in lists if len(candidates.responses) > 1]
+  scores = tools.score(lists)
+  return [ranked(*pair) for pair in zip(lists, scores, strict=True)]
+
+
+def given_by(record):
+  """A record's prompt and the responses that it has."""
+  match record:
+    case Demonstration(prompt, response):
+      return prompt, (response,)
+    case Comparison(prompt, responses):
+      return prompt, responses
+  return record, ()
+
+
+def ranked(candidates, scores):
+  """The same responses, best first, with their scores."""
+  order = np.argsort(-scores, kind='stable')
+  return Comparison(
+    candidates.prompt,
+    tuple(candidates.responses[i] for i in order),
+    scores=tuple(float(scores[i]) for i in order),
+  )
+
+
+def stages(
+  config: Config,
+  *,
+  data: str = 'prompts',
+  policy: str | None = 'sft',
+  reward: str | Reward = 'reward_model',
+  name: str = 'candidates',
+) -> dict[str, DatasetStage]:
+  """{name}: responses to the prompts of `data`, ranked by `reward`."""
+  return {
+    name: DatasetStage(
+      write=write,
+      config=config,
+      data=data,
+      policy=policy,
+      frozen={'reward': reward},
+    )
+  }

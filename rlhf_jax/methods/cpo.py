@@ -1,0 +1,52 @@
+"""Contrastive preference optimisation: DPO without its reference, and SFT.
+
+The reference is taken to be uniform, and the likelihood of the chosen response
+keeps the policy near the data instead.
+
+Source: Xu et al. 2024 (CPO), eq. 5.
+"""
+
+import dataclasses
+import functools
+from typing import Any
+
+from rlhf_jax.learners import pairwise
+from rlhf_jax.losses import objective as objectives
+from rlhf_jax.losses import pairwise as losses
+from rlhf_jax.stages import Stage
+from rlhf_jax.training import optimizers
+
+loss = pairwise.loss
+update = pairwise.update
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(pairwise.Config, optimizers.Steps):
+  """The released recipe's values."""
+
+  objective: objectives.Objective = functools.partial(
+    losses.cpo, beta=0.1, likelihood_coef=1.0
+  )
+  batch_size: int = 64
+  optimizer: optimizers.Adam = optimizers.Adam(learning_rate=1e-6)
+
+
+def stages(
+  config: Config,
+  *,
+  data: str = 'preferences',
+  start: str = 'sft',
+  curriculum: Any = None,
+  name: str = 'cpo',
+) -> dict[str, Stage]:
+  """{name}: from `start`, on pairs; no reference is kept."""
+  return {
+    name: Stage(
+      init=pairwise.init,
+      update=update,
+      config=config,
+      data=data,
+      start={'policy': start},
+      curriculum=curriculum,
+    )
+  }

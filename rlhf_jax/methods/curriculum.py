@@ -1,0 +1,54 @@
+"""Pairs without annotators: a stronger author's text over a weaker one's.
+
+The data are responses to the same prompts by authors of known strength, best
+first. Pairs of them train DPO or SLiC, all at once or in the order of a
+`data.curriculum.Curriculum`, from easy ones (far apart) to hard ones.
+
+Source: Xu et al. 2024, "Automatic Pair Construction for Contrastive
+Post-training" (arXiv 2310.02263).
+"""
+
+import dataclasses
+
+from rlhf_jax.stages import DatasetStage
+from rlhf_jax.types import Comparison
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+  """Which pairs are made.
+
+  Attributes:
+    pairs: (better, worse) places in the list of each prompt, from 0.
+    count: pairs; None makes those of every prompt once.
+    batch_size: prompts at a time.
+  """
+
+  pairs: tuple[tuple[int, int], ...]
+  count: int | None = None
+  batch_size: int = 1024
+
+
+def write(records, tools, *, config):
+  """The chosen pairs of each list, with their scores."""
+  del tools  # Nobody is asked.
+  return [
+    taken(record, *pair)
+    for record in records
+    for pair in config.pairs
+    if max(pair) < len(record.responses)
+  ]
+
+
+def taken(ranked, better, worse):
+  """Two of a list of responses, as a pair."""
+  scores = ranked.scores and (ranked.scores[better], ranked.scores[worse])
+  responses = (ranked.responses[better], ranked.responses[worse])
+  return Comparison(ranked.prompt, responses, scores=scores)
+
+
+def stages(
+  config: Config, *, data: str = 'tiers', name: str = 'tier_pairs'
+) -> dict[str, DatasetStage]:
+  """{name}: pairs of the responses that `data` has."""
+  return {name: DatasetStage(write=write, config=config, data=data)}

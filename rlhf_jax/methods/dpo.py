@@ -1,0 +1,51 @@
+"""Direct preference optimisation: pairs and a reference, no reward model.
+
+The log-ratio of the policy to the frozen reference is an implicit reward, and
+the policy is fitted to pairs by it. Any objective of losses.pairwise may take
+the place of the sigmoid: `--set stages.dpo.config.objective=…`.
+
+Source: Rafailov et al. 2023, eq. 7.
+"""
+
+import dataclasses
+from typing import Any
+
+from rlhf_jax.learners import pairwise
+from rlhf_jax.stages import Stage
+from rlhf_jax.training import optimizers
+
+loss = pairwise.loss
+update = pairwise.update
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(pairwise.Config, optimizers.Steps):
+  """The paper's values (appendix B) on AdamW, in place of its RMSprop."""
+
+  batch_size: int = 64
+  optimizer: optimizers.Adam = optimizers.Adam(
+    learning_rate=1e-6, max_grad_norm=10.0
+  )
+
+
+def stages(
+  config: Config,
+  *,
+  data: str = 'preferences',
+  start: str = 'sft',
+  curriculum: Any = None,
+  name: str = 'dpo',
+) -> dict[str, Stage]:
+  """{name}: from `start`, which is also the reference, on pairs."""
+  return {
+    name: Stage(
+      init=pairwise.init,
+      update=update,
+      config=config,
+      data=data,
+      start={'policy': start},
+      frozen={'reference': start},
+      beforehand=pairwise.reference_logps,
+      curriculum=curriculum,
+    )
+  }

@@ -1,0 +1,44 @@
+"""KTO and BCO: single responses, each desirable or not, and a reference.
+
+Pairs serve as well: the chosen response is desirable and the rejected one not.
+`unpaired.bco` is the objective of BCO, `unpaired.kto` that of KTO.
+
+Source: Ethayarajh et al. 2024 (KTO), eqs. 7 and 8; Jung et al. 2024 (BCO).
+"""
+
+import dataclasses
+
+from rlhf_jax.learners import unpaired
+from rlhf_jax.stages import Stage
+from rlhf_jax.training import optimizers
+
+loss = unpaired.loss
+update = unpaired.update
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(unpaired.Config, optimizers.Steps):
+  """The values that the paper recommends, on AdamW."""
+
+  batch_size: int = 64
+  optimizer: optimizers.Adam = optimizers.Adam(learning_rate=5e-7)
+
+
+def stages(
+  config: Config,
+  *,
+  data: str = 'preferences',
+  start: str = 'sft',
+  name: str = 'kto',
+) -> dict[str, Stage]:
+  """{name}: from `start`, which is also the reference."""
+  return {
+    name: Stage(
+      init=unpaired.init,
+      update=update,
+      config=config,
+      data=data,
+      start={'policy': start},
+      frozen={'reference': start},
+    )
+  }

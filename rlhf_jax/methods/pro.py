@@ -1,0 +1,51 @@
+"""Preference ranking optimisation: a whole ranking in one listwise loss.
+
+Each response has to be more probable, token by token, than all that rank below
+it, the more so the larger the gap of their rewards; the best is imitated.
+Candidates come scored and ranked (methods/candidates.py).
+
+Source: Song et al. 2023 (PRO), eqs. 5–10.
+"""
+
+import dataclasses
+import functools
+from typing import Any
+
+from rlhf_jax.learners import listwise
+from rlhf_jax.losses import listwise as losses
+from rlhf_jax.losses import objective as objectives
+from rlhf_jax.stages import Stage
+from rlhf_jax.training import optimizers
+
+loss = listwise.loss
+update = listwise.update
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(listwise.Config, optimizers.Steps):
+  """The paper's values (§4.1)."""
+
+  objective: objectives.Objective = functools.partial(losses.pro, sft_coef=0.05)
+  batch_size: int = 112
+  optimizer: optimizers.Adam = optimizers.Adam(learning_rate=5e-6)
+
+
+def stages(
+  config: Config,
+  *,
+  data: str = 'candidates',
+  start: str = 'sft',
+  curriculum: Any = None,
+  name: str = 'pro',
+) -> dict[str, Stage]:
+  """{name}: from `start`, on ranked candidates; no reference is kept."""
+  return {
+    name: Stage(
+      init=listwise.init,
+      update=update,
+      config=config,
+      data=data,
+      start={'policy': start},
+      curriculum=curriculum,
+    )
+  }

@@ -1,0 +1,43 @@
+"""A pairwise ranker: which of two responses, both read at once, is preferred.
+
+RSO's and SLiC's ranking model, beside the pointwise one of reward_model.py.
+
+Source: Liu et al. 2024 (RSO), §3.2; Zhao et al. 2023 (SLiC-HF), §2.2.
+"""
+
+import dataclasses
+
+from rlhf_jax.learners import ranking
+from rlhf_jax.stages import Stage
+from rlhf_jax.training import optimizers
+
+loss = ranking.loss
+update = ranking.update
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(ranking.Config, optimizers.Steps):
+  """SLiC-HF's batch; the rate is ours, for AdamW in place of its Adafactor."""
+
+  batch_size: int = 128
+  optimizer: optimizers.Adam = optimizers.Adam(learning_rate=1e-5)
+
+
+def stages(
+  config: Config,
+  *,
+  data: str = 'preferences',
+  start: str = 'sft',
+  name: str = 'ranker',
+) -> dict[str, Stage]:
+  """{name}: from the trunk of `start`, trained on comparisons."""
+  return {
+    name: Stage(
+      init=ranking.init,
+      update=update,
+      config=config,
+      data=data,
+      start={'policy': start},
+      produces='ranker',
+    )
+  }

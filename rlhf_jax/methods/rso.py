@@ -1,0 +1,183 @@
+"""RSO: pairs of the optimal policy, by statistical rejection sampling.
+
+The SFT policy gives many responses to a prompt, a judge scores them, rejection
+sampling keeps a few as if the optimal policy π_sft exp(r / β) / Z had given
+them, these meet in pairs, the judge says who wins, and a pairwise loss learns
+it: DPO's sigmoid-norm by default, `pairwise.hinge_norm` or
+`pairwise.hinge` in its place. The loss's γ is not the sampling's β.
+
+With `select=first` nothing is rejected: the paper's sft-sample-rank.
+
+Source: Liu et al. 2024 (RSO), algorithm 1 and §3.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rlhf_jax.generation import judging, pairing
+from rlhf_jax.generation.sampling import Sampling
+from rlhf_jax.kernels import selection
+from rlhf_jax.learners import pairwise
+from rlhf_jax.losses import objective as objectives
+from rlhf_jax.losses import pairwise as losses
+from rlhf_jax.stages import DatasetStage, Stage
+from rlhf_jax.training import optimizers
+from rlhf_jax.types import Comparison, Reward
+
+loss = pairwise.loss
+update = pairwise.update
+
+
+def first(key, scores, candidate_mask, *, count):
+  """[count] indices and mask of the first candidates: a random choice."""
+  del key
+  return jnp.arange(count), candidate_mask[:count] & (count <= scores.shape[0])
+
+
+def first_round(count, prefer):
+  """(winner, loser) of disjoint neighbours: half as many pairs as responses."""
+  return pairing.play(pairing.first_round(count), prefer)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Pairs:
+  """The paper's values (§4.1) for how pairs are made.
+
+  Attributes:
+    samples: responses to each prompt, before any is rejected.
+    kept: of these, how many are accepted.
+    select: (key, scores [N], candidate_mask [N], count) -> indices and mask;
+      `selection.rejection_sample` with its beta, or `first`.
+    judge: `judging.by_reward` or `judging.by_ranker`.
+    pair: (count, prefer) -> (winner, loser)s; `first_round`, or
+      `pairing.tournament`.
+    count: pairs; None makes those of each of the data's prompts once.
+    batch_size: prompts at a time.
+    sampling: of the responses.
+  """
+
+  samples: int = 64
+  kept: int = 8
+  select: Callable = functools.partial(selection.rejection_sample, beta=0.5)
+  judge: judging.Judge = judging.by_reward
+  pair: Callable = first_round
+  count: int | None = None
+  batch_size: int = 64
+  sampling: Sampling = Sampling(temperature=0.7, top_k=40)
+
+  def __post_init__(self):
+    if not 2 <= self.kept <= self.samples:
+      raise ValueError(
+        f'kept is {self.kept} of {self.samples} samples; it must be 2 or more, '
+        'and no more than there are'
+      )
+
+
+def write(records, tools, *, config):
+  """Pairs of what is accepted, with the scores that decided.
+
+  Equal texts count once, and equal scores make no pair.
+  """
+  sampled = tools.sample(samples=config.samples, sampling=config.sampling)
+  # Equal texts keep the first's place: the order is still random.
+  texts = [tuple(dict.fromkeys(row)) for row in sampled]
+  judged = config.judge(records, texts, tools)
+  written = []
+  for prompt, row, scores, prefer, seed in zip(
+    records, texts, judged.scores, judged.prefer, tools.seeds, strict=True
+  ):
+    kept = accepted(scores, seed, config)
+
+    def choose(matches, kept=kept, prefer=prefer):
+      return prefer([(kept[i], kept[j]) for i, j in matches])
+
+    pairs = [
+      (kept[winner], kept[loser])
+      for winner, loser in config.pair(len(kept), choose)
+    ]
+    decided = pairing.decisive(pairs, scores)
+    written += [
+      paired(prompt, row, scores, *pair)
+      for pair, clear in zip(pairs, decided, strict=True)
+      if clear
+    ]
+  return written
+
+
+def accepted(scores, seed, config):
+  """The places of the candidates that selection keeps, in its order."""
+  # One shape for all prompts, or every number of texts would be compiled.
+  missing = config.samples - len(scores)
+  indices, kept = config.select(
+    jax.random.key(seed),
+    np.pad(np.asarray(scores, np.float32), (0, missing)),
+    np.arange(config.samples) < len(scores),
+    count=config.kept,
+  )
+  return np.asarray(indices)[np.asarray(kept)].tolist()
+
+
+def paired(prompt, texts, scores, winner, loser):
+  """A Comparison; a ranker may prefer what it scored lower against another."""
+  pair = (float(scores[winner]), float(scores[loser]))
+  return Comparison(
+    prompt,
+    (texts[winner], texts[loser]),
+    scores=pair if pair[0] >= pair[1] else None,
+  )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(pairwise.Config, optimizers.Steps):
+  """The paper's values (§4.1), on AdamW in place of Adafactor."""
+
+  objective: objectives.Objective = functools.partial(losses.dpo, beta=0.05)
+  batch_size: int = 32
+  optimizer: optimizers.Adam = optimizers.Adam(learning_rate=1e-5)
+
+
+def pair_stages(
+  config: Pairs,
+  *,
+  data: str = 'prompts',
+  policy: str = 'sft',
+  judge: str | Reward = 'reward_model',
+  name: str = 'rso_pairs',
+) -> dict[str, DatasetStage]:
+  """{name}: pairs of `policy`'s samples, judged by a reward or a ranker."""
+  role = 'ranker' if config.judge is judging.by_ranker else 'reward'
+  return {
+    name: DatasetStage(
+      write=write,
+      config=config,
+      data=data,
+      policy=policy,
+      frozen={role: judge},
+    )
+  }
+
+
+def stages(
+  config: Config,
+  *,
+  data: str = 'rso_pairs',
+  start: str = 'sft',
+  name: str = 'rso',
+) -> dict[str, Stage]:
+  """{name}: from `start`, which is also the reference, on pairs."""
+  return {
+    name: Stage(
+      init=pairwise.init,
+      update=update,
+      config=config,
+      data=data,
+      start={'policy': start},
+      frozen={'reference': start},
+      beforehand=pairwise.reference_logps,
+    )
+  }

@@ -1,0 +1,54 @@
+"""Simple preference optimisation: mean log-probs, a margin, no reference.
+
+The implicit reward is the mean log-prob of a response, which is what decoding
+goes by, and has to win by a margin.
+
+Source: Meng et al. 2024 (SimPO), eq. 6.
+"""
+
+import dataclasses
+import functools
+from typing import Any
+
+from rlhf_jax.learners import pairwise
+from rlhf_jax.losses import objective as objectives
+from rlhf_jax.losses import pairwise as losses
+from rlhf_jax.stages import Stage
+from rlhf_jax.training import optimizers
+
+loss = pairwise.loss
+update = pairwise.update
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(pairwise.Config, optimizers.Steps):
+  """The paper's values for base models."""
+
+  objective: objectives.Objective = functools.partial(
+    losses.simpo, beta=2.0, gamma=1.0
+  )
+  batch_size: int = 128
+  optimizer: optimizers.Adam = optimizers.Adam(
+    learning_rate=6e-7, warmup=0.1, decay=optimizers.cosine
+  )
+
+
+def stages(
+  config: Config,
+  *,
+  data: str = 'preferences',
+  start: str = 'sft',
+  curriculum: Any = None,
+  name: str = 'simpo',
+) -> dict[str, Stage]:
+  """{name}: from `start`, on pairs; no reference is kept."""
+  return {
+    name: Stage(
+      init=pairwise.init,
+      update=update,
+      config=config,
+      data=data,
+      start={'policy': start},
+      curriculum=curriculum,
+    )
+  }

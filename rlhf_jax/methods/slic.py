@@ -1,0 +1,170 @@
+"""SLiC-HF: sequence likelihoods calibrated by pairs, and an anchor.
+
+The chosen response has to be more probable than the rejected one by a margin,
+and the policy goes on imitating a target. No reference is kept. Pairs are
+people's (direct), or the policy's own samples put in order by a reward model or
+a ranker (sample-rank, `pair_stages`); the target is the demonstration of the
+prompt or the best sample.
+
+Source: Zhao et al. 2023 (SLiC-HF), eqs. 2–4.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from rlhf_jax.generation import judging, pairing
+from rlhf_jax.generation.sampling import Sampling
+from rlhf_jax.learners import pairwise
+from rlhf_jax.losses import objective as objectives
+from rlhf_jax.losses import pairwise as losses
+from rlhf_jax.stages import DatasetStage, Stage
+from rlhf_jax.training import optimizers
+from rlhf_jax.types import Comparison, Demonstration, Prompt, Reward
+
+loss = pairwise.loss
+update = pairwise.update
+
+
+def demonstrated(record, texts, scores):
+  """The target is what the data demonstrate."""
+  del texts, scores
+  if not isinstance(record, Demonstration):
+    raise ValueError(
+      'the data of these pairs have no demonstrations to imitate; name a '
+      'dataset of demonstrations, or set target to best_sampled'
+    )
+  return record.response
+
+
+def best_sampled(record, texts, scores):
+  """The target is the sample that the judge finds best."""
+  del record
+  return texts[int(np.argmax(scores))]
+
+
+def ordered(count, scores, prefer, seed):
+  """As many random pairs as there are responses, by the order of the scores."""
+  del prefer
+  pairs = [
+    (i, j) for i in range(count) for j in range(count) if scores[i] > scores[j]
+  ]
+  rng = np.random.default_rng(seed)
+  return [pairs[p] for p in rng.permutation(len(pairs))[:count]]
+
+
+def tournament(count, scores, prefer, seed):
+  """The matches of a single elimination, less those of equal scores."""
+  del seed
+  pairs = pairing.tournament(count, prefer)
+  decided = pairing.decisive(pairs, scores)
+  return [pair for pair, clear in zip(pairs, decided, strict=True) if clear]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Pairs:
+  """The paper's values (§2.3, §4.1) for how pairs are made.
+
+  Attributes:
+    samples: responses to each prompt.
+    judge: `judging.by_reward` or `judging.by_ranker`.
+    pair: (count, scores, prefer, seed) -> (winner, loser)s; `ordered` goes with
+      scores, `tournament` with a ranker.
+    target: (record, texts, scores) -> what to imitate; `demonstrated` or
+      `best_sampled`.
+    count: pairs; None makes those of each of the data's records once.
+    batch_size: prompts at a time.
+    sampling: of the responses.
+  """
+
+  samples: int = 8
+  judge: judging.Judge = judging.by_reward
+  pair: Callable = ordered
+  target: Callable = demonstrated
+  count: int | None = None
+  batch_size: int = 256
+  sampling: Sampling = Sampling(temperature=0.7, top_k=40)
+
+
+def write(records, tools, *, config):
+  """Pairs of each record's samples, with what is imitated beside them.
+
+  Equal texts count once, and prompts with a single text have no pair.
+  """
+  sampled = tools.sample(samples=config.samples, sampling=config.sampling)
+  asked = [
+    (record, tuple(dict.fromkeys(row)))
+    for record, row in zip(records, sampled, strict=True)
+  ]
+  prompts = [r if isinstance(r, Prompt) else r.prompt for r in records]
+  judged = config.judge(prompts, [texts for _, texts in asked], tools)
+  written = []
+  for (record, texts), prompt, scores, prefer, seed in zip(
+    asked, prompts, judged.scores, judged.prefer, tools.seeds, strict=True
+  ):
+    target = config.target(record, texts, scores)
+    written += [
+      Comparison(prompt, (texts[winner], texts[loser]), target=target)
+      for winner, loser in config.pair(len(texts), scores, prefer, seed)
+    ]
+  return written
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(pairwise.Config, optimizers.Steps):
+  """The paper's margin; its rate, 1e-5, on AdamW in place of Adafactor.
+
+  The papers do not say how much the anchor weighs, and find that it hardly
+  matters; a tenth is ours.
+  """
+
+  objective: objectives.Objective = functools.partial(
+    losses.slic, margin=1.0, likelihood_coef=0.1
+  )
+  batch_size: int = 32
+  optimizer: optimizers.Adam = optimizers.Adam(learning_rate=1e-5)
+
+
+def pair_stages(
+  config: Pairs,
+  *,
+  data: str = 'demonstrations',
+  policy: str = 'sft',
+  judge: str | Reward = 'reward_model',
+  name: str = 'slic_pairs',
+) -> dict[str, DatasetStage]:
+  """{name}: pairs of `policy`'s samples, judged by a reward or a ranker."""
+  role = 'ranker' if config.judge is judging.by_ranker else 'reward'
+  return {
+    name: DatasetStage(
+      write=write,
+      config=config,
+      data=data,
+      policy=policy,
+      frozen={role: judge},
+    )
+  }
+
+
+def stages(
+  config: Config,
+  *,
+  data: str = 'slic_pairs',
+  start: str = 'sft',
+  curriculum: Any = None,
+  name: str = 'slic',
+) -> dict[str, Stage]:
+  """{name}: from `start`, on pairs; no reference is kept."""
+  return {
+    name: Stage(
+      init=pairwise.init,
+      update=update,
+      config=config,
+      data=data,
+      start={'policy': start},
+      curriculum=curriculum,
+    )
+  }

@@ -1,0 +1,180 @@
+"""Lines of lists, tiers and verdicts to records."""
+
+import json
+import pathlib
+import tempfile
+
+from absl.testing import absltest, parameterized
+
+from rlhf_jax.data import jsonl
+from rlhf_jax.data import ranked_readers as readers
+from rlhf_jax.types import Comparison, Demonstration, Message, Prompt
+
+TURNS = [{'role': 'user', 'content': 'q'}]
+
+
+def asked(line, kind=''):
+  return Prompt((Message('user', 'q'),), kind, f'r.jsonl:{line}')
+
+
+def replies(*ranks):
+  return [{'text': f'text {rank}', 'rank': rank} for rank in ranks]
+
+
+def outputs(*scores):
+  return [
+    {'model': f'model {i}', 'output': f'text {i}', 'score': score}
+    for i, score in enumerate(scores)
+  ]
+
+
+class RankedReadersTest(parameterized.TestCase):
+  def write(self, *lines):
+    folder = self.enterContext(tempfile.TemporaryDirectory())
+    path = pathlib.Path(folder) / 'r.jsonl'
+    path.write_text(''.join(json.dumps(line) + '\n' for line in lines))
+    return path
+
+  def tiers(self, *lines):
+    return self.write(*({'instruction': 'q', 'outputs': x} for x in lines))
+
+  def test_tiers_are_by_strength_whatever_their_order(self):
+    path = self.write(
+      {'id': 'ae', 'dataset': 'koala', 'instruction': 'q'}
+      | {'outputs': {'instructgpt_001': 'd', 'instructgpt': 'c', 'gpt4': 'a'}
+         | {'chatgpt': 'b'}}
+      | {'win_vs_instructgpt': {'gpt4': None}}
+    )  # fmt: skip
+    self.assertEqual(
+      readers.tiers(path),
+      [
+        Comparison(
+          asked(1, 'koala'), ('a', 'b', 'c'), scores=(2.0, 1.0, 0.0)
+        )
+      ],
+    )  # fmt: skip
+    self.assertEqual(
+      readers.strongest(path), [Demonstration(asked(1, 'koala'), 'a')]
+    )
+
+  def test_tiers_may_lack_models_and_keep_their_gaps(self):
+    path = self.tiers(
+      {'gpt4': 'a', 'instructgpt': 'c'}, {'chatgpt': 'b', 'instructgpt': 'c'}
+    )
+    self.assertEqual(
+      readers.tiers(path),
+      [
+        Comparison(asked(1), ('a', 'c'), scores=(2.0, 0.0)),
+        Comparison(asked(2), ('b', 'c'), scores=(1.0, 0.0)),
+      ],
+    )
+
+  def test_a_text_of_two_models_is_the_strongers(self):
+    path = self.tiers(
+      {'gpt4': 'a', 'chatgpt': 'b', 'instructgpt': 'a'},
+      {'gpt4': 'a', 'chatgpt': 'a', 'instructgpt': 'a'},
+      {'gpt4': 'a'},
+    )
+    with self.assertLogs('absl', 'WARNING') as logged:
+      tiers = readers.tiers(path)
+    self.assertEqual(
+      tiers, [Comparison(asked(1), ('a', 'b'), scores=(2.0, 1.0))]
+    )
+    self.assertIn('2 of 3 comparisons left out', logged.output[0])
+    self.assertLen(readers.strongest(path), 3)
+
+  @parameterized.parameters(
+    ({}, "r.jsonl:1: field 'outputs' has no text of gpt4"),
+    ({'instructgpt_001': 'd'}, "field 'outputs' has no text of gpt4, chatgpt"),
+    ({'gpt4': ' '}, "r.jsonl:1: field 'outputs' field 'gpt4' is empty"),
+    ({'gpt5': 'a'}, "field 'outputs' has an unknown field 'gpt5'"),
+    (['a'], "field 'outputs' must be an object, not a list"),
+  )
+  def test_bad_tiers_are_told(self, given, told):
+    with self.assertRaisesRegex(jsonl.DataError, told):
+      readers.tiers(self.tiers(given))
+
+  def test_ranked_keep_their_order(self):
+    path = self.write(
+      {'id': 1, 'tree_id': 2, 'source': 's', 'lang': 'en', 'prompt': TURNS}
+      | {'responses': replies(0, 1, 2)},
+      {'prompt': TURNS, 'responses': replies(1, 4)},
+    )
+    self.assertEqual(
+      readers.ranked(path),
+      [
+        Comparison(asked(1, 'en'), ('text 0', 'text 1', 'text 2')),
+        Comparison(asked(2), ('text 1', 'text 4')),
+      ],
+    )
+
+  @parameterized.parameters(
+    (replies(0, 2, 1), "'responses' item 3 is of rank 1 and the one before it"),
+    (replies(0, 0), 'item 2 is of rank 0 and the one before it of rank 0'),
+    (replies(0), "field 'responses' must hold 2 or more, and holds 1"),
+    ([{'text': 'a'}] * 2, "field 'responses' item 1 has no field 'rank'"),
+    (
+      replies(0) + [{'text': '', 'rank': 1}],
+      "field 'responses' item 2 field 'text' is empty",
+    ),
+  )
+  def test_bad_ranks_are_told(self, responses, told):
+    path = self.write({'prompt': TURNS, 'responses': responses})
+    with self.assertRaisesRegex(jsonl.DataError, 'r.jsonl:1: .*' + told):
+      readers.ranked(path)
+
+  def test_scored_have_scores_and_the_first_two_s_margin(self):
+    path = self.write(
+      {'dataset': 'koala', 'instruction': 'q', 'extra_responses': []}
+      | {'responses': outputs(0.75, 0.5, 0.5)}
+    )
+    self.assertEqual(
+      readers.scored(path),
+      [
+        Comparison(
+          asked(1, 'koala'),
+          ('text 0', 'text 1', 'text 2'),
+          0.25,
+          (0.75, 0.5, 0.5),
+        )
+      ],
+    )
+
+  @parameterized.parameters(
+    (outputs(0.5, 0.25, 0.75), r'item 3 scores 0.75, .* before it \(0.25\)'),
+    (outputs(0.5, None), "field 'responses' item 2 field 'score' must be a"),
+    (outputs(0.5), 'must hold 2 or more'),
+  )
+  def test_bad_scores_are_told(self, responses, told):
+    path = self.write(
+      {'instruction': 'q', 'responses': outputs(2, 1)},
+      {'instruction': 'q', 'responses': responses},
+    )
+    with self.assertRaisesRegex(jsonl.DataError, 'r.jsonl:2: .*' + told):
+      readers.scored(path)
+
+  def test_labelled_are_good_or_not(self):
+    path = self.write(
+      {'prompt': TURNS, 'response': 'a', 'desirable': True},
+      {'id': 1, 'subset': 's', 'prompt': TURNS}
+      | {'response': 'a', 'desirable': False},
+    )
+    self.assertEqual(
+      readers.labelled(path),
+      [
+        Comparison(asked(1), ('a',), scores=(1.0,)),
+        Comparison(asked(2, 's'), ('a',), scores=(-1.0,)),
+      ],
+    )
+
+  @parameterized.parameters(1, 'yes', None)
+  def test_a_verdict_is_true_or_false(self, verdict):
+    path = self.write({'prompt': TURNS, 'response': 'a', 'desirable': verdict})
+    with self.assertRaisesRegex(
+      jsonl.DataError, "r.jsonl:1: field 'desirable' must be true or false"
+    ):
+      readers.labelled(path)
+
+
+if __name__ == '__main__':
+  absltest.main()

@@ -1,0 +1,63 @@
+"""The sandbox's experiment with a tiny model that nobody trained."""
+
+import dataclasses
+import functools
+import io
+import pathlib
+
+import jax
+
+from experiments import sandbox_chain
+from rlhf_jax import sandbox, sharding
+from rlhf_jax.experiment import prepare
+from rlhf_jax.experiment.chain import Chain, roles
+from rlhf_jax.methods import ranker, reward_model, sft
+from rlhf_jax.models import TransformerConfig
+
+RECORDS = 20
+WORLD = sandbox.World(demonstrations=RECORDS, comparisons=RECORDS)
+MODEL = TransformerConfig(
+  vocab_size=sandbox.tokenizer().vocab_size,
+  layers=1,
+  width=16,
+  heads=2,
+  kv_heads=2,
+  head_width=8,
+  mlp_width=32,
+)
+
+
+@functools.cache
+def params(role):
+  """What a stage that trains `role` might have ended with."""
+  key = jax.random.key({'policy': 1, 'reward': 2, 'ranker': 3}[role])
+  models = roles(MODEL)
+  return (models.policy if role == 'policy' else models.reward).init(key)
+
+
+def chain(folder: pathlib.Path, stages, *, devices=1, **changes) -> Chain:
+  """A chain with `stages` after an 'sft', a 'reward_model' and a 'ranker'.
+
+  Args:
+    folder: of the stages.
+    stages: by name.
+    devices: over how many the mesh goes.
+    changes: fields of the experiment that are other.
+  """
+  earlier = (
+    sft.stages(sft.Config(steps=1))
+    | reward_model.stages(reward_model.Config(steps=1), data='comparisons')
+    | ranker.stages(ranker.Config(steps=1), data='comparisons')
+  )
+  experiment = sandbox_chain.experiment(
+    sandbox_chain.Settings(), title='small', stages=earlier | stages
+  )
+  experiment = dataclasses.replace(
+    experiment, **({'data': WORLD, 'model': MODEL} | changes)
+  )
+  made = prepare(experiment, folder, console=io.StringIO())
+  made.loaded.update(
+    sft=params('policy'), reward_model=params('reward'), ranker=params('ranker')
+  )
+  mesh = sharding.make_mesh({'data': devices}, jax.devices()[:devices])
+  return dataclasses.replace(made, mesh=mesh)

@@ -1,0 +1,349 @@
+"""Stages that write datasets: what they are handed, and what breaks off."""
+
+import dataclasses
+import json
+import pathlib
+import tempfile
+
+import numpy as np
+from absl.testing import absltest, parameterized
+
+from rlhf_jax import sandbox
+from rlhf_jax.experiment import ExperimentError, Limits, running, writing
+from rlhf_jax.experiment import chain as chains
+from rlhf_jax.generation.sampling import Sampling
+from rlhf_jax.stages import DatasetStage
+from rlhf_jax.types import (
+  Comparison,
+  Demonstration,
+  Message,
+  Prompt,
+)
+from tests.experiment import small
+
+BATCH = 8
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+  count: int | None = None
+  batch_size: int = BATCH
+
+
+def prompt_of(record):
+  return record if isinstance(record, Prompt) else record.prompt
+
+
+def numbered(records, tools, *, config):
+  """A pair of each record, that shows the record's own seed."""
+  del config
+  pairs = zip(records, tools.seeds, strict=True)
+  return [Comparison(prompt_of(r), (f'{seed}', 'worse')) for r, seed in pairs]
+
+
+def several(records, tools, *, config):
+  """The i-th record of a turn gives i comparisons."""
+  del tools, config
+  return [
+    Comparison(prompt_of(record), (f'{i}', f'{j}'), margin=i / 4)
+    for i, record in enumerate(records)
+    for j in range(i)
+  ]
+
+
+def nothing(records, tools, *, config):
+  del records, tools, config
+  return []
+
+
+def sampled(records, tools, *, config):
+  """Two samples of the policy, better and worse by the reward."""
+  del config
+  pairs = tools.sample(samples=2, sampling=Sampling(temperature=1.0))
+  made = [
+    Comparison(prompt_of(r), tuple(p))
+    for r, p in zip(records, pairs, strict=True)
+  ]
+  return [
+    c._replace(responses=tuple(c.responses[i] for i in np.argsort(-s)))
+    for c, s in zip(made, tools.score(made), strict=True)
+  ]
+
+
+class StageTest(parameterized.TestCase):
+  def setUp(self):
+    super().setUp()
+    folder = tempfile.TemporaryDirectory()
+    self.addCleanup(folder.cleanup)
+    self.root = pathlib.Path(folder.name)
+
+  def chain(
+    self,
+    write=numbered,
+    config=None,
+    *,
+    at='a',
+    devices=1,
+    data='demonstrations',
+    **stage,
+  ):
+    """A chain whose stage 'made' runs `write`."""
+    made = DatasetStage(
+      write=write, config=config or Config(), data=data, **stage
+    )
+    return small.chain(self.root / at, {'made': made}, devices=devices)
+
+  def records(self, chain):
+    """Runs the stage. Returns what it wrote."""
+    running.run_stage(chain, 'made')
+    return chain.records('made')
+
+  def tools(self, **stage):
+    chain = self.chain(**stage)
+    bench = writing.Bench(
+      chain, 'made', chain.encode(chain.records('demonstrations'))[0]
+    )
+    return chain, bench.turn(0)[1]
+
+
+class WritingTest(StageTest):
+  def test_records_are_handed_on_whole(self):
+    turns = []
+
+    def write(records, tools, *, config):
+      turns.append(records)
+      return numbered(records, tools, config=config)
+
+    chain = self.chain(write)
+    self.records(chain)
+    handed = [record for turn in turns for record in turn]
+    self.assertEqual(handed, list(chain.records('demonstrations')))
+    self.assertIsInstance(handed[0], Demonstration)
+
+  def test_without_a_count_goes_once_through_the_data(self):
+    turns = []
+
+    def write(records, tools, *, config):
+      turns.append((len(records), len(tools.seeds)))
+      return numbered(records, tools, config=config)
+
+    chain = self.chain(write)
+    written = self.records(chain)
+    self.assertEqual(turns, [(8, 8), (8, 8), (4, 4)])
+    expected = [d.prompt.messages for d in chain.records('demonstrations')]
+    self.assertEqual([c.prompt.messages for c in written], expected)
+    facts = chain.folder('made').facts()
+    self.assertEqual(facts['records'], small.RECORDS)
+
+  def test_with_a_count_begins_anew_and_stops_there(self):
+    chain = self.chain(config=Config(count=30))
+    written = self.records(chain)
+    asked = [d.prompt.messages for d in chain.records('demonstrations')]
+    expected = (asked + asked)[:30]
+    self.assertEqual([c.prompt.messages for c in written], expected)
+    # What is asked twice has a seed of its own each time.
+    self.assertLen({c.responses[0] for c in written}, 30)
+
+  def test_seeds_and_samples_do_not_depend_on_the_batch(self):
+    judged = {'policy': 'sft', 'frozen': {'reward': 'reward_model'}}
+    for write, stage in ((numbered, {}), (sampled, judged)):
+      written = [
+        self.records(self.chain(write, Config(batch_size=size), **stage))
+        for size in (8, 5)
+      ]
+      one, other = ([c.responses for c in records] for records in written)
+      self.assertEqual(one, other)
+
+  def test_a_record_may_give_several_comparisons(self):
+    # 0 + 1 + … + 7 of each whole turn, and 0 + … + 3 of the last.
+    written = self.records(self.chain(several))
+    self.assertLen(written, 28 + 28 + 6)
+    self.assertEqual([c.margin for c in written[:4]], [0.25, 0.5, 0.5, 0.75])
+    fewer = self.records(self.chain(several, Config(count=30), at='fewer'))
+    self.assertEqual([c[1:] for c in fewer], [c[1:] for c in written[:30]])
+
+  @parameterized.parameters(None, 30)
+  def test_goes_on_where_it_broke_off(self, count):
+    options = {'policy': 'sft', 'frozen': {'reward': 'reward_model'}}
+    config = Config(count=count)
+    turns = []
+
+    def write(records, tools, *, config):
+      turns.append(records)
+      if len(turns) == 3:
+        raise KeyboardInterrupt
+      return sampled(records, tools, config=config)
+
+    unbroken = self.chain(sampled, config, at='unbroken', **options)
+    expected = self.records(unbroken)
+    broken = self.chain(write, config, at='broken', **options)
+    with self.assertRaises(KeyboardInterrupt):
+      self.records(broken)
+    folder = broken.folder('made')
+    self.assertFalse(folder.done)
+    self.assertFalse((folder.path / 'records.jsonl').exists())
+    with (folder.path / 'records.partial.jsonl').open('a') as file:
+      file.write('[{"messages": [{"role"')  # A line that a kill cut off.
+    found = self.records(broken)
+    self.assertEqual(
+      (folder.path / 'records.jsonl').read_text(),
+      (unbroken.folder('made').path / 'records.jsonl').read_text(),
+    )
+    self.assertLen(found, len(expected))
+    # The two turns that were kept are not done again.
+    self.assertLen(turns, len(range(0, count or small.RECORDS, BATCH)) + 1)
+    self.assertFalse((folder.path / 'records.partial.jsonl').exists())
+
+  def test_comparisons_come_back_as_they_were(self):
+    prompt = Prompt(
+      (Message('user', 'one\u2028"two"'), Message('assistant', 'é')), 'sums'
+    )
+    written = [
+      Comparison(prompt, ('a\nb', '', 'c'), 1.5, (0.1, -2.0, -1e-9)),
+      Comparison(prompt, ('a',), target='imitate\nme'),
+      Comparison(prompt, ('a', 'b'), target=''),
+    ]
+    path = self.root / 'records.jsonl'
+    rows = map(chains.comparison_row, written)
+    path.write_text(''.join(json.dumps(row) + '\n' for row in rows))
+    read = chains.read_comparisons(path)
+    self.assertEqual([c.prompt.where for c in read],
+                     [f'{path}:{i}' for i in (1, 2, 3)])  # fmt: skip
+    self.assertEqual(
+      [c._replace(prompt=c.prompt._replace(where='')) for c in read], written
+    )
+
+  def test_scores_and_targets_reach_the_next_stage(self):
+    def write(records, tools, *, config):
+      del tools, config
+      return [
+        Comparison(r.prompt, ('1', '2'), 0.5, (2.0, 1.0), target=r.response)
+        for r in records
+      ]
+
+    chain = self.chain(write)
+    examples, _ = chain.encode(self.records(chain))
+    batch = chain.batch(examples[:2], 2)
+    np.testing.assert_array_equal(batch.scores, [[2.0, 1.0]] * 2)
+    np.testing.assert_array_equal(batch.margins, [0.5, 0.5])
+    decode = chain.corpus.tokenizer.decode
+    for row, record in enumerate(chain.records('demonstrations')[:2]):
+      ids = batch.targets.tokens[row][batch.targets.response_mask[row]]
+      self.assertEqual(decode(np.asarray(ids).tolist()), record.response)
+
+
+class JudgingTest(StageTest):
+  """What the tools say, held to one response at a time, without padding."""
+
+  def lists(self, chain, counts):
+    texts = [d.response for d in chain.records('demonstrations')]
+    prompts = [d.prompt for d in chain.records('demonstrations')]
+    return [
+      Comparison(prompts[i], tuple(texts[i : i + count]))
+      for i, count in enumerate(counts)
+    ]
+
+  def ids(self, chain, prompt, *texts):
+    (example,), _ = chain.encode([Comparison(prompt, texts)])
+    rows = [example.prompt_ids, *example.response_ids]
+    return np.array([sum(rows, [])], np.int32)
+
+  def score_of(self, chain, role, ids):
+    model = chain.models().reward
+    return model.scores(small.params(role), ids, np.ones(ids.shape, bool))[0, 0]
+
+  @parameterized.parameters(1, 8)
+  def test_a_model_scores_lists_of_any_lengths(self, devices):
+    chain, tools = self.tools(
+      frozen={'reward': 'reward_model'}, devices=devices
+    )
+    counts = [1, 4, 2, 5, 3]  # 15 responses, in batches of 8.
+    lists = self.lists(chain, counts)
+    found = tools.score(lists)
+    self.assertEqual([len(row) for row in found], counts)
+    for i, k in ((0, 0), (1, 3), (3, 1), (4, 2)):  # Both batches, both ends.
+      text = lists[i].responses[k]
+      expected = self.score_of(
+        chain, 'reward', self.ids(chain, lists[i].prompt, text)
+      )
+      self.assertAlmostEqual(found[i][k], expected, places=5)
+
+  def test_a_program_scores_lists_of_any_lengths(self):
+    chain, tools = self.tools(frozen={'reward': sandbox.gold})
+    counts = [2, 1, 3]
+    lists = self.lists(chain, counts)
+    found = tools.score(lists)
+    self.assertEqual([len(row) for row in found], counts)
+    for c, row in zip(lists, found, strict=True):
+      for text, score in zip(c.responses, row, strict=True):
+        self.assertAlmostEqual(score, sandbox.gold([c.prompt], [text])[0], 5)
+
+  @parameterized.parameters('reward_model', sandbox.gold)
+  def test_of_nothing_there_are_no_scores(self, reward):
+    _, tools = self.tools(frozen={'reward': reward})
+    self.assertEqual(tools.score([]), [])
+
+  def test_a_ranker_reads_both_orders(self):
+    chain, tools = self.tools(frozen={'ranker': 'ranker'})
+    pairs = self.lists(chain, [2] * 11)
+    found = tools.prefer(pairs)
+    self.assertEqual(found.shape, (11,))
+    for i in (0, 10):  # In the first batch and in the second.
+      pair, odds = pairs[i], found[i]
+      a, b = pair.responses
+      one, other = (
+        self.score_of(chain, 'ranker', self.ids(chain, pair.prompt, *texts))
+        for texts in ((a, b), (b, a))
+      )
+      self.assertAlmostEqual(odds, 0.5 * (one - other), 5)
+    swapped = [p._replace(responses=p.responses[::-1]) for p in pairs]
+    np.testing.assert_allclose(tools.prefer(swapped), -found, atol=1e-6)
+    self.assertEqual(tools.prefer([]).shape, (0,))
+
+  def test_samples_are_the_policy_s_answers_to_the_records(self):
+    chain, tools = self.tools(policy='sft')
+    rows = tools.sample(samples=3, sampling=Sampling(temperature=1.0))
+    self.assertEqual([len(row) for row in rows], [3] * BATCH)
+    self.assertGreater(len({text for row in rows for text in row}), BATCH)
+    again = tools.sample(samples=3, sampling=Sampling(temperature=1.0))
+    self.assertEqual(rows, again)
+
+  @parameterized.parameters(
+    (sampled, {}, "stage 'made' samples responses and names no policy"),
+    (sampled, {'policy': 'sft'}, "stage 'made' asks a reward that it does not"),
+    (
+      lambda records, tools, *, config: tools.prefer([]),
+      {},
+      "stage 'made' asks a ranker that it does not name; give it frozen=",
+    ),
+    (nothing, {'policy': 'sft'}, "is 'sft' so sure that it answers the same"),
+    (nothing, {}, "stage 'made' went over 168 records of 'demonstrations' and"),
+  )
+  def test_a_mistake_is_one_sentence(self, write, stage, said):
+    chain = self.chain(write, Config(count=8), **stage)
+    with self.assertRaisesRegex(ExperimentError, said) as caught:
+      running.run_stage(chain, 'made')
+    self.assertNotIn('\n', str(caught.exception))
+
+  def test_prompts_too_long_to_be_judged_are_told(self):
+    limits = Limits(
+      max_prompt_tokens=1, max_response_tokens=8, overlong=drop_all
+    )
+    chain, _ = self.tools(frozen={'reward': 'reward_model'})
+    bench = writing.Bench(
+      dataclasses.replace(
+        chain, experiment=dataclasses.replace(chain.experiment, limits=limits)
+      ),
+      'made',
+      [],
+    )
+    with self.assertRaisesRegex(ExperimentError, 'prompts too long to be judg'):
+      bench.score(self.lists(chain, [2]))
+
+
+def drop_all(parts, limit, where):
+  del parts, limit, where
+
+
+if __name__ == '__main__':
+  absltest.main()

@@ -1,0 +1,283 @@
+"""DPO and the other pairwise objectives on log-ratios to a reference."""
+
+import functools
+
+import jax.numpy as jnp
+
+from rlhf_jax.kernels import (
+  length_bias,
+  log_ratios,
+  logps,
+  masking,
+  pair_weights,
+)
+from rlhf_jax.losses import likelihood, objective, pairwise
+from rlhf_jax.losses.pairwise import (
+  anchored,
+  f_divergences,
+  per_token,
+  soft_labels,
+  transport,
+)
+from rlhf_jax.types import Mean
+from tests.golden_adapters import seqlp
+
+LOGPS = (
+  'policy_chosen_logps',
+  'policy_rejected_logps',
+  'reference_chosen_logps',
+  'reference_rejected_logps',
+)
+
+
+def trl_objective(loss_type, *, beta, label_smoothing, discopop_tau=0.05):
+  """Ours by TRL's name. TRL smooths the labels of four of them only."""
+  smoothing = {'label_smoothing': label_smoothing}
+  function, options = {
+    'aot': (transport.aot, smoothing),
+    'aot_unpaired': (transport.aot_unpaired, smoothing),
+    'apo_down': (anchored.apo_down, {}),
+    'apo_zero': (anchored.apo_zero, {}),
+    'bco_pair': (anchored.bco_pair, {}),
+    'discopop': (pairwise.discopop, {'tau': discopop_tau}),
+    'exo_pair': (soft_labels.exo_pair, smoothing),
+    'hinge': (pairwise.hinge_norm, {}),
+    'ipo': (per_token.ipo_mean, {}),
+    'nca_pair': (anchored.nca_pair, {}),
+    'robust': (pairwise.robust_dpo, {'flip_rate': label_smoothing}),
+    'sigmoid': (pairwise.dpo, {}),
+    'sigmoid_norm': (per_token.dpo_mean, {}),
+    'sppo_hard': (anchored.sppo_hard, {}),
+  }[loss_type]
+  return functools.partial(function, beta=beta, **options)
+
+
+def as_floats(inputs):
+  """Lengths, too, are floats to an objective."""
+  return {name: jnp.asarray(x, jnp.float32) for name, x in inputs.items()}
+
+
+def rewards(inputs, beta):
+  """The implicit rewards β u and β v, of the reference that was given."""
+  chosen, rejected = log_ratios.of_each(*(inputs[name] for name in LOGPS))
+  return {'chosen_rewards': beta * chosen, 'rejected_rewards': beta * rejected}
+
+
+def without_reference(inputs):
+  zeros = jnp.zeros_like(inputs['policy_chosen_logps'])
+  return inputs | dict.fromkeys(LOGPS[2:], zeros)
+
+
+def trl(inputs, *, loss_type, beta, label_smoothing, discopop_tau):
+  losses = objective.evaluate(
+    trl_objective(
+      loss_type,
+      beta=beta,
+      label_smoothing=label_smoothing,
+      discopop_tau=discopop_tau,
+    ),
+    as_floats(inputs),
+  )
+  return {'losses': losses, 'loss': Mean.of(losses).value} | rewards(
+    inputs, beta
+  )
+
+
+def preference(inputs, *, beta, label_smoothing, ipo, reference_free):
+  given = without_reference(inputs) if reference_free else inputs
+  smoothed = functools.partial(pairwise.dpo, label_smoothing=label_smoothing)
+  function = pairwise.ipo_sum if ipo else smoothed
+  losses = function(*(given[name] for name in LOGPS), beta=beta)
+  return {'losses': losses, 'loss': Mean.of(losses).value} | rewards(
+    inputs, beta
+  )
+
+
+def fdivergence(
+  inputs, *, loss_type, beta, f_divergence_type, f_alpha_divergence_coef
+):
+  """TRL's coefficient is 1 − α, and its α-score lacks our constant 1 / α."""
+  assert loss_type == 'sigmoid'
+  alpha = 1.0 - f_alpha_divergence_coef
+  function, score, constant = {
+    'alpha_divergence': (
+      functools.partial(f_divergences.dpo_alpha, alpha=alpha),
+      functools.partial(f_divergences.alpha_rewards, alpha=alpha),
+      1.0 / alpha if alpha else None,
+    ),
+    'forward_kl': (
+      f_divergences.dpo_forward_kl,
+      f_divergences.forward_kl_rewards,
+      0.0,
+    ),
+    'js_divergence': (
+      f_divergences.dpo_jensen_shannon,
+      f_divergences.jensen_shannon_rewards,
+      0.0,
+    ),
+  }[f_divergence_type]
+  given = [inputs[name] for name in LOGPS]
+  losses = function(*given, beta=beta)
+  chosen, rejected = log_ratios.of_each(*given)
+  return {
+    'losses': losses,
+    'loss': Mean.of(losses).value,
+    'chosen_scores': score(chosen) - constant,
+    'rejected_scores': score(rejected) - constant,
+  }
+
+
+def lmflow(inputs, *, loss_type, beta, len_penalty, reference_free):
+  """LMFlow holds p at 0.999, which no case here reaches.
+
+  Its length penalty shifts the reference's log-ratio, and its kl has 1e-3 too
+  much under the target's fraction: a margin that is smaller by log 1.001.
+  """
+  given = without_reference(inputs) if reference_free else dict(inputs)
+  if not reference_free and loss_type not in ('cross_entropy', 'raft'):
+    given['reference_chosen_logps'] += len_penalty
+  margin = inputs['margin'] - (jnp.log1p(1e-3) if loss_type == 'kl' else 0.0)
+  given |= {'chosen_scores': margin, 'rejected_scores': jnp.zeros_like(margin)}
+  if loss_type == 'raft':
+    losses = likelihood.negative_log_likelihood(given['policy_chosen_logps'])
+  else:
+    function = {
+      'cross_entropy': anchored.chosen_only,
+      'hellinger': soft_labels.rpo_hellinger,
+      'hinge': pairwise.hinge_norm,
+      'ipo': pairwise.ipo_sum,
+      'kl': soft_labels.rpo_forward_kl,
+      'rev_kl': soft_labels.dpo_soft_labels,
+      'sigmoid': pairwise.dpo,
+      'tv': soft_labels.rpo_total_variation,
+    }[loss_type]
+    losses = objective.evaluate(functools.partial(function, beta=beta), given)
+  return {'losses': losses, 'loss': Mean.of(losses).value} | rewards(
+    inputs, beta
+  )
+
+
+def nemo(inputs, *, loss_type, beta, average_log_probs, gt_reward_scale):
+  """Averages go in as if they were sums: the objective does not mind."""
+  reduce = masking.masked_mean if average_log_probs else masking.masked_sum
+  kept = inputs['labels'] > -1
+  policy = reduce(inputs['policy_token_logps'], kept, -1)
+  reference = reduce(inputs['reference_token_logps'], kept, -1)
+  given = halves(policy, reference)
+  chosen_scores, rejected_scores = jnp.split(inputs['gt_rewards'], 2)
+  given |= {'chosen_scores': chosen_scores, 'rejected_scores': rejected_scores}
+  scaled = {'reward_scale': gt_reward_scale}
+  function, options = {
+    'dpo': (pairwise.dpo, {}),
+    'ipo': (pairwise.ipo_sum, {}),
+    'rpo_bwd_kl': (soft_labels.rpo_backward_kl, scaled),
+    'rpo_fwd_kl': (soft_labels.rpo_forward_kl, scaled),
+    'rpo_sq': (soft_labels.rpo_sq, scaled),
+  }[loss_type]
+  losses = objective.evaluate(
+    functools.partial(function, beta=beta, **options), given
+  )
+  margins = log_ratios.margins(*(given[name] for name in LOGPS))
+  imitation = likelihood.negative_log_likelihood(given['policy_chosen_logps'])
+  return {
+    'loss': Mean.of(losses).value,
+    'accuracy': Mean.of(margins > 0).value,
+    'sft_loss': Mean.of(imitation).value,
+  }
+
+
+def halves(policy, reference):
+  """Log-probs by the names of an objective; rows are chosen, then rejected."""
+  split = (*jnp.split(policy, 2), *jnp.split(reference, 2))
+  return dict(zip(LOGPS, split, strict=True))
+
+
+def alpaca_farm(inputs, *, beta):
+  given = {}
+  for side, name in (('w', 'chosen'), ('l', 'rejected')):
+    labels = inputs[f'labels_{side}']
+    for who, prefix in (('policy', ''), ('reference', 'ref_')):
+      rows = {'logits': inputs[f'{prefix}logits_{side}'], 'labels': labels}
+      sums = seqlp.batch_logps(rows, average_log_prob=False)
+      given[f'{who}_{name}_logps'] = sums['logps']
+  given = [given[name] for name in LOGPS]
+  return {
+    'loss': Mean.of(pairwise.dpo(*given, beta=beta)).value,
+    'logits': beta * log_ratios.margins(*given),
+  }
+
+
+def trl_logits(
+  inputs,
+  *,
+  loss_types,
+  loss_weights,
+  beta,
+  label_smoothing,
+  ld_alpha,
+  use_weighting,
+):
+  """From logits on; several objectives add up, as in MPO."""
+  tokens, logits = inputs['input_ids'], inputs['logits']
+  completions = inputs['completion_mask'].astype(bool)
+  mask = completions[:, 1:]
+  scored = seqlp.next_token_logps(logits, tokens)
+  lengths = jnp.sum(completions, axis=-1, dtype=jnp.float32)
+
+  if ld_alpha is None:
+    total = functools.partial(masking.masked_sum, mask=mask, axis=-1)
+  else:
+    shorter = jnp.minimum(*jnp.split(jnp.sum(mask, axis=-1), 2))
+    total = functools.partial(
+      length_bias.discounted_tail_logps,
+      mask=mask,
+      shared_lengths=jnp.tile(shorter, 2),
+      ld_alpha=ld_alpha,
+    )
+  policy = total(scored)
+  reference = total(seqlp.next_token_logps(inputs['ref_logits'], tokens))
+  given = halves(policy, reference)
+  given['chosen_lengths'], given['rejected_lengths'] = jnp.split(lengths, 2)
+
+  weights = jnp.ones(len(policy) // 2)
+  if use_weighting:
+    expected = pair_weights.log_expected_probabilities(logits[:, :-1])
+    of_each = pair_weights.response_weights(scored, expected, mask)
+    weights = jnp.multiply(*jnp.split(of_each, 2))
+
+  loss = 0.0
+  for loss_type, loss_weight in zip(loss_types, loss_weights, strict=True):
+    if loss_type == 'sft':
+      chosen = [jnp.split(x, 2)[0] for x in (scored, mask)]
+      imitation = likelihood.negative_log_likelihood(chosen[0])
+      average = masking.token_mean(imitation, chosen[1]).value
+      losses = jnp.broadcast_to(average, weights.shape)
+    else:
+      losses = objective.evaluate(
+        trl_objective(loss_type, beta=beta, label_smoothing=label_smoothing),
+        given,
+      )
+    losses = weights * losses
+    loss += loss_weight * Mean.of(losses).value
+  return {
+    'loss': loss,
+    'losses_last': losses,
+    'chosen_logps': given['policy_chosen_logps'],
+    'rejected_logps': given['policy_rejected_logps'],
+    'ref_chosen_logps': given['reference_chosen_logps'],
+    'ref_rejected_logps': given['reference_rejected_logps'],
+    'mean_token_entropy': masking.masked_mean(
+      logps.entropies(logits[:, :-1]), mask
+    ),
+  }
+
+
+ADAPTERS = {
+  'dpo.alpaca_farm': alpaca_farm,
+  'dpo.fdivergence': fdivergence,
+  'dpo.lmflow': lmflow,
+  'dpo.nemo': nemo,
+  'dpo.preference': preference,
+  'dpo.trl': trl,
+  'dpo.trl_logits': trl_logits,
+}

@@ -1,0 +1,62 @@
+"""WPO's weights against probabilities written out."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rlhf_jax.kernels import pair_weights
+
+# Two places, three tokens: Σ π² is 0.38 and 0.66.
+PROBS = np.array([[0.5, 0.3, 0.2], [0.8, 0.1, 0.1]])
+
+
+class PairWeightsTest(chex.TestCase):
+  @chex.variants(with_jit=True, without_jit=True)
+  def test_expected_probability(self):
+    logits = (np.log(PROBS) + 7.0).astype(np.float32)  # Shifts cancel.
+    actual = self.variant(pair_weights.log_expected_probabilities)(logits)
+    np.testing.assert_allclose(np.exp(actual), [0.38, 0.66], rtol=1e-5)
+
+  def test_expected_probability_at_its_bounds(self):
+    logits = np.float32([[0.0] * 8, [1e3] + [0.0] * 7])
+    actual = pair_weights.log_expected_probabilities(logits)
+    np.testing.assert_allclose(actual, [-np.log(8.0), 0.0], atol=1e-6)
+
+  @chex.variants(with_jit=True, without_jit=True)
+  def test_worked_example(self):
+    """Tokens of 0.3 and 0.8: the geometric mean of 0.3/0.38 and 0.8/0.66."""
+    token_logps = np.log(np.float32([[0.3, 0.8, 0.5], [0.5, 0.5, 0.5]]))
+    expected = np.log(np.float32([[0.38, 0.66, 0.4], [0.5, 0.5, 0.5]]))
+    mask = np.array([[True, True, False], [False] * 3])
+    actual = self.variant(pair_weights.response_weights)(
+      token_logps, expected, mask
+    )
+    first = np.sqrt(0.3 / 0.38 * 0.8 / 0.66)
+    np.testing.assert_allclose(actual, [first, 1.0], rtol=1e-5)
+
+  def test_is_a_constant(self):
+    mask = np.ones((1, 2), bool)
+
+    def total(logits):
+      logps = jax.nn.log_softmax(logits)[None, :, 0]
+      expected = pair_weights.log_expected_probabilities(logits)[None]
+      return jnp.sum(pair_weights.response_weights(logps, expected, mask))
+
+    slopes = jax.grad(total)(np.log(PROBS).astype(np.float32))
+    np.testing.assert_array_equal(slopes, 0.0)
+
+  def test_padding_is_inert(self):
+    token_logps = np.float32([[-0.3, np.nan]])
+    expected = np.float32([[-0.5, np.inf]])
+    mask = np.array([[True, False]])
+    actual = pair_weights.response_weights(token_logps, expected, mask)
+    np.testing.assert_allclose(actual, [np.exp(0.2)], rtol=1e-6)
+
+  def test_refuses_what_would_broadcast(self):
+    logps, mask = np.zeros((2, 3), np.float32), np.ones((2, 3), bool)
+    for wrong in (logps[:1], logps[:, :1]):
+      with self.assertRaises(AssertionError):
+        pair_weights.response_weights(logps, wrong, mask)
+      with self.assertRaises(AssertionError):
+        pair_weights.response_weights(logps, logps, wrong > 0.0)

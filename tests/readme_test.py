@@ -1,0 +1,53 @@
+"""What the README shows is run as it stands there."""
+
+import importlib
+import pathlib
+import re
+import sys
+import unittest
+
+import pytest
+
+from launch import train
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+def section(title):
+  """The text below a heading of the README, up to the next one."""
+  text = (ROOT / 'README.md').read_text()
+  return re.split(r'^## ', text.partition(f'## {title}\n')[2], flags=re.M)[0]
+
+
+def code(text, language):
+  return re.findall(rf'```{language}\n(.*?)```', text, flags=re.S)
+
+
+@pytest.fixture
+def own_loss(tmp_path, monkeypatch):
+  """The module that the README has its reader write."""
+  (snippet,) = code(section('Write your own loss'), 'python')
+  assert len(snippet.splitlines()) < 40
+  (tmp_path / 'my_loss.py').write_text(snippet)
+  monkeypatch.syspath_prepend(tmp_path)
+  yield importlib.import_module('my_loss')
+  del sys.modules['my_loss']
+
+
+def test_its_test_passes(own_loss):
+  tests = unittest.defaultTestLoader.loadTestsFromModule(own_loss)
+  result = unittest.TestResult()
+  tests.run(result)
+  assert result.testsRun == 2, result
+  assert result.wasSuccessful(), result.failures + result.errors
+
+
+def test_one_line_puts_it_into_an_experiment(own_loss):
+  (command,) = code(section('Write your own loss'), 'sh')
+  file, path, value = re.search(
+    r'(\S+\.py) --set (\S+)=(\S+)', command
+  ).groups()
+  experiment = train.build(train.load(ROOT / file), [f'{path}={value}'])
+  objective = experiment.stages['dpo'].config.objective
+  assert objective.func is own_loss.exponential
+  assert objective.keywords == {'beta': 0.1}
