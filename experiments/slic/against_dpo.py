@@ -1,7 +1,8 @@
 """Claim: SLiC on ranked samples beats SLiC on people's pairs, and DPO them.
 
-SLiC direct, SLiC on eight ranked samples with either anchor (the demonstration
-or the best sample), and DPO on the same people's pairs (Zhao et al. 2023, table
+SLiC direct (with and without its anchor), SLiC on eight ranked samples with
+either anchor (the demonstration or the best sample), and DPO on the same
+people's pairs (Zhao et al. 2023, table
 2; Liu et al. 2024, table 1; Xu et al. 2024 for DPO above SLiC). Holds if
 sample-rank beats direct, the anchors do not differ, and DPO beats SLiC direct.
 Run: python -m launch.seeds experiments/slic/against_dpo.py --seeds 0 1 2
@@ -22,7 +23,8 @@ def config(settings: Settings) -> Experiment:
   stages |= sandbox_chain.dpo_stages(settings) | sandbox_chain.ppo_stages(
     settings
   )
-  stages |= slic_stages(settings, data='preferences', name='slic_direct')
+  stages |= slic_stages(settings, name='slic_direct')
+  stages |= slic_stages(settings, likelihood_coef=0.0, name='slic_unanchored')
   pairs = functools.partial(slic.Pairs, count=settings.pairs)
   for anchor in (slic.demonstrated, slic.best_sampled):
     data = f'slic_pairs_{anchor.__name__}'
@@ -34,6 +36,7 @@ def config(settings: Settings) -> Experiment:
     stages=stages,
     contrasts={
       'DPO beats SLiC direct': ('dpo', 'slic_direct'),
+      'the anchor matters, direct': ('slic_direct', 'slic_unanchored'),
       'sample-rank beats direct': ('slic_demonstrated', 'slic_direct'),
       'the best sample anchors better than the demonstration': (
         'slic_best_sampled',
