@@ -26,7 +26,8 @@ class Stage(NamedTuple):
       metrics; for methods that learn from their own samples.
     beforehand: (frozen, batch, *, models, config) -> [B, K] log-probs of the
       frozen reference, computed once for every example and kept beside the
-      data, so that no step computes them again; None computes them each time.
+      data, so that no step computes them again, or None where none are read.
+      Without it each step computes them.
     curriculum: which examples come when, a `data.curriculum.Curriculum`; all of
       them all the time where None.
     produces: the role of what is trained: 'policy', 'reward' or 'ranker'.

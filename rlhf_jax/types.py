@@ -203,6 +203,11 @@ class Comparison(NamedTuple):
   target: str | None = None
 
 
+def prompt_of(record: Prompt | Demonstration | Comparison) -> Prompt:
+  """What a record asks."""
+  return record if isinstance(record, Prompt) else record.prompt
+
+
 @flax.struct.dataclass
 class Prompts:
   """Prompts ready to be answered: [B, P], padded on the left.
@@ -265,6 +270,20 @@ class Comparisons:
   scores: chex.Array | None = None
   targets: Demonstrations | None = None
   reference_logps: chex.Array | None = None
+
+  @property
+  def pair_weight(self) -> chex.Array:
+    """[B] float32 weights of pairs: 0 where there is no second response.
+
+    Raises:
+      ValueError: K is not 2.
+    """
+    if self.tokens.shape[1] != 2:
+      raise ValueError(
+        f'pairs have two responses and these data have {self.tokens.shape[1]}; '
+        'take a method for ranked lists, or make pairs of them first'
+      )
+    return self.weight * self.candidate_mask[:, 1]
 
 
 @flax.struct.dataclass

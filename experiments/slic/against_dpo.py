@@ -1,10 +1,10 @@
 """Claim: SLiC on ranked samples beats SLiC on people's pairs, and DPO them.
 
-SLiC direct (with and without its anchor), SLiC on eight ranked samples with
-either anchor (the demonstration or the best sample), and DPO on the same
-people's pairs (Zhao et al. 2023, table
-2; Liu et al. 2024, table 1; Xu et al. 2024 for DPO above SLiC). Holds if
-sample-rank beats direct, the anchors do not differ, and DPO beats SLiC direct.
+SLiC direct (anchored on the chosen response, and not at all), SLiC on eight
+ranked samples with either anchor (the demonstration or the best sample), and
+DPO on the same annotated pairs (Zhao et al. 2023, table 2; Liu et al. 2024,
+table 1; Xu et al. 2024 for DPO above SLiC). Holds if sample-rank beats direct,
+each anchored on its best, the anchors do not differ, and DPO beats SLiC direct.
 Run: python -m launch.seeds experiments/slic/against_dpo.py --seeds 0 1 2
 """
 
@@ -25,7 +25,7 @@ def config(settings: Settings) -> Experiment:
   )
   stages |= slic_stages(settings, name='slic_direct')
   stages |= slic_stages(settings, likelihood_coef=0.0, name='slic_unanchored')
-  pairs = functools.partial(slic.Pairs, count=settings.pairs)
+  pairs = functools.partial(slic.Pairs, count=3 * settings.pairs)
   for anchor in (slic.demonstrated, slic.best_sampled):
     data = f'slic_pairs_{anchor.__name__}'
     stages |= slic.pair_stages(pairs(target=anchor), name=data)
@@ -37,7 +37,7 @@ def config(settings: Settings) -> Experiment:
     contrasts={
       'DPO beats SLiC direct': ('dpo', 'slic_direct'),
       'the anchor matters, direct': ('slic_direct', 'slic_unanchored'),
-      'sample-rank beats direct': ('slic_demonstrated', 'slic_direct'),
+      'sample-rank beats direct': ('slic_best_sampled', 'slic_direct'),
       'the best sample anchors better than the demonstration': (
         'slic_best_sampled',
         'slic_demonstrated',

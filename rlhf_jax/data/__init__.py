@@ -2,11 +2,12 @@
 
 from rlhf_jax.data.batches import Batches
 from rlhf_jax.data.collation import collate
+from rlhf_jax.data.curriculum import Curriculum
 from rlhf_jax.data.encoding import Counts, Example, encode
 from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.data.limits import Limits, drop, keep_end, keep_start, refuse
 from rlhf_jax.data.packing import Pack, pack
-from rlhf_jax.data.sources import Corpus, Files, HhRlhf
+from rlhf_jax.data.sources import Corpus, Files, HhRlhf, Tiers
 from rlhf_jax.data.templates import CHAT, PLAIN, SPEAKERS, Template
 from rlhf_jax.data.tokens import Tokenizer, load, train_bpe, word_level
 
@@ -15,6 +16,7 @@ __all__ = [
   'CHAT',
   'Corpus',
   'Counts',
+  'Curriculum',
   'DataError',
   'Example',
   'Files',
@@ -24,6 +26,7 @@ __all__ = [
   'Pack',
   'SPEAKERS',
   'Template',
+  'Tiers',
   'Tokenizer',
   'collate',
   'drop',

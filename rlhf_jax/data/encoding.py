@@ -8,7 +8,7 @@ from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.data.limits import Limits
 from rlhf_jax.data.templates import Template
 from rlhf_jax.data.tokens import Tokenizer
-from rlhf_jax.types import Comparison, Demonstration, Prompt
+from rlhf_jax.types import Comparison, Demonstration, Prompt, prompt_of
 
 Record = Prompt | Demonstration | Comparison
 
@@ -101,11 +101,6 @@ def encode(
   return examples, Counts(
     truncated_prompts, dropped_prompts, truncated_responses
   )
-
-
-def prompt_of(record: Record) -> Prompt:
-  """What a record asks."""
-  return record if isinstance(record, Prompt) else record.prompt
 
 
 def _said(record: Record, where: str) -> tuple[Sequence[str], str | None]:

@@ -4,14 +4,9 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
-from rlhf_jax.types import Comparison, Demonstration, Prompt
+from rlhf_jax.types import Comparison, Demonstration, Prompt, prompt_of
 
 Record = TypeVar('Record', Prompt, Demonstration, Comparison)
-
-
-def prompt_of(record: Prompt | Demonstration | Comparison) -> Prompt:
-  """The prompt of a record of any kind."""
-  return record if isinstance(record, Prompt) else record.prompt
 
 
 def is_held_out(prompt: Prompt, share: float) -> bool:

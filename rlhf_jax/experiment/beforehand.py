@@ -28,7 +28,10 @@ def attach(
   frozen: Mapping[str, Params],
   models: Models,
 ) -> list[Example]:
-  """A stage's examples with the reference's log-probs, computed if need be."""
+  """A stage's examples with the reference's log-probs, computed if need be.
+
+  The examples as they are where the stage's objective reads no reference.
+  """
   stage = chain.experiment.stages[name]
   path = file(chain, stage.data, frozen['reference'])
   known = read(path)
@@ -48,6 +51,8 @@ def attach(
           models=models,
           config=stage.config,
         )
+        if values is None:
+          return list(examples)
         for example, row in zip(some, np.asarray(values), strict=False):
           known[digest(example)] = row[: len(example.response_ids)].tolist()
         progress.show(first + len(some), {})

@@ -70,9 +70,14 @@ class Chain:
     """A dataset by its name: the source's, or one that a stage wrote."""
     if dataset in self.corpus.datasets:
       return self.corpus.datasets[dataset]
-    if dataset in self.experiment.stages:
+    writers = [
+      name
+      for name, stage in self.experiment.stages.items()
+      if isinstance(stage, DatasetStage)
+    ]
+    if dataset in writers:
       return read_comparisons(self.folder(dataset).path / 'records.jsonl')
-    there = [*self.corpus.datasets, *self.experiment.stages]
+    there = [*self.corpus.datasets, *writers]
     raise ExperimentError(
       f'there is no dataset {dataset!r}; there are {", ".join(there)}'
     )

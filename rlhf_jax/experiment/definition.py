@@ -90,6 +90,11 @@ class Experiment:
             f'stage {name!r} takes its {role} from {needed!r}, which is no '
             f'earlier stage; earlier are {", ".join(done) or "none"}'
           )
+      if stage.data in self.stages and stage.data not in {*done, name}:
+        raise ExperimentError(
+          f'stage {name!r} takes its data from {stage.data!r}, which is no '
+          f'earlier stage; earlier are {", ".join(done) or "none"}'
+        )
       done.add(name)
     if self.evaluation.against not in done:
       raise ExperimentError(

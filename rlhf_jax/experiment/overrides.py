@@ -30,9 +30,9 @@ def apply(config: Any, path: str, text: str, *, at: str = '') -> Any:
   Raises:
     OverrideError: naming what is wrong and the nearest valid names.
   """
-  name, _, rest = path.partition('.')
-  full = f'{at}.{name}' if at else name
   members = _members(config)
+  name, rest = _split(path, members or ())
+  full = f'{at}.{name}' if at else name
   if members is None:
     raise OverrideError(f'{at} is a single value; there is no {full} to set')
   if name not in members:
@@ -94,6 +94,15 @@ def _kinds(present, annotation):
   if present is not None:
     kinds.add(type(present))
   return {k for k in kinds if k in plain}
+
+
+def _split(path, members):
+  """The member that a path begins with, dots in its name included; the rest."""
+  name, _, rest = path.partition('.')
+  for member in sorted(members, key=len):
+    if '.' in member and f'{path}.'.startswith(f'{member}.'):
+      name, rest = member, path[len(member) + 1 :]
+  return name, rest
 
 
 def _members(config) -> Mapping[str, Any] | None:

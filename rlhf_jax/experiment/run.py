@@ -82,6 +82,12 @@ def prepare(
   stages_dir = pathlib.Path(stages_dir)
   addresses = store.addresses(experiment)
   corpus = experiment.data.load(stages_dir / addresses['data'])
+  for name in experiment.stages:
+    if name in corpus.datasets:
+      raise definition.ExperimentError(
+        f'stage {name!r} is named as a dataset of the source is; call it '
+        'something else'
+      )
   if corpus.tokenizer.vocab_size > experiment.model.vocab_size:
     raise definition.ExperimentError(
       f'the tokenizer has {corpus.tokenizer.vocab_size} tokens and the model '

@@ -32,7 +32,7 @@ def write(chain: Chain, name: str) -> dict[str, Any]:
   progress = metrics.Progress(
     name,
     config.count or len(examples),
-    start=found if config.count else turn * config.batch_size,
+    start=found if config.count else asked_by(config, examples, turn),
     out=chain.console,
   )
   with partial.open('a') as file, jax.set_mesh(chain.mesh):
@@ -44,8 +44,8 @@ def write(chain: Chain, name: str) -> dict[str, Any]:
       file.flush()
       done.append(rows)
       turn, found = turn + 1, found + len(rows)
-      asked = turn * config.batch_size
-      if asked > MOST_ASKED * max(found, config.batch_size):
+      asked = asked_by(config, examples, turn)
+      if config.count and asked > MOST_ASKED * max(found, config.batch_size):
         raise ExperimentError(too_few(name, stage, asked, found))
       progress.show(min(found, config.count) if config.count else asked, {})
   rows = [row for rows in done for row in rows][: config.count]
@@ -53,13 +53,19 @@ def write(chain: Chain, name: str) -> dict[str, Any]:
   staged.write_text(''.join(json.dumps(row) + '\n' for row in rows))
   staged.replace(folder / 'records.jsonl')
   partial.unlink()
-  return {'records': len(rows), 'asked': turn * config.batch_size}
+  return {'records': len(rows), 'asked': asked_by(config, examples, turn)}
+
+
+def asked_by(config, examples, turn) -> int:
+  """How many records the turns before this one went over."""
+  asked = turn * config.batch_size
+  return asked if config.count else min(asked, len(examples))
 
 
 def finished(config, examples, turn, found) -> bool:
   """Whether there are `count` records or, without one, all were asked once."""
   if config.count is None:
-    return turn * config.batch_size >= len(examples)
+    return asked_by(config, examples, turn) == len(examples)
   return found >= config.count
 
 
@@ -121,7 +127,7 @@ class Bench:
       singles = [Comparison(prompt, (text,)) for prompt, text in asked]
       parts = [
         np.asarray(self._models.scorer(self._frozen, batch))[:used, 0]
-        for batch, used in self._batches(singles)
+        for batch, used in self._batches(singles, self._rows)
       ]
       flat = np.concatenate(parts)
     ends = np.cumsum([len(c.responses) for c in comparisons])[:-1]
@@ -137,7 +143,7 @@ class Bench:
     return np.concatenate(
       [
         np.asarray(log_odds(self._models.reward, params, batch))[:used]
-        for batch, used in self._batches(pairs)
+        for batch, used in self._batches(pairs, fitting(len(pairs), self._rows))
       ]
     )
 
@@ -157,7 +163,7 @@ class Bench:
       )
     return self._stage.frozen[role]
 
-  def _batches(self, comparisons) -> Iterator[tuple[Any, int]]:
+  def _batches(self, comparisons, rows) -> Iterator[tuple[Any, int]]:
     """Batches of one shape, and how many of their rows are comparisons."""
     examples, _ = self._chain.encode(comparisons)
     if len(examples) < len(comparisons):
@@ -165,6 +171,11 @@ class Bench:
         f'stage {self._name!r} has prompts too long to be judged; drop them '
         'from its data'
       )
-    for first in range(0, len(examples), self._rows):
-      some = examples[first : first + self._rows]
-      yield self._chain.batch(some, self._rows), len(some)
+    for first in range(0, len(examples), rows):
+      some = examples[first : first + rows]
+      yield self._chain.batch(some, rows), len(some)
+
+
+def fitting(count: int, most: int) -> int:
+  """Rows for `count` of them, from few sizes: each is compiled once."""
+  return min(most, max(8, 1 << (count - 1).bit_length()))

@@ -21,10 +21,13 @@ class Judged(NamedTuple):
   Attributes:
     scores: for each prompt, [N] worths of its texts, in reward units.
     prefer: for each prompt, matches (i, j) -> whether i is preferred.
+    by_scores: whether that is what the scores say. If not, two of equal score
+      are no tie, and the winner may have the lower one.
   """
 
   scores: list[np.ndarray]
   prefer: list[pairing.Prefer]
+  by_scores: bool
 
 
 Judge = Callable[[Sequence[Prompt], Sequence[Sequence[str]], Any], Judged]
@@ -37,14 +40,14 @@ def by_reward(
   scores = tools.score(
     [Comparison(*pair) for pair in zip(prompts, map(tuple, texts), strict=True)]
   )
-  return Judged(scores, [pairing.by_score(row) for row in scores])
+  return Judged(scores, [pairing.by_score(row) for row in scores], True)
 
 
 def by_ranker(
   prompts: Sequence[Prompt], texts: Sequence[Sequence[str]], tools: Any
 ) -> Judged:
   """The frozen ranker compares two texts; each is worth its log-odds against
-  the last one, a random sample, which is worth 0.
+  the first one, a random sample, which is worth 0.
 
   Log-odds are clipped to ±log 10⁴, or a ranker that is too sure would make
   rejection sampling take the best alone.
@@ -52,13 +55,13 @@ def by_ranker(
   Source: Liu et al. 2024 (RSO), §3.1.
   """
   asked = [
-    Comparison(prompt, (text, listed[-1]))
+    Comparison(prompt, (text, listed[0]))
     for prompt, listed in zip(prompts, texts, strict=True)
-    for text in listed[:-1]
+    for text in listed[1:]
   ]
   odds = np.clip(tools.prefer(asked), -MOST_LOG_ODDS, MOST_LOG_ODDS)
   ends = np.cumsum([len(listed) - 1 for listed in texts])[:-1]
-  scores = [np.append(row, 0.0) for row in np.split(odds, ends)]
+  scores = [np.append(0.0, row) for row in np.split(odds, ends)]
 
   def preferring(prompt, listed):
     def prefer(matches):
@@ -68,4 +71,4 @@ def by_ranker(
     return prefer
 
   pairs = zip(prompts, texts, strict=True)
-  return Judged(scores, [preferring(*pair) for pair in pairs])
+  return Judged(scores, [preferring(*pair) for pair in pairs], False)

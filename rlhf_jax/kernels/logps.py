@@ -315,7 +315,15 @@ def reference_logps(
 
   Those kept beside the data where there are any, and no model is asked then;
   otherwise those of `params`.
+
+  Raises:
+    ValueError: there are neither.
   """
   if batch.reference_logps is not None:
     return batch.reference_logps
+  if params is None:
+    raise ValueError(
+      'a reference is read, and this stage froze none and its data keep no '
+      "log-probs of one: freeze one, {'reference': …}"
+    )
   return jax.lax.stop_gradient(response_logps(model, params, batch))

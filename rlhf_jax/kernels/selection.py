@@ -112,7 +112,8 @@ def rejection_sample(
 ) -> tuple[chex.Array, chex.Array]:
   """Keeps `count` of one prompt's candidates by RSO's rejection sampling.
 
-  `rejection_sample_by` says how; this draws the uniforms for it.
+  `rejection_sample_by` says how; this draws the uniforms for it, and the order
+  in which candidates are visited: those visited early fill the quota first.
 
   Args:
     key: consumed.
@@ -127,11 +128,14 @@ def rejection_sample(
 
   Source: Liu et al. 2024 (RSO), algorithm 1.
   """
+  _check(scores, candidate_mask)
+  order_key, key = jax.random.split(key)
+  order = jax.random.permutation(order_key, len(scores)).astype(jnp.int32)
   uniforms = jax.random.uniform(key, (visits(len(scores), count),))
-  indices, kept, _ = rejection_sample_by(
-    uniforms, scores, candidate_mask, beta=beta, count=count
+  places, kept, _ = rejection_sample_by(
+    uniforms, scores[order], candidate_mask[order], beta=beta, count=count
   )
-  return indices, kept
+  return order[places], kept
 
 
 @functools.partial(jax.jit, static_argnames='count')

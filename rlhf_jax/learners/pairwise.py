@@ -24,8 +24,12 @@ init = training.policy_from
 
 
 def reference_logps(frozen, batch, *, models, config):
-  """[B, K] log-probs under `frozen['reference']`, to be kept with the data."""
-  del config
+  """[B, K] log-probs under `frozen['reference']`, to be kept with the data.
+
+  None where the objective reads no reference.
+  """
+  if set(REFERENCE).isdisjoint(objectives.reads(config.objective)):
+    return None
   return logps.response_logps(models.policy, frozen['reference'], batch)
 
 
@@ -36,12 +40,13 @@ def loss(params, frozen, batch, key, *, models, config):
   whole responses, end-of-text included.
   """
   del key  # Nothing here is random.
+  weight = batch.pair_weight
   arrays = offered(
     params, frozen, batch, objectives.reads(config.objective), models=models
   )
   losses = objectives.evaluate(config.objective, arrays)
-  terms = {'preference': (1.0, Mean.of(losses, batch.weight))}
-  return terms, measured(config.objective, arrays, batch.weight)
+  terms = {'preference': (1.0, Mean.of(losses, weight))}
+  return terms, measured(config.objective, arrays, weight)
 
 
 def offered(params, frozen, batch, wanted, *, models):
@@ -60,11 +65,6 @@ def offered(params, frozen, batch, wanted, *, models):
     params, frozen, batch, models: as in `loss`.
     wanted: names; what takes a model is computed for these alone.
   """
-  if batch.tokens.shape[1] != 2:
-    raise ValueError(
-      f'pairs have two responses and these data have {batch.tokens.shape[1]}; '
-      'take an objective of losses.listwise, or make pairs of them first'
-    )
 
   def columns(name, values):
     chosen, rejected = name

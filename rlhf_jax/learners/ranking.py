@@ -36,11 +36,7 @@ def both_orders(model, params, batch):
     Those with the first read first, and those with it read last: for the first
     in both, so that a ranker without a favourite place gives the same twice.
   """
-  rows, candidates, width = batch.tokens.shape
-  if candidates != 2:
-    raise ValueError(
-      f'a ranker compares two responses and these data have {candidates}'
-    )
+  width = batch.tokens.shape[-1]
 
   def read(head, tail):
     # Rows hold the prompt once, and so are shorter than two of them.
@@ -68,14 +64,15 @@ def loss(params, frozen, batch, key, *, models, config):
   −log σ of the log-odds of what was preferred, over both orders of each pair.
   """
   del frozen, key, config  # Nothing stays fixed, nothing is random.
+  weight = batch.pair_weight
   orders = jnp.stack(both_orders(models.reward, params, batch), axis=-1)
   losses = pairwise.bradley_terry(orders, jnp.zeros_like(orders))
   odds = jnp.mean(orders, axis=-1)
   right = (odds > 0) + 0.5 * (odds == 0)
-  terms = {'preference': (1.0, Mean.of(jnp.mean(losses, -1), batch.weight))}
+  terms = {'preference': (1.0, Mean.of(jnp.mean(losses, -1), weight))}
   metrics = {
-    'accuracy': Mean.of(right, batch.weight),
-    'margin': Mean.of(odds, batch.weight),
+    'accuracy': Mean.of(right, weight),
+    'margin': Mean.of(odds, weight),
   }
   return terms, metrics
 

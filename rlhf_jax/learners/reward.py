@@ -32,6 +32,7 @@ init = training.reward_from
 def loss(params, frozen, batch, key, *, models, config):
   """Terms and metrics of Comparisons [B, 2, T]. Differentiate in `params`."""
   del frozen, key  # Nothing stays fixed, nothing is random.
+  weight = batch.pair_weight
   rows, candidates, length = batch.tokens.shape
   scores = models.reward.scores(
     params,
@@ -43,14 +44,14 @@ def loss(params, frozen, batch, key, *, models, config):
   losses = config.objective(chosen, rejected, batch.margins)
   centering = pairwise.centering(chosen, rejected)
   terms = {
-    'preference': (1.0, Mean.of(losses, batch.weight)),
-    'centering': (config.centering, Mean.of(centering, batch.weight)),
+    'preference': (1.0, Mean.of(losses, weight)),
+    'centering': (config.centering, Mean.of(centering, weight)),
   }
   right = (chosen > rejected) + 0.5 * (chosen == rejected)
   metrics = {
-    'accuracy': Mean.of(right, batch.weight),
-    'margin': Mean.of(chosen - rejected, batch.weight),
-    'score': Mean.of(jnp.mean(scores, axis=-1), batch.weight),
+    'accuracy': Mean.of(right, weight),
+    'margin': Mean.of(chosen - rejected, weight),
+    'score': Mean.of(jnp.mean(scores, axis=-1), weight),
   }
   return terms, metrics
 

@@ -122,7 +122,7 @@ def offered(params, frozen, batch, wanted, *, models, config):
     others = mismatched(batch)
     gaps = logps.response_logps(models.policy, params, others)
     gaps -= logps.response_logps(models.policy, reference, others)
-    estimate = Mean.of(gaps, weight * jnp.roll(batch.candidate_mask, -1, 0))
+    estimate = Mean.of(gaps, weight * (jnp.roll(weight, -1, axis=0) != 0.0))
     arrays['kl'] = jax.lax.stop_gradient(jnp.maximum(estimate.value, 0.0))
   return arrays
 

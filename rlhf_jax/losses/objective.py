@@ -68,7 +68,8 @@ def evaluate(
   if unbound:
     raise ValueError(
       f'{_name(objective)} needs a value for {", ".join(unbound)}: bind it, as '
-      f'in functools.partial({_name(objective)}, {unbound[0]}=…)'
+      f'in functools.partial({_name(objective)}, {unbound[0]}=…), or set '
+      f'stages.<stage>.config.objective.{unbound[0]}'
     )
   return objective(**{name: offered[name] for name in wanted})
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.stages import DatasetStage
-from rlhf_jax.types import Comparison, Demonstration, Reward
+from rlhf_jax.types import Comparison, Demonstration, Reward, prompt_of
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,10 +41,11 @@ def write(records, tools, *, config):
   own = [()] * len(records)
   if config.samples:
     own = tools.sample(samples=config.samples, sampling=config.sampling)
-  given = [given_by(record) for record in records]
   lists = [
-    Comparison(prompt, tuple(dict.fromkeys([*texts, *samples])))
-    for (prompt, texts), samples in zip(given, own, strict=True)
+    Comparison(
+      prompt_of(record), tuple(dict.fromkeys([*given_by(record), *samples]))
+    )
+    for record, samples in zip(records, own, strict=True)
   ]
   lists = [candidates for candidates in lists if len(candidates.responses) > 1]
   scores = tools.score(lists)
@@ -52,13 +53,13 @@ def write(records, tools, *, config):
 
 
 def given_by(record):
-  """A record's prompt and the responses that it has."""
+  """The responses that a record has."""
   match record:
-    case Demonstration(prompt, response):
-      return prompt, (response,)
-    case Comparison(prompt, responses):
-      return prompt, responses
-  return record, ()
+    case Demonstration(_, response):
+      return (response,)
+    case Comparison(_, responses):
+      return responses
+  return ()
 
 
 def ranked(candidates, scores):

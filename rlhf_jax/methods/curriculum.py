@@ -30,14 +30,18 @@ class Config:
 
 
 def write(records, tools, *, config):
-  """The chosen pairs of each list, with their scores."""
+  """The chosen pairs of each list, with their scores.
+
+  Two equal texts, which tell nothing, are no pair.
+  """
   del tools  # Nobody is asked.
-  return [
+  pairs = [
     taken(record, *pair)
     for record in records
     for pair in config.pairs
     if max(pair) < len(record.responses)
   ]
+  return [pair for pair in pairs if len(set(pair.responses)) == 2]
 
 
 def taken(ranked, better, worse):

@@ -7,6 +7,7 @@ Source: Ethayarajh et al. 2024 (KTO), eqs. 7 and 8; Jung et al. 2024 (BCO).
 """
 
 import dataclasses
+from typing import Any
 
 from rlhf_jax.learners import unpaired
 from rlhf_jax.stages import Stage
@@ -29,6 +30,7 @@ def stages(
   *,
   data: str = 'preferences',
   start: str = 'sft',
+  curriculum: Any = None,
   name: str = 'kto',
 ) -> dict[str, Stage]:
   """{name}: from `start`, which is also the reference."""
@@ -40,5 +42,6 @@ def stages(
       data=data,
       start={'policy': start},
       frozen={'reference': start},
+      curriculum=curriculum,
     )
   }

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.stages import DatasetStage
-from rlhf_jax.types import Comparison, Prompt
+from rlhf_jax.types import Comparison, Prompt, prompt_of
 
 # (prompt, response_a, response_b, seed) -> True where a is preferred.
 Annotator = Callable[[Prompt, str, str, int], bool]
@@ -38,9 +38,10 @@ def write(records, tools, *, config):
   have no Comparison.
   """
   pairs = tools.sample(samples=2, sampling=config.sampling)
+  prompts = [prompt_of(record) for record in records]
   return [
     _ranked(prompt, pair, seed, config.annotate)
-    for prompt, pair, seed in zip(records, pairs, tools.seeds, strict=True)
+    for prompt, pair, seed in zip(prompts, pairs, tools.seeds, strict=True)
     if pair[0] != pair[1]
   ]
 

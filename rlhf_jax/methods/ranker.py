@@ -6,6 +6,7 @@ Source: Liu et al. 2024 (RSO), §3.2; Zhao et al. 2023 (SLiC-HF), §2.2.
 """
 
 import dataclasses
+from typing import Any
 
 from rlhf_jax.learners import ranking
 from rlhf_jax.stages import Stage
@@ -28,6 +29,7 @@ def stages(
   *,
   data: str = 'preferences',
   start: str = 'sft',
+  curriculum: Any = None,
   name: str = 'ranker',
 ) -> dict[str, Stage]:
   """{name}: from the trunk of `start`, trained on comparisons."""
@@ -39,5 +41,6 @@ def stages(
       data=data,
       start={'policy': start},
       produces='ranker',
+      curriculum=curriculum,
     )
   }

@@ -5,6 +5,7 @@ Source: Ouyang et al. 2022, eq. 1; Touvron et al. 2023 (Llama 2), §3.2.2.
 
 import dataclasses
 import functools
+from typing import Any
 
 from rlhf_jax.learners import reward
 from rlhf_jax.stages import Stage
@@ -30,6 +31,7 @@ def stages(
   *,
   data: str = 'preferences',
   start: str = 'sft',
+  curriculum: Any = None,
   name: str = 'reward_model',
 ) -> dict[str, Stage]:
   """{name}: from the trunk of `start`, trained on comparisons."""
@@ -41,5 +43,6 @@ def stages(
       data=data,
       start={'policy': start},
       produces='reward',
+      curriculum=curriculum,
     )
   }

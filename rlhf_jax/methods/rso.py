@@ -14,6 +14,7 @@ Source: Liu et al. 2024 (RSO), algorithm 1 and §3.
 import dataclasses
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +28,7 @@ from rlhf_jax.losses import objective as objectives
 from rlhf_jax.losses import pairwise as losses
 from rlhf_jax.stages import DatasetStage, Stage
 from rlhf_jax.training import optimizers
-from rlhf_jax.types import Comparison, Reward
+from rlhf_jax.types import Comparison, Reward, prompt_of
 
 loss = pairwise.loss
 update = pairwise.update
@@ -35,8 +36,8 @@ update = pairwise.update
 
 def first(key, scores, candidate_mask, *, count):
   """[count] indices and mask of the first candidates: a random choice."""
-  del key
-  return jnp.arange(count), candidate_mask[:count] & (count <= scores.shape[0])
+  del key, scores
+  return jnp.arange(count), candidate_mask[:count]
 
 
 def first_round(count, prefer):
@@ -79,17 +80,17 @@ class Pairs:
 
 
 def write(records, tools, *, config):
-  """Pairs of what is accepted, with the scores that decided.
+  """Pairs of what is accepted, with their scores where these decided.
 
-  Equal texts count once, and equal scores make no pair.
+  Equal texts count once, and equal scores that decide make no pair.
   """
   sampled = tools.sample(samples=config.samples, sampling=config.sampling)
-  # Equal texts keep the first's place: the order is still random.
   texts = [tuple(dict.fromkeys(row)) for row in sampled]
-  judged = config.judge(records, texts, tools)
+  prompts = [prompt_of(record) for record in records]
+  judged = config.judge(prompts, texts, tools)
   written = []
   for prompt, row, scores, prefer, seed in zip(
-    records, texts, judged.scores, judged.prefer, tools.seeds, strict=True
+    prompts, texts, judged.scores, judged.prefer, tools.seeds, strict=True
   ):
     kept = accepted(scores, seed, config)
 
@@ -100,11 +101,18 @@ def write(records, tools, *, config):
       (kept[winner], kept[loser])
       for winner, loser in config.pair(len(kept), choose)
     ]
-    decided = pairing.decisive(pairs, scores)
+    if judged.by_scores:
+      decided = pairing.decisive(pairs, scores)
+      pairs = [p for p, clear in zip(pairs, decided, strict=True) if clear]
     written += [
-      paired(prompt, row, scores, *pair)
-      for pair, clear in zip(pairs, decided, strict=True)
-      if clear
+      Comparison(
+        prompt,
+        (row[winner], row[loser]),
+        scores=(float(scores[winner]), float(scores[loser]))
+        if judged.by_scores
+        else None,
+      )
+      for winner, loser in pairs
     ]
   return written
 
@@ -120,16 +128,6 @@ def accepted(scores, seed, config):
     count=config.kept,
   )
   return np.asarray(indices)[np.asarray(kept)].tolist()
-
-
-def paired(prompt, texts, scores, winner, loser):
-  """A Comparison; a ranker may prefer what it scored lower against another."""
-  pair = (float(scores[winner]), float(scores[loser]))
-  return Comparison(
-    prompt,
-    (texts[winner], texts[loser]),
-    scores=pair if pair[0] >= pair[1] else None,
-  )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -167,6 +165,7 @@ def stages(
   *,
   data: str = 'rso_pairs',
   start: str = 'sft',
+  curriculum: Any = None,
   name: str = 'rso',
 ) -> dict[str, Stage]:
   """{name}: from `start`, which is also the reference, on pairs."""
@@ -179,5 +178,6 @@ def stages(
       start={'policy': start},
       frozen={'reference': start},
       beforehand=pairwise.reference_logps,
+      curriculum=curriculum,
     )
   }

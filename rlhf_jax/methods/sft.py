@@ -5,6 +5,7 @@ Source: Ouyang et al. 2022, §3.5, step 1; Touvron et al. 2023 (Llama 2), §3.1.
 
 import dataclasses
 import functools
+from typing import Any
 
 from rlhf_jax.learners import likelihood
 from rlhf_jax.stages import Stage
@@ -31,6 +32,7 @@ def stages(
   *,
   data: str = 'demonstrations',
   start: str | None = None,
+  curriculum: Any = None,
   name: str = 'sft',
 ) -> dict[str, Stage]:
   """{name}: trained on demonstrations, from fresh parameters or `start`'s."""
@@ -41,5 +43,6 @@ def stages(
       config=config,
       data=data,
       start={'policy': start} if start else {},
+      curriculum=curriculum,
     )
   }

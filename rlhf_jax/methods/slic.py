@@ -23,7 +23,7 @@ from rlhf_jax.losses import objective as objectives
 from rlhf_jax.losses import pairwise as losses
 from rlhf_jax.stages import DatasetStage, Stage
 from rlhf_jax.training import optimizers
-from rlhf_jax.types import Comparison, Demonstration, Prompt, Reward
+from rlhf_jax.types import Comparison, Demonstration, Reward, prompt_of
 
 loss = pairwise.loss
 update = pairwise.update
@@ -57,11 +57,9 @@ def ordered(count, scores, prefer, seed):
 
 
 def tournament(count, scores, prefer, seed):
-  """The matches of a single elimination, less those of equal scores."""
-  del seed
-  pairs = pairing.tournament(count, prefer)
-  decided = pairing.decisive(pairs, scores)
-  return [pair for pair, clear in zip(pairs, decided, strict=True) if clear]
+  """The matches of a single elimination."""
+  del scores, seed
+  return pairing.tournament(count, prefer)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -92,23 +90,28 @@ class Pairs:
 def write(records, tools, *, config):
   """Pairs of each record's samples, with what is imitated beside them.
 
-  Equal texts count once, and prompts with a single text have no pair.
+  Equal texts count once, equal scores that decide make no pair, and neither
+  does a single text.
   """
   sampled = tools.sample(samples=config.samples, sampling=config.sampling)
   asked = [
     (record, tuple(dict.fromkeys(row)))
     for record, row in zip(records, sampled, strict=True)
   ]
-  prompts = [r if isinstance(r, Prompt) else r.prompt for r in records]
+  prompts = [prompt_of(record) for record in records]
   judged = config.judge(prompts, [texts for _, texts in asked], tools)
   written = []
   for (record, texts), prompt, scores, prefer, seed in zip(
     asked, prompts, judged.scores, judged.prefer, tools.seeds, strict=True
   ):
     target = config.target(record, texts, scores)
+    pairs = config.pair(len(texts), scores, prefer, seed)
+    if judged.by_scores:
+      decided = pairing.decisive(pairs, scores)
+      pairs = [p for p, clear in zip(pairs, decided, strict=True) if clear]
     written += [
       Comparison(prompt, (texts[winner], texts[loser]), target=target)
-      for winner, loser in config.pair(len(texts), scores, prefer, seed)
+      for winner, loser in pairs
     ]
   return written
 

@@ -13,7 +13,6 @@ from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.kernels import divergences
 from rlhf_jax.losses import objective as objectives
 from rlhf_jax.losses import pairwise
-from rlhf_jax.losses.pairwise import reference_free
 from rlhf_jax.stages import Stage
 from rlhf_jax.training import compile as compilation
 
@@ -82,6 +81,18 @@ class ApplyTest(parameterized.TestCase):
     config = after('stages.ppo.config.sampling.top_p', '0.5')
     self.assertEqual(config.sampling.top_p, 0.5)
 
+  @parameterized.parameters('dpo_0', 'dpo_0.1', 'dpo_0.1.2')
+  def test_names_may_have_dots(self, name):
+    names = ('dpo_0', 'dpo_0.1', 'dpo_0.1.2')
+    many = {'stages': {other: stage(Config()) for other in names}}
+    changed = overrides.apply(many, f'stages.{name}.config.steps', '25')
+    steps = {k: v.config.steps for k, v in changed['stages'].items()}
+    self.assertEqual(steps, dict.fromkeys(names, 10) | {name: 25})
+    with self.assertRaisesRegex(
+      overrides.OverrideError, 'no stages.dpo_9; did you mean dpo_0'
+    ):
+      overrides.apply(many, 'stages.dpo_9.9.config.steps', '25')
+
   def test_leaves_everything_else(self):
     changed = overrides.apply(EXPERIMENT, 'stages.ppo.config.steps', '25')
     self.assertEqual(changed['stages']['sft'], EXPERIMENT['stages']['sft'])
@@ -145,8 +156,8 @@ class ObjectiveTest(parameterized.TestCase):
     changed = self.after(('', path_of(pairwise.ipo_sum)))
     self.assertIs(changed.func, pairwise.ipo_sum)
     self.assertEqual(changed.keywords, {'beta': 0.1})
-    changed = self.after(('', path_of(reference_free.cpo)))
-    self.assertIs(changed.func, reference_free.cpo)
+    changed = self.after(('', path_of(pairwise.cpo)))
+    self.assertIs(changed.func, pairwise.cpo)
     self.assertEqual(changed.keywords, {'beta': 0.1, 'label_smoothing': 0.2})
 
   def test_takes_none_where_there_are_none_to_take(self):
@@ -179,7 +190,7 @@ class ObjectiveTest(parameterized.TestCase):
     self.assertEqual(changed.keywords, {'beta': 0.5})
 
   def test_what_the_new_one_needs_is_told_when_it_is_called(self):
-    changed = self.after(('', path_of(reference_free.simpo)))
+    changed = self.after(('', path_of(pairwise.simpo)))
     arrays = dict.fromkeys(objectives.reads(changed), jnp.zeros(2))
     with self.assertRaisesRegex(
       ValueError, r'simpo needs a value for .+: bind it, as in functools'

@@ -63,7 +63,7 @@ class AddressTest(parameterized.TestCase):
     )
 
 
-class ExperimentTest(absltest.TestCase):
+class ExperimentTest(parameterized.TestCase):
   def test_a_stage_needs_earlier_ones(self):
     experiment = sandbox.config(sandbox.Settings())
     stages = dict(experiment.stages)
@@ -73,16 +73,26 @@ class ExperimentTest(absltest.TestCase):
     ):
       dataclasses.replace(experiment, stages=stages)
 
-  def test_a_mistyped_dataset_is_told_with_those_there_are(self):
-    experiment = overrides.apply(
-      sandbox.config(sandbox.Settings()), 'stages.sft.data', 'demos'
-    )
+  def test_data_come_from_earlier_stages(self):
+    with self.assertRaisesRegex(
+      ValueError, "'sft' takes its data from 'preferences', which is no"
+    ):
+      overrides.apply(
+        sandbox.config(sandbox.Settings()), 'stages.sft.data', 'preferences'
+      )
+
+  @parameterized.parameters(
+    ('stages.sft.data', 'demos'), ('stages.reward_model.data', 'sft')
+  )
+  def test_a_mistyped_dataset_is_told_with_those_there_are(self, path, text):
+    experiment = overrides.apply(sandbox.config(sandbox.Settings()), path, text)
     with tempfile.TemporaryDirectory() as folder:
       chain = experiments.prepare(experiment, pathlib.Path(folder))
       with self.assertRaisesRegex(
-        ExperimentError, "no dataset 'demos'; there are demonstrations"
+        ExperimentError,
+        f"no dataset '{text}'; there are demonstrations, .*, preferences$",
       ):
-        chain.records(chain.experiment.stages['sft'].data)
+        chain.records(text)
 
   def test_a_model_smaller_than_the_vocabulary_is_refused(self):
     experiment = overrides.apply(

@@ -18,6 +18,7 @@ from rlhf_jax.types import (
   Demonstration,
   Message,
   Prompt,
+  Prompts,
 )
 from tests.experiment import small
 
@@ -230,6 +231,24 @@ class WritingTest(StageTest):
     for row, record in enumerate(chain.records('demonstrations')[:2]):
       ids = batch.targets.tokens[row][batch.targets.response_mask[row]]
       self.assertEqual(decode(np.asarray(ids).tolist()), record.response)
+
+  def test_a_prompt_is_asked_without_what_its_record_has(self):
+    chain = self.chain()
+    prompt, response = chain.records('demonstrations')[0]
+    longest = ' '.join(response.split()[:1] * sandbox.MAX_RESPONSE_TOKENS)
+    examples, _ = chain.encode(
+      [
+        prompt,
+        Demonstration(prompt, longest),
+        Comparison(prompt, (longest, response), target=longest),
+      ]
+    )
+    batches = [chain.prompts([e], 5, 2) for e in examples]
+    for batch in batches:
+      self.assertIsInstance(batch, Prompts)
+      self.assertEqual(batch.tokens.shape, (2, sandbox.max_prompt_tokens()))
+      np.testing.assert_array_equal(batch.tokens, batches[0].tokens)
+      np.testing.assert_array_equal(batch.index, [5, 6])
 
 
 class JudgingTest(StageTest):

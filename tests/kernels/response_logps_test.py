@@ -177,25 +177,58 @@ class ResponseTest(BigramCase):
     np.testing.assert_allclose(actual, expected, atol=1e-5)
     self.assertEqual(actual[3], 0.0)  # Masked whole.
 
-  def test_every_leading_axis_is_kept(self):
-    batch = self.demonstrations()
+  def comparisons(self, **changes):
+    """The four demonstrations as two pairs."""
 
     def fold(x):
       return x.reshape(2, 2, 6)
 
-    comparisons = types.Comparisons(
-      tokens=fold(self.tokens),
-      attention_mask=fold(self.attended),
-      response_mask=fold(batch.response_mask),
-      candidate_mask=np.ones((2, 2), bool),
-      margins=np.zeros(2),
-      weight=np.ones(2),
-    )
+    fields = {
+      'tokens': fold(self.tokens),
+      'attention_mask': fold(self.attended),
+      'response_mask': fold(self.demonstrations().response_mask),
+      'candidate_mask': np.ones((2, 2), bool),
+      'margins': np.zeros(2),
+      'weight': np.ones(2),
+    }
+    return types.Comparisons(**(fields | changes))
+
+  def test_every_leading_axis_is_kept(self):
+    batch, comparisons = self.demonstrations(), self.comparisons()
     np.testing.assert_allclose(
       logps.response_logps(BIGRAM, self.params, comparisons),
       logps.response_logps(BIGRAM, self.params, batch).reshape(2, 2),
       atol=1e-6,
     )
+
+  def test_lengths_count_what_is_summed(self):
+    mask = np.zeros((4, 6), bool)
+    mask[0, 2:6] = mask[1, 3] = mask[2, 0:2] = True
+    lengths = logps.response_lengths(self.demonstrations(response_mask=mask))
+    # Nothing precedes column 0, so it is in no sum.
+    np.testing.assert_array_equal(lengths, [4.0, 1.0, 1.0, 0.0])
+    self.assertEqual(lengths.dtype, jnp.float32)
+    folded = logps.response_lengths(self.comparisons())
+    np.testing.assert_array_equal(folded, [[3.0, 1.0], [3.0, 0.0]])
+
+  def test_those_of_a_reference_are_constants_and_kept_ones_come_first(self):
+    batch = self.comparisons()
+
+    def total(params):
+      return jnp.sum(logps.reference_logps(BIGRAM, params, batch))
+
+    value, grads = jax.value_and_grad(total)(self.params)
+    expected = [self.total(self.demonstrations(), row) for row in range(4)]
+    np.testing.assert_allclose(value, sum(expected), rtol=1e-5)
+    chex.assert_trees_all_equal(grads, jax.tree.map(jnp.zeros_like, grads))
+    kept = np.float32([[-1.0, -2.0], [-3.0, -4.0]])
+    # No model is asked: there is none.
+    np.testing.assert_array_equal(
+      logps.reference_logps(None, None, batch.replace(reference_logps=kept)),
+      kept,
+    )
+    with self.assertRaisesRegex(ValueError, 'froze none and its data keep no'):
+      logps.reference_logps(BIGRAM, None, batch)
 
   def test_responses_of_a_rollout_sum_to_one(self):
     # Every response of 3 tokens to the prompt [pad, 2]; P = 2.

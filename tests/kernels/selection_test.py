@@ -134,26 +134,40 @@ class RejectionSampleTest(chex.TestCase):
       )
 
   def test_inclusion_frequencies(self):
-    # Of 200 thousand trials, in three digits.
+    # Of 200 thousand trials in this order, in three digits.
     expected = np.array([1.0, 0.873, 0.086, 0.028, 0.010, 0.003])
     scores = np.float32([1.0, 0.5, 0.0, -0.5, -1.0, -1.5])
-    trials = 40_000
+    trials = 20_000
 
     @jax.jit
     @jax.vmap
-    def draw(key):
-      indices, _ = selection.rejection_sample(
-        key, scores, jnp.ones(6, bool), beta=0.5, count=2
+    def draw(uniforms):
+      indices, *_ = selection.rejection_sample_by(
+        uniforms, scores, jnp.ones(6, bool), beta=0.5, count=2
       )
       return indices
 
-    drawn = np.asarray(draw(jax.random.split(jax.random.key(0), trials)))
+    visits = selection.visits(6, 2)
+    drawn = np.asarray(
+      draw(jax.random.uniform(jax.random.key(0), (trials, visits)))
+    )
     self.assertTrue(np.all(drawn[:, 0] != drawn[:, 1]))
     actual = np.bincount(drawn.ravel(), minlength=6) / trials
     deviation = np.sqrt(expected * (1.0 - expected) / trials)
     np.testing.assert_array_less(
       np.abs(actual - expected), 4.0 * deviation + 1e-3
     )
+
+  def test_no_place_is_favoured(self):
+    # Of equal scores, all accepted in the first pass, each is kept as often.
+    trials = 4000
+    draw = functools.partial(selection.rejection_sample, beta=0.5, count=1)
+    keys = jax.random.split(jax.random.key(2), trials)
+    (drawn,), _ = jax.vmap(draw, (0, None, None), 1)(
+      keys, np.zeros(4, np.float32), np.array([True, True, False, True])
+    )
+    shares = np.bincount(drawn, minlength=4) / trials
+    np.testing.assert_allclose(shares, [1 / 3, 1 / 3, 0.0, 1 / 3], atol=0.03)
 
   def test_is_its_keys(self):
     scores, mask = np.float32([0.3, 0.1, 0.2, 0.0]), np.ones(4, bool)

@@ -8,6 +8,7 @@ import pathlib
 import pytest
 
 from launch import generate, train
+from rlhf_jax.losses import pairwise
 
 SANDBOX = 'experiments/rlhf/sandbox.py'
 HH = 'experiments/rlhf/hh.py'
@@ -42,6 +43,21 @@ def test_the_whole_config_is_printed():
   )
   assert 'stages.ppo.config.objective.clip_epsilon = 0.2' in lines
   assert 'stages.sft.config.optimizer.learning_rate = 0.003' in lines
+
+
+def test_another_objective_keeps_its_beta():
+  ipo = f'{pairwise.ipo_sum.__module__}.ipo_sum'
+  status, out, err = run(
+    train, 'experiments/dpo/against_ppo.py', '--print-config',
+    '--set', f'stages.dpo.config.objective={ipo}',
+    '--set', f'stages.dpo_beta_0.3.config.objective={ipo}',
+    '--set', 'stages.dpo_beta_0.3.config.objective.beta=0.25',
+  )  # fmt: skip
+  assert status == 0, err
+  lines = out.splitlines()
+  for name, beta in (('dpo', 0.1), ('dpo_beta_0.3', 0.25)):
+    assert f'stages.{name}.config.objective.function = "{ipo}"' in lines
+    assert f'stages.{name}.config.objective.beta = {beta}' in lines
 
 
 MISTAKES = {

@@ -1,0 +1,83 @@
+"""What judges say of texts, by hand; a text is worth the number it says."""
+
+import numpy as np
+from absl.testing import absltest, parameterized
+
+from rlhf_jax.generation import judging
+from tests.methods.bench import Bench, numbers, prompt
+
+PROMPTS = [prompt('a'), prompt('b'), prompt('c')]
+TEXTS = [numbers(4, 1, 4, 7), numbers(2), numbers(3, 5)]
+
+
+def difference(a, b):
+  return float(a) - float(b)
+
+
+class ByRewardTest(absltest.TestCase):
+  def test_scores_and_preferences(self):
+    bench = Bench()
+    scores, prefer, by_scores = judging.by_reward(PROMPTS, TEXTS, bench.tools)
+    self.assertTrue(by_scores)
+    for row, expected in zip(scores, TEXTS, strict=True):
+      np.testing.assert_array_equal(row, np.array(expected, np.float32))
+    self.assertEqual(
+      list(prefer[0]([(0, 1), (1, 0), (0, 3), (0, 2)])),
+      [True, False, False, True],  # Of equal ones the first.
+    )
+    self.assertEqual(list(prefer[2]([(0, 1), (1, 0)])), [False, True])
+    ((a, b, c),) = bench.scored  # All at once.
+    self.assertEqual([a.prompt, b.prompt, c.prompt], PROMPTS)
+    self.assertEqual(a.responses, ('4', '1', '4', '7'))
+
+
+class ByRankerTest(parameterized.TestCase):
+  def test_scores_are_log_odds_against_the_first(self):
+    bench = Bench(log_odds=difference)
+    scores, _, by_scores = judging.by_ranker(PROMPTS, TEXTS, bench.tools)
+    self.assertFalse(by_scores)
+    expected = [[0.0, -3.0, 0.0, 3.0], [0.0], [0.0, 2.0]]
+    self.assertEqual([row.tolist() for row in scores], expected)
+    (asked,) = bench.preferred  # All at once.
+    self.assertEqual(
+      [(c.prompt, c.responses) for c in asked],
+      [
+        (PROMPTS[0], ('1', '4')),
+        (PROMPTS[0], ('4', '4')),
+        (PROMPTS[0], ('7', '4')),
+        (PROMPTS[2], ('5', '3')),
+      ],
+    )
+
+  @parameterized.parameters(
+    (1e3, np.log(1e4)),
+    (-1e3, -np.log(1e4)),
+    (9.0, 9.0),
+    (-9.0, -9.0),
+    (np.inf, np.log(1e4)),
+  )
+  def test_log_odds_are_clipped(self, odds, expected):
+    bench = Bench(log_odds=lambda a, b: odds)
+    judged = judging.by_ranker([PROMPTS[0]], [['x', 'y']], bench.tools)
+    np.testing.assert_allclose(judged.scores[0], [0.0, expected], rtol=1e-6)
+
+  def test_preferences_are_asked_for_once_a_call(self):
+    bench = Bench(log_odds=difference)
+    prefer = judging.by_ranker(PROMPTS, TEXTS, bench.tools).prefer
+    del bench.preferred[:]
+    self.assertEqual(prefer[0]([(0, 1), (1, 3)]), [True, False])
+    self.assertEqual(prefer[2]([(1, 0)]), [True])
+    first, second = bench.preferred
+    self.assertEqual([c.prompt for c in first], [PROMPTS[0]] * 2)
+    self.assertEqual([c.responses for c in first], [('4', '1'), ('1', '7')])
+    self.assertEqual(second[0].prompt, PROMPTS[2])
+
+  def test_prompts_of_one_text_ask_nothing(self):
+    bench = Bench(log_odds=difference)
+    judged = judging.by_ranker(PROMPTS[:1], [['7']], bench.tools)
+    self.assertEqual([row.tolist() for row in judged.scores], [[0.0]])
+    self.assertEqual(bench.preferred, [[]])
+
+
+if __name__ == '__main__':
+  absltest.main()

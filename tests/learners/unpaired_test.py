@@ -1,0 +1,256 @@
+"""The unpaired learner on a policy whose responses can all be listed."""
+
+import functools
+
+import chex
+import jax
+import numpy as np
+import optax
+from absl.testing import parameterized
+
+from rlhf_jax.learners import unpaired
+from rlhf_jax.losses import unpaired as losses
+from rlhf_jax.training import state as training
+from tests import toy
+
+POLICY = toy.POLICY.init(jax.random.key(1))
+REFERENCE = toy.POLICY.init(jax.random.key(0))
+KEY = jax.random.key(2)
+BETA = 0.3
+KTO = unpaired.Config(objective=functools.partial(losses.kto, beta=BETA))
+BCO = unpaired.Config(objective=functools.partial(losses.bco, beta=BETA))
+
+HEADS = (0, 1, 1)
+LISTS = (
+  [(1, 0, toy.EOS), (0, toy.EOS)],
+  [(toy.EOS,), (1, 1, 0)],
+  [(0, 0, toy.EOS), (1, toy.EOS)],
+)
+
+
+def pairs(**fields):
+  return toy.compared(HEADS, LISTS, **fields)
+
+
+def log_ratio(params, head, text):
+  """log π / π_ref of one response, in numpy."""
+  of = [
+    toy.log_probability(np.asarray(p['embedding'], np.float64), head, text)
+    for p in (params, REFERENCE)
+  ]
+  return of[0] - of[1]
+
+
+def log_ratios(params=POLICY, shift=0):
+  """[3, 2] of the responses, each to the prompt `shift` rows before its own."""
+  return np.array(
+    [
+      [log_ratio(params, head, text) for text in LISTS[(row + shift) % 3]]
+      for row, head in enumerate(HEADS)
+    ]
+  )
+
+
+def evaluate(config, batch, *, params=POLICY, frozen=None):
+  frozen = {'reference': REFERENCE} if frozen is None else frozen
+  terms, metrics = unpaired.loss(
+    params, frozen, batch, KEY, models=toy.MODELS, config=config
+  )
+  return training.objective(terms), metrics
+
+
+def sigmoid(x):
+  return 1.0 / (1.0 + np.exp(-x))
+
+
+class MismatchedTest(parameterized.TestCase):
+  def test_each_prompt_meets_the_next_ones_responses(self):
+    batch = toy.compared([0, 1], [[(1, 0, toy.EOS), (0, 1)], [(toy.EOS,)] * 2])
+    # The first prompt has a second token, and the second one none.
+    wider = np.pad(batch.tokens, [(0, 0), (0, 0), (1, 0)])
+    wider[1] = np.roll(wider[1], -1, axis=-1)
+    real = np.pad(
+      batch.attention_mask, [(0, 0), (0, 0), (1, 0)], constant_values=True
+    )
+    real[1] = np.array([True, True, False, False, False])
+    response = np.zeros_like(real)
+    response[0, 0, 2:5] = response[0, 1, 2:4] = response[1, :, 1] = True
+    wider[0, :, 0] = 1
+    batch = batch.replace(
+      tokens=wider, attention_mask=real, response_mask=response
+    )
+    others = unpaired.mismatched(batch)
+    written = [
+      [
+        np.asarray(others.tokens[row, k])[
+          np.asarray(others.attention_mask[row, k])
+        ].tolist()
+        for k in (0, 1)
+      ]
+      for row in (0, 1)
+    ]
+    end = toy.EOS
+    self.assertEqual(
+      written, [[[1, 0, end], [1, 0, end]], [[1, 1, 0, end], [1, 0, 1]]]
+    )
+    counted = np.asarray(others.response_mask)
+    np.testing.assert_array_equal(counted.sum(-1), [[1, 1], [3, 2]])
+    np.testing.assert_array_equal(
+      np.asarray(others.tokens)[0][counted[0]], [end, end]
+    )
+
+  def test_a_response_that_is_not_there_is_left_out_of_the_estimate(self):
+    # Prompt 1 has one response: nothing mismatched comes from its second.
+    lists = [LISTS[0], LISTS[1][:1], LISTS[2]]
+    arrays = unpaired.offered(
+      POLICY,
+      {'reference': REFERENCE},
+      toy.compared(HEADS, lists),
+      ('kl',),
+      models=toy.MODELS,
+      config=KTO,
+    )
+    shifted = log_ratios(shift=1)
+    # (0, 1) has no partner, (1, 1) is no response.
+    kept = [shifted[0, 0], shifted[1, 0], shifted[2, 0], shifted[2, 1]]
+    self.assertGreater(np.mean(kept), 0.0)
+    np.testing.assert_allclose(arrays['kl'], np.mean(kept), rtol=1e-5)
+
+
+class KtoTest(parameterized.TestCase):
+  def test_is_that_of_the_listed_probabilities(self):
+    value, metrics = evaluate(KTO, pairs())
+    ratios, kl = log_ratios(), max(0.0, log_ratios(shift=1).mean())
+    self.assertGreater(kl, 0.01)
+    gains = BETA * (ratios - kl)
+    expected = 1.0 - sigmoid(gains * [1.0, -1.0])
+    np.testing.assert_allclose(value, expected.mean(), rtol=1e-5)
+    np.testing.assert_allclose(metrics['kl_estimate'].value, kl, rtol=1e-5)
+    for name, part in (
+      ('log_ratio', ratios),
+      ('desirable_log_ratio', ratios[:, 0]),
+      ('undesirable_log_ratio', ratios[:, 1]),
+    ):
+      np.testing.assert_allclose(
+        metrics[name].value, part.mean(), rtol=1e-4, atol=1e-6
+      )
+
+  def test_an_estimate_below_zero_is_zero(self):
+    # With the roles exchanged every log-ratio changes its sign.
+    arrays = unpaired.offered(
+      REFERENCE,
+      {'reference': POLICY},
+      pairs(),
+      ('kl',),
+      models=toy.MODELS,
+      config=KTO,
+    )
+    self.assertEqual(arrays['kl'], 0.0)
+
+  def test_at_the_reference_nothing_is_known(self):
+    value, metrics = evaluate(KTO, pairs(), params=REFERENCE)
+    self.assertEqual(metrics['kl_estimate'].value, 0.0)
+    np.testing.assert_allclose(value, 0.5, rtol=1e-6)
+
+  def test_the_baseline_is_a_constant(self):
+    """The gradient is that of the loss at a kl that is written down."""
+    kl = np.float32(max(0.0, log_ratios(shift=1).mean()))
+
+    def fixed(policy_logps, reference_logps, desirable):
+      return losses.kto(policy_logps, reference_logps, desirable, kl, beta=BETA)
+
+    def slope(config):
+      return jax.grad(
+        lambda params: evaluate(config, pairs(), params=params)[0]
+      )
+
+    chex.assert_trees_all_close(
+      slope(KTO)(POLICY),
+      slope(unpaired.Config(objective=fixed))(POLICY),
+      atol=1e-6,
+    )
+
+  def test_what_is_desirable_can_be_told_by_scores(self):
+    scores = np.float32([[1.0, 0.5], [0.0, -1.0], [2.0, -2.0]])
+    wanted = scores > 0.0
+    config = unpaired.Config(
+      objective=KTO.objective, desirable=unpaired.positive_score
+    )
+    value, _ = evaluate(config, pairs(scores=scores))
+    kl = log_ratios(shift=1).mean()
+    gains = BETA * (log_ratios() - kl)
+    expected = 1.0 - sigmoid(np.where(wanted, gains, -gains))
+    np.testing.assert_allclose(value, expected.mean(), rtol=1e-5)
+    with self.assertRaisesRegex(ValueError, 'no scores to say what is desir'):
+      evaluate(config, pairs())
+
+  def test_kept_log_probs_do_not_make_an_estimate(self):
+    kept = np.zeros((3, 2), np.float32)
+    with self.assertRaisesRegex(ValueError, 'takes the reference itself'):
+      evaluate(KTO, pairs(reference_logps=kept), frozen={})
+    # BCO's mean does without.
+    evaluate(BCO, pairs(reference_logps=kept), frozen={})
+
+  def test_a_reference_that_is_not_there(self):
+    for config in (KTO, BCO):
+      with self.assertRaisesRegex(ValueError, 'froze none') as raised:
+        evaluate(config, pairs(), frozen={})
+      self.assertNotIn('\n', str(raised.exception))
+
+  def test_a_batch_for_it_is_not_cut(self):
+    with self.assertRaisesRegex(ValueError, 'kto compares .* 2 micro-batches'):
+      unpaired.Config(objective=KTO.objective, micro_batches=2)
+
+
+class BcoTest(parameterized.TestCase):
+  def step(self, state, batch):
+    return unpaired.update(
+      state,
+      {'reference': REFERENCE},
+      batch,
+      KEY,
+      models=toy.MODELS,
+      optimizer=optax.sgd(0.0),
+      config=BCO,
+    )
+
+  def test_the_mean_is_over_all_responses_so_far(self):
+    first = pairs()
+    # Fewer responses, which count for less: one row only fills the batch.
+    second = toy.compared(
+      [1, 0], [[(1, 1, 1), (0, 1)], [(0, toy.EOS)]]
+    ).replace(weight=np.float32([1.0, 0.0]))
+    ratios = log_ratios()
+    others = [log_ratio(POLICY, 1, text) for text in ((1, 1, 1), (0, 1))]
+
+    state = training.create(POLICY, optax.sgd(0.0), BCO.initial_extra())
+    state, metrics = self.step(state, first)
+    # δ counts the batch that the loss is of.
+    gains = BETA * (ratios - ratios.mean()) * [1.0, -1.0]
+    np.testing.assert_allclose(
+      metrics['loss/preference'].value,
+      -np.log(sigmoid(gains)).mean(),
+      rtol=1e-5,
+    )
+    state, metrics = self.step(state, second)
+    mean = np.mean([*ratios.ravel(), *others])
+    self.assertNotAlmostEqual(mean, ratios.mean(), places=2)
+    gains = BETA * (np.array(others) - mean) * [1.0, -1.0]
+    np.testing.assert_allclose(
+      metrics['loss/preference'].value,
+      -np.log(sigmoid(gains)).mean(),
+      rtol=1e-5,
+    )
+    np.testing.assert_allclose(state.extra['seen'], 8.0)
+    np.testing.assert_allclose(
+      state.extra['seen_log_ratio'], 8.0 * mean, rtol=1e-5
+    )
+
+  def test_rows_of_no_weight_change_nothing(self):
+    more = toy.compared([0, 1], [LISTS[2], LISTS[0]]).replace(
+      weight=np.zeros(2, np.float32)
+    )
+    filled = jax.tree.map(lambda *x: np.concatenate(x), pairs(), more)
+    chex.assert_trees_all_close(
+      evaluate(BCO, filled), evaluate(BCO, pairs()), atol=1e-6
+    )
