@@ -14,6 +14,7 @@ EXTRAS = {
 EXTRAS['test'] = [
   *EXTRAS['report'],
   'pytest>=8',
+  'pytest-xdist>=3.6',
   'transformers>=5.0',
   'ruff>=0.14',
 ]

@@ -41,6 +41,9 @@ def config(settings: Settings) -> Experiment:
     title='How much DPO and PPO need tuning',
     stages=stages,
     contrasts={
+      'DPO beats PPO at its best rate': ('dpo', 'ppo_rate_third'),
+    }
+    | {
       f'DPO beats PPO, {of} {word}': (f'dpo_{dpo}_{word}', f'ppo_{ppo}_{word}')
       for word in FACTORS
       for of, dpo, ppo in (('rate', 'rate', 'rate'), ('KL', 'beta', 'kl_coef'))

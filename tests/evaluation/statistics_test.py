@@ -160,6 +160,23 @@ class PoolTest(parameterized.TestCase):
     expected = scipy.stats.t.interval(0.95, degrees, 3.0, error)
     np.testing.assert_allclose(estimate[2:], expected)
 
+  def test_degrees_are_never_fewer_than_those_of_the_runs(self):
+    # Where the runs' mean square is hardly above that of the rest,
+    # Satterthwaite's formula gives less than any mean square here has.
+    cells = np.array([[0.0, 1.0, 0.3], [1.0, 0.0, 0.3 + 1.8]])
+    estimate = statistics.pool_crossed(cells)
+    value, by_run, by_prompt = cells.mean(), cells.mean(1), cells.mean(0)
+    rest = cells - by_run[:, None] - by_prompt[None] + value
+    squares = 3 * by_run.var(ddof=1), 2 * by_prompt.var(ddof=1)
+    rest = (rest**2).sum() / 2
+    spread = squares[1] + max(squares[0] - rest, 0.0)
+    satterthwaite = spread**2 / (
+      squares[0] ** 2 + rest**2 / 2 + squares[1] ** 2 / 2
+    )
+    self.assertLess(satterthwaite, 1.0)
+    expected = scipy.stats.t.interval(0.95, 1, value, np.sqrt(spread / 6))
+    np.testing.assert_allclose(estimate[2:], expected)
+
   def test_identical_runs_are_one_run(self):
     row = np.random.default_rng(0).normal(size=50)
     pooled = statistics.pool_crossed(np.stack([row, row, row]))

@@ -94,6 +94,22 @@ class ExperimentTest(parameterized.TestCase):
       ):
         chain.records(text)
 
+  def test_a_stage_has_not_the_name_of_a_dataset(self):
+    experiment = sandbox.config(sandbox.Settings())
+    stages = {
+      {'preferences': 'comparisons'}.get(name, name): stage
+      for name, stage in experiment.stages.items()
+      if name in ('sft', 'preferences')
+    }
+    experiment = dataclasses.replace(experiment, stages=stages, contrasts={})
+    with (
+      tempfile.TemporaryDirectory() as folder,
+      self.assertRaisesRegex(
+        ExperimentError, "'comparisons' is named as a dataset of the source is"
+      ),
+    ):
+      experiments.prepare(experiment, pathlib.Path(folder))
+
   def test_a_model_smaller_than_the_vocabulary_is_refused(self):
     experiment = overrides.apply(
       sandbox.config(sandbox.Settings()), 'model.vocab_size', '7'
