@@ -42,6 +42,10 @@ def config(settings: Settings) -> Experiment:
         'slic_best_sampled',
         'slic_demonstrated',
       ),
-      'SLiC (sample-rank) beats PPO': ('slic_demonstrated', 'ppo'),
+      'SLiC anchored on the best sample beats PPO': (
+        'slic_best_sampled',
+        'ppo',
+      ),
+      'SLiC anchored on demonstrations beats PPO': ('slic_demonstrated', 'ppo'),
     },
   )

@@ -92,7 +92,9 @@ class CutTest(chex.TestCase):
       np.testing.assert_array_equal(cut[row], expected)
 
   @chex.variants(with_jit=True, without_jit=True)
-  @parameterized.parameters(*CUTS)
+  @parameterized.named_parameters(
+    (f'{rule.__name__}_{value}', rule, value) for rule, value in CUTS
+  )
   def test_matches_definition(self, rule, value):
     cut = self.variant(transform)(
       self.logits, Sampling(**{rule.__name__: value})

@@ -24,12 +24,12 @@ def laws(seed=0, size=6):
 
 class EstimatorsTest(chex.TestCase):
   @chex.variants(with_jit=True, without_jit=True)
-  @parameterized.parameters(
+  @parameterized.named_parameters(
     # d = 0.3, then d = −0.3.
-    (divergences.k1, 0.3, -0.3),
-    (divergences.k2, 0.045, 0.045),
-    (divergences.k3, np.exp(-0.3) - 1 + 0.3, np.exp(0.3) - 1 - 0.3),
-    (divergences.absolute, 0.3, 0.3),
+    ('k1', divergences.k1, 0.3, -0.3),
+    ('k2', divergences.k2, 0.045, 0.045),
+    ('k3', divergences.k3, np.exp(-0.3) - 1 + 0.3, np.exp(0.3) - 1 - 0.3),
+    ('absolute', divergences.absolute, 0.3, 0.3),
   )
   def test_worked_example(self, estimator, above, below):
     logps = np.array([-1.0, -1.3], np.float32)

@@ -12,7 +12,7 @@ BOTH = ((exponentials.tangent_exp, 0.0), (exponentials.tangent_expm1, 1.0))
 
 class TangentTest(chex.TestCase):
   @chex.variants(with_jit=True, without_jit=True)
-  @parameterized.parameters(*BOTH)
+  @parameterized.named_parameters((f.__name__, f, less) for f, less in BOTH)
   def test_is_exp_below_the_bound(self, function, less):
     x = np.float32([-1e3, -5.0, 0.0, 1.0, 39.0])
     expected = np.exp(x.astype(np.float64)) - less

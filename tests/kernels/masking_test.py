@@ -134,11 +134,11 @@ class ReductionsTest(chex.TestCase):
   mask = np.array([[True, True], [True, False], [False, False]])
 
   @chex.variants(with_jit=True, without_jit=True)
-  @parameterized.parameters(
-    (masking.token_mean, 6.0 / 3, 3),
-    (masking.sequence_mean, (1.5 + 3.0) / 2, 2),
-    (masking.sequence_sum, (3.0 + 3.0) / 2, 2),
-    (masking.fixed_length, 6.0 / (3 * 2), 6),
+  @parameterized.named_parameters(
+    ('token_mean', masking.token_mean, 6.0 / 3, 3),
+    ('sequence_mean', masking.sequence_mean, (1.5 + 3.0) / 2, 2),
+    ('sequence_sum', masking.sequence_sum, (3.0 + 3.0) / 2, 2),
+    ('fixed_length', masking.fixed_length, 6.0 / (3 * 2), 6),
   )
   def test_worked_example(self, reduction, expected, weight):
     actual = self.variant(reduction)(self.losses, self.mask)

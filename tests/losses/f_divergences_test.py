@@ -37,10 +37,10 @@ def pairs():
 
 class RewardsTest(chex.TestCase):
   @chex.variants(with_jit=True, without_jit=True)
-  @parameterized.parameters(
-    (f_divergences.forward_kl_rewards, forward_kl),
-    (f_divergences.jensen_shannon_rewards, jensen_shannon),
-    (alpha_rewards, alpha_divergence),
+  @parameterized.named_parameters(
+    ('forward_kl', f_divergences.forward_kl_rewards, forward_kl),
+    ('jensen_shannon', f_divergences.jensen_shannon_rewards, jensen_shannon),
+    ('alpha', alpha_rewards, alpha_divergence),
   )
   def test_are_the_slope_of_f_up_to_a_constant(self, rewards, f):
     log_ratio = np.linspace(-3.0, 3.0, 7)
