@@ -72,3 +72,8 @@ def by_ranker(
 
   pairs = zip(prompts, texts, strict=True)
   return Judged(scores, [preferring(*pair) for pair in pairs], False)
+
+
+def role(judge: Judge) -> str:
+  """The role of the frozen stage that a judge asks."""
+  return 'ranker' if judge is by_ranker else 'reward'

@@ -148,14 +148,13 @@ def pair_stages(
   name: str = 'rso_pairs',
 ) -> dict[str, DatasetStage]:
   """{name}: pairs of `policy`'s samples, judged by a reward or a ranker."""
-  role = 'ranker' if config.judge is judging.by_ranker else 'reward'
   return {
     name: DatasetStage(
       write=write,
       config=config,
       data=data,
       policy=policy,
-      frozen={role: judge},
+      frozen={judging.role(config.judge): judge},
     )
   }
 
