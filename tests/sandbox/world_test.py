@@ -49,6 +49,7 @@ class WorldTest(parameterized.TestCase):
         'strong_comparisons': 100,
         'medium_comparisons': 100,
         'weak_comparisons': 100,
+        'written': 1480,
         'prompts': 1480,
         'validation_prompts': 296,
         'test_prompts': 592,
@@ -161,6 +162,14 @@ class WorldTest(parameterized.TestCase):
     self.assertGreater(strong, medium + 0.3)
     self.assertGreater(medium, weak + 0.3)
 
+  def test_written_are_four_to_each_prompt_in_no_order(self):
+    records = self.datasets['written']
+    self.assertEqual(
+      [r.prompt for r in records], list(self.datasets['prompts'])
+    )
+    self.assertEqual({len(r.responses) for r in records}, {4})
+    self.assertEqual({(r.scores, r.target) for r in records}, {(None, None)})
+
   def test_tiers_are_scored_by_rank(self):
     scores = {record.scores for record in self.datasets['tiers']}
     self.assertEqual(scores, {(2.0, 1.0, 0.0)})
@@ -195,7 +204,13 @@ class WorldTest(parameterized.TestCase):
     # One author writes all: what is alike is alike by chance.
     with mock.patch.object(world, 'TIERS', (authors.DEMONSTRATOR,) * 3):
       datasets = self.world.load('').datasets
-    names = ('demonstrations', 'comparisons', 'tiers', *BY_AUTHORS[1:])
+    names = (
+      'demonstrations',
+      'comparisons',
+      'tiers',
+      *BY_AUTHORS[1:],
+      'written',
+    )
     first = [list(texts(datasets[name][:50])) for name in names]
     for one, other in itertools.combinations(first, 2):
       self.assertLess(sum(map(str.__eq__, one, other)), 10)
