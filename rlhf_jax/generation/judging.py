@@ -1,16 +1,17 @@
-"""Judges of sampled texts: a reward model, or a ranker that reads two at once.
+"""Judges of sampled texts: a reward model, a ranker that reads two, a person.
 
 A judge takes prompts, a list of different texts to each, and the tools of a
 dataset stage, and says what each text is worth and which of two it prefers.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from rlhf_jax.generation import pairing
-from rlhf_jax.types import Comparison, Prompt
+from rlhf_jax.types import Comparison, Prompt, Reward
 
 MOST_LOG_ODDS = float(np.log(1e4))
 
@@ -74,6 +75,48 @@ def by_ranker(
   return Judged(scores, [preferring(*pair) for pair in pairs], False)
 
 
-def role(judge: Judge) -> str:
-  """The role of the frozen stage that a judge asks."""
-  return 'ranker' if judge is by_ranker else 'reward'
+def by_annotator(
+  prompts: Sequence[Prompt],
+  texts: Sequence[Sequence[str]],
+  tools: Any,
+  *,
+  annotate: Callable[[Prompt, str, str, int], bool],
+) -> Judged:
+  """A person compares two texts; each is worth how many others it beats.
+
+  Args:
+    prompts, texts, tools: as of every judge.
+    annotate: (prompt, a, b, seed) -> whether a is preferred.
+  """
+  prefer = [
+    _annotating(*asked, annotate)
+    for asked in zip(prompts, texts, tools.seeds, strict=True)
+  ]
+  scores = []
+  for listed, preferring in zip(texts, prefer, strict=True):
+    met = list(itertools.combinations(range(len(listed)), 2))
+    winners = [winner for winner, _ in pairing.play(met, preferring)]
+    wins = np.bincount(np.array(winners, int), minlength=len(listed))
+    scores.append(wins.astype(np.float32))
+  return Judged(scores, prefer, False)
+
+
+def _annotating(prompt, listed, seed, annotate) -> pairing.Prefer:
+  """The same answer whenever two texts meet, in whichever order."""
+
+  def first_wins(i, j):
+    drawn = np.random.SeedSequence([seed, i, j]).generate_state(1)
+    return bool(annotate(prompt, listed[i], listed[j], int(drawn[0])))
+
+  return lambda matches: [
+    first_wins(i, j) if i < j else not first_wins(j, i) for i, j in matches
+  ]
+
+
+# The role of the frozen stage that a judge asks.
+ROLES = {by_reward: 'reward', by_ranker: 'ranker'}
+
+
+def frozen(judge: Judge, stage: str | Reward) -> dict[str, str | Reward]:
+  """What a stage freezes for a judge: {role: stage}, or nothing for people."""
+  return {ROLES[judge]: stage} if judge in ROLES else {}

@@ -54,7 +54,8 @@ class Pairs:
     kept: of these, how many are accepted.
     select: (key, scores [N], candidate_mask [N], count) -> indices and mask;
       `selection.rejection_sample` with its beta, or `first`.
-    judge: `judging.by_reward` or `judging.by_ranker`.
+    judge: `judging.by_reward`, `judging.by_ranker`, or `judging.by_annotator`
+      with an annotator bound.
     pair: (count, prefer) -> (winner, loser)s; `first_round`, or
       `pairing.tournament`.
     count: pairs; None makes those of each of the data's prompts once.
@@ -154,7 +155,7 @@ def pair_stages(
       config=config,
       data=data,
       policy=policy,
-      frozen={judging.role(config.judge): judge},
+      frozen=judging.frozen(config.judge, judge),
     )
   }
 

@@ -4,7 +4,8 @@ The chosen response has to be more probable than the rejected one by a margin,
 and the policy goes on imitating a target. No reference is kept. Pairs are
 people's (direct), or the policy's own samples put in order by a reward model or
 a ranker (sample-rank, `pair_stages`); the target is the demonstration of the
-prompt or the best sample.
+prompt or the best sample. Pairs that people compared and whose target is the
+demonstration are `pair_stages` too, judged by `judging.by_annotator`.
 
 Source: Zhao et al. 2023 (SLiC-HF), eqs. 2–4.
 """
@@ -68,7 +69,8 @@ class Pairs:
 
   Attributes:
     samples: responses to each prompt.
-    judge: `judging.by_reward` or `judging.by_ranker`.
+    judge: `judging.by_reward`, `judging.by_ranker`, or `judging.by_annotator`
+      with an annotator bound.
     pair: (count, scores, prefer, seed) -> (winner, loser)s; `ordered` goes with
       scores, `tournament` with a ranker.
     target: (record, texts, scores) -> what to imitate; `demonstrated` or
@@ -146,7 +148,7 @@ def pair_stages(
       config=config,
       data=data,
       policy=policy,
-      frozen={judging.role(config.judge): judge},
+      frozen=judging.frozen(config.judge, judge),
     )
   }
 

@@ -1,5 +1,7 @@
 """What judges say of texts, by hand; a text is worth the number it says."""
 
+import functools
+
 import numpy as np
 from absl.testing import absltest, parameterized
 
@@ -77,6 +79,44 @@ class ByRankerTest(parameterized.TestCase):
     judged = judging.by_ranker(PROMPTS[:1], [['7']], bench.tools)
     self.assertEqual([row.tolist() for row in judged.scores], [[0.0]])
     self.assertEqual(bench.preferred, [[]])
+
+
+class ByAnnotatorTest(absltest.TestCase):
+  def judge(self, texts, annotate):
+    bench = Bench([[]] * len(texts))
+    return judging.by_annotator(
+      PROMPTS[: len(texts)], texts, bench.tools, annotate=annotate
+    )
+
+  def test_scores_are_wins_against_all_others(self):
+    judged = self.judge(
+      [numbers(4, 1, 7), numbers(2)],
+      lambda prompt, a, b, seed: float(a) > float(b),
+    )
+    self.assertEqual([row.tolist() for row in judged.scores], [[1, 0, 2], [0]])
+    self.assertFalse(judged.by_scores)
+    self.assertEqual(
+      judged.prefer[0]([(0, 1), (1, 0), (1, 2), (2, 0)]),
+      [True, False, False, True],
+    )
+
+  def test_whoever_meets_again_is_told_the_same(self):
+    def tossed(prompt, a, b, seed):
+      return np.random.default_rng(seed).random() < 0.5
+
+    (prefer,) = self.judge([numbers(*range(12))], tossed).prefer
+    forth = [(i, j) for i in range(12) for j in range(i)]
+    back = [(j, i) for i, j in forth]
+    self.assertEqual(prefer(forth), [not won for won in prefer(back)])
+    self.assertBetween(sum(prefer(forth)), 15, 51)  # Of 66 tosses.
+
+
+class FrozenTest(absltest.TestCase):
+  def test_a_judge_names_the_role_it_asks(self):
+    person = functools.partial(judging.by_annotator, annotate=difference)
+    self.assertEqual(judging.frozen(judging.by_reward, 'a'), {'reward': 'a'})
+    self.assertEqual(judging.frozen(judging.by_ranker, 'b'), {'ranker': 'b'})
+    self.assertEqual(judging.frozen(person, 'c'), {})
 
 
 if __name__ == '__main__':
