@@ -1,7 +1,7 @@
 """Claim: DPO does no worse than PPO at less KL, and β trades gold for KL.
 
 DPO at four values of β and PPO, from one SFT policy and one set of preferences
-(Rafailov et al. 2023, fig. 2). Holds if DPO's win rate against PPO is not below
+(Rafailov et al. 2023). Holds if DPO's win rate against PPO is not below
 0.5, and if KL and gold fall as β grows.
 Run: python -m launch.seeds experiments/dpo/against_ppo.py --seeds 0 1 2
 """

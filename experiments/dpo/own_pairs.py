@@ -2,7 +2,7 @@
 
 DPO on pairs sampled from the SFT policy, and on pairs written by a weaker, a
 middling and a stronger author, as many of each, all labelled by one annotator
-(Llama 2, §3.1; Tajwar et al. 2024). Holds if own pairs win against the others.
+(Tajwar et al. 2024). Holds if own pairs win against the others.
 Run: python -m launch.seeds experiments/dpo/own_pairs.py --seeds 0 1 2
 """
 

@@ -1,9 +1,9 @@
 """Claim: DPO's relatives do as well without a reference, or without pairs.
 
 On the same annotated pairs: IPO; ORPO, SimPO and CPO, which keep no reference
-(Hong et al. 2024; Meng et al. 2024, table 4, SimPO above DPO; Xu et al. 2024,
+(Hong et al. 2024; Meng et al. 2024, SimPO above DPO; Xu et al. 2024,
 CPO); KTO and BCO, which take each response by itself (Ethayarajh et al. 2024,
-§4, KTO no worse than DPO; Jung et al. 2024). All have DPO's own learning rate,
+KTO no worse than DPO; Jung et al. 2024). All have DPO's own learning rate,
 none another's tuning. Holds for each that is not below DPO.
 Run: python -m launch.seeds experiments/dpo/relatives.py --seeds 0 1 2
 """

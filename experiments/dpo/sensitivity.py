@@ -1,4 +1,4 @@
-"""Claim: DPO hardly needs tuning, PPO does (Rafailov et al. 2023, §6).
+"""Claim: DPO hardly needs tuning, PPO does (Rafailov et al. 2023).
 
 Each method at its own setting and with the learning rate and the weight of the
 KL each three times smaller and larger, one at a time. Holds if DPO's win rates

@@ -1,8 +1,8 @@
 """Claim: PRO gains from longer rankings, and beats RRHF and PPO.
 
 PRO on two, three and five samples of the SFT policy to each prompt, scored and
-ranked by the reward model, RRHF on the same five, and PPO (Song et al. 2023,
-tables 1 and 3). Holds if five beat two and PRO beats the others.
+ranked by the reward model, RRHF on the same five, and PPO (Song et al.
+2023). Holds if five beat two and PRO beats the others.
 Run: python -m launch.seeds experiments/pro/candidates.py --seeds 0 1 2
 """
 

@@ -2,8 +2,7 @@
 
 RRHF on four responses by the demonstrations' author, on four samples of the SFT
 policy, and on two more rounds of samples of the policy of the round before,
-each training from SFT anew; one reward model ranks all (Yuan et al. 2023, table
-5).
+each training from SFT anew; one reward model ranks all (Yuan et al. 2023).
 Run: python -m launch.seeds experiments/rrhf/rounds.py --seeds 0 1 2
 """
 

@@ -1,9 +1,9 @@
 """Claim: RRHF matches PPO, and needs both its rank loss and its SFT term.
 
 RRHF whole, its rank loss alone, and SFT on the best candidate alone, on the
-same four samples to each prompt, against PPO (Yuan et al. 2023, table 2 and
-§5; that the rank loss alone collapses is others' finding). Holds if RRHF is not
-below PPO and beats both of its halves.
+same four samples to each prompt, against PPO (Yuan et al. 2023; that the
+rank loss alone collapses is others' finding). Holds if RRHF is not below PPO
+and beats both of its halves.
 Run: python -m launch.seeds experiments/rrhf/sft_term.py --seeds 0 1 2
 """
 

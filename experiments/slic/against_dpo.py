@@ -3,7 +3,7 @@
 SLiC direct (anchored on the chosen response, on the demonstration of its
 prompt, and not at all), SLiC on eight ranked samples with either anchor (the
 demonstration or the best sample), and DPO on the same annotated pairs (Zhao et
-al. 2023, table 2; Liu et al. 2024, table 1; Xu et al. 2024 for DPO above SLiC).
+al. 2023; Liu et al. 2024, table 1; Xu et al. 2024 for DPO above SLiC).
 Holds if sample-rank beats direct, each anchored on its best, the anchors do not
 differ, and DPO beats SLiC direct.
 Run: python -m launch.seeds experiments/slic/against_dpo.py --seeds 0 1 2

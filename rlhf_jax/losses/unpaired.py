@@ -41,7 +41,7 @@ def kto(
   Returns:
     [...] losses between 0 and the weight, not averaged.
 
-  Source: Ethayarajh et al. 2024 (KTO), eqs. 7 and 8.
+  Source: Ethayarajh et al. 2024 (KTO).
   """
   log_ratios = _log_ratios(policy_logps, reference_logps, desirable, kl)
   gains = beta * (log_ratios - jax.lax.stop_gradient(kl))
@@ -102,7 +102,7 @@ def bco(
   Returns:
     [...] losses in nats, not averaged.
 
-  Source: Jung et al. 2024 (BCO), §4; δ as a running mean, its released code.
+  Source: Jung et al. 2024 (BCO); δ as a running mean, its released code.
   """
   log_ratios = _log_ratios(
     policy_logps, reference_logps, desirable, mean_log_ratio

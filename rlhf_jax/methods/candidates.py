@@ -4,7 +4,7 @@ RRHF's and PRO's data: to each record's prompt the policy gives some responses,
 those that the record has already join them, and a reward model puts all in
 order. Without samples it is the data's own responses that are scored.
 
-Source: Yuan et al. 2023 (RRHF), §3; Song et al. 2023 (PRO), §4.
+Source: Yuan et al. 2023 (RRHF); Song et al. 2023 (PRO).
 """
 
 import dataclasses

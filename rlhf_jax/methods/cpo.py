@@ -3,7 +3,7 @@
 The reference is taken to be uniform, and the likelihood of the chosen response
 keeps the policy near the data instead.
 
-Source: Xu et al. 2024 (CPO), eq. 5.
+Source: Xu et al. 2024 (CPO).
 """
 
 import dataclasses

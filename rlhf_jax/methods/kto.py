@@ -3,7 +3,7 @@
 Pairs serve as well: the chosen response is desirable and the rejected one not.
 `unpaired.bco` is the objective of BCO, `unpaired.kto` that of KTO.
 
-Source: Ethayarajh et al. 2024 (KTO), eqs. 7 and 8; Jung et al. 2024 (BCO).
+Source: Ethayarajh et al. 2024 (KTO); Jung et al. 2024 (BCO).
 """
 
 import dataclasses

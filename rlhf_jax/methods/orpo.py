@@ -3,7 +3,7 @@
 No reference and no separate SFT are needed: the likelihood of the chosen
 response is part of the objective.
 
-Source: Hong et al. 2024 (ORPO), eq. 6.
+Source: Hong et al. 2024 (ORPO).
 """
 
 import dataclasses

@@ -4,7 +4,7 @@ Each response has to be more probable, token by token, than all that rank below
 it, the more so the larger the gap of their rewards; the best is imitated.
 Candidates come scored and ranked (methods/candidates.py).
 
-Source: Song et al. 2023 (PRO), eqs. 5–10.
+Source: Song et al. 2023 (PRO).
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ update = listwise.update
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(listwise.Config, optimizers.Steps):
-  """The paper's values (§4.1)."""
+  """The paper's values."""
 
   objective: objectives.Objective = functools.partial(losses.pro, sft_coef=0.05)
   batch_size: int = 112

@@ -2,7 +2,7 @@
 
 RSO's and SLiC's ranking model, beside the pointwise one of reward_model.py.
 
-Source: Liu et al. 2024 (RSO), §3.2; Zhao et al. 2023 (SLiC-HF), §2.2.
+Source: Liu et al. 2024 (RSO); Zhao et al. 2023 (SLiC-HF).
 """
 
 import dataclasses

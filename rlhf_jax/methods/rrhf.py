@@ -5,7 +5,7 @@ the best candidate is imitated. Candidates are a dataset's, or the policy's own
 samples (methods/candidates.py), once or in rounds: a round is a stage of
 candidates by the policy of the round before, and a stage of these.
 
-Source: Yuan et al. 2023 (RRHF), eqs. 1–4.
+Source: Yuan et al. 2023 (RRHF).
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ update = listwise.update
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(listwise.Config, optimizers.Steps):
-  """The paper's values (§4.1)."""
+  """The paper's values."""
 
   batch_size: int = 64
   optimizer: optimizers.Adam = optimizers.Adam(

@@ -8,7 +8,7 @@ it: DPO's sigmoid-norm by default, `pairwise.hinge_norm` or
 
 With `select=first` nothing is rejected: the paper's sft-sample-rank.
 
-Source: Liu et al. 2024 (RSO), algorithm 1 and §3.
+Source: Liu et al. 2024 (RSO), algorithm 1.
 """
 
 import dataclasses
@@ -47,7 +47,7 @@ def first_round(count, prefer):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Pairs:
-  """The paper's values (§4.1) for how pairs are made.
+  """The paper's values for how pairs are made.
 
   Attributes:
     samples: responses to each prompt, before any is rejected.
@@ -133,7 +133,7 @@ def accepted(scores, seed, config):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(pairwise.Config, optimizers.Steps):
-  """The paper's values (§4.1), on AdamW in place of Adafactor."""
+  """The paper's values, on AdamW in place of Adafactor."""
 
   objective: objectives.Objective = functools.partial(losses.dpo, beta=0.05)
   batch_size: int = 32

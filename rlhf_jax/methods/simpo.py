@@ -3,7 +3,7 @@
 The implicit reward is the mean log-prob of a response, which is what decoding
 goes by, and has to win by a margin.
 
-Source: Meng et al. 2024 (SimPO), eq. 6.
+Source: Meng et al. 2024 (SimPO).
 """
 
 import dataclasses

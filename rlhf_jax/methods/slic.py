@@ -7,7 +7,7 @@ a ranker (sample-rank, `pair_stages`); the target is the demonstration of the
 prompt or the best sample. Pairs that people compared and whose target is the
 demonstration are `pair_stages` too, judged by `judging.by_annotator`.
 
-Source: Zhao et al. 2023 (SLiC-HF), eqs. 2–4.
+Source: Zhao et al. 2023 (SLiC-HF), eqs. 2 and 4.
 """
 
 import dataclasses
@@ -65,7 +65,7 @@ def tournament(count, scores, prefer, seed):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Pairs:
-  """The paper's values (§2.3, §4.1) for how pairs are made.
+  """The paper's values for how pairs are made.
 
   Attributes:
     samples: responses to each prompt.
