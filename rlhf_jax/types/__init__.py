@@ -1,0 +1,61 @@
+"""What crosses rooms: parameters, state, means, models, records and batches.
+
+Letters: B batch, K candidates of a prompt, P prompt tokens, R response tokens,
+T = P + R, V vocabulary, D width, M scores of a response.
+"""
+
+from rlhf_jax.types.batches import (
+  Comparisons,
+  Demonstrations,
+  Experience,
+  Prompts,
+  Ratings,
+  Rollouts,
+  flatten_candidates,
+)
+from rlhf_jax.types.models import (
+  LanguageModel,
+  Models,
+  Sampler,
+  ScalarModel,
+  Scorer,
+)
+from rlhf_jax.types.records import (
+  Comparison,
+  Demonstration,
+  Message,
+  Prompt,
+  Rated,
+  Record,
+  Reward,
+  prompt_of,
+)
+from rlhf_jax.types.training import Mean, Metrics, Params, Terms, TrainState
+
+__all__ = [
+  'Comparison',
+  'Comparisons',
+  'Demonstration',
+  'Demonstrations',
+  'Experience',
+  'LanguageModel',
+  'Mean',
+  'Message',
+  'Metrics',
+  'Models',
+  'Params',
+  'Prompt',
+  'Prompts',
+  'Rated',
+  'Ratings',
+  'Record',
+  'Reward',
+  'Rollouts',
+  'Sampler',
+  'ScalarModel',
+  'Scorer',
+  'Terms',
+  'TrainState',
+  'flatten_candidates',
+  'prompt_of',
+]

@@ -1,0 +1,76 @@
+"""Models, samplers and scorers as functions, by role."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import chex
+
+from rlhf_jax.types.batches import Rollouts
+
+
+class LanguageModel(NamedTuple):
+  """A policy as pure functions of its parameters.
+
+  Attributes:
+    init: key -> params.
+    hidden: (params, tokens [B, T], attention_mask [B, T], positions=None,
+      segment_ids=None) -> [B, T, D]. Positions come from the mask when not
+      given.
+    logits: (params, hidden [..., D]) -> [..., V] float32.
+    token_logps: (params, hidden [..., D], targets [...], temperature=1.0) ->
+      logps [...] in nats, float32; aligned by position.
+    token_logps_and_entropies: the same -> (logps [...], entropies [...]).
+    prefill: (params, tokens [B, P], attention_mask [B, P], samples,
+      max_response) -> (logits [B, V] of the first response token, cache).
+    decode_step: (params, cache, tokens [B, K]) -> (logits [B, K, V], cache).
+  """
+
+  init: Callable
+  hidden: Callable
+  logits: Callable
+  token_logps: Callable
+  token_logps_and_entropies: Callable
+  prefill: Callable
+  decode_step: Callable
+
+
+class ScalarModel(NamedTuple):
+  """A reward model or a critic as pure functions of its parameters.
+
+  Attributes:
+    init: key -> params {'trunk', 'head'}.
+    features: (params, tokens [B, T], attention_mask [B, T]) -> [B, D], the
+      hidden state of each row's last real token.
+    scores: (params, tokens, attention_mask) -> [B, M], read from `features`.
+    values: (params, tokens, attention_mask) -> [B, T], the first score read
+      after every token.
+    head: (params, hidden [..., D]) -> [..., M], the read-out alone, for a
+      critic that shares the policy's trunk.
+    trunk: policy_params -> the trunk params that start from them.
+  """
+
+  init: Callable
+  features: Callable
+  scores: Callable
+  values: Callable
+  head: Callable
+  trunk: Callable
+
+
+# Samples responses: (policy_params, prompts, key, *, samples, sampling) ->
+# Rollouts [B, samples, T]. Ours, or an outside engine.
+Sampler = Callable[..., Rollouts]
+
+# Scores rollouts, on the host: (frozen, Rollouts [B, K, T]) -> [B, K]. A frozen
+# reward model, or a Reward over the decoded text.
+Scorer = Callable[..., chex.Array]
+
+
+class Models(NamedTuple):
+  """What a stage computes with, by role; None where it has no such role."""
+
+  policy: LanguageModel | None = None
+  reward: ScalarModel | None = None
+  critic: ScalarModel | None = None
+  sampler: Sampler | None = None
+  scorer: Scorer | None = None

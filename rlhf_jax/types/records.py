@@ -1,0 +1,102 @@
+"""What is said: prompts, responses, and how they compare, as text."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Message(NamedTuple):
+  """A turn of a conversation."""
+
+  role: str  # 'user', 'assistant' or 'system'.
+  content: str
+
+
+class Prompt(NamedTuple):
+  """What a policy is asked: turns, the last one the user's.
+
+  Attributes:
+    messages: the turns, oldest first.
+    kind: what results are broken down by, or ''.
+    where: file and line it came from, for messages to people, or ''.
+    condition: what the response is conditioned on beside the conversation (a
+      reward, attributes), or ''. The policy reads it right before its response;
+      judges do not see it.
+    answer: what a program checks responses against, or ''. No model sees it.
+  """
+
+  messages: tuple[Message, ...]
+  kind: str = ''
+  where: str = ''
+  condition: str = ''
+  answer: str = ''
+
+  @property
+  def text(self) -> str:
+    """The prompt as a person reads it: the user's words, or all turns."""
+    if len(self.messages) == 1:
+      return self.messages[0].content
+    return '\n'.join(f'{m.role}: {m.content}' for m in self.messages)
+
+
+class Demonstration(NamedTuple):
+  """A prompt and a response to learn from.
+
+  Attributes:
+    prompt: what was asked.
+    response: what is imitated.
+    weight: how much it counts beside others, 0 or more.
+  """
+
+  prompt: Prompt
+  response: str
+  weight: float = 1.0
+
+
+class Rated(NamedTuple):
+  """A response with ratings of its attributes.
+
+  Attributes:
+    prompt: what was asked.
+    response: what was said.
+    ratings: one an attribute, in the order that whoever reads them knows; None
+      where there is none.
+  """
+
+  prompt: Prompt
+  response: str
+  ratings: tuple[float | None, ...]
+
+
+class Comparison(NamedTuple):
+  """Responses to one prompt, best first; a pair is chosen, then rejected.
+
+  Attributes:
+    prompt: what was asked.
+    responses: K texts, best first.
+    margin: how clearly the first is better than the second, in reward units.
+    scores: K numbers that ranked them, none larger than the one before, in
+      reward units; None where only the order is known.
+    target: a response to imitate beside ranking these, or None for the best
+      of them.
+  """
+
+  prompt: Prompt
+  responses: tuple[str, ...]
+  margin: float = 0.0
+  scores: tuple[float, ...] | None = None
+  target: str | None = None
+
+
+Record = Prompt | Demonstration | Comparison | Rated
+
+
+def prompt_of(record: Record) -> Prompt:
+  """What a record asks."""
+  return record if isinstance(record, Prompt) else record.prompt
+
+
+# Scores [N] of N prompts and their responses, as text, higher is better: a
+# program that checks an answer, the sandbox's gold, a judge.
+Reward = Callable[[Sequence[Prompt], Sequence[str]], np.ndarray]
