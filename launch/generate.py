@@ -15,7 +15,11 @@ def parse(arguments):
     epilog='Without --prompt, one prompt is read from each line of the input.',
   )
   train.add_experiment_arguments(parser)
-  parser.add_argument('--policy', default='ppo', help='stage (default: ppo)')
+  parser.add_argument(
+    '--policy',
+    default='ppo',
+    help='a stage that trains one, or a way of answering (default: ppo)',
+  )
   parser.add_argument(
     '--prompt',
     action='append',
@@ -31,6 +35,7 @@ def parse(arguments):
   return parser.parse_args(arguments)
 
 
+MOST_AT_A_TIME = 256  # Prompts answered together.
 SAMPLING = {
   'temperature': float,
   'top_k': int,
@@ -44,44 +49,47 @@ def generate(options) -> None:
   """Prints the responses to every prompt."""
   import jax
 
-  from rlhf_jax.experiment import ExperimentError, prepare
+  from rlhf_jax.experiment import (
+    ExperimentError,
+    answers,
+    definition,
+    measuring,
+    prepare,
+  )
   from rlhf_jax.generation.sampling import Sampling
-  from rlhf_jax.stages import DatasetStage
   from rlhf_jax.types import Message, Prompt
 
   experiment = train.build(train.load(pathlib.Path(options.file)), options.set)
   chain = prepare(experiment, options.stages)
-  stage = experiment.stages.get(options.policy)
-  policies = [
-    name
-    for name, other in experiment.stages.items()
-    if not isinstance(other, DatasetStage) and other.produces == 'policy'
-  ]
-  if options.policy not in policies:
+  answerings = definition.answerings(experiment)
+  if options.policy not in answerings:
     raise ExperimentError(
       f'{options.policy!r} is no policy of this experiment; there are '
-      f'{", ".join(policies)}'
+      f'{", ".join(answerings)}'
     )
-  if not chain.folder(options.policy).done:
+  answering = answerings[options.policy]
+  if not chain.folder(answering.policy).done:
     raise ExperimentError(
-      f'{options.policy!r} is not trained yet under these settings; run '
+      f'{answering.policy!r} is not trained yet under these settings; run '
       f'python -m launch.train {options.file} first'
     )
+  for warning in measuring.warnings(chain, [options.policy]):
+    print(f'warning: {warning}', file=sys.stderr)
   asked = options.prompt or [line.strip() for line in sys.stdin if line.strip()]
-  prompts = [Prompt((Message('user', text),)) for text in asked]
-  examples, _ = chain.encode(prompts)
-  sampling = Sampling(**{name: getattr(options, name) for name in SAMPLING})
-  rollouts = chain.models(stage.frozen).sampler(
-    chain.params(options.policy, 'policy'),
-    chain.prompts(examples, 0, len(examples)),
+  parts = answers.respond(
+    chain,
+    answering,
+    [Prompt((Message('user', text),)) for text in asked],
     jax.random.key(options.seed),
     samples=options.samples,
-    sampling=sampling,
+    sampling=Sampling(**{name: getattr(options, name) for name in SAMPLING}),
+    batch_size=min(len(asked), MOST_AT_A_TIME),
   )
-  for example, texts in zip(examples, chain.texts(rollouts), strict=True):
-    print(example.prompt.text)
-    for text in texts:
-      print(f'  → {text}')
+  for part in parts:
+    for example, texts in zip(part.examples, part.texts, strict=True):
+      print(example.prompt.text)
+      for text in texts:
+        print(f'  → {text}')
 
 
 def main(arguments=None) -> int:

@@ -1,11 +1,36 @@
 """What a method says of its place in an experiment: stages, as data."""
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import chex
 import numpy as np
 
-from rlhf_jax.types import Comparison, Reward
+from rlhf_jax.types import Comparison, Prompt, Reward
+
+
+@dataclasses.dataclass(frozen=True)
+class Ensemble:
+  """Several reward models that score as one.
+
+  Attributes:
+    members: the earlier stages that trained them.
+    combine: scores [E, ...] -> scores [...], of kernels.ensembles.
+  """
+
+  members: tuple[str, ...]
+  combine: Callable[[chex.Array], chex.Array]
+
+
+# What is kept as it is: an earlier stage's parameters, several reward models'
+# together, or a program that scores text.
+Frozen = str | Ensemble | Reward
+
+
+def names(data: str | tuple[str, ...]) -> tuple[str, ...]:
+  """The datasets that a stage's `data` names."""
+  return (data,) if isinstance(data, str) else tuple(data)
 
 
 class Stage(NamedTuple):
@@ -18,10 +43,10 @@ class Stage(NamedTuple):
       state, metrics.
     config: the method's; it says how long, and with which optimizer.
     data: name of a dataset: the source's own, or an earlier stage that wrote
-      one.
+      one; of several, their records one after the other.
     start: the earlier stage whose parameters each role starts from.
-    frozen: the earlier stage whose parameters each role keeps; a Reward in
-      place of a stage scores the decoded text.
+    frozen: the earlier stage whose parameters each role keeps; a reward may be
+      an Ensemble of them, or a Reward, which scores the decoded text.
     collect: (params, frozen, prompts, key, *, models, config) -> batch,
       metrics; for methods that learn from their own samples.
     beforehand: (frozen, batch, *, models, config) -> [B, K] log-probs of the
@@ -30,7 +55,8 @@ class Stage(NamedTuple):
       Without it each step computes them.
     curriculum: which examples come when, a `data.curriculum.Curriculum`; all of
       them all the time where None.
-    produces: the role of what is trained: 'policy', 'reward' or 'ranker'.
+    produces: the role of what is trained: 'policy', 'reward', 'ranker' or
+      'attributes'.
     log_every: steps between two rows of metrics.
     checkpoint_every: steps between two checkpoints; the last step has one too.
   """
@@ -38,9 +64,9 @@ class Stage(NamedTuple):
   init: Callable
   update: Callable
   config: Any
-  data: str
+  data: str | tuple[str, ...]
   start: Mapping[str, str] = {}
-  frozen: Mapping[str, str | Reward] = {}
+  frozen: Mapping[str, Frozen] = {}
   collect: Callable | None = None
   beforehand: Callable | None = None
   curriculum: Any = None
@@ -53,37 +79,43 @@ class Tools(NamedTuple):
   """What a dataset is written with, for one batch of B records.
 
   Attributes:
-    sample: (samples, sampling) -> B lists of so many responses by the policy.
+    sample: (samples=, sampling=, ended=False, prompts=None) -> B lists of so
+      many responses by the policy to the records' prompts, or to B others; with
+      `ended` only those that closed with end-of-text, so fewer or none.
     score: comparisons -> the frozen reward's scores of their responses, a list
       of [K] arrays in the comparisons' order; K may differ.
     prefer: pairs -> [N] log-odds that the frozen ranker prefers the first
       response of each to the second.
+    rate: (prompts, responses) -> [N, M] ratings by the frozen attribute model.
     seeds: [B] ints for whatever else is random, one a record.
   """
 
   sample: Callable[..., list[list[str]]]
   score: Callable[[Sequence[Comparison]], list[np.ndarray]]
   prefer: Callable[[Sequence[Comparison]], np.ndarray]
+  rate: Callable[[Sequence[Prompt], Sequence[str]], np.ndarray]
   seeds: Sequence[int]
 
 
 class DatasetStage(NamedTuple):
-  """A stage of an experiment that writes a dataset of comparisons.
+  """A stage of an experiment that writes a dataset.
 
   Attributes:
-    write: (records, tools, *, config) -> Comparisons, any number of them, made
-      of B records of the dataset `data`.
-    config: the method's; it says how many comparisons (`count`), and how many
-      records at a time (`batch_size`).
-    data: name of the dataset whose prompts are answered: the source's own, or
-      an earlier stage that wrote one.
+    write: (records, tools, *, config) -> records of one kind, any number of
+      them, made of B records of the dataset `data`.
+    config: the method's; it says how many records are written (`count`; None
+      for what comes of going over the data once), and how many are looked at
+      at a time (`batch_size`; None for all at once, which then is the one
+      turn).
+    data: name of the dataset that is worked on: the source's own, or an earlier
+      stage that wrote one; of several, their records one after the other.
     policy: the earlier stage that answers them; None where nobody has to.
-    frozen: the earlier stage, by role ('reward', 'ranker'), that judges; a
-      Reward in place of the former scores the text.
+    frozen: the earlier stage, by role ('reward', 'ranker', 'attributes'), that
+      judges; a reward may be an Ensemble, or a Reward, which scores the text.
   """
 
   write: Callable
   config: Any
-  data: str
+  data: str | tuple[str, ...]
   policy: str | None = None
-  frozen: Mapping[str, str | Reward] = {}
+  frozen: Mapping[str, Frozen] = {}

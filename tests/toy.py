@@ -70,8 +70,8 @@ POLICY = LanguageModel(
 )
 
 
-def _scalar_init(key):
-  weights = jax.random.normal(key, (VOCABULARY, 1))
+def _scalar_init(key, scores=1):
+  weights = jax.random.normal(key, (VOCABULARY, scores))
   return {'trunk': {}, 'head': {'kernel': weights}}
 
 

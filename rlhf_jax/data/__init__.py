@@ -7,6 +7,7 @@ from rlhf_jax.data.encoding import Counts, Example, encode
 from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.data.limits import Limits, drop, keep_end, keep_start, refuse
 from rlhf_jax.data.packing import Pack, pack
+from rlhf_jax.data.problems import Problems
 from rlhf_jax.data.sources import Corpus, Files, HhRlhf, Tiers
 from rlhf_jax.data.templates import CHAT, PLAIN, SPEAKERS, Template
 from rlhf_jax.data.tokens import Tokenizer, load, train_bpe, word_level
@@ -24,6 +25,7 @@ __all__ = [
   'Limits',
   'PLAIN',
   'Pack',
+  'Problems',
   'SPEAKERS',
   'Template',
   'Tiers',

@@ -13,9 +13,9 @@ from rlhf_jax.data.encoding import Example
 from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.data.limits import Limits
 from rlhf_jax.data.packing import Pack
-from rlhf_jax.types import Comparisons, Demonstrations, Prompts
+from rlhf_jax.types import Comparisons, Demonstrations, Prompts, Ratings
 
-Batch = Prompts | Demonstrations | Comparisons
+Batch = Prompts | Demonstrations | Comparisons | Ratings
 FOREVER = 2**62
 
 
@@ -92,6 +92,13 @@ class Batches:
     return max(len(example.response_ids) for example in self.examples)
 
   @functools.cached_property
+  def _weighted(self) -> bool:
+    """Whether demonstrations differ in weight; the same for every batch."""
+    if isinstance(self.examples[0], Pack):
+      return False
+    return any(getattr(e.record, 'weight', 1.0) != 1.0 for e in self.examples)
+
+  @functools.cached_property
   def _members(self) -> list[np.ndarray]:
     """The places of every level's examples."""
     return members(self.examples, self.curriculum.level)
@@ -132,6 +139,7 @@ class Batches:
       # All processes pad alike, or they would run different programs.
       longest=max(row.length for row in rows),
       candidates=self._candidates,
+      weighted=self._weighted,
     )
 
   def starting_at(self, step: int = 0, *, ahead: int = 4) -> Iterator[Batch]:

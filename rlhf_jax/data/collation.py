@@ -14,6 +14,8 @@ from rlhf_jax.types import (
   Demonstration,
   Demonstrations,
   Prompts,
+  Rated,
+  Ratings,
 )
 
 
@@ -24,18 +26,21 @@ def collate(
   limits: Limits,
   longest: int | None = None,
   candidates: int | None = None,
-) -> Prompts | Demonstrations | Comparisons:
+  weighted: bool = False,
+) -> Prompts | Demonstrations | Comparisons | Ratings:
   """The batch of examples of one kind.
 
   Args:
     examples: of prompts they become Prompts, of demonstrations Demonstrations,
-      of comparisons Comparisons, and in packs Demonstrations with segments.
+      of comparisons Comparisons, of rated responses Ratings, and in packs
+      Demonstrations with segments.
     pad_id: what fills rows; nothing reads it.
     limits: they say how many columns there are.
     longest: tokens of the longest example of the global batch, where these are
       only some of its rows.
     candidates: K of comparisons, at least that of the longest list; its own
       where None.
+    weighted: whether demonstrations come with their weights.
   """
   longest = longest or max(example.length for example in examples)
   if isinstance(examples[0], Pack):
@@ -45,7 +50,13 @@ def collate(
       columns = limits.columns(longest)
       return comparisons(examples, columns, pad_id, candidates)
     case Demonstration():
-      return demonstrations(examples, limits.columns(longest), pad_id)
+      batch = demonstrations(examples, limits.columns(longest), pad_id)
+      if weighted:
+        weights = [example.record.weight for example in examples]
+        batch = batch.replace(weight=np.array(weights, np.float32))
+      return batch
+    case Rated():
+      return ratings(examples, limits.columns(longest), pad_id)
   return prompts(examples, limits.prompt_columns(longest), pad_id)
 
 
@@ -70,6 +81,33 @@ def demonstrations(
   )
   return Demonstrations(
     tokens=tokens, attention_mask=segment_ids > 0, response_mask=response_mask
+  )
+
+
+def ratings(examples: Sequence[Example], columns: int, pad_id: int) -> Ratings:
+  """Ratings [B, T], one response a row, padded on the right.
+
+  Raises:
+    DataError: responses with different numbers of ratings.
+  """
+  rated = [example.record.ratings for example in examples]
+  for example, given in zip(examples, rated, strict=True):
+    if len(given) != len(rated[0]):
+      raise DataError(
+        f'record {example.index} has {len(given)} ratings and record '
+        f'{examples[0].index} has {len(rated[0])}; give each response one for '
+        'every attribute, None where there is none.'
+      )
+  tokens, segment_ids, _ = _rows(
+    [[(e.prompt_ids, e.response_ids[0])] for e in examples], columns, pad_id
+  )
+  return Ratings(
+    tokens=tokens,
+    attention_mask=segment_ids > 0,
+    ratings=np.array(
+      [[0.0 if x is None else x for x in row] for row in rated], np.float32
+    ),
+    rating_mask=np.array([[x is not None for x in row] for row in rated]),
   )
 
 

@@ -1,5 +1,6 @@
 """Records to ids, once, within limits; what was cut or left out is counted."""
 
+import math
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -8,9 +9,14 @@ from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.data.limits import Limits
 from rlhf_jax.data.templates import Template
 from rlhf_jax.data.tokens import Tokenizer
-from rlhf_jax.types import Comparison, Demonstration, Prompt, prompt_of
-
-Record = Prompt | Demonstration | Comparison
+from rlhf_jax.types import (
+  Comparison,
+  Demonstration,
+  Prompt,
+  Rated,
+  Record,
+  prompt_of,
+)
 
 
 class Example(NamedTuple):
@@ -19,8 +25,8 @@ class Example(NamedTuple):
   Attributes:
     record: what was encoded.
     prompt_ids: up to where the response begins.
-    response_ids: none of a prompt, one of a demonstration, K of a comparison;
-      each closed by end-of-text unless it was cut.
+    response_ids: none of a prompt, one of a demonstration or of a rated
+      response, K of a comparison; each closed by end-of-text unless it was cut.
     index: the record's place in its dataset.
     target_ids: the comparison's target, likewise, where it has one.
     reference_logps: of the responses under a frozen reference, in nats, where
@@ -106,7 +112,13 @@ def encode(
 def _said(record: Record, where: str) -> tuple[Sequence[str], str | None]:
   """A record's responses and target, its scores looked at."""
   match record:
-    case Demonstration(_, response):
+    case Demonstration(_, response, weight):
+      if not (math.isfinite(weight) and weight >= 0.0):
+        raise DataError(
+          f'{where}: the weight is {weight}; give a finite number of 0 or more.'
+        )
+      return (response,), None
+    case Rated(_, response):
       return (response,), None
     case Comparison():
       _check_scores(record, where)

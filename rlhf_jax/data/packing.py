@@ -35,7 +35,17 @@ def pack(examples: Sequence[Example], row_length: int) -> list[Pack]:
 
   Returns:
     Rows, with each example whole and in one of them.
+
+  Raises:
+    DataError: an example with a weight of its own.
   """
+  for example in examples:
+    if example.record.weight != 1.0:
+      raise DataError(
+        f'record {example.index} has weight {example.record.weight:g}, and '
+        'demonstrations of different weights cannot share a row; leave them '
+        'unpacked.'
+      )
   rows: list[list[Example]] = []
   room = np.full(len(examples), row_length)  # Of rows not yet begun, too.
   for example in examples:

@@ -2,6 +2,7 @@
 
 import pathlib
 from collections.abc import Iterable
+from typing import Any
 
 from absl import logging
 
@@ -25,6 +26,28 @@ INSTRUCTIONS = {
   'output': fields.filled,
   'category': fields.Optional(fields.text, ''),
   'subsets': fields.Optional(fields.anything),
+}
+
+
+def _solution(value: Any) -> tuple[str, str]:
+  """(a worked solution, the answer that follows its last ####)."""
+  solution = fields.filled(value)
+  answer = solution.rpartition(MARK)[2].strip()
+  if MARK not in solution or not answer:
+    raise fields.Fault(
+      f'must end with {MARK} and the answer, like "3 + 4 = 7\\n{MARK} 7".'
+    )
+  return solution, answer
+
+
+# Problems as grade-school maths sets have them (Cobbe et al. 2021): a question,
+# and a worked solution that ends with #### and the answer.
+MARK = '####'
+PROBLEMS = {
+  'id': fields.Optional(fields.anything),
+  'subset': fields.Optional(fields.text, ''),
+  'question': fields.filled,
+  'answer': _solution,
 }
 
 # Pairs that a judge scored; the margin is by how much.
@@ -83,6 +106,21 @@ def instructions(path: str | pathlib.Path) -> list[Demonstration]:
     said = row['instruction'] + ('\n\n' + row['input'] if row['input'] else '')
     prompt = Prompt((Message('user', said),), row['category'], where)
     demonstrations.append(Demonstration(prompt, row['output']))
+  return demonstrations
+
+
+def problems(path: str | pathlib.Path) -> list[Demonstration]:
+  """Reads PROBLEMS as demonstrations of solving them; the subset is the kind.
+
+  The prompt's `answer` is what follows ####; the response is the whole
+  solution, that included.
+  """
+  demonstrations = []
+  for where, row in fields.read(path, PROBLEMS):
+    solution, answer = row['answer']
+    asked = (Message('user', row['question']),)
+    prompt = Prompt(asked, row['subset'], where, answer=answer)
+    demonstrations.append(Demonstration(prompt, solution))
   return demonstrations
 
 

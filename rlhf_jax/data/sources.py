@@ -12,7 +12,7 @@ import pathlib
 import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from rlhf_jax.data import (
   chat_templates,
@@ -23,9 +23,14 @@ from rlhf_jax.data import (
   templates,
   tokens,
 )
-from rlhf_jax.types import Comparison, Demonstration, Prompt, Reward
+from rlhf_jax.types import Comparison, Demonstration, Prompt, Rated, Reward
 
-Records = Sequence[Prompt] | Sequence[Demonstration] | Sequence[Comparison]
+Records = (
+  Sequence[Prompt]
+  | Sequence[Demonstration]
+  | Sequence[Comparison]
+  | Sequence[Rated]
+)
 
 
 class Corpus(NamedTuple):
@@ -114,14 +119,11 @@ class HhRlhf:
 
   def fingerprint(self) -> str:
     """Hash of the settings and of the content of every file read, in hex."""
-    ids = self.vocab_size
-    if self.tokenizer:
-      ids = [_content(path) for path in tokens.files(self.tokenizer)]
     settings = [
       self.comparisons.contents(self.data_dir),
       self.demonstrations.contents(self.data_dir),
       self.held_out,
-      ids,
+      tokenizer_facts(self),
     ]
     return hashlib.sha256(json.dumps(settings).encode()).hexdigest()
 
@@ -137,14 +139,7 @@ class HhRlhf:
     demonstrations, test_demonstrations = splits.split(
       self.demonstrations.records(self.data_dir), self.held_out
     )
-    if self.tokenizer:
-      tokenizer = tokens.load(self.tokenizer)
-    else:
-      tokenizer = _trained_once(
-        pathlib.Path(folder) / f'tokenizer-{self.fingerprint()[:16]}',
-        texts=texts([*demonstrations, *comparisons]),
-        vocab_size=self.vocab_size,
-      )
+    tokenizer = tokenizer_of(self, folder, [*demonstrations, *comparisons])
     return Corpus(
       tokenizer,
       chat_templates.of(tokenizer),
@@ -181,6 +176,43 @@ class Tiers(HhRlhf):
     for side in ('', 'test_'):
       datasets[f'{side}tiers'] = datasets.pop(f'{side}comparisons')
     return corpus._replace(datasets=datasets)
+
+
+class Tokenized(Protocol):
+  """A source that names a tokenizer's folder, or has one trained.
+
+  Attributes:
+    vocab_size: of the byte-level tokenizer that is trained on training texts.
+    tokenizer: a Hugging Face tokenizer folder to use in its place, or ''.
+  """
+
+  vocab_size: int
+  tokenizer: str
+
+  def fingerprint(self) -> str:
+    """Changes when the settings, or the files that are read, do."""
+
+
+def tokenizer_facts(source: Tokenized) -> int | list[str]:
+  """What a source's tokenizer depends on beside its texts."""
+  if not source.tokenizer:
+    return source.vocab_size
+  return [_content(path) for path in tokens.files(source.tokenizer)]
+
+
+def tokenizer_of(
+  source: Tokenized,
+  folder: str | pathlib.Path,
+  records: Iterable[Demonstration | Comparison],
+) -> tokens.Tokenizer:
+  """A source's tokenizer, or one trained on records and kept in `folder`."""
+  if source.tokenizer:
+    return tokens.load(source.tokenizer)
+  return _trained_once(
+    pathlib.Path(folder) / f'tokenizer-{source.fingerprint()[:16]}',
+    texts=texts(records),
+    vocab_size=source.vocab_size,
+  )
 
 
 def texts(records: Iterable[Demonstration | Comparison]) -> Iterator[str]:

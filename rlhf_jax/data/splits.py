@@ -4,9 +4,10 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
-from rlhf_jax.types import Comparison, Demonstration, Prompt, prompt_of
+from rlhf_jax import types
+from rlhf_jax.types import Comparison, Demonstration, Prompt, Rated, prompt_of
 
-Record = TypeVar('Record', Prompt, Demonstration, Comparison)
+Record = TypeVar('Record', Prompt, Demonstration, Comparison, Rated)
 
 
 def is_held_out(prompt: Prompt, share: float) -> bool:
@@ -36,7 +37,7 @@ def split(
 
 
 def distinct_prompts(
-  records: Sequence[Prompt | Demonstration | Comparison],
+  records: Sequence[types.Record],
 ) -> list[Prompt]:
   """Every conversation once, where it first occurs."""
   first = {}

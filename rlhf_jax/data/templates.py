@@ -34,7 +34,7 @@ class Parts(NamedTuple):
   Attributes:
     head: what opens the conversation, the system's turn included.
     turns: the user's and the assistant's, oldest first.
-    tail: what opens the response.
+    tail: what opens the response, the prompt's condition included.
   """
 
   head: list[int]
@@ -93,15 +93,16 @@ class Template:
     head = tokenizer.encode_markers(self.begin)
     if _has_system(prompt):
       head = turns.pop(0).ids
-    return Parts(
-      head, tuple(turns), tokenizer.encode_markers(self.assistant[0])
-    )
+    tail = tokenizer.encode_markers(self.assistant[0])
+    if prompt.condition:
+      tail = tail + tokenizer.encode(prompt.condition)
+    return Parts(head, tuple(turns), tail)
 
   def render(self, prompt: Prompt, response: str = '') -> str:
     """The conversation as a person reads it, markers shown."""
     begin = '' if _has_system(prompt) else self.begin
     turns = ''.join(map(''.join, self.pieces(prompt)))
-    return begin + turns + self.assistant[0] + response
+    return begin + turns + self.assistant[0] + prompt.condition + response
 
   def pieces(self, prompt: Prompt) -> list[tuple[str, str, str]]:
     """(marker before, content, marker after) of every turn, as text."""

@@ -2,15 +2,18 @@
 
 from rlhf_jax.data.limits import Limits
 from rlhf_jax.experiment.definition import (
+  Answering,
   Evaluation,
   Experiment,
   ExperimentError,
 )
 from rlhf_jax.experiment.run import check_same, prepare, run
-from rlhf_jax.stages import DatasetStage, Stage
+from rlhf_jax.stages import DatasetStage, Ensemble, Stage
 
 __all__ = [
+  'Answering',
   'DatasetStage',
+  'Ensemble',
   'Evaluation',
   'Experiment',
   'ExperimentError',

@@ -11,18 +11,21 @@ import os
 import pathlib
 import sys
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import jax
 import numpy as np
 
+from rlhf_jax.data.encoding import Example
+from rlhf_jax.evaluation import best_of_n
 from rlhf_jax.evaluation.samples import PolicySamples, prompt_groups
 from rlhf_jax.experiment import definition, store
 from rlhf_jax.experiment.chain import Chain
 from rlhf_jax.experiment.describe import code_version, describe, digest
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.kernels import logps
-from rlhf_jax.types import Message, Prompt
+from rlhf_jax.types import Comparison, Comparisons, Message, Prompt, Rollouts
 
 CODE = (
   *store.MODEL_CODE,
@@ -48,14 +51,19 @@ def path(
   against, of the scoring reward model, and of the data, which cover the model,
   the limits, the seed and gold. How many prompts go at a time is no part of it.
   """
-  how, judge = experiment.evaluation, scoring_model(experiment, policy)
+  how = experiment.evaluation
+  answering = definition.answerings(experiment)[policy]
+  judge = scoring_model(experiment, answering.policy)
+  condition = answering.condition
   key = digest(
     {
       'prompts': addresses.get(how.prompts, how.prompts),
       'count': how.count,
       'samples': how.samples,
-      'temperature': how.temperature,
-      'policy': addresses[policy],
+      'temperature': answering.temperature or how.temperature,
+      'policy': addresses[answering.policy],
+      'condition': condition and condition.text,
+      'best_of': answering.best_of,
       'against': addresses[how.against],
       'reward': judge and addresses[judge],
       'data': addresses['data'],
@@ -63,7 +71,8 @@ def path(
     describe((experiment.model, experiment.limits, experiment.seed)),
     _code(),
   )
-  return pathlib.Path(stages_dir) / addresses[policy] / f'answers-{key}.jsonl'
+  folder = pathlib.Path(stages_dir) / addresses[answering.policy]
+  return folder / f'answers-{key}.jsonl'
 
 
 @functools.cache
@@ -78,7 +87,7 @@ def paths(
   addresses = store.addresses(experiment)
   return {
     name: path(experiment, addresses, pathlib.Path(stages_dir), name)
-    for name in definition.producing(experiment.stages, 'policy')
+    for name in definition.answerings(experiment)
   }
 
 
@@ -124,7 +133,11 @@ def read(file: pathlib.Path, policy: str) -> PolicySamples:
     name=policy,
     prompts=[
       Prompt(
-        tuple(Message(**m) for m in row['messages']), row['kind'], row['where']
+        tuple(Message(**m) for m in row['messages']),
+        row['kind'],
+        row['where'],
+        row['condition'],
+        row['answer'],
       )
       for row in rows
     ],
@@ -138,39 +151,41 @@ def read(file: pathlib.Path, policy: str) -> PolicySamples:
 def sample(chain: Chain, name: str) -> PolicySamples:
   """A policy's responses to the held-out prompts, prompt by prompt, scored."""
   how = chain.experiment.evaluation
-  examples, _ = chain.encode(list(chain.records(how.prompts))[: how.count])
-  models = chain.models()
-  params = chain.params(name, 'policy')
-  reference = chain.params(how.against, 'policy')
-  judge = scoring_model(chain.experiment, name)
-  frozen = {'reward': chain.params(judge, 'reward')} if judge else None
+  answering = definition.answerings(chain.experiment)[name]
+  records = list(chain.records(how.prompts))[: how.count]
+  temperature = answering.temperature or how.temperature
   found: dict[str, list] = {
-    k: [] for k in ('responses', 'lengths', 'ended', 'proxy', 'kl')
+    k: [] for k in ('prompts', 'responses', 'lengths', 'ended', 'proxy', 'kl')
   }
+  parts = respond(
+    chain,
+    answering,
+    records,
+    chain.key('evaluation'),
+    samples=how.samples,
+    sampling=Sampling(temperature=temperature),
+    batch_size=how.batch_size,
+  )
   with jax.set_mesh(chain.mesh):
-    for first in range(0, len(examples), how.batch_size):
-      some = examples[first : first + how.batch_size]
-      rollouts = models.sampler(
-        params,
-        chain.prompts(some, first, how.batch_size),
-        chain.key('evaluation'),
-        samples=how.samples,
-        sampling=Sampling(temperature=how.temperature),
-      )
+    reference = chain.params(how.against, 'policy')
+    for part in parts:
       rows = {
-        'responses': np.array(chain.texts(rollouts), object),
-        'lengths': np.sum(rollouts.responses[1], axis=-1),
-        'ended': rollouts.ended,
-        'kl': _log_ratio(
-          models.policy, params, reference, rollouts, how.temperature
-        ),
+        'prompts': [[e.prompt] * how.samples for e in part.examples],
+        'responses': np.array(part.texts, object),
+        'lengths': np.sum(part.rollouts.responses[1], axis=-1),
+        'ended': part.rollouts.ended,
+        'kl': _divergence(chain, answering, part, reference, temperature),
       }
-      if frozen:
-        rows['proxy'] = models.scorer(frozen, rollouts)
+      if part.scores is not None:
+        rows['proxy'] = part.scores
       for field, values in rows.items():
-        found[field] += np.asarray(values)[: len(some)].reshape(-1).tolist()
-  asked = [e.prompt for e in examples for _ in range(how.samples)]
-  gold = chain.corpus.gold
+        kept = values[: len(part.examples)]
+        found[field] += (
+          sum(kept, [])
+          if field == 'prompts'
+          else np.asarray(kept).reshape(-1).tolist()
+        )
+  gold, asked = chain.corpus.gold, found['prompts']
   return PolicySamples(
     name=name,
     prompts=asked,
@@ -178,9 +193,124 @@ def sample(chain: Chain, name: str) -> PolicySamples:
     lengths=np.array(found['lengths']),
     ended=np.array(found['ended']),
     gold=None if gold is None else np.asarray(gold(asked, found['responses'])),
-    proxy=np.array(found['proxy']) if frozen else None,
+    proxy=np.array(found['proxy']) if found['proxy'] else None,
     kl=np.array(found['kl']),
   )
+
+
+class Part(NamedTuple):
+  """A policy's responses to some prompts.
+
+  Attributes:
+    examples: N prompts, without a condition.
+    rollouts: Rollouts [B, K, T], B at least N, of what was sampled.
+    shown: what judges see of them: the rollouts themselves or, of prompts with
+      a condition, Comparisons [B, K, T] of the same responses without it.
+    texts: N lists of K.
+    scores: [B, K] by the scoring reward model, or None without one.
+  """
+
+  examples: Sequence[Example]
+  rollouts: Rollouts
+  shown: Rollouts | Comparisons
+  texts: list[list[str]]
+  scores: np.ndarray | None
+
+
+def respond(
+  chain: Chain,
+  answering: definition.Answering,
+  records: Sequence[Prompt],
+  key: jax.Array,
+  *,
+  samples: int,
+  sampling: Sampling,
+  batch_size: int,
+) -> Iterator[Part]:
+  """Answers prompts as told, `batch_size` of them at a time.
+
+  Args:
+    chain: of the experiment.
+    answering: with which policy, on what condition, the best of how many.
+    records: prompts.
+    key: of all; each sample's is folded from it and its prompt's place.
+    samples: K, responses given to each prompt.
+    sampling: of the responses.
+    batch_size: B.
+  """
+  examples, _ = chain.encode(records)
+  asked = examples
+  if answering.condition is not None:
+    text = answering.condition.text
+    conditioned = [e.prompt._replace(condition=text) for e in examples]
+    asked, _ = chain.encode(conditioned)
+    if len(asked) < len(examples):
+      raise definition.ExperimentError(
+        f'the condition {text!r} makes prompts longer than max_prompt_tokens; '
+        'raise the limit'
+      )
+  judge = scoring_model(chain.experiment, answering.policy)
+  if answering.best_of > 1 and judge is None:
+    raise definition.ExperimentError(
+      f'the best of {answering.best_of} is chosen by a reward model, and no '
+      'stage trains one'
+    )
+  models, params = chain.models(), chain.params(answering.policy, 'policy')
+  frozen = {'reward': chain.params(judge, 'reward')} if judge else None
+  for first in range(0, len(examples), batch_size):
+    some = examples[first : first + batch_size]
+    rollouts = models.sampler(
+      params,
+      chain.prompts(asked[first : first + batch_size], first, batch_size),
+      key,
+      samples=samples * answering.best_of,
+      sampling=sampling,
+    )
+    shown, scores = rollouts, None
+    if answering.condition is not None:
+      shown = _shown(chain, some, rollouts)
+    if frozen:
+      scores = models.scorer(frozen, shown)
+    if answering.best_of > 1:
+      chosen = _best(scores, rollouts.ended, samples)
+      rollouts, shown, scores = (
+        _taken(tree, chosen) for tree in (rollouts, shown, scores)
+      )
+    yield Part(
+      some, rollouts, shown, chain.texts(rollouts)[: len(some)], scores
+    )
+
+
+def _shown(chain, examples, rollouts):
+  """The rollouts' responses to the prompts of `examples`, as Comparisons."""
+  tokens, mask = map(np.asarray, rollouts.responses)
+  said = [
+    example._replace(
+      record=Comparison(example.prompt, ('',) * len(row)),
+      response_ids=tuple(t[m].tolist() for t, m in zip(row, kept, strict=True)),
+    )
+    for example, row, kept in zip(examples, tokens, mask, strict=False)
+  ]
+  return chain.batch(said, len(tokens), tokens.shape[1])
+
+
+def _best(scores, ended, count):
+  """[B, count] places of the best of each of `count` equal shares.
+
+  Of responses that ended, where any of the share did.
+  """
+  rows = scores.shape[0]
+  scores = np.asarray(scores).reshape(rows, count, -1)
+  ended = np.asarray(ended).reshape(scores.shape)
+  valid = ended | ~ended.any(-1, keepdims=True)
+  best = np.argmax(np.where(valid, scores, -np.inf), axis=-1)
+  return best + scores.shape[-1] * np.arange(count)
+
+
+def _taken(tree, chosen):
+  """The chosen candidates [B, count] of every array [B, K, …] of a batch."""
+  rows = np.arange(len(chosen))[:, None]
+  return jax.tree.map(lambda x: x[rows, chosen] if x.ndim > 1 else x, tree)
 
 
 def scoring_model(experiment: definition.Experiment, policy: str) -> str | None:
@@ -191,9 +321,21 @@ def scoring_model(experiment: definition.Experiment, policy: str) -> str | None:
   return next(iter(definition.producing(experiment.stages, 'reward')), None)
 
 
-@functools.partial(jax.jit, static_argnums=(0,))
-def _log_ratio(model, params, reference, rollouts, temperature):
-  score = functools.partial(
-    logps.response_logps, model, batch=rollouts, temperature=temperature
+def _divergence(chain, answering, part, reference, temperature):
+  """[B, K] log-ratios to the reference, in nats per response.
+
+  Choosing the best of n adds log n − (n − 1) / n, which is exact where no two
+  scores tie and an upper bound otherwise.
+  """
+  model = chain.models().policy
+  params = chain.params(answering.policy, 'policy')
+  ratios = _response_logps(model, params, part.rollouts, temperature)
+  ratios -= _response_logps(model, reference, part.shown, temperature)
+  return ratios + best_of_n.divergence(answering.best_of)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _response_logps(model, params, batch, temperature):
+  return logps.response_logps(
+    model, params, batch=batch, temperature=temperature
   )
-  return score(params) - score(reference)

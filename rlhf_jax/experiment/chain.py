@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import json
 import pathlib
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -15,21 +14,14 @@ from rlhf_jax import sharding
 from rlhf_jax.data.collation import collate
 from rlhf_jax.data.encoding import Counts, Example, encode
 from rlhf_jax.data.sources import Corpus
-from rlhf_jax.experiment import definition, store
+from rlhf_jax.experiment import definition, records, store
 from rlhf_jax.experiment.definition import ExperimentError
 from rlhf_jax.generation import rollouts as generation
 from rlhf_jax.models import PARTITION_RULES, language_model, scalar_model
-from rlhf_jax.stages import DatasetStage, Stage
+from rlhf_jax.stages import DatasetStage, Ensemble, Stage, names
 from rlhf_jax.training import checkpoints
 from rlhf_jax.training.metrics import Writer
-from rlhf_jax.types import (
-  Comparison,
-  Message,
-  Models,
-  Params,
-  Prompt,
-  Prompts,
-)
+from rlhf_jax.types import Models, Params, Prompts
 
 RULES = PARTITION_RULES
 
@@ -66,7 +58,13 @@ class Chain:
     run = jax.random.key(self.experiment.seed)
     return jax.random.fold_in(run, zlib.crc32(purpose.encode()))
 
-  def records(self, dataset: str) -> Sequence[Any]:
+  def records(self, data: str | tuple[str, ...]) -> Sequence[Any]:
+    """The records of a dataset, or of several one after the other."""
+    if isinstance(data, str):
+      return self._dataset(data)
+    return [record for name in names(data) for record in self._dataset(name)]
+
+  def _dataset(self, dataset: str) -> Sequence[Any]:
     """A dataset by its name: the source's, or one that a stage wrote."""
     if dataset in self.corpus.datasets:
       return self.corpus.datasets[dataset]
@@ -76,7 +74,7 @@ class Chain:
       if isinstance(stage, DatasetStage)
     ]
     if dataset in writers:
-      return read_comparisons(self.folder(dataset).path / 'records.jsonl')
+      return records.read(self.folder(dataset).path / 'records.jsonl')
     there = [*self.corpus.datasets, *writers]
     raise ExperimentError(
       f'there is no dataset {dataset!r}; there are {", ".join(there)}'
@@ -107,19 +105,26 @@ class Chain:
   ) -> Prompts:
     """What examples ask, on the mesh, numbered from `first`, `rows` of them."""
     asked = [
-      e._replace(record=e.prompt, response_ids=(), target_ids=None)
+      e._replace(
+        record=e.prompt, response_ids=(), target_ids=None, reference_logps=None
+      )
       for e in examples
     ]
     index = first + jnp.arange(rows, dtype=jnp.int32)
     return self.batch(asked, rows).replace(index=index)
 
   def frozen(self, stage: Stage | DatasetStage) -> dict[str, Params]:
-    """The parameters that a stage keeps as they are, by role."""
-    return {
-      role: self.params(source, role)
-      for role, source in stage.frozen.items()
-      if isinstance(source, str)
-    }
+    """The parameters that a stage keeps as they are, by role.
+
+    Those of an ensemble are a tuple.
+    """
+    found = {}
+    for role, source in stage.frozen.items():
+      if isinstance(source, str):
+        found[role] = self.params(source, role)
+      elif isinstance(source, Ensemble):
+        found[role] = tuple(self.params(m, role) for m in source.members)
+    return found
 
   def models(
     self, frozen: Mapping[str, Any] | None = None, records: Sequence = ()
@@ -128,7 +133,9 @@ class Chain:
     reward = (frozen or {}).get('reward')
     models = roles(self.experiment.model)
     scorer = generation.model_scorer(models.reward)
-    if callable(reward):
+    if isinstance(reward, Ensemble):
+      scorer = generation.model_scorer(models.reward, reward.combine)
+    elif callable(reward):
       scorer = generation.text_scorer(
         reward, records, self.corpus.tokenizer.decode
       )
@@ -184,27 +191,3 @@ def part(params: Params, role: str) -> Params:
   """The policy or critic of an actor-critic stage; any other stage's whole."""
   name = 'critic' if role == 'critic' else 'policy'
   return params.get(name, params)
-
-
-def comparison_row(comparison: Comparison) -> dict[str, Any]:
-  """A comparison as a line of JSON."""
-  prompt, rest = comparison.prompt, comparison._asdict()
-  del rest['prompt']
-  return {
-    'messages': [m._asdict() for m in prompt.messages],
-    'kind': prompt.kind,
-  } | rest
-
-
-def read_comparisons(path: pathlib.Path) -> list[Comparison]:
-  """The comparisons that a stage wrote."""
-  found = []
-  for number, line in enumerate(path.read_text().splitlines(), 1):
-    row = json.loads(line)
-    messages = tuple(Message(**m) for m in row.pop('messages'))
-    prompt = Prompt(messages, row.pop('kind'), f'{path}:{number}')
-    row['responses'] = tuple(row['responses'])
-    if row['scores'] is not None:
-      row['scores'] = tuple(row['scores'])
-    found.append(Comparison(prompt, **row))
-  return found

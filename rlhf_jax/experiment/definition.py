@@ -2,13 +2,13 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from rlhf_jax.data.limits import Limits
 from rlhf_jax.data.sources import Corpus
 from rlhf_jax.models import TransformerConfig
-from rlhf_jax.stages import DatasetStage, Stage
+from rlhf_jax.stages import DatasetStage, Ensemble, Stage, names
 
 
 class ExperimentError(ValueError):
@@ -49,6 +49,35 @@ class Evaluation:
   temperature: float = 1.0
 
 
+class Condition(Protocol):
+  """What an answer is conditioned on: a reward to reach, attributes to have."""
+
+  @property
+  def text(self) -> str:
+    """As the policy reads it, right before its response."""
+
+  def warning(self, seen: Sequence[str]) -> str | None:
+    """What is doubtful about asking this, given the texts trained on."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Answering:
+  """A way of answering with a trained policy, measured like a policy.
+
+  Attributes:
+    policy: the stage that trained it.
+    condition: what its responses are conditioned on, or None.
+    best_of: responses sampled for each that is given, which is the best by the
+      reward model that the policy learnt from, or else by the chain's first.
+    temperature: at which it samples; the evaluation's where None.
+  """
+
+  policy: str
+  condition: Condition | None = None
+  best_of: int = 1
+  temperature: float | None = None
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Experiment:
   """A chain of stages and its measure.
@@ -60,6 +89,8 @@ class Experiment:
     limits: of tokens in prompts and responses, and what happens beyond them.
     stages: by name, each after those it needs.
     evaluation: the measure.
+    answering: ways of answering, by name, that are measured beside the policies
+      that stages trained; one with a stage's name is measured in its place.
     contrasts: what is claimed, in words, and of which two policies: the one
       that is to be better, then the one that is to be worse.
     mesh: devices along each axis, as `sharding.make_mesh` takes it; by default
@@ -73,6 +104,7 @@ class Experiment:
   limits: Limits
   stages: Mapping[str, Stage | DatasetStage]
   evaluation: Evaluation = Evaluation()
+  answering: Mapping[str, Answering] = dataclasses.field(default_factory=dict)
   contrasts: Mapping[str, tuple[str, str]] = dataclasses.field(
     default_factory=dict
   )
@@ -90,18 +122,20 @@ class Experiment:
             f'stage {name!r} takes its {role} from {needed!r}, which is no '
             f'earlier stage; earlier are {", ".join(done) or "none"}'
           )
-      if stage.data in self.stages and stage.data not in {*done, name}:
-        raise ExperimentError(
-          f'stage {name!r} takes its data from {stage.data!r}, which is no '
-          f'earlier stage; earlier are {", ".join(done) or "none"}'
-        )
+      for dataset in names(stage.data):
+        if dataset in self.stages and dataset not in {*done, name}:
+          raise ExperimentError(
+            f'stage {name!r} takes its data from {dataset!r}, which is no '
+            f'earlier stage; earlier are {", ".join(done) or "none"}'
+          )
       done.add(name)
+    self._check_answering()
     if self.evaluation.against not in done:
       raise ExperimentError(
         f'win rates are against {self.evaluation.against!r}, and no stage has '
         f'that name; there are {", ".join(done)}'
       )
-    policies = producing(self.stages, 'policy')
+    policies = answerings(self)
     for claim, pair in self.contrasts.items():
       for name in pair:
         if name not in policies:
@@ -109,6 +143,26 @@ class Experiment:
             f'the contrast {claim!r} is about {name!r}, and no stage of that '
             f'name trains a policy; there are {", ".join(policies) or "none"}'
           )
+
+  def _check_answering(self):
+    policies = producing(self.stages, 'policy')
+    for name, answering in self.answering.items():
+      if answering.policy not in policies:
+        raise ExperimentError(
+          f'{name!r} answers with the policy {answering.policy!r}, and no '
+          'stage of that name trains one; there are '
+          f'{", ".join(policies) or "none"}'
+        )
+      if answering.best_of < 1:
+        raise ExperimentError(
+          f'{name!r} answers with the best of {answering.best_of}; 1 is the '
+          'least'
+        )
+      if name in self.stages and name != answering.policy:
+        raise ExperimentError(
+          f'{name!r} is a way of answering with {answering.policy!r} and also '
+          'a stage; call it something else'
+        )
 
 
 def producing(
@@ -122,13 +176,24 @@ def producing(
   }
 
 
+def answerings(experiment: Experiment) -> dict[str, Answering]:
+  """All that is measured, by name: every policy, and every way of answering."""
+  plain = {
+    name: Answering(policy=name)
+    for name in producing(experiment.stages, 'policy')
+  }
+  return plain | dict(experiment.answering)
+
+
 def dependencies(stage: Stage | DatasetStage) -> dict[str, Any]:
   """The earlier stages whose parameters a stage needs, by role."""
-  frozen = {
-    f'frozen {role}': source
-    for role, source in stage.frozen.items()
-    if isinstance(source, str)
-  }
+  frozen = {}
+  for role, source in stage.frozen.items():
+    if isinstance(source, str):
+      frozen[f'frozen {role}'] = source
+    elif isinstance(source, Ensemble):
+      for number, member in enumerate(source.members):
+        frozen[f'frozen {role} {number}'] = member
   if isinstance(stage, DatasetStage):
     return ({'policy': stage.policy} if stage.policy else {}) | frozen
   return {f'starting {r}': s for r, s in stage.start.items()} | frozen

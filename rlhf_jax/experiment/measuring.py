@@ -11,15 +11,34 @@ from rlhf_jax.evaluation.reward_curve import RewardCurve
 from rlhf_jax.evaluation.samples import PolicySamples
 from rlhf_jax.experiment import answers
 from rlhf_jax.experiment.chain import Chain
-from rlhf_jax.experiment.definition import producing
+from rlhf_jax.experiment.definition import answerings, producing
 from rlhf_jax.stages import Stage
 from rlhf_jax.training import metrics
-from rlhf_jax.types import Comparison
+from rlhf_jax.types import Comparison, prompt_of
 
 
 def policies(chain: Chain) -> dict[str, Stage]:
   """The stages that trained a policy, in order."""
   return producing(chain.experiment.stages, 'policy')
+
+
+def warnings(chain: Chain, names: Sequence[str] | None = None) -> list[str]:
+  """What is doubtful about the conditions that policies answer on.
+
+  Args:
+    chain: of the experiment.
+    names: of the ways of answering that are looked at; all by default.
+  """
+  found = []
+  for name, answering in answerings(chain.experiment).items():
+    if answering.condition is None or (names and name not in names):
+      continue
+    records = chain.records(chain.experiment.stages[answering.policy].data)
+    seen = sorted({prompt_of(record).condition for record in records})
+    warning = answering.condition.warning(seen)
+    if warning:
+      found.append(f'{name}: {warning}')
+  return found
 
 
 def reward_models(chain: Chain) -> dict[str, Stage]:

@@ -107,15 +107,16 @@ def prepare(
 def measure(chain: Chain, out: pathlib.Path) -> str:
   """Samples and scores every policy; writes the results. Returns the table."""
   how = chain.experiment.evaluation
+  names = list(definition.answerings(chain.experiment))
   print(
-    f'{"evaluation":>13}  {", ".join(measuring.policies(chain))} on '
-    f'{how.prompts}',
+    f'{"evaluation":>13}  {", ".join(names)} on {how.prompts}',
     file=chain.console,
     flush=True,
   )
-  samples = {
-    name: measuring.answer(chain, name) for name in measuring.policies(chain)
-  }
+  warnings = measuring.warnings(chain)
+  for warning in warnings:
+    print(f'{"warning":>13}  {warning}', file=chain.console, flush=True)
+  samples = {name: measuring.answer(chain, name) for name in names}
   models = measuring.measure_on_policies(chain, samples)
   if how.comparisons:
     pairs = chain.records(how.comparisons)
@@ -131,7 +132,7 @@ def measure(chain: Chain, out: pathlib.Path) -> str:
     curves=curves,
     reward_curves=measuring.reward_curves(curves),
     reward_models=models,
-    notes=[f'Seed {chain.experiment.seed}.'],
+    notes=[f'Seed {chain.experiment.seed}.', *warnings],
   )
   if not models:
     return table

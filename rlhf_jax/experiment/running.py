@@ -96,7 +96,7 @@ def train(chain: Chain, name: str) -> dict[str, Any]:
         config=config,
       ),
       collect=stage.collect and collector(chain, stage, models, records),
-      look=looker(chain, stage, models, folder),
+      look=looker(chain, name, models),
       saved=saved,
       writers=(writer, *chain.writers),
       loop=loop.Loop(
@@ -174,11 +174,22 @@ def collector(chain, stage, models, records):
   return collect
 
 
-def looker(chain, stage, models, folder):
-  """(state, step) -> None; appends samples of a policy to samples.txt."""
-  if stage.produces != 'policy':
+def looker(chain, name, models):
+  """(state, step) -> None; appends samples of a policy to samples.txt.
+
+  On the condition that it is measured on, if it is on any.
+  """
+  if chain.experiment.stages[name].produces != 'policy':
     return None
+  folder = chain.folder(name).path
   records = chain.records(chain.experiment.evaluation.prompts)[:LOOKED_AT]
+  conditions = [
+    answering.condition.text
+    for answering in chain.experiment.answering.values()
+    if answering.policy == name and answering.condition is not None
+  ]
+  if conditions:
+    records = [r._replace(condition=conditions[0]) for r in records]
   examples, _ = chain.encode(records)
   prompts = chain.prompts(examples, 0, len(examples))
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from rlhf_jax.experiment import definition
 from rlhf_jax.experiment.describe import code_version, describe, digest
-from rlhf_jax.stages import DatasetStage, Stage
+from rlhf_jax.stages import DatasetStage, Ensemble, Stage, names
 
 # What every training stage runs besides the functions that its config names.
 MODEL_CODE = ('rlhf_jax.models.transformer', 'rlhf_jax.models.heads')
@@ -60,7 +60,8 @@ def addresses(experiment: definition.Experiment) -> dict[str, str]:
       role: found[needed]
       for role, needed in definition.dependencies(stage).items()
     }
-    depends['data'] = found.get(stage.data, f'{found["data"]}/{stage.data}')
+    own = [found.get(d, f'{found["data"]}/{d}') for d in names(stage.data)]
+    depends['data'] = own[0] if len(own) == 1 else own
     samples = isinstance(stage, DatasetStage) or stage.collect is not None
     code = code_version(stage_facts, (*MODEL_CODE, *SAMPLING_CODE * samples))
     shape = describe((experiment.model, experiment.limits, experiment.seed))
@@ -74,7 +75,7 @@ def _facts(stage: Stage | DatasetStage) -> dict[str, Any]:
   for name in ('log_every', 'checkpoint_every', 'start', 'policy', 'data'):
     facts.pop(name, None)
   facts['frozen'] = {
-    role: describe(source)
+    role: describe(source.combine if isinstance(source, Ensemble) else source)
     for role, source in stage.frozen.items()
     if not isinstance(source, str)
   }

@@ -8,14 +8,16 @@ import jax
 import numpy as np
 
 from rlhf_jax.data.encoding import Example
-from rlhf_jax.experiment.chain import Chain, comparison_row
+from rlhf_jax.experiment import records as lines
+from rlhf_jax.experiment.chain import Chain
 from rlhf_jax.experiment.definition import ExperimentError
 from rlhf_jax.learners import ranking
 from rlhf_jax.stages import DatasetStage, Tools
 from rlhf_jax.training import metrics
-from rlhf_jax.types import Comparison
+from rlhf_jax.types import Comparison, Prompt, Rated
 
 MOST_ASKED = 20  # Prompts asked for each record, before a stage gives up.
+MOST_ROWS = 256  # Prompts or responses in the models at a time.
 
 
 def write(chain: Chain, name: str) -> dict[str, Any]:
@@ -28,44 +30,49 @@ def write(chain: Chain, name: str) -> dict[str, Any]:
   done = metrics.read_jsonl(partial) if partial.exists() else []
   partial.write_text(''.join(json.dumps(row) + '\n' for row in done))
   bench = Bench(chain, name, examples)
+  size = bench.turn_size
   turn, found = len(done), sum(map(len, done))
   progress = metrics.Progress(
     name,
     config.count or len(examples),
-    start=found if config.count else asked_by(config, examples, turn),
+    start=found if config.count else asked_by(config, size, examples, turn),
     out=chain.console,
   )
   with partial.open('a') as file, jax.set_mesh(chain.mesh):
-    while not finished(config, examples, turn, found):
+    while not finished(config, size, examples, turn, found):
       records, tools = bench.turn(turn)
       written = stage.write(records, tools, config=config)
-      rows = [comparison_row(record) for record in written]
+      rows = [lines.row(record) for record in written]
       file.write(json.dumps(rows) + '\n')
       file.flush()
       done.append(rows)
       turn, found = turn + 1, found + len(rows)
-      asked = asked_by(config, examples, turn)
-      if config.count and asked > MOST_ASKED * max(found, config.batch_size):
+      asked = asked_by(config, size, examples, turn)
+      if config.count and asked > MOST_ASKED * max(found, size):
         raise ExperimentError(too_few(name, stage, asked, found))
       progress.show(min(found, config.count) if config.count else asked, {})
   rows = [row for rows in done for row in rows][: config.count]
-  staged = folder / 'records.whole.jsonl'
-  staged.write_text(''.join(json.dumps(row) + '\n' for row in rows))
-  staged.replace(folder / 'records.jsonl')
+  if not rows:
+    raise ExperimentError(
+      f'stage {name!r} wrote no record out of {len(examples)} of '
+      f'{stage.data!r}; look at what its config keeps'
+    )
+  lines.write(folder / 'records.jsonl', rows)
   partial.unlink()
-  return {'records': len(rows), 'asked': asked_by(config, examples, turn)}
+  asked = asked_by(config, size, examples, turn)
+  return {'records': len(rows), 'asked': asked}
 
 
-def asked_by(config, examples, turn) -> int:
-  """How many records the turns before this one went over."""
-  asked = turn * config.batch_size
+def asked_by(config, size, examples, turn) -> int:
+  """How many records the turns before this one, of `size`, went over."""
+  asked = turn * size
   return asked if config.count else min(asked, len(examples))
 
 
-def finished(config, examples, turn, found) -> bool:
+def finished(config, size, examples, turn, found) -> bool:
   """Whether there are `count` records or, without one, all were asked once."""
-  if config.count is None:
-    return asked_by(config, examples, turn) == len(examples)
+  if config.count is None or config.batch_size is None:
+    return asked_by(config, size, examples, turn) >= len(examples)
   return found >= config.count
 
 
@@ -74,7 +81,7 @@ def too_few(name, stage, asked, found) -> str:
   if stage.policy is None:
     return (
       f'stage {name!r} went over {asked} records of {stage.data!r} and made '
-      f'{found} comparisons of them; look at what its config asks of a record'
+      f'{found} of them; look at what its config asks of a record'
     )
   return (
     f'stage {name!r} asked {asked} prompts and could rank {found} of their '
@@ -89,38 +96,52 @@ class Bench:
   def __init__(self, chain: Chain, name: str, examples: Sequence[Example]):
     self._chain, self._name, self._examples = chain, name, examples
     self._stage: DatasetStage = chain.experiment.stages[name]
-    self._rows = self._stage.config.batch_size
-    self._models = chain.models()
+    self.turn_size = self._stage.config.batch_size or len(examples)
+    self._rows = min(self.turn_size, MOST_ROWS)
+    self._models = chain.models(self._stage.frozen)
     self._frozen = chain.frozen(self._stage)
     self._key = chain.key(name)
 
   def turn(self, turn: int) -> tuple[list[Any], Tools]:
     """The records of a turn, and tools that are about these."""
-    first, count = turn * self._rows, len(self._examples)
-    last = first + self._rows
+    first, count = turn * self.turn_size, len(self._examples)
+    last = first + self.turn_size
     if self._stage.config.count is None:
       last = min(last, count)
     places = range(first, last)
     some = [self._examples[place % count] for place in places]
-    prompts = self._chain.prompts(some, first, self._rows)
 
-    def sample(samples, sampling):
-      rollouts = self._models.sampler(
-        self._policy(), prompts, self._key, samples=samples, sampling=sampling
-      )
-      return self._chain.texts(rollouts)[: len(some)]
+    def sample(*, samples, sampling, ended=False, prompts=None):
+      asked = some if prompts is None else self._encoded(prompts)
+      texts = []
+      for begin in range(0, len(asked), self._rows):
+        part = asked[begin : begin + self._rows]
+        rollouts = self._models.sampler(
+          self._policy(),
+          self._chain.prompts(part, first + begin, self._rows),
+          self._key,
+          samples=samples,
+          sampling=sampling,
+        )
+        texts += self._texts(rollouts, ended)[: len(part)]
+      return texts
 
     bits = jax.vmap(lambda i: jax.random.bits(jax.random.fold_in(self._key, i)))
     seeds = np.asarray(bits(np.arange(first, last))).tolist()
-    tools = Tools(sample, self.score, self.prefer, seeds)
+    tools = Tools(sample, self.score, self.prefer, self.rate, seeds)
     return [example.record for example in some], tools
 
   def score(self, comparisons: Sequence[Comparison]) -> list[np.ndarray]:
     """[K] scores of each comparison's responses, by the frozen reward."""
     reward = self._judge('reward')
-    if not comparisons:
+    # What a response was conditioned on is not for its judge to see.
+    asked = [
+      (c.prompt._replace(condition=''), text)
+      for c in comparisons
+      for text in c.responses
+    ]
+    if not asked:
       return []
-    asked = [(c.prompt, text) for c in comparisons for text in c.responses]
     if callable(reward):
       flat = np.asarray(reward(*zip(*asked, strict=True)), np.float32)
     else:
@@ -147,6 +168,42 @@ class Bench:
       ]
     )
 
+  def rate(
+    self, prompts: Sequence[Prompt], responses: Sequence[str]
+  ) -> np.ndarray:
+    """[N, M] ratings of responses by the frozen attribute model."""
+    self._judge('attributes')
+    rated = [
+      Rated(prompt._replace(condition=''), response, ())
+      for prompt, response in zip(prompts, responses, strict=True)
+    ]
+    read = jax.jit(self._models.reward.scores)
+    params = self._frozen['attributes']
+    parts = [
+      np.asarray(read(params, batch.tokens, batch.attention_mask))[:used]
+      for batch, used in self._batches(rated, self._rows)
+    ]
+    return np.concatenate(parts)
+
+  def _texts(self, rollouts, ended):
+    texts = self._chain.texts(rollouts)
+    if not ended:
+      return texts
+    return [
+      [text for text, whole in zip(*pair, strict=True) if whole]
+      for pair in zip(texts, np.asarray(rollouts.ended), strict=True)
+    ]
+
+  def _encoded(self, records):
+    """Examples of all records; none may be too long."""
+    examples, _ = self._chain.encode(records)
+    if len(examples) < len(records):
+      raise ExperimentError(
+        f'stage {self._name!r} has prompts that are longer than '
+        'max_prompt_tokens; drop them from its data, or raise the limit'
+      )
+    return examples
+
   def _policy(self):
     if self._stage.policy is None:
       raise ExperimentError(
@@ -165,12 +222,7 @@ class Bench:
 
   def _batches(self, comparisons, rows) -> Iterator[tuple[Any, int]]:
     """Batches of one shape, and how many of their rows are comparisons."""
-    examples, _ = self._chain.encode(comparisons)
-    if len(examples) < len(comparisons):
-      raise ExperimentError(
-        f'stage {self._name!r} has prompts too long to be judged; drop them '
-        'from its data'
-      )
+    examples = self._encoded(comparisons)
     for first in range(0, len(examples), rows):
       some = examples[first : first + rows]
       yield self._chain.batch(some, rows), len(some)

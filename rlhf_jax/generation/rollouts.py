@@ -65,13 +65,28 @@ def policy_sampler(
   return sampler
 
 
+def first(members: chex.Array) -> chex.Array:
+  """[E, ...] -> [...]: the scores of one reward model, E = 1."""
+  return members[0]
+
+
 @functools.lru_cache
-def model_scorer(model: ScalarModel) -> Scorer:
-  """The first score of the frozen reward model, `frozen['reward']`."""
+def model_scorer(
+  model: ScalarModel, combine: Callable[[chex.Array], chex.Array] = first
+) -> Scorer:
+  """The first score of the frozen reward models, `frozen['reward']`.
+
+  Args:
+    model: of each.
+    combine: scores [E, N] of E models, a sequence of whose parameters is
+      frozen, to [N]; by default those of one, whose parameters are.
+  """
 
   @jax.jit
   def score(params, tokens, attention_mask):
-    return model.scores(params, tokens, attention_mask)[:, 0]
+    members = (params,) if combine is first else params
+    scores = [model.scores(p, tokens, attention_mask)[:, 0] for p in members]
+    return combine(jnp.stack(scores))
 
   def scorer(
     frozen: Mapping[str, Params], rollouts: Rollouts | Comparisons

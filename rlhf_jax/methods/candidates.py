@@ -9,8 +9,7 @@ Source: Yuan et al. 2023 (RRHF); Song et al. 2023 (PRO).
 
 import dataclasses
 
-import numpy as np
-
+from rlhf_jax.generation import ranking
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.stages import DatasetStage
 from rlhf_jax.types import Comparison, Demonstration, Reward, prompt_of
@@ -49,7 +48,10 @@ def write(records, tools, *, config):
   ]
   lists = [candidates for candidates in lists if len(candidates.responses) > 1]
   scores = tools.score(lists)
-  return [ranked(*pair) for pair in zip(lists, scores, strict=True)]
+  return [
+    ranking.ranked(asked.prompt, asked.responses, row)
+    for asked, row in zip(lists, scores, strict=True)
+  ]
 
 
 def given_by(record):
@@ -60,16 +62,6 @@ def given_by(record):
     case Comparison(_, responses):
       return responses
   return ()
-
-
-def ranked(candidates, scores):
-  """The same responses, best first, with their scores."""
-  order = np.argsort(-scores, kind='stable')
-  return Comparison(
-    candidates.prompt,
-    tuple(candidates.responses[i] for i in order),
-    scores=tuple(float(scores[i]) for i in order),
-  )
 
 
 def stages(

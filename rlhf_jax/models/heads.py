@@ -25,7 +25,7 @@ def scalar_model(config: TransformerConfig, *, scores: int = 1) -> ScalarModel:
   if scores < 1:
     raise ValueError(f'a scalar model needs 1 score or more, got {scores}.')
   return ScalarModel(
-    init=functools.partial(init, config, scores),
+    init=functools.partial(init, config, scores=scores),
     features=functools.partial(features, config),
     scores=functools.partial(read_scores, config),
     values=functools.partial(read_values, config),
@@ -39,7 +39,9 @@ def trunk_from_policy(policy_params: Params) -> Params:
   return {k: v for k, v in policy_params.items() if k != 'unembedding'}
 
 
-def init(config: TransformerConfig, scores: int, key: chex.PRNGKey) -> Params:
+def init(
+  config: TransformerConfig, key: chex.PRNGKey, *, scores: int = 1
+) -> Params:
   """Random parameters; scores start small, about 0.1 in size, and centred."""
   trunk_key, head_key = jax.random.split(key)
   shape = (config.width, scores)

@@ -9,6 +9,7 @@ from rlhf_jax.sandbox.authors import (
   Author,
   write,
 )
+from rlhf_jax.sandbox.conditions import CONDITION_WORDS, spell
 from rlhf_jax.sandbox.gold import Attributes, attributes, gold
 from rlhf_jax.sandbox.grammar import Parts, parse
 from rlhf_jax.sandbox.questions import KINDS, prompts, read
@@ -21,6 +22,7 @@ from rlhf_jax.sandbox.world import (
 )
 
 __all__ = [
+  'CONDITION_WORDS',
   'DEMONSTRATOR',
   'KINDS',
   'MAX_RESPONSE_TOKENS',
@@ -38,6 +40,7 @@ __all__ = [
   'parse',
   'prompts',
   'read',
+  'spell',
   'tokenizer',
   'vocabulary',
   'write',

@@ -12,8 +12,8 @@ from rlhf_jax.data import templates, tokens
 from rlhf_jax.data.sources import Corpus
 from rlhf_jax.sandbox import authors, grammar, questions
 from rlhf_jax.sandbox.annotators import Annotator
-from rlhf_jax.sandbox.gold import gold
-from rlhf_jax.types import Comparison, Demonstration, Prompt
+from rlhf_jax.sandbox.gold import attributes, clip, gold
+from rlhf_jax.types import Comparison, Demonstration, Prompt, Rated
 
 MAX_RESPONSE_TOKENS = 24  # Room for every author, end-of-text included.
 FORMS_HELD_OUT = 3  # Of each question's eight: one to validate, two to test.
@@ -34,9 +34,14 @@ def max_prompt_tokens() -> int:
   return max(len(_words(prompt)) for prompt in questions.prompts())
 
 
-def tokenizer() -> tokens.Tokenizer:
-  """Whole words as tokens."""
-  return tokens.word_level(vocabulary())
+def tokenizer(words: Sequence[str] = ()) -> tokens.Tokenizer:
+  """Whole words as tokens.
+
+  Args:
+    words: further ones after the world's own, for what policies are
+      conditioned on.
+  """
+  return tokens.word_level((*vocabulary(), *words))
 
 
 def _words(prompt: Prompt) -> list[str]:
@@ -111,6 +116,9 @@ class World:
     comparisons: how many pairs of the author's responses are compared.
     author: who writes both.
     annotator: who compares.
+    misrated: how often a person's rating of an attribute is a level off, up or
+      down alike.
+    words: further words of the vocabulary, which nobody in this world says.
   """
 
   seed: int = 0
@@ -118,6 +126,8 @@ class World:
   comparisons: int = 4096
   author: authors.Author = authors.DEMONSTRATOR
   annotator: Annotator = Annotator()
+  misrated: float = 0.3
+  words: tuple[str, ...] = ()
 
   def fingerprint(self) -> str:
     """Nothing is read that the settings do not say."""
@@ -135,6 +145,10 @@ class World:
         one author's responses, compared as 'comparisons' are.
       'written': four responses of the demonstrations' author to every training
         prompt, in no order.
+      'rated': as many of that author's responses as there are comparisons, each
+        with a person's ratings of its attributes, in the order of
+        `gold.Attributes`.
+      'test_rated': the same for the test prompts, as they truly are.
     """
     del folder
     train, validation, test = split(self.seed)
@@ -142,7 +156,7 @@ class World:
     tiers = self._tiers(train, 5)
     strong, medium, weak = TIERS
     return Corpus(
-      tokenizer(),
+      tokenizer(self.words),
       templates.PLAIN,
       {
         'demonstrations': self._demonstrations(train, 1, self.demonstrations),
@@ -155,6 +169,8 @@ class World:
         'medium_comparisons': self._comparisons(train, 7, count, medium),
         'weak_comparisons': self._comparisons(train, 8, count, weak),
         'written': self._written(train, 9),
+        'rated': self._rated(train, 10, count, self.misrated),
+        'test_rated': self._rated(test, 11, len(test), 0.0),
         'prompts': train,
         'validation_prompts': validation,
         'test_prompts': test,
@@ -190,6 +206,18 @@ class World:
       return Comparison(prompts[i], tuple(texts))
 
     return Written(len(prompts), record)
+
+  def _rated(self, prompts, stream, count, misrated):
+    def record(i: int) -> Rated:
+      prompt = prompts[i % len(prompts)]
+      text = authors.write(self.author, prompt, (self.seed, stream, i, 0))
+      rng = np.random.default_rng((self.seed, stream, i, 1))
+      true = attributes(prompt, text)
+      off = rng.choice((-1, 1), len(true)) * (rng.random(len(true)) < misrated)
+      seen = (clip(level + int(o)) for level, o in zip(true, off, strict=True))
+      return Rated(prompt, text, tuple(map(float, seen)))
+
+    return Written(count, record)
 
   def _tiers(self, prompts, stream):
     def record(i: int) -> Comparison:

@@ -32,10 +32,10 @@ def policy_from(key, start, *, models, config):
   return start['policy'] if 'policy' in start else models.policy.init(key)
 
 
-def reward_from(key, start, *, models, config):
+def reward_from(key, start, *, models, config, scores=1):
   """A scalar model's `init`: a fresh head, on the trunk of start['policy']."""
   del config
-  params = models.reward.init(key)
+  params = models.reward.init(key, scores=scores)
   if 'policy' in start:
     params = params | {'trunk': models.reward.trunk(start['policy'])}
   return params

@@ -38,7 +38,8 @@ class ScalarModel(NamedTuple):
   """A reward model or a critic as pure functions of its parameters.
 
   Attributes:
-    init: key -> params {'trunk', 'head'}.
+    init: (key, *, scores=M) -> params {'trunk', 'head'}, whose head says how
+      many scores are read; all other functions follow the parameters.
     features: (params, tokens [B, T], attention_mask [B, T]) -> [B, D], the
       hidden state of each row's last real token.
     scores: (params, tokens, attention_mask) -> [B, M], read from `features`.

@@ -92,6 +92,34 @@ class ReadersTest(absltest.TestCase):
       ],
     )
 
+  def test_problems_have_what_follows_the_mark_as_their_answer(self):
+    solution = '3 + 4 = <<3+4=7>>7\nso $7, #### said.\n#### 1,007 '
+    path = self.write(
+      {'question': 'How many?', 'answer': solution},
+      {'id': 1, 'subset': 'sums', 'question': 'And?', 'answer': '#### 2'},
+    )
+    first = Prompt(
+      (Message('user', 'How many?'),), '', 'r.jsonl:1', answer='1,007'
+    )
+    second = Prompt(
+      (Message('user', 'And?'),), 'sums', 'r.jsonl:2', answer='2'
+    )
+    self.assertEqual(
+      readers.problems(path),
+      [Demonstration(first, solution), Demonstration(second, '#### 2')],
+    )
+
+  def test_problems_without_an_answer_are_placed(self):
+    for solution in ('3 + 4 = 7', 'so:\n####  '):
+      path = self.write(
+        {'question': 'a', 'answer': '#### 1'},
+        {'question': 'a', 'answer': solution},
+      )
+      with self.assertRaisesRegex(
+        jsonl.DataError, "r.jsonl:2: field 'answer' must end with ####"
+      ):
+        readers.problems(path)
+
   def test_an_empty_response_is_placed(self):
     path = self.write(
       {'instruction': 'a', 'output': 'b'}, {'instruction': 'a', 'output': ' '}

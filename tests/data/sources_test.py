@@ -207,7 +207,7 @@ class TiersTest(parameterized.TestCase):
       self.assertEqual({tier.scores for tier in tiers}, {(2.0, 0.0)})
       self.assertEqual(
         [(tier.prompt, tier.responses[0]) for tier in tiers],
-        [tuple(d) for d in datasets[f'{side}demonstrations']],
+        [tuple(d[:2]) for d in datasets[f'{side}demonstrations']],
       )
       self.assertEqual(
         [tier.prompt for tier in tiers], datasets[f'{side}prompts']

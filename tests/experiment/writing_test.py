@@ -1,7 +1,6 @@
 """Stages that write datasets: what they are handed, and what breaks off."""
 
 import dataclasses
-import json
 import pathlib
 import tempfile
 
@@ -10,7 +9,7 @@ from absl.testing import absltest, parameterized
 
 from rlhf_jax import sandbox
 from rlhf_jax.experiment import ExperimentError, Limits, running, writing
-from rlhf_jax.experiment import chain as chains
+from rlhf_jax.experiment import records as lines
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.stages import DatasetStage
 from rlhf_jax.types import (
@@ -205,9 +204,8 @@ class WritingTest(StageTest):
       Comparison(prompt, ('a', 'b'), target=''),
     ]
     path = self.root / 'records.jsonl'
-    rows = map(chains.comparison_row, written)
-    path.write_text(''.join(json.dumps(row) + '\n' for row in rows))
-    read = chains.read_comparisons(path)
+    lines.write(path, list(map(lines.row, written)))
+    read = lines.read(path)
     self.assertEqual([c.prompt.where for c in read],
                      [f'{path}:{i}' for i in (1, 2, 3)])  # fmt: skip
     self.assertEqual(
@@ -234,7 +232,7 @@ class WritingTest(StageTest):
 
   def test_a_prompt_is_asked_without_what_its_record_has(self):
     chain = self.chain()
-    prompt, response = chain.records('demonstrations')[0]
+    prompt, response, _ = chain.records('demonstrations')[0]
     longest = ' '.join(response.split()[:1] * sandbox.MAX_RESPONSE_TOKENS)
     examples, _ = chain.encode(
       [
@@ -356,7 +354,9 @@ class JudgingTest(StageTest):
       'made',
       [],
     )
-    with self.assertRaisesRegex(ExperimentError, 'prompts too long to be judg'):
+    with self.assertRaisesRegex(
+      ExperimentError, 'longer than max_prompt_tokens'
+    ):
       bench.score(self.lists(chain, [2]))
 
 

@@ -1,0 +1,100 @@
+"""A source of problems whose answers a program can check."""
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+
+from absl import logging
+
+from rlhf_jax.data import chat_templates, readers, splits
+from rlhf_jax.data.jsonl import DataError
+from rlhf_jax.data.sources import (
+  Corpus,
+  Files,
+  tokenizer_facts,
+  tokenizer_of,
+)
+from rlhf_jax.types import Demonstration, Reward
+
+
+@dataclasses.dataclass(frozen=True)
+class Problems:
+  """Worked problems: their solutions to imitate, their questions to answer.
+
+  The datasets are demonstrations and prompts, and the same two held out, with
+  'test_' before their names. Every prompt has an `answer`.
+
+  Attributes:
+    data_dir: the folder of the files.
+    problems: what is trained on, read as Demonstrations.
+    test: what is held out. Where None, a share of `problems` is, by a hash of
+      the question.
+    held_out: that share, in (0, 1).
+    vocab_size: of the byte-level tokenizer that is trained on training texts.
+    tokenizer: a Hugging Face tokenizer folder to use in its place, or ''.
+    gold: what says whether an answer is right, such as
+      `generation.verifying.number`; None where nothing does.
+  """
+
+  data_dir: str
+  problems: Files = Files(('train.jsonl',), readers.problems)
+  test: Files | None = None
+  held_out: float = 0.1
+  vocab_size: int = 2048
+  tokenizer: str = ''
+  gold: Reward | None = None
+
+  def fingerprint(self) -> str:
+    """Hash of the content of every file read and of what is made of it, in hex.
+
+    Not of gold, which changes no dataset.
+    """
+    settings = [
+      self.problems.contents(self.data_dir),
+      self.test.contents(self.data_dir) if self.test else self.held_out,
+      tokenizer_facts(self),
+    ]
+    return hashlib.sha256(json.dumps(settings).encode()).hexdigest()
+
+  def load(self, folder: str | pathlib.Path) -> Corpus:
+    """Reads the files; trains a tokenizer, or finds it again in `folder`."""
+    training, test = self._sides()
+    tokenizer = tokenizer_of(self, folder, training)
+    return Corpus(
+      tokenizer,
+      chat_templates.of(tokenizer),
+      {
+        'demonstrations': training,
+        'prompts': splits.distinct_prompts(training),
+        'test_demonstrations': test,
+        'test_prompts': splits.distinct_prompts(test),
+      },
+      self.gold,
+    )
+
+  def _sides(self) -> tuple[list[Demonstration], list[Demonstration]]:
+    """(training, held-out) problems, none of which is on both sides."""
+    given = self.problems.records(self.data_dir)
+    if self.test is None:
+      if not 0.0 < self.held_out < 1.0:
+        raise DataError(
+          f'held_out is {self.held_out}; it must be a share between 0 and 1.'
+        )
+      training, test = splits.split(given, self.held_out)
+    else:
+      test = self.test.records(self.data_dir)
+      asked = {problem.prompt.messages for problem in test}
+      training = [p for p in given if p.prompt.messages not in asked]
+      if len(training) < len(given):
+        logging.warning(
+          '%d of %d problems left out of training: the test asks them too.',
+          len(given) - len(training),
+          len(given),
+        )
+    if not training or not test:
+      raise DataError(
+        f'of {len(given)} problems {len(training)} are left to train on and '
+        f'{len(test)} to test on; give more of them, or a test file.'
+      )
+    return training, test

@@ -1,0 +1,61 @@
+"""Records as lines of JSON: what dataset stages write, and stages read."""
+
+import json
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from rlhf_jax.types import (
+  Comparison,
+  Demonstration,
+  Message,
+  Prompt,
+  Rated,
+  Record,
+  prompt_of,
+)
+
+KINDS = {kind.__name__: kind for kind in (Comparison, Demonstration, Rated)}
+
+
+def row(record: Record) -> dict[str, Any]:
+  """A record as a line of JSON: its kind, its prompt, and what it says."""
+  prompt = prompt_of(record)
+  return {
+    'record': type(record).__name__,
+    'messages': [message._asdict() for message in prompt.messages],
+    'kind': prompt.kind,
+    'condition': prompt.condition,
+    'answer': prompt.answer,
+  } | {k: v for k, v in record._asdict().items() if k != 'prompt'}
+
+
+def parse(line: dict[str, Any], where: str) -> Record:
+  """The record of a line, its prompt's place being `where`."""
+  said = dict(line)
+  kind = KINDS[said.pop('record')]
+  prompt = Prompt(
+    tuple(Message(**m) for m in said.pop('messages')),
+    said.pop('kind'),
+    where,
+    said.pop('condition'),
+    said.pop('answer'),
+  )
+  lists = {k: tuple(v) for k, v in said.items() if isinstance(v, list)}
+  return kind(prompt, **(said | lists))
+
+
+def write(path: pathlib.Path, rows: Sequence[dict[str, Any]]) -> None:
+  """Writes the lines whole or not at all."""
+  staged = path.with_name(f'{path.name}.partial')
+  staged.write_text(''.join(json.dumps(line) + '\n' for line in rows))
+  staged.replace(path)
+
+
+def read(path: pathlib.Path) -> list[Record]:
+  """The records that a stage wrote."""
+  lines = path.read_text().splitlines()
+  return [
+    parse(json.loads(line), f'{path}:{number}')
+    for number, line in enumerate(lines, 1)
+  ]
