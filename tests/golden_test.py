@@ -16,19 +16,25 @@ import numpy as np
 import pytest
 
 from tests.golden_adapters import (
+  adv,
   agg,
+  bon,
   cases,
   dpo,
   gae,
+  grpo,
   kl,
   listwise,
   ppo,
   ppo_openrlhf,
   reference_free,
+  remax,
+  rloo,
   rm,
   rso,
   sampling,
   seqlp,
+  shaping,
   unpaired,
 )
 
@@ -37,18 +43,24 @@ ROOT = pathlib.Path(__file__).parents[1]
 ADAPTERS = {
   kind: adapter
   for family in (
+    adv,
     agg,
+    bon,
     dpo,
     gae,
+    grpo,
     kl,
     listwise,
     ppo,
     ppo_openrlhf,
     reference_free,
+    remax,
+    rloo,
     rm,
     rso,
     sampling,
     seqlp,
+    shaping,
     unpaired,
   )
   for kind, adapter in family.ADAPTERS.items()
@@ -56,14 +68,8 @@ ADAPTERS = {
 
 # Families without a counterpart yet, and what will bring one.
 NOT_YET = {
-  'adv': 'group baselines come with GRPO and RLOO',
-  'bon': 'comes with best-of-n',
-  'grpo': 'comes with GRPO',
   'mib': 'comes with the information bottleneck',
   'model': 'comes with reading Hugging Face checkpoints',
-  'remax': 'comes with ReMax',
-  'rloo': 'comes with RLOO',
-  'shaping': 'comes with GRPO and its relatives',
 }
 
 

@@ -2,7 +2,9 @@
 
 from rlhf_jax.kernels import (
   advantages,
+  baselines,
   divergences,
+  ensembles,
   exponentials,
   importance,
   length_bias,
@@ -13,11 +15,14 @@ from rlhf_jax.kernels import (
   rewards,
   selection,
   splicing,
+  token_masks,
 )
 
 __all__ = [
   'advantages',
+  'baselines',
   'divergences',
+  'ensembles',
   'exponentials',
   'importance',
   'length_bias',
@@ -28,4 +33,5 @@ __all__ = [
   'rewards',
   'selection',
   'splicing',
+  'token_masks',
 ]

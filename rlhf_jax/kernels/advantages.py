@@ -72,6 +72,39 @@ def discounted_returns(
   return jax.lax.stop_gradient(_discounted_sums(rewards, discount))
 
 
+def one_step_returns(
+  score: chex.Array,
+  penalties: chex.Array,
+  mask: chex.Array,
+  *,
+  discount: chex.Numeric = 1.0,
+) -> chex.Array:
+  """The score of one response, seen from each token, less that token's penalty.
+
+  Gₜ = γ^(T − t) r − pₜ for t = 0 … T − 1. A token answers for its own penalty
+  and for no later one, unlike in `discounted_returns`; and the discount falls
+  once on the last token too.
+
+  Args:
+    score: [] of the whole response, in reward units, its baseline taken off.
+    penalties: [R] of emitting token t, such as β (log π − log π_ref).
+    mask: [R] bool, True on the T response tokens, which come first.
+    discount: γ, in [0, 1].
+
+  Returns:
+    [R] returns, 0 where masked; a target: no gradient flows through them.
+
+  Source: Li et al. 2024 (ReMax), the released code.
+  """
+  chex.assert_rank([score, penalties, mask], [0, 1, 1])
+  chex.assert_type([score, penalties, mask], [float, float, bool])
+  chex.assert_equal_shape([penalties, mask])
+  steps_left = jnp.cumsum(mask[::-1])[::-1]
+  discounts = jnp.asarray(discount, jnp.float32) ** steps_left
+  returns = jnp.where(mask, discounts * score - penalties, 0.0)
+  return jax.lax.stop_gradient(returns)
+
+
 def _discounted_sums(x, decay):
   """yₜ = xₜ + decay · yₜ₊₁ along [R], in float32."""
 

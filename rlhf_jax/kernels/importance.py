@@ -1,16 +1,17 @@
 """Ratios of one policy's probabilities to another's, and corrections by them.
 
-`ratios` and `sequence_ratios` are what clipped objectives differentiate. The
-weights below them correct for a sampler whose log-probs differ from the
-trainer's (another program, another precision, a policy some steps old): they
-multiply losses and are constants, no gradient flows through them.
+`ratios`, `sequence_ratios` and `response_ratios` are what clipped objectives
+differentiate, and `reweighted_k3` a KL penalty that they belong to. The weights
+below them correct for a sampler whose log-probs differ from the trainer's
+(another program, another precision, a policy some steps old): they multiply
+losses and are constants, no gradient flows through them.
 """
 
 import chex
 import jax
 import jax.numpy as jnp
 
-from rlhf_jax.kernels import masking
+from rlhf_jax.kernels import divergences, masking
 
 
 def ratios(logps: chex.Array, old_logps: chex.Array) -> chex.Array:
@@ -45,6 +46,50 @@ def sequence_ratios(
   mean = masking.masked_mean(logps, mask, -1)
   old_mean = masking.masked_mean(old_logps, mask, -1)
   return jnp.broadcast_to(ratios(mean, old_mean)[:, None], logps.shape)
+
+
+def response_ratios(
+  logps: chex.Array, old_logps: chex.Array, mask: chex.Array
+) -> chex.Array:
+  """The product of a response's token ratios, at each of its tokens.
+
+  π(y) / π_old(y), the ratio of a response taken as one action.
+
+  Args:
+    logps: [N, R] of the response's tokens.
+    old_logps: [N, R] of the same tokens under the policy that sampled them.
+    mask: [N, R] bool, True on response tokens.
+
+  Returns:
+    [N, R], each row one number repeated; 1 in a row without tokens.
+  """
+  chex.assert_rank(logps, 2)
+  moved = divergences.k1(logps, old_logps)
+  total = masking.masked_sum(moved, mask, -1, keepdims=True)
+  product = ratios(total, jnp.zeros_like(total))
+  return jnp.broadcast_to(product, logps.shape)
+
+
+def reweighted_k3(
+  logps: chex.Array, old_logps: chex.Array, reference_logps: chex.Array
+) -> chex.Array:
+  """ρ k3 [...]: the KL to the reference from samples of an older policy.
+
+  k3 of divergences is unbiased for samples of the policy itself, and only in
+  value. Times the ratio ρ = exp(logps − old_logps), its mean over samples of
+  the old policy is the KL, and so its gradient is the KL's.
+
+  Args:
+    logps: [...] under the policy that is trained.
+    old_logps: [...] under the policy that sampled.
+    reference_logps: [...] under the reference.
+
+  Returns:
+    [...] in nats.
+
+  Source: DeepSeek-AI 2025 (DeepSeek-V3.2), the unbiased KL estimate.
+  """
+  return ratios(logps, old_logps) * divergences.k3(logps, reference_logps)
 
 
 def truncated_weights(

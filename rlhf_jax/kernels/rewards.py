@@ -67,6 +67,63 @@ def penalise_unended(
   return jnp.where(ended, scores, scores - penalty)
 
 
+def scale_unended(
+  scores: chex.Array, ended: chex.Array, *, factor: chex.Numeric
+) -> chex.Array:
+  """scores [...] times `factor` where `ended` [...] is False.
+
+  For scores that are not negative, such as those of a check of the answer, and
+  a factor in [0, 1]; a negative score would be raised.
+
+  Source: OpenRLHF's stop-properly penalty with a coefficient ≥ 0.
+  """
+  chex.assert_type([scores, ended], [float, bool])
+  chex.assert_equal_shape([scores, ended])
+  return jnp.where(ended, scores, factor * scores)
+
+
+def replace_unended(
+  scores: chex.Array, ended: chex.Array, *, value: chex.Numeric
+) -> chex.Array:
+  """scores [...], but `value` where `ended` [...] is False.
+
+  What the reward says of a response cut off in its middle, NaN included, is
+  dropped.
+
+  Source: OpenRLHF's stop-properly penalty with a coefficient < 0; AlpacaFarm.
+  """
+  chex.assert_type([scores, ended], [float, bool])
+  chex.assert_equal_shape([scores, ended])
+  return jnp.where(ended, scores, value)
+
+
+def overlong_penalty(
+  lengths: chex.Array,
+  *,
+  max_length: chex.Numeric,
+  buffer: chex.Numeric,
+  factor: chex.Numeric = 1.0,
+) -> chex.Array:
+  """What to take off the scores of long responses: more, the nearer the limit.
+
+  factor · (length − (max_length − buffer)) / buffer, held within [0, factor]:
+  nothing until `buffer` tokens before the limit, all of it at the limit.
+
+  Args:
+    lengths: [...] of responses, in tokens.
+    max_length: the limit; 20480 in the paper.
+    buffer: over how many tokens the penalty grows, > 0; 4096 in the paper.
+    factor: the largest penalty, in reward units; 1 in the paper.
+
+  Returns:
+    [...] float32, in reward units, not negative.
+
+  Source: Yu et al. 2025 (DAPO), section 3.4, soft overlong punishment.
+  """
+  excess = jnp.asarray(lengths, jnp.float32) - (max_length - buffer)
+  return factor * jnp.clip(excess / buffer, 0.0, 1.0)
+
+
 def adaptive_kl_coef(
   kl_coef: chex.Numeric,
   kl: chex.Numeric,

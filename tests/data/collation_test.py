@@ -4,14 +4,16 @@ import numpy as np
 from absl.testing import parameterized
 
 from rlhf_jax.data import collation, jsonl, limits
+from rlhf_jax.data.batches import Batches
 from rlhf_jax.data.encoding import Example
-from rlhf_jax.data.packing import Pack
+from rlhf_jax.data.packing import Pack, pack
 from rlhf_jax.types import (
   Comparison,
   Comparisons,
   Demonstration,
   Prompt,
   Prompts,
+  Rated,
 )
 
 EOS, PAD = 9, 8
@@ -229,3 +231,44 @@ class ListsTest(parameterized.TestCase):
     self.assertIsInstance(batch, Prompts)
     check(batch.tokens, [[PAD, 1, 2], [PAD, PAD, 9]], np.int32)
     check(batch.index, [3, 1], np.int32)
+
+  def test_ratings_and_where_there_are_some(self):
+    def rated(prompt, response, *ratings, index=0):
+      return Example(Rated(NOBODY, '', ratings), prompt, (response,), index)
+
+    batch = collate(
+      [rated([1], [2, EOS], 4.0, None), rated([3, 4], [EOS], None, 1.5)]
+    )
+    check(batch.tokens, [[1, 2, EOS], [3, 4, EOS]], np.int32)
+    check(batch.attention_mask, np.ones((2, 3)), bool)
+    check(batch.rating_mask, [[1, 0], [0, 1]], bool)
+    check(batch.ratings[batch.rating_mask], [4.0, 1.5], np.float32)
+    with self.assertRaisesRegex(
+      jsonl.DataError, 'record 6 has 1 ratings and record 2 has 2; give each'
+    ):
+      collate(
+        [rated([1], [EOS], 1.0, 2.0, index=2), rated([1], [EOS], 1.0, index=6)]
+      )
+
+  def test_weights_where_the_dataset_has_some(self):
+    heavy = example([1], [2])
+    heavy = heavy._replace(record=heavy.record._replace(weight=2.5))
+    rows = [heavy, example([1], [2])]
+    check(collate(rows, weighted=True).weight, [2.5, 1.0], np.float32)
+    self.assertIsNone(collate(rows).weight)
+
+    def batches(examples):
+      return Batches(examples, batch_size=1, seed=0, pad_id=PAD, limits=LIMITS)
+
+    # One heavy record gives all batches weights: they are of one kind.
+    for step in range(4):
+      self.assertIsNotNone(batches(rows)[step].weight)
+      self.assertIsNone(batches(rows[1:])[step].weight)
+
+  def test_packed_rows_have_no_weights(self):
+    heavy = example([1], [2], index=3)
+    heavy = heavy._replace(record=heavy.record._replace(weight=2.5))
+    with self.assertRaisesRegex(
+      jsonl.DataError, 'record 3 has weight 2.5, and'
+    ):
+      pack([example([1], [2]), heavy], 5)

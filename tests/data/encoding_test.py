@@ -3,7 +3,7 @@
 from absl.testing import absltest, parameterized
 
 from rlhf_jax.data import encoding, jsonl, limits, templates, tokens
-from rlhf_jax.types import Comparison, Demonstration, Message, Prompt
+from rlhf_jax.types import Comparison, Demonstration, Message, Prompt, Rated
 
 TOKENIZER = tokens.word_level(list('abcdefgh'))
 EOS = 9
@@ -46,6 +46,32 @@ class EncodingTest(absltest.TestCase):
     self.assertEqual(example.prompt, record.prompt)
     self.assertIsNone(example.target_ids)
     self.assertEqual(example.length, 5)
+
+  def test_a_condition_is_read_right_before_the_response(self):
+    said = prompt('a b')._replace(condition='c')
+    (asked, told), _ = encode([said, Demonstration(said, 'd')])
+    self.assertEqual(asked.prompt_ids, [0, 1, 2])
+    self.assertEqual(told.prompt_ids, [0, 1, 2])
+    self.assertEqual(told.response_ids, ([3, EOS],))
+    template = templates.Template(assistant=('f', 'g'))
+    parts = template.parts(said, TOKENIZER)
+    self.assertEqual(parts.tail, [5, 2])
+    self.assertEqual(template.render(said, 'd'), 'a bfcd')
+
+  def test_a_condition_is_not_cut(self):
+    said = prompt('a b c d e')._replace(condition='f g')
+    (example,), _ = encode([said], overlong=limits.keep_end)
+    self.assertEqual(example.prompt_ids, [3, 4, 5, 6])
+
+  def test_a_rated_response_is_a_response(self):
+    (example,), _ = encode([Rated(prompt('a'), 'b', (1.0, None))])
+    self.assertEqual(example.prompt_ids, [0])
+    self.assertEqual(example.response_ids, ([1, EOS],))
+
+  def test_a_weight_that_is_none_is_refused(self):
+    for weight in (-1.0, float('nan'), float('inf')):
+      with self.assertRaisesRegex(jsonl.DataError, f'weight is {weight}; give'):
+        encode([Demonstration(prompt('a'), 'b', weight)])
 
   def test_a_long_response_is_cut_and_not_closed(self):
     records = [

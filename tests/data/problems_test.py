@@ -1,7 +1,6 @@
 """The source of problems: sides, answers, and what it is called."""
 
 import dataclasses
-import json
 import pathlib
 import tempfile
 
@@ -32,8 +31,7 @@ class ProblemsTest(parameterized.TestCase):
     )
 
   def write(self, name, lines):
-    text = ''.join(json.dumps(line) + '\n' for line in lines)
-    (self.data / name).write_text(text)
+    word_problems.write(self.data / name, lines)
 
   def test_a_share_is_held_out(self):
     datasets = self.hashed.load(self.run).datasets

@@ -101,9 +101,7 @@ class ReadersTest(absltest.TestCase):
     first = Prompt(
       (Message('user', 'How many?'),), '', 'r.jsonl:1', answer='1,007'
     )
-    second = Prompt(
-      (Message('user', 'And?'),), 'sums', 'r.jsonl:2', answer='2'
-    )
+    second = Prompt((Message('user', 'And?'),), 'sums', 'r.jsonl:2', answer='2')
     self.assertEqual(
       readers.problems(path),
       [Demonstration(first, solution), Demonstration(second, '#### 2')],

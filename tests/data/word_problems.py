@@ -1,5 +1,8 @@
 """Two-step word problems, as lines of a grade-school maths file."""
 
+import json
+import pathlib
+
 import numpy as np
 
 NAMES = ('Ana', 'Ben', 'Eve', 'Ida', 'Leo', 'Tom')
@@ -7,37 +10,35 @@ THINGS = ('apples', 'books', 'coins', 'pens')
 
 
 def make(count: int, seed: int, most: int = 9) -> list[dict[str, str]]:
-  """Different problems: so many bags of so many things, and some more or less.
+  """Different problems: bags of things, and some that come or go.
 
   Args:
-    count: lines.
-    seed: of the numbers.
-    most: the largest number in a question.
+    count: how many.
+    seed: of their words and numbers.
+    most: the largest number that a question says.
   """
-  random, lines = np.random.default_rng(seed), {}
-  while len(lines) < count:
+  random, answers = np.random.default_rng(seed), {}
+  while len(answers) < count:
     name, thing = random.choice(NAMES), random.choice(THINGS)
-    bags, each, more = random.integers(2, most + 1, size=3).tolist()
-    gains = random.random() < 0.5
-    question = f'{name} has {bags} bags of {each} {thing} and ' + (
-      f'buys {more} more' if gains else f'gives {min(more, bags)} away'
+    bags, each, some = random.integers(2, most + 1, size=3).tolist()
+    product = bags * each
+    if random.random() < 0.5:
+      then, step = f'buys {some} more', f'{product} + {some}'
+      total = product + some
+    else:
+      some = min(some, bags)  # Never more than there are.
+      then, step = f'gives {some} away', f'{product} - {some}'
+      total = product - some
+    question = (
+      f'{name} has {bags} bags of {each} {thing} and {then}. '
+      f'How many {thing} are there?'
     )
-    more = more if gains else min(more, bags)
-    product, sign = bags * each, '+' if gains else '-'
-    total = product + more if gains else product - more
-    lines[question] = (
-      f'{bags} * {each} = {product}\n{product} {sign} {more} = {total}\n'
-      f'#### {total}'
+    answers[question] = (
+      f'{bags} * {each} = {product}\n{step} = {total}\n#### {total}'
     )
-  return [
-    {'question': f'{question}. How many {question.split()[5]} are there?'}
-    | {'answer': answer}
-    for question, answer in lines.items()
-  ]
+  return [{'question': q, 'answer': a} for q, a in answers.items()]
 
 
-def write(path, lines) -> None:
-  """The lines as a file: python -m tests.data.word_problems FILE COUNT."""
-  import json
-
+def write(path: pathlib.Path, lines: list[dict[str, str]]) -> None:
+  """Writes lines of JSON."""
   path.write_text(''.join(json.dumps(line) + '\n' for line in lines))

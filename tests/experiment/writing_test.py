@@ -1,33 +1,44 @@
 """Stages that write datasets: what they are handed, and what breaks off."""
 
 import dataclasses
+import functools
 import pathlib
 import tempfile
 
+import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest, parameterized
 
 from rlhf_jax import sandbox
-from rlhf_jax.experiment import ExperimentError, Limits, running, writing
+from rlhf_jax.experiment import (
+  ExperimentError,
+  Limits,
+  definition,
+  running,
+  store,
+  writing,
+)
 from rlhf_jax.experiment import records as lines
 from rlhf_jax.generation.sampling import Sampling
-from rlhf_jax.stages import DatasetStage
+from rlhf_jax.stages import DatasetStage, Ensemble
 from rlhf_jax.types import (
   Comparison,
   Demonstration,
   Message,
   Prompt,
   Prompts,
+  Rated,
 )
 from tests.experiment import small
 
 BATCH = 8
+ROLES = {'reward_model': 'reward', 'ranker': 'ranker'}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
   count: int | None = None
-  batch_size: int = BATCH
+  batch_size: int | None = BATCH
 
 
 def prompt_of(record):
@@ -49,6 +60,10 @@ def several(records, tools, *, config):
     for i, record in enumerate(records)
     for j in range(i)
   ]
+
+
+def spread(scores, *, coef):
+  return jnp.mean(scores, axis=0) - coef * jnp.abs(scores[0] - scores[1])
 
 
 def nothing(records, tools, *, config):
@@ -135,6 +150,40 @@ class WritingTest(StageTest):
     facts = chain.folder('made').facts()
     self.assertEqual(facts['records'], small.RECORDS)
 
+  def test_without_a_batch_size_all_is_seen_at_once(self):
+    turns = []
+
+    def write(records, tools, *, config):
+      turns.append(len(records))
+      return [Demonstration(prompt_of(records[-1]), 'all', 0.5)]
+
+    chain = self.chain(
+      write, Config(batch_size=None), data=('comparisons', 'demonstrations')
+    )
+    (written,) = self.records(chain)
+    self.assertEqual(turns, [2 * small.RECORDS])
+    last = chain.records('demonstrations')[-1]
+    self.assertEqual(written.prompt.messages, last.prompt.messages)
+    self.assertEqual(written[1:], ('all', 0.5))
+
+  def test_data_may_be_several(self):
+    chain = self.chain(data=('demonstrations', 'comparisons'))
+    written = self.records(chain)
+    expected = [*chain.records('demonstrations'), *chain.records('comparisons')]
+    self.assertEqual(
+      [c.prompt.messages for c in written],
+      [prompt_of(r).messages for r in expected],
+    )
+    addresses = {
+      store.addresses(self.chain(data=data).experiment)['made']
+      for data in (
+        'demonstrations',
+        ('demonstrations', 'comparisons'),
+        ('comparisons', 'demonstrations'),
+      )
+    }
+    self.assertLen(addresses, 3)
+
   def test_with_a_count_begins_anew_and_stops_there(self):
     chain = self.chain(config=Config(count=30))
     written = self.records(chain)
@@ -202,12 +251,14 @@ class WritingTest(StageTest):
       Comparison(prompt, ('a\nb', '', 'c'), 1.5, (0.1, -2.0, -1e-9)),
       Comparison(prompt, ('a',), target='imitate\nme'),
       Comparison(prompt, ('a', 'b'), target=''),
+      Demonstration(prompt._replace(condition='c d '), 'said', 0.125),
+      Rated(prompt._replace(answer='4'), 'said', (1.0, None)),
     ]
     path = self.root / 'records.jsonl'
     lines.write(path, list(map(lines.row, written)))
     read = lines.read(path)
     self.assertEqual([c.prompt.where for c in read],
-                     [f'{path}:{i}' for i in (1, 2, 3)])  # fmt: skip
+                     [f'{path}:{i}' for i in (1, 2, 3, 4, 5)])  # fmt: skip
     self.assertEqual(
       [c._replace(prompt=c.prompt._replace(where='')) for c in read], written
     )
@@ -300,6 +351,49 @@ class JudgingTest(StageTest):
     _, tools = self.tools(frozen={'reward': reward})
     self.assertEqual(tools.score([]), [])
 
+  def test_a_judge_does_not_see_the_condition(self):
+    chain, tools = self.tools(frozen={'reward': 'reward_model'})
+    plain = self.lists(chain, [3])
+    asked = plain[0].prompt._replace(condition='no such word')
+    (expected,), (found,) = map(
+      tools.score, (plain, [plain[0]._replace(prompt=asked)])
+    )
+    np.testing.assert_array_equal(found, expected)
+
+  def test_several_reward_models_score_as_one(self):
+    members = ('reward_model', 'ranker')  # Two of different parameters.
+    chain, tools = self.tools(
+      frozen={'reward': Ensemble(members, functools.partial(spread, coef=2.0))}
+    )
+    (asked,) = self.lists(chain, [5])
+    (found,) = tools.score([asked])
+    each = [
+      [
+        self.score_of(chain, ROLES[member], self.ids(chain, asked.prompt, text))
+        for text in asked.responses
+      ]
+      for member in members
+    ]
+    expected = np.mean(each, axis=0) - 2.0 * np.abs(np.subtract(*each))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    stage = chain.experiment.stages['made']
+    self.assertEqual(
+      definition.dependencies(stage),
+      {'frozen reward 0': 'reward_model', 'frozen reward 1': 'ranker'},
+    )
+
+  def test_ratings_are_all_scores_of_the_attribute_model(self):
+    chain, tools = self.tools(frozen={'attributes': 'reward_model'})
+    (asked,) = self.lists(chain, [3])
+    prompts = [asked.prompt._replace(condition='no such word')] * 3
+    found = tools.rate(prompts, asked.responses)
+    self.assertEqual(found.shape, (3, 1))
+    for row, text in zip(found, asked.responses, strict=True):
+      expected = self.score_of(
+        chain, 'reward', self.ids(chain, asked.prompt, text)
+      )
+      self.assertAlmostEqual(row[0], expected, 5)
+
   def test_a_ranker_reads_both_orders(self):
     chain, tools = self.tools(frozen={'ranker': 'ranker'})
     pairs = self.lists(chain, [2] * 11)
@@ -324,6 +418,32 @@ class JudgingTest(StageTest):
     self.assertGreater(len({text for row in rows for text in row}), BATCH)
     again = tools.sample(samples=3, sampling=Sampling(temperature=1.0))
     self.assertEqual(rows, again)
+
+  def test_samples_that_ended_or_of_other_prompts(self):
+    chain, tools = self.tools(policy='sft')
+    ask = functools.partial(
+      tools.sample, samples=8, sampling=Sampling(temperature=1.0)
+    )
+    rows, ended = ask(), ask(ended=True)
+    prompts = [prompt_of(r) for r in chain.records('demonstrations')[:BATCH]]
+    rollouts = chain.models().sampler(
+      chain.params('sft', 'policy'),
+      chain.prompts(chain.encode(prompts)[0], 0, BATCH),
+      chain.key('made'),
+      samples=8,
+      sampling=Sampling(temperature=1.0),
+    )
+    self.assertEqual(
+      ended,
+      [
+        [text for text, whole in zip(*row, strict=True) if whole]
+        for row in zip(rows, rollouts.ended, strict=True)
+      ],
+    )
+    # Of an untrained policy some responses go on to the limit.
+    self.assertLess(sum(map(len, ended)), 8 * BATCH)
+    self.assertEqual(ask(prompts=prompts), rows)
+    self.assertNotEqual(ask(prompts=prompts[::-1])[0], rows[0])
 
   @parameterized.parameters(
     (sampled, {}, "stage 'made' samples responses and names no policy"),

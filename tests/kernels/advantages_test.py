@@ -153,3 +153,47 @@ class DiscountedReturnsTest(chex.TestCase):
       advantages.discounted_returns(
         np.ones((2, 3), np.float32), np.ones((2, 3), bool)
       )
+
+
+class OneStepReturnsTest(chex.TestCase):
+  @chex.variants(with_jit=True, without_jit=True)
+  def test_the_last_token_is_discounted_too(self):
+    follow = functools.partial(advantages.one_step_returns, discount=0.99)
+    actual = self.variant(follow)(
+      np.float32(2.0), np.zeros(4, np.float32), np.arange(4) < 3
+    )
+    np.testing.assert_allclose(actual, [1.940598, 1.9602, 1.98, 0.0], rtol=1e-6)
+
+  @chex.variants(with_jit=True, without_jit=True)
+  @parameterized.parameters(1.0, 0.9, 0.0)
+  def test_matches_definition(self, discount):
+    penalties = np.random.default_rng(0).normal(size=(4, 5)).astype(np.float32)
+    scores = np.array([1.5, -2.0, 0.5, 3.0], np.float32)
+    lengths = (5, 3, 1, 0)
+    mask = np.arange(5) < np.array(lengths)[:, None]
+    junk = np.where(mask, penalties, np.nan).astype(np.float32)
+    follow = functools.partial(advantages.one_step_returns, discount=discount)
+    actual = self.variant(jax.vmap(follow))(scores, junk, mask)
+    for row, length in enumerate(lengths):
+      expected = [
+        discount ** (length - t) * scores[row] - penalties[row, t]
+        for t in range(length)
+      ]
+      np.testing.assert_allclose(
+        actual[row], np.append(expected, np.zeros(5 - length)), atol=1e-6
+      )
+
+  def test_stops_the_gradient(self):
+    def scalar(score, penalties):
+      return jnp.sum(
+        advantages.one_step_returns(score, penalties, np.ones(3, bool))
+      )
+
+    slopes = jax.grad(scalar, (0, 1))(np.float32(1.0), np.ones(3, np.float32))
+    chex.assert_trees_all_equal(slopes, (np.float32(0.0), np.zeros(3)))
+
+  def test_refuses_a_batch(self):
+    with self.assertRaises(AssertionError):
+      advantages.one_step_returns(
+        np.ones(2, np.float32), np.ones((2, 3), np.float32), np.ones((2, 3))
+      )

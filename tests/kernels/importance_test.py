@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl.testing import parameterized
 
-from rlhf_jax.kernels import importance
+from rlhf_jax.kernels import divergences, importance
 
 OLD = np.zeros((2, 3), np.float32)
 # Ratios 0.5, 2, 4 and geometric mean 4^(1/3); then 1.1, 1.2 and √1.32.
@@ -29,12 +29,21 @@ class RatiosTest(chex.TestCase):
     expected = np.array([[4.0 ** (1 / 3)] * 3, [1.32**0.5] * 3])
     np.testing.assert_allclose(actual, expected, rtol=1e-6)
 
-  def test_of_a_sequence_without_tokens(self):
+  @chex.variants(with_jit=True, without_jit=True)
+  def test_of_responses(self):
+    actual = self.variant(importance.response_ratios)(
+      NEW - 1.0, OLD - 1.0, MASK
+    )
+    np.testing.assert_allclose(actual, [[4.0] * 3, [1.32] * 3], rtol=1e-6)
+
+  @parameterized.parameters(
+    importance.sequence_ratios, importance.response_ratios
+  )
+  def test_of_a_row_without_tokens(self, whole):
     junk = np.full((1, 3), np.nan, np.float32)
 
     def scalar(logps):
-      mask = np.zeros((1, 3), bool)
-      return jnp.sum(importance.sequence_ratios(logps, OLD[:1], mask))
+      return jnp.sum(whole(logps, OLD[:1], np.zeros((1, 3), bool)))
 
     value, slope = jax.value_and_grad(scalar)(junk)
     self.assertEqual(float(value), 3.0)
@@ -48,10 +57,11 @@ class RatiosTest(chex.TestCase):
     self.assertEqual((float(value), float(slope)), (0.0, 0.0))
 
   def test_gradients(self):
-    def whole(logps, old_logps):
-      return importance.sequence_ratios(logps, old_logps, MASK)
-
-    for function in (importance.ratios, whole):
+    wholes = (importance.sequence_ratios, importance.response_ratios)
+    for function in (
+      importance.ratios,
+      *(functools.partial(whole, mask=MASK) for whole in wholes),
+    ):
       jax.test_util.check_grads(function, (NEW, OLD), 1, ['rev'], rtol=2e-2)
 
   def test_refuses_what_would_broadcast(self):
@@ -59,6 +69,35 @@ class RatiosTest(chex.TestCase):
       importance.ratios(NEW, OLD[:1])
     with self.assertRaises(AssertionError):
       importance.sequence_ratios(NEW, OLD, MASK[:1])
+    with self.assertRaises(AssertionError):
+      importance.response_ratios(NEW, OLD, MASK[:1])
+
+
+class ReweightedK3Test(chex.TestCase):
+  @chex.variants(with_jit=True, without_jit=True)
+  def test_its_mean_over_old_samples_is_the_kl_in_value_and_gradient(self):
+    logits, old, reference = (
+      np.random.default_rng(0).normal(size=(3, 6)).astype(np.float32)
+    )
+
+    def mean(x):
+      old_logps = jax.nn.log_softmax(old)
+      estimates = importance.reweighted_k3(
+        jax.nn.log_softmax(x), old_logps, jax.nn.log_softmax(reference)
+      )
+      return jnp.sum(jnp.exp(old_logps) * estimates)
+
+    def exact(x):
+      return divergences.categorical_kl(x, reference)
+
+    actual = self.variant(jax.value_and_grad(mean))(logits)
+    chex.assert_trees_all_close(
+      actual, jax.value_and_grad(exact)(logits), atol=1e-5
+    )
+
+  def test_refuses_what_would_broadcast(self):
+    with self.assertRaises(AssertionError):
+      importance.reweighted_k3(NEW, OLD, OLD[:1])
 
 
 class WeightsTest(chex.TestCase):

@@ -118,6 +118,45 @@ class PenaliseUnendedTest(chex.TestCase):
       )
 
 
+class ScaleAndReplaceUnendedTest(chex.TestCase):
+  scores = np.array([2.0, 2.0, -1.0], np.float32)
+  ended = np.array([True, False, False])
+
+  @chex.variants(with_jit=True, without_jit=True)
+  def test_worked_examples(self):
+    scale = functools.partial(rewards.scale_unended, factor=0.3)
+    replace = functools.partial(rewards.replace_unended, value=-0.5)
+    for function, expected in (
+      (scale, [2.0, 0.6, -0.3]),
+      (replace, [2.0, -0.5, -0.5]),
+    ):
+      actual = self.variant(function)(self.scores, self.ended)
+      np.testing.assert_allclose(actual, expected, rtol=1e-6)
+
+  def test_what_is_replaced_may_be_anything(self):
+    scores = np.array([2.0, np.nan], np.float32)
+    actual = rewards.replace_unended(scores, self.ended[:2], value=-1.0)
+    np.testing.assert_array_equal(actual, [2.0, -1.0])
+
+  def test_refuses_what_would_broadcast(self):
+    with self.assertRaises(AssertionError):
+      rewards.scale_unended(self.scores[:, None], self.ended, factor=0.5)
+    with self.assertRaises(AssertionError):
+      rewards.replace_unended(self.scores[:, None], self.ended, value=0.0)
+
+
+class OverlongPenaltyTest(chex.TestCase):
+  @chex.variants(with_jit=True, without_jit=True)
+  def test_worked_example(self):
+    penalise = functools.partial(
+      rewards.overlong_penalty, max_length=20, buffer=8, factor=0.5
+    )
+    actual = self.variant(penalise)(np.array([[0, 12, 13], [16, 20, 30]]))
+    np.testing.assert_allclose(
+      actual, [[0.0, 0.0, 0.5 / 8], [0.25, 0.5, 0.5]], rtol=1e-6
+    )
+
+
 class AdaptiveKlCoefTest(chex.TestCase):
   @chex.variants(with_jit=True, without_jit=True)
   @parameterized.parameters(

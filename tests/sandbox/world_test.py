@@ -50,11 +50,44 @@ class WorldTest(parameterized.TestCase):
         'medium_comparisons': 100,
         'weak_comparisons': 100,
         'written': 1480,
+        'rated': 100,
+        'test_rated': 592,
         'prompts': 1480,
         'validation_prompts': 296,
         'test_prompts': 592,
       },
     )
+
+  def test_people_rate_a_level_off_now_and_then(self):
+    true = [
+      sandbox.attributes(r.prompt, r.response)
+      for r in self.datasets['test_rated']
+    ]
+    given = [r.ratings for r in self.datasets['test_rated']]
+    np.testing.assert_array_equal(given, true)
+    rated = sandbox.World(comparisons=1000).load('').datasets['rated']
+    seen = np.array([r.ratings for r in rated])
+    true = np.array([sandbox.attributes(r.prompt, r.response) for r in rated])
+    off = np.abs(seen - true)
+    self.assertEqual(set(np.unique(off)), {0.0, 1.0})
+    # Off by one with 0.3; where that leaves the scale, half of it is undone.
+    inside = (true > 0) & (true < 4)
+    self.assertAlmostEqual(off[inside].mean(), 0.3, delta=0.03)
+    self.assertAlmostEqual(off[~inside].mean(), 0.15, delta=0.02)
+
+  def test_conditions_are_spelt_in_words_that_it_may_have(self):
+    spelt = sandbox.spell('<rm_score>: -1.20 ')
+    self.assertEqual(spelt, '<rm_score>: - 1 . 2 0')
+    said = sandbox.spell('<extra_id_2>correctness:4,verbosity:0\n')
+    self.assertEqual(said, '<extra_id_2> correctness: 4 , verbosity: 0')
+    words = sandbox.tokenizer(sandbox.CONDITION_WORDS)
+    for text in (spelt, said):
+      self.assertEqual(words.decode(words.encode(text)), text)
+    plain = sandbox.tokenizer()
+    prompt = self.datasets['prompts'][0].text
+    self.assertEqual(words.encode(prompt), plain.encode(prompt))
+    with self.assertRaises(ValueError):
+      plain.encode(spelt)
 
   def test_held_out_prompts_are_new_and_their_questions_are_not(self):
     names = ('prompts', 'validation_prompts', 'test_prompts')

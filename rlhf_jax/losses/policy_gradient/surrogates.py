@@ -1,26 +1,14 @@
-"""Objectives that raise the probability of what did better than expected.
+"""Surrogates: the ratio to the policy that sampled, times the advantage.
 
-Log-probs in nats and advantages per token; losses [...] per token, not averaged
-(a reduction of kernels.masking does that). Advantages and old log-probs are
-targets made elsewhere; gradients are meant for `logps` alone.
+Each limits how far a token's ratio is moved by one batch; its gradient before
+the first step is the policy gradient.
 """
 
 import chex
+import jax
 import jax.numpy as jnp
 
 from rlhf_jax.kernels import importance
-
-
-def policy_gradient(logps: chex.Array, advantages: chex.Array) -> chex.Array:
-  """REINFORCE: −A log π [...], whose gradient is the policy gradient.
-
-  On policy only: there is no ratio to correct for samples of another policy.
-
-  Source: Williams 1992; Sutton and Barto 2018, eq. 13.11 with a baseline.
-  """
-  chex.assert_type([logps, advantages], float)
-  chex.assert_equal_shape([logps, advantages])
-  return -advantages * logps
 
 
 def clipped_surrogate(
@@ -48,13 +36,10 @@ def clipped_surrogate(
 
   Source: Schulman et al. 2017, eq. 7; clip-higher, Yu et al. 2025, section 3.1.
   """
-  unclipped, clipped = _surrogates(
-    importance.ratios(logps, old_logps),
-    advantages,
-    clip_epsilon,
-    clip_epsilon_high,
+  ratios = importance.ratios(logps, old_logps)
+  return -jnp.minimum(
+    *surrogates(ratios, advantages, clip_epsilon, clip_epsilon_high)
   )
-  return -jnp.minimum(unclipped, clipped)
 
 
 def dual_clipped_surrogate(
@@ -70,20 +55,22 @@ def dual_clipped_surrogate(
 
   Where A < 0 the clipped objective falls without limit as ρ grows; here it is
   not let below c A. Elsewhere this is `clipped_surrogate`, whose arguments it
-  shares.
+  shares. The two-sided clipping of INTELLECT-2, min(ρ, δ) in place of ρ, is
+  the same with c = δ.
 
   Args:
     logps: [...].
     old_logps: [...].
     advantages: [...].
     clip_epsilon: ε.
-    dual_clip: c > 1 + ε; 3 in the paper.
+    dual_clip: c > 1 + ε; 3 in the paper, 4 in INTELLECT-2.
     clip_epsilon_high: ε_high; ε by default.
 
   Returns:
     [...] losses, not averaged.
 
-  Source: Ye et al. 2020, "Mastering Complex Control in MOBA Games", dual-clip.
+  Source: Ye et al. 2020, "Mastering Complex Control in MOBA Games", dual-clip;
+  Prime Intellect 2025 (INTELLECT-2), section 4.1.
   """
   losses = clipped_surrogate(
     logps,
@@ -96,41 +83,36 @@ def dual_clipped_surrogate(
   return jnp.where(advantages < 0.0, bounded, losses)
 
 
-def clipped_sequence_surrogate(
+def sapo(
   logps: chex.Array,
   old_logps: chex.Array,
   advantages: chex.Array,
-  mask: chex.Array,
   *,
-  clip_epsilon: chex.Numeric,
-  clip_epsilon_high: chex.Numeric | None = None,
+  temperature_positive: chex.Numeric = 1.0,
+  temperature_negative: chex.Numeric = 1.05,
 ) -> chex.Array:
-  """GSPO: the ratio, and so the clipping, is the whole response's.
+  """Soft adaptive policy optimisation: a sigmoid instead of a clip.
 
-  −min(s A, clip(s, 1 − ε, 1 + ε_high) A), where s is the geometric mean of the
-  response's token ratios; spread over its tokens, so that with an advantage
-  per response `masking.sequence_mean` makes it the paper's objective.
+  −(4 / τ) σ(τ (ρ − 1)) A. The slope in ρ is −A at 1 and fades on both sides,
+  the faster the larger τ, but is never cut off.
 
   Args:
-    logps: [N, R] under the policy that is trained.
-    old_logps: [N, R] under the policy before this round of updates.
-    advantages: [N, R].
-    mask: [N, R] bool, True on response tokens.
-    clip_epsilon: ε, far smaller than PPO's: 3e-4 in the paper.
-    clip_epsilon_high: ε_high; ε by default. 4e-4 in the paper.
+    logps: [...] under the policy that is trained.
+    old_logps: [...] under the policy before this round of updates.
+    advantages: [...].
+    temperature_positive: τ where A > 0; the paper's value by default.
+    temperature_negative: τ elsewhere; larger, as to lower one token raises all
+      others, which is less stable.
 
   Returns:
-    [N, R] losses, not averaged.
+    [...] losses, not averaged.
 
-  Source: Zheng et al. 2025 (GSPO), the sequence-level objective.
+  Source: Gao et al. 2025 (SAPO).
   """
-  unclipped, clipped = _surrogates(
-    importance.sequence_ratios(logps, old_logps, mask),
-    advantages,
-    clip_epsilon,
-    clip_epsilon_high,
-  )
-  return -jnp.minimum(unclipped, clipped)
+  ratios = importance.ratios(logps, old_logps)
+  chex.assert_equal_shape([ratios, advantages])
+  tau = jnp.where(advantages > 0.0, temperature_positive, temperature_negative)
+  return -4.0 / tau * jax.nn.sigmoid(tau * (ratios - 1.0)) * advantages
 
 
 def is_clipped(
@@ -151,13 +133,13 @@ def is_clipped(
   Returns:
     [...] bool.
   """
-  unclipped, clipped = _surrogates(
+  unclipped, clipped = surrogates(
     ratios, advantages, clip_epsilon, clip_epsilon_high
   )
   return clipped < unclipped
 
 
-def _surrogates(ratios, advantages, clip_epsilon, clip_epsilon_high):
+def surrogates(ratios, advantages, clip_epsilon, clip_epsilon_high):
   """ρ A and clip(ρ) A, the two that PPO takes the lesser of."""
   chex.assert_type([ratios, advantages], float)
   chex.assert_equal_shape([ratios, advantages])

@@ -1,4 +1,4 @@
-"""Policy-gradient objectives against worked ratios and exact gradients."""
+"""Clipped and softened ratios against worked numbers."""
 
 import functools
 
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl.testing import parameterized
 
-from rlhf_jax.kernels import importance, masking
+from rlhf_jax.kernels import importance
 from rlhf_jax.losses import policy_gradient
 
 # Ratios below, inside and above the clip of 0.2, for gains and for losses.
@@ -21,38 +21,8 @@ TOKENWISE = (
   functools.partial(
     policy_gradient.dual_clipped_surrogate, clip_epsilon=0.2, dual_clip=1.3
   ),
+  policy_gradient.sapo,
 )
-
-
-class PolicyGradientTest(chex.TestCase):
-  @chex.variants(with_jit=True, without_jit=True)
-  def test_its_mean_gradient_is_that_of_the_expected_reward(self):
-    logits = np.random.default_rng(0).normal(size=5).astype(np.float32)
-    scores = np.arange(5, dtype=np.float32)
-
-    def expected_reward(x):
-      return jnp.sum(jax.nn.softmax(x) * scores)
-
-    def mean_loss(x):
-      # Every response, weighted as often as it is drawn; a baseline of 2.
-      logps = jax.nn.log_softmax(x)
-      weights = jax.lax.stop_gradient(jnp.exp(logps))
-      return jnp.sum(
-        weights * policy_gradient.policy_gradient(logps, scores - 2.0)
-      )
-
-    actual = self.variant(jax.grad(mean_loss))(logits)
-    expected = -jax.grad(expected_reward)(logits)
-    np.testing.assert_allclose(actual, expected, atol=1e-6)
-
-  def test_gradients(self):
-    jax.test_util.check_grads(
-      policy_gradient.policy_gradient, (NEW, ADVANTAGES), 1, ['rev'], rtol=2e-2
-    )
-
-  def test_refuses_what_would_broadcast(self):
-    with self.assertRaises(AssertionError):
-      policy_gradient.policy_gradient(NEW, ADVANTAGES[:1])
 
 
 class ClippedSurrogateTest(chex.TestCase):
@@ -111,45 +81,38 @@ class DualClippedSurrogateTest(chex.TestCase):
     np.testing.assert_allclose(actual, -np.array(objectives), rtol=1e-5)
 
 
-class ClippedSequenceSurrogateTest(chex.TestCase):
-  loss = staticmethod(
-    functools.partial(
-      policy_gradient.clipped_sequence_surrogate, clip_epsilon=0.2
-    )
-  )
-  # Geometric means 1, √(1.5 · 2) and nothing; the masked ratio of 9 is ignored.
-  new = np.log([[0.5, 2.0, 9.0], [1.5, 2.0, 9.0], [9.0] * 3]).astype(np.float32)
-  old = np.zeros((3, 3), np.float32)
-  mask = np.array([[True, True, False], [True, True, False], [False] * 3])
-  advantages = np.array([[2.0] * 3, [-1.0] * 3, [5.0] * 3], np.float32)
-
+class SapoTest(chex.TestCase):
   @chex.variants(with_jit=True, without_jit=True)
-  def test_is_the_published_objective_under_the_sequence_mean(self):
-    losses = self.variant(self.loss)(
-      self.new, self.old, self.advantages, self.mask
+  def test_matches_definition(self):
+    loss = functools.partial(
+      policy_gradient.sapo, temperature_positive=0.5, temperature_negative=2.0
     )
-    actual = masking.sequence_mean(losses, self.mask).value
-    # −min(1 · 2, 1 · 2) and −min(√3 · −1, 1.2 · −1).
-    np.testing.assert_allclose(actual, (-2.0 + 3.0**0.5) / 2, rtol=1e-5)
+    actual = self.variant(loss)(NEW, OLD, ADVANTAGES)
+    tau = np.where(ADVANTAGES > 0, 0.5, 2.0)
+    gates = 4 / tau / (1 + np.exp(-tau * (RATIOS - 1.0)))
+    np.testing.assert_allclose(actual, -gates * ADVANTAGES, rtol=1e-5)
 
-  def test_padding_is_inert(self):
-    def mean(logps):
-      losses = self.loss(logps, self.old, self.advantages, self.mask)
-      return masking.sequence_mean(losses, self.mask).value
+  def test_before_any_update_it_is_the_policy_gradient(self):
+    slopes = jax.grad(
+      lambda x: jnp.sum(policy_gradient.sapo(x, OLD, ADVANTAGES))
+    )(OLD)
+    np.testing.assert_allclose(slopes, -ADVANTAGES, rtol=1e-6)
 
-    clean = jax.value_and_grad(mean)(self.new)
-    junk = np.where(self.mask, self.new, np.nan).astype(np.float32)
-    chex.assert_trees_all_equal(clean, jax.value_and_grad(mean)(junk))
+  def test_the_slope_in_the_ratio_fades_on_both_sides(self):
+    def loss(ratio):
+      one = jnp.ones_like(ratio)
+      return policy_gradient.sapo(jnp.log(ratio), jnp.log(one), one)
 
-  def test_gradients(self):
-    def of_logps(logps):
-      return self.loss(logps, self.old, self.advantages, self.mask)
+    ratios = np.array([0.2, 1.0, 2.0, 4.0], np.float32)
+    gates = 1 / (1 + np.exp(1.0 - ratios))
+    np.testing.assert_allclose(
+      jax.vmap(jax.grad(loss))(ratios), -4 * gates * (1 - gates), rtol=1e-4
+    )
 
-    jax.test_util.check_grads(of_logps, (self.new,), 1, ['rev'], rtol=2e-2)
-
-  def test_refuses_one_dimension(self):
-    with self.assertRaises(AssertionError):
-      self.loss(NEW, OLD, ADVANTAGES, np.ones(6, bool))
+  def test_far_away_is_finite(self):
+    far, one = jnp.float32(300.0), jnp.float32(1.0)
+    value, slope = jax.value_and_grad(policy_gradient.sapo)(far, 0.0 * far, one)
+    self.assertEqual((float(value), float(slope)), (-4.0, 0.0))
 
 
 class IsClippedTest(chex.TestCase):

@@ -1,0 +1,95 @@
+"""Who says what attributes responses have: a model, a writer, or people.
+
+A rater takes records, the tools of a dataset stage and a scale, and says of
+each response which levels it has.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from rlhf_jax.generation import draws
+from rlhf_jax.generation.attributes import Scale
+from rlhf_jax.generation.sampling import Sampling
+from rlhf_jax.types import Comparison, Demonstration, Prompt, Rated, Record
+
+
+class Labelled(NamedTuple):
+  """A response with its levels, or {} where nobody knows them."""
+
+  prompt: Prompt
+  response: str
+  values: dict[str, int]
+
+
+Rater = Callable[[Sequence[Record], Any, Scale], list[Labelled]]
+
+
+def by_model(
+  records: Sequence[Record], tools: Any, scale: Scale
+) -> list[Labelled]:
+  """The frozen attribute model rates all responses.
+
+  Also those that people rated: the model has not their noise.
+  """
+  said = responses(records)
+  if not said:
+    return []
+  ratings = tools.rate(*map(list, zip(*said, strict=True)))
+  return [
+    Labelled(*pair, scale.predicted(row))
+    for pair, row in zip(said, ratings, strict=True)
+  ]
+
+
+def by_writer(
+  records: Sequence[Record], tools: Any, scale: Scale
+) -> list[Labelled]:
+  """The policy, a trained `attribute_writer`, writes the ratings, greedily.
+
+  Where it writes them badly, or not all of them, nobody knows them.
+  """
+  said = responses(records)
+  asked = [
+    prompt._replace(condition=scale.question(text)) for prompt, text in said
+  ]
+  written = tools.sample(
+    samples=1, sampling=Sampling(draw=draws.greedy), prompts=asked
+  )
+  labelled = []
+  for pair, (text,) in zip(said, written, strict=True):
+    values = scale.parse(text) or {}
+    whole = len(values) == len(scale.names)
+    labelled.append(Labelled(*pair, values if whole else {}))
+  return labelled
+
+
+def by_people(
+  records: Sequence[Rated], tools: Any, scale: Scale
+) -> list[Labelled]:
+  """The ratings that Rated responses have; what is missing is left out."""
+  del tools  # Nobody is asked.
+  return [Labelled(p, text, scale.rated(given)) for p, text, given in records]
+
+
+def responses(records: Sequence[Record]) -> list[tuple[Prompt, str]]:
+  """Every response of some records, with its prompt."""
+  found = []
+  for record in records:
+    match record:
+      case Comparison(prompt, listed):
+        found += [(prompt, response) for response in listed]
+      case Demonstration(prompt, response) | Rated(prompt, response):
+        found.append((prompt, response))
+  return found
+
+
+def asked(rater: Rater, stage: str) -> dict[str, Any]:
+  """What a dataset stage names for a rater: `policy` or `frozen`, or neither.
+
+  Args:
+    rater: one of the above.
+    stage: that trained the model or the writer.
+  """
+  if rater is by_model:
+    return {'frozen': {'attributes': stage}}
+  return {'policy': stage} if rater is by_writer else {}

@@ -1,0 +1,168 @@
+"""Attributes of a response as text, as SteerLM's policies read them.
+
+`quality:6,toxicity:0`: names and whole levels, always in one order. Order and
+marks are part of the language: another order is another language.
+
+Source: Dong et al. 2023 (SteerLM); the turn template is that of its released
+training code.
+"""
+
+import dataclasses
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+_ITEM = re.compile(r'([^:]+):(\d+)')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Scale:
+  """Which attributes there are, their levels, and how they are written.
+
+  Attributes:
+    names: of the attributes, in the order of every text and every rating.
+    levels: how many each has: 5 are 0 to 4 (the public data), 10 are 0 to 9
+      (the paper).
+    marker: what comes before attributes, wherever they stand.
+    separator: between two attributes.
+    spelling: what puts spaces into a text for a vocabulary of whole words; they
+      do not count where it is read. None leaves it as it is.
+  """
+
+  names: tuple[str, ...]
+  levels: int = 5
+  marker: str = '<extra_id_2>'
+  separator: str = ','
+  spelling: Callable[[str], str] | None = None
+
+  def __post_init__(self):
+    if not self.names or len(set(self.names)) < len(self.names):
+      raise ValueError(
+        f'names are {", ".join(self.names) or "none"}; give each attribute one '
+        'of its own'
+      )
+    for name in self.names:
+      if not name or re.search(rf'[:\s]|{re.escape(self.separator)}', name):
+        raise ValueError(
+          f'the attribute {name!r} cannot be told from the marks around it; '
+          f'use no space, no ":" and no {self.separator!r}'
+        )
+    if self.levels < 2:
+      raise ValueError(f'levels is {self.levels}; 2 is the least')
+
+  def encode(self, values: Mapping[str, float]) -> str:
+    """Levels as text, in this scale's order; an attribute may be missing.
+
+    Raises:
+      ValueError: an attribute or a level that this scale does not have.
+    """
+    for name, level in values.items():
+      if name not in self.names:
+        raise ValueError(
+          f'there is no attribute {name!r} here; there are '
+          f'{", ".join(self.names)}'
+        )
+      if level not in range(self.levels):
+        raise ValueError(
+          f'{name}:{level:g} is not on the scale: levels are whole numbers '
+          f'from 0 to {self.levels - 1}'
+        )
+    items = (f'{n}:{int(values[n])}' for n in self.names if n in values)
+    return self._spelt(self.separator.join(items))
+
+  def parse(self, text: str) -> dict[str, int] | None:
+    """The levels that a text says; None of what `encode` would not write."""
+    text = ''.join(text.split())
+    items = [_ITEM.fullmatch(item) for item in text.split(self.separator)]
+    if None in items:
+      return None
+    values = {item[1]: int(item[2]) for item in items}
+    try:
+      same = ''.join(self.encode(values).split()) == text
+    except ValueError:
+      return None
+    return values if same else None
+
+  def condition(self, values: Mapping[str, float]) -> str:
+    """What stands right before a response that has these levels."""
+    return self._spelt(self.marker) + self._gap + self.encode(values) + '\n'
+
+  def conditioned_on(self, condition: str) -> dict[str, int] | None:
+    """The levels of a condition; None where it is none of this scale's."""
+    marker, text = self._spelt(self.marker), condition.strip()
+    if not text.startswith(marker):
+      return None
+    return self.parse(text[len(marker) :])
+
+  def question(self, response: str) -> str:
+    """What stands between a prompt and a rater's text: response and marker."""
+    return f'{response}\n{self._spelt(self.marker)}{self._gap}'
+
+  def rated(self, ratings: Sequence[float | None]) -> dict[str, int]:
+    """People's ratings, rounded; missing ones are left out.
+
+    Half a level goes to the even one, as everywhere: 0.5 to 0, 1.5 to 2.
+    """
+    return {
+      name: round(rating)
+      for name, rating in zip(self.names, ratings, strict=True)
+      if rating is not None
+    }
+
+  def predicted(self, ratings: Sequence[float]) -> dict[str, int]:
+    """A model's ratings, clipped to the scale and rounded as `rated` does."""
+    return self.rated(np.clip(ratings, 0, self.levels - 1).tolist())
+
+  @property
+  def _gap(self):
+    return ' ' if self.spelling else ''
+
+  def _spelt(self, text):
+    return self.spelling(text) if self.spelling else text
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Steering:
+  """Asks a policy for a response that has these attributes.
+
+  Attributes:
+    scale: that the policy was trained with.
+    values: attributes and their levels.
+  """
+
+  scale: Scale
+  values: Mapping[str, int]
+
+  def __post_init__(self):
+    if not self.scale.encode(self.values):
+      raise ValueError(
+        'no attribute is asked for; give a level to some of '
+        f'{", ".join(self.scale.names)}'
+      )
+
+  @property
+  def text(self) -> str:
+    """As the policy reads it, right before its response."""
+    return self.scale.condition(self.values)
+
+  def warning(self, seen: Sequence[str]) -> str | None:
+    """Says if no response that was trained on had these attributes.
+
+    Args:
+      seen: the different conditions that were trained on.
+    """
+    trained = [self.scale.conditioned_on(text) or {} for text in seen]
+    if dict(self.values) in trained:
+      return None
+    new = [
+      f'{name}:{level}'
+      for name, level in self.values.items()
+      if all(values.get(name) != level for values in trained)
+    ]
+    if new:
+      return f'{", ".join(new)} occurs nowhere in the training data'
+    return (
+      f'{self.scale.encode(self.values)} occurs nowhere in the training data, '
+      'though each of its levels does'
+    )

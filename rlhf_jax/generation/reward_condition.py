@@ -1,0 +1,102 @@
+"""A reward that the policy reads before its response, and asking for one.
+
+It is written the same way wherever it is read: in training the reward that a
+response has, in answering the one that is wanted.
+
+Source: Hu et al. 2023 (arXiv 2308.12050); OpenRLHF's template.
+"""
+
+import dataclasses
+import math
+import re
+from collections.abc import Callable, Sequence
+
+Spelling = Callable[[str], str]
+
+# A prompt, then this: "Q: hi <rm_score>: 1.23 ".
+LABEL = '<rm_score>:'
+_WRITTEN = re.compile(re.escape(LABEL) + r'(-?\d+(?:\.\d+)?)')
+
+
+def text(
+  reward: float, *, decimals: int = 2, spelling: Spelling | None = None
+) -> str:
+  """A reward as the policy reads it, between its prompt and its response.
+
+  A space goes before it and one after it. Nothing is ever written as -0.00.
+
+  Args:
+    reward: in standard deviations of the training pool's reward, from its mean.
+    decimals: after the point; OpenRLHF has 2, NeMo-Aligner 1.
+    spelling: what else is done to the text, for a vocabulary of words say.
+  """
+  rounded = round(float(reward), decimals) + 0.0
+  written = f' {LABEL} {rounded:.{decimals}f} '
+  return spelling(written) if spelling else written
+
+
+def read(written: str) -> float | None:
+  """The reward of a text, spaces aside; None where it is another text."""
+  found = _WRITTEN.fullmatch(''.join(written.split()))
+  return float(found[1]) if found else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+  """The reward that is asked for, as `experiment.Answering` takes a condition.
+
+  Attributes:
+    z: the reward, in standard deviations of the training pool's reward, from
+      its mean.
+    decimals: after the point, as in training.
+    spelling: of the text, as in training.
+  """
+
+  z: float
+  decimals: int = 2
+  spelling: Spelling | None = None
+
+  def __post_init__(self):
+    number = isinstance(self.z, int | float) and not isinstance(self.z, bool)
+    if not (number and math.isfinite(self.z)):
+      raise ValueError(
+        f'the target is {self.z!r}; give a finite number of standard '
+        "deviations from the mean of the training pool's reward, such as 2.0"
+      )
+
+  @property
+  def text(self) -> str:
+    """What stands between the prompt and the response."""
+    return text(self.z, decimals=self.decimals, spelling=self.spelling)
+
+  def warning(self, seen: Sequence[str]) -> str | None:
+    """Says what is doubtful about the target, if anything is.
+
+    Args:
+      seen: the conditions that the policy was trained on.
+    """
+    trained = {
+      written: reward
+      for written in seen
+      if (reward := read(written)) is not None
+    }
+    if not trained:
+      return (
+        f'the policy was trained without a reward before its responses, so '
+        f'{self.text!r} tells it nothing'
+      )
+    for written, reward in trained.items():
+      own = dataclasses.replace(self, z=reward).text
+      if own != written:
+        return (
+          f'training wrote {written!r} where this target would write {own!r}; '
+          'give it the same decimals and the same spelling'
+        )
+    low, high = min(trained.values()), max(trained.values())
+    if low <= read(self.text) <= high:
+      return None
+    return (
+      f'a reward of {self.z:g} is asked for, and the policy was trained on '
+      f"{low:g} to {high:g} (standard deviations from the mean of its pool's "
+      'reward): beyond that it can only extrapolate'
+    )

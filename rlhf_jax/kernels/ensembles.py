@@ -1,0 +1,105 @@
+"""Scores of several reward models made one: mean, worst, mean less variance.
+
+A reward model is defined up to a shift of each prompt's scores, and nothing
+says that two have the same scale. A member whose scores lie lower or spread
+wider than the others' decides `worst` alone and fills the variance. So members
+have to be brought to one scale first: by training alike (with centering), or by
+`standardised`, with each member's mean and deviation on the same responses.
+
+Source: Coste et al. 2023, "Reward Model Ensembles Help Mitigate
+Overoptimization", §3.
+"""
+
+from collections.abc import Callable, Sequence
+
+import chex
+import jax.numpy as jnp
+
+
+def mean(scores: chex.Array) -> chex.Array:
+  """The members' mean.
+
+  Args:
+    scores: [E, ...] scores of E reward models, in reward units.
+
+  Returns:
+    [...] in reward units.
+
+  Source: Coste et al. 2023, eq. 3.
+  """
+  _check(scores)
+  return jnp.mean(scores, axis=0)
+
+
+def worst(scores: chex.Array) -> chex.Array:
+  """The lowest of the members' scores, so that one that errs upwards is not
+  followed.
+
+  Args:
+    scores: [E, ...] scores of E reward models, in reward units.
+
+  Returns:
+    [...] in reward units.
+
+  Source: Coste et al. 2023, eq. 4 (worst-case optimisation).
+  """
+  _check(scores)
+  return jnp.min(scores, axis=0)
+
+
+def variance_penalised(scores: chex.Array, *, coef: chex.Numeric) -> chex.Array:
+  """The members' mean, less what they disagree about.
+
+  m − λ · (1 / E) Σₑ (rₑ − m)² with the mean m: the variance over members is
+  the biased one, divided by E.
+
+  Args:
+    scores: [E, ...] scores of E reward models, in reward units.
+    coef: λ, 0 or more, in 1 / reward units: twice the scale of the scores asks
+      for half of it.
+
+  Returns:
+    [...] in reward units.
+
+  Source: Coste et al. 2023, eq. 5 (uncertainty-weighted optimisation).
+  """
+  _check(scores)
+  return jnp.mean(scores, axis=0) - coef * jnp.var(scores, axis=0)
+
+
+def standardised(
+  scores: chex.Array,
+  *,
+  combine: Callable[[chex.Array], chex.Array],
+  means: Sequence[float],
+  deviations: Sequence[float],
+) -> chex.Array:
+  """Combines scores of members of different scales: (rₑ − meanₑ) / deviationₑ.
+
+  Args:
+    scores: [E, ...] scores of E reward models, each in units of its own.
+    combine: what is made of them, such as `worst`, its options bound.
+    means: E means of the members' scores of one set of responses.
+    deviations: E standard deviations of the same, > 0.
+
+  Returns:
+    [...] in deviations above the mean of that set.
+  """
+  _check(scores)
+  chex.assert_shape(
+    [jnp.asarray(means), jnp.asarray(deviations)], scores.shape[:1]
+  )
+  shape = (-1,) + (1,) * (scores.ndim - 1)
+  shift, scale = (
+    jnp.asarray(numbers, scores.dtype).reshape(shape)
+    for numbers in (means, deviations)
+  )
+  return combine((scores - shift) / scale)
+
+
+def _check(scores):
+  chex.assert_type(scores, float)
+  if scores.ndim == 0 or scores.shape[0] == 0:
+    raise ValueError(
+      f'an ensemble has members along the first axis; scores: {scores.shape}'
+    )

@@ -1,0 +1,228 @@
+"""Ways of answering: on a condition, the best of several, warned of."""
+
+import dataclasses
+import pathlib
+import tempfile
+
+import jax
+import numpy as np
+from absl.testing import absltest, parameterized
+
+from rlhf_jax import sandbox
+from rlhf_jax.experiment import (
+  Answering,
+  Evaluation,
+  ExperimentError,
+  Limits,
+  answers,
+  definition,
+  measuring,
+  store,
+)
+from rlhf_jax.generation.sampling import Sampling
+from rlhf_jax.methods import sft
+from rlhf_jax.types import Demonstration
+from tests.experiment import small
+
+CONDITIONED = sft.stages(sft.Config(steps=1), name='told')
+ROOM = 8  # Tokens of a condition, at most.
+
+
+@dataclasses.dataclass(frozen=True)
+class Told:
+  """A condition that is doubtful where no one was trained on it."""
+
+  text: str
+
+  def warning(self, seen):
+    return None if self.text in seen else f'{self.text!r} is new'
+
+
+def chain(folder, **answering):
+  """A chain with a policy 'told', which starts as another than 'sft'."""
+  words = sandbox.CONDITION_WORDS
+  model = dataclasses.replace(
+    small.MODEL, vocab_size=sandbox.tokenizer(words).vocab_size
+  )
+  made = small.chain(
+    pathlib.Path(folder),
+    CONDITIONED,
+    data=dataclasses.replace(small.WORLD, words=words),
+    model=model,
+    limits=Limits(
+      max_prompt_tokens=sandbox.max_prompt_tokens() + ROOM,
+      max_response_tokens=sandbox.MAX_RESPONSE_TOKENS,
+    ),
+    evaluation=Evaluation(count=3, samples=2, batch_size=4),
+    answering=answering,
+  )
+  for seed, name in enumerate(('sft', 'told', 'reward_model')):
+    stage = made.experiment.stages[name]
+    init = made.initialiser(stage)
+    start = {role: made.params(s, role) for role, s in stage.start.items()}
+    made.loaded[name] = init(jax.random.key(seed), start)
+    made.folder(name).path.mkdir()
+  return made
+
+
+def parts(made, name, samples=2, key=0):
+  """All that `respond` gives for the first five training prompts."""
+  return list(
+    answers.respond(
+      made,
+      definition.answerings(made.experiment)[name],
+      made.records('prompts')[:5],
+      jax.random.key(key),
+      samples=samples,
+      sampling=Sampling(temperature=1.0),
+      batch_size=4,
+    )
+  )
+
+
+class RespondTest(parameterized.TestCase):
+  def setUp(self):
+    super().setUp()
+    folder = tempfile.TemporaryDirectory()
+    self.addCleanup(folder.cleanup)
+    self.chain = chain(
+      folder.name,
+      told=Answering(policy='told', condition=Told('<rm_score>: 2')),
+      best=Answering(policy='sft', best_of=6),
+    )
+
+  def test_policies_come_first_and_one_may_be_replaced(self):
+    found = definition.answerings(self.chain.experiment)
+    self.assertEqual([*found], ['sft', 'told', 'best'])
+    self.assertEqual(found['sft'], Answering(policy='sft'))
+    self.assertIsNotNone(found['told'].condition)
+
+  def test_the_policy_reads_the_condition_right_before_its_response(self):
+    first, _ = parts(self.chain, 'told')
+    start = first.rollouts.tokens.shape[-1] - first.rollouts.response_length
+    tokenizer = self.chain.corpus.tokenizer
+    for row, example in enumerate(first.examples):
+      mask = np.asarray(first.rollouts.attention_mask[row, 0, :start])
+      read = np.asarray(first.rollouts.tokens[row, 0, :start])[mask]
+      self.assertEqual(
+        tokenizer.decode(read.tolist()), example.prompt.text + ' <rm_score>: 2'
+      )
+
+  def test_judges_see_the_same_responses_and_no_condition(self):
+    for part in parts(self.chain, 'told'):
+      tokens, mask = map(np.asarray, part.rollouts.responses)
+      for row, example in enumerate(part.examples):
+        for k in range(2):
+          shown = np.asarray(part.shown.tokens[row, k])
+          real = np.asarray(part.shown.attention_mask[row, k])
+          response = tokens[row, k][mask[row, k]].tolist()
+          self.assertEqual(
+            shown[real].tolist(), [*example.prompt_ids, *response]
+          )
+          written = np.asarray(part.shown.response_mask[row, k])
+          self.assertEqual(shown[written].tolist(), response)
+
+  def test_divergence_is_from_the_plain_prompt(self):
+    # By definition: both policies' log-probs of each response, one by one.
+    measured = answers.sample(self.chain, 'told')
+    self.assertTrue(all(not p.condition for p in measured.prompts))
+    model = self.chain.models().policy
+    tokenizer = self.chain.corpus.tokenizer
+
+    def logp(name, before, response):
+      params = self.chain.params(name, 'policy')
+      ids = np.array([*before, *response], np.int32)[None]
+      hidden = model.hidden(params, ids, np.ones(ids.shape, bool))
+      laws = jax.nn.log_softmax(model.logits(params, hidden))[0]
+      return sum(
+        laws[len(before) - 1 + t, token] for t, token in enumerate(response)
+      )
+
+    for i in (0, 3):
+      said = tokenizer.encode(measured.responses[i])
+      said += [tokenizer.eos_id] * bool(measured.ended[i])
+      plain = tokenizer.encode(measured.prompts[i].text)
+      told = plain + tokenizer.encode('<rm_score>: 2')
+      expected = logp('told', told, said) - logp('sft', plain, said)
+      np.testing.assert_allclose(measured.kl[i], expected, atol=2e-4)
+
+  def test_the_best_of_each_share_is_given(self):
+    every = parts(self.chain, 'sft', samples=12)
+    for pool, best in zip(every, parts(self.chain, 'best'), strict=True):
+      scores = np.asarray(pool.scores).reshape(-1, 2, 6)
+      ended = np.asarray(pool.rollouts.ended).reshape(scores.shape)
+      for row, texts in enumerate(best.texts):
+        for share in range(2):
+          allowed = np.flatnonzero(ended[row, share])
+          if not len(allowed):
+            allowed = np.arange(6)
+          place = allowed[np.argmax(scores[row, share, allowed])]
+          self.assertEqual(texts[share], pool.texts[row][6 * share + place])
+          np.testing.assert_allclose(
+            best.scores[row, share], scores[row, share, place], rtol=1e-5
+          )
+
+  def test_the_best_of_n_is_further_away_by_the_closed_form(self):
+    measured = answers.sample(self.chain, 'best')
+    # SFT against itself is at 0, and ln 6 − 5/6 = 0.95843 is added.
+    np.testing.assert_allclose(measured.kl, 0.958426, atol=1e-5)
+
+  def test_what_is_kept_depends_on_the_way_of_answering(self):
+    def path(**changes):
+      made = self.chain.experiment
+      best = dataclasses.replace(made.answering['best'], **changes)
+      other = dataclasses.replace(made, answering={'best': best})
+      found = store.addresses(other)
+      return answers.path(other, found, pathlib.Path('s'), 'best')
+
+    ways = (
+      path(),
+      path(best_of=7),
+      path(temperature=0.5),
+      path(condition=Told('a')),
+      path(condition=Told('b')),
+    )
+    self.assertLen(set(ways), 5)
+    self.assertLen({way.parent for way in ways}, 1)
+
+  def test_warned_of_what_was_not_trained_on(self):
+    self.assertEqual(
+      measuring.warnings(self.chain), ["told: '<rm_score>: 2' is new"]
+    )
+    self.assertEqual(measuring.warnings(self.chain, ['best']), [])
+    condition = self.chain.experiment.answering['told'].condition
+    datasets = dict(self.chain.corpus.datasets)
+    datasets['demonstrations'] = [
+      Demonstration(r.prompt._replace(condition=condition.text), r.response)
+      for r in datasets['demonstrations']
+    ]
+    corpus = self.chain.corpus._replace(datasets=datasets)
+    known = dataclasses.replace(self.chain, corpus=corpus)
+    self.assertEqual(measuring.warnings(known), [])
+
+  def test_a_condition_that_does_not_fit_is_refused(self):
+    long = Answering(policy='told', condition=Told('- ' * 20))
+    made = dataclasses.replace(
+      self.chain,
+      experiment=dataclasses.replace(
+        self.chain.experiment, answering={'told': long}
+      ),
+    )
+    with self.assertRaisesRegex(ValueError, 'raise max_prompt_tokens'):
+      parts(made, 'told')
+
+  @parameterized.parameters(
+    ({'x': Answering(policy='ppo')}, "'x' answers with the policy 'ppo', and"),
+    (
+      {'x': Answering(policy='sft', best_of=0)},
+      'the best of 0; 1 is the least',
+    ),
+    ({'told': Answering(policy='sft')}, "'told' is a way .* and also a stage"),
+  )
+  def test_what_cannot_answer_is_refused(self, answering, said):
+    with self.assertRaisesRegex(ExperimentError, said):
+      dataclasses.replace(self.chain.experiment, answering=answering)
+
+
+if __name__ == '__main__':
+  absltest.main()
