@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import chex
 import numpy as np
 
-from rlhf_jax.types import Comparison, Prompt, Reward
+from rlhf_jax.types import Comparison, Prompt, Record, Reward
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,12 +97,25 @@ class Tools(NamedTuple):
   seeds: Sequence[int]
 
 
+class Written(NamedTuple):
+  """What a dataset stage made in a turn, where there is more than records.
+
+  Attributes:
+    records: of one kind, any number of them.
+    facts: numbers and words by name, which the stage's done.json keeps; of one
+      name in several turns, the last.
+  """
+
+  records: Sequence[Record]
+  facts: Mapping[str, float | str]
+
+
 class DatasetStage(NamedTuple):
   """A stage of an experiment that writes a dataset.
 
   Attributes:
     write: (records, tools, *, config) -> records of one kind, any number of
-      them, made of B records of the dataset `data`.
+      them, made of B records of the dataset `data`; or these as `Written`.
     config: the method's; it says how many records are written (`count`; None
       for what comes of going over the data once), and how many are looked at
       at a time (`batch_size`; None for all at once, which then is the one

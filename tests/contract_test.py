@@ -9,37 +9,49 @@ import numpy as np
 import optax
 from absl.testing import absltest, parameterized
 
-from rlhf_jax.kernels import rewards
-from rlhf_jax.learners import policy_gradient
+from rlhf_jax.kernels import importance, rewards
+from rlhf_jax.learners import likelihood, policy_gradient
 from rlhf_jax.losses import unpaired
 from rlhf_jax.methods import (
+  attribute_model,
+  attribute_writer,
   cpo,
+  dapo,
   dpo,
+  grpo,
   kto,
+  offline_rl,
   orpo,
   ppo,
   pro,
+  raft,
   ranker,
+  reinforce,
+  rejection_sampling,
+  remax,
   reward_model,
+  rloo,
   rrhf,
   rso,
   sft,
   simpo,
   slic,
+  steerlm,
 )
 from rlhf_jax.training import state as training
 from rlhf_jax.training.compile import jitted
+from rlhf_jax.types import Experience, Ratings
 from tests import toy
 
 
-def rollouts_for(config):
-  """A batch that PPO collected, from parameters it no longer has."""
+def rollouts_for(method, config):
+  """A batch that a method collected, from parameters it no longer has."""
 
   def batch(seed):
     key = jax.random.key(seed)
     params = {'policy': toy.POLICY.init(key), 'critic': toy.SCALAR.init(key)}
     frozen = {'reference': params['policy'], 'reward': params['critic']}
-    collected, _ = ppo.collect(
+    collected, _ = method.collect(
       params, frozen, toy.prompts(4), key, models=toy.MODELS, config=config
     )
     return collected
@@ -47,22 +59,58 @@ def rollouts_for(config):
   return batch
 
 
-def ppo_config(**changes):
-  return ppo.Config(steps=1, samples=2, minibatches=2, **changes)
+def online(method, make=None, **changes):
+  """A row of the table: in two minibatches, whose shuffle the key decides."""
+  values = {'steps': 1, 'batch_size': 4, 'samples': 2, 'minibatches': 2}
+  config = (make or method.Config)(**(values | changes))
+  return method, config, rollouts_for(method, config), True
+
+
+def kept(seed):
+  """What RAFT kept of a policy's samples."""
+  params = toy.POLICY.init(jax.random.key(seed))
+  frozen = {'reference': params, 'reward': toy.SCALAR.init(jax.random.key(2))}
+  collected, _ = raft.collect(
+    params,
+    frozen,
+    toy.prompts(4),
+    jax.random.key(seed),
+    models=toy.MODELS,
+    config=RAFT,
+  )
+  return collected
 
 
 def pairs(seed):
   return toy.comparisons(4, seed)
 
 
+def weighted(seed):
+  weights = np.random.default_rng(seed).uniform(0.1, 5.0, 4)
+  return toy.demonstrations(4, seed).replace(weight=weights.astype(np.float32))
+
+
 def pairs_with_targets(seed):
   return pairs(seed).replace(targets=toy.demonstrations(4, seed + 1))
+
+
+def ratings(seed):
+  """Two attributes of every response, some of them not rated."""
+  random = np.random.default_rng(seed)
+  rated = toy.demonstrations(4, seed)
+  return Ratings(
+    tokens=rated.tokens,
+    attention_mask=rated.attention_mask,
+    ratings=random.integers(5, size=(4, 2)).astype(np.float32),
+    rating_mask=np.array([[1, 0], [1, 1], [0, 1], [1, 1]], bool),
+  )
 
 
 def lists(seed):
   return toy.ranked_lists(seed=seed)
 
 
+RAFT = raft.Config(steps=1, batch_size=4, samples=4, minibatches=2)
 CONTROL = functools.partial(rewards.adaptive_kl_coef, target=1.0, horizon=100.0)
 
 
@@ -75,10 +123,46 @@ METHODS = {
     lambda s: toy.demonstrations(4, s),
     False,
   ),
+  'offline_rl': (offline_rl, offline_rl.Config(steps=1), weighted, False),
+  'offline_rl_unnormalised': (
+    offline_rl,
+    offline_rl.Config(
+      steps=1, weighing=likelihood.unnormalised, micro_batches=2
+    ),
+    weighted,
+    False,
+  ),
+  'rejection_sampling': (
+    rejection_sampling,
+    rejection_sampling.Config(steps=1),
+    lambda s: toy.demonstrations(4, s),
+    False,
+  ),
+  'raft': (raft, RAFT, kept, True),
   'reward_model': (
     reward_model,
     reward_model.Config(steps=1, centering=0.1),
     pairs,
+    False,
+  ),
+  'attribute_model': (
+    attribute_model,
+    attribute_model.Config(
+      names=('quality', 'toxicity'), steps=1, micro_batches=2
+    ),
+    ratings,
+    False,
+  ),
+  'attribute_writer': (
+    attribute_writer,
+    attribute_writer.Config(steps=1),
+    lambda s: toy.demonstrations(4, s),
+    False,
+  ),
+  'steerlm': (
+    steerlm,
+    steerlm.Config(steps=1),
+    lambda s: toy.demonstrations(4, s),
     False,
   ),
   'ranker': (ranker, ranker.Config(steps=1), pairs, False),
@@ -99,25 +183,26 @@ METHODS = {
     lists,
     False,
   ),
-  'ppo': (ppo, ppo_config(), rollouts_for(ppo_config()), True),
-  'ppo_adaptive': (
-    ppo,
-    ppo_config(kl_control=CONTROL),
-    rollouts_for(ppo_config()),
-    True,
+  'ppo': online(ppo),
+  'ppo_adaptive': online(ppo, kl_control=CONTROL),
+  'ppo_shared_trunk': online(ppo, critic=policy_gradient.shared_trunk),
+  'ppo_without_critic': online(ppo, critic=policy_gradient.no_critic),
+  'ppo_corrected': online(
+    ppo, correction=functools.partial(importance.truncated_weights, high=2.0)
   ),
-  'ppo_shared_trunk': (
-    ppo,
-    ppo_config(critic=policy_gradient.shared_trunk),
-    rollouts_for(ppo_config()),
-    True,
+  'reinforce': online(reinforce),
+  'reinforce_plus_plus': online(reinforce, reinforce.reinforce_plus_plus),
+  'reinforce_plus_plus_baseline': online(
+    reinforce, reinforce.reinforce_plus_plus_baseline
   ),
-  'ppo_without_critic': (
-    ppo,
-    ppo_config(critic=policy_gradient.no_critic),
-    rollouts_for(ppo_config()),
-    True,
-  ),
+  'remax_paper': online(remax, remax.paper),
+  'remax_released': online(remax, remax.released),
+  'rloo': online(rloo),
+  'grpo': online(grpo),
+  'grpo_adaptive': online(grpo, kl_control=CONTROL, micro_batches=2),
+  'dr_grpo': online(grpo, grpo.dr_grpo),
+  'gspo': online(grpo, grpo.gspo),
+  'dapo': online(dapo, groups=2, samples=4),
 }
 
 
@@ -221,8 +306,10 @@ class ContractTest(parameterized.TestCase):
   def test_loss_is_pure_and_its_weights_come_from_masks(self, name):
     self.begin(name)
     batch = self.batch
-    if self.method is ppo:
+    if isinstance(batch, Experience):
       batch = flat(batch)
+    elif isinstance(batch, raft.Kept):
+      batch = batch.demonstrations
     loss = functools.partial(
       self.method.loss,
       frozen=self.frozen,
@@ -262,12 +349,13 @@ def flat(batch):
 class TableTest(absltest.TestCase):
   def test_every_method_that_trains_is_in_the_table(self):
     import pathlib
+    import re
 
     folder = pathlib.Path(sft.__file__).parent
     methods = {
       path.stem
       for path in folder.glob('*.py')
-      if 'update = ' in path.read_text()
+      if re.search(r'^(update = |def update\()', path.read_text(), re.M)
     }
     self.assertEqual(
       {m.__name__.split('.')[-1] for m, *_ in METHODS.values()}, methods

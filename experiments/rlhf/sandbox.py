@@ -3,19 +3,35 @@
 SFT, preferences, reward model, PPO, end to end in the sandbox. Holds if the
 95 % interval of PPO's win rate over SFT lies above 0.5, judged by gold.
 Run: python -m launch.train experiments/rlhf/sandbox.py --set seed=1
+Another method in PPO's place, and nothing else changed:
+  --set rl=experiments.sandbox_chain.rloo_stages
 """
+
+import dataclasses
+from collections.abc import Callable
 
 from experiments import sandbox_chain
 from rlhf_jax.experiment import Experiment
 
-Settings = sandbox_chain.Settings
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings(sandbox_chain.Settings):
+  """What is set most often.
+
+  Attributes:
+    rl: what learns from the reward model, a function of `sandbox_chain`; those
+      there give 128 responses a round.
+  """
+
+  rl: Callable[..., sandbox_chain.Stages] = sandbox_chain.ppo_stages
 
 
 def config(settings: Settings) -> Experiment:
+  learnt = settings.rl(settings)
+  (name,) = learnt
   return sandbox_chain.experiment(
     settings,
     title='RLHF in the sandbox',
-    stages=sandbox_chain.feedback_stages(settings)
-    | sandbox_chain.ppo_stages(settings),
-    contrasts={'PPO beats SFT': ('ppo', 'sft')},
+    stages=sandbox_chain.feedback_stages(settings) | learnt,
+    contrasts={f'{name.upper()} beats SFT': (name, 'sft')},
   )

@@ -26,12 +26,16 @@ MARKERS = ('o', 's', '^', 'D', 'v', 'P', 'X')
 # Of the metrics that the library logs.
 UNITS = {
   'accuracy': 'share',
+  'best_above_median': 'reward units',
+  'best_score': 'reward units',
   'clip_fraction': 'share of tokens',
   'ended': 'share of responses',
   'entropy': 'nats per token',
   'explained_variance': 'share of variance',
   'gold': 'reward units',
   'gradient_norm': 'norm',
+  'kept': 'share of prompts',
+  'kept_score': 'reward units',
   'kl': 'nats per response',
   'kl_coef': 'reward units per nat',
   'kl_per_token': 'nats per token',

@@ -12,7 +12,7 @@ from rlhf_jax.experiment import records as lines
 from rlhf_jax.experiment.chain import Chain
 from rlhf_jax.experiment.definition import ExperimentError
 from rlhf_jax.learners import ranking
-from rlhf_jax.stages import DatasetStage, Tools
+from rlhf_jax.stages import DatasetStage, Tools, Written
 from rlhf_jax.training import metrics
 from rlhf_jax.types import Comparison, Prompt, Rated
 
@@ -31,7 +31,7 @@ def write(chain: Chain, name: str) -> dict[str, Any]:
   partial.write_text(''.join(json.dumps(row) + '\n' for row in done))
   bench = Bench(chain, name, examples)
   size = bench.turn_size
-  turn, found = len(done), sum(map(len, done))
+  turn, found = len(done), sum(len(row['records']) for row in done)
   progress = metrics.Progress(
     name,
     config.count or len(examples),
@@ -42,16 +42,18 @@ def write(chain: Chain, name: str) -> dict[str, Any]:
     while not finished(config, size, examples, turn, found):
       records, tools = bench.turn(turn)
       written = stage.write(records, tools, config=config)
-      rows = [lines.row(record) for record in written]
-      file.write(json.dumps(rows) + '\n')
+      if not isinstance(written, Written):
+        written = Written(written, {})
+      made = list(map(lines.row, written.records))
+      done.append({'records': made, 'facts': dict(written.facts)})
+      file.write(json.dumps(done[-1]) + '\n')
       file.flush()
-      done.append(rows)
-      turn, found = turn + 1, found + len(rows)
+      turn, found = turn + 1, found + len(made)
       asked = asked_by(config, size, examples, turn)
       if config.count and asked > MOST_ASKED * max(found, size):
         raise ExperimentError(too_few(name, stage, asked, found))
       progress.show(min(found, config.count) if config.count else asked, {})
-  rows = [row for rows in done for row in rows][: config.count]
+  rows = [line for row in done for line in row['records']][: config.count]
   if not rows:
     raise ExperimentError(
       f'stage {name!r} wrote no record out of {len(examples)} of '
@@ -60,7 +62,8 @@ def write(chain: Chain, name: str) -> dict[str, Any]:
   lines.write(folder / 'records.jsonl', rows)
   partial.unlink()
   asked = asked_by(config, size, examples, turn)
-  return {'records': len(rows), 'asked': asked}
+  told = {name: fact for row in done for name, fact in row['facts'].items()}
+  return told | {'records': len(rows), 'asked': asked}
 
 
 def asked_by(config, size, examples, turn) -> int:

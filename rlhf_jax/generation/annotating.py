@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from rlhf_jax.generation import draws
 from rlhf_jax.generation.attributes import Scale
 from rlhf_jax.generation.sampling import Sampling
-from rlhf_jax.types import Comparison, Demonstration, Prompt, Rated, Record
+from rlhf_jax.types import Prompt, Rated, Record, prompt_of, responses_of
 
 
 class Labelled(NamedTuple):
@@ -73,14 +73,7 @@ def by_people(
 
 def responses(records: Sequence[Record]) -> list[tuple[Prompt, str]]:
   """Every response of some records, with its prompt."""
-  found = []
-  for record in records:
-    match record:
-      case Comparison(prompt, listed):
-        found += [(prompt, response) for response in listed]
-      case Demonstration(prompt, response) | Rated(prompt, response):
-        found.append((prompt, response))
-  return found
+  return [(prompt_of(r), text) for r in records for text in responses_of(r)]
 
 
 def asked(rater: Rater, stage: str) -> dict[str, Any]:

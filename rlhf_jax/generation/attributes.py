@@ -57,6 +57,10 @@ class Scale:
     Raises:
       ValueError: an attribute or a level that this scale does not have.
     """
+    return self._spelt(self.unspelt(values))
+
+  def unspelt(self, values: Mapping[str, float]) -> str:
+    """The same as people read it: `quality:6,toxicity:0`."""
     for name, level in values.items():
       if name not in self.names:
         raise ValueError(
@@ -69,7 +73,7 @@ class Scale:
           f'from 0 to {self.levels - 1}'
         )
     items = (f'{n}:{int(values[n])}' for n in self.names if n in values)
-    return self._spelt(self.separator.join(items))
+    return self.separator.join(items)
 
   def parse(self, text: str) -> dict[str, int] | None:
     """The levels that a text says; None of what `encode` would not write."""
@@ -79,10 +83,9 @@ class Scale:
       return None
     values = {item[1]: int(item[2]) for item in items}
     try:
-      same = ''.join(self.encode(values).split()) == text
+      return values if self.unspelt(values) == text else None
     except ValueError:
       return None
-    return values if same else None
 
   def condition(self, values: Mapping[str, float]) -> str:
     """What stands right before a response that has these levels."""
@@ -161,8 +164,8 @@ class Steering:
       if all(values.get(name) != level for values in trained)
     ]
     if new:
-      return f'{", ".join(new)} occurs nowhere in the training data'
+      return f'trained on no response with {" or with ".join(new)}'
     return (
-      f'{self.scale.encode(self.values)} occurs nowhere in the training data, '
-      'though each of its levels does'
+      f'trained on no response with {self.scale.unspelt(self.values)}, though '
+      'on each of these levels'
     )

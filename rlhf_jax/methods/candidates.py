@@ -12,7 +12,7 @@ import dataclasses
 from rlhf_jax.generation import ranking
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.stages import DatasetStage
-from rlhf_jax.types import Comparison, Demonstration, Reward, prompt_of
+from rlhf_jax.types import Comparison, Reward, prompt_of, responses_of
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ def write(records, tools, *, config):
     own = tools.sample(samples=config.samples, sampling=config.sampling)
   lists = [
     Comparison(
-      prompt_of(record), tuple(dict.fromkeys([*given_by(record), *samples]))
+      prompt_of(record), tuple(dict.fromkeys([*responses_of(record), *samples]))
     )
     for record, samples in zip(records, own, strict=True)
   ]
@@ -52,16 +52,6 @@ def write(records, tools, *, config):
     ranking.ranked(asked.prompt, asked.responses, row)
     for asked, row in zip(lists, scores, strict=True)
   ]
-
-
-def given_by(record):
-  """The responses that a record has."""
-  match record:
-    case Demonstration(_, response):
-      return (response,)
-    case Comparison(_, responses):
-      return responses
-  return ()
 
 
 def stages(

@@ -29,6 +29,7 @@ from rlhf_jax.types.records import (
   Record,
   Reward,
   prompt_of,
+  responses_of,
 )
 from rlhf_jax.types.training import Mean, Metrics, Params, Terms, TrainState
 
@@ -58,4 +59,5 @@ __all__ = [
   'TrainState',
   'flatten_candidates',
   'prompt_of',
+  'responses_of',
 ]

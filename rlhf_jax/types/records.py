@@ -97,6 +97,16 @@ def prompt_of(record: Record) -> Prompt:
   return record if isinstance(record, Prompt) else record.prompt
 
 
+def responses_of(record: Record) -> tuple[str, ...]:
+  """The responses that a record has: none, one, or K."""
+  match record:
+    case Demonstration(_, response) | Rated(_, response):
+      return (response,)
+    case Comparison(_, responses):
+      return responses
+  return ()
+
+
 # Scores [N] of N prompts and their responses, as text, higher is better: a
 # program that checks an answer, the sandbox's gold, a judge.
 Reward = Callable[[Sequence[Prompt], Sequence[str]], np.ndarray]

@@ -84,10 +84,10 @@ class RatedReadersTest(parameterized.TestCase):
     )
 
   @parameterized.parameters(
-    (dict(quality=1.5), "'quality' must be between 0 and 1, not 1.5"),
-    (dict(quality=-0.1), "'quality' must be between 0 and 1, not -0.1"),
-    (dict(quality='high'), "'quality' must be a number"),
-    (dict(qualty=1.0), "unknown field 'qualty'"),
+    ({'quality': 1.5}, "'quality' must be between 0 and 1, not 1.5"),
+    ({'quality': -0.1}, "'quality' must be between 0 and 1, not -0.1"),
+    ({'quality': 'high'}, "'quality' must be a number"),
+    ({'qualty': 1.0}, "unknown field 'qualty'"),
   )
   def test_what_is_no_rating_is_refused(self, attributes, message):
     with self.assertRaisesRegex(jsonl.DataError, f'r.jsonl:1: .*{message}'):

@@ -20,7 +20,7 @@ from rlhf_jax.experiment import (
 )
 from rlhf_jax.experiment import records as lines
 from rlhf_jax.generation.sampling import Sampling
-from rlhf_jax.stages import DatasetStage, Ensemble
+from rlhf_jax.stages import DatasetStage, Ensemble, Written
 from rlhf_jax.types import (
   Comparison,
   Demonstration,
@@ -242,6 +242,30 @@ class WritingTest(StageTest):
     # The two turns that were kept are not done again.
     self.assertLen(turns, len(range(0, count or small.RECORDS, BATCH)) + 1)
     self.assertFalse((folder.path / 'records.partial.jsonl').exists())
+
+  def test_facts_are_kept_beside_the_records(self):
+    turns = []
+
+    def write(records, tools, *, config):
+      made = numbered(records, tools, config=config)
+      turns.append(len(made))
+      if len(turns) == 3:
+        raise KeyboardInterrupt
+      facts = {'seen': len(made), f'turn of {records[0].prompt.text}': 0.5}
+      return Written(made, facts)
+
+    chain = self.chain(write)
+    with self.assertRaises(KeyboardInterrupt):
+      self.records(chain)
+    # What was found before it broke off is kept, too: 8, 8 and 4 records.
+    self.assertLen(self.records(chain), small.RECORDS)
+    facts = chain.folder('made').facts()
+    asked = [d.prompt.text for d in chain.records('demonstrations')]
+    self.assertEqual(
+      {name: fact for name, fact in facts.items() if name != 'seconds'},
+      {'stage': 'made', 'records': 20, 'asked': 20, 'seen': 4}
+      | {f'turn of {asked[place]}': 0.5 for place in (0, 8, 16)},
+    )
 
   def test_comparisons_come_back_as_they_were(self):
     prompt = Prompt(

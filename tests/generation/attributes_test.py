@@ -39,27 +39,29 @@ class ScaleTest(parameterized.TestCase):
   def test_writes_the_published_string_whatever_the_order(self):
     self.assertEqual(PAPER.encode(VALUES), PUBLISHED)
     self.assertEqual(PAPER.parse(PUBLISHED), VALUES)
-    self.assertEqual(
-      PAPER.condition(VALUES), f'<extra_id_2>{PUBLISHED}\n'
-    )
+    self.assertEqual(PAPER.condition(VALUES), f'<extra_id_2>{PUBLISHED}\n')
     self.assertEqual(PAPER.conditioned_on(PAPER.condition(VALUES)), VALUES)
 
   def test_missing_attributes_are_left_out(self):
-    self.assertEqual(PAPER.encode({'humor': 3, 'quality': 1}), 'quality:1,humor:3')
-    self.assertEqual(PAPER.parse('quality:1,humor:3'), {'quality': 1, 'humor': 3})
+    self.assertEqual(
+      PAPER.encode({'humor': 3, 'quality': 1}), 'quality:1,humor:3'
+    )
+    self.assertEqual(
+      PAPER.parse('quality:1,humor:3'), {'quality': 1, 'humor': 3}
+    )
 
   def test_a_vocabulary_of_words_has_spaces_between(self):
     values = {'verbosity': 3, 'politeness': 0}
     self.assertEqual(SPELT.encode(values), 'verbosity: 3 , politeness: 0')
     text = SPELT.condition(values)
     self.assertEqual(
-      text.split(), '<extra_id_2> verbosity: 3 , politeness: 0'.split()
+      ' '.join(text.split()), '<extra_id_2> verbosity: 3 , politeness: 0'
     )
     self.assertEqual(SPELT.conditioned_on(text), values)
     # What comes back from ids has one space between words and no new line.
     self.assertEqual(SPELT.conditioned_on(' '.join(text.split())), values)
     self.assertEqual(
-      SPELT.question('it is 8 .').split(), 'it is 8 . <extra_id_2>'.split()
+      ' '.join(SPELT.question('it is 8 .').split()), 'it is 8 . <extra_id_2>'
     )
 
   def test_a_question_is_the_response_and_then_the_marker(self):
@@ -102,12 +104,12 @@ class ScaleTest(parameterized.TestCase):
       Steering(scale=SMALL, values=values)
 
   @parameterized.parameters(
-    (dict(names=()), 'names are none'),
-    (dict(names=('a', 'a')), 'names are a, a'),
-    (dict(names=('a b',)), "'a b' cannot be told"),
-    (dict(names=('a:b',)), "'a:b' cannot be told"),
-    (dict(names=('a,b',)), "'a,b' cannot be told"),
-    (dict(names=('a',), levels=1), 'levels is 1'),
+    ({'names': ()}, 'names are none'),
+    ({'names': ('a', 'a')}, 'names are a, a'),
+    ({'names': ('a b',)}, "'a b' cannot be told"),
+    ({'names': ('a:b',)}, "'a:b' cannot be told"),
+    ({'names': ('a,b',)}, "'a,b' cannot be told"),
+    ({'names': ('a',), 'levels': 1}, 'levels is 1'),
   )
   def test_scales_that_cannot_be_read_are_refused(self, fields, message):
     with self.assertRaisesRegex(ValueError, message):
@@ -123,7 +125,9 @@ class ScaleTest(parameterized.TestCase):
     self.assertEqual(scale.predicted(halves), expected)
 
   def test_predictions_are_clipped_and_people_are_not(self):
-    self.assertEqual(SMALL.predicted([-3.2, 7.9]), {'quality': 0, 'toxicity': 4})
+    self.assertEqual(
+      SMALL.predicted([-3.2, 7.9]), {'quality': 0, 'toxicity': 4}
+    )
     # A rating off the scale is a mistake in the data, which encode refuses.
     self.assertEqual(SMALL.rated([9.0, None]), {'quality': 9})
 
@@ -152,16 +156,16 @@ class SteeringTest(absltest.TestCase):
     self.assertIsNone(self.warning(quality=2))
     self.assertEqual(
       self.warning(quality=4, toxicity=1),
-      'toxicity:1 occurs nowhere in the training data',
+      'trained on no response with toxicity:1',
     )
     self.assertEqual(
       self.warning(quality=1, toxicity=1),
-      'quality:1, toxicity:1 occurs nowhere in the training data',
+      'trained on no response with quality:1 or with toxicity:1',
     )
     self.assertEqual(
       self.warning(quality=4, toxicity=3),
-      'quality:4,toxicity:3 occurs nowhere in the training data, though each '
-      'of its levels does',
+      'trained on no response with quality:4,toxicity:3, though on each of '
+      'these levels',
     )
 
   def test_nothing_asked_for_is_refused(self):

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 from absl.testing import absltest, parameterized
 
-from rlhf_jax.kernels import masking, rewards
+from rlhf_jax.kernels import importance, masking, rewards
 from rlhf_jax.learners import policy_gradient
 from rlhf_jax.losses import policy_gradient as objectives
 from rlhf_jax.methods import ppo
@@ -32,11 +32,6 @@ def expected_objective(table, reference, scores, beta):
       before = token
     total += jnp.exp(logp) * (score - beta * (logp - reference_logp))
   return total
-
-
-def reinforce(logps, old_logps, advantages):
-  del old_logps
-  return objectives.policy_gradient(logps, advantages)
 
 
 class GradientTest(parameterized.TestCase):
@@ -76,7 +71,7 @@ class GradientTest(parameterized.TestCase):
 
   @parameterized.product(
     objective=(
-      reinforce,
+      objectives.policy_gradient,
       functools.partial(objectives.clipped_surrogate, clip_epsilon=0.2),
     ),
     critic=(policy_gradient.no_critic, policy_gradient.separate_critic),
@@ -201,6 +196,64 @@ class UpdateTest(parameterized.TestCase):
     )
     self.assertEqual(measured['ratio'].value, 1.0)
     self.assertEqual(measured['update_kl'].value, 0.0)
+
+  def terms(self, batch, **changes):
+    """The loss's terms and metrics on a batch, before any step."""
+    return policy_gradient.loss(
+      self.params,
+      self.frozen,
+      flatten(batch),
+      jax.random.key(0),
+      models=toy.MODELS,
+      config=dataclasses.replace(self.config, **changes),
+    )
+
+  @parameterized.parameters((2.0, 1.5), (1.2, 1.2))
+  def test_a_correction_multiplies_the_policys_losses(self, high, weight):
+    batch, _ = self.collect(self.config)
+    # A sampler under which each token was 1.5 times less probable.
+    rollouts = batch.rollouts.replace(
+      truncated_logps=batch.logps - jnp.log(1.5)
+    )
+    # Whitened advantages would add up to 0 with any weights.
+    batch = batch.replace(rollouts=rollouts, advantages=batch.returns)
+    plain, _ = self.terms(batch)
+    corrected, _ = self.terms(
+      batch,
+      correction=functools.partial(importance.truncated_weights, high=high),
+    )
+    np.testing.assert_allclose(
+      corrected['policy'][1].total, weight * plain['policy'][1].total, rtol=1e-4
+    )
+    for name in ('entropy', 'value'):
+      self.assertEqual(corrected[name][1].total, plain[name][1].total)
+
+  def test_an_objective_is_handed_the_arrays_that_it_names(self):
+    batch, _ = self.collect(self.config)
+    _, mask = flatten(batch).rollouts.responses
+
+    def named(mask, sampler_logps, entropies, reference_logps, advantages):
+      del mask, entropies, advantages
+      return sampler_logps - 2.0 * reference_logps
+
+    terms, _ = self.terms(batch, objective=named, correction=None)
+    rest = flatten(batch)
+    expected = rest.rollouts.truncated_logps - 2.0 * rest.reference_logps
+    np.testing.assert_allclose(
+      terms['policy'][1].total, np.sum(expected, where=mask), rtol=1e-5
+    )
+
+  def test_the_clip_fraction_counts_what_has_no_slope(self):
+    batch, _ = self.collect(self.config)
+    # Every ratio is 2: clipped where the advantage is positive.
+    batch = batch.replace(logps=batch.logps - jnp.log(2.0))
+    _, metrics = self.terms(batch)
+    _, mask = batch.rollouts.responses
+    positive = np.asarray(batch.advantages)[np.asarray(mask)] > 0.0
+    self.assertAlmostEqual(
+      metrics['clip_fraction'].value, positive.mean(), places=6
+    )
+    self.assertBetween(positive.mean(), 0.1, 0.9)
 
   def test_the_score_lies_on_the_last_token(self):
     config = dataclasses.replace(

@@ -1,0 +1,35 @@
+"""Claim: RAFT does as well as PPO by mere imitation (Dong et al. 2023).
+
+RAFT keeps the best of eight responses to each of 128 prompts a stage: as many
+stages as give PPO's number of responses, three times as many, and as few that
+keep the best eighth of all instead. Holds if RAFT's win rate against PPO is not
+below 0.5. Reward at the same KL along the training of each is printed and drawn
+by `python -m experiments.raft.equal_kl 0 1 2` once the seeds have been run.
+Run: python -m launch.seeds experiments/raft/against_ppo.py --seeds 0 1 2
+"""
+
+from experiments import sandbox_chain
+from experiments.sandbox_chain import raft_stages
+from rlhf_jax.experiment import Experiment
+from rlhf_jax.methods import raft
+
+Settings = sandbox_chain.Settings
+
+
+def config(settings: Settings) -> Experiment:
+  longer = 3 * max(1, settings.ppo_steps // 8)
+  return sandbox_chain.experiment(
+    settings,
+    title='RAFT against PPO',
+    stages=sandbox_chain.feedback_stages(settings)
+    | sandbox_chain.ppo_stages(settings)
+    | raft_stages(settings)
+    | raft_stages(settings, stages=longer, name='raft_longer')
+    | raft_stages(settings, select=raft.overall, name='raft_overall'),
+    contrasts={
+      'RAFT beats PPO at equal responses': ('raft', 'ppo'),
+      'RAFT beats PPO, with three times the responses': ('raft_longer', 'ppo'),
+      'three times the stages beat one': ('raft_longer', 'raft'),
+      'the best of each prompt beat the best of all': ('raft', 'raft_overall'),
+    },
+  )

@@ -1,0 +1,161 @@
+r"""Claims: attributes help, predicted ones more; they steer; own samples add.
+
+Dong et al. 2023 (SteerLM), the ablation and the section on steering: attribute
+labels give the largest gain over SFT on the same responses (79.7 to 96.2 % of
+ChatGPT's score with people's labels), predicted labels beat people's (98.1 to
+102.7), bootstrapping adds a little (103.7 to 104.2), and a requested attribute
+is obtained, more of it the more is asked for (toxicity).
+
+People rate as many responses as there are comparisons, each attribute a level
+off three times in ten. `steerlm_rated` and `steerlm_people` learn from these
+with predicted and with people's ratings, `steerlm_written` with ratings that a
+language model wrote, `steerlm` with predicted ratings also
+from responses that nobody rated ('written', four to each training prompt), and
+`sft_more` from the same without any; all by as many updates from SFT.
+`steerlm_again` goes on with the data of `steerlm` for as long as
+`steerlm_bootstrapped` does with the policy's own responses. All are asked for
+the best attributes; `verbosity_0` and the like ask `steerlm` for another level
+of one. Holds if the contrasts' intervals are above one half; for control see
+obedience.py.
+Run: python -m launch.seeds experiments/steerlm/steering.py --seeds 0 1 2
+To ask for other attributes, once that is done:
+python -m launch.generate experiments/steerlm/steering.py --policy steerlm \
+  --set attributes.verbosity=0 --prompt 'what is 6 plus 2 ? full'
+"""
+
+import dataclasses
+
+from experiments import sandbox_chain
+from rlhf_jax import sandbox
+from rlhf_jax.experiment import Answering, Experiment
+from rlhf_jax.generation import annotating
+from rlhf_jax.generation.attributes import Scale, Steering
+from rlhf_jax.methods import attribute_model, attribute_writer, sft, steerlm
+from rlhf_jax.training.optimizers import Adam, linear
+
+ATTRIBUTE_RATE = 2e-3  # The reward model's.
+RATE = 1e-3
+
+NAMES = sandbox.Attributes._fields
+SCALE = Scale(names=NAMES, spelling=sandbox.spell)
+# What gold rewards; verbosity is a matter of style, and none is best for both.
+QUALITY = ('correctness', 'helpfulness', 'politeness', 'coherence')
+BEST = sandbox.Attributes(
+  correctness=4, helpfulness=4, verbosity=2, politeness=4, coherence=4
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings(sandbox_chain.Settings):
+  """What is set most often.
+
+  Attributes:
+    attributes: what the policy `steerlm` is asked for, each from 0 to 4.
+  """
+
+  attributes: sandbox.Attributes = BEST
+
+
+def asking(policy: str, attributes: sandbox.Attributes) -> Answering:
+  """Asks a policy for a response with these attributes."""
+  wanted = Steering(scale=SCALE, values=attributes._asdict())
+  return Answering(policy=policy, condition=wanted)
+
+
+def requests() -> dict[str, Answering]:
+  """`steerlm`, asked for each level of each attribute, the others best."""
+  return {
+    f'{name}_{level}': asking('steerlm', BEST._replace(**{name: level}))
+    for name in NAMES
+    for level in range(SCALE.levels)
+  }
+
+
+def attribute_stages(settings: Settings) -> sandbox_chain.Stages:
+  """{'attribute_model'}: four times over the rated responses, as published."""
+  return attribute_model.stages(
+    attribute_model.Config(
+      names=NAMES,
+      steps=4 * settings.pairs // 32,
+      batch_size=32,
+      optimizer=Adam(learning_rate=ATTRIBUTE_RATE, decay=linear),
+    )
+  )
+
+
+def writer_stages(settings: Settings) -> sandbox_chain.Stages:
+  """{'attribute_labels', 'attribute_writer'}: as often over the same."""
+  config = attribute_writer.Config(
+    steps=4 * settings.pairs // 32,
+    batch_size=32,
+    optimizer=Adam(learning_rate=RATE, decay=linear),
+  )
+  return attribute_writer.label_stages(
+    attribute_writer.Labels(scale=SCALE)
+  ) | attribute_writer.stages(config)
+
+
+def config(settings: Settings) -> Experiment:
+  tuned = sandbox_chain.tuned(settings, RATE)
+  people = steerlm.Annotation(scale=SCALE, rate=annotating.by_people)
+  predicted = steerlm.Annotation(scale=SCALE)
+  arm = steerlm.Config(**tuned)
+  stages = sandbox_chain.feedback_stages(settings)
+  stages |= sandbox_chain.ppo_stages(settings)
+  stages |= attribute_stages(settings)
+  stages |= steerlm.annotation_stages(predicted, data=('rated', 'written'))
+  stages |= steerlm.annotation_stages(predicted, name='annotated_rated')
+  stages |= steerlm.annotation_stages(people, name='annotated_people')
+  stages |= writer_stages(settings)
+  stages |= steerlm.annotation_stages(
+    steerlm.Annotation(scale=SCALE, rate=annotating.by_writer),
+    rater='attribute_writer',
+    name='annotated_written',
+  )
+  stages |= steerlm.plain_stages(steerlm.Responses())
+  stages |= sft.stages(
+    sft.Config(**tuned), data='plain', start='sft', name='sft_more'
+  )
+  stages |= steerlm.stages(arm)
+  stages |= steerlm.stages(arm, data='annotated_rated', name='steerlm_rated')
+  stages |= steerlm.stages(arm, data='annotated_people', name='steerlm_people')
+  stages |= steerlm.stages(
+    arm, data='annotated_written', name='steerlm_written'
+  )
+  stages |= steerlm.bootstrap_stages(
+    steerlm.Bootstrap(scale=SCALE, quality=QUALITY)
+  )
+  stages |= steerlm.stages(
+    arm, data='bootstrapped', start='steerlm', name='steerlm_bootstrapped'
+  )
+  stages |= steerlm.stages(arm, start='steerlm', name='steerlm_again')
+  others = [name for name in stages if name.startswith('steerlm_')]
+  return sandbox_chain.experiment(
+    settings,
+    title='Steering by attributes',
+    stages=stages,
+    answering={'steerlm': asking('steerlm', settings.attributes)}
+    | {name: asking(name, BEST) for name in others}
+    | requests(),
+    condition_tokens=sandbox_chain.CONDITION_TOKENS,
+    contrasts={
+      'attributes help': ('steerlm', 'sft_more'),
+      "predicted ratings beat people's": ('steerlm_rated', 'steerlm_people'),
+      'ratings written as text beat regression': (
+        'steerlm_written',
+        'steerlm_rated',
+      ),
+      "people's ratings help": ('steerlm_people', 'sft_more'),
+      'unrated responses help': ('steerlm', 'steerlm_rated'),
+      'bootstrapping helps': ('steerlm_bootstrapped', 'steerlm'),
+      'bootstrapping beats more of the same': (
+        'steerlm_bootstrapped',
+        'steerlm_again',
+      ),
+      'SteerLM beats PPO': ('steerlm', 'ppo'),
+    }
+    | {
+      f'asking for {name} beats asking for none': (f'{name}_4', f'{name}_0')
+      for name in QUALITY
+    },
+  )

@@ -1,0 +1,61 @@
+"""Learning from rewarded samples of the policy, with or without a critic."""
+
+from rlhf_jax.learners.policy_gradient.collecting import (
+  Measured,
+  Online,
+  collect,
+  experience,
+  measure,
+  penalised,
+  refuse,
+  sample_and_score,
+  sequence_rewards,
+  token_rewards,
+)
+from rlhf_jax.learners.policy_gradient.evaluation import (
+  Critic,
+  Evaluation,
+  evaluate,
+  flatten_rollouts,
+  no_critic,
+  response_kl,
+  rollout_metrics,
+  separate_critic,
+  shared_trunk,
+)
+from rlhf_jax.learners.policy_gradient.updating import (
+  Config,
+  Reduction,
+  init,
+  loss,
+  offered,
+  update,
+)
+
+__all__ = [
+  'Config',
+  'Critic',
+  'Evaluation',
+  'Measured',
+  'Online',
+  'Reduction',
+  'collect',
+  'evaluate',
+  'experience',
+  'flatten_rollouts',
+  'init',
+  'loss',
+  'measure',
+  'no_critic',
+  'offered',
+  'penalised',
+  'refuse',
+  'response_kl',
+  'rollout_metrics',
+  'sample_and_score',
+  'separate_critic',
+  'sequence_rewards',
+  'shared_trunk',
+  'token_rewards',
+  'update',
+]

@@ -1,0 +1,279 @@
+"""What methods that learn from their own samples share.
+
+A method's `collect` samples, scores and hands both to its `shape`, a pure
+function that is jitted: `measure`, the method's estimate of advantages, and
+`experience`.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from rlhf_jax.generation.sampling import Sampling
+from rlhf_jax.kernels import divergences, masking, rewards
+from rlhf_jax.learners.policy_gradient import updating
+from rlhf_jax.learners.policy_gradient.evaluation import (
+  Evaluation,
+  evaluate,
+  explained_variance,
+  flatten_rollouts,
+  no_critic,
+  rollout_metrics,
+)
+from rlhf_jax.training import optimizers
+from rlhf_jax.training.compile import jitted
+from rlhf_jax.training.metrics import Stopwatch
+from rlhf_jax.types import Experience, Mean, Rollouts
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Online(updating.Config):
+  """Rounds of sampling and learning.
+
+  Attributes:
+    steps: rounds.
+    batch_size: prompts a round.
+    samples: responses to each prompt.
+    sampling: what is cut from the policy's law when sampling, if anything; its
+      temperature is `temperature`.
+    kl_coef: penalty per nat of KL to the reference, in the reward.
+    kl_estimator: (logps, reference_logps) -> per-token penalty.
+    score_clip: scores are clipped to ± this; None leaves them.
+    unended_penalty: taken off the score of a response without end-of-text.
+    length_penalty: (lengths [...], in tokens) -> [...] taken off the scores, in
+      reward units, as rewards.overlong_penalty; None for none.
+    optimizer: of the policy.
+  """
+
+  steps: int
+  batch_size: int = 128
+  samples: int = 1
+  sampling: Sampling = Sampling()
+  kl_coef: float = 0.0
+  kl_estimator: Callable[..., chex.Array] = divergences.k1
+  score_clip: float | None = None
+  unended_penalty: float = 0.0
+  length_penalty: Callable[..., chex.Array] | None = None
+  optimizer: optimizers.Adam = optimizers.Adam(learning_rate=1e-6)
+
+  def roles(self) -> dict[str, optimizers.Adam]:
+    """The optimizer of each role."""
+    return {'policy': self.optimizer}
+
+  def make_optimizer(self):
+    """The optimizers of all roles, over all inner steps."""
+    inner_steps = self.steps * self.epochs * self.minibatches
+    return optimizers.by_role(
+      {
+        role: optimizers.adam(o, inner_steps)
+        for role, o in self.roles().items()
+      }
+    )
+
+  def initial_extra(self):
+    """What is adapted as training goes: the KL coefficient, if anything."""
+    return {} if self.kl_control is None else {'kl_coef': self.kl_coef}
+
+
+def refuse(config: Online, *, fewest_samples: int = 1) -> None:
+  """Refuses a config that a method without a critic cannot follow.
+
+  Raises:
+    ValueError: saying so.
+  """
+  if config.critic is not no_critic:
+    raise ValueError(
+      'critic is set, and this method learns without one; take ppo for a critic'
+    )
+  if config.samples < fewest_samples:
+    raise ValueError(
+      f'samples is {config.samples}, and this method needs {fewest_samples} or '
+      'more responses to each prompt'
+    )
+
+
+def sample_and_score(
+  params, frozen, prompts, key, *, models, config, stopwatch: Stopwatch
+) -> tuple[Rollouts, chex.Array]:
+  """Rollouts [B, K, T] of the policy, and their scores [B, K].
+
+  Args:
+    params: {'policy'}.
+    frozen: {'reward' where a model scores}.
+    prompts: Prompts [B, P].
+    key: of the step; each sample's key is folded from it, the prompt's index
+      and the sample's number.
+    models: with a sampler and a scorer.
+    config: an Online.
+    stopwatch: told what sampling and scoring take.
+  """
+  with stopwatch('sample'):
+    rollouts = jax.block_until_ready(
+      models.sampler(
+        params['policy'],
+        prompts,
+        key,
+        samples=config.samples,
+        sampling=config.sampling.replace(temperature=config.temperature),
+      )
+    )
+  with stopwatch('score'):
+    scores = jnp.asarray(models.scorer(frozen, rollouts), jnp.float32)
+  return rollouts, jax.block_until_ready(scores)
+
+
+def collect(params, frozen, prompts, key, *, models, config, shape):
+  """Samples, scores and shapes a batch. Returns (Experience [B, K], metrics).
+
+  Args:
+    params, frozen, prompts, key, models, config: as in `sample_and_score`;
+      frozen with the reference too.
+    shape: a method's (params, frozen, rollouts, scores, *, models, config) ->
+      Experience [B, K], metrics.
+  """
+  stopwatch = Stopwatch()
+  scored = sample_and_score(
+    params,
+    frozen,
+    prompts,
+    key,
+    models=models,
+    config=config,
+    stopwatch=stopwatch,
+  )
+  with stopwatch('score'):
+    batch, metrics = jitted(shape)(
+      params, frozen, *scored, models=models, config=config
+    )
+    jax.block_until_ready(batch)
+  return batch, metrics | stopwatch.metrics()
+
+
+class Measured(NamedTuple):
+  """Scored rollouts with what policy, critic and reference say: N = B K rows.
+
+  Attributes:
+    rollouts: Rollouts [B, K, T].
+    given: [B, K] scores as the reward gave them.
+    scores: [N] likewise, clipped and less what is taken off them.
+    mask: [N, R] bool, True on response tokens.
+    now: the Evaluation of the policy that sampled, [N, R] each.
+    reference_logps: [N, R].
+  """
+
+  rollouts: Rollouts
+  given: chex.Array
+  scores: chex.Array
+  mask: chex.Array
+  now: Evaluation
+  reference_logps: chex.Array
+
+  def groups(self, x: chex.Array) -> chex.Array:
+    """[N, ...] -> [B, K, ...]: a row for each prompt."""
+    return x.reshape(*self.given.shape, *x.shape[1:])
+
+  def at_tokens(self, x: chex.Array) -> chex.Array:
+    """[B, K] or [N] -> [N, R]: each response's number at all its tokens."""
+    return jnp.where(self.mask, x.reshape(-1, 1), 0.0)
+
+  @property
+  def written(self) -> chex.Array:
+    """[B, K] bool, True on responses of at least one token."""
+    return self.groups(jnp.any(self.mask, axis=-1))
+
+
+def measure(params, frozen, rollouts, scores, *, models, config) -> Measured:
+  """What a method's `shape` begins with.
+
+  Args:
+    params: {'policy', and 'critic' where there is one}.
+    frozen: {'reference'}.
+    rollouts: Rollouts [B, K, T].
+    scores: [B, K] in reward units.
+    models: policy and critic.
+    config: an Online.
+  """
+  flat = flatten_rollouts(rollouts)
+  _, mask = flat.responses
+  reference = evaluate(
+    {'policy': frozen['reference']},
+    flat,
+    models=models,
+    config=dataclasses.replace(config, critic=no_critic),
+  )
+  return Measured(
+    rollouts=rollouts,
+    given=scores,
+    scores=penalised(scores, rollouts, config).reshape(-1),
+    mask=mask,
+    now=evaluate(params, flat, models=models, config=config),
+    reference_logps=reference.logps,
+  )
+
+
+def penalised(scores, rollouts: Rollouts, config) -> chex.Array:
+  """Scores [B, K], clipped and less what is taken off them."""
+  if config.score_clip is not None:
+    scores = jnp.clip(scores, -config.score_clip, config.score_clip)
+  scores = rewards.penalise_unended(
+    scores, rollouts.ended, penalty=config.unended_penalty
+  )
+  if config.length_penalty is not None:
+    _, mask = rollouts.responses
+    lengths = jnp.sum(mask, axis=-1, dtype=jnp.float32)
+    scores = scores - config.length_penalty(lengths)
+  return scores
+
+
+def token_rewards(measured: Measured, scores, config) -> chex.Array:
+  """[N, R]: scores [N] at the last tokens, the KL penalty at all of them."""
+  return rewards.token_rewards(
+    scores,
+    measured.now.logps,
+    measured.reference_logps,
+    measured.mask,
+    kl_coef=config.kl_coef,
+    estimator=config.kl_estimator,
+  )
+
+
+def sequence_rewards(measured: Measured, config) -> chex.Array:
+  """[N]: the score less the KL penalty of the whole response."""
+  each = token_rewards(measured, measured.scores, config)
+  return masking.masked_sum(each, measured.mask, axis=-1)
+
+
+def experience(
+  measured: Measured, *, advantages, response_rewards, config, returns=None
+):
+  """What a method's `shape` ends with. Returns (Experience [B, K], metrics).
+
+  Args:
+    measured: of `measure`.
+    advantages: [N, R], 0 where masked.
+    response_rewards: [N] of whole responses, less all that is taken off them;
+      logged.
+    config: an Online.
+    returns: [N, R] the critic's targets; the advantages where there is none.
+  """
+  now, reference_logps = measured.now, measured.reference_logps
+  metrics = rollout_metrics(
+    flatten_rollouts(measured.rollouts),
+    now,
+    reference_logps,
+    scores=measured.given.reshape(-1),
+  )
+  metrics['reward'] = Mean.of(response_rewards)
+  metrics['kl_coef'] = Mean.of(config.kl_coef)
+  returns = advantages if returns is None else returns
+  if config.critic is not no_critic:
+    metrics['explained_variance'] = explained_variance(
+      now.values, returns, measured.mask
+    )
+  per_token = (now.logps, reference_logps, now.values, advantages, returns)
+  batch = Experience(measured.rollouts, *map(measured.groups, per_token))
+  return batch, metrics

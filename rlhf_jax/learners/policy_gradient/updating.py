@@ -1,0 +1,186 @@
+"""Loss and update from experience, whatever estimated its advantages."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from rlhf_jax.kernels import divergences, importance, masking
+from rlhf_jax.learners.policy_gradient.evaluation import (
+  Critic,
+  evaluate,
+  flatten_rollouts,
+  no_critic,
+  response_kl,
+  shared_trunk,
+)
+from rlhf_jax.losses import objective as objectives
+from rlhf_jax.losses import value
+from rlhf_jax.training.passes import passes
+from rlhf_jax.types import Experience, Mean, flatten_candidates
+
+# (losses [N, R], mask [N, R]) -> Mean: a function of kernels.masking.
+Reduction = Callable[[chex.Array, chex.Array], Mean]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+  """The update from a batch of experience.
+
+  Attributes:
+    objective: from those of the `offered` arrays that its parameters name to
+      losses [N, R], its options bound.
+    reference_objective: likewise, losses that hold the policy to the reference,
+      as divergences.k3; None for none.
+    reference_coef: their weight.
+    correction: from those of logps, sampler_logps and mask that it names to
+      constant weights [N, R] of the objective's losses, as
+      importance.truncated_weights; None for none.
+    value_objective: (values, old_values, returns) [..., R] -> losses [..., R].
+    critic: where values come from: `separate_critic`, `shared_trunk`,
+      `no_critic`.
+    reduction: how losses are averaged, of kernels.masking.
+    value_coef: weight of the value loss.
+    entropy_coef: weight of the entropy, in nats per token, that is kept up.
+    temperature: at which the policy samples, and so is scored.
+    epochs: passes over each batch.
+    minibatches: optimizer steps in a pass.
+    micro_batches: parts that a minibatch is cut into, to save memory.
+    kl_control: (kl_coef, KL in nats per response, steps=responses) -> the next
+      kl_coef, as kernels.rewards.adaptive_kl_coef with its target and horizon
+      bound; None keeps it fixed.
+  """
+
+  objective: objectives.Objective
+  reference_objective: Callable[..., chex.Array] | None = None
+  reference_coef: float = 0.0
+  correction: Callable[..., chex.Array] | None = None
+  value_objective: Callable[..., chex.Array] = functools.partial(
+    value.clipped_squared_error, clip_epsilon=0.2
+  )
+  critic: Critic = no_critic
+  reduction: Reduction = masking.token_mean
+  value_coef: float = 0.0
+  entropy_coef: float = 0.0
+  temperature: float = 1.0
+  epochs: int = 1
+  minibatches: int = 1
+  micro_batches: int = 1
+  kl_control: Callable[..., chex.Array] | None = None
+
+
+def init(key, start, *, models, config):
+  """{'policy', 'critic'}: from `start` where it names them, else fresh."""
+  policy_key, critic_key = jax.random.split(key)
+  policy = start.get('policy')
+  params = {
+    'policy': models.policy.init(policy_key) if policy is None else policy
+  }
+  if config.critic is no_critic:
+    return params
+  critic = start.get('critic')
+  if critic is None:
+    critic = models.critic.init(critic_key)
+  if config.critic is shared_trunk:
+    critic = {'head': critic['head']}
+  return params | {'critic': critic}
+
+
+def loss(params, frozen, batch: Experience, key, *, models, config):
+  """Terms and metrics of Experience [N, T]. Differentiate in `params`."""
+  del frozen, key  # What the reference says is in the batch already.
+  _, mask = batch.rollouts.responses
+  new = evaluate(params, batch.rollouts, models=models, config=config)
+  arrays = offered(new, batch)
+  losses = objectives.evaluate(config.objective, arrays)
+  if config.correction is not None:
+    losses *= objectives.evaluate(
+      config.correction, arrays | {'logps': batch.logps}
+    )
+  terms = {
+    'policy': (1.0, config.reduction(losses, mask)),
+    'entropy': (-config.entropy_coef, config.reduction(new.entropies, mask)),
+  }
+  if config.reference_objective is not None:
+    losses = objectives.evaluate(config.reference_objective, arrays)
+    terms['reference'] = (config.reference_coef, config.reduction(losses, mask))
+  if config.critic is not no_critic:
+    losses = config.value_objective(new.values, batch.values, batch.returns)
+    terms['value'] = (config.value_coef, config.reduction(losses, mask))
+  ratios = importance.ratios(new.logps, batch.logps)
+  metrics = {
+    'ratio': Mean.of(ratios, mask),
+    'clip_fraction': Mean.of(_clipped(config.objective, arrays), mask),
+    'entropy': Mean.of(new.entropies, mask),
+    'update_kl': Mean.of(divergences.k3(batch.logps, new.logps), mask),
+  }
+  return terms, metrics
+
+
+def offered(new, batch: Experience):
+  """The arrays [N, R] that an objective may name.
+
+  `logps` and `entropies` are the policy's that is trained, `old_logps` its own
+  before the round's updates, `sampler_logps` those of the law that the tokens
+  were drawn from.
+  """
+  _, mask = batch.rollouts.responses
+  return {
+    'logps': new.logps,
+    'old_logps': batch.logps,
+    'reference_logps': batch.reference_logps,
+    'sampler_logps': batch.rollouts.truncated_logps,
+    'advantages': batch.advantages,
+    'mask': mask,
+    'entropies': new.entropies,
+  }
+
+
+def _clipped(objective, arrays):
+  # Where clipping takes the gradient, whatever the objective clips.
+  def total(logps):
+    return jnp.sum(objectives.evaluate(objective, arrays | {'logps': logps}))
+
+  slopes = jax.grad(total)(arrays['logps'])
+  return (slopes == 0.0) & (arrays['advantages'] != 0.0)
+
+
+def update(state, frozen, batch: Experience, key, *, models, optimizer, config):
+  """`epochs` passes of `minibatches` steps over [B, K] rollouts.
+
+  Returns (state, metrics); state.step counts updates, not optimizer steps.
+
+  Raises:
+    ValueError: the responses do not divide into the minibatches.
+  """
+  # Every response is shuffled by itself.
+  rest = flatten_candidates(batch.replace(rollouts=None))
+  flat = rest.replace(rollouts=flatten_rollouts(batch.rollouts))
+  moved, metrics = passes(
+    state,
+    frozen,
+    flat,
+    key,
+    loss=loss,
+    optimizer=optimizer,
+    epochs=config.epochs,
+    minibatches=config.minibatches,
+    micro_batches=config.micro_batches,
+    models=models,
+    config=config,
+  )
+  return moved.replace(extra=_adapt(state.extra, flat, config)), metrics
+
+
+def _adapt(extra, flat, config):
+  if config.kl_control is None:
+    return extra
+  _, mask = flat.rollouts.responses
+  kl = response_kl(flat.logps, flat.reference_logps, mask)
+  coefficient = config.kl_control(
+    extra['kl_coef'], jnp.mean(kl), steps=kl.shape[0]
+  )
+  return extra | {'kl_coef': coefficient}

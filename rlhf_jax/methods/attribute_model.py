@@ -1,0 +1,51 @@
+"""A model of people's ratings, an attribute each, on the SFT policy's trunk.
+
+SteerLM's attribute prediction as a regression, which is how its released code
+does it; `attribute_writer` is the paper's, which writes the ratings as text. A
+response is read from its last token, which follows all of it; the released code
+puts a marker there.
+
+Source: Dong et al. 2023 (SteerLM); Wang et al. 2023 (HelpSteer).
+"""
+
+import dataclasses
+from typing import Any
+
+from rlhf_jax.learners import attributes
+from rlhf_jax.stages import Stage
+from rlhf_jax.training import optimizers
+
+loss = attributes.loss
+update = attributes.update
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(attributes.Config, optimizers.Steps):
+  """The released code's batch (it takes 800 steps), with the paper's rate."""
+
+  batch_size: int = 512
+  optimizer: optimizers.Adam = optimizers.Adam(
+    learning_rate=5e-6, weight_decay=0.01
+  )
+
+
+def stages(
+  config: Config,
+  *,
+  data: str = 'rated',
+  start: str = 'sft',
+  curriculum: Any = None,
+  name: str = 'attribute_model',
+) -> dict[str, Stage]:
+  """{name}: from the trunk of `start`, on rated responses, bad ones too."""
+  return {
+    name: Stage(
+      init=attributes.init,
+      update=update,
+      config=config,
+      data=data,
+      start={'policy': start},
+      produces='attributes',
+      curriculum=curriculum,
+    )
+  }

@@ -1,0 +1,70 @@
+"""Best-of-n sampling as a source of data: the best response to each prompt.
+
+Supervised fine-tuning on what it writes is expert iteration. (To answer with
+the best of n instead, and train nothing, name it in an experiment's
+`answering`; `evaluation.best_of_n` has its curve in n from one pool.)
+
+Source: Stiennon et al. 2020; Nakano et al. 2021; Dubois et al. 2023
+(AlpacaFarm), for expert iteration.
+"""
+
+import dataclasses
+
+from rlhf_jax.generation import ranking
+from rlhf_jax.generation.sampling import Sampling
+from rlhf_jax.stages import DatasetStage, Frozen
+from rlhf_jax.types import Demonstration, prompt_of
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+  """AlpacaFarm's values.
+
+  Attributes:
+    samples: n, responses to each prompt.
+    count: prompts; None takes each of the data's once.
+    batch_size: prompts at a time.
+    sampling: of the responses.
+  """
+
+  samples: int = 16
+  count: int | None = None
+  batch_size: int = 256
+  sampling: Sampling = Sampling(temperature=1.0)
+
+
+def write(records, tools, *, config):
+  """A Demonstration of each prompt's best response by the frozen reward.
+
+  Of those that ended: one cut short would teach to ramble. Prompts where none
+  did have none. Of equal scores the response drawn first is kept, which is a
+  fair choice, since draws of one prompt are exchangeable.
+  """
+  sampled = tools.sample(
+    samples=config.samples, sampling=config.sampling, ended=True
+  )
+  prompts = [prompt_of(record) for record in records]
+  return [
+    Demonstration(found.prompt, found.responses[0])
+    for found in ranking.by_reward(prompts, sampled, tools)
+  ]
+
+
+def stages(
+  config: Config,
+  *,
+  data: str = 'prompts',
+  policy: str = 'sft',
+  reward: Frozen = 'reward_model',
+  name: str = 'best_of_n',
+) -> dict[str, DatasetStage]:
+  """{name}: the best of `policy`'s responses to the prompts of `data`."""
+  return {
+    name: DatasetStage(
+      write=write,
+      config=config,
+      data=data,
+      policy=policy,
+      frozen={'reward': reward},
+    )
+  }

@@ -1,0 +1,165 @@
+"""DAPO: GRPO for long answers that a program checks.
+
+Four changes to GRPO: the ratio may rise further than fall (clip-higher), groups
+whose responses all score the same are replaced by others (dynamic sampling),
+every token counts the same, and responses are scored less as they near the
+longest length allowed. The loss has no KL; the reference only measures it.
+
+Source: Yu et al. 2025, section 3.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from rlhf_jax.kernels import baselines, masking, rewards
+from rlhf_jax.learners import policy_gradient
+from rlhf_jax.losses import objective as objectives
+from rlhf_jax.losses import policy_gradient as surrogates
+from rlhf_jax.stages import Frozen, Stage
+from rlhf_jax.training import optimizers
+from rlhf_jax.training.compile import jitted
+from rlhf_jax.training.metrics import Stopwatch
+from rlhf_jax.types import Mean
+
+init = policy_gradient.init
+loss = policy_gradient.loss
+update = policy_gradient.update
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(policy_gradient.Online):
+  """Values of the paper and of its released script.
+
+  Attributes:
+    batch_size: prompts that a round may ask, at most: a multiple of `groups`.
+    groups: prompts that a round learns from.
+  """
+
+  batch_size: int = 1536
+  groups: int = 512
+  samples: int = 16
+  objective: objectives.Objective = functools.partial(
+    surrogates.clipped_surrogate, clip_epsilon=0.2, clip_epsilon_high=0.28
+  )
+  reduction: policy_gradient.Reduction = masking.token_mean
+  length_penalty: Callable[..., chex.Array] | None = functools.partial(
+    rewards.overlong_penalty, max_length=20480.0, buffer=4096.0, factor=1.0
+  )
+  minibatches: int = 16
+  optimizer: optimizers.Adam = optimizers.Adam(
+    learning_rate=1e-6, weight_decay=0.1
+  )
+
+  def __post_init__(self):
+    policy_gradient.refuse(self, fewest_samples=2)
+    if self.batch_size % self.groups:
+      raise ValueError(
+        f'batch_size is {self.batch_size}; prompts are asked {self.groups} '
+        '(groups) at a time, so it must be a multiple of that'
+      )
+
+
+def shape(params, frozen, rollouts, scores, *, models, config):
+  """Turns scored rollouts into experience. Returns (Experience, metrics).
+
+  Args:
+    params: {'policy'}.
+    frozen: {'reference'}.
+    rollouts: Rollouts [B, K, T].
+    scores: [B, K] in reward units.
+    models: with a policy.
+    config: a Config.
+  """
+  measured = policy_gradient.measure(
+    params, frozen, rollouts, scores, models=models, config=config
+  )
+  gains = baselines.group_standardised(
+    measured.groups(measured.scores), measured.written
+  )
+  # A group that only fills the batch may still differ in length.
+  differ = baselines.informative(scores, measured.written)
+  gains = jnp.where(differ[:, None], gains, 0.0)
+  return policy_gradient.experience(
+    measured,
+    advantages=measured.at_tokens(gains),
+    response_rewards=measured.scores,
+    config=config,
+  )
+
+
+def collect(params, frozen, prompts, key, *, models, config):
+  """Asks prompts, `groups` at a time, until as many scored responses apart.
+
+  If the prompts run out, groups that teach nothing fill the batch, with
+  advantages of 0.
+
+  Args:
+    params: {'policy'}.
+    frozen: {'reference', and 'reward' where a model scores}.
+    prompts: Prompts [B, P].
+    key: of the step.
+    models: with a sampler and a scorer.
+    config: a Config.
+
+  Returns:
+    Experience [groups, K] and metrics, how many prompts were asked among them.
+  """
+  stopwatch, asked, found = Stopwatch(), [], 0
+  for first in range(0, prompts.tokens.shape[0], config.groups):
+    rows = slice(first, first + config.groups)
+    rollouts, scores = policy_gradient.sample_and_score(
+      params,
+      frozen,
+      jax.tree.map(lambda x, rows=rows: x[rows], prompts),
+      key,
+      models=models,
+      config=config,
+      stopwatch=stopwatch,
+    )
+    written = jnp.any(rollouts.response_mask, axis=-1)
+    differ = baselines.informative(scores, written)
+    asked.append((rollouts, scores, differ))
+    found += int(jnp.sum(differ))
+    if found >= config.groups:
+      break
+  rollouts, scores, differ = jax.tree.map(lambda *x: jnp.concatenate(x), *asked)
+  # The informative first, in the order in which they were asked.
+  kept = jnp.argsort(~differ, stable=True)[: config.groups]
+  rollouts, scores = jax.tree.map(lambda x: x[kept], (rollouts, scores))
+  with stopwatch('score'):
+    batch, metrics = jitted(shape)(
+      params, frozen, rollouts, scores, models=models, config=config
+    )
+    jax.block_until_ready(batch)
+  metrics['prompts_asked'] = Mean.of(float(differ.size))
+  metrics['informative'] = Mean.of(differ)
+  return batch, metrics | stopwatch.metrics()
+
+
+def stages(
+  config: Config,
+  *,
+  data: str = 'prompts',
+  start: str = 'sft',
+  reward: Frozen = 'reward_model',
+  name: str = 'dapo',
+) -> dict[str, Stage]:
+  """{name}: from `start`, which is also the reference."""
+  return {
+    name: Stage(
+      init=init,
+      update=update,
+      collect=collect,
+      config=config,
+      data=data,
+      start={'policy': start},
+      frozen={'reference': start, 'reward': reward},
+      log_every=1,
+      checkpoint_every=10,
+    )
+  }

@@ -1,0 +1,74 @@
+"""Responses one by one with their rewards: the pool of offline methods.
+
+A frozen reward scores what the data says and, if wanted, samples of a policy.
+Nothing is ranked or chosen: bad responses are kept for what they teach.
+
+Source: Hu et al. 2023 (arXiv 2308.12050).
+"""
+
+import dataclasses
+
+from rlhf_jax.generation.sampling import Sampling
+from rlhf_jax.stages import DatasetStage, Ensemble
+from rlhf_jax.types import Comparison, Rated, Reward, prompt_of, responses_of
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+  """What is scored.
+
+  Attributes:
+    samples: responses of the policy to each record's prompt, beside those that
+      the record has; 0 is the paper's data without generation.
+    sampling: of these.
+    count: responses; None scores those of every record once.
+    batch_size: records at a time.
+  """
+
+  samples: int = 0
+  sampling: Sampling = Sampling(temperature=1.0)
+  count: int | None = None
+  batch_size: int = 256
+
+
+def write(records, tools, *, config):
+  """Each response as a Rated whose one rating is its score, in reward units.
+
+  Equal texts count as often as they are there. Samples that did not end are
+  left out: nobody should learn to end where they were cut.
+  """
+  own = [()] * len(records)
+  if config.samples:
+    own = tools.sample(
+      samples=config.samples, sampling=config.sampling, ended=True
+    )
+  lists = [
+    Comparison(prompt_of(record), (*responses_of(record), *samples))
+    for record, samples in zip(records, own, strict=True)
+  ]
+  lists = [asked for asked in lists if asked.responses]
+  return [
+    Rated(asked.prompt, text, (float(score),))
+    for asked, scores in zip(lists, tools.score(lists), strict=True)
+    for text, score in zip(asked.responses, scores, strict=True)
+  ]
+
+
+def stages(
+  config: Config,
+  *,
+  data: str | tuple[str, ...] = 'demonstrations',
+  policy: str | None = None,
+  reward: str | Ensemble | Reward = 'reward_model',
+  name: str = 'labelled',
+) -> dict[str, DatasetStage]:
+  """{name}: the responses in `data`, and of `policy` if any, scored."""
+  return {
+    name: DatasetStage(
+      write=write,
+      config=config,
+      data=data,
+      policy=policy,
+      frozen={'reward': reward},
+    )
+  }

@@ -1,0 +1,246 @@
+"""RAFT: reward-ranked fine-tuning.
+
+Each stage: K responses to each of b prompts, the best of them by reward, and a
+few passes of supervised fine-tuning on these. No critic, and no gradient goes
+through the sampling; the reward is read for its order alone.
+
+Source: Dong et al. 2023 (RAFT).
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import chex
+import flax.struct
+import jax.numpy as jnp
+
+from rlhf_jax.generation.sampling import Sampling
+from rlhf_jax.kernels import logps, selection
+from rlhf_jax.learners import likelihood, policy_gradient
+from rlhf_jax.stages import Frozen, Stage
+from rlhf_jax.training import optimizers
+from rlhf_jax.training.passes import passes
+from rlhf_jax.types import Demonstrations, Mean, Rollouts
+
+loss = likelihood.loss
+
+
+@flax.struct.dataclass
+class Kept:
+  """All that was sampled, and what is imitated of it.
+
+  Attributes:
+    rollouts: Rollouts [B, K, T].
+    demonstrations: Demonstrations [B, T], of weight 0 where nothing was kept.
+  """
+
+  rollouts: Rollouts
+  demonstrations: Demonstrations
+
+
+def local(
+  scores: chex.Array, candidate_mask: chex.Array
+) -> tuple[chex.Array, chex.Array]:
+  """The best response to each prompt.
+
+  Only the order within a prompt counts. Equal scores keep the earlier one,
+  which is a fair choice, since draws of one prompt are exchangeable.
+
+  Args:
+    scores: [B, K] in reward units; anything where masked.
+    candidate_mask: [B, K] bool, True on responses that may be kept.
+
+  Returns:
+    [B] int32 places among the B · K responses, and the mask [B] of those kept:
+    False for a prompt that has none.
+  """
+  best, kept = selection.top(scores, candidate_mask, count=1)
+  rows, samples = scores.shape
+  return samples * jnp.arange(rows) + best[:, 0], kept[:, 0]
+
+
+def overall(
+  scores: chex.Array, candidate_mask: chex.Array
+) -> tuple[chex.Array, chex.Array]:
+  """The best 1/K of the whole batch, whichever prompts they answer.
+
+  Rewards are compared across prompts, so easy ones are learnt from most. As
+  `local` in all else.
+  """
+  flat = scores.reshape(-1), candidate_mask.reshape(-1)
+  return selection.top(*flat, count=scores.shape[0])
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(likelihood.Config, optimizers.Steps):
+  """The paper's values on HH with a LLaMA of 7B, at its largest K.
+
+  Attributes:
+    steps: stages; the paper stops where the reward was flat for three, after 10
+      to 18 of them.
+    batch_size: b, prompts a stage. None comes again before all have come.
+    samples: K, responses to each.
+    temperature: at which the policy samples; 1 gives less reward and more
+      variety.
+    sampling: what else is cut from the policy's law when sampling, if anything.
+    select: (scores [B, K], mask [B, K]) -> places [B], mask [B]: `local` or
+      `overall`.
+    kl_coef: β of the score r − β (log π − log π_ref) that ranks, both of the
+      whole response; 0 ranks by the reward.
+    epochs: passes over what is kept.
+    minibatches: optimizer steps in a pass, a divisor of b; the paper does not
+      say how many.
+  """
+
+  batch_size: int = 2048
+  samples: int = 32
+  temperature: float = 0.85
+  sampling: Sampling = Sampling()
+  select: Callable[..., tuple[chex.Array, chex.Array]] = local
+  kl_coef: float = 0.0
+  epochs: int = 2
+  minibatches: int = 32
+  optimizer: optimizers.Adam = optimizers.Adam(
+    learning_rate=2e-5, decay=optimizers.linear
+  )
+
+  def make_optimizer(self):
+    """The optimizer over all inner steps."""
+    inner_steps = self.steps * self.epochs * self.minibatches
+    return optimizers.adam(self.optimizer, inner_steps)
+
+
+def shape(params, frozen, rollouts, scores, *, models, config):
+  """Keeps the best of scored rollouts. Returns (Kept, metrics).
+
+  Responses that did not end are never kept: they would teach to ramble.
+
+  Args:
+    params: {'policy'}.
+    frozen: {'reference'}.
+    rollouts: Rollouts [B, K, T].
+    scores: [B, K] in reward units.
+    models: with a policy.
+    config: a Config.
+  """
+  flat = policy_gradient.flatten_rollouts(rollouts)
+  own, reference = (
+    logps.next_token_logps(
+      models.policy,
+      policy,
+      flat.tokens,
+      flat.attention_mask,
+      start=flat.tokens.shape[-1] - flat.response_length,
+      temperature=config.temperature,
+    )
+    for policy in (params['policy'], frozen['reference'])
+  )
+  _, mask = flat.responses
+  kl = policy_gradient.response_kl(own, reference, mask).reshape(scores.shape)
+  places, kept = config.select(scores - config.kl_coef * kl, rollouts.ended)
+  metrics = policy_gradient.rollout_metrics(
+    flat,
+    # There is no critic, and log-probs are all that it reads.
+    policy_gradient.Evaluation(own, None, None),
+    reference,
+    scores=scores.reshape(-1),
+  )
+  demonstrations = Demonstrations(
+    tokens=flat.tokens[places],
+    attention_mask=flat.attention_mask[places],
+    response_mask=flat.response_mask[places],
+    weight=kept.astype(jnp.float32),
+  )
+  metrics['kept_score'] = Mean.of(scores.reshape(-1)[places], kept)
+  metrics['kept'] = Mean.of(kept)
+  return Kept(rollouts, demonstrations), metrics | gains(scores, rollouts.ended)
+
+
+def gains(scores: chex.Array, ended: chex.Array) -> dict[str, Mean]:
+  """What there is to gain by choosing, of each prompt's responses that ended.
+
+  Args:
+    scores: [B, K] in reward units.
+    ended: [B, K] bool.
+
+  Returns:
+    The best score, and by how much it is above the median, which tells a choice
+    from noise among near-ties; a prompt without any does not count.
+  """
+  some = jnp.any(ended, axis=-1)
+  valid = jnp.where(ended, scores, jnp.nan)
+  best = jnp.nanmax(valid, axis=-1)
+  above = best - jnp.nanmedian(valid, axis=-1)
+  return {
+    'best_score': Mean.of(best, some),
+    'best_above_median': Mean.of(above, some),
+  }
+
+
+def collect(params, frozen, prompts, key, *, models, config):
+  """Samples, scores and keeps. Returns (Kept, metrics).
+
+  Args:
+    params: the policy's.
+    frozen: {'reference', and 'reward' where a model scores}.
+    prompts: Prompts [B, P].
+    key: of the stage.
+    models: with a policy, a sampler and a scorer.
+    config: a Config.
+  """
+  return policy_gradient.collect(
+    {'policy': params},
+    frozen,
+    prompts,
+    key,
+    models=models,
+    config=config,
+    shape=shape,
+  )
+
+
+def update(state, frozen, batch, key, *, models, optimizer, config):
+  """`epochs` passes of `minibatches` steps over what is kept of Kept [B].
+
+  Returns (state, metrics); state.step counts stages, not optimizer steps.
+
+  Raises:
+    ValueError: the prompts do not divide into the minibatches.
+  """
+  return passes(
+    state,
+    frozen,
+    batch.demonstrations,
+    key,
+    loss=loss,
+    optimizer=optimizer,
+    epochs=config.epochs,
+    minibatches=config.minibatches,
+    micro_batches=config.micro_batches,
+    models=models,
+    config=config,
+  )
+
+
+def stages(
+  config: Config,
+  *,
+  data: str = 'prompts',
+  start: str = 'sft',
+  reward: Frozen = 'reward_model',
+  name: str = 'raft',
+) -> dict[str, Stage]:
+  """{name}: from `start`, on the best of its own samples."""
+  return {
+    name: Stage(
+      init=likelihood.init,
+      update=update,
+      collect=collect,
+      config=config,
+      data=data,
+      start={'policy': start},
+      frozen={'reference': start, 'reward': reward},
+      log_every=1,
+      checkpoint_every=5,
+    )
+  }

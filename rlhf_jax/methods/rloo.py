@@ -1,0 +1,89 @@
+"""RLOO: REINFORCE, each response's baseline the mean of the others.
+
+Several responses to each prompt, the score of each less β times the KL of the
+whole response, and from that the mean of the other responses' same. The
+response is one action: its log-prob is the sum of its tokens'. No critic, no
+ratio, one step a round.
+
+Source: Ahmadian et al. 2024; Kool et al. 2019.
+"""
+
+import dataclasses
+import functools
+
+from rlhf_jax.kernels import baselines, masking
+from rlhf_jax.learners import policy_gradient
+from rlhf_jax.losses import objective as objectives
+from rlhf_jax.losses import policy_gradient as surrogates
+from rlhf_jax.stages import Frozen, Stage
+from rlhf_jax.training import optimizers
+
+init = policy_gradient.init
+loss = policy_gradient.loss
+update = policy_gradient.update
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(policy_gradient.Online):
+  """Four responses to a prompt as in the paper; TRL's KL coefficient."""
+
+  batch_size: int = 128
+  samples: int = 4
+  objective: objectives.Objective = surrogates.policy_gradient
+  reduction: policy_gradient.Reduction = masking.sequence_sum
+  kl_coef: float = 0.05
+  optimizer: optimizers.Adam = optimizers.Adam(learning_rate=1e-6)
+
+  def __post_init__(self):
+    policy_gradient.refuse(self, fewest_samples=2)
+
+
+def shape(params, frozen, rollouts, scores, *, models, config):
+  """Turns scored rollouts into experience. Returns (Experience, metrics).
+
+  Args:
+    params: {'policy'}.
+    frozen: {'reference'}.
+    rollouts: Rollouts [B, K, T].
+    scores: [B, K] in reward units.
+    models: with a policy.
+    config: a Config.
+  """
+  measured = policy_gradient.measure(
+    params, frozen, rollouts, scores, models=models, config=config
+  )
+  rewards = policy_gradient.sequence_rewards(measured, config)
+  gains = baselines.leave_one_out(measured.groups(rewards), measured.written)
+  return policy_gradient.experience(
+    measured,
+    advantages=measured.at_tokens(gains),
+    response_rewards=rewards,
+    config=config,
+  )
+
+
+collect = functools.partial(policy_gradient.collect, shape=shape)
+
+
+def stages(
+  config: Config,
+  *,
+  data: str = 'prompts',
+  start: str = 'sft',
+  reward: Frozen = 'reward_model',
+  name: str = 'rloo',
+) -> dict[str, Stage]:
+  """{name}: from `start`, which is also the reference."""
+  return {
+    name: Stage(
+      init=init,
+      update=update,
+      collect=collect,
+      config=config,
+      data=data,
+      start={'policy': start},
+      frozen={'reference': start, 'reward': reward},
+      log_every=1,
+      checkpoint_every=10,
+    )
+  }

@@ -1,0 +1,242 @@
+"""SteerLM: fine-tuning on responses and the attributes that they have.
+
+A model rates every response, the policy learns to respond given the ratings,
+and at inference a user asks for the ratings that are wanted
+(`generation.attributes.Steering`). Once more, the policy's own responses to
+requests for high quality are rated and learnt from: bootstrapping.
+
+Source: Dong et al. 2023 (SteerLM).
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from rlhf_jax.generation import annotating
+from rlhf_jax.generation.attributes import Scale
+from rlhf_jax.generation.sampling import Sampling
+from rlhf_jax.learners import likelihood
+from rlhf_jax.stages import DatasetStage, Stage
+from rlhf_jax.training import optimizers
+from rlhf_jax.types import Demonstration
+
+loss = likelihood.loss
+update = likelihood.update
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Responses:
+  """How many responses are taken from the data.
+
+  Attributes:
+    count: responses; None takes all of the data's.
+    batch_size: records at a time.
+  """
+
+  count: int | None = None
+  batch_size: int = 256
+
+
+def strip(records, tools, *, config):
+  """Demonstrations of all responses with nothing asked for: the baseline."""
+  del tools, config
+  return [
+    Demonstration(prompt._replace(condition=''), response)
+    for prompt, response in annotating.responses(records)
+  ]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Annotation(Responses):
+  """Who gives responses their attributes.
+
+  Attributes:
+    scale: of the attributes.
+    rate: `annotating.by_model`, `by_writer` or `by_people`.
+  """
+
+  scale: Scale
+  rate: annotating.Rater = annotating.by_model
+
+
+def annotate(records, tools, *, config):
+  """Demonstrations of all responses whose attributes somebody knows."""
+  return demonstrations(config.rate(records, tools, config.scale), config.scale)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Bootstrap:
+  """How the policy is asked for responses of its own.
+
+  Attributes:
+    scale: of the attributes.
+    quality: the attributes that are asked for at their best.
+    samples: responses to each prompt.
+    sampling: of the responses.
+    count: responses; None takes all.
+    batch_size: None, since what is asked for depends on all of the data.
+  """
+
+  scale: Scale
+  quality: tuple[str, ...] = ('quality',)
+  samples: int = 4
+  sampling: Sampling = Sampling(temperature=1.0, top_k=50)
+  count: int | None = None
+  batch_size: None = None
+
+  def __post_init__(self):
+    for name in self.quality:
+      if name not in self.scale.names:
+        raise ValueError(
+          f'there is no attribute {name!r} to ask for at its best; there are '
+          f'{", ".join(self.scale.names)}'
+        )
+
+
+def bootstrap(records, tools, *, config):
+  """Own responses to the data's prompts, given the ratings that they got.
+
+  Each prompt is asked once on a combination of attributes, v′, drawn from the
+  data's with the best quality. What is learnt goes with the ratings of the
+  responses themselves, v″: with v′, the policy would learn to ignore what it is
+  asked for.
+  """
+  scale = config.scale
+  combinations = best([levels(record, scale) for record in records], config)
+  prompts = {}
+  for record, seed in zip(records, tools.seeds, strict=True):
+    prompts.setdefault(record.prompt.messages, (record.prompt, seed))
+  asked = []
+  for prompt, seed in prompts.values():
+    drawn = np.random.default_rng(seed).integers(len(combinations))
+    condition = scale.condition(combinations[drawn])
+    asked.append(prompt._replace(condition=condition))
+  sampled = tools.sample(
+    samples=config.samples, sampling=config.sampling, ended=True, prompts=asked
+  )
+  own = [
+    Demonstration(prompt, text)
+    for prompt, texts in zip(asked, sampled, strict=True)
+    for text in texts
+  ]
+  return demonstrations(annotating.by_model(own, tools, scale), scale)
+
+
+def best(
+  values: Sequence[Mapping[str, int]], config: Bootstrap
+) -> list[Mapping[str, int]]:
+  """The different ones of `values` with the highest quality that occurs.
+
+  Quality is the sum over `config.quality`. Where all of these are at the top
+  level somewhere, these are the paper's: the combinations with quality at its
+  maximum.
+  """
+  quality = [sum(v.get(name, 0) for name in config.quality) for v in values]
+  highest = max(quality)
+  found = {
+    config.scale.encode(v): v
+    for v, reached in zip(values, quality, strict=True)
+    if reached == highest
+  }
+  return [found[text] for text in sorted(found)]
+
+
+def levels(record, scale):
+  """The attributes that a demonstration's response is conditioned on."""
+  values = scale.conditioned_on(record.prompt.condition)
+  if values is None:
+    raise ValueError(
+      'bootstrapping starts from annotated responses, and the one to '
+      f'{record.prompt.text[:40]!r} has no attributes of this scale'
+    )
+  return values
+
+
+def demonstrations(labelled, scale) -> list[Demonstration]:
+  """Responses to imitate where their attributes are asked for."""
+  return [
+    Demonstration(prompt._replace(condition=scale.condition(values)), response)
+    for prompt, response, values in labelled
+    if values
+  ]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(likelihood.Config, optimizers.Steps):
+  """The paper's values; it goes five times over the data."""
+
+  batch_size: int = 128
+  optimizer: optimizers.Adam = optimizers.Adam(
+    learning_rate=5e-6, weight_decay=0.01
+  )
+
+
+def plain_stages(
+  config: Responses,
+  *,
+  data: str | tuple[str, ...] = 'annotated',
+  name: str = 'plain',
+) -> dict[str, DatasetStage]:
+  """{name}: the data's responses without attributes, for SFT beside SteerLM."""
+  return {name: DatasetStage(write=strip, config=config, data=data)}
+
+
+def annotation_stages(
+  config: Annotation,
+  *,
+  data: str | tuple[str, ...] = 'rated',
+  rater: str = 'attribute_model',
+  name: str = 'annotated',
+) -> dict[str, DatasetStage]:
+  """{name}: the data's responses with their attributes.
+
+  `rater` is the stage that trained who rates; people need none.
+  """
+  named = annotating.asked(config.rate, rater)
+  return {name: DatasetStage(write=annotate, config=config, data=data, **named)}
+
+
+def bootstrap_stages(
+  config: Bootstrap,
+  *,
+  data: str = 'annotated',
+  policy: str = 'steerlm',
+  rater: str = 'attribute_model',
+  name: str = 'bootstrapped',
+) -> dict[str, DatasetStage]:
+  """{name}: `policy`'s own responses to the prompts that it was trained on.
+
+  `data` is what it was trained on, `rater` an attribute model.
+  """
+  return {
+    name: DatasetStage(
+      write=bootstrap,
+      config=config,
+      data=data,
+      policy=policy,
+      **annotating.asked(annotating.by_model, rater),
+    )
+  }
+
+
+def stages(
+  config: Config,
+  *,
+  data: str = 'annotated',
+  start: str = 'sft',
+  curriculum: Any = None,
+  name: str = 'steerlm',
+) -> dict[str, Stage]:
+  """{name}: from `start`, on responses given their attributes."""
+  return {
+    name: Stage(
+      init=likelihood.init,
+      update=update,
+      config=config,
+      data=data,
+      start={'policy': start},
+      curriculum=curriculum,
+    )
+  }

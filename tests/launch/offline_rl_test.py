@@ -1,0 +1,68 @@
+"""Asking a Decision Transformer for a reward from the command line."""
+
+import pathlib
+
+import pytest
+
+from launch import train
+from rlhf_jax import sandbox
+from rlhf_jax.experiment.describe import describe, flatten
+
+FILE = (
+  pathlib.Path(__file__).parents[2] / 'experiments/offline_rl/against_ppo.py'
+)
+
+
+def build(*assignments):
+  return train.build(train.load(FILE), assignments)
+
+
+def test_a_target_changes_what_is_asked_for_and_nothing_else():
+  before = flatten(describe(build()))
+  after = flatten(describe(build('target=-1.5')))
+  assert before.keys() == after.keys()
+  assert {name for name in after if before[name] != after[name]} == {
+    'answering.dt.condition.z',
+    'answering.dt_generated.condition.z',
+  }
+  condition = build('target=-1.5').answering['dt'].condition
+  assert condition.text == '<rm_score>: - 1 . 5'
+
+
+def test_it_asks_as_it_was_trained():
+  experiment = build()
+  recipe = experiment.stages['dt_pool'].config.recipe.keywords
+  for answering in experiment.answering.values():
+    condition = answering.condition
+    assert recipe == {
+      'decimals': condition.decimals,
+      'spelling': condition.spelling,
+    }
+    told = sandbox.tokenizer(sandbox.CONDITION_WORDS).encode(condition.text)
+    room = experiment.limits.max_prompt_tokens - sandbox.max_prompt_tokens()
+    assert len(told) <= room
+
+
+def test_every_arm_takes_as_many_updates_on_the_same_responses():
+  stages = build('pairs=1024').stages
+  arms = ('filtered', 'best', 'rwr', 'dt')
+  assert {stages[arm].config.steps for arm in arms} == {32}
+  assert {stages[arm].config.batch_size for arm in arms} == {64}
+  assert {stages[f'{arm}_pool'].data for arm in arms} == {
+    ('labelled_demonstrations', 'labelled_preferences')
+  }
+
+
+@pytest.mark.parametrize(
+  'assignment, message',
+  [
+    ('target=nan', 'the target is nan; give a finite number'),
+    ('target=inf', 'the target is inf; give a finite number'),
+    ('target=high', "target takes float, not 'high'"),
+  ],
+)
+def test_mistakes_are_a_sentence(assignment, message):
+  with pytest.raises(ValueError) as caught:
+    build(assignment)
+  assert message in str(caught.value)
+  assert '\n' not in str(caught.value)

@@ -1,0 +1,95 @@
+"""Passes over a batch, on a loss that is linear in its rows."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from absl.testing import absltest, parameterized
+
+from rlhf_jax.training import passes
+from rlhf_jax.training import state as training
+from rlhf_jax.types import Mean
+
+ROWS = jnp.arange(1.0, 13.0)
+RATE = 0.01
+
+
+def loss(params, frozen, batch, key, *, scale):
+  """scale · frozen · p · mean(row), and what was seen."""
+  terms = {'only': (1.0, Mean.of(scale * frozen * params * batch))}
+  return terms, {
+    'row': Mean.of(batch),
+    'drawn': Mean.of(jax.random.uniform(key)),
+  }
+
+
+def run(**options):
+  optimizer = optax.sgd(RATE)
+  state = training.create(jnp.float32(2.0), optimizer)
+  return passes.passes(
+    state,
+    jnp.float32(3.0),
+    ROWS,
+    jax.random.key(0),
+    loss=loss,
+    optimizer=optimizer,
+    scale=0.5,
+    **options,
+  )
+
+
+class PassesTest(parameterized.TestCase):
+  @parameterized.product(
+    epochs=(1, 3), minibatches=(1, 4), micro_batches=(1, 3)
+  )
+  def test_every_row_is_seen_once_a_pass(
+    self, epochs, minibatches, micro_batches
+  ):
+    state, metrics = run(
+      epochs=epochs, minibatches=minibatches, micro_batches=micro_batches
+    )
+    # Each step goes down by rate · ½ · 3 · its rows' mean; the means of a
+    # pass add up to minibatches · 6.5.
+    moved = RATE * 0.5 * 3.0 * epochs * minibatches * 6.5
+    np.testing.assert_allclose(state.params, 2.0 - moved, rtol=1e-5)
+    self.assertEqual(state.step, 1)
+    self.assertEqual(metrics['row'].weight, 12 * epochs)
+    self.assertEqual(metrics['row'].total, 78 * epochs)
+    self.assertEqual(metrics['gradient_norm'].weight, epochs * minibatches)
+
+  def test_the_loss_is_handed_the_key_as_it_is(self):
+    _, metrics = run(epochs=2, minibatches=2)
+    drawn = jax.random.uniform(jax.random.key(0))
+    np.testing.assert_allclose(metrics['drawn'].value, drawn, rtol=1e-6)
+
+  def test_passes_are_shuffled_anew(self):
+    seen = []
+
+    def noting(params, frozen, batch, key, *, scale):
+      jax.debug.callback(lambda x: seen.append(x.tolist()), batch, ordered=True)
+      return loss(params, frozen, batch, key, scale=scale)
+
+    optimizer = optax.sgd(RATE)
+    passes.passes(
+      training.create(jnp.float32(2.0), optimizer),
+      jnp.float32(3.0),
+      ROWS,
+      jax.random.key(0),
+      loss=noting,
+      optimizer=optimizer,
+      epochs=2,
+      minibatches=1,
+      scale=0.5,
+    )
+    jax.effects_barrier()
+    orders = [tuple(int(x) for x in rows) for rows in seen]
+    self.assertLen(set(orders), 2)
+    self.assertNotIn(tuple(range(1, 13)), orders)
+
+  def test_rows_that_do_not_divide_are_refused(self):
+    with self.assertRaisesRegex(ValueError, '12 responses .* 5 minibatches'):
+      run(minibatches=5)
+
+
+if __name__ == '__main__':
+  absltest.main()
