@@ -6,7 +6,7 @@ from here train them once.
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from rlhf_jax import sandbox
@@ -19,25 +19,14 @@ from rlhf_jax.experiment import (
   Limits,
   Stage,
 )
-from rlhf_jax.generation.sampling import Sampling
-from rlhf_jax.kernels import rewards
 from rlhf_jax.losses import listwise, pairwise
 from rlhf_jax.losses.objective import Objective
 from rlhf_jax.methods import (
-  best_of_n,
   candidates,
-  dapo,
   dpo,
-  grpo,
-  ppo,
   preferences,
   pro,
-  raft,
-  reinforce,
-  rejection_sampling,
-  remax,
   reward_model,
-  rloo,
   rrhf,
   sft,
   slic,
@@ -54,15 +43,9 @@ DPO_RATE = 3e-4
 SLIC_RATE = 3e-4
 RRHF_RATE = 1e-3
 PRO_RATE = 1e-3
-# Of learning from chosen samples: RRHF's, whose grid had its SFT term too.
-CHOSEN_RATE = 1e-3
-
 # Room for the longest condition; the same wherever policies are conditioned, so
 # that these share an SFT policy.
 CONDITION_TOKENS = 25
-
-# As PPO goes over a round's responses; methods that clip do likewise.
-PPO_PASSES = {'epochs': 2, 'minibatches': 2}
 
 RRHF = functools.partial(listwise.rrhf, rank_coef=1.0)
 
@@ -133,159 +116,6 @@ def reward_stages(
     optimizer=Adam(learning_rate=2e-3, decay=linear),
   )
   return reward_model.stages(config, data=data, name=name)
-
-
-def ppo_stages(
-  settings: Settings,
-  *,
-  kl_coef: float | None = None,
-  learning_rate: float = 1e-3,
-  start: str = 'sft',
-  reward: str = 'reward_model',
-  name: str = 'ppo',
-) -> Stages:
-  """{name}: 128 prompts a round, against a reward model."""
-  return ppo.stages(
-    ppo.Config(
-      steps=settings.ppo_steps,
-      batch_size=128,
-      kl_coef=settings.kl_coef if kl_coef is None else kl_coef,
-      optimizer=Adam(learning_rate=learning_rate),
-      **PPO_PASSES,
-    ),
-    start=start,
-    reward=reward,
-    name=name,
-  )
-
-
-def rounds(
-  settings: Settings, learning_rate: float, *, samples: int = 1, **values
-) -> dict[str, Any]:
-  """Config values that all methods share that take PPO's place: as many rounds
-  of as many responses, and PPO's penalty for one without an end."""
-  return {
-    'steps': settings.ppo_steps,
-    'batch_size': 128 // samples,
-    'samples': samples,
-    'unended_penalty': 1.0,
-    'optimizer': Adam(learning_rate=learning_rate),
-  } | values
-
-
-def reinforce_stages(
-  settings: Settings,
-  *,
-  kl_coef: float | None = None,
-  learning_rate: float = 1e-3,
-  name: str = 'reinforce',
-) -> Stages:
-  """{name}: 128 prompts a round, one step each, no baseline."""
-  config = reinforce.Config(
-    kl_coef=settings.kl_coef if kl_coef is None else kl_coef,
-    **rounds(settings, learning_rate),
-  )
-  return reinforce.stages(config, name=name)
-
-
-def reinforce_plus_plus_stages(
-  settings: Settings,
-  *,
-  kl_coef: float | None = None,
-  learning_rate: float = 1e-3,
-  name: str = 'reinforce_plus_plus',
-) -> Stages:
-  """{name}: 128 prompts a round, with as many steps as PPO."""
-  config = reinforce.reinforce_plus_plus(
-    kl_coef=settings.kl_coef if kl_coef is None else kl_coef,
-    **rounds(settings, learning_rate, **PPO_PASSES),
-  )
-  return reinforce.stages(config, name=name)
-
-
-def remax_stages(
-  settings: Settings,
-  *,
-  kl_coef: float | None = None,
-  learning_rate: float = 1e-3,
-  make: Callable[..., remax.Config] = remax.paper,
-  name: str = 'remax',
-) -> Stages:
-  """{name}: 128 prompts a round, answered greedily too, one step each."""
-  config = make(
-    kl_coef=settings.kl_coef if kl_coef is None else kl_coef,
-    **rounds(settings, learning_rate),
-  )
-  return remax.stages(config, name=name)
-
-
-def rloo_stages(
-  settings: Settings,
-  *,
-  kl_coef: float | None = None,
-  learning_rate: float = 1e-3,
-  name: str = 'rloo',
-) -> Stages:
-  """{name}: 4 responses to 32 prompts a round, one step each."""
-  config = rloo.Config(
-    kl_coef=settings.kl_coef if kl_coef is None else kl_coef,
-    **rounds(settings, learning_rate, samples=4),
-  )
-  return rloo.stages(config, name=name)
-
-
-def grpo_stages(
-  settings: Settings,
-  *,
-  kl_coef: float | None = None,
-  learning_rate: float = 1e-3,
-  name: str = 'grpo',
-) -> Stages:
-  """{name}: 4 responses to 32 prompts a round; the KL is in the loss."""
-  config = grpo.Config(
-    reference_coef=settings.kl_coef if kl_coef is None else kl_coef,
-    **rounds(settings, learning_rate, samples=4, **PPO_PASSES),
-  )
-  return grpo.stages(config, name=name)
-
-
-def dr_grpo_stages(
-  settings: Settings, *, learning_rate: float = 1e-3, name: str = 'dr_grpo'
-) -> Stages:
-  """{name}: 4 responses to 32 prompts a round; no KL."""
-  config = grpo.dr_grpo(
-    **rounds(settings, learning_rate, samples=4, **PPO_PASSES)
-  )
-  return grpo.stages(config, name=name)
-
-
-def gspo_stages(
-  settings: Settings, *, learning_rate: float = 1e-3, name: str = 'gspo'
-) -> Stages:
-  """{name}: 4 responses to 32 prompts a round; no KL."""
-  config = grpo.gspo(**rounds(settings, learning_rate, samples=4, **PPO_PASSES))
-  return grpo.stages(config, name=name)
-
-
-def dapo_stages(
-  settings: Settings, *, learning_rate: float = 1e-3, name: str = 'dapo'
-) -> Stages:
-  """{name}: 4 responses to 32 prompts a round, of 96 that may be asked.
-
-  No KL. The length penalty begins, as the paper's, at 4/5 of the longest.
-  """
-  longest = float(sandbox.MAX_RESPONSE_TOKENS)
-  config = dapo.Config(
-    groups=32,
-    length_penalty=functools.partial(
-      rewards.overlong_penalty,
-      max_length=longest,
-      buffer=longest / 5,
-      factor=1.0,
-    ),
-    **rounds(settings, learning_rate, samples=4, batch_size=96, **PPO_PASSES),
-  )
-  return dapo.stages(config, name=name)
 
 
 def tuned(
@@ -382,82 +212,6 @@ def pro_stages(
   """{name}: from SFT, on ranked candidates, 32 prompts a step."""
   config = pro.Config(**tuned(settings, PRO_RATE, batch_size=32))
   return pro.stages(config, data=data, name=name)
-
-
-def expert_stages(
-  settings: Settings, *, samples: int = 16, name: str = 'expert_iteration'
-) -> Stages:
-  """'best_of_n', {name}: SFT goes on, on the best of its own samples."""
-  config = sft.Config(**tuned(settings, CHOSEN_RATE))
-  return best_of_n.stages(best_of_n.Config(samples=samples)) | sft.stages(
-    config, data='best_of_n', start='sft', name=name
-  )
-
-
-def raft_stages(
-  settings: Settings,
-  *,
-  stages: int | None = None,
-  select: Callable[..., Any] = raft.local,
-  kl_coef: float = 0.0,
-  name: str = 'raft',
-) -> Stages:
-  """{name}: 8 responses to 128 prompts a stage, with four steps.
-
-  Args:
-    settings: of the chain.
-    stages: so that there are as many responses as PPO's where None.
-    select: which responses of a stage are kept.
-    kl_coef: of the KL in what ranks them.
-    name: of the stage.
-  """
-  config = raft.Config(
-    steps=stages or max(1, settings.ppo_steps // 8),
-    batch_size=128,
-    samples=8,
-    temperature=1.0,
-    select=select,
-    kl_coef=kl_coef,
-    epochs=2,
-    minibatches=2,
-    optimizer=Adam(learning_rate=CHOSEN_RATE, decay=linear),
-  )
-  return raft.stages(config, name=name)
-
-
-def rejection_rounds(
-  settings: Settings,
-  temperatures: Sequence[float],
-  *,
-  kept: Callable[[Sequence[str]], Sequence[str]] = rejection_sampling.archive,
-  asks: Callable[..., bool] = rejection_sampling.every,
-  earlier: Sequence[str] = (),
-  policy: str = 'sft',
-  reward: str = 'reward_model',
-  name: str = 'rejection_sampling',
-) -> Stages:
-  """{name}_1, …: 8 responses to every prompt that is asked, from SFT each time.
-
-  Args:
-    settings: of the chain.
-    temperatures: of each round's sampling.
-    kept, earlier, policy, reward, name: as of `rejection_sampling.rounds`.
-    asks: which prompts these rounds ask.
-  """
-  bags = [
-    rejection_sampling.Bag(asks=asks, sampling=Sampling(temperature=t))
-    for t in temperatures
-  ]
-  return rejection_sampling.rounds(
-    rejection_sampling.Config(**tuned(settings, CHOSEN_RATE)),
-    bags,
-    selection=rejection_sampling.Selection(top=2),
-    kept=kept,
-    earlier=earlier,
-    policy=policy,
-    reward=reward,
-    name=name,
-  )
 
 
 def experiment(

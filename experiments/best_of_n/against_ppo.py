@@ -9,7 +9,7 @@ on one KL axis with PPO's training: `python -m experiments.best_of_n.kl_axis
 Run: python -m launch.seeds experiments/best_of_n/against_ppo.py --seeds 0 1 2
 """
 
-from experiments import sandbox_chain
+from experiments import sandbox_chain, sandbox_choosing, sandbox_rl
 from rlhf_jax.experiment import Answering, Experiment
 
 Settings = sandbox_chain.Settings
@@ -20,8 +20,8 @@ def config(settings: Settings) -> Experiment:
     settings,
     title='Best of n against PPO',
     stages=sandbox_chain.feedback_stages(settings)
-    | sandbox_chain.ppo_stages(settings)
-    | sandbox_chain.expert_stages(settings),
+    | sandbox_rl.tuned_ppo_stages(settings)
+    | sandbox_choosing.expert_stages(settings),
     answering={
       f'best_of_{n}': Answering(policy='sft', best_of=n) for n in (4, 16)
     },

@@ -14,7 +14,8 @@ import sys
 import numpy as np
 
 from experiments import sandbox_chain
-from experiments.sandbox_chain import DPO_RATE, dpo_stages, ppo_stages
+from experiments.sandbox_chain import DPO_RATE, dpo_stages
+from experiments.sandbox_rl import ppo_stages
 from rlhf_jax.evaluation import statistics
 from rlhf_jax.experiment import Experiment
 

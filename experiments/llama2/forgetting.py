@@ -11,7 +11,7 @@ Run: python -m launch.seeds experiments/llama2/forgetting.py --seeds 0 1 2
 import functools
 
 from experiments import sandbox_chain
-from experiments.sandbox_chain import rejection_rounds
+from experiments.sandbox_choosing import rejection_rounds
 from rlhf_jax.experiment import Experiment
 from rlhf_jax.methods.rejection_sampling import archive, newest, of_kinds
 

@@ -9,8 +9,9 @@ beats the one before, the archive the newest bag, and PPO on top both.
 Run: python -m launch.seeds experiments/llama2/rounds.py --seeds 0 1 2
 """
 
-from experiments import sandbox_chain
-from experiments.sandbox_chain import Stages, rejection_rounds
+from experiments import sandbox_chain, sandbox_rl
+from experiments.sandbox_chain import Stages
+from experiments.sandbox_choosing import rejection_rounds
 from rlhf_jax.experiment import Experiment
 from rlhf_jax.methods.rejection_sampling import newest
 
@@ -29,8 +30,8 @@ def config(settings: Settings) -> Experiment:
     settings, LATER, kept=newest, name='newest', **shared
   )
   stages |= fresh_rounds(settings)
-  stages |= sandbox_chain.ppo_stages(settings)
-  stages |= sandbox_chain.ppo_stages(
+  stages |= sandbox_rl.tuned_ppo_stages(settings)
+  stages |= sandbox_rl.tuned_ppo_stages(
     settings, start='archive_4', name='ppo_on_top'
   )
   return sandbox_chain.experiment(

@@ -16,7 +16,7 @@ Run: python -m launch.seeds experiments/offline_rl/against_ppo.py --seeds 0 1 2
 import dataclasses
 import functools
 
-from experiments import sandbox_chain
+from experiments import sandbox_chain, sandbox_rl
 from experiments.sandbox_chain import Stages, tuned
 from rlhf_jax import sandbox
 from rlhf_jax.experiment import Answering, Experiment
@@ -105,7 +105,7 @@ def config(settings: Settings) -> Experiment:
     settings,
     title='Offline RLHF against PPO',
     stages=sandbox_chain.feedback_stages(settings)
-    | sandbox_chain.ppo_stages(settings)
+    | sandbox_rl.tuned_ppo_stages(settings)
     | labelled(settings)
     | arm(settings, 'filtered', above, FILTER_RATE)
     | arm(settings, 'best', offline_rl.best_of_prompt, BEST_RATE)

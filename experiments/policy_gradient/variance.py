@@ -10,7 +10,7 @@ compared by noise, the variance over the squared length of the mean.
 
 Source of the claims: Li et al. 2024 (ReMax); Ahmadian et al. 2024 (RLOO).
 Run: python -m experiments.policy_gradient.variance 0 1 2
-after python -m launch.seeds experiments/rlhf/sandbox.py --seeds 0 1 2.
+after python -m launch.seeds experiments/remax/against_ppo.py --seeds 0 1 2.
 """
 
 import argparse
@@ -22,7 +22,7 @@ import time
 import jax
 import numpy as np
 
-from experiments.rlhf import sandbox as chain_file
+from experiments.remax import against_ppo as chain_file
 from rlhf_jax.data.batches import Batches
 from rlhf_jax.evaluation import statistics
 from rlhf_jax.experiment import prepare

@@ -8,8 +8,8 @@ by `python -m experiments.raft.equal_kl 0 1 2` once the seeds have been run.
 Run: python -m launch.seeds experiments/raft/against_ppo.py --seeds 0 1 2
 """
 
-from experiments import sandbox_chain
-from experiments.sandbox_chain import raft_stages
+from experiments import sandbox_chain, sandbox_rl
+from experiments.sandbox_choosing import raft_stages
 from rlhf_jax.experiment import Experiment
 from rlhf_jax.methods import raft
 
@@ -22,7 +22,7 @@ def config(settings: Settings) -> Experiment:
     settings,
     title='RAFT against PPO',
     stages=sandbox_chain.feedback_stages(settings)
-    | sandbox_chain.ppo_stages(settings)
+    | sandbox_rl.tuned_ppo_stages(settings)
     | raft_stages(settings)
     | raft_stages(settings, stages=longer, name='raft_longer')
     | raft_stages(settings, select=raft.overall, name='raft_overall'),

@@ -10,7 +10,7 @@ both at 1.2 G parameters from the compiled programs.
 Run: python -m launch.seeds experiments/remax/against_ppo.py --seeds 0 1 2
 """
 
-from experiments import sandbox_chain
+from experiments import sandbox_chain, sandbox_rl
 from rlhf_jax.experiment import Experiment
 from rlhf_jax.methods import remax
 
@@ -22,9 +22,9 @@ def config(settings: Settings) -> Experiment:
     settings,
     title='ReMax against PPO',
     stages=sandbox_chain.feedback_stages(settings)
-    | sandbox_chain.ppo_stages(settings)
-    | sandbox_chain.remax_stages(settings)
-    | sandbox_chain.remax_stages(
+    | sandbox_rl.tuned_ppo_stages(settings)
+    | sandbox_rl.remax_stages(settings)
+    | sandbox_rl.remax_stages(
       settings, make=remax.released, name='remax_released'
     ),
     contrasts={

@@ -11,7 +11,7 @@ Run: python -m launch.seeds experiments/slic/against_dpo.py --seeds 0 1 2
 
 import functools
 
-from experiments import sandbox_chain
+from experiments import sandbox_chain, sandbox_rl
 from experiments.sandbox_chain import slic_stages
 from rlhf_jax import sandbox
 from rlhf_jax.experiment import Experiment
@@ -24,9 +24,7 @@ Settings = sandbox_chain.Settings
 
 def config(settings: Settings) -> Experiment:
   stages = sandbox_chain.feedback_stages(settings)
-  stages |= sandbox_chain.dpo_stages(settings) | sandbox_chain.ppo_stages(
-    settings
-  )
+  stages |= sandbox_chain.dpo_stages(settings) | sandbox_rl.ppo_stages(settings)
   stages |= slic_stages(settings, name='slic_direct')
   stages |= slic_stages(settings, likelihood_coef=0.0, name='slic_unanchored')
   compared = slic.Pairs(

@@ -25,7 +25,7 @@ python -m launch.generate experiments/steerlm/steering.py --policy steerlm \
 
 import dataclasses
 
-from experiments import sandbox_chain
+from experiments import sandbox_chain, sandbox_rl
 from rlhf_jax import sandbox
 from rlhf_jax.experiment import Answering, Experiment
 from rlhf_jax.generation import annotating
@@ -101,7 +101,7 @@ def config(settings: Settings) -> Experiment:
   predicted = steerlm.Annotation(scale=SCALE)
   arm = steerlm.Config(**tuned)
   stages = sandbox_chain.feedback_stages(settings)
-  stages |= sandbox_chain.ppo_stages(settings)
+  stages |= sandbox_rl.tuned_ppo_stages(settings)
   stages |= attribute_stages(settings)
   stages |= steerlm.annotation_stages(predicted, data=('rated', 'written'))
   stages |= steerlm.annotation_stages(predicted, name='annotated_rated')

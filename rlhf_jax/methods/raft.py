@@ -139,11 +139,7 @@ def shape(params, frozen, rollouts, scores, *, models, config):
   kl = policy_gradient.response_kl(own, reference, mask).reshape(scores.shape)
   places, kept = config.select(scores - config.kl_coef * kl, rollouts.ended)
   metrics = policy_gradient.rollout_metrics(
-    flat,
-    # There is no critic, and log-probs are all that it reads.
-    policy_gradient.Evaluation(own, None, None),
-    reference,
-    scores=scores.reshape(-1),
+    flat, own, reference, scores=scores.reshape(-1)
   )
   demonstrations = Demonstrations(
     tokens=flat.tokens[places],

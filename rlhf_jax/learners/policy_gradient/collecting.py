@@ -263,7 +263,7 @@ def experience(
   now, reference_logps = measured.now, measured.reference_logps
   metrics = rollout_metrics(
     flatten_rollouts(measured.rollouts),
-    now,
+    now.logps,
     reference_logps,
     scores=measured.given.reshape(-1),
   )

@@ -70,12 +70,12 @@ def flatten_rollouts(rollouts: Rollouts) -> Rollouts:
   return flatten_candidates(rollouts.replace(index=index))
 
 
-def rollout_metrics(rollouts, now, reference_logps, *, scores):
+def rollout_metrics(rollouts, policy_logps, reference_logps, *, scores):
   """What is logged of a batch of flat rollouts [N, T].
 
   Args:
     rollouts: the samples.
-    now: the trainer's Evaluation of them.
+    policy_logps: [N, R] by the trainer's own pass.
     reference_logps: [N, R].
     scores: [N] in reward units, as the reward gave them.
 
@@ -84,8 +84,8 @@ def rollout_metrics(rollouts, now, reference_logps, *, scores):
     and the largest gap between the sampler's log-probs and the trainer's.
   """
   _, mask = rollouts.responses
-  kl = response_kl(now.logps, reference_logps, mask)
-  gap = jnp.abs(jnp.where(mask, rollouts.logps - now.logps, 0.0))
+  kl = response_kl(policy_logps, reference_logps, mask)
+  gap = jnp.abs(jnp.where(mask, rollouts.logps - policy_logps, 0.0))
   return {
     'score': Mean.of(scores),
     'kl': Mean.of(kl),
