@@ -46,6 +46,9 @@ PRO_RATE = 1e-3
 # Room for the longest condition; the same wherever policies are conditioned, so
 # that these share an SFT policy.
 CONDITION_TOKENS = 25
+# Lengths that most prompts, with a condition or without, and most examples keep
+# to: nearly half of what goes through the models would be padding.
+BUCKETS = (10, 18, 26, 38, 48)
 
 RRHF = functools.partial(listwise.rrhf, rank_coef=1.0)
 
@@ -243,6 +246,7 @@ def experiment(
     limits=Limits(
       max_prompt_tokens=sandbox.max_prompt_tokens() + condition_tokens,
       max_response_tokens=sandbox.MAX_RESPONSE_TOKENS,
+      buckets=BUCKETS if condition_tokens else (),
     ),
     stages=stages,
     evaluation=Evaluation(samples=2),

@@ -19,7 +19,7 @@ from rlhf_jax.training.optimizers import Adam
 # win rate on validation prompts with seed 100, which no claim uses.
 ONE_STEP_RATE = 3e-4
 SEVERAL_STEPS_RATE = 1e-4
-GRPO_KL_COEF = 0.2
+GRPO_KL_COEF = 0.5
 
 # As PPO goes over a round's responses; methods that clip do likewise.
 PPO_PASSES = {'epochs': 2, 'minibatches': 2}
