@@ -10,6 +10,8 @@ from rlhf_jax.training.optimizers import Adam, linear
 
 # Of learning from chosen samples: RRHF's, whose grid had its SFT term too.
 CHOSEN_RATE = 1e-3
+# RAFT's: of 1e-4, 3e-4, 1e-3 and 3e-3, as the rates of sandbox_rl.
+RAFT_RATE = 3e-4
 
 
 def expert_stages(
@@ -30,7 +32,7 @@ def raft_stages(
   kl_coef: float = 0.0,
   name: str = 'raft',
 ) -> Stages:
-  """{name}: 8 responses to 128 prompts a stage, with four steps.
+  """{name}: 8 responses to 128 prompts a stage, with eight steps.
 
   Args:
     settings: of the chain.
@@ -47,8 +49,8 @@ def raft_stages(
     select=select,
     kl_coef=kl_coef,
     epochs=2,
-    minibatches=2,
-    optimizer=Adam(learning_rate=CHOSEN_RATE, decay=linear),
+    minibatches=4,
+    optimizer=Adam(learning_rate=RAFT_RATE, decay=linear),
   )
   return raft.stages(config, name=name)
 

@@ -28,6 +28,11 @@ class Ensemble:
 Frozen = str | Ensemble | Reward
 
 
+def members(reward: str | Ensemble) -> tuple[str, ...]:
+  """The stages that trained a reward model, or an ensemble's."""
+  return reward.members if isinstance(reward, Ensemble) else (reward,)
+
+
 def names(data: str | tuple[str, ...]) -> tuple[str, ...]:
   """The datasets that a stage's `data` names."""
   return (data,) if isinstance(data, str) else tuple(data)

@@ -65,7 +65,7 @@ def curves_of(settings, stages_dir):
   ties = [max(best_of_n.pool_divergence(choosing, n).mean(), 0.0) for n in NS]
   none = [best_of_n.divergence(n) for n in NS]
   ppo = reward_by_kl.along_training(chain)['ppo']
-  gains = [potential_gain.potential_gain(choosing, n).mean() for n in NS]
+  gains = [potential_gain.potential_gain(scores, n).mean() for n in NS]
   return {
     'best of n': RewardCurve(np.array(NS), np.array(ties), *rewards),
     'best of n, were there no ties': RewardCurve(

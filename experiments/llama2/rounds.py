@@ -44,7 +44,7 @@ def config(settings: Settings) -> Experiment:
       'round 3 beats round 2': ('archive_3', 'archive_2'),
       'round 4 beats round 3': ('archive_4', 'archive_3'),
       'the archive beats the newest bag': ('archive_4', 'newest_4'),
-      'fresh annotations beat the first alone': ('fresh_4', 'archive_4'),
+      'more and fresh annotations beat the first': ('fresh_4', 'archive_4'),
       'PPO on top beats rejection sampling': ('ppo_on_top', 'archive_4'),
       'PPO on top beats PPO from SFT': ('ppo_on_top', 'ppo'),
     },

@@ -42,7 +42,7 @@ METHODS = {
   'ReMax': (remax, remax.paper(**ALONE)),
   'RLOO': (rloo, rloo.Config(**GROUPS)),
   'GRPO': (grpo, grpo.Config(**GROUPS | {'kl_coef': 0.0})),
-  'Dr. GRPO': (grpo, grpo.dr_grpo(**GROUPS)),
+  'Dr. GRPO': (grpo, grpo.dr_grpo(**GROUPS | {'kl_coef': 0.0})),
   'PPO': (ppo, ppo.Config(**ALONE)),
 }
 PLACES = ('sft', 'ppo')

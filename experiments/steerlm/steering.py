@@ -10,8 +10,9 @@ People rate as many responses as there are comparisons, each attribute a level
 off three times in ten. `steerlm_rated` and `steerlm_people` learn from these
 with predicted and with people's ratings, `steerlm_written` with ratings that a
 language model wrote, `steerlm` with predicted ratings also
-from responses that nobody rated ('written', four to each training prompt), and
-`sft_more` from the same without any; all by as many updates from SFT.
+from responses that nobody rated ('written', four to each training prompt);
+`sft_rated` and `sft_more` learn from the same two without any ratings; all by
+as many updates from SFT.
 `steerlm_again` goes on with the data of `steerlm` for as long as
 `steerlm_bootstrapped` does with the policy's own responses. All are asked for
 the best attributes; `verbosity_0` and the like ask `steerlm` for another level
@@ -50,7 +51,7 @@ class Settings(sandbox_chain.Settings):
   """What is set most often.
 
   Attributes:
-    attributes: what the policy `steerlm` is asked for, each from 0 to 4.
+    attributes: what policies are asked for, each from 0 to 4.
   """
 
   attributes: sandbox.Attributes = BEST
@@ -116,6 +117,12 @@ def config(settings: Settings) -> Experiment:
   stages |= sft.stages(
     sft.Config(**tuned), data='plain', start='sft', name='sft_more'
   )
+  stages |= steerlm.plain_stages(
+    steerlm.Responses(), data='rated', name='plain_rated'
+  )
+  stages |= sft.stages(
+    sft.Config(**tuned), data='plain_rated', start='sft', name='sft_rated'
+  )
   stages |= steerlm.stages(arm)
   stages |= steerlm.stages(arm, data='annotated_rated', name='steerlm_rated')
   stages |= steerlm.stages(arm, data='annotated_people', name='steerlm_people')
@@ -134,8 +141,9 @@ def config(settings: Settings) -> Experiment:
     settings,
     title='Steering by attributes',
     stages=stages,
-    answering={'steerlm': asking('steerlm', settings.attributes)}
-    | {name: asking(name, BEST) for name in others}
+    answering={
+      name: asking(name, settings.attributes) for name in ('steerlm', *others)
+    }
     | requests(),
     condition_tokens=sandbox_chain.CONDITION_TOKENS,
     contrasts={
@@ -145,7 +153,7 @@ def config(settings: Settings) -> Experiment:
         'steerlm_written',
         'steerlm_rated',
       ),
-      "people's ratings help": ('steerlm_people', 'sft_more'),
+      "people's ratings help": ('steerlm_people', 'sft_rated'),
       'unrated responses help': ('steerlm', 'steerlm_rated'),
       'bootstrapping helps': ('steerlm_bootstrapped', 'steerlm'),
       'bootstrapping beats more of the same': (

@@ -1,5 +1,6 @@
 """Batches by step: the same for a seed, whoever asks, however many they are."""
 
+import collections
 import dataclasses
 import functools
 from collections.abc import Iterator, Sequence
@@ -38,6 +39,10 @@ class Batches:
     process_count: how many there are.
     curriculum: the levels of the examples and how they are mixed, or None.
     steps: of the whole training, which a curriculum is spread over.
+    records: in the dataset, those that were dropped included. A prompt's index
+      counts on by as many each time that it comes again in one batch, so that
+      it is not answered twice with the same keys; None where it does not come
+      again.
   """
 
   examples: Sequence[Example] | Sequence[Pack]
@@ -50,6 +55,7 @@ class Batches:
   process_count: int = 1
   curriculum: Curriculum | None = None
   steps: int | None = None
+  records: int | None = None
 
   def __post_init__(self):
     if not self.examples:
@@ -129,7 +135,7 @@ class Batches:
 
   def __getitem__(self, step: int) -> Batch:
     """This process's rows of the global batch of a step."""
-    rows = [self.examples[i] for i in self.indices(step)]
+    rows = self._rows(self.indices(step))
     share = self.batch_size // self.process_count
     first = self.process_index * share
     return collate(
@@ -141,6 +147,20 @@ class Batches:
       candidates=self._candidates,
       weighted=self._weighted,
     )
+
+  def _rows(self, indices: np.ndarray) -> list[Example] | list[Pack]:
+    """The examples at these places, told apart where one comes twice."""
+    rows = [self.examples[i] for i in indices]
+    if self.records is None:
+      return rows
+    seen: collections.Counter = collections.Counter()
+    for row, place in enumerate(indices.tolist()):
+      again = seen[place]
+      seen[place] += 1
+      if again:
+        index = rows[row].index + again * self.records
+        rows[row] = rows[row]._replace(index=index)
+    return rows
 
   def starting_at(self, step: int = 0, *, ahead: int = 4) -> Iterator[Batch]:
     """Yields the batches of `step`, `step + 1`, …, some made ahead of time.

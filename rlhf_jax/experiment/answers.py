@@ -25,6 +25,7 @@ from rlhf_jax.experiment.chain import Chain
 from rlhf_jax.experiment.describe import code_version, describe, digest
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.kernels import logps
+from rlhf_jax.stages import Ensemble, members
 from rlhf_jax.types import Comparison, Comparisons, Message, Prompt, Rollouts
 
 CODE = (
@@ -60,12 +61,13 @@ def path(
       'prompts': addresses.get(how.prompts, how.prompts),
       'count': how.count,
       'samples': how.samples,
-      'temperature': answering.temperature or how.temperature,
+      'temperature': temperature_of(answering, how),
       'policy': addresses[answering.policy],
       'condition': condition and condition.text,
       'best_of': answering.best_of,
       'against': addresses[how.against],
-      'reward': judge and addresses[judge],
+      'reward': judge and [addresses[name] for name in members(judge)],
+      'combine': isinstance(judge, Ensemble) and describe(judge.combine),
       'data': addresses['data'],
     },
     describe((experiment.model, experiment.limits, experiment.seed)),
@@ -153,7 +155,7 @@ def sample(chain: Chain, name: str) -> PolicySamples:
   how = chain.experiment.evaluation
   answering = definition.answerings(chain.experiment)[name]
   records = list(chain.records(how.prompts))[: how.count]
-  temperature = answering.temperature or how.temperature
+  temperature = temperature_of(answering, how)
   found: dict[str, list] = {
     k: [] for k in ('prompts', 'responses', 'lengths', 'ended', 'proxy', 'kl')
   }
@@ -161,7 +163,7 @@ def sample(chain: Chain, name: str) -> PolicySamples:
     chain,
     answering,
     records,
-    chain.key('evaluation'),
+    chain.key(purpose(answering)),
     samples=how.samples,
     sampling=Sampling(temperature=temperature),
     batch_size=how.batch_size,
@@ -196,6 +198,23 @@ def sample(chain: Chain, name: str) -> PolicySamples:
     proxy=np.array(found['proxy']) if found['proxy'] else None,
     kl=np.array(found['kl']),
   )
+
+
+def temperature_of(answering, how) -> float:
+  """The way of answering's own temperature, or else the evaluation's."""
+  given = answering.temperature
+  return how.temperature if given is None else given
+
+
+def purpose(answering) -> str:
+  """Names the key of an answering's samples.
+
+  Policies answer under one key, so that they differ in nothing else. The best
+  of n is of samples of its own: it would be compared with its own candidates.
+  """
+  if answering.best_of == 1:
+    return 'evaluation'
+  return f'evaluation best of {answering.best_of}'
 
 
 class Part(NamedTuple):
@@ -255,8 +274,9 @@ def respond(
       f'the best of {answering.best_of} is chosen by a reward model, and no '
       'stage trains one'
     )
-  models, params = chain.models(), chain.params(answering.policy, 'policy')
-  frozen = {'reward': chain.params(judge, 'reward')} if judge else None
+  models = chain.models({'reward': judge} if judge else None)
+  params = chain.params(answering.policy, 'policy')
+  frozen = {'reward': chain.reward_params(judge)} if judge else None
   for first in range(0, len(examples), batch_size):
     some = examples[first : first + batch_size]
     rollouts = models.sampler(
@@ -313,10 +333,12 @@ def _taken(tree, chosen):
   return jax.tree.map(lambda x: x[rows, chosen] if x.ndim > 1 else x, tree)
 
 
-def scoring_model(experiment: definition.Experiment, policy: str) -> str | None:
+def scoring_model(
+  experiment: definition.Experiment, policy: str
+) -> str | Ensemble | None:
   """The reward model that a policy learnt from, or else the chain's first."""
   own = experiment.stages[policy].frozen.get('reward')
-  if isinstance(own, str):
+  if isinstance(own, str | Ensemble):
     return own
   return next(iter(definition.producing(experiment.stages, 'reward')), None)
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from rlhf_jax.data.encoding import Example
 from rlhf_jax.experiment.chain import Chain
+from rlhf_jax.stages import names
 from rlhf_jax.training import checkpoints, metrics
 from rlhf_jax.training.compile import jitted
 from rlhf_jax.types import Models, Params
@@ -60,10 +61,18 @@ def attach(
   return [e._replace(reference_logps=tuple(known[digest(e)])) for e in examples]
 
 
-def file(chain: Chain, dataset: str, reference: Params) -> pathlib.Path:
-  """Where the log-probs of a dataset under a reference are kept."""
-  name = f'reference_logps-{dataset}-{checkpoints.checksum(reference)}.jsonl'
-  owner = dataset if dataset in chain.experiment.stages else 'data'
+def file(
+  chain: Chain, data: str | tuple[str, ...], reference: Params
+) -> pathlib.Path:
+  """Where the log-probs of datasets under a reference are kept.
+
+  Beside the last of them that a stage wrote, or beside the source's.
+  """
+  datasets = names(data)
+  whose = '-'.join(datasets)
+  name = f'reference_logps-{whose}-{checkpoints.checksum(reference)}.jsonl'
+  written = [d for d in datasets if d in chain.experiment.stages]
+  owner = written[-1] if written else 'data'
   return chain.folder(owner).path / name
 
 

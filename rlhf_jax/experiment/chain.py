@@ -123,8 +123,14 @@ class Chain:
       if isinstance(source, str):
         found[role] = self.params(source, role)
       elif isinstance(source, Ensemble):
-        found[role] = tuple(self.params(m, role) for m in source.members)
+        found[role] = self.reward_params(source)
     return found
+
+  def reward_params(self, reward: str | Ensemble) -> Params:
+    """A reward model's parameters; those of an ensemble, a tuple."""
+    if isinstance(reward, str):
+      return self.params(reward, 'reward')
+    return tuple(self.params(name, 'reward') for name in reward.members)
 
   def models(
     self, frozen: Mapping[str, Any] | None = None, records: Sequence = ()

@@ -123,7 +123,7 @@ class Experiment:
             f'earlier stage; earlier are {", ".join(done) or "none"}'
           )
       for dataset in names(stage.data):
-        if dataset in self.stages and dataset not in {*done, name}:
+        if dataset in self.stages and dataset not in done:
           raise ExperimentError(
             f'stage {name!r} takes its data from {dataset!r}, which is no '
             f'earlier stage; earlier are {", ".join(done) or "none"}'
@@ -157,6 +157,11 @@ class Experiment:
         raise ExperimentError(
           f'{name!r} answers with the best of {answering.best_of}; 1 is the '
           'least'
+        )
+      if answering.temperature is not None and answering.temperature <= 0:
+        raise ExperimentError(
+          f'{name!r} answers at temperature {answering.temperature}; it must '
+          'be above 0'
         )
       if name in self.stages and name != answering.policy:
         raise ExperimentError(

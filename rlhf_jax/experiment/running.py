@@ -74,7 +74,7 @@ def train(chain: Chain, name: str) -> dict[str, Any]:
     examples = beforehand.attach(chain, name, examples, frozen, models)
     del frozen['reference']
   facts = told(chain, name, counts)
-  batches = MeshBatches(chain, name, examples)
+  batches = MeshBatches(chain, name, examples, len(records))
   saved = checkpoints.Checkpoints(
     folder / 'checkpoints', meta={'address': chain.addresses[name]}
   )
@@ -138,7 +138,9 @@ def told(chain: Chain, name: str, counts: Counts) -> dict[str, int]:
 class MeshBatches:
   """A stage's batches, each laid out over the mesh."""
 
-  def __init__(self, chain: Chain, name: str, examples: Sequence[Example]):
+  def __init__(
+    self, chain: Chain, name: str, examples: Sequence[Example], records: int
+  ):
     stage = chain.experiment.stages[name]
     self._mesh = chain.mesh
     self._batches = Batches(
@@ -149,6 +151,7 @@ class MeshBatches:
       limits=chain.experiment.limits,
       curriculum=stage.curriculum,
       steps=stage.config.steps,
+      records=records if stage.collect else None,
     )
 
   def starting_at(self, step: int):

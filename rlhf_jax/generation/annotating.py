@@ -68,7 +68,25 @@ def by_people(
 ) -> list[Labelled]:
   """The ratings that Rated responses have; what is missing is left out."""
   del tools  # Nobody is asked.
-  return [Labelled(p, text, scale.rated(given)) for p, text, given in records]
+  return [
+    Labelled(record.prompt, record.response, scale.rated(record.ratings))
+    for record in rated_by_people(records)
+  ]
+
+
+def rated_by_people(records: Sequence[Record]) -> Sequence[Rated]:
+  """The same records, which must all have ratings.
+
+  Raises:
+    ValueError: one has none.
+  """
+  for place, record in enumerate(records):
+    if not isinstance(record, Rated):
+      raise ValueError(
+        f'record {place} is a {type(record).__name__} without ratings; take '
+        'data that people rated, or let a model rate it'
+      )
+  return records
 
 
 def responses(records: Sequence[Record]) -> list[tuple[Prompt, str]]:

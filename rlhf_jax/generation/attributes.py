@@ -106,7 +106,21 @@ class Scale:
     """People's ratings, rounded; missing ones are left out.
 
     Half a level goes to the even one, as everywhere: 0.5 to 0, 1.5 to 2.
+
+    Raises:
+      ValueError: another number of ratings than attributes, or one that is no
+        finite number.
     """
+    if len(ratings) != len(self.names):
+      raise ValueError(
+        f'there are {len(ratings)} ratings and {len(self.names)} attributes '
+        f'({", ".join(self.names)}); give one for each, None where none is'
+      )
+    for name, rating in zip(self.names, ratings, strict=True):
+      if rating is not None and not np.isfinite(rating):
+        raise ValueError(
+          f'the rating of {name} is {rating}; give a number, or None'
+        )
     return {
       name: round(rating)
       for name, rating in zip(self.names, ratings, strict=True)

@@ -107,7 +107,8 @@ def text_scorer(
 
   Args:
     reward: (prompts, responses) -> [N].
-    records: the dataset that rollouts' `index` points into.
+    records: the dataset that rollouts' `index` points into, again from the
+      start where it goes beyond the end.
     decode_ids: token ids -> text.
   """
 
@@ -115,7 +116,9 @@ def text_scorer(
     del frozen
     batch, samples = rollouts.tokens.shape[:2]
     prompts = [
-      records[i] for i in np.asarray(rollouts.index) for _ in range(samples)
+      records[i % len(records)]
+      for i in np.asarray(rollouts.index)
+      for _ in range(samples)
     ]
     texts = [t for row in response_texts(rollouts, decode_ids) for t in row]
     scores = jnp.asarray(reward(prompts, texts), jnp.float32)

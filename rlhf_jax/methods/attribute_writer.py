@@ -10,6 +10,7 @@ Source: Dong et al. 2023 (SteerLM).
 import dataclasses
 from typing import Any
 
+from rlhf_jax.generation import annotating
 from rlhf_jax.generation.attributes import Scale
 from rlhf_jax.learners import likelihood
 from rlhf_jax.stages import DatasetStage, Stage
@@ -39,7 +40,7 @@ def write(records, tools, *, config):
   """A Demonstration of rating each Rated response that has a rating."""
   del tools  # People have rated already.
   written = []
-  for prompt, response, ratings in records:
+  for prompt, response, ratings in annotating.rated_by_people(records):
     values = config.scale.rated(ratings)
     if values:
       asked = prompt._replace(condition=config.scale.question(response))

@@ -56,7 +56,13 @@ class Config(policy_gradient.Online):
   )
 
   def __post_init__(self):
+    super().__post_init__()
     policy_gradient.refuse(self, fewest_samples=2)
+    if self.kl_coef or self.kl_control is not None:
+      raise ValueError(
+        f'kl_coef is {self.kl_coef}, and DAPO takes no KL off the reward; take '
+        'grpo for a KL, or set a reference_objective'
+      )
     if self.batch_size % self.groups:
       raise ValueError(
         f'batch_size is {self.batch_size}; prompts are asked {self.groups} '

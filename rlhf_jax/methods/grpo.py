@@ -50,6 +50,7 @@ class Config(policy_gradient.Online):
   optimizer: optimizers.Adam = optimizers.Adam(learning_rate=1e-6)
 
   def __post_init__(self):
+    super().__post_init__()
     policy_gradient.refuse(self, fewest_samples=2)
 
 

@@ -23,10 +23,11 @@ from typing import NamedTuple
 import numpy as np
 
 from rlhf_jax.generation import reward_condition
+from rlhf_jax.kernels import masking
 from rlhf_jax.learners import likelihood
 from rlhf_jax.stages import DatasetStage, Stage, Written
 from rlhf_jax.training import optimizers
-from rlhf_jax.types import Demonstration, Rated
+from rlhf_jax.types import Demonstration, Mean, Rated
 
 loss = likelihood.loss
 update = likelihood.update
@@ -169,7 +170,14 @@ class Pool:
 
   recipe: Recipe
   count: int | None = None
-  batch_size: None = None
+  batch_size: int | None = None
+
+  def __post_init__(self):
+    if self.batch_size is not None:
+      raise ValueError(
+        f'batch_size is {self.batch_size}; rewards are standardised over the '
+        'whole pool, so leave it None'
+      )
 
 
 def write(records, tools, *, config):
@@ -183,10 +191,12 @@ def write(records, tools, *, config):
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(likelihood.Config, optimizers.Steps):
   """The released code's values; steps of one epoch are the pool's size over
-  the batch's. Where demonstrations are weighted, `weighing` is
-  `likelihood.self_normalised` or `likelihood.unnormalised`."""
+  the batch's. A response's loss is the mean over its tokens, so that where
+  demonstrations are weighted the weight is the response's, whatever its length;
+  `weighing` is `likelihood.self_normalised` or `likelihood.unnormalised`."""
 
   batch_size: int = 128
+  reduction: Callable[..., Mean] = masking.sequence_mean
   optimizer: optimizers.Adam = optimizers.Adam(learning_rate=5e-6)
 
 

@@ -64,8 +64,9 @@ def overall(
 ) -> tuple[chex.Array, chex.Array]:
   """The best 1/K of the whole batch, whichever prompts they answer.
 
-  Rewards are compared across prompts, so easy ones are learnt from most. As
-  `local` in all else.
+  Rewards are compared across prompts, so easy ones are learnt from most. The
+  paper's global ranking draws a single response to each prompt of a K times
+  larger batch; here K to each compete. As `local` in all else.
   """
   flat = scores.reshape(-1), candidate_mask.reshape(-1)
   return selection.top(*flat, count=scores.shape[0])
@@ -86,7 +87,7 @@ class Config(likelihood.Config, optimizers.Steps):
     select: (scores [B, K], mask [B, K]) -> places [B], mask [B]: `local` or
       `overall`.
     kl_coef: β of the score r − β (log π − log π_ref) that ranks, both of the
-      whole response; 0 ranks by the reward.
+      whole response at the sampling temperature; 0 ranks by the reward.
     epochs: passes over what is kept.
     minibatches: optimizer steps in a pass, a divisor of b; the paper does not
       say how many.
@@ -103,6 +104,12 @@ class Config(likelihood.Config, optimizers.Steps):
   optimizer: optimizers.Adam = optimizers.Adam(
     learning_rate=2e-5, decay=optimizers.linear
   )
+
+  def __post_init__(self):
+    if self.sampling.temperature is not None:
+      raise ValueError(
+        "sampling has a temperature of its own; set the config's temperature"
+      )
 
   def make_optimizer(self):
     """The optimizer over all inner steps."""

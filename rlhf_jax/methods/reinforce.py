@@ -64,6 +64,7 @@ class Config(policy_gradient.Online):
   optimizer: optimizers.Adam = optimizers.Adam(learning_rate=1e-6)
 
   def __post_init__(self):
+    super().__post_init__()
     alone = self.baseline is as_scored
     policy_gradient.refuse(self, fewest_samples=1 if alone else 2)
 

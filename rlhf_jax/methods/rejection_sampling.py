@@ -65,15 +65,17 @@ def fill(records, tools, *, config):
   Of those that ended. There may be a single one; prompts where none ended have
   no Comparison.
   """
-  prompts = [prompt_of(record) for record in records]
-  prompts = [prompt for prompt in prompts if config.asks(prompt)]
+  # All are sampled, asked or not: a sample's key is that of its place.
   sampled = tools.sample(
-    samples=config.samples,
-    sampling=config.sampling,
-    ended=True,
-    prompts=prompts,
+    samples=config.samples, sampling=config.sampling, ended=True
   )
-  return ranking.by_reward(prompts, sampled, tools)
+  asked = [
+    (prompt_of(record), texts)
+    for record, texts in zip(records, sampled, strict=True)
+    if config.asks(prompt_of(record))
+  ]
+  prompts, texts = ([pair[i] for pair in asked] for i in (0, 1))
+  return ranking.by_reward(prompts, texts, tools)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -28,7 +28,7 @@ from rlhf_jax.losses import objective as objectives
 from rlhf_jax.losses import policy_gradient as surrogates
 from rlhf_jax.stages import Frozen, Stage
 from rlhf_jax.training import optimizers
-from rlhf_jax.training.compile import jitted
+from rlhf_jax.training.compile import jitted, override
 from rlhf_jax.training.metrics import Stopwatch
 from rlhf_jax.types import Mean
 
@@ -77,6 +77,7 @@ class Config(policy_gradient.Online):
   )
 
   def __post_init__(self):
+    super().__post_init__()
     policy_gradient.refuse(self)
 
 
@@ -147,8 +148,9 @@ def collect(params, frozen, prompts, key, *, models, config):
     config: a Config.
   """
   stopwatch = Stopwatch()
-  greedily = dataclasses.replace(
-    config, samples=1, sampling=config.sampling.replace(draw=draws.greedy)
+  greedily = override(
+    config,
+    {'samples': 1, 'sampling': config.sampling.replace(draw=draws.greedy)},
   )
   scored, (greedy, greedy_scores) = (
     policy_gradient.sample_and_score(

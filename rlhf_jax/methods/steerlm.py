@@ -84,9 +84,14 @@ class Bootstrap:
   samples: int = 4
   sampling: Sampling = Sampling(temperature=1.0, top_k=50)
   count: int | None = None
-  batch_size: None = None
+  batch_size: int | None = None
 
   def __post_init__(self):
+    if self.batch_size is not None:
+      raise ValueError(
+        f'batch_size is {self.batch_size}; what is asked for is drawn from all '
+        'of the data, so leave it None'
+      )
     for name in self.quality:
       if name not in self.scale.names:
         raise ValueError(

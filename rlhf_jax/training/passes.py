@@ -28,7 +28,7 @@ def passes(
     state: where to start.
     frozen: what stays fixed, by role.
     batch: arrays [N, ...], N responses; each pass shuffles them anew.
-    key: of the shuffles; every step's loss is handed it as it is.
+    key: of the shuffles, and of every step's loss, which is handed its own.
     loss: a learner's, `loss(params, frozen, batch, key, **named)`.
     optimizer: takes epochs × minibatches steps.
     epochs: passes over the batch.
@@ -54,15 +54,16 @@ def passes(
     order = jax.random.permutation(epoch_key, count)
     return order.reshape(minibatches, count // minibatches)
 
-  def step(inner, rows):
+  def step(inner, taken):
+    number, rows = taken
     part = jax.tree.map(lambda x: x[rows], batch)
-    grads, metrics = slope(inner.params, frozen, part, key, **named)
+    step_key = jax.random.fold_in(key, number)
+    grads, metrics = slope(inner.params, frozen, part, step_key, **named)
     metrics['gradient_norm'] = Mean.of(optax.tree.norm(grads))
     return descend(inner, grads, optimizer), metrics
 
   orders = jax.vmap(pass_over)(jax.random.split(key, epochs))
-  moved, metrics = jax.lax.scan(
-    step, state, orders.reshape(-1, orders.shape[-1])
-  )
+  rows = orders.reshape(-1, orders.shape[-1])
+  moved, metrics = jax.lax.scan(step, state, (jnp.arange(len(rows)), rows))
   metrics = jax.tree.map(jnp.sum, metrics)
   return moved.replace(step=state.step + 1), metrics

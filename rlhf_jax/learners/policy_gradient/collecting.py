@@ -25,7 +25,7 @@ from rlhf_jax.learners.policy_gradient.evaluation import (
   rollout_metrics,
 )
 from rlhf_jax.training import optimizers
-from rlhf_jax.training.compile import jitted
+from rlhf_jax.training.compile import jitted, override
 from rlhf_jax.training.metrics import Stopwatch
 from rlhf_jax.types import Experience, Mean, Rollouts
 
@@ -59,6 +59,18 @@ class Online(updating.Config):
   unended_penalty: float = 0.0
   length_penalty: Callable[..., chex.Array] | None = None
   optimizer: optimizers.Adam = optimizers.Adam(learning_rate=1e-6)
+
+  def __post_init__(self):
+    if self.sampling.temperature is not None:
+      raise ValueError(
+        "sampling has a temperature of its own; set the config's temperature, "
+        'at which responses are scored, too'
+      )
+    if self.reference_objective is None and self.reference_coef:
+      raise ValueError(
+        f'reference_coef is {self.reference_coef}, and nothing reads it '
+        'without a reference_objective; set that too, or leave it 0'
+      )
 
   def roles(self) -> dict[str, optimizers.Adam]:
     """The optimizer of each role."""
@@ -203,7 +215,7 @@ def measure(params, frozen, rollouts, scores, *, models, config) -> Measured:
     {'policy': frozen['reference']},
     flat,
     models=models,
-    config=dataclasses.replace(config, critic=no_critic),
+    config=override(config, {'critic': no_critic}),
   )
   return Measured(
     rollouts=rollouts,

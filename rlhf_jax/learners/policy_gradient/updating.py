@@ -36,9 +36,13 @@ class Config:
     reference_objective: likewise, losses that hold the policy to the reference,
       as divergences.k3; None for none.
     reference_coef: their weight.
-    correction: from those of logps, sampler_logps and mask that it names to
-      constant weights [N, R] of the objective's losses, as
+    correction: from those of logps (before the update), sampler_logps and mask
+      that it names to constant weights [N, R] of the objective's losses, as
       importance.truncated_weights; None for none.
+    token_mask: from those of the `offered` arrays that it names to the tokens
+      [N, R] bool that the objective learns from, a function of
+      kernels.token_masks; the others' losses are 0, and still count in the
+      average. None for all.
     value_objective: (values, old_values, returns) [..., R] -> losses [..., R].
     critic: where values come from: `separate_critic`, `shared_trunk`,
       `no_critic`.
@@ -58,6 +62,7 @@ class Config:
   reference_objective: Callable[..., chex.Array] | None = None
   reference_coef: float = 0.0
   correction: Callable[..., chex.Array] | None = None
+  token_mask: Callable[..., chex.Array] | None = None
   value_objective: Callable[..., chex.Array] = functools.partial(
     value.clipped_squared_error, clip_epsilon=0.2
   )
@@ -97,9 +102,16 @@ def loss(params, frozen, batch: Experience, key, *, models, config):
   arrays = offered(new, batch)
   losses = objectives.evaluate(config.objective, arrays)
   if config.correction is not None:
-    losses *= objectives.evaluate(
-      config.correction, arrays | {'logps': batch.logps}
-    )
+    sampled = {
+      'logps': batch.logps,
+      'sampler_logps': arrays['sampler_logps'],
+      'mask': mask,
+    }
+    losses *= objectives.evaluate(config.correction, sampled)
+  if config.token_mask is not None:
+    constant = jax.lax.stop_gradient(arrays)
+    learnt = objectives.evaluate(config.token_mask, constant)
+    losses = jnp.where(learnt, losses, 0.0)
   terms = {
     'policy': (1.0, config.reduction(losses, mask)),
     'entropy': (-config.entropy_coef, config.reduction(new.entropies, mask)),
