@@ -1,9 +1,9 @@
 """How well attributes are predicted: by regression, as text, and by people.
 
 On held-out responses whose true attributes are known: how often each predictor
-is exactly right, and how far off it is on average, beside people, who are a
-level off three times in ten (`misrated`). Why predicted labels do or do not
-beat people's in steering.py.
+is exactly right, and how far off it is on average, beside people on the
+responses that they rated for training, a level off three times in ten. Why
+predicted labels do or do not beat people's in steering.py.
 Run: python -m experiments.steerlm.predictors 0 1 2
 after python -m launch.seeds experiments/steerlm/steering.py --seeds 0 1 2.
 """
@@ -21,8 +21,8 @@ from rlhf_jax.experiment import prepare, writing
 from rlhf_jax.generation import annotating
 
 RATERS = {
-  'regression': (annotating.by_model, 'annotated_rated'),
-  'as text': (annotating.by_writer, 'annotated_written'),
+  'regression': (annotating.by_model, 'annotated_regressed'),
+  'as text': (annotating.by_writer, 'annotated_rated'),
 }
 
 

@@ -7,10 +7,10 @@ ChatGPT's score with people's labels), predicted labels beat people's (98.1 to
 is obtained, more of it the more is asked for (toxicity).
 
 People rate as many responses as there are comparisons, each attribute a level
-off three times in ten. `steerlm_rated` and `steerlm_people` learn from these
-with predicted and with people's ratings, `steerlm_written` with ratings that a
-language model wrote, `steerlm` with predicted ratings also
-from responses that nobody rated ('written', four to each training prompt);
+off three times in ten. `steerlm_rated`, `steerlm_regressed` and
+`steerlm_people` learn from these with ratings that a language model writes as
+text, with a regression's, and with people's; `steerlm` with written ratings
+also from responses that nobody rated ('written', four to each training prompt).
 `sft_rated` and `sft_more` learn from the same two without any ratings; all by
 as many updates from SFT.
 `steerlm_again` goes on with the data of `steerlm` for as long as
@@ -25,6 +25,8 @@ python -m launch.generate experiments/steerlm/steering.py --policy steerlm \
 """
 
 import dataclasses
+import functools
+from typing import Any
 
 from experiments import sandbox_chain, sandbox_rl
 from rlhf_jax import sandbox
@@ -35,7 +37,10 @@ from rlhf_jax.methods import attribute_model, attribute_writer, sft, steerlm
 from rlhf_jax.training.optimizers import Adam, linear
 
 ATTRIBUTE_RATE = 2e-3  # The reward model's.
-RATE = 1e-3
+# Conditions are new words, which take more and larger steps than SFT on known
+# ones: of 3e-4, 1e-3 and 3e-3 with 128, 384 and 768 updates.
+RATE = 3e-3
+PLAIN_RATE = 1e-3
 
 NAMES = sandbox.Attributes._fields
 SCALE = Scale(names=NAMES, spelling=sandbox.spell)
@@ -96,46 +101,54 @@ def writer_stages(settings: Settings) -> sandbox_chain.Stages:
   ) | attribute_writer.stages(config)
 
 
+def tuned(settings: Settings, learning_rate: float) -> dict[str, Any]:
+  """Six times over as many responses as there are comparisons."""
+  steps = 6 * settings.pairs // 64
+  return sandbox_chain.tuned(settings, learning_rate) | {'steps': steps}
+
+
 def config(settings: Settings) -> Experiment:
-  tuned = sandbox_chain.tuned(settings, RATE)
   people = steerlm.Annotation(scale=SCALE, rate=annotating.by_people)
-  predicted = steerlm.Annotation(scale=SCALE)
-  arm = steerlm.Config(**tuned)
+  written = steerlm.Annotation(scale=SCALE, rate=annotating.by_writer)
+  regressed = steerlm.Annotation(scale=SCALE)
+  write = functools.partial(
+    steerlm.annotation_stages, written, rater='attribute_writer'
+  )
+  plain = steerlm.Responses()
+  arm = steerlm.Config(**tuned(settings, RATE))
   stages = sandbox_chain.feedback_stages(settings)
   stages |= sandbox_rl.tuned_ppo_stages(settings)
-  stages |= attribute_stages(settings)
-  stages |= steerlm.annotation_stages(predicted, data=('rated', 'written'))
-  stages |= steerlm.annotation_stages(predicted, name='annotated_rated')
+  stages |= attribute_stages(settings) | writer_stages(settings)
+  stages |= write(data=('rated', 'written'))
+  stages |= write(data='rated', name='annotated_rated')
+  stages |= steerlm.annotation_stages(regressed, name='annotated_regressed')
   stages |= steerlm.annotation_stages(people, name='annotated_people')
-  stages |= writer_stages(settings)
-  stages |= steerlm.annotation_stages(
-    steerlm.Annotation(scale=SCALE, rate=annotating.by_writer),
-    rater='attribute_writer',
-    name='annotated_written',
-  )
-  stages |= steerlm.plain_stages(steerlm.Responses())
-  stages |= sft.stages(
-    sft.Config(**tuned), data='plain', start='sft', name='sft_more'
-  )
-  stages |= steerlm.plain_stages(
-    steerlm.Responses(), data='rated', name='plain_rated'
-  )
-  stages |= sft.stages(
-    sft.Config(**tuned), data='plain_rated', start='sft', name='sft_rated'
-  )
+  stages |= steerlm.plain_stages(plain)
+  stages |= steerlm.plain_stages(plain, data='rated', name='plain_rated')
+  for name, data in {'sft_more': 'plain', 'sft_rated': 'plain_rated'}.items():
+    stages |= sft.stages(
+      sft.Config(**tuned(settings, PLAIN_RATE)),
+      data=data,
+      start='sft',
+      name=name,
+    )
   stages |= steerlm.stages(arm)
-  stages |= steerlm.stages(arm, data='annotated_rated', name='steerlm_rated')
-  stages |= steerlm.stages(arm, data='annotated_people', name='steerlm_people')
-  stages |= steerlm.stages(
-    arm, data='annotated_written', name='steerlm_written'
-  )
+  for name in ('rated', 'regressed', 'people'):
+    stages |= steerlm.stages(
+      arm, data=f'annotated_{name}', name=f'steerlm_{name}'
+    )
   stages |= steerlm.bootstrap_stages(
-    steerlm.Bootstrap(scale=SCALE, quality=QUALITY)
+    steerlm.Bootstrap(scale=SCALE, quality=QUALITY),
+    written,
+    rater='attribute_writer',
   )
-  stages |= steerlm.stages(
-    arm, data='bootstrapped', start='steerlm', name='steerlm_bootstrapped'
-  )
-  stages |= steerlm.stages(arm, start='steerlm', name='steerlm_again')
+  for name, data in {
+    'bootstrapped': 'bootstrapped',
+    'again': 'annotated',
+  }.items():
+    stages |= steerlm.stages(
+      arm, data=data, start='steerlm', name=f'steerlm_{name}'
+    )
   others = [name for name in stages if name.startswith('steerlm_')]
   return sandbox_chain.experiment(
     settings,
@@ -150,8 +163,8 @@ def config(settings: Settings) -> Experiment:
       'attributes help': ('steerlm', 'sft_more'),
       "predicted ratings beat people's": ('steerlm_rated', 'steerlm_people'),
       'ratings written as text beat regression': (
-        'steerlm_written',
         'steerlm_rated',
+        'steerlm_regressed',
       ),
       "people's ratings help": ('steerlm_people', 'sft_rated'),
       'unrated responses help': ('steerlm', 'steerlm_rated'),

@@ -101,12 +101,11 @@ class Bootstrap:
 
 
 def bootstrap(records, tools, *, config):
-  """Own responses to the data's prompts, given the ratings that they got.
+  """Own responses to the data's prompts, on what they were asked for.
 
   Each prompt is asked once on a combination of attributes, v′, drawn from the
-  data's with the best quality. What is learnt goes with the ratings of the
-  responses themselves, v″: with v′, the policy would learn to ignore what it is
-  asked for.
+  data's with the best quality. They have to be annotated before they are learnt
+  from, v″: with v′, the policy would learn to ignore what it is asked for.
   """
   scale = config.scale
   combinations = best([levels(record, scale) for record in records], config)
@@ -121,12 +120,11 @@ def bootstrap(records, tools, *, config):
   sampled = tools.sample(
     samples=config.samples, sampling=config.sampling, ended=True, prompts=asked
   )
-  own = [
+  return [
     Demonstration(prompt, text)
     for prompt, texts in zip(asked, sampled, strict=True)
     for text in texts
   ]
-  return demonstrations(annotating.by_model(own, tools, scale), scale)
 
 
 def best(
@@ -205,25 +203,22 @@ def annotation_stages(
 
 def bootstrap_stages(
   config: Bootstrap,
+  annotation: Annotation,
   *,
   data: str = 'annotated',
   policy: str = 'steerlm',
   rater: str = 'attribute_model',
   name: str = 'bootstrapped',
 ) -> dict[str, DatasetStage]:
-  """{name}: `policy`'s own responses to the prompts that it was trained on.
+  """{name}_own, {name}: `policy`'s own responses, then annotated.
 
-  `data` is what it was trained on, `rater` an attribute model.
+  `data` is what the policy was trained on, and `rater` the stage that trained
+  who rates.
   """
-  return {
-    name: DatasetStage(
-      write=bootstrap,
-      config=config,
-      data=data,
-      policy=policy,
-      **annotating.asked(annotating.by_model, rater),
-    )
-  }
+  own = DatasetStage(write=bootstrap, config=config, data=data, policy=policy)
+  return {f'{name}_own': own} | annotation_stages(
+    annotation, data=f'{name}_own', rater=rater, name=name
+  )
 
 
 def stages(

@@ -41,8 +41,8 @@ def comparisons(count):
   ]
 
 
-def make(records, batch_size=4, seed=0, **options):
-  examples, _ = encoding.encode(records, TOKENIZER, templates.PLAIN, LIMITS)
+def make(drawn, batch_size=4, seed=0, **options):
+  examples, _ = encoding.encode(drawn, TOKENIZER, templates.PLAIN, LIMITS)
   return batches.Batches(
     examples,
     batch_size=batch_size,
@@ -146,6 +146,21 @@ class ContentTest(parameterized.TestCase):
     self.assertEqual(sorted(index[:3]), [0, 1, 2])
     self.assertEqual(sorted(index[3:6]), [0, 1, 2])
     self.assertLen(set(index[6:]), 2)
+
+  def test_a_prompt_that_comes_again_in_a_batch_counts_on(self):
+    plain = make(prompts(3), batch_size=8)[0].index
+    told = make(prompts(3), batch_size=8, records=10)[0].index
+    np.testing.assert_array_equal(told % 10, plain)
+    self.assertLen(set(told.tolist()), 8)
+    self.assertEqual(
+      sorted(told.tolist())[:3], [0, 1, 2]
+    )  # The first time as ever.
+    self.assertLess(told.max(), 30)
+    whole = make(prompts(30), batch_size=8, records=30)
+    for step in range(3):
+      np.testing.assert_array_equal(
+        whole[step].index, make(prompts(30), batch_size=8)[step].index
+      )
 
   def test_packs_are_drawn_like_examples(self):
     examples, _ = encoding.encode(

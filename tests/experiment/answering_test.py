@@ -20,7 +20,9 @@ from rlhf_jax.experiment import (
   store,
 )
 from rlhf_jax.generation.sampling import Sampling
+from rlhf_jax.kernels import ensembles
 from rlhf_jax.methods import sft
+from rlhf_jax.stages import Ensemble
 from rlhf_jax.types import Demonstration
 from tests.experiment import small
 
@@ -56,7 +58,7 @@ def chain(folder, **answering):
     evaluation=Evaluation(count=3, samples=2, batch_size=4),
     answering=answering,
   )
-  for seed, name in enumerate(('sft', 'told', 'reward_model')):
+  for seed, name in enumerate(('sft', 'told', 'reward_model', 'ranker')):
     stage = made.experiment.stages[name]
     init = made.initialiser(stage)
     start = {role: made.params(s, role) for role, s in stage.start.items()}
@@ -162,6 +164,55 @@ class RespondTest(parameterized.TestCase):
             best.scores[row, share], scores[row, share, place], rtol=1e-5
           )
 
+  def test_the_best_of_n_is_not_of_the_policy_s_own_answers(self):
+    # Or it would be compared with its own candidates.
+    asked = self.chain.encode(self.chain.records('test_prompts')[:3])[0]
+    rollouts = self.chain.models().sampler(
+      self.chain.params('sft', 'policy'),
+      self.chain.prompts(asked, 0, 4),
+      self.chain.key('evaluation'),
+      samples=12,
+      sampling=Sampling(temperature=1.0),
+    )
+    own = {text for row in self.chain.texts(rollouts)[:3] for text in row}
+    plain = answers.sample(self.chain, 'sft').responses
+    best = answers.sample(self.chain, 'best').responses
+    self.assertLessEqual(set(plain), own)
+    self.assertFalse(set(best) & own)
+
+  def test_a_temperature_of_its_own(self):
+    for given, expected in ((None, 1.0), (0.25, 0.25)):
+      answering = Answering(policy='sft', temperature=given)
+      how = self.chain.experiment.evaluation
+      self.assertEqual(answers.temperature_of(answering, how), expected)
+
+  def test_an_ensemble_scores_what_was_trained_on_it(self):
+    members = ('reward_model', 'ranker')
+    stage = self.chain.experiment.stages['told']
+    frozen = {'reward': Ensemble(members, ensembles.worst)}
+    stages = self.chain.experiment.stages | {
+      'told': stage._replace(frozen=frozen)
+    }
+    made = dataclasses.replace(
+      self.chain,
+      experiment=dataclasses.replace(self.chain.experiment, stages=stages),
+    )
+    model = self.chain.models().reward
+    for part in parts(made, 'told'):
+      batch = part.shown
+      rows = len(part.examples)
+      each = [
+        model.scores(
+          made.params(name, 'reward'),
+          batch.tokens[:rows, 0],
+          batch.attention_mask[:rows, 0],
+        )[:, 0]
+        for name in members
+      ]
+      np.testing.assert_allclose(
+        part.scores[:rows, 0], np.minimum(*each), atol=1e-5
+      )
+
   def test_the_best_of_n_is_further_away_by_the_closed_form(self):
     measured = answers.sample(self.chain, 'best')
     # SFT against itself is at 0, and ln 6 − 5/6 = 0.95843 is added.
@@ -218,6 +269,10 @@ class RespondTest(parameterized.TestCase):
       'the best of 0; 1 is the least',
     ),
     ({'told': Answering(policy='sft')}, "'told' is a way .* and also a stage"),
+    (
+      {'x': Answering(policy='sft', temperature=0.0)},
+      "'x' answers at temperature 0.0; it must be above 0",
+    ),
   )
   def test_what_cannot_answer_is_refused(self, answering, said):
     with self.assertRaisesRegex(ExperimentError, said):

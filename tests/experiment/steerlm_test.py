@@ -47,7 +47,8 @@ class SteerlmTest(absltest.TestCase):
           samples=2,
           # Whatever the untrained policy says, it soon stops.
           sampling=Sampling(temperature=3.0),
-        )
+        ),
+        steerlm.Annotation(scale=SCALE),
       )
     )
     self.chain = small.chain(
@@ -93,6 +94,7 @@ class SteerlmTest(absltest.TestCase):
       'or with coherence:4',
     )
 
+    self.written('bootstrapped_own')
     own = self.written('bootstrapped')
     asked = {a.prompt.messages for a in annotated}
     self.assertNotEmpty(own)

@@ -39,6 +39,10 @@ class RolloutsTest(absltest.TestCase):
     records = [asked('a'), asked('b'), asked('c')]
     rollouts = toy.all_rollouts(0).replace(index=np.array([2], np.int32))
     scores = generation.text_scorer(reward, records, decode)({}, rollouts)
+    again = rollouts.replace(index=rollouts.index + len(records))
+    np.testing.assert_array_equal(
+      generation.text_scorer(reward, records, decode)({}, again), scores
+    )
     expected = [float(response.count(1)) for response in toy.responses()]
     np.testing.assert_array_equal(scores, [expected])
     self.assertEqual({prompt for prompt, _ in seen}, {'c'})

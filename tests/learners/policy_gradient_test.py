@@ -9,10 +9,11 @@ import numpy as np
 import optax
 from absl.testing import absltest, parameterized
 
-from rlhf_jax.kernels import importance, masking, rewards
+from rlhf_jax.generation.sampling import Sampling
+from rlhf_jax.kernels import importance, masking, rewards, token_masks
 from rlhf_jax.learners import policy_gradient
 from rlhf_jax.losses import policy_gradient as objectives
-from rlhf_jax.methods import ppo
+from rlhf_jax.methods import dapo, grpo, ppo
 from rlhf_jax.training import state as training
 from rlhf_jax.types import Mean, flatten_candidates
 from tests import toy
@@ -227,6 +228,45 @@ class UpdateTest(parameterized.TestCase):
     )
     for name in ('entropy', 'value'):
       self.assertEqual(corrected[name][1].total, plain[name][1].total)
+
+  def test_a_correction_may_not_name_what_is_trained(self):
+    batch, _ = self.collect(self.config)
+    with self.assertRaisesRegex(ValueError, 'not_stale reads old_logps'):
+      self.terms(
+        batch,
+        correction=functools.partial(token_masks.not_stale, threshold=0.1),
+      )
+
+  def test_tokens_that_are_masked_teach_nothing_and_still_count(self):
+    batch, _ = self.collect(self.config)
+    _, mask = flatten(batch).rollouts.responses
+    first = jnp.arange(mask.shape[1]) == 0
+
+    def only_first(logps, mask):
+      return mask & first & (logps < 0.0)
+
+    kept, _ = self.terms(batch, token_mask=only_first)
+    plain, _ = self.terms(batch)
+    losses = -flatten(batch).advantages  # At ratio 1.
+    np.testing.assert_allclose(
+      kept['policy'][1].total, jnp.sum(losses[:, 0]), rtol=1e-4
+    )
+    self.assertEqual(kept['policy'][1].weight, plain['policy'][1].weight)
+    self.assertEqual(kept['entropy'][1].total, plain['entropy'][1].total)
+
+  def test_values_that_nothing_would_read_are_refused(self):
+    with self.assertRaisesRegex(
+      ValueError, 'reference_coef is 0.3, and nothin'
+    ):
+      grpo.dr_grpo(steps=1, reference_coef=0.3)
+    with self.assertRaisesRegex(
+      ValueError, 'sampling has a temperature of its'
+    ):
+      ppo.Config(steps=1, sampling=Sampling(temperature=0.7))
+    with self.assertRaisesRegex(
+      ValueError, 'kl_coef is 0.1, and DAPO takes no'
+    ):
+      dapo.Config(steps=1, kl_coef=0.1)
 
   def test_an_objective_is_handed_the_arrays_that_it_names(self):
     batch, _ = self.collect(self.config)

@@ -153,10 +153,14 @@ class BootstrapTest(parameterized.TestCase):
     return work, steerlm.bootstrap(records, work.tools, config=config)
 
   def test_learns_predicted_ratings_not_requested_ones(self):
-    work, found = self.run_with([['good', 'bad'], ['odd']])
+    work, own = self.run_with([['good', 'bad'], ['odd']])
     # Every response was asked for at quality 4.
+    self.assertLen(own, 3)
+    for record in own:
+      self.assertIn(record.prompt.condition, (text(4, 0), text(4, 1)))
+    annotation = steerlm.Annotation(scale=SCALE)
     self.assertEqual(
-      found,
+      steerlm.annotate(own, work.tools, config=annotation),
       [
         given(A, text(4, 0), 'good'),
         given(A, text(0, 2), 'bad'),

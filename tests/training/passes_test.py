@@ -57,10 +57,14 @@ class PassesTest(parameterized.TestCase):
     self.assertEqual(metrics['row'].total, 78 * epochs)
     self.assertEqual(metrics['gradient_norm'].weight, epochs * minibatches)
 
-  def test_the_loss_is_handed_the_key_as_it_is(self):
+  def test_each_step_s_loss_is_handed_a_key_of_its_own(self):
     _, metrics = run(epochs=2, minibatches=2)
-    drawn = jax.random.uniform(jax.random.key(0))
-    np.testing.assert_allclose(metrics['drawn'].value, drawn, rtol=1e-6)
+    keys = [jax.random.fold_in(jax.random.key(0), step) for step in range(4)]
+    drawn = [jax.random.uniform(key) for key in keys]
+    self.assertLen(set(map(float, drawn)), 4)
+    np.testing.assert_allclose(
+      metrics['drawn'].value, np.mean(drawn), rtol=1e-5
+    )
 
   def test_passes_are_shuffled_anew(self):
     seen = []
