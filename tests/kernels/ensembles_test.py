@@ -25,11 +25,11 @@ def by_definition(scores, coef):
 
 class EnsemblesTest(chex.TestCase):
   @chex.variants(with_jit=True, without_jit=True)
-  @parameterized.parameters(
-    (ensembles.mean, [1.0, 2.0]),
-    (ensembles.worst, [0.5, 1.0]),
+  @parameterized.named_parameters(
+    ('mean', ensembles.mean, [1.0, 2.0]),
+    ('worst', ensembles.worst, [0.5, 1.0]),
     # Variances (0.25 + 0.25) / 3 and (1 + 1 + 4) / 3, not over 2.
-    (PENALISED, [1.0 - 0.5 / 6.0, 2.0 - 1.0]),
+    ('penalised', PENALISED, [1.0 - 0.5 / 6.0, 2.0 - 1.0]),
   )
   def test_worked_values(self, combine, expected):
     np.testing.assert_allclose(

@@ -24,11 +24,11 @@ RLOO = policy_gradient.clipped_response_surrogate
 
 class ResponsesTest(chex.TestCase):
   @chex.variants(with_jit=True, without_jit=True)
-  @parameterized.parameters(
+  @parameterized.named_parameters(
     # −min(1 · 2, 1 · 2), then −min(√3 · −1, 1.2 · −1) and −min(3 · −1, …).
-    (GSPO, masking.sequence_mean, (-2.0 + 3.0**0.5) / 2),
-    (GSPO, masking.sequence_sum, -2.0 + 3.0**0.5),
-    (RLOO, masking.sequence_mean, (-2.0 + 3.0) / 2),
+    ('gspo', GSPO, masking.sequence_mean, (-2.0 + 3.0**0.5) / 2),
+    ('luspo', GSPO, masking.sequence_sum, -2.0 + 3.0**0.5),
+    ('rloo', RLOO, masking.sequence_mean, (-2.0 + 3.0) / 2),
   )
   def test_reduces_to_the_published_objective(
     self, objective, reduction, expected
