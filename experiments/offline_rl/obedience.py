@@ -10,10 +10,7 @@ Run: python -m experiments.offline_rl.obedience 0 1 2
 after python -m launch.seeds experiments/offline_rl/against_ppo.py --seeds 0 1 2
 """
 
-import argparse
-import dataclasses
 import functools
-import json
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -22,30 +19,21 @@ import matplotlib
 import numpy as np
 from matplotlib import figure
 
+from experiments import reading
 from experiments.offline_rl import against_ppo
-from rlhf_jax.evaluation import plots, statistics
-from rlhf_jax.experiment import measuring, overrides, prepare
+from rlhf_jax.evaluation import plots
+from rlhf_jax.experiment import measuring
 from rlhf_jax.methods import offline_rl
 
-TARGETS = (-2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0)
+TARGETS = (-2.0, -1.0, 0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0)
 
 
-def measure(seed: int, assignments: Sequence[str], stages) -> dict[str, Any]:
+def measure(seed: int, options) -> dict[str, Any]:
   """What one seed's policy gives: lists by target, and the pool's range."""
-  settings = functools.reduce(
-    lambda made, text: overrides.apply(made, *text.split('=', 1)),
-    assignments,
-    against_ppo.Settings(seed=seed),
-  )
-  experiment = against_ppo.config(settings)
   asked = {f'dt_at_{z:g}': against_ppo.asking('dt', z) for z in TARGETS}
-  chain = prepare(dataclasses.replace(experiment, answering=asked), stages)
-  if not chain.folder('dt').done:
-    raise SystemExit(
-      f"error: 'dt' of seed {seed} is not trained yet; run python -m "
-      'launch.train experiments/offline_rl/against_ppo.py first, with the same '
-      'settings'
-    )
+  chain = reading.chain_of(
+    against_ppo, seed, options, needed=('dt',), answering=asked
+  )
   pool = offline_rl.statistics(chain.records(against_ppo.FIXED))
   found = [measuring.answer(chain, name) for name in asked]
   obtained = [float(np.mean(pool.standardised(s.proxy))) for s in found]
@@ -68,29 +56,23 @@ def slope(asked, obtained) -> float:
   return float(np.polyfit(asked, obtained, 1)[0])
 
 
-def over_seeds(values: Sequence[float]) -> str:
-  """The mean, with its interval where there are seeds to tell it from."""
-  found = statistics.mean(np.array(values), np.arange(len(values)))
-  if len(values) < 2:
-    return f'{found.value:6.2f}'
-  return f'{found.value:6.2f} [{found.low:.2f}, {found.high:.2f}]'
-
-
 def show(rows: Sequence[dict[str, Any]]) -> None:
   """Prints a line a target, then the slopes."""
   names = ('obtained', 'gold', 'kl')
   print('asked  ' + ''.join(f'{name:24}' for name in names))
   for place, z in enumerate(TARGETS):
-    cells = [over_seeds([row[name][place] for row in rows]) for name in names]
+    cells = [
+      reading.over_seeds([row[name][place] for row in rows]) for name in names
+    ]
     print(f'{z:5.1f}  ' + ''.join(f'{cell:24}' for cell in cells))
   for row in rows:
     low, high = row['trained on']
     print(f'seed {row["seed"]} was trained on {low:.2f} to {high:.2f}')
   for name in ('slope within', 'slope'):
-    print(f'{name:13}', over_seeds([row[name] for row in rows]))
+    print(f'{name:13}', reading.over_seeds([row[name] for row in rows]))
 
 
-def draw(path: pathlib.Path, rows: Sequence[dict[str, Any]]) -> None:
+def draw(path: pathlib.Path, *, rows: Sequence[dict[str, Any]]) -> None:
   """What was asked against what came, a thin line a seed, their mean bold."""
   with matplotlib.rc_context(plots.STYLE):
     page = figure.Figure(figsize=(9.0, 4.0), layout='constrained')
@@ -118,27 +100,12 @@ def draw(path: pathlib.Path, rows: Sequence[dict[str, Any]]) -> None:
 
 def main():
   """Prints the table; writes obedience.json and obedience.png."""
-  parser = argparse.ArgumentParser(
-    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-  )
-  parser.add_argument('seeds', type=int, nargs='+')
-  parser.add_argument('--stages', type=pathlib.Path, default='runs/stages')
-  parser.add_argument(
-    '--out', type=pathlib.Path, default='runs/offline_rl/obedience'
-  )
-  parser.add_argument(
-    '--set', action='append', default=[], metavar='NAME=VALUE',
-    help='a setting of against_ppo.py, as it was set there',
-  )  # fmt: skip
-  options = parser.parse_args()
-  rows = [measure(s, options.set, options.stages) for s in options.seeds]
+  options = reading.arguments(__doc__, 'runs/offline_rl/obedience')
+  rows = [measure(seed, options) for seed in options.seeds]
   show(rows)
-  options.out.mkdir(parents=True, exist_ok=True)
-  written = {'asked': TARGETS, 'seeds': rows}
-  path = options.out / 'obedience.json'
-  path.write_text(json.dumps(written, indent=2) + '\n')
-  draw(options.out / 'obedience.png', rows)
-  print(f'written: {path}, {options.out / "obedience.png"}')
+  content = {'asked': TARGETS, 'seeds': rows}
+  draws = functools.partial(draw, rows=rows)
+  reading.write(options.out, 'obedience', content, draws)
 
 
 if __name__ == '__main__':

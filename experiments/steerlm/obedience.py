@@ -4,17 +4,14 @@
 The policy `steerlm` of `steering.py` is asked for each level of each attribute,
 the others at their best; what comes is how its answers truly rate. Holds if the
 slope of what comes on what is asked is above 0 for every attribute; as asked is
-1. Beside it, how often the two kinds of labels are right, the model's and
-people's, on the responses that both have rated, and by how many levels they are
+1. Beside it, how often labels are right on the responses that people rated, a
+language model's, a regression's and people's, and by how many levels they are
 off, squared. Answers are kept, so what the experiment has sampled is read.
 Run: python -m experiments.steerlm.obedience 0 1 2
 after python -m launch.seeds experiments/steerlm/steering.py --seeds 0 1 2
 """
 
-import argparse
-import dataclasses
 import functools
-import json
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -23,32 +20,29 @@ import matplotlib
 import numpy as np
 from matplotlib import figure
 
+from experiments import reading
 from experiments.steerlm import steering
 from rlhf_jax import sandbox
-from rlhf_jax.evaluation import plots, statistics
-from rlhf_jax.experiment import measuring, overrides, prepare
+from rlhf_jax.evaluation import plots
+from rlhf_jax.experiment import measuring
 
 LEVELS = tuple(range(steering.SCALE.levels))
-LABELS = {'annotated_rated': "the model's", 'annotated_people': "people's"}
+LABELS = {
+  'annotated_rated': "the writer's",
+  'annotated_regressed': "the regression's",
+  'annotated_people': "people's",
+}
 
 
-def measure(seed: int, assignments: Sequence[str], stages) -> dict[str, Any]:
+def measure(seed: int, options) -> dict[str, Any]:
   """What one seed's policy gives: by attribute, lists by requested level."""
-  settings = functools.reduce(
-    lambda made, text: overrides.apply(made, *text.split('=', 1)),
-    assignments,
-    steering.Settings(seed=seed),
+  chain = reading.chain_of(
+    steering,
+    seed,
+    options,
+    needed=('steerlm', *LABELS),
+    answering=steering.requests(),
   )
-  experiment = steering.config(settings)
-  asked = steering.requests()
-  chain = prepare(dataclasses.replace(experiment, answering=asked), stages)
-  for name in ('steerlm', *LABELS):
-    if not chain.folder(name).done:
-      raise SystemExit(
-        f'error: {name!r} of seed {seed} is not there yet; run python -m '
-        'launch.train experiments/steerlm/steering.py first, with the same '
-        'settings'
-      )
   obtained, hit = {}, {}
   for name in steering.NAMES:
     given = [
@@ -104,14 +98,6 @@ def rightness(labelled) -> dict[str, dict[str, float]]:
   return found
 
 
-def over_seeds(values: Sequence[float]) -> str:
-  """The mean, with its interval where there are seeds to tell it from."""
-  found = statistics.mean(np.array(values, float), np.arange(len(values)))
-  if len(values) < 2:
-    return f'{found.value:.2f}'
-  return f'{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]'
-
-
 def show(rows: Sequence[dict[str, Any]]) -> None:
   """Prints a line an attribute: what comes by level, and then the labels."""
   heads = [f'asked {level}' for level in LEVELS]
@@ -119,7 +105,7 @@ def show(rows: Sequence[dict[str, Any]]) -> None:
   for name in steering.NAMES:
     means = np.mean([row['obtained'][name] for row in rows], axis=0)
     cells = ''.join(f'{mean:<9.2f}' for mean in means)
-    slope = over_seeds([row['slope'][name] for row in rows])
+    slope = reading.over_seeds([row['slope'][name] for row in rows])
     rising = min(row['rising steps'][name] for row in rows)
     print(f'{name:14}{cells}{slope}, {rising} of {LEVELS[-1]} steps rise')
   print()
@@ -127,13 +113,15 @@ def show(rows: Sequence[dict[str, Any]]) -> None:
     print(f'{whose} labels: share right, squared error')
     for name in steering.NAMES:
       cells = [
-        over_seeds([row['labels'][source][name][number] for row in rows])
+        reading.over_seeds(
+          [row['labels'][source][name][number] for row in rows]
+        )
         for number in ('right', 'squared error')
       ]
       print(f'{name:14}' + ''.join(f'{cell:22}' for cell in cells))
 
 
-def draw(path: pathlib.Path, rows: Sequence[dict[str, Any]]) -> None:
+def draw(path: pathlib.Path, *, rows: Sequence[dict[str, Any]]) -> None:
   """What was asked against what came, a thin line a seed, their mean bold."""
   with matplotlib.rc_context(plots.STYLE):
     page = figure.Figure(figsize=(13.0, 3.2), layout='constrained')
@@ -157,28 +145,13 @@ def draw(path: pathlib.Path, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def main():
-  """Prints the table; writes obedience.json and obedience.png."""
-  parser = argparse.ArgumentParser(
-    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-  )
-  parser.add_argument('seeds', type=int, nargs='+')
-  parser.add_argument('--stages', type=pathlib.Path, default='runs/stages')
-  parser.add_argument(
-    '--out', type=pathlib.Path, default='runs/steerlm/obedience'
-  )
-  parser.add_argument(
-    '--set', action='append', default=[], metavar='NAME=VALUE',
-    help='a setting of steering.py, as it was set there',
-  )  # fmt: skip
-  options = parser.parse_args()
-  rows = [measure(s, options.set, options.stages) for s in options.seeds]
+  """Prints the tables; writes obedience.json and obedience.png."""
+  options = reading.arguments(__doc__, 'runs/steerlm/obedience')
+  rows = [measure(seed, options) for seed in options.seeds]
   show(rows)
-  options.out.mkdir(parents=True, exist_ok=True)
-  written = {'asked': LEVELS, 'seeds': rows}
-  path = options.out / 'obedience.json'
-  path.write_text(json.dumps(written, indent=2) + '\n')
-  draw(options.out / 'obedience.png', rows)
-  print(f'written: {path}, {options.out / "obedience.png"}')
+  content = {'asked': LEVELS, 'seeds': rows}
+  draws = functools.partial(draw, rows=rows)
+  reading.write(options.out, 'obedience', content, draws)
 
 
 if __name__ == '__main__':

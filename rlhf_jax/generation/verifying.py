@@ -83,8 +83,9 @@ def number(
   """Whether the last number of the final answer is the prompt's.
 
   Where nothing is marked as the final answer, the last number of the response
-  counts. 1,234.50, 3/4, 1 1/2, .5, −2 and 1e3 are numbers; units, a currency
-  and % are not read, so that 50% is 50. A minus between two numbers subtracts.
+  counts. 1,234.50, 3/4, 1 1/2, .5, −2 and 1e3 are numbers, in English notation:
+  in 1.234,50 or 1 234 others are found. Units, a currency and % are not read,
+  so that 50% is 50. A minus between two numbers subtracts.
 
   Args:
     prompts: N, each with an answer that holds a number.

@@ -28,7 +28,8 @@ class Config(policy_gradient.Online):
   """PPO as the field runs it; values of AlpacaFarm and TRL where papers differ.
 
   Attributes:
-    whiten_rewards: divide rewards by their deviation over the whole batch.
+    whiten_rewards: divide rewards by their deviation over the whole batch; the
+      reward that is logged, too.
     whiten_advantages: shift and scale advantages over the whole batch.
     discount: of the next token's value.
     gae_lambda: 1 for plain returns, 0 for one-step differences.

@@ -1,0 +1,100 @@
+"""What scripts share that read the runs of an experiment which are done."""
+
+import argparse
+import dataclasses
+import functools
+import json
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from rlhf_jax.evaluation import statistics
+from rlhf_jax.experiment import Answering, overrides, prepare
+from rlhf_jax.experiment.chain import Chain
+
+
+def arguments(doc: str, out: str) -> argparse.Namespace:
+  """Reads seeds, settings, where stages are, and where the results go.
+
+  Args:
+    doc: of the script.
+    out: folder of the results by default.
+  """
+  parser = argparse.ArgumentParser(
+    description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+  )
+  parser.add_argument('seeds', type=int, nargs='+')
+  parser.add_argument('--stages', type=pathlib.Path, default='runs/stages')
+  parser.add_argument('--out', type=pathlib.Path, default=out)
+  parser.add_argument(
+    '--set',
+    action='append',
+    default=[],
+    metavar='NAME=VALUE',
+    help='a setting of the experiment, as it was set there',
+  )
+  return parser.parse_args()
+
+
+def chain_of(
+  module: ModuleType,
+  seed: int,
+  options: argparse.Namespace,
+  *,
+  needed: Sequence[str],
+  answering: Mapping[str, Answering],
+) -> Chain:
+  """One seed's run of an experiment, asked in other ways.
+
+  Args:
+    module: the experiment's file.
+    seed: of the run.
+    options: of `arguments`.
+    needed: stages that must be done.
+    answering: in place of the experiment's own.
+
+  Raises:
+    SystemExit: a stage is not done; a sentence.
+  """
+  settings = functools.reduce(
+    lambda made, text: overrides.apply(made, *text.split('=', 1)),
+    options.set,
+    module.Settings(seed=seed),
+  )
+  experiment = dataclasses.replace(
+    module.config(settings), answering=answering, contrasts={}
+  )
+  chain = prepare(experiment, options.stages)
+  for name in needed:
+    if not chain.folder(name).done:
+      file = module.__name__.replace('.', '/') + '.py'
+      raise SystemExit(
+        f'error: {name!r} of seed {seed} is not there yet; run python -m '
+        f'launch.seeds {file} --seeds {seed} first, with the same settings'
+      )
+  return chain
+
+
+def over_seeds(values: Sequence[float]) -> str:
+  """The mean, with its interval where there are seeds to tell it from."""
+  found = statistics.mean(np.array(values, float), np.arange(len(values)))
+  if len(values) < 2:
+    return f'{found.value:.2f}'
+  return f'{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]'
+
+
+def write(
+  folder: pathlib.Path,
+  name: str,
+  content: Any,
+  draw: Callable[[pathlib.Path], None],
+) -> None:
+  """Writes <name>.json and <name>.png, and says where."""
+  folder.mkdir(parents=True, exist_ok=True)
+  path, picture = folder / f'{name}.json', folder / f'{name}.png'
+  path.write_text(json.dumps(content, indent=2) + '\n')
+  draw(picture)
+  print(f'written: {path}, {picture}')
