@@ -23,11 +23,10 @@ from typing import NamedTuple
 import numpy as np
 
 from rlhf_jax.generation import reward_condition
-from rlhf_jax.kernels import masking
 from rlhf_jax.learners import likelihood
 from rlhf_jax.stages import DatasetStage, Stage, Written
 from rlhf_jax.training import optimizers
-from rlhf_jax.types import Demonstration, Mean, Rated
+from rlhf_jax.types import Demonstration, Rated
 
 loss = likelihood.loss
 update = likelihood.update
@@ -191,12 +190,12 @@ def write(records, tools, *, config):
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(likelihood.Config, optimizers.Steps):
   """The released code's values; steps of one epoch are the pool's size over
-  the batch's. A response's loss is the mean over its tokens, so that where
-  demonstrations are weighted the weight is the response's, whatever its length;
-  `weighing` is `likelihood.self_normalised` or `likelihood.unnormalised`."""
+  the batch's. A response's tokens all count its weight, as its log-prob is
+  their sum: with their mean in its place (`masking.sequence_mean`) those of
+  short responses count more, and responses become shorter. `weighing` is
+  `likelihood.self_normalised` or `likelihood.unnormalised`."""
 
   batch_size: int = 128
-  reduction: Callable[..., Mean] = masking.sequence_mean
   optimizer: optimizers.Adam = optimizers.Adam(learning_rate=5e-6)
 
 
