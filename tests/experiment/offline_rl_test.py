@@ -131,7 +131,7 @@ class DecisionTransformerTest(absltest.TestCase):
 
     models = self.chain.models()._replace(sampler=sampler)
     with (
-      mock.patch.object(Chain, 'models', lambda chain: models),
+      mock.patch.object(Chain, 'models', lambda *chain: models),
       self.assertRaises(StopAsyncIteration),
     ):
       list(

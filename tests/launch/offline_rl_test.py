@@ -46,7 +46,7 @@ def test_it_asks_as_it_was_trained():
 def test_every_arm_takes_as_many_updates_on_the_same_responses():
   stages = build('pairs=1024').stages
   arms = ('filtered', 'best', 'rwr', 'dt')
-  assert {stages[arm].config.steps for arm in arms} == {32}
+  assert {stages[arm].config.steps for arm in arms} == {96}
   assert {stages[arm].config.batch_size for arm in arms} == {64}
   assert {stages[f'{arm}_pool'].data for arm in arms} == {
     ('labelled_demonstrations', 'labelled_preferences')

@@ -14,12 +14,14 @@ def build(*assignments):
   return train.build(train.load(FILE), assignments)
 
 
-def test_a_request_changes_what_its_policy_is_asked_for_and_nothing_else():
+def test_a_request_changes_what_policies_are_asked_for_and_nothing_else():
   before = flatten(describe(build()))
   after = flatten(describe(build('attributes.verbosity=0')))
   assert before.keys() == after.keys()
+  policies = ('', '_rated', '_regressed', '_people', '_bootstrapped', '_again')
   assert {name for name in after if before[name] != after[name]} == {
-    'answering.steerlm.condition.values.verbosity'
+    f'answering.steerlm{policy}.condition.values.verbosity'
+    for policy in policies
   }
   condition = build('attributes.verbosity=0').answering['steerlm'].condition
   assert ' '.join(condition.text.split()) == (
