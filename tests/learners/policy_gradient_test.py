@@ -240,7 +240,7 @@ class UpdateTest(parameterized.TestCase):
   def test_tokens_that_are_masked_teach_nothing_and_still_count(self):
     batch, _ = self.collect(self.config)
     _, mask = flatten(batch).rollouts.responses
-    first = jnp.arange(mask.shape[1]) == 0
+    first = (jnp.arange(mask.shape[1]) == 0)[None]
 
     def only_first(logps, mask):
       return mask & first & (logps < 0.0)
