@@ -3,9 +3,9 @@ with PPO, without generating anything (Hu et al. 2023, arXiv 2308.12050).
 
 One pool of demonstrations and preference responses in equal parts, scored by
 the reward model; from one SFT policy, with as many updates each (three epochs
-of the whole pool): on what scores above the mean, on each prompt's
-best, on all weighted by exp(z), and on all with z written before the response,
-also with samples of the SFT policy added to the pool (0.4 of it). PPO beside.
+of the whole pool): on what scores above the mean, on each prompt's best, on all
+weighted by exp(z), and on all with z written before the response, also with
+samples of the SFT policy added to the pool (0.4 of it). PPO beside.
 The first version of the paper says better than PPO, the second comparable.
 Holds if the Decision Transformer, asked for `target`, wins against the other
 offline arms, its interval against PPO reaches one half, and generation adds
@@ -126,6 +126,8 @@ def config(settings: Settings) -> Experiment:
       'DT beats filtering': ('dt', 'filtered'),
       "DT beats each prompt's best": ('dt', 'best'),
       'DT beats PPO': ('dt', 'ppo'),
+      'RWR beats PPO': ('rwr', 'ppo'),
+      'filtering beats PPO': ('filtered', 'ppo'),
       'DT with generation beats DT without': ('dt_generated', 'dt'),
       'RWR beats filtering': ('rwr', 'filtered'),
       'DT at its target beats DT at the mean': ('dt', 'dt_at_0'),
