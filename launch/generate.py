@@ -51,10 +51,10 @@ def generate(options) -> None:
 
   from rlhf_jax.experiment import (
     ExperimentError,
-    answers,
     definition,
     measuring,
     prepare,
+    responding,
   )
   from rlhf_jax.generation.sampling import Sampling
   from rlhf_jax.types import Message, Prompt
@@ -76,7 +76,7 @@ def generate(options) -> None:
   for warning in measuring.warnings(chain, [options.policy]):
     print(f'warning: {warning}', file=sys.stderr)
   asked = options.prompt or [line.strip() for line in sys.stdin if line.strip()]
-  parts = answers.respond(
+  parts = responding.respond(
     chain,
     answering,
     [Prompt((Message('user', text),)) for text in asked],

@@ -15,7 +15,7 @@ from experiments import reward_by_kl
 from experiments.best_of_n import against_ppo
 from rlhf_jax.evaluation import best_of_n, plots, potential_gain, reward_curve
 from rlhf_jax.evaluation.reward_curve import RewardCurve
-from rlhf_jax.experiment import Answering, answers, prepare
+from rlhf_jax.experiment import Answering, prepare, responding
 from rlhf_jax.generation.sampling import Sampling
 
 POOL = 64
@@ -30,7 +30,7 @@ def pool(chain):
   records = list(chain.records(how.prompts))[: how.count]
   scores, golds, ended = [], [], []
   with jax.set_mesh(chain.mesh):
-    for part in answers.respond(
+    for part in responding.respond(
       chain,
       Answering(policy='sft'),
       records,

@@ -11,24 +11,23 @@ import os
 import pathlib
 import sys
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Mapping
 
 import jax
 import numpy as np
 
-from rlhf_jax.data.encoding import Example
 from rlhf_jax.evaluation import best_of_n
 from rlhf_jax.evaluation.samples import PolicySamples, prompt_groups
-from rlhf_jax.experiment import definition, store
+from rlhf_jax.experiment import definition, responding, store
 from rlhf_jax.experiment.chain import Chain
 from rlhf_jax.experiment.describe import code_version, describe, digest
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.kernels import logps
 from rlhf_jax.stages import Ensemble, members
-from rlhf_jax.types import Comparison, Comparisons, Message, Prompt, Rollouts
+from rlhf_jax.types import Message, Prompt
 
 CODE = (
+  'rlhf_jax.experiment.responding',
   *store.MODEL_CODE,
   *store.SAMPLING_CODE,
   'rlhf_jax.kernels.logps',
@@ -54,7 +53,7 @@ def path(
   """
   how = experiment.evaluation
   answering = definition.answerings(experiment)[policy]
-  judge = scoring_model(experiment, answering.policy)
+  judge = responding.scoring_model(experiment, answering.policy)
   condition = answering.condition
   key = digest(
     {
@@ -159,7 +158,7 @@ def sample(chain: Chain, name: str) -> PolicySamples:
   found: dict[str, list] = {
     k: [] for k in ('prompts', 'responses', 'lengths', 'ended', 'proxy', 'kl')
   }
-  parts = respond(
+  parts = responding.respond(
     chain,
     answering,
     records,
@@ -215,132 +214,6 @@ def purpose(answering) -> str:
   if answering.best_of == 1:
     return 'evaluation'
   return f'evaluation best of {answering.best_of}'
-
-
-class Part(NamedTuple):
-  """A policy's responses to some prompts.
-
-  Attributes:
-    examples: N prompts, without a condition.
-    rollouts: Rollouts [B, K, T], B at least N, of what was sampled.
-    shown: what judges see of them: the rollouts themselves or, of prompts with
-      a condition, Comparisons [B, K, T] of the same responses without it.
-    texts: N lists of K.
-    scores: [B, K] by the scoring reward model, or None without one.
-  """
-
-  examples: Sequence[Example]
-  rollouts: Rollouts
-  shown: Rollouts | Comparisons
-  texts: list[list[str]]
-  scores: np.ndarray | None
-
-
-def respond(
-  chain: Chain,
-  answering: definition.Answering,
-  records: Sequence[Prompt],
-  key: jax.Array,
-  *,
-  samples: int,
-  sampling: Sampling,
-  batch_size: int,
-) -> Iterator[Part]:
-  """Answers prompts as told, `batch_size` of them at a time.
-
-  Args:
-    chain: of the experiment.
-    answering: with which policy, on what condition, the best of how many.
-    records: prompts.
-    key: of all; each sample's is folded from it and its prompt's place.
-    samples: K, responses given to each prompt.
-    sampling: of the responses.
-    batch_size: B.
-  """
-  examples, _ = chain.encode(records)
-  asked = examples
-  if answering.condition is not None:
-    text = answering.condition.text
-    conditioned = [e.prompt._replace(condition=text) for e in examples]
-    asked, _ = chain.encode(conditioned)
-    if len(asked) < len(examples):
-      raise definition.ExperimentError(
-        f'the condition {text!r} makes prompts longer than max_prompt_tokens; '
-        'raise the limit'
-      )
-  judge = scoring_model(chain.experiment, answering.policy)
-  if answering.best_of > 1 and judge is None:
-    raise definition.ExperimentError(
-      f'the best of {answering.best_of} is chosen by a reward model, and no '
-      'stage trains one'
-    )
-  models = chain.models({'reward': judge} if judge else None)
-  params = chain.params(answering.policy, 'policy')
-  frozen = {'reward': chain.reward_params(judge)} if judge else None
-  for first in range(0, len(examples), batch_size):
-    some = examples[first : first + batch_size]
-    rollouts = models.sampler(
-      params,
-      chain.prompts(asked[first : first + batch_size], first, batch_size),
-      key,
-      samples=samples * answering.best_of,
-      sampling=sampling,
-    )
-    shown, scores = rollouts, None
-    if answering.condition is not None:
-      shown = _shown(chain, some, rollouts)
-    if frozen:
-      scores = models.scorer(frozen, shown)
-    if answering.best_of > 1:
-      chosen = _best(scores, rollouts.ended, samples)
-      rollouts, shown, scores = (
-        _taken(tree, chosen) for tree in (rollouts, shown, scores)
-      )
-    yield Part(
-      some, rollouts, shown, chain.texts(rollouts)[: len(some)], scores
-    )
-
-
-def _shown(chain, examples, rollouts):
-  """The rollouts' responses to the prompts of `examples`, as Comparisons."""
-  tokens, mask = map(np.asarray, rollouts.responses)
-  said = [
-    example._replace(
-      record=Comparison(example.prompt, ('',) * len(row)),
-      response_ids=tuple(t[m].tolist() for t, m in zip(row, kept, strict=True)),
-    )
-    for example, row, kept in zip(examples, tokens, mask, strict=False)
-  ]
-  return chain.batch(said, len(tokens), tokens.shape[1])
-
-
-def _best(scores, ended, count):
-  """[B, count] places of the best of each of `count` equal shares.
-
-  Of responses that ended, where any of the share did.
-  """
-  rows = scores.shape[0]
-  scores = np.asarray(scores).reshape(rows, count, -1)
-  ended = np.asarray(ended).reshape(scores.shape)
-  valid = ended | ~ended.any(-1, keepdims=True)
-  best = np.argmax(np.where(valid, scores, -np.inf), axis=-1)
-  return best + scores.shape[-1] * np.arange(count)
-
-
-def _taken(tree, chosen):
-  """The chosen candidates [B, count] of every array [B, K, …] of a batch."""
-  rows = np.arange(len(chosen))[:, None]
-  return jax.tree.map(lambda x: x[rows, chosen] if x.ndim > 1 else x, tree)
-
-
-def scoring_model(
-  experiment: definition.Experiment, policy: str
-) -> str | Ensemble | None:
-  """The reward model that a policy learnt from, or else the chain's first."""
-  own = experiment.stages[policy].frozen.get('reward')
-  if isinstance(own, str | Ensemble):
-    return own
-  return next(iter(definition.producing(experiment.stages, 'reward')), None)
 
 
 def _divergence(chain, answering, part, reference, temperature):

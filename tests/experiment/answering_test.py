@@ -17,6 +17,7 @@ from rlhf_jax.experiment import (
   answers,
   definition,
   measuring,
+  responding,
   store,
 )
 from rlhf_jax.generation.sampling import Sampling
@@ -70,7 +71,7 @@ def chain(folder, **answering):
 def parts(made, name, samples=2, key=0):
   """All that `respond` gives for the first five training prompts."""
   return list(
-    answers.respond(
+    responding.respond(
       made,
       definition.answerings(made.experiment)[name],
       made.records('prompts')[:5],

@@ -15,9 +15,9 @@ from rlhf_jax.experiment import (
   Answering,
   Evaluation,
   Limits,
-  answers,
   definition,
   measuring,
+  responding,
   running,
 )
 from rlhf_jax.experiment.chain import Chain
@@ -135,7 +135,7 @@ class DecisionTransformerTest(absltest.TestCase):
       self.assertRaises(StopAsyncIteration),
     ):
       list(
-        answers.respond(
+        responding.respond(
           self.chain,
           Answering(policy='dt', condition=target(z)),
           [prompt],
