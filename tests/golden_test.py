@@ -25,6 +25,7 @@ from tests.golden_adapters import (
   grpo,
   kl,
   listwise,
+  mib,
   ppo,
   ppo_openrlhf,
   reference_free,
@@ -51,6 +52,7 @@ ADAPTERS = {
     grpo,
     kl,
     listwise,
+    mib,
     ppo,
     ppo_openrlhf,
     reference_free,
@@ -68,7 +70,6 @@ ADAPTERS = {
 
 # Families without a counterpart yet, and what will bring one.
 NOT_YET = {
-  'mib': 'comes with the information bottleneck',
   'model': 'comes with reading Hugging Face checkpoints',
 }
 

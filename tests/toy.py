@@ -13,6 +13,7 @@ import numpy as np
 
 from rlhf_jax.generation import rollouts as generation
 from rlhf_jax.kernels import logps
+from rlhf_jax.models import BOTTLENECK
 from rlhf_jax.types import (
   Comparisons,
   Demonstrations,
@@ -20,6 +21,7 @@ from rlhf_jax.types import (
   Models,
   Prompts,
   Rollouts,
+  Samples,
   ScalarModel,
 )
 
@@ -87,6 +89,7 @@ def _head(params, hidden):
 
 SCALAR = ScalarModel(
   init=_scalar_init,
+  hidden=lambda params, tokens, mask: jax.nn.one_hot(tokens, VOCABULARY),
   features=_features,
   scores=lambda p, tokens, mask: _head(p, _features(p, tokens, mask)),
   values=lambda p, tokens, mask: p['head']['kernel'][tokens, 0],
@@ -102,6 +105,7 @@ MODELS = Models(
     POLICY, max_response=LONGEST, stop_ids=(EOS,), pad_id=PAD
   ),
   scorer=generation.model_scorer(SCALAR),
+  bottleneck=BOTTLENECK,
 )
 
 
@@ -185,6 +189,17 @@ def ranked_lists(counts=(3, 2, 3, 1), seed: int = 0) -> Comparisons:
   for row, count in enumerate(counts):
     scores[row, :count] = -np.sort(-random.normal(size=count))
   return compared(*_random_lists(counts, seed), scores=scores)
+
+
+def samples(rows: int = 4, count: int = 3, seed: int = 0) -> Samples:
+  """Random responses to random prompts, some of them the same."""
+  batch = compared(*_random_lists([count] * rows, seed))
+  return Samples(
+    tokens=batch.tokens,
+    attention_mask=batch.attention_mask,
+    response_mask=batch.response_mask,
+    candidate_mask=batch.candidate_mask,
+  )
 
 
 def compared(heads, lists, **fields) -> Comparisons:

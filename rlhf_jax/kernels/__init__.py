@@ -3,6 +3,8 @@
 from rlhf_jax.kernels import (
   advantages,
   baselines,
+  bottleneck,
+  clustering,
   divergences,
   ensembles,
   exponentials,
@@ -16,11 +18,14 @@ from rlhf_jax.kernels import (
   selection,
   splicing,
   token_masks,
+  views,
 )
 
 __all__ = [
   'advantages',
   'baselines',
+  'bottleneck',
+  'clustering',
   'divergences',
   'ensembles',
   'exponentials',
@@ -34,4 +39,5 @@ __all__ = [
   'selection',
   'splicing',
   'token_masks',
+  'views',
 ]

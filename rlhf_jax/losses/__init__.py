@@ -3,6 +3,7 @@
 from rlhf_jax.losses import (
   likelihood,
   listwise,
+  multi_view,
   objective,
   pairwise,
   policy_gradient,
@@ -13,6 +14,7 @@ from rlhf_jax.losses import (
 __all__ = [
   'likelihood',
   'listwise',
+  'multi_view',
   'objective',
   'pairwise',
   'policy_gradient',

@@ -1,11 +1,13 @@
 """Transformers as pure functions of their parameters."""
 
 from rlhf_jax.models import presets
+from rlhf_jax.models.bottleneck import BOTTLENECK
 from rlhf_jax.models.config import TransformerConfig
 from rlhf_jax.models.heads import scalar_model, trunk_from_policy
 from rlhf_jax.models.transformer import PARTITION_RULES, language_model
 
 __all__ = [
+  'BOTTLENECK',
   'PARTITION_RULES',
   'TransformerConfig',
   'language_model',

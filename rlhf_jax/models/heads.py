@@ -26,6 +26,7 @@ def scalar_model(config: TransformerConfig, *, scores: int = 1) -> ScalarModel:
     raise ValueError(f'a scalar model needs 1 score or more, got {scores}.')
   return ScalarModel(
     init=functools.partial(init, config, scores=scores),
+    hidden=functools.partial(read_hidden, config),
     features=functools.partial(features, config),
     scores=functools.partial(read_scores, config),
     values=functools.partial(read_values, config),
@@ -59,6 +60,16 @@ def head(params: Params, hidden: chex.Array) -> chex.Array:
   return scores + jnp.broadcast_to(bias, scores.shape)
 
 
+def read_hidden(
+  config: TransformerConfig,
+  params: Params,
+  tokens: chex.Array,
+  attention_mask: chex.Array,
+) -> chex.Array:
+  """[B, T, D] hidden states of the last layer."""
+  return transformer.hidden(config, params['trunk'], tokens, attention_mask)
+
+
 def features(
   config: TransformerConfig,
   params: Params,
@@ -69,7 +80,7 @@ def features(
 
   A row without real tokens gives its first column's.
   """
-  hidden = transformer.hidden(config, params['trunk'], tokens, attention_mask)
+  hidden = read_hidden(config, params, tokens, attention_mask)
   columns = jnp.arange(tokens.shape[1], dtype=jnp.int32)[None]
   last = jnp.max(jnp.where(attention_mask, columns, 0), axis=1)
   return jnp.take_along_axis(hidden, last[:, None, None], axis=1)[:, 0]
@@ -92,5 +103,5 @@ def read_values(
   attention_mask: chex.Array,
 ) -> chex.Array:
   """[B, T] float32, the first score read after every token."""
-  hidden = transformer.hidden(config, params['trunk'], tokens, attention_mask)
+  hidden = read_hidden(config, params, tokens, attention_mask)
   return head(params, hidden)[..., 0]

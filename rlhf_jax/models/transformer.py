@@ -29,6 +29,7 @@ PARTITION_RULES = (
   (r'norm/scale$', ()),
   (r'head/kernel$', ('fsdp', None)),
   (r'head/bias$', ()),
+  (r'(mean|deviation|critic)/(first|second|last)/(kernel|bias)$', ()),
 )
 
 

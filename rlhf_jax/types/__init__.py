@@ -8,12 +8,15 @@ from rlhf_jax.types.batches import (
   Comparisons,
   Demonstrations,
   Experience,
+  Joined,
   Prompts,
   Ratings,
   Rollouts,
+  Samples,
   flatten_candidates,
 )
 from rlhf_jax.types.models import (
+  Bottleneck,
   LanguageModel,
   Models,
   Sampler,
@@ -28,17 +31,20 @@ from rlhf_jax.types.records import (
   Rated,
   Record,
   Reward,
+  Sampled,
   prompt_of,
   responses_of,
 )
 from rlhf_jax.types.training import Mean, Metrics, Params, Terms, TrainState
 
 __all__ = [
+  'Bottleneck',
   'Comparison',
   'Comparisons',
   'Demonstration',
   'Demonstrations',
   'Experience',
+  'Joined',
   'LanguageModel',
   'Mean',
   'Message',
@@ -52,7 +58,9 @@ __all__ = [
   'Record',
   'Reward',
   'Rollouts',
+  'Sampled',
   'Sampler',
+  'Samples',
   'ScalarModel',
   'Scorer',
   'Terms',

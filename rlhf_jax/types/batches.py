@@ -69,7 +69,8 @@ class Comparisons:
     candidate_mask: [B, K] bool, True on responses; prompts with fewer than K
       have theirs first.
     margins: [B] float32, by how much the first beats the second.
-    weight: [B] float32, 0 for a row that only fills the batch.
+    weight: [B] float32, how much each row counts; 0 for one that only fills the
+      batch.
     scores: [B, K] float32, what ranked them, 0 where there is no response; None
       where only the order is known.
     targets: Demonstrations [B, T] to imitate beside; None for the best of each.
@@ -100,6 +101,36 @@ class Comparisons:
         'take a method for ranked lists, or make pairs of them first'
       )
     return self.weight * self.candidate_mask[:, 1]
+
+
+@flax.struct.dataclass
+class Samples:
+  """K responses to each prompt in no order: [B, K, T], padded on the right.
+
+  Attributes:
+    tokens: [B, K, T] int32.
+    attention_mask: [B, K, T] bool.
+    response_mask: [B, K, T] bool, end-of-text included.
+    candidate_mask: [B, K] bool, True on responses.
+  """
+
+  tokens: chex.Array
+  attention_mask: chex.Array
+  response_mask: chex.Array
+  candidate_mask: chex.Array
+
+
+@flax.struct.dataclass
+class Joined:
+  """A batch, and one of another dataset that is learnt from beside it.
+
+  Attributes:
+    batch: of the stage's data.
+    beside: of the dataset beside it, of a size of its own.
+  """
+
+  batch: chex.ArrayTree
+  beside: chex.ArrayTree
 
 
 @flax.struct.dataclass

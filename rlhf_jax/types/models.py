@@ -40,8 +40,10 @@ class ScalarModel(NamedTuple):
   Attributes:
     init: (key, *, scores=M) -> params {'trunk', 'head'}, whose head says how
       many scores are read; all other functions follow the parameters.
-    features: (params, tokens [B, T], attention_mask [B, T]) -> [B, D], the
-      hidden state of each row's last real token.
+    hidden: (params, tokens [B, T], attention_mask [B, T]) -> [B, T, D], of the
+      last layer.
+    features: (params, tokens, attention_mask) -> [B, D], the hidden state of
+      each row's last real token.
     scores: (params, tokens, attention_mask) -> [B, M], read from `features`.
     values: (params, tokens, attention_mask) -> [B, T], the first score read
       after every token.
@@ -51,11 +53,32 @@ class ScalarModel(NamedTuple):
   """
 
   init: Callable
+  hidden: Callable
   features: Callable
   scores: Callable
   values: Callable
   head: Callable
   trunk: Callable
+
+
+class Bottleneck(NamedTuple):
+  """Encoder and critic of a multi-view bottleneck, as pure functions.
+
+  Attributes:
+    init: (key, *, width, latent, hidden, critic_hidden, critic_inputs,
+      deviation_bias) -> params {'mean', 'deviation', 'critic'}.
+    encode: (params, features [..., D]) -> (means [..., d], raw deviations
+      [..., d]), float32.
+    scores: (params, left [N, a], right [M, b]) -> [N, M] float32, the critic
+      of every pair.
+    symmetric_scores: (params, left [N, a], right [M, a]) -> [N, M], the mean
+      of both orders.
+  """
+
+  init: Callable
+  encode: Callable
+  scores: Callable
+  symmetric_scores: Callable
 
 
 # Samples responses: (policy_params, prompts, key, *, samples, sampling) ->
@@ -75,3 +98,4 @@ class Models(NamedTuple):
   critic: ScalarModel | None = None
   sampler: Sampler | None = None
   scorer: Scorer | None = None
+  bottleneck: Bottleneck | None = None

@@ -80,6 +80,7 @@ class Comparison(NamedTuple):
       reward units; None where only the order is known.
     target: a response to imitate beside ranking these, or None for the best
       of them.
+    weight: how much it counts beside others, 0 or more.
   """
 
   prompt: Prompt
@@ -87,9 +88,31 @@ class Comparison(NamedTuple):
   margin: float = 0.0
   scores: tuple[float, ...] | None = None
   target: str | None = None
+  weight: float = 1.0
 
 
-Record = Prompt | Demonstration | Comparison | Rated
+class Sampled(NamedTuple):
+  """A policy's responses to one prompt, in the order they were drawn.
+
+  Attributes:
+    prompt: what was asked.
+    responses: K texts, equal ones as often as they were drawn.
+    ended: K bools, False where the token limit cut the response.
+    lengths: K tokens, end-of-text included.
+    logps: K log-probs under the policy that sampled, at its temperature, nats.
+    scores: K by the reward model that the policy learnt from, in reward units;
+      None where none was asked.
+  """
+
+  prompt: Prompt
+  responses: tuple[str, ...]
+  ended: tuple[bool, ...]
+  lengths: tuple[int, ...]
+  logps: tuple[float, ...]
+  scores: tuple[float, ...] | None = None
+
+
+Record = Prompt | Demonstration | Comparison | Rated | Sampled
 
 
 def prompt_of(record: Record) -> Prompt:
@@ -102,7 +125,7 @@ def responses_of(record: Record) -> tuple[str, ...]:
   match record:
     case Demonstration(_, response) | Rated(_, response):
       return (response,)
-    case Comparison(_, responses):
+    case Comparison(_, responses) | Sampled(_, responses):
       return responses
   return ()
 

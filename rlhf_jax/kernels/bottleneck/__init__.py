@@ -1,0 +1,47 @@
+"""A multi-view information bottleneck: posteriors, pairs, bounds, schedules."""
+
+from rlhf_jax.kernels.bottleneck.bounds import (
+  donsker_varadhan,
+  info_nce,
+  jensen_shannon,
+  nwj,
+  nwj_read_out,
+  smile,
+)
+from rlhf_jax.kernels.bottleneck.pairs import (
+  negative_pairs,
+  positive_pairs,
+  rolled_pairs,
+)
+from rlhf_jax.kernels.bottleneck.posteriors import (
+  sample,
+  sampled_symmetrised_kl,
+  softplus_log_variance,
+  symmetrised_kl,
+  tanh_log_variance,
+)
+from rlhf_jax.kernels.bottleneck.schedules import (
+  constant,
+  exponential,
+  linear,
+)
+
+__all__ = [
+  'constant',
+  'donsker_varadhan',
+  'exponential',
+  'info_nce',
+  'jensen_shannon',
+  'linear',
+  'negative_pairs',
+  'nwj',
+  'nwj_read_out',
+  'positive_pairs',
+  'rolled_pairs',
+  'sample',
+  'sampled_symmetrised_kl',
+  'smile',
+  'softplus_log_variance',
+  'symmetrised_kl',
+  'tanh_log_variance',
+]

@@ -1,0 +1,57 @@
+"""How large a coefficient is, by the share of the steps that is done."""
+
+import chex
+import jax.numpy as jnp
+
+
+def constant(
+  progress: chex.Numeric, *, value: chex.Numeric = 1.0
+) -> chex.Array:
+  """A coefficient that is `value` throughout; as `progress` in shape."""
+  return jnp.full(jnp.shape(progress), value, jnp.float32)
+
+
+def linear(
+  progress: chex.Numeric,
+  *,
+  start: chex.Numeric,
+  end: chex.Numeric,
+  hold: float,
+  full: float,
+) -> chex.Array:
+  """A coefficient that is `start` until `hold` and `end` from `full` on.
+
+  Args:
+    progress: [...] share of all steps that is done, in [0, 1]; may be traced.
+    start: the coefficient at first.
+    end: the coefficient at last.
+    hold: share of the steps before it moves.
+    full: share of the steps after which it has arrived; `hold` for a jump.
+
+  Returns:
+    [...] float32.
+  """
+  return start + (end - start) * _ramp(progress, hold, full)
+
+
+def exponential(
+  progress: chex.Numeric,
+  *,
+  start: chex.Numeric = 1e-3,
+  end: chex.Numeric = 1.0,
+  hold: float = 0.05,
+  full: float = 0.16,
+) -> chex.Array:
+  """As `linear`, with the coefficient's log on the straight line.
+
+  Source: Federici et al. 2020, the released code's schedule of β, whose 50 and
+  150 of 937 thousand steps are the defaults.
+  """
+  return start * (end / start) ** _ramp(progress, hold, full)
+
+
+def _ramp(progress, hold, full):
+  # Its ends may be traced, so none is refused: without a length it is a jump.
+  length = jnp.maximum(full - hold, 1e-9)
+  done = (jnp.asarray(progress, jnp.float32) - hold) / length
+  return jnp.clip(done, 0.0, 1.0)

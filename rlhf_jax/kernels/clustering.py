@@ -1,0 +1,162 @@
+"""Responses of one meaning: groups out of which are similar to which.
+
+Similarity need not be transitive, and the three linkages differ by what they
+make of that: `greedy` asks a group's first member, `union_find` any member,
+`complete_linkage` all of them. Where similarity is an equivalence they agree,
+and no order of the responses changes their groups. Groups are numbered in the
+order of their first members.
+
+All is of one prompt; `vmap` over prompts.
+"""
+
+from collections.abc import Callable
+
+import chex
+import jax
+import jax.numpy as jnp
+
+
+@jax.jit
+def greedy(similarity: chex.Array) -> chex.Array:
+  """Each response joins the first group whose first member is similar to it.
+
+  Responses come in order; where no group takes one, it opens a group. So two
+  members of a group are each similar to its first, not always to each other,
+  and the groups depend on the order.
+
+  Args:
+    similarity: [N, N] bool, symmetric, True on the diagonal.
+
+  Returns:
+    [N] int32 number of each response's group, from 0.
+
+  Source: Kuhn et al. 2023, algorithm 1.
+  """
+
+  def takes(similar, members):
+    return similar[jnp.argmax(members, axis=1)]
+
+  return _join(similarity, takes)
+
+
+@jax.jit
+def union_find(similarity: chex.Array) -> chex.Array:
+  """Connected components: a chain of similar responses is one group.
+
+  Args:
+    similarity: [N, N] bool, symmetric, True on the diagonal.
+
+  Returns:
+    [N] int32 number of each response's group, from 0.
+  """
+  _check(similarity)
+  reached = similarity
+  for _ in range((len(similarity) - 2).bit_length()):  # Doubles the chains.
+    reached = jnp.any(reached[:, :, None] & reached[None, :, :], axis=1)
+  first = jnp.argmax(reached, axis=1)
+  opens = first == jnp.arange(len(similarity))
+  return (jnp.cumsum(opens, dtype=jnp.int32) - 1)[first]
+
+
+@jax.jit
+def complete_linkage(similarity: chex.Array) -> chex.Array:
+  """Merges groups as long as two are left all of whose members are similar.
+
+  All that may merge are equally close, so the order of merges is a choice: the
+  pair whose earlier group begins first, and of these the one whose later group
+  does. It amounts to each response, in order, joining the first group that is
+  similar to it as a whole.
+
+  Args:
+    similarity: [N, N] bool, symmetric, True on the diagonal.
+
+  Returns:
+    [N] int32 number of each response's group, from 0.
+  """
+
+  def takes(similar, members):
+    return jnp.all(similar[None, :] | ~members, axis=1)
+
+  return _join(similarity, takes)
+
+
+@jax.jit
+def group_sizes(labels: chex.Array) -> chex.Array:
+  """How many responses are in the group of each, itself included.
+
+  Args:
+    labels: [N] int, equal within a group.
+
+  Returns:
+    [N] int32.
+  """
+  chex.assert_rank(labels, 1)
+  chex.assert_type(labels, int)
+  return jnp.sum(labels[:, None] == labels[None, :], axis=1, dtype=jnp.int32)
+
+
+@jax.jit
+def confidence(labels: chex.Array) -> chex.Array:
+  """The share of the largest group, max_g |g| / N.
+
+  Rounded, as float32 is: where a threshold has to be met exactly, compare
+  `group_sizes` with it instead.
+
+  Args:
+    labels: [N] int, equal within a group.
+
+  Returns:
+    [] float32 in [1/N, 1].
+
+  Source: Lang et al. 2024 (RLP).
+  """
+  return jnp.max(group_sizes(labels)) / jnp.float32(len(labels))
+
+
+@jax.jit
+def semantic_entropy(labels: chex.Array) -> chex.Array:
+  """−Σ_g p_g log p_g with p_g = |g| / N: how scattered the meanings are.
+
+  Args:
+    labels: [N] int, equal within a group.
+
+  Returns:
+    [] float32 in nats, from 0, one group, to log N, all different.
+
+  Source: Farquhar et al. 2024, the discrete form of semantic entropy.
+  """
+  # A group has |g| members, so that the mean over members is Σ_g p_g.
+  shares = group_sizes(labels) / jnp.float32(len(labels))
+  return -jnp.mean(jnp.log(shares))
+
+
+def _join(
+  similarity: chex.Array,
+  takes: Callable[[chex.Array, chex.Array], chex.Array],
+) -> chex.Array:
+  """Puts each response, in order, into the first group that takes it.
+
+  Args:
+    similarity: [N, N] bool.
+    takes: (similar [N], members [G, N]) -> [G] bool; of groups without members
+      it may say anything.
+
+  Returns:
+    [N] int32 numbers of groups.
+  """
+  _check(similarity)
+
+  def place(response, members):
+    empty = ~jnp.any(members, axis=1)  # The groups after those that are open.
+    group = jnp.argmax(takes(similarity[response], members) | empty)
+    return members.at[group, response].set(True)
+
+  nobody = jnp.zeros_like(similarity)  # [G, N]: there are at most N groups.
+  members = jax.lax.fori_loop(0, len(similarity), place, nobody)
+  return jnp.argmax(members, axis=0).astype(jnp.int32)
+
+
+def _check(similarity):
+  chex.assert_rank(similarity, 2)
+  chex.assert_type(similarity, bool)
+  chex.assert_shape(similarity, (len(similarity), len(similarity)))
