@@ -1,0 +1,40 @@
+"""Which of a prompt's responses mean the same.
+
+By their words (`texts`), by the distance of their embeddings (`embeddings`), or
+by whether each follows from the other (`entailment`), as a model in a folder
+(`nli_folder`) or behind a chat endpoint (`endpoint`) judges that.
+"""
+
+from rlhf_jax.generation.similarity import (
+  embeddings,
+  endpoint,
+  entailment,
+  nli_folder,
+  texts,
+)
+from rlhf_jax.generation.similarity.embeddings import embedding
+from rlhf_jax.generation.similarity.texts import (
+  Similarity,
+  answer,
+  exact,
+  final_number,
+  final_text,
+  ngram,
+  rouge_l,
+)
+
+__all__ = [
+  'Similarity',
+  'answer',
+  'embedding',
+  'embeddings',
+  'endpoint',
+  'entailment',
+  'exact',
+  'final_number',
+  'final_text',
+  'ngram',
+  'nli_folder',
+  'rouge_l',
+  'texts',
+]

@@ -1,0 +1,165 @@
+"""Responses that mean the same because each follows from the other.
+
+Which of two texts follows from which is told by `classify`, a callable: a model
+in a folder (`nli_folder`), one behind an endpoint (`endpoint.classify`), or a
+table in a test.
+"""
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from rlhf_jax.generation.similarity.texts import distinct
+from rlhf_jax.types import Prompt
+
+CONTRADICTION, NEUTRAL, ENTAILMENT = 0, 1, 2
+LABELS = {
+  'contradiction': CONTRADICTION,
+  'neutral': NEUTRAL,
+  'entailment': ENTAILMENT,
+}
+
+# (N premises, N hypotheses) -> [N] int, one of the three labels.
+Classify = Callable[[Sequence[str], Sequence[str]], np.ndarray]
+# (labels forward, labels backward) -> bool, of equal shapes: the same meaning?
+Rule = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+def strict(forward: np.ndarray, backward: np.ndarray) -> np.ndarray:
+  """Each follows from the other.
+
+  Args:
+    forward: [...] int labels of the second text, given the first.
+    backward: [...] of the first text, given the second.
+
+  Returns:
+    [...] bool.
+
+  Source: Kuhn et al. 2023, algorithm 1.
+  """
+  return (forward == ENTAILMENT) & (backward == ENTAILMENT)
+
+
+def relaxed(forward: np.ndarray, backward: np.ndarray) -> np.ndarray:
+  """Neither contradicts the other, and not both are neutral.
+
+  Source: Farquhar et al. 2024, as their code has it by default.
+  """
+  neither = (forward == NEUTRAL) & (backward == NEUTRAL)
+  return permissive(forward, backward) & ~neither
+
+
+def permissive(forward: np.ndarray, backward: np.ndarray) -> np.ndarray:
+  """Neither contradicts the other: texts on different matters are the same.
+
+  Source: Kuhn et al. 2023, as their first code has it.
+  """
+  return (forward != CONTRADICTION) & (backward != CONTRADICTION)
+
+
+def entailment(
+  prompts: Sequence[Prompt],
+  texts: Sequence[Sequence[str]],
+  tools: Any,
+  *,
+  classify: Classify,
+  rule: Rule = strict,
+  prompt_words: int = 64,
+  side_words: int = 190,
+) -> list[np.ndarray]:
+  """Responses that a rule takes for the same by what follows from what.
+
+  A premise or hypothesis is the prompt and the response. Every ordered pair of
+  different responses is asked about, for all prompts in one call.
+
+  Args:
+    prompts: B of them.
+    texts: a list of responses to each.
+    tools: not used.
+    classify: (premises, hypotheses) -> [N] labels.
+    rule: `strict`, `relaxed` or `permissive`.
+    prompt_words: how many words of a prompt are kept, the first ones.
+    side_words: how many of a prompt and response together. The defaults fit two
+      sides of English into 512 tokens.
+
+  Returns:
+    B matrices, [N, N] bool.
+
+  Raises:
+    ValueError: `classify` does not give each pair one of the three labels.
+
+  Source: Kuhn et al. 2023, algorithm 1; the prompt comes first in their code.
+  """
+  del tools
+  premises, hypotheses, found = [], [], []
+  for prompt, listed in zip(prompts, texts, strict=True):
+    different, places = distinct(listed)
+    sides = [_side(prompt, t, prompt_words, side_words)[0] for t in different]
+    for premise, hypothesis in itertools.permutations(sides, 2):
+      premises.append(premise)
+      hypotheses.append(hypothesis)
+    found.append((len(different), places))
+  labels = _labels(classify, premises, hypotheses)
+  similar, start = [], 0
+  for count, places in found:
+    end = start + count * (count - 1)
+    follows = np.full((count, count), ENTAILMENT)
+    follows[~np.eye(count, dtype=bool)] = labels[start:end]
+    same = rule(follows, follows.T) | np.eye(count, dtype=bool)
+    similar.append(same[np.ix_(places, places)])
+    start = end
+  return similar
+
+
+def truncated_share(
+  prompts: Sequence[Prompt],
+  texts: Sequence[Sequence[str]],
+  *,
+  prompt_words: int = 64,
+  side_words: int = 190,
+) -> float:
+  """The share of responses whose side `entailment` cuts, prompt or response.
+
+  Args:
+    prompts, texts, prompt_words, side_words: as of `entailment`.
+
+  Returns:
+    A share in [0, 1]; 0 without responses.
+  """
+  cut = [
+    _side(prompt, text, prompt_words, side_words)[1]
+    for prompt, listed in zip(prompts, texts, strict=True)
+    for text in listed
+  ]
+  return sum(cut) / max(len(cut), 1)
+
+
+def _side(prompt, text, prompt_words, side_words) -> tuple[str, bool]:
+  """The prompt and a response to it, and whether any of it was cut."""
+  asked, prompt_cut = _first_words(prompt.text, prompt_words)
+  side, side_cut = _first_words(f'{asked} {text}', side_words)
+  return side, prompt_cut or side_cut
+
+
+def _first_words(text, count) -> tuple[str, bool]:
+  """A text as it is, or its first words where it has more than `count`."""
+  words = text.split(maxsplit=count)
+  if len(words) <= count:
+    return text, False
+  return ' '.join(words[:count]), True
+
+
+def _labels(classify, premises, hypotheses) -> np.ndarray:
+  """[N] labels, checked; nothing is asked where there are no pairs."""
+  if not premises:
+    return np.zeros(0, int)
+  labels = np.asarray(classify(premises, hypotheses))
+  known = np.isin(labels, (CONTRADICTION, NEUTRAL, ENTAILMENT))
+  if labels.shape != (len(premises),) or not np.all(known):
+    raise ValueError(
+      f'{len(premises)} pairs were given the labels {labels!r}, where each has '
+      'to be 0 (contradiction), 1 (neutral) or 2 (entailment)'
+    )
+  return labels
