@@ -6,23 +6,24 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib
 import numpy as np
-from matplotlib import figure, ticker
+from matplotlib import ticker
 
+from rlhf_jax.evaluation.drawing import (
+  COLOURS,
+  MARKERS,
+  NEUTRAL,
+  POINT,
+  STYLE,
+  grid,
+  intervals,
+  look,
+  page,
+  spelt,
+)
 from rlhf_jax.evaluation.reward_curve import RewardCurve
+from rlhf_jax.evaluation.statistics import Estimate
 from rlhf_jax.evaluation.summary import Summary
 
-# Okabe and Ito's colours, told apart by colour-blind readers too; markers
-# differ as well, for print in grey.
-COLOURS = (
-  '#0072B2',
-  '#D55E00',
-  '#009E73',
-  '#CC79A7',
-  '#E69F00',
-  '#56B4E9',
-  '#000000',
-)
-MARKERS = ('o', 's', '^', 'D', 'v', 'P', 'X')
 # Of the metrics that the library logs.
 UNITS = {
   'accuracy': 'share',
@@ -50,27 +51,8 @@ UNITS = {
   'score': 'reward units',
   'update_kl': 'nats per token',
 }
+ALL = 'all prompts'
 MOST_POINTS = 30  # Of one policy in a plot of reward by KL.
-STYLE = {
-  'font.family': 'DejaVu Sans',
-  'font.size': 10,
-  'axes.titlesize': 10.5,
-  'axes.titlelocation': 'left',
-  'axes.titlepad': 9,
-  'axes.spines.top': False,
-  'axes.spines.right': False,
-  'axes.edgecolor': '#666666',
-  'axes.labelcolor': '#333333',
-  'axes.grid': True,
-  'axes.axisbelow': True,
-  'grid.color': '#E4E4E4',
-  'xtick.color': '#444444',
-  'ytick.color': '#444444',
-  'legend.frameon': False,
-  'figure.titlesize': 12.5,
-  'figure.titleweight': 'bold',
-  'savefig.dpi': 150,
-}
 
 
 def learning_curves(
@@ -87,25 +69,17 @@ def learning_curves(
       the steps.
   """
   names = [name for name in curves if name != 'step']
-  columns = min(3, len(names))
-  rows = math.ceil(len(names) / columns)
   with matplotlib.rc_context(STYLE):
-    page = _page(max(3.5 * columns + 0.4, 6.0), 2.5 * rows + 0.6)
-    panels = page.subplots(rows, columns, squeeze=False).ravel()
-    for panel, name in zip(panels, names, strict=False):
+    sheet, panels = grid(names, 'step')
+    for panel, name in zip(panels, names, strict=True):
       _curve(panel, curves['step'], curves[name])
-      panel.set_title(_spelt(name))
       panel.set_ylabel(UNITS.get(name, ''))
-    for panel in panels[len(names) :]:
-      panel.set_axis_off()
-    for panel in panels[len(names) - columns : len(names)]:
-      panel.set_xlabel('step')
-    page.suptitle(
-      f'Training of {_spelt(stage)} (bold: running mean)',
+    sheet.suptitle(
+      f'Training of {spelt(stage)} (bold: running mean)',
       x=0.01,
       ha='left',
     )
-    page.savefig(path)
+    sheet.savefig(path)
 
 
 def reward_curves(
@@ -134,8 +108,8 @@ def reward_curves(
       )
     )
   with matplotlib.rc_context(STYLE):
-    page = _page(5.0 * len(shown), 4.1)
-    panels = page.subplots(1, len(shown), squeeze=False).ravel()
+    sheet = page(5.0 * len(shown), 4.1)
+    panels = sheet.subplots(1, len(shown), squeeze=False).ravel()
     for panel, (title, label, rewards) in zip(panels, shown, strict=True):
       for place, (name, reward) in enumerate(rewards.items()):
         _path(panel, place, name, curves[name].distances, np.asarray(reward))
@@ -143,44 +117,60 @@ def reward_curves(
       panel.set_ylabel(f'{label}, reward units')
       _root_axis(panel, max(0.1, *(np.max(c.kl) for c in curves.values())))
     panels[0].legend(loc='best')
-    page.suptitle(
+    sheet.suptitle(
       'Reward by distance from the start, best ringed', x=0.01, ha='left'
     )
-    page.savefig(path)
+    sheet.savefig(path)
 
 
 def win_rates(path: pathlib.Path, policies: Mapping[str, Summary]) -> None:
   """Draws win rates with their 95 % intervals, whole and by kind."""
   compared = {k: s for k, s in policies.items() if s.win_rate is not None}
   against = next(iter(compared.values())).against
-  kinds = sorted({kind for s in compared.values() for kind in s.by_kind})
-  rows = ['all prompts'] + (kinds if len(kinds) > 1 else [])
+  kinds = {kind for s in compared.values() for kind in s.by_kind}
+  rates = {
+    name: {ALL: s.win_rate} | (s.by_kind if len(kinds) > 1 else {})
+    for name, s in compared.items()
+  }
+  win_rates_by_kind(path, rates, against)
+
+
+def win_rates_by_kind(
+  path: pathlib.Path,
+  policies: Mapping[str, Mapping[str, Estimate]],
+  against: str,
+) -> None:
+  """Draws win rates with their 95 % intervals, a row a kind of prompt.
+
+  Args:
+    path: where the PNG goes.
+    policies: {policy: {kind: win rate}}; the kind 'all prompts' is set apart
+      at the top, and a policy without some kind is let pass.
+    against: the policy that the win rates are against.
+  """
+  kinds = {kind for rates in policies.values() for kind in rates}
+  rows = [ALL] * (ALL in kinds) + sorted(kinds - {ALL})
   # Inches: a line a policy in every row, and a gap between rows.
   line, gap = 0.17, 0.15
-  height = line * len(compared) + gap
+  height = line * len(policies) + gap
   with matplotlib.rc_context(STYLE | {'axes.grid.axis': 'x'}):
-    page = _page(7.5, height * len(rows) + 1.5)
-    panel = page.subplots()
-    panel.axvline(0.5, color='#666666', linewidth=1, linestyle=(0, (4, 3)))
-    for place, (name, summary) in enumerate(compared.items()):
-      shift = line / height * (place - (len(compared) - 1) / 2)
-      rates = {'all prompts': summary.win_rate, **summary.by_kind}
+    sheet = page(7.5, height * len(rows) + 1.5)
+    panel = sheet.subplots()
+    panel.axvline(0.5, **NEUTRAL)
+    for place, (name, rates) in enumerate(policies.items()):
+      shift = line / height * (place - (len(policies) - 1) / 2)
       found = {r + shift: rates[k] for r, k in enumerate(rows) if k in rates}
-      _intervals(panel, place, name, found)
+      _rates(panel, place, name, found)
     panel.set_yticks(range(len(rows)), rows)
     panel.set_ylim(len(rows) - 0.5, -0.5)
     panel.set_xlim(0, 1)
     panel.tick_params(axis='y', length=0)
     panel.set_xlabel(f'win rate against {against}, with 95 % interval')
-    if len(rows) > 1:
+    if ALL in kinds and len(rows) > 1:
       panel.axhline(0.5, color='#BBBBBB', linewidth=1)
-    page.legend(loc='outside lower center', ncols=min(len(compared), 5))
-    page.suptitle(f'How often each policy beats {against}', x=0.01, ha='left')
-    page.savefig(path)
-
-
-def _page(width, height):
-  return figure.Figure(figsize=(width, height), layout='constrained')
+    sheet.legend(loc='outside lower center', ncols=min(len(policies), 5))
+    sheet.suptitle(f'How often each policy beats {against}', x=0.01, ha='left')
+    sheet.savefig(path)
 
 
 def _curve(panel, steps, values):
@@ -200,19 +190,11 @@ def _curve(panel, steps, values):
   )
 
 
-def _intervals(panel, place, name, rates):
+def _rates(panel, place, name, rates):
   """One policy's win rates, {height: rate}, as points with intervals."""
-  values = np.array([rate.value for rate in rates.values()])
-  ends = np.array([[rate.low, rate.high] for rate in rates.values()]).T
+  values, ends = intervals(list(rates.values()))
   panel.errorbar(
-    values,
-    list(rates),
-    xerr=np.abs(ends - values),
-    fmt=MARKERS[place % len(MARKERS)],
-    color=COLOURS[place % len(COLOURS)],
-    markersize=6,
-    linewidth=1.8,
-    label=name,
+    values, list(rates), xerr=ends, label=name, **POINT, **look(place)
   )
 
 
@@ -264,9 +246,3 @@ def _root_axis(panel, largest):
   panel.set_xticks(np.sqrt(marks), [f'{mark:g}' for mark in marks])
   panel.set_xlim(-0.02 * math.sqrt(largest), 1.12 * math.sqrt(largest))
   panel.set_xlabel('KL, nats per response (axis even in √KL)')
-
-
-def _spelt(name):
-  """A metric's name in words."""
-  words = name.replace('_', ' ').replace('/', ': ').split(' ')
-  return ' '.join('KL' if word == 'kl' else word for word in words)
