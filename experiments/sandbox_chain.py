@@ -225,6 +225,7 @@ def experiment(
   contrasts: Mapping[str, tuple[str, str]] | None = None,
   answering: Mapping[str, Answering] | None = None,
   condition_tokens: int = 0,
+  scored_by: str | None = None,
 ) -> Experiment:
   """An experiment in the sandbox; the world is the same for every seed.
 
@@ -236,6 +237,8 @@ def experiment(
     answering: ways of answering beside the policies as they are.
     condition_tokens: of the longest condition, where policies are conditioned
       on something: the vocabulary then has the words for it.
+    scored_by: the reward model whose scores are reported, where policies learnt
+      from several.
   """
   words = sandbox.CONDITION_WORDS if condition_tokens else ()
   return Experiment(
@@ -249,7 +252,7 @@ def experiment(
       buckets=BUCKETS if condition_tokens else (),
     ),
     stages=stages,
-    evaluation=Evaluation(samples=2),
+    evaluation=Evaluation(samples=2, scored_by=scored_by),
     contrasts=contrasts or {},
     answering=answering or {},
   )

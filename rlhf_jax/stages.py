@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import chex
 import numpy as np
 
-from rlhf_jax.types import Comparison, Prompt, Record, Reward
+from rlhf_jax.types import Comparison, Mean, Prompt, Record, Reward, Sampled
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,8 +60,13 @@ class Stage(NamedTuple):
       Without it each step computes them.
     curriculum: which examples come when, a `data.curriculum.Curriculum`; all of
       them all the time where None.
+    beside: name of a dataset of which every step has a batch too, as in
+      `types.Joined`; config.beside_batch_size says of how many. None for none.
     produces: the role of what is trained: 'policy', 'reward', 'ranker' or
-      'attributes'.
+      'attributes'; policies and rewards are measured at the end. Any other word
+      is for what is only started from.
+    alarm: (row of metrics, progress in [0, 1]) -> a sentence where something
+      looks wrong, or None; told once, and kept with the results.
     log_every: steps between two rows of metrics.
     checkpoint_every: steps between two checkpoints; the last step has one too.
   """
@@ -75,7 +80,9 @@ class Stage(NamedTuple):
   collect: Callable | None = None
   beforehand: Callable | None = None
   curriculum: Any = None
+  beside: str | None = None
   produces: str = 'policy'
+  alarm: Callable[[Mapping[str, float], float], str | None] | None = None
   log_every: int = 10
   checkpoint_every: int = 200
 
@@ -87,18 +94,27 @@ class Tools(NamedTuple):
     sample: (samples=, sampling=, ended=False, prompts=None) -> B lists of so
       many responses by the policy to the records' prompts, or to B others; with
       `ended` only those that closed with end-of-text, so fewer or none.
+    draw: (samples=, sampling=) -> B Sampled of so many responses, with all that
+      is known of them; with scores where a reward is frozen.
     score: comparisons -> the frozen reward's scores of their responses, a list
       of [K] arrays in the comparisons' order; K may differ.
     prefer: pairs -> [N] log-odds that the frozen ranker prefers the first
       response of each to the second.
     rate: (prompts, responses) -> [N, M] ratings by the frozen attribute model.
+    embed: (prompts, responses) -> [N, D] hidden states of the frozen reward,
+      averaged over the response.
+    logps: (prompts, responses) -> [N] log-probs under the policy, in nats, of
+      responses as they are, without an end; prompts may be of any length.
     seeds: [B] ints for whatever else is random, one a record.
   """
 
   sample: Callable[..., list[list[str]]]
+  draw: Callable[..., list[Sampled]]
   score: Callable[[Sequence[Comparison]], list[np.ndarray]]
   prefer: Callable[[Sequence[Comparison]], np.ndarray]
   rate: Callable[[Sequence[Prompt], Sequence[str]], np.ndarray]
+  embed: Callable[[Sequence[Prompt], Sequence[str]], np.ndarray]
+  logps: Callable[[Sequence[Prompt], Sequence[str]], np.ndarray]
   seeds: Sequence[int]
 
 
@@ -108,11 +124,11 @@ class Written(NamedTuple):
   Attributes:
     records: of one kind, any number of them.
     facts: numbers and words by name, which the stage's done.json keeps; of one
-      name in several turns, the last.
+      name in several turns, the last, or of Means the mean over all.
   """
 
   records: Sequence[Record]
-  facts: Mapping[str, float | str]
+  facts: Mapping[str, float | str | Mean]
 
 
 class DatasetStage(NamedTuple):

@@ -26,12 +26,7 @@ def votes_of(chain, policy):
   samples = measuring.answer(
     dataclasses.replace(chain, experiment=experiment), policy
   )
-  stated = [
-    frozenset(
-      word for part in sandbox.parse(text).parts for word in part.answers
-    )
-    for text in samples.responses
-  ]
+  stated = [sandbox.stated(text) for text in samples.responses]
   prompts = samples.prompts[::VOTES]
   return prompts, [stated[i : i + VOTES] for i in range(0, len(stated), VOTES)]
 
@@ -41,7 +36,7 @@ def accuracy(chain, policy):
   prompts, votes = votes_of(chain, policy)
   single, majority, confident = [], [], []
   for prompt, given in zip(prompts, votes, strict=True):
-    right = frozenset({sandbox.read(prompt).question.answer})
+    right = sandbox.read(prompt).question.answer
     single.append(np.mean([vote == right for vote in given]))
     (winner, count), *_ = collections.Counter(given).most_common()
     majority.append(winner == right)

@@ -14,9 +14,15 @@ from rlhf_jax.data.encoding import Example
 from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.data.limits import Limits
 from rlhf_jax.data.packing import Pack
-from rlhf_jax.types import Comparisons, Demonstrations, Prompts, Ratings
+from rlhf_jax.types import (
+  Comparisons,
+  Demonstrations,
+  Prompts,
+  Ratings,
+  Samples,
+)
 
-Batch = Prompts | Demonstrations | Comparisons | Ratings
+Batch = Prompts | Demonstrations | Comparisons | Ratings | Samples
 FOREVER = 2**62
 
 

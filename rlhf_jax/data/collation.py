@@ -16,6 +16,8 @@ from rlhf_jax.types import (
   Prompts,
   Rated,
   Ratings,
+  Sampled,
+  Samples,
 )
 
 
@@ -27,19 +29,19 @@ def collate(
   longest: int | None = None,
   candidates: int | None = None,
   weighted: bool = False,
-) -> Prompts | Demonstrations | Comparisons | Ratings:
+) -> Prompts | Demonstrations | Comparisons | Ratings | Samples:
   """The batch of examples of one kind.
 
   Args:
     examples: of prompts they become Prompts, of demonstrations Demonstrations,
-      of comparisons Comparisons, of rated responses Ratings, and in packs
-      Demonstrations with segments.
+      of comparisons Comparisons, of rated responses Ratings, of a policy's
+      samples Samples, and in packs Demonstrations with segments.
     pad_id: what fills rows; nothing reads it.
     limits: they say how many columns there are.
     longest: tokens of the longest example of the global batch, where these are
       only some of its rows.
-    candidates: K of comparisons, at least that of the longest list; its own
-      where None.
+    candidates: K of comparisons or samples, at least that of the longest list;
+      its own where None.
     weighted: whether demonstrations come with their weights.
   """
   longest = longest or max(example.length for example in examples)
@@ -57,6 +59,8 @@ def collate(
       return batch
     case Rated():
       return ratings(examples, limits.columns(longest), pad_id)
+    case Sampled():
+      return samples(examples, limits.columns(longest), pad_id, candidates)
   return prompts(examples, limits.prompt_columns(longest), pad_id)
 
 
@@ -140,23 +144,15 @@ def comparisons(
   K is that of the longest list unless told; shorter lists leave their last rows
   empty.
   """
-  longest = max(len(example.response_ids) for example in examples)
-  candidates = candidates or longest
-  empty = ([], [])
-  rows = []
-  for example in examples:
-    rows += [[(example.prompt_ids, ids)] for ids in example.response_ids]
-    rows += [[empty]] * (candidates - len(example.response_ids))
-  tokens, segment_ids, response_mask = _rows(rows, columns, pad_id)
-  shape = (len(examples), candidates, columns)
-  counts = np.array([len(example.response_ids) for example in examples])
+  texts = samples(examples, columns, pad_id, candidates)
+  candidates = texts.candidate_mask.shape[1]
   return Comparisons(
-    tokens=tokens.reshape(shape),
-    attention_mask=(segment_ids > 0).reshape(shape),
-    response_mask=response_mask.reshape(shape),
-    candidate_mask=np.arange(candidates) < counts[:, None],
+    tokens=texts.tokens,
+    attention_mask=texts.attention_mask,
+    response_mask=texts.response_mask,
+    candidate_mask=texts.candidate_mask,
     margins=np.array([e.record.margin for e in examples], np.float32),
-    weight=np.ones(len(examples), np.float32),
+    weight=np.array([e.record.weight for e in examples], np.float32),
     scores=_of_all(
       examples, candidates, 'scores', [e.record.scores for e in examples]
     ),
@@ -167,6 +163,35 @@ def comparisons(
       'reference log-probs',
       [e.reference_logps for e in examples],
     ),
+  )
+
+
+def samples(
+  examples: Sequence[Example],
+  columns: int,
+  pad_id: int,
+  candidates: int | None = None,
+) -> Samples:
+  """Samples [B, K, T], padded on the right.
+
+  K is that of the longest list unless told; shorter lists leave their last rows
+  empty.
+  """
+  longest = max(len(example.response_ids) for example in examples)
+  candidates = candidates or longest
+  empty = ([], [])
+  rows = []
+  for example in examples:
+    rows += [[(example.prompt_ids, ids)] for ids in example.response_ids]
+    rows += [[empty]] * (candidates - len(example.response_ids))
+  tokens, segment_ids, response_mask = _rows(rows, columns, pad_id)
+  shape = (len(examples), candidates, columns)
+  counts = np.array([len(example.response_ids) for example in examples])
+  return Samples(
+    tokens=tokens.reshape(shape),
+    attention_mask=(segment_ids > 0).reshape(shape),
+    response_mask=response_mask.reshape(shape),
+    candidate_mask=np.arange(candidates) < counts[:, None],
   )
 
 

@@ -15,6 +15,7 @@ from rlhf_jax.types import (
   Prompt,
   Rated,
   Record,
+  Sampled,
   prompt_of,
 )
 
@@ -26,7 +27,8 @@ class Example(NamedTuple):
     record: what was encoded.
     prompt_ids: up to where the response begins.
     response_ids: none of a prompt, one of a demonstration or of a rated
-      response, K of a comparison; each closed by end-of-text unless it was cut.
+      response, K of a comparison or of samples; each closed by
+      end-of-text unless it was cut.
     index: the record's place in its dataset.
     target_ids: the comparison's target, likewise, where it has one.
     reference_logps: of the responses under a frozen reference, in nats, where
@@ -113,17 +115,24 @@ def _said(record: Record, where: str) -> tuple[Sequence[str], str | None]:
   """A record's responses and target, its scores looked at."""
   match record:
     case Demonstration(_, response, weight):
-      if not (math.isfinite(weight) and weight >= 0.0):
-        raise DataError(
-          f'{where}: the weight is {weight}; give a finite number of 0 or more.'
-        )
+      _check_weight(weight, where)
       return (response,), None
     case Rated(_, response):
       return (response,), None
     case Comparison():
+      _check_weight(record.weight, where)
       _check_scores(record, where)
       return record.responses, record.target
+    case Sampled():
+      return record.responses, None
   return (), None
+
+
+def _check_weight(weight: float, where: str) -> None:
+  if not (math.isfinite(weight) and weight >= 0.0):
+    raise DataError(
+      f'{where}: the weight is {weight}; give a finite number of 0 or more.'
+    )
 
 
 def _check_scores(comparison: Comparison, where: str) -> None:

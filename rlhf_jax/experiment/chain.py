@@ -13,11 +13,17 @@ import jax.numpy as jnp
 from rlhf_jax import sharding
 from rlhf_jax.data.collation import collate
 from rlhf_jax.data.encoding import Counts, Example, encode
+from rlhf_jax.data.limits import Limits
 from rlhf_jax.data.sources import Corpus
 from rlhf_jax.experiment import definition, records, store
 from rlhf_jax.experiment.definition import ExperimentError
 from rlhf_jax.generation import rollouts as generation
-from rlhf_jax.models import PARTITION_RULES, language_model, scalar_model
+from rlhf_jax.models import (
+  BOTTLENECK,
+  PARTITION_RULES,
+  language_model,
+  scalar_model,
+)
 from rlhf_jax.stages import DatasetStage, Ensemble, Stage, names
 from rlhf_jax.training import checkpoints
 from rlhf_jax.training.metrics import Writer
@@ -86,15 +92,22 @@ class Chain:
     return encode(records, corpus.tokenizer, corpus.template, limits)
 
   def batch(
-    self, examples: Sequence[Example], rows: int, candidates: int | None = None
+    self,
+    examples: Sequence[Example],
+    rows: int,
+    candidates: int | None = None,
+    limits: Limits | None = None,
   ) -> Any:
-    """Examples on the mesh, the last repeated until there are `rows`."""
+    """Examples on the mesh, the last repeated until there are `rows`.
+
+    Padded within the experiment's limits, unless others are given.
+    """
     filled = [*examples, *[examples[-1]] * (rows - len(examples))]
     return sharding.place_batch(
       collate(
         filled,
         pad_id=self.corpus.tokenizer.pad_id,
-        limits=self.experiment.limits,
+        limits=limits or self.experiment.limits,
         candidates=candidates,
       ),
       self.mesh,
@@ -190,10 +203,21 @@ class Chain:
 def roles(model: Any) -> Models:
   """Policy, reward model and critic of one size."""
   scalar = scalar_model(model)
-  return Models(policy=language_model(model), reward=scalar, critic=scalar)
+  return Models(
+    policy=language_model(model),
+    reward=scalar,
+    critic=scalar,
+    bottleneck=BOTTLENECK,
+  )
 
 
 def part(params: Params, role: str) -> Params:
-  """The policy or critic of an actor-critic stage; any other stage's whole."""
-  name = 'critic' if role == 'critic' else 'policy'
-  return params.get(name, params)
+  """What plays a role in a stage's parameters, less what only helped to train.
+
+  The policy or critic of an actor-critic stage, the reward model of one that
+  was trained with a bottleneck beside it; any other stage's whole.
+  """
+  for name in (role, 'policy', 'reward'):
+    if name in params:
+      return params[name]
+  return params

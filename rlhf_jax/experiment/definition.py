@@ -38,6 +38,9 @@ class Evaluation:
     batch_size: prompts answered at a time.
     against: the policy that win rates are against.
     temperature: at which responses are sampled.
+    scored_by: the reward model whose scores of all policies are reported; where
+      None, each policy is scored by the one that it learnt from, or else by the
+      chain's first.
   """
 
   prompts: str = 'test_prompts'
@@ -47,6 +50,7 @@ class Evaluation:
   batch_size: int = 256
   against: str = 'sft'
   temperature: float = 1.0
+  scored_by: str | None = None
 
 
 class Condition(Protocol):
@@ -68,7 +72,7 @@ class Answering:
     policy: the stage that trained it.
     condition: what its responses are conditioned on, or None.
     best_of: responses sampled for each that is given, which is the best by the
-      reward model that the policy learnt from, or else by the chain's first.
+      reward model that scores the policy (`Evaluation.scored_by`).
     temperature: at which it samples; the evaluation's where None.
   """
 
@@ -122,7 +126,7 @@ class Experiment:
             f'stage {name!r} takes its {role} from {needed!r}, which is no '
             f'earlier stage; earlier are {", ".join(done) or "none"}'
           )
-      for dataset in names(stage.data):
+      for dataset in datasets(stage):
         if dataset in self.stages and dataset not in done:
           raise ExperimentError(
             f'stage {name!r} takes its data from {dataset!r}, which is no '
@@ -130,6 +134,13 @@ class Experiment:
           )
       done.add(name)
     self._check_answering()
+    scored_by = self.evaluation.scored_by
+    rewards = producing(self.stages, 'reward')
+    if scored_by is not None and scored_by not in rewards:
+      raise ExperimentError(
+        f'policies are to be scored by {scored_by!r}, and no stage of that '
+        f'name trains a reward model; there are {", ".join(rewards) or "none"}'
+      )
     if self.evaluation.against not in done:
       raise ExperimentError(
         f'win rates are against {self.evaluation.against!r}, and no stage has '
@@ -188,6 +199,12 @@ def answerings(experiment: Experiment) -> dict[str, Answering]:
     for name in producing(experiment.stages, 'policy')
   }
   return plain | dict(experiment.answering)
+
+
+def datasets(stage: Stage | DatasetStage) -> tuple[str, ...]:
+  """The datasets that a stage works on: its data, and what is beside it."""
+  beside = getattr(stage, 'beside', None)
+  return names(stage.data) + ((beside,) if beside else ())
 
 
 def dependencies(stage: Stage | DatasetStage) -> dict[str, Any]:

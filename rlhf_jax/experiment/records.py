@@ -12,10 +12,13 @@ from rlhf_jax.types import (
   Prompt,
   Rated,
   Record,
+  Sampled,
   prompt_of,
 )
 
-KINDS = {kind.__name__: kind for kind in (Comparison, Demonstration, Rated)}
+KINDS = {
+  kind.__name__: kind for kind in (Comparison, Demonstration, Rated, Sampled)
+}
 
 
 def row(record: Record) -> dict[str, Any]:

@@ -133,7 +133,12 @@ def _taken(tree, chosen):
 def scoring_model(
   experiment: definition.Experiment, policy: str
 ) -> str | Ensemble | None:
-  """The reward model that a policy learnt from, or else the chain's first."""
+  """Who scores a policy: the evaluation's own, or what the policy learnt from.
+
+  Or else the chain's first reward model; None without one.
+  """
+  if experiment.evaluation.scored_by is not None:
+    return experiment.evaluation.scored_by
   own = experiment.stages[policy].frozen.get('reward')
   if isinstance(own, str | Ensemble):
     return own

@@ -3,8 +3,8 @@
 import functools
 import math
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TextIO
 
 import jax
 
@@ -20,7 +20,7 @@ from rlhf_jax.stages import DatasetStage, Stage
 from rlhf_jax.training import checkpoints, loop, metrics
 from rlhf_jax.training import state as training
 from rlhf_jax.training.compile import jitted, override
-from rlhf_jax.types import Mean, TrainState
+from rlhf_jax.types import Joined, Mean, TrainState
 
 # What the console shows of a row, where the row has it.
 SHOWN = (
@@ -75,6 +75,7 @@ def train(chain: Chain, name: str) -> dict[str, Any]:
     del frozen['reference']
   facts = told(chain, name, counts)
   batches = MeshBatches(chain, name, examples, len(records))
+  bell = Bell(stage.alarm, config.steps, chain.console)
   saved = checkpoints.Checkpoints(
     folder / 'checkpoints', meta={'address': chain.addresses[name]}
   )
@@ -98,7 +99,7 @@ def train(chain: Chain, name: str) -> dict[str, Any]:
       collect=stage.collect and collector(chain, stage, models, records),
       look=looker(chain, name, models),
       saved=saved,
-      writers=(writer, *chain.writers),
+      writers=(writer, bell, *chain.writers),
       loop=loop.Loop(
         stage=name,
         steps=config.steps,
@@ -111,6 +112,8 @@ def train(chain: Chain, name: str) -> dict[str, Any]:
     )
     writer.close()
   checkpoints.save_params(folder / 'params', state.params)
+  if bell.said:
+    facts['alarm'] = bell.said
   return {'steps': config.steps} | facts
 
 
@@ -136,28 +139,70 @@ def told(chain: Chain, name: str, counts: Counts) -> dict[str, int]:
 
 
 class MeshBatches:
-  """A stage's batches, each laid out over the mesh."""
+  """A stage's batches, each laid out over the mesh.
+
+  With a dataset beside, a batch of it is joined to each.
+  """
 
   def __init__(
     self, chain: Chain, name: str, examples: Sequence[Example], records: int
   ):
     stage = chain.experiment.stages[name]
-    self._mesh = chain.mesh
+
+    def seed(purpose):
+      return int(jax.random.bits(chain.key(f'{name} {purpose}')) >> 1)
+
+    shared = {
+      'pad_id': chain.corpus.tokenizer.pad_id,
+      'limits': chain.experiment.limits,
+      'steps': stage.config.steps,
+    }
+    self._mesh, self._beside = chain.mesh, None
     self._batches = Batches(
       examples,
       batch_size=stage.config.batch_size,
-      seed=int(jax.random.bits(chain.key(f'{name} order')) >> 1),
-      pad_id=chain.corpus.tokenizer.pad_id,
-      limits=chain.experiment.limits,
+      seed=seed('order'),
       curriculum=stage.curriculum,
-      steps=stage.config.steps,
       records=records if stage.collect else None,
+      **shared,
     )
+    if stage.beside is not None:
+      others, _ = chain.encode(chain.records(stage.beside))
+      self._beside = Batches(
+        others,
+        batch_size=stage.config.beside_batch_size,
+        seed=seed('order beside'),
+        **shared,
+      )
 
   def starting_at(self, step: int):
     """The batches of `step`, `step + 1`, …"""
-    for batch in self._batches.starting_at(step):
+    batches = self._batches.starting_at(step)
+    if self._beside is not None:
+      both = zip(batches, self._beside.starting_at(step), strict=False)
+      batches = (Joined(*pair) for pair in both)
+    for batch in batches:
       yield sharding.place_batch(batch, self._mesh)
+
+
+class Bell:
+  """Listens to a stage's metrics; `said` is its alarm's first sentence."""
+
+  def __init__(self, alarm: Callable | None, steps: int, console: TextIO):
+    self._alarm, self._steps, self._console = alarm, steps, console
+    self.said: str | None = None
+
+  def write(self, stage: str, step: int, row: Mapping[str, float]) -> None:
+    """Tells the console what the alarm says, the first time that it does."""
+    if self._alarm is None or self.said is not None:
+      return
+    self.said = self._alarm(row, step / self._steps)
+    if self.said is not None:
+      said = f'{"warning":>13}  {stage}: {self.said}'
+      print(said, file=self._console, flush=True)
+
+  def close(self) -> None:
+    """Nothing is held open."""
 
 
 def collector(chain, stage, models, records):

@@ -10,10 +10,12 @@ from typing import Any
 
 from rlhf_jax.experiment import definition
 from rlhf_jax.experiment.describe import code_version, describe, digest
-from rlhf_jax.stages import DatasetStage, Ensemble, Stage, names
+from rlhf_jax.stages import DatasetStage, Ensemble, Stage
 
 # What every training stage runs besides the functions that its config names.
 MODEL_CODE = ('rlhf_jax.models.transformer', 'rlhf_jax.models.heads')
+# How a stage is watched: no part of what it makes.
+WATCHED = ('log_every', 'checkpoint_every', 'alarm', 'produces')
 SAMPLING_CODE = ('rlhf_jax.generation.decode', 'rlhf_jax.generation.rollouts')
 
 
@@ -60,7 +62,9 @@ def addresses(experiment: definition.Experiment) -> dict[str, str]:
       role: found[needed]
       for role, needed in definition.dependencies(stage).items()
     }
-    own = [found.get(d, f'{found["data"]}/{d}') for d in names(stage.data)]
+    own = [
+      found.get(d, f'{found["data"]}/{d}') for d in definition.datasets(stage)
+    ]
     depends['data'] = own[0] if len(own) == 1 else own
     samples = isinstance(stage, DatasetStage) or stage.collect is not None
     code = code_version(stage_facts, (*MODEL_CODE, *SAMPLING_CODE * samples))
@@ -71,8 +75,9 @@ def addresses(experiment: definition.Experiment) -> dict[str, str]:
 
 def _facts(stage: Stage | DatasetStage) -> dict[str, Any]:
   facts = describe(stage)
-  # Earlier stages count by their addresses, whatever they are called here.
-  for name in ('log_every', 'checkpoint_every', 'start', 'policy', 'data'):
+  # Earlier stages count by their addresses, whatever they are called here, and
+  # how a run is watched changes nothing.
+  for name in ('start', 'policy', 'data', 'beside', *WATCHED):
     facts.pop(name, None)
   facts['frozen'] = {
     role: describe(source.combine if isinstance(source, Ensemble) else source)

@@ -11,7 +11,7 @@ from rlhf_jax.sandbox.authors import (
 )
 from rlhf_jax.sandbox.conditions import CONDITION_WORDS, spell
 from rlhf_jax.sandbox.gold import Attributes, attributes, gold
-from rlhf_jax.sandbox.grammar import Parts, parse
+from rlhf_jax.sandbox.grammar import Parts, parse, stated
 from rlhf_jax.sandbox.questions import KINDS, prompts, read
 from rlhf_jax.sandbox.world import (
   MAX_RESPONSE_TOKENS,
@@ -41,6 +41,7 @@ __all__ = [
   'prompts',
   'read',
   'spell',
+  'stated',
   'tokenizer',
   'vocabulary',
   'write',

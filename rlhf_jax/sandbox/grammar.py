@@ -132,6 +132,12 @@ def parse(text: str) -> Parts:
   return Parts(tuple(parts), len(words))
 
 
+def stated(text: str) -> str | None:
+  """The answer words of a text, each once; None where it states none."""
+  words = {word for part in parse(text).parts for word in part.answers}
+  return ' '.join(sorted(words)) or None
+
+
 def part_of(words: Sequence[str], mark: str) -> Part:
   """The part that words and the mark after them make."""
   pattern = ' '.join('_' if word in ANSWER_WORDS else word for word in words)

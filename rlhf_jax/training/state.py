@@ -33,8 +33,13 @@ def policy_from(key, start, *, models, config):
 
 
 def reward_from(key, start, *, models, config, scores=1):
-  """A scalar model's `init`: a fresh head, on the trunk of start['policy']."""
+  """A scalar model's `init`: a fresh head, on the trunk of start['policy'].
+
+  Or start['reward'] as it is, where a reward model is trained on.
+  """
   del config
+  if 'reward' in start:
+    return start['reward']
   params = models.reward.init(key, scores=scores)
   if 'policy' in start:
     params = params | {'trunk': models.reward.trunk(start['policy'])}

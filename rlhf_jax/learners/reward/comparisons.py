@@ -32,14 +32,23 @@ init = training.reward_from
 def loss(params, frozen, batch, key, *, models, config):
   """Terms and metrics of Comparisons [B, 2, T]. Differentiate in `params`."""
   del frozen, key  # Nothing stays fixed, nothing is random.
-  weight = batch.pair_weight
+  return compared(scored(params, batch, models=models), batch, config=config)
+
+
+def scored(params, batch, *, models):
+  """[B, K] scores of Comparisons [B, K, T]."""
   rows, candidates, length = batch.tokens.shape
   scores = models.reward.scores(
     params,
     batch.tokens.reshape(rows * candidates, length),
     batch.attention_mask.reshape(rows * candidates, length),
   )
-  scores = scores[:, 0].reshape(rows, candidates)
+  return scores[:, 0].reshape(rows, candidates)
+
+
+def compared(scores, batch, *, config):
+  """Terms and metrics of scores [B, 2], the preferred response's first."""
+  weight = batch.pair_weight
   chosen, rejected = scores[:, 0], scores[:, 1]
   losses = config.objective(chosen, rejected, batch.margins)
   centering = pairwise.centering(chosen, rejected)

@@ -1,0 +1,79 @@
+"""Does agreement tell what is right? Confidence against correctness.
+
+Ten samples of PPO's policy and of SFT's to each held-out prompt: how the share
+of the largest group goes with its answer's being right, and how many prompts a
+least confidence keeps.
+Run: python -m experiments.rlp.coverage 0 1 2 3 4
+after python -m launch.seeds experiments/rlp/sandbox.py --seeds 0 1 2 3 4.
+"""
+
+import collections
+
+import numpy as np
+from scipy import stats
+
+from experiments import reading, sandbox_samples
+from experiments.rlp import sandbox as chain_file
+from rlhf_jax import sandbox
+from rlhf_jax.evaluation import reward_learning_plots
+
+SAMPLES = 10
+POLICIES = ('sft', 'ppo')
+LEVELS = (0.0, 0.3, 0.5, 0.7, 0.9, 1.0)
+
+
+def confidences(chain, policy):
+  """[P] confidence, and whether the most frequent answer is right."""
+  drawn = sandbox_samples.sample(chain, policy, SAMPLES)
+  shares, right = [], []
+  for prompt, stated in zip(drawn.prompts, drawn.stated, strict=True):
+    votes = collections.Counter(word for word in stated if word is not None)
+    word, count = votes.most_common(1)[0] if votes else (None, 1)
+    shares.append(count / SAMPLES)
+    right.append(word == sandbox.read(prompt).question.answer)
+  return np.array(shares), np.array(right)
+
+
+def print_table(policy, seeds):
+  """What is kept by a least confidence, and how much of it is right."""
+  correlations = [stats.spearmanr(c, right).statistic for c, right in seeds]
+  print(
+    f'\n{policy}: rank correlation of confidence and being right '
+    f'{reading.over_seeds(correlations)}'
+  )
+  print(f'{"least confidence":18}{"prompts kept":>22}{"right of them":>22}')
+  for level in LEVELS:
+    kept = [np.mean(c >= level) for c, _ in seeds]
+    right = [np.mean(r[c >= level]) for c, r in seeds if np.any(c >= level)]
+    print(
+      f'{level:<18}{reading.over_seeds(kept):>22}'
+      f'{reading.over_seeds(right):>22}'
+    )
+
+
+def main():
+  """Prints a table a policy; writes the numbers and a plot of PPO's."""
+  options = reading.arguments(__doc__, 'runs/rlp/coverage')
+  chains = [
+    reading.chain_of(chain_file, seed, options, needed=POLICIES, answering={})
+    for seed in options.seeds
+  ]
+  found = {
+    policy: [confidences(chain, policy) for chain in chains]
+    for policy in POLICIES
+  }
+  for policy, seeds in found.items():
+    print_table(policy, seeds)
+    shares, right = map(np.concatenate, zip(*seeds, strict=True))
+    reading.write(
+      options.out,
+      policy,
+      {'confidence': shares.tolist(), 'right': right.tolist()},
+      lambda path, s=shares, r=right: reward_learning_plots.acceptance(
+        path, s, r
+      ),
+    )
+
+
+if __name__ == '__main__':
+  main()

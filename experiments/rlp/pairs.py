@@ -1,0 +1,120 @@
+"""How often gold agrees with synthetic pairs, by how they were made, and by γ.
+
+The paper's preference accuracy (table 5), of every set of pairs of the
+ablations; then, by the threshold of RLP-SPG, what is accepted, how much of it
+gold agrees with, and the win rate against PPO of what learns from it.
+Run: python -m experiments.rlp.pairs 0 1 2 3 4
+after python -m launch.seeds FILE --seeds 0 1 2 3 4 with
+experiments/rlp/ablations.py and experiments/rlp/threshold.py.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from experiments import reading
+from experiments.rlp import ablations, threshold
+from rlhf_jax.evaluation import reward_learning_plots, statistics, win_rate
+from rlhf_jax.experiment import measuring
+from rlhf_jax.experiment.chain import Chain
+
+WAYS = ('spg', 'spg_any', 'select_all', 'reward', 'rlaif')
+FACTS = (
+  'records',
+  'gold_agrees',
+  'accepted',
+  'confidence',
+  'groups',
+  'semantic_entropy',
+  'reward_gap',
+  'chosen_length',
+  'rejected_length',
+  'swayed_by_order',
+)
+
+
+def facts(chains: Sequence[Chain], stage: str) -> dict[str, list[float]]:
+  """What a stage of pairs told of itself, one number a seed."""
+  told = [chain.folder(stage).facts() for chain in chains]
+  return {name: [t[name] for t in told] for name in FACTS if name in told[0]}
+
+
+def against_ppo(chains: Sequence[Chain], policy: str) -> statistics.Estimate:
+  """The pooled win rate of a policy against PPO, by gold."""
+  pairs = [
+    (measuring.answer(chain, policy), measuring.answer(chain, 'ppo'))
+    for chain in chains
+  ]
+  credits = [win_rate.credits_by('gold', *pair) for pair in pairs]
+  prompts = [mine.prompts for mine, _ in pairs]
+  if len(pairs) == 1:
+    return win_rate.estimate(credits[0], prompts[0])
+  return win_rate.pool(credits, prompts)
+
+
+def print_ways(chains: Sequence[Chain]) -> None:
+  """The paper's table 5: each way of making pairs."""
+  print('pairs                what is told of them, over seeds')
+  for way in WAYS:
+    print(way)
+    for name, values in facts(chains, f'reward_model_{way}_pairs').items():
+      print(f'  {name:18} {reading.over_seeds(values)}')
+
+
+def by_gamma(chains: Sequence[Chain]) -> dict[str, list[statistics.Estimate]]:
+  """{quantity: an estimate for each γ}."""
+  told = [
+    facts(chains, f'reward_model_{threshold.policy_of(gamma)}_pairs')
+    for gamma in threshold.GAMMAS
+  ]
+  found = {
+    label: [
+      statistics.mean(np.array(t[name]), np.arange(len(chains))) for t in told
+    ]
+    for label, name in (
+      ('prompts accepted, share', 'accepted'),
+      ('pairs that gold agrees with, share', 'gold_agrees'),
+    )
+  }
+  found['win rate against PPO'] = [
+    against_ppo(chains, threshold.policy_of(gamma))
+    for gamma in threshold.GAMMAS
+  ]
+  return found
+
+
+def main():
+  """Prints both tables, writes the second and draws it."""
+  options = reading.arguments(__doc__, 'runs/rlp/pairs')
+  chains = [
+    reading.chain_of(ablations, seed, options, needed=('rlaif',), answering={})
+    for seed in options.seeds
+  ]
+  print_ways(chains)
+  chains = [
+    reading.chain_of(threshold, seed, options, needed=('spg_90',), answering={})
+    for seed in options.seeds
+  ]
+  found = by_gamma(chains)
+  print(f'\n{"γ":36}' + ''.join(f'{gamma:>8}' for gamma in threshold.GAMMAS))
+  for name, line in found.items():
+    cells = ''.join(f'{estimate.value:8.2f}' for estimate in line)
+    print(f'{name:36}{cells}')
+  # One seed alone has no interval.
+  shown = {} if len(chains) < 2 else found
+  values, lows, highs = (
+    {k: [getattr(e, part) for e in line] for k, line in quantities.items()}
+    for part, quantities in (('value', found), ('low', shown), ('high', shown))
+  )
+  reading.write(
+    options.out,
+    'threshold',
+    {name: [e._asdict() for e in line] for name, line in found.items()},
+    lambda path: reward_learning_plots.by_threshold(
+      path, threshold.GAMMAS, values, lows, highs
+    ),
+  )
+
+
+if __name__ == '__main__':
+  main()

@@ -1,0 +1,73 @@
+"""Samples of a sandbox chain that has been run, for scripts to look at."""
+
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from rlhf_jax import sandbox
+from rlhf_jax.experiment import Answering, responding
+from rlhf_jax.experiment.chain import Chain
+from rlhf_jax.generation.sampling import Sampling
+from rlhf_jax.types import Prompt
+
+PROMPTS = 64  # At a time.
+
+
+class Sampled(NamedTuple):
+  """A policy's samples to P held-out prompts, K each.
+
+  Attributes:
+    prompts: P of them.
+    gold: [P, K] gold reward.
+    scores: {reward model: [P, K] its scores}.
+    stated: P lists of K: the answer words of each sample, None without one.
+  """
+
+  prompts: list[Prompt]
+  gold: np.ndarray
+  scores: dict[str, np.ndarray]
+  stated: list[list[str | None]]
+
+
+def sample(
+  chain: Chain, policy: str, samples: int, *, rewards: tuple[str, ...] = ()
+) -> Sampled:
+  """Samples a policy, under a key that evaluation does not use.
+
+  Args:
+    chain: that has been run.
+    policy: the stage that trained it.
+    samples: K.
+    rewards: stages of the reward models that score.
+  """
+  how = chain.experiment.evaluation
+  records = list(chain.records(how.prompts))[: how.count]
+  found = Sampled(records, np.zeros((0, samples)), {r: [] for r in rewards}, [])
+  golds = []
+  scorer = chain.models().scorer
+  with jax.set_mesh(chain.mesh):
+    for part in responding.respond(
+      chain,
+      Answering(policy=policy),
+      records,
+      chain.key('samples of scripts'),
+      samples=samples,
+      sampling=Sampling(temperature=1.0),
+      batch_size=PROMPTS,
+    ):
+      count = len(part.examples)
+      asked = [e.prompt for e in part.examples for _ in range(samples)]
+      texts = [text for row in part.texts for text in row]
+      golds.append(sandbox.gold(asked, texts).reshape(count, samples))
+      found.stated.extend(
+        [list(map(sandbox.stated, row)) for row in part.texts]
+      )
+      for reward in rewards:
+        frozen = {'reward': chain.params(reward, 'reward')}
+        scores = np.asarray(scorer(frozen, part.rollouts))[:count]
+        found.scores[reward].append(scores)
+  return found._replace(
+    gold=np.concatenate(golds),
+    scores={r: np.concatenate(parts) for r, parts in found.scores.items()},
+  )

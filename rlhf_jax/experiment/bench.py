@@ -1,0 +1,264 @@
+"""The tools that a dataset stage works with: its policy and its judges."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rlhf_jax.data.encoding import Example
+from rlhf_jax.data.limits import Limits
+from rlhf_jax.experiment.chain import Chain
+from rlhf_jax.experiment.definition import ExperimentError
+from rlhf_jax.kernels import logps as kernels
+from rlhf_jax.kernels import masking
+from rlhf_jax.learners import ranking
+from rlhf_jax.stages import DatasetStage, Tools
+from rlhf_jax.types import Comparison, Demonstration, Prompt, Rated, Sampled
+
+MOST_ROWS = 256  # Prompts or responses in the models at a time.
+
+
+class Bench:
+  """The tools that a dataset stage works with, turn by turn."""
+
+  def __init__(self, chain: Chain, name: str, examples: Sequence[Example]):
+    self._chain, self._name, self._examples = chain, name, examples
+    self._stage: DatasetStage = chain.experiment.stages[name]
+    self.turn_size = self._stage.config.batch_size or len(examples)
+    self._rows = min(self.turn_size, MOST_ROWS)
+    self._models = chain.models(self._stage.frozen)
+    self._frozen = chain.frozen(self._stage)
+    self._key = chain.key(name)
+
+  def turn(self, turn: int) -> tuple[list[Any], Tools]:
+    """The records of a turn, and tools that are about these."""
+    first, count = turn * self.turn_size, len(self._examples)
+    last = first + self.turn_size
+    if self._stage.config.count is None:
+      last = min(last, count)
+    places = range(first, last)
+    some = [self._examples[place % count] for place in places]
+
+    def roll_out(asked, **how):
+      """Parts of at most `rows` examples, each with its rollouts."""
+      for begin in range(0, len(asked), self._rows):
+        part = asked[begin : begin + self._rows]
+        prompts = self._chain.prompts(part, first + begin, self._rows)
+        yield (
+          part,
+          self._models.sampler(self._policy(), prompts, self._key, **how),
+        )
+
+    def sample(*, samples, sampling, ended=False, prompts=None):
+      asked = some if prompts is None else self._encoded(prompts)
+      return [
+        texts
+        for part, rollouts in roll_out(
+          asked, samples=samples, sampling=sampling
+        )
+        for texts in self._texts(rollouts, ended)[: len(part)]
+      ]
+
+    def draw(*, samples, sampling):
+      return [
+        drawn
+        for part, rollouts in roll_out(some, samples=samples, sampling=sampling)
+        for drawn in self._drawn(part, rollouts)
+      ]
+
+    bits = jax.vmap(lambda i: jax.random.bits(jax.random.fold_in(self._key, i)))
+    seeds = np.asarray(bits(np.arange(first, last))).tolist()
+    tools = Tools(
+      sample=sample,
+      draw=draw,
+      score=self.score,
+      prefer=self.prefer,
+      rate=self.rate,
+      embed=self.embed,
+      logps=self.logps,
+      seeds=seeds,
+    )
+    return [example.record for example in some], tools
+
+  def score(self, comparisons: Sequence[Comparison]) -> list[np.ndarray]:
+    """[K] scores of each comparison's responses, by the frozen reward."""
+    reward = self._judge('reward')
+    # What a response was conditioned on is not for its judge to see.
+    asked = [
+      (c.prompt._replace(condition=''), text)
+      for c in comparisons
+      for text in c.responses
+    ]
+    if not asked:
+      return []
+    if callable(reward):
+      flat = np.asarray(reward(*zip(*asked, strict=True)), np.float32)
+    else:
+      singles = [Comparison(prompt, (text,)) for prompt, text in asked]
+      parts = [
+        np.asarray(self._models.scorer(self._frozen, batch))[:used, 0]
+        for batch, used in self._batches(singles, self._rows)
+      ]
+      flat = np.concatenate(parts)
+    ends = np.cumsum([len(c.responses) for c in comparisons])[:-1]
+    return np.split(flat, ends)
+
+  def prefer(self, pairs: Sequence[Comparison]) -> np.ndarray:
+    """[N] log-odds that the frozen ranker prefers each pair's first."""
+    self._judge('ranker')
+    if not pairs:
+      return np.zeros(0, np.float32)
+    log_odds = jax.jit(ranking.log_odds, static_argnums=0)
+    params = self._frozen['ranker']
+    return np.concatenate(
+      [
+        np.asarray(log_odds(self._models.reward, params, batch))[:used]
+        for batch, used in self._batches(pairs, fitting(len(pairs), self._rows))
+      ]
+    )
+
+  def rate(
+    self, prompts: Sequence[Prompt], responses: Sequence[str]
+  ) -> np.ndarray:
+    """[N, M] ratings of responses by the frozen attribute model."""
+    self._judge('attributes')
+    rated = [
+      Rated(prompt._replace(condition=''), response, ())
+      for prompt, response in zip(prompts, responses, strict=True)
+    ]
+    read = jax.jit(self._models.reward.scores)
+    params = self._frozen['attributes']
+    parts = [
+      np.asarray(read(params, batch.tokens, batch.attention_mask))[:used]
+      for batch, used in self._batches(rated, self._rows)
+    ]
+    return np.concatenate(parts)
+
+  def embed(
+    self, prompts: Sequence[Prompt], responses: Sequence[str]
+  ) -> np.ndarray:
+    """[N, D] hidden states of the frozen reward, a mean over each response."""
+    if not isinstance(self._judge('reward'), str):
+      raise ExperimentError(
+        f'stage {self._name!r} asks for hidden states, which only a single '
+        'reward model that a stage trained has; freeze one'
+      )
+    said = [
+      Demonstration(prompt._replace(condition=''), response)
+      for prompt, response in zip(prompts, responses, strict=True)
+    ]
+    pool = jax.jit(mean_hidden, static_argnums=0)
+    params = self._frozen['reward']
+    return np.concatenate(
+      [
+        np.asarray(pool(self._models.reward, params, batch))[:used]
+        for batch, used in self._batches(said, fitting(len(said), self._rows))
+      ]
+    )
+
+  def logps(
+    self, prompts: Sequence[Prompt], responses: Sequence[str]
+  ) -> np.ndarray:
+    """[N] log-probs under the policy of responses without an end, in nats."""
+    corpus = self._chain.corpus
+    pairs = zip(prompts, responses, strict=True)
+    said = [
+      Example(
+        Demonstration(prompt, response),
+        corpus.template.parts(prompt, corpus.tokenizer).ids,
+        (corpus.tokenizer.encode(response),),
+        index,
+      )
+      for index, (prompt, response) in enumerate(pairs)
+    ]
+    rows = fitting(len(said), self._rows)
+    # Whatever is asked here is no prompt of the experiment's, nor as short.
+    limits = Limits(
+      max_prompt_tokens=max(len(e.prompt_ids) for e in said),
+      max_response_tokens=max(len(e.response_ids[0]) for e in said),
+    )
+    read = jax.jit(response_logps, static_argnums=0)
+    found = []
+    for first in range(0, len(said), rows):
+      some = said[first : first + rows]
+      batch = self._chain.batch(some, rows, limits=limits)
+      logps = read(self._models.policy, self._policy(), batch)
+      found.append(np.asarray(logps)[: len(some)])
+    return np.concatenate(found)
+
+  def _drawn(self, examples, rollouts):
+    """A Sampled of each example's rollouts."""
+    _, mask = map(np.asarray, rollouts.responses)
+    logps = np.where(mask, np.asarray(rollouts.logps), 0.0).sum(-1)
+    columns = [self._chain.texts(rollouts), np.asarray(rollouts.ended)]
+    columns += [mask.sum(-1), logps]
+    if 'reward' in self._stage.frozen:
+      columns.append(np.asarray(self._models.scorer(self._frozen, rollouts)))
+    rows = zip(
+      *(x if isinstance(x, list) else x.tolist() for x in columns), strict=True
+    )
+    return [
+      Sampled(example.prompt, *map(tuple, row))
+      for example, row in zip(examples, rows, strict=False)
+    ]
+
+  def _texts(self, rollouts, ended):
+    texts = self._chain.texts(rollouts)
+    if not ended:
+      return texts
+    return [
+      [text for text, whole in zip(*pair, strict=True) if whole]
+      for pair in zip(texts, np.asarray(rollouts.ended), strict=True)
+    ]
+
+  def _encoded(self, records):
+    """Examples of all records; none may be too long."""
+    examples, _ = self._chain.encode(records)
+    if len(examples) < len(records):
+      raise ExperimentError(
+        f'stage {self._name!r} has prompts that are longer than '
+        'max_prompt_tokens; drop them from its data, or raise the limit'
+      )
+    return examples
+
+  def _policy(self):
+    if self._stage.policy is None:
+      raise ExperimentError(
+        f'stage {self._name!r} samples responses and names no policy to sample '
+        'from; give it one'
+      )
+    return self._chain.params(self._stage.policy, 'policy')
+
+  def _judge(self, role):
+    if role not in self._stage.frozen:
+      raise ExperimentError(
+        f'stage {self._name!r} asks a {role} that it does not name; give it '
+        f"frozen={{'{role}': …}}"
+      )
+    return self._stage.frozen[role]
+
+  def _batches(self, comparisons, rows) -> Iterator[tuple[Any, int]]:
+    """Batches of one shape, and how many of their rows are comparisons."""
+    examples = self._encoded(comparisons)
+    for first in range(0, len(examples), rows):
+      some = examples[first : first + rows]
+      yield self._chain.batch(some, rows), len(some)
+
+
+def mean_hidden(model, params, batch):
+  """[B, D] hidden states [B, T, D], averaged over each row's response."""
+  hidden = model.hidden(params, batch.tokens, batch.attention_mask)
+  mask = batch.response_mask[..., None]
+  return masking.masked_mean(hidden.astype(jnp.float32), mask, axis=1)
+
+
+def response_logps(model, params, batch):
+  """[B] log-probs of whole responses."""
+  return kernels.response_logps(model, params, batch)
+
+
+def fitting(count: int, most: int) -> int:
+  """Rows for `count` of them, from few sizes: each is compiled once."""
+  return min(most, max(8, 1 << (count - 1).bit_length()))

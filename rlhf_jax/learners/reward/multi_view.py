@@ -1,0 +1,294 @@
+"""Learning a reward model beside what two responses to a prompt share.
+
+A representation objective on two views of each prompt, two responses out of a
+policy's samples, is added to the loss on comparisons. It reads the trunk
+through an encoder and a critic of its own, so that unlabelled responses shape
+what the reward is read from. Params are {'reward', 'bottleneck'}; what is used
+afterwards is the first alone.
+
+Source: Lang, Huang & Li 2024 (RLP), eq. 1 and §3.1.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+
+import chex
+import jax
+import jax.numpy as jnp
+import optax
+
+from rlhf_jax.kernels import bottleneck, views
+from rlhf_jax.learners.reward import comparisons
+from rlhf_jax.losses import multi_view
+from rlhf_jax.losses import objective as objectives
+from rlhf_jax.training import state as training
+from rlhf_jax.training.compile import override
+from rlhf_jax.types import Joined, Mean, Samples
+
+# progress in [0, 1] -> a coefficient.
+Schedule = Callable[[chex.Numeric], chex.Numeric]
+
+# A critic that scores all pairs 0 has learnt nothing: −2 log 2.
+UNTRAINED = -2.0 * math.log(2.0)
+ACTIVE_VARIANCE = 0.01  # Over prompts, of the mean of a latent that is used.
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(comparisons.Config):
+  """The comparison, the objective beside it, and the sizes of its networks.
+
+  Attributes:
+    representation: from those of the `offered` arrays that its parameters name
+      to a loss [] of the whole batch, of losses.multi_view.
+    representation_coef: λ, its weight beside the comparisons' loss.
+    skl_coef: β_IB, the weight of the symmetrised KL, where it is constant.
+    schedule: progress in [0, 1] -> β_IB, of kernels.bottleneck; None keeps
+      `skl_coef`.
+    negatives: (prompt_ids [B], mask [B]) -> [B, B] bool pairs of two prompts.
+    log_variance: raw deviations [...] -> log σ² [...].
+    latent: d.
+    hidden: width of the encoders' inner layers; the trunk's, but 1024 at most,
+      where None.
+    critic_hidden: width of the critic's.
+    deviation_bias: what raw deviations are at the start; None leaves them to
+      chance, about 0.
+    most_gradient: the most that the representation may send into the trunk, as
+      a multiple of the comparisons' gradient there; None for no limit.
+  """
+
+  representation: objectives.Objective = multi_view.information_bottleneck
+  representation_coef: float = 0.5
+  skl_coef: float = 1.0
+  schedule: Schedule | None = None
+  negatives: Callable[..., chex.Array] = bottleneck.negative_pairs
+  log_variance: Callable[..., chex.Array] = bottleneck.tanh_log_variance
+  latent: int = 64
+  hidden: int | None = None
+  critic_hidden: int = 1024
+  deviation_bias: float | None = -2.0
+  most_gradient: float | None = None
+
+  def __post_init__(self):
+    objectives.refuse_parts(self.representation, self.micro_batches)
+
+
+def init(key, start, *, models, config):
+  """{'reward', 'bottleneck'}: a reward model from `start`, fresh networks.
+
+  The reward model goes on from start['reward'] where it is given, else it has
+  a fresh head on the trunk of start['policy'].
+  """
+  reward_key, bottleneck_key = jax.random.split(key)
+  reward = comparisons.init(reward_key, start, models=models, config=config)
+  width, latent = reward['head']['kernel'].shape[0], config.latent
+  of_inputs = 'input_scores' in objectives.reads(config.representation)
+  return {
+    'reward': reward,
+    'bottleneck': models.bottleneck.init(
+      bottleneck_key,
+      width=width,
+      latent=latent,
+      hidden=config.hidden or min(1024, width),
+      critic_hidden=config.critic_hidden,
+      critic_inputs=(latent, width if of_inputs else latent),
+      deviation_bias=config.deviation_bias,
+    ),
+  }
+
+
+def loss(params, frozen, batch: Joined, key, *, models, config):
+  """Terms and metrics of Comparisons [B, 2, T] and Samples [U, K, T].
+
+  Differentiate in `params`. The comparisons' terms are those of the learner
+  that has nothing beside, to the bit.
+  """
+  del frozen  # Nothing stays fixed.
+  view_key, latent_key = jax.random.split(key)
+  scores = comparisons.scored(params['reward'], batch.batch, models=models)
+  terms, metrics = comparisons.compared(scores, batch.batch, config=config)
+  features, prompt_ids, mask = two_views(
+    params['reward'], batch.beside, view_key, models=models
+  )
+
+  def represent(features):
+    arrays = offered(
+      params['bottleneck'],
+      features,
+      prompt_ids,
+      mask,
+      latent_key,
+      models=models,
+      config=config,
+    )
+    return objectives.evaluate(config.representation, arrays), arrays
+
+  slope, _ = jax.grad(represent, has_aux=True)(jax.lax.stop_gradient(features))
+  sent = config.representation_coef * optax.tree.norm(slope)
+  own = _comparisons_gradient(params['reward'], scores, batch.batch, config)
+  if config.most_gradient is not None:
+    share = config.most_gradient * own / jnp.maximum(sent, 1e-12)
+    features = scale_gradient(features, jnp.minimum(share, 1.0))
+  value, arrays = represent(features)
+  terms['representation'] = (config.representation_coef, Mean.of(value))
+  metrics |= measured(arrays, mask, config)
+  metrics |= {
+    'comparisons_gradient': Mean.of(own),
+    'representation_gradient': Mean.of(sent),
+  }
+  return terms, metrics
+
+
+def two_views(params, samples: Samples, key, *, models):
+  """Features [U, 2, D] float32, prompt ids [U] and which prompts count [U].
+
+  A prompt all of whose responses are the same text does not count.
+  """
+  keys = jax.random.split(key, samples.tokens.shape[0])
+  allowed = jax.vmap(views.different)(
+    samples.tokens, samples.attention_mask, samples.candidate_mask
+  )
+  places, mask = jax.vmap(views.draw)(keys, allowed)
+  rows = jnp.arange(len(places))[:, None]
+  tokens, attention_mask = (
+    x[rows, places].reshape(-1, x.shape[-1])
+    for x in (samples.tokens, samples.attention_mask)
+  )
+  features = models.reward.features(params, tokens, attention_mask)
+  asked = samples.attention_mask[:, 0] & ~samples.response_mask[:, 0]
+  ids = views.prompt_ids(samples.tokens[:, 0], asked)
+  features = features.astype(jnp.float32).reshape(*places.shape, -1)
+  return features, ids, mask
+
+
+def offered(params, features, prompt_ids, mask, key, *, models, config):
+  """The arrays that a representation objective may name; U prompts.
+
+  means, log_variances: [U, 2, d] of the views' posteriors.
+  view_scores: [U, U] critic of the first view of i with the second of j.
+  input_scores: [2, U, U] critic of a view's latent with the features that the
+    encoder reads, which are constants there; of either view.
+  positives, negatives: [U, U] bool.
+  mask: [U] bool, prompts that count.
+  skl_coef: [].
+
+  Scores are computed where the objective names them alone.
+  """
+  model, wanted = models.bottleneck, objectives.reads(config.representation)
+  means, raw = model.encode(params, features)
+  log_variances = config.log_variance(raw)
+  latents = bottleneck.sample(key, means, log_variances)
+  arrays = {
+    'means': means,
+    'log_variances': log_variances,
+    'positives': bottleneck.positive_pairs(mask),
+    'negatives': config.negatives(prompt_ids, mask),
+    'mask': mask,
+    'skl_coef': jnp.asarray(config.skl_coef, jnp.float32),
+  }
+  if 'view_scores' in wanted:
+    arrays['view_scores'] = model.symmetric_scores(
+      params, latents[:, 0], latents[:, 1]
+    )
+  if 'input_scores' in wanted:
+    inputs = jax.lax.stop_gradient(features)
+    arrays['input_scores'] = jnp.stack(
+      [model.scores(params, latents[:, v], inputs[:, v]) for v in (0, 1)]
+    )
+  return arrays
+
+
+def scale_gradient(x: chex.Array, scale: chex.Numeric) -> chex.Array:
+  """x as it is, with its gradient times `scale`, a constant."""
+  constant = jax.lax.stop_gradient(x)
+  return constant + jax.lax.stop_gradient(scale) * (x - constant)
+
+
+def _comparisons_gradient(params, scores, batch, config):
+  """[] norm of the comparisons' gradient in the features that are scored."""
+
+  def total(scores):
+    terms, _ = comparisons.compared(scores, batch, config=config)
+    return training.objective(terms)
+
+  slope = jax.grad(total)(jax.lax.stop_gradient(scores))
+  kernel = jax.lax.stop_gradient(params['head']['kernel'][:, 0])
+  return optax.tree.norm(slope) * optax.tree.norm(kernel)
+
+
+def measured(arrays, mask, config):
+  """What a person watches of the bottleneck.
+
+  `information` is the critic's read-out, in nats; `skl` is summed over latents,
+  in nats; `active_latents` are those whose mean varies over prompts.
+  """
+  arrays = jax.lax.stop_gradient(arrays)
+  means, log_variances = arrays['means'], arrays['log_variances']
+  (m1, m2), (l1, l2) = (jnp.unstack(x, axis=1) for x in (means, log_variances))
+  counted = jnp.broadcast_to(mask[:, None, None], means.shape)
+  spread = jnp.var(means, axis=(0, 1), where=counted)
+  metrics = {
+    'skl': Mean.of(bottleneck.symmetrised_kl(m1, l1, m2, l2), mask),
+    'skl_coef': Mean.of(config.skl_coef),
+    'sigma': Mean.of(jnp.exp(0.5 * log_variances), counted),
+    'active_latents': Mean.of(jnp.sum(spread > ACTIVE_VARIANCE)),
+    'prompts_used': Mean.of(mask),
+  }
+  if 'view_scores' in arrays:
+    scores = arrays['view_scores']
+  elif 'input_scores' in arrays:
+    scores = arrays['input_scores'][0]
+  else:
+    return metrics
+  pairs = arrays['positives'], arrays['negatives']
+  return metrics | {
+    'jensen_shannon': Mean.of(bottleneck.jensen_shannon(scores, *pairs)),
+    'information': Mean.of(bottleneck.nwj_read_out(scores, *pairs)),
+    'critic_accuracy': Mean.of(
+      jnp.where(pairs[0], scores > 0, scores < 0), pairs[0] | pairs[1]
+    ),
+  }
+
+
+_descend = training.gradient_step(loss)
+
+
+def update(state, frozen, batch, key, *, models, optimizer, config):
+  """One gradient step; β_IB by the schedule, over config.steps of them."""
+  if config.schedule is not None:
+    value = config.schedule(state.step / config.steps)
+    config = override(config, {'skl_coef': value})
+  return _descend(
+    state,
+    frozen,
+    batch,
+    key,
+    models=models,
+    optimizer=optimizer,
+    config=config,
+  )
+
+
+def collapse(
+  row: Mapping[str, float],
+  progress: float,
+  *,
+  after: float = 0.3,
+  within: float = 0.01,
+) -> str | None:
+  """A sentence where the latents tell nothing of each other, or None.
+
+  Args:
+    row: of metrics.
+    progress: share of the steps that are done, in [0, 1].
+    after: share of the steps before which the critic may still be untrained.
+    within: nats, how near the objective is to that of a critic of zeros.
+  """
+  value = row.get('jensen_shannon')
+  if value is None or progress < after or abs(value - UNTRAINED) > within:
+    return None
+  return (
+    f'the views tell nothing of each other (Jensen–Shannon objective '
+    f'{value:.3f}, that of no information is {UNTRAINED:.3f}): lower skl_coef '
+    "or let its schedule rise later, or raise the bottleneck's learning rate"
+  )

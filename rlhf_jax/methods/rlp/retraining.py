@@ -1,0 +1,101 @@
+"""RLP-UML: the reward model again, on comparisons and on two views of prompts.
+
+Source: Lang, Huang & Li 2024 (RLP), eq. 1 and §3.1; learning rates and sizes
+that it does not give are those of Federici et al. 2020, and of AlpacaFarm.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+
+from rlhf_jax.kernels import bottleneck
+from rlhf_jax.learners.reward import multi_view
+from rlhf_jax.stages import Stage
+from rlhf_jax.training import optimizers
+
+COSINE = functools.partial(optimizers.cosine, final=0.0)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(multi_view.Config, optimizers.Steps):
+  """RLP's values, with a schedule of β_IB that does not begin in collapse.
+
+  Attributes:
+    batch_size: comparisons a step.
+    beside_batch_size: prompts a step, two responses of each.
+    optimizer: of trunk and reward head.
+    bottleneck_optimizer: of encoders and critic, which start from nothing.
+  """
+
+  batch_size: int = 16
+  beside_batch_size: int = 32
+  schedule: multi_view.Schedule | None = bottleneck.exponential
+  optimizer: optimizers.Adam = optimizers.Adam(
+    learning_rate=3e-6, b2=0.999, decay=COSINE
+  )
+  bottleneck_optimizer: optimizers.Adam = optimizers.Adam(
+    learning_rate=1e-4, b2=0.999, warmup=0.0
+  )
+
+  def make_optimizer(self):
+    """The optimizers of the reward model and of the networks beside it."""
+    return optimizers.by_role(
+      {
+        'reward': optimizers.adam(self.optimizer, self.steps),
+        'bottleneck': optimizers.adam(self.bottleneck_optimizer, self.steps),
+      }
+    )
+
+
+def paper(**values) -> Config:
+  """RLP as it is written: β_IB is 1 from the first step on.
+
+  With the deviations and the start of Federici et al.'s released code. It
+  collapses where two responses to a prompt differ much.
+  """
+  return Config(
+    **{
+      'schedule': None,
+      'skl_coef': 1.0,
+      'log_variance': bottleneck.softplus_log_variance,
+      'deviation_bias': None,
+    }
+    | values
+  )
+
+
+loss = multi_view.loss
+update = multi_view.update
+
+
+def stages(
+  config: Config,
+  *,
+  data: str | tuple[str, ...] = 'preferences',
+  beside: str = 'policy_samples',
+  start: Mapping[str, str] | None = None,
+  name: str = 'reward_model_uml',
+) -> dict[str, Stage]:
+  """{name}: comparisons of `data`, with views of the samples `beside`.
+
+  Args:
+    config: of the training.
+    data: comparisons; with synthetic ones after them it is RLP with both.
+    beside: a policy's samples.
+    start: {'policy': …}, whose trunk it starts from, as step 2 did, or
+      {'reward': …}, a reward model that it goes on from; the policy `sft` by
+      default.
+    name: of the stage.
+  """
+  return {
+    name: Stage(
+      init=multi_view.init,
+      update=update,
+      config=config,
+      data=data,
+      beside=beside,
+      start=start or {'policy': 'sft'},
+      produces='reward',
+      alarm=multi_view.collapse,
+    )
+  }

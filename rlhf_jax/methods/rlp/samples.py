@@ -1,0 +1,56 @@
+"""The policy's samples P that the reward model is trained again with.
+
+Each sample's key is that of its prompt's place and its number, so that P does
+not depend on how many prompts go at a time or on how many devices.
+
+Source: Lang, Huang & Li 2024 (RLP), §3: ten samples to each prompt that the
+policy was trained on, at temperature 1.
+"""
+
+import dataclasses
+
+from rlhf_jax.generation.sampling import Sampling
+from rlhf_jax.stages import DatasetStage, Frozen
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+  """The paper's values.
+
+  Attributes:
+    samples: n, responses to each prompt.
+    count: prompts; None takes each of the data's once.
+    batch_size: prompts at a time.
+    sampling: of the responses.
+  """
+
+  samples: int = 10
+  count: int | None = None
+  batch_size: int = 256
+  sampling: Sampling = Sampling(temperature=1.0)
+
+
+def write(records, tools, *, config):
+  """A Sampled of each prompt, scored by the frozen reward."""
+  del records  # Their prompts are what is answered.
+  return tools.draw(samples=config.samples, sampling=config.sampling)
+
+
+def stages(
+  config: Config,
+  *,
+  data: str = 'prompts',
+  policy: str = 'ppo',
+  reward: Frozen = 'reward_model',
+  name: str = 'policy_samples',
+) -> dict[str, DatasetStage]:
+  """{name}: `policy`'s samples, scored by `reward`, which it learnt from."""
+  return {
+    name: DatasetStage(
+      write=write,
+      config=config,
+      data=data,
+      policy=policy,
+      frozen={'reward': reward},
+    )
+  }

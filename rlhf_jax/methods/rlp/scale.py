@@ -1,0 +1,106 @@
+"""A reward model on the scale of another: r′ = a r + b.
+
+A retrained reward model has a scale of its own, and with it the KL penalty that
+a policy is trained under has another weight. On the responses of a dataset, r′
+has the mean and the deviation of the other model's scores.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+
+import jax.numpy as jnp
+
+from rlhf_jax.stages import DatasetStage, Stage
+from rlhf_jax.training import optimizers
+from rlhf_jax.types import Mean, flatten_candidates
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+  """One step, on a fixed set of responses.
+
+  Attributes:
+    batch_size: comparisons whose responses are scored.
+    steps: 1; there is nothing to repeat.
+  """
+
+  batch_size: int = 512
+  steps: int = 1
+
+  def __post_init__(self):
+    if self.steps != 1:
+      raise ValueError(f'steps is {self.steps}; scores are matched in one')
+
+  def make_optimizer(self):
+    """Nothing is descended."""
+    return optimizers.adam(optimizers.Adam(learning_rate=0.0), self.steps)
+
+
+def init(key, start, *, models, config):
+  """The reward model that is to be rescaled, as it is."""
+  del key, models, config
+  return start['reward']
+
+
+def update(state, frozen, batch, key, *, models, optimizer, config):
+  """Folds a and b into the head. Returns (state, metrics).
+
+  a = sd(frozen's scores) / sd(own scores), b makes the means equal, over all
+  responses of Comparisons [B, K, T].
+  """
+  del key, optimizer, config
+  tokens, mask = flatten_candidates((batch.tokens, batch.attention_mask))
+  there = batch.candidate_mask.reshape(-1)
+
+  def moments(params):
+    scores = models.reward.scores(params, tokens, mask)[:, 0]
+    return jnp.mean(scores, where=there), jnp.std(scores, where=there)
+
+  mean, deviation = moments(state.params)
+  like_mean, like_deviation = moments(frozen['reward'])
+  scale = like_deviation / deviation
+  shift = like_mean - scale * mean
+  head = state.params['head']
+  params = state.params | {
+    'head': {
+      'kernel': scale * head['kernel'],
+      'bias': scale * head['bias'] + shift,
+    }
+  }
+  metrics = {'scale': Mean.of(scale), 'shift': Mean.of(shift)}
+  return state.replace(step=state.step + 1, params=params), metrics
+
+
+def stages(
+  config: Config,
+  *,
+  trained: Mapping[str, Stage | DatasetStage],
+  like: str = 'reward_model',
+  data: str = 'preferences',
+  name: str,
+) -> dict[str, Stage | DatasetStage]:
+  """`trained`, then {name}: the reward model that it ends with, rescaled.
+
+  The reward model before that is not measured at the end; it differs in scale
+  alone.
+
+  Args:
+    config: of the matching.
+    trained: stages, the last of which trains a reward model.
+    like: whose scale is taken.
+    data: comparisons, on whose responses scores are matched.
+    name: of the rescaled one.
+  """
+  *_, last = trained
+  rescaled = Stage(
+    init=init,
+    update=update,
+    config=config,
+    data=data,
+    start={'reward': last},
+    frozen={'reward': like},
+    produces='reward',
+    log_every=1,
+  )
+  unscaled = trained[last]._replace(produces='unscaled_reward')
+  return {**trained, last: unscaled, name: rescaled}

@@ -1,0 +1,245 @@
+"""Synthetic preferences out of a policy's samples, and what RLP compares to.
+
+`by_consistency` is RLP-SPG; with gamma 0 it is Select-All. `by_reward` and
+`by_policy` (RLAIF) label a pair of samples instead, with the reward model and
+with the policy itself.
+
+Source: Lang, Huang & Li 2024 (RLP), §3.2, and table 5 for the alternatives; Lee
+et al. 2023 for how a policy is asked.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+import numpy as np
+from scipy import special
+
+from rlhf_jax.generation import similarity as similarities
+from rlhf_jax.generation.similarity import Similarity
+from rlhf_jax.kernels import clustering
+from rlhf_jax.methods.rlp import consistency
+from rlhf_jax.stages import DatasetStage, Written
+from rlhf_jax.types import Comparison, Mean, Message, Prompt, Sampled
+
+Linkage = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+  """RLP-SPG with the paper's threshold.
+
+  Attributes:
+    similarity: which samples mean the same, of generation.similarity; the
+      paper's is bidirectional entailment.
+    gamma: least share of the samples in the largest group.
+    linkage: [n, n] bool -> [n] groups, of kernels.clustering.
+    choose: which member of the largest group is preferred, of `consistency`.
+    tie: what becomes of two groups as large, of `consistency`.
+    weight: of each pair, beside that of an annotated one.
+    count: None; every prompt is looked at once.
+    batch_size: prompts at a time.
+  """
+
+  similarity: Similarity = similarities.exact
+  gamma: float = 0.5
+  linkage: Linkage = clustering.greedy
+  choose: consistency.Choice = consistency.best_scored
+  tie: consistency.Tie = consistency.of_best_scored
+  weight: float = 1.0
+  count: int | None = None
+  batch_size: int = 256
+
+  def __post_init__(self):
+    if not 0.0 <= self.gamma <= 1.0:
+      raise ValueError(f'gamma is {self.gamma}; a share of samples in [0, 1]')
+
+
+def by_consistency(records, tools, *, config):
+  """A Comparison of each prompt on whose answer enough samples agree.
+
+  Its margin is 0: nobody said how much better it is.
+  """
+  grouped = groups(records, tools, config=config)
+  found, facts = [], []
+  for record, labels, seed in zip(records, grouped, tools.seeds, strict=True):
+    made = consistency.pair(
+      labels,
+      record.responses,
+      record.scores,
+      gamma=config.gamma,
+      generator=np.random.default_rng(seed),
+      choose=config.choose,
+      tie=config.tie,
+    )
+    facts.append(_of_prompt(labels, made))
+    if isinstance(made, consistency.Pair):
+      found.append(_compared(record, made.chosen, made.rejected, config.weight))
+      facts[-1] |= _of_pair(record, made.chosen, made.rejected)
+  return Written(found, averaged(facts))
+
+
+def groups(records, tools, *, config) -> list[np.ndarray]:
+  """[n] group numbers of each record's samples."""
+  similar = config.similarity(
+    [record.prompt for record in records],
+    [record.responses for record in records],
+    tools,
+  )
+  return [np.asarray(config.linkage(matrix)) for matrix in similar]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PairConfig:
+  """Two samples of each prompt are labelled: the first two that were drawn.
+
+  Attributes:
+    weight: of each pair, beside that of an annotated one.
+    count: None; every prompt is looked at once.
+    batch_size: prompts at a time.
+  """
+
+  weight: float = 1.0
+  count: int | None = None
+  batch_size: int = 256
+
+
+def by_reward(records, tools, *, config):
+  """A Comparison of two samples, the higher reward first.
+
+  Of the same text, or of equal rewards, there is none.
+  """
+  del tools
+  found, facts = [], []
+  for record in records:
+    gap = record.scores[0] - record.scores[1]
+    order = (0, 1) if gap > 0 else (1, 0)
+    facts.append({'accepted': 0.0})
+    if gap and record.responses[0] != record.responses[1]:
+      found.append(_compared(record, *order, config.weight))
+      facts[-1] |= _of_pair(record, *order)
+  return Written(found, averaged(facts))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AskedConfig(PairConfig):
+  """How a policy is asked which of two responses is better.
+
+  Attributes:
+    question: what it reads; {prompt}, {first} and {second} stand for texts.
+    answers: what it says for the first, and for the second.
+  """
+
+  question: str
+  answers: tuple[str, str]
+
+
+def by_policy(records, tools, *, config):
+  """A Comparison of two samples, the one that the policy prefers first.
+
+  It is asked in both orders, and each time how much likelier it says one answer
+  than the other; the mean of the two probabilities decides.
+  """
+  asked = [
+    _question(record, order, config.question)
+    for record in records
+    for order in ((0, 1), (1, 0))
+  ]
+  first, second = (tools.logps(asked, [a] * len(asked)) for a in config.answers)
+  says_first = special.expit(np.asarray(first - second, float)).reshape(-1, 2)
+  prefers = 0.5 * (says_first[:, 0] + 1.0 - says_first[:, 1])
+  found, facts = [], []
+  for record, share, each in zip(records, prefers, says_first, strict=True):
+    order = (0, 1) if share > 0.5 else (1, 0)
+    # The first place is chosen in both orders, or in neither.
+    swayed = (each[0] > 0.5) == (each[1] > 0.5)
+    facts.append({'accepted': 0.0, 'swayed_by_order': float(swayed)})
+    if share != 0.5 and record.responses[0] != record.responses[1]:
+      found.append(_compared(record, *order, config.weight))
+      facts[-1] |= _of_pair(record, *order)
+  return Written(found, averaged(facts))
+
+
+def _question(record: Sampled, order, question) -> Prompt:
+  first, second = (record.responses[i] for i in order)
+  text = question.format(prompt=record.prompt.text, first=first, second=second)
+  return Prompt((Message('user', text),))
+
+
+def _compared(record: Sampled, chosen: int, rejected: int, weight: float):
+  texts = (record.responses[chosen], record.responses[rejected])
+  return Comparison(record.prompt, texts, weight=weight)
+
+
+def _of_prompt(labels, made):
+  """What the clustering of a prompt's samples says of it."""
+  facts = {
+    'accepted': 0.0,
+    'confidence': float(clustering.confidence(labels)),
+    'groups': float(len(np.unique(labels))),
+    'semantic_entropy': float(clustering.semantic_entropy(labels)),
+  }
+  for reason in consistency.Rejected:
+    facts[reason.value] = float(made is reason)
+  return facts
+
+
+def _of_pair(record: Sampled, chosen: int, rejected: int):
+  """What the pair looks like, in reward units and tokens."""
+  scores, lengths, ended = record.scores, record.lengths, record.ended
+  return {
+    'accepted': 1.0,
+    'reward_gap': scores[chosen] - scores[rejected],
+    'chosen_length': float(lengths[chosen]),
+    'rejected_length': float(lengths[rejected]),
+    'chosen_cut': float(not ended[chosen]),
+    'rejected_cut': float(not ended[rejected]),
+  }
+
+
+def averaged(facts) -> dict[str, Mean]:
+  """Means of what there is of each name."""
+  names = dict.fromkeys(name for each in facts for name in each)
+  return {
+    name: Mean.of(np.array([f[name] for f in facts if name in f], np.float32))
+    for name in names
+  }
+
+
+def stages(
+  config: Config,
+  *,
+  data: str = 'policy_samples',
+  reward: str = 'reward_model',
+  name: str = 'synthetic',
+) -> dict[str, DatasetStage]:
+  """{name}: RLP-SPG's pairs; `reward` is asked for embeddings alone."""
+  return _stages(by_consistency, config, data, name, frozen={'reward': reward})
+
+
+def stages_by_reward(
+  config: PairConfig,
+  *,
+  data: str = 'policy_samples',
+  name: str = 'synthetic',
+) -> dict[str, DatasetStage]:
+  """{name}: pairs that the reward which scored the samples labels."""
+  return _stages(by_reward, config, data, name)
+
+
+def stages_by_policy(
+  config: AskedConfig,
+  *,
+  data: str = 'policy_samples',
+  policy: str = 'ppo',
+  name: str = 'synthetic',
+) -> dict[str, DatasetStage]:
+  """{name}: pairs that `policy`, whose samples they are, labels."""
+  return _stages(by_policy, config, data, name, policy=policy)
+
+
+def _stages(write, config, data, name, **roles):
+  return {name: DatasetStage(write=write, config=config, data=data, **roles)}
+
+
+select_all = functools.partial(Config, gamma=0.0)
