@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from rlhf_jax.evaluation import statistics
-from rlhf_jax.experiment import Answering, overrides, prepare
+from rlhf_jax.experiment import Answering, Experiment, overrides, prepare
 from rlhf_jax.experiment.chain import Chain
 
 
@@ -67,13 +67,36 @@ def chain_of(
   experiment = dataclasses.replace(
     module.config(settings), answering=answering, contrasts={}
   )
-  chain = prepare(experiment, options.stages)
-  for name in needed:
+  return done(module, experiment, options.stages, needed=needed)
+
+
+def done(
+  module: ModuleType,
+  experiment: Experiment,
+  stages_dir: pathlib.Path,
+  *,
+  needed: Sequence[str] | None = None,
+) -> Chain:
+  """The chain of an experiment that has been run.
+
+  Args:
+    module: the experiment's file.
+    experiment: what it made.
+    stages_dir: where stages are.
+    needed: stages that must be done; all where None.
+
+  Raises:
+    SystemExit: a stage is not done; a sentence.
+  """
+  chain = prepare(experiment, stages_dir)
+  for name in experiment.stages if needed is None else needed:
     if not chain.folder(name).done:
       file = module.__name__.replace('.', '/') + '.py'
+      seed = experiment.seed
       raise SystemExit(
-        f'error: {name!r} of seed {seed} is not there yet; run python -m '
-        f'launch.seeds {file} --seeds {seed} first, with the same settings'
+        f'error: {name!r} of seed {seed} is not in {stages_dir} yet; run '
+        f'python -m launch.seeds {file} --seeds {seed} first, with the same '
+        'settings'
       )
   return chain
 

@@ -12,6 +12,7 @@ from experiments import sandbox_chain, sandbox_rl
 from experiments.sandbox_chain import Settings, Stages
 from rlhf_jax import sandbox
 from rlhf_jax.generation import similarity
+from rlhf_jax.kernels import bottleneck
 from rlhf_jax.methods import rlp
 from rlhf_jax.training.optimizers import Adam, linear
 from rlhf_jax.types import Prompt
@@ -24,6 +25,13 @@ def answer(prompt: Prompt, response: str) -> str | None:
 
 
 SAME_ANSWER = functools.partial(similarity.answer, extract=answer)
+
+# In so few updates β_IB has to wait longer, and start lower: until the critic
+# knows something the divergence alone moves the encoders, at Adam's pace
+# whatever its weight, and the latents collapse, as with the preset's values.
+AFTER_THE_CRITIC = functools.partial(
+  bottleneck.exponential, start=1e-6, hold=0.3, full=0.7
+)
 
 # What a policy is asked about two responses, in words that it knows.
 QUESTION = '{prompt} first {first} last {second}'
@@ -67,8 +75,9 @@ def uml_stages(
         'latent': 16,
         'hidden': 64,
         'critic_hidden': 64,
+        'schedule': AFTER_THE_CRITIC,
         'optimizer': Adam(learning_rate=2e-3, decay=linear),
-        'bottleneck_optimizer': Adam(learning_rate=2e-3, warmup=0.0),
+        'bottleneck_optimizer': Adam(learning_rate=1e-2, warmup=0.0),
       }
       | values
     )

@@ -11,11 +11,11 @@ after python -m launch.seeds experiments/best_of_n/against_ppo.py --seeds 0 1 2.
 import jax
 import numpy as np
 
-from experiments import reward_by_kl
+from experiments import reading, reward_by_kl
 from experiments.best_of_n import against_ppo
 from rlhf_jax.evaluation import best_of_n, plots, potential_gain, reward_curve
 from rlhf_jax.evaluation.reward_curve import RewardCurve
-from rlhf_jax.experiment import Answering, prepare, responding
+from rlhf_jax.experiment import Answering, responding
 from rlhf_jax.generation.sampling import Sampling
 
 POOL = 64
@@ -50,7 +50,7 @@ def pool(chain):
 
 def curves_of(settings, stages_dir):
   """Curves by name, and what there is to gain by n; of one seed."""
-  chain = prepare(against_ppo.config(settings), stages_dir)
+  chain = reading.done(against_ppo, against_ppo.config(settings), stages_dir)
   scores, golds, ended = pool(chain)
   # One that did not end is chosen last.
   choosing = np.where(ended, scores, scores.min() - 1.0)

@@ -22,10 +22,10 @@ import time
 import jax
 import numpy as np
 
+from experiments import reading
 from experiments.remax import against_ppo as chain_file
 from rlhf_jax.data.batches import Batches
 from rlhf_jax.evaluation import statistics
-from rlhf_jax.experiment import prepare
 from rlhf_jax.learners import policy_gradient
 from rlhf_jax.methods import grpo, ppo, reinforce, remax, rloo
 from rlhf_jax.training import metrics
@@ -97,7 +97,7 @@ def scatter(rows) -> tuple[float, float]:
 def measure(seed, rounds, stages_dir):
   """{place: {method: numbers}} of one seed."""
   experiment = chain_file.config(chain_file.Settings(seed=seed))
-  chain = prepare(experiment, stages_dir)
+  chain = reading.done(chain_file, experiment, stages_dir, needed=PLACES)
   found = {}
   for place in PLACES:
     frozen = {

@@ -6,10 +6,9 @@ after python -m launch.seeds experiments/raft/against_ppo.py --seeds 0 1 2.
 
 import numpy as np
 
-from experiments import reward_by_kl
+from experiments import reading, reward_by_kl
 from experiments.raft import against_ppo
 from rlhf_jax.evaluation import plots, reward_curve, statistics
-from rlhf_jax.experiment import prepare
 
 POLICIES = ('raft', 'raft_longer', 'raft_overall')
 KLS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0)
@@ -19,7 +18,7 @@ ROWS = 8
 
 def curves_of(settings, stages_dir):
   """{policy: its RewardCurve}, of one seed."""
-  chain = prepare(against_ppo.config(settings), stages_dir)
+  chain = reading.done(against_ppo, against_ppo.config(settings), stages_dir)
   found = reward_by_kl.along_training(chain)
   return found | {'ppo': reward_by_kl.in_stretches(found['ppo'], ROWS)}
 

@@ -11,8 +11,8 @@ import pathlib
 
 import numpy as np
 
+from experiments import reading
 from experiments.remax import against_ppo
-from rlhf_jax.experiment import store
 from rlhf_jax.training import metrics
 
 STAGES = ('ppo', 'remax', 'remax_released')
@@ -22,10 +22,10 @@ PARTS = ('sample', 'score', 'update')
 def seconds(seed, stages_dir) -> dict[str, list[float]]:
   """{stage: median seconds of each part} of one run."""
   experiment = against_ppo.config(against_ppo.Settings(seed=seed))
-  addresses = store.addresses(experiment)
+  chain = reading.done(against_ppo, experiment, stages_dir)
   found = {}
   for name in STAGES:
-    rows = metrics.read_jsonl(stages_dir / addresses[name] / 'metrics.jsonl')
+    rows = metrics.read_jsonl(chain.folder(name).path / 'metrics.jsonl')
     found[name] = [
       float(np.median([row[f'seconds/{part}'] for row in rows[1:]]))
       for part in PARTS

@@ -12,9 +12,10 @@ import pathlib
 
 import numpy as np
 
+from experiments import reading
 from experiments.rlhf import sandbox as chain_file
 from rlhf_jax import sandbox
-from rlhf_jax.experiment import measuring, prepare
+from rlhf_jax.experiment import measuring
 
 VOTES = 10
 
@@ -63,7 +64,7 @@ def agreement(chain):
 def numbers(seed, stages_dir):
   """Every number of one seed, by name."""
   experiment = chain_file.config(chain_file.Settings(seed=seed))
-  chain = prepare(experiment, stages_dir)
+  chain = reading.done(chain_file, experiment, stages_dir)
   found = agreement(chain)
   for policy in ('sft', 'ppo'):
     found |= {f'{policy}: {k}': v for k, v in accuracy(chain, policy).items()}

@@ -9,8 +9,8 @@ import pathlib
 
 import numpy as np
 
+from experiments import reading
 from experiments.rso import rejection
-from rlhf_jax.experiment import prepare
 from rlhf_jax.sandbox import gold
 
 PAIRS = (
@@ -39,7 +39,11 @@ def main():
   parser.add_argument('--stages', type=pathlib.Path, default='runs/stages')
   options = parser.parse_args()
   chains = [
-    prepare(rejection.config(rejection.Settings(seed=seed)), options.stages)
+    reading.done(
+      rejection,
+      rejection.config(rejection.Settings(seed=seed)),
+      options.stages,
+    )
     for seed in options.seeds
   ]
   print(f'{"pairs":18} gold agrees, mean gold; by seed')
