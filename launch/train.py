@@ -12,7 +12,12 @@ from absl import logging
 
 USER_STOPPED = 130  # What a shell says of a command stopped by Ctrl-C.
 # Errors that the user can mend, each a sentence.
-MENDABLE = (ValueError, FileNotFoundError, FloatingPointError)
+MENDABLE = (
+  ValueError,
+  FileNotFoundError,
+  FloatingPointError,
+  ConnectionError,
+)
 
 
 def parse(arguments):

@@ -5,6 +5,7 @@ Source: Ouyang et al. 2022, eq. 1; Touvron et al. 2023 (Llama 2), §3.2.2.
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 from rlhf_jax.learners import reward
@@ -30,18 +31,27 @@ def stages(
   config: Config,
   *,
   data: str = 'preferences',
-  start: str = 'sft',
+  start: str | Mapping[str, str] = 'sft',
   curriculum: Any = None,
   name: str = 'reward_model',
 ) -> dict[str, Stage]:
-  """{name}: from the trunk of `start`, trained on comparisons."""
+  """{name}: from the trunk of `start`, trained on comparisons.
+
+  Args:
+    config: of the training.
+    data: comparisons.
+    start: a policy, whose trunk it starts from, or {'reward': …}, a reward
+      model that is trained on.
+    curriculum: of the comparisons, if any.
+    name: of the stage.
+  """
   return {
     name: Stage(
       init=reward.init,
       update=update,
       config=config,
       data=data,
-      start={'policy': start},
+      start={'policy': start} if isinstance(start, str) else start,
       produces='reward',
       curriculum=curriculum,
     )

@@ -185,7 +185,7 @@ class FolderTest(parameterized.TestCase):
   @unittest.skipIf(HAS_TORCH, 'PyTorch is here')
   def test_says_what_is_missing_when_asked_and_not_before(self):
     classify = nli_folder.nli_folder('a/folder', batch_size=4)
-    with self.assertRaisesRegex(ImportError, 'a/folder needs PyTorch'):
+    with self.assertRaisesRegex(ValueError, 'a/folder needs PyTorch'):
       classify(['a'], ['b'])
 
   @unittest.skipUnless(HAS_TORCH, 'needs PyTorch')

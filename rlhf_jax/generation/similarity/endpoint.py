@@ -92,7 +92,7 @@ class Chat:
     """The model's replies, [N], to N conversations; of equal ones, one reply.
 
     Raises:
-      RuntimeError: the endpoint refuses, or gives no reply in all attempts.
+      ConnectionError: the endpoint refuses, or gives no reply in all attempts.
       ValueError: the variable with the key is not set.
     """
     addresses = [self._address(asked) for asked in conversations]
@@ -141,7 +141,7 @@ class Chat:
       except urllib.error.HTTPError as e:
         with e:
           if e.code not in _AGAIN and e.code < 500:
-            raise RuntimeError(_refusal(request.full_url, e)) from None
+            raise ConnectionError(_refusal(request.full_url, e)) from None
           asked_to_wait = _seconds(e.headers.get('Retry-After'))
           failure = f'{e.code} {e.reason}'
       except (OSError, http.client.HTTPException, ValueError) as e:
@@ -149,7 +149,7 @@ class Chat:
       if attempt < self.retries:
         pause = min(self.pause * 2**attempt, LONGEST_PAUSE)
         time.sleep(max(asked_to_wait, pause * random.uniform(0.5, 1.5)))
-    raise RuntimeError(
+    raise ConnectionError(
       f'{request.full_url} gave no reply in {self.retries + 1} attempts; the '
       f'last one ended with {failure}'
     )

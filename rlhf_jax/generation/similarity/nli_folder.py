@@ -27,9 +27,9 @@ def nli_folder(
     max_tokens: of premise and hypothesis together.
 
   Returns:
-    (premises, hypotheses) -> [N] labels. Asking it raises ImportError where
-    PyTorch or transformers is missing, and ValueError where the model's classes
-    are not the three labels.
+    (premises, hypotheses) -> [N] labels. Asking it raises ValueError where
+    PyTorch or transformers is missing, or the model's classes are not the three
+    labels.
   """
   return functools.partial(
     _classify,
@@ -87,7 +87,7 @@ def _load(path):
     import torch
     import transformers
   except ImportError as e:
-    raise ImportError(
+    raise ValueError(
       f'the model of entailment in {path} needs PyTorch and transformers: pip '
       'install torch transformers'
     ) from e

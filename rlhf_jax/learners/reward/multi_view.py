@@ -111,9 +111,9 @@ def loss(params, frozen, batch: Joined, key, *, models, config):
     params['reward'], batch.beside, view_key, models=models
   )
 
-  def represent(features):
+  def represent(networks, features):
     arrays = offered(
-      params['bottleneck'],
+      networks,
       features,
       prompt_ids,
       mask,
@@ -123,13 +123,15 @@ def loss(params, frozen, batch: Joined, key, *, models, config):
     )
     return objectives.evaluate(config.representation, arrays), arrays
 
-  slope, _ = jax.grad(represent, has_aux=True)(jax.lax.stop_gradient(features))
+  networks = params['bottleneck']
+  constant = jax.lax.stop_gradient((networks, features))
+  slope, _ = jax.grad(represent, argnums=1, has_aux=True)(*constant)
   sent = config.representation_coef * optax.tree.norm(slope)
   own = _comparisons_gradient(params['reward'], scores, batch.batch, config)
   if config.most_gradient is not None:
     share = config.most_gradient * own / jnp.maximum(sent, 1e-12)
     features = scale_gradient(features, jnp.minimum(share, 1.0))
-  value, arrays = represent(features)
+  value, arrays = represent(networks, features)
   terms['representation'] = (config.representation_coef, Mean.of(value))
   metrics |= measured(arrays, mask, config)
   metrics |= {

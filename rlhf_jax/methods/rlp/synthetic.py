@@ -37,8 +37,9 @@ class Config:
     choose: which member of the largest group is preferred, of `consistency`.
     tie: what becomes of two groups as large, of `consistency`.
     weight: of each pair, beside that of an annotated one.
-    count: None; every prompt is looked at once.
-    batch_size: prompts at a time.
+    count: the most pairs that are written, the first ones; None for all there
+      are, as in the paper. With a count batch_size has to be None.
+    batch_size: prompts at a time; None for all at once.
   """
 
   similarity: Similarity = similarities.exact
@@ -48,9 +49,10 @@ class Config:
   tie: consistency.Tie = consistency.of_best_scored
   weight: float = 1.0
   count: int | None = None
-  batch_size: int = 256
+  batch_size: int | None = 256
 
   def __post_init__(self):
+    refuse_again(self)
     if not 0.0 <= self.gamma <= 1.0:
       raise ValueError(f'gamma is {self.gamma}; a share of samples in [0, 1]')
 
@@ -79,6 +81,20 @@ def by_consistency(records, tools, *, config):
   return Written(found, averaged(facts))
 
 
+def refuse_again(config) -> None:
+  """Refuses to go over the prompts until there are so many pairs.
+
+  Raises:
+    ValueError: saying so.
+  """
+  if config.count is not None and config.batch_size is not None:
+    raise ValueError(
+      f'count is {config.count} and batch_size {config.batch_size}; prompts '
+      'would be gone over until there are so many pairs, the same ones again. '
+      'Set batch_size to None, and count is the most that are kept'
+    )
+
+
 def groups(records, tools, *, config) -> list[np.ndarray]:
   """[n] group numbers of each record's samples."""
   similar = config.similarity(
@@ -95,13 +111,15 @@ class PairConfig:
 
   Attributes:
     weight: of each pair, beside that of an annotated one.
-    count: None; every prompt is looked at once.
-    batch_size: prompts at a time.
+    count: as of `Config`; so too batch_size.
   """
 
   weight: float = 1.0
   count: int | None = None
-  batch_size: int = 256
+  batch_size: int | None = 256
+
+  def __post_init__(self):
+    refuse_again(self)
 
 
 def by_reward(records, tools, *, config):
