@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import functools
 import json
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
@@ -11,8 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from rlhf_jax.evaluation import statistics
-from rlhf_jax.experiment import Answering, Experiment, overrides, prepare
+from rlhf_jax.evaluation import statistics, win_rate
+from rlhf_jax.experiment import (
+  Answering,
+  Experiment,
+  measuring,
+  overrides,
+  prepare,
+)
 from rlhf_jax.experiment.chain import Chain
 
 
@@ -34,7 +39,7 @@ def arguments(doc: str, out: str) -> argparse.Namespace:
     action='append',
     default=[],
     metavar='NAME=VALUE',
-    help='a setting of the experiment, as it was set there',
+    help='a setting or any value of the experiment, as it was set there',
   )
   return parser.parse_args()
 
@@ -57,15 +62,14 @@ def chain_of(
     answering: in place of the experiment's own.
 
   Raises:
-    SystemExit: a stage is not done; a sentence.
+    SystemExit: a stage is not done, or --set is wrong; a sentence.
   """
-  settings = functools.reduce(
-    lambda made, text: overrides.apply(made, *text.split('=', 1)),
-    options.set,
-    module.Settings(seed=seed),
-  )
+  try:
+    experiment = overrides.build(module, [f'seed={seed}', *options.set])
+  except ValueError as e:
+    raise SystemExit(f'error: {e}') from None
   experiment = dataclasses.replace(
-    module.config(settings), answering=answering, contrasts={}
+    experiment, answering=answering, contrasts={}
   )
   return done(module, experiment, options.stages, needed=needed)
 
@@ -99,6 +103,33 @@ def done(
         'settings'
       )
   return chain
+
+
+def win_rate_of(
+  chains: Sequence[Chain],
+  better: str,
+  worse: str,
+  *,
+  kind: str | None = None,
+) -> statistics.Estimate:
+  """How often one policy's answers beat another's by gold, over all seeds.
+
+  Args:
+    chains: of each seed.
+    better: the policy, or way of answering, whose win rate it is.
+    worse: the other.
+    kind: of the prompts that count; all where None.
+  """
+  credits, prompts = [], []
+  for chain in chains:
+    mine, theirs = (measuring.answer(chain, name) for name in (better, worse))
+    own = win_rate.credits_by('gold', mine, theirs)
+    rows = [i for i, p in enumerate(mine.prompts) if kind in (None, p.kind)]
+    credits.append(own[rows])
+    prompts.append([mine.prompts[i] for i in rows])
+  if len(chains) == 1:
+    return win_rate.estimate(credits[0], prompts[0])
+  return win_rate.pool(credits, prompts)
 
 
 def over_seeds(values: Sequence[float]) -> str:

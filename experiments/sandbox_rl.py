@@ -74,6 +74,7 @@ def reinforce_stages(
   *,
   kl_coef: float | None = None,
   learning_rate: float = ONE_STEP_RATE,
+  reward: str = 'reward_model',
   name: str = 'reinforce',
 ) -> Stages:
   """{name}: 128 prompts a round, one step each, no baseline."""
@@ -81,7 +82,7 @@ def reinforce_stages(
     kl_coef=settings.kl_coef if kl_coef is None else kl_coef,
     **rounds(settings, learning_rate),
   )
-  return reinforce.stages(config, name=name)
+  return reinforce.stages(config, reward=reward, name=name)
 
 
 def reinforce_plus_plus_stages(
@@ -89,6 +90,7 @@ def reinforce_plus_plus_stages(
   *,
   kl_coef: float | None = None,
   learning_rate: float = SEVERAL_STEPS_RATE,
+  reward: str = 'reward_model',
   name: str = 'reinforce_plus_plus',
 ) -> Stages:
   """{name}: 128 prompts a round, with as many steps as PPO."""
@@ -96,7 +98,7 @@ def reinforce_plus_plus_stages(
     kl_coef=settings.kl_coef if kl_coef is None else kl_coef,
     **rounds(settings, learning_rate, **PPO_PASSES),
   )
-  return reinforce.stages(config, name=name)
+  return reinforce.stages(config, reward=reward, name=name)
 
 
 def remax_stages(
@@ -105,6 +107,7 @@ def remax_stages(
   kl_coef: float | None = None,
   learning_rate: float = ONE_STEP_RATE,
   make: Callable[..., remax.Config] = remax.paper,
+  reward: str = 'reward_model',
   name: str = 'remax',
 ) -> Stages:
   """{name}: 128 prompts a round, answered greedily too, one step each."""
@@ -112,7 +115,7 @@ def remax_stages(
     kl_coef=settings.kl_coef if kl_coef is None else kl_coef,
     **rounds(settings, learning_rate),
   )
-  return remax.stages(config, name=name)
+  return remax.stages(config, reward=reward, name=name)
 
 
 def rloo_stages(
@@ -120,6 +123,7 @@ def rloo_stages(
   *,
   kl_coef: float | None = None,
   learning_rate: float = ONE_STEP_RATE,
+  reward: str = 'reward_model',
   name: str = 'rloo',
 ) -> Stages:
   """{name}: 4 responses to 32 prompts a round, one step each."""
@@ -127,7 +131,7 @@ def rloo_stages(
     kl_coef=settings.kl_coef if kl_coef is None else kl_coef,
     **rounds(settings, learning_rate, samples=4),
   )
-  return rloo.stages(config, name=name)
+  return rloo.stages(config, reward=reward, name=name)
 
 
 def grpo_stages(
@@ -135,6 +139,7 @@ def grpo_stages(
   *,
   kl_coef: float = GRPO_KL_COEF,
   learning_rate: float = SEVERAL_STEPS_RATE,
+  reward: str = 'reward_model',
   name: str = 'grpo',
 ) -> Stages:
   """{name}: 4 responses to 32 prompts a round; the KL is in the loss."""
@@ -142,37 +147,40 @@ def grpo_stages(
     reference_coef=kl_coef,
     **rounds(settings, learning_rate, samples=4, **PPO_PASSES),
   )
-  return grpo.stages(config, name=name)
+  return grpo.stages(config, reward=reward, name=name)
 
 
 def dr_grpo_stages(
   settings: Settings,
   *,
   learning_rate: float = SEVERAL_STEPS_RATE,
+  reward: str = 'reward_model',
   name: str = 'dr_grpo',
 ) -> Stages:
   """{name}: 4 responses to 32 prompts a round; no KL."""
   config = grpo.dr_grpo(
     **rounds(settings, learning_rate, samples=4, **PPO_PASSES)
   )
-  return grpo.stages(config, name=name)
+  return grpo.stages(config, reward=reward, name=name)
 
 
 def gspo_stages(
   settings: Settings,
   *,
   learning_rate: float = SEVERAL_STEPS_RATE,
+  reward: str = 'reward_model',
   name: str = 'gspo',
 ) -> Stages:
   """{name}: 4 responses to 32 prompts a round; no KL."""
   config = grpo.gspo(**rounds(settings, learning_rate, samples=4, **PPO_PASSES))
-  return grpo.stages(config, name=name)
+  return grpo.stages(config, reward=reward, name=name)
 
 
 def dapo_stages(
   settings: Settings,
   *,
   learning_rate: float = SEVERAL_STEPS_RATE,
+  reward: str = 'reward_model',
   name: str = 'dapo',
 ) -> Stages:
   """{name}: 4 responses to 32 prompts a round, of 96 that may be asked.
@@ -190,4 +198,4 @@ def dapo_stages(
     ),
     **rounds(settings, learning_rate, samples=4, batch_size=96, **PPO_PASSES),
   )
-  return dapo.stages(config, name=name)
+  return dapo.stages(config, reward=reward, name=name)

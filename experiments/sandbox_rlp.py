@@ -1,7 +1,9 @@
 """RLP in the sandbox: policy samples, reward models from them, and on.
 
 Retrained reward models are put on the scale of the first, so that policies that
-learn from them are under the same penalty.
+learn from them are under the same penalty. Each takes as many updates as the
+first did, whatever it is trained on: with synthetic pairs among them, the
+annotated ones are gone over less than twice.
 """
 
 import functools
@@ -15,16 +17,8 @@ from rlhf_jax.generation import similarity
 from rlhf_jax.kernels import bottleneck
 from rlhf_jax.methods import rlp
 from rlhf_jax.training.optimizers import Adam, linear
-from rlhf_jax.types import Prompt
 
-
-def answer(prompt: Prompt, response: str) -> str | None:
-  """What a response states, for `similarity.answer`."""
-  del prompt
-  return sandbox.stated(response)
-
-
-SAME_ANSWER = functools.partial(similarity.answer, extract=answer)
+SAME_ANSWER = functools.partial(similarity.answer, extract=sandbox.answer_given)
 
 # In so few updates β_IB has to wait longer, and start lower: until the critic
 # knows something the divergence alone moves the encoders, at Adam's pace
@@ -144,22 +138,31 @@ def scaled(trained: Stages, name: str) -> Stages:
 
 
 def base_stages(settings: Settings) -> Stages:
-  """SFT, preferences, reward model, PPO and its samples: steps 0 to 3."""
-  return (
-    sandbox_chain.feedback_stages(settings)
-    | learn_stages(settings)
-    | sample_stages(settings)
-  )
+  """SFT, preferences, reward model and PPO: steps 0 to 3."""
+  return sandbox_chain.feedback_stages(settings) | learn_stages(settings)
 
 
-def arms(settings: Settings, retrained: Mapping[str, Stages]) -> Stages:
+def sampled_stages(settings: Settings) -> Stages:
+  """Steps 0 to 3, and the policy's samples."""
+  return base_stages(settings) | sample_stages(settings)
+
+
+def arms(
+  settings: Settings,
+  retrained: Mapping[str, Stages],
+  *,
+  learn: Callable[..., Stages] = learn_stages,
+) -> Stages:
   """For each {name: stages of a retrained reward}, these and a policy {name}.
 
-  The reward's stage is the last of its stages.
+  Args:
+    settings: of the chain.
+    retrained: the reward's stage is the last of its stages.
+    learn: (settings, reward=, name=) -> {name}, the stage that learns from it.
   """
   found = {}
   for name, stages in retrained.items():
     *_, reward = stages
     found |= stages
-    found |= learn_stages(settings, reward=reward, name=name)
+    found |= learn(settings, reward=reward, name=name)
   return found

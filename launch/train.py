@@ -1,7 +1,6 @@
 """Runs an experiment: `python -m launch.train experiments/rlhf/sandbox.py`."""
 
 import argparse
-import dataclasses
 import importlib.util
 import json
 import os
@@ -113,27 +112,7 @@ def build(module, assignments):
   """The experiment of a file, its settings and values set from `NAME=VALUE`."""
   from rlhf_jax.experiment import overrides
 
-  settings = module.Settings()
-  names = {field.name for field in dataclasses.fields(settings)}
-  inner = []
-  for assignment in assignments:
-    name, equals, text = assignment.partition('=')
-    if not equals:
-      raise overrides.OverrideError(
-        f'--set takes NAME=VALUE, and {assignment!r} has no "="'
-      )
-    if name.split('.')[0] in names:
-      settings = overrides.apply(settings, name, text)
-    else:
-      inner.append((name, text))
-  experiment = module.config(settings)
-  for name, text in inner:
-    if name.split('.')[0] not in {
-      field.name for field in dataclasses.fields(experiment)
-    }:
-      overrides.refuse_root(name, settings, experiment)
-    experiment = overrides.apply(experiment, name, text)
-  return experiment
+  return overrides.build(module, assignments)
 
 
 def train(options) -> None:

@@ -31,6 +31,7 @@ from rlhf_jax.methods import (
   remax,
   reward_model,
   rloo,
+  rlp,
   rrhf,
   rso,
   sft,
@@ -40,7 +41,7 @@ from rlhf_jax.methods import (
 )
 from rlhf_jax.training import state as training
 from rlhf_jax.training.compile import jitted
-from rlhf_jax.types import Experience, Ratings
+from rlhf_jax.types import Experience, Joined, Ratings
 from tests import toy
 
 
@@ -106,6 +107,10 @@ def ratings(seed):
   )
 
 
+def pairs_beside_samples(seed):
+  return Joined(batch=pairs(seed), beside=toy.samples(6, seed=seed + 1))
+
+
 def lists(seed):
   return toy.ranked_lists(seed=seed)
 
@@ -144,6 +149,12 @@ METHODS = {
     reward_model.Config(steps=1, centering=0.1),
     pairs,
     False,
+  ),
+  'rlp': (
+    rlp,
+    rlp.paper(steps=1, latent=2, hidden=4, critic_hidden=4, most_gradient=1.0),
+    pairs_beside_samples,
+    True,
   ),
   'attribute_model': (
     attribute_model,
@@ -353,8 +364,8 @@ class TableTest(absltest.TestCase):
 
     folder = pathlib.Path(sft.__file__).parent
     methods = {
-      path.stem
-      for path in folder.glob('*.py')
+      path.relative_to(folder).parts[0].removesuffix('.py')
+      for path in folder.rglob('*.py')
       if re.search(r'^(update = |def update\()', path.read_text(), re.M)
     }
     self.assertEqual(

@@ -35,7 +35,7 @@ def config(settings: Settings) -> Experiment:
   return sandbox_chain.experiment(
     settings,
     title='What RLP is made of',
-    stages=sandbox_rlp.base_stages(settings)
+    stages=sandbox_rlp.sampled_stages(settings)
     | sandbox_rlp.arms(settings, uml | spg | others),
     scored_by='reward_model',
     contrasts={
@@ -63,6 +63,7 @@ def representations(settings: Settings) -> dict[str, sandbox_chain.Stages]:
 
   return {
     'rlp_uml': stages('uml'),
+    'uml_capped': stages('uml_capped', most_gradient=1.0),
     'infomax': stages('infomax', representation=multi_view.info_max),
     'mvi': stages('mvi', representation=multi_view.multi_view_information),
     'cl': stages('cl', representation=multi_view.contrastive),

@@ -4,43 +4,20 @@ Run: python -m experiments.rlp.by_kind 0 1 2 3 4
 after python -m launch.seeds experiments/rlp/sandbox.py --seeds 0 1 2 3 4.
 """
 
-import numpy as np
-
 from experiments import reading
 from experiments.rlp import sandbox
-from rlhf_jax.evaluation import plots, win_rate
-from rlhf_jax.experiment import measuring
+from rlhf_jax.evaluation import plots
 
 POLICIES = ('rlp_uml', 'rlp_spg')
 
 
 def rates(chains, policy):
   """{kind: win rate against PPO}, all prompts first."""
-  runs = [
-    (measuring.answer(chain, policy), measuring.answer(chain, 'ppo'))
-    for chain in chains
-  ]
-  credits = [win_rate.credits_by('gold', *run) for run in runs]
-  prompts = [mine.prompts for mine, _ in runs]
-  kinds = [np.array([p.kind for p in asked]) for asked in prompts]
-  found = {'all prompts': pooled(credits, prompts)}
-  for kind in sorted(set(kinds[0])):
-    places = [np.flatnonzero(own == kind) for own in kinds]
-    found[kind] = pooled(
-      [c[rows] for c, rows in zip(credits, places, strict=True)],
-      [
-        [asked[row] for row in rows]
-        for asked, rows in zip(prompts, places, strict=True)
-      ],
-    )
-  return found
-
-
-def pooled(credits, prompts):
-  """The win rate over seeds, or of the one there is."""
-  if len(credits) == 1:
-    return win_rate.estimate(credits[0], prompts[0])
-  return win_rate.pool(credits, prompts)
+  kinds = {prompt.kind for prompt in chains[0].records('test_prompts')}
+  return {'all prompts': reading.win_rate_of(chains, policy, 'ppo')} | {
+    kind: reading.win_rate_of(chains, policy, 'ppo', kind=kind)
+    for kind in sorted(kinds)
+  }
 
 
 def main():

@@ -14,8 +14,7 @@ import numpy as np
 
 from experiments import reading
 from experiments.rlp import ablations, threshold
-from rlhf_jax.evaluation import reward_learning_plots, statistics, win_rate
-from rlhf_jax.experiment import measuring
+from rlhf_jax.evaluation import reward_learning_plots, statistics
 from rlhf_jax.experiment.chain import Chain
 
 WAYS = ('spg', 'spg_any', 'select_all', 'reward', 'rlaif')
@@ -29,6 +28,9 @@ FACTS = (
   'reward_gap',
   'chosen_length',
   'rejected_length',
+  'chosen_cut',
+  'rejected_cut',
+  'tied',
   'swayed_by_order',
 )
 
@@ -37,19 +39,6 @@ def facts(chains: Sequence[Chain], stage: str) -> dict[str, list[float]]:
   """What a stage of pairs told of itself, one number a seed."""
   told = [chain.folder(stage).facts() for chain in chains]
   return {name: [t[name] for t in told] for name in FACTS if name in told[0]}
-
-
-def against_ppo(chains: Sequence[Chain], policy: str) -> statistics.Estimate:
-  """The pooled win rate of a policy against PPO, by gold."""
-  pairs = [
-    (measuring.answer(chain, policy), measuring.answer(chain, 'ppo'))
-    for chain in chains
-  ]
-  credits = [win_rate.credits_by('gold', *pair) for pair in pairs]
-  prompts = [mine.prompts for mine, _ in pairs]
-  if len(pairs) == 1:
-    return win_rate.estimate(credits[0], prompts[0])
-  return win_rate.pool(credits, prompts)
 
 
 def print_ways(chains: Sequence[Chain]) -> None:
@@ -77,7 +66,7 @@ def by_gamma(chains: Sequence[Chain]) -> dict[str, list[statistics.Estimate]]:
     )
   }
   found['win rate against PPO'] = [
-    against_ppo(chains, threshold.policy_of(gamma))
+    reading.win_rate_of(chains, threshold.policy_of(gamma), 'ppo')
     for gamma in threshold.GAMMAS
   ]
   return found

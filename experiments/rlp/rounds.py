@@ -45,6 +45,6 @@ def config(settings: Settings) -> Experiment:
   )
 
 
-def _retrain(settings, retrain, *, samples, reward, name):
-  del reward  # It has scored the samples already.
+def _retrain(settings, retrain, *, samples, policy, reward, name):
+  del policy, reward  # They have made and scored the samples already.
   return retrain(settings, samples=samples, name=name)

@@ -6,15 +6,31 @@ each prompt, then the reward model again, with two views of each prompt beside
 PPO again from each (Lang et al. 2024, table 2). Holds if each wins more than
 half against PPO, judged by gold.
 Run: python -m launch.train experiments/rlp/sandbox.py --set seed=1
+Another method in PPO's place, in steps 3 and 5:
+  --set rl=experiments.sandbox_rl.rloo_stages
 """
+
+import dataclasses
+from collections.abc import Callable
 
 from experiments import sandbox_chain, sandbox_rlp
 from rlhf_jax.experiment import Answering, Experiment
 
-Settings = sandbox_chain.Settings
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings(sandbox_chain.Settings):
+  """What is set most often.
+
+  Attributes:
+    rl: what learns from a reward model, a function of `sandbox_rl`.
+  """
+
+  rl: Callable[..., sandbox_chain.Stages] = sandbox_rlp.learn_stages
 
 
 def config(settings: Settings) -> Experiment:
+  learnt = settings.rl(settings)
+  (policy,) = learnt
   retrained = {
     'rlp_uml': sandbox_rlp.uml_stages(settings, name='reward_model_uml'),
     'rlp_spg': sandbox_rlp.spg_stages(settings, name='reward_model_spg'),
@@ -22,13 +38,15 @@ def config(settings: Settings) -> Experiment:
   return sandbox_chain.experiment(
     settings,
     title='RLP in the sandbox',
-    stages=sandbox_rlp.base_stages(settings)
-    | sandbox_rlp.arms(settings, retrained),
+    stages=sandbox_chain.feedback_stages(settings)
+    | learnt
+    | sandbox_rlp.sample_stages(settings, policy=policy)
+    | sandbox_rlp.arms(settings, retrained, learn=settings.rl),
     scored_by='reward_model',
     answering={'best_of_n': Answering(policy='sft', best_of=16)},
     contrasts={
-      'RLP-UML beats PPO': ('rlp_uml', 'ppo'),
-      'RLP-SPG beats PPO': ('rlp_spg', 'ppo'),
+      f'RLP-UML beats {policy.upper()}': ('rlp_uml', policy),
+      f'RLP-SPG beats {policy.upper()}': ('rlp_spg', policy),
       'RLP-SPG beats best of n': ('rlp_spg', 'best_of_n'),
     },
   )

@@ -29,7 +29,7 @@ def config(settings: Settings) -> Experiment:
   return sandbox_chain.experiment(
     settings,
     title='RLP-SPG by its threshold',
-    stages=sandbox_rlp.base_stages(settings)
+    stages=sandbox_rlp.sampled_stages(settings)
     | sandbox_rlp.arms(settings, retrained),
     scored_by='reward_model',
     contrasts={

@@ -192,16 +192,25 @@ class Bench:
     """A Sampled of each example's rollouts."""
     _, mask = map(np.asarray, rollouts.responses)
     logps = np.where(mask, np.asarray(rollouts.logps), 0.0).sum(-1)
-    columns = [self._chain.texts(rollouts), np.asarray(rollouts.ended)]
-    columns += [mask.sum(-1), logps]
-    if 'reward' in self._stage.frozen:
-      columns.append(np.asarray(self._models.scorer(self._frozen, rollouts)))
-    rows = zip(
-      *(x if isinstance(x, list) else x.tolist() for x in columns), strict=True
-    )
-    return [
+    arrays = (np.asarray(rollouts.ended), mask.sum(-1), logps)
+    columns = [self._chain.texts(rollouts), *(x.tolist() for x in arrays)]
+    drawn = [
       Sampled(example.prompt, *map(tuple, row))
-      for example, row in zip(examples, rows, strict=False)
+      for example, *row in zip(examples, *columns, strict=False)
+    ]
+    if 'reward' not in self._stage.frozen:
+      return drawn
+    asked = [Comparison(d.prompt, d.responses) for d in drawn]
+    if callable(self._stage.frozen['reward']) or any(
+      d.prompt.condition for d in drawn
+    ):
+      scores = self.score(asked)
+    else:  # The very tokens that were sampled.
+      scores = np.asarray(self._models.scorer(self._frozen, rollouts))
+      scores = list(scores[: len(drawn)])
+    return [
+      d._replace(scores=tuple(row.tolist()))
+      for d, row in zip(drawn, scores, strict=True)
     ]
 
   def _texts(self, rollouts, ended):

@@ -207,6 +207,28 @@ def datasets(stage: Stage | DatasetStage) -> tuple[str, ...]:
   return names(stage.data) + ((beside,) if beside else ())
 
 
+def check_datasets(experiment: Experiment, source: Sequence[str]) -> None:
+  """Refuses a stage whose dataset is not there.
+
+  Args:
+    experiment: whose stages are looked at.
+    source: names of the source's datasets.
+
+  Raises:
+    ExperimentError: naming the stage, the dataset and those that there are.
+  """
+  there = [*source]
+  for name, stage in experiment.stages.items():
+    for dataset in datasets(stage):
+      if dataset not in there:
+        raise ExperimentError(
+          f'stage {name!r} takes its data from {dataset!r}, and there is no '
+          f'such dataset before it; there are {", ".join(there)}'
+        )
+    if isinstance(stage, DatasetStage):
+      there.append(name)
+
+
 def dependencies(stage: Stage | DatasetStage) -> dict[str, Any]:
   """The earlier stages whose parameters a stage needs, by role."""
   frozen = {}

@@ -5,7 +5,7 @@ import difflib
 import functools
 import importlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rlhf_jax.experiment.describe import field_values
@@ -13,6 +13,37 @@ from rlhf_jax.experiment.describe import field_values
 
 class OverrideError(ValueError):
   """A name that is not there, or a value that does not fit it."""
+
+
+def build(module: Any, assignments: Sequence[str]) -> Any:
+  """The experiment of a file, with settings and values set.
+
+  Args:
+    module: the file: `Settings`, and `config` of them.
+    assignments: `NAME=VALUE`, of a setting or of any value of the experiment.
+
+  Raises:
+    OverrideError: naming what is wrong and the nearest valid names.
+  """
+  settings = module.Settings()
+  names = {field.name for field in dataclasses.fields(settings)}
+  inner = []
+  for assignment in assignments:
+    name, equals, text = assignment.partition('=')
+    if not equals:
+      raise OverrideError(
+        f'--set takes NAME=VALUE, and {assignment!r} has no "="'
+      )
+    if name.split('.')[0] in names:
+      settings = apply(settings, name, text)
+    else:
+      inner.append((name, text))
+  experiment = module.config(settings)
+  for name, text in inner:
+    if name.split('.')[0] not in field_values(experiment):
+      refuse_root(name, settings, experiment)
+    experiment = apply(experiment, name, text)
+  return experiment
 
 
 def apply(config: Any, path: str, text: str, *, at: str = '') -> Any:

@@ -88,6 +88,7 @@ def prepare(
         f'stage {name!r} is named as a dataset of the source is; call it '
         'something else'
       )
+  definition.check_datasets(experiment, tuple(corpus.datasets))
   if corpus.tokenizer.vocab_size > experiment.model.vocab_size:
     raise definition.ExperimentError(
       f'the tokenizer has {corpus.tokenizer.vocab_size} tokens and the model '

@@ -85,6 +85,8 @@ def train(chain: Chain, name: str) -> dict[str, Any]:
     if step:
       print(f'{name:>13}  resumed at step {step}', file=chain.console)
     writer = metrics.JsonlWriter(folder / 'metrics.jsonl', start=step)
+    for row in metrics.read_jsonl(folder / 'metrics.jsonl'):
+      bell.write(name, row['step'], row)  # What was said before a stop.
     state = loop.train(
       state,
       frozen,
@@ -167,7 +169,8 @@ class MeshBatches:
       **shared,
     )
     if stage.beside is not None:
-      others, _ = chain.encode(chain.records(stage.beside))
+      others, counts = chain.encode(chain.records(stage.beside))
+      told(chain, f'{name}: {stage.beside}', counts)
       self._beside = Batches(
         others,
         batch_size=stage.config.beside_batch_size,

@@ -17,6 +17,9 @@ MODEL_CODE = ('rlhf_jax.models.transformer', 'rlhf_jax.models.heads')
 # How a stage is watched: no part of what it makes.
 WATCHED = ('log_every', 'checkpoint_every', 'alarm', 'produces')
 SAMPLING_CODE = ('rlhf_jax.generation.decode', 'rlhf_jax.generation.rollouts')
+# What stages are handed and do not name.
+BENCH_CODE = ('rlhf_jax.experiment.bench',)
+BESIDE_CODE = ('rlhf_jax.models.bottleneck',)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,11 +69,22 @@ def addresses(experiment: definition.Experiment) -> dict[str, str]:
       found.get(d, f'{found["data"]}/{d}') for d in definition.datasets(stage)
     ]
     depends['data'] = own[0] if len(own) == 1 else own
-    samples = isinstance(stage, DatasetStage) or stage.collect is not None
-    code = code_version(stage_facts, (*MODEL_CODE, *SAMPLING_CODE * samples))
+    code = code_version(stage_facts, handed(stage))
     shape = describe((experiment.model, experiment.limits, experiment.seed))
     found[name] = f'{name}-{digest(stage_facts, depends, code, shape)}'
   return found
+
+
+def handed(stage: Stage | DatasetStage) -> tuple[str, ...]:
+  """The modules that a stage runs and that its config does not name."""
+  if isinstance(stage, DatasetStage):
+    return (*MODEL_CODE, *SAMPLING_CODE, *BENCH_CODE)
+  code = MODEL_CODE
+  if stage.collect is not None:
+    code += SAMPLING_CODE
+  if stage.beside is not None:
+    code += BESIDE_CODE
+  return code
 
 
 def _facts(stage: Stage | DatasetStage) -> dict[str, Any]:

@@ -48,6 +48,7 @@ def draw(
   chex.assert_type(allowed, bool)
   chex.assert_rank(allowed, 2)
   count = allowed.shape[0]
+  chex.assert_shape(allowed, (count, count))
   logits = jnp.where(allowed.ravel(), 0.0, -jnp.inf)
   found = jnp.any(allowed)
   place = jax.random.categorical(key, jnp.where(found, logits, 0.0))

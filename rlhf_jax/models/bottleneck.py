@@ -32,7 +32,7 @@ def init(
     critic_hidden: of the critic's.
     critic_inputs: (a, b), widths of what the critic compares.
     deviation_bias: what every raw deviation starts as, whatever the features;
-      None draws the last layer like the others, so that they start about 0.
+      None draws the last layer like the others: they vary as the means do.
 
   Returns:
     {'mean', 'deviation', 'critic'}, each {'first', 'second', 'last'} of dense

@@ -11,7 +11,7 @@ from rlhf_jax.sandbox.authors import (
 )
 from rlhf_jax.sandbox.conditions import CONDITION_WORDS, spell
 from rlhf_jax.sandbox.gold import Attributes, attributes, gold
-from rlhf_jax.sandbox.grammar import Parts, parse, stated
+from rlhf_jax.sandbox.grammar import Parts, answer_given, parse, stated
 from rlhf_jax.sandbox.questions import KINDS, prompts, read
 from rlhf_jax.sandbox.world import (
   MAX_RESPONSE_TOKENS,
@@ -34,6 +34,7 @@ __all__ = [
   'Author',
   'Parts',
   'World',
+  'answer_given',
   'attributes',
   'gold',
   'max_prompt_tokens',

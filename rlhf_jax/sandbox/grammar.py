@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from rlhf_jax.sandbox.questions import ANSWER_WORDS
+from rlhf_jax.types import Prompt
 
 OPENER, ANSWER, REASON, CLOSER = 'opener', 'answer', 'reason', 'closer'
 FORMS = (OPENER, ANSWER, REASON, CLOSER)  # In the order they should come.
@@ -136,6 +137,12 @@ def stated(text: str) -> str | None:
   """The answer words of a text, each once; None where it states none."""
   words = {word for part in parse(text).parts for word in part.answers}
   return ' '.join(sorted(words)) or None
+
+
+def answer_given(prompt: Prompt, response: str) -> str | None:
+  """What a response states, as `generation.similarity.answer` asks for it."""
+  del prompt
+  return stated(response)
 
 
 def part_of(words: Sequence[str], mark: str) -> Part:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from rlhf_jax.stages import Tools
-from rlhf_jax.types import Comparison, Message, Prompt
+from rlhf_jax.types import Comparison, Message, Prompt, Sampled
 
 
 def prompt(text: str = 'what ?') -> Prompt:
@@ -20,6 +20,7 @@ class Bench:
     scored: the comparisons scored, call by call.
     preferred: the pairs compared, call by call.
     asked: the prompts given instead of the records' own, call by call, or None.
+    told: the (prompts, responses) whose log-probs were asked for, call by call.
   """
 
   def __init__(
@@ -29,6 +30,9 @@ class Bench:
     worth: Callable[[str], float] = float,
     log_odds: Callable[[str, str], float] | None = None,
     ratings: Callable[[str], Sequence[float]] | None = None,
+    drawn: Sequence[Sampled] = (),
+    vectors: Callable[[str], Sequence[float]] | None = None,
+    logp: Callable[[Prompt, str], float] | None = None,
     seeds: Sequence[int] | None = None,
   ):
     """By default a text is worth the number it says.
@@ -36,14 +40,19 @@ class Bench:
     A text that begins with `…` did not end; the mark is no part of it.
     """
     self.sampled, self.scored, self.preferred, self.asked = [], [], [], []
+    self.told = []
     self._texts, self._worth, self._log_odds = texts, worth, log_odds
-    self._ratings = ratings
+    self._ratings, self._vectors, self._logp = ratings, vectors, logp
+    self._drawn = drawn
     self.tools = Tools(
-      self._sample,
-      self._score,
-      self._prefer,
-      self._rate,
-      list(range(len(texts))) if seeds is None else seeds,
+      sample=self._sample,
+      draw=self._draw,
+      score=self._score,
+      prefer=self._prefer,
+      rate=self._rate,
+      embed=self._embed,
+      logps=self._logps,
+      seeds=list(range(len(texts))) if seeds is None else seeds,
     )
 
   def _sample(self, *, samples, sampling, ended=False, prompts=None):
@@ -57,6 +66,19 @@ class Bench:
       ]
       for row in self._texts
     ]
+
+  def _draw(self, *, samples, sampling):
+    self.sampled.append((samples, sampling))
+    return list(self._drawn)
+
+  def _embed(self, prompts, responses):
+    assert len(prompts) == len(responses)
+    return np.array([self._vectors(text) for text in responses], np.float32)
+
+  def _logps(self, prompts, responses):
+    self.told.append((list(prompts), list(responses)))
+    pairs = zip(prompts, responses, strict=True)
+    return np.array([self._logp(*pair) for pair in pairs], np.float32)
 
   def _rate(self, prompts, responses):
     assert len(prompts) == len(responses)

@@ -42,9 +42,9 @@ class Config(comparisons.Config):
     representation: from those of the `offered` arrays that its parameters name
       to a loss [] of the whole batch, of losses.multi_view.
     representation_coef: λ, its weight beside the comparisons' loss.
-    skl_coef: β_IB, the weight of the symmetrised KL, where it is constant.
-    schedule: progress in [0, 1] -> β_IB, of kernels.bottleneck; None keeps
-      `skl_coef`.
+    skl_coef: β_IB, the weight of the symmetrised KL.
+    schedule: progress in [0, 1] -> what `skl_coef` is multiplied with, of
+      kernels.bottleneck; None leaves it constant.
     negatives: (prompt_ids [B], mask [B]) -> [B, B] bool pairs of two prompts.
     log_variance: raw deviations [...] -> log σ² [...].
     latent: d.
@@ -52,7 +52,7 @@ class Config(comparisons.Config):
       where None.
     critic_hidden: width of the critic's.
     deviation_bias: what raw deviations are at the start; None leaves them to
-      chance, about 0.
+      chance, with variance 1.
     most_gradient: the most that the representation may send into the trunk, as
       a multiple of the comparisons' gradient there; None for no limit.
   """
@@ -222,13 +222,15 @@ def measured(arrays, mask, config):
   """What a person watches of the bottleneck.
 
   `information` is the critic's read-out, in nats; `skl` is summed over latents,
-  in nats; `active_latents` are those whose mean varies over prompts.
+  in nats; `active_latents` are those whose mean over the two views varies over
+  prompts; `critic_accuracy` is the mean of the shares of positive and of
+  negative pairs that it tells apart.
   """
   arrays = jax.lax.stop_gradient(arrays)
   means, log_variances = arrays['means'], arrays['log_variances']
   (m1, m2), (l1, l2) = (jnp.unstack(x, axis=1) for x in (means, log_variances))
   counted = jnp.broadcast_to(mask[:, None, None], means.shape)
-  spread = jnp.var(means, axis=(0, 1), where=counted)
+  spread = jnp.var(means.mean(axis=1), axis=0, where=mask[:, None])
   metrics = {
     'skl': Mean.of(bottleneck.symmetrised_kl(m1, l1, m2, l2), mask),
     'skl_coef': Mean.of(config.skl_coef),
@@ -242,14 +244,19 @@ def measured(arrays, mask, config):
     scores = arrays['input_scores'][0]
   else:
     return metrics
-  pairs = arrays['positives'], arrays['negatives']
-  return metrics | {
-    'jensen_shannon': Mean.of(bottleneck.jensen_shannon(scores, *pairs)),
-    'information': Mean.of(bottleneck.nwj_read_out(scores, *pairs)),
-    'critic_accuracy': Mean.of(
-      jnp.where(pairs[0], scores > 0, scores < 0), pairs[0] | pairs[1]
-    ),
+  positives, negatives = arrays['positives'], arrays['negatives']
+  told = [
+    Mean.of(right, pairs).value
+    for right, pairs in ((scores > 0, positives), (scores < 0, negatives))
+  ]
+  found = {
+    'jensen_shannon': bottleneck.jensen_shannon(scores, positives, negatives),
+    'information': bottleneck.nwj_read_out(scores, positives, negatives),
+    'critic_accuracy': 0.5 * sum(told),
   }
+  # A batch without a pair of either kind says nothing of the critic.
+  compared = jnp.any(positives) & jnp.any(negatives)
+  return metrics | {k: Mean.of(v, compared) for k, v in found.items()}
 
 
 _descend = training.gradient_step(loss)
@@ -258,8 +265,8 @@ _descend = training.gradient_step(loss)
 def update(state, frozen, batch, key, *, models, optimizer, config):
   """One gradient step; β_IB by the schedule, over config.steps of them."""
   if config.schedule is not None:
-    value = config.schedule(state.step / config.steps)
-    config = override(config, {'skl_coef': value})
+    now = config.skl_coef * config.schedule(state.step / config.steps)
+    config = override(config, {'skl_coef': now})
   return _descend(
     state,
     frozen,
@@ -291,6 +298,7 @@ def collapse(
     return None
   return (
     f'the views tell nothing of each other (Jensen–Shannon objective '
-    f'{value:.3f}, that of no information is {UNTRAINED:.3f}): lower skl_coef '
-    "or let its schedule rise later, or raise the bottleneck's learning rate"
+    f'{value:.3f}, that of no information is {UNTRAINED:.3f}): raise the '
+    "bottleneck's learning rate and, where skl_coef counts, lower it or let "
+    'its schedule start lower and rise later'
   )

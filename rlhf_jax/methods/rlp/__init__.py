@@ -22,6 +22,7 @@ from rlhf_jax.methods.rlp.retraining import (
   Config,
   loss,
   paper,
+  stable,
   stages,
   update,
 )
@@ -36,6 +37,7 @@ __all__ = [
   'rounds',
   'samples',
   'scale',
+  'stable',
   'stages',
   'synthetic',
   'update',

@@ -18,7 +18,7 @@ COSINE = functools.partial(optimizers.cosine, final=0.0)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(multi_view.Config, optimizers.Steps):
-  """RLP's values, with a schedule of β_IB that does not begin in collapse.
+  """RLP's values; see `paper` and `stable` for what it leaves open.
 
   Attributes:
     batch_size: comparisons a step.
@@ -29,7 +29,6 @@ class Config(multi_view.Config, optimizers.Steps):
 
   batch_size: int = 16
   beside_batch_size: int = 32
-  schedule: multi_view.Schedule | None = bottleneck.exponential
   optimizer: optimizers.Adam = optimizers.Adam(
     learning_rate=3e-6, b2=0.999, decay=COSINE
   )
@@ -47,18 +46,30 @@ class Config(multi_view.Config, optimizers.Steps):
     )
 
 
+def stable(**values) -> Config:
+  """RLP with a start that is less apt to collapse, and with balanced gradients.
+
+  β_IB rises from 0.001 to 1 while the critic learns, by Federici et al.'s
+  shares of the steps, and the views send no more into the trunk than the
+  comparisons do. In a few hundred steps the critic needs a longer wait.
+  """
+  return Config(
+    **{'schedule': bottleneck.exponential, 'most_gradient': 1.0} | values
+  )
+
+
 def paper(**values) -> Config:
   """RLP as it is written: β_IB is 1 from the first step on.
 
-  With the deviations and the start of Federici et al.'s released code. It
-  collapses where two responses to a prompt differ much.
+  With the deviations and the start of Federici et al.'s released code; that the
+  critic is the same for both orders of the views is ours. It collapses where
+  two responses to a prompt differ much.
   """
   return Config(
     **{
-      'schedule': None,
       'skl_coef': 1.0,
       'log_variance': bottleneck.softplus_log_variance,
-      'deviation_bias': None,
+      'deviation_bias': 0.0,  # σ is 0.69.
     }
     | values
   )
@@ -73,7 +84,7 @@ def stages(
   *,
   data: str | tuple[str, ...] = 'preferences',
   beside: str = 'policy_samples',
-  start: Mapping[str, str] | None = None,
+  start: str | Mapping[str, str] = 'sft',
   name: str = 'reward_model_uml',
 ) -> dict[str, Stage]:
   """{name}: comparisons of `data`, with views of the samples `beside`.
@@ -82,9 +93,8 @@ def stages(
     config: of the training.
     data: comparisons; with synthetic ones after them it is RLP with both.
     beside: a policy's samples.
-    start: {'policy': …}, whose trunk it starts from, as step 2 did, or
-      {'reward': …}, a reward model that it goes on from; the policy `sft` by
-      default.
+    start: a policy, whose trunk it starts from, as step 2 did, or
+      {'reward': …}, a reward model that it goes on from.
     name: of the stage.
   """
   return {
@@ -94,7 +104,7 @@ def stages(
       config=config,
       data=data,
       beside=beside,
-      start=start or {'policy': 'sft'},
+      start={'policy': start} if isinstance(start, str) else start,
       produces='reward',
       alarm=multi_view.collapse,
     )

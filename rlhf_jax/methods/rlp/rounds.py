@@ -30,8 +30,9 @@ def rounds(
   Args:
     count: of rounds.
     samples: how each round's policy is sampled.
-    retrain: (samples=, reward=, name=) -> stages, the last of which, {name},
-      trains a reward model with these samples; `reward` scored them.
+    retrain: (samples=, policy=, reward=, name=) -> stages, the last of which,
+      {name}, trains a reward model with these samples; they are of `policy`,
+      which learnt from `reward`.
     learn: (reward=, name=) -> {name}: the stage that learns from it.
     policy: what the first round samples.
     reward: what that policy learnt from.
@@ -45,7 +46,9 @@ def rounds(
     found |= policy_samples.stages(
       samples, data=data, policy=policy, reward=reward, name=drawn
     )
-    found |= retrain(samples=drawn, reward=reward, name=retrained)
+    found |= retrain(
+      samples=drawn, policy=policy, reward=reward, name=retrained
+    )
     found |= learn(reward=retrained, name=trained)
     policy, reward = trained, retrained
   return found

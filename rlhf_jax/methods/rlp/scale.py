@@ -58,7 +58,8 @@ def update(state, frozen, batch, key, *, models, optimizer, config):
 
   mean, deviation = moments(state.params)
   like_mean, like_deviation = moments(frozen['reward'])
-  scale = like_deviation / deviation
+  # Scores that are all alike have no scale.
+  scale = jnp.where(deviation > 0, like_deviation / deviation, 1.0)
   shift = like_mean - scale * mean
   head = state.params['head']
   params = state.params | {

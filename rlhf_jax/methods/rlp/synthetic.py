@@ -9,7 +9,7 @@ et al. 2023 for how a policy is asked.
 """
 
 import dataclasses
-import functools
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -21,6 +21,9 @@ from rlhf_jax.kernels import clustering
 from rlhf_jax.methods.rlp import consistency
 from rlhf_jax.stages import DatasetStage, Written
 from rlhf_jax.types import Comparison, Mean, Message, Prompt, Sampled
+
+# What a question has places for.
+PLACES = ('{prompt}', '{first}', '{second}')
 
 Linkage = Callable[[np.ndarray], np.ndarray]
 
@@ -62,6 +65,7 @@ def by_consistency(records, tools, *, config):
 
   Its margin is 0: nobody said how much better it is.
   """
+  refuse_unfit(records, scored=True)
   grouped = groups(records, tools, config=config)
   found, facts = [], []
   for record, labels, seed in zip(records, grouped, tools.seeds, strict=True):
@@ -78,6 +82,7 @@ def by_consistency(records, tools, *, config):
     if isinstance(made, consistency.Pair):
       found.append(_compared(record, made.chosen, made.rejected, config.weight))
       facts[-1] |= _of_pair(record, made.chosen, made.rejected)
+      facts[-1]['tied'] = float(made.tied)
   return Written(found, averaged(facts))
 
 
@@ -95,14 +100,39 @@ def refuse_again(config) -> None:
     )
 
 
+def refuse_unfit(records, *, scored: bool) -> None:
+  """Refuses samples that no pair can be made of.
+
+  Raises:
+    ValueError: saying why.
+  """
+  for record in records:
+    if len(record.responses) < 2:
+      raise ValueError(
+        f'a prompt has {len(record.responses)} sample, and a pair needs two; '
+        'draw more (samples of the stage that drew them)'
+      )
+    if scored and record.scores is None:
+      raise ValueError(
+        'the samples have no scores, which these pairs need; name a reward in '
+        'the stage that draws them'
+      )
+
+
 def groups(records, tools, *, config) -> list[np.ndarray]:
-  """[n] group numbers of each record's samples."""
+  """[n] group numbers of each record's samples; an empty one is alone."""
   similar = config.similarity(
     [record.prompt for record in records],
     [record.responses for record in records],
     tools,
   )
-  return [np.asarray(config.linkage(matrix)) for matrix in similar]
+  found = []
+  for record, matrix in zip(records, similar, strict=True):
+    labels = np.array(config.linkage(matrix))
+    empty = np.array([not text.strip() for text in record.responses])
+    labels[empty] = len(labels) + np.arange(empty.sum())
+    found.append(labels)
+  return found
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -128,6 +158,7 @@ def by_reward(records, tools, *, config):
   Of the same text, or of equal rewards, there is none.
   """
   del tools
+  refuse_unfit(records, scored=True)
   found, facts = [], []
   for record in records:
     gap = record.scores[0] - record.scores[1]
@@ -151,6 +182,14 @@ class AskedConfig(PairConfig):
   question: str
   answers: tuple[str, str]
 
+  def __post_init__(self):
+    super().__post_init__()
+    missing = [p for p in PLACES if p not in self.question]
+    if missing:
+      raise ValueError(
+        f'the question {self.question!r} has no place for {", ".join(missing)}'
+      )
+
 
 def by_policy(records, tools, *, config):
   """A Comparison of two samples, the one that the policy prefers first.
@@ -158,6 +197,7 @@ def by_policy(records, tools, *, config):
   It is asked in both orders, and each time how much likelier it says one answer
   than the other; the mean of the two probabilities decides.
   """
+  refuse_unfit(records, scored=False)
   asked = [
     _question(record, order, config.question)
     for record in records
@@ -180,7 +220,11 @@ def by_policy(records, tools, *, config):
 
 def _question(record: Sampled, order, question) -> Prompt:
   first, second = (record.responses[i] for i in order)
-  text = question.format(prompt=record.prompt.text, first=first, second=second)
+  said = dict(zip(PLACES, (record.prompt.text, first, second), strict=True))
+  # In one pass, whatever braces the texts hold.
+  text = re.sub(
+    '|'.join(map(re.escape, PLACES)), lambda m: said[m[0]], question
+  )
   return Prompt((Message('user', text),))
 
 
@@ -205,9 +249,11 @@ def _of_prompt(labels, made):
 def _of_pair(record: Sampled, chosen: int, rejected: int):
   """What the pair looks like, in reward units and tokens."""
   scores, lengths, ended = record.scores, record.lengths, record.ended
-  return {
+  gap = {}
+  if scores is not None:
+    gap['reward_gap'] = scores[chosen] - scores[rejected]
+  return gap | {
     'accepted': 1.0,
-    'reward_gap': scores[chosen] - scores[rejected],
     'chosen_length': float(lengths[chosen]),
     'rejected_length': float(lengths[rejected]),
     'chosen_cut': float(not ended[chosen]),
@@ -258,6 +304,3 @@ def stages_by_policy(
 
 def _stages(write, config, data, name, **roles):
   return {name: DatasetStage(write=write, config=config, data=data, **roles)}
-
-
-select_all = functools.partial(Config, gamma=0.0)
