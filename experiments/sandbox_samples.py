@@ -21,13 +21,13 @@ class Sampled(NamedTuple):
     prompts: P of them.
     gold: [P, K] gold reward.
     scores: {reward model: [P, K] its scores}.
-    stated: P lists of K: the answer words of each sample, None without one.
+    texts: P lists of K.
   """
 
   prompts: list[Prompt]
   gold: np.ndarray
   scores: dict[str, np.ndarray]
-  stated: list[list[str | None]]
+  texts: list[list[str]]
 
 
 def sample(
@@ -60,9 +60,7 @@ def sample(
       asked = [e.prompt for e in part.examples for _ in range(samples)]
       texts = [text for row in part.texts for text in row]
       golds.append(sandbox.gold(asked, texts).reshape(count, samples))
-      found.stated.extend(
-        [list(map(sandbox.stated, row)) for row in part.texts]
-      )
+      found.texts.extend(part.texts)
       for reward in rewards:
         frozen = {'reward': chain.params(reward, 'reward')}
         scores = np.asarray(scorer(frozen, part.rollouts))[:count]

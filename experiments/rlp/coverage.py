@@ -26,8 +26,10 @@ def confidences(chain, policy):
   """[P] confidence, and whether the most frequent answer is right."""
   drawn = sandbox_samples.sample(chain, policy, SAMPLES)
   shares, right = [], []
-  for prompt, stated in zip(drawn.prompts, drawn.stated, strict=True):
+  for prompt, texts in zip(drawn.prompts, drawn.texts, strict=True):
+    stated = map(sandbox.stated, texts)
     votes = collections.Counter(word for word in stated if word is not None)
+    # Samples that state nothing agree with nobody.
     word, count = votes.most_common(1)[0] if votes else (None, 1)
     shares.append(count / SAMPLES)
     right.append(word == sandbox.read(prompt).question.answer)

@@ -1,8 +1,8 @@
 """Does RLP get better when it is repeated? The paper stops after one round.
 
-Three rounds of steps 3 to 5, with RLP-UML and with RLP-SPG: each samples the
-newest policy and trains the reward model and the policy again, both from SFT.
-Holds if each round beats the one before.
+Rounds 1 are those of `sandbox.py`; two more follow, of RLP-UML and of RLP-SPG:
+each samples the newest policy and trains the reward model and the policy again,
+both from SFT. Holds if each round beats the one before.
 Run: python -m launch.seeds experiments/rlp/rounds.py --seeds 0 1 2 3 4
 """
 
@@ -13,20 +13,25 @@ from rlhf_jax.experiment import Experiment
 from rlhf_jax.methods import rlp
 
 Settings = sandbox_chain.Settings
-COUNT = 3
 
 
 def config(settings: Settings) -> Experiment:
-  stages = sandbox_rlp.base_stages(settings)
-  for name, retrain in (
-    ('uml', sandbox_rlp.uml_stages),
-    ('spg', sandbox_rlp.spg_stages),
-  ):
+  retrainers = {'spg': sandbox_rlp.spg_stages, 'uml': sandbox_rlp.uml_stages}
+  first = {
+    f'rlp_{name}': retrain(settings, name=f'reward_model_{name}')
+    for name, retrain in retrainers.items()
+  }
+  stages = sandbox_rlp.sampled_stages(settings)
+  stages |= sandbox_rlp.arms(settings, first)
+  for name, retrain in retrainers.items():
     stages |= rlp.rounds(
-      COUNT,
+      2,
       samples=rlp.samples.Config(),
       retrain=functools.partial(_retrain, settings, retrain),
       learn=functools.partial(sandbox_rlp.learn_stages, settings),
+      earlier=1,
+      policy=f'rlp_{name}',
+      reward=f'reward_model_{name}',
       name=name,
     )
   return sandbox_chain.experiment(
@@ -35,12 +40,12 @@ def config(settings: Settings) -> Experiment:
     stages=stages,
     scored_by='reward_model',
     contrasts={
-      f'{name}: round {number} beats the one before': (
+      f'{name}: round {number} beats round {number - 1}': (
         f'{name}_{number}',
-        f'{name}_{number - 1}' if number > 1 else 'ppo',
+        f'{name}_2' if number == 3 else f'rlp_{name}',
       )
-      for name in ('uml', 'spg')
-      for number in range(1, COUNT + 1)
+      for name in retrainers
+      for number in (2, 3)
     },
   )
 

@@ -128,7 +128,7 @@ class ByConsistencyTest(parameterized.TestCase):
     self.assertAlmostEqual(found['confidence'][0], 0.2, places=6)
 
   def test_select_all_rejects_nothing_for_doubt(self):
-    config = synthetic.select_all()
+    config = synthetic.Config(gamma=0.0)
     self.assertEqual(config, synthetic.Config(gamma=0.0))
     bench = Bench(seeds=range(4))
     found = synthetic.by_consistency(self.RECORDS, bench.tools, config=config)
@@ -322,7 +322,9 @@ class StagesTest(absltest.TestCase):
   def test_who_is_asked(self):
     spg = synthetic.stages(synthetic.Config(), data='p', reward='r', name='s')
     by_reward = synthetic.stages_by_reward(synthetic.PairConfig(), name='s')
-    asked = synthetic.AskedConfig(question='', answers=('', ''))
+    asked = synthetic.AskedConfig(
+      question='{prompt} {first} {second}', answers=('a', 'b')
+    )
     by_policy = synthetic.stages_by_policy(asked, policy='other', name='s')
     for stages, write in (
       (spg, synthetic.by_consistency),

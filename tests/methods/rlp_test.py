@@ -146,7 +146,7 @@ class RetrainingTest(absltest.TestCase):
     self.assertEqual(dict(stage.frozen), {})
     self.assertIsNone(stage.collect)
     row = {'jensen_shannon': -1.3863}
-    self.assertIn('lower skl_coef', stage.alarm(row, 0.5))
+    self.assertIn('tell nothing of each other', stage.alarm(row, 0.5))
 
   def test_may_go_on_from_the_first_reward_model(self):
     (stage,) = rlp.stages(
@@ -271,6 +271,21 @@ class RoundsTest(absltest.TestCase):
     cls.found = rlp.rounds(
       3, samples=rlp.samples.Config(), retrain=retrain, learn=learn
     )
+
+  def test_counts_on_from_earlier_rounds(self):
+    found = rlp.rounds(
+      1,
+      samples=rlp.samples.Config(),
+      retrain=lambda *, samples, policy, reward, name: {name: (policy, reward)},
+      learn=lambda *, reward, name: {name: reward},
+      earlier=1,
+      policy='rlp_1',
+      reward='rlp_1_reward',
+    )
+    self.assertEqual(list(found), ['rlp_2_samples', 'rlp_2_reward', 'rlp_2'])
+    self.assertEqual(found['rlp_2_samples'].policy, 'rlp_1')
+    self.assertEqual(found['rlp_2_reward'], ('rlp_1', 'rlp_1_reward'))
+    self.assertEqual(found['rlp_2'], 'rlp_2_reward')
 
   def test_names_in_order(self):
     parts = ('_samples', '_reward_pairs', '_reward', '')

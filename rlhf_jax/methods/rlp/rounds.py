@@ -20,6 +20,7 @@ def rounds(
   samples: policy_samples.Config,
   retrain: Callable[..., Stages],
   learn: Callable[..., Stages],
+  earlier: int = 0,
   policy: str = 'ppo',
   reward: str = 'reward_model',
   data: str = 'prompts',
@@ -34,13 +35,14 @@ def rounds(
       {name}, trains a reward model with these samples; they are of `policy`,
       which learnt from `reward`.
     learn: (reward=, name=) -> {name}: the stage that learns from it.
-    policy: what the first round samples.
+    earlier: rounds before these, which are counted on from.
+    policy: what the first of these rounds samples.
     reward: what that policy learnt from.
     data: prompts that are sampled.
     name: what the rounds' names begin with.
   """
   found: dict[str, Stage | DatasetStage] = {}
-  for number in range(1, count + 1):
+  for number in range(earlier + 1, earlier + count + 1):
     trained = f'{name}_{number}'
     drawn, retrained = f'{trained}_samples', f'{trained}_reward'
     found |= policy_samples.stages(
