@@ -67,12 +67,14 @@ def main():
   for policy, seeds in found.items():
     print_table(policy, seeds)
     shares, right = map(np.concatenate, zip(*seeds, strict=True))
+    # All seeds answer the same prompts.
+    prompts = np.tile(np.arange(len(shares) // len(seeds)), len(seeds))
     reading.write(
       options.out,
       policy,
       {'confidence': shares.tolist(), 'right': right.tolist()},
-      lambda path, s=shares, r=right: reward_learning_plots.acceptance(
-        path, s, r
+      lambda path, shown=(shares, right, prompts): (
+        reward_learning_plots.acceptance(path, *shown)
       ),
     )
 

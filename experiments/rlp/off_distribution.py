@@ -98,6 +98,30 @@ def print_gains(seeds):
     print(f'{reward:18}' + ''.join(f'{cell:>22}' for cell in cells))
 
 
+def print_drops(seeds):
+  """How much less often each model is right than on SFT's pairs."""
+  print(
+    f'\n{"drop from sft":18}' + ''.join(f'{policy:>22}' for policy in POLICIES)
+  )
+  for reward in REWARDS:
+    rates = [
+      {policy: own[reward].accuracy.value for policy, own in pairs.items()}
+      for pairs, _ in seeds
+    ]
+    cells = (
+      reading.over_seeds([rate['sft'] - rate[policy] for rate in rates])
+      for policy in POLICIES
+    )
+    print(f'{reward:18}' + ''.join(f'{cell:>22}' for cell in cells))
+
+
+def named(value):
+  """A measurement as JSON, every number under its name."""
+  if hasattr(value, '_asdict'):
+    return {name: named(part) for name, part in value._asdict().items()}
+  return value
+
+
 def print_gaps(curves):
   """Gold less PPO's at the same KL, along training."""
   print('\ngold less that of PPO at the same KL, over the √KL both reached')
@@ -140,11 +164,12 @@ def main():
   seeds = [measure(chain) for chain in chains]
   curves = [curves_of(chain) for chain in chains]
   print_numbers(seeds)
+  print_drops(seeds)
   print_gains(seeds)
   print_gaps(curves)
   content = {
     str(seed): {
-      policy: {reward: m._asdict() for reward, m in own.items()}
+      policy: {reward: named(m) for reward, m in own.items()}
       for policy, own in pairs.items()
     }
     for seed, (pairs, _) in zip(options.seeds, seeds, strict=True)

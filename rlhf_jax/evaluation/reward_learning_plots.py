@@ -64,7 +64,10 @@ def accuracy_by_policy(
 
 
 def acceptance(
-  path: pathlib.Path, confidences: np.ndarray, right: np.ndarray
+  path: pathlib.Path,
+  confidences: np.ndarray,
+  right: np.ndarray,
+  groups: np.ndarray | None = None,
 ) -> None:
   """Draws what a least confidence lets through, and whether it is right.
 
@@ -72,6 +75,8 @@ def acceptance(
     path: where the PNG goes.
     confidences: [N] share of a prompt's samples in its largest group.
     right: [N] bool, whether that group is the right one.
+    groups: [N] int, rows that are not independent (seeds on one prompt) alike;
+      all are where None.
   """
   confidences, right = np.asarray(confidences, float), np.asarray(right, bool)
   if confidences.shape != right.shape or confidences.ndim != 1:
@@ -81,6 +86,7 @@ def acceptance(
     )
   if not np.all((confidences > 0) & (confidences <= 1)):
     raise ValueError('a confidence is a share above 0 and at most 1')
+  groups = np.arange(len(right)) if groups is None else np.asarray(groups)
   with matplotlib.rc_context(STYLE):
     sheet = page(9.4, 3.9)
     kept, majority = sheet.subplots(1, 2)
@@ -88,7 +94,7 @@ def acceptance(
     kept.set_title('Kept, by the least confidence asked for')
     kept.set_xlabel('least confidence')
     kept.set_ylabel('share of prompts')
-    _bars(majority, confidences, right)
+    _bars(majority, confidences, right, groups)
     majority.set_title('Right majority (dashed: as confident)')
     majority.set_xlabel('confidence (below the bars: prompts)')
     majority.set_ylabel('share right, with 95 % interval')
@@ -149,12 +155,12 @@ def _curve(panel, confidences):
   panel.set_ylim(-0.03, 1.05)
 
 
-def _bars(panel, confidences, right):
+def _bars(panel, confidences, right, groups):
   """Share right at each step of confidence, and how many prompts it is of."""
   steps = np.rint(confidences * BARS).astype(int)
   found = np.unique(steps)
   estimates = [
-    statistics.share(right[steps == step], np.arange(np.sum(steps == step)))
+    statistics.share(right[steps == step], groups[steps == step])
     for step in found
   ]
   values, ends = intervals(estimates)
