@@ -86,13 +86,25 @@ class ExperimentTest(parameterized.TestCase):
   )
   def test_a_mistyped_dataset_is_told_with_those_there_are(self, path, text):
     experiment = overrides.apply(sandbox.config(sandbox.Settings()), path, text)
+    with (
+      tempfile.TemporaryDirectory() as folder,
+      self.assertRaisesRegex(
+        ExperimentError,
+        f"data from '{text}', and there is no such dataset before it; there "
+        'are demonstrations, .*test_prompts',
+      ),
+    ):
+      experiments.prepare(experiment, pathlib.Path(folder))
+
+  def test_records_that_nobody_wrote_are_told_with_those_there_are(self):
+    experiment = sandbox.config(sandbox.Settings())
     with tempfile.TemporaryDirectory() as folder:
       chain = experiments.prepare(experiment, pathlib.Path(folder))
       with self.assertRaisesRegex(
         ExperimentError,
-        f"no dataset '{text}'; there are demonstrations, .*, preferences$",
+        "no dataset 'demos'; there are demonstrations, .*, preferences$",
       ):
-        chain.records(text)
+        chain.records('demos')
 
   def test_a_stage_has_not_the_name_of_a_dataset(self):
     experiment = sandbox.config(sandbox.Settings())

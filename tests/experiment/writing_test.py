@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import pathlib
 import tempfile
+import types
 
 import jax.numpy as jnp
 import numpy as np
@@ -262,10 +263,31 @@ class WritingTest(StageTest):
     facts = chain.folder('made').facts()
     asked = [d.prompt.text for d in chain.records('demonstrations')]
     self.assertEqual(
-      {name: fact for name, fact in facts.items() if name != 'seconds'},
+      {
+        name: fact
+        for name, fact in facts.items()
+        if name not in ('seconds', 'gold_agrees')
+      },
       {'stage': 'made', 'records': 20, 'asked': 20, 'seen': 4}
       | {f'turn of {asked[place]}': 0.5 for place in (0, 8, 16)},
     )
+
+  def test_agreement_is_the_share_that_gold_ranks_alike(self):
+    prompt = Prompt((Message('user', 'a'),))
+
+    def gold(prompts, texts):
+      self.assertEqual(set(prompts), {prompt})
+      return np.array([float(text) for text in texts])
+
+    # Right, wrong, equal, right; a list of three is no pair.
+    pairs = [('2', '1'), ('1', '2'), ('1', '1'), ('5', '0'), ('3', '2', '1')]
+    records = [Comparison(prompt, texts) for texts in pairs]
+    chain = types.SimpleNamespace(corpus=types.SimpleNamespace(gold=gold))
+    found = writing.agreement(chain, [*records, prompt])
+    self.assertEqual(found, {'gold_agrees': 0.625})
+    self.assertEqual(writing.agreement(chain, [prompt]), {})
+    chain.corpus.gold = None
+    self.assertEqual(writing.agreement(chain, records), {})
 
   def test_comparisons_come_back_as_they_were(self):
     prompt = Prompt(
