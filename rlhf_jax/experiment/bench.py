@@ -259,7 +259,7 @@ class Bench:
 def mean_hidden(model, params, batch):
   """[B, D] hidden states [B, T, D], averaged over each row's response."""
   hidden = model.hidden(params, batch.tokens, batch.attention_mask)
-  mask = batch.response_mask[..., None]
+  mask = jnp.broadcast_to(batch.response_mask[..., None], hidden.shape)
   return masking.masked_mean(hidden.astype(jnp.float32), mask, axis=1)
 
 

@@ -120,13 +120,12 @@ def measure_pairs(
 
 def learning_curves(chain: Chain) -> dict[str, dict[str, list[float]]]:
   """The metrics of every training stage, by name, with their steps."""
-  trained = {**policies(chain), **reward_models(chain)}
   return {
     name: report.columns(
       metrics.read_jsonl(chain.folder(name).path / 'metrics.jsonl')
     )
-    for name in chain.experiment.stages
-    if name in trained
+    for name, stage in chain.experiment.stages.items()
+    if isinstance(stage, Stage)
   }
 
 

@@ -14,6 +14,7 @@ from rlhf_jax import sandbox
 from rlhf_jax.experiment import (
   ExperimentError,
   Limits,
+  bench,
   definition,
   running,
   store,
@@ -271,6 +272,20 @@ class WritingTest(StageTest):
       {'stage': 'made', 'records': 20, 'asked': 20, 'seen': 4}
       | {f'turn of {asked[place]}': 0.5 for place in (0, 8, 16)},
     )
+
+  def test_embeddings_are_hidden_states_averaged_over_the_response(self):
+    rng = np.random.default_rng(0)
+    states = rng.normal(size=(3, 5, 4)).astype(np.float32)
+    mask = np.array([[0, 1, 1, 0, 0], [0, 0, 0, 0, 1], [0, 1, 1, 1, 1]], bool)
+    model = types.SimpleNamespace(hidden=lambda *_: jnp.array(states))
+    batch = types.SimpleNamespace(
+      tokens=None, attention_mask=None, response_mask=jnp.array(mask)
+    )
+    expected = [
+      row[keep].mean(0) for row, keep in zip(states, mask, strict=True)
+    ]
+    found = bench.mean_hidden(model, {}, batch)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
 
   def test_agreement_is_the_share_that_gold_ranks_alike(self):
     prompt = Prompt((Message('user', 'a'),))
