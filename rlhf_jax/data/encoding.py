@@ -15,6 +15,7 @@ from rlhf_jax.types import (
   Prompt,
   Rated,
   Record,
+  Response,
   Sampled,
   prompt_of,
 )
@@ -98,7 +99,7 @@ def encode(
       continue
     responses, target = _said(record, where)
     texts = [*responses, *([] if target is None else [target])]
-    whole = [tokenizer.encode(text) + [tokenizer.eos_id] for text in texts]
+    whole = [response_ids(text, prompt, tokenizer, template) for text in texts]
     kept = [ids[: limits.max_response_tokens] for ids in whole]
     truncated_responses += sum(
       len(ids) > limits.max_response_tokens for ids in whole
@@ -109,6 +110,20 @@ def encode(
   return examples, Counts(
     truncated_prompts, dropped_prompts, truncated_responses
   )
+
+
+def response_ids(
+  text: str, prompt: Prompt, tokenizer: Tokenizer, template: Template
+) -> list[int]:
+  """Ids of a response: those that were sampled, or else those of its text.
+
+  Closed as the template closes a turn, unless it is a Response that was cut.
+  """
+  said = Response.of(text)
+  if said.ids is not None:
+    return list(said.ids)
+  ids = template.encode_response(prompt, said, tokenizer)
+  return [*ids, template.end_id(tokenizer)] if said.ended else ids
 
 
 def _said(record: Record, where: str) -> tuple[Sequence[str], str | None]:
@@ -124,7 +139,7 @@ def _said(record: Record, where: str) -> tuple[Sequence[str], str | None]:
       _check_scores(record, where)
       return record.responses, record.target
     case Sampled():
-      return record.responses, None
+      return [record.response(k) for k in range(len(record.responses))], None
   return (), None
 
 

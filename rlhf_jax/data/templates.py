@@ -74,6 +74,21 @@ class Template:
     """Ids of the prompt, up to where the response begins."""
     return self.parts(prompt, tokenizer).ids
 
+  def encode_response(
+    self, prompt: Prompt, response: str, tokenizer: tokens.Tokenizer
+  ) -> list[int]:
+    """Ids of what is answered to the prompt, without what closes it."""
+    del prompt
+    return tokenizer.encode(response)
+
+  def end_id(self, tokenizer: tokens.Tokenizer) -> int:
+    """The token that closes a response."""
+    return tokenizer.eos_id
+
+  def stop_ids(self, tokenizer: tokens.Tokenizer) -> tuple[int, ...]:
+    """The tokens that sampling stops at, the one that closes first."""
+    return (self.end_id(tokenizer),)
+
   def parts(self, prompt: Prompt, tokenizer: tokens.Tokenizer) -> Parts:
     """The same ids, in parts."""
     for name in self.special:

@@ -162,7 +162,7 @@ class Chain:
     sampler = generation.policy_sampler(
       models.policy,
       max_response=self.experiment.limits.max_response_tokens,
-      stop_ids=(tokenizer.eos_id,),
+      stop_ids=self.corpus.template.stop_ids(tokenizer),
       pad_id=tokenizer.pad_id,
     )
     return models._replace(sampler=sampler, scorer=scorer)

@@ -40,6 +40,37 @@ class Prompt(NamedTuple):
     return '\n'.join(f'{m.role}: {m.content}' for m in self.messages)
 
 
+class Response(str):
+  """A text that a policy wrote, with what the text alone does not say.
+
+  Wherever responses are texts it is one, equal to the plain text; a plain text
+  counts as one that ended. What is cut out of it or put together is plain.
+
+  Attributes:
+    ended: False where the token limit cut it, so that nobody closes it.
+    ids: its tokens, the one that closed it included, where encoding the text
+      anew would give others; else None.
+  """
+
+  ended: bool
+  ids: tuple[int, ...] | None
+
+  def __new__(
+    cls, text: str, *, ended: bool = True, ids: Sequence[int] | None = None
+  ):
+    made = super().__new__(cls, text)
+    made.ended, made.ids = bool(ended), None if ids is None else tuple(ids)
+    return made
+
+  def __getnewargs_ex__(self):
+    return (str(self),), {'ended': self.ended, 'ids': self.ids}
+
+  @classmethod
+  def of(cls, text: str) -> 'Response':
+    """The text itself where it is a Response, or else one that ended."""
+    return text if isinstance(text, cls) else cls(text)
+
+
 class Demonstration(NamedTuple):
   """A prompt and a response to learn from.
 
@@ -110,6 +141,11 @@ class Sampled(NamedTuple):
   lengths: tuple[int, ...]
   logps: tuple[float, ...]
   scores: tuple[float, ...] | None = None
+
+  def response(self, place: int) -> Response:
+    """One of the responses, which knows whether it ended."""
+    said = Response.of(self.responses[place])
+    return Response(said, ended=self.ended[place], ids=said.ids)
 
 
 Record = Prompt | Demonstration | Comparison | Rated | Sampled
