@@ -92,12 +92,14 @@ class Tools(NamedTuple):
 
   Attributes:
     sample: (samples=, sampling=, ended=False, prompts=None) -> B lists of so
-      many responses by the policy to the records' prompts, or to B others; with
-      `ended` only those that closed with end-of-text, so fewer or none.
+      many responses, types.Response each, by the policy to the records'
+      prompts, or to B others; with `ended` only those that closed with
+      end-of-text, so fewer or none.
     draw: (samples=, sampling=) -> B Sampled of so many responses, with all that
       is known of them; with scores where a reward is frozen.
     score: comparisons -> the frozen reward's scores of their responses, a list
-      of [K] arrays in the comparisons' order; K may differ.
+      of [K] arrays in the comparisons' order; K may differ, and a response that
+      could not be scored has NaN.
     prefer: pairs -> [N] log-odds that the frozen ranker prefers the first
       response of each to the second.
     rate: (prompts, responses) -> [N, M] ratings by the frozen attribute model.

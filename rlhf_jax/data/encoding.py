@@ -126,6 +126,27 @@ def response_ids(
   return [*ids, template.end_id(tokenizer)] if said.ended else ids
 
 
+def decoded(
+  ids: Sequence[int],
+  ended: bool,
+  prompt: Prompt,
+  tokenizer: Tokenizer,
+  template: Template,
+) -> Response:
+  """What was sampled, as text: `response_ids` gives the same ids for it.
+
+  Args:
+    ids: of the response, the token that closed it included.
+    ended: whether one did.
+    prompt: what was answered.
+    tokenizer, template: of the ids.
+  """
+  said = Response(tokenizer.decode(ids), ended=ended)
+  if response_ids(said, prompt, tokenizer, template) == list(ids):
+    return said
+  return Response(said, ended=ended, ids=ids)
+
+
 def _said(record: Record, where: str) -> tuple[Sequence[str], str | None]:
   """A record's responses and target, its scores looked at."""
   match record:

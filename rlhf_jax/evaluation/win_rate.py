@@ -19,6 +19,7 @@ from rlhf_jax.evaluation.samples import (
   check_aligned,
   prompt_groups,
 )
+from rlhf_jax.generation import scoring
 from rlhf_jax.types import Prompt
 
 
@@ -77,17 +78,12 @@ def credits(
   result = np.full(len(samples.responses), 0.5)
   rows = np.flatnonzero(~_identical(samples, reference))
   if rows.size:
-    verdicts = judge(
+    result[rows] = scoring.ask(
+      judge,
       [samples.prompts[row] for row in rows],
       [samples.responses[row] for row in rows],
       [reference.responses[row] for row in rows],
     )
-    if np.shape(verdicts) != rows.shape:
-      raise ValueError(
-        f'the judge was asked about {rows.size} pairs and answered with '
-        f'shape {np.shape(verdicts)}; it must give one credit a pair'
-      )
-    result[rows] = verdicts
   return result
 
 

@@ -7,6 +7,7 @@ in a file that is named after all that they depend on.
 import functools
 import inspect
 import json
+import math
 import os
 import pathlib
 import sys
@@ -21,10 +22,11 @@ from rlhf_jax.evaluation.samples import PolicySamples, prompt_groups
 from rlhf_jax.experiment import definition, responding, store
 from rlhf_jax.experiment.chain import Chain
 from rlhf_jax.experiment.describe import code_version, describe, digest
+from rlhf_jax.generation import scoring
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.kernels import logps
 from rlhf_jax.stages import Ensemble, members
-from rlhf_jax.types import Message, Prompt
+from rlhf_jax.types import Message, Prompt, Response
 
 CODE = (
   'rlhf_jax.experiment.responding',
@@ -94,23 +96,27 @@ def paths(
 
 def write(file: pathlib.Path, samples: PolicySamples) -> None:
   """Writes answers whole or not at all, whoever else writes them too."""
+  said = [Response.of(text) for text in samples.responses]
   columns = {
-    'response': samples.responses,
+    'response': [str(text) for text in said],
+    'ids': [text.ids for text in said],
     'length': samples.lengths.tolist(),
     'ended': samples.ended.tolist(),
   }
   for name in SCORES:
     values = getattr(samples, name)
     if values is not None:
-      columns[name] = np.asarray(values, float).tolist()
+      numbers = np.asarray(values, float).tolist()
+      columns[name] = [x if math.isfinite(x) else None for x in numbers]
   lines = []
   for row, prompt in enumerate(samples.prompts):
     asked = prompt._asdict() | {
       'messages': [message._asdict() for message in prompt.messages]
     }
-    lines.append(
-      asked | {name: column[row] for name, column in columns.items()}
-    )
+    answered = {name: column[row] for name, column in columns.items()}
+    if answered['ids'] is None:  # The text says it.
+      del answered['ids']
+    lines.append(asked | answered)
   numbers = prompt_groups(samples.prompts).tolist()
   partial = file.with_name(f'{file.name}-{uuid.uuid4().hex}.partial')
   partial.write_text(
@@ -142,7 +148,10 @@ def read(file: pathlib.Path, policy: str) -> PolicySamples:
       )
       for row in rows
     ],
-    responses=[row['response'] for row in rows],
+    responses=[
+      Response(row['response'], ended=row['ended'], ids=row.get('ids'))
+      for row in rows
+    ],
     lengths=np.array([row['length'] for row in rows]),
     ended=np.array([row['ended'] for row in rows]),
     **scores,
@@ -187,13 +196,15 @@ def sample(chain: Chain, name: str) -> PolicySamples:
           else np.asarray(kept).reshape(-1).tolist()
         )
   gold, asked = chain.corpus.gold, found['prompts']
+  if gold is not None:
+    gold = scoring.ask(gold, asked, found['responses'])
   return PolicySamples(
     name=name,
     prompts=asked,
     responses=found['responses'],
     lengths=np.array(found['lengths']),
     ended=np.array(found['ended']),
-    gold=None if gold is None else np.asarray(gold(asked, found['responses'])),
+    gold=gold,
     proxy=np.array(found['proxy']) if found['proxy'] else None,
     kl=np.array(found['kl']),
   )

@@ -11,6 +11,7 @@ from rlhf_jax.data.encoding import Example
 from rlhf_jax.data.limits import Limits
 from rlhf_jax.experiment.chain import Chain
 from rlhf_jax.experiment.definition import ExperimentError
+from rlhf_jax.generation import scoring
 from rlhf_jax.kernels import logps as kernels
 from rlhf_jax.kernels import masking
 from rlhf_jax.learners import ranking
@@ -21,7 +22,12 @@ MOST_ROWS = 256  # Prompts or responses in the models at a time.
 
 
 class Bench:
-  """The tools that a dataset stage works with, turn by turn."""
+  """The tools that a dataset stage works with, turn by turn.
+
+  Attributes:
+    turn_size: records of a turn.
+    unscored: responses that could not be scored since the turn began.
+  """
 
   def __init__(self, chain: Chain, name: str, examples: Sequence[Example]):
     self._chain, self._name, self._examples = chain, name, examples
@@ -31,9 +37,11 @@ class Bench:
     self._models = chain.models(self._stage.frozen)
     self._frozen = chain.frozen(self._stage)
     self._key = chain.key(name)
+    self.unscored = 0
 
   def turn(self, turn: int) -> tuple[list[Any], Tools]:
     """The records of a turn, and tools that are about these."""
+    self.unscored = 0
     first, count = turn * self.turn_size, len(self._examples)
     last = first + self.turn_size
     if self._stage.config.count is None:
@@ -58,7 +66,7 @@ class Bench:
         for part, rollouts in roll_out(
           asked, samples=samples, sampling=sampling
         )
-        for texts in self._texts(rollouts, ended)[: len(part)]
+        for texts in self._texts(part, rollouts, ended)
       ]
 
     def draw(*, samples, sampling):
@@ -83,7 +91,10 @@ class Bench:
     return [example.record for example in some], tools
 
   def score(self, comparisons: Sequence[Comparison]) -> list[np.ndarray]:
-    """[K] scores of each comparison's responses, by the frozen reward."""
+    """[K] scores of each comparison's responses, by the frozen reward.
+
+    NaN of a response that it could not score.
+    """
     reward = self._judge('reward')
     # What a response was conditioned on is not for its judge to see.
     asked = [
@@ -94,7 +105,9 @@ class Bench:
     if not asked:
       return []
     if callable(reward):
-      flat = np.asarray(reward(*zip(*asked, strict=True)), np.float32)
+      with scoring.during(f'stage {self._name!r}'):
+        flat = scoring.ask(reward, *zip(*asked, strict=True))
+      flat = flat.astype(np.float32)
     else:
       singles = [Comparison(prompt, (text,)) for prompt, text in asked]
       parts = [
@@ -102,6 +115,7 @@ class Bench:
         for batch, used in self._batches(singles, self._rows)
       ]
       flat = np.concatenate(parts)
+    self.unscored += int(np.sum(~np.isfinite(flat)))
     ends = np.cumsum([len(c.responses) for c in comparisons])[:-1]
     return np.split(flat, ends)
 
@@ -168,7 +182,7 @@ class Bench:
       Example(
         Demonstration(prompt, response),
         corpus.template.parts(prompt, corpus.tokenizer).ids,
-        (corpus.tokenizer.encode(response),),
+        (corpus.template.encode_response(prompt, response, corpus.tokenizer),),
         index,
       )
       for index, (prompt, response) in enumerate(pairs)
@@ -193,7 +207,8 @@ class Bench:
     _, mask = map(np.asarray, rollouts.responses)
     logps = np.where(mask, np.asarray(rollouts.logps), 0.0).sum(-1)
     arrays = (np.asarray(rollouts.ended), mask.sum(-1), logps)
-    columns = [self._chain.texts(rollouts), *(x.tolist() for x in arrays)]
+    texts = self._chain.texts([e.prompt for e in examples], rollouts)
+    columns = [texts, *(x.tolist() for x in arrays)]
     drawn = [
       Sampled(example.prompt, *map(tuple, row))
       for example, *row in zip(examples, *columns, strict=False)
@@ -207,20 +222,18 @@ class Bench:
       scores = self.score(asked)
     else:  # The very tokens that were sampled.
       scores = np.asarray(self._models.scorer(self._frozen, rollouts))
-      scores = list(scores[: len(drawn)])
+      scores = scores[: len(drawn)]
+      self.unscored += int(np.sum(~np.isfinite(scores)))
     return [
       d._replace(scores=tuple(row.tolist()))
       for d, row in zip(drawn, scores, strict=True)
     ]
 
-  def _texts(self, rollouts, ended):
-    texts = self._chain.texts(rollouts)
+  def _texts(self, examples, rollouts, ended):
+    texts = self._chain.texts([e.prompt for e in examples], rollouts)
     if not ended:
       return texts
-    return [
-      [text for text, whole in zip(*pair, strict=True) if whole]
-      for pair in zip(texts, np.asarray(rollouts.ended), strict=True)
-    ]
+    return [[text for text in row if text.ended] for row in texts]
 
   def _encoded(self, records):
     """Examples of all records; none may be too long."""

@@ -9,10 +9,11 @@ from typing import Any, TextIO
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from rlhf_jax import sharding
 from rlhf_jax.data.collation import collate
-from rlhf_jax.data.encoding import Counts, Example, encode
+from rlhf_jax.data.encoding import Counts, Example, decoded, encode
 from rlhf_jax.data.limits import Limits
 from rlhf_jax.data.sources import Corpus
 from rlhf_jax.experiment import definition, records, store
@@ -27,7 +28,7 @@ from rlhf_jax.models import (
 from rlhf_jax.stages import DatasetStage, Ensemble, Stage, names
 from rlhf_jax.training import checkpoints
 from rlhf_jax.training.metrics import Writer
-from rlhf_jax.types import Models, Params, Prompts
+from rlhf_jax.types import Models, Params, Prompt, Prompts, Response, Rollouts
 
 RULES = PARTITION_RULES
 
@@ -167,9 +168,22 @@ class Chain:
     )
     return models._replace(sampler=sampler, scorer=scorer)
 
-  def texts(self, rollouts: Any) -> list[list[str]]:
-    """The text of every response of rollouts: B lists of K."""
-    return generation.response_texts(rollouts, self.corpus.tokenizer.decode)
+  def texts(
+    self, prompts: Sequence[Prompt], rollouts: Rollouts
+  ) -> list[list[Response]]:
+    """What was answered to the first N prompts of rollouts: N lists of K."""
+    corpus = self.corpus
+    tokens, mask = map(np.asarray, rollouts.responses)
+    rows = zip(prompts, tokens, mask, np.asarray(rollouts.ended), strict=False)
+    return [
+      [
+        decoded(
+          ids[kept].tolist(), ended, prompt, corpus.tokenizer, corpus.template
+        )
+        for ids, kept, ended in zip(*candidates, strict=True)
+      ]
+      for prompt, *candidates in rows
+    ]
 
   def params(self, stage: str, role: str) -> Params:
     """What a finished stage trained, the part that plays `role`."""

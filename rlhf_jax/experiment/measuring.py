@@ -57,11 +57,13 @@ def answer(chain: Chain, name: str) -> PolicySamples:
 def own_pairs(samples: PolicySamples, per_prompt: int) -> tuple[Any, Any]:
   """Indices of the better and the worse of each prompt's first two responses.
 
-  Pairs of equal gold have no better one, and are left out.
+  Pairs of equal gold have no better one, nor have those that gold could not
+  score, and are left out.
   """
   first = np.arange(0, len(samples.prompts), per_prompt)
   gold = samples.gold
-  differ = gold[first] != gold[first + 1]
+  gaps = gold[first] - gold[first + 1]
+  differ = np.isfinite(gaps) & (gaps != 0.0)
   a, b = first[differ], first[differ] + 1
   swap = gold[b] > gold[a]
   return np.where(swap, b, a), np.where(swap, a, b)

@@ -1,6 +1,7 @@
 """Records as lines of JSON: what dataset stages write, and stages read."""
 
 import json
+import math
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -12,6 +13,7 @@ from rlhf_jax.types import (
   Prompt,
   Rated,
   Record,
+  Response,
   Sampled,
   prompt_of,
 )
@@ -30,7 +32,7 @@ def row(record: Record) -> dict[str, Any]:
     'kind': prompt.kind,
     'condition': prompt.condition,
     'answer': prompt.answer,
-  } | {k: v for k, v in record._asdict().items() if k != 'prompt'}
+  } | {k: _plain(v) for k, v in record._asdict().items() if k != 'prompt'}
 
 
 def parse(line: dict[str, Any], where: str) -> Record:
@@ -44,8 +46,32 @@ def parse(line: dict[str, Any], where: str) -> Record:
     said.pop('condition'),
     said.pop('answer'),
   )
-  lists = {k: tuple(v) for k, v in said.items() if isinstance(v, list)}
-  return kind(prompt, **(said | lists))
+  said = {k: _read(v) for k, v in said.items()}
+  if said.get('scores') is not None:
+    said['scores'] = tuple(math.nan if x is None else x for x in said['scores'])
+  return kind(prompt, **said)
+
+
+def _plain(value: Any) -> Any:
+  """A field as JSON: a response that was cut, or that has ids, is an object."""
+  match value:
+    case tuple():
+      return [_plain(item) for item in value]
+    case Response() if value.ids is not None or not value.ended:
+      ids = {} if value.ids is None else {'ids': list(value.ids)}
+      return {'text': str(value), 'ended': value.ended} | ids
+    case float() if not math.isfinite(value):
+      return None  # JSON has no word for it.
+  return value
+
+
+def _read(value: Any) -> Any:
+  match value:
+    case list():
+      return tuple(_read(item) for item in value)
+    case {'text': text, 'ended': ended}:
+      return Response(text, ended=ended, ids=value.get('ids'))
+  return value
 
 
 def write(path: pathlib.Path, rows: Sequence[dict[str, Any]]) -> None:

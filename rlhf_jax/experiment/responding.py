@@ -93,9 +93,8 @@ def respond(
       rollouts, shown, scores = (
         _taken(tree, chosen) for tree in (rollouts, shown, scores)
       )
-    yield Part(
-      some, rollouts, shown, chain.texts(rollouts)[: len(some)], scores
-    )
+    prompts = [e.prompt for e in asked[first : first + batch_size]]
+    yield Part(some, rollouts, shown, chain.texts(prompts, rollouts), scores)
 
 
 def _shown(chain, examples, rollouts):
@@ -114,12 +113,15 @@ def _shown(chain, examples, rollouts):
 def _best(scores, ended, count):
   """[B, count] places of the best of each of `count` equal shares.
 
-  Of responses that ended, where any of the share did.
+  Of responses that could be scored, and of these those that ended, where any of
+  the share did.
   """
   rows = scores.shape[0]
   scores = np.asarray(scores).reshape(rows, count, -1)
   ended = np.asarray(ended).reshape(scores.shape)
-  valid = ended | ~ended.any(-1, keepdims=True)
+  scored = np.isfinite(scores)
+  whole = ended & scored
+  valid = np.where(whole.any(-1, keepdims=True), whole, scored)
   best = np.argmax(np.where(valid, scores, -np.inf), axis=-1)
   return best + scores.shape[-1] * np.arange(count)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TextIO
 
 import jax
+import jax.numpy as jnp
 
 from rlhf_jax import sharding
 from rlhf_jax.data.batches import Batches
@@ -15,6 +16,7 @@ from rlhf_jax.experiment import beforehand, store, writing
 from rlhf_jax.experiment import chain as chains
 from rlhf_jax.experiment.chain import RULES, Chain
 from rlhf_jax.experiment.describe import describe
+from rlhf_jax.generation import scoring
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.stages import DatasetStage, Stage
 from rlhf_jax.training import checkpoints, loop, metrics
@@ -76,6 +78,7 @@ def train(chain: Chain, name: str) -> dict[str, Any]:
   facts = told(chain, name, counts)
   batches = MeshBatches(chain, name, examples, len(records))
   bell = Bell(stage.alarm, config.steps, chain.console)
+  unscored = Unscored(chain.console)
   saved = checkpoints.Checkpoints(
     folder / 'checkpoints', meta={'address': chain.addresses[name]}
   )
@@ -87,6 +90,7 @@ def train(chain: Chain, name: str) -> dict[str, Any]:
     writer = metrics.JsonlWriter(folder / 'metrics.jsonl', start=step)
     for row in metrics.read_jsonl(folder / 'metrics.jsonl'):
       bell.write(name, row['step'], row)  # What was said before a stop.
+      unscored.write(name, row['step'], row)
     state = loop.train(
       state,
       frozen,
@@ -98,10 +102,10 @@ def train(chain: Chain, name: str) -> dict[str, Any]:
         optimizer=optimizer,
         config=config,
       ),
-      collect=stage.collect and collector(chain, stage, models, records),
+      collect=stage.collect and collector(chain, name, models, records),
       look=looker(chain, name, models),
       saved=saved,
-      writers=(writer, bell, *chain.writers),
+      writers=(writer, bell, unscored, *chain.writers),
       loop=loop.Loop(
         stage=name,
         steps=config.steps,
@@ -116,7 +120,7 @@ def train(chain: Chain, name: str) -> dict[str, Any]:
   checkpoints.save_params(folder / 'params', state.params)
   if bell.said:
     facts['alarm'] = bell.said
-  return {'steps': config.steps} | facts
+  return {'steps': config.steps} | facts | unscored.facts()
 
 
 def initial_state(chain, stage, optimizer, key) -> TrainState:
@@ -208,19 +212,54 @@ class Bell:
     """Nothing is held open."""
 
 
-def collector(chain, stage, models, records):
+class Unscored:
+  """Watches the share of responses that nobody could score, and tells once."""
+
+  def __init__(self, console: TextIO):
+    self._console, self._shares = console, []
+
+  def write(self, stage: str, step: int, row: Mapping[str, float]) -> None:
+    """Takes a row of metrics, with `unscored` where responses are scored."""
+    share = row.get('unscored') or 0.0
+    if share and not any(self._shares):
+      print(
+        f'{"warning":>13}  {stage}: {share:.1%} of the responses up to step '
+        f'{step} could not be scored and are left out; `unscored` in '
+        'metrics.jsonl has the share',
+        file=self._console,
+        flush=True,
+      )
+    self._shares.append(share)
+
+  def facts(self) -> dict[str, float]:
+    """The share over all steps, where it is not 0."""
+    if not any(self._shares):
+      return {}
+    return {'unscored': round(sum(self._shares) / len(self._shares), 4)}
+
+  def close(self) -> None:
+    """Nothing is held open."""
+
+
+def collector(chain, name, models, records):
   """(state, frozen, prompts, key) -> batch, metrics, gold included if known."""
+  stage = chain.experiment.stages[name]
 
   def collect(state, frozen, prompts, key):
     config = override(stage.config, state.extra)
-    batch, measured = stage.collect(
-      state.params, frozen, prompts, key, models=models, config=config
-    )
-    if chain.corpus.gold is not None:
-      rollouts = batch.rollouts
-      scorer = chain.models({'reward': chain.corpus.gold}, records).scorer
-      measured |= {'gold': Mean.of(scorer(frozen, rollouts))}
+    with scoring.during(f'stage {name!r}, step {int(state.step) + 1}'):
+      batch, measured = stage.collect(
+        state.params, frozen, prompts, key, models=models, config=config
+      )
+      if chain.corpus.gold is not None:
+        measured |= {'gold': gold_of(frozen, batch.rollouts)}
     return batch, measured
+
+  def gold_of(frozen, rollouts):
+    scorer = chain.models({'reward': chain.corpus.gold}, records).scorer
+    gold = scorer(frozen, rollouts)
+    counted = jnp.any(rollouts.response_mask, axis=-1) & jnp.isfinite(gold)
+    return Mean.of(gold, counted)
 
   return collect
 
@@ -255,7 +294,10 @@ def looker(chain, name, models):
     )
     with (folder / 'samples.txt').open('a') as file:
       file.write(f'--- step {step}\n')
-      for example, (text,) in zip(examples, chain.texts(rollouts), strict=True):
-        file.write(f'{example.prompt.text}\n  → {text}\n')
+      asked = [example.prompt for example in examples]
+      for prompt, (text,) in zip(
+        asked, chain.texts(asked, rollouts), strict=True
+      ):
+        file.write(f'{prompt.text}\n  → {text}\n')
 
   return look

@@ -11,6 +11,7 @@ from rlhf_jax.experiment import records as lines
 from rlhf_jax.experiment.bench import Bench
 from rlhf_jax.experiment.chain import Chain
 from rlhf_jax.experiment.definition import ExperimentError
+from rlhf_jax.generation import scoring
 from rlhf_jax.stages import DatasetStage, Written
 from rlhf_jax.training import metrics
 from rlhf_jax.types import Comparison, Mean, Record
@@ -43,7 +44,8 @@ def write(chain: Chain, name: str) -> dict[str, Any]:
       if not isinstance(written, Written):
         written = Written(written, {})
       made = list(map(lines.row, written.records))
-      done.append({'records': made, 'facts': plain(written.facts)})
+      facts = plain(written.facts)
+      done.append({'records': made, 'facts': facts, 'unscored': bench.unscored})
       file.write(json.dumps(done[-1]) + '\n')
       file.flush()
       turn, found = turn + 1, found + len(made)
@@ -61,14 +63,28 @@ def write(chain: Chain, name: str) -> dict[str, Any]:
   partial.unlink()
   asked = asked_by(config, size, examples, turn)
   told = over_turns([row['facts'] for row in done])
+  told |= left_out(chain, name, sum(row['unscored'] for row in done))
   told |= agreement(chain, lines.read(folder / 'records.jsonl'))
   return told | {'records': len(rows), 'asked': asked}
+
+
+def left_out(chain: Chain, name: str, unscored: int) -> dict[str, int]:
+  """How many responses had no score: printed, and returned if any."""
+  if not unscored:
+    return {}
+  print(
+    f'{name:>13}  {unscored} responses could not be scored and are left out',
+    file=chain.console,
+    flush=True,
+  )
+  return {'unscored': unscored}
 
 
 def agreement(chain: Chain, records: Sequence[Record]) -> dict[str, float]:
   """How often gold ranks the first of two responses above the second.
 
-  Equal ones count half. Nothing where no gold is known, or there are no pairs.
+  Equal ones count half. Nothing where no gold is known, or there are no pairs
+  that it could score.
   """
   gold = chain.corpus.gold
   pairs = [r for r in records if isinstance(r, Comparison)]
@@ -77,9 +93,12 @@ def agreement(chain: Chain, records: Sequence[Record]) -> dict[str, float]:
     return {}
   asked = [r.prompt for r in pairs for _ in r.responses]
   texts = [text for r in pairs for text in r.responses]
-  better, worse = np.asarray(gold(asked, texts)).reshape(-1, 2).T
+  better, worse = scoring.ask(gold, asked, texts).reshape(-1, 2).T
+  scored = np.isfinite(better) & np.isfinite(worse)
   right = (better > worse) + 0.5 * (better == worse)
-  return {'gold_agrees': round(float(right.mean()), 4)}
+  if not scored.any():
+    return {}
+  return {'gold_agrees': round(float(right[scored].mean()), 4)}
 
 
 def plain(facts: Mapping[str, Any]) -> dict[str, Any]:

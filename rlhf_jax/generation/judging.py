@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rlhf_jax.generation import pairing
+from rlhf_jax.generation import pairing, scoring
 from rlhf_jax.types import Comparison, Prompt, Reward
 
 MOST_LOG_ODDS = float(np.log(1e4))
@@ -20,8 +20,10 @@ class Judged(NamedTuple):
   """What a judge says of the texts of some prompts.
 
   Attributes:
-    scores: for each prompt, [N] worths of its texts, in reward units.
-    prefer: for each prompt, matches (i, j) -> whether i is preferred.
+    scores: for each prompt, [N] worths of its texts, in reward units; NaN of a
+      text that could not be judged.
+    prefer: for each prompt, matches (i, j) -> whether i is preferred, or None
+      without a verdict.
     by_scores: whether that is what the scores say. If not, two of equal score
       are no tie, and the winner may have the lower one.
   """
@@ -32,6 +34,38 @@ class Judged(NamedTuple):
 
 
 Judge = Callable[[Sequence[Prompt], Sequence[Sequence[str]], Any], Judged]
+
+
+class Candidates(NamedTuple):
+  """The texts of a prompt that a judge could judge: N of them.
+
+  Attributes:
+    texts: N.
+    scores: [N] worths, finite.
+    prefer: matches (i, j) of these -> whether i is preferred, or None.
+  """
+
+  texts: tuple[str, ...]
+  scores: np.ndarray
+  prefer: pairing.Prefer
+
+
+def candidates(
+  texts: Sequence[Sequence[str]], judged: Judged
+) -> list[Candidates]:
+  """What was judged, prompt by prompt, less the texts without a score."""
+  found = []
+  for listed, scores, prefer in zip(
+    texts, judged.scores, judged.prefer, strict=True
+  ):
+    places = np.flatnonzero(np.isfinite(scores)).tolist()
+
+    def among(matches, places=places, prefer=prefer):
+      return prefer([(places[i], places[j]) for i, j in matches])
+
+    kept = tuple(listed[i] for i in places)
+    found.append(Candidates(kept, np.asarray(scores)[places], among))
+  return found
 
 
 def by_reward(
@@ -67,7 +101,8 @@ def by_ranker(
   def preferring(prompt, listed):
     def prefer(matches):
       pairs = [Comparison(prompt, (listed[i], listed[j])) for i, j in matches]
-      return [bool(x > 0) for x in tools.prefer(pairs)]
+      odds = tools.prefer(pairs)
+      return [bool(x > 0) if np.isfinite(x) else None for x in odds]
 
     return prefer
 
@@ -86,7 +121,8 @@ def by_annotator(
 
   Args:
     prompts, texts, tools: as of every judge.
-    annotate: (prompt, a, b, seed) -> whether a is preferred.
+    annotate: (prompt, a, b, seed) -> whether a is preferred, or None where it
+      cannot say.
   """
   prefer = [
     _annotating(*asked, annotate)
@@ -106,11 +142,18 @@ def _annotating(prompt, listed, seed, annotate) -> pairing.Prefer:
 
   def first_wins(i, j):
     drawn = np.random.SeedSequence([seed, i, j]).generate_state(1)
-    return bool(annotate(prompt, listed[i], listed[j], int(drawn[0])))
+    return scoring.verdict(
+      annotate, prompt, listed[i], listed[j], int(drawn[0])
+    )
 
-  return lambda matches: [
-    first_wins(i, j) if i < j else not first_wins(j, i) for i, j in matches
-  ]
+  def prefer(matches):
+    verdicts = [first_wins(min(m), max(m)) for m in matches]
+    return [
+      said if said is None or i < j else not said
+      for (i, j), said in zip(matches, verdicts, strict=True)
+    ]
+
+  return prefer
 
 
 # The role of the frozen stage that a judge asks.

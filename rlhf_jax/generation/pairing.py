@@ -3,7 +3,7 @@
 Host-level, and by candidate number alone, so that whoever prefers may be a
 reward model's scores, a pairwise ranker or a judge. A judge is asked once a
 round, for all its matches: `prefer` takes (i, j) pairs and says of each whether
-i is the better one.
+i is the better one, or None where it has no verdict.
 
 Source: Liu et al. 2024 (RSO), first-round-rank and tournament-rank.
 """
@@ -11,7 +11,7 @@ Source: Liu et al. 2024 (RSO), first-round-rank and tournament-rank.
 from collections.abc import Callable, Sequence
 
 Match = tuple[int, int]
-Prefer = Callable[[list[Match]], Sequence[bool]]
+Prefer = Callable[[list[Match]], Sequence[bool | None]]
 
 
 def first_round(count: int) -> list[Match]:
@@ -20,7 +20,7 @@ def first_round(count: int) -> list[Match]:
 
 
 def play(matches: list[Match], prefer: Prefer) -> list[Match]:
-  """The matches as (winner, loser), in their order.
+  """The matches with a verdict as (winner, loser), in their order.
 
   Raises:
     ValueError: `prefer` answers for another number of matches.
@@ -33,6 +33,7 @@ def play(matches: list[Match], prefer: Prefer) -> list[Match]:
   return [
     (i, j) if first else (j, i)
     for (i, j), first in zip(matches, decisions, strict=True)
+    if first is not None
   ]
 
 
@@ -40,7 +41,8 @@ def tournament(count: int, prefer: Prefer) -> list[Match]:
   """Single elimination: the (winner, loser) of all count − 1 matches, in order.
 
   Winners meet again, neighbours first, until one is left; the last of an odd
-  number goes into the next round without a match.
+  number goes into the next round without a match. Of a match without a verdict
+  neither goes on.
   """
   standing, played = list(range(count)), []
   while len(standing) > 1:

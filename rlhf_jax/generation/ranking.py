@@ -13,12 +13,15 @@ def ranked(
 ) -> Comparison:
   """Responses best first, with their scores; of equal ones the earlier first.
 
+  Those without a score are left out.
+
   Args:
     prompt: what was asked.
     responses: K texts.
-    scores: [K] in reward units.
+    scores: [K] in reward units, NaN of a response that could not be scored.
   """
   order = np.argsort(-np.asarray(scores), kind='stable')
+  order = order[np.isfinite(scores)[order]]
   return Comparison(
     prompt,
     tuple(responses[i] for i in order),
@@ -33,8 +36,8 @@ def by_reward(
 
   Args:
     prompts: N.
-    texts: N lists; equal ones count once. Prompts without any have no
-      Comparison.
+    texts: N lists; equal ones count once. Prompts without any that could be
+      scored have no Comparison.
     tools: of a dataset stage.
   """
   asked = [
@@ -42,7 +45,8 @@ def by_reward(
     for prompt, listed in zip(prompts, texts, strict=True)
     if listed
   ]
-  return [
+  found = [
     ranked(*candidates[:2], scores)
     for candidates, scores in zip(asked, tools.score(asked), strict=True)
   ]
+  return [candidates for candidates in found if candidates.responses]

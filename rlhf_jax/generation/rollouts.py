@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlhf_jax.generation import decode
+from rlhf_jax.generation import decode, scoring
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.types import (
   Comparisons,
@@ -106,7 +106,7 @@ def text_scorer(
   """Scores the decoded text: a program that checks an answer, or a judge.
 
   Args:
-    reward: (prompts, responses) -> [N].
+    reward: (prompts, responses) -> [N]; a response without a score has NaN.
     records: the dataset that rollouts' `index` points into, again from the
       start where it goes beyond the end.
     decode_ids: token ids -> text.
@@ -121,7 +121,7 @@ def text_scorer(
       for _ in range(samples)
     ]
     texts = [t for row in response_texts(rollouts, decode_ids) for t in row]
-    scores = jnp.asarray(reward(prompts, texts), jnp.float32)
+    scores = jnp.asarray(scoring.ask(reward, prompts, texts), jnp.float32)
     return scores.reshape(batch, samples)
 
   return scorer

@@ -107,7 +107,7 @@ def number(
     truth = last_number(_answer(prompt))
     if truth is None:
       raise ValueError(
-        f'{_where(prompt)} has the answer {prompt.answer!r}, which holds no '
+        f'{prompt.place} has the answer {prompt.answer!r}, which holds no '
         'number; compare texts by verifying.exact_answer'
       )
     marked = final_answer(response)
@@ -224,14 +224,10 @@ def _plain(text):
 def _answer(prompt):
   if not prompt.answer.strip():
     raise ValueError(
-      f'{_where(prompt)} has no answer to check responses against; its reader '
+      f'{prompt.place} has no answer to check responses against; its reader '
       'has to set Prompt.answer'
     )
   return prompt.answer
-
-
-def _where(prompt):
-  return prompt.where or f'the prompt {prompt.text[:40]!r}'
 
 
 def _compiled(pattern, prompt):

@@ -21,12 +21,15 @@ class Config:
 
   Attributes:
     samples: responses of the policy to each prompt.
+    cut: whether those that the token limit cut are candidates too. RRHF and PRO
+      imitate the best candidate, and one cut short would teach to ramble.
     count: prompts; None takes each of the data's once.
     batch_size: prompts at a time.
     sampling: of the policy's responses.
   """
 
   samples: int = 4
+  cut: bool = False
   count: int | None = None
   batch_size: int = 256
   sampling: Sampling = Sampling(temperature=1.0)
@@ -35,11 +38,14 @@ class Config:
 def write(records, tools, *, config):
   """A Comparison of each prompt's different responses, with their scores.
 
-  Prompts with fewer than two different responses have none.
+  Prompts with fewer than two different responses that could be scored have
+  none.
   """
   own = [()] * len(records)
   if config.samples:
-    own = tools.sample(samples=config.samples, sampling=config.sampling)
+    own = tools.sample(
+      samples=config.samples, sampling=config.sampling, ended=not config.cut
+    )
   lists = [
     Comparison(
       prompt_of(record), tuple(dict.fromkeys([*responses_of(record), *samples]))
@@ -48,10 +54,11 @@ def write(records, tools, *, config):
   ]
   lists = [candidates for candidates in lists if len(candidates.responses) > 1]
   scores = tools.score(lists)
-  return [
+  found = [
     ranking.ranked(asked.prompt, asked.responses, row)
     for asked, row in zip(lists, scores, strict=True)
   ]
+  return [candidates for candidates in found if len(candidates.responses) > 1]
 
 
 def stages(

@@ -7,6 +7,7 @@ Source: Hu et al. 2023 (arXiv 2308.12050).
 """
 
 import dataclasses
+import math
 
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.stages import DatasetStage, Ensemble
@@ -35,7 +36,8 @@ def write(records, tools, *, config):
   """Each response as a Rated whose one rating is its score, in reward units.
 
   Equal texts count as often as they are there. Samples that did not end are
-  left out: nobody should learn to end where they were cut.
+  left out: nobody should learn to end where they were cut. So are responses
+  that could not be scored.
   """
   own = [()] * len(records)
   if config.samples:
@@ -51,6 +53,7 @@ def write(records, tools, *, config):
     Rated(asked.prompt, text, (float(score),))
     for asked, scores in zip(lists, tools.score(lists), strict=True)
     for text, score in zip(asked.responses, scores, strict=True)
+    if math.isfinite(score)
   ]
 
 

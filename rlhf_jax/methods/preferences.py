@@ -6,12 +6,14 @@ Source: Ouyang et al. 2022, §3.5, step 2; AlpacaFarm, Dubois et al. 2023, §3.
 import dataclasses
 from collections.abc import Callable
 
+from rlhf_jax.generation import scoring
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.stages import DatasetStage
 from rlhf_jax.types import Comparison, Prompt, prompt_of
 
-# (prompt, response_a, response_b, seed) -> True where a is preferred.
-Annotator = Callable[[Prompt, str, str, int], bool]
+# (prompt, response_a, response_b, seed) -> True where a is preferred, None
+# without a verdict.
+Annotator = Callable[[Prompt, str, str, int], bool | None]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,20 +37,19 @@ def write(records, tools, *, config):
   """Two responses to each prompt, the preferred one first.
 
   Prompts whose two responses are the same text, which no annotator can rank,
-  have no Comparison.
+  have no Comparison, nor have those without a verdict. Responses that the token
+  limit cut are compared as they are, and stay cut.
   """
   pairs = tools.sample(samples=2, sampling=config.sampling)
   prompts = [prompt_of(record) for record in records]
-  return [
-    _ranked(prompt, pair, seed, config.annotate)
-    for prompt, pair, seed in zip(prompts, pairs, tools.seeds, strict=True)
-    if pair[0] != pair[1]
-  ]
-
-
-def _ranked(prompt, pair, seed, annotate):
-  a, b = pair
-  return Comparison(prompt, (a, b) if annotate(prompt, a, b, seed) else (b, a))
+  written = []
+  for prompt, (a, b), seed in zip(prompts, pairs, tools.seeds, strict=True):
+    if a == b:
+      continue
+    first = scoring.verdict(config.annotate, prompt, a, b, seed)
+    if first is not None:
+      written.append(Comparison(prompt, (a, b) if first else (b, a)))
+  return written
 
 
 def stages(

@@ -120,7 +120,8 @@ class Config(likelihood.Config, optimizers.Steps):
 def shape(params, frozen, rollouts, scores, *, models, config):
   """Keeps the best of scored rollouts. Returns (Kept, metrics).
 
-  Responses that did not end are never kept: they would teach to ramble.
+  Responses that did not end are never kept, for they would teach to ramble, nor
+  are those without a score.
 
   Args:
     params: {'policy'}.
@@ -144,7 +145,9 @@ def shape(params, frozen, rollouts, scores, *, models, config):
   )
   _, mask = flat.responses
   kl = policy_gradient.response_kl(own, reference, mask).reshape(scores.shape)
-  places, kept = config.select(scores - config.kl_coef * kl, rollouts.ended)
+  # What could not be scored has nothing in its mask.
+  ended = rollouts.ended & jnp.any(rollouts.response_mask, axis=-1)
+  places, kept = config.select(scores - config.kl_coef * kl, ended)
   metrics = policy_gradient.rollout_metrics(
     flat, own, reference, scores=scores.reshape(-1)
   )
@@ -156,7 +159,7 @@ def shape(params, frozen, rollouts, scores, *, models, config):
   )
   metrics['kept_score'] = Mean.of(scores.reshape(-1)[places], kept)
   metrics['kept'] = Mean.of(kept)
-  return Kept(rollouts, demonstrations), metrics | gains(scores, rollouts.ended)
+  return Kept(rollouts, demonstrations), metrics | gains(scores, ended)
 
 
 def gains(scores: chex.Array, ended: chex.Array) -> dict[str, Mean]:

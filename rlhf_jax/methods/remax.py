@@ -109,7 +109,8 @@ def shape(params, frozen, rollouts, scores, greedy_scores, *, models, config):
     frozen: {'reference'}.
     rollouts: Rollouts [B, K, T].
     scores: [B, K] in reward units.
-    greedy_scores: [B] of the greedy responses, less what is taken off them.
+    greedy_scores: [B] of the greedy responses, less what is taken off them; of
+      a prompt whose greedy response has no score, no response is in the mask.
     models: with a policy.
     config: a Config.
   """
@@ -131,8 +132,9 @@ def shape(params, frozen, rollouts, scores, greedy_scores, *, models, config):
     response_rewards=policy_gradient.sequence_rewards(measured, config),
     config=config,
   )
-  metrics['greedy_score'] = Mean.of(greedy_scores)
-  metrics['gap'] = Mean.of(gaps)
+  counted = measured.written
+  metrics['greedy_score'] = Mean.of(greedy_scores, jnp.any(counted, axis=-1))
+  metrics['gap'] = Mean.of(gaps, counted)
   return batch, metrics
 
 
@@ -152,7 +154,7 @@ def collect(params, frozen, prompts, key, *, models, config):
     config,
     {'samples': 1, 'sampling': config.sampling.replace(draw=draws.greedy)},
   )
-  scored, (greedy, greedy_scores) = (
+  (rollouts, scores), (greedy, greedy_scores) = (
     policy_gradient.sample_and_score(
       params,
       frozen,
@@ -166,8 +168,15 @@ def collect(params, frozen, prompts, key, *, models, config):
   )
   with stopwatch('score'):
     greedy_scores = policy_gradient.penalised(greedy_scores, greedy, config)
+    unscored = ~jnp.any(greedy.response_mask, axis=-1)
     batch, metrics = jitted(shape)(
-      params, frozen, *scored, greedy_scores[:, 0], models=models, config=config
+      params,
+      frozen,
+      policy_gradient.leave_out(rollouts, unscored),
+      scores,
+      greedy_scores[:, 0],
+      models=models,
+      config=config,
     )
     jax.block_until_ready(batch)
   return batch, metrics | stopwatch.metrics()

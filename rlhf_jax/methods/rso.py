@@ -83,15 +83,16 @@ class Pairs:
 def write(records, tools, *, config):
   """Pairs of what is accepted, with their scores where these decided.
 
-  Equal texts count once, and equal scores that decide make no pair.
+  Equal texts count once, equal scores that decide make no pair, and a text that
+  could not be judged is no candidate.
   """
   sampled = tools.sample(samples=config.samples, sampling=config.sampling)
   texts = [tuple(dict.fromkeys(row)) for row in sampled]
   prompts = [prompt_of(record) for record in records]
   judged = config.judge(prompts, texts, tools)
   written = []
-  for prompt, row, scores, prefer, seed in zip(
-    prompts, texts, judged.scores, judged.prefer, tools.seeds, strict=True
+  for prompt, (row, scores, prefer), seed in zip(
+    prompts, judging.candidates(texts, judged), tools.seeds, strict=True
   ):
     kept = accepted(scores, seed, config)
 

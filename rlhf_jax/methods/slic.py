@@ -24,7 +24,13 @@ from rlhf_jax.losses import objective as objectives
 from rlhf_jax.losses import pairwise as losses
 from rlhf_jax.stages import DatasetStage, Stage
 from rlhf_jax.training import optimizers
-from rlhf_jax.types import Comparison, Demonstration, Reward, prompt_of
+from rlhf_jax.types import (
+  Comparison,
+  Demonstration,
+  Response,
+  Reward,
+  prompt_of,
+)
 
 loss = pairwise.loss
 update = pairwise.update
@@ -42,9 +48,13 @@ def demonstrated(record, texts, scores):
 
 
 def best_sampled(record, texts, scores):
-  """The target is the sample that the judge finds best."""
+  """The target is the sample that the judge finds best, of those that ended.
+
+  None where none did: one cut short would teach to ramble.
+  """
   del record
-  return texts[int(np.argmax(scores))]
+  ended = [i for i, text in enumerate(texts) if Response.of(text).ended]
+  return texts[max(ended, key=lambda i: scores[i])] if ended else None
 
 
 def ordered(count, scores, prefer, seed):
@@ -73,8 +83,8 @@ class Pairs:
       with an annotator bound.
     pair: (count, scores, prefer, seed) -> (winner, loser)s; `ordered` goes with
       scores, `tournament` with a ranker.
-    target: (record, texts, scores) -> what to imitate; `demonstrated` or
-      `best_sampled`.
+    target: (record, texts, scores) -> what to imitate, or None to leave the
+      record out; `demonstrated` or `best_sampled`.
     count: pairs; None makes those of each of the data's records once.
     batch_size: prompts at a time.
     sampling: of the responses.
@@ -92,21 +102,24 @@ class Pairs:
 def write(records, tools, *, config):
   """Pairs of each record's samples, with what is imitated beside them.
 
-  Equal texts count once, equal scores that decide make no pair, and neither
-  does a single text.
+  Equal texts count once, equal scores that decide make no pair, neither does a
+  single text, and a text that could not be judged is no candidate.
   """
   sampled = tools.sample(samples=config.samples, sampling=config.sampling)
-  asked = [
-    (record, tuple(dict.fromkeys(row)))
-    for record, row in zip(records, sampled, strict=True)
-  ]
+  listed = [tuple(dict.fromkeys(row)) for row in sampled]
   prompts = [prompt_of(record) for record in records]
-  judged = config.judge(prompts, [texts for _, texts in asked], tools)
+  judged = config.judge(prompts, listed, tools)
   written = []
-  for (record, texts), prompt, scores, prefer, seed in zip(
-    asked, prompts, judged.scores, judged.prefer, tools.seeds, strict=True
+  for record, prompt, (texts, scores, prefer), seed in zip(
+    records,
+    prompts,
+    judging.candidates(listed, judged),
+    tools.seeds,
+    strict=True,
   ):
     target = config.target(record, texts, scores)
+    if target is None:
+      continue
     pairs = config.pair(len(texts), scores, prefer, seed)
     if judged.by_scores:
       decided = pairing.decisive(pairs, scores)

@@ -39,6 +39,11 @@ class Prompt(NamedTuple):
       return self.messages[0].content
     return '\n'.join(f'{m.role}: {m.content}' for m in self.messages)
 
+  @property
+  def place(self) -> str:
+    """Where it came from, or else how it begins: for messages to people."""
+    return self.where or f'the prompt {self.text[:40]!r}'
+
 
 class Response(str):
   """A text that a policy wrote, with what the text alone does not say.
@@ -131,8 +136,8 @@ class Sampled(NamedTuple):
     ended: K bools, False where the token limit cut the response.
     lengths: K tokens, end-of-text included.
     logps: K log-probs under the policy that sampled, at its temperature, nats.
-    scores: K by the reward model that the policy learnt from, in reward units;
-      None where none was asked.
+    scores: K by the reward that the policy learnt from, in reward units, NaN
+      of a response that it could not score; None where none was asked.
   """
 
   prompt: Prompt

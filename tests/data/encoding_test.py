@@ -1,9 +1,21 @@
 """Records to ids by hand, in a vocabulary whose word i has id i."""
 
+import copy
+import pickle
+
+import numpy as np
 from absl.testing import absltest, parameterized
 
 from rlhf_jax.data import encoding, jsonl, limits, templates, tokens
-from rlhf_jax.types import Comparison, Demonstration, Message, Prompt, Rated
+from rlhf_jax.types import (
+  Comparison,
+  Demonstration,
+  Message,
+  Prompt,
+  Rated,
+  Response,
+  Sampled,
+)
 
 TOKENIZER = tokens.word_level(list('abcdefgh'))
 EOS = 9
@@ -83,6 +95,29 @@ class EncodingTest(absltest.TestCase):
     self.assertEqual(demonstration.response_ids, ([1, 2, 3],))
     self.assertEqual(counts.truncated_responses, 2)
 
+  def test_a_response_that_was_cut_is_not_closed(self):
+    cut, whole = Response('b c', ended=False), Response('b c')
+    (pair, alone), counts = encode(
+      [
+        Comparison(prompt('a'), (cut, whole), target=cut),
+        Demonstration(prompt('a'), cut),
+      ]
+    )
+    self.assertEqual(pair.response_ids, ([1, 2], [1, 2, EOS]))
+    self.assertEqual(pair.target_ids, [1, 2])
+    self.assertEqual(alone.response_ids, ([1, 2],))
+    self.assertEqual(counts.truncated_responses, 0)
+
+  def test_a_policys_samples_are_closed_if_they_ended(self):
+    said = Sampled(prompt('a'), ('b', 'b'), (True, False), (2, 1), (0.0, 0.0))
+    (example,), _ = encode([said])
+    self.assertEqual(example.response_ids, ([1, EOS], [1]))
+
+  def test_ids_that_were_sampled_are_the_ids(self):
+    said = Response('b', ids=(4, 5, EOS))
+    (example,), _ = encode([Demonstration(prompt('a'), said)])
+    self.assertEqual(example.response_ids, ([4, 5, EOS],))
+
   def test_a_long_prompt_is_refused_by_default(self):
     records = [prompt('a b c d'), prompt('a b c d e', 'f.jsonl:2')]
     with self.assertRaisesRegex(
@@ -122,6 +157,33 @@ class EncodingTest(absltest.TestCase):
   def test_a_prompt_without_tokens_is_refused(self):
     with self.assertRaisesRegex(jsonl.DataError, 'f:1: the prompt has no tok'):
       encode([prompt(' ', 'f:1')])
+
+
+class DecodedTest(absltest.TestCase):
+  def test_whatever_was_sampled_is_encoded_as_it_was(self):
+    words = ['he he hello', 'a bé 漢', 'the then there']
+    tokenizer = tokens.train_bpe(words * 9, vocab_size=300)
+    random, differ = np.random.default_rng(0), 0
+    for _ in range(300):
+      ended = bool(random.integers(2))
+      ids = random.integers(5, tokenizer.vocab_size, random.integers(1, 6))
+      ids = ids.tolist() + [tokenizer.eos_id] * ended
+      coded = tokenizer, templates.CHAT
+      said = encoding.decoded(ids, ended, prompt('a'), *coded)
+      self.assertEqual(encoding.response_ids(said, prompt('a'), *coded), ids)
+      self.assertEqual(said.ended, ended)
+      # Ids are kept where the text does not say them, and only there.
+      again = tokenizer.encode(said) + [tokenizer.eos_id] * ended
+      self.assertEqual(said.ids, None if again == ids else tuple(ids))
+      differ += said.ids is not None
+    self.assertBetween(differ, 1, 299)
+
+  def test_a_response_is_a_text_that_can_be_copied(self):
+    said = Response('b', ended=False, ids=(1,))
+    self.assertEqual(said, 'b')
+    self.assertEqual({said: 1}['b'], 1)
+    for copied in (copy.copy(said), pickle.loads(pickle.dumps(said))):
+      self.assertEqual((copied, copied.ended, copied.ids), ('b', False, (1,)))
 
 
 class ComparisonTest(parameterized.TestCase):

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from rlhf_jax.stages import Tools
-from rlhf_jax.types import Comparison, Message, Prompt, Sampled
+from rlhf_jax.types import Comparison, Message, Prompt, Response, Sampled
 
 
 def prompt(text: str = 'what ?') -> Prompt:
@@ -60,7 +60,7 @@ class Bench:
     self.asked.append(prompts)
     return [
       [
-        text.removeprefix('…')
+        Response(text.removeprefix('…'), ended=not text.startswith('…'))
         for text in row
         if not (ended and text.startswith('…'))
       ]

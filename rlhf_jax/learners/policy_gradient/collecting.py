@@ -13,6 +13,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from rlhf_jax.generation import scoring
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.kernels import divergences, masking, rewards
 from rlhf_jax.learners.policy_gradient import updating
@@ -111,7 +112,10 @@ def refuse(config: Online, *, fewest_samples: int = 1) -> None:
 def sample_and_score(
   params, frozen, prompts, key, *, models, config, stopwatch: Stopwatch
 ) -> tuple[Rollouts, chex.Array]:
-  """Rollouts [B, K, T] of the policy, and their scores [B, K].
+  """Rollouts [B, K, T] of the policy, and their scores [B, K], finite.
+
+  A response without a score is left out: nothing of it is in the response mask,
+  so that it is in no baseline, no statistic and no loss.
 
   Args:
     params: {'policy'}.
@@ -122,6 +126,9 @@ def sample_and_score(
     models: with a sampler and a scorer.
     config: an Online.
     stopwatch: told what sampling and scoring take.
+
+  Raises:
+    ScoringError: no response has a score.
   """
   with stopwatch('sample'):
     rollouts = jax.block_until_ready(
@@ -135,7 +142,20 @@ def sample_and_score(
     )
   with stopwatch('score'):
     scores = jnp.asarray(models.scorer(frozen, rollouts), jnp.float32)
-  return rollouts, jax.block_until_ready(scores)
+    jax.block_until_ready(scores)
+  scored = jnp.isfinite(scores)
+  if not scored.any():
+    raise scoring.ScoringError(
+      f'none of {scores.size} responses has a score; look at what the reward '
+      'says of them, or whether the numbers of a learnt one are finite'
+    )
+  return leave_out(rollouts, ~scored), jnp.where(scored, scores, 0.0)
+
+
+def leave_out(rollouts: Rollouts, which: chex.Array) -> Rollouts:
+  """Rollouts without those `which` [B, K] says: they count nowhere."""
+  kept = rollouts.response_mask & ~which[..., None]
+  return rollouts.replace(response_mask=kept)
 
 
 def collect(params, frozen, prompts, key, *, models, config, shape):
@@ -194,7 +214,7 @@ class Measured(NamedTuple):
 
   @property
   def written(self) -> chex.Array:
-    """[B, K] bool, True on responses of at least one token."""
+    """[B, K] bool, True on responses that count: those with a score."""
     return self.groups(jnp.any(self.mask, axis=-1))
 
 
@@ -279,7 +299,7 @@ def experience(
     reference_logps,
     scores=measured.given.reshape(-1),
   )
-  metrics['reward'] = Mean.of(response_rewards)
+  metrics['reward'] = Mean.of(response_rewards, measured.written.reshape(-1))
   metrics['kl_coef'] = Mean.of(config.kl_coef)
   returns = advantages if returns is None else returns
   if config.critic is not no_critic:

@@ -81,18 +81,21 @@ def rollout_metrics(rollouts, policy_logps, reference_logps, *, scores):
 
   Returns:
     Score, KL (nats per response and per token), response length, share ended,
-    and the largest gap between the sampler's log-probs and the trainer's.
+    the largest gap between the sampler's log-probs and the trainer's, and the
+    share of responses without a score, of which nothing else is counted.
   """
   _, mask = rollouts.responses
+  scored = jnp.any(mask, axis=-1)
   kl = response_kl(policy_logps, reference_logps, mask)
   gap = jnp.abs(jnp.where(mask, rollouts.logps - policy_logps, 0.0))
   return {
-    'score': Mean.of(scores),
-    'kl': Mean.of(kl),
+    'score': Mean.of(scores, scored),
+    'kl': Mean.of(kl, scored),
     'kl_per_token': Mean(jnp.sum(kl), jnp.sum(mask).astype(jnp.float32)),
-    'response_length': Mean.of(jnp.sum(mask, axis=-1)),
-    'ended': Mean.of(rollouts.ended),
+    'response_length': Mean.of(jnp.sum(mask, axis=-1), scored),
+    'ended': Mean.of(rollouts.ended, scored),
     'sampler_gap': Mean.of(jnp.max(gap)),
+    'unscored': Mean.of(~scored),
   }
 
 

@@ -94,7 +94,8 @@ def pair(
     labels: [n] group of each sample; equal texts have equal ones.
     texts: n samples; an empty one counts in n and is never in a pair, since it
       would teach length alone.
-    rewards: [n] of the step-2 reward model, in reward units.
+    rewards: [n] of the step-2 reward model, in reward units, NaN of a sample
+      that could not be scored, which counts in n and is never in a pair.
     gamma: least share of the n samples that the largest group must have; 0
       rejects no prompt for it.
     generator: of the prompt; it draws the rejected sample, uniform over all
@@ -102,7 +103,10 @@ def pair(
     choose: which member of the largest group is preferred.
     tie: what becomes of groups as large.
   """
-  groups, rewards = groups_of(labels, texts), np.asarray(rewards, float)
+  rewards = np.asarray(rewards, float)
+  scored = np.isfinite(rewards)
+  # As an empty one, one without a score is in no group.
+  groups = groups_of(labels, np.where(scored, texts, ''))
   if not groups:
     return Rejected.EMPTY
   count, size = len(texts), max(map(len, groups))

@@ -155,7 +155,8 @@ class PairConfig:
 def by_reward(records, tools, *, config):
   """A Comparison of two samples, the higher reward first.
 
-  Of the same text, or of equal rewards, there is none.
+  Of the same text, of equal rewards, or where one could not be scored, there is
+  none.
   """
   del tools
   refuse_unfit(records, scored=True)
@@ -164,7 +165,7 @@ def by_reward(records, tools, *, config):
     gap = record.scores[0] - record.scores[1]
     order = (0, 1) if gap > 0 else (1, 0)
     facts.append({'accepted': 0.0})
-    if gap and record.responses[0] != record.responses[1]:
+    if gap and np.isfinite(gap) and record.responses[0] != record.responses[1]:
       found.append(_compared(record, *order, config.weight))
       facts[-1] |= _of_pair(record, *order)
   return Written(found, averaged(facts))
@@ -229,7 +230,7 @@ def _question(record: Sampled, order, question) -> Prompt:
 
 
 def _compared(record: Sampled, chosen: int, rejected: int, weight: float):
-  texts = (record.responses[chosen], record.responses[rejected])
+  texts = (record.response(chosen), record.response(rejected))
   return Comparison(record.prompt, texts, weight=weight)
 
 

@@ -1,0 +1,134 @@
+"""What it means that a response could not be scored, and who says so."""
+
+import functools
+import math
+
+import jax.numpy as jnp
+import numpy as np
+from absl.testing import absltest, parameterized
+
+from rlhf_jax.generation import rollouts as generation
+from rlhf_jax.generation import scoring
+from rlhf_jax.types import Message, Prompt
+from tests import toy
+
+ASKED = [Prompt((Message('user', text),), where=f'f:{text}') for text in 'abc']
+SAID = ['x', 'y', 'z']
+NAN = math.nan
+
+
+def saying(answer):
+  """A reward that gives `answer`, whatever it is asked."""
+  return lambda prompts, responses: answer
+
+
+class AskTest(parameterized.TestCase):
+  @parameterized.parameters(
+    ([1, 2.5, True], [1.0, 2.5, 1.0]),
+    ([1.0, None, 3.0], [1.0, NAN, 3.0]),
+    ([NAN, math.inf, -math.inf], [NAN, NAN, NAN]),
+    ([10**400, -1, 0], [NAN, -1.0, 0.0]),
+    ((1, 2, 3), [1.0, 2.0, 3.0]),
+    (np.array([1.0, 2.0, NAN], np.float32), [1.0, 2.0, NAN]),
+    (jnp.array([1.0, 2.0, 3.0]), [1.0, 2.0, 3.0]),
+    ([jnp.float32(1.0), np.float64(2.0), None], [1.0, 2.0, NAN]),
+  )
+  def test_what_is_no_finite_number_is_no_score(self, answer, expected):
+    scores = scoring.ask(saying(answer), ASKED, SAID)
+    np.testing.assert_array_equal(scores, expected)
+    self.assertEqual(scores.dtype, np.float64)
+
+  @parameterized.parameters(
+    ([1.0, 2.0], 'gave 2 scores for 3 responses'),
+    (3.0, 'gave a single float for 3 responses'),
+    (None, 'gave a single NoneType for 3 responses'),
+    (np.ones((3, 1)), r'gave scores of shape \(3, 1\) for 3'),
+    ([1.0, 'good', 2.0], "gave 'good' for a response to f:b"),
+    ([1.0, 2.0, '3'], "gave '3' for a response to f:c"),
+    ([1.0, 2.0, 1j], 'gave 1j for a response to f:c'),
+  )
+  def test_what_is_no_score_a_response_is_a_sentence(self, answer, said):
+    with self.assertRaisesRegex(scoring.ScoringError, said):
+      scoring.ask(saying(answer), ASKED, SAID)
+
+  def test_who_failed_and_on_what(self):
+    def broken(prompts, responses, *, limit):
+      raise TimeoutError(f'no answer in {limit} s')
+
+    bound = functools.partial(broken, limit=3)
+    with self.assertRaisesRegex(
+      scoring.ScoringError,
+      r'scoring_test\..*broken failed on 3 responses, the first one to f:a: '
+      'TimeoutError: no answer in 3 s',
+    ) as caught:
+      scoring.ask(bound, ASKED, SAID)
+    self.assertIsInstance(caught.exception.__cause__, TimeoutError)
+
+  def test_a_stop_is_no_failure(self):
+    def stopped(prompts, responses):
+      raise KeyboardInterrupt
+
+    with self.assertRaises(KeyboardInterrupt):
+      scoring.ask(stopped, ASKED, SAID)
+
+  def test_nobody_is_asked_about_nothing(self):
+    def broken(prompts, responses):
+      raise AssertionError
+
+    self.assertEqual(scoring.ask(broken, [], []).shape, (0,))
+
+  def test_a_judge_reads_two(self):
+    def longer(prompts, ones, others):
+      return [len(a) > len(b) or None for a, b in zip(ones, others)]
+
+    found = scoring.ask(longer, ASKED, ['aa', 'b', 'cc'], ['a', 'bb', 'c'])
+    np.testing.assert_array_equal(found, [1.0, NAN, 1.0])
+
+  def test_where_it_came_up_is_told(self):
+    with (
+      self.assertRaisesRegex(
+        scoring.ScoringError, "stage 'ppo', step 3: .* gave 0 scores for 3"
+      ),
+      scoring.during("stage 'ppo', step 3"),
+    ):
+      scoring.ask(saying([]), ASKED, SAID)
+
+
+class VerdictTest(parameterized.TestCase):
+  @parameterized.parameters(
+    (True, True), (0, False), (np.bool_(True), True), (None, None), (NAN, None)
+  )
+  def test_none_is_no_verdict(self, said, expected):
+    found = scoring.verdict(lambda *_: said, ASKED[0], 'a', 'b', 1)
+    self.assertIs(found, expected)
+
+  def test_who_failed_is_told(self):
+    def broken(prompt, first, second, seed):
+      raise RuntimeError('no budget')
+
+    with self.assertRaisesRegex(
+      scoring.ScoringError, 'broken failed on two responses to f:a: .*no budget'
+    ):
+      scoring.verdict(broken, ASKED[0], 'a', 'b', 1)
+
+
+class TextScorerTest(absltest.TestCase):
+  def test_a_reward_of_text_may_have_no_score(self):
+    words = {0: 'a', 1: 'b', toy.EOS: '.'}
+    rollouts = toy.all_rollouts(0)
+    texts = generation.response_texts(
+      rollouts, lambda ids: ''.join(words[i] for i in ids)
+    )
+
+    def ended(prompts, responses):
+      return [len(text) if text.endswith('.') else None for text in responses]
+
+    scorer = generation.text_scorer(
+      ended, ASKED, lambda ids: ''.join(words[i] for i in ids)
+    )
+    expected = [len(t) if t.endswith('.') else NAN for t in texts[0]]
+    np.testing.assert_array_equal(scorer({}, rollouts), [expected])
+
+
+if __name__ == '__main__':
+  absltest.main()
