@@ -1,113 +1,100 @@
-"""The template of a tokenizer that comes with a Hugging Face chat template."""
+"""The chat template that a tokenizer comes with."""
 
-import datetime
-import re
-from collections.abc import Callable, Sequence
+import dataclasses
+from collections.abc import Sequence
 
-import jinja2
-import jinja2.sandbox
+from rlhf_jax.data import chat_jinja, reading, templates, tokens
+from rlhf_jax.data.chat_jinja import TemplateError
+from rlhf_jax.data.jinja_template import ChatTemplate
+from rlhf_jax.types import Message
 
-from rlhf_jax.data import templates, tokens
-from rlhf_jax.types import Message, Prompt
-
-# Contents to find again in what is rendered.
-RULES = Message('system', 'zebra-rules')
 ASKED = Message('user', 'zebra-asked')
 REPLIED = Message('assistant', 'zebra-replied')
-AGAIN = Message('user', 'zebra-again')
 
 
-def of(tokenizer: tokens.Tokenizer) -> templates.Template:
+def of(
+  tokenizer: tokens.Tokenizer, *, date: str = chat_jinja.DATE
+) -> ChatTemplate:
   """The template that a tokenizer comes with, or else templates.SPEAKERS.
 
+  Without a template of its own, texts open as the tokenizer opens any: a base
+  model has its BOS.
+
+  Args:
+    tokenizer: from a folder, or trained here.
+    date: what day a template is told that asks for it, YYYY-MM-DD.
+
   Raises:
-    TemplateError: its chat template does more than put markers around turns.
+    TemplateError: its chat template fails, or does not open or write an
+      assistant's turn so that a response could be learnt.
   """
   if not tokenizer.chat_template:
     return templates.SPEAKERS
+  template = ChatTemplate(
+    jinja=tokenizer.chat_template,
+    named=tuple(sorted(tokenizer.named.items())),
+    date=date,
+  )
 
-  def render(*messages: Message, opened: bool = False) -> str:
-    return jinja(tokenizer, messages, opened=opened)
-
-  conversation = (ASKED, REPLIED, AGAIN)
-  try:
-    template = _template(render, tokenizer)
-    rendered = render(*conversation, opened=True)
-  except (jinja2.TemplateError, ValueError) as error:
-    raise templates.TemplateError(
-      f'the chat template of this tokenizer cannot be read ({error}); write '
-      'its markers as a templates.Template.'
-    ) from error
-  if template.render(Prompt(conversation)) != rendered:
-    raise templates.TemplateError(
-      'the chat template of this tokenizer does more than put markers around '
-      'turns; write the markers you want as a templates.Template.'
+  def read(*messages: Message, opened: bool) -> reading.Reading:
+    return reading.read(
+      template.jinja, template.named, date, tokenizer, messages, opened
     )
-  return template
+
+  try:
+    asked, unopened = (read(ASKED, opened=opened) for opened in (True, False))
+    told = read(ASKED, REPLIED, opened=False)
+    _check_answer(tokenizer, asked, unopened, told)
+  except (TemplateError, tokens.VocabularyError) as error:
+    raise TemplateError(
+      f'the chat template of this tokenizer cannot be read ({error}); give its '
+      'folder another chat_template.jinja.'
+    ) from error
+  _, end = told.span(1)
+  closed = tokenizer.marks.found(told.text[end:])[:1]
+  # Or it would be read as a response's last words: some folders do not flag it.
+  tokenizer.backend.add_special_tokens(closed)
+  return dataclasses.replace(template, end=''.join(closed))
 
 
 def jinja(
-  tokenizer: tokens.Tokenizer, messages: Sequence[Message], *, opened: bool
+  tokenizer: tokens.Tokenizer,
+  messages: Sequence[Message],
+  *,
+  opened: bool,
+  date: str = chat_jinja.DATE,
 ) -> str:
   """Renders the tokenizer's chat template as transformers does.
 
   Args:
     opened: whether to go on to where the assistant's next turn begins.
+    date: what day it is, YYYY-MM-DD.
   """
-
-  def refuse(reason: str):
-    raise jinja2.TemplateError(reason)
-
-  environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
-    trim_blocks=True,
-    lstrip_blocks=True,
-    extensions=['jinja2.ext.loopcontrols'],
-  )
-  environment.globals['raise_exception'] = refuse
-  environment.globals['strftime_now'] = datetime.datetime.now().strftime
-  # Marks for training frameworks, known to transformers alone.
-  source = re.sub(
-    r'{%-?\s*(end)?generation\s*-?%}', '', tokenizer.chat_template
-  )
-  named = {k: v for k, v in tokenizer.extra.items() if k.endswith('_token')}
-  return environment.from_string(source).render(
-    messages=[message._asdict() for message in messages],
-    add_generation_prompt=opened,
-    **named | {'eos_token': tokenizer.eos, 'pad_token': tokenizer.pad},
+  return chat_jinja.render(
+    tokenizer.chat_template,
+    messages,
+    opened=opened,
+    tokens=tokenizer.named,
+    date=date,
   )
 
 
-def _template(
-  render: Callable[..., str], tokenizer: tokens.Tokenizer
-) -> templates.Template:
-  """Takes renderings of known contents apart into the markers between them."""
-  _, closed = _apart(render(ASKED), ASKED)
-  first, between, replied = _apart(render(ASKED, REPLIED), ASKED, REPLIED)
-  _, _, next_turn, _ = _apart(
-    render(ASKED, REPLIED, AGAIN), ASKED, REPLIED, AGAIN
-  )
-  user = next_turn.removeprefix(replied)
-  try:
-    rules, after_rules, _ = _apart(render(RULES, ASKED), RULES, ASKED)
-    system = (rules, after_rules.removesuffix(user))
-  except (jinja2.TemplateError, ValueError):
-    system = None  # Refused, or folded into the user's turn.
-  markers = [first, between, next_turn, *(system or ())]
-  return templates.Template(
-    begin=first.removesuffix(user),
-    user=(user, closed),
-    assistant=(between.removeprefix(closed), replied),
-    system=system,
-    special=tuple(
-      name for name in tokenizer.special_ids if name in ''.join(markers)
-    ),
-  )
-
-
-def _apart(text: str, *messages: Message) -> list[str]:
-  """What stands before, between and after the contents of messages."""
-  parts = []
-  for message in messages:
-    before, text = text.split(message.content)
-    parts.append(before)
-  return [*parts, text]
+def _check_answer(
+  tokenizer: tokens.Tokenizer,
+  asked: reading.Reading,
+  unopened: reading.Reading,
+  told: reading.Reading,
+) -> None:
+  """Whether an answer goes on from where the assistant's turn was opened."""
+  if told.span(1) is None:
+    raise TemplateError('what the assistant says does not come out of it')
+  if not told.text.startswith(asked.text):
+    raise TemplateError(
+      "it opens the assistant's turn otherwise than it writes one"
+    )
+  before = told.text[len(asked.text) : told.span(1)[0]]
+  if asked.text == unopened.text and before.strip():
+    raise TemplateError(
+      f"it does not open the assistant's turn where add_generation_prompt asks "
+      f'for it, and writes {tokenizer.marks.read(before)!r} before an answer'
+    )

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from rlhf_jax.data.jsonl import DataError
-from rlhf_jax.data.templates import Parts
+from rlhf_jax.data.parts import Parts
 
 Overlong = Callable[[Parts, int, str], Parts | None]
 
@@ -34,14 +34,16 @@ def keep_end(parts: Parts, limit: int, where: str) -> Parts:
 
   The system's turn stays, and so do the markers of every turn that is left.
   """
-  turns = list(parts.turns)
-  excess = len(parts.ids) - limit
-  while len(turns) > 1 and excess > 0 and excess >= len(turns[0].content):
-    excess -= len(turns.pop(0).ids)
-  content = turns[0].content
-  cut = _affordable(max(excess, 0), len(content), parts, limit, where)
-  turns[0] = turns[0]._replace(content=content[cut:])
-  return parts._replace(turns=tuple(turns))
+  whole = parts
+  while len(parts.turns) > 1 and _excess(parts, limit) >= max(
+    1, len(parts.turns[0].content)
+  ):
+    parts = parts.without_oldest()
+  oldest, *others = parts.turns
+  content, excess = oldest.content, _excess(parts, limit)
+  cut = _affordable(max(excess, 0), len(content), whole, limit, where)
+  kept = oldest._replace(content=content[cut:])
+  return parts._replace(turns=(kept, *others))
 
 
 def keep_start(parts: Parts, limit: int, where: str) -> Parts:
@@ -50,10 +52,14 @@ def keep_start(parts: Parts, limit: int, where: str) -> Parts:
   What closes the turn stays, and so does what opens the response.
   """
   *earlier, last = parts.turns
-  excess = len(parts.ids) - limit
+  excess = _excess(parts, limit)
   cut = _affordable(excess, len(last.content), parts, limit, where)
   kept = last._replace(content=last.content[: len(last.content) - cut])
   return parts._replace(turns=(*earlier, kept))
+
+
+def _excess(parts: Parts, limit: int) -> int:
+  return len(parts.ids) - limit
 
 
 def _affordable(

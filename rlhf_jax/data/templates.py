@@ -6,52 +6,33 @@ user who types '<|assistant|>' has typed text, and no more than that.
 
 import dataclasses
 import json
-from typing import NamedTuple
 
-from rlhf_jax.data import tokens
+from rlhf_jax.data import parts, tokens
+from rlhf_jax.data.chat_jinja import TemplateError
+from rlhf_jax.data.jinja_template import ChatTemplate
+from rlhf_jax.data.parts import Format, Parts, Turn
 from rlhf_jax.types import Prompt
 
-
-class TemplateError(ValueError):
-  """A conversation or a tokenizer that a template cannot serve."""
-
-
-class Turn(NamedTuple):
-  """A turn as ids: its markers and its content."""
-
-  before: list[int]
-  content: list[int]
-  after: list[int]
-
-  @property
-  def ids(self) -> list[int]:
-    return self.before + self.content + self.after
-
-
-class Parts(NamedTuple):
-  """A prompt as ids, in the parts that truncation must tell apart.
-
-  Attributes:
-    head: what opens the conversation, the system's turn included.
-    turns: the user's and the assistant's, oldest first.
-    tail: what opens the response, the prompt's condition included.
-  """
-
-  head: list[int]
-  turns: tuple[Turn, ...]
-  tail: list[int]
-
-  @property
-  def ids(self) -> list[int]:
-    return self.head + [i for turn in self.turns for i in turn.ids] + self.tail
-
+__all__ = [
+  'CHAT',
+  'Format',
+  'PLAIN',
+  'Parts',
+  'SPEAKERS',
+  'Template',
+  'TemplateError',
+  'Turn',
+]
 
 Markers = tuple[str, str]  # Before a turn's content, and after it.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Template:
-  """Markers around the turns of a conversation.
+  """Markers around the turns of a conversation, for vocabularies of ours.
+
+  It knows no more than markers: what a pretrained model's folder says of its
+  conversations is followed by `chat_templates.of`.
 
   Attributes:
     begin: what opens a conversation that has no system turn.
@@ -87,7 +68,7 @@ class Template:
 
   def stop_ids(self, tokenizer: tokens.Tokenizer) -> tuple[int, ...]:
     """The tokens that sampling stops at, the one that closes first."""
-    return (self.end_id(tokenizer),)
+    return parts.stop_ids(tokenizer, self.end_id(tokenizer))
 
   def parts(self, prompt: Prompt, tokenizer: tokens.Tokenizer) -> Parts:
     """The same ids, in parts."""
@@ -108,6 +89,9 @@ class Template:
     head = tokenizer.encode_markers(self.begin)
     if _has_system(prompt):
       head = turns.pop(0).ids
+    opening = list(tokenizer.opening)
+    if head[: len(opening)] != opening:
+      head = opening + head
     tail = tokenizer.encode_markers(self.assistant[0])
     if prompt.condition:
       tail = tail + tokenizer.encode(prompt.condition)
@@ -174,11 +158,14 @@ CHAT = Template(
 )
 
 # For a pretrained model without roles: speakers are named in words. These are
-# text, so a user who types them does forge a turn. Contents begin a line: after
-# a space, a word would be cut into other tokens than the model knows it by.
-SPEAKERS = Template(
-  user=('\n\nHuman:\n', ''),
-  assistant=('\n\nAssistant:\n', ''),
+# text, so a user who types them does forge a turn, and the whole is encoded as
+# one text. Contents begin a line: after a space, a word would be cut into other
+# tokens than the model knows it by.
+SPEAKERS = ChatTemplate(
+  jinja=Template(
+    user=('\n\nHuman:\n', ''), assistant=('\n\nAssistant:\n', '')
+  ).jinja,
+  begun=True,
 )
 
 

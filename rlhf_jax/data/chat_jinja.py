@@ -1,0 +1,147 @@
+"""Chat templates in Jinja, rendered as transformers renders them.
+
+Within bounds: a template is a program from somebody else's folder.
+"""
+
+import datetime
+import functools
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jinja2
+import jinja2.sandbox
+from jinja2 import nodes
+
+from rlhf_jax.types import Message
+
+# What a template that asks for today's date is told: the day that Llama 3's own
+# falls back on. The ids of a prompt must not depend on when it is encoded.
+DATE = '2024-07-26'
+
+STEPS = 100_000  # Of all loops over `range`, as Jinja allows a single one.
+ROOM = 1_000_000  # Characters that a template may add to what is said…
+TIMES = 16  # … and how often it may say it.
+
+
+class TemplateError(ValueError):
+  """A conversation or a tokenizer that a template cannot serve."""
+
+
+class _Environment(jinja2.sandbox.ImmutableSandboxedEnvironment):
+  """The sandbox, without products that fill the memory."""
+
+  intercepted_binops = frozenset(('*', '**'))
+
+  def call_binop(self, context, operator, left, right):
+    sizes = [
+      x if isinstance(x, int) else len(x)
+      for x in (left, right)
+      if isinstance(x, int | str | list | tuple)
+    ]
+    most = ROOM if operator == '*' else 64
+    if sizes and max(map(abs, sizes)) > most:
+      raise jinja2.TemplateError(f'{operator} makes too much of {max(sizes)}')
+    return super().call_binop(context, operator, left, right)
+
+
+def render(
+  source: str,
+  messages: Sequence[Message],
+  *,
+  opened: bool,
+  tokens: Mapping[str, str],
+  date: str = DATE,
+) -> str:
+  """A conversation as a chat template writes it.
+
+  Args:
+    source: the template.
+    messages: the conversation.
+    opened: whether to go on to where the assistant's next turn begins.
+    tokens: names of tokens that the template may ask for ('bos_token').
+    date: what day it is, YYYY-MM-DD.
+
+  Raises:
+    TemplateError: the template refuses, with its reason, or fails.
+  """
+  said = sum(len(message.content) for message in messages)
+  room = TIMES * said + ROOM
+  pieces = []
+  try:
+    for piece in compiled(source).generate(
+      messages=[message._asdict() for message in messages],
+      add_generation_prompt=opened,
+      tools=None,
+      documents=None,
+      strftime_now=datetime.datetime.fromisoformat(date).strftime,
+      range=_counted(STEPS),
+      **tokens,
+    ):
+      pieces.append(piece)
+      room -= len(piece)
+      if room < 0:
+        raise jinja2.TemplateError('it writes without end')
+  except Exception as error:  # A program of somebody else's may raise anything.
+    raise TemplateError(str(error) or type(error).__name__) from error
+  return ''.join(pieces)
+
+
+@functools.lru_cache(maxsize=16)
+def compiled(source: str) -> jinja2.Template:
+  """A chat template, with what transformers offers to it."""
+  return _environment().from_string(_without_marks(source))
+
+
+@functools.lru_cache(maxsize=16)
+def looked_for(source: str) -> tuple[str, ...]:
+  """Texts that a template may look for in contents: '</think>'."""
+  tree = _environment().parse(_without_marks(source))
+  kinds = (nodes.Call, nodes.Compare, nodes.Filter, nodes.Test)
+  constants = {
+    constant.value
+    for node in tree.find_all(kinds)
+    for constant in node.find_all(nodes.Const)
+  }
+  texts = {c for c in constants if isinstance(c, str) and c.strip()}
+  return tuple(sorted(texts))
+
+
+def _environment() -> jinja2.Environment:
+  def refuse(reason: str):
+    raise jinja2.TemplateError(reason)
+
+  environment = _Environment(
+    trim_blocks=True,
+    lstrip_blocks=True,
+    extensions=['jinja2.ext.loopcontrols'],
+  )
+  environment.globals['raise_exception'] = refuse
+  environment.filters['tojson'] = _json
+  return environment
+
+
+def _json(value: Any, ensure_ascii=False, **layout) -> str:
+  # Jinja's own escapes what HTML would read.
+  return json.dumps(value, ensure_ascii=ensure_ascii, **layout)
+
+
+def _without_marks(source: str) -> str:
+  # Marks for training frameworks, known to transformers alone.
+  return re.sub(r'{%-?\s*(end)?generation\s*-?%}', '', source)
+
+
+def _counted(steps: int) -> Callable[..., range]:
+  """`range`, for so many steps in all."""
+  left = steps
+
+  def counted(*bounds: int) -> range:
+    nonlocal left
+    steps = range(*bounds)
+    left -= len(steps)
+    if left < 0:
+      raise jinja2.TemplateError('it loops without end')
+    return steps
+
+  return counted

@@ -1,0 +1,124 @@
+"""Where contents lie in a rendered conversation.
+
+It is rendered a second time with stand-ins in place of the contents: one
+character that nobody writes for each, spaces left as they are, so that a
+template does to them what it did to the contents (trims them, leaves a turn
+out, puts one into another). Where the stand-ins come out, contents are; all
+else the template wrote.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from rlhf_jax.data.chat_jinja import TemplateError
+
+FIRST, LAST = 0xF0000, 0x10FFFF  # Unicode's planes for private use.
+
+Render = Callable[[Sequence[str]], str]  # The rendering of these contents.
+
+
+class Located(NamedTuple):
+  """A rendered conversation and where its contents lie.
+
+  Attributes:
+    image: the text with stand-ins in it.
+    characters: what each stand-in, by its code, stands for.
+    owners: a character for each stand-in, by its code; that of `owner(k)` is
+      for content k.
+  """
+
+  image: str
+  characters: Mapping[int, str]
+  owners: Mapping[int, str]
+
+
+def owner(k: int) -> str:
+  """The character that `Located.owners` names content k by."""
+  return chr(FIRST + k)
+
+
+def locate(
+  text: str,
+  contents: Sequence[str],
+  render: Render,
+  *,
+  looked_for: Sequence[str],
+) -> Located | None:
+  """Finds contents in a rendered text.
+
+  Args:
+    text: the rendering of the contents themselves.
+    contents: of the turns.
+    render: renders others in their place; may raise TemplateError.
+    looked_for: texts that the template may look for in contents. They are left
+      as they are where it does.
+
+  Returns:
+    None where the template changes contents otherwise than by cutting them.
+  """
+  whole = [None] * len(contents)
+  found = _stand_in(text, contents, render, whole)
+  if found is not None:
+    return found
+  pattern = re.compile('|'.join(map(re.escape, looked_for)) or '(?!)')
+  kept = list(_kept(text, contents, render, pattern))
+  return None if kept == whole else _stand_in(text, contents, render, kept)
+
+
+def _kept(
+  text: str,
+  contents: Sequence[str],
+  render: Render,
+  pattern: re.Pattern[str],
+) -> Iterator[re.Pattern[str] | None]:
+  """Of each content, what must stay for the template to find it."""
+  for k, content in enumerate(contents):
+    alone = [re.compile('(?s:.+)')] * len(contents)
+    alone[k] = None
+    seen = pattern.search(content) is not None
+    yield (
+      pattern if seen and not _stand_in(text, contents, render, alone) else None
+    )
+
+
+def _stand_in(
+  text: str,
+  contents: Sequence[str],
+  render: Render,
+  kept: Sequence[re.Pattern[str] | None],
+) -> Located | None:
+  """Renders stand-ins for all but what is kept of each content."""
+  characters: dict[int, str] = {}
+  owners: dict[int, str] = {}
+  images = []
+  for k, (content, keep) in enumerate(zip(contents, kept, strict=True)):
+    codes = {}
+    for character in sorted(set(content)):
+      if character.isspace():
+        continue
+      code = FIRST + len(characters)
+      codes[ord(character)] = code
+      characters[code], owners[code] = character, owner(k)
+    images.append(_translated(content, codes, keep))
+  if FIRST + len(characters) > LAST:
+    raise TemplateError('the conversation has too many different characters')
+  try:
+    image = render(images)
+  except TemplateError:
+    return None
+  if image.translate(characters) != text:
+    return None
+  return Located(image, characters, owners)
+
+
+def _translated(
+  content: str, codes: Mapping[int, int], keep: re.Pattern[str] | None
+) -> str:
+  if keep is None:
+    return content.translate(codes)
+  parts, end = [], 0
+  for found in keep.finditer(content):
+    parts += [content[end : found.start()].translate(codes), found[0]]
+    end = found.end()
+  return ''.join([*parts, content[end:].translate(codes)])

@@ -1,0 +1,235 @@
+"""Text to ids and back, with marks that no text can forge."""
+
+import dataclasses
+import functools
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tokenizers
+
+from rlhf_jax.data import chat_jinja, names
+from rlhf_jax.data.marks import Marks
+from rlhf_jax.types import Message
+
+PAD = '<|pad|>'
+EOS = '<|eos|>'
+
+
+class VocabularyError(ValueError):
+  """A tokenizer that cannot do what it is asked."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Tokenizer:
+  """A tokenizer of the `tokenizers` library that keeps roles out of text.
+
+  Attributes:
+    backend: the tokenizer itself.
+    eos: the token that ends a text.
+    pad: the token that fills a row. Nothing is ever decided by looking for it.
+    chat_template: Jinja text saved beside it, or ''.
+    extra: what else a Hugging Face folder said of it, kept for `save`.
+    stops: further tokens that sampling stops at.
+  """
+
+  backend: tokenizers.Tokenizer
+  eos: str = EOS
+  pad: str = PAD
+  chat_template: str = ''
+  extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  stops: tuple[str, ...] = ()
+
+  def __post_init__(self):
+    if self.eos == self.pad:
+      raise VocabularyError(
+        f'{self.eos!r} cannot both end responses and pad rows; give the '
+        'tokenizer a padding token of its own.'
+      )
+    if self.eos not in self.special_ids:
+      raise VocabularyError(
+        f'{self.eos!r} ends responses and is no special token of the '
+        f'tokenizer{names.nearest(self.eos, self.special_ids)}'
+      )
+    for token in (self.pad, *self.stops):
+      self.id_of(token)  # They must exist too.
+
+  @functools.cached_property
+  def special_ids(self) -> dict[str, int]:
+    """Ids of the tokens that stand for no text, by name."""
+    return special_ids(self.backend)
+
+  @functools.cached_property
+  def marks(self) -> Marks:
+    """The tokens that no text makes."""
+    try:
+      return Marks(self.backend)
+    except Exception as error:  # The library raises nothing narrower.
+      raise VocabularyError(
+        f'the special tokens of this tokenizer cannot be kept apart from text '
+        f'({error}); save it again with a newer transformers.'
+      ) from error
+
+  @functools.cached_property
+  def opening(self) -> tuple[int, ...]:
+    """What this tokenizer puts before a text of its own: BOS, or nothing."""
+    if self.backend.post_processor is None:
+      return ()
+    encoding = self.marks.backend.encode('a', add_special_tokens=True)
+    added = encoding.special_tokens_mask
+    return tuple(encoding.ids[: added.index(0) if 0 in added else None])
+
+  @functools.cached_property
+  def vocab_size(self) -> int:
+    """One more than the largest id: the rows an embedding needs."""
+    return max(self.backend.get_vocab(with_added_tokens=True).values()) + 1
+
+  @property
+  def eos_id(self) -> int:
+    return self.id_of(self.eos)
+
+  @property
+  def pad_id(self) -> int:
+    return self.id_of(self.pad)
+
+  def id_of(self, token: str) -> int:
+    """The id of a token by its name."""
+    found = self.backend.token_to_id(token)
+    if found is None:
+      raise VocabularyError(
+        f'the tokenizer has no token {token!r}'
+        + names.nearest(token, self.special_ids)
+      )
+    return found
+
+  def encode(self, text: str) -> list[int]:
+    """Ids of a text, none of them a mark's whatever the text says."""
+    return self.encoding(text).ids
+
+  def encode_markers(self, text: str) -> list[int]:
+    """Ids of a text of ours, in which names of marks are those tokens."""
+    return self.encoding(self.marks.spell(text)).ids
+
+  def encoding(self, spelt: str) -> tokenizers.Encoding:
+    """Ids, and where in the text they are; marks are spelt in secret."""
+    try:
+      return self.marks.backend.encode(spelt, add_special_tokens=False)
+    except VocabularyError:
+      raise
+    except Exception as error:  # The library raises nothing narrower.
+      raise VocabularyError(self._unknown(self.marks.read(spelt))) from error
+
+  def encode_after(self, spelt: str) -> list[int]:
+    """Ids of a text that goes on from another; marks are spelt in secret.
+
+    Where a tokenizer puts a space before every text, it puts none here.
+    """
+    line = self.encode('\n') if self._spaced else []
+    ids = self.encoding('\n' + spelt).ids if line else []
+    if line and ids[: len(line)] == line:
+      return ids[len(line) :]
+    return self.encoding(spelt).ids
+
+  def decode(self, ids: Sequence[int]) -> str:
+    """The text of a response, special tokens left out.
+
+    It begins with a space where its first piece has one that the tokenizer does
+    not put there itself: what is encoded again after the prompt that it answers
+    has the same ids.
+    """
+    guard = self._guard
+    ids = [*guard, *map(int, ids)]
+    text = self.backend.decode(ids, skip_special_tokens=True)
+    return text[len(self.backend.decode(guard)) :]
+
+  @functools.cached_property
+  def named(self) -> dict[str, str]:
+    """Tokens that a chat template may ask for, by what it calls them."""
+    named = {}
+    for name, entry in self.extra.items():
+      token = entry.get('content') if isinstance(entry, Mapping) else entry
+      if name.endswith('_token') and isinstance(token, str):
+        named[name] = token
+    return named | {'eos_token': self.eos, 'pad_token': self.pad}
+
+  @functools.cached_property
+  def _spaced(self) -> list[int]:
+    """A piece that says that a space stands before it, and loses that in front.
+
+    As in SentencePiece: it is decoded without the space where a text begins.
+    """
+    pieces = sorted(self.backend.get_vocab(with_added_tokens=False).items())
+    piece = [i for name, i in pieces if name.startswith('▁')][-1:]
+    twice = self.backend.decode(piece * 2)
+    bare = not self.backend.decode(piece).startswith(' ')
+    return piece if bare and ' ' in twice else []
+
+  @functools.cached_property
+  def _guard(self) -> list[int]:
+    """What to decode before a response, for its first space to be kept.
+
+    Nothing where the tokenizer puts one there itself, as Llama 2's does right
+    after a mark.
+    """
+    if not self._spaced:
+      return []
+    before = '\n'
+    if self.chat_template:
+      before = chat_jinja.render(
+        self.chat_template,
+        [Message('user', 'a')],
+        opened=True,
+        tokens=self.named,
+      )
+    spelt = self.marks.spell(before)
+    encoding = self.encoding(spelt + 'a')
+    first = next(
+      piece
+      for piece, (_, end) in zip(encoding.tokens, encoding.offsets, strict=True)
+      if end > len(spelt)
+    )
+    own = first.startswith('▁') and not before.endswith(' ')
+    return [] if own else self._spaced
+
+  def _unknown(self, text: str) -> str:
+    known = self.backend.get_vocab(with_added_tokens=False)
+    missing = [word for word in text.split() if word not in known]
+    if not missing:
+      return f'{text[:80]!r} cannot be encoded; it is no valid text.'
+    return (
+      f'{", ".join(map(repr, missing[:3]))} in {text[:80]!r} is no word of '
+      f'this vocabulary of {len(known)} words'
+    ) + names.nearest(missing[0], known)
+
+  def save(self, folder: str | pathlib.Path) -> None:
+    """Writes a Hugging Face folder, for `load` or for AutoTokenizer."""
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    self.backend.save(str(folder / 'tokenizer.json'))
+    config = {
+      'tokenizer_class': 'PreTrainedTokenizerFast',
+      'clean_up_tokenization_spaces': False,
+      **self.extra,
+      'eos_token': self.eos,
+    }
+    # A padding token borrowed from the ordinary ones must not become special.
+    if self.pad in self.special_ids:
+      config['pad_token'] = self.pad
+    if self.chat_template:
+      config['chat_template'] = self.chat_template
+    _write(folder / 'tokenizer_config.json', config)
+    if self.stops:
+      ids = [self.id_of(token) for token in (self.eos, *self.stops)]
+      _write(folder / 'generation_config.json', {'eos_token_id': ids})
+
+
+def special_ids(backend: tokenizers.Tokenizer) -> dict[str, int]:
+  """Ids of the tokens that are flagged special, by name."""
+  added = sorted(backend.get_added_tokens_decoder().items())
+  return {token.content: i for i, token in added if token.special}
+
+
+def _write(path: pathlib.Path, content: Mapping[str, Any]) -> None:
+  text = json.dumps(content, indent=2, ensure_ascii=False)
+  path.write_text(text + '\n', encoding='utf-8')
