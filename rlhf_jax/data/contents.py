@@ -8,12 +8,14 @@ else the template wrote.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from rlhf_jax.data.chat_jinja import TemplateError
 
 FIRST, LAST = 0xF0000, 0x10FFFF  # Unicode's planes for private use.
+
+_ALL = re.compile('(?s:.+)')
 
 Render = Callable[[Sequence[str]], str]  # The rendering of these contents.
 
@@ -61,25 +63,34 @@ def locate(
   found = _stand_in(text, contents, render, whole)
   if found is not None:
     return found
-  pattern = re.compile('|'.join(map(re.escape, looked_for)) or '(?!)')
-  kept = list(_kept(text, contents, render, pattern))
+  kept = [
+    _kept(text, contents, k, render, looked_for) for k in range(len(contents))
+  ]
   return None if kept == whole else _stand_in(text, contents, render, kept)
 
 
 def _kept(
   text: str,
   contents: Sequence[str],
+  k: int,
   render: Render,
-  pattern: re.Pattern[str],
-) -> Iterator[re.Pattern[str] | None]:
-  """Of each content, what must stay for the template to find it."""
-  for k, content in enumerate(contents):
-    alone = [re.compile('(?s:.+)')] * len(contents)
-    alone[k] = None
-    seen = pattern.search(content) is not None
-    yield (
-      pattern if seen and not _stand_in(text, contents, render, alone) else None
-    )
+  looked_for: Sequence[str],
+) -> re.Pattern[str] | None:
+  """What must stay of content k for the template to find what it looks for."""
+  needed = [literal for literal in looked_for if literal in contents[k]]
+  for literal in list(needed):
+    fewer = [other for other in needed if other != literal]
+    alone: list[re.Pattern[str] | None] = [_ALL] * len(contents)
+    alone[k] = _any_of(fewer)
+    if _stand_in(text, contents, render, alone) is not None:
+      needed = fewer
+  return _any_of(needed)
+
+
+def _any_of(literals: Sequence[str]) -> re.Pattern[str] | None:
+  longest_first = sorted(literals, key=len, reverse=True)
+  patterns = '|'.join(map(re.escape, longest_first))
+  return re.compile(patterns) if patterns else None
 
 
 def _stand_in(

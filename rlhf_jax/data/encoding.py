@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.data.limits import Limits
-from rlhf_jax.data.parts import Format
+from rlhf_jax.data.templates import Template
 from rlhf_jax.data.tokens import Tokenizer
 from rlhf_jax.types import (
   Comparison,
@@ -66,7 +66,7 @@ class Counts(NamedTuple):
 def encode(
   records: Iterable[Record],
   tokenizer: Tokenizer,
-  template: Format,
+  template: Template,
   limits: Limits,
 ) -> tuple[list[Example], Counts]:
   """Encodes a dataset.
@@ -113,7 +113,7 @@ def encode(
 
 
 def response_ids(
-  text: str, prompt: Prompt, tokenizer: Tokenizer, template: Format
+  text: str, prompt: Prompt, tokenizer: Tokenizer, template: Template
 ) -> list[int]:
   """Ids of a response: those that were sampled, or else those of its text.
 

@@ -7,7 +7,7 @@ import pathlib
 
 from absl import logging
 
-from rlhf_jax.data import chat_templates, readers, splits
+from rlhf_jax.data import chat_jinja, chat_templates, readers, splits
 from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.data.sources import (
   Corpus,
@@ -33,6 +33,7 @@ class Problems:
     held_out: that share, in (0, 1).
     vocab_size: of the byte-level tokenizer that is trained on training texts.
     tokenizer: a Hugging Face tokenizer folder to use in its place, or ''.
+    template_date: what day a chat template is told that asks for it.
     gold: what says whether an answer is right, such as
       `generation.verifying.number`; None where nothing does.
   """
@@ -43,6 +44,7 @@ class Problems:
   held_out: float = 0.1
   vocab_size: int = 2048
   tokenizer: str = ''
+  template_date: str = chat_jinja.DATE
   gold: Reward | None = None
 
   def fingerprint(self) -> str:
@@ -63,7 +65,7 @@ class Problems:
     tokenizer = tokenizer_of(self, folder, training)
     return Corpus(
       tokenizer,
-      chat_templates.of(tokenizer),
+      chat_templates.of(tokenizer, date=self.template_date),
       {
         'demonstrations': training,
         'prompts': splits.distinct_prompts(training),

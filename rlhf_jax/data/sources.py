@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from rlhf_jax.data import (
+  chat_jinja,
   chat_templates,
   jsonl,
   ranked_readers,
@@ -46,7 +47,7 @@ class Corpus(NamedTuple):
   """
 
   tokenizer: tokens.Tokenizer
-  template: templates.Template
+  template: templates.Format
   datasets: Mapping[str, Records]
   gold: Reward | None = None
 
@@ -108,6 +109,7 @@ class HhRlhf:
     held_out: share of openings kept out of training, in (0, 1).
     vocab_size: of the byte-level tokenizer that is trained on training texts.
     tokenizer: a Hugging Face tokenizer folder to use in its place, or ''.
+    template_date: what day a chat template is told that asks for it.
   """
 
   data_dir: str
@@ -116,6 +118,7 @@ class HhRlhf:
   held_out: float = 0.1
   vocab_size: int = 4096
   tokenizer: str = ''
+  template_date: str = chat_jinja.DATE
 
   def fingerprint(self) -> str:
     """Hash of the settings and of the content of every file read, in hex."""
@@ -142,7 +145,7 @@ class HhRlhf:
     tokenizer = tokenizer_of(self, folder, [*demonstrations, *comparisons])
     return Corpus(
       tokenizer,
-      chat_templates.of(tokenizer),
+      chat_templates.of(tokenizer, date=self.template_date),
       {
         'demonstrations': demonstrations,
         'comparisons': comparisons,
@@ -184,10 +187,12 @@ class Tokenized(Protocol):
   Attributes:
     vocab_size: of the byte-level tokenizer that is trained on training texts.
     tokenizer: a Hugging Face tokenizer folder to use in its place, or ''.
+    template_date: what day a chat template is told that asks for it.
   """
 
   vocab_size: int
   tokenizer: str
+  template_date: str
 
   def fingerprint(self) -> str:
     """Changes when the settings, or the files that are read, do."""
@@ -197,7 +202,8 @@ def tokenizer_facts(source: Tokenized) -> int | list[str]:
   """What a source's tokenizer depends on beside its texts."""
   if not source.tokenizer:
     return source.vocab_size
-  return [_content(path) for path in tokens.files(source.tokenizer)]
+  contents = [_content(path) for path in tokens.files(source.tokenizer)]
+  return [source.template_date, *contents]
 
 
 def tokenizer_of(

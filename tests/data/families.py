@@ -380,9 +380,7 @@ def deepseek() -> Family:
     'eos_token': {'__type': 'AddedToken', 'content': special[1]},
     'pad_token': {'__type': 'AddedToken', 'content': special[1]},
   }
-  return Family(
-    begun(backend, special[0]), names | {'chat_template': DEEPSEEK}
-  )
+  return Family(begun(backend, special[0]), names | {'chat_template': DEEPSEEK})
 
 
 def command_r() -> Family:
@@ -431,9 +429,7 @@ def pythia() -> Family:
   """No template, no BOS; runs of spaces are added tokens."""
   backend = byte_level(
     ['<|endoftext|>', '<|padding|>'],
-    ordinary=[
-      AddedToken(' ' * n, normalized=True) for n in (8, 4, 3, 2)
-    ],
+    ordinary=[AddedToken(' ' * n, normalized=True) for n in (8, 4, 3, 2)],
   )
   names = {'bos_token': '<|endoftext|>', 'eos_token': '<|endoftext|>'}
   return Family(backend, names)
@@ -476,6 +472,5 @@ CHAT = {
   )
 }
 BASE = {
-  maker.__name__: maker
-  for maker in (pythia, gpt_2, llama_2_base, llama_3_base)
+  maker.__name__: maker for maker in (pythia, gpt_2, llama_2_base, llama_3_base)
 }
