@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import tokenizers
-from tokenizers import AddedToken, processors
+from tokenizers import AddedToken
 
 from rlhf_jax.data.tokenizer import Tokenizer, VocabularyError, special_ids
 
@@ -77,7 +77,6 @@ def load(folder: str | pathlib.Path) -> Tokenizer:
   backend.add_special_tokens(
     [name for name in (eos, *ends) if name not in special_ids(backend)]
   )
-  _begin(backend, config, folder)
   pad = _padding(backend, eos, _token(config, 'pad_token', folder))
   return Tokenizer(
     backend,
@@ -183,22 +182,6 @@ def _ends(
       )
     names.append(name)
   return names
-
-
-def _begin(
-  backend: tokenizers.Tokenizer, config: Json, folder: pathlib.Path
-) -> None:
-  """Where the config says whether texts open with BOS, it has the last word."""
-  if 'add_bos_token' not in config and 'add_eos_token' not in config:
-    return
-  bos = _token(config, 'bos_token', folder)
-  number = backend.token_to_id(bos) if bos else None
-  if config.get('add_bos_token') and number is not None:
-    backend.post_processor = processors.TemplateProcessing(
-      single=f'{bos} $A', special_tokens=[(bos, number)]
-    )
-  else:
-    backend.post_processor = processors.TemplateProcessing(single='$A')
 
 
 def _chat_template(

@@ -81,9 +81,11 @@ class ChatTemplate:
     said = Response.of(response)
     asked = self._read(prompt, tokenizer)
     told = self._read(prompt, tokenizer, (Message('assistant', str(said)),))
-    if not told.text.startswith(asked.text):
-      with _about(prompt):
+    with _about(prompt):
+      if not told.text.startswith(asked.text):
         raise TemplateError('it writes the prompt anew once it is answered')
+      if not told.owners:
+        raise TemplateError('it changes what the assistant says')
     begin = len(asked.text)
     _, end = told.span(len(prompt.messages)) or (begin, begin)
     spaces = said[len(said.rstrip()) :]

@@ -69,8 +69,8 @@ def renamed(
 ) -> Mapping[str, Any]:
   """The content of a tokenizer.json with some of its tokens renamed.
 
-  Their ids stay. Merges that would spell an old name are left out, and so are
-  truncation and padding.
+  Their ids stay. Merges that would spell an old name are left out, and so is
+  what makes ids depend on more than the text: truncation, padding, dropout.
   """
 
   def new(name: str) -> str:
@@ -83,6 +83,7 @@ def renamed(
   else:
     model['vocab'] = [[new(piece), score] for piece, score in vocabulary]
   if 'merges' in model:
+    model['dropout'] = None
     pairs = map(_pair, model['merges'])
     model['merges'] = [
       [left, right]

@@ -125,14 +125,12 @@ def read(
     owners = image.translate(located.owners)
     _check_system(messages, owners)
   encoding = tokenizer.encoding(spelt)
-  marks = tokenizer.marks.names
-  wrote = [marks[i] for i in encoding.ids if i in marks]
-  if wrote != tokenizer.marks.found(spelt):
+  ids, marks = encoding.ids, tokenizer.marks.names
+  if [marks[i] for i in ids if i in marks] != tokenizer.marks.found(spelt):
     raise TemplateError('its tokens cannot be told from what is said')
-  starts, ends = (
-    zip(*encoding.offsets, strict=True) if encoding.ids else ((), ())
-  )
-  return Reading(spelt, owners, encoding.ids, list(starts), list(ends), marks)
+  offsets = encoding.offsets
+  starts, ends = ([offset[side] for offset in offsets] for side in (0, 1))
+  return Reading(spelt, owners, ids, starts, ends, marks)
 
 
 def _check_unmarked(tokenizer: tokens.Tokenizer, said: Sequence[str]) -> None:
