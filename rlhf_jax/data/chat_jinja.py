@@ -84,7 +84,8 @@ def render(
       if room < 0:
         raise jinja2.TemplateError('it writes without end')
   except Exception as error:  # A program of somebody else's may raise anything.
-    raise TemplateError(str(error) or type(error).__name__) from error
+    reason = str(error).rstrip('.') or type(error).__name__
+    raise TemplateError(reason) from error
   return ''.join(pieces)
 
 

@@ -15,6 +15,7 @@ from rlhf_jax.types import Prompt
 
 __all__ = [
   'CHAT',
+  'ChatTemplate',
   'Format',
   'PLAIN',
   'Parts',
