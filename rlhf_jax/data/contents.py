@@ -57,7 +57,11 @@ def locate(
       as they are where it does.
 
   Returns:
-    None where the template changes contents otherwise than by cutting them.
+    Where they lie, or None where the template changes contents
+    otherwise than by cutting them.
+
+  Raises:
+    TemplateError: there are more different characters than stand-ins.
   """
   whole = [None] * len(contents)
   found = _stand_in(text, contents, render, whole)
@@ -109,11 +113,11 @@ def _stand_in(
       if character.isspace():
         continue
       code = FIRST + len(characters)
+      if code > LAST:
+        raise TemplateError('what is said has too many different characters')
       codes[ord(character)] = code
       characters[code], owners[code] = character, owner(k)
     images.append(_translated(content, codes, keep))
-  if FIRST + len(characters) > LAST:
-    raise TemplateError('the conversation has too many different characters')
   try:
     image = render(images)
   except TemplateError:
