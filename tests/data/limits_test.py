@@ -41,6 +41,33 @@ class OverlongTest(parameterized.TestCase):
     kept = limits.keep_end(Parts([], turns, [5]), 5, 'f:1')
     self.assertEqual(kept.ids, [30, 39, 40, 41, 5])
 
+  def test_keep_end_asks_how_the_rest_of_a_conversation_reads(self):
+    # Its first turn opens otherwise, as where a template puts the rules there.
+    rest = Parts(
+      [1], (Turn([7, 30], [31, 32], [39]), Turn([40], [41], [])), [5]
+    )
+    whole = Parts(
+      [1],
+      (
+        Turn([7, 20], [21, 22], []),
+        Turn([30], [31, 32], [39]),
+        *rest.turns[1:],
+      ),
+      [5],
+      later=lambda: rest,
+    )
+    for expected in (
+      [1, 7, 20, 22, 30, 31, 32, 39, 40, 41, 5],
+      [1, 7, 30, 31, 32, 39, 40, 41, 5],
+      [1, 7, 30, 32, 39, 40, 41, 5],
+    ):
+      kept = limits.keep_end(whole, len(expected), 'f:1')
+      self.assertEqual(kept.ids, expected)
+
+  def test_keep_end_cuts_nothing_that_is_in_no_one_place(self):
+    parts = Parts([], (Turn([1, 2, 3], [], []), Turn([4], [5, 6], [])), [7])
+    self.assertEqual(limits.keep_end(parts, 6, 'f:1').ids, [4, 5, 6, 7])
+
   @parameterized.parameters(
     (16, [*WHOLE[:14], 49, 5]),
     (14, [*WHOLE[:12], 49, 5]),
