@@ -9,6 +9,7 @@ from unittest import mock
 from absl.testing import parameterized
 
 from rlhf_jax.data import jsonl, readers, sources, splits, templates, tokens
+from rlhf_jax.types import Message, Prompt
 
 PAIRS = sources.Files(('pairs.jsonl',), readers.pairs)
 CHOSEN = sources.Files(('pairs.jsonl',), readers.chosen)
@@ -129,6 +130,23 @@ class HhRlhfTest(parameterized.TestCase):
     self.assertEqual(corpus.tokenizer.vocab_size, 263)
     self.assertEqual(corpus.template, templates.SPEAKERS)
     self.assertFalse(self.run.exists())
+
+  def test_a_given_template_is_told_the_date_that_the_address_covers(self):
+    jinja = (
+      "{{ strftime_now('%Y') }}{% for m in messages %}"
+      '{{ m.content + eos_token }}{% endfor %}'
+    )
+    given = tokens.train_bpe(['else'] * 9, vocab_size=263, chat_template=jinja)
+    given.save(self.data / 'given')
+    source = dataclasses.replace(
+      self.source, tokenizer=str(self.data / 'given')
+    )
+    later = dataclasses.replace(source, template_date='2031-02-03')
+    self.assertNotEqual(source.fingerprint(), later.fingerprint())
+    prompt = Prompt((Message('user', 'a'),))
+    for one, year in ((source, '2024'), (later, '2031')):
+      template = one.load(self.run).template
+      self.assertEqual(template.render(prompt), f'{year}a<|eos|>')
 
   def test_the_fingerprint_is_of_content_and_settings(self):
     first = self.source.fingerprint()
