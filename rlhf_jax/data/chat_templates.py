@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from rlhf_jax.data import chat_jinja, reading, templates, tokens
 from rlhf_jax.data.chat_jinja import TemplateError
 from rlhf_jax.data.jinja_template import ChatTemplate
+from rlhf_jax.data.tokenizer import flag_special
 from rlhf_jax.types import Message
 
 ASKED = Message('user', 'zebra-asked')
@@ -53,7 +54,7 @@ def of(
   _, end = told.span(1)
   closed = tokenizer.marks.found(told.text[end:])[:1]
   # Or it would be read as a response's last words: some folders do not flag it.
-  tokenizer.backend.add_special_tokens(closed)
+  flag_special(tokenizer.backend, closed)
   return dataclasses.replace(template, end=''.join(closed))
 
 

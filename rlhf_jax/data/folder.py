@@ -8,7 +8,12 @@ from typing import Any
 import tokenizers
 from tokenizers import AddedToken
 
-from rlhf_jax.data.tokenizer import Tokenizer, VocabularyError, special_ids
+from rlhf_jax.data.tokenizer import (
+  Tokenizer,
+  VocabularyError,
+  flag_special,
+  special_ids,
+)
 
 CONFIGS = (
   'special_tokens_map.json',
@@ -74,9 +79,7 @@ def load(folder: str | pathlib.Path) -> Tokenizer:
       'ends a response.'
     )
   # Or a text could end the response.
-  backend.add_special_tokens(
-    [name for name in (eos, *ends) if name not in special_ids(backend)]
-  )
+  flag_special(backend, (eos, *ends))
   pad = _padding(backend, eos, _token(config, 'pad_token', folder))
   return Tokenizer(
     backend,

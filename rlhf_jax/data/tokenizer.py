@@ -4,10 +4,11 @@ import dataclasses
 import functools
 import json
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import tokenizers
+from tokenizers import AddedToken
 
 from rlhf_jax.data import chat_jinja, names
 from rlhf_jax.data.marks import Marks
@@ -228,6 +229,16 @@ def special_ids(backend: tokenizers.Tokenizer) -> dict[str, int]:
   """Ids of the tokens that are flagged special, by name."""
   added = sorted(backend.get_added_tokens_decoder().items())
   return {token.content: i for i, token in added if token.special}
+
+
+def flag_special(backend: tokenizers.Tokenizer, names: Iterable[str]) -> None:
+  """Makes tokens special that were not flagged so, all else as it was."""
+  known = {t.content: t for t in backend.get_added_tokens_decoder().values()}
+  for name in names:
+    token = known.get(name, AddedToken(name, normalized=False))
+    if not token.special:
+      token.special = True
+      backend.add_special_tokens([token])
 
 
 def _write(path: pathlib.Path, content: Mapping[str, Any]) -> None:

@@ -74,6 +74,18 @@ class FolderTest(parameterized.TestCase):
     tokenizer = tokens.load(self.folder)
     self.assertEqual(tokenizer.decode([*tokenizer.encode('so'), done]), 'so')
 
+  def test_an_end_of_text_goes_on_stripping_the_spaces_to_its_right(self):
+    done = AddedToken('<done>', normalized=False, rstrip=True)
+    self.backend.add_tokens([done])
+    self.backend.save(str(self.folder / 'tokenizer.json'))
+    text = 'so<done>  so'
+    wanted = self.backend.encode(text).ids
+    self.config(eos_token='<done>')
+    tokenizer = tokens.load(self.folder)
+    self.assertEqual(tokenizer.encode_markers(text), wanted)
+    self.assertEqual(tokenizer.backend.encode(text).ids, wanted)
+    self.assertIn('<done>', tokenizer.special_ids)
+
   @parameterized.product(
     processor=(None, '$A', '<bos> $A', '<bos> $A <eos>'),
     says=({}, {'add_bos_token': True}, {'add_bos_token': False}),
