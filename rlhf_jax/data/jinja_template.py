@@ -123,20 +123,22 @@ class ChatTemplate:
         not answer,
       )
 
-  def _later(self, prompt: Prompt, tokenizer: tokens.Tokenizer) -> Parts:
-    """The parts without the oldest turn, or without the two oldest.
+  def _later(
+    self, prompt: Prompt, tokenizer: tokens.Tokenizer, count: int
+  ) -> Parts:
+    """The parts without so many of the oldest turns, or without one more.
 
     Many templates refuse a conversation that the assistant begins.
     """
     ruled = prompt.messages[0].role == 'system'
     rules, said = prompt.messages[:ruled], prompt.messages[ruled:]
-    later = prompt._replace(messages=rules + said[1:])
+    later = prompt._replace(messages=rules + said[count:])
     try:
       return self.parts(later, tokenizer)
     except TemplateError:
-      if len(said) < 3:
+      if count + 1 >= len(said):
         raise
-      return self._later(later, tokenizer)
+      return self._later(prompt, tokenizer, count + 1)
 
 
 def _turns(prompt: Prompt) -> tuple[Message, ...]:

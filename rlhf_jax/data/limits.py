@@ -35,10 +35,9 @@ def keep_end(parts: Parts, limit: int, where: str) -> Parts:
   The system's turn stays, and so do the markers of every turn that is left.
   """
   whole = parts
-  while len(parts.turns) > 1 and _excess(parts, limit) >= max(
-    1, len(parts.turns[0].content)
-  ):
-    parts = parts.without_oldest()
+  # What is left may be longer than its turns were: a template opens it anew.
+  while count := _forgotten(parts, limit):
+    parts = parts.without_oldest(count)
   oldest, *others = parts.turns
   content, excess = oldest.content, _excess(parts, limit)
   cut = _affordable(max(excess, 0), len(content), whole, limit, where)
@@ -56,6 +55,17 @@ def keep_start(parts: Parts, limit: int, where: str) -> Parts:
   cut = _affordable(excess, len(last.content), parts, limit, where)
   kept = last._replace(content=last.content[: len(last.content) - cut])
   return parts._replace(turns=(*earlier, kept))
+
+
+def _forgotten(parts: Parts, limit: int) -> int:
+  """How many of the oldest turns are in excess as a whole."""
+  excess, count = _excess(parts, limit), 0
+  for turn in parts.turns[:-1]:
+    if excess < max(1, len(turn.content)):
+      break
+    excess -= len(turn.ids)
+    count += 1
+  return count
 
 
 def _excess(parts: Parts, limit: int) -> int:

@@ -26,22 +26,24 @@ class Parts(NamedTuple):
     head: what opens the conversation, the system's turn included.
     turns: the user's and the assistant's, oldest first.
     tail: what opens the response, the prompt's condition included.
-    later: gives the parts of the conversation without its oldest turn; None
-      where they are the others, as they are.
+    later: gives the parts of the conversation without so many of its oldest
+      turns; None where they are the others, as they are.
   """
 
   head: list[int]
   turns: tuple[Turn, ...]
   tail: list[int]
-  later: Callable[[], 'Parts'] | None = None
+  later: Callable[[int], 'Parts'] | None = None
 
   @property
   def ids(self) -> list[int]:
     return self.head + [i for turn in self.turns for i in turn.ids] + self.tail
 
-  def without_oldest(self) -> 'Parts':
-    """The parts of the conversation that begins a turn later."""
-    return self.later() if self.later else self._replace(turns=self.turns[1:])
+  def without_oldest(self, count: int) -> 'Parts':
+    """The parts of the conversation that begins so many turns later."""
+    if self.later is not None:
+      return self.later(count)
+    return self._replace(turns=self.turns[count:])
 
 
 class Format(Protocol):

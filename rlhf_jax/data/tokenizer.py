@@ -194,14 +194,16 @@ class Tokenizer:
     return [] if own else self._spaced
 
   def _unknown(self, text: str) -> str:
+    try:
+      text.encode()
+    except UnicodeEncodeError:
+      return f'{text[:80]!r} holds half a character; write it whole.'
     known = self.backend.get_vocab(with_added_tokens=False)
     missing = [word for word in text.split() if word not in known]
-    if not missing:
-      return f'{text[:80]!r} cannot be encoded; it is no valid text.'
     return (
       f'{", ".join(map(repr, missing[:3]))} in {text[:80]!r} is no word of '
       f'this vocabulary of {len(known)} words'
-    ) + names.nearest(missing[0], known)
+    ) + names.nearest((missing or [''])[0], known)
 
   def save(self, folder: str | pathlib.Path) -> None:
     """Writes a Hugging Face folder, for `load` or for AutoTokenizer."""

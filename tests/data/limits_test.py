@@ -54,7 +54,7 @@ class OverlongTest(parameterized.TestCase):
         *rest.turns[1:],
       ),
       [5],
-      later=lambda: rest,
+      later=lambda count: {1: rest}[count],
     )
     for expected in (
       [1, 7, 20, 22, 30, 31, 32, 39, 40, 41, 5],

@@ -79,6 +79,10 @@ class ByteLevelTest(parameterized.TestCase):
     self.assertLen(special, 5)
     self.assertTrue(special.isdisjoint(tokenizer.encode(text)))
 
+  def test_half_a_character_is_no_text(self):
+    with self.assertRaisesRegex(tokens.VocabularyError, 'half a character'):
+      byte_level().encode('so \ud800')
+
   def test_markers_do_make_them(self):
     tokenizer = byte_level()
     user, eos = tokenizer.id_of('<|user|>'), tokenizer.eos_id
