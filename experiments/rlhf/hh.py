@@ -5,12 +5,24 @@ its accuracy on held-out pairs stands beside that of taking the longer answer. A
 transformer of a few million parameters from scratch is far too small to be
 helpful: this shows that the chain runs on text, not that it aligns.
 Run: python -m launch.train experiments/rlhf/hh.py --set data_dir=../shared/data
+
+On your own files, of any format of `rlhf_jax.data.formats`:
+python -m launch.train experiments/rlhf/hh.py --set data_dir=DIR --set
+comparisons=pairs.jsonl --set demonstrations=chats.json
 """
 
 import dataclasses
+import functools
+from collections.abc import Callable
 
-from rlhf_jax.data import limits
-from rlhf_jax.data.sources import HH_CHOSEN, INSTRUCTIONS, HhRlhf
+from rlhf_jax.data import formats, limits
+from rlhf_jax.data.sources import (
+  HH_CHOSEN,
+  HH_PAIRS,
+  INSTRUCTIONS,
+  Files,
+  HhRlhf,
+)
 from rlhf_jax.experiment import Evaluation, Experiment, Limits
 from rlhf_jax.methods import ppo, reward_model, sft
 from rlhf_jax.models import presets
@@ -25,6 +37,13 @@ class Settings:
     data_dir: folder of the JSONL files.
     seed: of everything random.
     hh_demonstrations: imitate HH's chosen answers in place of instructions.
+    comparisons: your own files of comparisons in data_dir, by commas, in place
+      of HH's. Without `demonstrations`, their best answers are imitated.
+    demonstrations: your own files of demonstrations, likewise.
+    comparison_columns, demonstration_columns: what your files call the fields
+      of their format, as in 'prompt=question,chosen=good,rejected=bad'.
+    comparison_format, demonstration_format: a format by its import path, such
+      as rlhf_jax.data.formats.HH_RLHF, where it is not to be found.
     vocab_size: of the byte-level tokenizer trained on the text.
     sft_steps, reward_steps, ppo_steps: updates of each stage.
     max_prompt_tokens, max_response_tokens: longer dialogues lose their oldest
@@ -34,6 +53,12 @@ class Settings:
   data_dir: str = '../shared/data'
   seed: int = 0
   hh_demonstrations: bool = False
+  comparisons: str = ''
+  demonstrations: str = ''
+  comparison_columns: str = ''
+  demonstration_columns: str = ''
+  comparison_format: Callable | None = None
+  demonstration_format: Callable | None = None
   vocab_size: int = 2048
   sft_steps: int = 120
   reward_steps: int = 60
@@ -42,8 +67,41 @@ class Settings:
   max_response_tokens: int = 48
 
 
+def data(settings: Settings) -> HhRlhf:
+  """HH's files, or those that the settings name."""
+  compared = functools.partial(
+    _own, settings.comparison_format, settings.comparison_columns
+  )
+  comparisons, demonstrations = HH_PAIRS, INSTRUCTIONS
+  if settings.hh_demonstrations:
+    demonstrations = HH_CHOSEN
+  if settings.comparisons:
+    comparisons = compared(settings.comparisons, formats.comparisons)
+    demonstrations = compared(settings.comparisons, formats.demonstrations)
+  if settings.demonstrations:
+    demonstrations = _own(
+      settings.demonstration_format,
+      settings.demonstration_columns,
+      settings.demonstrations,
+      formats.demonstrations,
+    )
+  return HhRlhf(
+    settings.data_dir,
+    comparisons=comparisons,
+    demonstrations=demonstrations,
+    vocab_size=settings.vocab_size,
+  )
+
+
+def _own(form: Callable | None, columns: str, names: str, read) -> Files:
+  """Files of the user's, by their names."""
+  options = {'columns': formats.columns(columns)} if columns else {}
+  options |= {'format': form} if form else {}
+  read = functools.partial(read, **options) if options else read
+  return Files(tuple(name.strip() for name in names.split(',')), read)
+
+
 def config(settings: Settings) -> Experiment:
-  demonstrations = HH_CHOSEN if settings.hh_demonstrations else INSTRUCTIONS
   optimizer = Adam(learning_rate=1e-3, decay=linear)
   stages = sft.stages(
     sft.Config(steps=settings.sft_steps, batch_size=32, optimizer=optimizer)
@@ -70,11 +128,7 @@ def config(settings: Settings) -> Experiment:
   return Experiment(
     title='RLHF on real text',
     seed=settings.seed,
-    data=HhRlhf(
-      settings.data_dir,
-      demonstrations=demonstrations,
-      vocab_size=settings.vocab_size,
-    ),
+    data=data(settings),
     model=presets.small_text(settings.vocab_size),
     limits=Limits(
       max_prompt_tokens=settings.max_prompt_tokens,

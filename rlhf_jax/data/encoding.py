@@ -1,10 +1,12 @@
 """Records to ids, once, within limits; what was cut or left out is counted."""
 
+import collections
 import math
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+from rlhf_jax.data import fields
 from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.data.limits import Limits
 from rlhf_jax.data.templates import Template
@@ -56,11 +58,25 @@ class Example(NamedTuple):
 
 
 class Counts(NamedTuple):
-  """What the limits did to a dataset; `_asdict()` is ready to be logged."""
+  """What was cut or left out of a dataset; `_asdict()` is ready to be logged.
 
-  truncated_prompts: int
-  dropped_prompts: int
-  truncated_responses: int
+  Attributes:
+    truncated_prompts: cut by the limit.
+    dropped_prompts: left out, being longer than the limit.
+    truncated_responses: cut by the limit.
+    identical_responses: comparisons left out, whose responses are one text, or
+      the same ids once they are cut.
+    tied_scores: pairs left out, whose scores are equal.
+    empty_responses: records left out, whose response to learn from, the best of
+      several, shows nothing.
+  """
+
+  truncated_prompts: int = 0
+  dropped_prompts: int = 0
+  truncated_responses: int = 0
+  identical_responses: int = 0
+  tied_scores: int = 0
+  empty_responses: int = 0
 
 
 def encode(
@@ -69,7 +85,62 @@ def encode(
   template: Template,
   limits: Limits,
 ) -> tuple[list[Example], Counts]:
-  """Encodes a dataset.
+  """Encodes a dataset to learn from; what nothing can be learnt from is out.
+
+  Arguments and errors as those of `encode_all`.
+
+  Returns:
+    Examples in the records' order, whose `index` goes on counting records, and
+    what was cut or left out.
+
+  Raises:
+    DataError: nothing is left.
+  """
+  records = list(records)
+  examples, counts = encode_all(records, tokenizer, template, limits)
+  reasons = [unlearnable(example) for example in examples]
+  kept = [e for e, reason in zip(examples, reasons, strict=True) if not reason]
+  counts = counts._replace(**collections.Counter(filter(None, reasons)))
+  if records and not kept:
+    told = [f'{n} {name.replace("_", " ")}' for name, n in left_out(counts)]
+    raise DataError(
+      f'nothing is left of {len(records)} records, the first at '
+      f'{prompt_of(records[0]).where or "number 0"}: {", ".join(told)}. Give '
+      'other data, or raise the limits.'
+    )
+  return kept, counts
+
+
+def left_out(counts: Counts) -> list[tuple[str, int]]:
+  """The counts, by name, of what is missing from the examples; none of 0."""
+  cut = ('truncated_prompts', 'truncated_responses')
+  return [(k, n) for k, n in counts._asdict().items() if n and k not in cut]
+
+
+def unlearnable(example: Example) -> str | None:
+  """The count that an example falls under, of which nothing can be learnt."""
+  record = example.record
+  match record:
+    case Comparison(_, [_, _, *_] as said):
+      if len(set(said)) == 1 or len(set(map(tuple, example.response_ids))) == 1:
+        return 'identical_responses'
+      if len(said) == 2 and record.scores and len(set(record.scores)) == 1:
+        return 'tied_scores'
+      best = said[0]
+    case Demonstration(_, best) | Rated(_, best):
+      pass
+    case _:
+      return None
+  return None if fields.visible(best) else 'empty_responses'
+
+
+def encode_all(
+  records: Iterable[Record],
+  tokenizer: Tokenizer,
+  template: Template,
+  limits: Limits,
+) -> tuple[list[Example], Counts]:
+  """Encodes records, whether or not anything can be learnt from them.
 
   Args:
     records: of any one kind.

@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import math
 import pathlib
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -16,6 +17,8 @@ from rlhf_jax.data import jsonl, names
 from rlhf_jax.types import Message
 
 Parser = Callable[[Any], Any]
+
+LARGEST = 1e38  # Two of them differ by less than the largest float32.
 
 
 class Fault(ValueError):
@@ -46,10 +49,22 @@ def read(path: str | pathlib.Path, schema: Schema) -> Iterator[jsonl.Row]:
   """
   parse = object_of(schema)
   for where, given in jsonl.read(path):
-    try:
-      yield jsonl.Row(where, parse(given))
-    except Fault as fault:
-      raise jsonl.DataError(f'{where}: {fault}') from None
+    with placed(where):
+      row = parse(given)
+    yield jsonl.Row(where, row)
+
+
+@contextlib.contextmanager
+def placed(where: str):
+  """Makes a fault of the line at `where` a sentence that names it."""
+  try:
+    yield
+  except Fault as fault:
+    raise jsonl.DataError(f'{where}: {fault}') from None
+  except RecursionError:
+    raise jsonl.DataError(
+      f'{where}: lists or objects lie too deep in each other; make it flatter.'
+    ) from None
 
 
 def object_of(schema: Schema) -> Parser:
@@ -57,12 +72,12 @@ def object_of(schema: Schema) -> Parser:
 
   def parse(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
-      raise Fault(f'must be an object, not {_kind(value)}.')
+      raise Fault(f'must be an object, not {kind(value)}.')
     for name in value:
       if name not in schema:
         raise Fault(
-          f'has an unknown field {name!r}{names.nearest(name, schema)} '
-          f'Its fields are {", ".join(schema)}.'
+          f'has an unknown field {names.quoted(name)}'
+          f'{names.nearest(name, schema)} Its fields are {", ".join(schema)}.'
         )
     return {name: _field(value, name, schema[name]) for name in schema}
 
@@ -75,7 +90,8 @@ def _field(given: Mapping[str, Any], name: str, parser: Parser | Optional):
       return parser.default
     parser = parser.parser
   if name not in given:
-    raise Fault(f'has no field {name!r}, only {", ".join(given) or "none"}.')
+    there = names.listed(given) or 'none'
+    raise Fault(f'has no field {name!r}, only {there}.')
   with _within(f'field {name!r}'):
     return parser(given[name])
 
@@ -93,7 +109,7 @@ def list_of(parser: Parser, *, least: int = 0) -> Parser:
 
   def parse(value: Any) -> list[Any]:
     if not isinstance(value, list):
-      raise Fault(f'must be a list, not {_kind(value)}.')
+      raise Fault(f'must be a list, not {kind(value)}.')
     if len(value) < least:
       raise Fault(f'must hold {least} or more, and holds {len(value)}.')
     items = []
@@ -101,6 +117,15 @@ def list_of(parser: Parser, *, least: int = 0) -> Parser:
       with _within(f'item {i}'):
         items.append(parser(item))
     return items
+
+  return parse
+
+
+def nullable(parser: Parser, default: Any = None) -> Parser:
+  """What `parser` reads, or null, which is read as the default."""
+
+  def parse(value: Any) -> Any:
+    return default if value is None else parser(value)
 
   return parse
 
@@ -113,7 +138,7 @@ def anything(value: Any) -> Any:
 def text(value: Any) -> str:
   """A text, which may be empty."""
   if not isinstance(value, str):
-    raise Fault(f'must be a text, not {_kind(value)}.')
+    raise Fault(f'must be a text, not {kind(value)}.')
   try:
     value.encode()
   except UnicodeEncodeError as error:
@@ -124,18 +149,46 @@ def text(value: Any) -> str:
 
 def filled(value: Any) -> str:
   """A text that says something."""
-  if not text(value).strip():
+  if not visible(text(value)):
     raise Fault('is empty; give it a text or remove the line.')
   return value
 
 
+# Letters and symbols that show nothing, though Unicode counts them as such.
+_BLANK = '\u115f\u1160\u2800\u3164\uffa0'
+
+
+def visible(said: str) -> bool:
+  """Whether a text shows anything: not space, control or format alone."""
+  return any(
+    c.isprintable()
+    and not c.isspace()
+    and c not in _BLANK
+    and not unicodedata.category(c).startswith('M')
+    for c in said
+  )
+
+
 def number(value: Any) -> float:
-  """A finite number."""
+  """A finite number, of a size that arrays hold too."""
   if isinstance(value, bool) or not isinstance(value, int | float):
-    raise Fault(f'must be a number, not {_kind(value)}.')
-  if not math.isfinite(value):
-    raise Fault(f'must be a finite number, not {value}.')
-  return float(value)
+    raise Fault(f'must be a number, not {kind(value)}.')
+  try:
+    read = float(value)
+  except OverflowError:
+    read = math.inf
+  if not math.isfinite(read):
+    raise Fault(f'must be a finite number, not {read}.')
+  if abs(read) > LARGEST:
+    raise Fault(f'must be between ±{LARGEST:g}, not {read:g}.')
+  return read
+
+
+def flag(value: Any) -> bool:
+  """True or false."""
+  if not isinstance(value, bool):
+    raise Fault(f'must be true or false, not {kind(value)}.')
+  return value
 
 
 def turns(value: Any) -> tuple[Message, ...]:
@@ -143,8 +196,12 @@ def turns(value: Any) -> tuple[Message, ...]:
 
   The user and the assistant take turns; the system may speak first.
   """
-  messages = tuple(Message(**m) for m in _messages(value))
-  spoken = messages[messages[0].role == 'system' :]
+  return asked(tuple(Message(**m) for m in _messages(value)))
+
+
+def asked(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+  """Messages, if they are a conversation that the user has the last word in."""
+  spoken = messages[bool(messages) and messages[0].role == 'system' :]
   for i, message in enumerate(spoken):
     expected = ('user', 'assistant')[i % 2]
     if message.role != expected:
@@ -158,17 +215,22 @@ def turns(value: Any) -> tuple[Message, ...]:
   return messages
 
 
-def _role(value: Any) -> str:
+def role(value: Any) -> str:
+  """Whose turn a message is: the user's, the assistant's, the system's."""
   roles = ('user', 'assistant', 'system')
+  if not isinstance(value, str):
+    raise Fault(f'must be one of {", ".join(roles)}, not {kind(value)}.')
   if value not in roles:
-    raise Fault(f'must be one of {", ".join(roles)}, not {value!r}.')
+    raise Fault(
+      f'must be one of {", ".join(roles)}, not {names.quoted(value)}.'
+    )
   return value
 
 
-_messages = list_of(object_of({'role': _role, 'content': filled}), least=1)
+_messages = list_of(object_of({'role': role, 'content': filled}), least=1)
 
 
-def _kind(value: Any) -> str:
+def kind(value: Any) -> str:
   """What a JSON value is, in words."""
   kinds = {
     str: 'a text',

@@ -1,10 +1,14 @@
-"""Lines of JSON from files, plain or gzipped, with clear faults."""
+"""JSON from files, a line or an array, plain or gzipped, with clear faults."""
 
+import contextlib
 import gzip
+import hashlib
 import json
 import pathlib
+import re
+import stat
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from rlhf_jax.data import names
@@ -15,7 +19,7 @@ class DataError(ValueError):
 
 
 class Row(NamedTuple):
-  """A line of a file, read.
+  """An object of a file, read.
 
   Attributes:
     where: 'file:line', the line counted from 1.
@@ -33,62 +37,241 @@ def read(path: str | pathlib.Path) -> Iterator[Row]:
     DataError: no such file, nothing in it, or a line that is no JSON object.
   """
   path = existing(path)
-  row = None
-  for number, line in enumerate(_lines(path), start=1):
-    if not line.strip():
-      continue
-    row = Row(f'{path.name}:{number}', _object(line, f'{path.name}:{number}'))
-    yield row
-  if row is None:
-    raise DataError(f'{path} holds no data; it needs one JSON object a line.')
+  return _some(path, _objects(path, _lines(path)))
+
+
+def read_any(path: str | pathlib.Path) -> Iterator[Row]:
+  """Yields the objects of a file of JSON lines, or of one JSON array.
+
+  An array, which begins with [, may be laid out over lines in any way; an
+  object of it is where it begins.
+
+  Raises:
+    DataError: as `read`, and an array that holds anything but objects.
+  """
+  path = existing(path)
+  lines = _lines(path)
+  before = []
+  for line in lines:
+    before.append(line)
+    if line.strip():
+      break
+  if before and before[-1].lstrip().startswith(b'['):
+    return _some(path, _array(path, b''.join([*before, *lines])))
+  return _some(path, _objects(path, _after(before, lines)))
 
 
 def existing(path: str | pathlib.Path) -> pathlib.Path:
-  """The path, if there is a file at it."""
+  """The path, if there is a file at it.
+
+  Raises:
+    DataError: there is none, or it is a folder, a pipe or the like.
+  """
   path = pathlib.Path(path)
-  if path.is_file():
-    return path
-  if not path.parent.is_dir():
-    raise DataError(
-      f'there is no folder {path.parent} to read {path.name} from; correct '
-      'the path (data_dir, where it is a data set).'
-    )
-  present = sorted(entry.name for entry in path.parent.iterdir())
+  try:
+    mode = path.stat().st_mode
+  except (FileNotFoundError, NotADirectoryError):
+    raise DataError(_missing(path)) from None
+  except (OSError, ValueError) as error:  # ValueError: a null character.
+    raise DataError(f'{_short(path)}: {_reason(error)}.') from None
+  if stat.S_ISDIR(mode):
+    raise DataError(f'{path} is a folder; name a file in it.')
+  if not stat.S_ISREG(mode):
+    raise DataError(f'{path} is a pipe or a device; it must be a file.')
+  return path
+
+
+def digest(path: str | pathlib.Path) -> str:
+  """SHA-256 of a file's content, in hex."""
+  path = existing(path)
+  with _readable(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _missing(path: pathlib.Path) -> str:
+  with _readable(path.parent):
+    if not path.parent.is_dir():
+      return (
+        f'there is no folder {path.parent} to read {path.name} from; correct '
+        'the path (data_dir, where it is a data set).'
+      )
+    present = sorted(entry.name for entry in path.parent.iterdir())
   listed = ', '.join(present[:12]) + (', …' if len(present) > 12 else '')
-  raise DataError(
+  return (
     f'there is no file {path.name} in {path.parent}, which holds '
     f'{listed or "nothing"}' + names.nearest(path.name, present)
   )
+
+
+@contextlib.contextmanager
+def _readable(path: pathlib.Path):
+  """Makes what the system refuses a sentence."""
+  try:
+    yield
+  except OSError as error:
+    raise DataError(
+      f'{_short(path)} cannot be read: {_reason(error)}; see to the disk and '
+      'to who may read it.'
+    ) from error
+
+
+def _reason(error: Exception) -> str:
+  return getattr(error, 'strerror', None) or f'{error}, so it names no file'
+
+
+def _short(path: pathlib.Path) -> str:
+  name = str(path).replace('\0', '\\0')
+  return name if len(name) < 200 else f'{name[:100]}…'
 
 
 def _lines(path: pathlib.Path) -> Iterator[bytes]:
   opener = gzip.open if path.suffix == '.gz' else open
   number = 0
   try:
-    with opener(path, 'rb') as file:
-      for line in file:
+    with _readable(path), opener(path, 'rb') as file:
+      for line in _unpacked(file):
         number += 1
         yield line
-  except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+  except _NotGzip as error:
     raise DataError(
       f'{path.name}: not a whole gzip file after line {number} ({error}); '
       'fetch it again, or drop .gz from the name of a plain file.'
     ) from error
 
 
-def _object(line: bytes, where: str) -> dict[str, Any]:
+class _NotGzip(Exception):
+  """What a gzip file's reader says of one that is not whole."""
+
+
+def _unpacked(file: Iterable[bytes]) -> Iterator[bytes]:
   try:
-    value = json.loads(line.decode('utf-8'))
-  except UnicodeDecodeError as error:
-    raise DataError(
-      f'{where}: not UTF-8 (byte {error.start + 1} of the line); save the file '
-      'as UTF-8.'
-    ) from error
+    yield from file
+  except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+    raise _NotGzip(str(error)) from error
+
+
+def _after(before: list[bytes], lines: Iterator[bytes]) -> Iterator[bytes]:
+  yield from before
+  yield from lines
+
+
+def _some(path: pathlib.Path, rows: Iterator[Row]) -> Iterator[Row]:
+  row = None
+  for row in rows:
+    yield row
+  if row is None:
+    raise DataError(f'{path} holds no data; it needs one JSON object a line.')
+
+
+def _objects(path: pathlib.Path, lines: Iterable[bytes]) -> Iterator[Row]:
+  for number, line in enumerate(lines, start=1):
+    if not line.strip():
+      continue
+    where = f'{path.name}:{number}'
+    text = _text(path, line.rstrip(b'\r\n'), number)
+    with _parsing(path, number):
+      value = _DECODER.decode(text)
+    yield Row(where, _object(value, where))
+
+
+def _array(path: pathlib.Path, content: bytes) -> Iterator[Row]:
+  """The objects of a JSON array, one after the other."""
+  text = _text(path, content)
+  start = _past_space(text, text.index('[') + 1)
+  number = 1 + text.count('\n', 0, start)
+  closed = text.startswith(']', start)
+  while not closed:
+    with _parsing(path, number, start):
+      value, end = _DECODER.raw_decode(text, start)
+    where = f'{path.name}:{number}'
+    yield Row(where, _object(value, where))
+    comma = _past_space(text, end)
+    closed = text.startswith(']', comma)
+    if not closed and not text.startswith(',', comma):
+      raise DataError(
+        f'{path.name}:{number + text.count(chr(10), start, comma)}: the array '
+        'breaks off, or a comma is missing; it must be a whole JSON array.'
+      )
+    following = comma if closed else _past_space(text, comma + 1)
+    number += text.count('\n', start, following)
+    start = following
+  if text[start + 1 :].strip():
+    raise DataError(f'{path.name}:{number}: more follows the end of the array.')
+
+
+def _past_space(text: str, place: int) -> int:
+  """The first place from this one on that is no white space."""
+  return _SPACE.match(text, place).end()
+
+
+class _Twice(Exception):
+  """A name that an object has more than once."""
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+  made = dict(pairs)
+  if len(made) < len(pairs):
+    given = [name for name, _ in pairs]
+    raise _Twice(next(name for name in given if given.count(name) > 1))
+  return made
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique)
+_SPACE = re.compile(r'[ \t\r\n]*')
+
+
+@contextlib.contextmanager
+def _parsing(path: pathlib.Path, number: int, start: int = 0):
+  """Makes what the decoder refuses a sentence.
+
+  Args:
+    path: of the file.
+    number: the line that begins at, or holds, the character `start`.
+    start: where the value begins in what is decoded.
+  """
+  where = f'{path.name}:{number}'
+  try:
+    yield
   except json.JSONDecodeError as error:
+    number += error.doc.count('\n', start, error.pos)
     raise DataError(
-      f'{where}: not JSON at column {error.colno} ({error.msg}); each line '
-      'must be one JSON object.'
+      f'{path.name}:{number}: not JSON at column {error.colno} ({error.msg}); '
+      'each line must be one JSON object.'
     ) from error
+  except _Twice as error:
+    raise DataError(
+      f'{where}: an object has the field {names.quoted(str(error))} twice; '
+      'leave one of them out.'
+    ) from None
+  except RecursionError:
+    raise DataError(
+      f'{where}: lists or objects lie too deep in each other; make it flatter.'
+    ) from None
+  except ValueError:  # More digits than Python turns into a number.
+    raise DataError(
+      f'{where}: a number has too many digits; write it as a text.'
+    ) from None
+
+
+def _text(path: pathlib.Path, content: bytes, number: int = 1) -> str:
+  """Content that begins with line `number`, as text."""
+  if content.startswith(b'\xef\xbb\xbf'):
+    raise DataError(
+      f'{path.name}:{number}: begins with a byte order mark (BOM); save the '
+      'file as UTF-8 without one.'
+    )
+  try:
+    return content.decode('utf-8')
+  except UnicodeDecodeError as error:
+    number += content.count(b'\n', 0, error.start)
+    byte = error.start - content.rfind(b'\n', 0, error.start)
+    raise DataError(
+      f'{path.name}:{number}: not UTF-8 (byte {byte} of the line); save the '
+      'file as UTF-8.'
+    ) from error
+
+
+def _object(value: Any, where: str) -> dict[str, Any]:
   if not isinstance(value, dict):
     raise DataError(
       f'{where}: a JSON {type(value).__name__} where an object like '

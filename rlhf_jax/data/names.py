@@ -1,10 +1,24 @@
-"""Help with a mistyped name."""
+"""Names in sentences, and help with a mistyped one."""
 
 import difflib
 from collections.abc import Iterable
+
+LONG = 60  # Letters.
+MOST = 12  # Names.
 
 
 def nearest(name: str, valid: Iterable[str], *, most: int = 3) -> str:
   """'; did you mean …?' for names like this one, or else '.'."""
   close = difflib.get_close_matches(name, list(valid), n=most, cutoff=0.6)
-  return f'; did you mean {" or ".join(map(repr, close))}?' if close else '.'
+  return f'; did you mean {" or ".join(map(quoted, close))}?' if close else '.'
+
+
+def quoted(text: str) -> str:
+  """A text in quotes, its end left out where it is long."""
+  return repr(text if len(text) <= LONG else text[:LONG] + '…')
+
+
+def listed(given: Iterable[str]) -> str:
+  """Names one after the other, the first few where there are many."""
+  shown = [name[:LONG] for name in given]
+  return ', '.join(shown[:MOST]) + (', …' if len(shown) > MOST else '')

@@ -5,8 +5,6 @@ import hashlib
 import json
 import pathlib
 
-from absl import logging
-
 from rlhf_jax.data import chat_jinja, chat_templates, readers, splits
 from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.data.sources import (
@@ -61,7 +59,7 @@ class Problems:
 
   def load(self, folder: str | pathlib.Path) -> Corpus:
     """Reads the files; trains a tokenizer, or finds it again in `folder`."""
-    training, test = self._sides()
+    training, test, notes = self._sides()
     tokenizer = tokenizer_of(self, folder, training)
     return Corpus(
       tokenizer,
@@ -73,11 +71,15 @@ class Problems:
         'test_prompts': splits.distinct_prompts(test),
       },
       self.gold,
+      notes,
     )
 
-  def _sides(self) -> tuple[list[Demonstration], list[Demonstration]]:
-    """(training, held-out) problems, none of which is on both sides."""
+  def _sides(
+    self,
+  ) -> tuple[list[Demonstration], list[Demonstration], tuple[str, ...]]:
+    """(training, held-out) problems, none on both sides; what is noted."""
     given = self.problems.records(self.data_dir)
+    notes = given.notes
     if self.test is None:
       if not 0.0 < self.held_out < 1.0:
         raise DataError(
@@ -86,17 +88,17 @@ class Problems:
       training, test = splits.split(given, self.held_out)
     else:
       test = self.test.records(self.data_dir)
+      notes += test.notes
       asked = {problem.prompt.messages for problem in test}
       training = [p for p in given if p.prompt.messages not in asked]
       if len(training) < len(given):
-        logging.warning(
-          '%d of %d problems left out of training: the test asks them too.',
-          len(given) - len(training),
-          len(given),
+        notes += (
+          f'{len(given) - len(training)} of {len(given)} problems left out of '
+          'training: the test asks them too',
         )
     if not training or not test:
       raise DataError(
         f'of {len(given)} problems {len(training)} are left to train on and '
         f'{len(test)} to test on; give more of them, or a test file.'
       )
-    return training, test
+    return training, test, notes

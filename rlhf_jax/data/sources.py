@@ -6,6 +6,7 @@ it reads does, so that what was computed from it can be kept by that name.
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
 import pathlib
@@ -17,16 +18,27 @@ from typing import NamedTuple, Protocol
 from rlhf_jax.data import (
   chat_jinja,
   chat_templates,
+  formats,
   jsonl,
+  margins,
   ranked_readers,
   readers,
   splits,
   templates,
   tokens,
 )
-from rlhf_jax.types import Comparison, Demonstration, Prompt, Rated, Reward
+from rlhf_jax.data.gathering import Records
+from rlhf_jax.types import (
+  Comparison,
+  Demonstration,
+  Prompt,
+  Rated,
+  Record,
+  Reward,
+  responses_of,
+)
 
-Records = (
+Dataset = (
   Sequence[Prompt]
   | Sequence[Demonstration]
   | Sequence[Comparison]
@@ -44,12 +56,14 @@ class Corpus(NamedTuple):
       'comparisons', 'prompts', and what is held out of training as
       'test_demonstrations', 'test_comparisons', 'test_prompts'.
     gold: the true reward, where the world's is known.
+    notes: what a person should know of how the files were read.
   """
 
   tokenizer: tokens.Tokenizer
   template: templates.Format
-  datasets: Mapping[str, Records]
+  datasets: Mapping[str, Dataset]
   gold: Reward | None = None
+  notes: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,21 +73,38 @@ class Files:
   Attributes:
     names: the files' names.
     read: a function of `readers`, or one like them: path -> records.
+      `formats.read` and its kin find the format by the fields.
   """
 
   names: tuple[str, ...]
-  read: Callable[[pathlib.Path], Records]
+  read: Callable[[pathlib.Path], Dataset]
 
-  def records(self, folder: str | pathlib.Path) -> list:
-    """The records of all files, in order."""
+  def records(self, folder: str | pathlib.Path) -> Records:
+    """The records of all files, in order, and what is noted of each file."""
     paths = [pathlib.Path(folder) / name for name in self.names]
-    return [record for path in paths for record in self.read(path)]
+    found = [self.read(path) for path in paths]
+    return Records(
+      (record for records in found for record in records),
+      (note for records in found for note in getattr(records, 'notes', ())),
+    )
 
   def contents(self, folder: str | pathlib.Path) -> list[str]:
     """What the records come from: the reader's name and each file's SHA-256."""
     paths = [pathlib.Path(folder) / name for name in self.names]
-    reader = f'{self.read.__module__}.{self.read.__qualname__}'
-    return [reader, *map(_content, paths)]
+    return [_reader(self.read), *map(jsonl.digest, paths)]
+
+
+def _reader(read: Callable) -> str:
+  """The name of a reader, with what is bound to it."""
+  if isinstance(read, formats.Format):
+    return read.name
+  if isinstance(read, functools.partial):
+    bound = {
+      name: _reader(value) if callable(value) else value
+      for name, value in read.keywords.items()
+    }
+    return f'{_reader(read.func)} {json.dumps(bound, sort_keys=True)}'
+  return f'{read.__module__}.{read.__qualname__}'
 
 
 HH = tuple(
@@ -96,37 +127,43 @@ STRONGEST = Files(STRENGTHS, ranked_readers.strongest)
 
 
 @dataclasses.dataclass(frozen=True)
-class HhRlhf:
-  """Dialogues with people's preferences, and instructions to imitate first.
+class Feedback:
+  """People's or judges' preferences, what is imitated first, and prompts.
 
   Prompts are split into training and held-out by a hash of what the user says
   first, the same in every dataset, so that no opening is on both sides.
 
   Attributes:
     data_dir: the folder of the files.
-    comparisons: Anthropic's helpful and harmless pairs, or some of the files.
-    demonstrations: INSTRUCTIONS, or HH_CHOSEN for the chosen answers.
+    comparisons: read as Comparisons; None where there are none.
+    demonstrations: read as Demonstrations; None where there are none.
     held_out: share of openings kept out of training, in (0, 1).
     vocab_size: of the byte-level tokenizer that is trained on training texts.
     tokenizer: a Hugging Face tokenizer folder to use in its place, or ''.
     template_date: what day a chat template is told that asks for it.
+    prompts: read as Prompts; where None, what the comparisons ask or, without
+      any, the demonstrations.
+    margins: all margins that are trained on -> what each is multiplied by:
+      `margins.standardised`, `as_given` or `left_out`.
   """
 
   data_dir: str
-  comparisons: Files = HH_PAIRS
-  demonstrations: Files = INSTRUCTIONS
+  comparisons: Files | None = None
+  demonstrations: Files | None = None
   held_out: float = 0.1
   vocab_size: int = 4096
   tokenizer: str = ''
   template_date: str = chat_jinja.DATE
+  prompts: Files | None = None
+  margins: Callable[[Sequence[float]], float] = margins.standardised
 
   def fingerprint(self) -> str:
     """Hash of the settings and of the content of every file read, in hex."""
     settings = [
-      self.comparisons.contents(self.data_dir),
-      self.demonstrations.contents(self.data_dir),
+      *(files.contents(self.data_dir) for files in self._files().values()),
       self.held_out,
       tokenizer_facts(self),
+      _reader(self.margins),
     ]
     return hashlib.sha256(json.dumps(settings).encode()).hexdigest()
 
@@ -136,25 +173,80 @@ class HhRlhf:
       raise jsonl.DataError(
         f'held_out is {self.held_out}; it must be a share between 0 and 1.'
       )
-    comparisons, test_comparisons = splits.split(
-      self.comparisons.records(self.data_dir), self.held_out
-    )
-    demonstrations, test_demonstrations = splits.split(
-      self.demonstrations.records(self.data_dir), self.held_out
-    )
-    tokenizer = tokenizer_of(self, folder, [*demonstrations, *comparisons])
+    found = {n: f.records(self.data_dir) for n, f in self._files().items()}
+    notes = [note for records in found.values() for note in records.notes]
+    datasets = {}
+    for name, records in found.items():
+      training, test = splits.split(records, self.held_out)
+      _check_sides(name, training, test)
+      if name == 'comparisons':
+        training, test, said = self._scaled(training, test)
+        notes += said
+      datasets |= {name: training, f'test_{name}': test}
+    asking = next(n for n in ('prompts', *_LEARNT) if n in found)
+    for side in ('', 'test_'):
+      asked = splits.distinct_prompts(datasets[side + asking])
+      datasets[f'{side}prompts'] = asked
+    learnt = [r for n in _LEARNT[::-1] for r in datasets.get(n, ())]
+    tokenizer = tokenizer_of(self, folder, learnt or datasets['prompts'])
     return Corpus(
       tokenizer,
       chat_templates.of(tokenizer, date=self.template_date),
-      {
-        'demonstrations': demonstrations,
-        'comparisons': comparisons,
-        'prompts': splits.distinct_prompts(comparisons),
-        'test_demonstrations': test_demonstrations,
-        'test_comparisons': test_comparisons,
-        'test_prompts': splits.distinct_prompts(test_comparisons),
-      },
+      datasets,
+      notes=tuple(dict.fromkeys(notes)),
     )
+
+  def _scaled(
+    self, training: list[Comparison], test: list[Comparison]
+  ) -> tuple[list[Comparison], list[Comparison], list[str]]:
+    """Comparisons in the units of `margins`, and a note if there are any."""
+    given = [record.margin for record in training]
+    factor = self.margins(given)
+    sides = (
+      [record._replace(margin=factor * record.margin) for record in side]
+      for side in (training, test)
+    )
+    said = [f'margins are multiplied by {factor:.4g}'] if any(given) else []
+    return *sides, said
+
+  def _files(self) -> dict[str, Files]:
+    """The files that are given, by the dataset that they make."""
+    given = {
+      'comparisons': self.comparisons,
+      'demonstrations': self.demonstrations,
+      'prompts': self.prompts,
+    }
+    if not any(given.values()):
+      raise jsonl.DataError(
+        'no file is named; give comparisons, demonstrations or prompts.'
+      )
+    return {name: files for name, files in given.items() if files is not None}
+
+
+# Datasets with responses, in the order that prompts are taken from them in.
+_LEARNT = ('comparisons', 'demonstrations')
+
+
+def _check_sides(name: str, training: Sequence, test: Sequence) -> None:
+  if not training or not test:
+    raise jsonl.DataError(
+      f'of {len(training) + len(test)} {name} {len(training)} are left to '
+      f'train on and {len(test)} to test on; give more of them, or another '
+      'held_out.'
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class HhRlhf(Feedback):
+  """Dialogues with people's preferences, and instructions to imitate first.
+
+  Attributes:
+    comparisons: Anthropic's helpful and harmless pairs, or some of the files.
+    demonstrations: INSTRUCTIONS, or HH_CHOSEN for the chosen answers.
+  """
+
+  comparisons: Files | None = HH_PAIRS
+  demonstrations: Files | None = INSTRUCTIONS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,8 +261,8 @@ class Tiers(HhRlhf):
     demonstrations: the strongest's outputs.
   """
 
-  comparisons: Files = TIERS
-  demonstrations: Files = STRONGEST
+  comparisons: Files | None = TIERS
+  demonstrations: Files | None = STRONGEST
 
   def load(self, folder: str | pathlib.Path) -> Corpus:
     """As HhRlhf's, by other names."""
@@ -202,14 +294,14 @@ def tokenizer_facts(source: Tokenized) -> int | list[str]:
   """What a source's tokenizer depends on beside its texts."""
   if not source.tokenizer:
     return source.vocab_size
-  contents = [_content(path) for path in tokens.files(source.tokenizer)]
+  contents = [jsonl.digest(path) for path in tokens.files(source.tokenizer)]
   return [source.template_date, *contents]
 
 
 def tokenizer_of(
   source: Tokenized,
   folder: str | pathlib.Path,
-  records: Iterable[Demonstration | Comparison],
+  records: Iterable[Record],
 ) -> tokens.Tokenizer:
   """A source's tokenizer, or one trained on records and kept in `folder`."""
   if source.tokenizer:
@@ -221,16 +313,13 @@ def tokenizer_of(
   )
 
 
-def texts(records: Iterable[Demonstration | Comparison]) -> Iterator[str]:
+def texts(records: Iterable[Record]) -> Iterator[str]:
   """Everything said in records, each conversation before a response once."""
   records = list(records)
   for prompt in splits.distinct_prompts(records):
     yield from (message.content for message in prompt.messages)
   for record in records:
-    if isinstance(record, Demonstration):
-      yield record.response
-    else:
-      yield from record.responses
+    yield from responses_of(record)
 
 
 def _trained_once(
@@ -250,8 +339,3 @@ def _trained_once(
   except OSError:  # Another process was first, with the same tokenizer.
     shutil.rmtree(unfinished)
   return tokens.load(folder)
-
-
-def _content(path: pathlib.Path) -> str:
-  """SHA-256 of a file, in hex."""
-  return hashlib.sha256(jsonl.existing(path).read_bytes()).hexdigest()

@@ -5,7 +5,14 @@ from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 from rlhf_jax import types
-from rlhf_jax.types import Comparison, Demonstration, Prompt, Rated, prompt_of
+from rlhf_jax.types import (
+  Comparison,
+  Demonstration,
+  Prompt,
+  Rated,
+  prompt_of,
+  responses_of,
+)
 
 Record = TypeVar('Record', Prompt, Demonstration, Comparison, Rated)
 
@@ -20,7 +27,11 @@ def is_held_out(prompt: Prompt, share: float) -> bool:
     prompt: any prompt.
     share: part of all openings, in [0, 1].
   """
-  said = next(m.content for m in prompt.messages if m.role == 'user')
+  said = (m.content for m in prompt.messages if m.role == 'user')
+  return _falls_below(next(said, ''), share)
+
+
+def _falls_below(said: str, share: float) -> bool:
   opening = ''.join(filter(str.isalnum, said.casefold())) or said
   digest = hashlib.sha256(opening.encode('utf-8', 'surrogatepass')).digest()
   return int.from_bytes(digest[:8], 'big') < share * 2**64
@@ -29,11 +40,19 @@ def is_held_out(prompt: Prompt, share: float) -> bool:
 def split(
   records: Iterable[Record], share: float
 ) -> tuple[list[Record], list[Record]]:
-  """(training, held-out) records, each in the order given."""
+  """(training, held-out) records, each in the order given.
+
+  Where nothing was asked, the first response decides in place of the opening.
+  """
   records = list(records)
-  held_out = [is_held_out(prompt_of(record), share) for record in records]
-  sides = [(r, h) for r, h in zip(records, held_out, strict=True)]
+  sides = [(record, _held_out(record, share)) for record in records]
   return [r for r, held in sides if not held], [r for r, held in sides if held]
+
+
+def _held_out(record: Record, share: float) -> bool:
+  if prompt_of(record).messages:
+    return is_held_out(prompt_of(record), share)
+  return _falls_below(responses_of(record)[0], share)
 
 
 def distinct_prompts(

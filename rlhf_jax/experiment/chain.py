@@ -13,7 +13,13 @@ import numpy as np
 
 from rlhf_jax import sharding
 from rlhf_jax.data.collation import collate
-from rlhf_jax.data.encoding import Counts, Example, decoded, encode
+from rlhf_jax.data.encoding import (
+  Counts,
+  Example,
+  decoded,
+  encode,
+  encode_all,
+)
 from rlhf_jax.data.limits import Limits
 from rlhf_jax.data.sources import Corpus
 from rlhf_jax.experiment import definition, records, store
@@ -88,9 +94,14 @@ class Chain:
     )
 
   def encode(self, records: Sequence[Any]) -> tuple[list[Example], Counts]:
-    """Records as token ids within the limits, and what was cut or dropped."""
+    """Records to learn from as token ids, and what was cut or left out."""
     corpus, limits = self.corpus, self.experiment.limits
     return encode(records, corpus.tokenizer, corpus.template, limits)
+
+  def encode_all(self, records: Sequence[Any]) -> list[Example]:
+    """Records to score as token ids: all but those that the limits drop."""
+    corpus, limits = self.corpus, self.experiment.limits
+    return encode_all(records, corpus.tokenizer, corpus.template, limits)[0]
 
   def batch(
     self,
@@ -212,6 +223,15 @@ class Chain:
     """(key, start) -> params of a stage."""
     models = roles(self.experiment.model)
     return functools.partial(stage.init, models=models, config=stage.config)
+
+
+def told(chain: Chain, name: str, counts: Counts) -> dict[str, int]:
+  """What became of a stage's data: printed, and returned if anything did."""
+  facts = {k: v for k, v in counts._asdict().items() if v}
+  said = ', '.join(f'{v} {k.replace("_", " ")}' for k, v in facts.items())
+  if said:
+    print(f'{name:>13}  {said}', file=chain.console, flush=True)
+  return facts
 
 
 def roles(model: Any) -> Models:

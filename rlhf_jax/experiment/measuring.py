@@ -96,7 +96,7 @@ def measure_pairs(
   chain: Chain, model: str, comparisons: Sequence[Comparison]
 ) -> preference_accuracy.PairMetrics:
   """A reward model's accuracy on comparisons, beside always-the-longer."""
-  examples, _ = chain.encode(comparisons)
+  examples = chain.encode_all(comparisons)
   size = chain.experiment.evaluation.batch_size
   frozen, scorer = (
     {'reward': chain.params(model, 'reward')},

@@ -94,13 +94,16 @@ def prepare(
       f'the tokenizer has {corpus.tokenizer.vocab_size} tokens and the model '
       f'only {experiment.model.vocab_size}; raise model.vocab_size'
     )
+  console = console or sys.stdout
+  for note in corpus.notes:
+    print(f'{"data":>13}  {note}', file=console, flush=True)
   return Chain(
     experiment=experiment,
     addresses=addresses,
     stages_dir=stages_dir,
     corpus=corpus,
     mesh=sharding.make_mesh(experiment.mesh),
-    console=console or sys.stdout,
+    console=console,
     writers=writers,
   )
 

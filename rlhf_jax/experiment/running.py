@@ -11,10 +11,10 @@ import jax.numpy as jnp
 
 from rlhf_jax import sharding
 from rlhf_jax.data.batches import Batches
-from rlhf_jax.data.encoding import Counts, Example
+from rlhf_jax.data.encoding import Example
 from rlhf_jax.experiment import beforehand, store, writing
 from rlhf_jax.experiment import chain as chains
-from rlhf_jax.experiment.chain import RULES, Chain
+from rlhf_jax.experiment.chain import RULES, Chain, told
 from rlhf_jax.experiment.describe import describe
 from rlhf_jax.generation import scoring
 from rlhf_jax.generation.sampling import Sampling
@@ -77,6 +77,7 @@ def train(chain: Chain, name: str) -> dict[str, Any]:
     del frozen['reference']
   facts = told(chain, name, counts)
   batches = MeshBatches(chain, name, examples, len(records))
+  facts |= batches.facts
   bell = Bell(stage.alarm, config.steps, chain.console)
   unscored = Unscored(chain.console)
   saved = checkpoints.Checkpoints(
@@ -135,19 +136,13 @@ def initial_state(chain, stage, optimizer, key) -> TrainState:
   return sharding.init_sharded(create, RULES, chain.mesh, key, start)
 
 
-def told(chain: Chain, name: str, counts: Counts) -> dict[str, int]:
-  """What the limits did to a stage's data: printed, and returned if any."""
-  facts = {k: v for k, v in counts._asdict().items() if v}
-  said = ', '.join(f'{v} {k.replace("_", " ")}' for k, v in facts.items())
-  if said:
-    print(f'{name:>13}  {said}', file=chain.console, flush=True)
-  return facts
-
-
 class MeshBatches:
   """A stage's batches, each laid out over the mesh.
 
   With a dataset beside, a batch of it is joined to each.
+
+  Attributes:
+    facts: what became of the dataset beside.
   """
 
   def __init__(
@@ -163,7 +158,7 @@ class MeshBatches:
       'limits': chain.experiment.limits,
       'steps': stage.config.steps,
     }
-    self._mesh, self._beside = chain.mesh, None
+    self._mesh, self._beside, self.facts = chain.mesh, None, {}
     self._batches = Batches(
       examples,
       batch_size=stage.config.batch_size,
@@ -174,7 +169,8 @@ class MeshBatches:
     )
     if stage.beside is not None:
       others, counts = chain.encode(chain.records(stage.beside))
-      told(chain, f'{name}: {stage.beside}', counts)
+      said = told(chain, f'{name}: {stage.beside}', counts)
+      self.facts = {f'{stage.beside}_{k}': v for k, v in said.items()}
       self._beside = Batches(
         others,
         batch_size=stage.config.beside_batch_size,

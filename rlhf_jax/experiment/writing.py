@@ -9,7 +9,7 @@ import numpy as np
 
 from rlhf_jax.experiment import records as lines
 from rlhf_jax.experiment.bench import Bench
-from rlhf_jax.experiment.chain import Chain
+from rlhf_jax.experiment.chain import Chain, told
 from rlhf_jax.experiment.definition import ExperimentError
 from rlhf_jax.generation import scoring
 from rlhf_jax.stages import DatasetStage, Written
@@ -23,7 +23,8 @@ def write(chain: Chain, name: str) -> dict[str, Any]:
   """Writes records.jsonl of a dataset stage. Returns facts for people."""
   stage: DatasetStage = chain.experiment.stages[name]
   config, folder = stage.config, chain.folder(name).path
-  examples, _ = chain.encode(chain.records(stage.data))
+  examples, counts = chain.encode(chain.records(stage.data))
+  facts = told(chain, name, counts)
   partial = folder / 'records.partial.jsonl'
   # One line a batch, so that a line cut off by a kill costs one batch.
   done = metrics.read_jsonl(partial) if partial.exists() else []
@@ -44,8 +45,8 @@ def write(chain: Chain, name: str) -> dict[str, Any]:
       if not isinstance(written, Written):
         written = Written(written, {})
       made = list(map(lines.row, written.records))
-      facts = plain(written.facts)
-      done.append({'records': made, 'facts': facts, 'unscored': bench.unscored})
+      own = plain(written.facts)
+      done.append({'records': made, 'facts': own, 'unscored': bench.unscored})
       file.write(json.dumps(done[-1]) + '\n')
       file.flush()
       turn, found = turn + 1, found + len(made)
@@ -62,10 +63,10 @@ def write(chain: Chain, name: str) -> dict[str, Any]:
   lines.write(folder / 'records.jsonl', rows)
   partial.unlink()
   asked = asked_by(config, size, examples, turn)
-  told = over_turns([row['facts'] for row in done])
-  told |= left_out(chain, name, sum(row['unscored'] for row in done))
-  told |= agreement(chain, lines.read(folder / 'records.jsonl'))
-  return told | {'records': len(rows), 'asked': asked}
+  facts |= over_turns([row['facts'] for row in done])
+  facts |= left_out(chain, name, sum(row['unscored'] for row in done))
+  facts |= agreement(chain, lines.read(folder / 'records.jsonl'))
+  return facts | {'records': len(rows), 'asked': asked}
 
 
 def left_out(chain: Chain, name: str, unscored: int) -> dict[str, int]:

@@ -36,7 +36,7 @@ def demonstrations(count):
 
 def comparisons(count):
   return [
-    Comparison(d.prompt, (d.response, 'w0'), float(i))
+    Comparison(d.prompt, (d.response, 'w0 w0'), float(i))
     for i, d in enumerate(demonstrations(count))
   ]
 

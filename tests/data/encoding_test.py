@@ -38,7 +38,7 @@ class EncodingTest(absltest.TestCase):
     (example,), counts = encode([said])
     self.assertEqual(example, (said, [0, 1, 2], (), 0, None, None))
     self.assertEqual(example.length, 3)
-    self.assertEqual(counts, (0, 0, 0))
+    self.assertEqual(counts, encoding.Counts())
 
   def test_a_response_is_closed(self):
     (example,), _ = encode([Demonstration(prompt('a'), 'b c')])
@@ -47,8 +47,13 @@ class EncodingTest(absltest.TestCase):
     self.assertEqual(example.length, 4)
 
   def test_an_empty_response_is_its_end_alone(self):
-    (example,), _ = encode([Demonstration(prompt('a'), '')])
-    self.assertEqual(example.response_ids, ([EOS],))
+    examples, _ = encoding.encode_all(
+      [Demonstration(prompt('a'), '')],
+      TOKENIZER,
+      templates.PLAIN,
+      limits.Limits(max_prompt_tokens=1, max_response_tokens=1),
+    )
+    self.assertEqual([e.response_ids for e in examples], [([EOS],)])
 
   def test_comparisons_keep_their_order_and_margin(self):
     record = Comparison(prompt('a b'), ('c', 'd e', ''), 1.5)
@@ -131,10 +136,7 @@ class EncodingTest(absltest.TestCase):
     records = [prompt('a'), prompt('a b c d e'), prompt('b')]
     examples, counts = encode(records, overlong=limits.drop)
     self.assertEqual([example.index for example in examples], [0, 2])
-    self.assertEqual(
-      counts._asdict(),
-      {'truncated_prompts': 0, 'dropped_prompts': 1, 'truncated_responses': 0},
-    )
+    self.assertEqual(counts, encoding.Counts(dropped_prompts=1))
 
   def test_cut_prompts_are_counted(self):
     records = [prompt('a b c d e f'), prompt('a'), prompt('b c d e f')]
@@ -146,13 +148,14 @@ class EncodingTest(absltest.TestCase):
     self.assertEqual(
       [e.prompt_ids for e in starts], [[0, 1, 2, 3], [0], [1, 2, 3, 4]]
     )
-    self.assertEqual(counts, (2, 0, 0))
+    self.assertEqual(counts, encoding.Counts(truncated_prompts=2))
 
   def test_a_dropped_record_cuts_no_responses(self):
     record = Demonstration(prompt('a b c d e'), 'a b c d')
-    examples, counts = encode([record], overlong=limits.drop)
-    self.assertEmpty(examples)
-    self.assertEqual(counts.truncated_responses, 0)
+    short = Demonstration(prompt('a'), 'a')
+    examples, counts = encode([record, short], overlong=limits.drop)
+    self.assertLen(examples, 1)
+    self.assertEqual(counts, encoding.Counts(dropped_prompts=1))
 
   def test_a_prompt_without_tokens_is_refused(self):
     with self.assertRaisesRegex(jsonl.DataError, 'f:1: the prompt has no tok'):
@@ -186,6 +189,68 @@ class DecodedTest(absltest.TestCase):
       self.assertEqual((copied, copied.ended, copied.ids), ('b', False, (1,)))
 
 
+class UnlearnableTest(parameterized.TestCase):
+  def test_what_nothing_can_be_learnt_from_is_left_out_and_counted(self):
+    records = [
+      Comparison(prompt('a'), ('b', 'b'), scores=(2.0, 1.0)),
+      # The limit of three leaves the same ids of both, and of all.
+      Comparison(prompt('a'), ('b c d e', 'b c d f')),
+      Comparison(prompt('a'), ('b c d e', 'b c d f', 'b c d g')),
+      Comparison(prompt('a'), ('b', 'c'), scores=(2.0, 2.0)),
+      Comparison(prompt('a'), (' ', 'c')),
+      Demonstration(prompt('a'), '\n'),
+      Rated(prompt('a'), '', (1.0,)),
+      Demonstration(prompt('a'), 'b'),
+    ]
+    examples, counts = encode(records)
+    self.assertEqual([example.index for example in examples], [7])
+    self.assertEqual(
+      counts,
+      encoding.Counts(
+        truncated_responses=5,
+        identical_responses=3,
+        tied_scores=1,
+        empty_responses=3,
+      ),
+    )
+
+  @parameterized.parameters(
+    (Comparison(prompt('a'), ('b', '')),),  # To be silent is to be worse.
+    (Comparison(prompt('a'), ('b', 'c', 'd'), scores=(2.0, 2.0, 2.0)),),
+    (Comparison(prompt('a'), ('b', 'b', 'd')),),
+    (Comparison(prompt('a'), ('b c d', 'b c d e')),),  # One ends, one is cut.
+    (Comparison(prompt('a'), ('b',), scores=(1.0,)),),
+    (prompt('a'),),
+  )
+  def test_what_tells_something_stays(self, record):
+    examples, counts = encode([record], max_response_tokens=4)
+    self.assertLen(examples, 1)
+    self.assertEqual(counts[3:], (0, 0, 0))
+
+  def test_scoring_takes_all(self):
+    pair = Comparison(prompt('a'), ('b', 'b'), scores=(1.0, 1.0))
+    examples, _ = encoding.encode_all(
+      [pair],
+      TOKENIZER,
+      templates.PLAIN,
+      limits.Limits(max_prompt_tokens=1, max_response_tokens=2),
+    )
+    self.assertEqual([e.record for e in examples], [pair])
+
+  def test_nothing_left_is_told(self):
+    records = [
+      Comparison(prompt('a', 'f.jsonl:1'), ('b', 'b')),
+      Comparison(prompt('a'), ('b', 'c'), scores=(2.0, 2.0)),
+      Comparison(prompt('a b c d e'), ('b', 'c')),
+    ]
+    with self.assertRaisesRegex(
+      jsonl.DataError,
+      'nothing is left of 3 records, the first at f.jsonl:1: 1 dropped prompts,'
+      ' 1 identical responses, 1 tied scores',
+    ):
+      encode(records, overlong=limits.drop)
+
+
 class ComparisonTest(parameterized.TestCase):
   def test_a_target_is_closed_and_counts_for_the_length(self):
     records = [
@@ -201,7 +266,7 @@ class ComparisonTest(parameterized.TestCase):
     self.assertEqual(
       [e.response_ids for e in examples], [([1, EOS], [2, EOS])] * 3
     )
-    self.assertEqual(counts, (0, 0, 1))
+    self.assertEqual(counts, encoding.Counts(truncated_responses=1))
 
   def test_a_single_response_can_be_scored(self):
     record = Comparison(prompt('a'), ('b',), scores=(-3.0,))

@@ -61,9 +61,9 @@ class ProblemsTest(parameterized.TestCase):
 
   def test_what_the_test_asks_is_not_trained_on(self):
     self.write('test.jsonl', self.lines[38:])
-    with self.assertLogs('absl', 'WARNING') as logged:
-      datasets = self.filed.load(self.run).datasets
-    self.assertIn('2 of 40 problems left out of training', logged.output[0])
+    corpus = self.filed.load(self.run)
+    datasets = corpus.datasets
+    self.assertIn('2 of 40 problems left out of training', corpus.notes[0])
     self.assertLen(datasets['demonstrations'], 38)
     self.assertLen(datasets['test_demonstrations'], 22)
 

@@ -45,11 +45,22 @@ class ReadersTest(absltest.TestCase):
       {'prompt': TURNS, 'chosen': 'c', 'rejected': 'c'},
       {'prompt': TURNS, 'chosen': 'd', 'rejected': 'd'},
     )
-    with self.assertLogs('absl', 'WARNING') as logged:
-      pairs = readers.pairs(path)
+    pairs = readers.pairs(path)
     self.assertEqual([pair.responses for pair in pairs], [('a', 'b')])
-    self.assertIn('2 of 3 comparisons left out', logged.output[0])
-    self.assertIn('r.jsonl:2', logged.output[0])
+    self.assertEqual(
+      pairs.notes,
+      (
+        '2 of 3 left out: the responses are the same text (first at '
+        'r.jsonl:2)',
+      ),
+    )
+
+  def test_nothing_left_is_refused(self):
+    path = self.write({'prompt': TURNS, 'chosen': 'c', 'rejected': 'c'})
+    with self.assertRaisesRegex(
+      jsonl.DataError, r'1 of 1 left out: .* at r.jsonl:1\); nothing is left'
+    ):
+      readers.pairs(path)
 
   def test_scored_pairs_have_margins(self):
     path = self.write(
@@ -58,7 +69,29 @@ class ReadersTest(absltest.TestCase):
     )
     prompt = Prompt((Message('user', 'q'),), '', 'r.jsonl:1')
     self.assertEqual(
-      readers.scored_pairs(path), [Comparison(prompt, ('a', 'b'), 2.5)]
+      readers.scored_pairs(path),
+      [Comparison(prompt, ('a', 'b'), 2.5, (8.5, 6.0))],
+    )
+
+  def test_scored_pairs_that_tie_say_so_themselves(self):
+    path = self.write(
+      {'prompt': 'q', 'chosen': 'a', 'rejected': 'b'}
+      | {'score_chosen': 6, 'score_rejected': 6}
+    )
+    (pair,) = readers.scored_pairs(path)
+    self.assertEqual((pair.margin, pair.scores), (0.0, (6.0, 6.0)))
+
+  def test_scored_pairs_of_no_visible_letter_are_left_out(self):
+    scores = {'score_chosen': 8.5, 'score_rejected': 6}
+    path = self.write(
+      {'prompt': 'q', 'chosen': 'a', 'rejected': '\u200b'} | scores,
+      {'prompt': 'q', 'chosen': 'a', 'rejected': 'b'} | scores,
+    )
+    pairs = readers.scored_pairs(path)
+    self.assertLen(pairs, 1)
+    self.assertEqual(
+      pairs.notes,
+      ('1 of 2 left out: the rejected response is empty (first at r.jsonl:1)',),
     )
 
   def test_scores_against_the_choice_are_refused(self):

@@ -46,7 +46,8 @@ class RealDataTest(absltest.TestCase):
       (readers.chosen, 'hh_helpful_rejection_sampled_test.jsonl.gz', 2168),
       (readers.instructions, 'alpaca_subset.jsonl.gz', 15110),
       (readers.instructions, 'dolly_3k.jsonl.gz', 2993),
-      (readers.scored_pairs, 'ultrafeedback_pairs.jsonl.gz', 954),
+      # Of 954 one has a response that shows nothing, a zero-width space.
+      (readers.scored_pairs, 'ultrafeedback_pairs.jsonl.gz', 953),
       (ranked_readers.strongest, *sources.STRENGTHS, 644),
       (ranked_readers.scored, 'alpacafarm_ranked.jsonl.gz', 644),
       (ranked_readers.ranked, 'oasst_ranked.jsonl.gz', 301),

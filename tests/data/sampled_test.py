@@ -49,7 +49,7 @@ class SampledTest(absltest.TestCase):
     self.assertEqual(example.prompt, record.prompt)
     self.assertEqual(example.length, 5)
     self.assertIsNone(example.target_ids)
-    self.assertEqual(counts, (0, 0, 0))
+    self.assertEqual(counts, encoding.Counts())
 
   def test_one_that_the_limit_cut_has_no_end(self):
     # Three tokens are the limit: the policy never said that it ends.

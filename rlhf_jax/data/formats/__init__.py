@@ -1,0 +1,89 @@
+"""Files in the formats that people have, found by their fields or named.
+
+A format is data: a name, a schema of `data.fields`, and a function of a row. It
+is a reader by itself, path -> records, as is `read`, which finds the format.
+"""
+
+from rlhf_jax.data.formats.answers import (
+  ALPACA,
+  CHAT,
+  DOLLY,
+  HANNA,
+  HELPSTEER,
+  LABELLED,
+  OASST_RATED,
+  PROBLEMS,
+  QUESTIONS,
+  SHAREGPT,
+  TEXTS,
+  TRL_COMPLETION,
+  TRL_PROMPTS,
+  TRL_UNPAIRED,
+)
+from rlhf_jax.data.formats.finding import (
+  FORMATS,
+  columns,
+  comparisons,
+  demonstrations,
+  prompts,
+  read,
+)
+from rlhf_jax.data.formats.preferences import (
+  ALPACA_FARM,
+  HH_RLHF,
+  LLMBAR,
+  PANDALM,
+  PKU_SAFE_RLHF,
+  SUMMARIES,
+  TRL_PREFERENCE,
+  ULTRAFEEDBACK,
+)
+from rlhf_jax.data.formats.rankings import (
+  OASST_RANKED,
+  OASST_TREES,
+  QA_FEEDBACK,
+  SCORED_OUTPUTS,
+  TIERS,
+  TOPICAL_CHAT,
+  VICUNA_ANSWERS,
+)
+from rlhf_jax.data.formats.reading import Format
+
+__all__ = [
+  'ALPACA',
+  'ALPACA_FARM',
+  'CHAT',
+  'DOLLY',
+  'FORMATS',
+  'Format',
+  'HANNA',
+  'HELPSTEER',
+  'HH_RLHF',
+  'LABELLED',
+  'LLMBAR',
+  'OASST_RANKED',
+  'OASST_RATED',
+  'OASST_TREES',
+  'PANDALM',
+  'PKU_SAFE_RLHF',
+  'PROBLEMS',
+  'QA_FEEDBACK',
+  'QUESTIONS',
+  'SCORED_OUTPUTS',
+  'SHAREGPT',
+  'SUMMARIES',
+  'TEXTS',
+  'TIERS',
+  'TOPICAL_CHAT',
+  'TRL_COMPLETION',
+  'TRL_PREFERENCE',
+  'TRL_PROMPTS',
+  'TRL_UNPAIRED',
+  'ULTRAFEEDBACK',
+  'VICUNA_ANSWERS',
+  'columns',
+  'comparisons',
+  'demonstrations',
+  'prompts',
+  'read',
+]

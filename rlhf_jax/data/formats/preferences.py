@@ -1,0 +1,273 @@
+"""Formats of two answers to a prompt, one of which somebody preferred."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rlhf_jax.data import fields, readers
+from rlhf_jax.data.formats import conversations
+from rlhf_jax.data.formats.conversations import Unusable
+from rlhf_jax.data.formats.reading import Format
+from rlhf_jax.types import Comparison, Message, Prompt
+
+Row = Mapping[str, Any]
+IGNORED = fields.Optional(fields.anything)
+OPTIONAL_TEXT = fields.Optional(fields.nullable(fields.text, ''), '')
+
+
+def _either(prompt: Prompt, responses: tuple[str, str], winner: Any):
+  """A comparison of two, of which `winner` (0 or 1; None for a tie) is best."""
+  if winner is None:
+    raise Unusable('nobody preferred one of the two')
+  best, other = responses[winner], responses[1 - winner]
+  yield Comparison(prompt, (best, other))
+
+
+def _one_of(*values: Any, tie: tuple[Any, ...] = ()) -> fields.Parser:
+  """The place of a value among two, or None for one that says a tie."""
+
+  def parse(value: Any) -> int | None:
+    if not isinstance(value, bool) and value in values:
+      return values.index(value)
+    if not isinstance(value, bool) and value in tie:
+      return None
+    given = str(value)[:20] if isinstance(value, int | float) else ''
+    raise fields.Fault(
+      f'must be {values[0]} or {values[1]}, not {given or fields.kind(value)}.'
+    )
+
+  return parse
+
+
+def _hh(row: Row, where: str) -> Iterator[Comparison]:
+  asked, said = [], []
+  for name in ('chosen', 'rejected'):
+    turns = conversations.alternating(row[name])
+    before, answer = conversations.answered(turns)
+    asked.append(before)
+    said.append(answer)
+  if asked[0] != asked[1]:
+    raise Unusable('the two conversations differ before the last answer')
+  yield Comparison(Prompt(asked[0], where=where), tuple(said))
+
+
+# Bai et al. 2022: both whole conversations, as text.
+HH_RLHF = Format(
+  'HH-RLHF',
+  {'chosen': conversations.dialogue, 'rejected': conversations.dialogue},
+  _hh,
+)
+
+
+def _scored(row: Row, where: str) -> Iterator[Comparison]:
+  messages, responses = conversations.pair(row)
+  yield readers.judged(Prompt(messages, where=where), responses, row)
+
+
+# Cui et al. 2023, as Tunstall et al. 2023 made pairs of it: a judge's scores.
+ULTRAFEEDBACK = Format(
+  'UltraFeedback binarized',
+  {
+    'id': IGNORED,
+    'source': IGNORED,
+    'prompt_id': IGNORED,
+    'prompt': fields.Optional(conversations.said),
+    'chosen': conversations.said,
+    'rejected': conversations.said,
+    'messages': IGNORED,
+    'score_chosen': fields.number,
+    'score_rejected': fields.number,
+  },
+  _scored,
+)
+
+
+def _preference(row: Row, where: str) -> Iterator[Comparison]:
+  messages, responses = conversations.pair(row)
+  prompt = Prompt(messages, row['subset'], where)
+  yield Comparison(prompt, responses, row['margin'])
+
+
+# Plain or conversational, the prompt given or what the two begin with.
+TRL_PREFERENCE = Format(
+  'TRL preference',
+  {
+    'id': IGNORED,
+    'subset': fields.Optional(fields.text, ''),
+    'prompt_id': IGNORED,
+    'prompt': fields.Optional(conversations.said),
+    'chosen': conversations.said,
+    'rejected': conversations.said,
+    'margin': fields.Optional(fields.number, 0.0),
+    'tools': fields.Optional(conversations.absent),
+  },
+  _preference,
+)
+
+
+def _about(row: Row, where: str, kind: str = '') -> Prompt:
+  """What an instruction and its input ask."""
+  said = readers.told(row['instruction'], row.get('input') or '')
+  return Prompt((Message('user', said),), kind, where)
+
+
+def _alpaca_farm(row: Row, where: str) -> Iterator[Comparison]:
+  responses = (row['output_1'], row['output_2'])
+  yield from _either(_about(row, where), responses, row['preference'])
+
+
+# Dubois et al. 2023.
+ALPACA_FARM = Format(
+  'AlpacaFarm preferences',
+  {
+    'instruction': fields.filled,
+    'input': OPTIONAL_TEXT,
+    'output_1': fields.text,
+    'output_2': fields.text,
+    'preference': _one_of(1, 2, tie=(0, 1.5, None)),
+  }
+  | dict.fromkeys(
+    (
+      'raw_preference',
+      'annotator',
+      'annotator_index',
+      'dataset',
+      'datasplit',
+      'generator',
+      'generator_1',
+      'generator_2',
+      'is_inverted',
+      'raw_completion',
+      'price_per_example',
+      'time_per_example',
+    ),
+    IGNORED,
+  ),
+  _alpaca_farm,
+)
+
+
+def _pku(row: Row, where: str) -> Iterator[Comparison]:
+  prompt = Prompt((Message('user', row['prompt']),), where=where)
+  responses = (row['response_0'], row['response_1'])
+  yield from _either(prompt, responses, row['better_response_id'])
+
+
+# Ji et al. 2023. The more helpful response is preferred, safe or not.
+PKU_SAFE_RLHF = Format(
+  'PKU-SafeRLHF',
+  {
+    'prompt': fields.filled,
+    'prompt_source': IGNORED,
+    'response_0': fields.text,
+    'response_1': fields.text,
+    'better_response_id': _one_of(0, 1, tie=(None,)),
+    'safer_response_id': IGNORED,
+  }
+  | {
+    name.format(i): IGNORED
+    for i in (0, 1)
+    for name in (
+      'is_response_{}_safe',
+      'response_{}_source',
+      'response_{}_harm_category',
+      'response_{}_severity_level',
+      'response_{}_sha256',
+    )
+  },
+  _pku,
+)
+
+
+def _summaries(row: Row, where: str) -> Iterator[Comparison]:
+  info = row['info']
+  if info['post'] is None and info['article'] is None:
+    raise fields.Fault("has neither 'post' nor 'article'.", "field 'info'")
+  said = f'ARTICLE: {info["article"]}\n\nTL;DR:'
+  if info['post'] is not None:
+    said = (
+      f'SUBREDDIT: r/{info["subreddit"]}\n\nTITLE: {info["title"]}\n\n'
+      f'POST: {info["post"]}\n\nTL;DR:'
+    )
+  prompt = Prompt((Message('user', said),), where=where)
+  first, second = (summary['text'] for summary in row['summaries'])
+  yield from _either(prompt, (first, second), row['choice'])
+
+
+def _two(value: Any) -> list[Any]:
+  read = fields.list_of(
+    fields.object_of({'text': fields.text, 'policy': IGNORED, 'note': IGNORED}),
+    least=2,
+  )(value)
+  if len(read) > 2:
+    raise fields.Fault(f'must hold 2, and holds {len(read)}.')
+  return read
+
+
+# Stiennon et al. 2020: posts with their title and subreddit, asked as there.
+SUMMARIES = Format(
+  'summarize_from_feedback comparisons',
+  {
+    'info': fields.object_of(
+      {
+        'id': IGNORED,
+        'post': fields.Optional(fields.nullable(fields.filled)),
+        'title': OPTIONAL_TEXT,
+        'subreddit': OPTIONAL_TEXT,
+        'site': IGNORED,
+        'article': fields.Optional(fields.nullable(fields.filled)),
+      }
+    ),
+    'summaries': _two,
+    'choice': _one_of(0, 1),
+    'worker': IGNORED,
+    'batch': IGNORED,
+    'split': IGNORED,
+    'extra': IGNORED,
+  },
+  _summaries,
+)
+
+
+def _labelled(row: Row, where: str) -> Iterator[Comparison]:
+  names = ('output_1', 'output_2')
+  responses = tuple(row[name] for name in names)
+  prompt = _about(row, where, row['subset'])
+  yield from _either(prompt, responses, row['label'])
+
+
+# Zeng et al. 2023.
+LLMBAR = Format(
+  'LLMBar',
+  {
+    'id': IGNORED,
+    'subset': fields.Optional(fields.text, ''),
+    'instruction': fields.filled,
+    'output_1': fields.text,
+    'output_2': fields.text,
+    'label': _one_of(1, 2),
+  },
+  _labelled,
+)
+
+
+def _pandalm(row: Row, where: str) -> Iterator[Comparison]:
+  responses = (row['response_1'], row['response_2'])
+  yield from _either(_about(row, where), responses, row['label'])
+
+
+# Wang et al. 2023: the majority of three people.
+PANDALM = Format(
+  'PandaLM',
+  {
+    'id': IGNORED,
+    'instruction': fields.filled,
+    'input': OPTIONAL_TEXT,
+    'response_1': fields.text,
+    'response_2': fields.text,
+    'model_1': IGNORED,
+    'model_2': IGNORED,
+    'annotators': IGNORED,
+    'label': _one_of(1, 2, tie=(0, None)),
+  },
+  _pandalm,
+)

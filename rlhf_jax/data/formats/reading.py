@@ -1,0 +1,178 @@
+"""Reads a file of any format that is known: found by its fields, or named."""
+
+import dataclasses
+import itertools
+import pathlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from rlhf_jax.data import fields, jsonl, names, readers
+from rlhf_jax.data.formats.conversations import Unusable
+from rlhf_jax.data.gathering import LeftOut, Records, gather
+from rlhf_jax.data.jsonl import DataError
+from rlhf_jax.types import (
+  Comparison,
+  Demonstration,
+  Rated,
+  Record,
+  responses_of,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Format:
+  """What the rows of a kind of file hold, and what records become of them.
+
+  Attributes:
+    name: what people call it.
+    schema: its fields. A row has all of them that are not Optional, and none
+      beside.
+    records: (fields parsed, 'file:line') -> records; it may leave some out, or
+      raise Unusable for the whole row.
+  """
+
+  name: str
+  schema: fields.Schema
+  records: readers.Rows
+
+  def __call__(self, path: str | pathlib.Path) -> Records:
+    """Reads a file of this format."""
+    return read_as(path, (self,))
+
+  @property
+  def required(self) -> list[str]:
+    """The fields that every row has."""
+    return [
+      name
+      for name, parser in self.schema.items()
+      if not isinstance(parser, fields.Optional)
+    ]
+
+  def distance(self, given: Iterable[str]) -> int:
+    """How many fields a row lacks, and has that are not known."""
+    given = set(given)
+    return len(set(self.required) - given) + len(given - set(self.schema))
+
+  def fits(self, given: Any) -> bool:
+    """Whether a row has the fields of this format, with what they may hold."""
+    try:
+      fields.object_of(self.schema)(given)
+    except fields.Fault:
+      return False
+    return True
+
+
+def read_as(
+  path: str | pathlib.Path,
+  formats: Sequence[Format],
+  columns: Mapping[str, str] | None = None,
+) -> Records:
+  """Reads a file of JSON lines, or a JSON array, of one of some formats.
+
+  Args:
+    path: of the file; .gz is unpacked.
+    formats: the first that its first row fits is taken.
+    columns: the file's name of each field that is read, by the format's. The
+      file's other columns are not read then.
+
+  Returns:
+    Records, with notes that say as what they were read and what was left out.
+
+  Raises:
+    DataError: no format fits, a row does not fit the format, or nothing of the
+      file can be learnt from.
+  """
+  file = pathlib.Path(path).name
+  rows = jsonl.read_any(path)
+  first = next(rows)
+  unread = []
+  if columns:
+    unread = [name for name in first.fields if name not in columns.values()]
+    rows = _renamed(itertools.chain([first], rows), columns)
+    first = next(rows)
+  form = _fitting(first, formats)
+  found = _records(form, itertools.chain([first], rows))
+  records = gather(map(readers.learnable, found))
+  read = f'{file}: read as {form.name}, {len(records)} {_kind(records)}'
+  if unread:
+    read += f'; not read: {names.listed(unread)}'
+  return Records(records, [read, *(f'{file}: {n}' for n in records.notes)])
+
+
+def _renamed(
+  rows: Iterable[jsonl.Row], columns: Mapping[str, str]
+) -> Iterator[jsonl.Row]:
+  """Rows with the columns that are read, by the format's names."""
+  for where, given in rows:
+    for name, column in columns.items():
+      if column not in given:
+        raise DataError(
+          f'{where}: there is no column {names.quoted(column)} to read as '
+          f'{name!r}{names.nearest(column, given)} The columns are '
+          f'{names.listed(given)}.'
+        )
+    yield jsonl.Row(where, {n: given[c] for n, c in columns.items()})
+
+
+def _records(
+  form: Format, rows: Iterable[jsonl.Row]
+) -> Iterator[Record | LeftOut]:
+  parse = fields.object_of(form.schema)
+  for where, given in rows:
+    with fields.placed(where):
+      try:
+        yield from list(form.records(parse(given), where))
+      except Unusable as reason:
+        yield LeftOut(where, str(reason))
+
+
+def _fitting(row: jsonl.Row, formats: Sequence[Format]) -> Format:
+  """The first format that a row fits."""
+  for form in formats:
+    if form.fits(row.fields):
+      return form
+  nearest = min(formats, key=lambda form: form.distance(row.fields))
+  known = set(nearest.schema) & set(row.fields)
+  there = names.listed(row.fields) or 'none'
+  if not known and len(formats) > 1:
+    raise DataError(
+      f'{row.where}: the fields are {there}, as of no format that is known: '
+      f'{", ".join(form.name for form in formats)}. Name your columns, as in '
+      "{'prompt': 'question'}."
+    )
+  if nearest.distance(row.fields):
+    raise DataError(
+      f'{row.where}: the fields are {there}; the nearest format is '
+      f'{nearest.name}, {_difference(nearest, row.fields)}. Rename your '
+      "columns, or say which is which, as in {'prompt': 'question'}."
+    )
+  try:
+    fields.object_of(nearest.schema)(row.fields)
+  except fields.Fault as fault:
+    raise DataError(f'{row.where}: as {nearest.name}, {fault}') from None
+  raise AssertionError(f'{nearest.name} fits and does not')
+
+
+def _difference(form: Format, given: Iterable[str]) -> str:
+  """What a row lacks of a format and has beside, in words."""
+  missing = [name for name in form.required if name not in given]
+  unknown = [name for name in given if name not in form.schema]
+  parts = []
+  if missing:
+    parts.append(f'which also has {names.listed(missing)}')
+  if unknown:
+    parts.append(f'which has no field {names.listed(unknown)}')
+  return ' and '.join(parts)
+
+
+def _kind(records: Sequence[Record]) -> str:
+  """What records are, in words."""
+  match records[0] if records else None:
+    case Comparison():
+      alone = all(len(responses_of(record)) == 1 for record in records)
+      return 'labelled responses' if alone else 'comparisons'
+    case Demonstration():
+      return 'demonstrations'
+    case Rated():
+      return 'rated responses'
+  return 'prompts'
