@@ -9,19 +9,18 @@ Run: python -m launch.train experiments/rlhf/hh.py --set data_dir=../shared/data
 On your own files, of any format of `rlhf_jax.data.formats`:
 python -m launch.train experiments/rlhf/hh.py --set data_dir=DIR --set
 comparisons=pairs.jsonl --set demonstrations=chats.json
+A format is named by --set data.comparisons.read=rlhf_jax.data.formats.HH_RLHF.
 """
 
 import dataclasses
-import functools
-from collections.abc import Callable
 
 from rlhf_jax.data import formats, limits
 from rlhf_jax.data.sources import (
   HH_CHOSEN,
   HH_PAIRS,
   INSTRUCTIONS,
-  Files,
   HhRlhf,
+  files,
 )
 from rlhf_jax.experiment import Evaluation, Experiment, Limits
 from rlhf_jax.methods import ppo, reward_model, sft
@@ -37,13 +36,11 @@ class Settings:
     data_dir: folder of the JSONL files.
     seed: of everything random.
     hh_demonstrations: imitate HH's chosen answers in place of instructions.
-    comparisons: your own files of comparisons in data_dir, by commas, in place
-      of HH's. Without `demonstrations`, their best answers are imitated.
-    demonstrations: your own files of demonstrations, likewise.
+    comparisons: your own files in data_dir, commas between them, in place of
+      HH's. Without `demonstrations`, their best answers are imitated.
+    demonstrations: your own files to imitate, likewise.
     comparison_columns, demonstration_columns: what your files call the fields
       of their format, as in 'prompt=question,chosen=good,rejected=bad'.
-    comparison_format, demonstration_format: a format by its import path, such
-      as rlhf_jax.data.formats.HH_RLHF, where it is not to be found.
     vocab_size: of the byte-level tokenizer trained on the text.
     sft_steps, reward_steps, ppo_steps: updates of each stage.
     max_prompt_tokens, max_response_tokens: longer dialogues lose their oldest
@@ -57,8 +54,6 @@ class Settings:
   demonstrations: str = ''
   comparison_columns: str = ''
   demonstration_columns: str = ''
-  comparison_format: Callable | None = None
-  demonstration_format: Callable | None = None
   vocab_size: int = 2048
   sft_steps: int = 120
   reward_steps: int = 60
@@ -69,36 +64,22 @@ class Settings:
 
 def data(settings: Settings) -> HhRlhf:
   """HH's files, or those that the settings name."""
-  compared = functools.partial(
-    _own, settings.comparison_format, settings.comparison_columns
-  )
+  compared = (settings.comparisons, settings.comparison_columns)
+  told = (settings.demonstrations, settings.demonstration_columns)
   comparisons, demonstrations = HH_PAIRS, INSTRUCTIONS
   if settings.hh_demonstrations:
     demonstrations = HH_CHOSEN
   if settings.comparisons:
-    comparisons = compared(settings.comparisons, formats.comparisons)
-    demonstrations = compared(settings.comparisons, formats.demonstrations)
+    comparisons = files(*compared, read=formats.comparisons)
+    demonstrations = files(*compared, read=formats.demonstrations)
   if settings.demonstrations:
-    demonstrations = _own(
-      settings.demonstration_format,
-      settings.demonstration_columns,
-      settings.demonstrations,
-      formats.demonstrations,
-    )
+    demonstrations = files(*told, read=formats.demonstrations)
   return HhRlhf(
     settings.data_dir,
     comparisons=comparisons,
     demonstrations=demonstrations,
     vocab_size=settings.vocab_size,
   )
-
-
-def _own(form: Callable | None, columns: str, names: str, read) -> Files:
-  """Files of the user's, by their names."""
-  options = {'columns': formats.columns(columns)} if columns else {}
-  options |= {'format': form} if form else {}
-  read = functools.partial(read, **options) if options else read
-  return Files(tuple(name.strip() for name in names.split(',')), read)
 
 
 def config(settings: Settings) -> Experiment:

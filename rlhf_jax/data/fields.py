@@ -29,6 +29,10 @@ class Fault(ValueError):
     self.clause = clause
     self.place = place
 
+  def within(self, place: str) -> 'Fault':
+    """The same fault, in a larger place."""
+    return Fault(self.clause, f'{place} {self.place}'.strip())
+
 
 @dataclasses.dataclass(frozen=True)
 class Optional:
@@ -69,39 +73,34 @@ def placed(where: str):
 
 def object_of(schema: Schema) -> Parser:
   """An object with the fields of a schema, and no others."""
+  parsers, defaults = {}, {}
+  for name, parser in schema.items():
+    if isinstance(parser, Optional):
+      defaults[name], parser = parser.default, parser.parser
+    parsers[name] = parser
 
   def parse(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
       raise Fault(f'must be an object, not {kind(value)}.')
-    for name in value:
-      if name not in schema:
-        raise Fault(
-          f'has an unknown field {names.quoted(name)}'
-          f'{names.nearest(name, schema)} Its fields are {", ".join(schema)}.'
-        )
-    return {name: _field(value, name, schema[name]) for name in schema}
+    if not value.keys() <= parsers.keys():
+      name = next(name for name in value if name not in parsers)
+      raise Fault(
+        f'has an unknown field {names.quoted(name)}'
+        f'{names.nearest(name, parsers)} Its fields are {", ".join(parsers)}.'
+      )
+    read = defaults.copy()
+    for name, given in value.items():
+      try:
+        read[name] = parsers[name](given)
+      except Fault as fault:
+        raise fault.within(f'field {name!r}') from None
+    if len(read) < len(parsers):
+      name = next(name for name in parsers if name not in read)
+      there = names.listed(value) or 'none'
+      raise Fault(f'has no field {name!r}, only {there}.')
+    return read
 
   return parse
-
-
-def _field(given: Mapping[str, Any], name: str, parser: Parser | Optional):
-  if isinstance(parser, Optional):
-    if name not in given:
-      return parser.default
-    parser = parser.parser
-  if name not in given:
-    there = names.listed(given) or 'none'
-    raise Fault(f'has no field {name!r}, only {there}.')
-  with _within(f'field {name!r}'):
-    return parser(given[name])
-
-
-@contextlib.contextmanager
-def _within(place: str):
-  try:
-    yield
-  except Fault as fault:
-    raise Fault(fault.clause, f'{place} {fault.place}'.strip()) from None
 
 
 def list_of(parser: Parser, *, least: int = 0) -> Parser:
@@ -114,8 +113,10 @@ def list_of(parser: Parser, *, least: int = 0) -> Parser:
       raise Fault(f'must hold {least} or more, and holds {len(value)}.')
     items = []
     for i, item in enumerate(value, start=1):
-      with _within(f'item {i}'):
+      try:
         items.append(parser(item))
+      except Fault as fault:
+        raise fault.within(f'item {i}') from None
     return items
 
   return parse
@@ -139,6 +140,8 @@ def text(value: Any) -> str:
   """A text, which may be empty."""
   if not isinstance(value, str):
     raise Fault(f'must be a text, not {kind(value)}.')
+  if value.isascii():
+    return value
   try:
     value.encode()
   except UnicodeEncodeError as error:
@@ -160,7 +163,8 @@ _BLANK = '\u115f\u1160\u2800\u3164\uffa0'
 
 def visible(said: str) -> bool:
   """Whether a text shows anything: not space, control or format alone."""
-  return any(
+  first = said[:1]
+  return (first.isascii() and first.isalnum()) or any(
     c.isprintable()
     and not c.isspace()
     and c not in _BLANK

@@ -94,6 +94,30 @@ class Files:
     return [_reader(self.read), *map(jsonl.digest, paths)]
 
 
+def files(names: str, columns: str, *, read: Callable[..., Dataset]) -> Files:
+  """Files as settings give them.
+
+  Args:
+    names: of the files, commas between them.
+    columns: what the files call the fields of their format, as in
+      'prompt=question,chosen=good'; '' where they call them by their names.
+    read: a reader of `formats` that takes `columns`.
+
+  Raises:
+    DataError: columns that are not FIELD=COLUMN, or a field twice.
+  """
+  if columns:
+    pairs = [part.partition('=') for part in columns.split(',')]
+    given = {field.strip(): column.strip() for field, _, column in pairs}
+    if len(given) < len(pairs) or not all([*given, *given.values()]):
+      raise jsonl.DataError(
+        'columns are given as FIELD=COLUMN, each field once and commas between '
+        f'them, as in prompt=question,chosen=good; not {columns!r}.'
+      )
+    read = functools.partial(read, columns=given)
+  return Files(tuple(name.strip() for name in names.split(',')), read)
+
+
 def _reader(read: Callable) -> str:
   """The name of a reader, with what is bound to it."""
   if isinstance(read, formats.Format):

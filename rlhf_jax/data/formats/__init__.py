@@ -22,7 +22,6 @@ from rlhf_jax.data.formats.answers import (
 )
 from rlhf_jax.data.formats.finding import (
   FORMATS,
-  columns,
   comparisons,
   demonstrations,
   prompts,
@@ -81,7 +80,6 @@ __all__ = [
   'TRL_UNPAIRED',
   'ULTRAFEEDBACK',
   'VICUNA_ANSWERS',
-  'columns',
   'comparisons',
   'demonstrations',
   'prompts',

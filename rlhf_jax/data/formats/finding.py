@@ -1,7 +1,7 @@
 """Every format that is known, and readers that find a file's."""
 
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from rlhf_jax.data import splits
 from rlhf_jax.data.formats import answers, preferences, rankings
@@ -47,14 +47,14 @@ FORMATS = (
 def read(
   path: str | pathlib.Path,
   *,
-  format: Format | None = None,
+  format: Callable[..., Records] | None = None,
   columns: Mapping[str, str] | None = None,
 ) -> Records:
   """Reads a file of JSON lines or a JSON array, whose format its fields tell.
 
   Args:
     path: of the file; .gz is unpacked.
-    format: its format, where it is not to be found.
+    format: its Format, where that is not to be found.
     columns: what the file calls the fields of the format, as in
       {'prompt': 'question'}; its other columns are not read then.
 
@@ -66,13 +66,18 @@ def read(
     DataError: the file is of no format that is known, which names the nearest
       and what is missing; or a row does not fit.
   """
+  if format is not None and not isinstance(format, Format):
+    raise DataError(
+      f'{format} is no format; name one of rlhf_jax.data.formats, such as '
+      'rlhf_jax.data.formats.HH_RLHF.'
+    )
   return read_as(path, FORMATS if format is None else (format,), columns)
 
 
 def comparisons(
   path: str | pathlib.Path,
   *,
-  format: Format | None = None,
+  format: Callable[..., Records] | None = None,
   columns: Mapping[str, str] | None = None,
 ) -> Records:
   """As `read`, of files that compare or label responses."""
@@ -85,7 +90,7 @@ def comparisons(
 def demonstrations(
   path: str | pathlib.Path,
   *,
-  format: Format | None = None,
+  format: Callable[..., Records] | None = None,
   columns: Mapping[str, str] | None = None,
 ) -> Records:
   """As `read`, of files with responses to imitate; of comparisons, the best."""
@@ -101,28 +106,12 @@ def demonstrations(
 def prompts(
   path: str | pathlib.Path,
   *,
-  format: Format | None = None,
+  format: Callable[..., Records] | None = None,
   columns: Mapping[str, str] | None = None,
 ) -> Records:
   """As `read`, of any file: what is asked there, each prompt once."""
   records = read(path, format=format, columns=columns)
   return Records(splits.distinct_prompts(records), records.notes)
-
-
-def columns(given: str) -> dict[str, str]:
-  """Columns as a setting gives them: 'prompt=question,chosen=good'.
-
-  Raises:
-    DataError: a part of it is not FIELD=COLUMN, or a field is there twice.
-  """
-  pairs = [part.partition('=') for part in given.split(',')]
-  found = {name.strip(): column.strip() for name, _, column in pairs}
-  if len(found) < len(pairs) or not all([*found, *found.values()]):
-    raise DataError(
-      f'columns are given as FIELD=COLUMN, each field once, with commas '
-      f'between, as in prompt=question,chosen=good; not {given!r}.'
-    )
-  return found
 
 
 def _best(record: Comparison) -> Record | LeftOut:
