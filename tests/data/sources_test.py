@@ -1,6 +1,7 @@
 """A source on small files: what it holds, keeps and is called."""
 
 import dataclasses
+import functools
 import json
 import pathlib
 import tempfile
@@ -8,7 +9,15 @@ from unittest import mock
 
 from absl.testing import parameterized
 
-from rlhf_jax.data import jsonl, readers, sources, splits, templates, tokens
+from rlhf_jax.data import (
+  formats,
+  jsonl,
+  readers,
+  sources,
+  splits,
+  templates,
+  tokens,
+)
 from rlhf_jax.types import Message, Prompt
 
 PAIRS = sources.Files(('pairs.jsonl',), readers.pairs)
@@ -192,6 +201,114 @@ class HhRlhfTest(parameterized.TestCase):
     source = dataclasses.replace(self.source, held_out=held_out)
     with self.assertRaisesRegex(jsonl.DataError, f'held_out is {held_out}'):
       source.load(self.run)
+
+
+class FeedbackTest(parameterized.TestCase):
+  def setUp(self):
+    super().setUp()
+    self.root = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+
+  def write(self, name, lines):
+    text = ''.join(json.dumps(line) + '\n' for line in lines)
+    (self.root / name).write_text(text)
+    return sources.files(name, '', read=formats.read)
+
+  def load(self, **options):
+    source = sources.Feedback(
+      str(self.root), held_out=0.3, vocab_size=300, **options
+    )
+    return source.load(self.root / 'run')
+
+  def test_demonstrations_alone(self):
+    chats = self.write(
+      'chats.jsonl',
+      [
+        {
+          'messages': [*pair(i)['prompt']]
+          + [{'role': 'assistant', 'content': f'answer {i}'}]
+        }
+        for i in range(40)
+      ],
+    )
+    corpus = self.load(demonstrations=chats)
+    self.assertEqual(
+      set(corpus.datasets),
+      {'demonstrations', 'test_demonstrations', 'prompts', 'test_prompts'},
+    )
+    self.assertEqual(
+      [d.prompt for d in corpus.datasets['demonstrations']],
+      corpus.datasets['prompts'],
+    )
+
+  def test_prompts_of_their_own(self):
+    pairs = self.write('pairs.jsonl', map(pair, range(40)))
+    asked = self.write(
+      'asked.jsonl', [{'prompt': f'question {i}'} for i in range(30, 60)]
+    )
+    corpus = self.load(comparisons=pairs, prompts=asked)
+    both = corpus.datasets['prompts'] + corpus.datasets['test_prompts']
+    self.assertLen(both, 30)
+    # An opening is on the same side everywhere.
+    held_out = {p.text for p in corpus.datasets['test_prompts']}
+    trained = {c.prompt.text for c in corpus.datasets['comparisons']}
+    self.assertEmpty(held_out & trained)
+
+  def test_texts_that_nobody_asked_for_are_split_too(self):
+    texts = self.write(
+      'texts.jsonl', [{'text': f'word {i}'} for i in range(99)]
+    )
+    datasets = self.load(demonstrations=texts).datasets
+    self.assertBetween(len(datasets['test_demonstrations']), 15, 45)
+
+  def test_notes_of_every_file_are_kept_once(self):
+    lines = [*map(pair, range(40)), pair(0) | {'rejected': 'good 0'}]
+    pairs = self.write('pairs.jsonl', lines)
+    chosen = dataclasses.replace(pairs, read=formats.demonstrations)
+    notes = self.load(comparisons=pairs, demonstrations=chosen).notes
+    self.assertEqual(
+      notes,
+      (
+        'pairs.jsonl: read as TRL preference, 40 comparisons',
+        'pairs.jsonl: 1 of 41 left out: the responses are the same text '
+        '(first at pairs.jsonl:41)',
+      ),
+    )
+
+  def test_no_file_and_too_few_records(self):
+    with self.assertRaisesRegex(jsonl.DataError, 'no file is named; give'):
+      self.load()
+    pairs = self.write('pairs.jsonl', [pair(1)])
+    with self.assertRaisesRegex(
+      jsonl.DataError, 'of 1 comparisons . are left to train on and . to test'
+    ):
+      self.load(comparisons=pairs)
+
+  def test_the_fingerprint_knows_columns_and_formats(self):
+    self.write('f.jsonl', map(pair, range(9)))
+    read = functools.partial(formats.read, format=formats.TRL_PREFERENCE)
+    others = [
+      sources.files('f.jsonl', '', read=formats.read),
+      sources.files('f.jsonl', '', read=formats.TRL_PREFERENCE),
+      sources.files('f.jsonl', '', read=read),
+      sources.files('f.jsonl', 'prompt=q', read=formats.read),
+      sources.files('f.jsonl', 'prompt=r', read=formats.read),
+    ]
+    found = {
+      sources.Feedback(str(self.root), files).fingerprint() for files in others
+    }
+    self.assertLen(found, 5)
+
+  def test_files_as_settings_give_them(self):
+    files = sources.files(
+      'a.jsonl, b.json', 'prompt = q,chosen=c', read=formats.read
+    )
+    self.assertEqual(files.names, ('a.jsonl', 'b.json'))
+    self.assertEqual(
+      files.read.keywords, {'columns': {'prompt': 'q', 'chosen': 'c'}}
+    )
+    for columns in ('prompt', 'prompt=', '=q', 'prompt=q,prompt=r'):
+      with self.assertRaisesRegex(jsonl.DataError, 'given as FIELD=COLUMN'):
+        sources.files('a.jsonl', columns, read=formats.read)
 
 
 class TiersTest(parameterized.TestCase):

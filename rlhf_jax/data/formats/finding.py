@@ -68,8 +68,8 @@ def read(
   """
   if format is not None and not isinstance(format, Format):
     raise DataError(
-      f'{format} is no format; name one of rlhf_jax.data.formats, such as '
-      'rlhf_jax.data.formats.HH_RLHF.'
+      f'{getattr(format, "__qualname__", format)} is no format; name one, such '
+      'as rlhf_jax.data.formats.HH_RLHF.'
     )
   return read_as(path, FORMATS if format is None else (format,), columns)
 

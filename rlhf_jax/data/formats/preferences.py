@@ -26,14 +26,14 @@ def _one_of(*values: Any, tie: tuple[Any, ...] = ()) -> fields.Parser:
   """The place of a value among two, or None for one that says a tie."""
 
   def parse(value: Any) -> int | None:
-    if not isinstance(value, bool) and value in values:
-      return values.index(value)
-    if not isinstance(value, bool) and value in tie:
-      return None
-    given = str(value)[:20] if isinstance(value, int | float) else ''
-    raise fields.Fault(
-      f'must be {values[0]} or {values[1]}, not {given or fields.kind(value)}.'
-    )
+    known = () if isinstance(value, bool | list | dict) else (*values, *tie)
+    if value not in known:
+      given = f'{value}'[:20] if type(value) in (int, float) else ''
+      raise fields.Fault(
+        f'must be {values[0]} or {values[1]}, not '
+        f'{given or fields.kind(value)}.'
+      )
+    return values.index(value) if value in values else None
 
   return parse
 
