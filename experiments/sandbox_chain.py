@@ -33,6 +33,7 @@ from rlhf_jax.methods import (
 )
 from rlhf_jax.models import presets
 from rlhf_jax.training.optimizers import Adam, Schedule, linear
+from rlhf_jax.types.values import Count, NonNegative, Seed, checked
 
 Stages = Mapping[str, Stage | DatasetStage]
 
@@ -54,6 +55,7 @@ RRHF = functools.partial(listwise.rrhf, rank_coef=1.0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Settings:
   """What is set most often.
 
@@ -65,11 +67,11 @@ class Settings:
     kl_coef: penalty per nat of KL to SFT.
   """
 
-  seed: int = 0
-  sft_steps: int = 800
-  pairs: int = 4096
-  ppo_steps: int = 40
-  kl_coef: float = 0.05
+  seed: Seed = 0
+  sft_steps: Count = 800
+  pairs: Count = 4096
+  ppo_steps: Count = 40
+  kl_coef: NonNegative = 0.05
 
 
 def sft_stages(settings: Settings) -> Stages:

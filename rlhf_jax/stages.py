@@ -8,9 +8,11 @@ import chex
 import numpy as np
 
 from rlhf_jax.types import Comparison, Mean, Prompt, Record, Reward, Sampled
+from rlhf_jax.types.values import Count, checked
 
 
 @dataclasses.dataclass(frozen=True)
+@checked
 class Ensemble:
   """Several reward models that score as one.
 
@@ -83,8 +85,8 @@ class Stage(NamedTuple):
   beside: str | None = None
   produces: str = 'policy'
   alarm: Callable[[Mapping[str, float], float], str | None] | None = None
-  log_every: int = 10
-  checkpoint_every: int = 200
+  log_every: Count = 10
+  checkpoint_every: Count = 200
 
 
 class Tools(NamedTuple):

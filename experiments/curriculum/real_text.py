@@ -19,9 +19,11 @@ from rlhf_jax.experiment import Evaluation, Experiment, Limits
 from rlhf_jax.methods import curriculum, dpo, sft
 from rlhf_jax.models import presets
 from rlhf_jax.training.optimizers import Adam, linear
+from rlhf_jax.types.values import Count, Seed, checked
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Settings:
   """What is set most often.
 
@@ -33,10 +35,10 @@ class Settings:
   """
 
   data_dir: str = '../shared/data'
-  seed: int = 0
-  vocab_size: int = 2048
-  sft_steps: int = 60
-  dpo_steps: int = 40
+  seed: Seed = 0
+  vocab_size: Count = 2048
+  sft_steps: Count = 60
+  dpo_steps: Count = 40
 
 
 def config(settings: Settings) -> Experiment:

@@ -23,6 +23,7 @@ from rlhf_jax.experiment import Answering, Experiment
 from rlhf_jax.generation.reward_condition import Target
 from rlhf_jax.learners import likelihood
 from rlhf_jax.methods import labels, offline_rl
+from rlhf_jax.types.values import Finite, checked
 
 FILTER_RATE = 1e-3
 BEST_RATE = 1e-3
@@ -39,6 +40,7 @@ OTHER_TARGETS = (-1.0, 0.0, 1.0, 2.0, 5.0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Settings(sandbox_chain.Settings):
   """Those of the sandbox chain, and:
 
@@ -47,7 +49,7 @@ class Settings(sandbox_chain.Settings):
       deviations of the pool's reward from its mean.
   """
 
-  target: float = 1.5
+  target: Finite = 1.5
 
 
 def target(z: float) -> Target:

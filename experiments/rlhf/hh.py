@@ -26,9 +26,11 @@ from rlhf_jax.experiment import Evaluation, Experiment, Limits
 from rlhf_jax.methods import ppo, reward_model, sft
 from rlhf_jax.models import presets
 from rlhf_jax.training.optimizers import Adam, linear
+from rlhf_jax.types.values import Count, Seed, checked
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Settings:
   """What is set most often.
 
@@ -48,18 +50,18 @@ class Settings:
   """
 
   data_dir: str = '../shared/data'
-  seed: int = 0
+  seed: Seed = 0
   hh_demonstrations: bool = False
   comparisons: str = ''
   demonstrations: str = ''
   comparison_columns: str = ''
   demonstration_columns: str = ''
-  vocab_size: int = 2048
-  sft_steps: int = 120
-  reward_steps: int = 60
-  ppo_steps: int = 10
-  max_prompt_tokens: int = 64
-  max_response_tokens: int = 48
+  vocab_size: Count = 2048
+  sft_steps: Count = 120
+  reward_steps: Count = 60
+  ppo_steps: Count = 10
+  max_prompt_tokens: Count = 64
+  max_response_tokens: Count = 48
 
 
 def data(settings: Settings) -> HhRlhf:

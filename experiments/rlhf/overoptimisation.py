@@ -11,14 +11,16 @@ import dataclasses
 
 from experiments.rlhf import sandbox
 from rlhf_jax.experiment import Experiment
+from rlhf_jax.types.values import Count, NonNegative, checked
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Settings(sandbox.Settings):
   """Those of the sandbox chain, but for how long and how freely PPO runs."""
 
-  ppo_steps: int = 200
-  kl_coef: float = 0.001
+  ppo_steps: Count = 200
+  kl_coef: NonNegative = 0.001
 
 
 def config(settings: Settings) -> Experiment:

@@ -12,9 +12,11 @@ from collections.abc import Callable
 
 from experiments import sandbox_chain, sandbox_rl
 from rlhf_jax.experiment import Experiment
+from rlhf_jax.types.values import checked
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Settings(sandbox_chain.Settings):
   """What is set most often.
 

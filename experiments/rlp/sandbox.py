@@ -15,9 +15,11 @@ from collections.abc import Callable
 
 from experiments import sandbox_chain, sandbox_rlp
 from rlhf_jax.experiment import Answering, Experiment
+from rlhf_jax.types.values import checked
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Settings(sandbox_chain.Settings):
   """What is set most often.
 

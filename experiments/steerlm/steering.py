@@ -35,6 +35,7 @@ from rlhf_jax.generation import annotating
 from rlhf_jax.generation.attributes import Scale, Steering
 from rlhf_jax.methods import attribute_model, attribute_writer, sft, steerlm
 from rlhf_jax.training.optimizers import Adam, linear
+from rlhf_jax.types.values import checked
 
 ATTRIBUTE_RATE = 2e-3  # The reward model's.
 # Conditions are new words, which take more and larger steps than SFT on known
@@ -52,6 +53,7 @@ BEST = sandbox.Attributes(
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Settings(sandbox_chain.Settings):
   """What is set most often.
 

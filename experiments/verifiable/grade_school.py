@@ -25,9 +25,11 @@ from rlhf_jax.generation import verifying
 from rlhf_jax.methods import grpo, sft
 from rlhf_jax.models import presets
 from rlhf_jax.training.optimizers import Adam, linear
+from rlhf_jax.types.values import Count, Seed, checked
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Settings:
   """What is set most often.
 
@@ -50,15 +52,15 @@ class Settings:
   data_dir: str = 'data'
   file: str = 'train.jsonl'
   test_file: str = ''
-  seed: int = 0
-  vocab_size: int = 2048
-  sft_steps: int = 1000
-  grpo_steps: int = 100
-  prompts: int = 16
-  samples: int = 8
-  test_problems: int = 256
-  max_prompt_tokens: int = 192
-  max_response_tokens: int = 192
+  seed: Seed = 0
+  vocab_size: Count = 2048
+  sft_steps: Count = 1000
+  grpo_steps: Count = 100
+  prompts: Count = 16
+  samples: Count = 8
+  test_problems: Count = 256
+  max_prompt_tokens: Count = 192
+  max_response_tokens: Count = 192
 
 
 def config(settings: Settings) -> Experiment:

@@ -12,6 +12,7 @@ from rlhf_jax.data.encoding import Example, Record
 from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.data.packing import Pack
 from rlhf_jax.types import Comparison
+from rlhf_jax.types.values import Finite, Natural, checked
 
 Mix = Callable[[float, int], np.ndarray]
 
@@ -19,6 +20,7 @@ SHARE = 2**30  # A whole step, in the whole numbers that a plan counts in.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Curriculum:
   """Levels of a dataset, and how much of each a batch holds.
 
@@ -35,7 +37,7 @@ class Curriculum:
   mix: Mix
 
 
-def by_gap(comparison: Comparison, *, edges: tuple[float, ...]) -> int:
+def by_gap(comparison: Comparison, *, edges: tuple[Finite, ...]) -> int:
   """The level of a comparison by how far its best is from its worst.
 
   The gap is the first score less the last, or the margin where there are no
@@ -74,7 +76,7 @@ def uniform(progress: float, levels: int) -> np.ndarray:
   return np.full(levels, 1.0 / levels)
 
 
-def only(progress: float, levels: int, *, level: int) -> np.ndarray:
+def only(progress: float, levels: int, *, level: Natural) -> np.ndarray:
   """[levels] shares of a single level, by its number from 0."""
   del progress
   if not 0 <= level < levels:

@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.data.parts import Parts
+from rlhf_jax.types.values import Count, checked
 
 Overlong = Callable[[Parts, int, str], Parts | None]
 
@@ -86,6 +87,7 @@ def _affordable(
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Limits:
   """Lengths in tokens.
 
@@ -99,15 +101,19 @@ class Limits:
       functions once for each that occurs.
   """
 
-  max_prompt_tokens: int
-  max_response_tokens: int
+  max_prompt_tokens: Count
+  max_response_tokens: Count
   overlong: Overlong = refuse
-  buckets: tuple[int, ...] = ()
+  buckets: tuple[Count, ...] = ()
 
   def __post_init__(self):
-    for name in ('max_prompt_tokens', 'max_response_tokens'):
-      if getattr(self, name) < 1:
-        raise DataError(f'{name} is {getattr(self, name)}; 1 is the least.')
+    whole = self.max_prompt_tokens + self.max_response_tokens
+    for bucket in self.buckets:
+      if bucket > whole:
+        raise DataError(
+          f'a bucket is {bucket}, and prompt and response have {whole} tokens '
+          'at most; no batch would ever be padded to it.'
+        )
 
   def prompt_columns(self, longest: int) -> int:
     """P for a batch whose longest prompt has so many tokens."""

@@ -9,6 +9,7 @@ from rlhf_jax.data.limits import Limits
 from rlhf_jax.data.sources import Corpus
 from rlhf_jax.models import TransformerConfig
 from rlhf_jax.stages import DatasetStage, Ensemble, Stage, names
+from rlhf_jax.types.values import Count, Positive, Seed, checked
 
 
 class ExperimentError(ValueError):
@@ -26,6 +27,7 @@ class Source(Protocol):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Evaluation:
   """How the policies of an experiment are measured at its end.
 
@@ -45,11 +47,11 @@ class Evaluation:
 
   prompts: str = 'test_prompts'
   comparisons: str | None = None
-  count: int | None = None
-  samples: int = 2
-  batch_size: int = 256
+  count: Count | None = None
+  samples: Count = 2
+  batch_size: Count = 256
   against: str = 'sft'
-  temperature: float = 1.0
+  temperature: Positive = 1.0
   scored_by: str | None = None
 
 
@@ -65,6 +67,7 @@ class Condition(Protocol):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Answering:
   """A way of answering with a trained policy, measured like a policy.
 
@@ -78,11 +81,12 @@ class Answering:
 
   policy: str
   condition: Condition | None = None
-  best_of: int = 1
-  temperature: float | None = None
+  best_of: Count = 1
+  temperature: Positive | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Experiment:
   """A chain of stages and its measure.
 
@@ -102,7 +106,7 @@ class Experiment:
     title: a line for people.
   """
 
-  seed: int
+  seed: Seed
   data: Source
   model: TransformerConfig
   limits: Limits

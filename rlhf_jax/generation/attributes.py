@@ -13,10 +13,13 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from rlhf_jax.types.values import Levels, checked
+
 _ITEM = re.compile(r'([^:]+):(\d+)')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Scale:
   """Which attributes there are, their levels, and how they are written.
 
@@ -31,7 +34,7 @@ class Scale:
   """
 
   names: tuple[str, ...]
-  levels: int = 5
+  levels: Levels = 5
   marker: str = '<extra_id_2>'
   separator: str = ','
   spelling: Callable[[str], str] | None = None
@@ -48,8 +51,6 @@ class Scale:
           f'the attribute {name!r} cannot be told from the marks around it; '
           f'use no space, no ":" and no {self.separator!r}'
         )
-    if self.levels < 2:
-      raise ValueError(f'levels is {self.levels}; 2 is the least')
 
   def encode(self, values: Mapping[str, float]) -> str:
     """Levels as text, in this scale's order; an attribute may be missing.
@@ -140,6 +141,7 @@ class Scale:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Steering:
   """Asks a policy for a response that has these attributes.
 

@@ -11,6 +11,8 @@ import math
 import re
 from collections.abc import Callable, Sequence
 
+from rlhf_jax.types.values import Finite, Natural, checked
+
 Spelling = Callable[[str], str]
 
 # A prompt, then this: "Q: hi <rm_score>: 1.23 ".
@@ -42,6 +44,7 @@ def read(written: str) -> float | None:
 
 
 @dataclasses.dataclass(frozen=True)
+@checked
 class Target:
   """The reward that is asked for, as `experiment.Answering` takes a condition.
 
@@ -52,8 +55,8 @@ class Target:
     spelling: of the text, as in training.
   """
 
-  z: float
-  decimals: int = 2
+  z: Finite
+  decimals: Natural = 2
   spelling: Spelling | None = None
 
   def __post_init__(self):

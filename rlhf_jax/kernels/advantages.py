@@ -9,6 +9,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from rlhf_jax.types.values import Share
+
 
 @jax.jit
 def gae(
@@ -16,8 +18,8 @@ def gae(
   values: chex.Array,
   mask: chex.Array,
   *,
-  discount: chex.Numeric = 1.0,
-  gae_lambda: chex.Numeric = 0.95,
+  discount: Share = 1.0,
+  gae_lambda: Share = 0.95,
 ) -> tuple[chex.Array, chex.Array]:
   """Generalised advantage estimates along one response.
 
@@ -51,7 +53,7 @@ def gae(
 
 @jax.jit
 def discounted_returns(
-  rewards: chex.Array, mask: chex.Array, *, discount: chex.Numeric = 1.0
+  rewards: chex.Array, mask: chex.Array, *, discount: Share = 1.0
 ) -> chex.Array:
   """What follows each token of one response: Gₜ = Σₖ γᵏ rₜ₊ₖ.
 
@@ -77,7 +79,7 @@ def one_step_returns(
   penalties: chex.Array,
   mask: chex.Array,
   *,
-  discount: chex.Numeric = 1.0,
+  discount: Share = 1.0,
 ) -> chex.Array:
   """The score of one response, seen from each token, less that token's penalty.
 

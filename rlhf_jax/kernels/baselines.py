@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from rlhf_jax.kernels import masking
+from rlhf_jax.types.values import Positive
 
 
 def group_mean(scores: chex.Array, mask: chex.Array) -> chex.Array:
@@ -63,7 +64,7 @@ def group_standardised(
   scores: chex.Array,
   mask: chex.Array,
   *,
-  epsilon: chex.Numeric = 1e-4,
+  epsilon: Positive = 1e-4,
   ddof: int = 1,
 ) -> chex.Array:
   """Score less the group's mean, over the group's standard deviation.
@@ -91,7 +92,7 @@ def batch_scaled(
   scores: chex.Array,
   mask: chex.Array,
   *,
-  epsilon: chex.Numeric = 1e-4,
+  epsilon: Positive = 1e-4,
   ddof: int = 1,
 ) -> chex.Array:
   """Score less the group's mean, over the whole batch's standard deviation.
@@ -119,7 +120,7 @@ def batch_standardised(
   advantages: chex.Array,
   mask: chex.Array,
   *,
-  epsilon: chex.Numeric = 1e-4,
+  epsilon: Positive = 1e-4,
   ddof: int = 1,
 ) -> chex.Array:
   """Advantages of mean 0 and deviation 1 over the whole batch.

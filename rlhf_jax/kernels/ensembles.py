@@ -15,6 +15,8 @@ from collections.abc import Callable, Sequence
 import chex
 import jax.numpy as jnp
 
+from rlhf_jax.types.values import NonNegative
+
 
 def mean(scores: chex.Array) -> chex.Array:
   """The members' mean.
@@ -47,7 +49,7 @@ def worst(scores: chex.Array) -> chex.Array:
   return jnp.min(scores, axis=0)
 
 
-def variance_penalised(scores: chex.Array, *, coef: chex.Numeric) -> chex.Array:
+def variance_penalised(scores: chex.Array, *, coef: NonNegative) -> chex.Array:
   """The members' mean, less what they disagree about.
 
   m − λ · (1 / E) Σₑ (rₑ − m)² with the mean m: the variance over members is

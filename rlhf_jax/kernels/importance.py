@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from rlhf_jax.kernels import divergences, masking
+from rlhf_jax.types.values import Bound, NonNegative
 
 
 def ratios(logps: chex.Array, old_logps: chex.Array) -> chex.Array:
@@ -96,8 +97,8 @@ def truncated_weights(
   logps: chex.Array,
   sampler_logps: chex.Array,
   *,
-  low: chex.Numeric = 0.0,
-  high: chex.Numeric,
+  low: NonNegative = 0.0,
+  high: Bound,
 ) -> chex.Array:
   """Token weights π / μ held within [low, high]: bounded variance, some bias.
 
@@ -120,8 +121,8 @@ def masked_weights(
   logps: chex.Array,
   sampler_logps: chex.Array,
   *,
-  low: chex.Numeric,
-  high: chex.Numeric,
+  low: NonNegative,
+  high: Bound,
 ) -> chex.Array:
   """Token weights π / μ, 0 for a token whose weight is not in [low, high].
 
@@ -140,8 +141,8 @@ def sequence_masked_weights(
   sampler_logps: chex.Array,
   mask: chex.Array,
   *,
-  low: chex.Numeric,
-  high: chex.Numeric,
+  low: NonNegative,
+  high: Bound,
 ) -> chex.Array:
   """Token weights π / μ, 0 throughout a response that strayed.
 

@@ -4,6 +4,7 @@ import chex
 import jax.numpy as jnp
 
 from rlhf_jax.kernels import masking
+from rlhf_jax.types.values import Share
 
 
 def mean_logps(logps: chex.Array, lengths: chex.Array) -> chex.Array:
@@ -26,7 +27,7 @@ def discounted_tail_logps(
   mask: chex.Array,
   shared_lengths: chex.Array,
   *,
-  ld_alpha: chex.Numeric,
+  ld_alpha: Share,
 ) -> chex.Array:
   """Log-prob of a response in which only the common length counts in full.
 

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from rlhf_jax import types
+from rlhf_jax.types.values import Positive
 
 Axis = int | Sequence[int] | None
 
@@ -75,7 +76,7 @@ def whiten(
   shift_mean: bool = True,
   ddof: int = 0,
   axis: Axis = None,
-  epsilon: float = 1e-8,
+  epsilon: Positive = 1e-8,
 ) -> chex.Array:
   """x [...] scaled to variance 1 and, by default, shifted to mean 0.
 

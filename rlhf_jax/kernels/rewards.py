@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from rlhf_jax.kernels import divergences
+from rlhf_jax.types.values import NonNegative, Positive
 
 
 def token_rewards(
@@ -100,9 +101,9 @@ def replace_unended(
 def overlong_penalty(
   lengths: chex.Array,
   *,
-  max_length: chex.Numeric,
-  buffer: chex.Numeric,
-  factor: chex.Numeric = 1.0,
+  max_length: Positive,
+  buffer: Positive,
+  factor: NonNegative = 1.0,
 ) -> chex.Array:
   """What to take off the scores of long responses: more, the nearer the limit.
 
@@ -128,8 +129,8 @@ def adaptive_kl_coef(
   kl_coef: chex.Numeric,
   kl: chex.Numeric,
   *,
-  target: chex.Numeric,
-  horizon: chex.Numeric,
+  target: Positive,
+  horizon: Positive,
   steps: chex.Numeric,
 ) -> chex.Array:
   """The next KL coefficient, raised where the KL is above its target.

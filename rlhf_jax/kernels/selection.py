@@ -21,6 +21,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from rlhf_jax.types.values import Positive
+
 
 @functools.partial(jax.jit, static_argnames='count')
 def top(
@@ -48,7 +50,7 @@ def top(
 
 @jax.jit
 def acceptance(
-  scores: chex.Array, candidate_mask: chex.Array, *, beta: chex.Numeric
+  scores: chex.Array, candidate_mask: chex.Array, *, beta: Positive
 ) -> chex.Array:
   """exp((r − max r) / β) [..., N]: how likely the first pass is to accept each.
 
@@ -74,7 +76,7 @@ def accept(
   bound: chex.Numeric,
   uniforms: chex.Array,
   *,
-  beta: chex.Numeric,
+  beta: Positive,
 ) -> chex.Array:
   """Rejection sampling of independent candidates, u < exp((r − bound) / β).
 
@@ -107,7 +109,7 @@ def rejection_sample(
   scores: chex.Array,
   candidate_mask: chex.Array,
   *,
-  beta: chex.Numeric,
+  beta: Positive,
   count: int,
 ) -> tuple[chex.Array, chex.Array]:
   """Keeps `count` of one prompt's candidates by RSO's rejection sampling.
@@ -144,7 +146,7 @@ def rejection_sample_by(
   scores: chex.Array,
   candidate_mask: chex.Array,
   *,
-  beta: chex.Numeric,
+  beta: Positive,
   count: int,
 ) -> tuple[chex.Array, chex.Array, chex.Array]:
   """RSO's rejection sampling of one prompt's candidates, by given uniforms.

@@ -9,10 +9,11 @@ import chex
 import jax.numpy as jnp
 
 from rlhf_jax.kernels import divergences, masking
+from rlhf_jax.types.values import Positive, ShareAboveZero
 
 
 def high_entropy(
-  entropies: chex.Array, mask: chex.Array, *, share: chex.Numeric
+  entropies: chex.Array, mask: chex.Array, *, share: ShareAboveZero
 ) -> chex.Array:
   """The tokens at which the policy was least sure, [N, R] bool.
 
@@ -40,7 +41,7 @@ def not_stale(
   advantages: chex.Array,
   mask: chex.Array,
   *,
-  threshold: chex.Numeric,
+  threshold: Positive,
 ) -> chex.Array:
   """All tokens but the bad ones of responses that the policy has left behind.
 

@@ -7,9 +7,11 @@ import jax.numpy as jnp
 from rlhf_jax.losses import regression
 from rlhf_jax.training import state as training
 from rlhf_jax.types import Mean
+from rlhf_jax.types.values import Levels, MicroBatches, checked
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Config:
   """Which attributes are learnt, and in how many parts.
 
@@ -20,8 +22,8 @@ class Config:
   """
 
   names: tuple[str, ...]
-  levels: int = 5
-  micro_batches: int = 1
+  levels: Levels = 5
+  micro_batches: MicroBatches = 1
 
 
 def init(key, start, *, models, config):

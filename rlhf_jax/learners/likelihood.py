@@ -11,6 +11,7 @@ from rlhf_jax.kernels import logps, masking
 from rlhf_jax.losses import likelihood
 from rlhf_jax.training import state as training
 from rlhf_jax.types import Mean
+from rlhf_jax.types.values import MicroBatches, checked
 
 
 def self_normalised(means: Mean, weight: chex.Array) -> Mean:
@@ -24,6 +25,7 @@ def unnormalised(means: Mean, weight: chex.Array) -> Mean:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Config:
   """How token losses are averaged, and in how many parts.
 
@@ -34,9 +36,9 @@ class Config:
     micro_batches: parts that a batch is cut into, to save memory.
   """
 
-  reduction: Callable[..., Mean] = masking.token_mean
-  weighing: Callable[..., Mean] = self_normalised
-  micro_batches: int = 1
+  reduction: Callable[[chex.Array, chex.Array], Mean] = masking.token_mean
+  weighing: Callable[[Mean, chex.Array], Mean] = self_normalised
+  micro_batches: MicroBatches = 1
 
 
 init = training.policy_from

@@ -10,15 +10,27 @@ from rlhf_jax.losses import listwise
 from rlhf_jax.losses import objective as objectives
 from rlhf_jax.training import state as training
 from rlhf_jax.types import Mean
+from rlhf_jax.types.calls import offering
+from rlhf_jax.types.values import checked
+
+# What `offered` gives, where the stage and its data have it.
+OFFERED = (
+  'policy_logps',
+  'reference_logps',
+  'lengths',
+  'candidate_mask',
+  'scores',
+  'order',
+)
+Offered = offering(OFFERED)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Config(objectives.Config):
   """Which objective is minimised, and in how many parts."""
 
-  objective: objectives.Objective = functools.partial(
-    listwise.rrhf, rank_coef=1.0
-  )
+  objective: Offered = functools.partial(listwise.rrhf, rank_coef=1.0)
 
 
 init = training.policy_from

@@ -11,13 +11,25 @@ from rlhf_jax.losses import objective as objectives
 from rlhf_jax.losses import pairwise
 from rlhf_jax.training import state as training
 from rlhf_jax.types import Mean
+from rlhf_jax.types.calls import offering
+from rlhf_jax.types.values import checked
+
+POLICY = ('policy_chosen_logps', 'policy_rejected_logps')
+REFERENCE = ('reference_chosen_logps', 'reference_rejected_logps')
+LENGTHS = ('chosen_lengths', 'rejected_lengths')
+SCORES = ('chosen_scores', 'rejected_scores')
+TARGET = ('target_logps', 'target_lengths')
+# What `offered` gives, where the stage and its data have it.
+OFFERED = (*POLICY, *REFERENCE, *LENGTHS, *SCORES, *TARGET, 'margins')
+Offered = offering(OFFERED)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Config(objectives.Config):
   """Which objective is minimised, and in how many parts."""
 
-  objective: objectives.Objective = functools.partial(pairwise.dpo, beta=0.1)
+  objective: Offered = functools.partial(pairwise.dpo, beta=0.1)
 
 
 init = training.policy_from
@@ -90,12 +102,6 @@ def offered(params, frozen, batch, wanted, *, models):
       'target_lengths': logps.response_lengths(target),
     }
   return arrays
-
-
-POLICY = ('policy_chosen_logps', 'policy_rejected_logps')
-REFERENCE = ('reference_chosen_logps', 'reference_rejected_logps')
-LENGTHS = ('chosen_lengths', 'rejected_lengths')
-SCORES = ('chosen_scores', 'rejected_scores')
 
 
 def measured(objective, arrays, weight):

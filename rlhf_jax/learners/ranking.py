@@ -13,9 +13,11 @@ from rlhf_jax.kernels import splicing
 from rlhf_jax.losses import pairwise
 from rlhf_jax.training import state as training
 from rlhf_jax.types import Mean
+from rlhf_jax.types.values import MicroBatches, checked
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Config:
   """In how many parts a batch is learnt from.
 
@@ -23,7 +25,7 @@ class Config:
     micro_batches: parts that a batch is cut into, to save memory.
   """
 
-  micro_batches: int = 1
+  micro_batches: MicroBatches = 1
 
 
 init = training.reward_from

@@ -14,6 +14,19 @@ from rlhf_jax.losses import unpaired
 from rlhf_jax.training import state as training
 from rlhf_jax.training.compile import override
 from rlhf_jax.types import Comparisons, Mean
+from rlhf_jax.types.calls import offering
+from rlhf_jax.types.values import Finite, NonNegative, checked
+
+# What `offered` gives.
+OFFERED = (
+  'policy_logps',
+  'reference_logps',
+  'lengths',
+  'desirable',
+  'mean_log_ratio',
+  'kl',
+)
+Offered = offering(OFFERED)
 
 
 def first_is_desirable(batch: Comparisons) -> chex.Array:
@@ -33,6 +46,7 @@ def positive_score(batch: Comparisons) -> chex.Array:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Config(objectives.Config):
   """Which objective is minimised, and what counts as desirable.
 
@@ -43,10 +57,10 @@ class Config(objectives.Config):
     seen: how many these were.
   """
 
-  objective: objectives.Objective = functools.partial(unpaired.kto, beta=0.1)
+  objective: Offered = functools.partial(unpaired.kto, beta=0.1)
   desirable: Callable[[Comparisons], chex.Array] = first_is_desirable
-  seen_log_ratio: float = 0.0
-  seen: float = 0.0
+  seen_log_ratio: Finite = 0.0
+  seen: NonNegative = 0.0
 
   def initial_extra(self):
     """What is carried from step to step."""

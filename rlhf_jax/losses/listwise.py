@@ -10,6 +10,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from rlhf_jax.types.values import NonNegative
+
 
 def rrhf_ranking(
   policy_logps: chex.Array,
@@ -17,7 +19,7 @@ def rrhf_ranking(
   order: chex.Array,
   candidate_mask: chex.Array,
   *,
-  length_exponent: chex.Numeric = 1.0,
+  length_exponent: NonNegative = 1.0,
 ) -> chex.Array:
   """By how much likelier the worse of each two candidates is; one per list.
 
@@ -54,8 +56,8 @@ def rrhf(
   order: chex.Array,
   candidate_mask: chex.Array,
   *,
-  rank_coef: chex.Numeric = 1.0,
-  length_exponent: chex.Numeric = 1.0,
+  rank_coef: NonNegative = 1.0,
+  length_exponent: NonNegative = 1.0,
 ) -> chex.Array:
   """Ranks the candidates and imitates the best one; one loss per list.
 
@@ -152,7 +154,7 @@ def pro(
   scores: chex.Array,
   candidate_mask: chex.Array,
   *,
-  sft_coef: chex.Numeric = 0.05,
+  sft_coef: NonNegative = 0.05,
 ) -> chex.Array:
   """Ranks the candidates and imitates the best one; one loss per list.
 

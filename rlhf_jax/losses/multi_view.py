@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from rlhf_jax.kernels import bottleneck, masking
 from rlhf_jax.losses.objective import coupled
+from rlhf_jax.types.values import Positive
 
 
 @coupled
@@ -113,7 +114,7 @@ def contrastive(
   positives: chex.Array,
   negatives: chex.Array,
   *,
-  temperature: chex.Numeric = 0.1,
+  temperature: Positive = 0.1,
 ) -> chex.Array:
   """Cross-entropy of telling a prompt's other view from other prompts' views.
 

@@ -13,10 +13,13 @@ from collections.abc import Callable, Mapping
 
 import chex
 
+from rlhf_jax.types.values import MicroBatches, checked
+
 Objective = Callable[..., chex.Array]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Config:
   """Which objective is minimised, and in how many parts.
 
@@ -27,7 +30,7 @@ class Config:
   """
 
   objective: Objective
-  micro_batches: int = 1
+  micro_batches: MicroBatches = 1
 
   def __post_init__(self):
     refuse_parts(self.objective, self.micro_batches)

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from rlhf_jax.losses.objective import coupled
+from rlhf_jax.types.values import NonNegative, Positive
 
 
 @coupled
@@ -19,9 +20,9 @@ def kto(
   desirable: chex.Array,
   kl: chex.Array,
   *,
-  beta: chex.Numeric,
-  desirable_weight: chex.Numeric = 1.0,
-  undesirable_weight: chex.Numeric = 1.0,
+  beta: Positive,
+  desirable_weight: NonNegative = 1.0,
+  undesirable_weight: NonNegative = 1.0,
 ) -> chex.Array:
   """Kahneman–Tversky optimisation; one loss per response.
 
@@ -55,7 +56,7 @@ def apo_zero_unpaired(
   reference_logps: chex.Array,
   desirable: chex.Array,
   *,
-  beta: chex.Numeric,
+  beta: Positive,
 ) -> chex.Array:
   """Anchored preference optimisation of single responses; one loss each.
 
@@ -85,7 +86,7 @@ def bco(
   desirable: chex.Array,
   mean_log_ratio: chex.Array,
   *,
-  beta: chex.Numeric,
+  beta: Positive,
 ) -> chex.Array:
   """Binary classifier optimisation; one loss per response.
 

@@ -3,6 +3,8 @@
 import chex
 import jax.numpy as jnp
 
+from rlhf_jax.types.values import Bound
+
 
 def squared_error(values: chex.Array, returns: chex.Array) -> chex.Array:
   """½ (v − G)² [...], in reward units squared, not averaged.
@@ -21,7 +23,7 @@ def clipped_squared_error(
   old_values: chex.Array,
   returns: chex.Array,
   *,
-  clip_epsilon: chex.Numeric,
+  clip_epsilon: Bound,
 ) -> chex.Array:
   """The squared error of a critic held near what it said before the update.
 

@@ -14,16 +14,18 @@ from typing import Any
 from rlhf_jax.learners import attributes
 from rlhf_jax.stages import Stage
 from rlhf_jax.training import optimizers
+from rlhf_jax.types.values import Count, checked
 
 loss = attributes.loss
 update = attributes.update
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Config(attributes.Config, optimizers.Steps):
   """The released code's batch (it takes 800 steps), with the paper's rate."""
 
-  batch_size: int = 512
+  batch_size: Count = 512
   optimizer: optimizers.Adam = optimizers.Adam(
     learning_rate=5e-6, weight_decay=0.01
   )

@@ -16,12 +16,14 @@ from rlhf_jax.learners import likelihood
 from rlhf_jax.stages import DatasetStage, Stage
 from rlhf_jax.training import optimizers
 from rlhf_jax.types import Demonstration
+from rlhf_jax.types.values import Count, checked
 
 loss = likelihood.loss
 update = likelihood.update
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Labels:
   """How ratings become text to write.
 
@@ -32,8 +34,8 @@ class Labels:
   """
 
   scale: Scale
-  count: int | None = None
-  batch_size: int = 256
+  count: Count | None = None
+  batch_size: Count = 256
 
 
 def write(records, tools, *, config):
@@ -49,10 +51,11 @@ def write(records, tools, *, config):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Config(likelihood.Config, optimizers.Steps):
   """The paper's values; it goes five times over the data."""
 
-  batch_size: int = 128
+  batch_size: Count = 128
   optimizer: optimizers.Adam = optimizers.Adam(
     learning_rate=5e-6, weight_decay=0.01
   )

@@ -14,9 +14,11 @@ from rlhf_jax.generation import ranking
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.stages import DatasetStage, Frozen
 from rlhf_jax.types import Demonstration, prompt_of
+from rlhf_jax.types.values import Count, checked
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Config:
   """AlpacaFarm's values.
 
@@ -27,9 +29,9 @@ class Config:
     sampling: of the responses.
   """
 
-  samples: int = 16
-  count: int | None = None
-  batch_size: int = 256
+  samples: Count = 16
+  count: Count | None = None
+  batch_size: Count = 256
   sampling: Sampling = Sampling(temperature=1.0)
 
 

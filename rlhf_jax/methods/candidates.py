@@ -13,9 +13,11 @@ from rlhf_jax.generation import ranking
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.stages import DatasetStage
 from rlhf_jax.types import Comparison, Reward, prompt_of, responses_of
+from rlhf_jax.types.values import Count, Natural, checked
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Config:
   """How many candidates there are, and where from.
 
@@ -28,10 +30,10 @@ class Config:
     sampling: of the policy's responses.
   """
 
-  samples: int = 4
+  samples: Natural = 4
   cut: bool = False
-  count: int | None = None
-  batch_size: int = 256
+  count: Count | None = None
+  batch_size: Count = 256
   sampling: Sampling = Sampling(temperature=1.0)
 
 

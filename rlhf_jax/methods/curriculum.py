@@ -12,9 +12,11 @@ import dataclasses
 
 from rlhf_jax.stages import DatasetStage
 from rlhf_jax.types import Comparison
+from rlhf_jax.types.values import Count, checked
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Config:
   """Which pairs are made.
 
@@ -25,8 +27,8 @@ class Config:
   """
 
   pairs: tuple[tuple[int, int], ...]
-  count: int | None = None
-  batch_size: int = 1024
+  count: Count | None = None
+  batch_size: Count = 1024
 
 
 def write(records, tools, *, config):

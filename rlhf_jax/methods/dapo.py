@@ -11,6 +11,7 @@ Source: Yu et al. 2025, section 3.
 import dataclasses
 import functools
 from collections.abc import Callable
+from typing import Annotated
 
 import chex
 import jax
@@ -18,13 +19,13 @@ import jax.numpy as jnp
 
 from rlhf_jax.kernels import baselines, masking, rewards
 from rlhf_jax.learners import policy_gradient
-from rlhf_jax.losses import objective as objectives
 from rlhf_jax.losses import policy_gradient as surrogates
 from rlhf_jax.stages import Frozen, Stage
 from rlhf_jax.training import optimizers
 from rlhf_jax.training.compile import jitted
 from rlhf_jax.training.metrics import Stopwatch
 from rlhf_jax.types import Mean
+from rlhf_jax.types.values import Count, Divides, checked
 
 init = policy_gradient.init
 loss = policy_gradient.loss
@@ -32,6 +33,7 @@ update = policy_gradient.update
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Config(policy_gradient.Online):
   """Values of the paper and of its released script.
 
@@ -40,17 +42,17 @@ class Config(policy_gradient.Online):
     groups: prompts that a round learns from.
   """
 
-  batch_size: int = 1536
-  groups: int = 512
-  samples: int = 16
-  objective: objectives.Objective = functools.partial(
+  batch_size: Count = 1536
+  groups: Annotated[Count, Divides('batch_size')] = 512
+  samples: Count = 16
+  objective: policy_gradient.Offered = functools.partial(
     surrogates.clipped_surrogate, clip_epsilon=0.2, clip_epsilon_high=0.28
   )
   reduction: policy_gradient.Reduction = masking.token_mean
-  length_penalty: Callable[..., chex.Array] | None = functools.partial(
+  length_penalty: Callable[[chex.Array], chex.Array] | None = functools.partial(
     rewards.overlong_penalty, max_length=20480.0, buffer=4096.0, factor=1.0
   )
-  minibatches: int = 16
+  minibatches: Count = 16
   optimizer: optimizers.Adam = optimizers.Adam(
     learning_rate=1e-6, weight_decay=0.1
   )
@@ -63,11 +65,11 @@ class Config(policy_gradient.Online):
         f'kl_coef is {self.kl_coef}, and DAPO takes no KL off the reward; take '
         'grpo for a KL, or set a reference_objective'
       )
-    if self.batch_size % self.groups:
-      raise ValueError(
-        f'batch_size is {self.batch_size}; prompts are asked {self.groups} '
-        '(groups) at a time, so it must be a multiple of that'
-      )
+
+  @property
+  def responses(self) -> int:
+    """How many a round learns from: those of `groups` prompts."""
+    return self.groups * self.samples
 
 
 def shape(params, frozen, rollouts, scores, *, models, config):

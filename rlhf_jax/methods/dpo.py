@@ -13,16 +13,18 @@ from typing import Any
 from rlhf_jax.learners import pairwise
 from rlhf_jax.stages import Stage
 from rlhf_jax.training import optimizers
+from rlhf_jax.types.values import Count, checked
 
 loss = pairwise.loss
 update = pairwise.update
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Config(pairwise.Config, optimizers.Steps):
   """The paper's values (appendix B) on AdamW, in place of its RMSprop."""
 
-  batch_size: int = 64
+  batch_size: Count = 64
   optimizer: optimizers.Adam = optimizers.Adam(
     learning_rate=1e-6, max_grad_norm=10.0
   )

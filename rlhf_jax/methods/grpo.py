@@ -19,10 +19,10 @@ import chex
 
 from rlhf_jax.kernels import baselines, divergences, masking
 from rlhf_jax.learners import policy_gradient
-from rlhf_jax.losses import objective as objectives
 from rlhf_jax.losses import policy_gradient as surrogates
 from rlhf_jax.stages import Frozen, Stage
 from rlhf_jax.training import optimizers
+from rlhf_jax.types.values import Count, NonNegative, checked
 
 init = policy_gradient.init
 loss = policy_gradient.loss
@@ -30,6 +30,7 @@ update = policy_gradient.update
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Config(policy_gradient.Online):
   """The paper's values: 1024 responses a round, 64 to a prompt.
 
@@ -38,15 +39,17 @@ class Config(policy_gradient.Online):
       kernels.baselines.
   """
 
-  batch_size: int = 16
-  samples: int = 64
-  baseline: Callable[..., chex.Array] = baselines.group_standardised
-  objective: objectives.Objective = functools.partial(
+  batch_size: Count = 16
+  samples: Count = 64
+  baseline: Callable[[chex.Array, chex.Array], chex.Array] = (
+    baselines.group_standardised
+  )
+  objective: policy_gradient.Offered = functools.partial(
     surrogates.clipped_surrogate, clip_epsilon=0.2
   )
   reduction: policy_gradient.Reduction = masking.sequence_mean
-  reference_objective: objectives.Objective | None = divergences.k3
-  reference_coef: float = 0.04
+  reference_objective: policy_gradient.Offered | None = divergences.k3
+  reference_coef: NonNegative = 0.04
   optimizer: optimizers.Adam = optimizers.Adam(learning_rate=1e-6)
 
   def __post_init__(self):

@@ -12,16 +12,18 @@ from typing import Any
 from rlhf_jax.learners import unpaired
 from rlhf_jax.stages import Stage
 from rlhf_jax.training import optimizers
+from rlhf_jax.types.values import Count, checked
 
 loss = unpaired.loss
 update = unpaired.update
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Config(unpaired.Config, optimizers.Steps):
   """The values that the paper recommends, on AdamW."""
 
-  batch_size: int = 64
+  batch_size: Count = 64
   optimizer: optimizers.Adam = optimizers.Adam(learning_rate=5e-7)
 
 

@@ -12,9 +12,11 @@ import math
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.stages import DatasetStage, Ensemble
 from rlhf_jax.types import Comparison, Rated, Reward, prompt_of, responses_of
+from rlhf_jax.types.values import Count, Natural, checked
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Config:
   """What is scored.
 
@@ -26,10 +28,10 @@ class Config:
     batch_size: records at a time.
   """
 
-  samples: int = 0
+  samples: Natural = 0
   sampling: Sampling = Sampling(temperature=1.0)
-  count: int | None = None
-  batch_size: int = 256
+  count: Count | None = None
+  batch_size: Count = 256
 
 
 def write(records, tools, *, config):

@@ -27,6 +27,7 @@ from rlhf_jax.learners import likelihood
 from rlhf_jax.stages import DatasetStage, Stage, Written
 from rlhf_jax.training import optimizers
 from rlhf_jax.types import Demonstration, Rated
+from rlhf_jax.types.values import Bound, Count, Natural, Positive, checked
 
 loss = likelihood.loss
 update = likelihood.update
@@ -119,8 +120,8 @@ def weighted(
   pool: Sequence[Rated],
   z: np.ndarray,
   *,
-  beta: float = 1.0,
-  most: float = 20.0,
+  beta: Positive = 1.0,
+  most: Bound = 20.0,
 ) -> list[Demonstration]:
   """All of them, weighing min(exp(z / β), most)."""
   if not beta > 0.0:
@@ -136,7 +137,7 @@ def conditioned(
   pool: Sequence[Rated],
   z: np.ndarray,
   *,
-  decimals: int = 2,
+  decimals: Natural = 2,
   spelling: reward_condition.Spelling | None = None,
 ) -> list[Demonstration]:
   """All of them, each with its standardised reward between prompt and response.
@@ -157,6 +158,7 @@ def conditioned(
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Pool:
   """What is made of a labelled pool.
 
@@ -168,8 +170,8 @@ class Pool:
   """
 
   recipe: Recipe
-  count: int | None = None
-  batch_size: int | None = None
+  count: Count | None = None
+  batch_size: Count | None = None
 
   def __post_init__(self):
     if self.batch_size is not None:
@@ -188,6 +190,7 @@ def write(records, tools, *, config):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Config(likelihood.Config, optimizers.Steps):
   """The released code's values; steps of one epoch are the pool's size over
   the batch's. A response's tokens all count its weight, as its log-prob is
@@ -195,7 +198,7 @@ class Config(likelihood.Config, optimizers.Steps):
   short responses count more, and responses become shorter. `weighing` is
   `likelihood.self_normalised` or `likelihood.unnormalised`."""
 
-  batch_size: int = 128
+  batch_size: Count = 128
   optimizer: optimizers.Adam = optimizers.Adam(learning_rate=5e-6)
 
 

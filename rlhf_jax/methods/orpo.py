@@ -11,21 +11,22 @@ import functools
 from typing import Any
 
 from rlhf_jax.learners import pairwise
-from rlhf_jax.losses import objective as objectives
 from rlhf_jax.losses import pairwise as losses
 from rlhf_jax.stages import Stage
 from rlhf_jax.training import optimizers
+from rlhf_jax.types.values import Count, checked
 
 loss = pairwise.loss
 update = pairwise.update
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Config(pairwise.Config, optimizers.Steps):
   """The paper's values for 7B models."""
 
-  objective: objectives.Objective = functools.partial(losses.orpo, beta=0.1)
-  batch_size: int = 64
+  objective: pairwise.Offered = functools.partial(losses.orpo, beta=0.1)
+  batch_size: Count = 64
   optimizer: optimizers.Adam = optimizers.Adam(
     learning_rate=8e-6, decay=optimizers.linear
   )

@@ -13,10 +13,10 @@ import jax
 
 from rlhf_jax.kernels import advantages, masking
 from rlhf_jax.learners import policy_gradient
-from rlhf_jax.losses import objective as objectives
 from rlhf_jax.losses import policy_gradient as surrogates
 from rlhf_jax.stages import Ensemble, Frozen, Stage
 from rlhf_jax.training import optimizers
+from rlhf_jax.types.values import Count, NonNegative, Share, checked
 
 init = policy_gradient.init
 loss = policy_gradient.loss
@@ -24,6 +24,7 @@ update = policy_gradient.update
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Config(policy_gradient.Online):
   """PPO as the field runs it; values of AlpacaFarm and TRL where papers differ.
 
@@ -36,20 +37,20 @@ class Config(policy_gradient.Online):
     critic_optimizer: of the critic; the policy's where None.
   """
 
-  batch_size: int = 512
-  objective: objectives.Objective = functools.partial(
+  batch_size: Count = 512
+  objective: policy_gradient.Offered = functools.partial(
     surrogates.clipped_surrogate, clip_epsilon=0.2
   )
   critic: policy_gradient.Critic = policy_gradient.separate_critic
-  value_coef: float = 0.1
-  kl_coef: float = 0.02
-  unended_penalty: float = 1.0
+  value_coef: NonNegative = 0.1
+  kl_coef: NonNegative = 0.02
+  unended_penalty: NonNegative = 1.0
   whiten_rewards: bool = False
   whiten_advantages: bool = True
-  discount: float = 1.0
-  gae_lambda: float = 0.95
-  epochs: int = 2
-  minibatches: int = 2
+  discount: Share = 1.0
+  gae_lambda: Share = 0.95
+  epochs: Count = 2
+  minibatches: Count = 2
   optimizer: optimizers.Adam = optimizers.Adam(learning_rate=1e-5)
   critic_optimizer: optimizers.Adam | None = None
 

@@ -10,6 +10,7 @@ from rlhf_jax.generation import scoring
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.stages import DatasetStage
 from rlhf_jax.types import Comparison, Prompt, prompt_of
+from rlhf_jax.types.values import Count, checked
 
 # (prompt, response_a, response_b, seed) -> True where a is preferred, None
 # without a verdict.
@@ -17,6 +18,7 @@ Annotator = Callable[[Prompt, str, str, int], bool | None]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Config:
   """How pairs are sampled and who ranks them.
 
@@ -28,8 +30,8 @@ class Config:
   """
 
   annotate: Annotator
-  count: int
-  batch_size: int = 256
+  count: Count
+  batch_size: Count = 256
   sampling: Sampling = Sampling(temperature=1.0)
 
 

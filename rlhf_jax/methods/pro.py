@@ -13,20 +13,21 @@ from typing import Any
 
 from rlhf_jax.learners import listwise
 from rlhf_jax.losses import listwise as losses
-from rlhf_jax.losses import objective as objectives
 from rlhf_jax.stages import Stage
 from rlhf_jax.training import optimizers
+from rlhf_jax.types.values import Count, checked
 
 loss = listwise.loss
 update = listwise.update
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Config(listwise.Config, optimizers.Steps):
   """The paper's values."""
 
-  objective: objectives.Objective = functools.partial(losses.pro, sft_coef=0.05)
-  batch_size: int = 112
+  objective: listwise.Offered = functools.partial(losses.pro, sft_coef=0.05)
+  batch_size: Count = 112
   optimizer: optimizers.Adam = optimizers.Adam(learning_rate=5e-6)
 
 

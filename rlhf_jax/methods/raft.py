@@ -9,6 +9,7 @@ Source: Dong et al. 2023 (RAFT).
 
 import dataclasses
 from collections.abc import Callable
+from typing import Annotated
 
 import chex
 import flax.struct
@@ -21,6 +22,7 @@ from rlhf_jax.stages import Frozen, Stage
 from rlhf_jax.training import optimizers
 from rlhf_jax.training.passes import passes
 from rlhf_jax.types import Demonstrations, Mean, Rollouts
+from rlhf_jax.types.values import Count, Divides, NonNegative, Positive, checked
 
 loss = likelihood.loss
 
@@ -73,6 +75,7 @@ def overall(
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Config(likelihood.Config, optimizers.Steps):
   """The paper's values on HH with a LLaMA of 7B, at its largest K.
 
@@ -93,14 +96,16 @@ class Config(likelihood.Config, optimizers.Steps):
       say how many.
   """
 
-  batch_size: int = 2048
-  samples: int = 32
-  temperature: float = 0.85
+  batch_size: Count = 2048
+  samples: Count = 32
+  temperature: Positive = 0.85
   sampling: Sampling = Sampling()
-  select: Callable[..., tuple[chex.Array, chex.Array]] = local
-  kl_coef: float = 0.0
-  epochs: int = 2
-  minibatches: int = 32
+  select: Callable[[chex.Array, chex.Array], tuple[chex.Array, chex.Array]] = (
+    local
+  )
+  kl_coef: NonNegative = 0.0
+  epochs: Count = 2
+  minibatches: Annotated[Count, Divides('batch_size')] = 32
   optimizer: optimizers.Adam = optimizers.Adam(
     learning_rate=2e-5, decay=optimizers.linear
   )
@@ -109,6 +114,13 @@ class Config(likelihood.Config, optimizers.Steps):
     if self.sampling.temperature is not None:
       raise ValueError(
         "sampling has a temperature of its own; set the config's temperature"
+      )
+    if self.batch_size % (self.minibatches * self.micro_batches):
+      raise ValueError(
+        f'micro_batches is {self.micro_batches}; it must divide the '
+        f'{self.batch_size // self.minibatches} responses of a minibatch '
+        f'(batch_size {self.batch_size} / minibatches {self.minibatches}) '
+        'evenly'
       )
 
   def make_optimizer(self):

@@ -11,16 +11,18 @@ from typing import Any
 from rlhf_jax.learners import ranking
 from rlhf_jax.stages import Stage
 from rlhf_jax.training import optimizers
+from rlhf_jax.types.values import Count, checked
 
 loss = ranking.loss
 update = ranking.update
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Config(ranking.Config, optimizers.Steps):
   """SLiC-HF's batch; the rate is ours, for AdamW in place of its Adafactor."""
 
-  batch_size: int = 128
+  batch_size: Count = 128
   optimizer: optimizers.Adam = optimizers.Adam(learning_rate=1e-5)
 
 

@@ -20,10 +20,10 @@ import jax
 
 from rlhf_jax.kernels import advantages, baselines, divergences, masking
 from rlhf_jax.learners import policy_gradient
-from rlhf_jax.losses import objective as objectives
 from rlhf_jax.losses import policy_gradient as surrogates
 from rlhf_jax.stages import Frozen, Stage
 from rlhf_jax.training import optimizers
+from rlhf_jax.types.values import Count, NonNegative, Share, checked
 
 init = policy_gradient.init
 loss = policy_gradient.loss
@@ -43,6 +43,7 @@ def as_earned(returns, mask):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Config(policy_gradient.Online):
   """Plain REINFORCE, the whole response one term of the sum.
 
@@ -54,13 +55,13 @@ class Config(policy_gradient.Online):
     discount: of the next token's return.
   """
 
-  batch_size: int = 512
-  objective: objectives.Objective = surrogates.policy_gradient
+  batch_size: Count = 512
+  objective: policy_gradient.Offered = surrogates.policy_gradient
   reduction: policy_gradient.Reduction = masking.sequence_sum
-  kl_coef: float = 0.05
-  baseline: Callable[..., chex.Array] = as_scored
-  normalise: Callable[..., chex.Array] = as_earned
-  discount: float = 1.0
+  kl_coef: NonNegative = 0.05
+  baseline: Callable[[chex.Array, chex.Array], chex.Array] = as_scored
+  normalise: Callable[[chex.Array, chex.Array], chex.Array] = as_earned
+  discount: Share = 1.0
   optimizer: optimizers.Adam = optimizers.Adam(learning_rate=1e-6)
 
   def __post_init__(self):

@@ -23,6 +23,7 @@ from rlhf_jax.learners import likelihood
 from rlhf_jax.stages import DatasetStage, Frozen, Stage
 from rlhf_jax.training import optimizers
 from rlhf_jax.types import Demonstration, Prompt, prompt_of
+from rlhf_jax.types.values import Count, checked
 
 loss = likelihood.loss
 update = likelihood.update
@@ -40,6 +41,7 @@ def of_kinds(prompt: Prompt, *, kinds: Collection[str]) -> bool:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Bag:
   """How a round's responses are sampled; Llama 2 does not say how many.
 
@@ -52,10 +54,10 @@ class Bag:
       and with K.
   """
 
-  samples: int = 8
+  samples: Count = 8
   asks: Callable[[Prompt], bool] = every
-  count: int | None = None
-  batch_size: int = 256
+  count: Count | None = None
+  batch_size: Count = 256
   sampling: Sampling = Sampling(temperature=1.2)
 
 
@@ -79,6 +81,7 @@ def fill(records, tools, *, config):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Selection:
   """Chooses among all responses at once, each prompt's from all bags.
 
@@ -91,9 +94,9 @@ class Selection:
     batch_size: None, since a prompt's responses are spread over the bags.
   """
 
-  top: int | None = None
-  count: int | None = None
-  batch_size: int | None = None
+  top: Count | None = None
+  count: Count | None = None
+  batch_size: Count | None = None
 
   def __post_init__(self):
     if self.batch_size is not None:
@@ -124,13 +127,14 @@ def choose(records, tools, *, config):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Config(likelihood.Config, optimizers.Steps):
   """Llama 2's values of SFT (§3.1), but for the steps.
 
   Those of its rejection sampling are not said.
   """
 
-  batch_size: int = 64
+  batch_size: Count = 64
   optimizer: optimizers.Adam = optimizers.Adam(
     learning_rate=2e-5,
     decay=functools.partial(optimizers.cosine, final=0.1),

@@ -16,6 +16,7 @@ Source: Li et al. 2024 (ReMax).
 import dataclasses
 import functools
 from collections.abc import Callable
+from typing import Annotated
 
 import chex
 import jax
@@ -24,13 +25,14 @@ import jax.numpy as jnp
 from rlhf_jax.generation import draws
 from rlhf_jax.kernels import advantages, masking
 from rlhf_jax.learners import policy_gradient
-from rlhf_jax.losses import objective as objectives
 from rlhf_jax.losses import policy_gradient as surrogates
 from rlhf_jax.stages import Frozen, Stage
 from rlhf_jax.training import optimizers
 from rlhf_jax.training.compile import jitted, override
 from rlhf_jax.training.metrics import Stopwatch
 from rlhf_jax.types import Mean
+from rlhf_jax.types.calls import Called
+from rlhf_jax.types.values import Count, NonNegative, Positive, Share, checked
 
 init = policy_gradient.init
 loss = policy_gradient.loss
@@ -54,6 +56,7 @@ def to_go(gaps, penalties, mask, *, discount):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Config(policy_gradient.Online):
   """One round's rewards; `paper` and `released` are its presets.
 
@@ -65,13 +68,15 @@ class Config(policy_gradient.Online):
     discount: of the next token; it falls on the last token too.
   """
 
-  batch_size: int = 128
-  objective: objectives.Objective = surrogates.policy_gradient
+  batch_size: Count = 128
+  objective: policy_gradient.Offered = surrogates.policy_gradient
   reduction: policy_gradient.Reduction = masking.sequence_sum
-  kl_coef: float = 0.05
-  gap_clip: float | None = None
-  returns: Callable[..., chex.Array] = to_go
-  discount: float = 1.0
+  kl_coef: NonNegative = 0.05
+  gap_clip: Positive | None = None
+  returns: Annotated[Callable[..., chex.Array], Called(3, ('discount',))] = (
+    to_go
+  )
+  discount: Share = 1.0
   optimizer: optimizers.Adam = optimizers.Adam(
     learning_rate=1e-6, warmup=0.0, decay=optimizers.cosine, weight_decay=0.1
   )

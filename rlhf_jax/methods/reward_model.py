@@ -11,16 +11,18 @@ from typing import Any
 from rlhf_jax.learners import reward
 from rlhf_jax.stages import Stage
 from rlhf_jax.training import optimizers
+from rlhf_jax.types.values import Count, checked
 
 loss = reward.loss
 update = reward.update
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Config(reward.Config, optimizers.Steps):
   """Llama 2's values (§3.2.2), but for the steps, which depend on the data."""
 
-  batch_size: int = 512
+  batch_size: Count = 512
   optimizer: optimizers.Adam = optimizers.Adam(
     learning_rate=1e-5,
     decay=functools.partial(optimizers.cosine, final=0.1),

@@ -13,10 +13,10 @@ import functools
 
 from rlhf_jax.kernels import baselines, masking
 from rlhf_jax.learners import policy_gradient
-from rlhf_jax.losses import objective as objectives
 from rlhf_jax.losses import policy_gradient as surrogates
 from rlhf_jax.stages import Frozen, Stage
 from rlhf_jax.training import optimizers
+from rlhf_jax.types.values import Count, NonNegative, checked
 
 init = policy_gradient.init
 loss = policy_gradient.loss
@@ -24,14 +24,15 @@ update = policy_gradient.update
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Config(policy_gradient.Online):
   """Four responses to a prompt as in the paper; TRL's KL coefficient."""
 
-  batch_size: int = 128
-  samples: int = 4
-  objective: objectives.Objective = surrogates.policy_gradient
+  batch_size: Count = 128
+  samples: Count = 4
+  objective: policy_gradient.Offered = surrogates.policy_gradient
   reduction: policy_gradient.Reduction = masking.sequence_sum
-  kl_coef: float = 0.05
+  kl_coef: NonNegative = 0.05
   optimizer: optimizers.Adam = optimizers.Adam(learning_rate=1e-6)
 
   def __post_init__(self):

@@ -14,16 +14,18 @@ from typing import Any
 from rlhf_jax.learners import listwise
 from rlhf_jax.stages import Stage
 from rlhf_jax.training import optimizers
+from rlhf_jax.types.values import Count, checked
 
 loss = listwise.loss
 update = listwise.update
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Config(listwise.Config, optimizers.Steps):
   """The paper's values."""
 
-  batch_size: int = 64
+  batch_size: Count = 64
   optimizer: optimizers.Adam = optimizers.Adam(
     learning_rate=2e-5, decay=optimizers.linear
   )

@@ -14,7 +14,7 @@ Source: Liu et al. 2024 (RSO), algorithm 1.
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -24,11 +24,12 @@ from rlhf_jax.generation import judging, pairing
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.kernels import selection
 from rlhf_jax.learners import pairwise
-from rlhf_jax.losses import objective as objectives
 from rlhf_jax.losses import pairwise as losses
 from rlhf_jax.stages import DatasetStage, Stage
 from rlhf_jax.training import optimizers
 from rlhf_jax.types import Comparison, Reward, prompt_of
+from rlhf_jax.types.calls import Called
+from rlhf_jax.types.values import AtMost, Count, Range, checked
 
 loss = pairwise.loss
 update = pairwise.update
@@ -46,6 +47,7 @@ def first_round(count, prefer):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Pairs:
   """The paper's values for how pairs are made.
 
@@ -63,21 +65,16 @@ class Pairs:
     sampling: of the responses.
   """
 
-  samples: int = 64
-  kept: int = 8
-  select: Callable = functools.partial(selection.rejection_sample, beta=0.5)
+  samples: Count = 64
+  kept: Annotated[int, Range(at_least=2), AtMost('samples')] = 8
+  select: Annotated[Callable, Called(3, ('count',))] = functools.partial(
+    selection.rejection_sample, beta=0.5
+  )
   judge: judging.Judge = judging.by_reward
-  pair: Callable = first_round
-  count: int | None = None
-  batch_size: int = 64
+  pair: Annotated[Callable, Called(2)] = first_round
+  count: Count | None = None
+  batch_size: Count = 64
   sampling: Sampling = Sampling(temperature=0.7, top_k=40)
-
-  def __post_init__(self):
-    if not 2 <= self.kept <= self.samples:
-      raise ValueError(
-        f'kept is {self.kept} of {self.samples} samples; it must be 2 or more, '
-        'and no more than there are'
-      )
 
 
 def write(records, tools, *, config):
@@ -133,11 +130,12 @@ def accepted(scores, seed, config):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Config(pairwise.Config, optimizers.Steps):
   """The paper's values, on AdamW in place of Adafactor."""
 
-  objective: objectives.Objective = functools.partial(losses.dpo, beta=0.05)
-  batch_size: int = 32
+  objective: pairwise.Offered = functools.partial(losses.dpo, beta=0.05)
+  batch_size: Count = 32
   optimizer: optimizers.Adam = optimizers.Adam(learning_rate=1e-5)
 
 

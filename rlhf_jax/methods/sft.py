@@ -10,16 +10,18 @@ from typing import Any
 from rlhf_jax.learners import likelihood
 from rlhf_jax.stages import Stage
 from rlhf_jax.training import optimizers
+from rlhf_jax.types.values import Count, checked
 
 loss = likelihood.loss
 update = likelihood.update
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Config(likelihood.Config, optimizers.Steps):
   """Llama 2's values (§3.1), but for the steps, which depend on the data."""
 
-  batch_size: int = 64
+  batch_size: Count = 64
   optimizer: optimizers.Adam = optimizers.Adam(
     learning_rate=2e-5,
     decay=functools.partial(optimizers.cosine, final=0.1),

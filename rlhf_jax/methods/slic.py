@@ -13,14 +13,13 @@ Source: Zhao et al. 2023 (SLiC-HF), eqs. 2 and 4.
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from rlhf_jax.generation import judging, pairing
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.learners import pairwise
-from rlhf_jax.losses import objective as objectives
 from rlhf_jax.losses import pairwise as losses
 from rlhf_jax.stages import DatasetStage, Stage
 from rlhf_jax.training import optimizers
@@ -31,6 +30,8 @@ from rlhf_jax.types import (
   Reward,
   prompt_of,
 )
+from rlhf_jax.types.calls import Called
+from rlhf_jax.types.values import Count, checked
 
 loss = pairwise.loss
 update = pairwise.update
@@ -74,6 +75,7 @@ def tournament(count, scores, prefer, seed):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Pairs:
   """The paper's values for how pairs are made.
 
@@ -90,12 +92,12 @@ class Pairs:
     sampling: of the responses.
   """
 
-  samples: int = 8
+  samples: Count = 8
   judge: judging.Judge = judging.by_reward
-  pair: Callable = ordered
-  target: Callable = demonstrated
-  count: int | None = None
-  batch_size: int = 256
+  pair: Annotated[Callable, Called(4)] = ordered
+  target: Annotated[Callable, Called(3)] = demonstrated
+  count: Count | None = None
+  batch_size: Count = 256
   sampling: Sampling = Sampling(temperature=0.7, top_k=40)
 
 
@@ -132,6 +134,7 @@ def write(records, tools, *, config):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Config(pairwise.Config, optimizers.Steps):
   """The paper's margin; its rate, 1e-5, on AdamW in place of Adafactor.
 
@@ -139,10 +142,10 @@ class Config(pairwise.Config, optimizers.Steps):
   matters; a tenth is ours.
   """
 
-  objective: objectives.Objective = functools.partial(
+  objective: pairwise.Offered = functools.partial(
     losses.slic, margin=1.0, likelihood_coef=0.1
   )
-  batch_size: int = 32
+  batch_size: Count = 32
   optimizer: optimizers.Adam = optimizers.Adam(learning_rate=1e-5)
 
 

@@ -21,12 +21,14 @@ from rlhf_jax.learners import likelihood
 from rlhf_jax.stages import DatasetStage, Stage
 from rlhf_jax.training import optimizers
 from rlhf_jax.types import Demonstration
+from rlhf_jax.types.values import Count, checked
 
 loss = likelihood.loss
 update = likelihood.update
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Responses:
   """How many responses are taken from the data.
 
@@ -35,8 +37,8 @@ class Responses:
     batch_size: records at a time.
   """
 
-  count: int | None = None
-  batch_size: int = 256
+  count: Count | None = None
+  batch_size: Count = 256
 
 
 def strip(records, tools, *, config):
@@ -49,6 +51,7 @@ def strip(records, tools, *, config):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Annotation(Responses):
   """Who gives responses their attributes.
 
@@ -67,6 +70,7 @@ def annotate(records, tools, *, config):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Bootstrap:
   """How the policy is asked for responses of its own.
 
@@ -81,10 +85,10 @@ class Bootstrap:
 
   scale: Scale
   quality: tuple[str, ...] = ('quality',)
-  samples: int = 4
+  samples: Count = 4
   sampling: Sampling = Sampling(temperature=1.0, top_k=50)
-  count: int | None = None
-  batch_size: int | None = None
+  count: Count | None = None
+  batch_size: Count | None = None
 
   def __post_init__(self):
     if self.batch_size is not None:
@@ -167,10 +171,11 @@ def demonstrations(labelled, scale) -> list[Demonstration]:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Config(likelihood.Config, optimizers.Steps):
   """The paper's values; it goes five times over the data."""
 
-  batch_size: int = 128
+  batch_size: Count = 128
   optimizer: optimizers.Adam = optimizers.Adam(
     learning_rate=5e-6, weight_decay=0.01
   )

@@ -2,11 +2,15 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Annotated
+
+from rlhf_jax.types.values import Count, Divides, Positive, Range, checked
 
 COMPUTE_DTYPES = ('float32', 'bfloat16')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class TransformerConfig:
   """A decoder-only transformer: RMSNorm, RoPE, grouped queries, SwiGLU.
 
@@ -28,42 +32,24 @@ class TransformerConfig:
       of `jax.checkpoint_policies`; None keeps all.
   """
 
-  vocab_size: int
-  layers: int
-  width: int
-  heads: int
-  kv_heads: int
-  head_width: int
-  mlp_width: int
-  rope_base: float = 10_000.0
-  norm_epsilon: float = 1e-6
+  vocab_size: Count
+  layers: Count
+  width: Count
+  heads: Count
+  kv_heads: Annotated[Count, Divides('heads')]
+  head_width: Count
+  mlp_width: Count
+  rope_base: Annotated[float, Range(above=1.0)] = 10_000.0
+  norm_epsilon: Positive = 1e-6
   tied_embeddings: bool = True
-  logit_softcap: float | None = None
+  logit_softcap: Positive | None = None
   compute_dtype: str = 'float32'
   remat: Callable[..., bool] | None = None
 
   def __post_init__(self):
-    sizes = 'vocab_size layers width heads kv_heads head_width mlp_width'
-    for name in sizes.split():
-      if getattr(self, name) < 1:
-        raise ValueError(f'{name} must be positive, got {getattr(self, name)}.')
-    if self.heads % self.kv_heads:
-      raise ValueError(
-        f'{self.heads} heads cannot share {self.kv_heads} kv_heads evenly; '
-        'kv_heads must divide heads.'
-      )
     if self.head_width % 2:
       raise ValueError(
         f'head_width must be even, as RoPE turns pairs; got {self.head_width}.'
-      )
-    if self.rope_base <= 1.0 or self.norm_epsilon <= 0.0:
-      raise ValueError(
-        f'rope_base must be above 1 and norm_epsilon above 0, got '
-        f'{self.rope_base} and {self.norm_epsilon}.'
-      )
-    if self.logit_softcap is not None and self.logit_softcap <= 0.0:
-      raise ValueError(
-        f'logit_softcap must be positive or None, got {self.logit_softcap}.'
       )
     if self.compute_dtype not in COMPUTE_DTYPES:
       raise ValueError(

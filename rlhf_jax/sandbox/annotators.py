@@ -2,14 +2,17 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
 
 from rlhf_jax.sandbox.gold import gold
 from rlhf_jax.types import Comparison, Prompt
+from rlhf_jax.types.values import Finite, NonNegative, Range, checked
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Annotator:
   """Sees each response's worth with noise, and ranks what it sees.
 
@@ -28,19 +31,9 @@ class Annotator:
     length_bias: what a word more is taken to be worth, in reward units.
   """
 
-  temperature: float = 1.0
-  flip: float = 0.0
-  length_bias: float = 0.0
-
-  def __post_init__(self):
-    if not 0.0 <= self.flip <= 0.5:
-      raise ValueError(
-        f'flip is {self.flip}; it must be a share between 0 and 0.5'
-      )
-    if self.temperature < 0.0:
-      raise ValueError(
-        f'temperature is {self.temperature}; it must not be negative'
-      )
+  temperature: NonNegative = 1.0
+  flip: Annotated[float, Range(at_least=0.0, at_most=0.5)] = 0.0
+  length_bias: Finite = 0.0
 
   def annotate(
     self, prompt: Prompt, response_a: str, response_b: str, seed: int

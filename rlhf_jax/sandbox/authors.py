@@ -7,9 +7,11 @@ import numpy as np
 
 from rlhf_jax.sandbox import grammar, questions
 from rlhf_jax.types import Prompt
+from rlhf_jax.types.values import Share, checked
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Author:
   """How someone writes, as probabilities.
 
@@ -30,17 +32,17 @@ class Author:
       a text cut short.
   """
 
-  right: float
-  spread: float
-  tempted: float
-  hedged: float
-  opener: float
-  rude: float
-  reason_brief: float
-  reason_full: float
-  excuse: float
-  closers: tuple[float, ...]
-  slip: float
+  right: Share
+  spread: Share
+  tempted: Share
+  hedged: Share
+  opener: Share
+  rude: Share
+  reason_brief: Share
+  reason_full: Share
+  excuse: Share
+  closers: tuple[Share, ...]
+  slip: Share
 
   def __post_init__(self):
     if self.spread > min(self.right, 1.0 - self.right):

@@ -14,6 +14,7 @@ from rlhf_jax.sandbox import authors, grammar, questions
 from rlhf_jax.sandbox.annotators import Annotator
 from rlhf_jax.sandbox.gold import attributes, clip, gold
 from rlhf_jax.types import Comparison, Demonstration, Prompt, Rated
+from rlhf_jax.types.values import Count, Seed, Share, checked
 
 MAX_RESPONSE_TOKENS = 24  # Room for every author, end-of-text included.
 FORMS_HELD_OUT = 3  # Of each question's eight: one to validate, two to test.
@@ -104,6 +105,7 @@ class Written(Sequence):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class World:
   """Questions with known answers, and people who answer and compare.
 
@@ -121,12 +123,12 @@ class World:
     words: further words of the vocabulary, which nobody in this world says.
   """
 
-  seed: int = 0
-  demonstrations: int = 16_384
-  comparisons: int = 4096
+  seed: Seed = 0
+  demonstrations: Count = 16_384
+  comparisons: Count = 4096
   author: authors.Author = authors.DEMONSTRATOR
   annotator: Annotator = Annotator()
-  misrated: float = 0.3
+  misrated: Share = 0.3
   words: tuple[str, ...] = ()
 
   def fingerprint(self) -> str:

@@ -3,11 +3,23 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
+from typing import Annotated
 
 import jax
 import optax
 
+from rlhf_jax.types.values import (
+  Bound,
+  Count,
+  NonNegative,
+  Positive,
+  Range,
+  Share,
+  checked,
+)
+
 Schedule = Callable[[int], Callable[[jax.Array], jax.Array]]
+FromZeroBelowOne = Annotated[float, Range(at_least=0.0, below=1.0)]
 
 
 def constant(steps: int) -> Callable[[jax.Array], jax.Array]:
@@ -22,13 +34,14 @@ def linear(steps: int) -> Callable[[jax.Array], jax.Array]:
 
 
 def cosine(
-  steps: int, *, final: float = 0.0
+  steps: int, *, final: Share = 0.0
 ) -> Callable[[jax.Array], jax.Array]:
   """A learning rate that falls in half a cosine to `final` of its peak."""
   return optax.cosine_decay_schedule(1.0, steps, alpha=final)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Adam:
   """AdamW with a warm-up, a decay and a clipped gradient.
 
@@ -41,18 +54,14 @@ class Adam:
     max_grad_norm: the gradient is scaled down to this norm if it is longer.
   """
 
-  learning_rate: float
-  warmup: float = 0.03
+  learning_rate: Positive
+  warmup: FromZeroBelowOne = 0.03
   decay: Schedule = constant
-  b1: float = 0.9
-  b2: float = 0.95
-  eps: float = 1e-8
-  weight_decay: float = 0.0
-  max_grad_norm: float = 1.0
-
-  def __post_init__(self):
-    if not 0.0 <= self.warmup < 1.0:
-      raise ValueError(f'warmup is {self.warmup}; a share of steps in [0, 1)')
+  b1: FromZeroBelowOne = 0.9
+  b2: FromZeroBelowOne = 0.95
+  eps: Positive = 1e-8
+  weight_decay: NonNegative = 0.0
+  max_grad_norm: Bound = 1.0
 
 
 @functools.lru_cache
@@ -81,6 +90,7 @@ def adam(config: Adam, steps: int) -> optax.GradientTransformation:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Steps:
   """How long a stage trains one set of parameters, and on how much at a time.
 
@@ -90,8 +100,8 @@ class Steps:
     optimizer: of what is trained.
   """
 
-  steps: int
-  batch_size: int
+  steps: Count
+  batch_size: Count
   optimizer: Adam
 
   def make_optimizer(self) -> optax.GradientTransformation:

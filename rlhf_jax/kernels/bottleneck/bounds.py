@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from rlhf_jax.kernels import exponentials
+from rlhf_jax.types.values import Positive
 
 _bound = functools.partial(jax.jit, static_argnames='axis_name')
 
@@ -119,7 +120,7 @@ def smile(
   positives: chex.Array,
   negatives: chex.Array,
   *,
-  clip: chex.Numeric = 5.0,
+  clip: Positive = 5.0,
   axis_name: str | None = None,
 ) -> chex.Array:
   """E_p[T] − log E_q[e^T′] [], T′ being T cut to ±clip: biased, less scattered.

@@ -4,6 +4,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from rlhf_jax.types.values import Positive
+
 
 @jax.jit
 def softplus_log_variance(raw: chex.Array) -> chex.Array:
@@ -16,9 +18,7 @@ def softplus_log_variance(raw: chex.Array) -> chex.Array:
 
 
 @jax.jit
-def tanh_log_variance(
-  raw: chex.Array, *, limit: chex.Numeric = 8.0
-) -> chex.Array:
+def tanh_log_variance(raw: chex.Array, *, limit: Positive = 8.0) -> chex.Array:
   """limit · tanh(raw / limit) [...], of raw deviations [...].
 
   Unlike a clipped one it can come back from beyond the limit.

@@ -3,10 +3,10 @@
 import chex
 import jax.numpy as jnp
 
+from rlhf_jax.types.values import NonNegative, Share
 
-def constant(
-  progress: chex.Numeric, *, value: chex.Numeric = 1.0
-) -> chex.Array:
+
+def constant(progress: chex.Numeric, *, value: NonNegative = 1.0) -> chex.Array:
   """A coefficient that is `value` throughout; as `progress` in shape."""
   return jnp.full(jnp.shape(progress), value, jnp.float32)
 
@@ -14,10 +14,10 @@ def constant(
 def linear(
   progress: chex.Numeric,
   *,
-  start: chex.Numeric,
-  end: chex.Numeric,
-  hold: float,
-  full: float,
+  start: NonNegative,
+  end: NonNegative,
+  hold: Share,
+  full: Share,
 ) -> chex.Array:
   """A coefficient that is `start` until `hold` and `end` from `full` on.
 
@@ -37,10 +37,10 @@ def linear(
 def exponential(
   progress: chex.Numeric,
   *,
-  start: chex.Numeric = 1e-3,
-  end: chex.Numeric = 1.0,
-  hold: float = 0.05,
-  full: float = 0.16,
+  start: NonNegative = 1e-3,
+  end: NonNegative = 1.0,
+  hold: Share = 0.05,
+  full: Share = 0.16,
 ) -> chex.Array:
   """As `linear`, with the coefficient's log on the straight line.
 

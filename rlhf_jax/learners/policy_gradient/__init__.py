@@ -26,6 +26,7 @@ from rlhf_jax.learners.policy_gradient.evaluation import (
 )
 from rlhf_jax.learners.policy_gradient.updating import (
   Config,
+  Offered,
   Reduction,
   init,
   loss,
@@ -38,6 +39,7 @@ __all__ = [
   'Critic',
   'Evaluation',
   'Measured',
+  'Offered',
   'Online',
   'Reduction',
   'collect',

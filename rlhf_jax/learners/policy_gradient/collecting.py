@@ -29,9 +29,11 @@ from rlhf_jax.training import optimizers
 from rlhf_jax.training.compile import jitted, override
 from rlhf_jax.training.metrics import Stopwatch
 from rlhf_jax.types import Experience, Mean, Rollouts
+from rlhf_jax.types.values import Count, NonNegative, Positive, checked
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Online(updating.Config):
   """Rounds of sampling and learning.
 
@@ -50,15 +52,15 @@ class Online(updating.Config):
     optimizer: of the policy.
   """
 
-  steps: int
-  batch_size: int = 128
-  samples: int = 1
+  steps: Count
+  batch_size: Count = 128
+  samples: Count = 1
   sampling: Sampling = Sampling()
-  kl_coef: float = 0.0
-  kl_estimator: Callable[..., chex.Array] = divergences.k1
-  score_clip: float | None = None
-  unended_penalty: float = 0.0
-  length_penalty: Callable[..., chex.Array] | None = None
+  kl_coef: NonNegative = 0.0
+  kl_estimator: Callable[[chex.Array, chex.Array], chex.Array] = divergences.k1
+  score_clip: Positive | None = None
+  unended_penalty: NonNegative = 0.0
+  length_penalty: Callable[[chex.Array], chex.Array] | None = None
   optimizer: optimizers.Adam = optimizers.Adam(learning_rate=1e-6)
 
   def __post_init__(self):
@@ -72,6 +74,17 @@ class Online(updating.Config):
         f'reference_coef is {self.reference_coef}, and nothing reads it '
         'without a reference_objective; set that too, or leave it 0'
       )
+    if self.responses % (self.minibatches * self.micro_batches):
+      raise ValueError(
+        f'minibatches is {self.minibatches} and micro_batches '
+        f'{self.micro_batches}; together they must divide the '
+        f'{self.responses} responses of a round evenly'
+      )
+
+  @property
+  def responses(self) -> int:
+    """How many a round learns from."""
+    return self.batch_size * self.samples
 
   def roles(self) -> dict[str, optimizers.Adam]:
     """The optimizer of each role."""

@@ -1,7 +1,7 @@
 """What policy, critic and reference say of rollouts, and what is logged."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import chex
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ class Evaluation(NamedTuple):
 
 
 # (models, params, hidden [N, T, D], tokens, attention_mask) -> values [N, T].
-Critic = Callable[..., chex.Array]
+Critic = Callable[[Any, Any, chex.Array, chex.Array, chex.Array], chex.Array]
 
 
 def separate_critic(models, params, hidden, tokens, attention_mask):

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable
+from typing import Annotated
 
 import chex
 import jax
@@ -21,12 +22,27 @@ from rlhf_jax.losses import objective as objectives
 from rlhf_jax.losses import value
 from rlhf_jax.training.passes import passes
 from rlhf_jax.types import Experience, Mean, flatten_candidates
+from rlhf_jax.types.calls import Called, offering
+from rlhf_jax.types.values import Count, NonNegative, Positive, checked
 
 # (losses [N, R], mask [N, R]) -> Mean: a function of kernels.masking.
 Reduction = Callable[[chex.Array, chex.Array], Mean]
+# What `offered` gives, and what a correction may name.
+OFFERED = (
+  'logps',
+  'old_logps',
+  'reference_logps',
+  'sampler_logps',
+  'advantages',
+  'entropies',
+  'mask',
+)
+CORRECTING = ('logps', 'sampler_logps', 'mask')
+Offered = offering(OFFERED)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Config:
   """The update from a batch of experience.
 
@@ -58,23 +74,25 @@ class Config:
       bound; None keeps it fixed.
   """
 
-  objective: objectives.Objective
-  reference_objective: Callable[..., chex.Array] | None = None
-  reference_coef: float = 0.0
-  correction: Callable[..., chex.Array] | None = None
-  token_mask: Callable[..., chex.Array] | None = None
-  value_objective: Callable[..., chex.Array] = functools.partial(
-    value.clipped_squared_error, clip_epsilon=0.2
-  )
+  objective: Offered
+  reference_objective: Offered | None = None
+  reference_coef: NonNegative = 0.0
+  correction: offering(CORRECTING) | None = None
+  token_mask: Offered | None = None
+  value_objective: Callable[
+    [chex.Array, chex.Array, chex.Array], chex.Array
+  ] = functools.partial(value.clipped_squared_error, clip_epsilon=0.2)
   critic: Critic = no_critic
   reduction: Reduction = masking.token_mean
-  value_coef: float = 0.0
-  entropy_coef: float = 0.0
-  temperature: float = 1.0
-  epochs: int = 1
-  minibatches: int = 1
-  micro_batches: int = 1
-  kl_control: Callable[..., chex.Array] | None = None
+  value_coef: NonNegative = 0.0
+  entropy_coef: NonNegative = 0.0
+  temperature: Positive = 1.0
+  epochs: Count = 1
+  minibatches: Count = 1
+  micro_batches: Count = 1
+  kl_control: (
+    Annotated[Callable[..., chex.Array], Called(2, ('steps',))] | None
+  ) = None
 
 
 def init(key, start, *, models, config):

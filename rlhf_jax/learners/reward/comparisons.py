@@ -9,9 +9,11 @@ import jax.numpy as jnp
 from rlhf_jax.losses import pairwise
 from rlhf_jax.training import state as training
 from rlhf_jax.types import Mean
+from rlhf_jax.types.values import MicroBatches, NonNegative, checked
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Config:
   """Which comparison is learnt, and in how many parts.
 
@@ -21,9 +23,11 @@ class Config:
     micro_batches: parts that a batch is cut into, to save memory.
   """
 
-  objective: Callable[..., chex.Array] = pairwise.bradley_terry
-  centering: float = 0.0
-  micro_batches: int = 1
+  objective: Callable[[chex.Array, chex.Array, chex.Array], chex.Array] = (
+    pairwise.bradley_terry
+  )
+  centering: NonNegative = 0.0
+  micro_batches: MicroBatches = 1
 
 
 init = training.reward_from

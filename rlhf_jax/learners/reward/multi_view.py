@@ -25,9 +25,23 @@ from rlhf_jax.losses import objective as objectives
 from rlhf_jax.training import state as training
 from rlhf_jax.training.compile import override
 from rlhf_jax.types import Joined, Mean, Samples
+from rlhf_jax.types.calls import offering
+from rlhf_jax.types.values import Count, Finite, NonNegative, checked
 
 # progress in [0, 1] -> a coefficient.
 Schedule = Callable[[chex.Numeric], chex.Numeric]
+
+# What `offered` gives.
+OFFERED = (
+  'means',
+  'log_variances',
+  'view_scores',
+  'input_scores',
+  'positives',
+  'negatives',
+  'mask',
+  'skl_coef',
+)
 
 # A critic that scores all pairs 0 has learnt nothing: −2 log 2.
 UNTRAINED = -2.0 * math.log(2.0)
@@ -35,6 +49,7 @@ ACTIVE_VARIANCE = 0.01  # Over prompts, of the mean of a latent that is used.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Config(comparisons.Config):
   """The comparison, the objective beside it, and the sizes of its networks.
 
@@ -57,17 +72,21 @@ class Config(comparisons.Config):
       a multiple of the comparisons' gradient there; None for no limit.
   """
 
-  representation: objectives.Objective = multi_view.information_bottleneck
-  representation_coef: float = 0.5
-  skl_coef: float = 1.0
+  representation: offering(OFFERED) = multi_view.information_bottleneck
+  representation_coef: NonNegative = 0.5
+  skl_coef: NonNegative = 1.0
   schedule: Schedule | None = None
-  negatives: Callable[..., chex.Array] = bottleneck.negative_pairs
-  log_variance: Callable[..., chex.Array] = bottleneck.tanh_log_variance
-  latent: int = 64
-  hidden: int | None = None
-  critic_hidden: int = 1024
-  deviation_bias: float | None = -2.0
-  most_gradient: float | None = None
+  negatives: Callable[[chex.Array, chex.Array], chex.Array] = (
+    bottleneck.negative_pairs
+  )
+  log_variance: Callable[[chex.Array], chex.Array] = (
+    bottleneck.tanh_log_variance
+  )
+  latent: Count = 64
+  hidden: Count | None = None
+  critic_hidden: Count = 1024
+  deviation_bias: Finite | None = -2.0
+  most_gradient: NonNegative | None = None
 
   def __post_init__(self):
     objectives.refuse_parts(self.representation, self.micro_batches)

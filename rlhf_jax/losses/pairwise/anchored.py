@@ -10,6 +10,7 @@ import chex
 import jax
 
 from rlhf_jax.kernels import log_ratios
+from rlhf_jax.types.values import Positive
 
 
 def nca_pair(
@@ -18,7 +19,7 @@ def nca_pair(
   reference_chosen_logps: chex.Array,
   reference_rejected_logps: chex.Array,
   *,
-  beta: chex.Numeric,
+  beta: Positive,
 ) -> chex.Array:
   """Noise contrastive alignment of a pair; one loss per pair.
 
@@ -53,7 +54,7 @@ def bco_pair(
   reference_chosen_logps: chex.Array,
   reference_rejected_logps: chex.Array,
   *,
-  beta: chex.Numeric,
+  beta: Positive,
 ) -> chex.Array:
   """Binary classification of both responses by their log-ratio; per pair.
 
@@ -85,7 +86,7 @@ def chosen_only(
   policy_chosen_logps: chex.Array,
   reference_chosen_logps: chex.Array,
   *,
-  beta: chex.Numeric,
+  beta: Positive,
 ) -> chex.Array:
   """−log σ(β u): imitation that fades once the reference is left behind.
 
@@ -112,7 +113,7 @@ def sppo_hard(
   reference_chosen_logps: chex.Array,
   reference_rejected_logps: chex.Array,
   *,
-  beta: chex.Numeric,
+  beta: Positive,
 ) -> chex.Array:
   """Self-play preference optimisation with win rates of 1 and 0; per pair.
 
@@ -146,7 +147,7 @@ def apo_zero(
   reference_chosen_logps: chex.Array,
   reference_rejected_logps: chex.Array,
   *,
-  beta: chex.Numeric,
+  beta: Positive,
 ) -> chex.Array:
   """Anchored preference optimisation: chosen up, rejected down; per pair.
 
@@ -179,7 +180,7 @@ def apo_down(
   reference_chosen_logps: chex.Array,
   reference_rejected_logps: chex.Array,
   *,
-  beta: chex.Numeric,
+  beta: Positive,
 ) -> chex.Array:
   """Anchored preference optimisation: both down, rejected more; per pair.
 

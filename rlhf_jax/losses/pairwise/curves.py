@@ -8,6 +8,7 @@ import chex
 import jax
 
 from rlhf_jax.kernels import exponentials, log_ratios
+from rlhf_jax.types.values import Positive, Smoothing
 
 
 def dpo(
@@ -16,8 +17,8 @@ def dpo(
   reference_chosen_logps: chex.Array,
   reference_rejected_logps: chex.Array,
   *,
-  beta: chex.Numeric,
-  label_smoothing: chex.Numeric = 0.0,
+  beta: Positive,
+  label_smoothing: Smoothing = 0.0,
 ) -> chex.Array:
   """Direct preference optimisation; one loss per pair.
 
@@ -53,8 +54,8 @@ def robust_dpo(
   reference_chosen_logps: chex.Array,
   reference_rejected_logps: chex.Array,
   *,
-  beta: chex.Numeric,
-  flip_rate: chex.Numeric,
+  beta: Positive,
+  flip_rate: Smoothing,
 ) -> chex.Array:
   """DPO whose mean over flipped labels is that of DPO over clean ones.
 
@@ -93,7 +94,7 @@ def ipo_sum(
   reference_chosen_logps: chex.Array,
   reference_rejected_logps: chex.Array,
   *,
-  beta: chex.Numeric,
+  beta: Positive,
 ) -> chex.Array:
   """Identity preference optimisation; one loss per pair.
 
@@ -127,7 +128,7 @@ def hinge_norm(
   reference_chosen_logps: chex.Array,
   reference_rejected_logps: chex.Array,
   *,
-  beta: chex.Numeric,
+  beta: Positive,
 ) -> chex.Array:
   """SLiC's hinge on log-ratios to a reference; one loss per pair.
 
@@ -161,8 +162,8 @@ def discopop(
   reference_chosen_logps: chex.Array,
   reference_rejected_logps: chex.Array,
   *,
-  beta: chex.Numeric,
-  tau: chex.Numeric,
+  beta: Positive,
+  tau: Positive,
 ) -> chex.Array:
   """A logistic curve that turns exponential as Δ grows; one loss per pair.
 

@@ -13,6 +13,7 @@ import chex
 import jax
 
 from rlhf_jax.kernels import exponentials, log_ratios
+from rlhf_jax.types.values import Positive, ShareAboveZero
 
 
 def forward_kl_rewards(log_ratio: chex.Array) -> chex.Array:
@@ -29,7 +30,9 @@ def jensen_shannon_rewards(log_ratio: chex.Array) -> chex.Array:
   return jax.nn.log_sigmoid(log_ratio)
 
 
-def alpha_rewards(log_ratio: chex.Array, *, alpha: chex.Numeric) -> chex.Array:
+def alpha_rewards(
+  log_ratio: chex.Array, *, alpha: ShareAboveZero
+) -> chex.Array:
   """(1 − exp(−α x)) / α [...]: f′(t) = (1 − t^−α) / α.
 
   Between the reverse KL's x (α to 0) and the forward KL's (α = 1, less 1).
@@ -44,7 +47,7 @@ def dpo_forward_kl(
   reference_chosen_logps: chex.Array,
   reference_rejected_logps: chex.Array,
   *,
-  beta: chex.Numeric,
+  beta: Positive,
 ) -> chex.Array:
   """DPO under KL(π_ref ‖ π), which keeps all that the reference can say.
 
@@ -77,7 +80,7 @@ def dpo_jensen_shannon(
   reference_chosen_logps: chex.Array,
   reference_rejected_logps: chex.Array,
   *,
-  beta: chex.Numeric,
+  beta: Positive,
 ) -> chex.Array:
   """DPO under the Jensen–Shannon divergence.
 
@@ -110,8 +113,8 @@ def dpo_alpha(
   reference_chosen_logps: chex.Array,
   reference_rejected_logps: chex.Array,
   *,
-  beta: chex.Numeric,
-  alpha: chex.Numeric,
+  beta: Positive,
+  alpha: ShareAboveZero,
 ) -> chex.Array:
   """DPO under an α-divergence, between the reverse and the forward KL.
 

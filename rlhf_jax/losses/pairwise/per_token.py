@@ -9,6 +9,7 @@ import chex
 import jax
 
 from rlhf_jax.kernels import log_ratios
+from rlhf_jax.types.values import Positive
 
 
 def dpo_mean(
@@ -19,7 +20,7 @@ def dpo_mean(
   chosen_lengths: chex.Array,
   rejected_lengths: chex.Array,
   *,
-  beta: chex.Numeric,
+  beta: Positive,
 ) -> chex.Array:
   """DPO of log-ratios per token, so that a length is no advantage; per pair.
 
@@ -58,7 +59,7 @@ def ipo_mean(
   chosen_lengths: chex.Array,
   rejected_lengths: chex.Array,
   *,
-  beta: chex.Numeric,
+  beta: Positive,
 ) -> chex.Array:
   """IPO of log-ratios per token; one loss per pair.
 

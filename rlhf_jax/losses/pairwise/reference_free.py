@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from rlhf_jax.kernels import exponentials, length_bias
 from rlhf_jax.losses.pairwise import curves
+from rlhf_jax.types.values import Finite, NonNegative, Positive, Smoothing
 
 # Per token, of what is all but certain: odds of a million to one.
 _MOST_CERTAIN_LOGP = -1e-6
@@ -21,8 +22,8 @@ def slic(
   policy_rejected_logps: chex.Array,
   target_logps: chex.Array,
   *,
-  margin: chex.Numeric = 1.0,
-  likelihood_coef: chex.Numeric,
+  margin: NonNegative = 1.0,
+  likelihood_coef: NonNegative,
 ) -> chex.Array:
   """Sequence likelihood calibration, held by a response to imitate; per pair.
 
@@ -54,7 +55,7 @@ def hinge(
   policy_chosen_logps: chex.Array,
   policy_rejected_logps: chex.Array,
   *,
-  beta: chex.Numeric,
+  beta: Positive,
 ) -> chex.Array:
   """SLiC's ranking term in units of its margin; one loss per pair.
 
@@ -78,9 +79,9 @@ def cpo(
   policy_chosen_logps: chex.Array,
   policy_rejected_logps: chex.Array,
   *,
-  beta: chex.Numeric,
-  likelihood_coef: chex.Numeric = 1.0,
-  label_smoothing: chex.Numeric = 0.0,
+  beta: Positive,
+  likelihood_coef: NonNegative = 1.0,
+  label_smoothing: Smoothing = 0.0,
 ) -> chex.Array:
   """Contrastive preference optimisation; one loss per pair.
 
@@ -139,7 +140,7 @@ def orpo(
   chosen_lengths: chex.Array,
   rejected_lengths: chex.Array,
   *,
-  beta: chex.Numeric,
+  beta: NonNegative,
 ) -> chex.Array:
   """Odds ratio preference optimisation: imitation and ranking; per pair.
 
@@ -171,9 +172,9 @@ def simpo(
   chosen_lengths: chex.Array,
   rejected_lengths: chex.Array,
   *,
-  beta: chex.Numeric,
-  gamma: chex.Numeric,
-  label_smoothing: chex.Numeric = 0.0,
+  beta: Positive,
+  gamma: NonNegative,
+  label_smoothing: Smoothing = 0.0,
 ) -> chex.Array:
   """Simple preference optimisation: log-probs per token and a margin; per pair.
 
@@ -207,10 +208,10 @@ def alphapo(
   chosen_lengths: chex.Array,
   rejected_lengths: chex.Array,
   *,
-  beta: chex.Numeric,
-  gamma: chex.Numeric,
-  alpha: chex.Numeric,
-  label_smoothing: chex.Numeric = 0.0,
+  beta: Positive,
+  gamma: NonNegative,
+  alpha: Finite,
+  label_smoothing: Smoothing = 0.0,
 ) -> chex.Array:
   """SimPO with rewards bent by a power; one loss per pair.
 

@@ -6,11 +6,14 @@ q = σ(η (r_w − r_l)). All but `dpo_soft_labels` are 0 where the target is me
 and so stop there, however clear the pair. Δ is as in kernels.log_ratios.
 """
 
+from typing import Annotated
+
 import chex
 import jax
 import jax.numpy as jnp
 
 from rlhf_jax.kernels import log_ratios
+from rlhf_jax.types.values import NonNegative, Positive, Range
 
 
 def exo_pair(
@@ -19,8 +22,8 @@ def exo_pair(
   reference_chosen_logps: chex.Array,
   reference_rejected_logps: chex.Array,
   *,
-  beta: chex.Numeric,
-  label_smoothing: chex.Numeric,
+  beta: Positive,
+  label_smoothing: Annotated[chex.Numeric, Range(above=0.0, below=0.5)],
 ) -> chex.Array:
   """Efficient exact optimisation of a pair: KL(p ‖ q), q = 1 − ε; per pair.
 
@@ -59,8 +62,8 @@ def rpo_sq(
   chosen_scores: chex.Array,
   rejected_scores: chex.Array,
   *,
-  beta: chex.Numeric,
-  reward_scale: chex.Numeric = 1.0,
+  beta: Positive,
+  reward_scale: NonNegative = 1.0,
 ) -> chex.Array:
   """Reward-aware preference optimisation by the squared error; per pair.
 
@@ -103,8 +106,8 @@ def rpo_forward_kl(
   chosen_scores: chex.Array,
   rejected_scores: chex.Array,
   *,
-  beta: chex.Numeric,
-  reward_scale: chex.Numeric = 1.0,
+  beta: Positive,
+  reward_scale: NonNegative = 1.0,
 ) -> chex.Array:
   """Reward-aware preference optimisation by KL(p ‖ q); one loss per pair.
 
@@ -134,8 +137,8 @@ def rpo_backward_kl(
   chosen_scores: chex.Array,
   rejected_scores: chex.Array,
   *,
-  beta: chex.Numeric,
-  reward_scale: chex.Numeric = 1.0,
+  beta: Positive,
+  reward_scale: NonNegative = 1.0,
 ) -> chex.Array:
   """Reward-aware preference optimisation by KL(q ‖ p); one loss per pair.
 
@@ -177,8 +180,8 @@ def dpo_soft_labels(
   chosen_scores: chex.Array,
   rejected_scores: chex.Array,
   *,
-  beta: chex.Numeric,
-  reward_scale: chex.Numeric = 1.0,
+  beta: Positive,
+  reward_scale: NonNegative = 1.0,
 ) -> chex.Array:
   """DPO in expectation over a label drawn from the reward model; per pair.
 
@@ -209,8 +212,8 @@ def rpo_total_variation(
   chosen_scores: chex.Array,
   rejected_scores: chex.Array,
   *,
-  beta: chex.Numeric,
-  reward_scale: chex.Numeric = 1.0,
+  beta: Positive,
+  reward_scale: NonNegative = 1.0,
 ) -> chex.Array:
   """|p − q| [...], in [0, 1); arguments as those of `rpo_backward_kl`.
 
@@ -239,8 +242,8 @@ def rpo_hellinger(
   chosen_scores: chex.Array,
   rejected_scores: chex.Array,
   *,
-  beta: chex.Numeric,
-  reward_scale: chex.Numeric = 1.0,
+  beta: Positive,
+  reward_scale: NonNegative = 1.0,
 ) -> chex.Array:
   """The squared Hellinger distance [...] of p and q, in [0, 1).
 

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from rlhf_jax.kernels import log_ratios
 from rlhf_jax.losses import objective
 from rlhf_jax.losses.pairwise import curves
+from rlhf_jax.types.values import Positive, Smoothing
 
 
 @objective.coupled
@@ -23,8 +24,8 @@ def aot(
   reference_chosen_logps: chex.Array,
   reference_rejected_logps: chex.Array,
   *,
-  beta: chex.Numeric,
-  label_smoothing: chex.Numeric = 0.0,
+  beta: Positive,
+  label_smoothing: Smoothing = 0.0,
 ) -> chex.Array:
   """Every quantile of the policy's margins is to exceed the reference's.
 
@@ -65,8 +66,8 @@ def aot_unpaired(
   reference_chosen_logps: chex.Array,
   reference_rejected_logps: chex.Array,
   *,
-  beta: chex.Numeric,
-  label_smoothing: chex.Numeric = 0.0,
+  beta: Positive,
+  label_smoothing: Smoothing = 0.0,
 ) -> chex.Array:
   """Every quantile of the chosen log-ratios is to exceed the rejected ones'.
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from rlhf_jax.kernels import importance
 from rlhf_jax.losses.policy_gradient.surrogates import surrogates
+from rlhf_jax.types.values import Bound
 
 
 def clipped_sequence_surrogate(
@@ -18,8 +19,8 @@ def clipped_sequence_surrogate(
   advantages: chex.Array,
   mask: chex.Array,
   *,
-  clip_epsilon: chex.Numeric,
-  clip_epsilon_high: chex.Numeric | None = None,
+  clip_epsilon: Bound,
+  clip_epsilon_high: Bound | None = None,
 ) -> chex.Array:
   """GSPO: the ratio is the geometric mean s of a response's token ratios.
 
@@ -53,8 +54,8 @@ def clipped_response_surrogate(
   advantages: chex.Array,
   mask: chex.Array,
   *,
-  clip_epsilon: chex.Numeric,
-  clip_epsilon_high: chex.Numeric | None = None,
+  clip_epsilon: Bound,
+  clip_epsilon_high: Bound | None = None,
 ) -> chex.Array:
   """PPO's objective with a response as one action, as RLOO has it.
 

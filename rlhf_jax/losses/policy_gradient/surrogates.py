@@ -4,11 +4,15 @@ Each limits how far a token's ratio is moved by one batch; its gradient before
 the first step is the policy gradient.
 """
 
+import math
+from typing import Annotated
+
 import chex
 import jax
 import jax.numpy as jnp
 
 from rlhf_jax.kernels import importance
+from rlhf_jax.types.values import Bound, Positive, Range
 
 
 def clipped_surrogate(
@@ -16,8 +20,8 @@ def clipped_surrogate(
   old_logps: chex.Array,
   advantages: chex.Array,
   *,
-  clip_epsilon: chex.Numeric,
-  clip_epsilon_high: chex.Numeric | None = None,
+  clip_epsilon: Bound,
+  clip_epsilon_high: Bound | None = None,
 ) -> chex.Array:
   """PPO's objective; one loss per token.
 
@@ -47,9 +51,9 @@ def dual_clipped_surrogate(
   old_logps: chex.Array,
   advantages: chex.Array,
   *,
-  clip_epsilon: chex.Numeric,
-  dual_clip: chex.Numeric,
-  clip_epsilon_high: chex.Numeric | None = None,
+  clip_epsilon: Bound,
+  dual_clip: Annotated[chex.Numeric, Range(above=1.0, at_most=math.inf)],
+  clip_epsilon_high: Bound | None = None,
 ) -> chex.Array:
   """PPO's objective, bounded also where a bad token became far more likely.
 
@@ -88,8 +92,8 @@ def sapo(
   old_logps: chex.Array,
   advantages: chex.Array,
   *,
-  temperature_positive: chex.Numeric = 1.0,
-  temperature_negative: chex.Numeric = 1.05,
+  temperature_positive: Positive = 1.0,
+  temperature_negative: Positive = 1.05,
 ) -> chex.Array:
   """Soft adaptive policy optimisation: a sigmoid instead of a clip.
 
@@ -119,8 +123,8 @@ def is_clipped(
   ratios: chex.Array,
   advantages: chex.Array,
   *,
-  clip_epsilon: chex.Numeric,
-  clip_epsilon_high: chex.Numeric | None = None,
+  clip_epsilon: Bound,
+  clip_epsilon_high: Bound | None = None,
 ) -> chex.Array:
   """Where clipping took the gradient: a metric, its mean the clip fraction.
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from rlhf_jax.kernels import divergences, importance, masking
+from rlhf_jax.types.values import Bound, NonNegative
 
 
 def policy_gradient(logps: chex.Array, advantages: chex.Array) -> chex.Array:
@@ -28,7 +29,7 @@ def cispo(
   old_logps: chex.Array,
   advantages: chex.Array,
   *,
-  max_weight: chex.Numeric,
+  max_weight: Bound,
 ) -> chex.Array:
   """Clipped importance weights: −sg(min(ρ, c)) A log π; one loss per token.
 
@@ -54,10 +55,10 @@ def vespo(
   advantages: chex.Array,
   mask: chex.Array,
   *,
-  power_positive: chex.Numeric = 2.0,
-  decay_positive: chex.Numeric = 3.0,
-  power_negative: chex.Numeric = 3.0,
-  decay_negative: chex.Numeric = 2.0,
+  power_positive: NonNegative = 2.0,
+  decay_positive: NonNegative = 3.0,
+  power_negative: NonNegative = 3.0,
+  decay_negative: NonNegative = 2.0,
 ) -> chex.Array:
   """Responses weighted by a Gamma curve of their ratio; one loss per token.
 

@@ -12,11 +12,13 @@ from rlhf_jax.kernels import bottleneck
 from rlhf_jax.learners.reward import multi_view
 from rlhf_jax.stages import Stage
 from rlhf_jax.training import optimizers
+from rlhf_jax.types.values import Count, checked
 
 COSINE = functools.partial(optimizers.cosine, final=0.0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Config(multi_view.Config, optimizers.Steps):
   """RLP's values; see `paper` and `stable` for what it leaves open.
 
@@ -27,8 +29,8 @@ class Config(multi_view.Config, optimizers.Steps):
     bottleneck_optimizer: of encoders and critic, which start from nothing.
   """
 
-  batch_size: int = 16
-  beside_batch_size: int = 32
+  batch_size: Count = 16
+  beside_batch_size: Count = 32
   optimizer: optimizers.Adam = optimizers.Adam(
     learning_rate=3e-6, b2=0.999, decay=COSINE
   )

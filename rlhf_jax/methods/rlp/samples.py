@@ -11,9 +11,11 @@ import dataclasses
 
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.stages import DatasetStage, Frozen
+from rlhf_jax.types.values import Count, checked
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Config:
   """The paper's values.
 
@@ -24,9 +26,9 @@ class Config:
     sampling: of the responses.
   """
 
-  samples: int = 10
-  count: int | None = None
-  batch_size: int = 256
+  samples: Count = 10
+  count: Count | None = None
+  batch_size: Count = 256
   sampling: Sampling = Sampling(temperature=1.0)
 
 

@@ -9,13 +9,15 @@ import dataclasses
 from collections.abc import Mapping
 
 import jax.numpy as jnp
+import optax
 
 from rlhf_jax.stages import DatasetStage, Stage
-from rlhf_jax.training import optimizers
 from rlhf_jax.types import Mean, flatten_candidates
+from rlhf_jax.types.values import Count, checked
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Config:
   """One step, on a fixed set of responses.
 
@@ -24,8 +26,8 @@ class Config:
     steps: 1; there is nothing to repeat.
   """
 
-  batch_size: int = 512
-  steps: int = 1
+  batch_size: Count = 512
+  steps: Count = 1
 
   def __post_init__(self):
     if self.steps != 1:
@@ -33,7 +35,7 @@ class Config:
 
   def make_optimizer(self):
     """Nothing is descended."""
-    return optimizers.adam(optimizers.Adam(learning_rate=0.0), self.steps)
+    return optax.identity()
 
 
 def init(key, start, *, models, config):

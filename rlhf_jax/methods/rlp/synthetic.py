@@ -21,6 +21,7 @@ from rlhf_jax.kernels import clustering
 from rlhf_jax.methods.rlp import consistency
 from rlhf_jax.stages import DatasetStage, Written
 from rlhf_jax.types import Comparison, Mean, Message, Prompt, Sampled
+from rlhf_jax.types.values import Count, NonNegative, Share, checked
 
 # What a question has places for.
 PLACES = ('{prompt}', '{first}', '{second}')
@@ -29,6 +30,7 @@ Linkage = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Config:
   """RLP-SPG with the paper's threshold.
 
@@ -46,18 +48,16 @@ class Config:
   """
 
   similarity: Similarity = similarities.exact
-  gamma: float = 0.5
+  gamma: Share = 0.5
   linkage: Linkage = clustering.greedy
   choose: consistency.Choice = consistency.best_scored
   tie: consistency.Tie = consistency.of_best_scored
-  weight: float = 1.0
-  count: int | None = None
-  batch_size: int | None = 256
+  weight: NonNegative = 1.0
+  count: Count | None = None
+  batch_size: Count | None = 256
 
   def __post_init__(self):
     refuse_again(self)
-    if not 0.0 <= self.gamma <= 1.0:
-      raise ValueError(f'gamma is {self.gamma}; a share of samples in [0, 1]')
 
 
 def by_consistency(records, tools, *, config):
@@ -136,6 +136,7 @@ def groups(records, tools, *, config) -> list[np.ndarray]:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class PairConfig:
   """Two samples of each prompt are labelled: the first two that were drawn.
 
@@ -144,9 +145,9 @@ class PairConfig:
     count: as of `Config`; so too batch_size.
   """
 
-  weight: float = 1.0
-  count: int | None = None
-  batch_size: int | None = 256
+  weight: NonNegative = 1.0
+  count: Count | None = None
+  batch_size: Count | None = 256
 
   def __post_init__(self):
     refuse_again(self)
@@ -172,6 +173,7 @@ def by_reward(records, tools, *, config):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class AskedConfig(PairConfig):
   """How a policy is asked which of two responses is better.
 

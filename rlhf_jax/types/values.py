@@ -1,0 +1,322 @@
+"""What the values of a config may be: rules in annotations, checked when set.
+
+A rule stands where its value does, beside a field or beside an option of a
+function, and is read from there:
+
+  @dataclasses.dataclass(frozen=True, kw_only=True)
+  @checked
+  class Config:
+    steps: Count
+    kl_coef: NonNegative = 0.0
+    kl_estimator: Callable[[chex.Array, chex.Array], chex.Array] = k1
+
+Plain values alone are looked at: an array, or a tracer of a sweep that is
+vmapped, may be anything.
+"""
+
+import dataclasses
+import functools
+import math
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated, Any
+
+import chex
+import jax
+import numpy as np
+
+from rlhf_jax.types import calls
+from rlhf_jax.types.calls import shown
+
+WORDS = {
+  bool: 'true or false',
+  int: 'a whole number',
+  float: 'a number',
+  str: 'text',
+  tuple: 'a tuple',
+  Callable: 'a function',
+  type(None): 'none',
+}
+# What counts as these.
+CLASSES = {
+  bool: (bool, np.bool_),
+  int: (int, np.integer),
+  float: (int, float, np.number),
+  tuple: (tuple, list),
+}
+# What arrays are annotated with; they are not looked into.
+ARRAYS = (jax.Array, np.ndarray, np.bool_, np.number)
+
+
+class ValueRuleError(ValueError):
+  """A value that is not what its place allows.
+
+  Attributes:
+    name: dotted, of the place inside its owner.
+    complaint: what is wrong with it, and what is allowed.
+  """
+
+  def __init__(self, name: str, complaint: str, *, owner: str = ''):
+    super().__init__(f'{owner}.{name} {complaint}'.lstrip('.'))
+    self.name, self.complaint = name, complaint
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Range:
+  """Which numbers are allowed; without bounds, all that are finite.
+
+  Attributes:
+    at_least, above: the lower bound, itself allowed or not.
+    at_most, below: the upper one. An infinite `at_most` allows infinity.
+  """
+
+  at_least: float | None = None
+  above: float | None = None
+  at_most: float | None = None
+  below: float | None = None
+
+  def holds(self, number: float) -> bool:
+    """Whether a number is allowed."""
+    return (
+      (math.isfinite(number) or number == self.at_most)
+      and (self.at_least is None or number >= self.at_least)
+      and (self.above is None or number > self.above)
+      and (self.at_most is None or number <= self.at_most)
+      and (self.below is None or number < self.below)
+    )
+
+  def __str__(self) -> str:
+    low = self.at_least if self.above is None else self.above
+    high = self.at_most if self.below is None else self.below
+    if low is not None and high is not None and math.isfinite(high):
+      left = '[' if self.above is None else '('
+      right = ']' if self.below is None else ')'
+      return f'in {left}{low:.10g}, {high:.10g}{right}'
+    words = 'finite'
+    if low is not None:
+      words = f'{low:g} or more' if self.above is None else f'above {low:g}'
+    elif high is not None and math.isfinite(high):
+      words = f'{high:g} or less' if self.below is None else f'below {high:g}'
+    return f'{words}, or infinite' if high == math.inf else words
+
+
+@dataclasses.dataclass(frozen=True)
+class Divides:
+  """A whole number that divides another field, where there is that field."""
+
+  field: str
+
+  def complaint(self, value: int, owner: Any) -> str | None:
+    """What is wrong with the value, if anything is."""
+    whole = getattr(owner, self.field, None)
+    if not isinstance(whole, int) or value < 1 or whole % value == 0:
+      return None
+    return f'is {value}; it must divide {self.field}, {whole}, evenly'
+
+
+@dataclasses.dataclass(frozen=True)
+class AtMost:
+  """A number that is no larger than another field."""
+
+  field: str
+
+  def complaint(self, value: float, owner: Any) -> str | None:
+    """What is wrong with the value, if anything is."""
+    most = getattr(owner, self.field)
+    if value <= most:
+      return None
+    return f'is {value}; it must not be more than {self.field}, {most}'
+
+
+# Steps and sizes are counted in 32 bits on the device.
+COUNTED = 2.0**31
+Count = Annotated[int, Range(at_least=1, below=COUNTED)]
+Natural = Annotated[int, Range(at_least=0, below=COUNTED)]
+Levels = Annotated[int, Range(at_least=2, below=COUNTED)]
+MicroBatches = Annotated[Count, Divides('batch_size')]
+Seed = Annotated[int, Range(at_least=0, below=2.0**32)]
+# Of configs and of options alike; an option may be an array, too.
+Finite = Annotated[chex.Numeric, Range()]
+Positive = Annotated[chex.Numeric, Range(above=0.0)]
+NonNegative = Annotated[chex.Numeric, Range(at_least=0.0)]
+Share = Annotated[chex.Numeric, Range(at_least=0.0, at_most=1.0)]
+ShareAboveZero = Annotated[chex.Numeric, Range(above=0.0, at_most=1.0)]
+# Where infinity is the bound that binds nothing.
+Bound = Annotated[chex.Numeric, Range(above=0.0, at_most=math.inf)]
+# Of labels: at a half, nothing is said.
+Smoothing = Annotated[chex.Numeric, Range(at_least=0.0, below=0.5)]
+
+
+def checked(cls: type) -> type:
+  """Has a dataclass look at its fields before its own `__post_init__` does.
+
+  Below `dataclasses.dataclass`, of which it is to be a part.
+  """
+  own = cls.__dict__.get('__post_init__')
+
+  def __post_init__(self):
+    check(self)
+    if own is not None:
+      own(self)
+
+  # A parent that is checked looks at the fields of its children.
+  if own is not None or not hasattr(cls, '__post_init__'):
+    cls.__post_init__ = __post_init__
+  return cls
+
+
+def check(config: Any) -> None:
+  """Looks at every field of a dataclass or NamedTuple.
+
+  Raises:
+    ValueRuleError: naming the field, its value and what is allowed.
+  """
+  owner = f'{type(config).__module__.split(".")[-1]}.{type(config).__name__}'
+  for name, hint in hints(type(config)).items():
+    value = getattr(config, name)
+    for place, complaint in complaints(value, hint, config):
+      raise ValueRuleError(name + place, complaint, owner=owner)
+
+
+def complaints(
+  value: Any, hint: Any, owner: Any = None
+) -> Iterator[tuple[str, str]]:
+  """What is wrong with a value: (place inside it, complaint) pairs."""
+  hint, rules = unwrapped(hint)
+  if isinstance(value, jax.Array | np.ndarray) or hint is Any:
+    return
+  kinds = alternatives(hint)
+  if value is None and type(None) in kinds:
+    return
+  if callable(value) and Callable in map(_origin, kinds):
+    yield from _of_function(value, kinds, rules)
+    return
+  if not any(_fits(value, kind) for kind in kinds):
+    yield '', f'is {shown(value)}; it must be {_worded(kinds, rules)}'
+    return
+  for rule in rules:
+    complaint = _ruled(value, rule, owner)
+    if complaint is not None:
+      yield '', complaint
+  if isinstance(value, tuple | list):
+    for place, (part, of) in enumerate(_parts(value, kinds)):
+      for inside, complaint in complaints(part, of, owner):
+        yield f'[{place}]{inside}', complaint
+
+
+def unwrapped(hint: Any) -> tuple[Any, tuple[Any, ...]]:
+  """An annotation without its rules, and these, also of `rule | None`."""
+  if typing.get_origin(hint) is Annotated:
+    return hint.__origin__, hint.__metadata__
+  if typing.get_origin(hint) in (typing.Union, types.UnionType):
+    plain, rules = [], ()
+    for part in typing.get_args(hint):
+      inner, more = unwrapped(part)
+      plain.append(inner)
+      rules += more
+    return typing.Union[tuple(plain)], rules  # noqa: UP007
+  return hint, ()
+
+
+def alternatives(hint: Any) -> tuple[Any, ...]:
+  """The types of a union, or the one that there is."""
+  if typing.get_origin(hint) in (typing.Union, types.UnionType):
+    return typing.get_args(hint)
+  return (hint,)
+
+
+@functools.cache
+def hints(of: Any) -> Mapping[str, Any]:
+  """The annotations, rules included, of a class's fields or of a function's
+  parameters."""
+  try:
+    found = typing.get_type_hints(of, include_extras=True)
+  except (TypeError, NameError):  # It has none, or none that can be read.
+    return {}
+  if dataclasses.is_dataclass(of):
+    return {f.name: found[f.name] for f in dataclasses.fields(of)}
+  return found
+
+
+def _ruled(value, rule, owner):
+  """What is wrong with a number by a rule, or None."""
+  if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+    return None
+  if isinstance(rule, Range):
+    # As the device will hold it, where 1e300 is infinite and 1e-60 is 0.
+    with np.errstate(over='ignore', under='ignore'):
+      number = value if isinstance(value, int) else float(np.float32(value))
+    return None if rule.holds(number) else f'is {value}; it must be {rule}'
+  if isinstance(rule, Divides | AtMost):
+    return rule.complaint(value, owner)
+  return None
+
+
+def _origin(kind):
+  return typing.get_origin(kind) or kind
+
+
+def _fits(value, kind):
+  """Whether a value is of a type, as far as that can be told."""
+  kind = _origin(kind)
+  if kind in (int, float) and isinstance(value, bool):
+    return False
+  kind = CLASSES.get(kind, kind)
+  if isinstance(kind, tuple):
+    return isinstance(value, kind)
+  if not isinstance(kind, type) or getattr(kind, '_is_protocol', False):
+    return kind is not Callable
+  return isinstance(value, kind)
+
+
+def _worded(kinds, rules):
+  """What is allowed, in words."""
+  plain = [kind for kind in map(_origin, kinds) if kind not in ARRAYS]
+  if float in plain:
+    plain = [kind for kind in plain if kind is not int]
+  words = [WORDS.get(kind) or kind.__name__ for kind in plain]
+  ranges = [str(rule) for rule in rules if isinstance(rule, Range)]
+  return ' '.join([' or '.join(words), *ranges])
+
+
+def _parts(value, kinds):
+  """The parts of a tuple, each with its annotation."""
+  for kind in kinds:
+    of = typing.get_args(kind)
+    if _origin(kind) is tuple and of:
+      if of[-1] is Ellipsis:
+        return [(part, of[0]) for part in value]
+      if len(of) == len(value):
+        return list(zip(value, of, strict=True))
+  return []
+
+
+def _of_function(function, kinds, rules):
+  """Complaints of a function: its options, and how it is called."""
+  yield from _of_options(function)
+  (kind,) = (kind for kind in kinds if _origin(kind) is Callable)
+  for rule in calls.rules_of(kind, rules):
+    complaint = rule.complaint(function)
+    if complaint is not None:
+      yield '', complaint
+
+
+def _of_options(function):
+  """Complaints of what a functools.partial binds, each at its option."""
+  if not isinstance(function, functools.partial):
+    return
+  there = calls.parameters(function.func)
+  for name, value in function.keywords.items():
+    if there and not _takes(there, name):
+      known = ', '.join(calls.options(function.func)) or 'none'
+      whose = f'{shown(function)}, whose options are {known}'
+      yield f'.{name}', f'is no option of {whose}'
+    elif name in there:
+      hint = hints(function.func).get(name, Any)
+      for place, complaint in complaints(value, hint):
+        yield f'.{name}{place}', complaint
+
+
+def _takes(there, name):
+  return name in there or any(p.kind is p.VAR_KEYWORD for p in there.values())
