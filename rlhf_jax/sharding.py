@@ -39,9 +39,7 @@ def make_mesh(
   """
   devices = jax.devices() if devices is None else devices
   shape = {'data': -1} if shape is None else dict(shape)
-  unknown = sorted(set(shape) - set(AXES))
-  if unknown:
-    raise ValueError(f'mesh axis {unknown[0]!r} is none of {", ".join(AXES)}')
+  check_shape(shape)
   sizes = [shape.get(axis, 1) for axis in AXES]
   if -1 in sizes:
     known = math.prod(size for size in sizes if size != -1)
@@ -54,6 +52,30 @@ def make_mesh(
     )
   types = (AxisType.Auto,) * len(AXES)
   return Mesh(np.asarray(devices).reshape(sizes), AXES, axis_types=types)
+
+
+def check_shape(shape: Mapping[str, int]) -> None:
+  """Refuses a mesh that no devices can form.
+
+  Raises:
+    ValueError: an unknown axis, or a size that is none.
+  """
+  for axis, size in shape.items():
+    if axis not in AXES:
+      raise ValueError(f'mesh axis {axis!r} is none of {", ".join(AXES)}')
+    if isinstance(size, bool) or not isinstance(size, int):
+      raise ValueError(f'mesh.{axis} is {size!r}; it must be a whole number')
+    if size < 1 and size != -1:
+      raise ValueError(
+        f'mesh.{axis} is {size}; it must be 1 or more, or -1 for all devices '
+        'that remain'
+      )
+  rest = [axis for axis, size in shape.items() if size == -1]
+  if len(rest) > 1:
+    raise ValueError(
+      f'mesh.{" and mesh.".join(rest)} are -1; only one of them can be what '
+      'remains'
+    )
 
 
 def fitting_spec(

@@ -64,6 +64,8 @@ class Stage(NamedTuple):
       them all the time where None.
     beside: name of a dataset of which every step has a batch too, as in
       `types.Joined`; config.beside_batch_size says of how many. None for none.
+    reads: the kinds of records that `data` may hold; any where it is empty.
+    reads_beside: likewise of `beside`.
     produces: the role of what is trained: 'policy', 'reward', 'ranker' or
       'attributes'; policies and rewards are measured at the end. Any other word
       is for what is only started from.
@@ -83,6 +85,8 @@ class Stage(NamedTuple):
   beforehand: Callable | None = None
   curriculum: Any = None
   beside: str | None = None
+  reads: tuple[type, ...] = ()
+  reads_beside: tuple[type, ...] = ()
   produces: str = 'policy'
   alarm: Callable[[Mapping[str, float], float], str | None] | None = None
   log_every: Count = 10
@@ -150,6 +154,8 @@ class DatasetStage(NamedTuple):
     policy: the earlier stage that answers them; None where nobody has to.
     frozen: the earlier stage, by role ('reward', 'ranker', 'attributes'), that
       judges; a reward may be an Ensemble, or a Reward, which scores the text.
+    reads: the kinds of records that `data` may hold; any where it is empty.
+    writes: the kind of record that is written; None where it is not known.
   """
 
   write: Callable
@@ -157,3 +163,5 @@ class DatasetStage(NamedTuple):
   data: str | tuple[str, ...]
   policy: str | None = None
   frozen: Mapping[str, Frozen] = {}
+  reads: tuple[type, ...] = ()
+  writes: type | None = None

@@ -106,15 +106,6 @@ class Limits:
   overlong: Overlong = refuse
   buckets: tuple[Count, ...] = ()
 
-  def __post_init__(self):
-    whole = self.max_prompt_tokens + self.max_response_tokens
-    for bucket in self.buckets:
-      if bucket > whole:
-        raise DataError(
-          f'a bucket is {bucket}, and prompt and response have {whole} tokens '
-          'at most; no batch would ever be padded to it.'
-        )
-
   def prompt_columns(self, longest: int) -> int:
     """P for a batch whose longest prompt has so many tokens."""
     return self._padded(longest, self.max_prompt_tokens)

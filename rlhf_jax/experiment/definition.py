@@ -3,17 +3,19 @@
 import dataclasses
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
+from rlhf_jax import sharding
 from rlhf_jax.data.limits import Limits
 from rlhf_jax.data.sources import Corpus
+from rlhf_jax.experiment import wiring
+from rlhf_jax.experiment.wiring import ExperimentError as ExperimentError
+from rlhf_jax.experiment.wiring import datasets as datasets
+from rlhf_jax.experiment.wiring import dependencies as dependencies
+from rlhf_jax.experiment.wiring import producing as producing
 from rlhf_jax.models import TransformerConfig
-from rlhf_jax.stages import DatasetStage, Ensemble, Stage, names
+from rlhf_jax.stages import DatasetStage, Stage
 from rlhf_jax.types.values import Count, Positive, Seed, checked
-
-
-class ExperimentError(ValueError):
-  """An experiment that cannot be run as it is written."""
 
 
 class Source(Protocol):
@@ -122,21 +124,13 @@ class Experiment:
   title: str = 'Experiment'
 
   def __post_init__(self):
-    done: set[str] = set()
-    for name, stage in self.stages.items():
-      for role, needed in dependencies(stage).items():
-        if needed not in done:
-          raise ExperimentError(
-            f'stage {name!r} takes its {role} from {needed!r}, which is no '
-            f'earlier stage; earlier are {", ".join(done) or "none"}'
-          )
-      for dataset in datasets(stage):
-        if dataset in self.stages and dataset not in done:
-          raise ExperimentError(
-            f'stage {name!r} takes its data from {dataset!r}, which is no '
-            f'earlier stage; earlier are {", ".join(done) or "none"}'
-          )
-      done.add(name)
+    wiring.check_stages(self.stages)
+    self._check_mesh()
+    policies = producing(self.stages, 'policy')
+    if not policies:
+      raise ExperimentError(
+        'no stage trains a policy, so there is nothing to measure'
+      )
     self._check_answering()
     scored_by = self.evaluation.scored_by
     rewards = producing(self.stages, 'reward')
@@ -145,12 +139,12 @@ class Experiment:
         f'policies are to be scored by {scored_by!r}, and no stage of that '
         f'name trains a reward model; there are {", ".join(rewards) or "none"}'
       )
-    if self.evaluation.against not in done:
-      raise ExperimentError(
-        f'win rates are against {self.evaluation.against!r}, and no stage has '
-        f'that name; there are {", ".join(done)}'
-      )
     policies = answerings(self)
+    if self.evaluation.against not in policies:
+      raise ExperimentError(
+        f'win rates are against {self.evaluation.against!r}, and no stage of '
+        f'that name trains a policy; there are {", ".join(policies)}'
+      )
     for claim, pair in self.contrasts.items():
       for name in pair:
         if name not in policies:
@@ -158,6 +152,12 @@ class Experiment:
             f'the contrast {claim!r} is about {name!r}, and no stage of that '
             f'name trains a policy; there are {", ".join(policies) or "none"}'
           )
+
+  def _check_mesh(self):
+    try:
+      sharding.check_shape(self.mesh)
+    except ValueError as e:
+      raise ExperimentError(str(e)) from e
 
   def _check_answering(self):
     policies = producing(self.stages, 'policy')
@@ -168,32 +168,11 @@ class Experiment:
           'stage of that name trains one; there are '
           f'{", ".join(policies) or "none"}'
         )
-      if answering.best_of < 1:
-        raise ExperimentError(
-          f'{name!r} answers with the best of {answering.best_of}; 1 is the '
-          'least'
-        )
-      if answering.temperature is not None and answering.temperature <= 0:
-        raise ExperimentError(
-          f'{name!r} answers at temperature {answering.temperature}; it must '
-          'be above 0'
-        )
       if name in self.stages and name != answering.policy:
         raise ExperimentError(
           f'{name!r} is a way of answering with {answering.policy!r} and also '
           'a stage; call it something else'
         )
-
-
-def producing(
-  stages: Mapping[str, Stage | DatasetStage], role: str
-) -> dict[str, Stage]:
-  """The stages that train this role ('policy', 'reward', …), in order."""
-  return {
-    name: stage
-    for name, stage in stages.items()
-    if isinstance(stage, Stage) and stage.produces == role
-  }
 
 
 def answerings(experiment: Experiment) -> dict[str, Answering]:
@@ -203,45 +182,3 @@ def answerings(experiment: Experiment) -> dict[str, Answering]:
     for name in producing(experiment.stages, 'policy')
   }
   return plain | dict(experiment.answering)
-
-
-def datasets(stage: Stage | DatasetStage) -> tuple[str, ...]:
-  """The datasets that a stage works on: its data, and what is beside it."""
-  beside = getattr(stage, 'beside', None)
-  return names(stage.data) + ((beside,) if beside else ())
-
-
-def check_datasets(experiment: Experiment, source: Sequence[str]) -> None:
-  """Refuses a stage whose dataset is not there.
-
-  Args:
-    experiment: whose stages are looked at.
-    source: names of the source's datasets.
-
-  Raises:
-    ExperimentError: naming the stage, the dataset and those that there are.
-  """
-  there = [*source]
-  for name, stage in experiment.stages.items():
-    for dataset in datasets(stage):
-      if dataset not in there:
-        raise ExperimentError(
-          f'stage {name!r} takes its data from {dataset!r}, and there is no '
-          f'such dataset before it; there are {", ".join(there)}'
-        )
-    if isinstance(stage, DatasetStage):
-      there.append(name)
-
-
-def dependencies(stage: Stage | DatasetStage) -> dict[str, Any]:
-  """The earlier stages whose parameters a stage needs, by role."""
-  frozen = {}
-  for role, source in stage.frozen.items():
-    if isinstance(source, str):
-      frozen[f'frozen {role}'] = source
-    elif isinstance(source, Ensemble):
-      for number, member in enumerate(source.members):
-        frozen[f'frozen {role} {number}'] = member
-  if isinstance(stage, DatasetStage):
-    return ({'policy': stage.policy} if stage.policy else {}) | frozen
-  return {f'starting {r}': s for r, s in stage.start.items()} | frozen

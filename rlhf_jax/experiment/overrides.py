@@ -1,18 +1,14 @@
-"""Setting one value deep inside a config by its dotted name."""
+"""Setting values deep inside a config by their dotted names."""
 
 import dataclasses
 import difflib
 import functools
-import importlib
-import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rlhf_jax.experiment.describe import field_values
-
-
-class OverrideError(ValueError):
-  """A name that is not there, or a value that does not fit it."""
+from rlhf_jax.experiment.parsing import OverrideError, parse
+from rlhf_jax.types import calls, values
 
 
 def build(module: Any, assignments: Sequence[str]) -> Any:
@@ -26,80 +22,69 @@ def build(module: Any, assignments: Sequence[str]) -> Any:
     OverrideError: naming what is wrong and the nearest valid names.
   """
   settings = module.Settings()
-  names = {field.name for field in dataclasses.fields(settings)}
-  inner = []
+  names = field_values(settings)
+  outer, inner = [], []
   for assignment in assignments:
     name, equals, text = assignment.partition('=')
     if not equals:
       raise OverrideError(
         f'--set takes NAME=VALUE, and {assignment!r} has no "="'
       )
-    if name.split('.')[0] in names:
-      settings = apply(settings, name, text)
-    else:
-      inner.append((name, text))
+    of_settings = name.split('.')[0] in names
+    (outer if of_settings else inner).append((name, text))
+  settings = apply_all(settings, outer)
   experiment = module.config(settings)
-  for name, text in inner:
+  for name, _ in inner:
     if name.split('.')[0] not in field_values(experiment):
       refuse_root(name, settings, experiment)
-    experiment = apply(experiment, name, text)
-  return experiment
+  return apply_all(experiment, inner)
 
 
 def apply(config: Any, path: str, text: str, *, at: str = '') -> Any:
   """A copy of `config` with the value at `path` read from `text`.
 
+  Args, Raises: as of `apply_all`, for a single assignment.
+  """
+  return apply_all(config, [(path, text)], at=at)
+
+
+def apply_all(
+  config: Any, assignments: Sequence[tuple[str, str]], *, at: str = ''
+) -> Any:
+  """A copy of `config` with several values set.
+
+  Their order does not matter, but that the last of one name counts: what holds
+  between values is looked at once all are set.
+
   Args:
     config: a dataclass, NamedTuple, mapping or function, however deep; a
       function's members are its keyword-only options.
-    path: dotted, as `stages.ppo.config.kl_coef`.
-    text: a number, true/false, none, text, or a function's import path; it must
-      fit the type of what is there. A function keeps those options that were
-      bound to the one before and that it takes too.
+    assignments: (path, text) pairs. A path is dotted, as
+      `stages.ppo.config.kl_coef`; the text is read by `parsing.parse`. A
+      function keeps those options that were bound to the one before and that it
+      takes too.
     at: the name of `config` itself, for messages.
 
   Raises:
     OverrideError: naming what is wrong and the nearest valid names.
   """
+  if not assignments:
+    return config
   members = _members(config)
-  name, rest = _split(path, members or ())
-  full = f'{at}.{name}' if at else name
-  if members is None:
-    raise OverrideError(f'{at} is a single value; there is no {full} to set')
-  if name not in members:
-    raise OverrideError(_no_such_name(full, name, members, at))
-  if rest:
-    value = apply(members[name], rest, text, at=full)
-  else:
-    value = parse(text, members[name], _annotation(config, name), full)
-    value = _rebound(members[name], value)
-  try:
-    return _replace(config, name, value)
-  except ValueError as e:
-    raise OverrideError(f'{full}: {e}') from e
-
-
-def parse(text: str, present: Any, annotation: Any, name: str) -> Any:
-  """Reads `text` as a value of the type of `present`, or as annotated."""
-  kinds = _kinds(present, annotation)
-  if text.lower() == 'none' and type(None) in kinds:
-    return None
-  if bool in kinds and text.lower() in ('true', 'false'):
-    return text.lower() == 'true'
-  for kind in (int, float):
-    if kind in kinds:
-      try:
-        return kind(text)
-      except ValueError:
-        continue
-  if callable(present) or callable_kind(annotation):
-    return _imported(text, name)
-  if str in kinds:
-    return text
-  words = sorted('none' if k is type(None) else k.__name__ for k in kinds)
-  raise OverrideError(
-    f'{name} takes {" or ".join(words) or "no value of text"}, not {text!r}'
-  )
+  given: dict[str, list[tuple[str, str]]] = {}
+  for path, text in assignments:
+    name, rest = _split(path, members or ())
+    full = f'{at}.{name}' if at else name
+    if members is None:
+      raise OverrideError(_no_members(config, at, full))
+    if name not in members:
+      raise OverrideError(_no_such_name(full, name, members, at))
+    given.setdefault(name, []).append((rest, text))
+  changed = {
+    name: _member(config, name, members[name], texts, at)
+    for name, texts in given.items()
+  }
+  return _replace(config, changed, [path for path, _ in assignments], at)
 
 
 def refuse_root(name: str, settings: Any, experiment: Any) -> None:
@@ -113,18 +98,15 @@ def refuse_root(name: str, settings: Any, experiment: Any) -> None:
   raise OverrideError(_no_such_name(root, root, both, ''))
 
 
-def callable_kind(annotation: Any) -> bool:
-  """Whether an annotation names functions."""
-  return 'Callable' in str(annotation)
-
-
-def _kinds(present, annotation):
-  kinds = {getattr(annotation, '__origin__', annotation)}
-  kinds |= set(getattr(annotation, '__args__', ()))
-  plain = {bool, int, float, str, type(None)}
-  if present is not None:
-    kinds.add(type(present))
-  return {k for k in kinds if k in plain}
+def _member(config, name, value, texts, at):
+  """A member with its new value: the whole of it first, then what is inside."""
+  full = f'{at}.{name}' if at else name
+  whole = [text for rest, text in texts if not rest]
+  if whole:
+    now = parse(whole[-1], value, _annotation(config, name), full)
+    value = _rebound(value, now)
+  inner = [(rest, text) for rest, text in texts if rest]
+  return apply_all(value, inner, at=full)
 
 
 def _split(path, members):
@@ -147,54 +129,62 @@ def _members(config) -> Mapping[str, Any] | None:
 
 def _option_values(function):
   """Of a function's options, what is bound or by default; None without."""
-  values = {
+  defaults = {
     name: None if option.default is option.empty else option.default
-    for name, option in _options(function).items()
+    for name, option in calls.options(function).items()
   }
-  return values | getattr(function, 'keywords', {})
-
-
-def _options(function):
-  """The keyword-only parameters of a function, by name."""
-  try:
-    parameters = inspect.signature(function).parameters
-  except (TypeError, ValueError):  # Some functions written in C have none.
-    return {}
-  return {
-    name: parameter
-    for name, parameter in parameters.items()
-    if parameter.kind is parameter.KEYWORD_ONLY
-  }
+  return defaults | getattr(function, 'keywords', {})
 
 
 def _rebound(before, now):
   """The function `now`, with the options that were bound to the one before."""
-  if not isinstance(before, functools.partial):
+  if not isinstance(before, functools.partial) or not callable(now):
     return now
-  taken = _options(now).keys() - getattr(now, 'keywords', {}).keys()
+  taken = calls.options(now).keys() - getattr(now, 'keywords', {}).keys()
   kept = {name: x for name, x in before.keywords.items() if name in taken}
   return functools.partial(now, **kept) if kept else now
 
 
 def _annotation(config, name):
-  if dataclasses.is_dataclass(config):
-    return {f.name: f.type for f in dataclasses.fields(config)}[name]
-  if name in (options := _options(config) if callable(config) else {}):
-    annotation = options[name].annotation
-    # Of numbers, whole ones too, an option is a float: see training/compile.py.
-    whole = {int, float} <= set(getattr(annotation, '__args__', ()))
-    return float if whole else annotation
-  return getattr(type(config), '__annotations__', {}).get(name)
-
-
-def _replace(config, name, value):
   if isinstance(config, Mapping):
-    return {**config, name: value}
-  if dataclasses.is_dataclass(config):
-    return dataclasses.replace(config, **{name: value})
-  if callable(config):  # A partial of a partial is one that binds more.
-    return functools.partial(config, **{name: value})
-  return config._replace(**{name: value})
+    return None
+  if isinstance(config, functools.partial):
+    return _annotation(config.func, name)
+  return values.hints(config if _is_function(config) else type(config)).get(
+    name
+  )
+
+
+def _is_function(config):
+  return field_values(config) is None
+
+
+def _replace(config, changed, paths, at):
+  """A copy with these members, all of them checked."""
+  try:
+    if isinstance(config, Mapping):
+      return {**config, **changed}
+    if dataclasses.is_dataclass(config):
+      return dataclasses.replace(config, **changed)
+    if callable(config):  # A partial of a partial is one that binds more.
+      return functools.partial(config, **changed)
+    replaced = config._replace(**changed)
+    values.check(replaced)
+    return replaced
+  except values.ValueRuleError as e:
+    name = f'{at}.{e.name}' if at else e.name
+    raise OverrideError(f'{name} {e.complaint}') from e
+  except OverrideError:
+    raise
+  except ValueError as e:
+    named = ', '.join(f'{at}.{path}' if at else path for path in paths)
+    raise OverrideError(f'{named}: {e}') from e
+
+
+def _no_members(config, at, full):
+  if config is None:
+    return f'{at} is none here, so there is no {full}; set {at} in Python'
+  return f'{at} is a single value; there is no {full} to set'
 
 
 def _no_such_name(full, name, members, at):
@@ -205,14 +195,3 @@ def _no_such_name(full, name, members, at):
     f'there is no {full}; {there}the names {inside}are '
     f'{", ".join(sorted(members))}'
   )
-
-
-def _imported(text, name):
-  module, _, attribute = text.rpartition('.')
-  try:
-    return getattr(importlib.import_module(module), attribute)
-  except (ImportError, AttributeError, ValueError) as e:
-    raise OverrideError(
-      f'{name} takes a function by its import path, such as '
-      f'rlhf_jax.kernels.divergences.k3, and {text!r} is none: {e}'
-    ) from e

@@ -12,7 +12,7 @@ from typing import Any, TextIO
 
 from rlhf_jax import sharding
 from rlhf_jax.evaluation import report, summary, tables
-from rlhf_jax.experiment import definition, measuring, running, store
+from rlhf_jax.experiment import definition, measuring, running, store, wiring
 from rlhf_jax.experiment.chain import Chain
 from rlhf_jax.experiment.describe import describe, flatten
 from rlhf_jax.training.metrics import Writer
@@ -82,13 +82,8 @@ def prepare(
   stages_dir = pathlib.Path(stages_dir)
   addresses = store.addresses(experiment)
   corpus = experiment.data.load(stages_dir / addresses['data'])
-  for name in experiment.stages:
-    if name in corpus.datasets:
-      raise definition.ExperimentError(
-        f'stage {name!r} is named as a dataset of the source is; call it '
-        'something else'
-      )
-  definition.check_datasets(experiment, tuple(corpus.datasets))
+  kinds = wiring.check_datasets(experiment.stages, corpus.datasets)
+  wiring.check_evaluation(experiment.evaluation, corpus.datasets, kinds)
   if corpus.tokenizer.vocab_size > experiment.model.vocab_size:
     raise definition.ExperimentError(
       f'the tokenizer has {corpus.tokenizer.vocab_size} tokens and the model '

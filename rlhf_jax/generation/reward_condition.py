@@ -7,7 +7,6 @@ Source: Hu et al. 2023 (arXiv 2308.12050); OpenRLHF's template.
 """
 
 import dataclasses
-import math
 import re
 from collections.abc import Callable, Sequence
 
@@ -58,14 +57,6 @@ class Target:
   z: Finite
   decimals: Natural = 2
   spelling: Spelling | None = None
-
-  def __post_init__(self):
-    number = isinstance(self.z, int | float) and not isinstance(self.z, bool)
-    if not (number and math.isfinite(self.z)):
-      raise ValueError(
-        f'the target is {self.z!r}; give a finite number of standard '
-        "deviations from the mean of the training pool's reward, such as 2.0"
-      )
 
   @property
   def text(self) -> str:

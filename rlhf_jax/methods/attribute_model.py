@@ -14,6 +14,7 @@ from typing import Any
 from rlhf_jax.learners import attributes
 from rlhf_jax.stages import Stage
 from rlhf_jax.training import optimizers
+from rlhf_jax.types import Rated
 from rlhf_jax.types.values import Count, checked
 
 loss = attributes.loss
@@ -46,6 +47,7 @@ def stages(
       update=update,
       config=config,
       data=data,
+      reads=(Rated,),
       start={'policy': start},
       produces='attributes',
       curriculum=curriculum,

@@ -15,7 +15,7 @@ from rlhf_jax.generation.attributes import Scale
 from rlhf_jax.learners import likelihood
 from rlhf_jax.stages import DatasetStage, Stage
 from rlhf_jax.training import optimizers
-from rlhf_jax.types import Demonstration
+from rlhf_jax.types import Demonstration, Rated
 from rlhf_jax.types.values import Count, checked
 
 loss = likelihood.loss
@@ -68,7 +68,15 @@ def label_stages(
 
   A prompt then holds a response, too: `Limits.max_prompt_tokens` must allow it.
   """
-  return {name: DatasetStage(write=write, config=config, data=data)}
+  return {
+    name: DatasetStage(
+      write=write,
+      config=config,
+      data=data,
+      reads=(Rated,),
+      writes=Demonstration,
+    )
+  }
 
 
 def stages(
@@ -86,6 +94,7 @@ def stages(
       update=update,
       config=config,
       data=data,
+      reads=(Demonstration,),
       start={'policy': start},
       produces='attributes',
       curriculum=curriculum,

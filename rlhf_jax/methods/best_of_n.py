@@ -66,6 +66,7 @@ def stages(
       write=write,
       config=config,
       data=data,
+      writes=Demonstration,
       policy=policy,
       frozen={'reward': reward},
     )

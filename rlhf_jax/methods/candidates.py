@@ -77,6 +77,7 @@ def stages(
       write=write,
       config=config,
       data=data,
+      writes=Comparison,
       policy=policy,
       frozen={'reward': reward},
     )

@@ -14,6 +14,7 @@ from rlhf_jax.learners import pairwise
 from rlhf_jax.losses import pairwise as losses
 from rlhf_jax.stages import Stage
 from rlhf_jax.training import optimizers
+from rlhf_jax.types import Comparison
 from rlhf_jax.types.values import Count, checked
 
 loss = pairwise.loss
@@ -47,6 +48,7 @@ def stages(
       update=update,
       config=config,
       data=data,
+      reads=(Comparison,),
       start={'policy': start},
       curriculum=curriculum,
     )

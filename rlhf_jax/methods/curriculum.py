@@ -57,4 +57,12 @@ def stages(
   config: Config, *, data: str = 'tiers', name: str = 'tier_pairs'
 ) -> dict[str, DatasetStage]:
   """{name}: pairs of the responses that `data` has."""
-  return {name: DatasetStage(write=write, config=config, data=data)}
+  return {
+    name: DatasetStage(
+      write=write,
+      config=config,
+      data=data,
+      reads=(Comparison,),
+      writes=Comparison,
+    )
+  }

@@ -13,6 +13,7 @@ from typing import Any
 from rlhf_jax.learners import pairwise
 from rlhf_jax.stages import Stage
 from rlhf_jax.training import optimizers
+from rlhf_jax.types import Comparison
 from rlhf_jax.types.values import Count, checked
 
 loss = pairwise.loss
@@ -45,6 +46,7 @@ def stages(
       update=update,
       config=config,
       data=data,
+      reads=(Comparison,),
       start={'policy': start},
       frozen={'reference': start},
       beforehand=pairwise.reference_logps,

@@ -12,6 +12,7 @@ from typing import Any
 from rlhf_jax.learners import unpaired
 from rlhf_jax.stages import Stage
 from rlhf_jax.training import optimizers
+from rlhf_jax.types import Comparison
 from rlhf_jax.types.values import Count, checked
 
 loss = unpaired.loss
@@ -42,6 +43,7 @@ def stages(
       update=update,
       config=config,
       data=data,
+      reads=(Comparison,),
       start={'policy': start},
       frozen={'reference': start},
       curriculum=curriculum,

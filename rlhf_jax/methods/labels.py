@@ -73,6 +73,7 @@ def stages(
       write=write,
       config=config,
       data=data,
+      writes=Rated,
       policy=policy,
       frozen={'reward': reward},
     )

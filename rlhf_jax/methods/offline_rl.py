@@ -209,7 +209,15 @@ def pool_stages(
   name: str = 'pool',
 ) -> dict[str, DatasetStage]:
   """{name}: demonstrations made of one labelled dataset, or of several."""
-  return {name: DatasetStage(write=write, config=config, data=data)}
+  return {
+    name: DatasetStage(
+      write=write,
+      config=config,
+      data=data,
+      reads=(Rated,),
+      writes=Demonstration,
+    )
+  }
 
 
 def stages(
@@ -226,6 +234,7 @@ def stages(
       update=update,
       config=config,
       data=data,
+      reads=(Demonstration,),
       start={'policy': start},
     )
   }

@@ -63,5 +63,7 @@ def stages(
 ) -> dict[str, DatasetStage]:
   """{name}: annotated pairs of `policy`'s samples."""
   return {
-    name: DatasetStage(write=write, config=config, data=data, policy=policy)
+    name: DatasetStage(
+      write=write, config=config, data=data, writes=Comparison, policy=policy
+    )
   }

@@ -15,6 +15,7 @@ from rlhf_jax.learners import listwise
 from rlhf_jax.losses import listwise as losses
 from rlhf_jax.stages import Stage
 from rlhf_jax.training import optimizers
+from rlhf_jax.types import Comparison
 from rlhf_jax.types.values import Count, checked
 
 loss = listwise.loss
@@ -46,6 +47,7 @@ def stages(
       update=update,
       config=config,
       data=data,
+      reads=(Comparison,),
       start={'policy': start},
       curriculum=curriculum,
     )

@@ -21,7 +21,7 @@ from rlhf_jax.learners import likelihood, policy_gradient
 from rlhf_jax.stages import Frozen, Stage
 from rlhf_jax.training import optimizers
 from rlhf_jax.training.passes import passes
-from rlhf_jax.types import Demonstrations, Mean, Rollouts
+from rlhf_jax.types import Demonstrations, Mean, Prompt, Rollouts
 from rlhf_jax.types.values import Count, Divides, NonNegative, Positive, checked
 
 loss = likelihood.loss
@@ -256,6 +256,7 @@ def stages(
       collect=collect,
       config=config,
       data=data,
+      reads=(Prompt,),
       start={'policy': start},
       frozen={'reference': start, 'reward': reward},
       log_every=1,

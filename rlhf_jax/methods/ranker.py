@@ -11,6 +11,7 @@ from typing import Any
 from rlhf_jax.learners import ranking
 from rlhf_jax.stages import Stage
 from rlhf_jax.training import optimizers
+from rlhf_jax.types import Comparison
 from rlhf_jax.types.values import Count, checked
 
 loss = ranking.loss
@@ -41,6 +42,7 @@ def stages(
       update=update,
       config=config,
       data=data,
+      reads=(Comparison,),
       start={'policy': start},
       produces='ranker',
       curriculum=curriculum,

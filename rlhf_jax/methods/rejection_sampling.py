@@ -22,7 +22,7 @@ from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.learners import likelihood
 from rlhf_jax.stages import DatasetStage, Frozen, Stage
 from rlhf_jax.training import optimizers
-from rlhf_jax.types import Demonstration, Prompt, prompt_of
+from rlhf_jax.types import Comparison, Demonstration, Prompt, prompt_of
 from rlhf_jax.types.values import Count, checked
 
 loss = likelihood.loss
@@ -156,6 +156,7 @@ def bag_stages(
       write=fill,
       config=config,
       data=data,
+      writes=Comparison,
       policy=policy,
       frozen={'reward': reward},
     )
@@ -172,7 +173,12 @@ def selection_stages(
   """{name}: the best response to each prompt of the bags `data`."""
   return {
     name: DatasetStage(
-      write=choose, config=config, data=data, frozen={'reward': reward}
+      write=choose,
+      config=config,
+      data=data,
+      reads=(Comparison,),
+      writes=Demonstration,
+      frozen={'reward': reward},
     )
   }
 
@@ -191,6 +197,7 @@ def stages(
       update=update,
       config=config,
       data=data,
+      reads=(Demonstration,),
       start={'policy': start},
     )
   }

@@ -30,7 +30,7 @@ from rlhf_jax.stages import Frozen, Stage
 from rlhf_jax.training import optimizers
 from rlhf_jax.training.compile import jitted, override
 from rlhf_jax.training.metrics import Stopwatch
-from rlhf_jax.types import Mean
+from rlhf_jax.types import Mean, Prompt
 from rlhf_jax.types.calls import Called
 from rlhf_jax.types.values import Count, NonNegative, Positive, Share, checked
 
@@ -203,6 +203,7 @@ def stages(
       collect=collect,
       config=config,
       data=data,
+      reads=(Prompt,),
       start={'policy': start},
       frozen={'reference': start, 'reward': reward},
       log_every=1,

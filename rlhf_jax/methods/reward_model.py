@@ -11,6 +11,7 @@ from typing import Any
 from rlhf_jax.learners import reward
 from rlhf_jax.stages import Stage
 from rlhf_jax.training import optimizers
+from rlhf_jax.types import Comparison
 from rlhf_jax.types.values import Count, checked
 
 loss = reward.loss
@@ -53,6 +54,7 @@ def stages(
       update=update,
       config=config,
       data=data,
+      reads=(Comparison,),
       start={'policy': start} if isinstance(start, str) else start,
       produces='reward',
       curriculum=curriculum,

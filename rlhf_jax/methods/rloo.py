@@ -16,6 +16,7 @@ from rlhf_jax.learners import policy_gradient
 from rlhf_jax.losses import policy_gradient as surrogates
 from rlhf_jax.stages import Frozen, Stage
 from rlhf_jax.training import optimizers
+from rlhf_jax.types import Prompt
 from rlhf_jax.types.values import Count, NonNegative, checked
 
 init = policy_gradient.init
@@ -83,6 +84,7 @@ def stages(
       collect=collect,
       config=config,
       data=data,
+      reads=(Prompt,),
       start={'policy': start},
       frozen={'reference': start, 'reward': reward},
       log_every=1,

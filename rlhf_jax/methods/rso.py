@@ -153,6 +153,7 @@ def pair_stages(
       write=write,
       config=config,
       data=data,
+      writes=Comparison,
       policy=policy,
       frozen=judging.frozen(config.judge, judge),
     )
@@ -174,6 +175,7 @@ def stages(
       update=update,
       config=config,
       data=data,
+      reads=(Comparison,),
       start={'policy': start},
       frozen={'reference': start},
       beforehand=pairwise.reference_logps,

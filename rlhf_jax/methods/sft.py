@@ -10,6 +10,7 @@ from typing import Any
 from rlhf_jax.learners import likelihood
 from rlhf_jax.stages import Stage
 from rlhf_jax.training import optimizers
+from rlhf_jax.types import Demonstration
 from rlhf_jax.types.values import Count, checked
 
 loss = likelihood.loss
@@ -44,6 +45,7 @@ def stages(
       update=update,
       config=config,
       data=data,
+      reads=(Demonstration,),
       start={'policy': start} if start else {},
       curriculum=curriculum,
     )

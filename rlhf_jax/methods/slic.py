@@ -163,6 +163,7 @@ def pair_stages(
       write=write,
       config=config,
       data=data,
+      writes=Comparison,
       policy=policy,
       frozen=judging.frozen(config.judge, judge),
     )
@@ -184,6 +185,7 @@ def stages(
       update=update,
       config=config,
       data=data,
+      reads=(Comparison,),
       start={'policy': start},
       curriculum=curriculum,
     )

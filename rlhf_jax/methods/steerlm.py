@@ -188,7 +188,11 @@ def plain_stages(
   name: str = 'plain',
 ) -> dict[str, DatasetStage]:
   """{name}: the data's responses without attributes, for SFT beside SteerLM."""
-  return {name: DatasetStage(write=strip, config=config, data=data)}
+  return {
+    name: DatasetStage(
+      write=strip, config=config, data=data, writes=Demonstration
+    )
+  }
 
 
 def annotation_stages(
@@ -203,7 +207,11 @@ def annotation_stages(
   `rater` is the stage that trained who rates; people need none.
   """
   named = annotating.asked(config.rate, rater)
-  return {name: DatasetStage(write=annotate, config=config, data=data, **named)}
+  return {
+    name: DatasetStage(
+      write=annotate, config=config, data=data, writes=Demonstration, **named
+    )
+  }
 
 
 def bootstrap_stages(
@@ -220,7 +228,13 @@ def bootstrap_stages(
   `data` is what the policy was trained on, and `rater` the stage that trained
   who rates.
   """
-  own = DatasetStage(write=bootstrap, config=config, data=data, policy=policy)
+  own = DatasetStage(
+    write=bootstrap,
+    config=config,
+    data=data,
+    writes=Demonstration,
+    policy=policy,
+  )
   return {f'{name}_own': own} | annotation_stages(
     annotation, data=f'{name}_own', rater=rater, name=name
   )
@@ -241,6 +255,7 @@ def stages(
       update=update,
       config=config,
       data=data,
+      reads=(Demonstration,),
       start={'policy': start},
       curriculum=curriculum,
     )

@@ -277,7 +277,7 @@ def _worded(kinds, rules):
     plain = [kind for kind in plain if kind is not int]
   words = [WORDS.get(kind) or kind.__name__ for kind in plain]
   ranges = [str(rule) for rule in rules if isinstance(rule, Range)]
-  return ' '.join([' or '.join(words), *ranges])
+  return ', '.join([' or '.join(words), *ranges])
 
 
 def _parts(value, kinds):

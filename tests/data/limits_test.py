@@ -120,5 +120,5 @@ class LimitsTest(parameterized.TestCase):
       subject.columns(15)
 
   def test_refuses_limits_that_allow_nothing(self):
-    with self.assertRaisesRegex(jsonl.DataError, 'max_response_tokens is 0'):
+    with self.assertRaisesRegex(ValueError, 'max_response_tokens is 0'):
       limits.Limits(max_prompt_tokens=1, max_response_tokens=0)

@@ -105,13 +105,21 @@ class ApplyTest(parameterized.TestCase):
       'no stages.ppo.config.kl_coeff; did you mean kl_coef',
     ),
     ('stages.pop.config.kl_coef', '1', 'no stages.pop; did you mean ppo'),
-    ('stages.ppo.config.steps', '2.5', 'config.steps takes int, not .2.5.'),
-    ('stages.ppo.config.kl_coef', 'small', 'kl_coef takes float, not .small.'),
-    ('stages.ppo.config.kl_coef', 'none', 'kl_coef takes float, not .none.'),
+    (
+      'stages.ppo.config.steps',
+      '2.5',
+      'config.steps takes a whole number, not .2.5.',
+    ),
+    (
+      'stages.ppo.config.kl_coef',
+      'small',
+      'kl_coef takes a number, not .small.',
+    ),
+    ('stages.ppo.config.kl_coef', 'none', 'kl_coef takes a number, not .none.'),
     (
       'stages.ppo.config.score_clip',
       'x',
-      'takes NoneType or float|takes float or none',
+      'takes a number or none',
     ),
     ('stages.ppo.config.steps.more', '1', 'steps is a single value'),
     ('stages.ppo.config.estimator', 'k9', 'takes a function by its import'),
@@ -199,8 +207,8 @@ class ObjectiveTest(parameterized.TestCase):
 
   @parameterized.parameters(
     ('.beat', '1', 'no stages.dpo.config.objective.beat; did you mean beta'),
-    ('.beta', 'small', 'objective.beta takes float, not .small.'),
-    ('.beta', 'none', 'objective.beta takes float, not .none.'),
+    ('.beta', 'small', 'objective.beta takes a number, not .small.'),
+    ('.beta', 'none', 'objective.beta takes a number, not .none.'),
     ('.policy_chosen_logps', '1', 'no .+policy_chosen_logps; .*names in'),
   )
   def test_says_what_is_wrong(self, path, text, message):

@@ -73,24 +73,29 @@ class ExperimentTest(parameterized.TestCase):
     ):
       dataclasses.replace(experiment, stages=stages)
 
-  def test_data_come_from_earlier_stages(self):
-    with self.assertRaisesRegex(
-      ValueError, "'sft' takes its data from 'preferences', which is no"
-    ):
+  @parameterized.parameters(
+    ('sft', 'preferences', "'sft' takes its data from 'preferences', which is"),
+    (
+      'reward_model',
+      'sft',
+      "data from 'sft', which trains a policy and writes",
+    ),
+  )
+  def test_data_come_from_earlier_stages(self, stage, data, message):
+    with self.assertRaisesRegex(ValueError, message):
       overrides.apply(
-        sandbox.config(sandbox.Settings()), 'stages.sft.data', 'preferences'
+        sandbox.config(sandbox.Settings()), f'stages.{stage}.data', data
       )
 
-  @parameterized.parameters(
-    ('stages.sft.data', 'demos'), ('stages.reward_model.data', 'sft')
-  )
-  def test_a_mistyped_dataset_is_told_with_those_there_are(self, path, text):
-    experiment = overrides.apply(sandbox.config(sandbox.Settings()), path, text)
+  def test_a_mistyped_dataset_is_told_with_those_there_are(self):
+    experiment = overrides.apply(
+      sandbox.config(sandbox.Settings()), 'stages.sft.data', 'demos'
+    )
     with (
       tempfile.TemporaryDirectory() as folder,
       self.assertRaisesRegex(
         ExperimentError,
-        f"data from '{text}', and there is no such dataset before it; there "
+        "data from 'demos', and there is no such dataset before it; there "
         'are demonstrations, .*test_prompts',
       ),
     ):

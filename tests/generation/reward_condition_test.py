@@ -66,7 +66,7 @@ class TextTest(parameterized.TestCase):
     math.nan, math.inf, -math.inf, 'high', None, True, 1j
   )
   def test_a_target_is_a_finite_number(self, z):
-    said = 'the target is .*; give a finite number of standard deviations'
+    said = 'Target.z is .*; it must be (a number, )?finite'
     with self.assertRaisesRegex(ValueError, said) as caught:
       Target(z)
     self.assertNotIn('\n', str(caught.exception))

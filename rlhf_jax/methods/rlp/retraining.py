@@ -12,6 +12,7 @@ from rlhf_jax.kernels import bottleneck
 from rlhf_jax.learners.reward import multi_view
 from rlhf_jax.stages import Stage
 from rlhf_jax.training import optimizers
+from rlhf_jax.types import Comparison, Sampled
 from rlhf_jax.types.values import Count, checked
 
 COSINE = functools.partial(optimizers.cosine, final=0.0)
@@ -105,6 +106,8 @@ def stages(
       update=update,
       config=config,
       data=data,
+      reads=(Comparison,),
+      reads_beside=(Sampled,),
       beside=beside,
       start={'policy': start} if isinstance(start, str) else start,
       produces='reward',

@@ -11,6 +11,7 @@ import dataclasses
 
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.stages import DatasetStage, Frozen
+from rlhf_jax.types import Sampled
 from rlhf_jax.types.values import Count, checked
 
 
@@ -52,6 +53,7 @@ def stages(
       write=write,
       config=config,
       data=data,
+      writes=Sampled,
       policy=policy,
       frozen={'reward': reward},
     )

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 
 from rlhf_jax.stages import DatasetStage, Stage
-from rlhf_jax.types import Mean, flatten_candidates
+from rlhf_jax.types import Comparison, Mean, flatten_candidates
 from rlhf_jax.types.values import Count, checked
 
 
@@ -100,6 +100,7 @@ def stages(
     update=update,
     config=config,
     data=data,
+    reads=(Comparison,),
     start={'reward': last},
     frozen={'reward': like},
     produces='reward',

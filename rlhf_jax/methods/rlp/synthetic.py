@@ -306,4 +306,13 @@ def stages_by_policy(
 
 
 def _stages(write, config, data, name, **roles):
-  return {name: DatasetStage(write=write, config=config, data=data, **roles)}
+  return {
+    name: DatasetStage(
+      write=write,
+      config=config,
+      data=data,
+      reads=(Sampled,),
+      writes=Comparison,
+      **roles,
+    )
+  }

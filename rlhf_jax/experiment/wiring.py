@@ -1,0 +1,253 @@
+"""Whether what an experiment names is there, and is of the right kind.
+
+All that the config says is looked at when it is made; what datasets hold, once
+they are read, before anything runs.
+"""
+
+import inspect
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rlhf_jax.data.names import nearest
+from rlhf_jax.losses import objective as objectives
+from rlhf_jax.stages import DatasetStage, Ensemble, Stage, names
+from rlhf_jax.types import Comparison, values
+
+AnyStage = Stage | DatasetStage
+
+# A stage's name is that of a folder, and part of dotted names.
+NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9._+-]*')
+LONGEST_NAME = 100
+# What a role may be taken from, by what a stage produces; others are free.
+PRODUCERS = {
+  'policy': ('policy', 'attributes'),  # A writer of attributes is one too.
+  'reference': ('policy',),
+  'reward': ('reward', 'unscaled_reward'),
+  'critic': ('policy', 'reward'),
+  'ranker': ('ranker',),
+  'attributes': ('attributes', 'policy'),
+}
+
+
+class ExperimentError(ValueError):
+  """An experiment that cannot be run as it is written."""
+
+
+def producing(stages: Mapping[str, AnyStage], role: str) -> dict[str, Stage]:
+  """The stages that train this role ('policy', 'reward', …), in order."""
+  return {
+    name: stage
+    for name, stage in stages.items()
+    if isinstance(stage, Stage) and stage.produces == role
+  }
+
+
+def datasets(stage: AnyStage) -> tuple[str, ...]:
+  """The datasets that a stage works on: its data, and what is beside it."""
+  beside = getattr(stage, 'beside', None)
+  return names(stage.data) + ((beside,) if beside else ())
+
+
+def dependencies(stage: AnyStage) -> dict[str, Any]:
+  """The earlier stages whose parameters a stage needs, by role."""
+  frozen = {}
+  for role, source in stage.frozen.items():
+    if isinstance(source, str):
+      frozen[f'frozen {role}'] = source
+    elif isinstance(source, Ensemble):
+      for number, member in enumerate(source.members):
+        frozen[f'frozen {role} {number}'] = member
+  if isinstance(stage, DatasetStage):
+    return ({'policy': stage.policy} if stage.policy else {}) | frozen
+  return {f'starting {r}': s for r, s in stage.start.items()} | frozen
+
+
+def check_stages(stages: Mapping[str, AnyStage]) -> None:
+  """Refuses stages that need what no stage before them gives.
+
+  Raises:
+    ExperimentError: naming the stage, what it names and the nearest of those
+      that there are.
+  """
+  if not stages:
+    raise ExperimentError('an experiment has stages, and this one has none')
+  done: dict[str, AnyStage] = {}
+  for name, stage in stages.items():
+    _check_name(name)
+    _check_values(name, stage)
+    _check_parameters(name, stage, done)
+    for dataset in datasets(stage):
+      _check_writer(name, dataset, stages, done)
+    done[name] = stage
+
+
+def check_datasets(
+  stages: Mapping[str, AnyStage], source: Mapping[str, Sequence]
+) -> dict[str, type | None]:
+  """Refuses a stage whose dataset is not there, is empty or of another kind.
+
+  Args:
+    stages: of an experiment.
+    source: the source's datasets, by name.
+
+  Returns:
+    The kind of record of every dataset, the stages' own too; None where it is
+    not known.
+
+  Raises:
+    ExperimentError: naming the stage, the dataset and those that there are.
+  """
+  kinds = {name: _kind(records) for name, records in source.items()}
+  for name, stage in stages.items():
+    if name in source:
+      raise ExperimentError(
+        f'stage {name!r} is named as a dataset of the source is; call it '
+        'something else'
+      )
+    beside = getattr(stage, 'beside', None)
+    for dataset in datasets(stage):
+      who = f'stage {name!r} takes its data from {dataset!r}'
+      reads = stage.reads_beside if dataset == beside else stage.reads
+      check_dataset(who, dataset, reads, source, kinds)
+    if isinstance(stage, DatasetStage):
+      kinds[name] = stage.writes
+  return kinds
+
+
+def check_evaluation(
+  evaluation: Any, source: Mapping[str, Sequence], kinds: Mapping[str, Any]
+) -> None:
+  """Refuses measuring on a dataset that is not there or is of another kind.
+
+  Args:
+    evaluation: an Evaluation.
+    source: the source's datasets, by name.
+    kinds: of `check_datasets`.
+  """
+  for field, reads in (('prompts', ()), ('comparisons', (Comparison,))):
+    dataset = getattr(evaluation, field)
+    if dataset is not None:
+      who = f'evaluation.{field} is {dataset!r}'
+      check_dataset(who, dataset, reads, source, kinds)
+
+
+def check_dataset(
+  who: str,
+  dataset: str,
+  reads: Sequence[type],
+  source: Mapping[str, Sequence],
+  kinds: Mapping[str, type | None],
+) -> None:
+  """Refuses a dataset that is not there, is empty or holds other records.
+
+  Args:
+    who: how a sentence about it begins.
+    dataset: its name.
+    reads: the kinds of records that serve; any where there are none.
+    source: the source's datasets, by name.
+    kinds: of those and of the stages' before.
+  """
+  if dataset not in kinds:
+    raise ExperimentError(
+      f'{who}, and there is no such dataset before it; there are '
+      f'{", ".join(kinds)}{nearest(dataset, kinds)}'.removesuffix('.')
+    )
+  if dataset in source and not len(source[dataset]):
+    raise ExperimentError(f'{who}, which is empty')
+  kind = kinds[dataset]
+  if kind is not None and reads and kind not in reads:
+    wanted = ' or '.join(f'{read.__name__}s' for read in reads)
+    fit = [d for d, k in kinds.items() if k in reads]
+    raise ExperimentError(
+      f'{who}, which holds {kind.__name__} records; {wanted} are needed, as in '
+      f'{", ".join(fit) or "no dataset that there is"}'
+    )
+
+
+def _kind(records):
+  """The kind of a dataset's records, all alike; None of an empty one."""
+  return type(records[0]) if len(records) else None
+
+
+def _check_name(name):
+  if not NAME.fullmatch(name) or len(name) > LONGEST_NAME:
+    raise ExperimentError(
+      f'a stage is called {name[:LONGEST_NAME]!r}; take a name of at most '
+      f'{LONGEST_NAME} letters, digits and _ - + ., since it names a folder'
+    )
+
+
+def _check_values(name, stage):
+  try:
+    values.check(stage)
+  except values.ValueRuleError as e:
+    raise ExperimentError(f'stages.{name}.{e.name} {e.complaint}') from e
+
+
+def _check_parameters(name, stage, done):
+  """Whether the stages that a stage starts from or keeps are there."""
+  trained = {n: s for n, s in done.items() if isinstance(s, Stage)}
+  for role, needed in dependencies(stage).items():
+    if needed not in trained:
+      other = 'writes a dataset' if needed in done else 'is no earlier stage'
+      raise ExperimentError(
+        f'stage {name!r} takes its {role} from {needed!r}, which {other}; '
+        f'earlier are {", ".join(trained) or "none"}'
+        + nearest(needed, trained).removesuffix('.')
+      )
+    fitting = PRODUCERS.get(_plain(role))
+    produces = trained[needed].produces
+    known = any(produces in p for p in PRODUCERS.values())
+    if fitting and known and produces not in fitting:
+      fit = [n for n, s in trained.items() if s.produces in fitting]
+      raise ExperimentError(
+        f'stage {name!r} takes its {role} from {needed!r}, which trains a '
+        f'{produces}; there are {", ".join(fit) or "none that would do"}'
+      )
+  _check_reference(name, stage)
+
+
+def _plain(role):
+  """The role of 'starting policy', 'frozen reward', 'frozen reward 1'."""
+  words = [w for w in role.split() if not w.isdigit()]
+  return words[-1]
+
+
+def _check_reference(name, stage):
+  """Whether a reference is kept where an objective reads one."""
+  objective = getattr(stage.config, 'objective', None)
+  if isinstance(stage, DatasetStage) or not callable(objective):
+    return
+  reads = objectives.reads(objective) if _tells(objective) else ()
+  wanted = [r for r in reads if r.startswith('reference_')]
+  if wanted and 'reference' not in stage.frozen:
+    raise ExperimentError(
+      f'stages.{name}.config.objective reads {", ".join(wanted)}, and stage '
+      f'{name!r} keeps no reference; freeze one, or choose another objective'
+    )
+
+
+def _tells(function):
+  try:
+    return bool(inspect.signature(function))
+  except (TypeError, ValueError):
+    return False
+
+
+def _check_writer(name, dataset, stages, done):
+  """Whether a dataset of a stage is one that is written, and before."""
+  if dataset not in stages:
+    return  # The source's, which is known once it is read.
+  if dataset not in done:
+    raise ExperimentError(
+      f'stage {name!r} takes its data from {dataset!r}, which is no earlier '
+      f'stage; earlier are {", ".join(done) or "none"}'
+    )
+  if isinstance(done[dataset], Stage):
+    writers = [n for n, s in done.items() if isinstance(s, DatasetStage)]
+    raise ExperimentError(
+      f'stage {name!r} takes its data from {dataset!r}, which trains a '
+      f'{done[dataset].produces} and writes no dataset; those that do are '
+      f'{", ".join(writers) or "none"}, beside the source'
+    )
