@@ -2,12 +2,13 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import chex
 import numpy as np
 
 from rlhf_jax.types import Comparison, Mean, Prompt, Record, Reward, Sampled
+from rlhf_jax.types.calls import Called
 from rlhf_jax.types.values import Count, checked
 
 
@@ -75,14 +76,14 @@ class Stage(NamedTuple):
     checkpoint_every: steps between two checkpoints; the last step has one too.
   """
 
-  init: Callable
-  update: Callable
+  init: Annotated[Callable, Called(2, ('models', 'config'))]
+  update: Annotated[Callable, Called(4, ('models', 'optimizer', 'config'))]
   config: Any
   data: str | tuple[str, ...]
   start: Mapping[str, str] = {}
   frozen: Mapping[str, Frozen] = {}
-  collect: Callable | None = None
-  beforehand: Callable | None = None
+  collect: Annotated[Callable, Called(4, ('models', 'config'))] | None = None
+  beforehand: Annotated[Callable, Called(2, ('models', 'config'))] | None = None
   curriculum: Any = None
   beside: str | None = None
   reads: tuple[type, ...] = ()
@@ -158,7 +159,7 @@ class DatasetStage(NamedTuple):
     writes: the kind of record that is written; None where it is not known.
   """
 
-  write: Callable
+  write: Annotated[Callable, Called(2, ('config',))]
   config: Any
   data: str | tuple[str, ...]
   policy: str | None = None

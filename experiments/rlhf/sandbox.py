@@ -25,7 +25,9 @@ class Settings(sandbox_chain.Settings):
       there give 128 responses a round.
   """
 
-  rl: Callable[..., sandbox_chain.Stages] = sandbox_rl.ppo_stages
+  rl: Callable[[sandbox_chain.Settings], sandbox_chain.Stages] = (
+    sandbox_rl.ppo_stages
+  )
 
 
 def config(settings: Settings) -> Experiment:

@@ -27,7 +27,9 @@ class Settings(sandbox_chain.Settings):
     rl: what learns from a reward model, a function of `sandbox_rl`.
   """
 
-  rl: Callable[..., sandbox_chain.Stages] = sandbox_rlp.learn_stages
+  rl: Callable[[sandbox_chain.Settings], sandbox_chain.Stages] = (
+    sandbox_rlp.learn_stages
+  )
 
 
 def config(settings: Settings) -> Experiment:

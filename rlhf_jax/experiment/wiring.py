@@ -46,7 +46,7 @@ def producing(stages: Mapping[str, AnyStage], role: str) -> dict[str, Stage]:
 def datasets(stage: AnyStage) -> tuple[str, ...]:
   """The datasets that a stage works on: its data, and what is beside it."""
   beside = getattr(stage, 'beside', None)
-  return names(stage.data) + ((beside,) if beside else ())
+  return names(stage.data) + (() if beside is None else (beside,))
 
 
 def dependencies(stage: AnyStage) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def dependencies(stage: AnyStage) -> dict[str, Any]:
       for number, member in enumerate(source.members):
         frozen[f'frozen {role} {number}'] = member
   if isinstance(stage, DatasetStage):
-    return ({'policy': stage.policy} if stage.policy else {}) | frozen
+    return ({} if stage.policy is None else {'policy': stage.policy}) | frozen
   return {f'starting {r}': s for r, s in stage.start.items()} | frozen
 
 
@@ -77,6 +77,7 @@ def check_stages(stages: Mapping[str, AnyStage]) -> None:
     _check_name(name)
     _check_values(name, stage)
     _check_parameters(name, stage, done)
+    _check_beside(name, stage)
     for dataset in datasets(stage):
       _check_writer(name, dataset, stages, done)
     done[name] = stage
@@ -233,6 +234,22 @@ def _tells(function):
     return bool(inspect.signature(function))
   except (TypeError, ValueError):
     return False
+
+
+def _check_beside(name, stage):
+  """Whether there is data beside where a method wants some, and only there."""
+  if isinstance(stage, DatasetStage):
+    return
+  takes = hasattr(stage.config, 'beside_batch_size')
+  if stage.beside is not None and not takes:
+    raise ExperimentError(
+      f'stages.{name}.beside is {stage.beside!r}, and this method takes no '
+      'data beside its own; leave it none'
+    )
+  if stage.beside is None and takes:
+    raise ExperimentError(
+      f'stages.{name}.beside is none, and this method takes data beside its own'
+    )
 
 
 def _check_writer(name, dataset, stages, done):

@@ -5,15 +5,28 @@ is removed; at least one token always stays. Their order and their treatment of
 ties are those of the `generate` function of Hugging Face transformers.
 """
 
+from typing import Annotated
+
 import chex
 import flax.struct
 import jax.numpy as jnp
 import numpy as np
 
 from rlhf_jax.generation import cuts, draws
+from rlhf_jax.types import values
+from rlhf_jax.types.values import (
+  COUNTED,
+  Count,
+  Positive,
+  Range,
+  Share,
+  ShareAboveZero,
+)
 
 # How many candidates top-k looks at when no bound is given.
 DEFAULT_TOP_K_BOUND = 128
+AT_LEAST_ONE = Range(at_least=1, below=COUNTED)
+AT_LEAST_ZERO = Range(at_least=0, below=COUNTED)
 
 
 @flax.struct.dataclass
@@ -40,27 +53,31 @@ class Sampling:
     draw: how a token is drawn; by vocabulary size when None.
   """
 
-  temperature: chex.Numeric | None = None
-  top_k: chex.Numeric | None = None
-  top_p: chex.Numeric | None = None
-  min_p: chex.Numeric | None = None
-  typical_p: chex.Numeric | None = None
-  epsilon: chex.Numeric | None = None
-  eta: chex.Numeric | None = None
-  repetition_penalty: chex.Numeric | None = None
-  min_new_tokens: chex.Numeric | None = None
-  min_tokens_to_keep: int = flax.struct.field(pytree_node=False, default=1)
-  top_k_bound: int | None = flax.struct.field(pytree_node=False, default=None)
+  temperature: Positive | None = None
+  top_k: Annotated[int | chex.Array, AT_LEAST_ONE] | None = None
+  top_p: ShareAboveZero | None = None
+  min_p: Share | None = None
+  typical_p: Annotated[chex.Numeric, Range(above=0.0, below=1.0)] | None = None
+  epsilon: Annotated[chex.Numeric, Range(at_least=0.0, below=1.0)] | None = None
+  eta: Annotated[chex.Numeric, Range(above=0.0, below=1.0)] | None = None
+  repetition_penalty: Positive | None = None
+  min_new_tokens: Annotated[int | chex.Array, AT_LEAST_ZERO] | None = None
+  min_tokens_to_keep: Count = flax.struct.field(pytree_node=False, default=1)
+  top_k_bound: Count | None = flax.struct.field(pytree_node=False, default=None)
   draw: draws.Draw | None = flax.struct.field(pytree_node=False, default=None)
 
   def __post_init__(self):
-    # Plain numbers get one dtype here: jit would compile 1 and 1.0 apart.
-    for name, (dtype, allowed, is_allowed) in VALUES.items():
+    # As a pytree it may hold anything else.
+    for name, hint in values.hints(type(self)).items():
       value = getattr(self, name)
-      if isinstance(value, int | float | np.number):
-        if not is_allowed(value):
-          raise ValueError(f'sampling {name} must be {allowed}, got {value}.')
-        object.__setattr__(self, name, dtype(value))
+      plain = isinstance(value, int | float | str | np.number)
+      if not (plain or callable(value)):
+        continue
+      for place, complaint in values.complaints(value, hint):
+        raise values.ValueRuleError(name + place, complaint, owner='sampling')
+      # Plain numbers get one dtype here: jit would compile 1 and 1.0 apart.
+      if name in DTYPES:
+        object.__setattr__(self, name, DTYPES[name](value))
     bound = self.top_k_bound or DEFAULT_TOP_K_BOUND
     if isinstance(self.top_k, np.number) and self.top_k > bound:
       raise ValueError(
@@ -77,17 +94,17 @@ class Sampling:
     return vocabulary
 
 
-# name: dtype, what is allowed in words, and the same as a test.
-VALUES = {
-  'temperature': (np.float32, 'above 0', lambda x: x > 0),
-  'top_k': (np.int32, 'a whole number of 1 or more', lambda x: x >= 1),
-  'top_p': (np.float32, 'in (0, 1]', lambda x: 0 < x <= 1),
-  'min_p': (np.float32, 'in [0, 1]', lambda x: 0 <= x <= 1),
-  'typical_p': (np.float32, 'in (0, 1)', lambda x: 0 < x < 1),
-  'epsilon': (np.float32, 'in [0, 1)', lambda x: 0 <= x < 1),
-  'eta': (np.float32, 'in (0, 1)', lambda x: 0 < x < 1),
-  'repetition_penalty': (np.float32, 'above 0', lambda x: x > 0),
-  'min_new_tokens': (np.int32, '0 or more', lambda x: x >= 0),
+# Of the values that are traced.
+DTYPES = {
+  'temperature': np.float32,
+  'top_k': np.int32,
+  'top_p': np.float32,
+  'min_p': np.float32,
+  'typical_p': np.float32,
+  'epsilon': np.float32,
+  'eta': np.float32,
+  'repetition_penalty': np.float32,
+  'min_new_tokens': np.int32,
 }
 
 

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Annotated
 
+from rlhf_jax.types.calls import Called
 from rlhf_jax.types.values import Count, Divides, Positive, Range, checked
 
 COMPUTE_DTYPES = ('float32', 'bfloat16')
@@ -44,7 +45,7 @@ class TransformerConfig:
   tied_embeddings: bool = True
   logit_softcap: Positive | None = None
   compute_dtype: str = 'float32'
-  remat: Callable[..., bool] | None = None
+  remat: Annotated[Callable[..., bool], Called(1)] | None = None
 
   def __post_init__(self):
     if self.head_width % 2:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from rlhf_jax.types import Mean, Metrics, Params, Terms, TrainState
+from rlhf_jax.types.values import Count
 
 Loss = Callable[..., tuple[Terms, Metrics]]
 
@@ -32,7 +33,7 @@ def policy_from(key, start, *, models, config):
   return start['policy'] if 'policy' in start else models.policy.init(key)
 
 
-def reward_from(key, start, *, models, config, scores=1):
+def reward_from(key, start, *, models, config, scores: Count = 1):
   """A scalar model's `init`: a fresh head, on the trunk of start['policy'].
 
   Or start['reward'] as it is, where a reward model is trained on.

@@ -199,10 +199,9 @@ def complaints(
     complaint = _ruled(value, rule, owner)
     if complaint is not None:
       yield '', complaint
-  if isinstance(value, tuple | list):
-    for place, (part, of) in enumerate(_parts(value, kinds)):
-      for inside, complaint in complaints(part, of, owner):
-        yield f'[{place}]{inside}', complaint
+  for place, part, of in _parts(value, kinds):
+    for inside, complaint in complaints(part, of, owner):
+      yield f'.{place}{inside}', complaint
 
 
 def unwrapped(hint: Any) -> tuple[Any, tuple[Any, ...]]:
@@ -257,9 +256,11 @@ def _origin(kind):
   return typing.get_origin(kind) or kind
 
 
-def _fits(value, kind):
+def _fits(value, hint):
   """Whether a value is of a type, as far as that can be told."""
-  kind = _origin(kind)
+  kind = _origin(hint)
+  if kind is tuple and isinstance(value, tuple | list):
+    return len(_each(typing.get_args(hint), value)) in (0, len(value))
   if kind in (int, float) and isinstance(value, bool):
     return False
   kind = CLASSES.get(kind, kind)
@@ -281,15 +282,20 @@ def _worded(kinds, rules):
 
 
 def _parts(value, kinds):
-  """The parts of a tuple, each with its annotation."""
+  """The parts of a tuple or mapping: (place, part, annotation)s."""
   for kind in kinds:
     of = typing.get_args(kind)
-    if _origin(kind) is tuple and of:
-      if of[-1] is Ellipsis:
-        return [(part, of[0]) for part in value]
-      if len(of) == len(value):
-        return list(zip(value, of, strict=True))
+    if isinstance(value, Mapping) and len(of) == 2:
+      return [(key, part, of[1]) for key, part in value.items()]
+    if _origin(kind) is tuple and isinstance(value, tuple | list):
+      parts = zip(value, _each(of, value), strict=False)
+      return [(place, *part) for place, part in enumerate(parts)]
   return []
+
+
+def _each(of, value):
+  """The annotation of each part of a tuple."""
+  return of[:1] * len(value) if of[1:] == (Ellipsis,) else of
 
 
 def _of_function(function, kinds, rules):

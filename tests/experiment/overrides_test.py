@@ -44,8 +44,16 @@ class Pairs:
   objective: objectives.Objective
 
 
+def init(key, start, *, models, config):
+  """A stage's, of which only the name counts here."""
+
+
+def update(state, frozen, batch, key, *, models, optimizer, config):
+  """Likewise."""
+
+
 def stage(config):
-  return Stage(init=min, update=max, config=config, data='prompts')
+  return Stage(init=init, update=update, config=config, data='prompts')
 
 
 EXPERIMENT = {'stages': {'ppo': stage(Config()), 'sft': stage(Config())}}

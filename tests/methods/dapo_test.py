@@ -44,6 +44,7 @@ class CollectTest(absltest.TestCase):
 
   def collect(self, scripted, prompts=None, **changes):
     base = {'steps': 1, 'batch_size': 8, 'groups': 2, 'samples': 3}
+    base |= {'minibatches': 1}
     return dapo.collect(
       self.params,
       self.frozen,

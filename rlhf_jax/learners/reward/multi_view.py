@@ -26,7 +26,7 @@ from rlhf_jax.training import state as training
 from rlhf_jax.training.compile import override
 from rlhf_jax.types import Joined, Mean, Samples
 from rlhf_jax.types.calls import offering
-from rlhf_jax.types.values import Count, Finite, NonNegative, checked
+from rlhf_jax.types.values import Count, Finite, NonNegative, Share, checked
 
 # progress in [0, 1] -> a coefficient.
 Schedule = Callable[[chex.Numeric], chex.Numeric]
@@ -301,8 +301,8 @@ def collapse(
   row: Mapping[str, float],
   progress: float,
   *,
-  after: float = 0.3,
-  within: float = 0.01,
+  after: Share = 0.3,
+  within: NonNegative = 0.01,
 ) -> str | None:
   """A sentence where the latents tell nothing of each other, or None.
 
