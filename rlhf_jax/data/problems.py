@@ -14,9 +14,11 @@ from rlhf_jax.data.sources import (
   tokenizer_of,
 )
 from rlhf_jax.types import Demonstration, Reward
+from rlhf_jax.types.values import Count, checked
 
 
 @dataclasses.dataclass(frozen=True)
+@checked
 class Problems:
   """Worked problems: their solutions to imitate, their questions to answer.
 
@@ -40,7 +42,7 @@ class Problems:
   problems: Files = Files(('train.jsonl',), readers.problems)
   test: Files | None = None
   held_out: float = 0.1
-  vocab_size: int = 2048
+  vocab_size: Count = 2048
   tokenizer: str = ''
   template_date: str = chat_jinja.DATE
   gold: Reward | None = None

@@ -37,6 +37,7 @@ from rlhf_jax.types import (
   Reward,
   responses_of,
 )
+from rlhf_jax.types.values import Count, checked
 
 Dataset = (
   Sequence[Prompt]
@@ -151,6 +152,7 @@ STRONGEST = Files(STRENGTHS, ranked_readers.strongest)
 
 
 @dataclasses.dataclass(frozen=True)
+@checked
 class Feedback:
   """People's or judges' preferences, what is imitated first, and prompts.
 
@@ -175,7 +177,7 @@ class Feedback:
   comparisons: Files | None = None
   demonstrations: Files | None = None
   held_out: float = 0.1
-  vocab_size: int = 4096
+  vocab_size: Count = 4096
   tokenizer: str = ''
   template_date: str = chat_jinja.DATE
   prompts: Files | None = None

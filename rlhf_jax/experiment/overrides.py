@@ -172,8 +172,7 @@ def _replace(config, changed, paths, at):
     values.check(replaced)
     return replaced
   except values.ValueRuleError as e:
-    name = f'{at}.{e.name}' if at else e.name
-    raise OverrideError(f'{name} {e.complaint}') from e
+    raise OverrideError(e.inside(at)) from e
   except OverrideError:
     raise
   except ValueError as e:

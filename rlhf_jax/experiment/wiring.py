@@ -158,11 +158,11 @@ def check_dataset(
     raise ExperimentError(f'{who}, which is empty')
   kind = kinds[dataset]
   if kind is not None and reads and kind not in reads:
-    wanted = ' or '.join(f'{read.__name__}s' for read in reads)
+    wanted = ' or '.join(read.__name__ for read in reads)
     fit = [d for d, k in kinds.items() if k in reads]
     raise ExperimentError(
-      f'{who}, which holds {kind.__name__} records; {wanted} are needed, as in '
-      f'{", ".join(fit) or "no dataset that there is"}'
+      f'{who}, which holds records of the kind {kind.__name__}, and '
+      f'{wanted} is needed, as in {", ".join(fit) or "no dataset there is"}'
     )
 
 
@@ -183,7 +183,7 @@ def _check_values(name, stage):
   try:
     values.check(stage)
   except values.ValueRuleError as e:
-    raise ExperimentError(f'stages.{name}.{e.name} {e.complaint}') from e
+    raise ExperimentError(e.inside(f'stages.{name}')) from e
 
 
 def _check_parameters(name, stage, done):
@@ -207,6 +207,19 @@ def _check_parameters(name, stage, done):
         f'{produces}; there are {", ".join(fit) or "none that would do"}'
       )
   _check_reference(name, stage)
+  _check_sampler(name, stage)
+
+
+def _check_sampler(name, stage):
+  """Whether a stage that samples responses names a policy to sample from."""
+  config = stage.config
+  if isinstance(stage, Stage) or stage.policy is not None:
+    return
+  if hasattr(config, 'sampling') and getattr(config, 'samples', 1):
+    raise ExperimentError(
+      f'stages.{name}.policy is none, and this stage samples responses; name '
+      'the stage whose policy answers'
+    )
 
 
 def _plain(role):

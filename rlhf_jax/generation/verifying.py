@@ -17,6 +17,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from rlhf_jax.types import Prompt
+from rlhf_jax.types.values import Finite, NonNegative
 
 MARK = '####'
 _BOX = re.compile(r'\\boxed\s*\{')
@@ -41,8 +42,8 @@ def exact_answer(
   prompts: Sequence[Prompt],
   responses: Sequence[str],
   *,
-  right: float = 1.0,
-  wrong: float = 0.0,
+  right: Finite = 1.0,
+  wrong: Finite = 0.0,
 ) -> np.ndarray:
   """Whether the final answer is the prompt's, as text.
 
@@ -75,10 +76,10 @@ def number(
   prompts: Sequence[Prompt],
   responses: Sequence[str],
   *,
-  tolerance: float = 1e-6,
-  right: float = 1.0,
-  wrong: float = 0.0,
-  unanswered: float = 0.0,
+  tolerance: NonNegative = 1e-6,
+  right: Finite = 1.0,
+  wrong: Finite = 0.0,
+  unanswered: Finite = 0.0,
 ) -> np.ndarray:
   """Whether the last number of the final answer is the prompt's.
 
@@ -125,8 +126,8 @@ def matches(
   responses: Sequence[str],
   *,
   pattern: str,
-  right: float = 1.0,
-  wrong: float = 0.0,
+  right: Finite = 1.0,
+  wrong: Finite = 0.0,
 ) -> np.ndarray:
   """Whether the whole response is as a regular expression says.
 
@@ -159,8 +160,8 @@ def contains(
   responses: Sequence[str],
   *,
   pattern: str,
-  right: float = 1.0,
-  wrong: float = 0.0,
+  right: Finite = 1.0,
+  wrong: Finite = 0.0,
 ) -> np.ndarray:
   """Whether a regular expression is found anywhere in the response.
 

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from rlhf_jax.kernels import masking
-from rlhf_jax.types.values import Positive
+from rlhf_jax.types.values import Natural, Positive
 
 
 def group_mean(scores: chex.Array, mask: chex.Array) -> chex.Array:
@@ -65,7 +65,7 @@ def group_standardised(
   mask: chex.Array,
   *,
   epsilon: Positive = 1e-4,
-  ddof: int = 1,
+  ddof: Natural = 1,
 ) -> chex.Array:
   """Score less the group's mean, over the group's standard deviation.
 
@@ -93,7 +93,7 @@ def batch_scaled(
   mask: chex.Array,
   *,
   epsilon: Positive = 1e-4,
-  ddof: int = 1,
+  ddof: Natural = 1,
 ) -> chex.Array:
   """Score less the group's mean, over the whole batch's standard deviation.
 
@@ -121,7 +121,7 @@ def batch_standardised(
   mask: chex.Array,
   *,
   epsilon: Positive = 1e-4,
-  ddof: int = 1,
+  ddof: Natural = 1,
 ) -> chex.Array:
   """Advantages of mean 0 and deviation 1 over the whole batch.
 

@@ -21,7 +21,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from rlhf_jax.types.values import Positive
+from rlhf_jax.types.values import Count, Positive
 
 
 @functools.partial(jax.jit, static_argnames='count')
@@ -110,7 +110,7 @@ def rejection_sample(
   candidate_mask: chex.Array,
   *,
   beta: Positive,
-  count: int,
+  count: Count,
 ) -> tuple[chex.Array, chex.Array]:
   """Keeps `count` of one prompt's candidates by RSO's rejection sampling.
 
@@ -147,7 +147,7 @@ def rejection_sample_by(
   candidate_mask: chex.Array,
   *,
   beta: Positive,
-  count: int,
+  count: Count,
 ) -> tuple[chex.Array, chex.Array, chex.Array]:
   """RSO's rejection sampling of one prompt's candidates, by given uniforms.
 

@@ -12,7 +12,7 @@ import dataclasses
 
 from rlhf_jax.stages import DatasetStage
 from rlhf_jax.types import Comparison
-from rlhf_jax.types.values import Count, checked
+from rlhf_jax.types.values import Count, Natural, checked
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class Config:
     batch_size: prompts at a time.
   """
 
-  pairs: tuple[tuple[int, int], ...]
+  pairs: tuple[tuple[Natural, Natural], ...]
   count: Count | None = None
   batch_size: Count = 1024
 

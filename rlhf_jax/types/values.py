@@ -54,12 +54,22 @@ class ValueRuleError(ValueError):
 
   Attributes:
     name: dotted, of the place inside its owner.
-    complaint: what is wrong with it, and what is allowed.
+    complaint: what is wrong with it, and what is allowed; `….` stands for the
+      place in it.
+    owner: class, or where a config is known by a name, that.
   """
 
   def __init__(self, name: str, complaint: str, *, owner: str = ''):
-    super().__init__(f'{owner}.{name} {complaint}'.lstrip('.'))
-    self.name, self.complaint = name, complaint
+    super().__init__()
+    self.name, self.complaint, self.owner = name, complaint, owner
+
+  def __str__(self) -> str:
+    return self.inside(self.owner)
+
+  def inside(self, owner: str) -> str:
+    """The sentence, where the owner is known by this name."""
+    name = f'{owner}.{self.name}' if owner else self.name
+    return f'{name} {self.complaint}'.replace('….', f'{name}.')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -206,7 +206,7 @@ class SamplingTest(parameterized.TestCase):
     ('min_new_tokens', -1),
   )
   def test_refuses_impossible_values(self, name, value):
-    with self.assertRaisesRegex(ValueError, f'sampling.{name} is .*; it must be'):
+    with self.assertRaisesRegex(ValueError, f'sampling.{name} is .* must be'):
       Sampling(**{name: value})
 
   def test_refuses_top_k_above_its_bound(self):

@@ -77,7 +77,7 @@ class AdamTest(parameterized.TestCase):
     np.testing.assert_allclose(updates['critic']['head'], -0.001, rtol=1e-4)
 
   def test_a_warm_up_longer_than_the_run_is_refused(self):
-    with self.assertRaisesRegex(ValueError, r'warmup is 1.0; it must be in \[0, 1\)'):
+    with self.assertRaisesRegex(ValueError, r'warmup is 1.0; .*\[0, 1\)'):
       optimizers.Adam(learning_rate=0.1, warmup=1.0)
 
 

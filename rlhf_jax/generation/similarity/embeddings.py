@@ -7,6 +7,7 @@ import numpy as np
 
 from rlhf_jax.generation.similarity.texts import distinct
 from rlhf_jax.types import Prompt
+from rlhf_jax.types.values import Finite
 
 # (N prompts, a response to each) -> [N, D].
 Embed = Callable[[Sequence[Prompt], Sequence[str]], np.ndarray]
@@ -18,7 +19,7 @@ def embedding(
   tools: Any,
   *,
   embed: Embed | None = None,
-  threshold: float = 0.9,
+  threshold: Finite = 0.9,
 ) -> list[np.ndarray]:
   """Responses a and b with cos(e(a), e(b)) ≥ the threshold.
 

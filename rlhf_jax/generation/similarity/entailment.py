@@ -13,6 +13,7 @@ import numpy as np
 
 from rlhf_jax.generation.similarity.texts import distinct
 from rlhf_jax.types import Prompt
+from rlhf_jax.types.values import Count
 
 CONTRADICTION, NEUTRAL, ENTAILMENT = 0, 1, 2
 LABELS = {
@@ -66,8 +67,8 @@ def entailment(
   *,
   classify: Classify,
   rule: Rule = strict,
-  prompt_words: int = 64,
-  side_words: int = 190,
+  prompt_words: Count = 64,
+  side_words: Count = 190,
 ) -> list[np.ndarray]:
   """Responses that a rule takes for the same by what follows from what.
 
@@ -117,8 +118,8 @@ def truncated_share(
   prompts: Sequence[Prompt],
   texts: Sequence[Sequence[str]],
   *,
-  prompt_words: int = 64,
-  side_words: int = 190,
+  prompt_words: Count = 64,
+  side_words: Count = 190,
 ) -> float:
   """The share of responses whose side `entailment` cuts, prompt or response.
 

@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from rlhf_jax.generation.similarity.entailment import LABELS, Classify
+from rlhf_jax.types.values import Count
 
 
 def nli_folder(
   path: str | os.PathLike,
   *,
-  batch_size: int = 32,
-  max_tokens: int = 512,
+  batch_size: Count = 32,
+  max_tokens: Count = 512,
 ) -> Classify:
   """A sequence classifier that was trained on pairs of texts, such as MNLI.
 
@@ -59,8 +60,8 @@ def _classify(
   hypotheses: Sequence[str],
   *,
   path: pathlib.Path,
-  batch_size: int,
-  max_tokens: int,
+  batch_size: Count,
+  max_tokens: Count,
 ) -> np.ndarray:
   torch, tokenizer, model, labels = _load(path)
   chosen = []

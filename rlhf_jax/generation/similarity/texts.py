@@ -14,6 +14,7 @@ import numpy as np
 
 from rlhf_jax.generation import verifying
 from rlhf_jax.types import Prompt
+from rlhf_jax.types.values import Count, Share
 
 # (prompts, a list of responses to each, a dataset stage's tools) -> for each
 # prompt, [N, N] bool: which responses are similar. Symmetric, and True where
@@ -83,8 +84,8 @@ def ngram(
   texts: Sequence[Sequence[str]],
   tools: Any,
   *,
-  n: int = 3,
-  threshold: float = 0.5,
+  n: Count = 3,
+  threshold: Share = 0.5,
 ) -> list[np.ndarray]:
   """Texts that share many runs of n words: |A ∩ B| / |A ∪ B| ≥ the threshold.
 
@@ -119,7 +120,7 @@ def rouge_l(
   texts: Sequence[Sequence[str]],
   tools: Any,
   *,
-  threshold: float = 0.7,
+  threshold: Share = 0.7,
 ) -> list[np.ndarray]:
   """Texts that have most of their words in one order: F₁ ≥ the threshold.
 
