@@ -124,8 +124,6 @@ def weighted(
   most: Bound = 20.0,
 ) -> list[Demonstration]:
   """All of them, weighing min(exp(z / β), most)."""
-  if not beta > 0.0:
-    raise ValueError(f'beta is {beta}; a temperature is above 0')
   weights = np.exp(np.minimum(z / beta, np.log(most)))
   return [
     Demonstration(record.prompt, record.response, float(weight))

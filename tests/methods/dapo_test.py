@@ -107,7 +107,12 @@ class ShapeTest(absltest.TestCase):
   def test_long_responses_score_less(self):
     responses = [[(2,), (0, 2), (1, 0, 1)]]
     config = dapo.Config(
-      steps=1, batch_size=1, groups=1, samples=3, length_penalty=PENALTY
+      steps=1,
+      batch_size=1,
+      groups=1,
+      samples=3,
+      minibatches=1,
+      length_penalty=PENALTY,
     )
     batch, metrics = groups.shaped(dapo, config, responses, [[1.0, 2.0, 6.0]])
     # (length − 1) / 2 is taken off: 1, 1.5 and 5, of variance 4.75.
@@ -119,7 +124,7 @@ class ShapeTest(absltest.TestCase):
     self.assertAlmostEqual(metrics['score'].value, 3.0, places=6)
 
   def test_chunks_must_divide_the_prompts(self):
-    with self.assertRaisesRegex(ValueError, 'batch_size is 8; .* 3 .*multiple'):
+    with self.assertRaisesRegex(ValueError, 'groups is 3; .*batch_size, 8'):
       dapo.Config(steps=1, batch_size=8, groups=3)
 
 

@@ -195,7 +195,7 @@ class ByConsistencyTest(parameterized.TestCase):
 
   @parameterized.parameters(-0.1, 1.1, math.nan)
   def test_a_gamma_that_is_no_share_is_refused(self, gamma):
-    with self.assertRaisesRegex(ValueError, r'a share of samples in \[0, 1\]'):
+    with self.assertRaisesRegex(ValueError, r'gamma is .* must be in \[0, 1\]'):
       synthetic.Config(gamma=gamma)
 
 
