@@ -1,0 +1,138 @@
+"""What stages name is there and is what they need, before anything runs."""
+
+import dataclasses
+import functools
+import io
+import pathlib
+import tempfile
+
+from absl.testing import absltest, parameterized
+
+from experiments.rlhf import sandbox
+from experiments.steerlm import steering
+from rlhf_jax import experiment as experiments
+from rlhf_jax.experiment import overrides, wiring
+from rlhf_jax.losses import pairwise
+from rlhf_jax.methods import dpo, simpo
+
+
+def rlhf():
+  return sandbox.config(sandbox.Settings())
+
+
+def prepared(experiment):
+  with tempfile.TemporaryDirectory() as folder:
+    return experiments.prepare(
+      experiment, pathlib.Path(folder), console=io.StringIO()
+    )
+
+
+class StagesTest(parameterized.TestCase):
+  """All that is known when the experiment is made."""
+
+  @parameterized.parameters(
+    ('ppo.frozen.reward', 'sft', "reward from 'sft', which trains a policy; "
+     'there are reward_model'),
+    ('ppo.frozen.reference', 'reward_model', 'which trains a reward; there are '
+     'sft'),
+    ('ppo.frozen.reward', 'preferences', 'which writes a dataset; earlier are '
+     'sft, reward_model'),
+    ('ppo.frozen.reward', 'reward_modle', "did you mean 'reward_model'"),
+    ('ppo.start.policy', 'reward_model', 'starting policy from'),
+    ('ppo.start.policy', 'ppo', 'is no earlier stage'),
+    ('preferences.policy', 'reward_model', 'is no earlier stage; earlier are '
+     'sft'),
+    ('preferences.policy', '', "policy from '', which is no earlier stage"),
+    ('preferences.policy', 'none', 'this stage samples responses; name'),
+    ('sft.beside', 'prompts', "beside is 'prompts', and this method takes no"),
+    ('sft.data', 'preferences', 'which is no earlier stage'),
+    ('ppo.data', 'sft', 'trains a policy and writes no dataset; those that do '
+     'are preferences'),
+  )  # fmt: skip
+  def test_refuses(self, name, text, message):
+    name = f'stages.{name}'
+    with self.assertRaisesRegex(overrides.OverrideError, message) as caught:
+      overrides.apply(rlhf(), name, text)
+    self.assertStartsWith(str(caught.exception), name)
+
+  @parameterized.parameters('a/b', '../x', '', 'a b', 'x' * 101, '.hidden')
+  def test_a_stage_has_a_name_that_a_folder_can_have(self, name):
+    stages = {name: rlhf().stages['sft']}
+    with self.assertRaisesRegex(
+      experiments.ExperimentError, 'a stage is called .*; take a name of at m'
+    ):
+      wiring.check_stages(stages)
+
+  def test_there_are_stages_and_one_trains_a_policy(self):
+    with self.assertRaisesRegex(experiments.ExperimentError, 'has none'):
+      dataclasses.replace(rlhf(), stages={}, contrasts={})
+
+  def test_values_of_a_stage_in_python(self):
+    stages = dict(rlhf().stages)
+    stages['sft'] = stages['sft']._replace(log_every=0)
+    with self.assertRaisesRegex(
+      experiments.ExperimentError, r'stages.sft.log_every is 0; it must be in'
+    ):
+      wiring.check_stages(stages)
+
+  def test_an_objective_that_reads_a_reference_needs_one(self):
+    earlier = {'sft': rlhf().stages['sft']}
+    objective = functools.partial(pairwise.dpo, beta=0.1)
+    config = simpo.Config(steps=1, objective=objective)
+    with self.assertRaisesRegex(
+      experiments.ExperimentError,
+      "stages.simpo.config.objective reads reference_chosen.*'simpo' keeps no",
+    ):
+      wiring.check_stages(earlier | simpo.stages(config, data='comparisons'))
+    config = dpo.Config(steps=1)
+    wiring.check_stages(earlier | dpo.stages(config, data='comparisons'))
+
+
+class DatasetsTest(parameterized.TestCase):
+  """What is known once the source is read."""
+
+  @parameterized.parameters(
+    ('stages.sft.data', 'comparisons', "stage 'sft' .* 'comparisons', which "
+     'holds .* Comparison, and Demonstration is needed, as in demonstrations'),
+    ('stages.sft.data', 'demonstratons', "did you mean 'demonstrations'"),
+    ('stages.reward_model.data', 'prompts', 'Comparison is needed'),
+    ('stages.ppo.data', 'preferences', 'kind Comparison, and Prompt is needed'),
+    ('evaluation.prompts', 'nope', "evaluation.prompts is 'nope', and there"),
+    ('evaluation.comparisons', 'test_prompts', 'Comparison is needed'),
+  )  # fmt: skip
+  def test_refuses(self, name, text, message):
+    experiment = overrides.apply(rlhf(), name, text)
+    with self.assertRaisesRegex(experiments.ExperimentError, message):
+      prepared(experiment)
+
+  def test_ratings_are_not_demonstrations(self):
+    experiment = overrides.apply(
+      steering.config(steering.Settings()),
+      'stages.attribute_model.data',
+      'demonstrations',
+    )
+    with self.assertRaisesRegex(
+      experiments.ExperimentError, 'kind Demonstration, and Rated is needed'
+    ):
+      prepared(experiment)
+
+  def test_an_empty_dataset(self):
+    with self.assertRaisesRegex(
+      experiments.ExperimentError, "from 'demonstrations', which is empty"
+    ):
+      wiring.check_datasets(
+        {'sft': rlhf().stages['sft']}, {'demonstrations': []}
+      )
+
+  def test_several_datasets_of_one_kind_serve(self):
+    experiment = overrides.apply(
+      rlhf(), 'stages.reward_model.data', 'preferences,comparisons'
+    )
+    self.assertEqual(
+      experiment.stages['reward_model'].data, ('preferences', 'comparisons')
+    )
+    prepared(experiment)
+
+
+if __name__ == '__main__':
+  absltest.main()
