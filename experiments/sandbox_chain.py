@@ -33,7 +33,8 @@ from rlhf_jax.methods import (
 )
 from rlhf_jax.models import presets
 from rlhf_jax.training.optimizers import Adam, Schedule, linear
-from rlhf_jax.types.values import Count, NonNegative, Seed, checked
+from rlhf_jax.types.rules import Count, NonNegative, Seed
+from rlhf_jax.types.values import checked
 
 Stages = Mapping[str, Stage | DatasetStage]
 

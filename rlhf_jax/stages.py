@@ -9,7 +9,8 @@ import numpy as np
 
 from rlhf_jax.types import Comparison, Mean, Prompt, Record, Reward, Sampled
 from rlhf_jax.types.calls import Called
-from rlhf_jax.types.values import Count, checked
+from rlhf_jax.types.rules import Count
+from rlhf_jax.types.values import checked
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,7 +19,8 @@ from rlhf_jax.experiment import Evaluation, Experiment, Limits
 from rlhf_jax.methods import curriculum, dpo, sft
 from rlhf_jax.models import presets
 from rlhf_jax.training.optimizers import Adam, linear
-from rlhf_jax.types.values import Count, Seed, checked
+from rlhf_jax.types.rules import Count, Seed
+from rlhf_jax.types.values import checked
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,8 @@ from rlhf_jax.experiment import Answering, Experiment
 from rlhf_jax.generation.reward_condition import Target
 from rlhf_jax.learners import likelihood
 from rlhf_jax.methods import labels, offline_rl
-from rlhf_jax.types.values import Finite, checked
+from rlhf_jax.types.rules import Finite
+from rlhf_jax.types.values import checked
 
 FILTER_RATE = 1e-3
 BEST_RATE = 1e-3

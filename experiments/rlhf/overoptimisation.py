@@ -11,7 +11,8 @@ import dataclasses
 
 from experiments.rlhf import sandbox
 from rlhf_jax.experiment import Experiment
-from rlhf_jax.types.values import Count, NonNegative, checked
+from rlhf_jax.types.rules import Count, NonNegative
+from rlhf_jax.types.values import checked
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

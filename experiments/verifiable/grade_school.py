@@ -25,7 +25,8 @@ from rlhf_jax.generation import verifying
 from rlhf_jax.methods import grpo, sft
 from rlhf_jax.models import presets
 from rlhf_jax.training.optimizers import Adam, linear
-from rlhf_jax.types.values import Count, Seed, checked
+from rlhf_jax.types.rules import Count, Seed
+from rlhf_jax.types.values import checked
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,8 @@ from rlhf_jax.data.encoding import Example, Record
 from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.data.packing import Pack
 from rlhf_jax.types import Comparison
-from rlhf_jax.types.values import Finite, Natural, checked
+from rlhf_jax.types.rules import Finite, Natural
+from rlhf_jax.types.values import checked
 
 Mix = Callable[[float, int], np.ndarray]
 

@@ -11,7 +11,8 @@ from typing import NoReturn
 
 from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.data.parts import Parts
-from rlhf_jax.types.values import Count, checked
+from rlhf_jax.types.rules import Count
+from rlhf_jax.types.values import checked
 
 Overlong = Callable[[Parts, int, str], Parts | None]
 

@@ -14,7 +14,8 @@ from rlhf_jax.data.sources import (
   tokenizer_of,
 )
 from rlhf_jax.types import Demonstration, Reward
-from rlhf_jax.types.values import Count, checked
+from rlhf_jax.types.rules import Count
+from rlhf_jax.types.values import checked
 
 
 @dataclasses.dataclass(frozen=True)

@@ -37,7 +37,8 @@ from rlhf_jax.types import (
   Reward,
   responses_of,
 )
-from rlhf_jax.types.values import Count, checked
+from rlhf_jax.types.rules import Count
+from rlhf_jax.types.values import checked
 
 Dataset = (
   Sequence[Prompt]

@@ -15,7 +15,8 @@ from rlhf_jax.experiment.wiring import dependencies as dependencies
 from rlhf_jax.experiment.wiring import producing as producing
 from rlhf_jax.models import TransformerConfig
 from rlhf_jax.stages import DatasetStage, Stage
-from rlhf_jax.types.values import Count, Positive, Seed, checked
+from rlhf_jax.types.rules import Count, Positive, Seed
+from rlhf_jax.types.values import checked
 
 
 class Source(Protocol):

@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from rlhf_jax.types.values import Levels, checked
+from rlhf_jax.types.rules import Levels
+from rlhf_jax.types.values import checked
 
 _ITEM = re.compile(r'([^:]+):(\d+)')
 

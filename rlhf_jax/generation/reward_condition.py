@@ -10,7 +10,8 @@ import dataclasses
 import re
 from collections.abc import Callable, Sequence
 
-from rlhf_jax.types.values import Finite, Natural, checked
+from rlhf_jax.types.rules import Finite, Natural
+from rlhf_jax.types.values import checked
 
 Spelling = Callable[[str], str]
 

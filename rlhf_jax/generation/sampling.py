@@ -14,7 +14,7 @@ import numpy as np
 
 from rlhf_jax.generation import cuts, draws
 from rlhf_jax.types import values
-from rlhf_jax.types.values import (
+from rlhf_jax.types.rules import (
   COUNTED,
   Count,
   Positive,

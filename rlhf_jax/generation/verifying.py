@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from rlhf_jax.types import Prompt
-from rlhf_jax.types.values import Finite, NonNegative
+from rlhf_jax.types.rules import Finite, NonNegative
 
 MARK = '####'
 _BOX = re.compile(r'\\boxed\s*\{')

@@ -9,7 +9,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from rlhf_jax.types.values import Share
+from rlhf_jax.types.rules import Share
 
 
 @jax.jit

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from rlhf_jax.kernels import masking
-from rlhf_jax.types.values import Natural, Positive
+from rlhf_jax.types.rules import Natural, Positive
 
 
 def group_mean(scores: chex.Array, mask: chex.Array) -> chex.Array:

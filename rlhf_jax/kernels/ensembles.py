@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 import chex
 import jax.numpy as jnp
 
-from rlhf_jax.types.values import NonNegative
+from rlhf_jax.types.rules import NonNegative
 
 
 def mean(scores: chex.Array) -> chex.Array:

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from rlhf_jax.kernels import divergences, masking
-from rlhf_jax.types.values import Bound, NonNegative
+from rlhf_jax.types.rules import Bound, NonNegative
 
 
 def ratios(logps: chex.Array, old_logps: chex.Array) -> chex.Array:

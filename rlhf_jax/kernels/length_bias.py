@@ -4,7 +4,7 @@ import chex
 import jax.numpy as jnp
 
 from rlhf_jax.kernels import masking
-from rlhf_jax.types.values import Share
+from rlhf_jax.types.rules import Share
 
 
 def mean_logps(logps: chex.Array, lengths: chex.Array) -> chex.Array:

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from rlhf_jax import types
-from rlhf_jax.types.values import Positive
+from rlhf_jax.types.rules import Positive
 
 Axis = int | Sequence[int] | None
 

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from rlhf_jax.kernels import divergences
-from rlhf_jax.types.values import NonNegative, Positive
+from rlhf_jax.types.rules import NonNegative, Positive
 
 
 def token_rewards(

@@ -21,7 +21,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from rlhf_jax.types.values import Count, Positive
+from rlhf_jax.types.rules import Count, Positive
 
 
 @functools.partial(jax.jit, static_argnames='count')

@@ -9,7 +9,7 @@ import chex
 import jax.numpy as jnp
 
 from rlhf_jax.kernels import divergences, masking
-from rlhf_jax.types.values import Positive, ShareAboveZero
+from rlhf_jax.types.rules import Positive, ShareAboveZero
 
 
 def high_entropy(

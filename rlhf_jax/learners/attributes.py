@@ -7,7 +7,8 @@ import jax.numpy as jnp
 from rlhf_jax.losses import regression
 from rlhf_jax.training import state as training
 from rlhf_jax.types import Mean
-from rlhf_jax.types.values import Levels, MicroBatches, checked
+from rlhf_jax.types.rules import Levels, MicroBatches
+from rlhf_jax.types.values import checked
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,8 @@ from rlhf_jax.kernels import logps, masking
 from rlhf_jax.losses import likelihood
 from rlhf_jax.training import state as training
 from rlhf_jax.types import Mean
-from rlhf_jax.types.values import MicroBatches, checked
+from rlhf_jax.types.rules import MicroBatches
+from rlhf_jax.types.values import checked
 
 
 def self_normalised(means: Mean, weight: chex.Array) -> Mean:

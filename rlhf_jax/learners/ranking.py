@@ -13,7 +13,8 @@ from rlhf_jax.kernels import splicing
 from rlhf_jax.losses import pairwise
 from rlhf_jax.training import state as training
 from rlhf_jax.types import Mean
-from rlhf_jax.types.values import MicroBatches, checked
+from rlhf_jax.types.rules import MicroBatches
+from rlhf_jax.types.values import checked
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

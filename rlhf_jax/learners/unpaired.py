@@ -15,7 +15,8 @@ from rlhf_jax.training import state as training
 from rlhf_jax.training.compile import override
 from rlhf_jax.types import Comparisons, Mean
 from rlhf_jax.types.calls import offering
-from rlhf_jax.types.values import Finite, NonNegative, checked
+from rlhf_jax.types.rules import Finite, NonNegative
+from rlhf_jax.types.values import checked
 
 # What `offered` gives.
 OFFERED = (

@@ -10,7 +10,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from rlhf_jax.types.values import NonNegative
+from rlhf_jax.types.rules import NonNegative
 
 
 def rrhf_ranking(

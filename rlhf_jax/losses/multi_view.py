@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from rlhf_jax.kernels import bottleneck, masking
 from rlhf_jax.losses.objective import coupled
-from rlhf_jax.types.values import Positive
+from rlhf_jax.types.rules import Positive
 
 
 @coupled

@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping
 
 import chex
 
-from rlhf_jax.types.values import MicroBatches, checked
+from rlhf_jax.types.rules import MicroBatches
+from rlhf_jax.types.values import checked
 
 Objective = Callable[..., chex.Array]
 

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from rlhf_jax.losses.objective import coupled
-from rlhf_jax.types.values import NonNegative, Positive
+from rlhf_jax.types.rules import NonNegative, Positive
 
 
 @coupled

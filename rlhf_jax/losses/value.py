@@ -3,7 +3,7 @@
 import chex
 import jax.numpy as jnp
 
-from rlhf_jax.types.values import Bound
+from rlhf_jax.types.rules import Bound
 
 
 def squared_error(values: chex.Array, returns: chex.Array) -> chex.Array:

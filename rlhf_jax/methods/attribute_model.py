@@ -15,7 +15,8 @@ from rlhf_jax.learners import attributes
 from rlhf_jax.stages import Stage
 from rlhf_jax.training import optimizers
 from rlhf_jax.types import Rated
-from rlhf_jax.types.values import Count, checked
+from rlhf_jax.types.rules import Count
+from rlhf_jax.types.values import checked
 
 loss = attributes.loss
 update = attributes.update

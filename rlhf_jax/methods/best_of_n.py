@@ -14,7 +14,8 @@ from rlhf_jax.generation import ranking
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.stages import DatasetStage, Frozen
 from rlhf_jax.types import Demonstration, prompt_of
-from rlhf_jax.types.values import Count, checked
+from rlhf_jax.types.rules import Count
+from rlhf_jax.types.values import checked
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,8 @@ from rlhf_jax.generation import ranking
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.stages import DatasetStage
 from rlhf_jax.types import Comparison, Reward, prompt_of, responses_of
-from rlhf_jax.types.values import Count, Natural, checked
+from rlhf_jax.types.rules import Count, Natural
+from rlhf_jax.types.values import checked
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

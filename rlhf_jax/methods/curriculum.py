@@ -12,7 +12,8 @@ import dataclasses
 
 from rlhf_jax.stages import DatasetStage
 from rlhf_jax.types import Comparison
-from rlhf_jax.types.values import Count, Natural, checked
+from rlhf_jax.types.rules import Count, Natural
+from rlhf_jax.types.values import checked
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

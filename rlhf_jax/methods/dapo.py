@@ -25,7 +25,8 @@ from rlhf_jax.training import optimizers
 from rlhf_jax.training.compile import jitted
 from rlhf_jax.training.metrics import Stopwatch
 from rlhf_jax.types import Mean, Prompt
-from rlhf_jax.types.values import Count, Divides, checked
+from rlhf_jax.types.rules import Count, Divides
+from rlhf_jax.types.values import checked
 
 init = policy_gradient.init
 loss = policy_gradient.loss

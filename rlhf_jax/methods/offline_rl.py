@@ -27,7 +27,8 @@ from rlhf_jax.learners import likelihood
 from rlhf_jax.stages import DatasetStage, Stage, Written
 from rlhf_jax.training import optimizers
 from rlhf_jax.types import Demonstration, Rated
-from rlhf_jax.types.values import Bound, Count, Natural, Positive, checked
+from rlhf_jax.types.rules import Bound, Count, Natural, Positive
+from rlhf_jax.types.values import checked
 
 loss = likelihood.loss
 update = likelihood.update

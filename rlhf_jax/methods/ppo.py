@@ -17,7 +17,8 @@ from rlhf_jax.losses import policy_gradient as surrogates
 from rlhf_jax.stages import Ensemble, Frozen, Stage
 from rlhf_jax.training import optimizers
 from rlhf_jax.types import Prompt
-from rlhf_jax.types.values import Count, NonNegative, Share, checked
+from rlhf_jax.types.rules import Count, NonNegative, Share
+from rlhf_jax.types.values import checked
 
 init = policy_gradient.init
 loss = policy_gradient.loss

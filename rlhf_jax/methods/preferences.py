@@ -10,7 +10,8 @@ from rlhf_jax.generation import scoring
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.stages import DatasetStage
 from rlhf_jax.types import Comparison, Prompt, prompt_of
-from rlhf_jax.types.values import Count, checked
+from rlhf_jax.types.rules import Count
+from rlhf_jax.types.values import checked
 
 # (prompt, response_a, response_b, seed) -> True where a is preferred, None
 # without a verdict.

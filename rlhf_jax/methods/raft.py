@@ -22,7 +22,8 @@ from rlhf_jax.stages import Frozen, Stage
 from rlhf_jax.training import optimizers
 from rlhf_jax.training.passes import passes
 from rlhf_jax.types import Demonstrations, Mean, Prompt, Rollouts
-from rlhf_jax.types.values import Count, Divides, NonNegative, Positive, checked
+from rlhf_jax.types.rules import Count, Divides, NonNegative, Positive
+from rlhf_jax.types.values import checked
 
 loss = likelihood.loss
 

@@ -32,7 +32,8 @@ from rlhf_jax.training.compile import jitted, override
 from rlhf_jax.training.metrics import Stopwatch
 from rlhf_jax.types import Mean, Prompt
 from rlhf_jax.types.calls import Called
-from rlhf_jax.types.values import Count, NonNegative, Positive, Share, checked
+from rlhf_jax.types.rules import Count, NonNegative, Positive, Share
+from rlhf_jax.types.values import checked
 
 init = policy_gradient.init
 loss = policy_gradient.loss

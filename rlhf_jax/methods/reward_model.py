@@ -12,7 +12,8 @@ from rlhf_jax.learners import reward
 from rlhf_jax.stages import Stage
 from rlhf_jax.training import optimizers
 from rlhf_jax.types import Comparison
-from rlhf_jax.types.values import Count, checked
+from rlhf_jax.types.rules import Count
+from rlhf_jax.types.values import checked
 
 loss = reward.loss
 update = reward.update

@@ -17,7 +17,8 @@ from rlhf_jax.losses import policy_gradient as surrogates
 from rlhf_jax.stages import Frozen, Stage
 from rlhf_jax.training import optimizers
 from rlhf_jax.types import Prompt
-from rlhf_jax.types.values import Count, NonNegative, checked
+from rlhf_jax.types.rules import Count, NonNegative
+from rlhf_jax.types.values import checked
 
 init = policy_gradient.init
 loss = policy_gradient.loss

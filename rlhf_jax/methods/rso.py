@@ -29,7 +29,8 @@ from rlhf_jax.stages import DatasetStage, Stage
 from rlhf_jax.training import optimizers
 from rlhf_jax.types import Comparison, Reward, prompt_of
 from rlhf_jax.types.calls import Called
-from rlhf_jax.types.values import AtMost, Count, Range, checked
+from rlhf_jax.types.rules import AtMost, Count, Range
+from rlhf_jax.types.values import checked
 
 loss = pairwise.loss
 update = pairwise.update

@@ -11,7 +11,8 @@ from rlhf_jax.learners import likelihood
 from rlhf_jax.stages import Stage
 from rlhf_jax.training import optimizers
 from rlhf_jax.types import Demonstration
-from rlhf_jax.types.values import Count, checked
+from rlhf_jax.types.rules import Count
+from rlhf_jax.types.values import checked
 
 loss = likelihood.loss
 update = likelihood.update

@@ -31,7 +31,8 @@ from rlhf_jax.types import (
   prompt_of,
 )
 from rlhf_jax.types.calls import Called
-from rlhf_jax.types.values import Count, checked
+from rlhf_jax.types.rules import Count
+from rlhf_jax.types.values import checked
 
 loss = pairwise.loss
 update = pairwise.update

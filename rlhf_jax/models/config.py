@@ -5,7 +5,8 @@ from collections.abc import Callable
 from typing import Annotated
 
 from rlhf_jax.types.calls import Called
-from rlhf_jax.types.values import Count, Divides, Positive, Range, checked
+from rlhf_jax.types.rules import Count, Divides, Positive, Range
+from rlhf_jax.types.values import checked
 
 COMPUTE_DTYPES = ('float32', 'bfloat16')
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from rlhf_jax.sandbox.gold import gold
 from rlhf_jax.types import Comparison, Prompt
-from rlhf_jax.types.values import Finite, NonNegative, Range, checked
+from rlhf_jax.types.rules import Finite, NonNegative, Range
+from rlhf_jax.types.values import checked
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,8 @@ import numpy as np
 
 from rlhf_jax.sandbox import grammar, questions
 from rlhf_jax.types import Prompt
-from rlhf_jax.types.values import Share, checked
+from rlhf_jax.types.rules import Share
+from rlhf_jax.types.values import checked
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,8 @@ from rlhf_jax.sandbox import authors, grammar, questions
 from rlhf_jax.sandbox.annotators import Annotator
 from rlhf_jax.sandbox.gold import attributes, clip, gold
 from rlhf_jax.types import Comparison, Demonstration, Prompt, Rated
-from rlhf_jax.types.values import Count, Seed, Share, checked
+from rlhf_jax.types.rules import Count, Seed, Share
+from rlhf_jax.types.values import checked
 
 MAX_RESPONSE_TOKENS = 24  # Room for every author, end-of-text included.
 FORMS_HELD_OUT = 3  # Of each question's eight: one to validate, two to test.

@@ -8,15 +8,15 @@ from typing import Annotated
 import jax
 import optax
 
-from rlhf_jax.types.values import (
+from rlhf_jax.types.rules import (
   Bound,
   Count,
   NonNegative,
   Positive,
   Range,
   Share,
-  checked,
 )
+from rlhf_jax.types.values import checked
 
 Schedule = Callable[[int], Callable[[jax.Array], jax.Array]]
 FromZeroBelowOne = Annotated[float, Range(at_least=0.0, below=1.0)]

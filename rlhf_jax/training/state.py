@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from rlhf_jax.types import Mean, Metrics, Params, Terms, TrainState
-from rlhf_jax.types.values import Count
+from rlhf_jax.types.rules import Count
 
 Loss = Callable[..., tuple[Terms, Metrics]]
 

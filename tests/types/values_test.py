@@ -22,7 +22,7 @@ from rlhf_jax.experiment.chain import Chain
 from rlhf_jax.experiment.definition import Experiment
 from rlhf_jax.generation.similarity.endpoint import Chat
 from rlhf_jax.stages import Stage
-from rlhf_jax.types import calls, values
+from rlhf_jax.types import calls, rules, values
 
 # What a program makes for itself, and nobody sets.
 MADE = ('Batches', 'Chain', 'Bound', 'Written', 'Loop')
@@ -71,7 +71,7 @@ def number(hint):
 def ruled(hint):
   """Whether the annotation of numbers says which are allowed."""
   return all(
-    any(isinstance(rule, values.Range) for rule in values.unwrapped(part)[1])
+    any(isinstance(rule, rules.Range) for rule in values.unwrapped(part)[1])
     for part in numbers(hint)
   )
 
@@ -142,13 +142,13 @@ class EveryConfigTest(parameterized.TestCase):
 @dataclasses.dataclass(frozen=True, kw_only=True)
 @values.checked
 class Config:
-  steps: values.Count = 4
-  rate: values.Positive = 0.1
-  share: values.Share = 0.5
-  clip: values.Bound | None = None
-  lengths: tuple[values.Count, ...] = ()
-  parts: Annotated[values.Count, values.Divides('steps')] = 1
-  kept: Annotated[int, values.AtMost('steps')] = 1
+  steps: rules.Count = 4
+  rate: rules.Positive = 0.1
+  share: rules.Share = 0.5
+  clip: rules.Bound | None = None
+  lengths: tuple[rules.Count, ...] = ()
+  parts: Annotated[rules.Count, rules.Divides('steps')] = 1
+  kept: Annotated[int, rules.AtMost('steps')] = 1
   whole: bool = False
   word: str = 'a'
   called: Callable[[chex.Array, chex.Array], chex.Array] = jnp.add
@@ -207,7 +207,7 @@ class RulesTest(parameterized.TestCase):
     @dataclasses.dataclass(frozen=True, kw_only=True)
     @values.checked
     class Child(Config):
-      more: values.Count = 1
+      more: rules.Count = 1
 
       def __post_init__(self):
         seen.append(self.more)

@@ -7,7 +7,7 @@ import numpy as np
 
 from rlhf_jax.generation.similarity.texts import distinct
 from rlhf_jax.types import Prompt
-from rlhf_jax.types.values import Finite
+from rlhf_jax.types.rules import Finite
 
 # (N prompts, a response to each) -> [N, D].
 Embed = Callable[[Sequence[Prompt], Sequence[str]], np.ndarray]

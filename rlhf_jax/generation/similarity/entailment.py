@@ -13,7 +13,7 @@ import numpy as np
 
 from rlhf_jax.generation.similarity.texts import distinct
 from rlhf_jax.types import Prompt
-from rlhf_jax.types.values import Count
+from rlhf_jax.types.rules import Count
 
 CONTRADICTION, NEUTRAL, ENTAILMENT = 0, 1, 2
 LABELS = {

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from rlhf_jax.generation.similarity.entailment import LABELS, Classify
-from rlhf_jax.types.values import Count
+from rlhf_jax.types.rules import Count
 
 
 def nli_folder(

@@ -14,7 +14,7 @@ import numpy as np
 
 from rlhf_jax.generation import verifying
 from rlhf_jax.types import Prompt
-from rlhf_jax.types.values import Count, Share
+from rlhf_jax.types.rules import Count, Share
 
 # (prompts, a list of responses to each, a dataset stage's tools) -> for each
 # prompt, [N, N] bool: which responses are similar. Symmetric, and True where

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from rlhf_jax.kernels import exponentials
-from rlhf_jax.types.values import Positive
+from rlhf_jax.types.rules import Positive
 
 _bound = functools.partial(jax.jit, static_argnames='axis_name')
 

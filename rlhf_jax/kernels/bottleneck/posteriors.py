@@ -4,7 +4,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from rlhf_jax.types.values import Positive
+from rlhf_jax.types.rules import Positive
 
 
 @jax.jit

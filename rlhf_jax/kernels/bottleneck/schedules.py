@@ -3,7 +3,7 @@
 import chex
 import jax.numpy as jnp
 
-from rlhf_jax.types.values import NonNegative, Share
+from rlhf_jax.types.rules import NonNegative, Share
 
 
 def constant(progress: chex.Numeric, *, value: NonNegative = 1.0) -> chex.Array:

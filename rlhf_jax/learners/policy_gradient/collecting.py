@@ -29,7 +29,8 @@ from rlhf_jax.training import optimizers
 from rlhf_jax.training.compile import jitted, override
 from rlhf_jax.training.metrics import Stopwatch
 from rlhf_jax.types import Experience, Mean, Rollouts
-from rlhf_jax.types.values import Count, NonNegative, Positive, checked
+from rlhf_jax.types.rules import Count, NonNegative, Positive
+from rlhf_jax.types.values import checked
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,8 @@ from rlhf_jax.losses import value
 from rlhf_jax.training.passes import passes
 from rlhf_jax.types import Experience, Mean, flatten_candidates
 from rlhf_jax.types.calls import Called, offering
-from rlhf_jax.types.values import Count, NonNegative, Positive, checked
+from rlhf_jax.types.rules import Count, NonNegative, Positive
+from rlhf_jax.types.values import checked
 
 # (losses [N, R], mask [N, R]) -> Mean: a function of kernels.masking.
 Reduction = Callable[[chex.Array, chex.Array], Mean]

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from rlhf_jax.losses import pairwise
 from rlhf_jax.training import state as training
 from rlhf_jax.types import Mean
-from rlhf_jax.types.values import MicroBatches, NonNegative, checked
+from rlhf_jax.types.rules import MicroBatches, NonNegative
+from rlhf_jax.types.values import checked
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -26,7 +26,8 @@ from rlhf_jax.training import state as training
 from rlhf_jax.training.compile import override
 from rlhf_jax.types import Joined, Mean, Samples
 from rlhf_jax.types.calls import offering
-from rlhf_jax.types.values import Count, Finite, NonNegative, Share, checked
+from rlhf_jax.types.rules import Count, Finite, NonNegative, Share
+from rlhf_jax.types.values import checked
 
 # progress in [0, 1] -> a coefficient.
 Schedule = Callable[[chex.Numeric], chex.Numeric]

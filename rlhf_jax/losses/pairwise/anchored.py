@@ -10,7 +10,7 @@ import chex
 import jax
 
 from rlhf_jax.kernels import log_ratios
-from rlhf_jax.types.values import Positive
+from rlhf_jax.types.rules import Positive
 
 
 def nca_pair(

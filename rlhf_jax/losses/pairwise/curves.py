@@ -8,7 +8,7 @@ import chex
 import jax
 
 from rlhf_jax.kernels import exponentials, log_ratios
-from rlhf_jax.types.values import Positive, Smoothing
+from rlhf_jax.types.rules import Positive, Smoothing
 
 
 def dpo(

@@ -13,7 +13,7 @@ import chex
 import jax
 
 from rlhf_jax.kernels import exponentials, log_ratios
-from rlhf_jax.types.values import Positive, ShareAboveZero
+from rlhf_jax.types.rules import Positive, ShareAboveZero
 
 
 def forward_kl_rewards(log_ratio: chex.Array) -> chex.Array:

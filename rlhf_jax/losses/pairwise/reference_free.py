@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from rlhf_jax.kernels import exponentials, length_bias
 from rlhf_jax.losses.pairwise import curves
-from rlhf_jax.types.values import Finite, NonNegative, Positive, Smoothing
+from rlhf_jax.types.rules import Finite, NonNegative, Positive, Smoothing
 
 # Per token, of what is all but certain: odds of a million to one.
 _MOST_CERTAIN_LOGP = -1e-6

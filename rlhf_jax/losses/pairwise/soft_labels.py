@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from rlhf_jax.kernels import log_ratios
-from rlhf_jax.types.values import NonNegative, Positive, Range
+from rlhf_jax.types.rules import NonNegative, Positive, Range
 
 
 def exo_pair(

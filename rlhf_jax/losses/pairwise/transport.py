@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from rlhf_jax.kernels import log_ratios
 from rlhf_jax.losses import objective
 from rlhf_jax.losses.pairwise import curves
-from rlhf_jax.types.values import Positive, Smoothing
+from rlhf_jax.types.rules import Positive, Smoothing
 
 
 @objective.coupled

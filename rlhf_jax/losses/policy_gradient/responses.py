@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from rlhf_jax.kernels import importance
 from rlhf_jax.losses.policy_gradient.surrogates import surrogates
-from rlhf_jax.types.values import Bound
+from rlhf_jax.types.rules import Bound
 
 
 def clipped_sequence_surrogate(

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from rlhf_jax.kernels import importance
-from rlhf_jax.types.values import Bound, Positive, Range
+from rlhf_jax.types.rules import Bound, Positive, Range
 
 
 def clipped_surrogate(

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from rlhf_jax.kernels import divergences, importance, masking
-from rlhf_jax.types.values import Bound, NonNegative
+from rlhf_jax.types.rules import Bound, NonNegative
 
 
 def policy_gradient(logps: chex.Array, advantages: chex.Array) -> chex.Array:

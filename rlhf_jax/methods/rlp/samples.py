@@ -12,7 +12,8 @@ import dataclasses
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.stages import DatasetStage, Frozen
 from rlhf_jax.types import Sampled
-from rlhf_jax.types.values import Count, checked
+from rlhf_jax.types.rules import Count
+from rlhf_jax.types.values import checked
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,8 @@ import optax
 
 from rlhf_jax.stages import DatasetStage, Stage
 from rlhf_jax.types import Comparison, Mean, flatten_candidates
-from rlhf_jax.types.values import Count, checked
+from rlhf_jax.types.rules import Count
+from rlhf_jax.types.values import checked
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

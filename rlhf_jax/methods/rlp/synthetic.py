@@ -21,7 +21,8 @@ from rlhf_jax.kernels import clustering
 from rlhf_jax.methods.rlp import consistency
 from rlhf_jax.stages import DatasetStage, Written
 from rlhf_jax.types import Comparison, Mean, Message, Prompt, Sampled
-from rlhf_jax.types.values import Count, NonNegative, Share, checked
+from rlhf_jax.types.rules import Count, NonNegative, Share
+from rlhf_jax.types.values import checked
 
 # What a question has places for.
 PLACES = ('{prompt}', '{first}', '{second}')
