@@ -192,9 +192,8 @@ class RespondTest(parameterized.TestCase):
     members = ('reward_model', 'ranker')
     stage = self.chain.experiment.stages['told']
     frozen = {'reward': Ensemble(members, ensembles.worst)}
-    stages = self.chain.experiment.stages | {
-      'told': stage._replace(frozen=frozen)
-    }
+    stages = self.chain.experiment.stages | small.producing('ranker', 'reward')
+    stages['told'] = stage._replace(frozen=frozen)
     made = dataclasses.replace(
       self.chain,
       experiment=dataclasses.replace(self.chain.experiment, stages=stages),

@@ -35,6 +35,20 @@ def params(role):
   return (models.policy if role == 'policy' else models.reward).init(key)
 
 
+def earlier():
+  """Stages that a chain begins with; the last two have scalar heads."""
+  return (
+    sft.stages(sft.Config(steps=1))
+    | reward_model.stages(reward_model.Config(steps=1), data='comparisons')
+    | ranker.stages(ranker.Config(steps=1), data='comparisons')
+  )
+
+
+def producing(name, role):
+  """{name}: the earlier stage of that name, as if it trained another role."""
+  return {name: earlier()[name]._replace(produces=role)}
+
+
 def chain(folder: pathlib.Path, stages, *, devices=1, **changes) -> Chain:
   """A chain with `stages` after an 'sft', a 'reward_model' and a 'ranker'.
 
@@ -44,13 +58,8 @@ def chain(folder: pathlib.Path, stages, *, devices=1, **changes) -> Chain:
     devices: over how many the mesh goes.
     changes: fields of the experiment that are other.
   """
-  earlier = (
-    sft.stages(sft.Config(steps=1))
-    | reward_model.stages(reward_model.Config(steps=1), data='comparisons')
-    | ranker.stages(ranker.Config(steps=1), data='comparisons')
-  )
   experiment = sandbox_chain.experiment(
-    sandbox_chain.Settings(), title='small', stages=earlier | stages
+    sandbox_chain.Settings(), title='small', stages=earlier() | stages
   )
   experiment = dataclasses.replace(
     experiment, **({'data': WORLD, 'model': MODEL} | changes)

@@ -102,13 +102,15 @@ class StageTest(parameterized.TestCase):
     at='a',
     devices=1,
     data='demonstrations',
+    others=None,
     **stage,
   ):
     """A chain whose stage 'made' runs `write`."""
     made = DatasetStage(
       write=write, config=config or Config(), data=data, **stage
     )
-    return small.chain(self.root / at, {'made': made}, devices=devices)
+    stages = (others or {}) | {'made': made}
+    return small.chain(self.root / at, stages, devices=devices)
 
   def records(self, chain):
     """Runs the stage. Returns what it wrote."""
@@ -424,7 +426,8 @@ class JudgingTest(StageTest):
   def test_several_reward_models_score_as_one(self):
     members = ('reward_model', 'ranker')  # Two of different parameters.
     chain, tools = self.tools(
-      frozen={'reward': Ensemble(members, functools.partial(spread, coef=2.0))}
+      frozen={'reward': Ensemble(members, functools.partial(spread, coef=2.0))},
+      others=small.producing('ranker', 'reward'),
     )
     (asked,) = self.lists(chain, [5])
     (found,) = tools.score([asked])
@@ -444,7 +447,10 @@ class JudgingTest(StageTest):
     )
 
   def test_ratings_are_all_scores_of_the_attribute_model(self):
-    chain, tools = self.tools(frozen={'attributes': 'reward_model'})
+    chain, tools = self.tools(
+      frozen={'attributes': 'reward_model'},
+      others=small.producing('reward_model', 'attributes'),
+    )
     (asked,) = self.lists(chain, [3])
     prompts = [asked.prompt._replace(condition='no such word')] * 3
     found = tools.rate(prompts, asked.responses)
