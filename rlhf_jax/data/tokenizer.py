@@ -86,6 +86,11 @@ class Tokenizer:
     """One more than the largest id: the rows an embedding needs."""
     return max(self.backend.get_vocab(with_added_tokens=True).values()) + 1
 
+  def absent_ids(self, rows: int) -> tuple[int, ...]:
+    """Ids below `rows` that are no token's, in rising order."""
+    ids = self.backend.get_vocab(with_added_tokens=True).values()
+    return tuple(sorted(set(range(rows)).difference(ids)))
+
   @property
   def eos_id(self) -> int:
     return self.id_of(self.eos)

@@ -162,7 +162,7 @@ class Chain:
   ) -> Models:
     """The models of a stage; `frozen` and `records` say how scores are made."""
     reward = (frozen or {}).get('reward')
-    models = roles(self.experiment.model)
+    models = self.roles
     scorer = generation.model_scorer(models.reward)
     if isinstance(reward, Ensemble):
       scorer = generation.model_scorer(models.reward, reward.combine)
@@ -221,8 +221,14 @@ class Chain:
 
   def initialiser(self, stage: Stage) -> Callable[..., Params]:
     """(key, start) -> params of a stage."""
-    models = roles(self.experiment.model)
-    return functools.partial(stage.init, models=models, config=stage.config)
+    return functools.partial(stage.init, models=self.roles, config=stage.config)
+
+  @functools.cached_property
+  def roles(self) -> Models:
+    """The models of the experiment's size, for the tokens of its tokenizer."""
+    model = self.experiment.model
+    absent = self.corpus.tokenizer.absent_ids(model.vocab_size)
+    return roles(model, absent)
 
 
 def told(chain: Chain, name: str, counts: Counts) -> dict[str, int]:
@@ -234,11 +240,14 @@ def told(chain: Chain, name: str, counts: Counts) -> dict[str, int]:
   return facts
 
 
-def roles(model: Any) -> Models:
-  """Policy, reward model and critic of one size."""
+def roles(model: Any, absent: tuple[int, ...] = ()) -> Models:
+  """Policy, reward model and critic of one size.
+
+  `absent` ids are no tokens: the policy gives them probability 0.
+  """
   scalar = scalar_model(model)
   return Models(
-    policy=language_model(model),
+    policy=language_model(model, absent),
     reward=scalar,
     critic=scalar,
     bottleneck=BOTTLENECK,

@@ -19,6 +19,7 @@ from rlhf_jax.kernels import (
   splicing,
   token_masks,
   views,
+  vocabulary,
 )
 
 __all__ = [
@@ -40,4 +41,5 @@ __all__ = [
   'splicing',
   'token_masks',
   'views',
+  'vocabulary',
 ]

@@ -21,6 +21,8 @@ import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
+from rlhf_jax.kernels import vocabulary
+
 # Logits of one chunk on a device (16 MiB): few enough to stay near the core,
 # enough for products to run at full speed.
 CHUNK_LOGITS = 2**22
@@ -31,7 +33,7 @@ KEPT_LOGITS = 2**26
 LANES = 128  # Columns that a TPU or a GPU works on at once.
 
 
-def shares(vocabulary: int) -> tuple[int, int]:
+def shares(columns: int) -> tuple[int, int]:
   """Over how many devices logits are spread, and over how many their columns.
 
   Read off the mesh that is set: rows lie along any of its axes, the vocabulary
@@ -41,7 +43,7 @@ def shares(vocabulary: int) -> tuple[int, int]:
   # What is inside a shard_map has been divided by its axes already.
   sizes = {a: n for a, n in mesh.shape.items() if a not in mesh.manual_axes}
   parts = sizes.get('tensor', 1)
-  return math.prod(sizes.values()), parts if vocabulary % parts == 0 else 1
+  return math.prod(sizes.values()), parts if columns % parts == 0 else 1
 
 
 def fitting(held: int, size: int) -> tuple[int, int]:
@@ -56,7 +58,7 @@ def fitting(held: int, size: int) -> tuple[int, int]:
   return width, min(KEPT_LOGITS // (width * column), size // width)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5, 6))
+@functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5, 6, 7))
 def logps_and_entropies(
   hidden: chex.Array,
   strips: chex.Array,
@@ -65,6 +67,7 @@ def logps_and_entropies(
   width: int,
   kept: int,
   softcap: float | None,
+  absent: tuple[int, ...] = (),
 ) -> tuple[chex.Array, chex.Array]:
   """Log-probs of targets, NaN for one outside the vocabulary, and entropies.
 
@@ -76,6 +79,7 @@ def logps_and_entropies(
     width: how many columns of each strip are a chunk; static.
     kept: how many chunks keep their products for the backward pass; static.
     softcap: as in `cap`; static.
+    absent: ids of probability 0, as in `vocabulary`; static.
 
   Returns:
     [N] log-probs and [N] entropies, float32, in nats.
@@ -84,7 +88,7 @@ def logps_and_entropies(
     the gaps to the maximum, which give the entropy without cancellation.
   """
   arguments = hidden, strips, targets, temperature
-  outputs, _ = _forward(*arguments, width, kept, softcap)
+  outputs, _ = _forward(*arguments, width, kept, softcap, absent)
   return outputs
 
 
@@ -98,16 +102,21 @@ def cap(logits: chex.Array, softcap: float | None) -> chex.Array:
   return logits if softcap is None else softcap * jnp.tanh(logits / softcap)
 
 
-def _forward(hidden, strips, targets, temperature, width, kept, softcap):
+def _forward(
+  hidden, strips, targets, temperature, width, kept, softcap, absent
+):
   """The outputs, and what the backward pass needs of them."""
 
   def add(sums, columns, start, _):
     top, total, spread, picked = sums
     products = product('nd,dw->nw', hidden, columns)
+    tokens = _tokens(absent, strips, columns, start)
     logits = cap(products, softcap) / temperature
+    logits = _where(tokens, logits, -jnp.inf)
     new_top = jnp.maximum(top, jnp.max(logits, axis=1))
-    gaps = new_top[:, None] - logits
-    weights = jnp.exp(-gaps)
+    # A gap of infinity has weight 0, and 0 · ∞ is NaN.
+    gaps = _where(tokens, new_top[:, None] - logits, 0.0)
+    weights = _where(tokens, jnp.exp(-gaps), 0.0)
     # What was summed below the old top is brought below the new one.
     rise = new_top - top
     spread = jnp.exp(-rise) * (spread + rise * total)
@@ -132,12 +141,14 @@ def _forward(hidden, strips, targets, temperature, width, kept, softcap):
   return (logps, entropies), (arguments, statistics, products)
 
 
-def _forward_rule(hidden, strips, targets, temperature, width, kept, softcap):
+def _forward_rule(
+  hidden, strips, targets, temperature, width, kept, softcap, absent
+):
   arguments = (x.value for x in (hidden, strips, targets, temperature))
-  return _forward(*arguments, width, kept, softcap)
+  return _forward(*arguments, width, kept, softcap, absent)
 
 
-def _backward_rule(width, kept, softcap, residuals, cotangents):
+def _backward_rule(width, kept, softcap, absent, residuals, cotangents):
   """Gradients, from each chunk's logits, most of them computed again.
 
   With g and h the cotangents of the log-prob and the entropy H, a logit's is
@@ -156,8 +167,9 @@ def _backward_rule(width, kept, softcap, residuals, cotangents):
       products,
       temperature,
     )
-    log_p = logits - (top + log_total)[:, None]
-    p = jnp.exp(log_p)
+    tokens = _tokens(absent, strips, columns, start)
+    log_p = _where(tokens, logits - (top + log_total)[:, None], 0.0)
+    p = _where(tokens, jnp.exp(log_p), 0.0)
     of_logits = jnp.zeros_like(p)
     # An output that nobody differentiates costs nothing.
     if not isinstance(of_logps, SymbolicZero):
@@ -167,6 +179,7 @@ def _backward_rule(width, kept, softcap, residuals, cotangents):
     if not isinstance(of_entropies, SymbolicZero):
       scale = of_entropies[:, None]
       of_logits -= scale * p * (log_p + entropies[:, None])
+    of_logits = _where(tokens, of_logits, 0.0)
     of_products, of_this_temperature = pull_back(of_logits)
     of_products = of_products.astype(jnp.result_type(hidden, strips))
     of_columns = product('nd,nw->dw', hidden, of_products)
@@ -216,6 +229,23 @@ def _over_chunks(step, carry, strips, width, kept, products):
   if rest:
     carry, _ = visit(carry, strips.shape[2] - rest, rest, None)
   return carry, products
+
+
+def _tokens(absent, strips, columns, start):
+  """[1, W], True where a column [D, W] of a chunk is a token's; None if all."""
+  if not absent:
+    return None
+  _, count, size = strips.shape
+  is_token = jnp.asarray(vocabulary.present(count * size, absent))
+  width = columns.shape[1] // count
+  return jax.lax.dynamic_slice_in_dim(
+    is_token.reshape(count, size), start, width, axis=1
+  ).reshape(1, -1)
+
+
+def _where(tokens, x, other):
+  """x [N, W] at the columns of tokens, `other` elsewhere."""
+  return x if tokens is None else jnp.where(tokens, x, other)
 
 
 def _hits(targets, strips, columns, start):

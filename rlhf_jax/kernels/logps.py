@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from rlhf_jax import types
-from rlhf_jax.kernels import chunked_logps, masking
+from rlhf_jax.kernels import chunked_logps, masking, vocabulary
 
 # Up to this many logits on a device (128 MiB) it is faster, and takes no more
 # memory than what follows, to hold them all: tests/benchmarks/logps.py.
@@ -81,7 +81,7 @@ def entropies(
   return jnp.log(total) + jnp.sum(weights * gaps, axis=-1) / total
 
 
-@functools.partial(jax.jit, static_argnames=('chunk', 'softcap'))
+@functools.partial(jax.jit, static_argnames=('chunk', 'softcap', 'absent'))
 def fused_token_logps(
   hidden: chex.Array,
   unembedding: chex.Array,
@@ -90,6 +90,7 @@ def fused_token_logps(
   temperature: chex.Numeric = 1.0,
   chunk: int | None = None,
   softcap: float | None = None,
+  absent: tuple[int, ...] = (),
 ) -> chex.Array:
   """token_logps(hidden @ unembedding, targets), without the logits in memory.
 
@@ -103,6 +104,8 @@ def fused_token_logps(
       from the forward pass to the backward pass.
     softcap: logits become softcap · tanh(logits / softcap) before they are
       divided by the temperature (Gemma Team 2024, section 2); static.
+    absent: ids in [0, V) that are no tokens (`kernels.vocabulary`): they have
+      probability 0, and no gradient; static. As a target one gives −∞.
 
   Returns:
     [...] float32, in nats, aligned with `targets`. Gradients have the types of
@@ -115,11 +118,12 @@ def fused_token_logps(
     temperature=temperature,
     chunk=chunk,
     softcap=softcap,
+    absent=absent,
   )
   return logps
 
 
-@functools.partial(jax.jit, static_argnames=('chunk', 'softcap'))
+@functools.partial(jax.jit, static_argnames=('chunk', 'softcap', 'absent'))
 def fused_token_logps_and_entropies(
   hidden: chex.Array,
   unembedding: chex.Array,
@@ -128,6 +132,7 @@ def fused_token_logps_and_entropies(
   temperature: chex.Numeric = 1.0,
   chunk: int | None = None,
   softcap: float | None = None,
+  absent: tuple[int, ...] = (),
 ) -> tuple[chex.Array, chex.Array]:
   """fused_token_logps, and from the same pass the entropies of each softmax.
 
@@ -144,18 +149,21 @@ def fused_token_logps_and_entropies(
   if chunk is not None and chunk < 1:
     raise ValueError(f'chunk is {chunk}: give a number of columns, or None.')
 
-  shape, (depth, vocabulary) = targets.shape, unembedding.shape
+  shape, (depth, columns) = targets.shape, unembedding.shape
   hidden = hidden.reshape(-1, depth)
   targets = targets.reshape(-1)
-  devices, parts = chunked_logps.shares(vocabulary)
-  held = targets.size * vocabulary // devices
+  devices, parts = chunked_logps.shares(columns)
+  held = targets.size * columns // devices
   if chunk is None and held <= PLAIN_LOGITS:
     logits = chunked_logps.product('nd,dv->nv', hidden, unembedding)
     logits = chunked_logps.cap(logits, softcap)
+    if absent:  # After the temperature, whose gradient would be 0 · ∞.
+      logits = vocabulary.rule_out(logits / temperature, absent)
+      temperature = 1.0
     logps = token_logps(logits, targets, temperature=temperature)
     spreads = entropies(logits, temperature=temperature)
   else:
-    size = vocabulary // parts
+    size = columns // parts
     width, kept = chunked_logps.fitting(held, size)
     if chunk is not None:
       width, kept = min(max(chunk // parts, 1), size), 0
@@ -167,6 +175,7 @@ def fused_token_logps_and_entropies(
       width,
       kept,
       softcap,
+      absent,
     )
   return logps.reshape(shape), spreads.reshape(shape)
 

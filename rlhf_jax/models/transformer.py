@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from rlhf_jax.kernels import logps
+from rlhf_jax.kernels import logps, vocabulary
 from rlhf_jax.models import attention
 from rlhf_jax.models.cache import Cache, LayerCache
 from rlhf_jax.models.config import TransformerConfig
@@ -92,23 +92,48 @@ class Transformer(nn.Module):
     return self.final_norm(x)
 
 
-@functools.cache
-def language_model(config: TransformerConfig) -> LanguageModel:
+def language_model(
+  config: TransformerConfig, absent: tuple[int, ...] = ()
+) -> LanguageModel:
   """The transformer of a config, as pure functions of its parameters.
 
-  Equal configs give the same object, so that what was compiled for one serves
+  Equal arguments give the same object, so that what was compiled for one serves
   the other.
+
+  Args:
+    config: sizes.
+    absent: ids in [0, V) that are no tokens of the tokenizer, in rising order.
+      Every distribution gives them probability 0, a logit of −∞.
+
+  Raises:
+    ValueError: an absent id is no row of the model, or no token is left.
   """
-  functions = (
-    init,
-    hidden,
-    logits,
-    token_logps,
-    token_logps_and_entropies,
-    prefill,
-    decode_step,
+  beyond = [i for i in absent if not 0 <= i < config.vocab_size]
+  if beyond or len(set(absent)) == config.vocab_size:
+    what = (
+      f'{beyond[0]} is none of them' if beyond else 'all of them are absent'
+    )
+    raise ValueError(
+      f'absent ids are rows of the model, which has {config.vocab_size}, and '
+      f'leave a token to say; {what}.'
+    )
+  return _language_model(config, absent)
+
+
+@functools.cache
+def _language_model(
+  config: TransformerConfig, absent: tuple[int, ...]
+) -> LanguageModel:
+  makes_logits = functools.partial(functools.partial, absent=absent)
+  return LanguageModel(
+    init=functools.partial(init, config),
+    hidden=functools.partial(hidden, config),
+    logits=makes_logits(logits, config),
+    token_logps=makes_logits(token_logps, config),
+    token_logps_and_entropies=makes_logits(token_logps_and_entropies, config),
+    prefill=makes_logits(prefill, config),
+    decode_step=makes_logits(decode_step, config),
   )
-  return LanguageModel(*(functools.partial(f, config) for f in functions))
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -151,15 +176,20 @@ def hidden(
 
 
 def logits(
-  config: TransformerConfig, params: Params, x: chex.Array
+  config: TransformerConfig,
+  params: Params,
+  x: chex.Array,
+  *,
+  absent: tuple[int, ...] = (),
 ) -> chex.Array:
-  """[..., V] float32 logits of hidden states x [..., D]."""
+  """[..., V] float32 logits of hidden states x [..., D], −∞ at absent ids."""
   kernel = unembedding(config, params, x.dtype)
   out = jnp.einsum(
     '...d,dv->...v', x, kernel, preferred_element_type=jnp.float32
   )
   cap = config.logit_softcap
-  return out if cap is None else cap * jnp.tanh(out / cap)
+  out = out if cap is None else cap * jnp.tanh(out / cap)
+  return vocabulary.rule_out(out, absent)
 
 
 def token_logps(
@@ -168,6 +198,8 @@ def token_logps(
   x: chex.Array,
   targets: chex.Array,
   temperature: chex.Numeric = 1.0,
+  *,
+  absent: tuple[int, ...] = (),
 ) -> chex.Array:
   """[...] log-probs in nats of targets [...] read from x [..., D]."""
   return logps.fused_token_logps(
@@ -176,6 +208,7 @@ def token_logps(
     targets,
     temperature=temperature,
     softcap=config.logit_softcap,
+    absent=absent,
   )
 
 
@@ -185,6 +218,8 @@ def token_logps_and_entropies(
   x: chex.Array,
   targets: chex.Array,
   temperature: chex.Numeric = 1.0,
+  *,
+  absent: tuple[int, ...] = (),
 ) -> tuple[chex.Array, chex.Array]:
   """The same, and [...] entropies of the distributions they came from."""
   return logps.fused_token_logps_and_entropies(
@@ -193,6 +228,7 @@ def token_logps_and_entropies(
     targets,
     temperature=temperature,
     softcap=config.logit_softcap,
+    absent=absent,
   )
 
 
@@ -203,6 +239,8 @@ def prefill(
   attention_mask: chex.Array,
   samples: int,
   max_response: int,
+  *,
+  absent: tuple[int, ...] = (),
 ) -> tuple[chex.Array, Cache]:
   """Reads prompts padded on the left, once each.
 
@@ -213,6 +251,7 @@ def prefill(
     attention_mask: [B, P] bool, the last column a real token.
     samples: K, how many responses will read each prompt's cache.
     max_response: R, how many tokens each of them may have.
+    absent: ids of probability 0.
 
   Returns:
     [B, V] logits of the first response token, and the cache.
@@ -227,11 +266,17 @@ def prefill(
     for layer in range(config.layers)
   )
   start = jnp.zeros((), jnp.int32)
-  return logits(config, params, x[:, -1]), Cache(layers, attention_mask, start)
+  first = logits(config, params, x[:, -1], absent=absent)
+  return first, Cache(layers, attention_mask, start)
 
 
 def decode_step(
-  config: TransformerConfig, params: Params, cache: Cache, tokens: chex.Array
+  config: TransformerConfig,
+  params: Params,
+  cache: Cache,
+  tokens: chex.Array,
+  *,
+  absent: tuple[int, ...] = (),
 ) -> tuple[chex.Array, Cache]:
   """Reads one more token [B, K] of every response.
 
@@ -251,7 +296,7 @@ def decode_step(
     layers.append(stored)
   x = module.apply(variables, x, method='finish')
   cache = cache.replace(layers=tuple(layers), step=cache.step + 1)
-  return logits(config, params, x), cache
+  return logits(config, params, x, absent=absent), cache
 
 
 def attend_within(

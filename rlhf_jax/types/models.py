@@ -11,6 +11,8 @@ from rlhf_jax.types.batches import Rollouts
 class LanguageModel(NamedTuple):
   """A policy as pure functions of its parameters.
 
+  Ids that are no tokens have logits of −∞ in all of them.
+
   Attributes:
     init: key -> params.
     hidden: (params, tokens [B, T], attention_mask [B, T], positions=None,

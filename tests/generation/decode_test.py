@@ -1,5 +1,6 @@
 """Sampled responses: their shape, their log-probs, what they depend on."""
 
+import dataclasses
 import functools
 
 import chex
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from rlhf_jax.generation import Sampling, greedy, sample
+from rlhf_jax.generation import Sampling, draws, greedy, sample
 from rlhf_jax.kernels import logps
 from rlhf_jax.models import TransformerConfig, language_model
 from rlhf_jax.types import Prompts, flatten_candidates
@@ -219,6 +220,93 @@ class IndependenceTest(parameterized.TestCase):
       np.testing.assert_array_equal(here.tokens, alone.tokens)
       np.testing.assert_array_equal(here.response_mask, alone.response_mask)
       np.testing.assert_allclose(here.logps, alone.logps, atol=1e-5)
+
+
+class AbsentIdsTest(chex.TestCase):
+  """A model with more rows than there are tokens: gaps and a tail."""
+
+  ABSENT = (4, 8, 10, 11)
+
+  def setUp(self):
+    super().setUp()
+    config = dataclasses.replace(CONFIG, tied_embeddings=False)
+    self.model = language_model(config, self.ABSENT)
+    self.params = self.model.init(jax.random.key(0))
+    # Their rows are the likeliest by far, were they tokens.
+    table = self.params['unembedding']
+    self.params['unembedding'] = table.at[:, list(self.ABSENT)].mul(20.0)
+
+  @parameterized.parameters(
+    ({'temperature': 5.0},),
+    ({'temperature': 5.0, 'draw': draws.gumbel},),
+    ({'draw': draws.greedy},),
+    ({'temperature': 3.0, 'top_k': 11},),
+    ({'top_p': 1.0, 'repetition_penalty': 1.5},),
+    ({'typical_p': 0.99, 'epsilon': 0.0, 'min_p': 0.0},),
+    ({'top_p': 0.9, 'min_tokens_to_keep': 12},),
+  )
+  def test_none_is_drawn_and_sampler_and_trainer_agree(self, rules):
+    sampling = Sampling(**rules)
+    rollouts = draw(
+      prompts(),
+      params=lambda: self.params,
+      model=self.model,
+      samples=64,
+      sampling=sampling,
+    )
+    tokens, mask = map(np.asarray, rollouts.responses)
+    self.assertGreater(mask.sum(), 64)
+    self.assertFalse((np.isin(tokens, self.ABSENT) & mask).any())
+    rows = flatten_candidates((rollouts.tokens, rollouts.attention_mask))
+    scored = logps.next_token_logps(
+      self.model,
+      self.params,
+      *rows,
+      start=PROMPT,
+      temperature=sampling.temperature or 1.0,
+    ).reshape(mask.shape)
+    np.testing.assert_allclose(
+      np.where(mask, scored, 0.0), rollouts.logps, atol=1e-4
+    )
+    chex.assert_tree_all_finite(rollouts.truncated_logps)
+
+  def test_the_real_ids_share_a_probability_of_1(self):
+    given = prompts()
+    x = self.model.hidden(self.params, given.tokens, given.attention_mask)
+    every = jnp.broadcast_to(jnp.arange(12), (*x.shape[:2], 12))
+    scored = self.model.token_logps(
+      self.params, jnp.repeat(x[:, :, None], 12, 2), every
+    )
+    law = np.exp(np.asarray(scored, np.float64))
+    np.testing.assert_array_equal(law[..., self.ABSENT], 0.0)
+    np.testing.assert_allclose(law.sum(-1), 1.0, rtol=1e-5)
+    logits = self.model.logits(self.params, x)
+    np.testing.assert_allclose(jax.nn.softmax(logits), law, atol=1e-6)
+
+  def test_their_rows_learn_nothing(self):
+    given = prompts()
+
+    def loss(params):
+      scored, spread = logps.next_token_logps_and_entropies(
+        self.model, params, given.tokens, given.attention_mask
+      )
+      kept = given.attention_mask[:, :-1] & given.attention_mask[:, 1:]
+      kept &= ~jnp.isin(given.tokens[:, 1:], jnp.array(self.ABSENT))
+      return jnp.sum(jnp.where(kept, scored + spread, 0.0))
+
+    grads = jax.grad(loss)(self.params)
+    chex.assert_tree_all_finite(grads)
+    table = np.asarray(grads['unembedding'])
+    np.testing.assert_array_equal(table[:, self.ABSENT], 0.0)
+    self.assertTrue((np.abs(np.delete(table, self.ABSENT, 1)) > 0.0).all())
+
+  def test_none_absent_is_the_same_model(self):
+    self.assertIs(language_model(CONFIG, ()), language_model(CONFIG))
+
+  @parameterized.parameters(((12,), '12 is none'), (tuple(range(12)), 'all of'))
+  def test_refuses_absent_ids_that_cannot_be(self, absent, what):
+    with self.assertRaisesRegex(ValueError, what):
+      language_model(CONFIG, absent)
 
 
 if __name__ == '__main__':

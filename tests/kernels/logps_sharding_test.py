@@ -27,9 +27,17 @@ class ShardedTest(chex.TestCase):
   """Rows over two axes of a mesh, the vocabulary over the third."""
 
   @parameterized.parameters(
-    (None, 64, True), (12, 64, True), (12, 37, True), (12, 64, False)
+    (None, 64, True),
+    (12, 64, True),
+    (12, 37, True),
+    (12, 64, False),
+    (None, 64, True, True),
+    (12, 64, True, True),
+    (12, 37, True, True),
   )
-  def test_equals_one_device(self, chunk, vocabulary, is_set):
+  def test_equals_one_device(self, chunk, vocabulary, is_set, gaps=False):
+    # Ids that are no tokens: a gap, and the end of the table.
+    absent = (3, 4, *range(vocabulary - 9, vocabulary)) if gaps else ()
     mesh = jax.make_mesh(
       (2, 2, 2),
       ('data', 'fsdp', 'tensor'),
@@ -42,10 +50,12 @@ class ShardedTest(chex.TestCase):
     draw = np.random.default_rng(0)
     hidden = draw.normal(size=(8, 6, D)).astype(np.float32)
     unembedding = draw.normal(size=(D, vocabulary)).astype(np.float32)
-    targets = draw.integers(0, vocabulary, (8, 6))
+    targets = draw.integers(5, vocabulary - 9, (8, 6))
     g, h = draw.normal(size=(2, 8, 6)).astype(np.float32)
     form = jax.value_and_grad(
-      functools.partial(objective, chunk=chunk), argnums=(0, 1), has_aux=True
+      functools.partial(objective, chunk=chunk, absent=absent),
+      argnums=(0, 1),
+      has_aux=True,
     )
     arguments = hidden, unembedding, np.float32(0.7), targets, g, h
     expected = form(*arguments)
