@@ -131,7 +131,7 @@ def batch_standardised(
 
   Args:
     advantages: [..., K] anything where masked.
-    mask: [..., K] bool.
+    mask: [..., K] bool; after `leave_one_out` those that are `comparable`.
     epsilon: ε, > 0.
     ddof: 1 for the unbiased variance, 0 for the biased one.
 
@@ -142,6 +142,16 @@ def batch_standardised(
   mean = masking.masked_mean(advantages, mask)
   deviation = jnp.sqrt(masking.masked_var(advantages, mask, ddof=ddof))
   return jnp.where(mask, (advantages - mean) / (deviation + epsilon), 0.0)
+
+
+def comparable(mask: chex.Array) -> chex.Array:
+  """Scores [..., K] that have another of their group to be compared with.
+
+  What is not is no evidence of how far advantages spread: where groups may have
+  a single score, this is the mask for `batch_standardised`.
+  """
+  chex.assert_type(mask, bool)
+  return mask & (jnp.sum(mask, axis=-1, keepdims=True) > 1)
 
 
 def informative(scores: chex.Array, mask: chex.Array) -> chex.Array:

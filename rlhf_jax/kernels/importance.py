@@ -26,6 +26,24 @@ def ratios(logps: chex.Array, old_logps: chex.Array) -> chex.Array:
   return jnp.exp(jnp.minimum(logps - old_logps, 80.0))
 
 
+def sequence_logps(logps: chex.Array, mask: chex.Array) -> chex.Array:
+  """The mean log-prob of a response's tokens, at each of its tokens.
+
+  An objective of token ratios becomes one of `sequence_ratios` when it is given
+  these in their place.
+
+  Args:
+    logps: [N, R] of the response's tokens, in nats.
+    mask: [N, R] bool, True on response tokens.
+
+  Returns:
+    [N, R], each row one number repeated; 0 in a row without tokens.
+  """
+  chex.assert_rank(logps, 2)
+  mean = masking.masked_mean(logps, mask, -1, keepdims=True)
+  return jnp.broadcast_to(mean, logps.shape)
+
+
 def sequence_ratios(
   logps: chex.Array, old_logps: chex.Array, mask: chex.Array
 ) -> chex.Array:
@@ -43,10 +61,7 @@ def sequence_ratios(
 
   Source: Zheng et al. 2025 (GSPO), the definition of sᵢ(θ).
   """
-  chex.assert_rank(logps, 2)
-  mean = masking.masked_mean(logps, mask, -1)
-  old_mean = masking.masked_mean(old_logps, mask, -1)
-  return jnp.broadcast_to(ratios(mean, old_mean)[:, None], logps.shape)
+  return ratios(sequence_logps(logps, mask), sequence_logps(old_logps, mask))
 
 
 def response_ratios(

@@ -106,6 +106,15 @@ def whiten(
   return jnp.where(mask, whitened, 0.0)
 
 
+def centre(x: chex.Array, mask: chex.Array) -> chex.Array:
+  """x [...] less its masked mean, 0 where masked: `whiten` undivided.
+
+  A single value comes out 0.
+  """
+  x = jnp.where(mask, jnp.asarray(x, jnp.float32), 0.0)
+  return jnp.where(mask, x - masked_mean(x, mask), 0.0)
+
+
 def token_mean(losses: chex.Array, mask: chex.Array) -> types.Mean:
   """Every token of the batch counts the same: long responses weigh more."""
   return types.Mean.of(losses, mask)

@@ -57,26 +57,32 @@ def apo_zero_unpaired(
   desirable: chex.Array,
   *,
   beta: Positive,
+  desirable_weight: NonNegative = 1.0,
+  undesirable_weight: NonNegative = 1.0,
 ) -> chex.Array:
   """Anchored preference optimisation of single responses; one loss each.
 
-  1 − σ(β ρ) where desirable and σ(β ρ) where not: desirable responses grow more
-  probable than they were, others less.
+  w⁺ (1 − σ(β ρ)) where desirable and w⁻ σ(β ρ) where not: desirable responses
+  grow more probable than they were, others less.
 
   Args:
     policy_logps: [...] log-prob of the whole response, in nats.
     reference_logps: [...] likewise.
     desirable: [...] bool.
     beta: inverse temperature, > 0.
+    desirable_weight: w⁺, to balance what there is more of, as in `kto`.
+    undesirable_weight: w⁻.
 
   Returns:
-    [...] losses between 0 and 1, not averaged.
+    [...] losses between 0 and the weight, not averaged.
 
-  Source: D'Oosterlinck et al. 2024 (APO), APO-zero, its two terms apart.
+  Source: D'Oosterlinck et al. 2024 (APO), APO-zero, its two terms apart; the
+  weights are TRL's.
   """
   log_ratios = _log_ratios(policy_logps, reference_logps, desirable)
   signs = jnp.where(desirable, -1.0, 1.0)
-  return jax.nn.sigmoid(signs * beta * log_ratios)
+  weights = jnp.where(desirable, desirable_weight, undesirable_weight)
+  return weights * jax.nn.sigmoid(signs * beta * log_ratios)
 
 
 @coupled

@@ -53,7 +53,7 @@ class Config(policy_gradient.Online):
     baseline: (scores [B, K], mask [B, K]) -> scores less a baseline [B, K],
       before the KL is taken off: `as_scored` or of kernels.baselines.
     normalise: (returns [N, R], mask [N, R]) -> advantages [N, R], over the
-      whole batch: `as_earned` or masking.whiten.
+      whole batch: `as_earned`, masking.whiten or masking.centre.
     discount: of the next token's return.
   """
 

@@ -31,18 +31,23 @@ def openrlhf(
 ):
   """Baselines first, then clipping, then a KL penalty on each token.
 
-  The recorded KL goes in as the log-prob, over a reference of 0.
+  The recorded KL goes in as the log-prob, over a reference of 0. The reference
+  takes a negative coefficient for 0, and γ for 1 where it groups by prompts.
   """
-  assert not no_std_norm, 'no case has it'
   scores, mask = inputs['rewards'], inputs['mask'].astype(bool)
   if estimator in BASELINES:
+    gamma = 1.0
     groups = scores.reshape(-1, n_samples_per_prompt)
     gains = BASELINES[estimator](groups, jnp.ones(groups.shape, bool))
     scores = gains.reshape(-1)
   if reward_clip_range:
     scores = jnp.clip(scores, *reward_clip_range)
   shaped = rewards.token_rewards(
-    scores, inputs['kl'], jnp.zeros_like(inputs['kl']), mask, kl_coef=kl_coef
+    scores,
+    inputs['kl'],
+    jnp.zeros_like(inputs['kl']),
+    mask,
+    kl_coef=max(kl_coef, 0.0),
   )
   if estimator == 'gae':
     both = {'rewards': shaped, 'values': inputs['values']}
@@ -51,7 +56,8 @@ def openrlhf(
     follow = functools.partial(advantages.discounted_returns, discount=gamma)
     gains = returns = jax.vmap(follow)(shaped, mask)
   if estimator in WHITENED:
-    gains = Where(masking.whiten(gains, mask), mask, gae.OURS_ZERO)
+    normalise = masking.centre if no_std_norm else masking.whiten
+    gains = Where(normalise(gains, mask), mask, gae.OURS_ZERO)
   return {'advantages': gains, 'returns': returns}
 
 

@@ -30,6 +30,10 @@ LOGPS = (
 )
 
 
+# Objectives of TRL that no f-divergence changes.
+READ_LOG_RATIOS = ('aot', 'aot_unpaired', 'apo_zero')
+
+
 def trl_objective(loss_type, *, beta, label_smoothing, discopop_tau=0.05):
   """Ours by TRL's name. TRL smooths the labels of four of them only."""
   smoothing = {'label_smoothing': label_smoothing}
@@ -96,14 +100,19 @@ def preference(inputs, *, beta, label_smoothing, ipo, reference_free):
 def fdivergence(
   inputs, *, loss_type, beta, f_divergence_type, f_alpha_divergence_coef
 ):
-  """TRL's coefficient is 1 − α, and its α-score lacks our constant 1 / α."""
-  assert loss_type == 'sigmoid'
+  """TRL's coefficient is 1 − α, and its α-score lacks our constant 1 / α.
+
+  At its coefficient 1 both are the log-ratio. Objectives other than the
+  logistic one read the scores in the place of log-ratios to the reference.
+  """
   alpha = 1.0 - f_alpha_divergence_coef
+  if abs(alpha) < 1e-6:  # Its own bound, below which it takes the limit.
+    alpha = 0.0
   function, score, constant = {
     'alpha_divergence': (
       functools.partial(f_divergences.dpo_alpha, alpha=alpha),
       functools.partial(f_divergences.alpha_rewards, alpha=alpha),
-      1.0 / alpha if alpha else None,
+      1.0 / alpha if alpha else 0.0,
     ),
     'forward_kl': (
       f_divergences.dpo_forward_kl,
@@ -115,15 +124,22 @@ def fdivergence(
       f_divergences.jensen_shannon_rewards,
       0.0,
     ),
+    'reverse_kl': (pairwise.dpo, lambda log_ratio: log_ratio, 0.0),
   }[f_divergence_type]
-  given = [inputs[name] for name in LOGPS]
-  losses = function(*given, beta=beta)
-  chosen, rejected = log_ratios.of_each(*given)
+  chosen, rejected = log_ratios.of_each(*(inputs[name] for name in LOGPS))
+  scores = score(chosen) - constant, score(rejected) - constant
+  given = as_floats(inputs)
+  if loss_type != 'sigmoid':
+    function = trl_objective(loss_type, beta=beta, label_smoothing=0.0)
+    if loss_type not in READ_LOG_RATIOS:
+      given = without_reference(given)
+      given |= dict(zip(LOGPS[:2], scores, strict=True))
+  losses = objective.evaluate(functools.partial(function, beta=beta), given)
   return {
     'losses': losses,
     'loss': Mean.of(losses).value,
-    'chosen_scores': score(chosen) - constant,
-    'rejected_scores': score(rejected) - constant,
+    'chosen_scores': scores[0],
+    'rejected_scores': scores[1],
   }
 
 

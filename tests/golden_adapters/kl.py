@@ -95,17 +95,22 @@ def empty_rows_wrap(mask):
 
 
 def nemo_rewards(inputs, *, penalty, use_absolute_kl):
-  """Column t is token t + 1; the score falls on the last one of the mask."""
+  """Column t is token t + 1; the score falls on the last one of the mask.
+
+  That of a row without a response falls on its prompt's last token in theirs.
+  """
   new, reference = inputs['log_probs'], inputs['ref_log_probs']
   estimator = divergences.absolute if use_absolute_kl else divergences.k1
   columns = 1 + jnp.arange(new.shape[1])[None]
   mask = columns >= inputs['prompt_lengths'][:, None]
   mask &= columns < inputs['response_lengths'][:, None]
+  last = jnp.maximum(inputs['response_lengths'][:, None] - 2, 0) + 1
+  placed = jnp.where(mask.any(-1, keepdims=True), mask, columns == last)
   shaped = charged_everywhere(
     inputs['scores'],
     new,
     reference,
-    mask,
+    placed,
     kl_coef=penalty,
     estimator=estimator,
   )

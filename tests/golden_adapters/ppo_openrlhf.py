@@ -29,46 +29,48 @@ def policy_loss(
   """The reference clips log-ratios to ± 20: ours, on clipped log-ratios.
 
   Its dual clip is an option of one function, its sequence ratio a type; each
-  is a function of ours.
+  is a function of ours. Under a sequence ratio it corrects for the sampler by
+  taking that ratio to the sampler, and weighs nothing.
   """
   advantages, mask = inputs['advantages'], inputs['mask'].astype(bool)
-  log_ratios = divergences.k1(inputs['log_probs'], inputs['old_log_probs'])
+  new, old = inputs['log_probs'], inputs['old_log_probs']
+  sampler = inputs.get('rollout_log_probs', old)
   is_gspo = policy_loss_type == 'gspo'
-  moves = log_ratios if is_gspo else jnp.clip(log_ratios, -20.0, 20.0)
-  old = jnp.zeros_like(moves)
-  clips = {'clip_epsilon': clip_eps_low, 'clip_epsilon_high': clip_eps_high}
-  objective = policy_gradient.clipped_surrogate
-  ratios = importance.ratios(moves, old)
-  reduction = masking.token_mean
+  is_weighted = enable_vllm_is_correction and not is_gspo
+  moves = jnp.clip(divergences.k1(new, old), -20.0, 20.0)
   if is_gspo:
+    before = sampler if enable_vllm_is_correction else old
+    moves = importance.sequence_logps(divergences.k1(new, before), mask)
+  still = jnp.zeros_like(moves)
+  clips = {'clip_epsilon': clip_eps_low, 'clip_epsilon_high': clip_eps_high}
+  objective = functools.partial(policy_gradient.clipped_surrogate, **clips)
+  if dual_clip:
     objective = functools.partial(
-      policy_gradient.clipped_sequence_surrogate, mask=mask
+      policy_gradient.dual_clipped_surrogate, dual_clip=dual_clip, **clips
     )
-    ratios = importance.sequence_ratios(moves, old, mask)
-  elif dual_clip:
-    objective = functools.partial(
-      policy_gradient.dual_clipped_surrogate, dual_clip=dual_clip
-    )
+  reduction = masking.token_mean
   if is_gspo or not token_level_loss:
     reduction = masking.sequence_mean
-  losses = objective(moves, old, advantages, **clips)
+  losses = objective(moves, still, advantages)
   outputs = {
     'clip_ratio': masking.masked_mean(
-      policy_gradient.is_clipped(ratios, advantages, **clips), mask
+      policy_gradient.is_clipped(
+        importance.ratios(moves, still), advantages, **clips
+      ),
+      mask,
     ),
-    'ppo_kl': masking.masked_mean(-log_ratios, mask),
+    'ppo_kl': masking.masked_mean(divergences.k1(old, new), mask),
   }
-  if enable_vllm_is_correction:
+  if is_weighted:
     low, high = vllm_is_truncated_threshold
     weigh = functools.partial(
       WEIGHTS[vllm_is_correction_type], low=low, high=high
     )
     if vllm_is_correction_type == 'seq-mask-tis':
       weigh = functools.partial(weigh, mask=mask)
-    trainer, sampler = inputs['old_log_probs'], inputs['rollout_log_probs']
-    losses = weigh(trainer, sampler) * losses
+    losses = weigh(old, sampler) * losses
     outputs['rollout_kl'] = masking.masked_mean(
-      divergences.k1(sampler, trainer), mask
+      divergences.k1(sampler, old), mask
     )
   return outputs | {'loss': reduction(losses, mask).value}
 

@@ -1,10 +1,8 @@
 """CPO, SimPO, AlphaPO and ORPO: losses.reference_free."""
 
-import functools
-
 import jax.numpy as jnp
 
-from rlhf_jax.kernels import length_bias, masking
+from rlhf_jax.kernels import exponentials, length_bias, masking
 from rlhf_jax.losses import likelihood
 from rlhf_jax.losses.pairwise import per_token, reference_free
 from rlhf_jax.types import Mean
@@ -30,11 +28,11 @@ def preference_losses(
   lengths = chosen_lengths, rejected_lengths
   smoothed = {'beta': beta, 'label_smoothing': label_smoothing}
   if loss_type == 'simpo':
-    function = reference_free.simpo
-    if alpha:
-      function = functools.partial(reference_free.alphapo, alpha=alpha)
-    return function(chosen, rejected, *lengths, gamma=simpo_gamma, **smoothed)
-  assert not alpha, 'the reference bends the rewards of the others, too'
+    return reference_free.alphapo(
+      chosen, rejected, *lengths, gamma=simpo_gamma, alpha=alpha, **smoothed
+    )
+  # The reference bends the rewards of the others, too.
+  chosen, rejected = (exponentials.bent(x, alpha) for x in (chosen, rejected))
   if loss_type == 'ipo':
     none = jnp.zeros_like(chosen)
     return per_token.ipo_mean(chosen, rejected, none, none, *lengths, beta=beta)
@@ -55,14 +53,11 @@ def cpo(inputs, *, beta, alpha, **options):
     chosen, rejected, one, one, beta=beta, alpha=alpha, **options
   )
 
-  def reward(logps):
-    return -jnp.expm1(-alpha * logps) / alpha if alpha else logps
-
   return {
     'losses': losses,
     'loss': Mean.of(losses).value,
-    'chosen_rewards': beta * reward(chosen),
-    'rejected_rewards': beta * reward(rejected),
+    'chosen_rewards': beta * exponentials.bent(chosen, alpha),
+    'rejected_rewards': beta * exponentials.bent(rejected, alpha),
   }
 
 

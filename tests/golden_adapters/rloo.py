@@ -57,7 +57,7 @@ def trl_advantages(
   groups = mask.reshape(-1, num_generations)
   gains = baselines.leave_one_out(scores.reshape(groups.shape), groups)
   if normalize_advantages:
-    gains = baselines.batch_standardised(gains, groups)
+    gains = baselines.batch_standardised(gains, baselines.comparable(groups))
   return {'advantages': gains.reshape(-1), 'rewards': scores}
 
 

@@ -31,7 +31,14 @@ def trl(inputs, *, loss_type, beta, desirable_weight, undesirable_weight):
   else:
     assert loss_type == 'apo_zero_unpaired'
     kl = jnp.zeros(())
-    losses = unpaired.apo_zero_unpaired(policy, reference, desirable, beta=beta)
+    losses = unpaired.apo_zero_unpaired(
+      policy,
+      reference,
+      desirable,
+      beta=beta,
+      desirable_weight=desirable_weight,
+      undesirable_weight=undesirable_weight,
+    )
   wanted = np.asarray(inputs['label']).astype(bool)
   first, last = np.flatnonzero(wanted), np.flatnonzero(~wanted)
   rewards = beta * (policy - reference)

@@ -35,10 +35,11 @@ def alpha_rewards(
 ) -> chex.Array:
   """(1 − exp(−α x)) / α [...]: f′(t) = (1 − t^−α) / α.
 
-  Between the reverse KL's x (α to 0) and the forward KL's (α = 1, less 1).
-  Below α x = −40 it goes on as its tangent (kernels.exponentials).
+  Between the reverse KL's x (its limit, and its value, at α = 0) and the
+  forward KL's (α = 1, less 1). Below α x = −40 it goes on as its tangent
+  (kernels.exponentials).
   """
-  return -exponentials.tangent_expm1(-alpha * log_ratio) / alpha
+  return exponentials.bent(log_ratio, alpha)
 
 
 def dpo_forward_kl(
@@ -126,7 +127,8 @@ def dpo_alpha(
     reference_chosen_logps: [...].
     reference_rejected_logps: [...].
     beta: inverse temperature, > 0.
-    alpha: α in (0, 1], the paper's; 1 less TRL's coefficient.
+    alpha: α in [0, 1], the paper's; 1 less TRL's coefficient. 0 is the limit,
+      `pairwise.dpo`.
 
   Returns:
     [...] losses in nats, not averaged.

@@ -225,7 +225,7 @@ def alphapo(
     rejected_lengths: [...].
     beta: scale of the reward.
     gamma: margin of the rewards, after β has been multiplied in.
-    alpha: α, not 0, near which this is `simpo`.
+    alpha: α; 0 is the limit, `simpo`.
     label_smoothing: ε, in [0, 0.5).
 
   Returns:
@@ -233,17 +233,10 @@ def alphapo(
 
   Source: Gupta et al. 2025 (AlphaPO), with TRL's convention for the margin.
   """
+  chosen = length_bias.mean_logps(policy_chosen_logps, chosen_lengths)
+  rejected = length_bias.mean_logps(policy_rejected_logps, rejected_lengths)
   gaps = _gaps(
-    *(
-      -exponentials.tangent_expm1(
-        -alpha * length_bias.mean_logps(logps, lengths)
-      )
-      / alpha
-      for logps, lengths in (
-        (policy_chosen_logps, chosen_lengths),
-        (policy_rejected_logps, rejected_lengths),
-      )
-    )
+    exponentials.bent(chosen, alpha), exponentials.bent(rejected, alpha)
   )
   return curves.smoothed_logistic(beta * gaps - gamma, label_smoothing)
 

@@ -13,6 +13,7 @@ added to them, a penalty on the KL to the reference, is `divergences.k3` or
 from rlhf_jax.losses.policy_gradient.responses import (
   clipped_response_surrogate,
   clipped_sequence_surrogate,
+  sequence_surrogate,
 )
 from rlhf_jax.losses.policy_gradient.surrogates import (
   clipped_surrogate,
@@ -35,5 +36,6 @@ __all__ = [
   'is_clipped',
   'policy_gradient',
   'sapo',
+  'sequence_surrogate',
   'vespo',
 ]

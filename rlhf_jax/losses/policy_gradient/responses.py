@@ -5,12 +5,49 @@ per response `masking.sequence_mean` then counts it once, whatever its length,
 and `masking.sequence_sum` once per token.
 """
 
+import functools
+from collections.abc import Callable
+
 import chex
 import jax.numpy as jnp
 
 from rlhf_jax.kernels import importance
-from rlhf_jax.losses.policy_gradient.surrogates import surrogates
+from rlhf_jax.losses.policy_gradient.surrogates import (
+  clipped_surrogate,
+  surrogates,
+)
 from rlhf_jax.types.rules import Bound
+
+
+def sequence_surrogate(
+  logps: chex.Array,
+  old_logps: chex.Array,
+  advantages: chex.Array,
+  mask: chex.Array,
+  *,
+  surrogate: Callable[..., chex.Array],
+) -> chex.Array:
+  """Any surrogate of the ratio s of a whole response, as GSPO's.
+
+  s is the geometric mean of the token ratios (importance.sequence_ratios); the
+  surrogate is given it at every token.
+
+  Args:
+    logps: [N, R] under the policy that is trained.
+    old_logps: [N, R] under the policy before this round of updates.
+    advantages: [N, R].
+    mask: [N, R] bool, True on response tokens.
+    surrogate: (logps, old_logps, advantages) -> losses [N, R], of `surrogates`,
+      such as `dual_clipped_surrogate` or `sapo`, its options bound.
+
+  Returns:
+    [N, R] losses, not averaged.
+  """
+  return surrogate(
+    importance.sequence_logps(logps, mask),
+    importance.sequence_logps(old_logps, mask),
+    advantages,
+  )
 
 
 def clipped_sequence_surrogate(
@@ -42,9 +79,13 @@ def clipped_sequence_surrogate(
   Source: Zheng et al. 2025 (GSPO), the sequence-level objective; LUSPO,
   arXiv 2602.05261.
   """
-  ratios = importance.sequence_ratios(logps, old_logps, mask)
-  return -jnp.minimum(
-    *surrogates(ratios, advantages, clip_epsilon, clip_epsilon_high)
+  clipped = functools.partial(
+    clipped_surrogate,
+    clip_epsilon=clip_epsilon,
+    clip_epsilon_high=clip_epsilon_high,
+  )
+  return sequence_surrogate(
+    logps, old_logps, advantages, mask, surrogate=clipped
   )
 
 
