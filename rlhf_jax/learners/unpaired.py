@@ -108,12 +108,16 @@ def offered(params, frozen, batch, wanted, *, models, config):
   lengths: [B, K] tokens, float32.
   desirable: [B, K] bool.
   kl: [] nats, where wanted: the mean log-ratio, at least 0, of each response
-    as an answer to the next prompt of the batch; a constant.
+    as an answer to the prompt of the row before it; 0 where no two rows next to
+    each other ask different prompts. A constant.
   mean_log_ratio: [] nats, over this batch and all earlier steps; a constant.
 
   Args:
     params, frozen, batch, models, config: as in `loss`.
     wanted: names; what takes a model is computed for these alone.
+
+  Raises:
+    ValueError: a KL is wanted, and there is no reference, or no other row.
   """
   reference = frozen.get('reference')
   policy_logps = logps.response_logps(models.policy, params, batch)
@@ -134,10 +138,16 @@ def offered(params, frozen, batch, wanted, *, models, config):
         'this objective estimates a KL from mismatched responses, which takes '
         "the reference itself: freeze one, {'reference': …}"
       )
+    if len(batch.tokens) < 2:
+      raise ValueError(
+        'this objective estimates a KL from responses to other prompts, and a '
+        'batch of one prompt has none; set batch_size to 2 or more'
+      )
     others = mismatched(batch)
     gaps = logps.response_logps(models.policy, params, others)
     gaps -= logps.response_logps(models.policy, reference, others)
-    estimate = Mean.of(gaps, weight * (jnp.roll(weight, -1, axis=0) != 0.0))
+    counted = weight * (jnp.roll(weight, -1, axis=0) != 0.0)
+    estimate = Mean.of(gaps, counted * _asks_another(batch, counted))
     arrays['kl'] = jax.lax.stop_gradient(jnp.maximum(estimate.value, 0.0))
   return arrays
 
@@ -162,6 +172,18 @@ def mismatched(batch: Comparisons) -> Comparisons:
     attention_mask=attention_mask.reshape(batch.tokens.shape),
     response_mask=response_mask.reshape(batch.tokens.shape),
   )
+
+
+def _asks_another(batch, counted):
+  """[] bool: some pair of rows that is counted [B, K] asks two prompts.
+
+  Where none does, every response answers the very prompt that it is learnt at,
+  and its log-ratio says nothing of the KL.
+  """
+  prompt = batch.attention_mask & ~batch.response_mask
+  asked = jnp.max(jnp.where(prompt, batch.tokens, -1), axis=1)  # [B, T]
+  differs = jnp.any(asked != jnp.roll(asked, -1, axis=0), axis=-1)
+  return jnp.any(differs[:, None] & (counted != 0.0))
 
 
 step = training.gradient_step(loss)

@@ -117,6 +117,39 @@ class MismatchedTest(parameterized.TestCase):
     np.testing.assert_allclose(arrays['kl'], np.mean(kept), rtol=1e-5)
 
 
+class OnePromptTest(parameterized.TestCase):
+  """What a batch without any other prompt says of the KL: nothing."""
+
+  def estimate(self, heads, lists, **fields):
+    _, metrics = evaluate(KTO, toy.compared(heads, lists, **fields))
+    return float(metrics['kl_estimate'].value)
+
+  def test_a_batch_of_one_row_is_refused(self):
+    with self.assertRaisesRegex(ValueError, 'a batch of one prompt.*2 or more'):
+      self.estimate([0], LISTS[:1])
+
+  def test_of_rows_that_ask_the_same_it_is_0(self):
+    lists = [[(1, 0, toy.EOS)], [(0, 0, toy.EOS)]]
+    self.assertGreater(log_ratio(POLICY, 1, lists[1][0]), 0.0)
+    self.assertEqual(self.estimate([1, 1], lists), 0.0)
+    found = self.estimate([0, 1], lists)
+    ours = [log_ratio(POLICY, head, lists[1 - head][0]) for head in (0, 1)]
+    np.testing.assert_allclose(found, max(np.mean(ours), 0.0), rtol=1e-5)
+
+  @parameterized.parameters(([1.0, 0.0, 0.0],), ([0.0, 0.0, 0.0],))
+  def test_rows_of_weight_0_are_no_other_prompt(self, weight):
+    weight = np.array(weight, np.float32)
+    self.assertEqual(self.estimate(HEADS, LISTS, weight=weight), 0.0)
+    for config in (KTO, BCO):
+      value, metrics = evaluate(config, pairs(weight=weight))
+      chex.assert_tree_all_finite((value, metrics))
+
+  def test_bco_takes_a_batch_of_one(self):
+    """Its δ is the mean so far: at first its own log-ratio, and log 2."""
+    value, _ = evaluate(BCO, toy.compared([0], [[(1, 0, toy.EOS)]]))
+    np.testing.assert_allclose(value, np.log(2.0), rtol=1e-5)
+
+
 class KtoTest(parameterized.TestCase):
   def test_is_that_of_the_listed_probabilities(self):
     value, metrics = evaluate(KTO, pairs())
