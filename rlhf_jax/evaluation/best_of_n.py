@@ -112,6 +112,11 @@ def expectation(proxy: np.ndarray, values: np.ndarray, n: int) -> np.ndarray:
       f'best of {n} needs at least {n} responses a prompt with one value a '
       f'score; scores have shape {proxy.shape}, values {values.shape}'
     )
+  if not (np.isfinite(proxy).all() and np.isfinite(values).all()):
+    raise ValueError(
+      'scores that choose, and what is reported, have to be finite; leave out '
+      'responses that could not be scored'
+    )
   weights = _weights(pool, n)
   rows = zip(proxy.reshape(-1, pool), values.reshape(-1, pool), strict=True)
   chosen = [weights @ _ordered(scores, row) for scores, row in rows]

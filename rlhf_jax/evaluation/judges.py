@@ -23,9 +23,11 @@ def credits_from_scores(
 
   Scores no further apart than `tie_margin` tie; a NaN score gives NaN.
   """
-  gaps = np.asarray(first, float) - np.asarray(second, float)
-  verdicts = np.where(np.abs(gaps) <= tie_margin, 0.5, gaps > 0)
-  return np.where(np.isnan(gaps), np.nan, verdicts)
+  first, second = np.asarray(first, float), np.asarray(second, float)
+  with np.errstate(invalid='ignore'):  # ∞ − ∞: equal scores, which tie.
+    near = np.abs(first - second) <= tie_margin
+  verdicts = np.where(near | (first == second), 0.5, first > second)
+  return np.where(np.isnan(first) | np.isnan(second), np.nan, verdicts)
 
 
 def gold_judge(reward: Reward, *, tie_margin: float = 0.0) -> Judge:

@@ -45,8 +45,13 @@ def win_rate(
     prompts: N prompts.
     seed: of the resampling.
     resamples: how many fits the interval comes from.
+
+  Raises:
+    ValueError: no row has a verdict.
   """
   found = ~np.isnan(credits)
+  if not found.any():
+    raise ValueError('no pair has a verdict, so no win rate at equal length')
   credits, gaps = np.asarray(credits)[found], np.asarray(gaps, float)[found]
   groups = prompt_groups(prompts)[found]
   value = fit(credits, gaps, np.ones((1, credits.size)))[0, 0]

@@ -105,6 +105,7 @@ def legend(policies: Mapping[str, Summary]) -> str:
     'response.'
   ]
   for name, summary in policies.items():
+    lines += _missing(name, summary)
     rate, controlled = summary.win_rate, summary.length_controlled
     if rate is None:
       continue
@@ -121,11 +122,27 @@ def legend(policies: Mapping[str, Summary]) -> str:
   return '\n'.join(lines)
 
 
+def _missing(name, summary):
+  """What a policy's means leave out, and why it may have no win rate."""
+  words = {'gold': 'gold reward', 'proxy': 'learnt reward', 'kl': 'KL'}
+  for field, count in summary.missing.items():
+    if field == 'verdict':
+      yield f'{name}: {count} pairs had no verdict, too many for a win rate.'
+    else:
+      yield (
+        f'{name}: {count} responses had no {words[field]} and are left out of '
+        'its mean.'
+      )
+
+
 def turn_overs(curves: Mapping[str, RewardCurve]) -> list[str]:
   """A sentence for each policy whose gold reward can be followed closely."""
   sentences = []
   for name, curve in curves.items():
-    if curve.gold is None or len(curve.steps) < FEWEST_ROWS:
+    if curve.gold is None:
+      continue
+    curve = curve.where_finite('kl', 'proxy', 'gold')
+    if len(curve.steps) < FEWEST_ROWS:
       continue
     measured = reward_curve.turn_over(curve)
     verdict = 'no over-optimisation beyond chance'
@@ -195,7 +212,7 @@ def _answers(samples, row):
       [
         name,
         text,
-        *('–' if v is None else f'{v[row]:.2f}' for v in values),
+        *(tables.number(None if v is None else v[row]) for v in values),
         str(int(policy.lengths[row])),
       ]
     )

@@ -91,12 +91,13 @@ def reward_curves(
     path: where the PNG goes.
     curves: {policy: its checkpoints}.
   """
-  golds = {k: c for k, c in curves.items() if c.gold is not None}
+  golds = [name for name, c in curves.items() if c.gold is not None]
   shown = [
     (
       'Learnt reward: what the policy is trained on',
       'learnt reward',
-      {name: curve.proxy for name, curve in curves.items()},
+      'proxy',
+      list(curves),
     )
   ]
   if golds:
@@ -104,19 +105,26 @@ def reward_curves(
       (
         'Gold reward: what was meant',
         'gold reward',
-        {name: curve.gold for name, curve in golds.items()},
+        'gold',
+        golds,
       )
     )
   with matplotlib.rc_context(STYLE):
     sheet = page(5.0 * len(shown), 4.1)
     panels = sheet.subplots(1, len(shown), squeeze=False).ravel()
-    for panel, (title, label, rewards) in zip(panels, shown, strict=True):
-      for place, (name, reward) in enumerate(rewards.items()):
-        _path(panel, place, name, curves[name].distances, np.asarray(reward))
+    kls = np.concatenate([np.asarray(c.kl, float) for c in curves.values()])
+    furthest = np.max(kls, where=np.isfinite(kls), initial=0.1)
+    for panel, (title, label, field, names) in zip(panels, shown, strict=True):
+      for place, name in enumerate(names):
+        curve = curves[name].where_finite('kl', field)
+        if len(curve.steps):
+          reward = getattr(curve, field)
+          _path(panel, place, name, curve.distances, reward)
       panel.set_title(title)
       panel.set_ylabel(f'{label}, reward units')
-      _root_axis(panel, max(0.1, *(np.max(c.kl) for c in curves.values())))
-    panels[0].legend(loc='best')
+      _root_axis(panel, furthest)
+    if panels[0].get_legend_handles_labels()[0]:
+      panels[0].legend(loc='best')
     sheet.suptitle(
       'Reward by distance from the start, best ringed', x=0.01, ha='left'
     )

@@ -5,7 +5,7 @@ interval covers both (`statistics.pool_crossed`); with a single seed it covers
 the prompts alone, and says nothing of what another seed would give.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +18,7 @@ from rlhf_jax.evaluation.samples import (
   prompt_groups,
 )
 from rlhf_jax.evaluation.statistics import Estimate
-from rlhf_jax.evaluation.summary import BY_SCORES
+from rlhf_jax.evaluation.summary import common_scores, found
 
 # Of one seed, {policy: what it answered}.
 Answers = Mapping[str, PolicySamples]
@@ -135,14 +135,6 @@ def pool(
   )
 
 
-def common_scores(samples: Sequence[PolicySamples]) -> str | None:
-  """The best scores to judge by that all of these have, or None."""
-  for field in BY_SCORES:
-    if all(getattr(s, field) is not None for s in samples):
-      return field
-  return None
-
-
 def verdict(rate: Estimate | None) -> str:
   """What the interval of a win rate says of the claim to be better."""
   if rate is None:
@@ -159,11 +151,13 @@ def _policy(runs, name, against, judge):
   if judge is not None and name != against:
     credits = _credits(judge, mine, theirs)
     rate, by_seed = _rate(credits, mine)
-    controlled = _length_controlled(credits, mine, theirs)
+    if rate is not None:
+      controlled = _length_controlled(credits, mine, theirs)
 
   def mean(field):
-    values = [getattr(s, field) for s in mine]
-    return None if any(v is None for v in values) else _mean(values, mine)
+    if not all(found(s, field).any() for s in mine):
+      return None
+    return _mean([getattr(s, field) for s in mine], mine)
 
   return Policy(
     win_rate=rate,
@@ -186,7 +180,8 @@ def _contrast(runs, better, worse):
   if judge == 'gold':
     for pair in zip(mine, theirs, strict=True):
       check_aligned(*pair)
-    gaps = [a.gold - b.gold for a, b in zip(mine, theirs, strict=True)]
+    with np.errstate(invalid='ignore'):  # ∞ − ∞ is no gain, and left out.
+      gaps = [a.gold - b.gold for a, b in zip(mine, theirs, strict=True)]
     gain = _mean(gaps, mine)
   return Contrast(better, worse, judge, rate, by_seed, gain, verdict(rate))
 
@@ -198,23 +193,38 @@ def _credits(judge, mine, theirs):
 
 
 def _rate(credits, samples):
-  """The pooled win rate, and each seed's."""
-  # Each seed's own estimate also refuses too many missing verdicts.
-  each = [
-    win_rate.estimate(c, s.prompts)
-    for c, s in zip(credits, samples, strict=True)
-  ]
-  by_seed = tuple(rate.value for rate in each)
-  if len(each) == 1:
-    return Estimate(*each[0][:4]), by_seed
-  return win_rate.pool(credits, [s.prompts for s in samples]), by_seed
+  """The pooled win rate, and each seed's; none where verdicts are missing."""
+  try:
+    # Each seed's own estimate also refuses too many missing verdicts.
+    each = [
+      win_rate.estimate(c, s.prompts)
+      for c, s in zip(credits, samples, strict=True)
+    ]
+    by_seed = tuple(rate.value for rate in each)
+    if len(each) == 1:
+      return Estimate(*each[0][:4]), by_seed
+    return win_rate.pool(credits, [s.prompts for s in samples]), by_seed
+  except win_rate.MissingVerdictsError:
+    return None, ()
 
 
 def _mean(values, samples):
-  """The pooled mean of numbers in any unit, one array a seed."""
+  """The pooled mean of numbers in any unit, one array a seed.
+
+  What is not finite is left out, and with it, of several seeds, its prompt;
+  None where that leaves too few.
+  """
+  values = [np.where(np.isfinite(v), v, np.nan) for v in values]
   if len(values) == 1:
-    return statistics.mean(values[0], prompt_groups(samples[0].prompts))
-  return win_rate.pool(values, [s.prompts for s in samples])
+    rows = ~np.isnan(values[0])
+    if not rows.any():
+      return None
+    groups = prompt_groups(samples[0].prompts)
+    return statistics.mean(values[0][rows], groups[rows])
+  try:
+    return win_rate.pool(values, [s.prompts for s in samples])
+  except win_rate.MissingVerdictsError:
+    return None
 
 
 def _length_controlled(credits, mine, theirs):

@@ -106,7 +106,7 @@ def contrast_rows(pooled: Pooled) -> tables.Table:
 
 
 def _each(rates):
-  return ', '.join(f'{rate:.2f}' for rate in rates) or '–'
+  return ', '.join(map(tables.number, rates)) or '–'
 
 
 def legend(pooled: Pooled) -> str:

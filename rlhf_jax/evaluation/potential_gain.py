@@ -42,6 +42,10 @@ def order_statistic(scores: np.ndarray, n: int, rank: int) -> np.ndarray:
     [...].
   """
   scores = np.sort(np.asarray(scores, float), axis=-1)
+  if not np.isfinite(scores).all():
+    raise ValueError(
+      'scores have to be finite; leave out responses that could not be scored'
+    )
   pool = scores.shape[-1]
   if not 1 <= rank <= n <= pool:
     raise ValueError(

@@ -84,9 +84,11 @@ def measure(
       f'scores of better {better.shape} and of worse {worse.shape} '
       'responses must be equally many, and at least one'
     )
+  if not (np.isfinite(better).all() and np.isfinite(worse).all()):
+    raise ValueError(
+      'a reward model scored NaN or infinity; its accuracy means nothing'
+    )
   margins = better - worse
-  if np.isnan(margins).any():
-    raise ValueError('a reward model scored NaN; its accuracy means nothing')
   groups = np.arange(margins.size)
   if prompts is not None:
     groups = prompt_groups(prompts)
@@ -137,6 +139,7 @@ def reliability(margins: np.ndarray, *, bins: int = 10) -> np.ndarray:
   σ(|margin|), right if the margin is positive, half right at 0. Bins hold
   equally many pairs, except that equal confidences stay together.
   """
+  margins = statistics.known(margins)
   confidences = special.expit(np.abs(margins))
   right = np.where(margins == 0, 0.5, margins > 0)
   inner = np.quantile(confidences, np.arange(1, bins) / bins, method='higher')
@@ -166,6 +169,7 @@ def calibration_slope(margins: np.ndarray) -> float:
 
   ±inf where every margin that is not 0 has the same sign; NaN where all are 0.
   """
+  margins = statistics.known(margins)
   margins = margins[margins != 0]
   if not margins.size:
     return float('nan')

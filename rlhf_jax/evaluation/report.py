@@ -47,6 +47,8 @@ def write(
   Returns:
     The tables for the console, several lines.
   """
+  if not policies:
+    raise ValueError('there is no policy to report on')
   out = pathlib.Path(out)
   out.mkdir(parents=True, exist_ok=True)
   reward_curves, reward_models = reward_curves or {}, reward_models or {}
@@ -165,6 +167,7 @@ def _policy(name, summary):
   return entry | {
     'ended': summary.ended,
     'prompts': summary.prompts,
+    'missing': dict(summary.missing),
     'standard_errors': errors,
     'by_kind': {k: _rate(rate) for k, rate in summary.by_kind.items()},
   }

@@ -35,6 +35,15 @@ class RewardCurve(NamedTuple):
     """[C] √KL; an estimate of KL below 0 counts as 0."""
     return np.sqrt(np.maximum(self.kl, 0.0))
 
+  def where_finite(self, *fields: str) -> 'RewardCurve':
+    """The checkpoints at which all of these fields are finite numbers."""
+    kept = np.ones(len(self.steps), bool)
+    for field in fields:
+      kept &= np.isfinite(np.asarray(getattr(self, field), float))
+    return RewardCurve(
+      *(None if v is None else np.asarray(v, float)[kept] for v in self)
+    )
+
 
 class Fit(NamedTuple):
   """A fitted form; peak and height are NaN where it does not turn over.
@@ -94,6 +103,10 @@ def _solve(distances, decay, gold):
   """α, β and the residual of gold = d (α − β · decay), no intercept."""
   if distances.size < 2:
     raise ValueError('a curve of two numbers needs at least two checkpoints')
+  if not (np.isfinite(distances).all() and np.isfinite(gold).all()):
+    raise ValueError(
+      'a curve is fitted to finite numbers; leave out checkpoints without gold'
+    )
   features = np.stack([distances, -distances * decay], axis=1)
   solution = np.linalg.lstsq(features, gold, rcond=None)[0]
   errors = features @ solution - gold
@@ -131,7 +144,16 @@ def gold_at(curve: RewardCurve, distances: np.ndarray) -> np.ndarray:
 
 
 def matched_gold(first: RewardCurve, second: RewardCurve) -> MatchedGold:
-  """Compares two policies where both have been, not at their end points."""
+  """Compares two policies where both have been, not at their end points.
+
+  Checkpoints without a finite KL and gold are left out.
+
+  Raises:
+    ValueError: they share no range of KL.
+  """
+  first, second = (c.where_finite('kl', 'gold') for c in (first, second))
+  if not (len(first.steps) and len(second.steps)):
+    raise ValueError('a policy has no checkpoint with a finite KL and gold')
   low = max(first.distances.min(), second.distances.min())
   high = min(first.distances.max(), second.distances.max())
   if not low < high:

@@ -22,7 +22,8 @@ class PolicySamples:
     responses: N texts.
     lengths: [N] tokens of each response, end-of-text included.
     ended: [N] bool, True where the response closed with end-of-text.
-    gold: [N] gold reward, or None where no truth is known.
+    gold: [N] gold reward, or None where no truth is known. Here and below a
+      response without such a number has NaN; None becomes it.
     proxy: [N] the learnt reward model's score, or None.
     kl: [N] log-ratio to the starting policy in nats per response (or each
       prompt's exact KL), whose mean is the policy's KL; or None.
@@ -47,6 +48,8 @@ class PolicySamples:
           f'policy {self.name!r}: {field} has shape {np.shape(values)} for '
           f'{len(self.prompts)} prompts; give one entry a prompt'
         )
+      if values is not None and field in ('gold', 'proxy', 'kl'):
+        object.__setattr__(self, field, np.asarray(values, float))
 
 
 def prompt_groups(prompts: Sequence[Prompt]) -> np.ndarray:

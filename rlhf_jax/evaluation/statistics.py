@@ -3,6 +3,9 @@
 All of it runs on the host in float64. `groups` [N] int says which rows belong
 together (samples of one prompt): groups are independent, rows within one need
 not be. Intervals are 95 % unless `confidence` says otherwise.
+
+Values that are missing (NaN) are the caller's to leave out, and to count: a
+statistic of them, or of no values, is refused.
 """
 
 from typing import NamedTuple
@@ -20,12 +23,30 @@ class Estimate(NamedTuple):
   high: float
 
 
+def known(values: np.ndarray) -> np.ndarray:
+  """Values [...] in float64.
+
+  Raises:
+    ValueError: there are none, or one is not finite.
+  """
+  values = np.asarray(values, float)
+  if not values.size:
+    raise ValueError('there are no values to take a statistic of')
+  missing = int(np.sum(~np.isfinite(values)))
+  if missing:
+    raise ValueError(
+      f'{missing} of {values.size} values are not finite numbers, and a '
+      'statistic of the others has to say so; leave them out first'
+    )
+  return values
+
+
 def standard_error(values: np.ndarray, groups: np.ndarray) -> float:
   """Of the mean of values [N]; sd(ddof=1) / √N where every group is one row.
 
   With G groups: √(G / (G − 1) · Σ_g (Σ_{i∈g} vᵢ − v̄)²) / N. NaN for G < 2.
   """
-  values = np.asarray(values, float)
+  values = known(values)
   count = _group_count(groups)
   if count < 2:
     return float('nan')
@@ -37,7 +58,7 @@ def mean(
   values: np.ndarray, groups: np.ndarray, *, confidence: float = 0.95
 ) -> Estimate:
   """The mean of values [N]; Student's interval, G − 1 degrees of freedom."""
-  value, error = float(np.mean(values)), standard_error(values, groups)
+  value, error = float(np.mean(known(values))), standard_error(values, groups)
   degrees = max(_group_count(groups) - 1, 1)
   half = special.stdtrit(degrees, (1 + confidence) / 2) * error
   return Estimate(value, error, value - half, value + half)
@@ -50,11 +71,13 @@ def wilson(
 
   Args:
     share: in [0, 1].
-    count: trials; an effective count need not be whole.
+    count: trials, above 0; an effective count need not be whole.
     quantile: how many standard errors wide to either side.
 
   Source: Wilson 1927.
   """
+  if not count > 0:
+    raise ValueError(f'a share of {count} trials has no interval')
   z2 = quantile**2 / count
   centre = (share + z2 / 2) / (1 + z2)
   half = np.sqrt(z2 * share * (1 - share) + z2**2 / 4) / (1 + z2)
@@ -72,7 +95,8 @@ def share(
   were won. For 0/1 credits of distinct prompts it is Wilson's own. Where all
   credits are alike a prompt counts as one trial.
   """
-  value, error = float(np.mean(credits)), standard_error(credits, groups)
+  value = float(np.mean(known(credits)))
+  error = standard_error(credits, groups)
   count = trials = _group_count(groups)
   if error > 0:
     trials = 1 + value * (1 - value) / error**2
@@ -93,7 +117,7 @@ def bootstrap(
   confidence: float = 0.95,
 ) -> Estimate:
   """The mean of values [N] with the percentile interval over groups."""
-  values = np.asarray(values, float)
+  values = known(values)
   means = []
   for weights in resampled(groups, seed=seed, resamples=resamples):
     means.append(weights @ values / weights.sum(axis=1))
@@ -119,7 +143,7 @@ def percentiles(
 ) -> tuple[float, float]:
   """The two ends that leave (1 − confidence) / 2 of the draws outside each."""
   tail = 100 * (1 - confidence) / 2
-  low, high = np.percentile(draws, [tail, 100 - tail])
+  low, high = np.percentile(known(draws), [tail, 100 - tail])
   return float(low), float(high)
 
 
@@ -143,8 +167,12 @@ def pool_crossed(cells: np.ndarray, *, confidence: float = 0.95) -> Estimate:
   three seeds would end at the worst and the best of them, which hold the truth
   three times in four.
   """
-  cells = np.asarray(cells, float)
+  cells = known(cells)
   runs, count = cells.shape
+  if min(runs, count) < 2:
+    raise ValueError(
+      f'{runs} runs on {count} prompts: a spread over both takes two of each'
+    )
   value, by_run, by_prompt = cells.mean(), cells.mean(1), cells.mean(0)
   rest = cells - by_run[:, None] - by_prompt[None, :] + value
   ms_runs = count * by_run.var(ddof=1)

@@ -1,6 +1,6 @@
 """Every policy in a handful of numbers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -30,6 +30,9 @@ class Summary(NamedTuple):
     length: tokens per response.
     ended: share of responses that closed with end-of-text.
     prompts: distinct prompts answered.
+    missing: {'gold', 'proxy', 'kl': responses without such a number, which
+      their means leave out; 'verdict': pairs without one, where they are too
+      many for a win rate}; what nothing is missing of is not named.
   """
 
   against: str
@@ -43,6 +46,7 @@ class Summary(NamedTuple):
   length: statistics.Estimate
   ended: float
   prompts: int
+  missing: Mapping[str, int]
 
 
 def summarise(
@@ -61,7 +65,8 @@ def summarise(
     judge: who decides. Where None, the stored scores do: gold if every policy
       has it, otherwise the learnt reward model's, otherwise nobody.
     judged_by: the judge in words, for the report.
-    most_missing: share of missing verdicts that is let pass.
+    most_missing: share of missing verdicts that is let pass; where more are, a
+      policy has no win rate.
   """
   if against not in samples:
     raise ValueError(
@@ -69,7 +74,7 @@ def summarise(
       f'{", ".join(samples)}'
     )
   if judge is None:
-    field = _common_scores(samples)
+    field = common_scores(list(samples.values()))
     judged_by = BY_SCORES.get(field)
   result = {}
   for name, policy in samples.items():
@@ -79,49 +84,75 @@ def summarise(
       credits = win_rate.credits(policy, reference, judge)
     elif name != against and field is not None:
       credits = win_rate.credits_by(field, policy, reference)
+    compared, unjudged = _compared(policy, reference, credits, most_missing)
+    measured, unscored = _measured(policy)
     result[name] = Summary(
       against=against,
       judge=judged_by,
-      **_compared(policy, reference, credits, most_missing),
-      **_measured(policy),
+      missing=unscored | unjudged,
+      **compared,
+      **measured,
     )
   return result
 
 
-def _common_scores(samples):
-  """The best scores that all policies have, or None."""
+def common_scores(samples: Sequence[PolicySamples]) -> str | None:
+  """The best scores to judge by that all of these have, or None."""
   for field in BY_SCORES:
-    if all(getattr(s, field) is not None for s in samples.values()):
+    if all(found(s, field).any() for s in samples):
       return field
   return None
 
 
+def found(samples: PolicySamples, field: str) -> np.ndarray:
+  """[N] bool, the rows that have a number: one that is there, and finite."""
+  values = getattr(samples, field)
+  if values is None:
+    return np.zeros(len(samples.prompts), bool)
+  return np.isfinite(values)
+
+
 def _compared(policy, reference, credits, most_missing):
-  """Summary's fields about the win rate; credits None where none is."""
+  """Summary's fields about the win rate, and what is missing for one.
+
+  Credits are None where there is no win rate.
+  """
+  nothing = {'win_rate': None, 'length_controlled': None, 'by_kind': {}}
   if credits is None:
-    return {'win_rate': None, 'length_controlled': None, 'by_kind': {}}
+    return nothing, {}
   prompts = policy.prompts
+  try:
+    rate = win_rate.estimate(credits, prompts, most_missing=most_missing)
+  except win_rate.MissingVerdictsError:
+    return nothing, {'verdict': int(np.isnan(credits).sum())}
+  gaps = length_control.length_gaps(policy, reference)
   return {
-    'win_rate': win_rate.estimate(credits, prompts, most_missing=most_missing),
-    'length_controlled': length_control.win_rate(
-      credits, length_control.length_gaps(policy, reference), prompts
-    ),
+    'win_rate': rate,
+    'length_controlled': length_control.win_rate(credits, gaps, prompts),
     'by_kind': win_rate.by_kind(credits, prompts),
-  }
+  }, {}
 
 
 def _measured(policy):
-  """Summary's fields about the policy alone."""
+  """Summary's fields about the policy alone, and how much is missing."""
   groups = prompt_groups(policy.prompts)
 
-  def mean(values):
-    return None if values is None else statistics.mean(values, groups)
+  def mean(field):
+    rows = found(policy, field)
+    if not rows.any():
+      return None
+    return statistics.mean(getattr(policy, field)[rows], groups[rows])
 
+  missing = {
+    field: int(np.sum(~found(policy, field)))
+    for field in ('gold', 'proxy', 'kl')
+    if getattr(policy, field) is not None
+  }
   return {
-    'gold_reward': mean(policy.gold),
-    'proxy_reward': mean(policy.proxy),
-    'kl': mean(policy.kl),
-    'length': mean(policy.lengths),
+    'gold_reward': mean('gold'),
+    'proxy_reward': mean('proxy'),
+    'kl': mean('kl'),
+    'length': mean('lengths'),
     'ended': float(np.mean(policy.ended)),
     'prompts': int(groups.max()) + 1,
-  }
+  }, {field: count for field, count in missing.items() if count}

@@ -1,5 +1,6 @@
 """Policies as tables of text: for a console and for a page."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 from rlhf_jax.evaluation.preference_accuracy import PairMetrics
@@ -34,7 +35,7 @@ def length_rows(policies: Mapping[str, Summary]) -> Table:
       [
         name,
         with_error(s.length, '.1f'),
-        f'{s.ended:.0%}',
+        number(s.ended, '.0%'),
         interval(s.win_rate),
         interval(s.length_controlled),
       ]
@@ -76,9 +77,9 @@ def reward_model_rows(reward_models: Mapping[str, PairMetrics]) -> Table:
         name,
         interval(m.accuracy),
         *map(interval, lengths),
-        f'{m.log_loss:.3f}',
-        f'{m.calibration_error:.3f}',
-        f'{m.margin_mean:.2f} (sd {m.margin_sd:.2f})',
+        number(m.log_loss, '.3f'),
+        number(m.calibration_error, '.3f'),
+        f'{number(m.margin_mean)} (sd {number(m.margin_sd)})',
         str(m.count),
       ]
     )
@@ -93,16 +94,24 @@ def narrowed(rows: Table, names: Sequence[str]) -> Table:
 
 def interval(rate) -> str:
   """'0.71 [0.66, 0.76]', or a dash where there is nothing to show."""
-  if rate is None:
+  if rate is None or not math.isfinite(rate.value):
     return '–'
-  return f'{rate.value:.2f} [{rate.low:.2f}, {rate.high:.2f}]'
+  return f'{rate.value:.2f} [{number(rate.low)}, {number(rate.high)}]'
 
 
 def with_error(measured, form: str = '.2f') -> str:
   """'1.15 ± 0.02', or a dash where there is nothing to show."""
-  if measured is None:
+  if measured is None or not math.isfinite(measured.value):
     return '–'
-  return f'{measured.value:{form}} ± {measured.standard_error:{form}}'
+  error = number(measured.standard_error, form)
+  return f'{measured.value:{form}} ± {error}'
+
+
+def number(value: float | None, form: str = '.2f') -> str:
+  """A number, or a dash for what is none: None, NaN and infinities."""
+  if value is None or not math.isfinite(value):
+    return '–'
+  return f'{value:{form}}'
 
 
 def plain(rows: Table) -> str:

@@ -205,7 +205,11 @@ def pool(
     raise ValueError('pooling needs at least two runs; this one has no peer')
   tables = [_prompt_means(c, p) for c, p in zip(credits, prompts, strict=True)]
   if any(set(table) != set(tables[0]) for table in tables):
-    means = np.array([np.nanmean(list(table.values())) for table in tables])
+    judged = [np.array(list(table.values())) for table in tables]
+    judged = [means[~np.isnan(means)] for means in judged]
+    if not all(means.size for means in judged):
+      raise MissingVerdictsError('one of the runs has no verdict at all')
+    means = np.array([means.mean() for means in judged])
     return statistics.mean(means, np.arange(means.size))
   cells = np.array([[table[key] for key in tables[0]] for table in tables])
   whole = cells[:, ~np.isnan(cells).any(axis=0)]

@@ -13,6 +13,8 @@ scores, as the law π* ∝ π exp(r / β) of `optimal_law` does:
   not even the first one accepted is drawn from the pool by exp(r / β); π* is
   only approached as the pool grows. Shuffle candidates whose order means
   something.
+
+A score that is NaN is that of no candidate, whatever the mask says.
 """
 
 import functools
@@ -39,7 +41,7 @@ def top(
     [..., count] int32 indices, and the mask [..., count] of those that are
     candidates: False at the end where there are fewer than `count`.
   """
-  _check(scores, candidate_mask)
+  candidate_mask = _scored(scores, candidate_mask)
   if not 1 <= count <= scores.shape[-1]:
     raise ValueError(f'the best {count} of {scores.shape[-1]} candidates')
   scores = jnp.where(candidate_mask, scores, 0.0)
@@ -63,10 +65,12 @@ def acceptance(
 
   Source: Liu et al. 2024 (RSO), algorithm 1.
   """
-  _check(scores, candidate_mask)
+  candidate_mask = _scored(scores, candidate_mask)
   scores = jnp.where(candidate_mask, scores, -jnp.inf)
   largest = jnp.max(scores, axis=-1, keepdims=True)
-  chances = jnp.exp((scores - largest) / beta)
+  # Equal scores first, as ∞ − ∞ is NaN.
+  gaps = jnp.where(scores == largest, 0.0, scores - largest)
+  chances = jnp.exp(gaps / beta)
   return jnp.where(candidate_mask, chances, 0.0)
 
 
@@ -130,7 +134,7 @@ def rejection_sample(
 
   Source: Liu et al. 2024 (RSO), algorithm 1.
   """
-  _check(scores, candidate_mask)
+  candidate_mask = _scored(scores, candidate_mask)
   order_key, key = jax.random.split(key)
   order = jax.random.permutation(order_key, len(scores)).astype(jnp.int32)
   uniforms = jax.random.uniform(key, (visits(len(scores), count),))
@@ -173,7 +177,7 @@ def rejection_sample_by(
   """
   chex.assert_rank([uniforms, scores], 1)
   chex.assert_type(uniforms, float)
-  _check(scores, candidate_mask)
+  candidate_mask = _scored(scores, candidate_mask)
   candidates = scores.shape[0]
   if uniforms.shape[0] < visits(candidates, count):
     raise ValueError(
@@ -239,6 +243,8 @@ def optimal_law(
   return jax.nn.log_softmax(tilted), beta * jax.nn.logsumexp(tilted, axis=-1)
 
 
-def _check(scores, candidate_mask):
+def _scored(scores, candidate_mask):
+  """The candidates [..., N] that have a score."""
   chex.assert_type([scores, candidate_mask], [float, bool])
   chex.assert_equal_shape([scores, candidate_mask])
+  return candidate_mask & ~jnp.isnan(scores)
