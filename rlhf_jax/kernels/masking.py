@@ -6,6 +6,10 @@ gradient reaches them. Statistics are float32 whatever comes in.
 A learner is handed one of the reductions; all have the signature
 (losses [B, T], mask [B, T]) -> Mean, so micro-batches add up before the one
 division. A row masked whole counts nowhere but in `fixed_length`.
+
+So a response without any token has a log-prob and means of 0, ratios of 1 and
+no reward, advantage, gradient or weight: tests/kernels/empty_test.py states it
+for each quantity.
 """
 
 from collections.abc import Sequence
