@@ -1,0 +1,124 @@
+"""What a server's answer says: the reply, or why there is none."""
+
+import contextlib
+import datetime
+import email.utils
+import http
+import json
+import re
+import urllib.parse
+
+from rlhf_jax.generation.endpoint import keys, post
+
+MOST_SHOWN = 400  # Bytes of what a server says.
+_AGAIN = (408, 409, 429)  # Beside all from 500 on.
+
+
+def read(answer: post.Reply, key: keys.Key | None) -> str | post.Failure:
+  """The text that a server replied, or why there is none."""
+  if answer.status // 100 != 2:
+    return _refusal(answer, key)
+  try:
+    text = _text(answer.content)
+  except ValueError:
+    return post.Failure('a reply that is no JSON' + _quoted(answer, key))
+  if text is None:
+    return post.Failure('no message in the reply' + _quoted(answer, key))
+  return text if key is None else key.hide(text)
+
+
+def _refusal(answer, key) -> post.Failure:
+  """Why a server gives no reply, by its status."""
+  status = answer.status
+  known = status in set(http.HTTPStatus)
+  name = f'{status} {http.HTTPStatus(status).phrase}' if known else str(status)
+  if status in _AGAIN or status >= 500:
+    return post.Failure(name + _quoted(answer, key))
+  if status in (401, 403):
+    said = ': the key is missing, wrong, or not allowed this; see key_variable'
+  elif status // 100 == 3:
+    where = _origin(answer.headers.get('Location'), key)
+    said = f', a redirect to {where}, and none is followed; mend base_url'
+  else:
+    said = _quoted(answer, key)
+  return post.Failure(f'refuses with {name}{said}', lasting=True)
+
+
+def _quoted(answer, key) -> str:
+  """What a server says, where it can hold no key; else its code at most."""
+  if key is not None:
+    code = _code(answer.content)
+    return f': {code}' if code and key.hide(code) == code else ''
+  said = answer.content[:MOST_SHOWN].decode(errors='replace')
+  said = ''.join(c if c.isprintable() else ' ' for c in said)
+  said = ' '.join(said.split())
+  return f': {said}' if said else ''
+
+
+def _origin(location: str | None, key) -> str:
+  """Scheme and host of a redirect; the rest of it may hold what is secret."""
+  try:
+    parts = urllib.parse.urlsplit(location or '')
+    origin = f'{parts.scheme}://{parts.hostname or ""}'
+    origin += f':{parts.port}' if parts.port else ''
+  except ValueError:
+    return 'nowhere'
+  if not re.fullmatch(r'[a-z]+://[a-z0-9.:\[\]-]*', origin):
+    return 'a path of the same host' if not parts.netloc else 'nowhere'
+  return origin if key is None else key.hide(origin)
+
+
+def seconds(retry_after: str | None) -> float:
+  """What a Retry-After header asks for: seconds, or a date; 0 without."""
+  text = (retry_after or '').strip()
+  if re.fullmatch(r'[0-9]+(?:\.[0-9]+)?', text):
+    return float(text)
+  try:
+    date = email.utils.parsedate_to_datetime(text)
+    if date.tzinfo is None:
+      date = date.replace(tzinfo=datetime.UTC)
+    left = (date - datetime.datetime.now(datetime.UTC)).total_seconds()
+  except (ValueError, OverflowError):
+    return 0.0
+  return max(left, 0.0)
+
+
+def _text(content: bytes) -> str | None:
+  """The text in a reply, '' where it holds none; None if it is not as agreed.
+
+  As agreed is {"choices": [{"message": {"content": TEXT or null}}]}.
+
+  Raises:
+    ValueError: it is no JSON.
+  """
+  reply = _json(content)
+  try:
+    found = reply['choices'][0]['message']['content']
+  except (LookupError, TypeError):
+    return None
+  if found is None:
+    return ''
+  if not isinstance(found, str):
+    return None
+  try:
+    found.encode()  # JSON can write halves of characters, which text has not.
+  except UnicodeEncodeError:
+    return None
+  return found
+
+
+def _code(content: bytes) -> str | None:
+  """What the error that a server tells calls itself, in harmless words."""
+  with contextlib.suppress(ValueError, LookupError, TypeError):
+    error = _json(content)['error']
+    for name in ('code', 'type'):
+      if name in error and keys.harmless(error[name]):
+        return error[name]
+  return None
+
+
+def _json(content: bytes):
+  try:
+    return json.loads(content)
+  except RecursionError:
+    raise ValueError('lists in lists too deep to read') from None

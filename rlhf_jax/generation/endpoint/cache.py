@@ -1,0 +1,63 @@
+"""Replies of an endpoint that are kept in a file, and not asked for again."""
+
+import contextlib
+import json
+import os
+import pathlib
+
+
+class Replies:
+  """Replies by the address of what was asked, and kept in a file, if any.
+
+  Args:
+    path: a file of JSON lines, or None. A line that a crash cut short, or of
+      another kind, is left out.
+
+  Raises:
+    ValueError: the file cannot be read, or not be added to.
+  """
+
+  def __init__(self, path: str | os.PathLike | None):
+    self._path = None if path is None else pathlib.Path(path)
+    self._kept: dict[str, str] = {}
+    if self._path is not None:
+      with self._told():
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.open('ab'):
+          pass  # What cannot be kept is not asked for.
+        self._read()
+
+  def __contains__(self, address: str) -> bool:
+    return address in self._kept
+
+  def __getitem__(self, address: str) -> str:
+    return self._kept[address]
+
+  def add(self, address: str, reply: str) -> None:
+    """Remembers a reply, and adds it to the file."""
+    self._kept[address] = reply
+    if self._path is None:
+      return
+    line = json.dumps({'address': address, 'reply': reply})
+    # Breaks first: half a line spoils no other.
+    with self._told(), self._path.open('ab') as file:
+      file.write(b'\n' + line.encode())
+
+  def _read(self):
+    for line in self._path.read_bytes().splitlines():
+      with contextlib.suppress(
+        ValueError, LookupError, TypeError, RecursionError
+      ):
+        kept = json.loads(line)
+        if isinstance(kept['reply'], str):
+          self._kept[kept['address']] = kept['reply']
+
+  @contextlib.contextmanager
+  def _told(self):
+    try:
+      yield
+    except OSError as e:
+      raise ValueError(
+        f'the cache {self._path} cannot be used: {e.strerror}; name another '
+        'file, or free this one'
+      ) from e

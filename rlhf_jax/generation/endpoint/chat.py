@@ -1,0 +1,204 @@
+"""A model behind an OpenAI-compatible chat endpoint, and asking it."""
+
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import json
+import math
+import os
+import random
+import re
+import urllib.parse
+from collections.abc import Sequence
+from typing import Any
+
+from rlhf_jax.generation.endpoint import answers, cache, keys, post, threads
+from rlhf_jax.types import Message
+
+DAY = 86400.0
+LONGEST_PAUSE = 60.0  # Seconds; who is asked to wait longer gives up.
+
+
+@dataclasses.dataclass(frozen=True)
+class Chat:
+  """A model behind an endpoint, and how it is asked.
+
+  Redirects are not followed and the environment's proxies are not used: the key
+  goes to the host of `base_url` alone. What a server says is repeated in errors
+  only where no key was sent, since it might hold the key; else just its status
+  and, where it has one, its code of the error.
+
+  Attributes:
+    base_url: what comes before /chat/completions, as http://localhost:8000/v1.
+    model: its name there.
+    key_variable: the environment variable with the key; None where none is
+      needed. The key itself is kept nowhere.
+    temperature: of sampling; 0 is the likeliest reply.
+    max_tokens: the longest reply.
+    timeout: seconds that a request may take, from its start to its last byte.
+    retries: how often a request that failed for now is made again.
+    pause: seconds before the first retry, more or less; then twice as long each
+      time. Where the server says how long to wait, at least that, and where
+      that is more than a minute, the request has failed.
+    concurrency: most requests under way at a time.
+    cache: a file of JSON lines that keeps replies, or None. The same question
+      to the same model with the same settings is not asked again.
+    max_bytes: the largest answer of the server, headers included.
+  """
+
+  base_url: str
+  model: str
+  key_variable: str | None = None
+  temperature: float = 0.0
+  max_tokens: int = 256
+  timeout: float = 60.0
+  retries: int = 5
+  pause: float = 1.0
+  concurrency: int = 8
+  cache: str | os.PathLike | None = None
+  max_bytes: int = 16 * 2**20
+
+  def check(self) -> None:
+    """Refuses settings that cannot be; whoever is handed a chat asks this.
+
+    Raises:
+      ValueError: naming the attribute.
+    """
+    _check_url(self.base_url)
+    keys.check_variable(self.key_variable)
+    for name, (kinds, words, allowed) in VALUES.items():
+      value = getattr(self, name)
+      right = isinstance(value, kinds) and not isinstance(value, bool)
+      if not (right and allowed(value)):
+        raise ValueError(f'{name} must be {words}, got {value!r}')
+
+  def complete(self, conversations: Sequence[Sequence[Message]]) -> list[str]:
+    """The model's replies, [N], to N conversations; of equal ones, one reply.
+
+    Ctrl-C ends it at once: requests under way are left behind.
+
+    Raises:
+      ConnectionError: the endpoint refuses, or gives no reply in all attempts.
+      ValueError: an attribute cannot be, the variable with the key is not set
+        or holds none, or the cache cannot be used.
+    """
+    self.check()
+    addresses = [self._address(asked) for asked in conversations]
+    kept = cache.Replies(self.cache)
+    waiting = {
+      address: conversation
+      for address, conversation in zip(addresses, conversations, strict=True)
+      if address not in kept
+    }
+    if waiting:
+      key = self._key()
+      ask = functools.partial(self._ask, key)
+      asked = threads.calls(ask, waiting.items(), self.concurrency)
+      with contextlib.closing(asked):  # After a refusal nothing else is asked.
+        for address, reply in asked:
+          if isinstance(reply, Exception):
+            raise reply
+          kept.add(address, reply)
+    return [kept[address] for address in addresses]
+
+  @property
+  def url(self) -> str:
+    return self.base_url.rstrip('/') + '/chat/completions'
+
+  def _key(self) -> keys.Key | None:
+    if self.key_variable is None:
+      return None
+    return keys.from_environment(self.key_variable, self.base_url)
+
+  def _address(self, conversation) -> str:
+    asked = json.dumps([self.base_url, self._body(conversation)])
+    return hashlib.sha256(asked.encode()).hexdigest()
+
+  def _body(self, conversation) -> dict:
+    return {
+      'model': self.model,
+      'messages': [message._asdict() for message in conversation],
+      'temperature': self.temperature,
+      'max_tokens': self.max_tokens,
+    }
+
+  def _ask(self, key, conversation, stopped) -> str | ConnectionError:
+    """One reply, in as many attempts as it takes and is allowed."""
+    body = json.dumps(self._body(conversation)).encode()
+    for attempt in range(self.retries + 1):
+      answer = post.post(
+        self.url, body, key, timeout=self.timeout, max_bytes=self.max_bytes
+      )
+      asked_to_wait = 0.0
+      if isinstance(answer, post.Reply):
+        asked_to_wait = answers.seconds(answer.headers.get('Retry-After'))
+        answer = answers.read(answer, key)
+      if isinstance(answer, str):
+        return answer
+      if answer.lasting:
+        return ConnectionError(f'{self.url} {answer.why}')
+      if asked_to_wait > LONGEST_PAUSE:
+        return ConnectionError(
+          f'{self.url} fails with {answer.why}, and asks to wait longer than '
+          f'{LONGEST_PAUSE:.0f} s'
+        )
+      if attempt < self.retries:
+        pause = min(self.pause * 2.0 ** min(attempt, 60), LONGEST_PAUSE)
+        pause = max(asked_to_wait, pause * random.uniform(0.5, 1.5))
+        if not threads.wait(stopped, pause):
+          break
+    return ConnectionError(
+      f'{self.url} gave no reply in {self.retries + 1} attempts; the last one '
+      f'ended with {answer.why}'
+    )
+
+
+# name: its kinds, what is allowed in words, and the same as a test.
+VALUES = {
+  'model': (str, "the model's name", bool),
+  'temperature': (
+    int | float,
+    'a number of 0 or more',
+    lambda x: 0 <= x < math.inf,
+  ),
+  'max_tokens': (int, 'a whole number of 1 or more', lambda x: x >= 1),
+  'timeout': (
+    int | float,
+    'seconds, more than 0 and at most a day',
+    lambda x: 0 < x <= DAY,
+  ),
+  'retries': (int, 'a whole number of 0 or more', lambda x: x >= 0),
+  'pause': (
+    int | float,
+    'seconds, 0 or more and at most a day',
+    lambda x: 0 <= x <= DAY,
+  ),
+  'concurrency': (int, 'a whole number of 1 or more', lambda x: x >= 1),
+  'cache': (
+    str | os.PathLike | None,
+    'the path of a file, or None',
+    lambda x: x is None or os.fspath(x) != '',
+  ),
+  'max_bytes': (int, 'a whole number of 1 or more', lambda x: x >= 1),
+}
+
+
+def _check_url(url: Any) -> None:
+  """Refuses what is no base_url; what may hold a secret is not repeated."""
+  wanted = 'http:// or https:// and a host, as http://localhost:8000/v1'
+  if not isinstance(url, str) or not re.fullmatch(r'[\x21-\x7e]*', url):
+    raise ValueError(f'base_url must be {wanted}, in ASCII without blanks')
+  if '@' in url or '?' in url or '#' in url:
+    raise ValueError(
+      'base_url must hold no user, password, query or fragment: a key goes '
+      'into an environment variable that key_variable names'
+    )
+  try:
+    parts = urllib.parse.urlsplit(url)
+    right = parts.scheme in ('http', 'https') and parts.port != 0
+    right = right and bool((parts.hostname or '').encode('idna'))
+  except ValueError:  # A port that is no number, a name of no host.
+    right = False
+  if not right:
+    raise ValueError(f'base_url must be {wanted}, got {url!r}')

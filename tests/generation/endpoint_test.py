@@ -1,0 +1,740 @@
+"""The one client of HTTP endpoints, and servers that misbehave."""
+
+import base64
+import contextlib
+import datetime
+import email.utils
+import json
+import math
+import os
+import pathlib
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+import urllib.parse
+from unittest import mock
+
+from absl.testing import absltest, parameterized
+
+from rlhf_jax.generation import endpoint
+from rlhf_jax.generation.endpoint import answers, chat, keys, post, threads
+from rlhf_jax.types import Message
+from tests.generation.endpoint_server import (
+  Server,
+  asking,
+  echo,
+  in_turn,
+  said,
+)
+
+ROOT = pathlib.Path(__file__).parents[2]
+KEY = 'sk-test-4b1d9Qx7Zr2'
+
+
+class ServedTest(parameterized.TestCase):
+  def setUp(self):
+    super().setUp()
+    self.slept = []
+    self.enterContext(mock.patch.object(threads, 'wait', self.remember))
+    self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+
+  def remember(self, stopped, seconds):
+    """In place of waiting."""
+    self.slept.append(seconds)
+    return not stopped.is_set()
+
+  def serve(self, script):
+    return self.enterContext(Server(script))
+
+  def ask(self, url, *texts, **options):
+    """Asks with a key, and returns the one error that has to come."""
+    settings = {'retries': 1, 'key_variable': 'A_KEY_OF_TESTS'} | options
+    with (
+      mock.patch.dict(os.environ, {'A_KEY_OF_TESTS': KEY}),
+      self.assertRaises((ConnectionError, ValueError)) as caught,
+    ):
+      endpoint.Chat(url, 'm', **settings).complete(asking(*texts or 'a'))
+    self.assertNotIn('\n', str(caught.exception))
+    return caught.exception
+
+
+class CompleteTest(ServedTest):
+  def test_replies_are_in_the_order_of_the_questions(self):
+    server = self.serve(echo)
+    chat = endpoint.Chat(server.url, 'm', concurrency=3)
+    texts = [f'text {i}' for i in range(12)]
+    replies = chat.complete(asking(*texts))
+    self.assertEqual(replies, [text.upper() for text in texts])
+    self.assertEqual(set(server.paths), {'/v1/chat/completions'})
+    self.assertEqual(self.slept, [])
+
+  def test_what_is_sent(self):
+    server = self.serve(echo)
+    chat = endpoint.Chat(
+      server.url + '/', 'a model', temperature=0.5, max_tokens=7
+    )
+    chat.complete([(Message('system', 's'), Message('user', 'ü?'))])
+    self.assertEqual(
+      server.bodies,
+      [
+        {
+          'model': 'a model',
+          'messages': [
+            {'role': 'system', 'content': 's'},
+            {'role': 'user', 'content': 'ü?'},
+          ],
+          'temperature': 0.5,
+          'max_tokens': 7,
+        }
+      ],
+    )
+    self.assertEqual(server.paths, ['/v1/chat/completions'])
+    self.assertNotIn('Authorization', server.headers[0])
+
+  def test_the_key_is_the_variables(self):
+    server = self.serve(echo)
+    chat = endpoint.Chat(server.url, 'm', key_variable='A_KEY_OF_TESTS')
+    with mock.patch.dict(os.environ, {'A_KEY_OF_TESTS': 'secret'}):
+      chat.complete(asking('x'))
+    self.assertEqual(server.headers[0]['Authorization'], 'Bearer secret')
+    with self.assertRaisesRegex(ValueError, 'A_KEY_OF_TESTS is not set'):
+      chat.complete(asking('x'))
+    self.assertNotIn('secret', repr(chat))
+
+  def test_equal_questions_are_asked_once(self):
+    server = self.serve(echo)
+    replies = endpoint.Chat(server.url, 'm').complete(asking('a', 'b', 'a'))
+    self.assertEqual(replies, ['A', 'B', 'A'])
+    self.assertLen(server.bodies, 2)
+    self.assertEqual(endpoint.Chat(server.url, 'm').complete([]), [])
+
+  def test_a_reply_without_text_is_empty(self):
+    server = self.serve(in_turn((200, {}, said(None))))
+    replies = endpoint.Chat(server.url, 'm').complete(asking('a'))
+    self.assertEqual(replies, [''])
+
+  def test_no_more_at_a_time_than_allowed(self):
+    one_too_many = threading.Barrier(4)
+
+    def together(number, body):
+      # The first ones give a fourth the time to come.
+      with contextlib.suppress(threading.BrokenBarrierError):
+        one_too_many.wait(0.5)
+      return echo(number, body)
+
+    server = self.serve(together)
+    chat = endpoint.Chat(server.url, 'm', concurrency=3, retries=0)
+    chat.complete(asking(*map(str, range(9))))
+    self.assertEqual(server.most, 3)
+
+
+class RetriesTest(ServedTest):
+  @parameterized.parameters(408, 409, 429, 500, 502, 503)
+  def test_asks_again(self, status):
+    failing = status, {}, b''
+    server = self.serve(in_turn(failing, failing, (200, {}, said('ok'))))
+    chat = endpoint.Chat(server.url, 'm', retries=2, pause=1.0)
+    self.assertEqual(chat.complete(asking('a')), ['ok'])
+    self.assertLen(server.bodies, 3)
+    first, second = self.slept  # Doubling, give or take half.
+    self.assertBetween(first, 0.5, 1.5)
+    self.assertBetween(second, 1.0, 3.0)
+
+  def test_pauses_differ_and_have_an_end(self):
+    server = self.serve(in_turn((503, {}, b'')))
+    chat = endpoint.Chat(server.url, 'm', retries=12)
+    with self.assertRaisesRegex(ConnectionError, 'in 13 attempts; .* 503'):
+      chat.complete(asking('a'))
+    self.assertLen(server.bodies, 13)
+    self.assertLen(set(self.slept), 12)
+    self.assertBetween(self.slept[-1], 30.0, 90.0)
+
+  @parameterized.parameters(
+    ('17', 17.0, 17.0),
+    (' 60 ', 60.0, 60.0),
+    ('2.5', 2.5, 2.5),
+    ('0', 0.5, 1.5),  # Sooner than the pause is not asked for.
+    ('Wed, 21 Oct 2015 07:28:00 GMT', 0.5, 1.5),
+    ('nan', 0.5, 1.5),
+  )
+  def test_waits_as_long_as_it_is_told(self, header, least, most):
+    server = self.serve(
+      in_turn((429, {'Retry-After': header}, b''), (200, {}, said('ok')))
+    )
+    endpoint.Chat(server.url, 'm').complete(asking('a'))
+    (slept,) = self.slept
+    self.assertBetween(slept, least, most)
+
+  @parameterized.parameters(
+    (b'{"choices": [{"mess',),
+    (b'{"choices": []}',),
+    (b'{"error": "busy"}',),
+    (b'null',),
+    (b'<html>',),
+    (b'\xff\xfe',),
+  )
+  def test_half_a_reply_is_asked_for_again(self, half):
+    server = self.serve(in_turn((200, {}, half), (200, {}, said('whole'))))
+    chat = endpoint.Chat(server.url, 'm')
+    self.assertEqual(chat.complete(asking('a')), ['whole'])
+    self.assertLen(server.bodies, 2)
+
+  def test_a_reply_shorter_than_announced(self):
+    short = 200, {'Content-Length': '1000'}, said('cut')
+    server = self.serve(in_turn(short, (200, {}, said('whole'))))
+    chat = endpoint.Chat(server.url, 'm')
+    self.assertEqual(chat.complete(asking('a')), ['whole'])
+
+  def test_a_slow_reply_times_out(self):
+    released = threading.Event()
+
+    def slow_at_first(number, body):
+      if number == 0:
+        released.wait(20.0)
+      return echo(number, body)
+
+    server = self.serve(slow_at_first)
+    chat = endpoint.Chat(server.url, 'm', timeout=0.2)
+    self.assertEqual(chat.complete(asking('a')), ['A'])
+    released.set()
+    self.assertLen(server.bodies, 2)
+    self.assertLen(self.slept, 1)
+
+  def test_slow_replies_are_given_up(self):
+    released = threading.Event()
+
+    def slow(number, body):
+      released.wait(20.0)
+      return echo(number, body)
+
+    server = self.serve(slow)
+    chat = endpoint.Chat(server.url, 'm', timeout=0.2, retries=1)
+    with self.assertRaisesRegex(ConnectionError, 'in 2 attempts; .*timed out'):
+      chat.complete(asking('b'))
+    released.set()
+
+  def test_nobody_is_there(self):
+    server = self.serve(echo)
+    server.__exit__()
+    chat = endpoint.Chat(server.url, 'm', retries=1)
+    with self.assertRaisesRegex(ConnectionError, 'no reply in 2 attempts'):
+      chat.complete(asking('a'))
+
+  @parameterized.parameters(400, 401, 403, 404, 422)
+  def test_fails_at_once(self, status):
+    server = self.serve(in_turn((status, {}, b'no such\nmodel, key sk-1')))
+    chat = endpoint.Chat(server.url, 'm', concurrency=1)
+    with self.assertRaisesRegex(ConnectionError, f'refuses with {status}') as e:
+      chat.complete(asking(*map(str, range(30))))
+    self.assertEqual(self.slept, [])
+    self.assertLess(len(server.bodies), 30)  # The rest is called off.
+    sentence = str(e.exception)
+    self.assertNotIn('\n', sentence)
+    if status in (401, 403):
+      self.assertNotIn('sk-1', sentence)
+      self.assertIn('key_variable', sentence)
+    else:
+      self.assertIn('no such model', sentence)
+
+
+class CacheTest(ServedTest):
+  def chat(self, server, **options):
+    path = self.folder / 'new' / 'replies.jsonl'
+    return endpoint.Chat(server.url, 'm', cache=path, **options)
+
+  def test_what_was_asked_is_not_asked_again(self):
+    server = self.serve(echo)
+    self.chat(server).complete(asking('a', 'b'))
+    self.assertLen(server.bodies, 2)
+    # How a question travels is no part of it.
+    replies = self.chat(server, timeout=9.0).complete(asking('b', 'c', 'a'))
+    self.assertEqual(replies, ['B', 'C', 'A'])
+    self.assertLen(server.bodies, 3)
+
+  def test_other_settings_are_other_questions(self):
+    server = self.serve(echo)
+    self.chat(server).complete(asking('a'))
+    self.chat(server, temperature=1.0).complete(asking('a'))
+    self.chat(server, max_tokens=3).complete(asking('a'))
+    self.chat(server).complete([(Message('system', 'a'),)])
+    path = self.folder / 'new' / 'replies.jsonl'
+    endpoint.Chat(server.url, 'other', cache=path).complete(asking('a'))
+    endpoint.Chat(server.url + '/', 'm', cache=path).complete(asking('a'))
+    self.assertLen(server.bodies, 6)
+
+  def test_half_a_line_is_asked_again_and_spoils_no_other(self):
+    server = self.serve(echo)
+    chat = self.chat(server, concurrency=1)
+    chat.complete(asking('a', 'b'))
+    path = pathlib.Path(chat.cache)
+    path.write_bytes(path.read_bytes()[:-9])  # A crash while b was written.
+    self.assertEqual(chat.complete(asking('a', 'b')), ['A', 'B'])
+    self.assertLen(server.bodies, 3)
+    chat.complete(asking('a', 'b'))
+    self.assertLen(server.bodies, 3)
+
+  def test_lines_of_another_kind_are_left_out(self):
+    server = self.serve(echo)
+    chat = self.chat(server)
+    path = pathlib.Path(chat.cache)
+    path.parent.mkdir()
+    path.write_bytes(
+      b'3\n{}\n[]\nnull\n\n{"address": "x"}\n{"address": [], "reply": "b"}\n'
+      b'\xff\xfe\n' + b'[' * 100_000 + b'\n{"address": "y", "rep'
+    )
+    self.assertEqual(chat.complete(asking('a')), ['A'])
+
+  def test_replies_before_a_refusal_are_kept(self):
+    server = self.serve(
+      in_turn((200, {}, said('ok')), (404, {}, b''), (200, {}, said('ok')))
+    )
+    chat = self.chat(server, concurrency=1)
+    with self.assertRaises(ConnectionError):
+      chat.complete(asking('a', 'b'))
+    chat.complete(asking('a', 'b'))
+    self.assertLen(server.bodies, 3)
+
+  def test_a_path_that_cannot_be_a_file_is_told_before_anything_is_asked(self):
+    (self.folder / 'file').write_text('x')
+    server = self.serve(echo)
+    for path in (self.folder, self.folder / 'file' / 'replies.jsonl'):
+      chat = endpoint.Chat(server.url, 'm', cache=path)
+      with self.assertRaisesRegex(ValueError, f'the cache {path} ') as e:
+        chat.complete(asking('a'))
+      self.assertNotIn('\n', str(e.exception))
+    self.assertEmpty(server.bodies)
+
+
+class SettingsTest(ServedTest):
+  @parameterized.parameters(
+    {'retries': -1},
+    {'retries': 1.5},
+    {'concurrency': 0},
+    {'timeout': 0.0},
+    {'timeout': -1.0},
+    {'timeout': float('nan')},
+    {'timeout': 1e30},
+    {'timeout': '60'},
+    {'pause': -1.0},
+    {'pause': float('inf')},
+    {'max_tokens': 0},
+    {'max_tokens': True},
+    {'max_bytes': 0},
+    {'temperature': -0.1},
+    {'temperature': float('nan')},
+    {'model': ''},
+    {'cache': ''},
+    {'cache': 3},
+  )
+  def test_what_cannot_be_names_its_setting(self, **setting):
+    server = self.serve(echo)
+    settings = {'base_url': server.url, 'model': 'm'} | setting
+    (name,) = setting
+    asked = endpoint.Chat(**settings)
+    with self.assertRaisesRegex(ValueError, f'^{name} must be'):
+      asked.complete(asking('a'))
+    self.assertEmpty(server.bodies)
+
+  @parameterized.parameters(
+    '',
+    'localhost:8000',
+    'ftp://localhost/v1',
+    'file:///etc',
+    'http://',
+    'http:///v1',
+    'http://:80/v1',
+    'http://host:port/v1',
+    'http://host:99999/v1',
+    'http://host:0/v1',
+    'http://a b/v1',
+    'http://host/v1\n',
+    'http://h\xf6st/v1',
+    'http://a..b/v1',
+    f'http://{"x" * 70}.org/v1',
+    None,
+    8000,
+  )
+  def test_a_url_that_cannot_be(self, url):
+    with self.assertRaisesRegex(ValueError, '^base_url must be'):
+      endpoint.Chat(url, 'm').complete(asking('a'))
+
+  @parameterized.parameters(
+    f'http://user:{KEY}@host/v1',
+    f'http://{KEY}@host/v1',
+    f'http://host/v1?key={KEY}',
+    f'http://host/v1#{KEY}',
+  )
+  def test_a_url_with_a_secret_is_not_repeated(self, url):
+    with self.assertRaisesRegex(ValueError, '^base_url must hold no') as e:
+      endpoint.Chat(url, 'm').complete(asking('a'))
+    self.assertNotIn(KEY, str(e.exception))
+
+  @parameterized.parameters('', 'a key', KEY, KEY.encode(), 'A=B', 'A\0')
+  def test_what_is_no_variable_may_be_a_key(self, variable):
+    chat = endpoint.Chat('http://host/v1', 'm', key_variable=variable)
+    with self.assertRaisesRegex(ValueError, '^key_variable must be') as e:
+      chat.complete(asking('a'))
+    self.assertNotIn(KEY, str(e.exception))
+
+  def test_a_key_given_as_the_variable_is_not_repeated(self):
+    chat = endpoint.Chat('http://host/v1', 'm', key_variable='hf_aBcDeF123456')
+    with self.assertRaisesRegex(ValueError, 'key_variable names is not') as e:
+      chat.complete(asking('a'))
+    self.assertNotIn('aBcDeF', str(e.exception))
+
+
+class KeyTest(ServedTest):
+  @parameterized.parameters(f' {KEY}', f'{KEY} ', f'\t{KEY}  ')
+  def test_blanks_around_it_are_left_out(self, value):
+    server = self.serve(echo)
+    asked = endpoint.Chat(server.url, 'm', key_variable='A_KEY_OF_TESTS')
+    with mock.patch.dict(os.environ, {'A_KEY_OF_TESTS': value}):
+      asked.complete(asking('x'))
+    self.assertEqual(server.headers[0]['Authorization'], f'Bearer {KEY}')
+
+  @parameterized.parameters(
+    '', '  ', f'{KEY}\n', f'{KEY}\r\nX: y', f'{KEY[:5]} {KEY[5:]}',
+    f'{KEY}\xe9', f'{KEY}\u20ac', f'{KEY}\x7f', f'\x00{KEY}',
+  )  # fmt: skip
+  def test_what_is_no_key_is_not_sent(self, value):
+    server = self.serve(echo)
+    chat = endpoint.Chat(server.url, 'm', key_variable='A_KEY_OF_TESTS')
+    environment = {'A_KEY_OF_TESTS': value}
+    with (
+      mock.patch.object(keys.os, 'environ', environment),
+      self.assertRaisesRegex(ValueError, 'A_KEY_OF_TESTS') as e,
+    ):
+      chat.complete(asking('x'))
+    self.assertNotIn(KEY, str(e.exception))
+    self.assertEmpty(server.bodies)
+
+  def written(self):
+    """The key in the writings that a server may use, cut where they vary."""
+    coded = [
+      base64.b64encode(before + KEY.encode()).decode()[
+        math.ceil(len(before) * 4 / 3) : -4
+      ]
+      for before in (b'', b'x', b'xy', b'Bearer ')
+    ]
+    return (
+      KEY, KEY[:9], KEY[4:12], KEY[::-1], KEY.upper(), *coded,
+      urllib.parse.quote(KEY, safe=''), KEY.encode().hex(),
+    )  # fmt: skip
+
+  def everything_of(self, error):
+    """All that a log could show of an error: its chain, its frames' values."""
+    shown = ''
+    while error is not None:
+      told = traceback.TracebackException.from_exception(
+        error, capture_locals=True
+      )
+      frames = [f for f in told.stack if '/tests/' not in f.filename]
+      shown += repr(error) + ''.join(
+        f'{name} = {value}\n'
+        for frame in frames
+        for name, value in (frame.locals or {}).items()
+      )
+      error = error.__cause__ or error.__context__
+    return shown
+
+  @parameterized.product(
+    status=(200, 302, 400, 401, 403, 404, 422, 429, 500, 600),
+    place=('body', 'error', 'Retry-After', 'Location'),
+  )
+  def test_it_is_never_shown_whatever_a_server_says(self, status, place):
+    for form in self.written():
+      headers, content = {}, b'{}'
+      if place == 'body':
+        content = f'your key {form} is bad'.encode()
+      elif place == 'error':
+        error = {'message': form, 'code': form, 'type': form, 'param': form}
+        content = json.dumps({'error': error}).encode()
+      else:
+        headers = {place: f'http://{form}/{form}?{form}'}
+      server = self.serve(in_turn((status, headers, content)))
+      shown = self.everything_of(self.ask(server.url)).lower()
+      self.assertNotIn(form.lower(), shown)
+
+  def test_a_reply_with_it_is_kept_without(self):
+    cache = self.folder / 'replies.jsonl'
+    for form in self.written():
+      server = self.serve(in_turn((200, {}, said(f'neutral, {form}!'))))
+      asked = endpoint.Chat(
+        server.url, 'm', key_variable='A_KEY_OF_TESTS', cache=cache
+      )
+      with mock.patch.dict(os.environ, {'A_KEY_OF_TESTS': KEY}):
+        (reply,) = asked.complete(asking('a'))
+      self.assertEqual(reply, 'neutral, [key]!')
+      self.assertNotIn(form, cache.read_text())
+    self.assertNotIn(KEY, repr(asked))
+
+  def test_the_code_of_an_error_is_told(self):
+    for error in ({'code': 'no_such_model'}, {'type': 'no_such_model'}):
+      content = json.dumps({'error': error | {'message': KEY}}).encode()
+      server = self.serve(in_turn((404, {}, content)))
+      error = self.ask(server.url)
+      self.assertRegex(str(error), '404 Not Found: no_such_model$')
+
+  @parameterized.parameters(301, 302, 303, 307, 308)
+  def test_a_redirect_is_told_and_not_followed(self, status):
+    other = self.serve(echo)
+    there = other.url.replace('127.0.0.1', 'localhost') + '/x?token=abc'
+    server = self.serve(in_turn((status, {'Location': there}, b'')))
+    error = self.ask(server.url)
+    port = urllib.parse.urlsplit(other.url).port
+    self.assertIn(f'with {status} ', str(error))
+    self.assertIn(f'a redirect to http://localhost:{port}, ', str(error))
+    self.assertNotIn('token', str(error))
+    self.assertEmpty(other.headers)
+    self.assertLen(server.headers, 1)
+
+  def test_no_proxy_of_the_environment_sees_it(self):
+    proxy, server = self.serve(echo), self.serve(echo)
+    proxies = {f'{n}_proxy': proxy.url for n in ('http', 'https', 'all')}
+    key = {'A_KEY_OF_TESTS': KEY, 'no_proxy': ''}
+    with mock.patch.dict(os.environ, proxies | key):
+      chat = endpoint.Chat(server.url, 'm', key_variable='A_KEY_OF_TESTS')
+      self.assertEqual(chat.complete(asking('a')), ['A'])
+    self.assertEmpty(proxy.headers)
+
+
+class LimitsTest(ServedTest):
+  """Servers that write what they like to the socket."""
+
+  def listen(self, serve):
+    """The URL of a server that is a function of a connected socket."""
+    listener = socket.create_server(('127.0.0.1', 0))
+    self.addCleanup(listener.close)
+
+    def accept():
+      with contextlib.suppress(OSError):
+        while True:
+          connected, _ = listener.accept()
+          threading.Thread(
+            target=self._served, args=(serve, connected), daemon=True
+          ).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    return f'http://127.0.0.1:{listener.getsockname()[1]}/v1'
+
+  def _served(self, serve, connected):
+    with contextlib.suppress(OSError), connected:
+      serve(connected)
+
+  @parameterized.named_parameters(
+    ('body', b'HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n', b' '),
+    ('chunks', b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n',
+     b'1\r\n \r\n'),
+    ('headers', b'HTTP/1.1 200 OK\r\n', b'A: b\r\n'),
+    ('status', b'', b'H'),
+    ('nothing', b'', b''),
+  )  # fmt: skip
+  def test_a_slow_drip_has_an_end(self, first, drop):
+    def drip(connected):
+      connected.sendall(first)
+      for _ in range(60):
+        time.sleep(0.05)
+        connected.sendall(drop)
+
+    began = time.monotonic()
+    error = self.ask(self.listen(drip), timeout=0.3)
+    self.assertBetween(time.monotonic() - began, 0.6, 2.0)
+    self.assertRegex(str(error), 'in 2 attempts; .*timed out')
+
+  @parameterized.named_parameters(
+    ('announced', b'Content-Length: 1000000000000000\r\n\r\n', b''),
+    ('body', b'\r\n', b' ' * 1000),
+    ('chunks', b'Transfer-Encoding: chunked\r\n\r\n',
+     b'3e8\r\n' + b' ' * 1000 + b'\r\n'),
+    ('one chunk', b'Transfer-Encoding: chunked\r\n\r\nfffffffffff\r\n',
+     b' ' * 1000),
+    ('headers', b'', b'A: ' + b'b' * 1000 + b'\r\n'),
+  )  # fmt: skip
+  def test_a_reply_has_a_largest_size(self, first, more):
+    sent = []
+
+    def pour(connected):
+      connected.sendall(b'HTTP/1.1 200 OK\r\n' + first)
+      for _ in range(3000):
+        connected.sendall(more)
+        sent.append(len(more))
+
+    error = self.ask(self.listen(pour), max_bytes=50_000)
+    self.assertIn('more than the 50000 bytes of max_bytes', str(error))
+
+  def test_a_large_reply_is_read_whole(self):
+    text = 'x' * 300_000
+    server = self.serve(in_turn((200, {}, said(text))))
+    chat = endpoint.Chat(server.url, 'm')
+    self.assertEqual(chat.complete(asking('a')), [text])
+
+  def test_an_answer_in_chunks(self):
+    chunks = b''.join(b'1\r\n%c\r\n' % byte for byte in said('a'))
+
+    def answer(connected):
+      connected.recv(10_000)
+      connected.sendall(
+        b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n'
+        + chunks + b'0\r\n\r\n'
+      )  # fmt: skip
+
+    chat = endpoint.Chat(self.listen(answer), 'm', retries=0)
+    self.assertEqual(chat.complete(asking('a')), ['a'])
+
+  @parameterized.parameters(
+    (b'\x00\x01 no http at all\r\n\r\n',),
+    (b'HTTP/1.1 abc OK\r\n\r\n',),
+    (b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n',),
+    (b'',),
+  )
+  def test_what_is_no_http_is_asked_again(self, answer):
+    error = self.ask(self.listen(lambda sock: sock.sendall(answer)))
+    self.assertIn('gave no reply in 2 attempts', str(error))
+
+  @parameterized.parameters('86400', '61', '1' + '0' * 400)
+  def test_a_wait_of_more_than_a_minute_is_an_end(self, header):
+    server = self.serve(in_turn((429, {'Retry-After': header}, b'')))
+    error = self.ask(server.url, retries=9)
+    self.assertIn('429 Too Many Requests', str(error))
+    self.assertIn('asks to wait longer than 60 s', str(error))
+    self.assertLen(server.bodies, 1)
+    self.assertEmpty(self.slept)
+
+  def test_a_date_is_waited_for(self):
+    date = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=40)
+    header = email.utils.format_datetime(date, usegmt=True)
+    self.assertBetween(answers.seconds(header), 37.0, 40.0)
+    self.assertEqual(answers.seconds('Fri, 99 Foo 2999 00:00:00 GMT'), 0.0)
+    far = answers.seconds('Fri, 01 Jan 9999 00:00:00 GMT')
+    self.assertGreater(far, chat.LONGEST_PAUSE)
+
+  @parameterized.parameters(
+    ([{'type': 'text', 'text': 'neutral'}],),
+    (3,),
+    (True,),
+    ({},),
+    ('\ud800',),
+  )
+  def test_content_that_is_no_text(self, content):
+    server = self.serve(in_turn((200, {}, said(content))))
+    error = self.ask(server.url)
+    self.assertIn(
+      'in 2 attempts; the last one ended with no message', str(error)
+    )
+
+  @parameterized.parameters(
+    (b'',), (b'<html>',), (b'\xff\xfe',), (b'[' * 200_000,),
+    (b'{"choices":' * 50_000,), (b'9' * 10_000,),
+  )  # fmt: skip
+  def test_content_that_is_no_json(self, content):
+    server = self.serve(in_turn((200, {}, content)))
+    error = self.ask(server.url)
+    self.assertIn('2 attempts; the last one ended with a reply', str(error))
+
+  def test_a_hundred_thousand_retries_have_pauses_of_a_minute(self):
+    server = self.serve(in_turn((503, {}, b'')))
+    self.ask(server.url, retries=1100)  # 2 to the 1100th is no float.
+    self.assertLess(max(self.slept), 91.0)
+
+
+class InterruptTest(parameterized.TestCase):
+  def test_ctrl_c_ends_a_program_whose_requests_hang(self):
+    released = threading.Event()
+    self.addCleanup(released.set)
+
+    def silent(number, body):
+      released.wait(60.0)
+      return echo(number, body)
+
+    with Server(silent) as server:
+      program = (
+        'from rlhf_jax.generation import endpoint\n'
+        'from rlhf_jax.types import Message\n'
+        f'chat = endpoint.Chat({server.url!r}, "m")\n'
+        'chat.complete([(Message("user", str(i)),) for i in range(20)])\n'
+      )
+      process = subprocess.Popen(
+        [sys.executable, '-c', program],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        # As a shell starts a command: runners of tests may ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(
+          signal.SIGINT, signal.default_int_handler
+        ),
+      )
+      deadline = time.monotonic() + 60.0
+      while server.most < 8 and time.monotonic() < deadline:
+        time.sleep(0.02)
+      self.assertEqual(server.most, 8)
+      began = time.monotonic()
+      process.send_signal(signal.SIGINT)
+      _, error = process.communicate(timeout=30.0)
+      self.assertLess(time.monotonic() - began, 2.0)
+      self.assertIn(b'KeyboardInterrupt', error)
+
+  def test_a_refusal_leaves_no_thread_waiting(self):
+    before = set(threading.enumerate())
+    server = Server(lambda number, body: (404 if number == 2 else 503, {}, b''))
+    with server:
+      chat = endpoint.Chat(server.url, 'm', concurrency=4, pause=50.0)
+      with self.assertRaisesRegex(ConnectionError, '404'):
+        chat.complete(asking(*map(str, range(9))))
+    ours = set(threading.enumerate()) - before
+    for thread in ours:
+      thread.join(2.0)
+    self.assertFalse([thread for thread in ours if thread.is_alive()])
+
+
+class TlsTest(ServedTest):
+  def test_a_server_without_tls(self):
+    server = self.serve(echo)
+    error = self.ask(server.url.replace('http:', 'https:'), timeout=5.0)
+    self.assertIn('no TLS connection: ', str(error))
+
+  def test_a_certificate_that_nobody_vouches_for(self):
+    certificate = self.folder / 'own.pem'
+    certificate.write_text(SELF_SIGNED)
+    server = self.serve(echo)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    server.wrap(context)
+    url = server.url.replace('http://127.0.0.1', 'https://localhost')
+    error = self.ask(url)
+    self.assertIn('shows a certificate that is not trusted: ', str(error))
+    self.assertEmpty(server.headers)
+    post._tls.cache_clear()
+    self.addCleanup(post._tls.cache_clear)
+    with mock.patch.dict(os.environ, {'SSL_CERT_FILE': str(certificate)}):
+      replies = endpoint.Chat(url, 'm', retries=0).complete(asking('a'))
+    self.assertEqual(replies, ['A'])
+
+
+# Of localhost, for a hundred years, by itself; made for this test.
+SELF_SIGNED = """\
+-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgfXpkbOa9C0nkf/fB
+VNlgtLbEINwf1V6HCjA2dbld3IqhRANCAAQwyE3JoYR+X/aQjSCAI/9AJ4mSEczV
+w/umk/tazsbjA296yGXoxQyT6gPtq1p4PLPl3KoYmHW2YLI764gqelmT
+-----END PRIVATE KEY-----
+-----BEGIN CERTIFICATE-----
+MIIBlTCCATugAwIBAgIUHHL5t3zRN0A+/Qj78v/pqDnzIf8wCgYIKoZIzj0EAwIw
+FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyODA5MzYzNFoYDzIxMjYxMTA0
+MDkzNjM0WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
+PQMBBwNCAAQwyE3JoYR+X/aQjSCAI/9AJ4mSEczVw/umk/tazsbjA296yGXoxQyT
+6gPtq1p4PLPl3KoYmHW2YLI764gqelmTo2kwZzAdBgNVHQ4EFgQUTpIwuQm5/hGm
+DN//c6mJ1SwItHUwHwYDVR0jBBgwFoAUTpIwuQm5/hGmDN//c6mJ1SwItHUwDwYD
+VR0TAQH/BAUwAwEB/zAUBgNVHREEDTALgglsb2NhbGhvc3QwCgYIKoZIzj0EAwID
+SAAwRQIgMg6tzCy9X8CvH6/IbqTe0CEFoTMOVUfay4R3W2wRLjkCIQDh5WsKla24
+GARkdvtl3mkh6T5qeU2zLxR4xKvjsyfn6A==
+-----END CERTIFICATE-----
+"""
+
+
+if __name__ == '__main__':
+  absltest.main()
