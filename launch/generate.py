@@ -4,7 +4,7 @@ import argparse
 import pathlib
 import sys
 
-from launch import train
+from launch import checks, console, train
 
 
 def parse(arguments):
@@ -32,10 +32,13 @@ def parse(arguments):
   parser.add_argument('--seed', type=int, default=0)
   for name, kind in SAMPLING.items():
     parser.add_argument('--' + name.replace('_', '-'), type=kind)
-  return parser.parse_args(arguments)
+  options = parser.parse_args(arguments)
+  options.top_k_bound = options.top_k  # No step has to look at more.
+  return options
 
 
 MOST_AT_A_TIME = 256  # Prompts answered together.
+LARGEST = 2**31 - 1  # Whole number on a device.
 SAMPLING = {
   'temperature': float,
   'top_k': int,
@@ -43,6 +46,61 @@ SAMPLING = {
   'min_p': float,
   'repetition_penalty': float,
 }
+
+
+def sampling(options):
+  """How responses are sampled.
+
+  Raises:
+    ValueError: naming the value that cannot be.
+  """
+  from rlhf_jax.generation.sampling import Sampling
+
+  if options.temperature == 0:
+    raise checks.OptionError(
+      '--temperature must be above 0; --top-k 1 always takes the most likely '
+      'token, as greedy decoding does'
+    )
+  if options.top_k is not None:
+    checks.whole('--top-k', options.top_k, 1, LARGEST)
+  values = {name: getattr(options, name) for name in SAMPLING}
+  return Sampling(top_k_bound=options.top_k_bound, **values)
+
+
+def prompts(options) -> list[str]:
+  """The texts of --prompt, or else of the lines of the input.
+
+  Raises:
+    OptionError: there is none, or one that is no text.
+  """
+  given = options.prompt
+  if given is None:
+    given = [line for line in _lines(sys.stdin) if line]
+  if not given:
+    raise checks.OptionError(
+      'there is no prompt: give --prompt TEXT, or one on each line of the input'
+    )
+  for number, text in enumerate(given, 1):
+    if not text.strip():
+      raise checks.OptionError(f'--prompt {number} of {len(given)} is empty')
+    try:
+      text.encode()
+    except UnicodeEncodeError:  # What the system could not read, it escapes.
+      raise checks.OptionError(
+        f'prompt {number} of {len(given)} is not UTF-8: {text!r}'
+      ) from None
+  return given
+
+
+def _lines(file) -> list[str]:
+  """The lines of an input in UTF-8, whatever the console's encoding is."""
+  if file is None:  # The command was started without one.
+    return []
+  if hasattr(file, 'buffer'):
+    text = file.buffer.read().decode('utf-8-sig', errors='surrogateescape')
+  else:
+    text = file.read()
+  return [line.strip() for line in text.splitlines()]
 
 
 def generate(options) -> None:
@@ -56,9 +114,11 @@ def generate(options) -> None:
     prepare,
     responding,
   )
-  from rlhf_jax.generation.sampling import Sampling
   from rlhf_jax.types import Message, Prompt
 
+  checks.whole('--samples', options.samples, 1)
+  checks.whole('--seed', options.seed, 0, checks.LARGEST_SEED)
+  how, asked = sampling(options), prompts(options)
   experiment = train.build(train.load(pathlib.Path(options.file)), options.set)
   chain = prepare(experiment, options.stages)
   answerings = definition.answerings(experiment)
@@ -75,21 +135,28 @@ def generate(options) -> None:
     )
   for warning in measuring.warnings(chain, [options.policy]):
     print(f'warning: {warning}', file=sys.stderr)
-  asked = options.prompt or [line.strip() for line in sys.stdin if line.strip()]
   parts = responding.respond(
     chain,
     answering,
     [Prompt((Message('user', text),)) for text in asked],
     jax.random.key(options.seed),
     samples=options.samples,
-    sampling=Sampling(**{name: getattr(options, name) for name in SAMPLING}),
+    sampling=how,
     batch_size=min(len(asked), MOST_AT_A_TIME),
   )
+  answered = 0
   for part in parts:
+    answered += len(part.examples)
     for example, texts in zip(part.examples, part.texts, strict=True):
       print(example.prompt.text)
       for text in texts:
         print(f'  → {text}')
+  if answered < len(asked):
+    print(
+      f'warning: {len(asked) - answered} of {len(asked)} prompts are longer '
+      'than limits.max_prompt_tokens, and were left out',
+      file=sys.stderr,
+    )
 
 
 def main(arguments=None) -> int:
@@ -98,4 +165,4 @@ def main(arguments=None) -> int:
 
 
 if __name__ == '__main__':
-  sys.exit(main())
+  sys.exit(console.run(main))

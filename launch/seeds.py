@@ -9,7 +9,7 @@ import pathlib
 import signal
 import sys
 
-from launch import train
+from launch import checks, console, loading, train
 from launch.tasks import Task, one_by_one, side_by_side
 
 
@@ -48,8 +48,7 @@ def tasks_of(file, options) -> list[Task]:
   from rlhf_jax.experiment import ExperimentError, describe, store
 
   module = train.load(pathlib.Path(file))
-  settings = getattr(module, 'Settings', None)
-  fields = dataclasses.fields(settings) if settings else ()
+  fields = dataclasses.fields(loading.settings(module))
   if 'seed' not in {field.name for field in fields}:
     raise ExperimentError(
       f'{file} cannot be run over seeds: its Settings have no field "seed"'
@@ -125,6 +124,10 @@ def pool(done, failed, options) -> None:
 
 def run(options) -> int:
   """Runs what is not done, pools what is; 1 if a seed failed."""
+  checks.whole('--jobs', options.jobs, 1)
+  for seed in options.seeds:
+    checks.whole('--seeds', seed, 0, checks.LARGEST_SEED)
+  checks.folder('--out', options.out)
   planned = [tasks_of(file, options) for file in dict.fromkeys(options.files)]
   ledger(options).parent.mkdir(parents=True, exist_ok=True)
   waiting, failed = [], set()
@@ -166,4 +169,4 @@ def main(arguments=None) -> int:
 if __name__ == '__main__':
   # A scheduler's stop is Ctrl-C to us: nothing that we started outlives it.
   signal.signal(signal.SIGTERM, signal.default_int_handler)
-  sys.exit(main())
+  sys.exit(console.run(main))

@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from launch import train
+from launch import console, errors, train
 
 LOOK_SECONDS = 0.2  # Between two looks at who has finished.
 SHOW_SECONDS = 30.0  # Between two reports of how far everyone is.
@@ -57,9 +57,11 @@ def one_by_one(tasks: Sequence[Task], options: Any) -> Iterator[Finished]:
     try:
       experiments.run(task.experiment, task.out, stages_dir=options.stages)
     except Exception as e:
-      if options.traceback or not isinstance(e, train.MENDABLE):
+      if isinstance(e, BrokenPipeError) and console.reader_is_gone():
+        raise
+      if options.traceback:
         traceback.print_exc()
-      wrong = str(e) or type(e).__name__
+      wrong = errors.sentence(e) or errors.unexpected(e, options, task.out)
     yield task, time.monotonic() - began, wrong
 
 

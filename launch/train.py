@@ -1,7 +1,6 @@
 """Runs an experiment: `python -m launch.train experiments/rlhf/sandbox.py`."""
 
 import argparse
-import importlib.util
 import json
 import os
 import pathlib
@@ -9,14 +8,13 @@ import sys
 
 from absl import logging
 
+from launch import checks, console, errors
+from launch.errors import MENDABLE
+from launch.loading import build, load
+
+__all__ = ['MENDABLE', 'build', 'guarded', 'load', 'main', 'parse', 'train']
+
 USER_STOPPED = 130  # What a shell says of a command stopped by Ctrl-C.
-# Errors that the user can mend, each a sentence.
-MENDABLE = (
-  ValueError,
-  FileNotFoundError,
-  FloatingPointError,
-  ConnectionError,
-)
 
 
 def parse(arguments):
@@ -91,30 +89,6 @@ def add_setting_arguments(parser: argparse.ArgumentParser) -> None:
   )
 
 
-def load(file: pathlib.Path):
-  """Imports an experiment file: its `Settings` and its `config`."""
-  if not file.exists():
-    from rlhf_jax.experiment import ExperimentError
-
-    there = sorted(str(p) for p in pathlib.Path('experiments').rglob('*.py'))
-    raise ExperimentError(
-      f'there is no experiment {file}; there are {", ".join(there) or "none"}'
-    )
-  name = '_'.join(('experiment', *file.with_suffix('').parts[-2:]))
-  spec = importlib.util.spec_from_file_location(name, file)
-  module = importlib.util.module_from_spec(spec)
-  sys.modules[name] = module
-  spec.loader.exec_module(module)
-  return module
-
-
-def build(module, assignments):
-  """The experiment of a file, its settings and values set from `NAME=VALUE`."""
-  from rlhf_jax.experiment import overrides
-
-  return overrides.build(module, assignments)
-
-
 def train(options) -> None:
   """Runs an experiment as the command line says."""
   from rlhf_jax import experiment as experiments
@@ -127,9 +101,9 @@ def train(options) -> None:
     for name, value in describe.flatten(described).items():
       print(f'{name} = {json.dumps(value)}')
     return
-  out = options.resume or options.out or default_out(options.file)
+  options.out = out_folder(options)
   if options.resume:
-    experiments.check_same(experiment, out)
+    experiments.check_same(experiment, options.out)
   writers = []
   if options.tensorboard:
     writers.append(metrics.TensorBoardWriter(options.tensorboard))
@@ -137,13 +111,29 @@ def train(options) -> None:
     writers.append(metrics.WandbWriter(options.wandb, described))
   experiments.run(
     experiment,
-    out,
+    options.out,
     stages_dir=options.stages,
     fresh=options.fresh,
     writers=writers,
   )
   for writer in writers:
     writer.close()
+
+
+def out_folder(options) -> pathlib.Path:
+  """The folder of the results.
+
+  Raises:
+    OptionError: --resume and --out name two, or no folder can be there.
+  """
+  if options.resume and options.out not in (None, options.resume):
+    raise checks.OptionError(
+      f'--resume goes on in {options.resume}, and --out names {options.out}; '
+      'give one of them'
+    )
+  out = options.resume or options.out or default_out(options.file)
+  checks.folder('--out', out)
+  return out
 
 
 def guarded(command, options) -> int:
@@ -163,15 +153,13 @@ def guarded(command, options) -> int:
     cache = (options.stages / '.compiled').absolute()
     jax.config.update('jax_compilation_cache_dir', str(cache))
   try:
+    checks.folder('--stages', options.stages)
     return command(options) or 0
   except KeyboardInterrupt:
     print('\nstopped; the same command goes on from here', file=sys.stderr)
     return USER_STOPPED
-  except MENDABLE as e:
-    if options.traceback:
-      raise
-    print(f'error: {e}', file=sys.stderr)
-    return 1
+  except Exception as e:
+    return errors.tell(e, options)
 
 
 def main(arguments=None) -> int:
@@ -190,4 +178,4 @@ def default_out(file: str) -> pathlib.Path:
 
 
 if __name__ == '__main__':
-  sys.exit(main())
+  sys.exit(console.run(main))
