@@ -21,6 +21,10 @@ def run(main: Callable[[], int]) -> int:
     status = main()
   except SystemExit as e:  # argparse has printed its help, or what is wrong.
     status = e.code
+  except BrokenPipeError:
+    if not reader_is_gone():
+      raise
+    status = READER_IS_GONE
   for stream in (sys.stdout, sys.stderr):
     status = _flushed(stream, status)
   return status

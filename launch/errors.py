@@ -26,8 +26,8 @@ from launch import console
 
 FAILED = 1
 UNEXPECTED = 70  # EX_SOFTWARE, as sysexits.h calls a bug.
-# The kinds of errors that a sentence is made of. Of a ValueError it depends on
-# who raised it, see `refused`.
+# The kinds of errors that become a sentence; of a ValueError it depends on who
+# raised it, see `refused`.
 MENDABLE = (ValueError, OSError, FloatingPointError, MemoryError)
 OURS = ('rlhf_jax', 'launch', 'experiments')
 PACKAGES = ('rlhf_jax', 'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint')
@@ -48,7 +48,7 @@ def tell(error: Exception, options: Any) -> int:
     options: of the command line.
   """
   if isinstance(error, BrokenPipeError) and console.reader_is_gone():
-    return console.READER_IS_GONE
+    raise error  # To `console.run`: nobody reads what is said here.
   if options.traceback:
     traceback.print_exception(error)
   said = sentence(error)
@@ -87,8 +87,7 @@ def refused(error: BaseException) -> bool:
   """
   if type(error).__module__.split('.')[0] in OURS:
     return True
-  kinds = (ValueError, TypeError, FloatingPointError, OSError)
-  if not (isinstance(error, kinds) and raised(error)):
+  if not (isinstance(error, (*MENDABLE, TypeError)) and raised(error)):
     return False
   *_, (frame, _) = traceback.walk_tb(error.__traceback__)
   return ours(frame)

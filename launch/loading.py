@@ -99,12 +99,15 @@ def _experiment(module, settings):
   """What the file's config makes of settings."""
   from rlhf_jax.experiment import Experiment
 
+  file = errors.shown(module.__file__)
+  try:
+    inspect.signature(module.config).bind(settings)
+  except TypeError as e:
+    raise _error(f'{file}: config(settings) cannot be called: {e}') from e
   found = module.config(settings)
   if not isinstance(found, Experiment):
-    raise _error(
-      f'{errors.shown(module.__file__)}: config returns '
-      f'{type(found).__name__}, no Experiment'
-    )
+    kind = type(found).__name__
+    raise _error(f'{file}: config returns {kind}, no Experiment')
   return found
 
 

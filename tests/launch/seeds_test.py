@@ -154,15 +154,21 @@ def test_another_contrast_runs_nothing(runs, claiming, tmp_path):
   assert 'so there' in out
 
 
-@pytest.mark.parametrize('error', [ValueError('a sentence'), RuntimeError('x')])
+@pytest.mark.parametrize(
+  'error', [experiments.ExperimentError('a sentence'), RuntimeError('x')]
+)
 def test_a_seed_that_fails_does_not_stop_the_others(
   runs, claiming, tmp_path, error
 ):
   runs.failing = {1: error}
   status, out, err = run(tmp_path, claiming, '--seeds', 0, 1, 2)
   assert (status, runs.seeds) == (1, [0, 1, 2])
-  assert f'error: paper/claim seed 1: {error}' in err
-  assert ('Traceback' in err) == isinstance(error, RuntimeError)
+  bug = isinstance(error, RuntimeError)
+  said = 'unexpected RuntimeError: x, in ' if bug else 'a sentence\n'
+  assert f'error: paper/claim seed 1: {said}' in err
+  assert err.count('\n') == 1
+  reports = list((tmp_path / 'out' / 'seed-1').glob('error-*.txt'))
+  assert len(reports) == bug
   assert 'paper/claim seed 1 failed and is left out' in out
   pooled = json.loads((tmp_path / 'out' / 'pooled.json').read_text())
   assert pooled['seeds'] == [0, 2]
@@ -197,6 +203,30 @@ def test_a_file_without_a_seed_is_refused_before_any_run(
   status, _, err = run(tmp_path, claiming, other)
   assert (status, runs.seeds) == (1, [])
   assert err.count('\n') == 1 and 'no field "seed"' in err
+
+
+@pytest.mark.parametrize(
+  'arguments, said',
+  [
+    (('--jobs', 0), '--jobs must be 1 or more, got 0'),
+    (('--jobs', -2), '--jobs must be 1 or more, got -2'),
+    (('--seeds', 0, -1), '--seeds must be from 0 to 4294967295, got -1'),
+    (
+      ('--seeds', 2**32),
+      '--seeds must be from 0 to 4294967295, got 4294967296',
+    ),
+  ],
+)
+def test_numbers_that_cannot_be_are_told_before_any_run(
+  runs, claiming, tmp_path, arguments, said
+):
+  status, _, err = run(tmp_path, claiming, *arguments)
+  assert (status, err, runs.seeds) == (1, f'error: {said}\n', [])
+
+
+def test_a_seed_given_twice_is_run_once(runs, claiming, tmp_path):
+  status, _, _ = run(tmp_path, claiming, '--seeds', 1, 0, 1)
+  assert (status, runs.seeds) == (0, [1, 0])
 
 
 PROGRAM = """

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import pathlib
+import sys
 
 import pytest
 
@@ -89,6 +90,15 @@ MISTAKES = {
     (SANDBOX, '--resume', 'nowhere'),
     ('nowhere holds no config.json',),
   ),
+  'out a file': ((SANDBOX, '--out', 'README.md'), ('--out must be a folder',)),
+  'out below a file': (
+    (SANDBOX, '--out', 'README.md/out'),
+    ('--out must be a folder, and README.md is a file',),
+  ),
+  'resume and out': (
+    (SANDBOX, '--resume', 'here', '--out', 'there'),
+    ('--resume goes on in here, and --out names there',),
+  ),
   'no data': (
     (HH, '--set', 'data_dir=nowhere'),
     ('nowhere', 'alpaca_subset.jsonl.gz|hh_'),
@@ -128,3 +138,84 @@ def test_a_policy_that_is_not_trained_cannot_answer(tmp_path):
   )
   assert status == 1
   assert "'dpo' is no policy of this experiment; there are sft, ppo" in err
+
+
+@pytest.fixture
+def stdin(monkeypatch):
+  """Sets the bytes of the standard input."""
+
+  def hold(content):
+    text = io.TextIOWrapper(io.BytesIO(content), encoding='ascii')
+    monkeypatch.setattr(sys, 'stdin', text)
+
+  return hold
+
+
+ASKING = {
+  'no sample': (('--samples', 0), '--samples must be 1 or more, got 0'),
+  'less than none': (('--samples', -1), '--samples must be 1 or more, got -1'),
+  'seed': (('--seed', -1), '--seed must be from 0 to 4294967295, got -1'),
+  'large seed': (('--seed', 2**40), '--seed must be from 0 to 4294967295'),
+  'greedy': (('--temperature', 0), '--top-k 1 always takes the most likely'),
+  'cold': (('--temperature', -1), 'temperature must be above 0'),
+  'no token': (('--top-k', 0), '--top-k must be from 1 to 2147483647, got 0'),
+  'too many': (('--top-k', 2**31), '--top-k must be from 1 to 2147483647'),
+  'no mass': (('--top-p', 0), 'top_p must be in (0, 1]'),
+  'nothing asked': (('--prompt', ' '), '--prompt 2 of 2 is empty'),
+  'no text': (('--prompt', '\udcff'), 'prompt 2 of 2 is not UTF-8'),
+}
+
+
+@pytest.mark.parametrize('mistake', ASKING)
+def test_what_cannot_be_asked_is_told_first(mistake, tmp_path):
+  arguments, said = ASKING[mistake]
+  status, _, err = run(
+    generate, SANDBOX, '--stages', tmp_path, '--prompt', 'x', *arguments
+  )
+  assert status == 1 and err.count('\n') == 1, err
+  assert err.startswith('error: ') and said in err
+
+
+@pytest.mark.parametrize(
+  'content, said',
+  [
+    (b'', 'there is no prompt: give --prompt TEXT, or one on each line'),
+    (b'\n \n', 'there is no prompt'),
+    (b'good\n\nbad \xff\n', 'prompt 2 of 2 is not UTF-8'),
+  ],
+)
+def test_an_input_without_prompts(content, said, tmp_path, stdin):
+  stdin(content)
+  status, _, err = run(generate, SANDBOX, '--stages', tmp_path)
+  assert status == 1 and err.count('\n') == 1, err
+  assert said in err
+
+
+def test_prompts_are_the_lines_of_the_input_in_utf_8(stdin):
+  stdin('\ufeffwhat ?\r\n\n  größer ?  \n'.encode())
+  options = generate.parse([SANDBOX])
+  assert generate.prompts(options) == ['what ?', 'größer ?']
+
+
+@pytest.mark.parametrize('top_k', [1, 128, 200, 2**31 - 1])
+def test_any_top_k_is_taken_and_no_more_is_sorted(top_k):
+  options = generate.parse([SANDBOX, '--prompt', 'x', '--top-k', str(top_k)])
+  sampling = generate.sampling(options)
+  assert sampling.top_k == top_k
+  assert sampling.sorted_candidates(1000) == min(top_k, 1000)
+
+
+def test_stages_cannot_be_a_file(tmp_path):
+  (tmp_path / 'file').write_text('')
+  status, _, err = run(train, SANDBOX, '--stages', tmp_path / 'file')
+  assert status == 1
+  assert err == (
+    f'error: --stages must be a folder, and {tmp_path}/file is a file; name '
+    'another\n'
+  )
+
+
+def test_resuming_where_the_results_go_is_no_contradiction(tmp_path):
+  status, _, err = run(train, SANDBOX, '--resume', tmp_path, '--out', tmp_path)
+  assert status == 1
+  assert f'{tmp_path} holds no config.json' in err
