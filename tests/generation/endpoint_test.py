@@ -643,6 +643,22 @@ class LimitsTest(ServedTest):
     self.assertLess(max(self.slept), 91.0)
 
 
+HANGING = """
+import signal, time
+from rlhf_jax.generation import endpoint
+from rlhf_jax.types import Message
+
+# As a shell starts a command: runners of tests may have it ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+try:
+  endpoint.Chat('{url}', 'm').complete(
+    [(Message('user', str(i)),) for i in range(20)]
+  )
+except KeyboardInterrupt:
+  print(time.monotonic(), flush=True)
+"""
+
+
 class InterruptTest(parameterized.TestCase):
   def test_ctrl_c_ends_a_program_whose_requests_hang(self):
     released = threading.Event()
@@ -653,20 +669,10 @@ class InterruptTest(parameterized.TestCase):
       return echo(number, body)
 
     with Server(silent) as server:
-      program = (
-        'from rlhf_jax.generation import endpoint\n'
-        'from rlhf_jax.types import Message\n'
-        f'chat = endpoint.Chat({server.url!r}, "m")\n'
-        'chat.complete([(Message("user", str(i)),) for i in range(20)])\n'
-      )
       process = subprocess.Popen(
-        [sys.executable, '-c', program],
+        [sys.executable, '-c', HANGING.format(url=server.url)],
         cwd=ROOT,
-        stderr=subprocess.PIPE,
-        # As a shell starts a command: runners of tests may ignore Ctrl-C.
-        preexec_fn=lambda: signal.signal(
-          signal.SIGINT, signal.default_int_handler
-        ),
+        stdout=subprocess.PIPE,
       )
       deadline = time.monotonic() + 60.0
       while server.most < 8 and time.monotonic() < deadline:
@@ -674,9 +680,11 @@ class InterruptTest(parameterized.TestCase):
       self.assertEqual(server.most, 8)
       began = time.monotonic()
       process.send_signal(signal.SIGINT)
-      _, error = process.communicate(timeout=30.0)
-      self.assertLess(time.monotonic() - began, 2.0)
-      self.assertIn(b'KeyboardInterrupt', error)
+      out, _ = process.communicate(timeout=30.0)
+      # It is over at once; the interpreter then takes its time on a busy
+      # machine, but not until the replies come.
+      self.assertLess(float(out) - began, 2.0)
+      self.assertLess(time.monotonic() - began, 20.0)
 
   def test_a_refusal_leaves_no_thread_waiting(self):
     before = set(threading.enumerate())
