@@ -31,6 +31,7 @@ UNEXPECTED = 70  # EX_SOFTWARE, as sysexits.h calls a bug.
 MENDABLE = (ValueError, OSError, FloatingPointError, MemoryError)
 OURS = ('rlhf_jax', 'launch', 'experiments')
 PACKAGES = ('rlhf_jax', 'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint')
+NO_MEMORY = ('RESOURCE_EXHAUSTED', 'Out of memory')  # As XLA says it.
 OUT_OF_MEMORY = (
   'lower the batch_size of the stage or of the evaluation, the limits of '
   'tokens, or the sizes of the model, or share them among more devices (mesh)'
@@ -63,7 +64,7 @@ def tell(error: Exception, options: Any) -> int:
 def sentence(error: BaseException) -> str | None:
   """What an error says to its user; None if it is not the user's to mend."""
   words = ' '.join(str(error).split())
-  if isinstance(error, MemoryError) or 'RESOURCE_EXHAUSTED' in words:
+  if isinstance(error, MemoryError) or any(x in words for x in NO_MEMORY):
     return f'out of memory{f" ({words[:200]})" if words else ""}; ' + (
       OUT_OF_MEMORY
     )

@@ -102,7 +102,7 @@ def code_version(description: Any, also: Iterable[str] = ()) -> str:
     name = waiting.pop()
     if name in seen or not _is_ours(name):
       continue
-    text = pathlib.Path(sys.modules[name].__file__).read_text()
+    text = pathlib.Path(sys.modules[name].__file__).read_text(encoding='utf-8')
     seen[name], imports = _parsed(text)
     waiting += _imported(imports)
   return digest(seen)

@@ -92,6 +92,9 @@ def test_what_the_system_refuses_names_the_path(tmp_path):
     MemoryError(),
     jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: Out of memory allocating'),
     raised_by(lambda: np.zeros(2**58)),
+    jax.errors.JaxRuntimeError(
+      'INTERNAL: Error dispatching computation: Out of memory allocating 36'
+    ),
   ],
 )
 def test_too_little_memory_says_what_to_lower(error):
