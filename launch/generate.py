@@ -4,7 +4,7 @@ import argparse
 import pathlib
 import sys
 
-from launch import checks, console, train
+from launch import checks, console, signals, train
 
 
 def parse(arguments):
@@ -165,4 +165,4 @@ def main(arguments=None) -> int:
 
 
 if __name__ == '__main__':
-  sys.exit(console.run(main))
+  signals.leave(console.run(main))

@@ -6,11 +6,14 @@ import dataclasses
 import datetime
 import json
 import pathlib
-import signal
 import sys
 
-from launch import checks, console, loading, train
+from launch import checks, console, loading, signals, train
 from launch.tasks import Task, one_by_one, side_by_side
+from rlhf_jax.storage import files
+
+# What a line of the ledger is read for.
+LEDGER_FIELDS = {'out', 'digest', 'date', 'seconds'}
 
 
 def parse(arguments):
@@ -18,7 +21,10 @@ def parse(arguments):
   parser = argparse.ArgumentParser(
     prog='python -m launch.seeds',
     description='Run experiments over several seeds, and pool what they find.',
-    epilog='What the ledger says is done is not run again.',
+    epilog=(
+      'What the ledger says is done is not run again. A signal is passed on to '
+      'the seeds that run side by side. ' + signals.EPILOG
+    ),
   )
   parser.add_argument(
     'files', nargs='+', metavar='FILE', help='experiments, Python files'
@@ -74,16 +80,24 @@ def ledger(options) -> pathlib.Path:
 def done_before(task, options) -> dict | None:
   """The ledger's line of a task whose results are all there still."""
   from rlhf_jax.experiment import answers
-  from rlhf_jax.training import metrics
 
-  path = ledger(options)
-  lines = metrics.read_jsonl(path) if path.exists() else []
-  newest = {line['out']: line for line in lines}.get(str(task.out))
+  newest = {line['out']: line for line in written(options)}.get(str(task.out))
   if newest is None or newest['digest'] != task.digest:
     return None
   kept = answers.paths(task.experiment, options.stages).values()
   there = all(p.exists() for p in (task.out / 'results.json', *kept))
   return newest if there else None
+
+
+def written(options) -> list[dict]:
+  """The ledger's lines; one that is damaged is left out: it is run again."""
+  path, found = ledger(options), []
+  for line in path.read_bytes().splitlines() if path.exists() else ():
+    with contextlib.suppress(ValueError):
+      row = json.loads(line)
+      if isinstance(row, dict) and row.keys() >= LEDGER_FIELDS:
+        found.append(row)
+  return found
 
 
 def write_down(task, seconds, options) -> None:
@@ -98,8 +112,7 @@ def write_down(task, seconds, options) -> None:
     'seconds': round(seconds, 1),
     'win_rates': {name: policy['win_rate'] for name, policy in found.items()},
   }
-  with ledger(options).open('a') as file:
-    file.write(json.dumps(line) + '\n')
+  files.append_line(ledger(options), line)
 
 
 def pool(done, failed, options) -> None:
@@ -167,6 +180,4 @@ def main(arguments=None) -> int:
 
 
 if __name__ == '__main__':
-  # A scheduler's stop is Ctrl-C to us: nothing that we started outlives it.
-  signal.signal(signal.SIGTERM, signal.default_int_handler)
-  sys.exit(console.run(main))
+  signals.leave(console.run(main))

@@ -2,7 +2,6 @@
 
 import os
 import pathlib
-import signal
 import subprocess
 import sys
 import time
@@ -10,7 +9,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from launch import console, errors, train
+from launch import console, errors, signals, train
 
 LOOK_SECONDS = 0.2  # Between two looks at who has finished.
 SHOW_SECONDS = 30.0  # Between two reports of how far everyone is.
@@ -109,16 +108,25 @@ def start(task: Task, options: Any) -> subprocess.Popen:
 
 
 def stop(processes: Sequence[subprocess.Popen]) -> None:
-  """Stops processes as Ctrl-C does; those that do not listen, at once."""
-  deadline = time.monotonic() + STOP_SECONDS
-  for process in processes:
-    process.send_signal(signal.SIGINT)
-  for process in processes:
-    try:
-      process.wait(max(deadline - time.monotonic(), 0.0))
-    except subprocess.TimeoutExpired:
+  """Stops processes by the signal that stops us, or else as Ctrl-C does.
+
+  Those that do not listen are killed; at once if a second signal comes.
+  """
+
+  def kill():
+    for process in processes:
       process.kill()
-      process.wait()
+
+  deadline = time.monotonic() + STOP_SECONDS
+  with signals.at_once(kill):
+    for process in processes:
+      process.send_signal(signals.received())
+    for process in processes:
+      try:
+        process.wait(max(deadline - time.monotonic(), 0.0))
+      except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def trouble(task: Task, status: int) -> str | None:

@@ -8,13 +8,11 @@ import sys
 
 from absl import logging
 
-from launch import checks, console, errors
+from launch import checks, console, errors, signals
 from launch.errors import MENDABLE
 from launch.loading import build, load
 
 __all__ = ['MENDABLE', 'build', 'guarded', 'load', 'main', 'parse', 'train']
-
-USER_STOPPED = 130  # What a shell says of a command stopped by Ctrl-C.
 
 
 def parse(arguments):
@@ -26,7 +24,7 @@ def parse(arguments):
       'A setting or any value of the experiment can be set, as in --set seed=1 '
       '--set stages.ppo.config.kl_coef=0.05; --print-config lists them all. '
       'Stages that are done are not run again, and a stage that was stopped '
-      'goes on from its last checkpoint.'
+      'goes on from its last checkpoint. ' + signals.EPILOG
     ),
   )
   add_experiment_arguments(parser)
@@ -143,6 +141,18 @@ def guarded(command, options) -> int:
     command: takes the options; what it returns, if anything, is the status.
     options: of the command line.
   """
+  with signals.listening():
+    try:
+      return _run(command, options)
+    except KeyboardInterrupt as e:
+      kept = getattr(e, 'kept', '') or 'what was done is kept'
+      above = '\n' if sys.stderr.isatty() else ''  # The terminal's ^C.
+      said = f'stopped; {kept}, and the same command goes on from there'
+      print(above + said, file=sys.stderr, flush=True)
+      return signals.status()
+
+
+def _run(command, options):
   # XLA's notices of how it lays out programs are not for the user.
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
   import jax
@@ -155,9 +165,6 @@ def guarded(command, options) -> int:
   try:
     checks.folder('--stages', options.stages)
     return command(options) or 0
-  except KeyboardInterrupt:
-    print('\nstopped; the same command goes on from here', file=sys.stderr)
-    return USER_STOPPED
   except Exception as e:
     return errors.tell(e, options)
 
@@ -178,4 +185,4 @@ def default_out(file: str) -> pathlib.Path:
 
 
 if __name__ == '__main__':
-  sys.exit(console.run(main))
+  signals.leave(console.run(main))

@@ -75,6 +75,8 @@ class Stage(NamedTuple):
       looks wrong, or None; told once, and kept with the results.
     log_every: steps between two rows of metrics.
     checkpoint_every: steps between two checkpoints; the last step has one too.
+    keep_checkpoint: whether the last checkpoint, the optimizer's state with it,
+      stays once the stage is done; otherwise the parameters alone do.
   """
 
   init: Annotated[Callable, Called(2, ('models', 'config'))]
@@ -93,6 +95,7 @@ class Stage(NamedTuple):
   alarm: Callable[[Mapping[str, float], float], str | None] | None = None
   log_every: Count = 10
   checkpoint_every: Count = 200
+  keep_checkpoint: bool = False
 
 
 class Tools(NamedTuple):

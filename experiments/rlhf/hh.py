@@ -20,7 +20,7 @@ from rlhf_jax.data.sources import (
   HH_PAIRS,
   INSTRUCTIONS,
   HhRlhf,
-  files,
+  own_files,
 )
 from rlhf_jax.experiment import Evaluation, Experiment, Limits
 from rlhf_jax.methods import ppo, reward_model, sft
@@ -73,10 +73,10 @@ def data(settings: Settings) -> HhRlhf:
   if settings.hh_demonstrations:
     demonstrations = HH_CHOSEN
   if settings.comparisons:
-    comparisons = files(*compared, read=formats.comparisons)
-    demonstrations = files(*compared, read=formats.demonstrations)
+    comparisons = own_files(*compared, read=formats.comparisons)
+    demonstrations = own_files(*compared, read=formats.demonstrations)
   if settings.demonstrations:
-    demonstrations = files(*told, read=formats.demonstrations)
+    demonstrations = own_files(*told, read=formats.demonstrations)
   return HhRlhf(
     settings.data_dir,
     comparisons=comparisons,

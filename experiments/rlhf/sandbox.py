@@ -33,9 +33,12 @@ class Settings(sandbox_chain.Settings):
 def config(settings: Settings) -> Experiment:
   learnt = settings.rl(settings)
   (name,) = learnt
+  stages = sandbox_chain.feedback_stages(settings) | learnt
+  # What others start from: its optimizer's state stays, to be looked at.
+  stages['sft'] = stages['sft']._replace(keep_checkpoint=True)
   return sandbox_chain.experiment(
     settings,
     title='RLHF in the sandbox',
-    stages=sandbox_chain.feedback_stages(settings) | learnt,
+    stages=stages,
     contrasts={f'{name.upper()} beats SFT': (name, 'sft')},
   )

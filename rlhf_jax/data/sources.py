@@ -11,7 +11,6 @@ import hashlib
 import json
 import pathlib
 import shutil
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
@@ -28,6 +27,7 @@ from rlhf_jax.data import (
   tokens,
 )
 from rlhf_jax.data.gathering import Records
+from rlhf_jax.storage import files
 from rlhf_jax.types import (
   Comparison,
   Demonstration,
@@ -96,7 +96,7 @@ class Files:
     return [_reader(self.read), *map(jsonl.digest, paths)]
 
 
-def files(names: str, columns: str, *, read: Callable[..., Dataset]) -> Files:
+def own_files(names: str, columns: str, *, read: Callable[..., Dataset]) -> Files:
   """Files as settings give them.
 
   Args:
@@ -187,7 +187,7 @@ class Feedback:
   def fingerprint(self) -> str:
     """Hash of the settings and of the content of every file read, in hex."""
     settings = [
-      *(files.contents(self.data_dir) for files in self._files().values()),
+      *(f.contents(self.data_dir) for f in self._files().values()),
       self.held_out,
       tokenizer_facts(self),
       _reader(self.margins),
@@ -359,7 +359,7 @@ def _trained_once(
     texts, vocab_size=vocab_size, chat_template=templates.CHAT.jinja
   )
   # Written whole or not at all: a run may be killed, or several may write.
-  unfinished = folder.with_name(f'{folder.name}-{uuid.uuid4().hex}')
+  unfinished = files.partial_of(folder)
   tokenizer.save(unfinished)
   try:
     unfinished.rename(folder)

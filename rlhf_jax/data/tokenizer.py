@@ -12,6 +12,7 @@ from tokenizers import AddedToken
 
 from rlhf_jax.data import chat_jinja, names
 from rlhf_jax.data.marks import Marks
+from rlhf_jax.storage.files import make_folder, write_text
 from rlhf_jax.types import Message
 
 PAD = '<|pad|>'
@@ -213,8 +214,8 @@ class Tokenizer:
   def save(self, folder: str | pathlib.Path) -> None:
     """Writes a Hugging Face folder, for `load` or for AutoTokenizer."""
     folder = pathlib.Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    self.backend.save(str(folder / 'tokenizer.json'))
+    make_folder(folder)
+    write_text(folder / 'tokenizer.json', self.backend.to_str(pretty=True))
     config = {
       'tokenizer_class': 'PreTrainedTokenizerFast',
       'clean_up_tokenization_spaces': False,
@@ -250,4 +251,4 @@ def flag_special(backend: tokenizers.Tokenizer, names: Iterable[str]) -> None:
 
 def _write(path: pathlib.Path, content: Mapping[str, Any]) -> None:
   text = json.dumps(content, indent=2, ensure_ascii=False)
-  path.write_text(text + '\n', encoding='utf-8')
+  write_text(path, text + '\n')

@@ -1,6 +1,7 @@
 """How every plot looks, and the parts that several share. Needs matplotlib."""
 
 import math
+import pathlib
 import textwrap
 from collections.abc import Sequence
 
@@ -8,6 +9,7 @@ import numpy as np
 from matplotlib import figure
 
 from rlhf_jax.evaluation.statistics import Estimate
+from rlhf_jax.storage import files
 
 # Okabe and Ito's colours, told apart by colour-blind readers too; markers
 # differ as well, for print in grey.
@@ -97,3 +99,9 @@ def spelt(name: str) -> str:
   """A metric's name in words."""
   words = name.replace('_', ' ').replace('/', ': ').split(' ')
   return ' '.join('KL' if word == 'kl' else word for word in words)
+
+
+def save(sheet: figure.Figure, path: pathlib.Path) -> None:
+  """Writes a page as an image, in the format that its name says."""
+  with files.whole(path, 'wb') as file:
+    sheet.savefig(file, format=path.suffix.removeprefix('.'))

@@ -18,6 +18,7 @@ from rlhf_jax.evaluation.drawing import (
   intervals,
   look,
   page,
+  save,
   spelt,
 )
 from rlhf_jax.evaluation.reward_curve import RewardCurve
@@ -79,7 +80,7 @@ def learning_curves(
       x=0.01,
       ha='left',
     )
-    sheet.savefig(path)
+    save(sheet, path)
 
 
 def reward_curves(
@@ -128,7 +129,7 @@ def reward_curves(
     sheet.suptitle(
       'Reward by distance from the start, best ringed', x=0.01, ha='left'
     )
-    sheet.savefig(path)
+    save(sheet, path)
 
 
 def win_rates(path: pathlib.Path, policies: Mapping[str, Summary]) -> None:
@@ -178,7 +179,7 @@ def win_rates_by_kind(
       panel.axhline(0.5, color='#BBBBBB', linewidth=1)
     sheet.legend(loc='outside lower center', ncols=min(len(policies), 5))
     sheet.suptitle(f'How often each policy beats {against}', x=0.01, ha='left')
-    sheet.savefig(path)
+    save(sheet, path)
 
 
 def _curve(panel, steps, values):

@@ -6,9 +6,10 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-from rlhf_jax.evaluation import report, tables
+from rlhf_jax.evaluation import tables
 from rlhf_jax.evaluation.pooling import Pooled
 from rlhf_jax.evaluation.summary import BY_SCORES
+from rlhf_jax.storage import files
 
 # What the console shows of policies besides their win rates; the page has all.
 ON_CONSOLE = ('by seed', 'gold reward', 'KL, nats', 'tokens')
@@ -28,14 +29,14 @@ def write(
   Returns:
     The tables for the console, several lines.
   """
-  out.mkdir(parents=True, exist_ok=True)
+  files.make_folder(out)
   text = json.dumps(results(pooled), indent=2, allow_nan=False) + '\n'
-  report.write_whole(out / 'pooled.json', text)
+  files.write_text(out / 'pooled.json', text)
   said = [legend(pooled), *notes]
   found = [policy_rows(pooled), contrast_rows(pooled)]
   found = [rows for rows in found if len(rows) > 1]
   page = [f'# {title}', *said, *map(tables.markdown, found)]
-  report.write_whole(out / 'pooled.md', '\n\n'.join(page) + '\n')
+  files.write_text(out / 'pooled.md', '\n\n'.join(page) + '\n')
   found[0] = tables.narrowed(found[0], [*found[0][0][:2], *ON_CONSOLE])
   shown = [*map(tables.plain, found), *(textwrap.fill(s, 80) for s in said)]
   return '\n\n'.join(shown)

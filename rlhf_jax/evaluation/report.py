@@ -3,7 +3,6 @@
 import importlib
 import json
 import math
-import os
 import pathlib
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ from rlhf_jax.evaluation.preference_accuracy import PairMetrics
 from rlhf_jax.evaluation.reward_curve import RewardCurve
 from rlhf_jax.evaluation.samples import PolicySamples
 from rlhf_jax.evaluation.summary import Summary
+from rlhf_jax.storage import files
 
 
 def write(
@@ -50,11 +50,11 @@ def write(
   if not policies:
     raise ValueError('there is no policy to report on')
   out = pathlib.Path(out)
-  out.mkdir(parents=True, exist_ok=True)
+  files.make_folder(out)
   reward_curves, reward_models = reward_curves or {}, reward_models or {}
   found = results(policies, reward_curves, reward_models)
   text = json.dumps(found, indent=2, allow_nan=False) + '\n'
-  write_whole(out / 'results.json', text)
+  files.write_text(out / 'results.json', text)
   drawn = draw(out, policies, curves, reward_curves)
   page = pages.page(
     title,
@@ -66,7 +66,7 @@ def write(
     notes=notes,
     shown=shown,
   )
-  write_whole(out / 'report.md', page)
+  files.write_text(out / 'report.md', page)
   return console(policies)
 
 
@@ -136,13 +136,6 @@ def columns(rows: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
   """{metric: one number a row} of a metrics file's rows, NaN where absent."""
   names = dict.fromkeys(name for row in rows for name in row)
   return {name: [row.get(name, math.nan) for row in rows] for name in names}
-
-
-def write_whole(path: pathlib.Path, text: str) -> None:
-  """Writes a file so that a reader meets the old one or the new one whole."""
-  partial = path.with_name(path.name + '.partial')
-  partial.write_text(text, encoding='utf-8')
-  os.replace(partial, path)
 
 
 def _policy(name, summary):

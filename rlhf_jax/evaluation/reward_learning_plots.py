@@ -16,6 +16,7 @@ from rlhf_jax.evaluation.drawing import (
   intervals,
   look,
   page,
+  save,
 )
 from rlhf_jax.evaluation.statistics import Estimate
 
@@ -60,7 +61,7 @@ def accuracy_by_policy(
     columns = min(len(models), max(int(breadth / entry), 1))
     sheet.legend(loc='outside lower center', ncols=columns)
     sheet.suptitle('Reward models on each policy’s pairs', x=0.01, ha='left')
-    sheet.savefig(path)
+    save(sheet, path)
 
 
 def acceptance(
@@ -99,7 +100,7 @@ def acceptance(
     majority.set_xlabel('confidence (below the bars: prompts)')
     majority.set_ylabel('share right, with 95 % interval')
     sheet.suptitle('Prompts by confidence of their samples', x=0.01, ha='left')
-    sheet.savefig(path)
+    save(sheet, path)
 
 
 def by_threshold(
@@ -138,7 +139,7 @@ def by_threshold(
     sheet.suptitle(
       'By the least confidence of a synthetic pair', x=0.01, ha='left'
     )
-    sheet.savefig(path)
+    save(sheet, path)
 
 
 def _curve(panel, confidences):

@@ -6,12 +6,9 @@ in a file that is named after all that they depend on.
 
 import functools
 import inspect
-import json
 import math
-import os
 import pathlib
 import sys
-import uuid
 from collections.abc import Mapping
 
 import jax
@@ -19,13 +16,15 @@ import numpy as np
 
 from rlhf_jax.evaluation import best_of_n
 from rlhf_jax.evaluation.samples import PolicySamples, prompt_groups
-from rlhf_jax.experiment import definition, responding, store
+from rlhf_jax.experiment import definition, locks, responding, store
 from rlhf_jax.experiment.chain import Chain
 from rlhf_jax.experiment.describe import code_version, describe, digest
 from rlhf_jax.generation import scoring
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.kernels import logps
 from rlhf_jax.stages import Ensemble, members
+from rlhf_jax.storage import files, seals
+from rlhf_jax.training import stopping
 from rlhf_jax.types import Message, Prompt, Response
 
 CODE = (
@@ -94,8 +93,28 @@ def paths(
   }
 
 
+def kept(chain: Chain, name: str) -> PolicySamples:
+  """A policy's answers: those there are, or sampled where none are whole."""
+  file = path(chain.experiment, chain.addresses, chain.stages_dir, name)
+  with locks.alone(
+    chain.stages_dir, file.name, who=name, console=chain.console
+  ):
+    files.sweep(file)
+    if file.exists():
+      try:
+        return read(file, name)
+      except seals.DamagedError:
+        print(
+          f'{name:>13}  answers again: {file} is damaged',
+          file=chain.console,
+          flush=True,
+        )
+    write(file, sample(chain, name))
+    return read(file, name)
+
+
 def write(file: pathlib.Path, samples: PolicySamples) -> None:
-  """Writes answers whole or not at all, whoever else writes them too."""
+  """Writes answers, with their checksum, whole or not at all."""
   said = [Response.of(text) for text in samples.responses]
   columns = {
     'response': [str(text) for text in said],
@@ -118,19 +137,19 @@ def write(file: pathlib.Path, samples: PolicySamples) -> None:
       del answered['ids']
     lines.append(asked | answered)
   numbers = prompt_groups(samples.prompts).tolist()
-  partial = file.with_name(f'{file.name}-{uuid.uuid4().hex}.partial')
-  partial.write_text(
-    ''.join(
-      json.dumps({'prompt': number} | line) + '\n'
-      for number, line in zip(numbers, lines, strict=True)
-    )
+  seals.write_lines(
+    file,
+    [{'prompt': n} | line for n, line in zip(numbers, lines, strict=True)],
   )
-  os.replace(partial, file)
 
 
 def read(file: pathlib.Path, policy: str) -> PolicySamples:
-  """The answers that were written, every number as it was, in float64."""
-  rows = [json.loads(line) for line in file.read_text().splitlines()]
+  """The answers that were written, every number as it was, in float64.
+
+  Raises:
+    DamagedError: the file is not what was written.
+  """
+  rows = seals.read_lines(file)
   scores = {
     name: np.array([row[name] for row in rows], float)
     for name in SCORES
@@ -179,6 +198,7 @@ def sample(chain: Chain, name: str) -> PolicySamples:
   with jax.set_mesh(chain.mesh):
     reference = chain.params(how.against, 'policy')
     for part in parts:
+      stopping.check()
       rows = {
         'prompts': [[e.prompt] * how.samples for e in part.examples],
         'responses': np.array(part.texts, object),

@@ -7,7 +7,6 @@ was computed for other data or another reference is never taken for them.
 
 import hashlib
 import json
-import os
 import pathlib
 from collections.abc import Mapping, Sequence
 
@@ -15,8 +14,10 @@ import jax
 import numpy as np
 
 from rlhf_jax.data.encoding import Example
+from rlhf_jax.experiment import locks
 from rlhf_jax.experiment.chain import Chain
 from rlhf_jax.stages import names
+from rlhf_jax.storage import files, seals
 from rlhf_jax.training import checkpoints, metrics
 from rlhf_jax.training.compile import jitted
 from rlhf_jax.types import Models, Params
@@ -33,8 +34,17 @@ def attach(
 
   The examples as they are where the stage's objective reads no reference.
   """
+  path = file(chain, chain.experiment.stages[name].data, frozen['reference'])
+  # Stages that run side by side may need the same.
+  with locks.alone(
+    chain.stages_dir, path.name, who=name, console=chain.console
+  ):
+    files.sweep(path)
+    return _attach(chain, name, examples, frozen, models, path)
+
+
+def _attach(chain, name, examples, frozen, models, path):
   stage = chain.experiment.stages[name]
-  path = file(chain, stage.data, frozen['reference'])
   known = read(path)
   new = [e for e in examples if digest(e) not in known]
   if new:
@@ -83,18 +93,18 @@ def digest(example: Example) -> str:
 
 
 def read(path: pathlib.Path) -> dict[str, list[float]]:
-  """{example's digest: log-probs of its responses}; {} without a file."""
+  """{example's digest: log-probs of its responses}; {} without a whole file."""
   if not path.exists():
     return {}
-  rows = map(json.loads, path.read_text().splitlines())
+  try:
+    rows = seals.read_lines(path)
+  except seals.DamagedError:
+    return {}  # They are computed again.
   return {row['example']: row['logps'] for row in rows}
 
 
 def write(path: pathlib.Path, known: Mapping[str, Sequence[float]]) -> None:
   """Writes the file whole or not at all."""
-  path.parent.mkdir(parents=True, exist_ok=True)
-  # Stages that run side by side may write the same.
-  partial = path.with_name(f'{path.name}.{os.getpid()}.partial')
+  files.make_folder(path.parent)
   rows = ({'example': k, 'logps': list(v)} for k, v in known.items())
-  partial.write_text(''.join(json.dumps(row) + '\n' for row in rows))
-  partial.replace(path)
+  seals.write_lines(path, rows)

@@ -87,7 +87,7 @@ class Chain:
       if isinstance(stage, DatasetStage)
     ]
     if dataset in writers:
-      return records.read(self.folder(dataset).path / 'records.jsonl')
+      return records.read(self.folder(dataset).records())
     there = [*self.corpus.datasets, *writers]
     raise ExperimentError(
       f'there is no dataset {dataset!r}; there are {", ".join(there)}'

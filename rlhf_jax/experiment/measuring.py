@@ -48,10 +48,7 @@ def reward_models(chain: Chain) -> dict[str, Stage]:
 
 def answer(chain: Chain, name: str) -> PolicySamples:
   """A policy's responses, prompt by prompt, scored; sampled once and kept."""
-  path = answers.path(chain.experiment, chain.addresses, chain.stages_dir, name)
-  if not path.exists():
-    answers.write(path, answers.sample(chain, name))
-  return answers.read(path, name)
+  return answers.kept(chain, name)
 
 
 def own_pairs(samples: PolicySamples, per_prompt: int) -> tuple[Any, Any]:

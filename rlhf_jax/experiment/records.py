@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
+from rlhf_jax.storage import files
 from rlhf_jax.types import (
   Comparison,
   Demonstration,
@@ -76,9 +77,7 @@ def _read(value: Any) -> Any:
 
 def write(path: pathlib.Path, rows: Sequence[dict[str, Any]]) -> None:
   """Writes the lines whole or not at all."""
-  staged = path.with_name(f'{path.name}.partial')
-  staged.write_text(''.join(json.dumps(line) + '\n' for line in rows))
-  staged.replace(path)
+  files.write_lines(path, rows)
 
 
 def read(path: pathlib.Path) -> list[Record]:

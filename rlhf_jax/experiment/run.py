@@ -1,20 +1,27 @@
 """Running an experiment: every stage in order, then measure and report."""
 
 import contextlib
-import fcntl
 import json
 import os
 import pathlib
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, TextIO
 
 from rlhf_jax import sharding
 from rlhf_jax.evaluation import report, summary, tables
-from rlhf_jax.experiment import definition, measuring, running, store, wiring
+from rlhf_jax.experiment import (
+  definition,
+  locks,
+  measuring,
+  running,
+  store,
+  wiring,
+)
 from rlhf_jax.experiment.chain import Chain
 from rlhf_jax.experiment.describe import describe, flatten
+from rlhf_jax.storage import files, seals
 from rlhf_jax.training.metrics import Writer
 
 STAGES_DIR = pathlib.Path('runs/stages')
@@ -48,21 +55,21 @@ def run(
 
   Raises:
     ExperimentError: the experiment cannot be run as it is written.
+    DamagedError: a file of a stage is not what was written.
+    StorageError: a file could not be written.
   """
   out, console = pathlib.Path(out), console or sys.stdout
   chain = prepare(experiment, stages_dir, writers=writers, console=console)
-  if fresh:
-    for name in experiment.stages:
-      chain.folder(name).clear()
-  out.mkdir(parents=True, exist_ok=True)
+  files.make_folder(out)
   store.write_json(out / 'config.json', describe(experiment))
   seconds = {}
-  for name in experiment.stages:
-    with locked(chain, name):
-      seconds[name] = running.run_stage(chain, name)
-    link(out / 'stages', name, chain.folder(name).path)
-  began = time.perf_counter()
-  table = measure(chain, out)
+  # Held to the end: what follows reads the stages.
+  with contextlib.ExitStack() as held:
+    for name in experiment.stages:
+      seconds[name] = make(chain, name, held, fresh=fresh)
+      link(out / 'stages', name, chain.folder(name).path)
+    began = time.perf_counter()
+    table = measure(chain, out)
   seconds['evaluation'] = time.perf_counter() - began
   print(f'\n{table}\n', file=console)
   spent = '  '.join(f'{name} {s:.0f} s' for name, s in seconds.items())
@@ -151,7 +158,7 @@ def check_same(experiment: definition.Experiment, out: pathlib.Path) -> None:
       f'{out} holds no config.json, so there is nothing to resume; give the '
       f'--out of an earlier run'
     )
-  then = flatten(json.loads(path.read_text()))
+  then = flatten(seals.read_json(path, delete=path))
   now = flatten(describe(experiment))
   changed = [
     f'{name} was {then.get(name)} and is {now.get(name)}'
@@ -168,28 +175,40 @@ def check_same(experiment: definition.Experiment, out: pathlib.Path) -> None:
     )
 
 
-@contextlib.contextmanager
-def locked(chain: Chain, name: str) -> Iterator[None]:
-  """Holds a stage's folder, so that runs side by side do not share a pen."""
-  locks = chain.stages_dir / '.locks'
-  locks.mkdir(parents=True, exist_ok=True)
-  with (locks / chain.addresses[name]).open('w') as file:
-    try:
-      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-      print(
-        f'{name:>13}  waits for another run that works on the same stage',
-        file=chain.console,
-        flush=True,
-      )
-      fcntl.flock(file, fcntl.LOCK_EX)
-    yield
+def make(
+  chain: Chain, name: str, held: contextlib.ExitStack, *, fresh: bool
+) -> float:
+  """Makes a stage unless it is done; `held` holds it then, beside others.
+
+  Returns:
+    The seconds it took.
+  """
+  lock = locks.Lock(
+    chain.stages_dir, chain.addresses[name], who=name, console=chain.console
+  )
+  held.callback(lock.close)
+  folder, seconds = chain.folder(name), 0.0
+  lock.share()
+  while fresh or not folder.done:
+    lock.alone()
+    files.sweep(folder.path)
+    if fresh:
+      folder.clear()
+    fresh = False
+    if not folder.done:
+      seconds += running.run_stage(chain, name)
+    lock.share()  # Between the two, another may clear it.
+  return seconds or running.run_stage(chain, name)
 
 
 def link(folder: pathlib.Path, name: str, target: pathlib.Path) -> None:
   """Makes OUT/stages/<name> lead to the stage's folder."""
-  folder.mkdir(parents=True, exist_ok=True)
+  files.make_folder(folder)
   path = folder / name
-  if path.is_symlink():
-    path.unlink()
-  path.symlink_to(os.path.relpath(target.absolute(), folder.absolute()))
+  new = files.partial_of(path)
+  try:
+    with files.told(path):
+      new.symlink_to(os.path.relpath(target.absolute(), folder.absolute()))
+      os.replace(new, path)
+  finally:
+    new.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 import functools
 import math
+import pathlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TextIO
@@ -19,6 +20,7 @@ from rlhf_jax.experiment.describe import describe
 from rlhf_jax.generation import scoring
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.stages import DatasetStage, Stage
+from rlhf_jax.storage import files
 from rlhf_jax.training import checkpoints, loop, metrics
 from rlhf_jax.training import state as training
 from rlhf_jax.training.compile import jitted, override
@@ -41,9 +43,11 @@ LOOKED_AT = 8  # Prompts of each look.
 
 def run_stage(chain: Chain, name: str) -> float:
   """Runs a stage unless it is done. Returns the seconds it took."""
-  folder = chain.folder(name)
+  folder, stage = chain.folder(name), chain.experiment.stages[name]
+  described = describe(stage)
   if folder.done:
-    spent = folder.facts()['seconds']
+    spent = folder.seconds()
+    tidy(folder, stage, described)
     print(
       f'{name:>13}  done before, in {spent:.0f} s: {folder.path}',
       file=chain.console,
@@ -51,14 +55,20 @@ def run_stage(chain: Chain, name: str) -> float:
     )
     return 0.0
   began = time.perf_counter()
-  stage = chain.experiment.stages[name]
-  folder.path.mkdir(parents=True, exist_ok=True)
-  store.write_json(folder.path / 'config.json', describe(stage))
+  files.make_folder(folder.path)
+  store.write_json(folder.path / store.CONFIG, described)
   run = writing.write if isinstance(stage, DatasetStage) else train
   facts = run(chain, name)
   spent = time.perf_counter() - began
   folder.finish({'stage': name, 'seconds': round(spent, 2)} | facts)
+  tidy(folder, stage, described)
   return spent
+
+
+def tidy(folder: store.Folder, stage: Stage | DatasetStage, config: Any):
+  """Leaves of a stage that is done what it hands on."""
+  keep = isinstance(stage, Stage) and stage.keep_checkpoint
+  folder.tidy(config=config, keep_checkpoint=keep)
 
 
 def train(chain: Chain, name: str) -> dict[str, Any]:
@@ -81,17 +91,19 @@ def train(chain: Chain, name: str) -> dict[str, Any]:
   bell = Bell(stage.alarm, config.steps, chain.console)
   unscored = Unscored(chain.console)
   saved = checkpoints.Checkpoints(
-    folder / 'checkpoints', meta={'address': chain.addresses[name]}
+    folder / store.CHECKPOINTS, meta={'address': chain.addresses[name]}
   )
   with jax.set_mesh(chain.mesh), saved:
     state = saved.restore(initial_state(chain, stage, optimizer, init_key))
     step = int(state.step)
     if step:
       print(f'{name:>13}  resumed at step {step}', file=chain.console)
-    writer = metrics.JsonlWriter(folder / 'metrics.jsonl', start=step)
-    for row in metrics.read_jsonl(folder / 'metrics.jsonl'):
+    path = folder / store.METRICS
+    writer = metrics.JsonlWriter(path, start=step)
+    for row in metrics.read_jsonl(path):
       bell.write(name, row['step'], row)  # What was said before a stop.
       unscored.write(name, row['step'], row)
+    looks = Looks(folder / store.SAMPLES, start=step)
     state = loop.train(
       state,
       frozen,
@@ -104,7 +116,7 @@ def train(chain: Chain, name: str) -> dict[str, Any]:
         config=config,
       ),
       collect=stage.collect and collector(chain, name, models, records),
-      look=looker(chain, name, models),
+      look=looker(chain, name, models, looks),
       saved=saved,
       writers=(writer, bell, unscored, *chain.writers),
       loop=loop.Loop(
@@ -118,7 +130,11 @@ def train(chain: Chain, name: str) -> dict[str, Any]:
       ),
     )
     writer.close()
-  checkpoints.save_params(folder / 'params', state.params)
+  checkpoints.save_params(
+    folder / store.PARAMS,
+    state.params,
+    also=[folder / copied for copied in store.COPIED],
+  )
   if bell.said:
     facts['alarm'] = bell.said
   return {'steps': config.steps} | facts | unscored.facts()
@@ -260,14 +276,42 @@ def collector(chain, name, models, records):
   return collect
 
 
-def looker(chain, name, models):
-  """(state, step) -> None; appends samples of a policy to samples.txt.
+class Looks:
+  """samples.txt: what a policy said, look by look, for people to read."""
+
+  HEAD = '--- step '
+
+  def __init__(self, path: pathlib.Path, *, start: int):
+    """Opens `path`, less the looks after step `start`, to be made again."""
+    self._path = path
+    if path.exists():
+      files.write_text(path, ''.join(self._until(start)))
+
+  def write(self, step: int, said: Sequence[tuple[str, str]]) -> None:
+    """Adds a look: prompts and the responses to them."""
+    text = ''.join(f'{prompt}\n  → {response}\n' for prompt, response in said)
+    with (
+      files.told(self._path),
+      self._path.open('a', encoding='utf-8', newline='') as file,
+    ):
+      file.write(f'{self.HEAD}{step}\n{text}')
+
+  def _until(self, start):
+    text = self._path.read_bytes().decode('utf-8', 'replace')
+    for line in text.splitlines(keepends=True):
+      step = line.removeprefix(self.HEAD).strip()
+      if line.startswith(self.HEAD) and step.isdigit() and int(step) > start:
+        return
+      yield line
+
+
+def looker(chain, name, models, looks):
+  """(state, step) -> None; writes what a policy says into its looks.
 
   On the condition that it is measured on, if it is on any.
   """
   if chain.experiment.stages[name].produces != 'policy':
     return None
-  folder = chain.folder(name).path
   records = chain.records(chain.experiment.evaluation.prompts)[:LOOKED_AT]
   conditions = [
     answering.condition.text
@@ -288,12 +332,14 @@ def looker(chain, name, models):
       samples=1,
       sampling=Sampling(temperature=1.0),
     )
-    with (folder / 'samples.txt').open('a') as file:
-      file.write(f'--- step {step}\n')
-      asked = [example.prompt for example in examples]
-      for prompt, (text,) in zip(
-        asked, chain.texts(asked, rollouts), strict=True
-      ):
-        file.write(f'{prompt.text}\n  → {text}\n')
+    asked = [example.prompt for example in examples]
+    texts = chain.texts(asked, rollouts)
+    looks.write(
+      step,
+      [
+        (prompt.text, text)
+        for prompt, (text,) in zip(asked, texts, strict=True)
+      ],
+    )
 
   return look

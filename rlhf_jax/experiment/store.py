@@ -1,25 +1,41 @@
 """Stage folders, each addressed by all that its content depends on."""
 
 import dataclasses
-import json
-import os
 import pathlib
-import shutil
 from collections.abc import Mapping
 from typing import Any
 
 from rlhf_jax.experiment import definition
 from rlhf_jax.experiment.describe import code_version, describe, digest
 from rlhf_jax.stages import DatasetStage, Ensemble, Stage
+from rlhf_jax.storage import files, seals
+from rlhf_jax.storage.files import write_json
 
 # What every training stage runs besides the functions that its config names.
 MODEL_CODE = ('rlhf_jax.models.transformer', 'rlhf_jax.models.heads')
 # How a stage is watched: no part of what it makes.
-WATCHED = ('log_every', 'checkpoint_every', 'alarm', 'produces')
+WATCHED = (
+  'log_every',
+  'checkpoint_every',
+  'keep_checkpoint',
+  'alarm',
+  'produces',
+)
 SAMPLING_CODE = ('rlhf_jax.generation.decode', 'rlhf_jax.generation.rollouts')
 # What stages are handed and do not name.
 BENCH_CODE = ('rlhf_jax.experiment.bench',)
 BESIDE_CODE = ('rlhf_jax.models.bottleneck',)
+# What a stage's folder holds.
+DONE = 'done.json'
+CONFIG = 'config.json'
+RECORDS = 'records.jsonl'
+PARTIAL_RECORDS = 'records.partial.jsonl'
+METRICS = 'metrics.jsonl'
+SAMPLES = 'samples.txt'
+PARAMS = 'params'
+CHECKPOINTS = 'checkpoints'
+# Copies are kept with the parameters, under their seal.
+COPIED = (METRICS, SAMPLES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,18 +49,72 @@ class Folder:
 
   @property
   def done(self) -> bool:
-    return (self.path / 'done.json').exists()
+    return (self.path / DONE).exists()
 
   def finish(self, facts: Mapping[str, Any]) -> None:
     """Marks the stage done, with a few facts for people."""
-    write_json(self.path / 'done.json', facts)
+    write_json(self.path / DONE, facts)
 
   def facts(self) -> dict[str, Any]:
-    return json.loads((self.path / 'done.json').read_text())
+    """What `finish` wrote.
+
+    Raises:
+      DamagedError: done.json is not what was written.
+    """
+    return seals.read_json(self.path / DONE, delete=self.path)
+
+  def seconds(self) -> float:
+    """How long the stage took.
+
+    Raises:
+      DamagedError: done.json does not say so.
+    """
+    found = self.facts().get('seconds')
+    if not isinstance(found, int | float):
+      why = 'is damaged: it does not say how many seconds the stage took'
+      raise seals.DamagedError(self.path / DONE, why, self.path)
+    return found
+
+  def records(self) -> pathlib.Path:
+    """The file of the records that the stage wrote.
+
+    Raises:
+      DamagedError: it is not what was written.
+    """
+    path = self.path / RECORDS
+    if not path.is_file():
+      raise seals.DamagedError(path, 'is not there', self.path)
+    if seals.checksum(path) != self.facts().get('checksum'):
+      why = 'is damaged: its checksum differs'
+      raise seals.DamagedError(path, why, self.path)
+    return path
+
+  def tidy(self, *, config: Any, keep_checkpoint: bool) -> None:
+    """Leaves of a stage that is done what it hands on, and mends its logs.
+
+    What it takes away and puts back, a kill after `finish` or a hand may have
+    left or lost. Runs that read the stage may do this side by side.
+
+    Args:
+      config: what config.json says, where it is damaged.
+      keep_checkpoint: whether the last checkpoint stays.
+    """
+    files.remove(self.path / PARTIAL_RECORDS)
+    if not keep_checkpoint:
+      files.remove(self.path / CHECKPOINTS)
+    for name in COPIED:
+      copy, path = self.path / PARAMS / name, self.path / name
+      if copy.exists() and not seals.same(copy, path):
+        seals.verify(copy.parent, delete=self.path)
+        files.write_text(path, copy.read_text('utf-8'))
+    try:
+      seals.read_json(self.path / CONFIG, delete=self.path)
+    except (seals.DamagedError, FileNotFoundError, files.StorageError):
+      write_json(self.path / CONFIG, config)
 
   def clear(self) -> None:
-    """Deletes whatever is there."""
-    shutil.rmtree(self.path, ignore_errors=True)
+    """Deletes whatever is there, at once in the eyes of others."""
+    files.remove(self.path)
 
 
 def addresses(experiment: definition.Experiment) -> dict[str, str]:
@@ -99,10 +169,3 @@ def _facts(stage: Stage | DatasetStage) -> dict[str, Any]:
     if not isinstance(source, str)
   }
   return facts
-
-
-def write_json(path: pathlib.Path, content: Any) -> None:
-  """Writes a file whole or not at all."""
-  partial = path.with_name(path.name + '.partial')
-  partial.write_text(json.dumps(content, indent=2) + '\n')
-  os.replace(partial, path)

@@ -1,6 +1,5 @@
 """Running a stage that writes a dataset, going on where a file breaks off."""
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,12 +7,14 @@ import jax
 import numpy as np
 
 from rlhf_jax.experiment import records as lines
+from rlhf_jax.experiment import store
 from rlhf_jax.experiment.bench import Bench
 from rlhf_jax.experiment.chain import Chain, told
 from rlhf_jax.experiment.definition import ExperimentError
 from rlhf_jax.generation import scoring
 from rlhf_jax.stages import DatasetStage, Written
-from rlhf_jax.training import metrics
+from rlhf_jax.storage import files, seals
+from rlhf_jax.training import metrics, stopping
 from rlhf_jax.types import Comparison, Mean, Record
 
 MOST_ASKED = 20  # Prompts asked for each record, before a stage gives up.
@@ -25,10 +26,11 @@ def write(chain: Chain, name: str) -> dict[str, Any]:
   config, folder = stage.config, chain.folder(name).path
   examples, counts = chain.encode(chain.records(stage.data))
   facts = told(chain, name, counts)
-  partial = folder / 'records.partial.jsonl'
+  partial = folder / store.PARTIAL_RECORDS
   # One line a batch, so that a line cut off by a kill costs one batch.
-  done = metrics.read_jsonl(partial) if partial.exists() else []
-  partial.write_text(''.join(json.dumps(row) + '\n' for row in done))
+  fields = ('records', 'facts', 'unscored')
+  done = metrics.read_jsonl(partial, fields) if partial.exists() else []
+  files.write_lines(partial, done)
   bench = Bench(chain, name, examples)
   size = bench.turn_size
   turn, found = len(done), sum(len(row['records']) for row in done)
@@ -38,7 +40,7 @@ def write(chain: Chain, name: str) -> dict[str, Any]:
     start=found if config.count else asked_by(config, size, examples, turn),
     out=chain.console,
   )
-  with partial.open('a') as file, jax.set_mesh(chain.mesh):
+  with jax.set_mesh(chain.mesh):
     while not finished(config, size, examples, turn, found):
       records, tools = bench.turn(turn)
       written = stage.write(records, tools, config=config)
@@ -47,26 +49,27 @@ def write(chain: Chain, name: str) -> dict[str, Any]:
       made = list(map(lines.row, written.records))
       own = plain(written.facts)
       done.append({'records': made, 'facts': own, 'unscored': bench.unscored})
-      file.write(json.dumps(done[-1]) + '\n')
-      file.flush()
+      files.append_line(partial, done[-1])
       turn, found = turn + 1, found + len(made)
       asked = asked_by(config, size, examples, turn)
       if config.count and asked > MOST_ASKED * max(found, size):
         raise ExperimentError(too_few(name, stage, asked, found))
       progress.show(min(found, config.count) if config.count else asked, {})
+      stopping.check()
   rows = [line for row in done for line in row['records']][: config.count]
   if not rows:
     raise ExperimentError(
       f'stage {name!r} wrote no record out of {len(examples)} of '
       f'{stage.data!r}; look at what its config keeps'
     )
-  lines.write(folder / 'records.jsonl', rows)
-  partial.unlink()
+  path = folder / store.RECORDS
+  lines.write(path, rows)
   asked = asked_by(config, size, examples, turn)
   facts |= over_turns([row['facts'] for row in done])
   facts |= left_out(chain, name, sum(row['unscored'] for row in done))
-  facts |= agreement(chain, lines.read(folder / 'records.jsonl'))
-  return facts | {'records': len(rows), 'asked': asked}
+  facts |= agreement(chain, lines.read(path))
+  counted = {'records': len(rows), 'asked': asked}
+  return facts | counted | {'checksum': seals.checksum(path)}
 
 
 def left_out(chain: Chain, name: str, unscored: int) -> dict[str, int]:

@@ -1,16 +1,43 @@
-"""Checkpoints of a train state, by Orbax: asynchronous, atomic, exact."""
+"""Checkpoints of a train state, by Orbax: asynchronous, atomic, sealed.
 
+What is written is sealed with checksums of its files, in the background too,
+and is not taken for whole before; on loading the checksums are compared. What
+is not finite is never written.
+"""
+
+import contextlib
 import hashlib
+import os
 import pathlib
+import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
-from rlhf_jax.types import Params, TrainState
+from rlhf_jax.storage import files, seals
+from rlhf_jax.storage.files import StorageError
+from rlhf_jax.types import Mean, Metrics, Params, TrainState
+
+# How Orbax calls what it has not committed.
+UNFINISHED = '*.orbax-checkpoint-tmp*'
+# Of the bytes of the arrays: what is free before they are written, since names,
+# shapes and seals take room too, and a disk is not filled to its last byte.
+ROOM = 1.25
+
+
+class _Sealed(ocp.path.atomicity.AtomicRenameTemporaryPath):
+  """A step that has its seal before Orbax deletes the one before it."""
+
+  async def finalize(self):
+    await super().finalize()
+    final = pathlib.Path(self.get_final())
+    if final.name.isdigit():  # Not one of its items, which it seals with it.
+      seals.seal(final)
 
 
 class Checkpoints:
@@ -19,50 +46,65 @@ class Checkpoints:
   Attributes:
     meta: what is written beside every state (the config, the run's key), and
       what a state found in the folder must have been written beside.
+    pending: metrics since the last row, as `save` was given them, of the state
+      that was restored.
   """
 
   def __init__(
-    self,
-    folder: pathlib.Path,
-    *,
-    meta: Mapping[str, Any],
-    keep: int = 1,
-    asynchronous: bool = True,
+    self, folder: pathlib.Path, *, meta: Mapping[str, Any], keep: int = 1
   ):
-    self.meta = dict(meta)
-    # Orbax moves an old step to the trash before it deletes it, so that a kill
-    # in the middle of a deletion leaves no half of a step in the list.
-    shutil.rmtree(folder / 'trash', ignore_errors=True)
+    self.meta, self.pending, self._folder = dict(meta), [], folder
+    files.make_folder(folder)
+    _remove_unfinished(folder)
     self._manager = ocp.CheckpointManager(
       folder.absolute(),
       options=ocp.CheckpointManagerOptions(
-        max_to_keep=keep,
-        todelete_subdir='trash',
-        enable_async_checkpointing=asynchronous,
-        create=True,
+        max_to_keep=keep, temporary_path_class=_Sealed
       ),
     )
 
-  def save(self, state: TrainState) -> None:
-    """Starts writing `state` under its step; training goes on meanwhile."""
-    # The step is the data position: a batch is a function of the step.
-    self._manager.save(
-      int(state.step),
-      args=ocp.args.Composite(
-        state=ocp.args.StandardSave(state),
-        meta=ocp.args.JsonSave(self.meta),
-      ),
-    )
+  def save(self, state: TrainState, pending: Sequence[Metrics] = ()) -> None:
+    """Starts writing `state` under its step; training goes on meanwhile.
+
+    Args:
+      state: what to write; nothing is, where its step has been saved.
+      pending: metrics of the steps since the last row of them.
+
+    Raises:
+      FloatingPointError: the state is not finite; what was saved is kept.
+      StorageError: there is no room, or the state before was not written.
+    """
+    step = int(state.step)
+    if step == self._manager.latest_step():
+      return
+    refuse_not_finite(state.params, f'the parameters of step {step}')
+    _refuse_nan((state.opt_state, state.extra), f'the state of step {step}')
+    with _told(self._folder):
+      self._manager.wait_until_finished()  # With what is before it: the room.
+      _refuse_without_room(self._folder, state)
+      # The step is the data position: a batch is a function of the step.
+      self._manager.save(
+        step,
+        args=ocp.args.Composite(
+          state=ocp.args.StandardSave(state),
+          meta=ocp.args.JsonSave(
+            {'meta': self.meta, 'pending': list(map(_as_json, pending))}
+          ),
+        ),
+      )
 
   def restore(self, like: TrainState) -> TrainState:
     """The newest state, laid out as `like`; `like` itself if there is none.
 
     Raises:
-      ValueError: the newest state was written under another config.
+      DamagedError: it is not what was written.
+      ValueError: it was written under another config.
     """
     step = self._manager.latest_step()
     if step is None:
       return like
+    folder = self._folder / str(step)
+    seals.verify(folder, delete=self._folder)
     abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
     found = self._manager.restore(
       step,
@@ -71,33 +113,169 @@ class Checkpoints:
         meta=ocp.args.JsonRestore(),
       ),
     )
-    if found['meta'] != self.meta:
+    if found['meta']['meta'] != self.meta:
       raise ValueError(
-        f'the checkpoint in {self._manager.directory} was written under '
-        f'another config; give another folder, or --fresh to start over'
+        f'the checkpoint in {self._folder} was written under another config; '
+        f'give another folder, or --fresh to start over'
       )
+    self.pending = list(map(_from_json, found['meta']['pending']))
     return found['state']
+
+  def wait(self) -> None:
+    """Waits until what was saved is on the disk.
+
+    Raises:
+      StorageError: it was not written.
+    """
+    with _told(self._folder):
+      self._manager.wait_until_finished()
 
   def __enter__(self) -> 'Checkpoints':
     return self
 
   def __exit__(self, *_) -> None:
     """Waits until what was saved is on disk, whatever ended the run."""
-    self._manager.wait_until_finished()
-    self._manager.close()
+    try:
+      self.wait()
+    finally:
+      with contextlib.suppress(Exception):  # Told by the line above.
+        self._manager.close()
+      _remove_unfinished(self._folder)
 
 
-def save_params(folder: pathlib.Path, params: Params) -> None:
-  """Writes the parameters that a finished stage hands on."""
-  with ocp.StandardCheckpointer() as checkpointer:
-    checkpointer.save(folder.absolute(), params, force=True)
+def save_params(
+  folder: pathlib.Path, params: Params, also: Sequence[pathlib.Path] = ()
+) -> None:
+  """Writes the parameters that a finished stage hands on, whole or not at all.
+
+  Args:
+    folder: of the parameters alone; what it held is replaced.
+    params: a pytree of arrays.
+    also: files of which a copy is kept beside them.
+
+  Raises:
+    FloatingPointError: they are not finite; nothing is written.
+    StorageError: they could not be written.
+  """
+  refuse_not_finite(params, 'the parameters')
+  files.make_folder(folder.parent)
+  _refuse_without_room(folder.parent, params)
+  files.sweep(folder)
+  partial = files.partial_of(folder)
+  try:
+    with _told(folder):
+      with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(partial.absolute(), params)
+      for path in also:
+        if path.exists():
+          shutil.copyfile(path, partial / path.name)
+      seals.seal(partial)
+      files.remove(folder)
+      os.replace(partial, folder)
+      files.fsync_folder(folder.parent)
+  finally:
+    for left in folder.parent.glob(f'{partial.name}*'):
+      shutil.rmtree(left, ignore_errors=True)
 
 
 def load_params(folder: pathlib.Path, like: Params) -> Params:
-  """Reads what `save_params` wrote, laid out as `like`, arrays or structs."""
+  """Reads what `save_params` wrote, laid out as `like`, arrays or structs.
+
+  Raises:
+    DamagedError: it is not what was written.
+  """
+  seals.verify(folder, delete=folder.parent)
   abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
   with ocp.StandardCheckpointer() as checkpointer:
     return checkpointer.restore(folder.absolute(), abstract)
+
+
+def refuse_not_finite(params: Params, what: str) -> None:
+  """Refuses parameters with NaN or infinity among them.
+
+  Raises:
+    FloatingPointError: naming `what` and the first such array.
+  """
+  _refuse(params, _all_finite, what, 'not finite')
+
+
+def _refuse_nan(tree, what):
+  # Infinity is where some optimizers start, as in "the best loss so far".
+  _refuse(tree, _none_nan, what, 'NaN')
+
+
+def _refuse(tree, good, what, how):
+  leaves = {
+    jax.tree_util.keystr(path): leaf
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+    if jnp.issubdtype(leaf.dtype, jnp.floating)
+  }
+  bad = [name for name, fine in good(leaves).items() if not fine]
+  if bad:
+    raise FloatingPointError(
+      f'{what} are not kept: {bad[0]} is {how}'
+      + (f', and so are {len(bad) - 1} more' if len(bad) > 1 else '')
+      + '; lower the learning rate, or look at the last rows of metrics.jsonl. '
+      'The newest checkpoint before is kept'
+    )
+
+
+@jax.jit
+def _all_finite(leaves):
+  return {name: jnp.isfinite(leaf).all() for name, leaf in leaves.items()}
+
+
+@jax.jit
+def _none_nan(leaves):
+  return {name: ~jnp.isnan(leaf).any() for name, leaf in leaves.items()}
+
+
+def _as_json(metrics: Metrics) -> dict[str, list[float]]:
+  """Totals and weights, whose float32 are exact in JSON; NaN as words."""
+  return {
+    name: [str(float(mean.total)), str(float(mean.weight))]
+    for name, mean in metrics.items()
+  }
+
+
+def _from_json(metrics: Mapping[str, list[str]]) -> Metrics:
+  return {
+    name: Mean(*(np.float32(float(number)) for number in pair))
+    for name, pair in metrics.items()
+  }
+
+
+def _refuse_without_room(folder, tree):
+  need = ROOM * sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
+  with files.told(folder):
+    free = shutil.disk_usage(folder).free
+  if free < need:
+    raise StorageError(
+      f'{folder}: the disk is full, {need / 2**20:.1f} MiB are needed and '
+      f'{free / 2**20:.1f} are free; make room, and run the same command again'
+    )
+
+
+@contextlib.contextmanager
+def _told(folder: pathlib.Path) -> Iterator[None]:
+  """Turns what the system refused Orbax into a sentence with the folder."""
+  try:
+    with files.told(folder):
+      yield
+  except ValueError as e:  # So says TensorStore, which writes for Orbax.
+    number = re.search(r"os_error_code='(\d+)'", str(e))
+    if number is None:
+      raise
+    code = int(number[1])
+    raise StorageError.of(folder, OSError(code, os.strerror(code))) from e
+
+
+def _remove_unfinished(folder):
+  """Deletes what a kill, or a disk that was full, left of a step."""
+  steps = (path for path in folder.iterdir() if path.name.isdigit())
+  unsealed = [path for path in steps if not seals.sealed(path)]
+  for path in (*unsealed, *folder.glob(UNFINISHED)):
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def checksum(params: Params) -> str:

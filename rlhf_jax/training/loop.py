@@ -8,7 +8,7 @@ from typing import Any, Protocol, TextIO
 
 import jax
 
-from rlhf_jax.training import metrics
+from rlhf_jax.training import metrics, stopping
 from rlhf_jax.training.checkpoints import Checkpoints
 from rlhf_jax.types import Metrics, Params, TrainState
 
@@ -70,41 +70,60 @@ def train(
     loop: how long and how often.
 
   Raises:
-    FloatingPointError: a loss that is not finite.
+    FloatingPointError: a loss or a parameter that is not finite.
+    Stopped: that was asked for. The state is saved, and a run from there ends
+      as one that was never stopped.
   """
   start = int(state.step)
   progress = metrics.Progress(
     loop.stage, loop.steps, start=start, out=loop.console
   )
-  pending = []
-  for step, batch in zip(
+  pending = list(saved.pending)
+  steps = zip(
     range(start, loop.steps), batches.starting_at(start), strict=False
-  ):
-    step_key = jax.random.fold_in(key, step)
-    collected: Metrics = {}
-    stopwatch = metrics.Stopwatch()
-    if collect is not None:
-      batch, collected = collect(state, frozen, batch, step_key)
-    with stopwatch('update'):
-      state, learnt = update(state, frozen, batch, step_key)
+  )
+  try:
+    for step, batch in steps:
+      step_key = jax.random.fold_in(key, step)
+      collected: Metrics = {}
+      stopwatch = metrics.Stopwatch()
+      # May be stopped in the middle: it changes nothing, and can take long.
       if collect is not None:
-        jax.block_until_ready(learnt)
-    pending.append({**collected, **learnt, **stopwatch.metrics()})
+        batch, collected = collect(state, frozen, batch, step_key)
+      with stopping.held():
+        with stopwatch('update'):
+          state, learnt = update(state, frozen, batch, step_key)
+          if collect is not None:
+            jax.block_until_ready(learnt)
+        pending.append({**collected, **learnt, **stopwatch.metrics()})
 
-    done = step + 1
-    saving = done % loop.checkpoint_every == 0 or done == loop.steps
-    if saving or done % loop.log_every == 0:
-      row, pending = metrics.summarise(pending), []
-      _refuse_not_finite(row, loop.stage, done)
-      for writer in writers:
-        writer.write(loop.stage, done, row)
-      progress.show(done, {n: row[n] for n in loop.show if n in row})
-    looking = done % loop.sample_every == 0 or done == loop.steps
-    if look is not None and looking:
-      look(state, done)
-    if saving:
-      saved.save(state)
+        done = step + 1
+        saving = done % loop.checkpoint_every == 0 or done == loop.steps
+        if saving or done % loop.log_every == 0:
+          row, pending = metrics.summarise(pending), []
+          _refuse_not_finite(row, loop.stage, done)
+          for writer in writers:
+            writer.write(loop.stage, done, row)
+          progress.show(done, {n: row[n] for n in loop.show if n in row})
+        looking = done % loop.sample_every == 0 or done == loop.steps
+        if look is not None and looking:
+          look(state, done)
+        if saving:
+          saved.save(state)
+      stopping.check()
+  except stopping.Stopped as stopped:
+    _keep(state, pending, saved, loop.stage, stopped)
+    raise
   return state
+
+
+def _keep(state, pending, saved, stage, stopped):
+  """Saves where a run was stopped, and lets the stop say so."""
+  with stopping.held():
+    total = [metrics.added(pending)] if pending else []
+    saved.save(state, total)
+    saved.wait()
+    stopped.kept = f'{stage} is saved at step {int(state.step)}'
 
 
 def _refuse_not_finite(row, stage, step):

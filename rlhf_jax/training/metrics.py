@@ -9,6 +9,7 @@ from typing import Protocol, TextIO
 
 import jax
 
+from rlhf_jax.storage import files
 from rlhf_jax.types import Mean, Metrics
 
 
@@ -25,23 +26,21 @@ class JsonlWriter:
 
   def __init__(self, path: pathlib.Path, *, start: int = 0):
     """Opens `path`, less the rows after step `start`, to be made again."""
-    kept = []
-    if path.exists():
-      kept = [row for row in read_jsonl(path) if row['step'] <= start]
-    whole = path.with_suffix('.partial')
-    whole.write_text(''.join(json.dumps(row) + '\n' for row in kept))
-    whole.replace(path)
-    self._file = path.open('a')
+    rows = read_jsonl(path) if path.exists() else []
+    files.write_lines(path, [row for row in rows if row['step'] <= start])
+    self._path, self._file = path, path.open('a')
 
   def write(self, stage: str, step: int, row: Mapping[str, float]) -> None:
     del stage  # The file lies in the stage's folder.
     # JSON has no word for what is not finite.
     numbers = {k: v if math.isfinite(v) else None for k, v in row.items()}
-    self._file.write(json.dumps({'step': step} | numbers) + '\n')
-    self._file.flush()
+    with files.told(self._path):
+      self._file.write(json.dumps({'step': step} | numbers) + '\n')
+      self._file.flush()
 
   def close(self) -> None:
-    self._file.close()
+    with files.told(self._path):
+      self._file.close()
 
 
 class TensorBoardWriter:
@@ -89,24 +88,38 @@ class WandbWriter:
     self._run.finish()
 
 
-def read_jsonl(path: pathlib.Path) -> list[dict]:
-  """The rows of a metrics file; a last line cut off by a kill is dropped."""
+def read_jsonl(
+  path: pathlib.Path, fields: Sequence[str] = ('step',)
+) -> list[dict]:
+  """The rows of a metrics file, up to one that is damaged.
+
+  As is a last line that a kill cut off, or one without one of the `fields`.
+  """
   rows = []
-  for line in path.read_text().splitlines():
+  with files.told(path):
+    lines = path.read_bytes().splitlines()
+  for line in lines:
     try:
-      rows.append(json.loads(line))
-    except json.JSONDecodeError:
+      row = json.loads(line)
+    except ValueError:
       break
+    if not isinstance(row, dict) or not set(fields) <= row.keys():
+      break
+    rows.append(row)
   return rows
 
 
 def summarise(metrics: Sequence[Metrics]) -> dict[str, float]:
   """Python numbers of several steps' metrics: means over all they counted."""
-  total = jax.tree.map(
+  return {name: float(mean.value) for name, mean in added(metrics).items()}
+
+
+def added(metrics: Sequence[Metrics]) -> Metrics:
+  """Several steps' metrics as one, added in their order."""
+  return jax.tree.map(
     lambda *parts: sum(parts[1:], parts[0]),
     *jax.device_get(list(metrics)),
   )
-  return {name: float(mean.value) for name, mean in total.items()}
 
 
 class Stopwatch:

@@ -211,7 +211,7 @@ class FeedbackTest(parameterized.TestCase):
   def write(self, name, lines):
     text = ''.join(json.dumps(line) + '\n' for line in lines)
     (self.root / name).write_text(text)
-    return sources.files(name, '', read=formats.read)
+    return sources.own_files(name, '', read=formats.read)
 
   def load(self, **options):
     source = sources.Feedback(
@@ -287,11 +287,11 @@ class FeedbackTest(parameterized.TestCase):
     self.write('f.jsonl', map(pair, range(9)))
     read = functools.partial(formats.read, format=formats.TRL_PREFERENCE)
     others = [
-      sources.files('f.jsonl', '', read=formats.read),
-      sources.files('f.jsonl', '', read=formats.TRL_PREFERENCE),
-      sources.files('f.jsonl', '', read=read),
-      sources.files('f.jsonl', 'prompt=q', read=formats.read),
-      sources.files('f.jsonl', 'prompt=r', read=formats.read),
+      sources.own_files('f.jsonl', '', read=formats.read),
+      sources.own_files('f.jsonl', '', read=formats.TRL_PREFERENCE),
+      sources.own_files('f.jsonl', '', read=read),
+      sources.own_files('f.jsonl', 'prompt=q', read=formats.read),
+      sources.own_files('f.jsonl', 'prompt=r', read=formats.read),
     ]
     found = {
       sources.Feedback(str(self.root), files).fingerprint() for files in others
@@ -299,7 +299,7 @@ class FeedbackTest(parameterized.TestCase):
     self.assertLen(found, 5)
 
   def test_files_as_settings_give_them(self):
-    files = sources.files(
+    files = sources.own_files(
       'a.jsonl, b.json', 'prompt = q,chosen=c', read=formats.read
     )
     self.assertEqual(files.names, ('a.jsonl', 'b.json'))
@@ -308,7 +308,7 @@ class FeedbackTest(parameterized.TestCase):
     )
     for columns in ('prompt', 'prompt=', '=q', 'prompt=q,prompt=r'):
       with self.assertRaisesRegex(jsonl.DataError, 'given as FIELD=COLUMN'):
-        sources.files('a.jsonl', columns, read=formats.read)
+        sources.own_files('a.jsonl', columns, read=formats.read)
 
 
 class TiersTest(parameterized.TestCase):

@@ -19,6 +19,7 @@ from rlhf_jax.evaluation import (
   summary,
   tables,
 )
+from rlhf_jax.storage import files
 from rlhf_jax.types import Message, Prompt
 
 COUNT = 60
@@ -136,10 +137,10 @@ class ReportTest(parameterized.TestCase):
     self.write(policies())
     old = (self.out / 'results.json').read_text()
     with (
-      mock.patch.object(report.os, 'replace', side_effect=KeyboardInterrupt),
+      mock.patch.object(files.os, 'replace', side_effect=KeyboardInterrupt),
       self.assertRaises(KeyboardInterrupt),
     ):
-      report.write_whole(self.out / 'results.json', 'half')
+      files.write_text(self.out / 'results.json', 'half')
     self.assertEqual((self.out / 'results.json').read_text(), old)
 
   def test_what_is_infinite_or_unknown_is_null(self):

@@ -1,0 +1,116 @@
+"""Stops from outside: Ctrl-C, and the signals of schedulers and terminals.
+
+The first one lets the step that is being made end, saves it, and ends the
+command with 130 (Ctrl-C), 143 (SIGTERM) or 129 (SIGHUP); one more ends it at
+once. Either way the same command goes on from what was saved.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+from rlhf_jax.training import stopping
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# Whoever stops a group of processes may reach one of them twice.
+SAME_SECONDS = 0.5
+EPILOG = (
+  'Exit status: 0 done, 1 an error, 130 stopped by Ctrl-C, 143 by SIGTERM, 129 '
+  'by SIGHUP. A stopped run saves where it is, and the same command goes on '
+  'from there; a second signal ends it at once.'
+)
+
+
+class _First:
+  number: signal.Signals | None = None
+  seconds = 0.0
+
+
+_first = _First()
+_at_once: list[Callable[[], None]] = []
+
+
+@contextlib.contextmanager
+def listening() -> Iterator[None]:
+  """Turns signals into stops, in the main thread, while the block runs.
+
+  A signal that is ignored, as nohup has it, stays so.
+  """
+  if threading.current_thread() is not threading.main_thread():
+    yield
+    return
+  _first.number = None
+  stopping.reset()
+  before = {number: signal.getsignal(number) for number in SIGNALS}
+  hook, sys.unraisablehook = sys.unraisablehook, _quiet(sys.unraisablehook)
+  for number, handler in before.items():
+    if handler is not signal.SIG_IGN:
+      signal.signal(number, _heard)
+  try:
+    yield
+  finally:
+    sys.unraisablehook = hook
+    for number, handler in before.items():
+      signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def at_once(what: Callable[[], None]) -> Iterator[None]:
+  """While the block runs, a second signal does this before all ends."""
+  _at_once.append(what)
+  try:
+    yield
+  finally:
+    _at_once.remove(what)
+
+
+def received() -> signal.Signals:
+  """The signal that stopped the command; that of Ctrl-C by default."""
+  return _first.number or signal.SIGINT
+
+
+def status() -> int:
+  """What a shell says of a command that a signal ended."""
+  return 128 + received()
+
+
+def leave(exit_status: int) -> None:
+  """Ends the process; a stopped one waits neither for threads nor services."""
+  for number in SIGNALS:
+    if signal.getsignal(number) is not signal.SIG_IGN:
+      signal.signal(number, lambda number, _: os._exit(128 + number))
+  if _first.number is None:
+    sys.exit(exit_status)
+  _flush()
+  os._exit(exit_status)
+
+
+def _heard(number, frame):
+  del frame
+  if _first.number is None:
+    _first.number, _first.seconds = signal.Signals(number), time.monotonic()
+    stopping.ask()
+  elif time.monotonic() - _first.seconds > SAME_SECONDS:
+    for what in _at_once:
+      what()
+    _flush()
+    os._exit(128 + _first.number)
+
+
+def _flush():
+  for stream in (sys.stdout, sys.stderr):
+    with contextlib.suppress(OSError, ValueError):
+      stream.flush()
+
+
+def _quiet(hook):
+  def quiet(unraisable):
+    # A stop that came where nothing can be raised is obeyed at the next check.
+    if not isinstance(unraisable.exc_value, stopping.Stopped):
+      hook(unraisable)
+
+  return quiet

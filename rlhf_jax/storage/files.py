@@ -1,0 +1,155 @@
+"""Writing files whole or not at all, whatever stops the writer.
+
+A file is written beside its place, flushed to the disk, and only then moved
+there: a reader, a kill or a power cut meets the old one or the new one. What a
+kill leaves lying about is called `.<name>.<digits>.partial`.
+"""
+
+import contextlib
+import errno
+import json
+import os
+import pathlib
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator
+from typing import IO, Any
+
+PARTIAL = '.partial'
+ADVICE = {
+  errno.ENOSPC: 'the disk is full; make room, and run the same command again',
+  errno.EDQUOT: 'the quota is used up; make room, and run the same again',
+  errno.EROFS: 'the disk is read-only; give a folder that can be written to',
+  errno.EACCES: 'permission denied; change the rights, or give another folder',
+  errno.EPERM: 'permission denied; change the rights, or give another folder',
+  errno.ENOTDIR: 'a file lies where a folder has to be; move it away',
+  errno.EEXIST: 'a file lies where a folder has to be; move it away',
+  errno.EISDIR: 'a folder lies where a file has to be; move it away',
+  errno.ENOTEMPTY: 'a folder lies where it has to be; move it away',
+}
+
+
+class StorageError(OSError):
+  """A file could not be written or read: a sentence with its path."""
+
+  @classmethod
+  def of(cls, path: pathlib.Path, error: OSError) -> 'StorageError':
+    """Says what the system says of `path`, and what to do."""
+    known = ADVICE.get(error.errno) or error.strerror or str(error)
+    return cls(f'{path}: {known}')
+
+
+@contextlib.contextmanager
+def told(path: pathlib.Path) -> Iterator[None]:
+  """Turns what the system refuses into a sentence that names `path`."""
+  try:
+    yield
+  except StorageError:
+    raise
+  except OSError as e:
+    raise StorageError.of(path, e) from e
+
+
+@contextlib.contextmanager
+def whole(path: pathlib.Path, mode: str = 'w') -> Iterator[IO]:
+  """A file to write to; it lies at `path` once the block has ended well.
+
+  Raises:
+    StorageError: it could not be written; what lay there before is kept.
+  """
+  path = pathlib.Path(path)
+  partial = partial_of(path)
+  encoding = None if 'b' in mode else 'utf-8'
+  try:
+    with told(path):
+      with partial.open(mode, encoding=encoding) as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+      os.replace(partial, path)
+      fsync_folder(path.parent)
+  finally:
+    with contextlib.suppress(OSError):  # The error that led here is told.
+      partial.unlink(missing_ok=True)
+
+
+def write_text(path: pathlib.Path, text: str) -> None:
+  """Writes a text file whole or not at all."""
+  with whole(path) as file:
+    file.write(text)
+
+
+def write_json(path: pathlib.Path, content: Any) -> None:
+  """Writes a JSON file whole or not at all."""
+  write_text(path, json.dumps(content, indent=2) + '\n')
+
+
+def write_lines(path: pathlib.Path, rows: Iterable[Any]) -> None:
+  """Writes rows as lines of JSON, all of them or none."""
+  with whole(path) as file:
+    file.writelines(json.dumps(row) + '\n' for row in rows)
+
+
+def append_line(path: pathlib.Path, row: Any) -> None:
+  """Adds a line of JSON; half a line of an earlier kill spoils no other."""
+  with told(path), path.open('ab+') as file:
+    broken = file.seek(0, os.SEEK_END) and _last_byte(file) != b'\n'
+    file.write(b'\n' * broken + json.dumps(row).encode() + b'\n')
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def make_folder(path: pathlib.Path) -> None:
+  """Makes a folder and those above it, unless it is there."""
+  with told(path):
+    path.mkdir(parents=True, exist_ok=True)
+
+
+def remove(path: pathlib.Path) -> None:
+  """Deletes a file or folder; a kill in between leaves nothing of its name."""
+  if not (path.exists() or path.is_symlink()):
+    return
+  with told(path):
+    away = partial_of(path)
+    path.rename(away)
+    fsync_folder(path.parent)
+    _delete(away)
+
+
+def sweep(path: pathlib.Path) -> None:
+  """Deletes what a kill left of a file or folder, and inside of a folder.
+
+  Only for who alone may write there.
+  """
+  left = list(path.parent.glob(f'.{path.name}.*{PARTIAL}'))
+  if path.is_dir():
+    left += path.glob(f'*{PARTIAL}')
+  for partial in left:
+    with told(partial):
+      _delete(partial)
+
+
+def partial_of(path: pathlib.Path) -> pathlib.Path:
+  """A place beside `path` that nobody else writes to."""
+  return path.with_name(f'.{path.name}.{uuid.uuid4().hex[:12]}{PARTIAL}')
+
+
+def fsync_folder(folder: pathlib.Path) -> None:
+  """Makes the names in a folder outlast a power cut."""
+  descriptor = os.open(folder, os.O_RDONLY)
+  try:
+    os.fsync(descriptor)
+  finally:
+    os.close(descriptor)
+
+
+def _last_byte(file):
+  file.seek(-1, os.SEEK_END)
+  return file.read(1)
+
+
+def _delete(path):
+  if path.is_dir() and not path.is_symlink():
+    shutil.rmtree(path)
+  else:
+    path.unlink(missing_ok=True)

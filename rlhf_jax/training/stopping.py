@@ -1,0 +1,67 @@
+"""Asking a run to stop, and stopping where nothing is lost.
+
+Whoever listens to signals calls `ask`. It raises there and then, wherever the
+run is, except inside `held`, where a step is finished first.
+"""
+
+import contextlib
+from collections.abc import Iterator
+
+
+class Stopped(KeyboardInterrupt):
+  """A run was asked to stop.
+
+  Attributes:
+    kept: what was saved because of it, for people; empty if nothing was.
+  """
+
+  kept = ''
+
+
+class _Request:
+  asked = False
+  holds = 0
+
+
+_request = _Request()
+
+
+def ask() -> None:
+  """Stops the run: now, or at the end of what is held.
+
+  Raises:
+    Stopped: now.
+  """
+  _request.asked = True
+  if not _request.holds:
+    raise Stopped
+
+
+def asked() -> bool:
+  """Whether the run was asked to stop."""
+  return _request.asked
+
+
+def check() -> None:
+  """Stops if that was asked for.
+
+  Raises:
+    Stopped: it was.
+  """
+  if _request.asked:
+    raise Stopped
+
+
+def reset() -> None:
+  """Forgets what was asked: a new command begins."""
+  _request.asked = False
+
+
+@contextlib.contextmanager
+def held() -> Iterator[None]:
+  """What is done inside is done whole; who asks meanwhile waits for it."""
+  _request.holds += 1
+  try:
+    yield
+  finally:
+    _request.holds -= 1
