@@ -107,15 +107,17 @@ def train(options) -> None:
     writers.append(metrics.TensorBoardWriter(options.tensorboard))
   if options.wandb:
     writers.append(metrics.WandbWriter(options.wandb, described))
-  experiments.run(
-    experiment,
-    options.out,
-    stages_dir=options.stages,
-    fresh=options.fresh,
-    writers=writers,
-  )
-  for writer in writers:
-    writer.close()
+  try:
+    experiments.run(
+      experiment,
+      options.out,
+      stages_dir=options.stages,
+      fresh=options.fresh,
+      writers=writers,
+    )
+  finally:
+    for writer in writers:
+      writer.close()
 
 
 def out_folder(options) -> pathlib.Path:

@@ -22,7 +22,7 @@ from rlhf_jax.data.encoding import (
 )
 from rlhf_jax.data.limits import Limits
 from rlhf_jax.data.sources import Corpus
-from rlhf_jax.experiment import definition, records, store
+from rlhf_jax.experiment import definition, locks, records, store
 from rlhf_jax.experiment.definition import ExperimentError
 from rlhf_jax.generation import rollouts as generation
 from rlhf_jax.models import (
@@ -205,9 +205,12 @@ class Chain:
         like,
         sharding.shardings(like, RULES, self.mesh),
       )
-      self.loaded[stage] = checkpoints.load_params(
-        self.folder(stage).path / 'params', placed
-      )
+      with locks.shared(
+        self.stages_dir, self.addresses[stage], who=stage, console=self.console
+      ):
+        self.loaded[stage] = checkpoints.load_params(
+          self.folder(stage).path / store.PARAMS, placed
+        )
     return part(self.loaded[stage], role)
 
   def abstract_params(self, name: str) -> Params:

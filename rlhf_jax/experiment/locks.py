@@ -66,12 +66,16 @@ class Lock:
 
 
 @contextlib.contextmanager
-def alone(
-  stages_dir: pathlib.Path, name: str, *, who: str, console: TextIO
-) -> Iterator[None]:
-  """Holds a name alone while the block runs."""
-  with contextlib.closing(
-    Lock(stages_dir, name, who=who, console=console)
-  ) as lock:
+def alone(stages_dir: pathlib.Path, name: str, **told) -> Iterator[None]:
+  """Holds a name alone while the block runs; arguments as of `Lock`."""
+  with contextlib.closing(Lock(stages_dir, name, **told)) as lock:
     lock.alone()
+    yield
+
+
+@contextlib.contextmanager
+def shared(stages_dir: pathlib.Path, name: str, **told) -> Iterator[None]:
+  """Holds a name beside others while the block runs."""
+  with contextlib.closing(Lock(stages_dir, name, **told)) as lock:
+    lock.share()
     yield

@@ -102,6 +102,7 @@ class Folder:
     files.remove(self.path / PARTIAL_RECORDS)
     if not keep_checkpoint:
       files.remove(self.path / CHECKPOINTS)
+      files.sweep(self.path / CHECKPOINTS)
     for name in COPIED:
       copy, path = self.path / PARAMS / name, self.path / name
       if copy.exists() and not seals.same(copy, path):

@@ -107,11 +107,12 @@ def make_folder(path: pathlib.Path) -> None:
 
 def remove(path: pathlib.Path) -> None:
   """Deletes a file or folder; a kill in between leaves nothing of its name."""
-  if not (path.exists() or path.is_symlink()):
-    return
+  away = partial_of(path)
   with told(path):
-    away = partial_of(path)
-    path.rename(away)
+    try:
+      path.rename(away)
+    except FileNotFoundError:
+      return
     fsync_folder(path.parent)
     _delete(away)
 
@@ -150,6 +151,6 @@ def _last_byte(file):
 
 def _delete(path):
   if path.is_dir() and not path.is_symlink():
-    shutil.rmtree(path)
+    shutil.rmtree(path, ignore_errors=True)  # Others may sweep it as well.
   else:
     path.unlink(missing_ok=True)

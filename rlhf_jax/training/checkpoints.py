@@ -77,8 +77,9 @@ class Checkpoints:
     step = int(state.step)
     if step == self._manager.latest_step():
       return
-    refuse_not_finite(state.params, f'the parameters of step {step}')
-    _refuse_nan((state.opt_state, state.extra), f'the state of step {step}')
+    where = f'{self._folder}: step {step}'
+    refuse_not_finite(state.params, where)
+    _refuse_nan((state.opt_state, state.extra), where)
     with _told(self._folder):
       self._manager.wait_until_finished()  # With what is before it: the room.
       _refuse_without_room(self._folder, state)
@@ -157,7 +158,7 @@ def save_params(
     FloatingPointError: they are not finite; nothing is written.
     StorageError: they could not be written.
   """
-  refuse_not_finite(params, 'the parameters')
+  refuse_not_finite(params, str(folder))
   files.make_folder(folder.parent)
   _refuse_without_room(folder.parent, params)
   files.sweep(folder)
@@ -190,21 +191,21 @@ def load_params(folder: pathlib.Path, like: Params) -> Params:
     return checkpointer.restore(folder.absolute(), abstract)
 
 
-def refuse_not_finite(params: Params, what: str) -> None:
+def refuse_not_finite(params: Params, where: str) -> None:
   """Refuses parameters with NaN or infinity among them.
 
   Raises:
-    FloatingPointError: naming `what` and the first such array.
+    FloatingPointError: naming `where` they go and the first such array.
   """
-  _refuse(params, _all_finite, what, 'not finite')
+  _refuse(params, _all_finite, where, 'not finite')
 
 
-def _refuse_nan(tree, what):
+def _refuse_nan(tree, where):
   # Infinity is where some optimizers start, as in "the best loss so far".
-  _refuse(tree, _none_nan, what, 'NaN')
+  _refuse(tree, _none_nan, where, 'not a number')
 
 
-def _refuse(tree, good, what, how):
+def _refuse(tree, good, where, how):
   leaves = {
     jax.tree_util.keystr(path): leaf
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
@@ -213,10 +214,10 @@ def _refuse(tree, good, what, how):
   bad = [name for name, fine in good(leaves).items() if not fine]
   if bad:
     raise FloatingPointError(
-      f'{what} are not kept: {bad[0]} is {how}'
+      f'{where} is not saved: {bad[0]} is {how}'
       + (f', and so are {len(bad) - 1} more' if len(bad) > 1 else '')
-      + '; lower the learning rate, or look at the last rows of metrics.jsonl. '
-      'The newest checkpoint before is kept'
+      + '; lower the learning rate, or look at the last rows of its '
+      'metrics.jsonl. The newest checkpoint before it is kept'
     )
 
 

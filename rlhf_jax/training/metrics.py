@@ -103,7 +103,7 @@ def read_jsonl(
       row = json.loads(line)
     except ValueError:
       break
-    if not isinstance(row, dict) or not set(fields) <= row.keys():
+    if not isinstance(row, dict) or any(row.get(f) is None for f in fields):
       break
     rows.append(row)
   return rows
