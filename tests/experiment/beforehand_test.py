@@ -15,6 +15,7 @@ from rlhf_jax.kernels import logps
 from rlhf_jax.learners import pairwise
 from rlhf_jax.losses import pairwise as losses
 from rlhf_jax.methods import dpo
+from rlhf_jax.storage import seals
 from rlhf_jax.training.checkpoints import load_params
 from rlhf_jax.training.metrics import read_jsonl
 from rlhf_jax.training.optimizers import Adam
@@ -209,6 +210,17 @@ class BeforehandTest(absltest.TestCase):
     self.assertLen(self.asked, 3)  # None again.
     self.assertIn('resumed at step 1', chain.console.getvalue())
     jax.tree.map(np.testing.assert_array_equal, found, unbroken)
+    self.assert_done(chain)
+
+  def assert_done(self, chain):
+    """The parameters alone are there, after a kill past done.json too."""
+    path = chain.folder('dpo').path
+    self.assertFalse((path / 'checkpoints').exists())
+    for name in ('metrics.jsonl', 'samples.txt'):
+      self.assertTrue(seals.same(path / name, path / 'params' / name))
+    (path / 'checkpoints' / '1').mkdir(parents=True)
+    self.assertEqual(running.run_stage(chain, 'dpo'), 0.0)
+    self.assertFalse((path / 'checkpoints').exists())
 
 
 class Stopped:

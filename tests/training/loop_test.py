@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from absl.testing import absltest
+from absl.testing import absltest, parameterized
 
-from rlhf_jax.training import checkpoints, loop
+from rlhf_jax.training import checkpoints, loop, stopping
 from rlhf_jax.training import state as training
 from rlhf_jax.types import Mean
 
@@ -45,7 +45,11 @@ class Rows:
     pass
 
 
-class LoopTest(absltest.TestCase):
+def losses(rows):
+  return [(step, row['loss/w']) for _, step, row in rows]
+
+
+class LoopTest(parameterized.TestCase):
   def setUp(self):
     super().setUp()
     folder = tempfile.TemporaryDirectory()
@@ -56,7 +60,7 @@ class LoopTest(absltest.TestCase):
     return training.create({'w': jnp.float32(1.0)}, optax.sgd(0.1))
 
   def train(self, folder, steps, meta='config', **changes):
-    writer = Rows()
+    writer = changes.get('writer') or Rows()
     with checkpoints.Checkpoints(
       self.folder / folder, meta={'address': meta}
     ) as saved:
@@ -72,8 +76,8 @@ class LoopTest(absltest.TestCase):
         loop=loop.Loop(
           stage='s',
           steps=steps,
-          log_every=3,
-          checkpoint_every=2,
+          log_every=changes.get('log_every', 3),
+          checkpoint_every=8 if 'log_every' in changes else 2,
           console=io.StringIO(),
         ),
       )
@@ -99,6 +103,59 @@ class LoopTest(absltest.TestCase):
     parts, rows = self.train('parts', 7)
     self.assertEqual(whole.params['w'], parts.params['w'])
     self.assertEqual([step for _, step, _ in rows], [6, 7])
+
+  @parameterized.parameters(*range(1, 8))
+  def test_a_run_stopped_in_any_step_is_the_run(self, stop):
+    whole, rows = self.train('whole', 8, log_every=4)
+    self.addCleanup(stopping.reset)
+
+    def stopped_at(state, frozen, batch, key):
+      if batch == stop - 1:
+        stopping.ask()  # The step is finished, and saved.
+      return update(state, frozen, batch, key)
+
+    first, second = Rows(), Rows()
+    with self.assertRaises(stopping.Stopped) as raised:
+      self.train('parts', 8, log_every=4, update=stopped_at, writer=first)
+    self.assertEqual(raised.exception.kept, f's is saved at step {stop}')
+    stopping.reset()
+    parts, _ = self.train('parts', 8, log_every=4, writer=second)
+    self.assertEqual(whole.params['w'], parts.params['w'])
+    # The metrics of steps before a stop count in the row after it.
+    self.assertEqual(losses(first.rows + second.rows), losses(rows))
+
+  def test_a_stop_does_not_wait_for_what_is_collected(self):
+    self.addCleanup(stopping.reset)
+    asked = []
+
+    def collect(state, frozen, prompts, key):
+      del state, frozen, key
+      asked.append(prompts)
+      if prompts == 3:
+        stopping.ask()
+      return prompts, {}
+
+    with self.assertRaises(stopping.Stopped) as raised:
+      self.train('a', 7, collect=collect)
+    self.assertEqual(raised.exception.kept, 's is saved at step 3')
+    stopping.reset()
+    with self.assertRaises(stopping.Stopped):
+      self.train('a', 7, collect=collect)
+    self.assertEqual(asked, [0, 1, 2, 3, 3])
+
+  def test_parameters_that_are_not_finite_are_not_saved(self):
+    def diverge(state, frozen, batch, key):
+      state, metrics = update(state, frozen, batch, key)
+      w = jnp.where(batch == 4, jnp.inf, state.params['w'])
+      # A loss that shows nothing.
+      return state.replace(params={'w': w}), {'loss/w': Mean.of(0.0)}
+
+    with self.assertRaisesRegex(FloatingPointError, 'step 6 is not saved'):
+      self.train('a', 7, update=diverge)
+    with checkpoints.Checkpoints(
+      self.folder / 'a', meta={'address': 'config'}
+    ) as saved:
+      self.assertEqual(saved.restore(self.begin()).step, 4)
 
   def test_logs_when_asked_and_whenever_it_saves(self):
     _, rows = self.train('a', 7)

@@ -1,0 +1,122 @@
+"""Making a stage beside other runs: what is in use is never cleared."""
+
+import contextlib
+import io
+import pathlib
+import tempfile
+import threading
+import types
+from unittest import mock
+
+from absl.testing import absltest
+
+from rlhf_jax.experiment import locks, running, store
+from rlhf_jax.experiment.run import link, make
+
+
+class MakeTest(absltest.TestCase):
+  def setUp(self):
+    super().setUp()
+    folder = tempfile.TemporaryDirectory()
+    self.addCleanup(folder.cleanup)
+    self.stages = pathlib.Path(folder.name)
+    self.folder = store.Folder(self.stages / 'sft-1')
+    self.made = []
+    self.enterContext(mock.patch.object(running, 'run_stage', self.run_stage))
+
+  def chain(self):
+    return types.SimpleNamespace(
+      stages_dir=self.stages,
+      addresses={'sft': 'sft-1'},
+      console=io.StringIO(),
+      folder=lambda name: self.folder,
+    )
+
+  def run_stage(self, chain, name):
+    if self.folder.done:
+      return 0.0
+    self.folder.path.mkdir(exist_ok=True)
+    self.made.append(sorted(p.name for p in self.folder.path.iterdir()))
+    self.folder.finish({'seconds': 1.0})
+    return 1.0
+
+  def make(self, held, fresh=False):
+    return make(self.chain(), 'sft', held, fresh=fresh)
+
+  def test_once_and_again_where_that_is_asked(self):
+    for fresh, seconds in ((False, 1.0), (False, 0.0), (True, 1.0)):
+      with contextlib.ExitStack() as held:
+        self.assertEqual(self.make(held, fresh), seconds)
+    self.assertLen(self.made, 2)
+
+  def test_what_a_run_may_still_read_is_not_cleared(self):
+    with contextlib.ExitStack() as one:
+      self.make(one)
+      (self.folder.path / 'mine').write_text('')
+      with contextlib.ExitStack() as other:
+        fresh = threading.Thread(target=self.make, args=(other, True))
+        fresh.start()
+        fresh.join(1.0)
+        self.assertTrue(fresh.is_alive())
+        self.assertTrue((self.folder.path / 'mine').exists())
+        self.assertTrue(self.folder.done)
+        one.close()
+        fresh.join(5.0)
+        self.assertFalse(fresh.is_alive())
+    self.assertEqual(self.made, [[], []])  # From nothing, both times.
+
+  def test_it_is_not_cleared_while_it_is_made(self):
+    lock = locks.Lock(self.stages, 'sft-1', who='x', console=io.StringIO())
+    lock.alone()
+    self.folder.path.mkdir()
+    (self.folder.path / 'half').write_text('')
+    with contextlib.ExitStack() as other:
+      fresh = threading.Thread(target=self.make, args=(other, True))
+      fresh.start()
+      fresh.join(1.0)
+      self.assertTrue((self.folder.path / 'half').exists())
+      lock.close()
+      fresh.join(5.0)
+    self.assertEqual(self.made, [[]])
+
+  def test_one_cleared_between_making_and_reading_is_made_again(self):
+    def share(lock, real=locks.Lock.share):
+      if len(self.made) == 1 and self.folder.done:
+        self.folder.clear()  # By another run, which was stopped then.
+      real(lock)
+
+    with (
+      mock.patch.object(locks.Lock, 'share', share),
+      contextlib.ExitStack() as held,
+    ):
+      self.assertEqual(self.make(held), 2.0)
+    self.assertLen(self.made, 2)
+    self.assertTrue(self.folder.done)
+
+  def test_what_a_kill_left_is_swept(self):
+    self.folder.path.mkdir()
+    (self.folder.path / '.done.json.0.partial').write_text('{"st')
+    (self.stages / '.sft-1.0.partial').mkdir()
+    with contextlib.ExitStack() as held:
+      self.make(held)
+    self.assertEqual(self.made, [[]])
+    self.assertFalse((self.stages / '.sft-1.0.partial').exists())
+
+
+class LinkTest(absltest.TestCase):
+  def test_is_moved_whole_and_never_over_a_folder(self):
+    folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+    for name in ('one', 'other'):
+      (folder / name).mkdir()
+      link(folder / 'stages', 'sft', folder / name)
+      path = folder / 'stages' / 'sft'
+      self.assertEqual(path.resolve(), (folder / name).resolve())
+    path.unlink()
+    path.mkdir()
+    with self.assertRaisesRegex(OSError, f'{path}: a folder lies where'):
+      link(folder / 'stages', 'sft', folder / 'one')
+    self.assertEqual([p.name for p in path.parent.iterdir()], ['sft'])
+
+
+if __name__ == '__main__':
+  absltest.main()
