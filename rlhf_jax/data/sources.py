@@ -96,7 +96,9 @@ class Files:
     return [_reader(self.read), *map(jsonl.digest, paths)]
 
 
-def own_files(names: str, columns: str, *, read: Callable[..., Dataset]) -> Files:
+def own_files(
+  names: str, columns: str, *, read: Callable[..., Dataset]
+) -> Files:
   """Files as settings give them.
 
   Args:

@@ -50,8 +50,7 @@ class ReadersTest(absltest.TestCase):
     self.assertEqual(
       pairs.notes,
       (
-        '2 of 3 left out: the responses are the same text (first at '
-        'r.jsonl:2)',
+        '2 of 3 left out: the responses are the same text (first at r.jsonl:2)',
       ),
     )
 

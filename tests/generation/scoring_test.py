@@ -79,7 +79,9 @@ class AskTest(parameterized.TestCase):
 
   def test_a_judge_reads_two(self):
     def longer(prompts, ones, others):
-      return [len(a) > len(b) or None for a, b in zip(ones, others, strict=True)]
+      return [
+        len(a) > len(b) or None for a, b in zip(ones, others, strict=True)
+      ]
 
     found = scoring.ask(longer, ASKED, ['aa', 'b', 'cc'], ['a', 'bb', 'c'])
     np.testing.assert_array_equal(found, [1.0, NAN, 1.0])
