@@ -101,14 +101,14 @@ class EncodingTest(absltest.TestCase):
     self.assertEqual(counts.truncated_responses, 2)
 
   def test_a_response_that_was_cut_is_not_closed(self):
-    cut, whole = Response('b c', ended=False), Response('b c')
+    cut, whole = Response('b c', ended=False), Response('b d')
     (pair, alone), counts = encode(
       [
         Comparison(prompt('a'), (cut, whole), target=cut),
         Demonstration(prompt('a'), cut),
       ]
     )
-    self.assertEqual(pair.response_ids, ([1, 2], [1, 2, EOS]))
+    self.assertEqual(pair.response_ids, ([1, 2], [1, 3, EOS]))
     self.assertEqual(pair.target_ids, [1, 2])
     self.assertEqual(alone.response_ids, ([1, 2],))
     self.assertEqual(counts.truncated_responses, 0)
