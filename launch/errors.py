@@ -186,7 +186,7 @@ def _report(error, options) -> str:
       f'command: {shlex.join(sys.orig_argv)}',
       f'versions: {", ".join(versions)}',
       '',
-      *traceback.format_exception(error),
+      ''.join(traceback.format_exception(error)),
       *(f'config of {file}: {text}' for file, text in _configs(options)),
     )
   )
