@@ -1,4 +1,7 @@
-"""Experiments over seeds: `python -m launch.seeds FILE --seeds 0 1 2`."""
+"""Experiments over seeds: `python -m launch.seeds FILE --seeds 0 1 2`.
+
+Ends as `launch.train` does; a signal is passed on to the seeds side by side.
+"""
 
 import argparse
 import contextlib

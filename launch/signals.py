@@ -36,6 +36,23 @@ _first = _First()
 _at_once: list[Callable[[], None]] = []
 
 
+def obeyed(run: Callable[[], int]) -> int:
+  """Runs a command to its end, or to where a signal stops it.
+
+  Returns:
+    Its exit status, or that of the signal; one line says what was kept.
+  """
+  with listening():
+    try:
+      return run()
+    except KeyboardInterrupt as e:
+      kept = getattr(e, 'kept', '') or 'what was done is kept'
+      above = '\n' if sys.stderr.isatty() else ''  # The terminal's ^C.
+      said = f'stopped; {kept}, and the same command goes on from there'
+      print(above + said, file=sys.stderr, flush=True)
+      return status()
+
+
 @contextlib.contextmanager
 def listening() -> Iterator[None]:
   """Turns signals into stops, in the main thread, while the block runs.

@@ -1,4 +1,9 @@
-"""Runs an experiment: `python -m launch.train experiments/rlhf/sandbox.py`."""
+"""Runs an experiment: `python -m launch.train experiments/rlhf/sandbox.py`.
+
+Ends with 0 where all is done and 1 after an error. A signal lets the step end
+and saves it; then the command ends with 130 (Ctrl-C), 143 (SIGTERM) or 129
+(SIGHUP), and the same command goes on from there.
+"""
 
 import argparse
 import json
@@ -143,18 +148,10 @@ def guarded(command, options) -> int:
     command: takes the options; what it returns, if anything, is the status.
     options: of the command line.
   """
-  with signals.listening():
-    try:
-      return _run(command, options)
-    except KeyboardInterrupt as e:
-      kept = getattr(e, 'kept', '') or 'what was done is kept'
-      above = '\n' if sys.stderr.isatty() else ''  # The terminal's ^C.
-      said = f'stopped; {kept}, and the same command goes on from there'
-      print(above + said, file=sys.stderr, flush=True)
-      return signals.status()
+  return signals.obeyed(lambda: _guarded(command, options))
 
 
-def _run(command, options):
+def _guarded(command, options):
   # XLA's notices of how it lays out programs are not for the user.
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
   import jax

@@ -139,6 +139,16 @@ def test_what_is_no_longer_there_is_run_again(runs, claiming, tmp_path, lost):
   assert runs.seeds == ([0] if lost == 'nothing' else [0, 0])
 
 
+@pytest.mark.parametrize('damage', [b'', b'{"out": ', b'\xff\n', b'null\n'])
+def test_a_line_after_a_damaged_ledger_counts(runs, claiming, tmp_path, damage):
+  run(tmp_path, claiming, '--seeds', 0)
+  ledger = tmp_path / 'out' / 'ledger.jsonl'
+  ledger.write_bytes(ledger.read_bytes() + damage)
+  for _ in range(2):
+    run(tmp_path, claiming, '--seeds', 0, 1)
+  assert runs.seeds == [0, 1]
+
+
 def test_other_settings_are_another_run(runs, claiming, tmp_path):
   for assignment in ('kl_coef=0.05', 'kl_coef=0.1', 'kl_coef=0.05'):
     run(tmp_path, claiming, '--seeds', 0, '--set', assignment)

@@ -8,6 +8,9 @@ import time
 
 import pytest
 
+from launch import signals, tasks
+from rlhf_jax.training import stopping
+
 ROOT = pathlib.Path(__file__).parents[2]
 PROGRAM = """
 import pathlib, sys, time
@@ -43,6 +46,7 @@ def command():
 
 signals.leave(command())
 """
+NOTHING = 'import time; print("ready", flush=True); time.sleep(60)'
 STATUS = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 
 
@@ -111,3 +115,36 @@ def test_one_that_comes_where_nothing_can_be_raised_is_obeyed_after():
   process.send_signal(signal.SIGINT)
   assert process.communicate(timeout=20) == ('stopped\n', '')
   assert process.returncode == 130
+
+
+@pytest.mark.parametrize('number, status', STATUS)
+def test_a_line_says_what_was_kept(number, status, capsys):
+  def run():
+    try:
+      signal.raise_signal(number)
+    except stopping.Stopped as stopped:
+      stopped.kept = 'sft is saved at step 3'
+      raise
+
+  before = signal.getsignal(number)
+  assert signals.obeyed(run) == status
+  said = 'sft is saved at step 3, and the same command goes on from there'
+  assert capsys.readouterr() == ('', f'stopped; {said}\n')
+  assert signal.getsignal(number) == before
+
+
+@pytest.mark.parametrize('number, status', STATUS)
+def test_what_stops_many_seeds_stops_each_of_them(number, status):
+  child = subprocess.Popen(
+    [sys.executable, '-c', NOTHING], stdout=subprocess.PIPE, text=True
+  )
+  child.stdout.readline()
+
+  def run():
+    try:
+      signal.raise_signal(number)
+    finally:
+      tasks.stop([child])
+
+  assert signals.obeyed(run) == status
+  assert child.returncode == -number
