@@ -108,15 +108,14 @@ def _stand_in(
   owners: dict[int, str] = {}
   images = []
   for k, (content, keep) in enumerate(zip(contents, kept, strict=True)):
-    codes = {}
-    for character in sorted(set(content)):
-      if character.isspace():
-        continue
-      code = FIRST + len(characters)
-      if code > LAST:
-        raise TemplateError('what is said has too many different characters')
-      codes[ord(character)] = code
-      characters[code], owners[code] = character, owner(k)
+    distinct = [c for c in set(content) if not c.isspace()]
+    first = FIRST + len(characters)
+    stop = first + len(distinct)
+    if stop > LAST + 1:
+      raise TemplateError('what is said has too many different characters')
+    codes = {ord(c): code for code, c in enumerate(distinct, first)}
+    characters.update(enumerate(distinct, first))
+    owners.update(dict.fromkeys(range(first, stop), owner(k)))
     images.append(_translated(content, codes, keep))
   try:
     image = render(images)

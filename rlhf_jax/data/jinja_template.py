@@ -61,10 +61,12 @@ class ChatTemplate:
     """The same ids, in parts."""
     read = self._read(prompt, tokenizer)
     turns, tail = read.turns(prompt.messages)
+    said = prompt.condition
+    condition = tokenizer.encode(said) if said else []
     return Parts(
       head=list(tokenizer.opening) if self.begun else [],
       turns=tuple(turns),
-      tail=tail + tokenizer.encode(prompt.condition),
+      tail=tail + condition,
       later=functools.partial(self._later, prompt, tokenizer),
     )
 
