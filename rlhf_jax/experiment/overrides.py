@@ -33,7 +33,12 @@ def build(module: Any, assignments: Sequence[str]) -> Any:
     of_settings = name.split('.')[0] in names
     (outer if of_settings else inner).append((name, text))
   settings = apply_all(settings, outer)
-  experiment = module.config(settings)
+  try:
+    experiment = module.config(settings)
+  except values.ValueRuleError as e:
+    # Of a value that the file works out from what was set, if anything was.
+    named = ', '.join(name for name, _ in outer)
+    raise OverrideError(f'{named}: {e}' if outer else str(e)) from e
   for name, _ in inner:
     if name.split('.')[0] not in field_values(experiment):
       refuse_root(name, settings, experiment)

@@ -137,6 +137,9 @@ class BadValuesTest(parameterized.TestCase):
   def test_settings_are_checked_like_values(self):
     with self.assertRaisesRegex(ValueError, '^kl_coef is -1.0; it must be'):
       overrides.build(sandbox, ['kl_coef=-1'])
+    # Twice over one pair, 32 a step, is no step.
+    with self.assertRaisesRegex(ValueError, '^pairs: .*Config.steps is 0; it'):
+      overrides.build(sandbox, ['pairs=1'])
     with self.assertRaisesRegex(ValueError, '^rl is posix.getcwd, which takes'):
       overrides.build(sandbox, ['rl=os.getcwd'])
 
