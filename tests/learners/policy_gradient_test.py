@@ -380,7 +380,8 @@ class UpdateTest(parameterized.TestCase):
 
   def test_responses_that_do_not_divide_are_refused(self):
     batch, _ = self.collect(self.config)
-    config = dataclasses.replace(self.config, minibatches=5)
+    # Its own would divide, those of the batch do not.
+    config = dataclasses.replace(self.config, batch_size=5, minibatches=5)
     with self.assertRaisesRegex(ValueError, '32 responses .* 5 minibatches'):
       policy_gradient.update(
         training.create(self.params, optax.sgd(0.1)),
