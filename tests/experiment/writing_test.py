@@ -43,6 +43,13 @@ class Config:
   batch_size: int | None = BATCH
 
 
+class Noted(sandbox.World):
+  """A world that notes something of its files."""
+
+  def load(self, folder):
+    return super().load(folder)._replace(notes=('f.jsonl: read as it is',))
+
+
 def prompt_of(record):
   return record if isinstance(record, Prompt) else record.prompt
 
@@ -187,6 +194,30 @@ class WritingTest(StageTest):
       )
     }
     self.assertLen(addresses, 3)
+
+  def test_what_is_left_out_is_told_and_kept(self):
+    chain = self.chain(data='comparisons')
+    first, second, *others = chain.records('comparisons')
+    same = first._replace(responses=first.responses[:1] * 2)
+    tied = second._replace(scores=(1.0, 1.0))
+    datasets = {**chain.corpus.datasets, 'comparisons': [same, tied, *others]}
+    chain = dataclasses.replace(
+      chain, corpus=chain.corpus._replace(datasets=datasets)
+    )
+    self.assertLen(self.records(chain), len(others))
+    facts = chain.folder('made').facts()
+    self.assertEqual(facts['identical_responses'], 1)
+    self.assertEqual(facts['tied_scores'], 1)
+    said = chain.console.getvalue()
+    self.assertIn('made  1 identical responses, 1 tied scores\n', said)
+
+  def test_what_is_noted_of_the_files_is_printed(self):
+    noted = Noted(demonstrations=small.RECORDS, comparisons=small.RECORDS)
+    chain = small.chain(self.root / 'a', {}, data=noted)
+    self.assertEqual(chain.corpus.notes, ('f.jsonl: read as it is',))
+    self.assertEqual(
+      chain.console.getvalue(), '         data  f.jsonl: read as it is\n'
+    )
 
   def test_with_a_count_begins_anew_and_stops_there(self):
     chain = self.chain(config=Config(count=30))
