@@ -15,13 +15,8 @@ A format is named by --set data.comparisons.read=rlhf_jax.data.formats.HH_RLHF.
 import dataclasses
 
 from rlhf_jax.data import formats, limits
-from rlhf_jax.data.sources import (
-  HH_CHOSEN,
-  HH_PAIRS,
-  INSTRUCTIONS,
-  HhRlhf,
-  own_files,
-)
+from rlhf_jax.data.files import own_files
+from rlhf_jax.data.sources import HH_CHOSEN, HH_PAIRS, INSTRUCTIONS, HhRlhf
 from rlhf_jax.experiment import Evaluation, Experiment, Limits
 from rlhf_jax.methods import ppo, reward_model, sft
 from rlhf_jax.models import presets

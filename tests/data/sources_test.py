@@ -10,6 +10,7 @@ from unittest import mock
 from absl.testing import parameterized
 
 from rlhf_jax.data import (
+  files,
   formats,
   jsonl,
   readers,
@@ -211,7 +212,7 @@ class FeedbackTest(parameterized.TestCase):
   def write(self, name, lines):
     text = ''.join(json.dumps(line) + '\n' for line in lines)
     (self.root / name).write_text(text)
-    return sources.own_files(name, '', read=formats.read)
+    return files.own_files(name, '', read=formats.read)
 
   def load(self, **options):
     source = sources.Feedback(
@@ -287,28 +288,28 @@ class FeedbackTest(parameterized.TestCase):
     self.write('f.jsonl', map(pair, range(9)))
     read = functools.partial(formats.read, format=formats.TRL_PREFERENCE)
     others = [
-      sources.own_files('f.jsonl', '', read=formats.read),
-      sources.own_files('f.jsonl', '', read=formats.TRL_PREFERENCE),
-      sources.own_files('f.jsonl', '', read=read),
-      sources.own_files('f.jsonl', 'prompt=q', read=formats.read),
-      sources.own_files('f.jsonl', 'prompt=r', read=formats.read),
+      files.own_files('f.jsonl', '', read=formats.read),
+      files.own_files('f.jsonl', '', read=formats.TRL_PREFERENCE),
+      files.own_files('f.jsonl', '', read=read),
+      files.own_files('f.jsonl', 'prompt=q', read=formats.read),
+      files.own_files('f.jsonl', 'prompt=r', read=formats.read),
     ]
     found = {
-      sources.Feedback(str(self.root), files).fingerprint() for files in others
+      sources.Feedback(str(self.root), one).fingerprint() for one in others
     }
     self.assertLen(found, 5)
 
   def test_files_as_settings_give_them(self):
-    files = sources.own_files(
+    given = files.own_files(
       'a.jsonl, b.json', 'prompt = q,chosen=c', read=formats.read
     )
-    self.assertEqual(files.names, ('a.jsonl', 'b.json'))
+    self.assertEqual(given.names, ('a.jsonl', 'b.json'))
     self.assertEqual(
-      files.read.keywords, {'columns': {'prompt': 'q', 'chosen': 'c'}}
+      given.read.keywords, {'columns': {'prompt': 'q', 'chosen': 'c'}}
     )
     for columns in ('prompt', 'prompt=', '=q', 'prompt=q,prompt=r'):
       with self.assertRaisesRegex(jsonl.DataError, 'given as FIELD=COLUMN'):
-        sources.own_files('a.jsonl', columns, read=formats.read)
+        files.own_files('a.jsonl', columns, read=formats.read)
 
 
 class TiersTest(parameterized.TestCase):
