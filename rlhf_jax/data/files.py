@@ -46,7 +46,9 @@ class Files:
     return [reader_name(self.read), *map(jsonl.digest, paths)]
 
 
-def own_files(names: str, columns: str, *, read: Callable[..., Dataset]) -> Files:
+def own_files(
+  names: str, columns: str, *, read: Callable[..., Dataset]
+) -> Files:
   """Files as settings give them.
 
   Args:

@@ -2,7 +2,6 @@
 
 import functools
 import math
-import pathlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TextIO
@@ -13,12 +12,10 @@ import jax.numpy as jnp
 from rlhf_jax import sharding
 from rlhf_jax.data.batches import Batches
 from rlhf_jax.data.encoding import Example
-from rlhf_jax.experiment import beforehand, store, writing
-from rlhf_jax.experiment import chain as chains
+from rlhf_jax.experiment import beforehand, looking, store, writing
 from rlhf_jax.experiment.chain import RULES, Chain, told
 from rlhf_jax.experiment.describe import describe
 from rlhf_jax.generation import scoring
-from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.stages import DatasetStage, Stage
 from rlhf_jax.storage import files
 from rlhf_jax.training import checkpoints, loop, metrics
@@ -38,7 +35,6 @@ SHOWN = (
   'entropy',
 )
 LOOKS = 4  # How often a stage writes samples for people.
-LOOKED_AT = 8  # Prompts of each look.
 
 
 def run_stage(chain: Chain, name: str) -> float:
@@ -103,7 +99,7 @@ def train(chain: Chain, name: str) -> dict[str, Any]:
     for row in metrics.read_jsonl(path):
       bell.write(name, row['step'], row)  # What was said before a stop.
       unscored.write(name, row['step'], row)
-    looks = Looks(folder / store.SAMPLES, start=step)
+    looks = looking.Looks(folder / store.SAMPLES, start=step)
     state = loop.train(
       state,
       frozen,
@@ -116,7 +112,7 @@ def train(chain: Chain, name: str) -> dict[str, Any]:
         config=config,
       ),
       collect=stage.collect and collector(chain, name, models, records),
-      look=looker(chain, name, models, looks),
+      look=looking.looker(chain, name, models, looks),
       saved=saved,
       writers=(writer, bell, unscored, *chain.writers),
       loop=loop.Loop(
@@ -274,72 +270,3 @@ def collector(chain, name, models, records):
     return Mean.of(gold, counted)
 
   return collect
-
-
-class Looks:
-  """samples.txt: what a policy said, look by look, for people to read."""
-
-  HEAD = '--- step '
-
-  def __init__(self, path: pathlib.Path, *, start: int):
-    """Opens `path`, less the looks after step `start`, to be made again."""
-    self._path = path
-    if path.exists():
-      files.write_text(path, ''.join(self._until(start)))
-
-  def write(self, step: int, said: Sequence[tuple[str, str]]) -> None:
-    """Adds a look: prompts and the responses to them."""
-    text = ''.join(f'{prompt}\n  → {response}\n' for prompt, response in said)
-    with (
-      files.told(self._path),
-      self._path.open('a', encoding='utf-8', newline='') as file,
-    ):
-      file.write(f'{self.HEAD}{step}\n{text}')
-
-  def _until(self, start):
-    text = self._path.read_bytes().decode('utf-8', 'replace')
-    for line in text.splitlines(keepends=True):
-      step = line.removeprefix(self.HEAD).strip()
-      if line.startswith(self.HEAD) and step.isdigit() and int(step) > start:
-        return
-      yield line
-
-
-def looker(chain, name, models, looks):
-  """(state, step) -> None; writes what a policy says into its looks.
-
-  On the condition that it is measured on, if it is on any.
-  """
-  if chain.experiment.stages[name].produces != 'policy':
-    return None
-  records = chain.records(chain.experiment.evaluation.prompts)[:LOOKED_AT]
-  conditions = [
-    answering.condition.text
-    for answering in chain.experiment.answering.values()
-    if answering.policy == name and answering.condition is not None
-  ]
-  if conditions:
-    records = [r._replace(condition=conditions[0]) for r in records]
-  examples, _ = chain.encode(records)
-  prompts = chain.prompts(examples, 0, len(examples))
-
-  def look(state, step):
-    params = chains.part(state.params, 'policy')
-    rollouts = models.sampler(
-      params,
-      prompts,
-      chain.key('look'),
-      samples=1,
-      sampling=Sampling(temperature=1.0),
-    )
-    asked = [example.prompt for example in examples]
-    texts = chain.texts(asked, rollouts)
-    looks.write(
-      step,
-      [
-        (prompt.text, text)
-        for prompt, (text,) in zip(asked, texts, strict=True)
-      ],
-    )
-
-  return look

@@ -8,7 +8,7 @@ from unittest import mock
 
 from absl.testing import absltest, parameterized
 
-from rlhf_jax.experiment import running, store
+from rlhf_jax.experiment import looking, store
 from rlhf_jax.storage import files, seals
 from rlhf_jax.storage.seals import DamagedError
 
@@ -98,11 +98,19 @@ class FolderTest(parameterized.TestCase):
   @parameterized.parameters((0, ''), (1, LOOKS[:20]), (2, LOOKS), (9, LOOKS))
   def test_looks_after_the_step_resumed_from_are_cut_off(self, start, expected):
     path = self.path / 'samples.txt'
-    looks = running.Looks(path, start=start)
+    looks = looking.Looks(path, start=start)
     self.assertEqual(path.read_text(), expected)
     looks.write(start + 1, [('hi', 'c')])
     added = f'--- step {start + 1}\nhi\n  → c\n'
     self.assertEqual(path.read_text(), expected + added)
+
+  def test_what_is_said_is_no_head_of_a_look(self):
+    path = self.path / 'samples.txt'
+    said = [('a\n--- step 9', 'b\n--- step 9\u2028--- step 9\nc')]
+    looking.Looks(path, start=0).write(1, said)
+    whole = path.read_text()
+    looking.Looks(path, start=1)
+    self.assertEqual(path.read_text(), whole)
 
 
 if __name__ == '__main__':

@@ -1,0 +1,85 @@
+"""What a policy says along its training, for people to read: samples.txt."""
+
+import pathlib
+from collections.abc import Callable, Iterator, Sequence
+
+from rlhf_jax.experiment import chain as chains
+from rlhf_jax.experiment.chain import Chain
+from rlhf_jax.generation.sampling import Sampling
+from rlhf_jax.storage import files
+from rlhf_jax.types import Models
+
+LOOKED_AT = 8  # Prompts of each look.
+
+
+class Looks:
+  """The file: what a policy said, look by look."""
+
+  HEAD = '--- step '
+
+  def __init__(self, path: pathlib.Path, *, start: int):
+    """Opens `path`, less the looks after step `start`, to be made again."""
+    self._path = path
+    if path.exists():
+      files.write_text(path, ''.join(self._until(start)))
+
+  def write(self, step: int, said: Sequence[tuple[str, str]]) -> None:
+    """Adds a look: prompts and the responses to them."""
+    # Lines after the first are indented: none is taken for the head of a look.
+    shown = [[s.replace('\n', '\n    ') for s in pair] for pair in said]
+    text = ''.join(f'{prompt}\n  → {response}\n' for prompt, response in shown)
+    with (
+      files.told(self._path),
+      self._path.open('a', encoding='utf-8', newline='') as file,
+    ):
+      file.write(f'{self.HEAD}{step}\n{text}')
+
+  def _until(self, start: int) -> Iterator[str]:
+    text = self._path.read_bytes().decode('utf-8', 'replace')
+    for line in text.split('\n')[:-1]:  # Whole ones.
+      step = line.removeprefix(self.HEAD)
+      if line.startswith(self.HEAD) and step.isdigit() and int(step) > start:
+        return
+      yield line + '\n'
+
+
+def looker(
+  chain: Chain, name: str, models: Models, looks: Looks
+) -> Callable | None:
+  """(state, step) -> None; writes what a policy says into its looks.
+
+  On the condition that it is measured on, if it is on any.
+  """
+  if chain.experiment.stages[name].produces != 'policy':
+    return None
+  records = chain.records(chain.experiment.evaluation.prompts)[:LOOKED_AT]
+  conditions = [
+    answering.condition.text
+    for answering in chain.experiment.answering.values()
+    if answering.policy == name and answering.condition is not None
+  ]
+  if conditions:
+    records = [r._replace(condition=conditions[0]) for r in records]
+  examples, _ = chain.encode(records)
+  prompts = chain.prompts(examples, 0, len(examples))
+
+  def look(state, step):
+    params = chains.part(state.params, 'policy')
+    rollouts = models.sampler(
+      params,
+      prompts,
+      chain.key('look'),
+      samples=1,
+      sampling=Sampling(temperature=1.0),
+    )
+    asked = [example.prompt for example in examples]
+    texts = chain.texts(asked, rollouts)
+    looks.write(
+      step,
+      [
+        (prompt.text, text)
+        for prompt, (text,) in zip(asked, texts, strict=True)
+      ],
+    )
+
+  return look
