@@ -29,7 +29,6 @@ EPILOG = (
 
 class _First:
   number: signal.Signals | None = None
-  seconds = 0.0
 
 
 _first = _First()
@@ -66,15 +65,16 @@ def listening() -> Iterator[None]:
   stopping.reset()
   before = {number: signal.getsignal(number) for number in SIGNALS}
   hook, sys.unraisablehook = sys.unraisablehook, _quiet(sys.unraisablehook)
-  for number, handler in before.items():
-    if handler is not signal.SIG_IGN:
-      signal.signal(number, _heard)
-  try:
-    yield
-  finally:
-    sys.unraisablehook = hook
+  with _second_heard():
     for number, handler in before.items():
-      signal.signal(number, handler)
+      if handler is not signal.SIG_IGN:
+        signal.signal(number, _heard)
+    try:
+      yield
+    finally:
+      sys.unraisablehook = hook
+      for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @contextlib.contextmanager
@@ -111,13 +111,42 @@ def leave(exit_status: int) -> None:
 def _heard(number, frame):
   del frame
   if _first.number is None:
-    _first.number, _first.seconds = signal.Signals(number), time.monotonic()
+    _first.number = signal.Signals(number)
     stopping.ask()
-  elif time.monotonic() - _first.seconds > SAME_SECONDS:
-    for what in _at_once:
-      what()
-    _flush()
-    os._exit(128 + _first.number)
+
+
+@contextlib.contextmanager
+def _second_heard():
+  """Ends the process at a second signal, while the block runs.
+
+  From a thread: no handler runs while the main one compiles or computes.
+  """
+  heard, told = os.pipe()
+  os.set_blocking(told, False)
+  before = signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+  thread = threading.Thread(target=_watch, args=(heard,), daemon=True)
+  thread.start()
+  try:
+    yield
+  finally:
+    signal.set_wakeup_fd(before)
+    os.close(told)
+    thread.join()
+    os.close(heard)
+
+
+def _watch(heard):
+  first, since = None, 0.0
+  while number := os.read(heard, 1):
+    if number[0] not in SIGNALS:
+      continue
+    if first is None:
+      first, since = number[0], time.monotonic()
+    elif time.monotonic() - since > SAME_SECONDS:
+      for what in _at_once:
+        what()
+      _flush()
+      os._exit(128 + first)
 
 
 def _flush():

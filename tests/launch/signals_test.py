@@ -13,7 +13,7 @@ from rlhf_jax.training import stopping
 
 ROOT = pathlib.Path(__file__).parents[2]
 PROGRAM = """
-import pathlib, sys, time
+import hashlib, pathlib, sys, time
 from launch import signals
 from rlhf_jax.training import stopping
 
@@ -31,6 +31,9 @@ def command():
           step(float(sys.argv[2]))
           print('finished', flush=True)
         stopping.check()
+      elif sys.argv[1] == 'computing':
+        print('ready', flush=True)
+        hashlib.pbkdf2_hmac('sha256', b'', b'', 10**9)
       elif sys.argv[1] == 'unraisable':
         class Odd:
           def __del__(self):
@@ -86,8 +89,10 @@ def test_what_is_held_is_finished_first(number, status):
   assert process.returncode == status
 
 
-def test_a_second_one_ends_what_is_held():
-  process = start('held', 60.0)
+@pytest.mark.parametrize('what', [('held', 60.0), ('computing',)])
+def test_a_second_one_ends_what_the_first_waits_for(what):
+  process = start(*what)
+  time.sleep(0.5)  # It computes by then.
   process.send_signal(signal.SIGTERM)
   time.sleep(1.0)
   process.send_signal(signal.SIGINT)
