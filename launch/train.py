@@ -9,7 +9,6 @@ import argparse
 import json
 import os
 import pathlib
-import sys
 
 from absl import logging
 
