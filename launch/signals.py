@@ -19,11 +19,11 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Whoever stops a group of processes may reach one of them twice.
 SAME_SECONDS = 0.5
 EPILOG = (
-  'Exit status: 0 done, 1 an error that you can mend, 2 a mistyped option, 70 a '
-  'bug, with a report in the --out folder, 130 stopped by Ctrl-C, 143 by '
-  'SIGTERM, 129 by SIGHUP, 141 whoever read the output went away. A stopped run '
-  'saves where it is, and the same command goes on from there; a second signal '
-  'ends it at once.'
+  'Exit status: 0 done, 1 an error that you can mend, 2 a mistyped option, '
+  '70 a bug, with a report in the --out folder, 130 stopped by Ctrl-C, 143 by '
+  'SIGTERM, 129 by SIGHUP, 141 whoever read the output went away. A stopped '
+  'run saves where it is, and the same command goes on from there; a second '
+  'signal ends it at once.'
 )
 
 

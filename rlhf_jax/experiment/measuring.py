@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from rlhf_jax.data.encoding import Counts
 from rlhf_jax.evaluation import preference_accuracy, report
 from rlhf_jax.evaluation.reward_curve import RewardCurve
 from rlhf_jax.evaluation.samples import PolicySamples
@@ -15,6 +16,9 @@ from rlhf_jax.experiment.definition import answerings, producing
 from rlhf_jax.stages import Stage
 from rlhf_jax.training import metrics
 from rlhf_jax.types import Comparison, prompt_of
+
+# Facts of a stage that say what became of its data.
+COUNTED = (*Counts._fields, 'unscored_responses')
 
 
 def policies(chain: Chain) -> dict[str, Stage]:
@@ -39,6 +43,23 @@ def warnings(chain: Chain, names: Sequence[str] | None = None) -> list[str]:
     if warning:
       found.append(f'{name}: {warning}')
   return found
+
+
+def left_out(chain: Chain) -> list[str]:
+  """What stages cut, left out or could not score, a line for each that did."""
+  found = []
+  for name in chain.experiment.stages:
+    facts = chain.folder(name).facts()
+    said = [f'{facts[k]} {_words(k)}' for k in COUNTED if facts.get(k)]
+    if facts.get('unscored_share'):
+      said.append(f'{facts["unscored_share"]:.1%} of responses unscored')
+    if said:
+      found.append(f'{name}: {", ".join(said)}.')
+  return found
+
+
+def _words(name: str) -> str:
+  return name.replace('_', ' ')
 
 
 def reward_models(chain: Chain) -> dict[str, Stage]:

@@ -138,7 +138,12 @@ def measure(chain: Chain, out: pathlib.Path) -> str:
     curves=curves,
     reward_curves=measuring.reward_curves(curves),
     reward_models=models,
-    notes=[f'Seed {chain.experiment.seed}.', *warnings],
+    notes=[
+      f'Seed {chain.experiment.seed}.',
+      *chain.corpus.notes,
+      *measuring.left_out(chain),
+      *warnings,
+    ],
   )
   if not models:
     return table

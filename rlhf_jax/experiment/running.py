@@ -243,7 +243,7 @@ class Unscored:
     """The share over all steps, where it is not 0."""
     if not any(self._shares):
       return {}
-    return {'unscored': round(sum(self._shares) / len(self._shares), 4)}
+    return {'unscored_share': round(sum(self._shares) / len(self._shares), 4)}
 
   def close(self) -> None:
     """Nothing is held open."""

@@ -81,7 +81,7 @@ def left_out(chain: Chain, name: str, unscored: int) -> dict[str, int]:
     file=chain.console,
     flush=True,
   )
-  return {'unscored': unscored}
+  return {'unscored_responses': unscored}
 
 
 def agreement(chain: Chain, records: Sequence[Record]) -> dict[str, float]:
