@@ -1,36 +1,22 @@
-"""What is said of an error: a sentence, or that nobody foresaw it.
+"""Which errors their user can mend: each of these is one sentence.
 
-An error that its user can mend is one sentence: what the system refuses, memory
-that does not suffice, a package that is missing, and every refusal of ours.
-Anything else is a bug, of ours or of what was plugged in: its traceback is
-written to a file, and the command ends with 70.
+What the system refuses, memory that does not suffice, a package that is
+missing, and every refusal of ours. Anything else is a bug, of ours or of what
+was plugged in.
 """
 
 import contextlib
-import datetime
 import dis
-import importlib.metadata
-import json
 import pathlib
-import platform
-import shlex
-import sys
 import sysconfig
-import tempfile
 import traceback
 from collections.abc import Sequence
 from types import FrameType
-from typing import Any
 
-from launch import console
-
-FAILED = 1
-UNEXPECTED = 70  # EX_SOFTWARE, as sysexits.h calls a bug.
 # The kinds of errors that become a sentence; of a ValueError it depends on who
 # raised it, see `refused`.
 MENDABLE = (ValueError, OSError, FloatingPointError, MemoryError)
 OURS = ('rlhf_jax', 'launch', 'experiments')
-PACKAGES = ('rlhf_jax', 'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint')
 NO_MEMORY = ('RESOURCE_EXHAUSTED', 'Out of memory')  # As XLA says it.
 OUT_OF_MEMORY = (
   'lower the batch_size of the stage or of the evaluation, the limits of '
@@ -39,26 +25,6 @@ OUT_OF_MEMORY = (
 _LIBRARIES = tuple(
   sysconfig.get_path(name) for name in ('stdlib', 'purelib', 'platlib')
 )
-
-
-def tell(error: Exception, options: Any) -> int:
-  """Says what went wrong. Returns the exit status.
-
-  Args:
-    error: that ended a command.
-    options: of the command line.
-  """
-  if isinstance(error, BrokenPipeError) and console.reader_is_gone():
-    raise error  # To `console.run`: nobody reads what is said here.
-  if options.traceback:
-    traceback.print_exception(error)
-  said = sentence(error)
-  if said is not None:
-    print(f'error: {said}', file=sys.stderr)
-    return FAILED
-  out = getattr(options, 'resume', None) or getattr(options, 'out', None)
-  print(f'error: {unexpected(error, options, out)}', file=sys.stderr)
-  return UNEXPECTED
 
 
 def sentence(error: BaseException) -> str | None:
@@ -125,7 +91,7 @@ def places(error: BaseException) -> list[tuple[FrameType, int]]:
 def place(error: BaseException) -> str:
   """Where an error came from: `reward (my/rewards.py:12)`."""
   found = places(error)
-  return _named(*found[-1]) if found else 'something'
+  return named(*found[-1]) if found else 'something'
 
 
 def shown(path: str | pathlib.Path) -> str:
@@ -136,84 +102,9 @@ def shown(path: str | pathlib.Path) -> str:
   return str(path)
 
 
-def unexpected(
-  error: BaseException, options: Any, folder: pathlib.Path | None
-) -> str:
-  """Writes an error down for a report. Returns what its user is told.
-
-  Args:
-    error: that nobody foresaw.
-    options: of the command line.
-    folder: where the traceback goes; a temporary one where None, or where that
-      cannot be written to.
-  """
-  words = ' '.join(str(error).split())[:300]
-  where, found = '', places(error)
-  if found:
-    where = f', in {_named(*found[-1])}'
-    theirs = [at for at in found if not ours(at[0], ('rlhf_jax', 'launch'))]
-    if theirs and theirs[-1] != found[-1]:
-      where += f', called from {_named(*theirs[-1])}'
-  path = _write(_report(error, options), folder)
-  if path is None:
-    traceback.print_exception(error)
-  written = f'is in {path}' if path else 'is above'
-  return (
-    f'unexpected {type(error).__name__}: {words}{where}. This is a bug of '
-    'rlhf_jax, or of what was plugged in, and no mistake of the command. The '
-    f'traceback {written}; to report it, open an issue of the project with all '
-    'that this says'
-  )
-
-
-def _named(frame, line):
+def named(frame, line):
   return f'{frame.f_code.co_name} ({shown(frame.f_code.co_filename)}:{line})'
 
 
 def _foreign(module):
   return module is not None and module.split('.')[0] not in OURS
-
-
-def _report(error, options) -> str:
-  """All that whoever mends an error asks for first."""
-  versions = [f'Python {platform.python_version()}, {platform.platform()}']
-  for name in PACKAGES:
-    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-      versions.append(f'{name} {importlib.metadata.version(name)}')
-  return '\n'.join(
-    (
-      f'date: {datetime.datetime.now().isoformat(timespec="seconds")}',
-      f'command: {shlex.join(sys.orig_argv)}',
-      f'versions: {", ".join(versions)}',
-      '',
-      ''.join(traceback.format_exception(error)),
-      *(f'config of {file}: {text}' for file, text in _configs(options)),
-    )
-  )
-
-
-def _configs(options):
-  """The files of a command, and the whole config that each says."""
-  from launch import loading
-  from rlhf_jax.experiment import describe
-
-  files = getattr(options, 'files', None) or [getattr(options, 'file', None)]
-  for file in filter(None, files):
-    text = 'could not be built'
-    with contextlib.suppress(Exception):
-      module = loading.load(pathlib.Path(file))
-      experiment = loading.build(module, options.set)
-      text = json.dumps(describe.describe(experiment), indent=2)
-    yield file, text
-
-
-def _write(text, folder) -> pathlib.Path | None:
-  """Writes a report where that is possible. Returns its path."""
-  name = f'error-{datetime.datetime.now():%Y%m%d-%H%M%S}.txt'
-  for make in (lambda: folder, lambda: pathlib.Path(tempfile.mkdtemp())):
-    with contextlib.suppress(OSError, TypeError):
-      path = pathlib.Path(make()) / name
-      path.parent.mkdir(parents=True, exist_ok=True)
-      path.write_text(text, encoding='utf-8', errors='replace')
-      return path
-  return None

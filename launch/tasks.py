@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from launch import console, errors, signals, train
+from launch import console, errors, reporting, signals, train
 
 LOOK_SECONDS = 0.2  # Between two looks at who has finished.
 SHOW_SECONDS = 30.0  # Between two reports of how far everyone is.
@@ -60,7 +60,7 @@ def one_by_one(tasks: Sequence[Task], options: Any) -> Iterator[Finished]:
         raise
       if options.traceback:
         traceback.print_exc()
-      wrong = errors.sentence(e) or errors.unexpected(e, options, task.out)
+      wrong = errors.sentence(e) or reporting.unexpected(e, options, task.out)
     yield task, time.monotonic() - began, wrong
 
 

@@ -12,7 +12,7 @@ import pathlib
 
 from absl import logging
 
-from launch import checks, console, errors, signals
+from launch import checks, console, reporting, signals
 from launch.errors import MENDABLE
 from launch.loading import build, load
 
@@ -164,7 +164,7 @@ def _guarded(command, options):
     checks.folder('--stages', options.stages)
     return command(options) or 0
   except Exception as e:
-    return errors.tell(e, options)
+    return reporting.tell(e, options)
 
 
 def main(arguments=None) -> int:

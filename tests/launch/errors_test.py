@@ -12,7 +12,7 @@ import jax
 import numpy as np
 import pytest
 
-from launch import errors, train
+from launch import errors, reporting, train
 from rlhf_jax import experiment as experiments
 from rlhf_jax.experiment import ExperimentError, describe
 from rlhf_jax.generation import Sampling
@@ -150,7 +150,7 @@ def test_a_bug_says_that_it_is_one(bug, tmp_path, monkeypatch):
 def test_a_report_goes_elsewhere_where_it_cannot_be_written(tmp_path):
   (tmp_path / 'file').write_text('')
   options = argparse.Namespace(set=[])
-  said = errors.unexpected(KeyError('x'), options, tmp_path / 'file' / 'out')
+  said = reporting.unexpected(KeyError('x'), options, tmp_path / 'file' / 'out')
   path = pathlib.Path(re.search(r'traceback is in (\S+\.txt);', said)[1])
   assert "KeyError: 'x'" in path.read_text()
   path.unlink()
