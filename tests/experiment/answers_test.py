@@ -19,6 +19,7 @@ from rlhf_jax.experiment import (
   prepare,
   store,
 )
+from rlhf_jax.storage.seals import DamagedError
 from rlhf_jax.types import Message, Prompt
 
 CLAIM = {'PPO beats SFT': ('ppo', 'sft')}
@@ -62,7 +63,7 @@ class FileTest(parameterized.TestCase):
       answers.write(path, written)
       read = answers.read(path, 'ppo')
       self.assertEqual([p.name for p in path.parent.iterdir()], [path.name])
-      self.assertIn('"prompt": 2, ', path.read_text().splitlines()[-1])
+      self.assertIn('"prompt": 2, ', path.read_text().splitlines()[-2])
     self.assertIsNone(read.proxy)
     for field in ('name', 'prompts', 'responses'):
       self.assertEqual(getattr(read, field), getattr(written, field))
@@ -122,7 +123,7 @@ class SampledOnceTest(absltest.TestCase):
       np.testing.assert_array_equal(first.gold, gold)
       chain.loaded.clear()  # Without parameters nothing can be sampled.
       again = measuring.answer(chain, 'sft')
-      with self.assertRaises(FileNotFoundError):
+      with self.assertRaisesRegex(DamagedError, 'params is not there'):
         measuring.answer(chain, 'ppo')
     for field in dataclasses.fields(first):
       one, other = (getattr(s, field.name) for s in (first, again))
