@@ -110,7 +110,7 @@ class Folder:
         files.write_text(path, copy.read_text('utf-8'))
     try:
       seals.read_json(self.path / CONFIG, delete=self.path)
-    except (seals.DamagedError, FileNotFoundError, files.StorageError):
+    except (seals.DamagedError, files.StorageError):
       write_json(self.path / CONFIG, config)
 
   def clear(self) -> None:
