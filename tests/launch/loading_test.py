@@ -55,7 +55,7 @@ FILES = {
   ),
   'refusal of ours': (
     'from rlhf_jax.generation import Sampling\n\nSampling(temperature=0)\n',
-    ('file.py:3: sampling temperature must be above 0',),
+    ('file.py:3: sampling.temperature is 0; it must be above 0',),
   ),
   'option that is not there': (
     'from rlhf_jax.generation import Sampling\nSampling(temprature=1)\n',
@@ -138,7 +138,7 @@ def test_what_is_set_wrongly_is_still_told_as_such(tmp_path):
   for assignment, said in (
     ('sede=1', 'there is no sede; did you mean seed'),
     ('=1', "--set takes NAME=VALUE, and '=1' has no NAME"),
-    ('stages.sft.config.steps=x', 'stages.sft.config.steps takes int'),
+    ('stages.sft.config.steps=x', 'stages.sft.config.steps takes a whole number'),
   ):
     status, err = run(path, '--set', assignment)
     assert status == 1 and said in err, err
