@@ -51,3 +51,23 @@ def test_one_line_puts_it_into_an_experiment(own_loss):
   objective = experiment.stages['dpo'].config.objective
   assert objective.func is own_loss.exponential
   assert objective.keywords == {'beta': 0.1}
+
+
+def rows_of_tests():
+  """(file, name) of every test that the README of the tests names."""
+  text = (ROOT / 'tests' / 'README.md').read_text()
+  for line in text.splitlines():
+    file = None
+    for said in re.findall(r'`([^`]+)`', line) if line.startswith('|') else ():
+      path, _, name = said.rpartition('::')
+      if said.endswith('_test.py'):
+        yield said, ''
+      elif re.fullmatch(r'(test_\w+|\w+Test)', name):
+        file = path or file
+        yield file, name
+
+
+@pytest.mark.parametrize(('file', 'name'), list(rows_of_tests()))
+def test_the_tests_of_bad_input_are_there(file, name):
+  text = (ROOT / 'tests' / file).read_text()
+  assert re.search(rf'^\s*(def|class) {name}\b', text, re.M), (file, name)
