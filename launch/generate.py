@@ -120,7 +120,7 @@ def generate(options) -> None:
   checks.whole('--seed', options.seed, 0, checks.LARGEST_SEED)
   how, asked = sampling(options), prompts(options)
   experiment = train.build(train.load(pathlib.Path(options.file)), options.set)
-  chain = prepare(experiment, options.stages)
+  chain = prepare(experiment, options.stages, console=sys.stderr)
   answerings = definition.answerings(experiment)
   if options.policy not in answerings:
     raise ExperimentError(

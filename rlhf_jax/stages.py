@@ -1,7 +1,7 @@
 """What a method says of its place in an experiment: stages, as data."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
 
 import chex
@@ -131,17 +131,24 @@ class Tools(NamedTuple):
   seeds: Sequence[int]
 
 
-class Written(NamedTuple):
-  """What a dataset stage made in a turn, where there is more than records.
+class Written(list):
+  """The records that a dataset stage made in a turn, with facts about them.
 
   Attributes:
-    records: of one kind, any number of them.
     facts: numbers and words by name, which the stage's done.json keeps; of one
       name in several turns, the last, or of Means the mean over all.
   """
 
-  records: Sequence[Record]
-  facts: Mapping[str, float | str | Mean]
+  def __init__(
+    self, records: Iterable[Record], facts: Mapping[str, float | str | Mean]
+  ):
+    super().__init__(records)
+    self.facts = facts
+
+  @property
+  def records(self) -> list[Record]:
+    """The records alone."""
+    return list(self)
 
 
 class DatasetStage(NamedTuple):

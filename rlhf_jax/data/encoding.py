@@ -9,8 +9,8 @@ from typing import NamedTuple
 from rlhf_jax.data import fields
 from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.data.limits import Limits
-from rlhf_jax.data.templates import Template
-from rlhf_jax.data.tokens import Tokenizer
+from rlhf_jax.data.templates import Template, TemplateError
+from rlhf_jax.data.tokens import Tokenizer, VocabularyError
 from rlhf_jax.types import (
   Comparison,
   Demonstration,
@@ -213,7 +213,11 @@ def decoded(
     tokenizer, template: of the ids.
   """
   said = Response(tokenizer.decode(ids), ended=ended)
-  if response_ids(said, prompt, tokenizer, template) == list(ids):
+  try:
+    again = response_ids(said, prompt, tokenizer, template)
+  except (TemplateError, VocabularyError):
+    again = None  # What was sampled need be nothing that one could write.
+  if again == list(ids):
     return said
   return Response(said, ended=ended, ids=ids)
 

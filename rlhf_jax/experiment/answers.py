@@ -109,7 +109,8 @@ def kept(chain: Chain, name: str) -> PolicySamples:
           file=chain.console,
           flush=True,
         )
-    write(file, sample(chain, name))
+    with scoring.during(f'evaluation of {name!r}'):
+      write(file, sample(chain, name))
     return read(file, name)
 
 

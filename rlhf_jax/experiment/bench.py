@@ -105,9 +105,7 @@ class Bench:
     if not asked:
       return []
     if callable(reward):
-      with scoring.during(f'stage {self._name!r}'):
-        flat = scoring.ask(reward, *zip(*asked, strict=True))
-      flat = flat.astype(np.float32)
+      flat = scoring.ask(reward, *zip(*asked, strict=True)).astype(np.float32)
     else:
       singles = [Comparison(prompt, (text,)) for prompt, text in asked]
       parts = [

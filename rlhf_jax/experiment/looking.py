@@ -25,8 +25,7 @@ class Looks:
 
   def write(self, step: int, said: Sequence[tuple[str, str]]) -> None:
     """Adds a look: prompts and the responses to them."""
-    # Lines after the first are indented: none is taken for the head of a look.
-    shown = [[s.replace('\n', '\n    ') for s in pair] for pair in said]
+    shown = [[_shown(s) for s in pair] for pair in said]
     text = ''.join(f'{prompt}\n  → {response}\n' for prompt, response in shown)
     with (
       files.told(self._path),
@@ -41,6 +40,12 @@ class Looks:
       if line.startswith(self.HEAD) and step.isdigit() and int(step) > start:
         return
       yield line + '\n'
+
+
+def _shown(text: str) -> str:
+  """A text none of whose lines is taken for the head of a look."""
+  head = '    ' if text.startswith(Looks.HEAD) else ''
+  return head + text.replace('\n', '\n    ')
 
 
 def looker(

@@ -19,6 +19,10 @@ from rlhf_jax.types import Comparison, prompt_of
 
 # Facts of a stage that say what became of its data.
 COUNTED = (*Counts._fields, 'unscored_responses')
+SHARES = (
+  ('unscored_share', 'of responses unscored'),
+  ('undecided_share', 'of pairs without a verdict'),
+)
 
 
 def policies(chain: Chain) -> dict[str, Stage]:
@@ -51,8 +55,7 @@ def left_out(chain: Chain) -> list[str]:
   for name in chain.experiment.stages:
     facts = chain.folder(name).facts()
     said = [f'{facts[k]} {_words(k)}' for k in COUNTED if facts.get(k)]
-    if facts.get('unscored_share'):
-      said.append(f'{facts["unscored_share"]:.1%} of responses unscored')
+    said += [f'{facts[k]:.1%} {words}' for k, words in SHARES if facts.get(k)]
     if said:
       found.append(f'{name}: {", ".join(said)}.')
   return found

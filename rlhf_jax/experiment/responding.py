@@ -9,6 +9,7 @@ import numpy as np
 from rlhf_jax.data.encoding import Example
 from rlhf_jax.experiment import definition
 from rlhf_jax.experiment.chain import Chain
+from rlhf_jax.generation import scoring
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.stages import Ensemble
 from rlhf_jax.types import Comparison, Comparisons, Prompt, Rollouts
@@ -115,11 +116,19 @@ def _best(scores, ended, count):
 
   Of responses that could be scored, and of these those that ended, where any of
   the share did.
+
+  Raises:
+    ScoringError: in a share none could be scored.
   """
   rows = scores.shape[0]
   scores = np.asarray(scores).reshape(rows, count, -1)
   ended = np.asarray(ended).reshape(scores.shape)
   scored = np.isfinite(scores)
+  if not scored.any(-1).all():
+    raise scoring.ScoringError(
+      f'none of {scores.shape[-1]} samples of a prompt has a score, so that '
+      'none is the best; are the numbers of the reward model finite?'
+    )
   whole = ended & scored
   valid = np.where(whole.any(-1, keepdims=True), whole, scored)
   best = np.argmax(np.where(valid, scores, -np.inf), axis=-1)

@@ -43,11 +43,10 @@ def write(chain: Chain, name: str) -> dict[str, Any]:
   with jax.set_mesh(chain.mesh):
     while not finished(config, size, examples, turn, found):
       records, tools = bench.turn(turn)
-      written = stage.write(records, tools, config=config)
-      if not isinstance(written, Written):
-        written = Written(written, {})
-      made = list(map(lines.row, written.records))
-      own = plain(written.facts)
+      with scoring.during(f'stage {name!r}'):
+        written = stage.write(records, tools, config=config)
+      made = list(map(lines.row, written))
+      own = plain(written.facts if isinstance(written, Written) else {})
       done.append({'records': made, 'facts': own, 'unscored': bench.unscored})
       files.append_line(partial, done[-1])
       turn, found = turn + 1, found + len(made)
@@ -66,22 +65,25 @@ def write(chain: Chain, name: str) -> dict[str, Any]:
   lines.write(path, rows)
   asked = asked_by(config, size, examples, turn)
   facts |= over_turns([row['facts'] for row in done])
-  facts |= left_out(chain, name, sum(row['unscored'] for row in done))
-  facts |= agreement(chain, lines.read(path))
+  if unscored := sum(row['unscored'] for row in done):
+    facts['unscored_responses'] = unscored
+  tell_left_out(chain, name, facts)
+  with scoring.during(f'gold of stage {name!r}'):
+    facts |= agreement(chain, lines.read(path))
   counted = {'records': len(rows), 'asked': asked}
   return facts | counted | {'checksum': seals.checksum(path)}
 
 
-def left_out(chain: Chain, name: str, unscored: int) -> dict[str, int]:
-  """How many responses had no score: printed, and returned if any."""
-  if not unscored:
-    return {}
-  print(
-    f'{name:>13}  {unscored} responses could not be scored and are left out',
-    file=chain.console,
-    flush=True,
+def tell_left_out(chain: Chain, name: str, facts: Mapping[str, Any]) -> None:
+  """Prints what nobody could score or decide on, if there was any."""
+  unscored, undecided = map(
+    facts.get, ('unscored_responses', 'undecided_share')
   )
-  return {'unscored_responses': unscored}
+  said = [f'{unscored} responses could not be scored'] if unscored else []
+  said += [f'{undecided:.1%} of pairs had no verdict'] if undecided else []
+  if said:
+    line = f'{name:>13}  {" and ".join(said)}: left out'
+    print(line, file=chain.console, flush=True)
 
 
 def agreement(chain: Chain, records: Sequence[Record]) -> dict[str, float]:

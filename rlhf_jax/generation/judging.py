@@ -119,6 +119,8 @@ def by_annotator(
 ) -> Judged:
   """A person compares two texts; each is worth how many others it beats.
 
+  A text of which nobody said anything has no score.
+
   Args:
     prompts, texts, tools: as of every judge.
     annotate: (prompt, a, b, seed) -> whether a is preferred, or None where it
@@ -131,9 +133,14 @@ def by_annotator(
   scores = []
   for listed, preferring in zip(texts, prefer, strict=True):
     met = list(itertools.combinations(range(len(listed)), 2))
-    winners = [winner for winner, _ in pairing.play(met, preferring)]
-    wins = np.bincount(np.array(winners, int), minlength=len(listed))
-    scores.append(wins.astype(np.float32))
+    played = np.array(pairing.play(met, preferring), int).reshape(-1, 2)
+    wins, verdicts = (
+      np.bincount(places.reshape(-1), minlength=len(listed))
+      for places in (played[:, 0], played)
+    )
+    # One alone met nobody, and is no worse for it.
+    known = (verdicts > 0) | (len(listed) == 1)
+    scores.append(np.where(known, wins, np.nan).astype(np.float32))
   return Judged(scores, prefer, False)
 
 

@@ -1,11 +1,20 @@
 """Responses to a prompt in the order of their scores."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from rlhf_jax.types import Comparison, Prompt
+from rlhf_jax.types import Comparison, Prompt, Response
+
+
+def distinct(texts: Iterable[str]) -> tuple[str, ...]:
+  """Equal texts once, where the first was; of these one that ended, if any."""
+  found: dict[str, str] = {}
+  for text in texts:
+    if text not in found or not Response.of(found[text]).ended:
+      found[text] = text
+  return tuple(found.values())
 
 
 def ranked(
@@ -41,7 +50,7 @@ def by_reward(
     tools: of a dataset stage.
   """
   asked = [
-    Comparison(prompt, tuple(dict.fromkeys(listed)))
+    Comparison(prompt, distinct(listed))
     for prompt, listed in zip(prompts, texts, strict=True)
     if listed
   ]

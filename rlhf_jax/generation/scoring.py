@@ -87,8 +87,7 @@ def verdict(
       f'{named(annotate)} failed on two responses to {prompt.place}: '
       f'{_said(error)}'
     ) from error
-  undecided = said is None or (isinstance(said, float) and math.isnan(said))
-  return None if undecided else bool(said)
+  return None if said is None or said != said else bool(said)  # NaN is not NaN.
 
 
 @contextlib.contextmanager

@@ -51,7 +51,7 @@ def write(records, tools, *, config):
     )
   lists = [
     Comparison(
-      prompt_of(record), tuple(dict.fromkeys([*responses_of(record), *samples]))
+      prompt_of(record), ranking.distinct([*responses_of(record), *samples])
     )
     for record, samples in zip(records, own, strict=True)
   ]

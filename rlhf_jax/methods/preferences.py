@@ -6,10 +6,12 @@ Source: Ouyang et al. 2022, §3.5, step 2; AlpacaFarm, Dubois et al. 2023, §3.
 import dataclasses
 from collections.abc import Callable
 
+import numpy as np
+
 from rlhf_jax.generation import scoring
 from rlhf_jax.generation.sampling import Sampling
-from rlhf_jax.stages import DatasetStage
-from rlhf_jax.types import Comparison, Prompt, prompt_of
+from rlhf_jax.stages import DatasetStage, Written
+from rlhf_jax.types import Comparison, Mean, Prompt, prompt_of
 from rlhf_jax.types.rules import Count
 from rlhf_jax.types.values import checked
 
@@ -40,19 +42,20 @@ def write(records, tools, *, config):
   """Two responses to each prompt, the preferred one first.
 
   Prompts whose two responses are the same text, which no annotator can rank,
-  have no Comparison, nor have those without a verdict. Responses that the token
-  limit cut are compared as they are, and stay cut.
+  have no Comparison, nor have those without a verdict, whose share is a fact.
+  Responses that the token limit cut are compared as they are, and stay cut.
   """
   pairs = tools.sample(samples=2, sampling=config.sampling)
   prompts = [prompt_of(record) for record in records]
-  written = []
+  written, undecided = [], []
   for prompt, (a, b), seed in zip(prompts, pairs, tools.seeds, strict=True):
     if a == b:
       continue
     first = scoring.verdict(config.annotate, prompt, a, b, seed)
+    undecided.append(first is None)
     if first is not None:
       written.append(Comparison(prompt, (a, b) if first else (b, a)))
-  return written
+  return Written(written, {'undecided_share': Mean.of(np.array(undecided))})
 
 
 def stages(

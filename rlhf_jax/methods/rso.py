@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlhf_jax.generation import judging, pairing
+from rlhf_jax.generation import judging, pairing, ranking
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.kernels import selection
 from rlhf_jax.learners import pairwise
@@ -85,7 +85,7 @@ def write(records, tools, *, config):
   could not be judged is no candidate.
   """
   sampled = tools.sample(samples=config.samples, sampling=config.sampling)
-  texts = [tuple(dict.fromkeys(row)) for row in sampled]
+  texts = list(map(ranking.distinct, sampled))
   prompts = [prompt_of(record) for record in records]
   judged = config.judge(prompts, texts, tools)
   written = []

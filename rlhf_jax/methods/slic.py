@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from rlhf_jax.generation import judging, pairing
+from rlhf_jax.generation import judging, pairing, ranking
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.learners import pairwise
 from rlhf_jax.losses import pairwise as losses
@@ -109,7 +109,7 @@ def write(records, tools, *, config):
   single text, and a text that could not be judged is no candidate.
   """
   sampled = tools.sample(samples=config.samples, sampling=config.sampling)
-  listed = [tuple(dict.fromkeys(row)) for row in sampled]
+  listed = list(map(ranking.distinct, sampled))
   prompts = [prompt_of(record) for record in records]
   judged = config.judge(prompts, listed, tools)
   written = []

@@ -95,6 +95,15 @@ class FolderTest(parameterized.TestCase):
     ):
       self.folder.records()
 
+  def test_no_prompt_is_the_head_of_a_look(self):
+    path = self.path / 'said.txt'
+    said = [('--- step 9\nwhat ?', '--- step 8\n--- step 7')]
+    looking.Looks(path, start=0).write(1, said)
+    looking.Looks(path, start=1).write(2, said)
+    whole = path.read_text()
+    looking.Looks(path, start=1)
+    self.assertEqual(path.read_text(), whole[: len(whole) // 2])
+
   @parameterized.parameters((0, ''), (1, LOOKS[:20]), (2, LOOKS), (9, LOOKS))
   def test_looks_after_the_step_resumed_from_are_cut_off(self, start, expected):
     path = self.path / 'samples.txt'

@@ -98,7 +98,13 @@ class AskTest(parameterized.TestCase):
 
 class VerdictTest(parameterized.TestCase):
   @parameterized.parameters(
-    (True, True), (0, False), (np.bool_(True), True), (None, None), (NAN, None)
+    (True, True),
+    (0, False),
+    (np.bool_(True), True),
+    (None, None),
+    (NAN, None),
+    (np.float32(NAN), None),
+    (jnp.float32(NAN), None),
   )
   def test_none_is_no_verdict(self, said, expected):
     found = scoring.verdict(lambda *_: said, ASKED[0], 'a', 'b', 1)

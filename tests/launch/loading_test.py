@@ -138,7 +138,10 @@ def test_what_is_set_wrongly_is_still_told_as_such(tmp_path):
   for assignment, said in (
     ('sede=1', 'there is no sede; did you mean seed'),
     ('=1', "--set takes NAME=VALUE, and '=1' has no NAME"),
-    ('stages.sft.config.steps=x', 'stages.sft.config.steps takes a whole number'),
+    (
+      'stages.sft.config.steps=x',
+      'stages.sft.config.steps takes a whole number',
+    ),
   ):
     status, err = run(path, '--set', assignment)
     assert status == 1 and said in err, err

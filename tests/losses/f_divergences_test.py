@@ -3,12 +3,15 @@
 The equations of the losses are in preference_table_test.
 """
 
+import functools
+
 import chex
 import numpy as np
 from absl.testing import parameterized
 
 from rlhf_jax.losses import pairwise
 from rlhf_jax.losses.pairwise import f_divergences
+from rlhf_jax.methods import dpo
 
 ALPHA = 0.3
 
@@ -70,4 +73,11 @@ class DpoAlphaTest(chex.TestCase):
     one = f_divergences.dpo_alpha(*pairs(), beta=0.3, alpha=1.0)
     np.testing.assert_allclose(
       one, f_divergences.dpo_forward_kl(*pairs(), beta=0.3), rtol=1e-5
+    )
+
+  def test_a_config_may_name_the_limit(self):
+    objective = functools.partial(pairwise.dpo_alpha, beta=0.3, alpha=0.0)
+    dpo.Config(steps=1, objective=objective)
+    np.testing.assert_allclose(
+      objective(*pairs()), pairwise.dpo(*pairs(), beta=0.3), rtol=1e-6
     )

@@ -21,7 +21,7 @@ from rlhf_jax.methods import (
   slic,
 )
 from rlhf_jax.methods.rlp import consistency
-from rlhf_jax.types import Comparison, Demonstration, Sampled
+from rlhf_jax.types import Comparison, Demonstration, Mean, Sampled
 from tests.methods.bench import Bench, prompt
 
 WHO = prompt()
@@ -118,10 +118,9 @@ class UnscoredTest(parameterized.TestCase):
     config = preferences.Config(
       annotate=lambda prompt, a, b, seed: None if a == 'x' else True, count=2
     )
-    self.assertEqual(
-      preferences.write(asked, bench.tools, config=config),
-      [Comparison(asked[1], ('y', 'yy'))],
-    )
+    written = preferences.write(asked, bench.tools, config=config)
+    self.assertEqual(written, [Comparison(asked[1], ('y', 'yy'))])
+    self.assertEqual(written.facts, {'undecided_share': Mean(1.0, 2.0)})
 
   def test_a_person_who_cannot_say_ranks_nothing(self):
     def annotate(prompt, a, b, seed):
@@ -131,7 +130,8 @@ class UnscoredTest(parameterized.TestCase):
     judged = judging.by_annotator(
       [WHO], [['1', '9', '3']], bench.tools, annotate=annotate
     )
-    np.testing.assert_array_equal(judged.scores, [[0.0, 0.0, 1.0]])
+    # Nobody said anything of the second one: it is not the worst.
+    np.testing.assert_array_equal(judged.scores, [[0.0, np.nan, 1.0]])
     matches = [(0, 1), (1, 2), (0, 2), (2, 0)]
     self.assertEqual(judged.prefer[0](matches), [None, None, False, True])
 
@@ -189,6 +189,17 @@ class CutTest(parameterized.TestCase):
     bench = Bench([['…1', '…7']])
     self.assertEmpty(slic.write([WHO], bench.tools, config=config))
 
+  @parameterized.parameters(
+    (rso.write, rso.Pairs(samples=3, kept=2, select=rso.first)),
+    (slic.write, slic.Pairs(target=slic.best_sampled)),
+    (candidates.write, candidates.Config(cut=True)),
+  )
+  def test_of_equal_texts_the_one_that_ended_counts(self, write, config):
+    bench = Bench([['…2', '1', '2']])
+    (found,) = write([WHO], bench.tools, config=config)
+    self.assertEqual(found.responses, ('2', '1'))
+    self.assertEqual([r.ended for r in found.responses], [True, True])
+
   def test_candidates_take_those_that_were_cut_where_it_says_so(self):
     write = functools.partial(candidates.write, [WHO])
     bench = Bench([['1', '…7', '3']])
@@ -213,7 +224,7 @@ class CutTest(parameterized.TestCase):
 
   def test_synthetic_pairs_say_which_one_was_cut(self):
     record = drawn((2.0, 1.0), ('a', 'b'), (False, True))
-    ((pair,), _) = rlp.synthetic.by_reward(
+    (pair,) = rlp.synthetic.by_reward(
       [record], Bench().tools, config=rlp.synthetic.PairConfig()
     )
     self.assertEqual(pair.responses, ('a', 'b'))

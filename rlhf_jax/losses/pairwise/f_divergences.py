@@ -13,7 +13,7 @@ import chex
 import jax
 
 from rlhf_jax.kernels import exponentials, log_ratios
-from rlhf_jax.types.rules import Positive, ShareAboveZero
+from rlhf_jax.types.rules import Positive, Share
 
 
 def forward_kl_rewards(log_ratio: chex.Array) -> chex.Array:
@@ -30,9 +30,7 @@ def jensen_shannon_rewards(log_ratio: chex.Array) -> chex.Array:
   return jax.nn.log_sigmoid(log_ratio)
 
 
-def alpha_rewards(
-  log_ratio: chex.Array, *, alpha: ShareAboveZero
-) -> chex.Array:
+def alpha_rewards(log_ratio: chex.Array, *, alpha: Share) -> chex.Array:
   """(1 − exp(−α x)) / α [...]: f′(t) = (1 − t^−α) / α.
 
   Between the reverse KL's x (its limit, and its value, at α = 0) and the
@@ -115,7 +113,7 @@ def dpo_alpha(
   reference_rejected_logps: chex.Array,
   *,
   beta: Positive,
-  alpha: ShareAboveZero,
+  alpha: Share,
 ) -> chex.Array:
   """DPO under an α-divergence, between the reverse and the forward KL.
 
