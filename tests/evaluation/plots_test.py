@@ -33,9 +33,9 @@ def drawn(plot, *arguments):
   """The figure that a plot writes, laid out; the file is a PNG."""
   pages = []
 
-  def keep(page, path):
+  def keep(page, *file, **layout):
     pages.append(page)
-    save(page, path)
+    save(page, *file, **layout)
 
   save = figure.Figure.savefig
   with tempfile.TemporaryDirectory() as folder:
