@@ -16,8 +16,8 @@ from rlhf_jax.learners import pairwise
 from rlhf_jax.losses import pairwise as losses
 from rlhf_jax.methods import dpo
 from rlhf_jax.storage import seals
+from rlhf_jax.storage.seals import read_lines
 from rlhf_jax.training.checkpoints import load_params
-from rlhf_jax.training.metrics import read_jsonl
 from rlhf_jax.training.optimizers import Adam
 from rlhf_jax.types import Comparison
 from tests.experiment import small
@@ -63,7 +63,8 @@ class BeforehandTest(absltest.TestCase):
     return found
 
   def files(self, chain):
-    return sorted(self.root.rglob('reference_logps-*'))
+    found = sorted(self.root.rglob('reference_logps-*'))
+    return [path for path in found if path.parent.name != '.locks']
 
   def direct(self, chain, example, reference):
     """Sums over each response, alone and without padding."""
@@ -116,7 +117,7 @@ class BeforehandTest(absltest.TestCase):
     self.assertEqual(again, first)
     (path,) = self.files(chain)
     self.assertEqual(path.parent, chain.folder('data').path)
-    self.assertLen(read_jsonl(path), small.RECORDS)
+    self.assertLen(read_lines(path), small.RECORDS)
 
   def test_only_what_is_new_is_computed(self):
     chain = self.chain()
@@ -150,7 +151,7 @@ class BeforehandTest(absltest.TestCase):
     self.attach(chain, records[:10])
     self.assertEqual(self.asked, [8])  # The old ones are still there.
     (path,) = self.files(chain)
-    self.assertLen(read_jsonl(path), 13)
+    self.assertLen(read_lines(path), 13)
 
   def test_another_reference_has_a_file_of_its_own(self):
     chain = self.chain()
