@@ -167,7 +167,11 @@ class Tokenizer:
     As in SentencePiece: it is decoded without the space where a text begins.
     """
     pieces = sorted(self.backend.get_vocab(with_added_tokens=False).items())
-    piece = [i for name, i in pieces if name.startswith('▁')][-1:]
+    # Of spaces alone it would lose more than one.
+    piece = [
+      i for name, i in pieces if name.startswith('▁') and name.strip('▁')
+    ]
+    piece = piece[-1:]
     twice = self.backend.decode(piece * 2)
     bare = not self.backend.decode(piece).startswith(' ')
     return piece if bare and ' ' in twice else []

@@ -205,7 +205,7 @@ class Bench:
     _, mask = map(np.asarray, rollouts.responses)
     logps = np.where(mask, np.asarray(rollouts.logps), 0.0).sum(-1)
     arrays = (np.asarray(rollouts.ended), mask.sum(-1), logps)
-    texts = self._chain.texts([e.prompt for e in examples], rollouts)
+    texts = self._chain.responses([e.prompt for e in examples], rollouts)
     columns = [texts, *(x.tolist() for x in arrays)]
     drawn = [
       Sampled(example.prompt, *map(tuple, row))
@@ -228,7 +228,7 @@ class Bench:
     ]
 
   def _texts(self, examples, rollouts, ended):
-    texts = self._chain.texts([e.prompt for e in examples], rollouts)
+    texts = self._chain.responses([e.prompt for e in examples], rollouts)
     if not ended:
       return texts
     return [[text for text in row if text.ended] for row in texts]

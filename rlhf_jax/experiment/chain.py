@@ -179,7 +179,11 @@ class Chain:
     )
     return models._replace(sampler=sampler, scorer=scorer)
 
-  def texts(
+  def texts(self, rollouts: Rollouts) -> list[list[str]]:
+    """The plain text of every response of rollouts: B lists of K."""
+    return generation.response_texts(rollouts, self.corpus.tokenizer.decode)
+
+  def responses(
     self, prompts: Sequence[Prompt], rollouts: Rollouts
   ) -> list[list[Response]]:
     """What was answered to the first N prompts of rollouts: N lists of K."""

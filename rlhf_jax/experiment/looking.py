@@ -77,13 +77,12 @@ def looker(
       samples=1,
       sampling=Sampling(temperature=1.0),
     )
-    asked = [example.prompt for example in examples]
-    texts = chain.texts(asked, rollouts)
+    texts = chain.texts(rollouts)
     looks.write(
       step,
       [
-        (prompt.text, text)
-        for prompt, (text,) in zip(asked, texts, strict=True)
+        (e.prompt.text, text)
+        for e, (text,) in zip(examples, texts, strict=True)
       ],
     )
 

@@ -95,7 +95,9 @@ def respond(
         _taken(tree, chosen) for tree in (rollouts, shown, scores)
       )
     prompts = [e.prompt for e in asked[first : first + batch_size]]
-    yield Part(some, rollouts, shown, chain.texts(prompts, rollouts), scores)
+    yield Part(
+      some, rollouts, shown, chain.responses(prompts, rollouts), scores
+    )
 
 
 def _shown(chain, examples, rollouts):

@@ -17,6 +17,9 @@ import numpy as np
 
 from rlhf_jax.types import Prompt, Reward
 
+# What a learner's float32 holds: a larger score is none.
+LARGEST = float(np.finfo(np.float32).max)
+
 
 class ScoringError(ValueError):
   """Somebody who was asked about responses failed: who, and on what."""
@@ -78,7 +81,7 @@ def verdict(
   None where it has no verdict: it said None or NaN.
 
   Raises:
-    ScoringError: it raises.
+    ScoringError: it raises, or says something else.
   """
   try:
     said = annotate(prompt, first, second, seed)
@@ -87,7 +90,17 @@ def verdict(
       f'{named(annotate)} failed on two responses to {prompt.place}: '
       f'{_said(error)}'
     ) from error
-  return None if said is None or said != said else bool(said)  # NaN is not NaN.
+  if hasattr(said, 'item') and np.ndim(said) == 0:
+    said = said.item()  # Of numpy or jax.
+  if said is None or (isinstance(said, float) and math.isnan(said)):
+    return None
+  if isinstance(said, int | float) and said in (0, 1):
+    return bool(said)
+  raise ScoringError(
+    f'{named(annotate)} gave {said!r} for two responses to {prompt.place}; an '
+    'annotator says True where the first is preferred, False where it is not, '
+    'None where it cannot say'
+  )
 
 
 @contextlib.contextmanager
@@ -122,7 +135,7 @@ def _number(given, reward, prompt) -> float:
     ) from None
   except OverflowError:
     return math.nan
-  return number if math.isfinite(number) else math.nan
+  return number if abs(number) <= LARGEST else math.nan
 
 
 def _shape(given: np.ndarray) -> str:

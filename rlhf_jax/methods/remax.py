@@ -175,10 +175,11 @@ def collect(params, frozen, prompts, key, *, models, config):
   with stopwatch('score'):
     greedy_scores = policy_gradient.penalised(greedy_scores, greedy, config)
     unscored = ~jnp.any(greedy.response_mask, axis=-1)
+    rollouts = policy_gradient.leave_out(rollouts, unscored)
     batch, metrics = jitted(shape)(
       params,
       frozen,
-      policy_gradient.leave_out(rollouts, unscored),
+      rollouts,
       scores,
       greedy_scores[:, 0],
       models=models,

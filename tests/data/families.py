@@ -96,10 +96,11 @@ def sentencepiece(special, *, first=False) -> tokenizers.Tokenizer:
   model = json.loads(trained.to_str())['model']
   pieces = ['<unk>', '<s>', '</s>', *(f'<0x{i:02X}>' for i in range(256))]
   pieces += sorted(model['vocab'], key=model['vocab'].get)
+  pieces += ['▁▁']  # Spaces alone are a piece, too, in all of these.
   backend = tokenizers.Tokenizer(
     models.BPE(
       {piece: i for i, piece in enumerate(pieces)},
-      [tuple(pair) for pair in model['merges']],
+      [*(tuple(pair) for pair in model['merges']), ('▁', '▁')],
       unk_token='<unk>',
       fuse_unk=True,
       byte_fallback=True,

@@ -175,8 +175,7 @@ class RespondTest(parameterized.TestCase):
       samples=12,
       sampling=Sampling(temperature=1.0),
     )
-    prompts = [example.prompt for example in asked]
-    own = {text for row in self.chain.texts(prompts, rollouts) for text in row}
+    own = {text for row in self.chain.texts(rollouts)[:3] for text in row}
     plain = answers.sample(self.chain, 'sft').responses
     best = answers.sample(self.chain, 'best').responses
     self.assertLessEqual(set(plain), own)

@@ -28,6 +28,7 @@ class AskTest(parameterized.TestCase):
     ([1.0, None, 3.0], [1.0, NAN, 3.0]),
     ([NAN, math.inf, -math.inf], [NAN, NAN, NAN]),
     ([10**400, -1, 0], [NAN, -1.0, 0.0]),
+    ([1e300, -1e39, 3e38], [NAN, NAN, 3e38]),  # What float32 does not hold.
     ((1, 2, 3), [1.0, 2.0, 3.0]),
     (np.array([1.0, 2.0, NAN], np.float32), [1.0, 2.0, NAN]),
     (jnp.array([1.0, 2.0, 3.0]), [1.0, 2.0, 3.0]),
@@ -105,10 +106,22 @@ class VerdictTest(parameterized.TestCase):
     (NAN, None),
     (np.float32(NAN), None),
     (jnp.float32(NAN), None),
+    (jnp.bool_(True), True),
+    (0.0, False),
   )
   def test_none_is_no_verdict(self, said, expected):
     found = scoring.verdict(lambda *_: said, ASKED[0], 'a', 'b', 1)
     self.assertIs(found, expected)
+
+  @parameterized.parameters(
+    'B', 'tie', -0.4, 2, ((0.9, 0.1),), ({'winner': 'b'},), (np.ones(2),)
+  )
+  def test_what_is_no_verdict_is_a_sentence(self, said):
+    with self.assertRaisesRegex(
+      scoring.ScoringError,
+      'gave .* for two responses to f:a; an annotator says',
+    ):
+      scoring.verdict(lambda *_: said, ASKED[0], 'a', 'b', 1)
 
   def test_who_failed_is_told(self):
     def broken(prompt, first, second, seed):

@@ -125,6 +125,17 @@ class UnscoredTest(parameterized.TestCase):
 
 
 class GreedyTest(absltest.TestCase):
+  def test_a_round_without_any_baseline_stops(self):
+    def scorer(frozen, rollouts):
+      scores = np.array(toy.MODELS.scorer(frozen, rollouts))
+      scores[: 2 if scores.shape[1] > 1 else None] = np.nan
+      if scores.shape[1] == 1:
+        scores[:2] = 0.0  # Known of those whose samples have no score.
+      return scores
+
+    with self.assertRaisesRegex(scoring.ScoringError, 'none of .* has a score'):
+      step('remax_paper', toy.MODELS._replace(scorer=scorer))
+
   def test_a_prompt_without_a_baseline_is_left_out(self):
     def scorer(frozen, rollouts):
       scores = np.array(toy.MODELS.scorer(frozen, rollouts))

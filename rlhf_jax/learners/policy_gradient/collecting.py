@@ -158,17 +158,21 @@ def sample_and_score(
     scores = jnp.asarray(models.scorer(frozen, rollouts), jnp.float32)
     jax.block_until_ready(scores)
   scored = jnp.isfinite(scores)
-  if not scored.any():
-    raise scoring.ScoringError(
-      f'none of {scores.size} responses has a score; look at what the reward '
-      'says of them, or whether the numbers of a learnt one are finite'
-    )
   return leave_out(rollouts, ~scored), jnp.where(scored, scores, 0.0)
 
 
 def leave_out(rollouts: Rollouts, which: chex.Array) -> Rollouts:
-  """Rollouts without those `which` [B, K] says: they count nowhere."""
+  """Rollouts without those `which` [B, K] says: they count nowhere.
+
+  Raises:
+    ScoringError: none are left.
+  """
   kept = rollouts.response_mask & ~which[..., None]
+  if not kept.any():
+    raise scoring.ScoringError(
+      f'none of {which.size} responses has a score; look at what the reward '
+      'says of them, or whether the numbers of a learnt one are finite'
+    )
   return rollouts.replace(response_mask=kept)
 
 
