@@ -195,11 +195,12 @@ class Tokenizer:
       )
     spelt = self.marks.spell(before)
     encoding = self.encoding(spelt + 'a')
-    first = next(
+    after = [
       piece
       for piece, (_, end) in zip(encoding.tokens, encoding.offsets, strict=True)
       if end > len(spelt)
-    )
+    ]
+    first = after[0] if after else ''  # A vocabulary may lack this letter.
     own = first.startswith('▁') and not before.endswith(' ')
     return [] if own else self._spaced
 

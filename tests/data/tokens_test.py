@@ -8,9 +8,9 @@ import numpy as np
 import tokenizers
 import transformers
 from absl.testing import absltest, parameterized
-from tokenizers import models
+from tokenizers import decoders, models, pre_tokenizers
 
-from rlhf_jax.data import templates, tokens
+from rlhf_jax.data import chat_templates, templates, tokens
 from rlhf_jax.types import Message, Prompt
 
 TEXTS = ['the cat sat on the mat', 'the dog sat on the log'] * 20
@@ -281,3 +281,34 @@ class ChatTemplateTest(absltest.TestCase):
         ),
         templates.CHAT.encode_prompt(prompt, tokenizer),
       )
+
+
+class SpacesTest(absltest.TestCase):
+  def test_a_piece_of_spaces_alone_is_no_word_with_one(self):
+    # Of the pieces that begin with a space, '▁▁' is the last in order.
+    pieces = ['<unk>', '</s>', *'▁HhIe', '\n', '▁H', 'he', '▁he', '▁▁']
+    merges = [('▁', 'H'), ('h', 'e'), ('▁', 'he'), ('▁', '▁')]
+    vocabulary = {piece: i for i, piece in enumerate(pieces)}
+    backend = tokenizers.Tokenizer(models.BPE(vocabulary, merges))
+    backend.pre_tokenizer = pre_tokenizers.Metaspace(
+      prepend_scheme='first', split=False
+    )
+    backend.decoder = decoders.Sequence(
+      [decoders.Replace('▁', ' '), decoders.Fuse(), decoders.Strip(' ', 1, 0)]
+    )
+    backend.add_special_tokens(['</s>', '<unk>'])
+    opening = "{% if add_generation_prompt %}{{ 'I ' }}{% endif %}"
+    turn = "{{ 'H ' if m.role == 'user' else 'I ' }}{{ m.content }}{{ '\n' }}"
+    tokenizer = tokens.Tokenizer(
+      backend,
+      eos='</s>',
+      pad='<unk>',
+      chat_template=f'{{% for m in messages %}}{turn}{{% endfor %}}{opening}',
+    )
+    template = chat_templates.of(tokenizer)
+    asked = Prompt((Message('user', 'H'),))
+    for text in (' he', 'he'):
+      ids = template.encode_response(asked, text, tokenizer)
+      whole = template.encode_prompt(asked, tokenizer) + ids
+      self.assertEqual(backend.decode(whole), f'H H\nI {text}')
+      self.assertEqual(tokenizer.decode(ids), text)
