@@ -9,7 +9,6 @@ import dataclasses
 import hashlib
 import json
 import pathlib
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
@@ -25,7 +24,7 @@ from rlhf_jax.data import (
   tokens,
 )
 from rlhf_jax.data.files import Dataset, Files, reader_name
-from rlhf_jax.storage import files
+from rlhf_jax.storage import files, seals
 from rlhf_jax.types import (
   Comparison,
   Record,
@@ -118,7 +117,10 @@ class Feedback:
     return hashlib.sha256(json.dumps(settings).encode()).hexdigest()
 
   def load(self, folder: str | pathlib.Path) -> Corpus:
-    """Reads the files; trains a tokenizer, or finds it again in `folder`."""
+    """Reads the files; trains a tokenizer, or finds it again in `folder`.
+
+    Only one at a time may do so in a folder.
+    """
     if not 0.0 < self.held_out < 1.0:
       raise jsonl.DataError(
         f'held_out is {self.held_out}; it must be a share between 0 and 1.'
@@ -275,17 +277,22 @@ def texts(records: Iterable[Record]) -> Iterator[str]:
 def _trained_once(
   folder: pathlib.Path, *, texts: Iterable[str], vocab_size: int
 ) -> tokens.Tokenizer:
-  """The tokenizer kept in a folder, trained first where there is none."""
-  if folder.is_dir():
-    return tokens.load(folder)
-  tokenizer = tokens.train_bpe(
-    texts, vocab_size=vocab_size, chat_template=templates.CHAT.jinja
-  )
-  # Written whole or not at all: a run may be killed, or several may write.
-  unfinished = files.partial_of(folder)
-  tokenizer.save(unfinished)
-  try:
-    unfinished.rename(folder)
-  except OSError:  # Another process was first, with the same tokenizer.
-    shutil.rmtree(unfinished)
+  """The tokenizer kept in a folder, trained first where there is none.
+
+  Raises:
+    DamagedError: it is not the one that was kept.
+  """
+  files.sweep(folder)
+  if not folder.is_dir():
+    tokenizer = tokens.train_bpe(
+      texts, vocab_size=vocab_size, chat_template=templates.CHAT.jinja
+    )
+    # Written whole or not at all: a run may be killed.
+    unfinished = files.partial_of(folder)
+    with files.told(folder):
+      tokenizer.save(unfinished)
+      seals.seal(unfinished)
+      unfinished.rename(folder)
+      files.fsync_folder(folder.parent)
+  seals.verify(folder, delete=folder)
   return tokens.load(folder)

@@ -26,7 +26,10 @@ class Source(Protocol):
     """Changes when the settings, or the files that are read, do."""
 
   def load(self, folder: pathlib.Path) -> Corpus:
-    """Reads the data; what takes long to make is kept in `folder`."""
+    """Reads the data; what takes long to make is kept in `folder`.
+
+    The folder is the caller's alone meanwhile.
+    """
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,7 @@
 """A source on small files: what it holds, keeps and is called."""
 
 import dataclasses
+import errno
 import functools
 import json
 import pathlib
@@ -19,6 +20,8 @@ from rlhf_jax.data import (
   templates,
   tokens,
 )
+from rlhf_jax.storage import seals
+from rlhf_jax.storage.files import StorageError
 from rlhf_jax.types import Message, Prompt
 
 PAIRS = sources.Files(('pairs.jsonl',), readers.pairs)
@@ -115,6 +118,45 @@ class HhRlhfTest(parameterized.TestCase):
     with mock.patch.object(tokens, 'train_bpe', side_effect=AssertionError):
       found = self.source.load(self.run).tokenizer
     self.assertEqual(found.backend.to_str(), trained.backend.to_str())
+
+  @parameterized.parameters(
+    ('tokenizer.json', lambda text: text.replace('"h":', '"\u0110":')),
+    ('tokenizer.json', lambda text: text[: len(text) // 2]),
+    ('tokenizer_config.json', lambda text: ''),
+    (seals.SEAL, lambda text: 'null'),
+  )
+  def test_a_kept_tokenizer_that_is_damaged_is_refused(self, name, damage):
+    self.source.load(self.run)
+    (folder,) = self.run.iterdir()
+    text = (folder / name).read_text()
+    self.assertNotEqual(damage(text), text)
+    (folder / name).write_text(damage(text))
+    with self.assertRaisesRegex(
+      seals.DamagedError,
+      f'^{folder}/.*; delete {folder}, and the same command makes it again$',
+    ):
+      self.source.load(self.run)
+
+  @parameterized.parameters(errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+  def test_a_tokenizer_that_cannot_be_kept_is_told(self, number):
+    refused = OSError(number, 'refused')
+    with (
+      mock.patch.object(pathlib.Path, 'rename', side_effect=refused),
+      self.assertRaisesRegex(StorageError, f'^{self.run}/tokenizer-'),
+    ):
+      self.source.load(self.run)
+
+  def test_what_a_kill_left_of_a_tokenizer_is_swept(self):
+    with (
+      mock.patch.object(seals, 'seal', side_effect=KeyboardInterrupt),
+      self.assertRaises(KeyboardInterrupt),
+    ):
+      self.source.load(self.run)
+    (left,) = self.run.iterdir()
+    self.assertEqual(left.suffix, '.partial')
+    self.source.load(self.run)
+    (folder,) = self.run.iterdir()
+    self.assertStartsWith(folder.name, 'tokenizer-')
 
   def test_other_data_train_another(self):
     self.source.load(self.run)
