@@ -61,12 +61,14 @@ def run(
   out, console = pathlib.Path(out), console or sys.stdout
   chain = prepare(experiment, stages_dir, writers=writers, console=console)
   files.make_folder(out)
-  store.write_json(out / 'config.json', describe(experiment))
+  files.write_json(out / 'config.json', describe(experiment))
+  if fresh:
+    clear(chain)
   seconds = {}
   # Held to the end: what follows reads the stages.
   with contextlib.ExitStack() as held:
     for name in experiment.stages:
-      seconds[name] = make(chain, name, held, fresh=fresh)
+      seconds[name] = make(chain, name, held)
       link(out / 'stages', name, chain.folder(name).path)
     began = time.perf_counter()
     table = measure(chain, out)
@@ -88,7 +90,9 @@ def prepare(
   """Loads an experiment's data and finds where its stages are."""
   stages_dir = pathlib.Path(stages_dir)
   addresses = store.addresses(experiment)
-  corpus = experiment.data.load(stages_dir / addresses['data'])
+  console = console or sys.stdout
+  with locks.alone(stages_dir, addresses['data'], who='data', console=console):
+    corpus = experiment.data.load(stages_dir / addresses['data'])
   kinds = wiring.check_datasets(experiment.stages, corpus.datasets)
   wiring.check_evaluation(experiment.evaluation, corpus.datasets, kinds)
   if corpus.tokenizer.vocab_size > experiment.model.vocab_size:
@@ -96,7 +100,6 @@ def prepare(
       f'the tokenizer has {corpus.tokenizer.vocab_size} tokens and the model '
       f'only {experiment.model.vocab_size}; raise model.vocab_size'
     )
-  console = console or sys.stdout
   for note in corpus.notes:
     print(f'{"data":>13}  {note}', file=console, flush=True)
   return Chain(
@@ -163,7 +166,13 @@ def check_same(experiment: definition.Experiment, out: pathlib.Path) -> None:
       f'{out} holds no config.json, so there is nothing to resume; give the '
       f'--out of an earlier run'
     )
-  then = flatten(seals.read_json(path, delete=path))
+  try:
+    then = flatten(seals.read_json(path, delete=path))
+  except seals.DamagedError as e:
+    raise definition.ExperimentError(
+      f'{path} is damaged, so it does not say which run is to be resumed; '
+      f'leave --resume out and give --out {out}: stages that are done are kept'
+    ) from e
   now = flatten(describe(experiment))
   changed = [
     f'{name} was {then.get(name)} and is {now.get(name)}'
@@ -180,9 +189,20 @@ def check_same(experiment: definition.Experiment, out: pathlib.Path) -> None:
     )
 
 
-def make(
-  chain: Chain, name: str, held: contextlib.ExitStack, *, fresh: bool
-) -> float:
+def clear(chain: Chain) -> None:
+  """Clears every stage, each once no other run needs it.
+
+  Nothing is held while it waits, so that runs that clear each other's stages,
+  in whatever order, do not wait for each other for ever.
+  """
+  for name in chain.experiment.stages:
+    with locks.alone(
+      chain.stages_dir, chain.addresses[name], who=name, console=chain.console
+    ):
+      chain.folder(name).clear()
+
+
+def make(chain: Chain, name: str, held: contextlib.ExitStack) -> float:
   """Makes a stage unless it is done; `held` holds it then, beside others.
 
   Returns:
@@ -194,12 +214,9 @@ def make(
   held.callback(lock.close)
   folder, seconds = chain.folder(name), 0.0
   lock.share()
-  while fresh or not folder.done:
+  while not folder.done:
     lock.alone()
     files.sweep(folder.path)
-    if fresh:
-      folder.clear()
-    fresh = False
     if not folder.done:
       seconds += running.run_stage(chain, name)
     lock.share()  # Between the two, another may clear it.

@@ -11,7 +11,7 @@ from unittest import mock
 from absl.testing import absltest
 
 from rlhf_jax.experiment import locks, running, store
-from rlhf_jax.experiment.run import link, make
+from rlhf_jax.experiment.run import clear, link, make
 
 
 class MakeTest(absltest.TestCase):
@@ -27,6 +27,7 @@ class MakeTest(absltest.TestCase):
   def chain(self):
     return types.SimpleNamespace(
       stages_dir=self.stages,
+      experiment=types.SimpleNamespace(stages=('sft',)),
       addresses={'sft': 'sft-1'},
       console=io.StringIO(),
       folder=lambda name: self.folder,
@@ -41,7 +42,9 @@ class MakeTest(absltest.TestCase):
     return 1.0
 
   def make(self, held, fresh=False):
-    return make(self.chain(), 'sft', held, fresh=fresh)
+    if fresh:
+      clear(self.chain())
+    return make(self.chain(), 'sft', held)
 
   def test_once_and_again_where_that_is_asked(self):
     for fresh, seconds in ((False, 1.0), (False, 0.0), (True, 1.0)):
@@ -101,6 +104,50 @@ class MakeTest(absltest.TestCase):
       self.make(held)
     self.assertEqual(self.made, [[]])
     self.assertFalse((self.stages / '.sft-1.0.partial').exists())
+
+
+class FreshTest(absltest.TestCase):
+  def test_runs_that_share_stages_in_other_orders_all_end(self):
+    stages = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+    both = threading.Barrier(2, timeout=2.0)
+
+    def run_stage(chain, name):
+      folder = chain.folder(name)
+      if folder.done:
+        return 0.0
+      with contextlib.suppress(threading.BrokenBarrierError):
+        both.wait()  # Both runs are in the middle of their first stage.
+      folder.path.mkdir(exist_ok=True)
+      folder.finish({'seconds': 1.0})
+      return 1.0
+
+    def run(names, fresh):
+      chain = types.SimpleNamespace(
+        stages_dir=stages,
+        experiment=types.SimpleNamespace(stages=names),
+        addresses={name: name for name in names},
+        console=io.StringIO(),
+        folder=lambda name: store.Folder(stages / name),
+      )
+      if fresh:
+        clear(chain)
+      with contextlib.ExitStack() as held:
+        for name in names:
+          make(chain, name, held)
+          self.assertTrue(chain.folder(name).done)
+
+    self.enterContext(mock.patch.object(running, 'run_stage', run_stage))
+    for one, other in ((True, True), (True, False)):
+      both.reset()
+      threads = [
+        threading.Thread(target=run, args=taken, daemon=True)
+        for taken in ((('a', 'b'), one), (('b', 'a'), other))
+      ]
+      for thread in threads:
+        thread.start()
+      for thread in threads:
+        thread.join(10.0)
+        self.assertFalse(thread.is_alive())
 
 
 class LinkTest(absltest.TestCase):

@@ -129,6 +129,17 @@ def test_another_config_is_not_resumed(tmp_path):
   assert 'stages.ppo.config.steps was 7 and is 40' in err
 
 
+@pytest.mark.parametrize('damage', ['', '{"se', 'null'])
+def test_a_damaged_config_is_not_resumed(damage, tmp_path):
+  (tmp_path / 'config.json').write_text(damage)
+  status, _, err = run(train, SANDBOX, '--resume', tmp_path)
+  assert status == 1
+  assert err.startswith(f'error: {tmp_path}/config.json is damaged'), err
+  # What is said to do makes it anew, which deleting it would not.
+  assert f'leave --resume out and give --out {tmp_path}' in err, err
+  assert 'same command' not in err and err.count('\n') == 1, err
+
+
 def test_a_policy_that_is_not_trained_cannot_answer(tmp_path):
   status, _, err = run(generate, SANDBOX, '--stages', tmp_path, '--prompt', 'x')
   assert status == 1
