@@ -5,10 +5,8 @@ in a file that is named after all that they depend on.
 """
 
 import functools
-import inspect
 import math
 import pathlib
-import sys
 from collections.abc import Mapping
 
 import jax
@@ -27,14 +25,6 @@ from rlhf_jax.storage import files, seals
 from rlhf_jax.training import stopping
 from rlhf_jax.types import Message, Prompt, Response
 
-CODE = (
-  'rlhf_jax.experiment.responding',
-  *store.MODEL_CODE,
-  *store.SAMPLING_CODE,
-  'rlhf_jax.kernels.logps',
-  'rlhf_jax.data.collation',
-  'rlhf_jax.data.encoding',
-)
 # The columns of PolicySamples that a policy may lack.
 SCORES = ('gold', 'proxy', 'kl')
 
@@ -48,7 +38,7 @@ def path(
   """Where a policy's answers are kept, by all that they depend on.
 
   That is the measure's prompts and sampling, this module and the code that it
-  runs, and the addresses of the policy, of the one that win rates and KL are
+  imports, and the addresses of the policy, of the one that win rates and KL are
   against, of the scoring reward model, and of the data, which cover the model,
   the limits, the seed and gold. How many prompts go at a time is no part of it.
   """
@@ -79,7 +69,7 @@ def path(
 
 @functools.cache
 def _code():
-  return code_version(None, CODE), inspect.getsource(sys.modules[__name__])
+  return code_version(None, (__name__,))
 
 
 def paths(

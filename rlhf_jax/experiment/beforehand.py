@@ -1,8 +1,9 @@
 """Log-probs of a frozen reference, computed once and kept beside the data.
 
 A file holds them by example (a digest of its prompt's and responses' ids), and
-its name says whose they are (a checksum of the reference's parameters), so what
-was computed for other data or another reference is never taken for them.
+its name says whose they are (a checksum of the reference's parameters, and a
+digest of the model and the code that read them), so what was computed for other
+data or another reference is never taken for them.
 """
 
 import hashlib
@@ -14,7 +15,7 @@ import jax
 import numpy as np
 
 from rlhf_jax.data.encoding import Example
-from rlhf_jax.experiment import locks
+from rlhf_jax.experiment import describe, locks, store
 from rlhf_jax.experiment.chain import Chain
 from rlhf_jax.stages import names
 from rlhf_jax.storage import files, seals
@@ -34,7 +35,7 @@ def attach(
 
   The examples as they are where the stage's objective reads no reference.
   """
-  path = file(chain, chain.experiment.stages[name].data, frozen['reference'])
+  path = file(chain, name, frozen['reference'])
   # Stages that run side by side may need the same.
   with locks.alone(
     chain.stages_dir, path.name, who=name, console=chain.console
@@ -71,19 +72,23 @@ def _attach(chain, name, examples, frozen, models, path):
   return [e._replace(reference_logps=tuple(known[digest(e)])) for e in examples]
 
 
-def file(
-  chain: Chain, data: str | tuple[str, ...], reference: Params
-) -> pathlib.Path:
-  """Where the log-probs of datasets under a reference are kept.
+def file(chain: Chain, name: str, reference: Params) -> pathlib.Path:
+  """Where the log-probs of a stage's data under its reference are kept.
 
-  Beside the last of them that a stage wrote, or beside the source's.
+  Beside the last dataset that a stage wrote, or beside the source's.
   """
-  datasets = names(data)
-  whose = '-'.join(datasets)
-  name = f'reference_logps-{whose}-{checkpoints.checksum(reference)}.jsonl'
+  stage, model = chain.experiment.stages[name], chain.experiment.model
+  datasets = names(stage.data)
+  how = describe.describe((stage.beforehand, model))
+  absent = chain.corpus.tokenizer.absent_ids(model.vocab_size)
+  parts = (
+    '-'.join(datasets),
+    checkpoints.checksum(reference),
+    describe.digest(how, absent, describe.code_version(how, store.MODEL_CODE)),
+  )
   written = [d for d in datasets if d in chain.experiment.stages]
   owner = written[-1] if written else 'data'
-  return chain.folder(owner).path / name
+  return chain.folder(owner).path / f'reference_logps-{"-".join(parts)}.jsonl'
 
 
 def digest(example: Example) -> str:

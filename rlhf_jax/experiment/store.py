@@ -9,10 +9,16 @@ from rlhf_jax.experiment import definition
 from rlhf_jax.experiment.describe import code_version, describe, digest
 from rlhf_jax.stages import DatasetStage, Ensemble, Stage
 from rlhf_jax.storage import files, seals
-from rlhf_jax.storage.files import write_json
+from rlhf_jax.storage.files import write_json as write_json
 
 # What every training stage runs besides the functions that its config names.
 MODEL_CODE = ('rlhf_jax.models.transformer', 'rlhf_jax.models.heads')
+# What a training stage is given its batches by, and takes its steps in.
+TRAINING_CODE = (
+  'rlhf_jax.data.encoding',
+  'rlhf_jax.data.batches',
+  'rlhf_jax.training.loop',
+)
 # How a stage is watched: no part of what it makes.
 WATCHED = (
   'log_every',
@@ -23,7 +29,7 @@ WATCHED = (
 )
 SAMPLING_CODE = ('rlhf_jax.generation.decode', 'rlhf_jax.generation.rollouts')
 # What stages are handed and do not name.
-BENCH_CODE = ('rlhf_jax.experiment.bench',)
+BENCH_CODE = ('rlhf_jax.experiment.bench', 'rlhf_jax.experiment.writing')
 BESIDE_CODE = ('rlhf_jax.models.bottleneck',)
 # What a stage's folder holds.
 DONE = 'done.json'
@@ -53,7 +59,7 @@ class Folder:
 
   def finish(self, facts: Mapping[str, Any]) -> None:
     """Marks the stage done, with a few facts for people."""
-    write_json(self.path / DONE, facts)
+    files.write_json(self.path / DONE, facts)
 
   def facts(self) -> dict[str, Any]:
     """What `finish` wrote.
@@ -107,11 +113,12 @@ class Folder:
       copy, path = self.path / PARAMS / name, self.path / name
       if copy.exists() and not seals.same(copy, path):
         seals.verify(copy.parent, delete=self.path)
-        files.write_text(path, copy.read_text('utf-8'))
+        with files.whole(path, 'wb') as file:
+          file.write(copy.read_bytes())
     try:
       seals.read_json(self.path / CONFIG, delete=self.path)
     except (seals.DamagedError, files.StorageError):
-      write_json(self.path / CONFIG, config)
+      files.write_json(self.path / CONFIG, config)
 
   def clear(self) -> None:
     """Deletes whatever is there, at once in the eyes of others."""
@@ -140,8 +147,8 @@ def addresses(experiment: definition.Experiment) -> dict[str, str]:
       found.get(d, f'{found["data"]}/{d}') for d in definition.datasets(stage)
     ]
     depends['data'] = own[0] if len(own) == 1 else own
-    code = code_version(stage_facts, handed(stage))
     shape = describe((experiment.model, experiment.limits, experiment.seed))
+    code = code_version([stage_facts, shape], handed(stage))
     found[name] = f'{name}-{digest(stage_facts, depends, code, shape)}'
   return found
 
@@ -150,7 +157,7 @@ def handed(stage: Stage | DatasetStage) -> tuple[str, ...]:
   """The modules that a stage runs and that its config does not name."""
   if isinstance(stage, DatasetStage):
     return (*MODEL_CODE, *SAMPLING_CODE, *BENCH_CODE)
-  code = MODEL_CODE
+  code = MODEL_CODE + TRAINING_CODE
   if stage.collect is not None:
     code += SAMPLING_CODE
   if stage.beside is not None:

@@ -10,7 +10,7 @@ import numpy as np
 from absl.testing import absltest
 
 from rlhf_jax.data.encoding import prompt_of
-from rlhf_jax.experiment import beforehand, running
+from rlhf_jax.experiment import beforehand, locks, running
 from rlhf_jax.kernels import logps
 from rlhf_jax.learners import pairwise
 from rlhf_jax.losses import pairwise as losses
@@ -63,8 +63,8 @@ class BeforehandTest(absltest.TestCase):
     return found
 
   def files(self, chain):
-    found = sorted(self.root.rglob('reference_logps-*'))
-    return [path for path in found if path.parent.name != '.locks']
+    found = self.root.rglob('reference_logps-*')
+    return sorted(path for path in found if path.parent.name != locks.FOLDER)
 
   def direct(self, chain, example, reference):
     """Sums over each response, alone and without padding."""

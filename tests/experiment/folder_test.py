@@ -63,6 +63,15 @@ class FolderTest(parameterized.TestCase):
     self.tidy()
     self.assertEqual((self.path / name).read_text(), self.logs[name])
 
+  @parameterized.parameters(b'a\r\nb\rc\n', b'\xff\xfe\x00', b'\xe2\x80\xa8\n')
+  def test_logs_are_mended_to_the_bytes_that_were_sealed(self, sealed):
+    for name in self.logs:
+      (self.path / 'params' / name).write_bytes(sealed)
+    seals.seal(self.path / 'params')
+    self.tidy()
+    for name in self.logs:
+      self.assertEqual((self.path / name).read_bytes(), sealed)
+
   @parameterized.parameters(b'', b'\x00\xff', b'null')
   def test_a_damaged_config_is_written_anew(self, damage):
     self.tidy()

@@ -1,14 +1,17 @@
 """Stage folders are addressed by what their content depends on."""
 
 import dataclasses
+import importlib
 import pathlib
+import sys
 import tempfile
+from unittest import mock
 
 from absl.testing import absltest, parameterized
 
 from experiments.rlhf import sandbox
 from rlhf_jax import experiment as experiments
-from rlhf_jax.experiment import ExperimentError, overrides, store
+from rlhf_jax.experiment import ExperimentError, describe, overrides, store
 from rlhf_jax.sandbox import World
 
 
@@ -61,6 +64,59 @@ class AddressTest(parameterized.TestCase):
       )['data'],
       self.base['data'],
     )
+
+
+ALL = {'sft', 'preferences', 'reward_model', 'ppo'}
+
+
+def end_only(parts, limit, where):
+  """What an experiment's own file may say of a prompt that is too long."""
+  del where
+  return parts.ids[-limit:]
+
+
+class CodeTest(parameterized.TestCase):
+  def changed(self, module, limits=None):
+    """The stages whose address the code of a module is part of."""
+    made = sandbox.config(sandbox.Settings())
+    if limits is not None:
+      made = dataclasses.replace(made, limits=limits)
+    before = store.addresses(made)
+    source = pathlib.Path(sys.modules[module].__file__).read_text('utf-8')
+
+    def parsed(text, real=describe._parsed):
+      return real(text + '\nCHANGED = 1\n' if text == source else text)
+
+    with mock.patch.object(describe, '_parsed', parsed):
+      after = store.addresses(made)
+    return {name for name in ALL if before[name] != after[name]}
+
+  @parameterized.parameters(
+    ('data.encoding', ALL),
+    ('data.limits', ALL),
+    ('data.collation', ALL),
+    ('data.batches', ALL),
+    ('training.loop', ALL),
+    ('models.transformer', ALL),
+    ('generation.decode', ALL - {'sft'}),
+    ('experiment.writing', ALL - {'sft'}),
+    ('methods.reward_model', {'reward_model', 'ppo'}),
+    ('methods.ppo', {'ppo'}),
+    ('evaluation.report', set()),
+    ('evaluation.win_rate', set()),
+    ('methods.dpo', set()),
+    ('experiment.run', set()),
+    ('experiment.looking', set()),
+  )
+  def test_code_counts_where_it_decides_what_is_made(self, module, stages):
+    importlib.import_module(f'rlhf_jax.{module}')
+    self.assertEqual(self.changed(f'rlhf_jax.{module}'), stages)
+
+  def test_a_function_that_the_limits_name_counts_with_its_code(self):
+    limits = sandbox.config(sandbox.Settings()).limits
+    own = dataclasses.replace(limits, overlong=end_only)
+    self.assertEqual(self.changed(__name__), set())
+    self.assertEqual(self.changed(__name__, own), ALL)
 
 
 class ExperimentTest(parameterized.TestCase):
