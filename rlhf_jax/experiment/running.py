@@ -52,7 +52,7 @@ def run_stage(chain: Chain, name: str) -> float:
     return 0.0
   began = time.perf_counter()
   files.make_folder(folder.path)
-  store.write_json(folder.path / store.CONFIG, described)
+  files.write_json(folder.path / store.CONFIG, described)
   run = writing.write if isinstance(stage, DatasetStage) else train
   facts = run(chain, name)
   spent = time.perf_counter() - began
@@ -97,8 +97,9 @@ def train(chain: Chain, name: str) -> dict[str, Any]:
     path = folder / store.METRICS
     writer = metrics.JsonlWriter(path, start=step)
     for row in metrics.read_jsonl(path):
-      bell.write(name, row['step'], row)  # What was said before a stop.
-      unscored.write(name, row['step'], row)
+      done = row.pop('step')
+      for listener in (bell, unscored):  # What was said before a stop.
+        listener.write(name, done, metrics.plain(row))
     looks = looking.Looks(folder / store.SAMPLES, start=step)
     state = loop.train(
       state,
@@ -228,7 +229,9 @@ class Unscored:
 
   def write(self, stage: str, step: int, row: Mapping[str, float]) -> None:
     """Takes a row of metrics, with `unscored` where responses are scored."""
-    share = row.get('unscored') or 0.0
+    share = row.get('unscored', math.nan)
+    if math.isnan(share):
+      return
     if share and not any(self._shares):
       print(
         f'{"warning":>13}  {stage}: {share:.1%} of the responses up to step '

@@ -102,6 +102,7 @@ def train(
         if saving or done % loop.log_every == 0:
           row, pending = metrics.summarise(pending), []
           _refuse_not_finite(row, loop.stage, done)
+          row = metrics.plain(row)
           for writer in writers:
             writer.write(loop.stage, done, row)
           progress.show(done, {n: row[n] for n in loop.show if n in row})
@@ -128,7 +129,7 @@ def _keep(state, pending, saved, stage, stopped):
 
 def _refuse_not_finite(row, stage, step):
   for name, value in row.items():
-    if name.startswith('loss/') and not math.isfinite(value):
+    if name.startswith(metrics.LOSS) and not math.isfinite(value):
       raise FloatingPointError(
         f'{stage}: {name} is {value} at step {step}; lower the learning rate, '
         f'or look at the last rows of its metrics.jsonl. The newest '

@@ -12,9 +12,11 @@ import jax
 from rlhf_jax.storage import files
 from rlhf_jax.types import Mean, Metrics
 
+LOSS = 'loss/'  # What the names of terms of the loss begin with.
+
 
 class Writer(Protocol):
-  """Takes one row of numbers a step."""
+  """Takes one row of numbers a step; one that is not finite is NaN."""
 
   def write(self, stage: str, step: int, row: Mapping[str, float]) -> None: ...
 
@@ -110,8 +112,24 @@ def read_jsonl(
 
 
 def summarise(metrics: Sequence[Metrics]) -> dict[str, float]:
-  """Python numbers of several steps' metrics: means over all they counted."""
-  return {name: float(mean.value) for name, mean in added(metrics).items()}
+  """Python numbers of several steps' metrics: means over all they counted.
+
+  A mean of nothing is NaN, but a term of the loss is 0 then: it adds nothing.
+  """
+  return {
+    name: float(mean.value)
+    if mean.weight or name.startswith(LOSS)
+    else math.nan
+    for name, mean in added(metrics).items()
+  }
+
+
+def plain(row: Mapping[str, float | None]) -> dict[str, float]:
+  """A row as writers take it, live and read back: NaN is all not finite."""
+  return {
+    name: math.nan if value is None or not math.isfinite(value) else value
+    for name, value in row.items()
+  }
 
 
 def added(metrics: Sequence[Metrics]) -> Metrics:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 
 import chex
 import jax
@@ -496,6 +497,8 @@ class CollapseTest(parameterized.TestCase):
     (-1.375, 0.5, False),
     (-1.397, 0.5, False),
     (-0.4, 0.9, False),
+    (math.nan, 0.9, False),
+    (math.inf, 0.9, False),
   )
   def test_speaks_late_and_near_a_critic_of_zeros(self, value, progress, told):
     said = multi_view.collapse({'jensen_shannon': value}, progress)

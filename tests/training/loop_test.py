@@ -171,6 +171,16 @@ class LoopTest(parameterized.TestCase):
     self.assertEqual(rows[0][2]['asked'], 0.5)
     self.assertIn('seconds/update', rows[0][2])
 
+  @parameterized.parameters(jnp.inf, -jnp.inf, jnp.nan)
+  def test_any_other_metric_that_is_not_finite_is_nan(self, value):
+    def measured(state, frozen, batch, key):
+      state, metrics = update(state, frozen, batch, key)
+      return state, metrics | {'margin': Mean.of(value)}
+
+    state, rows = self.train('a', 2, update=measured)
+    self.assertEqual(state.step, 2)
+    self.assertTrue(all(np.isnan(row['margin']) for _, _, row in rows))
+
   def test_a_loss_that_is_not_finite_stops_the_run(self):
     def diverge(state, frozen, batch, key):
       state, metrics = update(state, frozen, batch, key)

@@ -2,12 +2,14 @@
 
 import io
 import json
+import math
 import pathlib
 import sys
 import tempfile
 from unittest import mock
 
 import jax.numpy as jnp
+import numpy as np
 from absl.testing import absltest
 
 from rlhf_jax.training import metrics
@@ -21,6 +23,16 @@ class SummariseTest(absltest.TestCase):
       {'x': Mean(jnp.float32(10.0), jnp.float32(1.0))},
     ]
     self.assertEqual(metrics.summarise(rows), {'x': 4.0})
+
+  def test_of_nothing_there_is_no_mean(self):
+    none = Mean.of(jnp.zeros(3), jnp.zeros(3, bool))
+    some = Mean.of(jnp.array([5.0]))
+    row = metrics.summarise([{'gold': none, 'loss/policy': none, 'kl': some}])
+    self.assertTrue(math.isnan(row.pop('gold')))
+    self.assertEqual(row, {'loss/policy': 0.0, 'kl': 5.0})
+    self.assertEqual(
+      metrics.summarise([{'gold': none}, {'gold': some}]), {'gold': 5.0}
+    )
 
 
 class JsonlTest(absltest.TestCase):
@@ -57,6 +69,18 @@ class JsonlTest(absltest.TestCase):
     self.assertEqual(
       json.loads(self.path.read_text()), {'step': 1, 'a': None, 'b': 1.5}
     )
+
+  def test_a_row_read_back_is_the_one_that_was_written(self):
+    live = metrics.plain({'a': math.nan, 'b': math.inf, 'c': -math.inf, 'd': 1})
+    writer = metrics.JsonlWriter(self.path)
+    writer.write('sft', 1, live)
+    writer.close()
+    (row,) = metrics.read_jsonl(self.path)
+    self.assertEqual(row.pop('step'), 1)
+    for found in (live, metrics.plain(row)):
+      np.testing.assert_equal(
+        found, {'a': math.nan, 'b': math.nan, 'c': math.nan, 'd': 1}
+      )
 
 
 class OtherWritersTest(absltest.TestCase):

@@ -313,8 +313,9 @@ def collapse(
     after: share of the steps before which the critic may still be untrained.
     within: nats, how near the objective is to that of a critic of zeros.
   """
-  value = row.get('jensen_shannon')
-  if value is None or progress < after or abs(value - UNTRAINED) > within:
+  value = row.get('jensen_shannon', math.nan)
+  near = math.isfinite(value) and abs(value - UNTRAINED) <= within
+  if progress < after or not near:
     return None
   return (
     f'the views tell nothing of each other (Jensen–Shannon objective '
