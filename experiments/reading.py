@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import json
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
@@ -19,6 +18,7 @@ from rlhf_jax.experiment import (
   prepare,
 )
 from rlhf_jax.experiment.chain import Chain
+from rlhf_jax.storage import files
 
 
 def arguments(doc: str, out: str) -> argparse.Namespace:
@@ -147,8 +147,8 @@ def write(
   draw: Callable[[pathlib.Path], None],
 ) -> None:
   """Writes <name>.json and <name>.png, and says where."""
-  folder.mkdir(parents=True, exist_ok=True)
+  files.make_folder(folder)
   path, picture = folder / f'{name}.json', folder / f'{name}.png'
-  path.write_text(json.dumps(content, indent=2) + '\n')
+  files.write_json(path, content)
   draw(picture)
   print(f'written: {path}, {picture}')

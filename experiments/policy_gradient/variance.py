@@ -14,7 +14,6 @@ after python -m launch.seeds experiments/remax/against_ppo.py --seeds 0 1 2.
 """
 
 import argparse
-import json
 import pathlib
 import sys
 import time
@@ -28,6 +27,7 @@ from rlhf_jax.data.batches import Batches
 from rlhf_jax.evaluation import statistics
 from rlhf_jax.learners import policy_gradient
 from rlhf_jax.methods import grpo, ppo, reinforce, remax, rloo
+from rlhf_jax.storage import files
 from rlhf_jax.training import metrics
 from rlhf_jax.training import state as training
 from rlhf_jax.training.compile import jitted
@@ -164,9 +164,9 @@ def main():
         ratio = '(another scale)'
       noise = pooled(found, place, name, 'noise')
       print(f'{name:12}{ratio:30}{noise:28}')
-  options.out.parent.mkdir(parents=True, exist_ok=True)
+  files.make_folder(options.out.parent)
   named = dict(zip(map(str, options.seeds), found, strict=True))
-  options.out.write_text(json.dumps(named, indent=2) + '\n')
+  files.write_json(options.out, named)
   print(f'\nwritten: {options.out}')
 
 

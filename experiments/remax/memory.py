@@ -15,7 +15,6 @@ Run: python -m experiments.remax.memory
 import argparse
 import dataclasses
 import functools
-import json
 import pathlib
 import time
 
@@ -26,6 +25,7 @@ from rlhf_jax import sandbox
 from rlhf_jax.experiment.chain import roles
 from rlhf_jax.methods import ppo, remax
 from rlhf_jax.models import presets
+from rlhf_jax.storage import files
 from rlhf_jax.training import state as training
 from rlhf_jax.types import Rollouts
 
@@ -147,8 +147,8 @@ def main():
         f'{part:28}{value / unit:10.2f}{other / unit:10.2f}{other / value:7.2f}'
       )
     print()
-  options.out.parent.mkdir(parents=True, exist_ok=True)
-  options.out.write_text(json.dumps(found, indent=2) + '\n')
+  files.make_folder(options.out.parent)
+  files.write_json(options.out, found)
   print(f'bytes written: {options.out}')
 
 
