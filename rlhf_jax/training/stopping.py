@@ -37,11 +37,6 @@ def ask() -> None:
     raise Stopped
 
 
-def asked() -> bool:
-  """Whether the run was asked to stop."""
-  return _request.asked
-
-
 def check() -> None:
   """Stops if that was asked for.
 
