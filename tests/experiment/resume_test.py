@@ -135,6 +135,14 @@ def test_metrics_have_each_step_once(runs, stage):
   assert [row[name] for row in one] == [row[name] for row in other]
 
 
+@pytest.mark.parametrize('stage', ['sft', 'ppo'])
+def test_samples_are_those_of_an_unbroken_run(runs, stage):
+  one, other = (
+    (contents(folder, stage) / 'samples.txt').read_bytes() for folder in runs
+  )
+  assert one and one == other
+
+
 def test_the_same_comparisons_were_written(runs):
   one, other = (
     (contents(folder, 'preferences') / 'records.jsonl').read_text()
