@@ -9,7 +9,8 @@ from typing import NamedTuple
 from rlhf_jax.data import fields
 from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.data.limits import Limits
-from rlhf_jax.data.templates import Template, TemplateError
+from rlhf_jax.data.parts import Format
+from rlhf_jax.data.templates import TemplateError
 from rlhf_jax.data.tokens import Tokenizer, VocabularyError
 from rlhf_jax.types import (
   Comparison,
@@ -82,7 +83,7 @@ class Counts(NamedTuple):
 def encode(
   records: Iterable[Record],
   tokenizer: Tokenizer,
-  template: Template,
+  template: Format,
   limits: Limits,
 ) -> tuple[list[Example], Counts]:
   """Encodes a dataset to learn from; what nothing can be learnt from is out.
@@ -101,14 +102,20 @@ def encode(
   reasons = [unlearnable(example) for example in examples]
   kept = [e for e, reason in zip(examples, reasons, strict=True) if not reason]
   counts = counts._replace(**collections.Counter(filter(None, reasons)))
-  if records and not kept:
+  _check_left(kept, records, counts)
+  return kept, counts
+
+
+def _check_left(
+  examples: Sequence[Example], records: Sequence[Record], counts: Counts
+) -> None:
+  if records and not examples:
     told = [f'{n} {name.replace("_", " ")}' for name, n in left_out(counts)]
     raise DataError(
       f'nothing is left of {len(records)} records, the first at '
-      f'{prompt_of(records[0]).where or "number 0"}: {", ".join(told)}. Give '
-      'other data, or raise the limits.'
+      f'{prompt_of(records[0]).place}: {", ".join(told)}. Give other data, or '
+      'raise the limits.'
     )
-  return kept, counts
 
 
 def left_out(counts: Counts) -> list[tuple[str, int]]:
@@ -119,25 +126,31 @@ def left_out(counts: Counts) -> list[tuple[str, int]]:
 
 def unlearnable(example: Example) -> str | None:
   """The count that an example falls under, of which nothing can be learnt."""
-  record = example.record
-  match record:
-    case Comparison(_, [_, _, *_] as said):
+  match example.record:
+    case Comparison(_, [best, _, *_]) if not undecided(example):
+      pass
+    case Demonstration(_, best) | Rated(_, best):
+      pass
+    case _:
+      return undecided(example)
+  return None if fields.visible(best) else 'empty_responses'
+
+
+def undecided(example: Example) -> str | None:
+  """The count that a comparison falls under, of which none is the better."""
+  match example.record:
+    case Comparison(_, [_, _, *_] as said) as record:
       if len(set(said)) == 1 or len(set(map(tuple, example.response_ids))) == 1:
         return 'identical_responses'
       if len(said) == 2 and record.scores and len(set(record.scores)) == 1:
         return 'tied_scores'
-      best = said[0]
-    case Demonstration(_, best) | Rated(_, best):
-      pass
-    case _:
-      return None
-  return None if fields.visible(best) else 'empty_responses'
+  return None
 
 
 def encode_all(
   records: Iterable[Record],
   tokenizer: Tokenizer,
-  template: Template,
+  template: Format,
   limits: Limits,
 ) -> tuple[list[Example], Counts]:
   """Encodes records, whether or not anything can be learnt from them.
@@ -152,8 +165,9 @@ def encode_all(
 
   Raises:
     DataError: a prompt without tokens, or one that `overlong` refuses; scores
-      that do not fit their responses.
+      that do not fit their responses; nothing is left.
   """
+  records = list(records)
   examples: list[Example] = []
   truncated_prompts = dropped_prompts = truncated_responses = 0
   for index, record in enumerate(records):
@@ -178,13 +192,13 @@ def encode_all(
     count = len(responses)
     example = Example(record, parts.ids, tuple(kept[:count]), index)
     examples.append(example._replace(target_ids=(kept[count:] or [None])[0]))
-  return examples, Counts(
-    truncated_prompts, dropped_prompts, truncated_responses
-  )
+  counts = Counts(truncated_prompts, dropped_prompts, truncated_responses)
+  _check_left(examples, records, counts)
+  return examples, counts
 
 
 def response_ids(
-  text: str, prompt: Prompt, tokenizer: Tokenizer, template: Template
+  text: str, prompt: Prompt, tokenizer: Tokenizer, template: Format
 ) -> list[int]:
   """Ids of a response: those that were sampled, or else those of its text.
 
@@ -202,7 +216,7 @@ def decoded(
   ended: bool,
   prompt: Prompt,
   tokenizer: Tokenizer,
-  template: Template,
+  template: Format,
 ) -> Response:
   """What was sampled, as text: `response_ids` gives the same ids for it.
 

@@ -66,9 +66,7 @@ def placed(where: str):
   except Fault as fault:
     raise jsonl.DataError(f'{where}: {fault}') from None
   except RecursionError:
-    raise jsonl.DataError(
-      f'{where}: lists or objects lie too deep in each other; make it flatter.'
-    ) from None
+    raise jsonl.too_deep(where) from None
 
 
 def object_of(schema: Schema) -> Parser:

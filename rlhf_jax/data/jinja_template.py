@@ -158,8 +158,7 @@ def _about(prompt: Prompt) -> Iterator[None]:
   try:
     yield
   except TemplateError as error:
-    where = prompt.where or repr(prompt.text[:60])
     raise TemplateError(
-      f'{where}: the chat template cannot take this conversation ({error}); '
-      'leave it out of the data, or use another template.'
+      f'{prompt.place}: the chat template cannot take this conversation '
+      f'({error}); leave it out of the data, or use another template.'
     ) from error

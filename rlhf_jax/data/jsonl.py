@@ -244,13 +244,18 @@ def _parsing(path: pathlib.Path, number: int, start: int = 0):
       'leave one of them out.'
     ) from None
   except RecursionError:
-    raise DataError(
-      f'{where}: lists or objects lie too deep in each other; make it flatter.'
-    ) from None
+    raise too_deep(where) from None
   except ValueError:  # More digits than Python turns into a number.
     raise DataError(
       f'{where}: a number has too many digits; write it as a text.'
     ) from None
+
+
+def too_deep(where: str) -> DataError:
+  """What is said of a line whose parser went out of stack."""
+  return DataError(
+    f'{where}: lists or objects lie too deep in each other; make it flatter.'
+  )
 
 
 def _text(path: pathlib.Path, content: bytes, number: int = 1) -> str:

@@ -14,7 +14,7 @@ from rlhf_jax.data.sources import (
   tokenizer_of,
 )
 from rlhf_jax.types import Demonstration, Reward
-from rlhf_jax.types.rules import Count
+from rlhf_jax.types.rules import Count, Date, ShareBetween
 from rlhf_jax.types.values import checked
 
 
@@ -42,10 +42,10 @@ class Problems:
   data_dir: str
   problems: Files = Files(('train.jsonl',), readers.problems)
   test: Files | None = None
-  held_out: float = 0.1
+  held_out: ShareBetween = 0.1
   vocab_size: Count = 2048
   tokenizer: str = ''
-  template_date: str = chat_jinja.DATE
+  template_date: Date = chat_jinja.DATE
   gold: Reward | None = None
 
   def fingerprint(self) -> str:
@@ -84,10 +84,6 @@ class Problems:
     given = self.problems.records(self.data_dir)
     notes = given.notes
     if self.test is None:
-      if not 0.0 < self.held_out < 1.0:
-        raise DataError(
-          f'held_out is {self.held_out}; it must be a share between 0 and 1.'
-        )
       training, test = splits.split(given, self.held_out)
     else:
       test = self.test.records(self.data_dir)

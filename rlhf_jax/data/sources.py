@@ -31,7 +31,7 @@ from rlhf_jax.types import (
   Reward,
   responses_of,
 )
-from rlhf_jax.types.rules import Count
+from rlhf_jax.types.rules import Count, Date, ShareBetween
 from rlhf_jax.types.values import checked
 
 
@@ -99,10 +99,10 @@ class Feedback:
   data_dir: str
   comparisons: Files | None = None
   demonstrations: Files | None = None
-  held_out: float = 0.1
+  held_out: ShareBetween = 0.1
   vocab_size: Count = 4096
   tokenizer: str = ''
-  template_date: str = chat_jinja.DATE
+  template_date: Date = chat_jinja.DATE
   prompts: Files | None = None
   margins: Callable[[Sequence[float]], float] = margins.standardised
 
@@ -121,10 +121,6 @@ class Feedback:
 
     Only one at a time may do so in a folder.
     """
-    if not 0.0 < self.held_out < 1.0:
-      raise jsonl.DataError(
-        f'held_out is {self.held_out}; it must be a share between 0 and 1.'
-      )
     found = {n: f.records(self.data_dir) for n, f in self._files().items()}
     notes = [note for records in found.values() for note in records.notes]
     datasets = {}

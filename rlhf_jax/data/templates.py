@@ -115,8 +115,8 @@ class Template:
     for role, content in prompt.messages:
       if markers.get(role) is None:
         raise TemplateError(
-          f'{prompt.where or repr(prompt.text[:60])}: the template has no '
-          f'place for a turn of role {role!r}.'
+          f'{prompt.place}: the template has no place for '
+          f' a turn of role {role!r}.'
         )
       before, after = markers[role]
       pieces.append((before, content, after))

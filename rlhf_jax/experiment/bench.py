@@ -235,7 +235,7 @@ class Bench:
 
   def _encoded(self, records):
     """Examples of all records; none may be too long."""
-    examples = self._chain.encode_all(records)
+    examples, _ = self._chain.encode_all(records)
     if len(examples) < len(records):
       raise ExperimentError(
         f'stage {self._name!r} has prompts that are longer than '

@@ -98,10 +98,10 @@ class Chain:
     corpus, limits = self.corpus, self.experiment.limits
     return encode(records, corpus.tokenizer, corpus.template, limits)
 
-  def encode_all(self, records: Sequence[Any]) -> list[Example]:
-    """Records to score as token ids: all but those that the limits drop."""
+  def encode_all(self, records: Sequence[Any]) -> tuple[list[Example], Counts]:
+    """Records to score or to answer: all but those that the limits drop."""
     corpus, limits = self.corpus, self.experiment.limits
-    return encode_all(records, corpus.tokenizer, corpus.template, limits)[0]
+    return encode_all(records, corpus.tokenizer, corpus.template, limits)
 
   def batch(
     self,

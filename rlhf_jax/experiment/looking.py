@@ -65,7 +65,7 @@ def looker(
   ]
   if conditions:
     records = [r._replace(condition=conditions[0]) for r in records]
-  examples, _ = chain.encode(records)
+  examples, _ = chain.encode_all(records)
   prompts = chain.prompts(examples, 0, len(examples))
 
   def look(state, step):

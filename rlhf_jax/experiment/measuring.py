@@ -1,18 +1,23 @@
 """Measuring what the stages made: every policy, and every reward model."""
 
+import collections
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
-from rlhf_jax.data.encoding import Counts
+from rlhf_jax.data.encoding import Counts, Example, undecided
 from rlhf_jax.evaluation import preference_accuracy, report
 from rlhf_jax.evaluation.reward_curve import RewardCurve
 from rlhf_jax.evaluation.samples import PolicySamples
-from rlhf_jax.experiment import answers
+from rlhf_jax.experiment import answers, wiring
 from rlhf_jax.experiment.chain import Chain
-from rlhf_jax.experiment.definition import answerings, producing
+from rlhf_jax.experiment.definition import (
+  ExperimentError,
+  answerings,
+  producing,
+)
 from rlhf_jax.stages import Stage
 from rlhf_jax.training import metrics
 from rlhf_jax.types import Comparison, prompt_of
@@ -54,11 +59,52 @@ def left_out(chain: Chain) -> list[str]:
   found = []
   for name in chain.experiment.stages:
     facts = chain.folder(name).facts()
-    said = [f'{facts[k]} {_words(k)}' for k in COUNTED if facts.get(k)]
+    beside = getattr(chain.experiment.stages[name], 'beside', None)
+    counted = [*COUNTED, *(f'{beside}_{k}' for k in COUNTED if beside)]
+    said = [f'{facts[k]} {_words(k)}' for k in counted if facts.get(k)]
     said += [f'{facts[k]:.1%} {words}' for k, words in SHARES if facts.get(k)]
     if said:
       found.append(f'{name}: {", ".join(said)}.')
   return found
+
+
+def left_out_of_evaluation(chain: Chain) -> list[str]:
+  """What is cut or not measured of the held-out datasets, a line for each."""
+  how = chain.experiment.evaluation
+  asked = list(map(prompt_of, chain.records(how.prompts)))[: how.count]
+  found = {how.prompts: chain.encode_all(asked)[1]}
+  if how.comparisons and reward_models(chain):
+    found[how.comparisons] = decided(chain, chain.records(how.comparisons))[1]
+  lines = []
+  for dataset, counts in found.items():
+    said = [f'{n} {_words(k)}' for k, n in counts._asdict().items() if n]
+    if said:
+      lines.append(f'evaluation on {dataset}: {", ".join(said)}.')
+  return lines
+
+
+def decided(
+  chain: Chain, comparisons: Sequence[Comparison]
+) -> tuple[list[Example], Counts]:
+  """The first two responses of comparisons, where one of them is the better.
+
+  Returns:
+    Examples in the comparisons' order, whose `index` goes on counting them, and
+    what was cut or left out: ties, too, whose order says nothing.
+
+  Raises:
+    ExperimentError: a comparison has one response.
+  """
+  wiring.check_several(comparisons)
+  examples, counts = chain.encode_all(
+    [
+      c._replace(responses=c.responses[:2], scores=c.scores and c.scores[:2])
+      for c in comparisons
+    ]
+  )
+  reasons = list(map(undecided, examples))
+  kept = [e for e, reason in zip(examples, reasons, strict=True) if not reason]
+  return kept, counts._replace(**collections.Counter(filter(None, reasons)))
 
 
 def _words(name: str) -> str:
@@ -116,8 +162,17 @@ def measure_on_policies(
 def measure_pairs(
   chain: Chain, model: str, comparisons: Sequence[Comparison]
 ) -> preference_accuracy.PairMetrics:
-  """A reward model's accuracy on comparisons, beside always-the-longer."""
-  examples = chain.encode_all(comparisons)
+  """A reward model's accuracy on comparisons, beside always-the-longer.
+
+  Raises:
+    ExperimentError: there is nothing to compare.
+  """
+  examples, _ = decided(chain, comparisons)
+  if not examples:
+    raise ExperimentError(
+      f'of {len(comparisons)} comparisons none has a better response to '
+      f'measure {model!r} on; give evaluation.comparisons another dataset'
+    )
   size = chain.experiment.evaluation.batch_size
   frozen, scorer = (
     {'reward': chain.params(model, 'reward')},
@@ -130,8 +185,8 @@ def measure_pairs(
       batch = chain.batch(some, size)
       scores.append(np.asarray(scorer(frozen, batch))[: len(some)])
       lengths += [list(map(len, example.response_ids)) for example in some]
-  better, worse = np.concatenate(scores)[:, :2].T
-  better_lengths, worse_lengths = np.array(lengths)[:, :2].T
+  better, worse = np.concatenate(scores).T
+  better_lengths, worse_lengths = np.array(lengths).T
   return preference_accuracy.measure(
     better,
     worse,

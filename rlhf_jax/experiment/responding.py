@@ -55,12 +55,12 @@ def respond(
     sampling: of the responses.
     batch_size: B.
   """
-  examples, _ = chain.encode(records)
+  examples, _ = chain.encode_all(records)
   asked = examples
   if answering.condition is not None:
     text = answering.condition.text
     conditioned = [e.prompt._replace(condition=text) for e in examples]
-    asked, _ = chain.encode(conditioned)
+    asked, _ = chain.encode_all(conditioned)
     if len(asked) < len(examples):
       raise definition.ExperimentError(
         f'the condition {text!r} makes prompts longer than max_prompt_tokens; '

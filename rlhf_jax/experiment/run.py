@@ -122,6 +122,9 @@ def measure(chain: Chain, out: pathlib.Path) -> str:
     file=chain.console,
     flush=True,
   )
+  uncounted = measuring.left_out_of_evaluation(chain)
+  for line in uncounted:
+    print(f'{"warning":>13}  {line}', file=chain.console, flush=True)
   warnings = measuring.warnings(chain)
   for warning in warnings:
     print(f'{"warning":>13}  {warning}', file=chain.console, flush=True)
@@ -145,6 +148,7 @@ def measure(chain: Chain, out: pathlib.Path) -> str:
       f'Seed {chain.experiment.seed}.',
       *chain.corpus.notes,
       *measuring.left_out(chain),
+      *uncounted,
       *warnings,
     ],
   )

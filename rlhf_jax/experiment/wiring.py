@@ -131,6 +131,19 @@ def check_evaluation(
     if dataset is not None:
       who = f'evaluation.{field} is {dataset!r}'
       check_dataset(who, dataset, reads, source, kinds)
+      if reads:
+        check_several(source.get(dataset, ()))
+
+
+def check_several(comparisons: Sequence[Comparison]) -> None:
+  """Refuses to measure reward models on single responses."""
+  for said in comparisons:
+    if len(said.responses) < 2:
+      raise ExperimentError(
+        f'{said.prompt.place}: reward models are measured on two responses to '
+        'a prompt or more, and here is one; give evaluation.comparisons '
+        'another dataset, or none'
+      )
 
 
 def check_dataset(

@@ -24,7 +24,7 @@ def write(chain: Chain, name: str) -> dict[str, Any]:
   """Writes records.jsonl of a dataset stage. Returns facts for people."""
   stage: DatasetStage = chain.experiment.stages[name]
   config, folder = stage.config, chain.folder(name).path
-  examples, counts = chain.encode(chain.records(stage.data))
+  examples, counts = chain.encode_all(chain.records(stage.data))
   facts = told(chain, name, counts)
   partial = folder / store.PARTIAL_RECORDS
   # One line a batch, so that a line cut off by a kill costs one batch.

@@ -31,9 +31,17 @@ Offered = offering(OFFERED)
 
 
 def first_is_desirable(batch: Comparisons) -> chex.Array:
-  """[B, K] bool: of ranked responses the first is desirable, no other."""
+  """[B, K] bool: of ranked responses the first is desirable, no other.
+
+  One that stands alone, which nothing ranks, is desirable where its score is
+  above 0, or where nobody scored it.
+  """
   places = jnp.arange(batch.candidate_mask.shape[1])
-  return jnp.broadcast_to(places == 0, batch.candidate_mask.shape)
+  first = jnp.broadcast_to(places == 0, batch.candidate_mask.shape)
+  if batch.scores is None:
+    return first
+  alone = jnp.sum(batch.candidate_mask, axis=1, keepdims=True) == 1
+  return jnp.where(alone, positive_score(batch), first)
 
 
 def positive_score(batch: Comparisons) -> chex.Array:

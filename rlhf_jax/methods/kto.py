@@ -1,6 +1,7 @@
 """KTO and BCO: single responses, each desirable or not, and a reference.
 
-Pairs serve as well: the chosen response is desirable and the rejected one not.
+A single response is desirable where its score is above 0, as a file's label
+says. Pairs serve as well: the chosen one is desirable, the rejected one not.
 `unpaired.bco` is the objective of BCO, `unpaired.kto` that of KTO.
 
 Source: Ethayarajh et al. 2024 (KTO); Jung et al. 2024 (BCO).

@@ -1,10 +1,13 @@
 """Which numbers a place allows, as annotations of fields and of options."""
 
 import dataclasses
+import datetime
 import math
 from typing import Annotated, Any
 
 import chex
+
+from rlhf_jax.types.calls import shown
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -74,6 +77,20 @@ class AtMost:
     return f'is {value}; it must not be more than {self.field}, {most}'
 
 
+@dataclasses.dataclass(frozen=True)
+class Day:
+  """A day as text, YYYY-MM-DD."""
+
+  def complaint(self, value: str) -> str | None:
+    """What is wrong with the value, if anything is."""
+    try:
+      if datetime.date.fromisoformat(value).isoformat() == value:
+        return None
+    except ValueError:
+      pass
+    return f'is {shown(value)}; it must be a day, as in 2024-07-26'
+
+
 # Steps and sizes are counted in 32 bits on the device.
 COUNTED = 2.0**31
 Count = Annotated[int, Range(at_least=1, below=COUNTED)]
@@ -87,7 +104,9 @@ Positive = Annotated[chex.Numeric, Range(above=0.0)]
 NonNegative = Annotated[chex.Numeric, Range(at_least=0.0)]
 Share = Annotated[chex.Numeric, Range(at_least=0.0, at_most=1.0)]
 ShareAboveZero = Annotated[chex.Numeric, Range(above=0.0, at_most=1.0)]
+ShareBetween = Annotated[chex.Numeric, Range(above=0.0, below=1.0)]
 # Where infinity is the bound that binds nothing.
 Bound = Annotated[chex.Numeric, Range(above=0.0, at_most=math.inf)]
+Date = Annotated[str, Day()]
 # Of labels: at a half, nothing is said.
 Smoothing = Annotated[chex.Numeric, Range(at_least=0.0, below=0.5)]

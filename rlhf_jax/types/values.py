@@ -26,7 +26,7 @@ import numpy as np
 
 from rlhf_jax.types import calls
 from rlhf_jax.types.calls import shown
-from rlhf_jax.types.rules import AtMost, Divides, Range
+from rlhf_jax.types.rules import AtMost, Day, Divides, Range
 
 WORDS = {
   bool: 'true or false',
@@ -162,7 +162,9 @@ def hints(of: Any) -> Mapping[str, Any]:
 
 
 def _ruled(value, rule, owner):
-  """What is wrong with a number by a rule, or None."""
+  """What is wrong with a number or a day by a rule, or None."""
+  if isinstance(rule, Day):
+    return rule.complaint(value) if isinstance(value, str) else None
   if isinstance(value, bool) or not isinstance(value, int | float | np.number):
     return None
   if isinstance(rule, Range):

@@ -7,7 +7,7 @@ import tempfile
 
 from absl.testing import absltest, parameterized
 
-from rlhf_jax.data import formats
+from rlhf_jax.data import fields, formats
 from rlhf_jax.types import Comparison, Demonstration, Message, Prompt, Rated
 
 
@@ -271,6 +271,25 @@ class FormatsTest(parameterized.TestCase):
     (own,) = [form for form in formats.FORMATS if form.name == name]
     self.assertEqual(list(own(self.write(row))), records)
     self.assertEqual(list(formats.read(self.write(row), format=own)), records)
+
+  @parameterized.named_parameters(*ROWS)
+  def test_null_is_as_an_optional_field_left_out(self, name, row, records):
+    (own,) = [form for form in formats.FORMATS if form.name == name]
+    nulls = {
+      field: None
+      for field, parser in own.schema.items()
+      if isinstance(parser, fields.Optional)
+    }
+    found = formats.read(self.write(nulls | row), format=own)
+    self.assertEqual(list(found), records)
+
+  @parameterized.parameters('chosen', 'rejected')
+  def test_null_in_a_field_that_every_row_has_is_refused(self, field):
+    row = {'prompt': 'q', 'chosen': 'a', 'rejected': 'b', field: None}
+    with self.assertRaisesRegex(
+      ValueError, f"f.jsonl:1: .*field '{field}' must be a text, not null"
+    ):
+      formats.read(self.write(row))
 
   def test_every_format_has_a_row_here(self):
     self.assertEqual(

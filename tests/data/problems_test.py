@@ -106,9 +106,8 @@ class ProblemsTest(parameterized.TestCase):
 
   @parameterized.parameters(0.0, 1.0)
   def test_refuses_shares_that_leave_a_side_empty(self, held_out):
-    source = dataclasses.replace(self.hashed, held_out=held_out)
-    with self.assertRaisesRegex(jsonl.DataError, f'held_out is {held_out}'):
-      source.load(self.run)
+    with self.assertRaisesRegex(ValueError, f'held_out is {held_out}'):
+      dataclasses.replace(self.hashed, held_out=held_out)
 
   def test_refuses_too_few_problems(self):
     self.write('train.jsonl', self.lines[:1])

@@ -241,9 +241,15 @@ class HhRlhfTest(parameterized.TestCase):
 
   @parameterized.parameters(0.0, 1.0, -0.1)
   def test_refuses_a_share_that_leaves_nothing(self, held_out):
-    source = dataclasses.replace(self.source, held_out=held_out)
-    with self.assertRaisesRegex(jsonl.DataError, f'held_out is {held_out}'):
-      source.load(self.run)
+    with self.assertRaisesRegex(ValueError, f'held_out is {held_out}'):
+      dataclasses.replace(self.source, held_out=held_out)
+
+  @parameterized.parameters('', 'today', '2024-7-26', '20240726', '2024-02-30')
+  def test_refuses_what_is_no_day_when_it_is_set(self, date):
+    with self.assertRaisesRegex(
+      ValueError, f"template_date is '{date}'; it must be a day, as in 20"
+    ):
+      dataclasses.replace(self.source, template_date=date)
 
 
 class FeedbackTest(parameterized.TestCase):

@@ -9,6 +9,7 @@ import jax
 
 from experiments import sandbox_chain
 from rlhf_jax import sandbox, sharding
+from rlhf_jax.data.limits import drop
 from rlhf_jax.experiment import prepare
 from rlhf_jax.experiment.chain import Chain, roles
 from rlhf_jax.methods import ranker, reward_model, sft
@@ -25,6 +26,9 @@ MODEL = TransformerConfig(
   head_width=8,
   mlp_width=32,
 )
+
+
+LONG = 100  # Times a prompt's words are no prompt within the limits.
 
 
 @functools.cache
@@ -70,3 +74,16 @@ def chain(folder: pathlib.Path, stages, *, devices=1, **changes) -> Chain:
   )
   mesh = sharding.make_mesh({'data': devices}, jax.devices()[:devices])
   return dataclasses.replace(made, mesh=mesh)
+
+
+def holding(chain: Chain, **datasets) -> Chain:
+  """The chain with other records in some datasets of its source."""
+  held = {**chain.corpus.datasets, **datasets}
+  return dataclasses.replace(chain, corpus=chain.corpus._replace(datasets=held))
+
+
+def dropping(chain: Chain) -> Chain:
+  """The chain where prompts that are too long are left out."""
+  limits = dataclasses.replace(chain.experiment.limits, overlong=drop)
+  experiment = dataclasses.replace(chain.experiment, limits=limits)
+  return dataclasses.replace(chain, experiment=experiment)

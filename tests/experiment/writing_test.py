@@ -195,21 +195,30 @@ class WritingTest(StageTest):
     }
     self.assertLen(addresses, 3)
 
-  def test_what_is_left_out_is_told_and_kept(self):
+  def test_what_nothing_tells_apart_yet_is_handed_on(self):
     chain = self.chain(data='comparisons')
     first, second, *others = chain.records('comparisons')
     same = first._replace(responses=first.responses[:1] * 2)
     tied = second._replace(scores=(1.0, 1.0))
-    datasets = {**chain.corpus.datasets, 'comparisons': [same, tied, *others]}
-    chain = dataclasses.replace(
-      chain, corpus=chain.corpus._replace(datasets=datasets)
+    chain = small.holding(chain, comparisons=[same, tied, *others])
+    written = self.records(chain)
+    asked = [first, second, *others]
+    self.assertEqual(
+      [c.prompt.messages for c in written], [c.prompt.messages for c in asked]
+    )
+
+  def test_what_is_left_out_is_told_and_kept(self):
+    chain = self.chain(data='demonstrations')
+    first, *others = chain.records('demonstrations')
+    words = first.prompt.text.split() * small.LONG
+    prompt = Prompt((Message('user', ' '.join(words)),))
+    chain = small.holding(
+      small.dropping(chain),
+      demonstrations=[first._replace(prompt=prompt), *others],
     )
     self.assertLen(self.records(chain), len(others))
-    facts = chain.folder('made').facts()
-    self.assertEqual(facts['identical_responses'], 1)
-    self.assertEqual(facts['tied_scores'], 1)
-    said = chain.console.getvalue()
-    self.assertIn('made  1 identical responses, 1 tied scores\n', said)
+    self.assertEqual(chain.folder('made').facts()['dropped_prompts'], 1)
+    self.assertIn('made  1 dropped prompts\n', chain.console.getvalue())
 
   def test_what_is_noted_of_the_files_is_printed(self):
     noted = Noted(demonstrations=small.RECORDS, comparisons=small.RECORDS)

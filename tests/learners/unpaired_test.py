@@ -1,6 +1,9 @@
 """The unpaired learner on a policy whose responses can all be listed."""
 
 import functools
+import json
+import pathlib
+import tempfile
 
 import chex
 import jax
@@ -8,6 +11,8 @@ import numpy as np
 import optax
 from absl.testing import parameterized
 
+from rlhf_jax.data import collation, encoding, formats, templates, tokens
+from rlhf_jax.data.limits import Limits
 from rlhf_jax.learners import unpaired
 from rlhf_jax.losses import unpaired as losses
 from rlhf_jax.training import state as training
@@ -287,3 +292,41 @@ class BcoTest(parameterized.TestCase):
     chex.assert_trees_all_close(
       evaluate(BCO, filled), evaluate(BCO, pairs()), atol=1e-6
     )
+
+
+class FilesTest(parameterized.TestCase):
+  def read(self, *rows):
+    """The batch of a file."""
+    with tempfile.TemporaryDirectory() as folder:
+      path = pathlib.Path(folder) / 'f.jsonl'
+      path.write_text(''.join(json.dumps(row) + '\n' for row in rows))
+      records = formats.comparisons(path)
+    tokenizer, limits = tokens.word_level(list('abc')), Limits(4, 4)
+    examples, _ = encoding.encode(records, tokenizer, templates.PLAIN, limits)
+    return collation.collate(examples, pad_id=tokenizer.pad_id, limits=limits)
+
+  @parameterized.named_parameters(
+    ('trl', {'prompt': 'a', 'completion': 'b'}, 'label'),
+    (
+      'labelled',
+      {'prompt': [{'role': 'user', 'content': 'a'}], 'response': 'b'},
+      'desirable',
+    ),
+  )
+  def test_a_label_says_what_is_desirable(self, row, label):
+    batch = self.read(*(row | {label: good} for good in (True, False, True)))
+    np.testing.assert_array_equal(
+      KTO.desirable(batch), [[True], [False], [True]]
+    )
+
+  def test_among_ranked_responses_one_alone_goes_by_its_score(self):
+    batch = pairs(scores=np.array([[3.0, 2.0], [-1.0, -2.0], [-1.0, 0.0]]))
+    batch = batch.replace(
+      candidate_mask=np.array([[True, True], [True, True], [True, False]])
+    )
+    np.testing.assert_array_equal(
+      KTO.desirable(batch), [[True, False], [True, False], [False, False]]
+    )
+
+  def test_without_scores_the_first_is_desirable(self):
+    np.testing.assert_array_equal(KTO.desirable(pairs()), [[True, False]] * 3)

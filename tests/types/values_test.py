@@ -26,9 +26,8 @@ from rlhf_jax.types import calls, rules, values
 
 # What a program makes for itself, and nobody sets.
 MADE = ('Batches', 'Chain', 'Bound', 'Written', 'Loop')
-# Looked at elsewhere: `load` of a source that reads files, and the client.
-ELSEWHERE = (('HhRlhf', 'held_out'), ('Tiers', 'held_out'),
-             ('Problems', 'held_out'), (Chat.__name__, None))  # fmt: skip
+# Looked at elsewhere, when it is first asked.
+LAZY = (Chat,)
 
 
 def modules(package):
@@ -76,16 +75,12 @@ def ruled(hint):
   )
 
 
-def exempt(cls, name):
-  return (cls.__name__, name) in ELSEWHERE or (cls.__name__, None) in ELSEWHERE
-
-
 def numbers_of_configs():
   return [
     (f'{cls.__module__}.{cls.__name__}.{name}', cls, name, hint)
     for cls in [*configs(), Stage]
     for name, hint in values.hints(cls).items()
-    if number(hint) and not exempt(cls, name)
+    if number(hint) and cls not in LAZY
   ]
 
 

@@ -1,6 +1,7 @@
 """Reads a file of any format that is known: found by its fields, or named."""
 
 import dataclasses
+import functools
 import itertools
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,7 +27,9 @@ class Format:
   Attributes:
     name: what people call it.
     schema: its fields. A row has all of them that are not Optional, and none
-      beside.
+      beside. Null in an Optional one is as if it were left out, as exported
+      tables have it; elsewhere null is refused, unless the field's own parser
+      takes it.
     records: (fields parsed, 'file:line') -> records; it may leave some out, or
       raise Unusable for the whole row.
   """
@@ -38,6 +41,20 @@ class Format:
   def __call__(self, path: str | pathlib.Path) -> Records:
     """Reads a file of this format."""
     return read_as(path, (self,))
+
+  @functools.cached_property
+  def parse(self) -> fields.Parser:
+    """A row -> what its fields hold."""
+    return fields.object_of(
+      {
+        name: fields.Optional(
+          fields.nullable(parser.parser, parser.default), parser.default
+        )
+        if isinstance(parser, fields.Optional)
+        else parser
+        for name, parser in self.schema.items()
+      }
+    )
 
   @property
   def required(self) -> list[str]:
@@ -56,7 +73,7 @@ class Format:
   def fits(self, given: Any) -> bool:
     """Whether a row has the fields of this format, with what they may hold."""
     try:
-      fields.object_of(self.schema)(given)
+      self.parse(given)
     except fields.Fault:
       return False
     return True
@@ -117,11 +134,10 @@ def _renamed(
 def _records(
   form: Format, rows: Iterable[jsonl.Row]
 ) -> Iterator[Record | LeftOut]:
-  parse = fields.object_of(form.schema)
   for where, given in rows:
     with fields.placed(where):
       try:
-        yield from list(form.records(parse(given), where))
+        yield from list(form.records(form.parse(given), where))
       except Unusable as reason:
         yield LeftOut(where, str(reason))
 
@@ -147,7 +163,7 @@ def _fitting(row: jsonl.Row, formats: Sequence[Format]) -> Format:
       "columns, or say which is which, as in {'prompt': 'question'}."
     )
   try:
-    fields.object_of(nearest.schema)(row.fields)
+    nearest.parse(row.fields)
   except fields.Fault as fault:
     raise DataError(f'{row.where}: as {nearest.name}, {fault}') from None
   raise AssertionError(f'{nearest.name} fits and does not')

@@ -1,0 +1,86 @@
+"""What reward models and policies are measured on, and what is left out."""
+
+import pathlib
+import tempfile
+
+import numpy as np
+from absl.testing import absltest
+
+from rlhf_jax.experiment import ExperimentError, measuring, wiring
+from rlhf_jax.experiment.definition import Evaluation
+from rlhf_jax.types import Comparison, Message, Prompt
+from tests.experiment import small
+
+
+class MeasuringTest(absltest.TestCase):
+  def setUp(self):
+    super().setUp()
+    folder = tempfile.TemporaryDirectory()
+    self.addCleanup(folder.cleanup)
+    how = Evaluation(prompts='prompts', comparisons='comparisons')
+    self.chain = small.dropping(
+      small.chain(pathlib.Path(folder.name), {}, evaluation=how)
+    )
+    self.pairs = list(self.chain.records('comparisons'))
+
+  def undecided(self):
+    """A tie, two responses alike, and three of which the first two tie."""
+    tied, same, three = self.pairs[:3]
+    said = (*three.responses, three.responses[0])
+    return [
+      tied._replace(scores=(1.0, 1.0)),
+      same._replace(responses=same.responses[:1] * 2, scores=None),
+      three._replace(responses=said, scores=(1.0, 1.0, 0.0)),
+    ]
+
+  def test_ties_count_neither_way(self):
+    rest = self.pairs[3:]
+    alone = measuring.measure_pairs(self.chain, 'reward_model', rest)
+    turned = [
+      [c._replace(responses=c.responses[::order]) for c in self.undecided()]
+      for order in (1, -1)
+    ]
+    for ties in turned:
+      both = measuring.measure_pairs(self.chain, 'reward_model', ties + rest)
+      np.testing.assert_allclose(
+        [both.accuracy.value, both.accuracy.weight],
+        [alone.accuracy.value, len(rest)],
+        rtol=1e-6,
+      )
+
+  def test_nothing_but_ties_is_told(self):
+    with self.assertRaisesRegex(ExperimentError, 'of 3 comparisons none has'):
+      measuring.measure_pairs(self.chain, 'reward_model', self.undecided())
+
+  def test_single_responses_are_refused_before_anything_is_trained(self):
+    prompt = Prompt((Message('user', 'q'),), where='f.jsonl:4')
+    alone = Comparison(prompt, ('a',), scores=(1.0,))
+    message = '^f.jsonl:4: reward models are measured on two responses'
+    with self.assertRaisesRegex(ExperimentError, message):
+      wiring.check_evaluation(
+        self.chain.experiment.evaluation,
+        {'prompts': [prompt], 'comparisons': [self.pairs[0], alone]},
+        {'prompts': Prompt, 'comparisons': Comparison},
+      )
+    with self.assertRaisesRegex(ExperimentError, message):
+      measuring.measure_pairs(self.chain, 'reward_model', [alone])
+
+  def test_what_is_left_out_is_told(self):
+    first, *others = self.chain.records('prompts')
+    words = first.text.split() * small.LONG
+    long = Prompt((Message('user', ' '.join(words)),))
+    chain = small.holding(
+      self.chain,
+      prompts=[long, *others],
+      comparisons=self.undecided() + self.pairs[3:],
+    )
+    prompts, pairs = measuring.left_out_of_evaluation(chain)
+    self.assertEqual(prompts, 'evaluation on prompts: 1 dropped prompts.')
+    self.assertRegex(
+      pairs,
+      'evaluation on comparisons: .*1 identical responses, 2 tied scores.$',
+    )
+
+
+if __name__ == '__main__':
+  absltest.main()
