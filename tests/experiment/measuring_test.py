@@ -2,6 +2,7 @@
 
 import pathlib
 import tempfile
+import types
 
 import numpy as np
 from absl.testing import absltest
@@ -42,10 +43,11 @@ class MeasuringTest(absltest.TestCase):
     ]
     for ties in turned:
       both = measuring.measure_pairs(self.chain, 'reward_model', ties + rest)
+      self.assertEqual(both.count, len(rest))
       np.testing.assert_allclose(
-        [both.accuracy.value, both.accuracy.weight],
-        [alone.accuracy.value, len(rest)],
-        rtol=1e-6,
+        [both.accuracy.value, both.log_loss, both.calibration_error],
+        [alone.accuracy.value, alone.log_loss, alone.calibration_error],
+        rtol=1e-5,
       )
 
   def test_nothing_but_ties_is_told(self):
@@ -64,6 +66,19 @@ class MeasuringTest(absltest.TestCase):
       )
     with self.assertRaisesRegex(ExperimentError, message):
       measuring.measure_pairs(self.chain, 'reward_model', [alone])
+
+  def test_what_stages_left_out_of_data_beside_is_told(self):
+    facts = {'tied_scores': 1, 'replies_empty_responses': 2, 'steps': 3}
+    chain = types.SimpleNamespace(
+      experiment=types.SimpleNamespace(
+        stages={'ppo': types.SimpleNamespace(beside='replies')}
+      ),
+      folder=lambda name: types.SimpleNamespace(facts=lambda: facts),
+    )
+    self.assertEqual(
+      measuring.left_out(chain),
+      ['ppo: 1 tied scores, 2 replies empty responses.'],
+    )
 
   def test_what_is_left_out_is_told(self):
     first, *others = self.chain.records('prompts')

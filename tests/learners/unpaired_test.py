@@ -301,7 +301,8 @@ class FilesTest(parameterized.TestCase):
       path = pathlib.Path(folder) / 'f.jsonl'
       path.write_text(''.join(json.dumps(row) + '\n' for row in rows))
       records = formats.comparisons(path)
-    tokenizer, limits = tokens.word_level(list('abc')), Limits(4, 4)
+    tokenizer = tokens.word_level(list('abc'))
+    limits = Limits(max_prompt_tokens=4, max_response_tokens=4)
     examples, _ = encoding.encode(records, tokenizer, templates.PLAIN, limits)
     return collation.collate(examples, pad_id=tokenizer.pad_id, limits=limits)
 
