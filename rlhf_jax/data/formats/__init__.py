@@ -27,6 +27,7 @@ from rlhf_jax.data.formats.finding import (
   prompts,
   read,
 )
+from rlhf_jax.data.formats.format import Format
 from rlhf_jax.data.formats.preferences import (
   ALPACA_FARM,
   HH_RLHF,
@@ -46,7 +47,6 @@ from rlhf_jax.data.formats.rankings import (
   TOPICAL_CHAT,
   VICUNA_ANSWERS,
 )
-from rlhf_jax.data.formats.reading import Format
 
 __all__ = [
   'ALPACA',

@@ -5,8 +5,8 @@ from typing import Any
 
 from rlhf_jax.data import fields, ranked_readers, rated_readers, readers
 from rlhf_jax.data.formats import conversations
+from rlhf_jax.data.formats.format import Format
 from rlhf_jax.data.formats.preferences import IGNORED, OPTIONAL_TEXT
-from rlhf_jax.data.formats.reading import Format
 from rlhf_jax.data.gathering import LeftOut
 from rlhf_jax.types import Comparison, Demonstration, Message, Prompt, Rated
 

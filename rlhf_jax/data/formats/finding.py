@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 
 from rlhf_jax.data import splits
 from rlhf_jax.data.formats import answers, preferences, rankings
-from rlhf_jax.data.formats.reading import Format, read_as
+from rlhf_jax.data.formats.format import Format, read_as
 from rlhf_jax.data.gathering import LeftOut, Records, gather
 from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.types import Comparison, Demonstration, Record

@@ -6,7 +6,7 @@ from typing import Any
 from rlhf_jax.data import fields, readers
 from rlhf_jax.data.formats import conversations
 from rlhf_jax.data.formats.conversations import Unusable
-from rlhf_jax.data.formats.reading import Format
+from rlhf_jax.data.formats.format import Format
 from rlhf_jax.types import Comparison, Message, Prompt
 
 Row = Mapping[str, Any]

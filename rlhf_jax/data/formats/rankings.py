@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rlhf_jax.data import fields, ranked_readers
+from rlhf_jax.data.formats.format import Format
 from rlhf_jax.data.formats.preferences import IGNORED
-from rlhf_jax.data.formats.reading import Format
 from rlhf_jax.data.gathering import LeftOut
 from rlhf_jax.types import Comparison, Message, Prompt, Record
 
