@@ -43,12 +43,13 @@ def make_mesh(
   sizes = [shape.get(axis, 1) for axis in AXES]
   if -1 in sizes:
     known = math.prod(size for size in sizes if size != -1)
-    sizes[sizes.index(-1)] = len(devices) // known
+    sizes[sizes.index(-1)] = max(len(devices) // known, 1)
   if math.prod(sizes) != len(devices):
     wanted = ' x '.join(f'{a}={s}' for a, s in zip(AXES, sizes, strict=True))
     raise ValueError(
-      f'a mesh of {wanted} needs {abs(math.prod(sizes))} devices, '
-      f'and there are {len(devices)}'
+      f'a mesh of {wanted} needs {math.prod(sizes)} devices, and there are '
+      f'{len(devices)}; set mesh.{", mesh.".join(AXES)} to sizes that multiply '
+      'to these'
     )
   types = (AxisType.Auto,) * len(AXES)
   return Mesh(np.asarray(devices).reshape(sizes), AXES, axis_types=types)

@@ -264,8 +264,19 @@ def _check_scores(comparison: Comparison, where: str) -> None:
   responses, scores = comparison.responses, comparison.scores
   if not responses:
     raise DataError(f'{where}: there are no responses to compare; give some.')
+  if not (math.isfinite(comparison.margin) and comparison.margin >= 0.0):
+    raise DataError(
+      f'{where}: the margin is {comparison.margin}; give a finite number of 0 '
+      'or more, by which the first response is better.'
+    )
   if scores is None:
     return
+  for k, score in enumerate(scores, start=1):
+    if not math.isfinite(score):
+      raise DataError(
+        f'{where}: the score of response {k} is {score}; leave out responses '
+        'that could not be scored.'
+      )
   if len(scores) != len(responses):
     raise DataError(
       f'{where}: there are {len(scores)} scores and {len(responses)} '

@@ -10,6 +10,9 @@ all the margins that are trained on.
 import math
 from collections.abc import Sequence
 
+# The inverse of a smaller number is none.
+SMALLEST = 1e-300
+
 
 def standardised(margins: Sequence[float]) -> float:
   """The root mean square of margins becomes 1, whatever their scale was.
@@ -22,7 +25,7 @@ def standardised(margins: Sequence[float]) -> float:
   # Shares of the largest, whose squares do not overflow.
   largest = max(map(abs, given))
   squares = math.fsum((margin / largest) ** 2 for margin in given)
-  return 1.0 / (largest * math.sqrt(squares / len(given)))
+  return 1.0 / max(largest * math.sqrt(squares / len(given)), SMALLEST)
 
 
 def as_given(margins: Sequence[float]) -> float:

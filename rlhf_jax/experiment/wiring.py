@@ -12,13 +12,15 @@ from typing import Any
 from rlhf_jax.data.names import nearest
 from rlhf_jax.losses import objective as objectives
 from rlhf_jax.stages import DatasetStage, Ensemble, Stage, names
-from rlhf_jax.types import Comparison, values
+from rlhf_jax.types import Comparison, Prompt, values
 
 AnyStage = Stage | DatasetStage
 
 # A stage's name is that of a folder, and part of dotted names.
 NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9._+-]*')
 LONGEST_NAME = 100
+# What a training stage asks of its config.
+TRAINS = ('steps', 'batch_size', 'make_optimizer')
 # What a role may be taken from, by what a stage produces; others are free.
 PRODUCERS = {
   'policy': ('policy', 'attributes'),  # A writer of attributes is one too.
@@ -197,6 +199,19 @@ def _check_values(name, stage):
     values.check(stage)
   except values.ValueRuleError as e:
     raise ExperimentError(e.inside(f'stages.{name}')) from e
+  if not isinstance(stage, Stage):
+    return
+  missing = [field for field in TRAINS if not hasattr(stage.config, field)]
+  if missing:
+    raise ExperimentError(
+      f'stages.{name}.config is a {type(stage.config).__name__} without '
+      f"{', '.join(missing)}; give the Config of the stage's method"
+    )
+  if Prompt in stage.reads and stage.collect is None:
+    raise ExperimentError(
+      f'stages.{name}.collect is none, and the stage learns from what it '
+      'samples; give the collect of its method'
+    )
 
 
 def _check_parameters(name, stage, done):

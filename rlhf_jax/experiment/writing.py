@@ -52,20 +52,27 @@ def write(chain: Chain, name: str) -> dict[str, Any]:
       turn, found = turn + 1, found + len(made)
       asked = asked_by(config, size, examples, turn)
       if config.count and asked > MOST_ASKED * max(found, size):
-        raise ExperimentError(too_few(name, stage, asked, found))
+        unscored = sum(row['unscored'] for row in done)
+        raise ExperimentError(too_few(name, stage, asked, found, unscored))
       progress.show(min(found, config.count) if config.count else asked, {})
       stopping.check()
   rows = [line for row in done for line in row['records']][: config.count]
+  unscored = sum(row['unscored'] for row in done)
   if not rows:
     raise ExperimentError(
       f'stage {name!r} wrote no record out of {len(examples)} of '
-      f'{stage.data!r}; look at what its config keeps'
+      f'{stage.data!r}; '
+      + (
+        f'{unscored} responses had no score: look at what their judge says'
+        if unscored
+        else 'look at what its config keeps'
+      )
     )
   path = folder / store.RECORDS
   lines.write(path, rows)
   asked = asked_by(config, size, examples, turn)
   facts |= over_turns([row['facts'] for row in done])
-  if unscored := sum(row['unscored'] for row in done):
+  if unscored:
     facts['unscored_responses'] = unscored
   tell_left_out(chain, name, facts)
   with scoring.during(f'gold of stage {name!r}'):
@@ -146,8 +153,13 @@ def finished(config, size, examples, turn, found) -> bool:
   return found >= config.count
 
 
-def too_few(name, stage, asked, found) -> str:
+def too_few(name, stage, asked, found, unscored) -> str:
   """What is said of a stage that would never end."""
+  if unscored:
+    return (
+      f'stage {name!r} asked {asked} prompts and made {found} records: '
+      f'{unscored} responses had no score; look at what its judge says of them'
+    )
   if stage.policy is None:
     return (
       f'stage {name!r} went over {asked} records of {stage.data!r} and made '
@@ -155,6 +167,6 @@ def too_few(name, stage, asked, found) -> str:
     )
   return (
     f'stage {name!r} asked {asked} prompts and could rank {found} of their '
-    f'answers; is {stage.policy!r} so sure that it answers the same twice? '
-    'Sample at a higher temperature'
+    f'answers; does whoever ranks them give no verdict, or is {stage.policy!r} '
+    'so sure that it answers the same twice? Sample at a higher temperature'
   )

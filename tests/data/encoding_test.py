@@ -85,6 +85,11 @@ class EncodingTest(absltest.TestCase):
     self.assertEqual(example.prompt_ids, [0])
     self.assertEqual(example.response_ids, ([1, EOS],))
 
+  def test_a_margin_that_is_none_is_refused(self):
+    for margin in (-1.0, float('nan'), float('inf')):
+      with self.assertRaisesRegex(jsonl.DataError, f'margin is {margin}; give'):
+        encode([Comparison(prompt('a'), ('b', 'c'), margin)])
+
   def test_a_weight_that_is_none_is_refused(self):
     for weight in (-1.0, float('nan'), float('inf')):
       with self.assertRaisesRegex(jsonl.DataError, f'weight is {weight}; give'):
@@ -281,6 +286,8 @@ class ComparisonTest(parameterized.TestCase):
     ((), None, 'f:3: there are no responses to compare'),
     (('b', 'c'), (1.0,), 'f:3: there are 1 scores and 2 responses; give each'),
     (('b',), (1.0, 0.5), 'f:3: there are 2 scores and 1 responses'),
+    (('b', 'c'), (float('nan'), 1.0), 'f:3: the score of response 1 is nan'),
+    (('b', 'c'), (float('inf'), 1.0), 'f:3: the score of response 1 is inf'),
     (
       ('b', 'c', 'd'),
       (2.0, 0.5, 1.0),

@@ -129,6 +129,12 @@ class FormatsFaultsTest(parameterized.TestCase):
   def test_only_a_format_is_a_format(self):
     self.assertIn('is no format; name', self.fault(PAIR, format=formats.read))
 
+  def test_a_file_of_nothing_to_learn_from(self):
+    asked = {'message_id': 'p', 'text': 'q', 'role': 'prompter', 'replies': []}
+    alone = {'message_tree_id': 't', 'prompt': asked}
+    for read in (formats.comparisons, formats.demonstrations, formats.prompts):
+      self.assertIn('nothing is there to learn', self.fault(alone, read=read))
+
   def test_a_column_that_is_not_there(self):
     said = self.fault(
       {'question': 'q', 'answer': 'a'},

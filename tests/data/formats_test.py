@@ -328,6 +328,12 @@ class FormatsTest(parameterized.TestCase):
       ('f.jsonl: read as TRL preference, 1 comparisons; not read: who, at',),
     )
 
+  def test_columns_that_have_their_own_names_are_read_beside(self):
+    row = {'prompt': 'q', 'best': 'good', 'worst': 'bad', 'who': 1}
+    columns = {'chosen': 'best', 'rejected': 'worst'}
+    found = formats.read(self.write(row), columns=columns)
+    self.assertEqual(list(found), [PAIR])
+
   def test_preferences_can_be_imitated_and_asked(self):
     rows = [
       {'prompt': 'q', 'completion': 'good', 'label': True},

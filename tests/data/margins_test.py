@@ -92,6 +92,9 @@ class ScaleTest(parameterized.TestCase):
     self.assertEqual(scores, {5.0, 10.0, 15.0})
     self.assertIn('margins are multiplied by', corpus.notes[-1])
 
+  def test_the_smallest_margins_have_a_finite_factor(self):
+    self.assertTrue(np.isfinite(margins.standardised([1e-320, 5e-324])))
+
   def test_others_by_name(self):
     for margin, expected in (
       (margins.as_given, {0.0, 5.0, 10.0}),

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from absl.testing import absltest
 
 from rlhf_jax import sandbox
+from rlhf_jax.data.encoding import Counts
 from rlhf_jax.data.limits import Limits
 from rlhf_jax.experiment import measuring, writing
 from rlhf_jax.experiment.chain import roles
@@ -74,8 +75,9 @@ class SteerlmTest(absltest.TestCase):
     )
 
   def written(self, name):
-    self.chain.folder(name).path.mkdir(parents=True)
-    writing.write(self.chain, name)
+    folder = self.chain.folder(name)
+    folder.path.mkdir(parents=True)
+    folder.finish(writing.write(self.chain, name))
     return self.chain.records(name)
 
   def test_annotated_then_bootstrapped(self):
@@ -108,7 +110,7 @@ class SteerlmTest(absltest.TestCase):
     labels = self.written('attribute_labels')
     examples, counts = self.chain.encode(labels)
     self.assertLen(labels, small.RECORDS)
-    self.assertEqual(tuple(counts), (0, 0, 0))
+    self.assertEqual(counts, Counts())
     rated = self.chain.records('rated')
     for example, record in zip(examples, rated, strict=True):
       (ids,) = example.response_ids

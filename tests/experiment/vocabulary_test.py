@@ -37,7 +37,10 @@ class Words:
     return Corpus(
       Tokenizer(backend),
       data.PLAIN,
-      {'demonstrations': [Demonstration(PROMPT, 'b c')], 'prompts': [PROMPT]},
+      {
+        'demonstrations': [Demonstration(PROMPT, 'b c')],
+        'test_prompts': [PROMPT],
+      },
     )
 
 

@@ -46,6 +46,7 @@ class StagesTest(parameterized.TestCase):
     ('preferences.policy', 'none', 'this stage samples responses; name'),
     ('sft.beside', 'prompts', "beside is 'prompts', and this method takes no"),
     ('sft.data', 'preferences', 'which is no earlier stage'),
+    ('ppo.collect', 'none', 'learns from what it samples; give the collect'),
     ('ppo.data', 'sft', 'trains a policy and writes no dataset; those that do '
      'are preferences'),
   )  # fmt: skip
@@ -54,6 +55,14 @@ class StagesTest(parameterized.TestCase):
     with self.assertRaisesRegex(overrides.OverrideError, message) as caught:
       overrides.apply(rlhf(), name, text)
     self.assertStartsWith(str(caught.exception), name)
+
+  def test_a_stage_has_the_config_of_its_method(self):
+    stages = {'sft': rlhf().stages['sft']._replace(config=sandbox.Settings())}
+    with self.assertRaisesRegex(
+      wiring.ExperimentError,
+      'stages.sft.config is a Settings without steps, batch_size',
+    ):
+      wiring.check_stages(stages)
 
   @parameterized.parameters('a/b', '../x', '', 'a b', 'x' * 101, '.hidden')
   def test_a_stage_has_a_name_that_a_folder_can_have(self, name):

@@ -55,8 +55,9 @@ def read(
   Args:
     path: of the file; .gz is unpacked.
     format: its Format, where that is not to be found.
-    columns: what the file calls the fields of the format, as in
-      {'prompt': 'question'}; its other columns are not read then.
+    columns: what the file calls fields of the format, as in
+      {'prompt': 'question'}; of its other columns those with a field's own name
+      are read.
 
   Returns:
     Records of one kind, with notes that say as what the file was read, and what
@@ -81,7 +82,7 @@ def comparisons(
   columns: Mapping[str, str] | None = None,
 ) -> Records:
   """As `read`, of files that compare or label responses."""
-  records = read(path, format=format, columns=columns)
+  records = _some(read(path, format=format, columns=columns))
   if not isinstance(records[0], Comparison):
     raise DataError(f'{records.notes[0]}; comparisons are needed here.')
   return records
@@ -94,7 +95,7 @@ def demonstrations(
   columns: Mapping[str, str] | None = None,
 ) -> Records:
   """As `read`, of files with responses to imitate; of comparisons, the best."""
-  records = read(path, format=format, columns=columns)
+  records = _some(read(path, format=format, columns=columns))
   if isinstance(records[0], Demonstration):
     return records
   if not isinstance(records[0], Comparison):
@@ -110,8 +111,17 @@ def prompts(
   columns: Mapping[str, str] | None = None,
 ) -> Records:
   """As `read`, of any file: what is asked there, each prompt once."""
-  records = read(path, format=format, columns=columns)
+  records = _some(read(path, format=format, columns=columns))
   return Records(splits.distinct_prompts(records), records.notes)
+
+
+def _some(records: Records) -> Records:
+  """The same records, of which there have to be some."""
+  if not records:
+    raise DataError(
+      f'{"; ".join(records.notes)}: nothing is there to learn from.'
+    )
+  return records
 
 
 def _best(record: Comparison) -> Record | LeftOut:

@@ -89,8 +89,8 @@ def read_as(
   Args:
     path: of the file; .gz is unpacked.
     formats: the first that its first row fits is taken.
-    columns: the file's name of each field that is read, by the format's. The
-      file's other columns are not read then.
+    columns: the file's name of fields, by the format's. Other columns are read
+      only where they have the name of a field of such a format.
 
   Returns:
     Records, with notes that say as what they were read and what was left out.
@@ -104,6 +104,7 @@ def read_as(
   first = next(rows)
   unread = []
   if columns:
+    columns = _with_known(columns, first.fields, formats)
     unread = [name for name in first.fields if name not in columns.values()]
     rows = _renamed(itertools.chain([first], rows), columns)
     first = next(rows)
@@ -114,6 +115,20 @@ def read_as(
   if unread:
     read += f'; not read: {names.listed(unread)}'
   return Records(records, [read, *(f'{file}: {n}' for n in records.notes)])
+
+
+def _with_known(
+  columns: Mapping[str, str], given: Iterable[str], formats: Sequence[Format]
+) -> dict[str, str]:
+  """`columns`, and those that already have the name of a field beside them."""
+  beside = {
+    name
+    for form in formats
+    if set(columns) <= set(form.schema)
+    for name in form.schema
+  }
+  taken = {*columns, *columns.values()}
+  return {n: n for n in given if n in beside and n not in taken} | {**columns}
 
 
 def _renamed(
