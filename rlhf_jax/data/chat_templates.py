@@ -15,7 +15,7 @@ REPLIED = Message('assistant', 'zebra-replied')
 
 def of(
   tokenizer: tokens.Tokenizer, *, date: str = chat_jinja.DATE
-) -> ChatTemplate:
+) -> templates.Format:
   """The template that a tokenizer comes with, or else templates.SPEAKERS.
 
   Without a template of its own, texts open as the tokenizer opens any: a base
@@ -31,6 +31,9 @@ def of(
   """
   if not tokenizer.chat_template:
     return templates.SPEAKERS
+  ours = tokenizer.special_ids.keys() >= set(templates.CHAT.special)
+  if ours and tokenizer.chat_template == templates.CHAT.jinja:
+    return templates.CHAT  # The same ids in a fraction of the time.
   template = ChatTemplate(
     jinja=tokenizer.chat_template,
     named=tuple(sorted(tokenizer.named.items())),

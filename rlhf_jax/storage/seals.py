@@ -41,6 +41,7 @@ def seal(folder: pathlib.Path) -> None:
 
 
 def sealed(folder: pathlib.Path) -> bool:
+  """Whether a folder has a seal, whatever became of its files."""
   return (folder / SEAL).exists()
 
 

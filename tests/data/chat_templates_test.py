@@ -7,7 +7,7 @@ import transformers
 from absl.testing import parameterized
 from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers
 
-from rlhf_jax.data import chat_templates, templates, tokens
+from rlhf_jax.data import chat_templates, jinja_template, templates, tokens
 from rlhf_jax.types import Message, Prompt
 
 SPECIAL = ('<s>', '</s>', '<|im_start|>', '<|im_end|>', '<|eot|>', '<pad>')
@@ -192,7 +192,14 @@ class ChatTemplatesTest(parameterized.TestCase):
       vocab_size=280,
       chat_template=templates.CHAT.jinja,
     )
-    found = chat_templates.of(ours)
+    self.assertIs(chat_templates.of(ours), templates.CHAT)
+    # The same, followed as anybody's template is.
+    found = jinja_template.ChatTemplate(
+      jinja=ours.chat_template,
+      named=tuple(sorted(ours.named.items())),
+      date='2024-07-26',
+      end=tokens.EOS,
+    )
     for turns in (
       [('user', 'a sat\n')],
       [
