@@ -10,6 +10,7 @@ import time
 import numpy as np
 import pytest
 
+from rlhf_jax.storage import seals
 from rlhf_jax.training.metrics import read_jsonl
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -66,12 +67,9 @@ def kill_in_the_middle(process, folder, stage, step):
   while time.time() < deadline:
     for path in (folder / 'stages').glob(f'{stage}-*/metrics.jsonl'):
       rows = read_jsonl(path)
-      saved = (path.parent / 'checkpoints').glob('[0-9]*')
-      if (
-        rows
-        and rows[-1]['step'] >= step
-        and any(p.name.isdigit() for p in saved)
-      ):
+      # One without its seal was never there.
+      saved = list((path.parent / 'checkpoints').glob(f'[0-9]*/{seals.SEAL}'))
+      if rows and rows[-1]['step'] >= step and saved:
         process.send_signal(signal.SIGKILL)
         process.wait()
         return
