@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlhf_jax.data.encoding import Example
+from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.data.limits import Limits
 from rlhf_jax.experiment.chain import Chain
 from rlhf_jax.experiment.definition import ExperimentError
@@ -235,7 +236,10 @@ class Bench:
 
   def _encoded(self, records):
     """Examples of all records; none may be too long."""
-    examples, _ = self._chain.encode_all(records)
+    try:
+      examples, _ = self._chain.encode_all(records)
+    except DataError as error:
+      raise DataError(f'stage {self._name!r}: {error}') from error
     if len(examples) < len(records):
       raise ExperimentError(
         f'stage {self._name!r} has prompts that are longer than '

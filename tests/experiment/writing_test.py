@@ -582,7 +582,7 @@ class JudgingTest(StageTest):
       [],
     )
     with self.assertRaisesRegex(
-      ExperimentError, 'longer than max_prompt_tokens'
+      ValueError, "stage 'made': nothing is left of .* dropped prompts"
     ):
       bench.score(self.lists(chain, [2]))
 
