@@ -56,9 +56,9 @@ def test_every_arm_takes_as_many_updates_on_the_same_responses():
 @pytest.mark.parametrize(
   'assignment, message',
   [
-    ('target=nan', 'the target is nan; give a finite number'),
-    ('target=inf', 'the target is inf; give a finite number'),
-    ('target=high', "target takes float, not 'high'"),
+    ('target=nan', "target takes a number, not 'nan'"),
+    ('target=inf', 'target is inf; it must be finite'),
+    ('target=high', "target takes a number, not 'high'"),
   ],
 )
 def test_mistakes_are_a_sentence(assignment, message):

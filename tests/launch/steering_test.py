@@ -49,7 +49,7 @@ def test_each_level_of_each_attribute_is_asked_for():
   [
     ('attributes.verbosity=9', 'verbosity:9 is not on the scale'),
     ('attributes.verbosty=1', 'there is no attributes.verbosty; did you mean'),
-    ('attributes.verbosity=long', 'attributes.verbosity takes int'),
+    ('attributes.verbosity=long', 'attributes.verbosity takes a whole number'),
   ],
 )
 def test_mistakes_are_a_sentence(assignment, message):

@@ -80,7 +80,7 @@ MISTAKES = {
   ),
   'wrong type': (
     (SANDBOX, '--set', 'ppo_steps=many'),
-    ('ppo_steps takes int', "'many'"),
+    ('ppo_steps takes a whole number', "'many'"),
   ),
   'no equals sign': (
     (SANDBOX, '--set', 'seed'),
@@ -168,10 +168,10 @@ ASKING = {
   'seed': (('--seed', -1), '--seed must be from 0 to 4294967295, got -1'),
   'large seed': (('--seed', 2**40), '--seed must be from 0 to 4294967295'),
   'greedy': (('--temperature', 0), '--top-k 1 always takes the most likely'),
-  'cold': (('--temperature', -1), 'temperature must be above 0'),
+  'cold': (('--temperature', -1), 'temperature is -1.0; it must be above 0'),
   'no token': (('--top-k', 0), '--top-k must be from 1 to 2147483647, got 0'),
   'too many': (('--top-k', 2**31), '--top-k must be from 1 to 2147483647'),
-  'no mass': (('--top-p', 0), 'top_p must be in (0, 1]'),
+  'no mass': (('--top-p', 0), 'top_p is 0.0; it must be in (0, 1]'),
   'nothing asked': (('--prompt', ' '), '--prompt 2 of 2 is empty'),
   'no text': (('--prompt', '\udcff'), 'prompt 2 of 2 is not UTF-8'),
 }
