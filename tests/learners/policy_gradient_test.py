@@ -231,7 +231,7 @@ class UpdateTest(parameterized.TestCase):
 
   def test_a_correction_may_not_name_what_is_trained(self):
     batch, _ = self.collect(self.config)
-    with self.assertRaisesRegex(ValueError, 'not_stale reads old_logps'):
+    with self.assertRaisesRegex(ValueError, 'not_stale, which reads old_logps'):
       self.terms(
         batch,
         correction=functools.partial(token_masks.not_stale, threshold=0.1),
