@@ -280,7 +280,8 @@ class ComparisonTest(parameterized.TestCase):
     self.assertEqual(example.record.scores, (-3.0,))
 
   def test_equal_scores_are_in_order(self):
-    encode([Comparison(prompt('a'), ('b', 'c', 'd'), scores=(2.0, 2.0, 1.0))])
+    record = Comparison(prompt('a'), ('b', 'c', 'd'), scores=(2.0, 2.0, 1.0))
+    self.assertEqual([e.record for e in encode([record])[0]], [record])
 
   @parameterized.parameters(
     ((), None, 'f:3: there are no responses to compare'),
