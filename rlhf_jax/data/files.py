@@ -33,12 +33,26 @@ class Files:
 
   def records(self, folder: str | pathlib.Path) -> Records:
     """The records of all files, in order, and what is noted of each file."""
-    paths = [pathlib.Path(folder) / name for name in self.names]
-    found = [self.read(path) for path in paths]
+    found = [self._read(pathlib.Path(folder) / name) for name in self.names]
     return Records(
       (record for records in found for record in records),
       (note for records in found for note in getattr(records, 'notes', ())),
     )
+
+  def _read(self, path: pathlib.Path) -> Dataset:
+    """The records of a file; a reader of one's own may fail in any way."""
+    try:
+      return self.read(path)
+    except jsonl.DataError:
+      raise
+    except Exception as error:
+      name = reader_name(self.read)
+      if name.startswith('rlhf_jax.'):
+        raise
+      raise jsonl.DataError(
+        f'the reader {name} failed on {path.name} ({type(error).__name__}: '
+        f'{error}); a reader takes the path of a file and returns its records.'
+      ) from error
 
   def contents(self, folder: str | pathlib.Path) -> list[str]:
     """What the records come from: the reader's name and each file's SHA-256."""

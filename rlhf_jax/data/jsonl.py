@@ -180,10 +180,15 @@ def _array(path: pathlib.Path, content: bytes) -> Iterator[Row]:
   start = _past_space(text, text.index('[') + 1)
   number = 1 + text.count('\n', 0, start)
   closed = text.startswith(']', start)
+  last, count = 0, 0
   while not closed:
-    with _parsing(path, number, start):
-      value, end = _DECODER.raw_decode(text, start)
+    count += 1
     where = f'{path.name}:{number}'
+    if number == last:  # The line alone would not find it.
+      where += f' (item {count})'
+    last = number
+    with _parsing(path, number, start, 'the array must hold JSON objects'):
+      value, end = _DECODER.raw_decode(text, start)
     yield Row(where, _object(value, where))
     comma = _past_space(text, end)
     closed = text.startswith(']', comma)
@@ -221,13 +226,19 @@ _SPACE = re.compile(r'[ \t\r\n]*')
 
 
 @contextlib.contextmanager
-def _parsing(path: pathlib.Path, number: int, start: int = 0):
+def _parsing(
+  path: pathlib.Path,
+  number: int,
+  start: int = 0,
+  due: str = 'each line must be one JSON object',
+):
   """Makes what the decoder refuses a sentence.
 
   Args:
     path: of the file.
     number: the line that begins at, or holds, the character `start`.
     start: where the value begins in what is decoded.
+    due: what the file must hold, as a clause.
   """
   where = f'{path.name}:{number}'
   try:
@@ -236,7 +247,7 @@ def _parsing(path: pathlib.Path, number: int, start: int = 0):
     number += error.doc.count('\n', start, error.pos)
     raise DataError(
       f'{path.name}:{number}: not JSON at column {error.colno} ({error.msg}); '
-      'each line must be one JSON object.'
+      f'{due}.'
     ) from error
   except _Twice as error:
     raise DataError(

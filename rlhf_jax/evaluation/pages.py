@@ -97,8 +97,8 @@ def legend(policies: Mapping[str, Summary]) -> str:
   )
   if first.judge is None:
     judged = (
-      'judged by nobody, since there is neither a gold reward nor a reward '
-      'model nor a judge;'
+      'judged by nobody, since no gold reward, reward model or judge scored '
+      'all policies;'
     )
   lines = [
     f'{first.prompts} prompts, {judged} ± is a standard error. KL is per '

@@ -57,6 +57,15 @@ class JsonlTest(parameterized.TestCase):
   def test_a_fault_is_placed(self, content, sentence):
     self.assertIn(sentence, self.fault(self.write(content)))
 
+  def test_objects_of_an_array_in_one_line_are_counted(self):
+    rows = jsonl.read_any(self.write('[{"a": 1}, {"a": 2},\n{"a": 3}, 4]'))
+    found = [next(rows).where for _ in range(3)]
+    self.assertEqual(found, ['a.jsonl:1', 'a.jsonl:1 (item 2)', 'a.jsonl:2'])
+    with self.assertRaisesRegex(
+      jsonl.DataError, r'a.jsonl:2 \(item 4\): a JSON int where an object'
+    ):
+      next(rows)
+
   def test_a_missing_file_lists_what_is_there(self):
     self.write('{}', 'train.jsonl')
     self.write('{}', 'notes.txt')

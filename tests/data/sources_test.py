@@ -200,6 +200,15 @@ class HhRlhfTest(parameterized.TestCase):
       template = one.load(self.run).template
       self.assertEqual(template.render(prompt), f'{year}a<|eos|>')
 
+  def test_a_reader_of_ones_own_that_fails_is_named_with_the_file(self):
+    own = sources.Files(('pairs.jsonl',), json.dumps)
+    with self.assertRaisesRegex(
+      jsonl.DataError,
+      r'the reader json.dumps failed on pairs.jsonl \(TypeError: .*\); a read',
+    ) as caught:
+      own.records(self.data)
+    self.assertIsInstance(caught.exception.__cause__, TypeError)
+
   def test_the_fingerprint_is_of_content_and_settings(self):
     first = self.source.fingerprint()
     self.assertEqual(first, dataclasses.replace(self.source).fingerprint())

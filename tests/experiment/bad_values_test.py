@@ -73,20 +73,25 @@ class BadValuesTest(parameterized.TestCase):
     self.assertGreater(tried, 100)
 
   @parameterized.parameters(
-    ('stages.ppo.config.kl_coef', '0'),
-    ('stages.ppo.config.entropy_coef', '0'),
-    ('stages.ppo.config.optimizer.weight_decay', '0'),
-    ('stages.ppo.config.optimizer.max_grad_norm', 'inf'),
-    ('stages.ppo.config.objective.clip_epsilon', 'inf'),
-    ('stages.ppo.config.discount', '0'),
-    ('stages.ppo.config.gae_lambda', '1'),
-    ('stages.ppo.config.score_clip', 'none'),
-    ('stages.ppo.config.sampling.top_k', '40'),
-    ('data.annotator.temperature', '0'),
-    ('evaluation.count', 'none'),
+    ('stages.ppo.config.kl_coef', '0', '0.5'),
+    ('stages.ppo.config.entropy_coef', '0', '0.5'),
+    ('stages.ppo.config.optimizer.weight_decay', '0', '0.5'),
+    ('stages.ppo.config.optimizer.max_grad_norm', 'inf', '0.5'),
+    ('stages.ppo.config.objective.clip_epsilon', 'inf', '0.5'),
+    ('stages.ppo.config.discount', '0', '0.5'),
+    ('stages.ppo.config.gae_lambda', '1', '0.5'),
+    ('stages.ppo.config.score_clip', 'none', '0.5'),
+    ('stages.ppo.config.sampling.top_k', '40', '5'),
+    ('data.annotator.temperature', '0', '0.5'),
+    ('evaluation.count', 'none', '5'),
   )
-  def test_the_ends_of_the_ranges_are_allowed(self, name, text):
-    overrides.apply(sandbox.config(sandbox.Settings()), name, text)
+  def test_the_ends_of_the_ranges_are_allowed(self, name, text, within):
+    experiment = sandbox.config(sandbox.Settings())
+    end, inner = (
+      describe.describe(overrides.apply(experiment, name, value))
+      for value in (text, within)
+    )
+    self.assertNotEqual(end, inner)
 
   @parameterized.parameters(
     'os.getcwd',

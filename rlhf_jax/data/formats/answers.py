@@ -90,7 +90,8 @@ def _completed(row: Row) -> tuple[conversations.Conversation, str]:
   """What was asked and answered by `prompt` and `completion`."""
   completion = row['completion']
   if isinstance(completion, str):
-    return conversations.asked(row['prompt']), completion
+    messages, (completion,) = conversations.exchange(row['prompt'], completion)
+    return messages, completion
   return conversations.answered(completion, row['prompt'])
 
 
@@ -124,7 +125,7 @@ LABELLED = Format(
 
 
 def _prompt(row: Row, where: str) -> Iterator[Prompt]:
-  messages = conversations.asked(row['prompt'])
+  messages, _ = conversations.exchange(row['prompt'])
   yield Prompt(messages, row['subset'], where, answer=row['answer'])
 
 

@@ -15,6 +15,7 @@ from rlhf_jax.types import Message
 Conversation = tuple[Message, ...]
 
 NAMED = re.compile(r'(?:\A|\n\n)(Human|Assistant):')
+HALF_DIALOGUE = re.compile(r'\s*Human:.*(\r?\n){2}Assistant:\s*', re.DOTALL)
 ROLES = {'Human': 'user', 'Assistant': 'assistant'}
 # Who speaks, in ShareGPT's words.
 SHAREGPT_ROLES = {
@@ -104,7 +105,7 @@ def said(value: Any) -> str | Conversation:
 
 def dialogue(value: Any) -> Conversation:
   """A text whose turns are named, '\\n\\nHuman: … \\n\\nAssistant: …'."""
-  text = fields.text(value)
+  text = fields.text(value).replace('\r\n', '\n')
   opening, *pieces = NAMED.split(text.lstrip())
   if opening or not pieces:
     raise fields.Fault(
@@ -115,6 +116,19 @@ def dialogue(value: Any) -> Conversation:
     Message(ROLES[name], content.strip())
     for name, content in zip(names, contents, strict=True)
   )
+
+
+def exchange(
+  prompt: str | Conversation, *answers: str
+) -> tuple[Conversation, tuple[str, ...]]:
+  """What was asked and the answers, of texts or of messages and texts.
+
+  A prompt whose turns are named, as '\\n\\nHuman: hi\\n\\nAssistant:', is its
+  turns, and the space between that name and an answer belongs to neither.
+  """
+  if isinstance(prompt, str) and HALF_DIALOGUE.fullmatch(prompt):
+    return asked(dialogue(prompt)[:-1]), tuple(a.strip() for a in answers)
+  return asked(prompt), answers
 
 
 def asked(prompt: str | Conversation) -> Conversation:
@@ -168,7 +182,7 @@ def pair(
   if all(isinstance(end, str) for end in ends):
     if prompt is None:
       prompt, ends = shared_start(*ends)
-    return asked(prompt), ends
+    return exchange(prompt, *ends)
   if any(isinstance(end, str) for end in ends):
     raise fields.Fault("has a text and messages in 'chosen' and 'rejected'.")
   (first, chosen), (second, rejected) = (answered(end, prompt) for end in ends)
