@@ -14,6 +14,8 @@ EXTRAS = {
 EXTRAS['test'] = [
   *EXTRAS['report'],
   'pytest>=8',
+  'nbclient>=0.10',
+  'ipykernel>=6.29',
   'pytest-xdist>=3.6',
   'transformers>=5.0',
   'ruff>=0.14',

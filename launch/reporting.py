@@ -95,7 +95,7 @@ def _report(error, options) -> str:
 
 def _configs(options):
   """The files of a command, and the whole config that each says."""
-  from rlhf_jax.experiment import describe
+  from rlhf_jax.addressing import describe
 
   files = getattr(options, 'files', None) or [getattr(options, 'file', None)]
   for file in filter(None, files):
@@ -103,7 +103,7 @@ def _configs(options):
     with contextlib.suppress(Exception):
       module = loading.load(pathlib.Path(file))
       experiment = loading.build(module, options.set)
-      text = json.dumps(describe.describe(experiment), indent=2)
+      text = json.dumps(describe(experiment), indent=2)
     yield file, text
 
 

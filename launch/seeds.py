@@ -54,7 +54,9 @@ def parse(arguments):
 
 def tasks_of(file, options) -> list[Task]:
   """Every seed of an experiment."""
-  from rlhf_jax.experiment import ExperimentError, describe, store
+  from rlhf_jax.addressing import describe, digest
+  from rlhf_jax.experiment import ExperimentError
+  from rlhf_jax.experiment.addresses import stage_addresses
 
   module = train.load(pathlib.Path(file))
   fields = dataclasses.fields(loading.settings(module))
@@ -68,10 +70,10 @@ def tasks_of(file, options) -> list[Task]:
   tasks = []
   for seed in dict.fromkeys(options.seeds):
     experiment = train.build(module, [*options.set, f'seed={seed}'])
-    described = describe.describe(experiment)
+    described = describe(experiment)
     del described['contrasts']  # They are decided anew each time.
-    digest = describe.digest(described, store.addresses(experiment))
-    tasks.append(Task(file, seed, experiment, digest, out / f'seed-{seed}'))
+    made = digest(described, stage_addresses(experiment))
+    tasks.append(Task(file, seed, experiment, made, out / f'seed-{seed}'))
   return tasks
 
 

@@ -94,13 +94,13 @@ def add_setting_arguments(parser: argparse.ArgumentParser) -> None:
 def train(options) -> None:
   """Runs an experiment as the command line says."""
   from rlhf_jax import experiment as experiments
-  from rlhf_jax.experiment import describe
+  from rlhf_jax.addressing import describe, flatten
   from rlhf_jax.training import metrics
 
   experiment = build(load(pathlib.Path(options.file)), options.set)
-  described = describe.describe(experiment)
+  described = describe(experiment)
   if options.print_config:
-    for name, value in describe.flatten(described).items():
+    for name, value in flatten(described).items():
       print(f'{name} = {json.dumps(value)}')
     return
   options.out = out_folder(options)

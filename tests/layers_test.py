@@ -12,6 +12,7 @@ LIBRARY = ROOT / 'rlhf_jax'
 # A room, and the rooms that it may import; types is open to all.
 MAY_IMPORT = {
   'types': set(),
+  'addressing': set(),
   'stages': set(),
   'sharding': set(),
   'kernels': set(),
@@ -19,9 +20,9 @@ MAY_IMPORT = {
   'storage': set(),
   'training': {'storage'},
   'learners': {'kernels', 'losses', 'training', 'generation'},
-  'generation': {'kernels'},
+  'generation': {'addressing', 'kernels'},
   'models': {'kernels', 'sharding'},
-  'data': {'storage'},
+  'data': {'addressing', 'storage'},
   'sandbox': {'data'},
   'evaluation': {'kernels', 'generation', 'data', 'storage'},
   'methods': {
@@ -33,6 +34,7 @@ MAY_IMPORT = {
     'generation',
   },
   'experiment': {
+    'addressing',
     'stages',
     'storage',
     'kernels',

@@ -2,11 +2,12 @@
 
 import dataclasses
 import functools
-import json
+import inspect
 import pathlib
 from collections.abc import Callable, Sequence
+from typing import Any
 
-from rlhf_jax.data import formats, jsonl
+from rlhf_jax.data import jsonl
 from rlhf_jax.data.gathering import Records
 from rlhf_jax.types import Comparison, Demonstration, Prompt, Rated
 
@@ -46,18 +47,21 @@ class Files:
     except jsonl.DataError:
       raise
     except Exception as error:
-      name = reader_name(self.read)
-      if name.startswith('rlhf_jax.'):
+      read = inspect.unwrap(getattr(self.read, 'func', self.read))
+      name = getattr(read, '__qualname__', type(read).__qualname__)
+      module = getattr(read, '__module__', type(read).__module__)
+      if module.startswith('rlhf_jax.'):
         raise
       raise jsonl.DataError(
-        f'the reader {name} failed on {path.name} ({type(error).__name__}: '
-        f'{error}); a reader takes the path of a file and returns its records.'
+        f'the reader {module}.{name} failed on {path.name} '
+        f'({type(error).__name__}: {error}); a reader takes the path of a file '
+        'and returns its records.'
       ) from error
 
-  def contents(self, folder: str | pathlib.Path) -> list[str]:
-    """What the records come from: the reader's name and each file's SHA-256."""
+  def contents(self, folder: str | pathlib.Path) -> list[Any]:
+    """What the records come from: the reader, and each file's SHA-256."""
     paths = [pathlib.Path(folder) / name for name in self.names]
-    return [reader_name(self.read), *map(jsonl.digest, paths)]
+    return [self.read, *map(jsonl.digest, paths)]
 
 
 def own_files(
@@ -84,16 +88,3 @@ def own_files(
       )
     read = functools.partial(read, columns=given)
   return Files(tuple(name.strip() for name in names.split(',')), read)
-
-
-def reader_name(read: Callable) -> str:
-  """The name of a reader, with what is bound to it."""
-  if isinstance(read, formats.Format):
-    return read.name
-  if isinstance(read, functools.partial):
-    bound = {
-      name: reader_name(value) if callable(value) else value
-      for name, value in read.keywords.items()
-    }
-    return f'{reader_name(read.func)} {json.dumps(bound, sort_keys=True)}'
-  return f'{read.__module__}.{read.__qualname__}'

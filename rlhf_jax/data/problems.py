@@ -1,10 +1,9 @@
 """A source of problems whose answers a program can check."""
 
 import dataclasses
-import hashlib
-import json
 import pathlib
 
+from rlhf_jax.addressing import Code
 from rlhf_jax.data import chat_jinja, chat_templates, readers, splits
 from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.data.sources import (
@@ -49,16 +48,16 @@ class Problems:
   gold: Reward | None = None
 
   def fingerprint(self) -> str:
-    """Hash of the content of every file read and of what is made of it, in hex.
+    """Of the settings, the content of every file, and the code that reads.
 
     Not of gold, which changes no dataset.
     """
-    settings = [
+    return Code().digest(
+      type(self),
       self.problems.contents(self.data_dir),
       self.test.contents(self.data_dir) if self.test else self.held_out,
       tokenizer_facts(self),
-    ]
-    return hashlib.sha256(json.dumps(settings).encode()).hexdigest()
+    )
 
   def load(self, folder: str | pathlib.Path) -> Corpus:
     """Reads the files; trains a tokenizer, or finds it again in `folder`."""

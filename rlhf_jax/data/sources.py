@@ -6,12 +6,11 @@ it reads does, so that what was computed from it can be kept by that name.
 """
 
 import dataclasses
-import hashlib
-import json
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from rlhf_jax.addressing import Code
 from rlhf_jax.data import (
   chat_jinja,
   chat_templates,
@@ -23,7 +22,7 @@ from rlhf_jax.data import (
   templates,
   tokens,
 )
-from rlhf_jax.data.files import Dataset, Files, reader_name
+from rlhf_jax.data.files import Dataset, Files
 from rlhf_jax.storage import files, seals
 from rlhf_jax.types import (
   Comparison,
@@ -107,14 +106,14 @@ class Feedback:
   margins: Callable[[Sequence[float]], float] = margins.standardised
 
   def fingerprint(self) -> str:
-    """Hash of the settings and of the content of every file read, in hex."""
-    settings = [
-      *(f.contents(self.data_dir) for f in self._files().values()),
+    """Of the settings, the content of every file, and the code that reads."""
+    return Code().digest(
+      type(self),
+      [f.contents(self.data_dir) for f in self._files().values()],
       self.held_out,
       tokenizer_facts(self),
-      reader_name(self.margins),
-    ]
-    return hashlib.sha256(json.dumps(settings).encode()).hexdigest()
+      self.margins,
+    )
 
   def load(self, folder: str | pathlib.Path) -> Corpus:
     """Reads the files; trains a tokenizer, or finds it again in `folder`.
@@ -255,7 +254,7 @@ def tokenizer_of(
   if source.tokenizer:
     return tokens.load(source.tokenizer)
   return _trained_once(
-    pathlib.Path(folder) / f'tokenizer-{source.fingerprint()[:16]}',
+    pathlib.Path(folder) / f'tokenizer-{source.fingerprint()}',
     texts=texts(records),
     vocab_size=source.vocab_size,
   )

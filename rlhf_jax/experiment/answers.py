@@ -12,11 +12,12 @@ from collections.abc import Mapping
 import jax
 import numpy as np
 
+from rlhf_jax.addressing import Code
 from rlhf_jax.evaluation import best_of_n
 from rlhf_jax.evaluation.samples import PolicySamples, prompt_groups
-from rlhf_jax.experiment import definition, locks, responding, store
+from rlhf_jax.experiment import definition, locks, responding
+from rlhf_jax.experiment.addresses import stage_addresses
 from rlhf_jax.experiment.chain import Chain
-from rlhf_jax.experiment.describe import code_version, describe, digest
 from rlhf_jax.generation import scoring
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.kernels import logps
@@ -37,16 +38,16 @@ def path(
 ) -> pathlib.Path:
   """Where a policy's answers are kept, by all that they depend on.
 
-  That is the measure's prompts and sampling, this module and the code that it
-  imports, and the addresses of the policy, of the one that win rates and KL are
-  against, of the scoring reward model, and of the data, which cover the model,
-  the limits, the seed and gold. How many prompts go at a time is no part of it.
+  That is the measure's prompts and sampling, the code that samples and scores,
+  and the addresses of the policy, of the one that win rates and KL are against,
+  of the scoring reward model, and of the data, which cover the model, the
+  limits, the seed and gold. How many prompts go at a time is no part of it.
   """
   how = experiment.evaluation
   answering = definition.answerings(experiment)[policy]
   judge = responding.scoring_model(experiment, answering.policy)
   condition = answering.condition
-  key = digest(
+  key = Code().digest(
     {
       'prompts': addresses.get(how.prompts, how.prompts),
       'count': how.count,
@@ -57,26 +58,21 @@ def path(
       'best_of': answering.best_of,
       'against': addresses[how.against],
       'reward': judge and [addresses[name] for name in members(judge)],
-      'combine': isinstance(judge, Ensemble) and describe(judge.combine),
+      'combine': isinstance(judge, Ensemble) and judge.combine,
       'data': addresses['data'],
     },
-    describe((experiment.model, experiment.limits, experiment.seed)),
-    _code(),
+    (experiment.model, experiment.limits, experiment.seed),
+    sample,
   )
   folder = pathlib.Path(stages_dir) / addresses[answering.policy]
   return folder / f'answers-{key}.jsonl'
-
-
-@functools.cache
-def _code():
-  return code_version(None, (__name__,))
 
 
 def paths(
   experiment: definition.Experiment, stages_dir: str | pathlib.Path
 ) -> dict[str, pathlib.Path]:
   """Where the answers of every policy of an experiment are kept, once there."""
-  addresses = store.addresses(experiment)
+  addresses = stage_addresses(experiment)
   return {
     name: path(experiment, addresses, pathlib.Path(stages_dir), name)
     for name in definition.answerings(experiment)

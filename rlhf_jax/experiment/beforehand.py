@@ -6,7 +6,6 @@ digest of the model and the code that read them), so what was computed for other
 data or another reference is never taken for them.
 """
 
-import hashlib
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -14,9 +13,11 @@ from collections.abc import Mapping, Sequence
 import jax
 import numpy as np
 
+from rlhf_jax.addressing import Code, hashed
+from rlhf_jax.data.collation import collate
 from rlhf_jax.data.encoding import Example
-from rlhf_jax.experiment import describe, locks, store
-from rlhf_jax.experiment.chain import Chain
+from rlhf_jax.experiment import locks
+from rlhf_jax.experiment.chain import Chain, roles
 from rlhf_jax.stages import names
 from rlhf_jax.storage import files, seals
 from rlhf_jax.training import checkpoints, metrics
@@ -79,12 +80,11 @@ def file(chain: Chain, name: str, reference: Params) -> pathlib.Path:
   """
   stage, model = chain.experiment.stages[name], chain.experiment.model
   datasets = names(stage.data)
-  how = describe.describe((stage.beforehand, model))
   absent = chain.corpus.tokenizer.absent_ids(model.vocab_size)
   parts = (
     '-'.join(datasets),
     checkpoints.checksum(reference),
-    describe.digest(how, absent, describe.code_version(how, store.MODEL_CODE)),
+    Code().digest(stage.beforehand, model, absent, roles, collate),
   )
   written = [d for d in datasets if d in chain.experiment.stages]
   owner = written[-1] if written else 'data'
@@ -93,8 +93,7 @@ def file(chain: Chain, name: str, reference: Params) -> pathlib.Path:
 
 def digest(example: Example) -> str:
   """Changes when a token of an example's prompt or responses does."""
-  ids = json.dumps([example.prompt_ids, example.response_ids])
-  return hashlib.sha256(ids.encode()).hexdigest()[:24]
+  return hashed(json.dumps([example.prompt_ids, example.response_ids]))[:24]
 
 
 def read(path: pathlib.Path) -> dict[str, list[float]]:

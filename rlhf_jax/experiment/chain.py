@@ -46,6 +46,7 @@ class Chain:
   Attributes:
     experiment: what is run.
     addresses: each stage's folder name.
+    settings: the same of what the experiment says alone, whatever the code.
     stages_dir: where stage folders are.
     corpus: the datasets and how text becomes tokens.
     mesh: where arrays live.
@@ -56,6 +57,7 @@ class Chain:
 
   experiment: definition.Experiment
   addresses: Mapping[str, str]
+  settings: Mapping[str, str]
   stages_dir: pathlib.Path
   corpus: Corpus
   mesh: jax.sharding.Mesh

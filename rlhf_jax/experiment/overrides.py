@@ -6,7 +6,7 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rlhf_jax.experiment.describe import field_values
+from rlhf_jax.addressing import field_values
 from rlhf_jax.experiment.parsing import OverrideError, parse
 from rlhf_jax.types import calls, values
 

@@ -7,7 +7,7 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rlhf_jax.experiment.describe import field_values
+from rlhf_jax.addressing import field_values
 from rlhf_jax.types import values
 
 # As people write them; int() and float() read '1_000' and '٣' as well.

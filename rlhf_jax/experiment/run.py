@@ -10,17 +10,17 @@ from collections.abc import Sequence
 from typing import Any, TextIO
 
 from rlhf_jax import sharding
+from rlhf_jax.addressing import describe, flatten
 from rlhf_jax.evaluation import report, summary, tables
 from rlhf_jax.experiment import (
   definition,
   locks,
   measuring,
   running,
-  store,
   wiring,
 )
+from rlhf_jax.experiment.addresses import stage_addresses, stage_settings
 from rlhf_jax.experiment.chain import Chain
-from rlhf_jax.experiment.describe import describe, flatten
 from rlhf_jax.storage import files, seals
 from rlhf_jax.training.metrics import Writer
 
@@ -89,7 +89,7 @@ def prepare(
 ) -> Chain:
   """Loads an experiment's data and finds where its stages are."""
   stages_dir = pathlib.Path(stages_dir)
-  addresses = store.addresses(experiment)
+  addresses = stage_addresses(experiment)
   console = console or sys.stdout
   with locks.alone(stages_dir, addresses['data'], who='data', console=console):
     corpus = experiment.data.load(stages_dir / addresses['data'])
@@ -105,6 +105,7 @@ def prepare(
   return Chain(
     experiment=experiment,
     addresses=addresses,
+    settings=stage_settings(experiment),
     stages_dir=stages_dir,
     corpus=corpus,
     mesh=sharding.make_mesh(experiment.mesh),

@@ -6,8 +6,8 @@ import tempfile
 
 from absl.testing import absltest, parameterized
 
+from rlhf_jax.addressing import describe
 from rlhf_jax.data import formats, jsonl
-from rlhf_jax.experiment.describe import describe
 
 USER = {'role': 'user', 'content': 'q'}
 ANSWER = {'role': 'assistant', 'content': 'a'}

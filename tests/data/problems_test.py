@@ -76,7 +76,7 @@ class ProblemsTest(parameterized.TestCase):
   def test_a_tokenizer_is_trained_once_and_reads_the_problems(self):
     corpus = self.filed.load(self.run)
     (folder,) = self.run.iterdir()
-    self.assertEqual(folder.name, f'tokenizer-{self.filed.fingerprint()[:16]}')
+    self.assertEqual(folder.name, f'tokenizer-{self.filed.fingerprint()}')
     text = self.lines[0]['answer']
     ids = corpus.tokenizer.encode(text)
     self.assertEqual(corpus.tokenizer.decode(ids), text)

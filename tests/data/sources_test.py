@@ -114,7 +114,7 @@ class HhRlhfTest(parameterized.TestCase):
   def test_the_tokenizer_is_kept_and_found_again(self):
     trained = self.source.load(self.run).tokenizer
     (folder,) = self.run.iterdir()  # And nothing unfinished beside it.
-    self.assertEqual(folder.name, f'tokenizer-{self.source.fingerprint()[:16]}')
+    self.assertEqual(folder.name, f'tokenizer-{self.source.fingerprint()}')
     with mock.patch.object(tokens, 'train_bpe', side_effect=AssertionError):
       found = self.source.load(self.run).tokenizer
     self.assertEqual(found.backend.to_str(), trained.backend.to_str())

@@ -18,8 +18,8 @@ from rlhf_jax.experiment import (
   definition,
   measuring,
   responding,
-  store,
 )
+from rlhf_jax.experiment.addresses import stage_addresses
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.kernels import ensembles
 from rlhf_jax.methods import sft
@@ -223,7 +223,7 @@ class RespondTest(parameterized.TestCase):
       made = self.chain.experiment
       best = dataclasses.replace(made.answering['best'], **changes)
       other = dataclasses.replace(made, answering={'best': best})
-      found = store.addresses(other)
+      found = stage_addresses(other)
       return answers.path(other, found, pathlib.Path('s'), 'best')
 
     ways = (

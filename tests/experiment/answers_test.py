@@ -17,8 +17,8 @@ from rlhf_jax.experiment import (
   measuring,
   overrides,
   prepare,
-  store,
 )
+from rlhf_jax.experiment.addresses import stage_addresses
 from rlhf_jax.storage.seals import DamagedError
 from rlhf_jax.types import Message, Prompt
 
@@ -37,7 +37,7 @@ def experiment(*assignments):
 
 def file_of(policy, made=None):
   made = made or experiment()
-  return answers.path(made, store.addresses(made), pathlib.Path('s'), policy)
+  return answers.path(made, stage_addresses(made), pathlib.Path('s'), policy)
 
 
 class FileTest(parameterized.TestCase):
@@ -75,7 +75,7 @@ class FileTest(parameterized.TestCase):
       )
 
   def test_it_lies_in_the_stage_s_folder(self):
-    address = store.addresses(experiment())['ppo']
+    address = stage_addresses(experiment())['ppo']
     self.assertEqual(file_of('ppo').parent.name, address)
 
   @parameterized.parameters(
@@ -135,7 +135,7 @@ class SampledOnceTest(absltest.TestCase):
 class ContrastsTest(parameterized.TestCase):
   def test_they_change_no_address(self):
     claimed = dataclasses.replace(experiment(), contrasts=CLAIM)
-    self.assertEqual(store.addresses(claimed), store.addresses(experiment()))
+    self.assertEqual(stage_addresses(claimed), stage_addresses(experiment()))
 
   @parameterized.parameters('pop', 'reward_model', 'preferences')
   def test_what_is_no_policy_is_refused(self, name):

@@ -7,7 +7,8 @@ from absl.testing import absltest, parameterized
 from experiments.dpo import relatives
 from experiments.rlhf import sandbox
 from experiments.rlp import sandbox as rlp
-from rlhf_jax.experiment import describe, overrides
+from rlhf_jax import addressing
+from rlhf_jax.experiment import overrides
 
 # Texts that no number, no truth value and no function is written as.
 NEVER = ('', 'nan', '1_000', ' 5', '0x10', 'yes', 'os.getcwd', '../x')
@@ -31,7 +32,7 @@ OWN = ('init', 'update', 'collect', 'beforehand', 'write', 'alarm')
 
 
 def members(config):
-  fields = describe.field_values(config)
+  fields = addressing.field_values(config)
   if fields is None and isinstance(config, dict):
     return config
   if fields is None and isinstance(config, functools.partial):
@@ -88,7 +89,7 @@ class BadValuesTest(parameterized.TestCase):
   def test_the_ends_of_the_ranges_are_allowed(self, name, text, within):
     experiment = sandbox.config(sandbox.Settings())
     end, inner = (
-      describe.describe(overrides.apply(experiment, name, value))
+      addressing.describe(overrides.apply(experiment, name, value))
       for value in (text, within)
     )
     self.assertNotEqual(end, inner)

@@ -30,24 +30,26 @@ CONFIG = dpo.Config(
 )
 
 
+ASKED = []  # Rows of each batch that the reference was asked about.
+
+
+def counted(frozen, batch, *, models, config):
+  """The reference's log-probs, the asking noted."""
+  jax.debug.callback(lambda tokens: ASKED.append(len(tokens)), batch.tokens)
+  return pairwise.reference_logps(frozen, batch, models=models, config=config)
+
+
 class BeforehandTest(absltest.TestCase):
   def setUp(self):
     super().setUp()
     folder = tempfile.TemporaryDirectory()
     self.addCleanup(folder.cleanup)
     self.root = pathlib.Path(folder.name)
-    self.asked = []  # Rows of each batch that the reference was asked about.
+    self.asked = ASKED
+    self.asked.clear()
 
   def chain(self, at='a', *, data='comparisons', **stage):
     """A chain with a stage 'dpo'."""
-
-    def counted(frozen, batch, *, models, config):
-      jax.debug.callback(lambda tokens: self.asked.append(len(tokens)),
-                         batch.tokens)  # fmt: skip
-      return pairwise.reference_logps(
-        frozen, batch, models=models, config=config
-      )
-
     (made,) = dpo.stages(CONFIG, data=data).values()
     made = made._replace(**({'beforehand': counted} | stage))
     return small.chain(self.root / at, {'dpo': made})

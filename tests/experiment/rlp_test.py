@@ -20,8 +20,8 @@ from rlhf_jax.experiment import (
   definition,
   responding,
   running,
-  store,
 )
+from rlhf_jax.experiment.addresses import stage_addresses
 from rlhf_jax.experiment.bench import Bench
 from rlhf_jax.experiment.chain import roles
 from rlhf_jax.generation.sampling import Sampling
@@ -289,7 +289,7 @@ class RlpTest(parameterized.TestCase):
     found = dict(self.chain.experiment.stages)
     found['uml'] = found['uml']._replace(beside='demonstrations')
     other = dataclasses.replace(self.chain.experiment, stages=found)
-    ours, theirs = map(store.addresses, (self.chain.experiment, other))
+    ours, theirs = map(stage_addresses, (self.chain.experiment, other))
     self.assertNotEqual(ours['uml'], theirs['uml'])
     self.assertEqual(ours['spg'], theirs['spg'])
 

@@ -17,10 +17,10 @@ from rlhf_jax.experiment import (
   bench,
   definition,
   running,
-  store,
   writing,
 )
 from rlhf_jax.experiment import records as lines
+from rlhf_jax.experiment.addresses import stage_addresses
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.stages import DatasetStage, Ensemble, Written
 from rlhf_jax.types import (
@@ -186,7 +186,7 @@ class WritingTest(StageTest):
       [prompt_of(r).messages for r in expected],
     )
     addresses = {
-      store.addresses(self.chain(data=data).experiment)['made']
+      stage_addresses(self.chain(data=data).experiment)['made']
       for data in (
         'demonstrations',
         ('demonstrations', 'comparisons'),
@@ -309,7 +309,7 @@ class WritingTest(StageTest):
       {
         name: fact
         for name, fact in facts.items()
-        if name not in ('seconds', 'gold_agrees', 'checksum')
+        if name not in ('seconds', 'settings', 'gold_agrees', 'checksum')
       },
       {'stage': 'made', 'records': 20, 'asked': 20, 'seen': 4}
       | {f'turn of {asked[place]}': 0.5 for place in (0, 8, 16)},

@@ -14,7 +14,8 @@ import pytest
 
 from launch import errors, reporting, train
 from rlhf_jax import experiment as experiments
-from rlhf_jax.experiment import ExperimentError, describe
+from rlhf_jax.addressing import describe
+from rlhf_jax.experiment import ExperimentError
 from rlhf_jax.generation import Sampling
 from rlhf_jax.generation.similarity import endpoint
 
@@ -51,7 +52,7 @@ REFUSALS = {
   'of ours, below jax': traced,
   'a class of ours, raised by others': raising(ExperimentError('a sentence')),
   'no file': lambda: train.load(pathlib.Path('none.py')),
-  'a value without description': lambda: describe.describe(object()),
+  'a value without description': lambda: describe(object()),
 }
 ACCIDENTS = {
   'Python, called by ours': lambda: endpoint._classify(['a'], [], chat=None),

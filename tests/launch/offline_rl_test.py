@@ -6,7 +6,7 @@ import pytest
 
 from launch import train
 from rlhf_jax import sandbox
-from rlhf_jax.experiment.describe import describe, flatten
+from rlhf_jax.addressing import describe, flatten
 
 FILE = (
   pathlib.Path(__file__).parents[2] / 'experiments/offline_rl/against_ppo.py'

@@ -5,7 +5,7 @@ import pathlib
 import pytest
 
 from launch import train
-from rlhf_jax.experiment.describe import describe, flatten
+from rlhf_jax.addressing import describe, flatten
 
 FILE = pathlib.Path(__file__).parents[2] / 'experiments/steerlm/steering.py'
 

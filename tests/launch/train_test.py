@@ -119,10 +119,10 @@ def test_a_mistake_is_told_in_a_sentence(mistake, tmp_path):
 def test_another_config_is_not_resumed(tmp_path):
   status, out, _ = run(train, SANDBOX, '--print-config')
   assert status == 0
-  from rlhf_jax.experiment import describe
+  from rlhf_jax.addressing import describe
 
   module = train.load(pathlib.Path(SANDBOX))
-  described = describe.describe(train.build(module, ['ppo_steps=7']))
+  described = describe(train.build(module, ['ppo_steps=7']))
   (tmp_path / 'config.json').write_text(json.dumps(described))
   status, _, err = run(train, SANDBOX, '--resume', tmp_path)
   assert status == 1

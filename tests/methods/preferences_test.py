@@ -3,7 +3,7 @@
 from absl.testing import absltest
 
 from rlhf_jax import sandbox
-from rlhf_jax.experiment.describe import describe
+from rlhf_jax.addressing import describe
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.methods import preferences
 from rlhf_jax.types import Comparison

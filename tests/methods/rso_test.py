@@ -6,7 +6,7 @@ import jax
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from rlhf_jax.experiment import describe
+from rlhf_jax import addressing
 from rlhf_jax.generation import judging, pairing
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.kernels import selection
@@ -211,7 +211,7 @@ class StagesTest(absltest.TestCase):
 
   def test_every_choice_can_be_described(self):
     options = {'select': rso.first, 'pair': pairing.tournament}
-    flat = describe.flatten(describe.describe(config(**options)))
+    flat = addressing.flatten(addressing.describe(config(**options)))
     self.assertEqual(flat['select'], 'rlhf_jax.methods.rso.first')
     self.assertEqual(flat['judge'], 'rlhf_jax.generation.judging.by_reward')
 

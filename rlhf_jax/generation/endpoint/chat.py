@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import functools
-import hashlib
 import json
 import math
 import os
@@ -13,6 +12,7 @@ import urllib.parse
 from collections.abc import Sequence
 from typing import Any
 
+from rlhf_jax.addressing import hashed
 from rlhf_jax.generation.endpoint import answers, cache, keys, post, threads
 from rlhf_jax.types import Message
 
@@ -112,8 +112,7 @@ class Chat:
     return keys.from_environment(self.key_variable, self.base_url)
 
   def _address(self, conversation) -> str:
-    asked = json.dumps([self.base_url, self._body(conversation)])
-    return hashlib.sha256(asked.encode()).hexdigest()
+    return hashed(json.dumps([self.base_url, self._body(conversation)]))
 
   def _body(self, conversation) -> dict:
     return {

@@ -1,13 +1,13 @@
 """A model behind a chat endpoint, asked what follows from what."""
 
 import functools
-import hashlib
 import json
 import re
 from collections.abc import Sequence
 
 import numpy as np
 
+from rlhf_jax.addressing import hashed
 from rlhf_jax.generation.endpoint import Chat
 from rlhf_jax.generation.similarity import entailment
 from rlhf_jax.types import Message
@@ -81,7 +81,7 @@ def question(premise: str, hypothesis: str) -> str:
   The code of their fences depends on both, so that neither can hold it and
   pretend to have ended.
   """
-  code = hashlib.sha256(json.dumps([premise, hypothesis]).encode()).hexdigest()
+  code = hashed(json.dumps([premise, hypothesis]))
   return ENTAILS_1.format(
     code=code[:16],
     premise=_CONTROL.sub(' ', premise),

@@ -1,0 +1,22 @@
+"""What results are called by: all that their content depends on."""
+
+from rlhf_jax.addressing.code import Code, NoSourceError
+from rlhf_jax.addressing.description import (
+  describe,
+  digest,
+  field_values,
+  flatten,
+  hashed,
+  import_path,
+)
+
+__all__ = [
+  'Code',
+  'NoSourceError',
+  'describe',
+  'digest',
+  'field_values',
+  'flatten',
+  'hashed',
+  'import_path',
+]

@@ -1,0 +1,485 @@
+"""The code that functions run, told by its content.
+
+A definition at the top of a module counts with every definition that its text
+names, through imports into other modules, and so on from these. Comments,
+docstrings, layout and the names of modules do not count, nor what nothing
+names; the standard library and installed packages do not count at all. Methods
+count with their class. Where a module is handed about as a value, all of it
+counts.
+
+A function that is no such definition (a lambda, one that a function made, one
+of a notebook's cell) is its text, the values that it closes over and its
+defaults; in a notebook, the global values that it names, too.
+"""
+
+import ast
+import functools
+import importlib.util
+import inspect
+import linecache
+import pathlib
+import sys
+import types
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from rlhf_jax.addressing import description
+
+LIBRARY = 'rlhf_jax'
+# What people see of a run, or what stops it: nothing that a run makes.
+WATCHING = tuple(
+  f'{LIBRARY}.{name}'
+  for name in (
+    'addressing',
+    'data.names',
+    'experiment.locks',
+    'experiment.looking',
+    'experiment.wiring',
+    'storage',
+    'training.metrics',
+    'training.stopping',
+    'types.calls',
+    'types.rules',
+    'types.values',
+  )
+)
+
+# Where packages are installed.
+INSTALLED = frozenset({'site-packages', 'dist-packages'})
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
+# A name, and the attributes asked of it: ('logps', 'token_logps').
+Chain = tuple[str, ...]
+
+
+class NoSourceError(TypeError):
+  """Code that has no source, so that nothing tells it from other code."""
+
+
+class Definition(NamedTuple):
+  """A name at the top of a module."""
+
+  module: str
+  name: str
+
+
+class Statement(NamedTuple):
+  """A statement, less its docstrings.
+
+  Attributes:
+    text: its syntax tree, in words.
+    chains: the names in it, with the attributes asked of them.
+    imports: what it imports inside of functions, as in Module.
+  """
+
+  text: str
+  chains: frozenset[Chain]
+  imports: frozenset[tuple[str, str]]
+
+
+class Module(NamedTuple):
+  """What stands at the top of a file.
+
+  Attributes:
+    bound: the statements that make or change what a name means.
+    imported: name -> the module, and the name there; '' for the module itself.
+    starred: modules that all names are imported from.
+  """
+
+  bound: Mapping[str, list[Statement]]
+  imported: Mapping[str, tuple[str, str]]
+  starred: list[str]
+
+
+class Code:
+  """Tells code as it stands in its files now; every file is read once."""
+
+  def __init__(self):
+    linecache.checkcache()
+    self._files: dict[str, pathlib.Path | None] = {}
+    self._modules: dict[str, Module] = {}
+    self._names: dict[Definition, str] = {}
+    self._busy: list[int] = []
+
+  def describe(self, value: Any) -> Any:
+    """A value as JSON, functions and classes by what they run.
+
+    Raises:
+      NoSourceError: a function that has no source.
+      TypeError: a value that has no description.
+    """
+    return description.describe(value, self.name)
+
+  def digest(self, *values: Any) -> str:
+    """Changes when the description of a value does, or what it runs."""
+    return description.digest(*map(self.describe, values))
+
+  def name(self, thing: Any) -> str:
+    """A function or class by its name and what it runs.
+
+    The same in every process and on every machine. Those of installed packages
+    are named by their import path alone.
+
+    Raises:
+      NoSourceError: it has no source, or something that it names has none.
+    """
+    thing = inspect.unwrap(thing)
+    if self._foreign(thing):
+      return description.import_path(thing)
+    top = self._definition(thing)
+    if top in self._names:
+      return self._names[top] + thing.__qualname__
+    if id(thing) in self._busy:
+      return 'itself'
+    self._busy.append(id(thing))
+    try:
+      texts, waiting, values = [], [top], []
+      if top is None:
+        texts, waiting, values = self._by_hand(thing)
+      texts += self._reached(waiting)
+      said = description.digest(sorted(texts), values) + ' '
+    finally:
+      self._busy.pop()
+    if top is not None:
+      self._names[top] = said
+    return said + thing.__qualname__
+
+  def _definition(self, thing) -> Definition | None:
+    """Where a thing, or the class that it is a method of, stands in a file."""
+    top = Definition(thing.__module__, thing.__qualname__.split('.')[0])
+    code = getattr(thing, '__code__', None)
+    file = self._file(top.module)
+    if file is None or '<' in thing.__qualname__:
+      return None
+    if code is not None and pathlib.Path(code.co_filename) != file:
+      return None
+    return top if top.name in self._module(top.module).bound else None
+
+  def _foreign(self, thing: Any) -> bool:
+    """Whether it is the standard library's or an installed package's.
+
+    What watches a run is named like these.
+    """
+    module = getattr(thing, '__module__', None)
+    if not isinstance(module, str) or _is_standard(module):
+      return True
+    return self._file(module) is None and _path(module) is not None
+
+  def _file(self, module: str) -> pathlib.Path | None:
+    """The file of a module that counts: of the library, or of no package."""
+    if module not in self._files:
+      path, top = _path(module), module.split('.')[0]
+      is_ours = top == LIBRARY and not _watches(module)
+      is_theirs = top != LIBRARY and not _is_standard(module)
+      if is_theirs and path is not None:
+        is_theirs = not INSTALLED.intersection(pathlib.Path(path).parts)
+      counts = path is not None and path.endswith('.py')
+      self._files[module] = (
+        pathlib.Path(path) if counts and (is_ours or is_theirs) else None
+      )
+    return self._files[module]
+
+  def _module(self, name: str) -> Module:
+    if name not in self._modules:
+      file = self._file(name)
+      is_package = file.stem == '__init__'
+      package = name if is_package else name.rpartition('.')[0]
+      self._modules[name] = _parsed(file.read_text(encoding='utf-8'), package)
+    return self._modules[name]
+
+  def _reached(self, waiting: Iterable[Definition]) -> set[str]:
+    """The texts of definitions, and of all that these name."""
+    texts, seen, waiting = set(), set(), list(waiting)
+    while waiting:
+      here = waiting.pop()
+      if here not in seen:
+        seen.add(here)
+        for statement in self._module(here.module).bound[here.name]:
+          texts.add(statement.text)
+          for chain in statement.chains:
+            waiting += self._meant(here.module, chain)
+          for module, name in statement.imports:
+            waiting += self._inside(module, (name,) if name else ())
+    return texts
+
+  def _meant(self, module: str, chain: Chain) -> Iterator[Definition]:
+    """What a chain of names means at the top of a module."""
+    name, *rest = chain
+    found = self._module(module)
+    if name in found.bound:
+      yield Definition(module, name)
+    if name in found.imported:
+      source, inner = found.imported[name]
+      yield from self._inside(source, (inner, *rest) if inner else tuple(rest))
+    elif name not in found.bound:
+      for source in found.starred:
+        if self._file(source) is not None:
+          yield from self._meant(source, chain)
+
+  def _inside(self, module: str, chain: Chain) -> Iterator[Definition]:
+    """What a chain means that is asked of a module: all of it, where empty."""
+    if self._file(module) is None:
+      return
+    found = self._module(module)
+    if not chain:
+      yield from (Definition(module, name) for name in found.bound)
+      return
+    name, *rest = chain
+    inner = f'{module}.{name}'
+    is_own = name in found.bound or found.imported.get(
+      name, (module, name)
+    ) != (module, name)
+    if not is_own and self._file(inner) is not None:
+      yield from self._inside(inner, tuple(rest))
+    else:
+      # A submodule that its package imports by its own name ends above.
+      yield from self._meant(module, chain)
+
+  def _by_hand(self, thing) -> tuple[list[str], list[Definition], list[Any]]:
+    """Texts, definitions and described values of what is in no file's top."""
+    if not inspect.isclass(thing):
+      return self._function(thing)
+    texts = [thing.__qualname__]
+    waiting, values = [], [self.name(base) for base in thing.__bases__]
+    for name, value in sorted(vars(thing).items()):
+      inner = getattr(value, 'fget', None) or getattr(value, 'func', None)
+      inner = inspect.unwrap(inner or getattr(value, '__func__', value))
+      if isinstance(inner, types.FunctionType):
+        if not _made(inner):
+          own = self._function(inner)
+          texts += own[0]
+          waiting += own[1]
+          values += own[2]
+      elif not name.startswith('_'):
+        values.append([name, self.describe(value)])
+    hints = getattr(thing, '__annotations__', {})
+    return texts + [f'{name}: {hints[name]}' for name in hints], waiting, values
+
+  def _function(self, function) -> tuple[list[str], list[Definition], list]:
+    statement = _statement(_node(function))
+    closed = inspect.getclosurevars(function).nonlocals
+    module = function.__module__
+    in_file = self._file(module) == pathlib.Path(function.__code__.co_filename)
+    waiting, held = [], dict(closed)
+    for chain in sorted(statement.chains):
+      if chain[0] in closed:
+        continue
+      if in_file:
+        waiting += self._meant(module, chain)
+      elif chain[0] in function.__globals__:
+        waiting += self._global(function.__globals__[chain[0]], chain, held)
+    for source, name in statement.imports:
+      waiting += self._inside(source, (name,) if name else ())
+    held['defaults'] = [function.__defaults__, function.__kwdefaults__]
+    return [statement.text], waiting, [self._held(function, held)]
+
+  def _global(self, value, chain, held) -> Iterator[Definition]:
+    """Definitions that a chain from a global value means; others are held."""
+    rest = chain[1:]
+    while isinstance(value, types.ModuleType):
+      if self._file(value.__name__) is not None:
+        yield from self._inside(value.__name__, rest)
+        return
+      if not rest or not hasattr(value, rest[0]):
+        return
+      value, rest = getattr(value, rest[0]), rest[1:]
+    held[chain[0]] = value
+
+  def _held(self, function, held: Mapping[str, Any]) -> dict[str, Any]:
+    found = {}
+    for name, value in sorted(held.items()):
+      try:
+        found[name] = self.describe(value)
+      except NoSourceError:
+        raise
+      except TypeError as error:
+        raise NoSourceError(
+          f'{description.import_path(function)} reads {name}, a '
+          f'{type(value).__name__}, whose content nothing tells from another; '
+          'hand it numbers and texts, or give the class a method '
+          'fingerprint() -> str that tells'
+        ) from error
+    return found
+
+
+def _path(module: str) -> str | None:
+  """The file of a module, loaded or not; None where there is none."""
+  loaded = sys.modules.get(module)
+  if loaded is not None:
+    path = getattr(loaded, '__file__', None)
+    return None if path == '<stdin>' else path
+  try:
+    spec = importlib.util.find_spec(module)
+  except (ImportError, ValueError, AttributeError):
+    return None
+  return spec.origin if spec is not None and spec.has_location else None
+
+
+def _is_standard(module: str) -> bool:
+  top = module.split('.')[0]
+  return top in sys.stdlib_module_names and top != '__main__'
+
+
+def _watches(module: str) -> bool:
+  return any(f'{module}.'.startswith(f'{name}.') for name in WATCHING)
+
+
+def _made(function) -> bool:
+  """Whether a decorator wrote a function, as dataclasses do."""
+  return function.__code__.co_filename.startswith('<string>')
+
+
+def _node(function) -> ast.AST:
+  """The syntax tree of a function, as its file or its cell has it."""
+  code = function.__code__
+  lines = linecache.getlines(code.co_filename, function.__globals__)
+  found = [
+    n for n in _nodes(''.join(lines)) if _begins(n) == code.co_firstlineno
+  ]
+  if code.co_name == '<lambda>':
+    found = [n for n in found if isinstance(n, ast.Lambda) and _spans(n, code)]
+  else:
+    found = [n for n in found if getattr(n, 'name', None) == code.co_name]
+  if not found:
+    raise NoSourceError(
+      f'{description.import_path(function)} has no source, so that nothing '
+      'tells it from another; write it in a file, or in a cell of a notebook'
+    )
+  return found[-1]  # The innermost.
+
+
+@functools.lru_cache(maxsize=64)
+def _nodes(text: str) -> list[ast.AST]:
+  kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+  try:
+    tree = ast.parse(text)
+  except SyntaxError:  # Of a cell with magic commands, IPython keeps the rest.
+    return []
+  return [node for node in ast.walk(tree) if isinstance(node, kinds)]
+
+
+def _begins(node) -> int:
+  decorators = getattr(node, 'decorator_list', [])
+  return min([node.lineno, *(d.lineno for d in decorators)])
+
+
+def _spans(node: ast.Lambda, code: types.CodeType) -> bool:
+  """Whether all instructions of a lambda come from within this one's body."""
+  body = node.body
+  first = body.lineno, body.col_offset
+  last = body.end_lineno, body.end_col_offset
+  return all(
+    first <= (line, column) and (end_line, end) <= last
+    for line, end_line, column, end in code.co_positions()
+    if None not in (line, end_line, column, end) and column != end
+  )
+
+
+@functools.lru_cache(maxsize=1024)
+def _parsed(text: str, package: str) -> Module:
+  bound: dict[str, list[Statement]] = {}
+  imported: dict[str, tuple[str, str]] = {}
+  starred: list[str] = []
+  for node in ast.parse(text).body:
+    for inner in ast.walk(node):
+      if isinstance(inner, ast.Import):
+        for alias in inner.names:
+          top = alias.name.split('.')[0]
+          imported[alias.asname or top] = (
+            (alias.name if alias.asname else top),
+            '',
+          )
+      elif isinstance(inner, ast.ImportFrom):
+        source = _source(inner, package)
+        for alias in inner.names:
+          if alias.name == '*':
+            starred.append(source)
+          else:
+            imported[alias.asname or alias.name] = source, alias.name
+      if isinstance(node, DEFINITIONS):
+        break  # What it imports inside is its own.
+    if isinstance(node, ast.Import | ast.ImportFrom):
+      continue
+    statement = _statement(node, package)
+    for name in _binds(node):
+      bound.setdefault(name, []).append(statement)
+  return Module(bound, imported, starred)
+
+
+def _binds(node: ast.stmt) -> set[str]:
+  """The names that a statement at the top gives a meaning, or changes."""
+  if isinstance(node, DEFINITIONS):
+    return {node.name}
+  names = [n for n in ast.walk(node) if isinstance(n, ast.Name)]
+  stored = {n.id for n in names if isinstance(n.ctx, ast.Store)}
+  defined = {n.name for n in ast.walk(node) if isinstance(n, DEFINITIONS)}
+  return stored | defined | set(_changes(node))
+
+
+def _changes(node: ast.stmt) -> Iterator[str]:
+  """The names of what a statement may change that it binds no name to.
+
+  As `TABLE` in `TABLE['a'] = 1` and `TABLE.update(a=1)`, and `Batch` in
+  `register(Batch)`.
+  """
+  touched = []
+  if isinstance(node, ast.Assign | ast.AugAssign | ast.Delete):
+    touched = getattr(node, 'targets', None) or [node.target]
+  elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+    call = node.value
+    yield from (a.id for a in call.args if isinstance(a, ast.Name))
+    touched = [call.func] if isinstance(call.func, ast.Attribute) else []
+  for part in touched:
+    while isinstance(part, ast.Attribute | ast.Subscript | ast.Call):
+      part = part.func if isinstance(part, ast.Call) else part.value
+    if isinstance(part, ast.Name):
+      yield part.id
+
+
+def _source(node: ast.ImportFrom, package: str) -> str:
+  dots = '.' * node.level
+  return importlib.util.resolve_name(dots + (node.module or ''), package)
+
+
+def _statement(node: ast.AST, package: str = '') -> Statement:
+  chains, imports = set(), set()
+  inside = set()
+  for part in ast.walk(node):
+    body = getattr(part, 'body', None)
+    if isinstance(body, list):
+      part.body = [piece for piece in body if not _is_docstring(piece)]
+    if isinstance(part, ast.Attribute | ast.Name) and part not in inside:
+      chain = []
+      while isinstance(part, ast.Attribute):
+        chain.append(part.attr)
+        part = part.value
+        inside.add(part)
+      if isinstance(part, ast.Name):
+        chains.add((part.id, *reversed(chain)))
+    elif isinstance(part, ast.Import):
+      imports |= {(alias.name, '') for alias in part.names}
+    elif isinstance(part, ast.ImportFrom):
+      source = _source(part, package)
+      imports |= {
+        (source, '' if alias.name == '*' else alias.name)
+        for alias in part.names
+      }
+  return Statement(_text(node), frozenset(chains), frozenset(imports))
+
+
+def _text(node: Any) -> str:
+  """A syntax tree in words that are the same in all versions of Python."""
+  if isinstance(node, list):
+    return f'[{", ".join(map(_text, node))}]'
+  if not isinstance(node, ast.AST):
+    return repr(node)
+  fields = [
+    f'{name}={_text(value)}'
+    for name, value in ast.iter_fields(node)
+    if name not in ('ctx', 'kind', 'type_comment') and value not in (None, [])
+  ]
+  return f'{type(node).__name__}({", ".join(fields)})'
+
+
+def _is_docstring(node: ast.stmt) -> bool:
+  return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)

@@ -1,0 +1,89 @@
+"""The folders of stages, named after all that their content depends on."""
+
+from collections.abc import Callable
+from typing import Any
+
+from rlhf_jax.addressing import (
+  Code,
+  describe,
+  digest,
+  field_values,
+  import_path,
+)
+from rlhf_jax.experiment import definition, running, writing
+from rlhf_jax.stages import DatasetStage, Ensemble, Stage
+
+# How a stage is watched: no part of what it makes.
+WATCHED = (
+  'log_every',
+  'checkpoint_every',
+  'keep_checkpoint',
+  'alarm',
+  'produces',
+)
+# What earlier stages made counts by their addresses, whatever they are called.
+EARLIER = ('start', 'policy', 'data', 'beside', 'frozen')
+
+
+def stage_addresses(experiment: definition.Experiment) -> dict[str, str]:
+  """`<stage>-<digest>` of every stage, and `data-<digest>` of the source.
+
+  A digest covers the stage's config, the model, the limits, the seed, the data,
+  the addresses of the stages that it builds on, and the code that all of these
+  and the runner run: not its name in this experiment, nor how often it logs.
+
+  Raises:
+    NoSourceError: a function of the config has no source.
+  """
+  return _addresses(experiment, experiment.data.fingerprint(), Code().name)
+
+
+def stage_settings(experiment: definition.Experiment) -> dict[str, str]:
+  """What addresses would be if code, and what is read, were always the same."""
+  return _addresses(experiment, '', import_path)
+
+
+def _addresses(
+  experiment: definition.Experiment, read: str, name_of: Callable[[Any], str]
+) -> dict[str, str]:
+  """Addresses.
+
+  Args:
+    experiment: whose.
+    read: fingerprint of what is read.
+    name_of: says a function or class.
+  """
+
+  def said(value):
+    return describe(value, name_of)
+
+  found = {'data': f'data-{digest(said(experiment.data), read)}'}
+  shape = said((experiment.model, experiment.limits, experiment.seed))
+  for name, stage in experiment.stages.items():
+    depends = {
+      role: found[needed]
+      for role, needed in definition.dependencies(stage).items()
+    }
+    own = [
+      found.get(d, f'{found["data"]}/{d}') for d in definition.datasets(stage)
+    ]
+    depends['data'] = own[0] if len(own) == 1 else own
+    run = writing.write if isinstance(stage, DatasetStage) else running.train
+    facts = said(_own(stage))
+    found[name] = f'{name}-{digest(facts, depends, shape, name_of(run))}'
+  return found
+
+
+def _own(stage: Stage | DatasetStage) -> dict[str, Any]:
+  """A stage less what is watched and what earlier stages made of it."""
+  own = {
+    field: value
+    for field, value in field_values(stage).items()
+    if field not in (*EARLIER, *WATCHED)
+  }
+  own['frozen'] = {
+    role: source.combine if isinstance(source, Ensemble) else source
+    for role, source in stage.frozen.items()
+    if not isinstance(source, str)
+  }
+  return own
