@@ -28,6 +28,7 @@ from rlhf_jax.types import (
 WORDS = (0, 1)
 EOS, PAD, VOCABULARY = 2, 3, 4
 LONGEST = 3  # Response tokens at most.
+LONGEST_PROMPT = 3
 
 
 def _init(key):
@@ -119,14 +120,20 @@ def responses() -> list[tuple[int, ...]]:
   return found + list(itertools.product(WORDS, repeat=LONGEST))
 
 
-def log_probability(table: np.ndarray, prompt: int, response) -> float:
+def log_probability(table: np.ndarray, prompt, response) -> float:
   """log π(response | prompt) by definition, in float64."""
   return float(np.log(probability(table, prompt, response)))
 
 
-def probability(table: np.ndarray, prompt: int, response) -> float:
-  """π(response | prompt) by definition, in float64."""
-  before, total = prompt, 1.0
+def probability(table: np.ndarray, prompt, response) -> float:
+  """π(response | prompt) by definition, in float64.
+
+  Args:
+    table: [V, V] logits of the next token, by the token before.
+    prompt: one token, or several.
+    response: its tokens.
+  """
+  before, total = tokens_of(prompt)[-1], 1.0
   for token in response:
     row = np.exp(table[before] - table[before].max())
     total *= row[token] / row.sum()
@@ -134,18 +141,24 @@ def probability(table: np.ndarray, prompt: int, response) -> float:
   return total
 
 
-def all_rollouts(prompt: int) -> Rollouts:
-  """Every response to a one-token prompt: [1, K, 1 + LONGEST]."""
-  rows = responses()
-  tokens = np.full((1, len(rows), 1 + LONGEST), PAD, np.int32)
+def tokens_of(prompt) -> tuple[int, ...]:
+  """A prompt's tokens, given as one token or as several."""
+  return (prompt,) if np.ndim(prompt) == 0 else tuple(prompt)
+
+
+def all_rollouts(prompt) -> Rollouts:
+  """Every response to a prompt of P tokens: [1, K, P + LONGEST]."""
+  rows, prompt = responses(), tokens_of(prompt)
+  width = len(prompt)
+  tokens = np.full((1, len(rows), width + LONGEST), PAD, np.int32)
   mask = np.zeros(tokens.shape, bool)
-  tokens[..., 0] = prompt
+  tokens[..., :width] = prompt
   for k, row in enumerate(rows):
-    tokens[0, k, 1 : 1 + len(row)] = row
-    mask[0, k, 1 : 1 + len(row)] = True
+    tokens[0, k, width : width + len(row)] = row
+    mask[0, k, width : width + len(row)] = True
   zeros = np.zeros((1, len(rows), LONGEST), np.float32)
   attention = mask.copy()
-  attention[..., 0] = True
+  attention[..., :width] = True
   return Rollouts(
     tokens=tokens,
     attention_mask=attention,
@@ -158,11 +171,15 @@ def all_rollouts(prompt: int) -> Rollouts:
 
 
 def prompts(count: int = 4) -> Prompts:
-  """One-token prompts 0, 1, 0, 1, …"""
+  """Prompts of 1, 2, 3, 1, … tokens, padded on the left; the last 0, 1, 0, …"""
   index = np.arange(count, dtype=np.int32)
+  lengths = 1 + index % LONGEST_PROMPT
+  places = np.arange(LONGEST_PROMPT) - LONGEST_PROMPT
+  mask = places >= -lengths[:, None]
+  words = (index[:, None] + places + 1) % 2
   return Prompts(
-    tokens=(index % 2)[:, None],
-    attention_mask=np.ones((count, 1), bool),
+    tokens=np.where(mask, words, PAD).astype(np.int32),
+    attention_mask=mask,
     index=index,
   )
 
@@ -203,22 +220,25 @@ def samples(rows: int = 4, count: int = 3, seed: int = 0) -> Samples:
 
 
 def compared(heads, lists, **fields) -> Comparisons:
-  """Given lists of responses to one-token prompts: [B, K, 1 + LONGEST].
+  """Given lists of responses to prompts of up to P tokens: [B, K, P + LONGEST].
 
   Args:
-    heads: B tokens, the prompts.
+    heads: B prompts, each a token or a tuple of tokens.
     lists: B lists of responses, each a tuple of tokens; shorter lists leave
       their last rows empty.
     fields: of Comparisons; margins are 0 and weights 1 unless given.
   """
-  shape = (len(heads), max(map(len, lists)), 1 + LONGEST)
+  heads = [tokens_of(head) for head in heads]
+  width = max(map(len, heads)) + LONGEST
+  shape = (len(heads), max(map(len, lists)), width)
   tokens = np.full(shape, PAD, np.int32)
   mask, attention = np.zeros(shape, bool), np.zeros(shape, bool)
   for row, (head, listed) in enumerate(zip(heads, lists, strict=True)):
     for k, response in enumerate(listed):
-      tokens[row, k, : 1 + len(response)] = head, *response
-      mask[row, k, 1 : 1 + len(response)] = True
-      attention[row, k, : 1 + len(response)] = True
+      end = len(head) + len(response)
+      tokens[row, k, :end] = *head, *response
+      mask[row, k, len(head) : end] = True
+      attention[row, k, :end] = True
   known = {
     'candidate_mask': attention[..., 0],
     'margins': np.zeros(len(heads), np.float32),
@@ -233,12 +253,13 @@ def compared(heads, lists, **fields) -> Comparisons:
 
 
 def _random_lists(counts, seed):
-  """Random prompts, and as many random responses to each as counted."""
+  """Random prompts of ragged length, and as many responses as counted."""
   random = np.random.default_rng(seed)
   listed = responses()
   heads, lists = [], []
-  for count in counts:
-    heads.append(random.choice(WORDS))
+  for row, count in enumerate(counts):
+    length = LONGEST_PROMPT - row % LONGEST_PROMPT
+    heads.append(tuple(random.choice(WORDS, length)))
     picks = random.integers(len(listed), size=count)
     lists.append([listed[pick] for pick in picks])
   return heads, lists
