@@ -9,6 +9,8 @@ os.environ['XLA_FLAGS'] = (
   os.environ.get('XLA_FLAGS', '') + ' --xla_force_host_platform_device_count=8'
 )
 
+import jax
+
 # A shell starts what runs in the background with interrupts ignored, which the
 # processes that tests start would inherit.
 for number, handler in (
@@ -17,8 +19,6 @@ for number, handler in (
 ):
   if signal.getsignal(number) == signal.SIG_IGN:
     signal.signal(number, handler)
-
-import jax
 
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 

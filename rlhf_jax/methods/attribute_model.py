@@ -9,10 +9,9 @@ Source: Dong et al. 2023 (SteerLM); Wang et al. 2023 (HelpSteer).
 """
 
 import dataclasses
-from typing import Any
 
 from rlhf_jax.learners import attributes
-from rlhf_jax.stages import Stage
+from rlhf_jax.stages import Method
 from rlhf_jax.training import optimizers
 from rlhf_jax.types import Rated
 from rlhf_jax.types.rules import Count
@@ -33,24 +32,12 @@ class Config(attributes.Config, optimizers.Steps):
   )
 
 
-def stages(
-  config: Config,
-  *,
-  data: str = 'rated',
-  start: str = 'sft',
-  curriculum: Any = None,
-  name: str = 'attribute_model',
-) -> dict[str, Stage]:
-  """{name}: from the trunk of `start`, on rated responses, bad ones too."""
-  return {
-    name: Stage(
-      init=attributes.init,
-      update=update,
-      config=config,
-      data=data,
-      reads=(Rated,),
-      start={'policy': start},
-      produces='attributes',
-      curriculum=curriculum,
-    )
-  }
+# From the trunk of a policy, on rated responses, bad ones too.
+stages = Method(
+  name='attribute_model',
+  data='rated',
+  reads=(Rated,),
+  init=attributes.init,
+  update=update,
+  produces='attributes',
+)

@@ -8,12 +8,11 @@ Source: Dong et al. 2023 (SteerLM).
 """
 
 import dataclasses
-from typing import Any
 
 from rlhf_jax.generation import annotating
 from rlhf_jax.generation.attributes import Scale
 from rlhf_jax.learners import likelihood
-from rlhf_jax.stages import DatasetStage, Stage
+from rlhf_jax.stages import Method, Writer
 from rlhf_jax.training import optimizers
 from rlhf_jax.types import Demonstration, Rated
 from rlhf_jax.types.rules import Count
@@ -62,42 +61,23 @@ class Config(likelihood.Config, optimizers.Steps):
   )
 
 
-def label_stages(
-  config: Labels, *, data: str = 'rated', name: str = 'attribute_labels'
-) -> dict[str, DatasetStage]:
-  """{name}: rated responses as demonstrations of rating them.
-
-  A prompt then holds a response, too: `Limits.max_prompt_tokens` must allow it.
-  """
-  return {
-    name: DatasetStage(
-      write=write,
-      config=config,
-      data=data,
-      reads=(Rated,),
-      writes=Demonstration,
-    )
-  }
+# Rated responses as demonstrations of rating them. A prompt then holds a
+# response, too: `Limits.max_prompt_tokens` must allow it.
+label_stages = Writer(
+  name='attribute_labels',
+  data='rated',
+  reads=(Rated,),
+  write=write,
+  writes=Demonstration,
+)
 
 
-def stages(
-  config: Config,
-  *,
-  data: str = 'attribute_labels',
-  start: str = 'sft',
-  curriculum: Any = None,
-  name: str = 'attribute_writer',
-) -> dict[str, Stage]:
-  """{name}: from `start`, on demonstrations of rating."""
-  return {
-    name: Stage(
-      init=likelihood.init,
-      update=update,
-      config=config,
-      data=data,
-      reads=(Demonstration,),
-      start={'policy': start},
-      produces='attributes',
-      curriculum=curriculum,
-    )
-  }
+# On demonstrations of rating.
+stages = Method(
+  name='attribute_writer',
+  data='attribute_labels',
+  reads=(Demonstration,),
+  init=likelihood.init,
+  update=update,
+  produces='attributes',
+)

@@ -12,7 +12,7 @@ import dataclasses
 
 from rlhf_jax.generation import ranking
 from rlhf_jax.generation.sampling import Sampling
-from rlhf_jax.stages import DatasetStage, Frozen
+from rlhf_jax.stages import Writer
 from rlhf_jax.types import Demonstration, prompt_of
 from rlhf_jax.types.rules import Count
 from rlhf_jax.types.values import checked
@@ -53,22 +53,12 @@ def write(records, tools, *, config):
   ]
 
 
-def stages(
-  config: Config,
-  *,
-  data: str = 'prompts',
-  policy: str = 'sft',
-  reward: Frozen = 'reward_model',
-  name: str = 'best_of_n',
-) -> dict[str, DatasetStage]:
-  """{name}: the best of `policy`'s responses to the prompts of `data`."""
-  return {
-    name: DatasetStage(
-      write=write,
-      config=config,
-      data=data,
-      writes=Demonstration,
-      policy=policy,
-      frozen={'reward': reward},
-    )
-  }
+# The best of a policy's responses.
+stages = Writer(
+  name='best_of_n',
+  data='prompts',
+  write=write,
+  writes=Demonstration,
+  policy='policy',
+  frozen={'reward': 'reward'},
+)

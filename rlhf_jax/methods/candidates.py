@@ -11,8 +11,8 @@ import dataclasses
 
 from rlhf_jax.generation import ranking
 from rlhf_jax.generation.sampling import Sampling
-from rlhf_jax.stages import DatasetStage
-from rlhf_jax.types import Comparison, Reward, prompt_of, responses_of
+from rlhf_jax.stages import Writer
+from rlhf_jax.types import Comparison, prompt_of, responses_of
 from rlhf_jax.types.rules import Count, Natural
 from rlhf_jax.types.values import checked
 
@@ -64,22 +64,12 @@ def write(records, tools, *, config):
   return [candidates for candidates in found if len(candidates.responses) > 1]
 
 
-def stages(
-  config: Config,
-  *,
-  data: str = 'prompts',
-  policy: str | None = 'sft',
-  reward: str | Reward = 'reward_model',
-  name: str = 'candidates',
-) -> dict[str, DatasetStage]:
-  """{name}: responses to the prompts of `data`, ranked by `reward`."""
-  return {
-    name: DatasetStage(
-      write=write,
-      config=config,
-      data=data,
-      writes=Comparison,
-      policy=policy,
-      frozen={'reward': reward},
-    )
-  }
+# A policy's responses, ranked.
+stages = Writer(
+  name='candidates',
+  data='prompts',
+  write=write,
+  writes=Comparison,
+  policy='policy',
+  frozen={'reward': 'reward'},
+)

@@ -10,7 +10,7 @@ Post-training" (arXiv 2310.02263).
 
 import dataclasses
 
-from rlhf_jax.stages import DatasetStage
+from rlhf_jax.stages import Writer
 from rlhf_jax.types import Comparison
 from rlhf_jax.types.rules import Count, Natural
 from rlhf_jax.types.values import checked
@@ -54,16 +54,11 @@ def taken(ranked, better, worse):
   return Comparison(ranked.prompt, responses, scores=scores)
 
 
-def stages(
-  config: Config, *, data: str = 'tiers', name: str = 'tier_pairs'
-) -> dict[str, DatasetStage]:
-  """{name}: pairs of the responses that `data` has."""
-  return {
-    name: DatasetStage(
-      write=write,
-      config=config,
-      data=data,
-      reads=(Comparison,),
-      writes=Comparison,
-    )
-  }
+# Pairs of the responses that a dataset has.
+stages = Writer(
+  name='tier_pairs',
+  data='tiers',
+  reads=(Comparison,),
+  write=write,
+  writes=Comparison,
+)

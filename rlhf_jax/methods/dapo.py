@@ -20,11 +20,11 @@ import jax.numpy as jnp
 from rlhf_jax.kernels import baselines, masking, rewards
 from rlhf_jax.learners import policy_gradient
 from rlhf_jax.losses import policy_gradient as surrogates
-from rlhf_jax.stages import Frozen, Stage
+from rlhf_jax.stages import Online
 from rlhf_jax.training import optimizers
 from rlhf_jax.training.compile import jitted
 from rlhf_jax.training.metrics import Stopwatch
-from rlhf_jax.types import Mean, Prompt
+from rlhf_jax.types import Mean
 from rlhf_jax.types.rules import Count, Divides
 from rlhf_jax.types.values import checked
 
@@ -150,26 +150,10 @@ def collect(params, frozen, prompts, key, *, models, config):
   return batch, metrics | stopwatch.metrics()
 
 
-def stages(
-  config: Config,
-  *,
-  data: str = 'prompts',
-  start: str = 'sft',
-  reward: Frozen = 'reward_model',
-  name: str = 'dapo',
-) -> dict[str, Stage]:
-  """{name}: from `start`, which is also the reference."""
-  return {
-    name: Stage(
-      init=init,
-      update=update,
-      collect=collect,
-      config=config,
-      data=data,
-      reads=(Prompt,),
-      start={'policy': start},
-      frozen={'reference': start, 'reward': reward},
-      log_every=1,
-      checkpoint_every=10,
-    )
-  }
+# Where it starts from is also the reference.
+stages = Online(
+  name='dapo',
+  init=init,
+  update=update,
+  collect=collect,
+)

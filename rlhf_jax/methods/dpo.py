@@ -8,10 +8,9 @@ Source: Rafailov et al. 2023, eq. 7.
 """
 
 import dataclasses
-from typing import Any
 
 from rlhf_jax.learners import pairwise
-from rlhf_jax.stages import Stage
+from rlhf_jax.stages import Method
 from rlhf_jax.training import optimizers
 from rlhf_jax.types import Comparison
 from rlhf_jax.types.rules import Count
@@ -32,25 +31,13 @@ class Config(pairwise.Config, optimizers.Steps):
   )
 
 
-def stages(
-  config: Config,
-  *,
-  data: str = 'preferences',
-  start: str = 'sft',
-  curriculum: Any = None,
-  name: str = 'dpo',
-) -> dict[str, Stage]:
-  """{name}: from `start`, which is also the reference, on pairs."""
-  return {
-    name: Stage(
-      init=pairwise.init,
-      update=update,
-      config=config,
-      data=data,
-      reads=(Comparison,),
-      start={'policy': start},
-      frozen={'reference': start},
-      beforehand=pairwise.reference_logps,
-      curriculum=curriculum,
-    )
-  }
+# Where it starts from is also the reference.
+stages = Method(
+  name='dpo',
+  data='preferences',
+  reads=(Comparison,),
+  init=pairwise.init,
+  update=update,
+  frozen={'reference': 'start'},
+  beforehand=pairwise.reference_logps,
+)

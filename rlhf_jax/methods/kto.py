@@ -8,10 +8,9 @@ Source: Ethayarajh et al. 2024 (KTO); Jung et al. 2024 (BCO).
 """
 
 import dataclasses
-from typing import Any
 
 from rlhf_jax.learners import unpaired
-from rlhf_jax.stages import Stage
+from rlhf_jax.stages import Method
 from rlhf_jax.training import optimizers
 from rlhf_jax.types import Comparison
 from rlhf_jax.types.rules import Count
@@ -30,24 +29,12 @@ class Config(unpaired.Config, optimizers.Steps):
   optimizer: optimizers.Adam = optimizers.Adam(learning_rate=5e-7)
 
 
-def stages(
-  config: Config,
-  *,
-  data: str = 'preferences',
-  start: str = 'sft',
-  curriculum: Any = None,
-  name: str = 'kto',
-) -> dict[str, Stage]:
-  """{name}: from `start`, which is also the reference."""
-  return {
-    name: Stage(
-      init=unpaired.init,
-      update=update,
-      config=config,
-      data=data,
-      reads=(Comparison,),
-      start={'policy': start},
-      frozen={'reference': start},
-      curriculum=curriculum,
-    )
-  }
+# Where it starts from is also the reference.
+stages = Method(
+  name='kto',
+  data='preferences',
+  reads=(Comparison,),
+  init=unpaired.init,
+  update=update,
+  frozen={'reference': 'start'},
+)

@@ -10,8 +10,8 @@ import dataclasses
 import math
 
 from rlhf_jax.generation.sampling import Sampling
-from rlhf_jax.stages import DatasetStage, Ensemble
-from rlhf_jax.types import Comparison, Rated, Reward, prompt_of, responses_of
+from rlhf_jax.stages import Writer
+from rlhf_jax.types import Comparison, Rated, prompt_of, responses_of
 from rlhf_jax.types.rules import Count, Natural
 from rlhf_jax.types.values import checked
 
@@ -60,22 +60,13 @@ def write(records, tools, *, config):
   ]
 
 
-def stages(
-  config: Config,
-  *,
-  data: str | tuple[str, ...] = 'demonstrations',
-  policy: str | None = None,
-  reward: str | Ensemble | Reward = 'reward_model',
-  name: str = 'labelled',
-) -> dict[str, DatasetStage]:
-  """{name}: the responses in `data`, and of `policy` if any, scored."""
-  return {
-    name: DatasetStage(
-      write=write,
-      config=config,
-      data=data,
-      writes=Rated,
-      policy=policy,
-      frozen={'reward': reward},
-    )
-  }
+# The responses of a dataset, and of a policy where one is given, scored.
+stages = Writer(
+  name='labelled',
+  data='demonstrations',
+  write=write,
+  writes=Rated,
+  policy='policy',
+  frozen={'reward': 'reward'},
+  sources={'policy': None},
+)

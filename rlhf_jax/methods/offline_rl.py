@@ -24,7 +24,7 @@ import numpy as np
 
 from rlhf_jax.generation import reward_condition
 from rlhf_jax.learners import likelihood
-from rlhf_jax.stages import DatasetStage, Stage, Written
+from rlhf_jax.stages import Method, Writer, Written
 from rlhf_jax.training import optimizers
 from rlhf_jax.types import Demonstration, Rated
 from rlhf_jax.types.rules import Bound, Count, Natural, Positive
@@ -201,39 +201,21 @@ class Config(likelihood.Config, optimizers.Steps):
   optimizer: optimizers.Adam = optimizers.Adam(learning_rate=5e-6)
 
 
-def pool_stages(
-  config: Pool,
-  *,
-  data: str | tuple[str, ...] = 'labelled',
-  name: str = 'pool',
-) -> dict[str, DatasetStage]:
-  """{name}: demonstrations made of one labelled dataset, or of several."""
-  return {
-    name: DatasetStage(
-      write=write,
-      config=config,
-      data=data,
-      reads=(Rated,),
-      writes=Demonstration,
-    )
-  }
+# Demonstrations made of one labelled dataset, or of several.
+pool_stages = Writer(
+  name='pool',
+  data='labelled',
+  reads=(Rated,),
+  write=write,
+  writes=Demonstration,
+)
 
 
-def stages(
-  config: Config,
-  *,
-  data: str = 'pool',
-  start: str = 'sft',
-  name: str = 'offline_rl',
-) -> dict[str, Stage]:
-  """{name}: from `start`, on what was made of a pool."""
-  return {
-    name: Stage(
-      init=likelihood.init,
-      update=update,
-      config=config,
-      data=data,
-      reads=(Demonstration,),
-      start={'policy': start},
-    )
-  }
+# On what was made of a pool.
+stages = Method(
+  name='offline_rl',
+  data='pool',
+  reads=(Demonstration,),
+  init=likelihood.init,
+  update=update,
+)

@@ -14,9 +14,8 @@ import jax
 from rlhf_jax.kernels import advantages, masking
 from rlhf_jax.learners import policy_gradient
 from rlhf_jax.losses import policy_gradient as surrogates
-from rlhf_jax.stages import Ensemble, Frozen, Stage
+from rlhf_jax.stages import Online
 from rlhf_jax.training import optimizers
-from rlhf_jax.types import Prompt
 from rlhf_jax.types.rules import Count, NonNegative, Share
 from rlhf_jax.types.values import checked
 
@@ -100,34 +99,12 @@ def shape(params, frozen, rollouts, scores, *, models, config):
 collect = functools.partial(policy_gradient.collect, shape=shape)
 
 
-def stages(
-  config: Config,
-  *,
-  data: str = 'prompts',
-  start: str = 'sft',
-  reward: Frozen = 'reward_model',
-  name: str = 'ppo',
-) -> dict[str, Stage]:
-  """{name}: policy from `start`, critic from the reward model.
-
-  From an ensemble's first member; fresh where a program scores the text.
-  """
-  starts = {'policy': start}
-  if isinstance(reward, Ensemble):
-    starts['critic'] = reward.members[0]
-  elif isinstance(reward, str):
-    starts['critic'] = reward
-  return {
-    name: Stage(
-      init=init,
-      update=update,
-      collect=collect,
-      config=config,
-      data=data,
-      reads=(Prompt,),
-      start=starts,
-      frozen={'reference': start, 'reward': reward},
-      log_every=1,
-      checkpoint_every=10,
-    )
-  }
+# The critic starts from the reward model: of several, from the first; fresh
+# where a program scores.
+stages = Online(
+  name='ppo',
+  init=init,
+  update=update,
+  collect=collect,
+  start={'policy': 'start', 'critic': 'reward'},
+)

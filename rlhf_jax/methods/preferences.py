@@ -10,7 +10,7 @@ import numpy as np
 
 from rlhf_jax.generation import scoring
 from rlhf_jax.generation.sampling import Sampling
-from rlhf_jax.stages import DatasetStage, Written
+from rlhf_jax.stages import Writer, Written
 from rlhf_jax.types import Comparison, Mean, Prompt, prompt_of
 from rlhf_jax.types.rules import Count
 from rlhf_jax.types.values import checked
@@ -58,16 +58,11 @@ def write(records, tools, *, config):
   return Written(written, {'undecided_share': Mean.of(np.array(undecided))})
 
 
-def stages(
-  config: Config,
-  *,
-  data: str = 'prompts',
-  policy: str = 'sft',
-  name: str = 'preferences',
-) -> dict[str, DatasetStage]:
-  """{name}: annotated pairs of `policy`'s samples."""
-  return {
-    name: DatasetStage(
-      write=write, config=config, data=data, writes=Comparison, policy=policy
-    )
-  }
+# Annotated pairs of a policy's samples.
+stages = Writer(
+  name='preferences',
+  data='prompts',
+  write=write,
+  writes=Comparison,
+  policy='policy',
+)

@@ -9,11 +9,10 @@ Source: Song et al. 2023 (PRO).
 
 import dataclasses
 import functools
-from typing import Any
 
 from rlhf_jax.learners import listwise
 from rlhf_jax.losses import listwise as losses
-from rlhf_jax.stages import Stage
+from rlhf_jax.stages import Method
 from rlhf_jax.training import optimizers
 from rlhf_jax.types import Comparison
 from rlhf_jax.types.rules import Count
@@ -33,23 +32,11 @@ class Config(listwise.Config, optimizers.Steps):
   optimizer: optimizers.Adam = optimizers.Adam(learning_rate=5e-6)
 
 
-def stages(
-  config: Config,
-  *,
-  data: str = 'candidates',
-  start: str = 'sft',
-  curriculum: Any = None,
-  name: str = 'pro',
-) -> dict[str, Stage]:
-  """{name}: from `start`, on ranked candidates; no reference is kept."""
-  return {
-    name: Stage(
-      init=listwise.init,
-      update=update,
-      config=config,
-      data=data,
-      reads=(Comparison,),
-      start={'policy': start},
-      curriculum=curriculum,
-    )
-  }
+# No reference is kept.
+stages = Method(
+  name='pro',
+  data='candidates',
+  reads=(Comparison,),
+  init=listwise.init,
+  update=update,
+)

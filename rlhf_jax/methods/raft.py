@@ -18,10 +18,10 @@ import jax.numpy as jnp
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.kernels import logps, selection
 from rlhf_jax.learners import likelihood, policy_gradient
-from rlhf_jax.stages import Frozen, Stage
+from rlhf_jax.stages import Online
 from rlhf_jax.training import optimizers
 from rlhf_jax.training.passes import passes
-from rlhf_jax.types import Demonstrations, Mean, Prompt, Rollouts
+from rlhf_jax.types import Demonstrations, Mean, Rollouts
 from rlhf_jax.types.rules import Count, Divides, NonNegative, Positive
 from rlhf_jax.types.values import checked
 
@@ -241,26 +241,11 @@ def update(state, frozen, batch, key, *, models, optimizer, config):
   )
 
 
-def stages(
-  config: Config,
-  *,
-  data: str = 'prompts',
-  start: str = 'sft',
-  reward: Frozen = 'reward_model',
-  name: str = 'raft',
-) -> dict[str, Stage]:
-  """{name}: from `start`, on the best of its own samples."""
-  return {
-    name: Stage(
-      init=likelihood.init,
-      update=update,
-      collect=collect,
-      config=config,
-      data=data,
-      reads=(Prompt,),
-      start={'policy': start},
-      frozen={'reference': start, 'reward': reward},
-      log_every=1,
-      checkpoint_every=5,
-    )
-  }
+# On the best of its own samples.
+stages = Online(
+  name='raft',
+  init=likelihood.init,
+  update=update,
+  collect=collect,
+  checkpoint_every=5,
+)

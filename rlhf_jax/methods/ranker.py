@@ -6,10 +6,9 @@ Source: Liu et al. 2024 (RSO); Zhao et al. 2023 (SLiC-HF).
 """
 
 import dataclasses
-from typing import Any
 
 from rlhf_jax.learners import ranking
-from rlhf_jax.stages import Stage
+from rlhf_jax.stages import Method
 from rlhf_jax.training import optimizers
 from rlhf_jax.types import Comparison
 from rlhf_jax.types.rules import Count
@@ -28,24 +27,12 @@ class Config(ranking.Config, optimizers.Steps):
   optimizer: optimizers.Adam = optimizers.Adam(learning_rate=1e-5)
 
 
-def stages(
-  config: Config,
-  *,
-  data: str = 'preferences',
-  start: str = 'sft',
-  curriculum: Any = None,
-  name: str = 'ranker',
-) -> dict[str, Stage]:
-  """{name}: from the trunk of `start`, trained on comparisons."""
-  return {
-    name: Stage(
-      init=ranking.init,
-      update=update,
-      config=config,
-      data=data,
-      reads=(Comparison,),
-      start={'policy': start},
-      produces='ranker',
-      curriculum=curriculum,
-    )
-  }
+# From the trunk of a policy.
+stages = Method(
+  name='ranker',
+  data='preferences',
+  reads=(Comparison,),
+  init=ranking.init,
+  update=update,
+  produces='ranker',
+)

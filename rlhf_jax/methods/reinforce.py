@@ -21,9 +21,8 @@ import jax
 from rlhf_jax.kernels import advantages, baselines, divergences, masking
 from rlhf_jax.learners import policy_gradient
 from rlhf_jax.losses import policy_gradient as surrogates
-from rlhf_jax.stages import Frozen, Stage
+from rlhf_jax.stages import Online
 from rlhf_jax.training import optimizers
-from rlhf_jax.types import Prompt
 from rlhf_jax.types.rules import Count, NonNegative, Share
 from rlhf_jax.types.values import checked
 
@@ -138,26 +137,10 @@ def shape(params, frozen, rollouts, scores, *, models, config):
 collect = functools.partial(policy_gradient.collect, shape=shape)
 
 
-def stages(
-  config: Config,
-  *,
-  data: str = 'prompts',
-  start: str = 'sft',
-  reward: Frozen = 'reward_model',
-  name: str = 'reinforce',
-) -> dict[str, Stage]:
-  """{name}: from `start`, which is also the reference."""
-  return {
-    name: Stage(
-      init=init,
-      update=update,
-      collect=collect,
-      config=config,
-      data=data,
-      reads=(Prompt,),
-      start={'policy': start},
-      frozen={'reference': start, 'reward': reward},
-      log_every=1,
-      checkpoint_every=10,
-    )
-  }
+# Where it starts from is also the reference.
+stages = Online(
+  name='reinforce',
+  init=init,
+  update=update,
+  collect=collect,
+)

@@ -20,7 +20,7 @@ from collections.abc import Callable, Collection, Sequence
 from rlhf_jax.generation import ranking
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.learners import likelihood
-from rlhf_jax.stages import DatasetStage, Frozen, Stage
+from rlhf_jax.stages import DatasetStage, Frozen, Method, Stage, Writer
 from rlhf_jax.training import optimizers
 from rlhf_jax.types import Comparison, Demonstration, Prompt, prompt_of
 from rlhf_jax.types.rules import Count
@@ -143,65 +143,36 @@ class Config(likelihood.Config, optimizers.Steps):
   )
 
 
-def bag_stages(
-  config: Bag,
-  *,
-  data: str = 'prompts',
-  policy: str = 'sft',
-  reward: Frozen = 'reward_model',
-  name: str = 'bag',
-) -> dict[str, DatasetStage]:
-  """{name}: `policy`'s responses to the prompts of `data`, ranked."""
-  return {
-    name: DatasetStage(
-      write=fill,
-      config=config,
-      data=data,
-      writes=Comparison,
-      policy=policy,
-      frozen={'reward': reward},
-    )
-  }
+# A policy's responses, ranked.
+bag_stages = Writer(
+  name='bag',
+  data='prompts',
+  write=fill,
+  writes=Comparison,
+  policy='policy',
+  frozen={'reward': 'reward'},
+)
 
 
-def selection_stages(
-  config: Selection,
-  *,
-  data: tuple[str, ...] = ('bag',),
-  reward: Frozen = 'reward_model',
-  name: str = 'selection',
-) -> dict[str, DatasetStage]:
-  """{name}: the best response to each prompt of the bags `data`."""
-  return {
-    name: DatasetStage(
-      write=choose,
-      config=config,
-      data=data,
-      reads=(Comparison,),
-      writes=Demonstration,
-      frozen={'reward': reward},
-    )
-  }
+# The best response to each prompt of one bag, or of several.
+selection_stages = Writer(
+  name='selection',
+  data='bag',
+  reads=(Comparison,),
+  write=choose,
+  writes=Demonstration,
+  frozen={'reward': 'reward'},
+)
 
 
-def stages(
-  config: Config,
-  *,
-  data: str = 'selection',
-  start: str = 'sft',
-  name: str = 'rejection_sampling',
-) -> dict[str, Stage]:
-  """{name}: from `start`, on what was selected."""
-  return {
-    name: Stage(
-      init=likelihood.init,
-      update=update,
-      config=config,
-      data=data,
-      reads=(Demonstration,),
-      start={'policy': start},
-    )
-  }
+# On what was selected.
+stages = Method(
+  name='rejection_sampling',
+  data='selection',
+  reads=(Demonstration,),
+  init=likelihood.init,
+  update=update,
+)
 
 
 def archive(bags: Sequence[str]) -> Sequence[str]:

@@ -5,11 +5,9 @@ Source: Ouyang et al. 2022, eq. 1; Touvron et al. 2023 (Llama 2), §3.2.2.
 
 import dataclasses
 import functools
-from collections.abc import Mapping
-from typing import Any
 
 from rlhf_jax.learners import reward
-from rlhf_jax.stages import Stage
+from rlhf_jax.stages import Method
 from rlhf_jax.training import optimizers
 from rlhf_jax.types import Comparison
 from rlhf_jax.types.rules import Count
@@ -31,33 +29,12 @@ class Config(reward.Config, optimizers.Steps):
   )
 
 
-def stages(
-  config: Config,
-  *,
-  data: str = 'preferences',
-  start: str | Mapping[str, str] = 'sft',
-  curriculum: Any = None,
-  name: str = 'reward_model',
-) -> dict[str, Stage]:
-  """{name}: from the trunk of `start`, trained on comparisons.
-
-  Args:
-    config: of the training.
-    data: comparisons.
-    start: a policy, whose trunk it starts from, or {'reward': …}, a reward
-      model that is trained on.
-    curriculum: of the comparisons, if any.
-    name: of the stage.
-  """
-  return {
-    name: Stage(
-      init=reward.init,
-      update=update,
-      config=config,
-      data=data,
-      reads=(Comparison,),
-      start={'policy': start} if isinstance(start, str) else start,
-      produces='reward',
-      curriculum=curriculum,
-    )
-  }
+# From the trunk of a policy; `start={'reward': …}` goes on from a reward model.
+stages = Method(
+  name='reward_model',
+  data='preferences',
+  reads=(Comparison,),
+  init=reward.init,
+  update=update,
+  produces='reward',
+)

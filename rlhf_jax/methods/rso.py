@@ -14,7 +14,7 @@ Source: Liu et al. 2024 (RSO), algorithm 1.
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
@@ -25,9 +25,9 @@ from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.kernels import selection
 from rlhf_jax.learners import pairwise
 from rlhf_jax.losses import pairwise as losses
-from rlhf_jax.stages import DatasetStage, Stage
+from rlhf_jax.stages import Method, Writer
 from rlhf_jax.training import optimizers
-from rlhf_jax.types import Comparison, Reward, prompt_of
+from rlhf_jax.types import Comparison, prompt_of
 from rlhf_jax.types.calls import Called
 from rlhf_jax.types.rules import AtMost, Count, Range
 from rlhf_jax.types.values import checked
@@ -140,46 +140,30 @@ class Config(pairwise.Config, optimizers.Steps):
   optimizer: optimizers.Adam = optimizers.Adam(learning_rate=1e-5)
 
 
-def pair_stages(
-  config: Pairs,
-  *,
-  data: str = 'prompts',
-  policy: str = 'sft',
-  judge: str | Reward = 'reward_model',
-  name: str = 'rso_pairs',
-) -> dict[str, DatasetStage]:
-  """{name}: pairs of `policy`'s samples, judged by a reward or a ranker."""
-  return {
-    name: DatasetStage(
-      write=write,
-      config=config,
-      data=data,
-      writes=Comparison,
-      policy=policy,
-      frozen=judging.frozen(config.judge, judge),
-    )
-  }
+def _asked(config, sources):
+  """Whom a stage of pairs asks: the policy, and who judges, if a model does."""
+  judges = judging.frozen(config.judge, sources['judge'])
+  return {'policy': sources['policy'], 'frozen': judges}
 
 
-def stages(
-  config: Config,
-  *,
-  data: str = 'rso_pairs',
-  start: str = 'sft',
-  curriculum: Any = None,
-  name: str = 'rso',
-) -> dict[str, Stage]:
-  """{name}: from `start`, which is also the reference, on pairs."""
-  return {
-    name: Stage(
-      init=pairwise.init,
-      update=update,
-      config=config,
-      data=data,
-      reads=(Comparison,),
-      start={'policy': start},
-      frozen={'reference': start},
-      beforehand=pairwise.reference_logps,
-      curriculum=curriculum,
-    )
-  }
+# Pairs of a policy's samples, judged by a reward, a ranker or people.
+pair_stages = Writer(
+  name='rso_pairs',
+  data='prompts',
+  write=write,
+  writes=Comparison,
+  asked=_asked,
+  sources={'policy': 'sft', 'judge': 'reward_model'},
+)
+
+
+# Where it starts from is also the reference.
+stages = Method(
+  name='rso',
+  data='rso_pairs',
+  reads=(Comparison,),
+  init=pairwise.init,
+  update=update,
+  frozen={'reference': 'start'},
+  beforehand=pairwise.reference_logps,
+)

@@ -5,10 +5,9 @@ Source: Ouyang et al. 2022, §3.5, step 1; Touvron et al. 2023 (Llama 2), §3.1.
 
 import dataclasses
 import functools
-from typing import Any
 
 from rlhf_jax.learners import likelihood
-from rlhf_jax.stages import Stage
+from rlhf_jax.stages import Method
 from rlhf_jax.training import optimizers
 from rlhf_jax.types import Demonstration
 from rlhf_jax.types.rules import Count
@@ -31,23 +30,12 @@ class Config(likelihood.Config, optimizers.Steps):
   )
 
 
-def stages(
-  config: Config,
-  *,
-  data: str = 'demonstrations',
-  start: str | None = None,
-  curriculum: Any = None,
-  name: str = 'sft',
-) -> dict[str, Stage]:
-  """{name}: trained on demonstrations, from fresh parameters or `start`'s."""
-  return {
-    name: Stage(
-      init=likelihood.init,
-      update=update,
-      config=config,
-      data=data,
-      reads=(Demonstration,),
-      start={'policy': start} if start else {},
-      curriculum=curriculum,
-    )
-  }
+# From fresh parameters, unless an earlier stage is given to start from.
+stages = Method(
+  name='sft',
+  data='demonstrations',
+  reads=(Demonstration,),
+  init=likelihood.init,
+  update=update,
+  sources={'start': None},
+)

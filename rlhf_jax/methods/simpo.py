@@ -8,11 +8,10 @@ Source: Meng et al. 2024 (SimPO).
 
 import dataclasses
 import functools
-from typing import Any
 
 from rlhf_jax.learners import pairwise
 from rlhf_jax.losses import pairwise as losses
-from rlhf_jax.stages import Stage
+from rlhf_jax.stages import Method
 from rlhf_jax.training import optimizers
 from rlhf_jax.types import Comparison
 from rlhf_jax.types.rules import Count
@@ -36,23 +35,11 @@ class Config(pairwise.Config, optimizers.Steps):
   )
 
 
-def stages(
-  config: Config,
-  *,
-  data: str = 'preferences',
-  start: str = 'sft',
-  curriculum: Any = None,
-  name: str = 'simpo',
-) -> dict[str, Stage]:
-  """{name}: from `start`, on pairs; no reference is kept."""
-  return {
-    name: Stage(
-      init=pairwise.init,
-      update=update,
-      config=config,
-      data=data,
-      reads=(Comparison,),
-      start={'policy': start},
-      curriculum=curriculum,
-    )
-  }
+# No reference is kept.
+stages = Method(
+  name='simpo',
+  data='preferences',
+  reads=(Comparison,),
+  init=pairwise.init,
+  update=update,
+)

@@ -13,7 +13,7 @@ Source: Zhao et al. 2023 (SLiC-HF), eqs. 2 and 4.
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 
@@ -21,13 +21,12 @@ from rlhf_jax.generation import judging, pairing, ranking
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.learners import pairwise
 from rlhf_jax.losses import pairwise as losses
-from rlhf_jax.stages import DatasetStage, Stage
+from rlhf_jax.stages import Method, Writer
 from rlhf_jax.training import optimizers
 from rlhf_jax.types import (
   Comparison,
   Demonstration,
   Response,
-  Reward,
   prompt_of,
 )
 from rlhf_jax.types.calls import Called
@@ -150,44 +149,28 @@ class Config(pairwise.Config, optimizers.Steps):
   optimizer: optimizers.Adam = optimizers.Adam(learning_rate=1e-5)
 
 
-def pair_stages(
-  config: Pairs,
-  *,
-  data: str = 'demonstrations',
-  policy: str = 'sft',
-  judge: str | Reward = 'reward_model',
-  name: str = 'slic_pairs',
-) -> dict[str, DatasetStage]:
-  """{name}: pairs of `policy`'s samples, judged by a reward or a ranker."""
-  return {
-    name: DatasetStage(
-      write=write,
-      config=config,
-      data=data,
-      writes=Comparison,
-      policy=policy,
-      frozen=judging.frozen(config.judge, judge),
-    )
-  }
+def _asked(config, sources):
+  """Whom a stage of pairs asks: the policy, and who judges, if a model does."""
+  judges = judging.frozen(config.judge, sources['judge'])
+  return {'policy': sources['policy'], 'frozen': judges}
 
 
-def stages(
-  config: Config,
-  *,
-  data: str = 'slic_pairs',
-  start: str = 'sft',
-  curriculum: Any = None,
-  name: str = 'slic',
-) -> dict[str, Stage]:
-  """{name}: from `start`, on pairs; no reference is kept."""
-  return {
-    name: Stage(
-      init=pairwise.init,
-      update=update,
-      config=config,
-      data=data,
-      reads=(Comparison,),
-      start={'policy': start},
-      curriculum=curriculum,
-    )
-  }
+# Pairs of a policy's samples, judged by a reward, a ranker or people.
+pair_stages = Writer(
+  name='slic_pairs',
+  data='demonstrations',
+  write=write,
+  writes=Comparison,
+  asked=_asked,
+  sources={'policy': 'sft', 'judge': 'reward_model'},
+)
+
+
+# No reference is kept.
+stages = Method(
+  name='slic',
+  data='slic_pairs',
+  reads=(Comparison,),
+  init=pairwise.init,
+  update=update,
+)

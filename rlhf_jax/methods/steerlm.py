@@ -10,7 +10,6 @@ Source: Dong et al. 2023 (SteerLM).
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -18,7 +17,7 @@ from rlhf_jax.generation import annotating
 from rlhf_jax.generation.attributes import Scale
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.learners import likelihood
-from rlhf_jax.stages import DatasetStage, Stage
+from rlhf_jax.stages import DatasetStage, Method, Writer
 from rlhf_jax.training import optimizers
 from rlhf_jax.types import Demonstration
 from rlhf_jax.types.rules import Count
@@ -182,37 +181,29 @@ class Config(likelihood.Config, optimizers.Steps):
   )
 
 
-def plain_stages(
-  config: Responses,
-  *,
-  data: str | tuple[str, ...] = 'annotated',
-  name: str = 'plain',
-) -> dict[str, DatasetStage]:
-  """{name}: the data's responses without attributes, for SFT beside SteerLM."""
-  return {
-    name: DatasetStage(
-      write=strip, config=config, data=data, writes=Demonstration
-    )
-  }
+# The data's responses without attributes, for SFT beside SteerLM.
+plain_stages = Writer(
+  name='plain',
+  data='annotated',
+  write=strip,
+  writes=Demonstration,
+)
 
 
-def annotation_stages(
-  config: Annotation,
-  *,
-  data: str | tuple[str, ...] = 'rated',
-  rater: str = 'attribute_model',
-  name: str = 'annotated',
-) -> dict[str, DatasetStage]:
-  """{name}: the data's responses with their attributes.
+def _asked(config, sources):
+  """Whom a stage of annotations asks: who rates, if a model does."""
+  return annotating.asked(config.rate, sources['rater'])
 
-  `rater` is the stage that trained who rates; people need none.
-  """
-  named = annotating.asked(config.rate, rater)
-  return {
-    name: DatasetStage(
-      write=annotate, config=config, data=data, writes=Demonstration, **named
-    )
-  }
+
+# The data's responses with their attributes.
+annotation_stages = Writer(
+  name='annotated',
+  data='rated',
+  write=annotate,
+  writes=Demonstration,
+  asked=_asked,
+  sources={'rater': 'attribute_model'},
+)
 
 
 def bootstrap_stages(
@@ -241,23 +232,11 @@ def bootstrap_stages(
   )
 
 
-def stages(
-  config: Config,
-  *,
-  data: str = 'annotated',
-  start: str = 'sft',
-  curriculum: Any = None,
-  name: str = 'steerlm',
-) -> dict[str, Stage]:
-  """{name}: from `start`, on responses given their attributes."""
-  return {
-    name: Stage(
-      init=likelihood.init,
-      update=update,
-      config=config,
-      data=data,
-      reads=(Demonstration,),
-      start={'policy': start},
-      curriculum=curriculum,
-    )
-  }
+# On responses given their attributes.
+stages = Method(
+  name='steerlm',
+  data='annotated',
+  reads=(Demonstration,),
+  init=likelihood.init,
+  update=update,
+)

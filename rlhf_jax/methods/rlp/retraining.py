@@ -6,11 +6,10 @@ that it does not give are those of Federici et al. 2020, and of AlpacaFarm.
 
 import dataclasses
 import functools
-from collections.abc import Mapping
 
 from rlhf_jax.kernels import bottleneck
 from rlhf_jax.learners.reward import multi_view
-from rlhf_jax.stages import Stage
+from rlhf_jax.stages import Method
 from rlhf_jax.training import optimizers
 from rlhf_jax.types import Comparison, Sampled
 from rlhf_jax.types.rules import Count
@@ -83,35 +82,16 @@ loss = multi_view.loss
 update = multi_view.update
 
 
-def stages(
-  config: Config,
-  *,
-  data: str | tuple[str, ...] = 'preferences',
-  beside: str = 'policy_samples',
-  start: str | Mapping[str, str] = 'sft',
-  name: str = 'reward_model_uml',
-) -> dict[str, Stage]:
-  """{name}: comparisons of `data`, with views of the samples `beside`.
-
-  Args:
-    config: of the training.
-    data: comparisons; with synthetic ones after them it is RLP with both.
-    beside: a policy's samples.
-    start: a policy, whose trunk it starts from, as step 2 did, or
-      {'reward': …}, a reward model that it goes on from.
-    name: of the stage.
-  """
-  return {
-    name: Stage(
-      init=multi_view.init,
-      update=update,
-      config=config,
-      data=data,
-      reads=(Comparison,),
-      reads_beside=(Sampled,),
-      beside=beside,
-      start={'policy': start} if isinstance(start, str) else start,
-      produces='reward',
-      alarm=multi_view.collapse,
-    )
-  }
+# From the trunk of a policy, as step 2 did, with views of samples beside the
+# comparisons; with synthetic comparisons after the others it is RLP with both.
+stages = Method(
+  name='reward_model_uml',
+  data='preferences',
+  beside='policy_samples',
+  reads=(Comparison,),
+  reads_beside=(Sampled,),
+  init=multi_view.init,
+  update=update,
+  produces='reward',
+  alarm=multi_view.collapse,
+)

@@ -10,7 +10,7 @@ policy was trained on, at temperature 1.
 import dataclasses
 
 from rlhf_jax.generation.sampling import Sampling
-from rlhf_jax.stages import DatasetStage, Frozen
+from rlhf_jax.stages import Writer
 from rlhf_jax.types import Sampled
 from rlhf_jax.types.rules import Count
 from rlhf_jax.types.values import checked
@@ -40,22 +40,13 @@ def write(records, tools, *, config):
   return tools.draw(samples=config.samples, sampling=config.sampling)
 
 
-def stages(
-  config: Config,
-  *,
-  data: str = 'prompts',
-  policy: str = 'ppo',
-  reward: Frozen = 'reward_model',
-  name: str = 'policy_samples',
-) -> dict[str, DatasetStage]:
-  """{name}: `policy`'s samples, scored by `reward`, which it learnt from."""
-  return {
-    name: DatasetStage(
-      write=write,
-      config=config,
-      data=data,
-      writes=Sampled,
-      policy=policy,
-      frozen={'reward': reward},
-    )
-  }
+# A policy's samples, scored by the reward that it learnt from.
+stages = Writer(
+  name='policy_samples',
+  data='prompts',
+  write=write,
+  writes=Sampled,
+  policy='policy',
+  frozen={'reward': 'reward'},
+  sources={'policy': 'ppo'},
+)

@@ -19,7 +19,7 @@ from rlhf_jax.generation import similarity as similarities
 from rlhf_jax.generation.similarity import Similarity
 from rlhf_jax.kernels import clustering
 from rlhf_jax.methods.rlp import consistency
-from rlhf_jax.stages import DatasetStage, Written
+from rlhf_jax.stages import Writer, Written
 from rlhf_jax.types import Comparison, Mean, Message, Prompt, Sampled
 from rlhf_jax.types.rules import Count, NonNegative, Share
 from rlhf_jax.types.values import checked
@@ -274,46 +274,34 @@ def averaged(facts) -> dict[str, Mean]:
   }
 
 
-def stages(
-  config: Config,
-  *,
-  data: str = 'policy_samples',
-  reward: str = 'reward_model',
-  name: str = 'synthetic',
-) -> dict[str, DatasetStage]:
-  """{name}: RLP-SPG's pairs; `reward` is asked for embeddings alone."""
-  return _stages(by_consistency, config, data, name, frozen={'reward': reward})
+# RLP-SPG's pairs; the reward is asked for embeddings alone.
+stages = Writer(
+  name='synthetic',
+  data='policy_samples',
+  reads=(Sampled,),
+  write=by_consistency,
+  writes=Comparison,
+  frozen={'reward': 'reward'},
+)
 
 
-def stages_by_reward(
-  config: PairConfig,
-  *,
-  data: str = 'policy_samples',
-  name: str = 'synthetic',
-) -> dict[str, DatasetStage]:
-  """{name}: pairs that the reward which scored the samples labels."""
-  return _stages(by_reward, config, data, name)
+# Pairs that the reward which scored the samples labels.
+stages_by_reward = Writer(
+  name='synthetic',
+  data='policy_samples',
+  reads=(Sampled,),
+  write=by_reward,
+  writes=Comparison,
+)
 
 
-def stages_by_policy(
-  config: AskedConfig,
-  *,
-  data: str = 'policy_samples',
-  policy: str = 'ppo',
-  name: str = 'synthetic',
-) -> dict[str, DatasetStage]:
-  """{name}: pairs that `policy`, whose samples they are, labels."""
-  return _stages(by_policy, config, data, name, policy=policy)
-
-
-def _stages(write, config, data, name, **roles):
-  return {
-    name: DatasetStage(
-      write=write,
-      config=config,
-      data=data,
-      reads=(Sampled,),
-      writes=Comparison,
-      **roles,
-    )
-  }
+# Pairs that the policy whose samples they are labels.
+stages_by_policy = Writer(
+  name='synthetic',
+  data='policy_samples',
+  reads=(Sampled,),
+  write=by_policy,
+  writes=Comparison,
+  policy='policy',
+  sources={'policy': 'ppo'},
+)
