@@ -1,6 +1,7 @@
 """What the README shows is run as it stands there."""
 
 import importlib
+import math
 import pathlib
 import re
 import sys
@@ -51,6 +52,22 @@ def test_one_line_puts_it_into_an_experiment(own_loss):
   objective = experiment.stages['dpo'].config.objective
   assert objective.func is own_loss.exponential
   assert objective.keywords == {'beta': 0.1}
+
+
+def test_methods_run_without_an_experiment(capsys):
+  dpo, rloo = [
+    snippet
+    for snippet in code(section('From Python'), 'python')
+    if 'models_of' in snippet
+  ]
+  names = {}
+  exec(dpo, names)
+  first = float(capsys.readouterr().out)
+  assert 0.0 < first < math.log(2.0)  # Below what a policy unmoved would have.
+  exec(rloo, names)
+  score = float(capsys.readouterr().out)
+  assert -8.0 <= score <= 0.0  # Words of a response of at most 8 tokens.
+  assert int(names['state'].step) == 3
 
 
 def rows_of_tests():

@@ -1,5 +1,6 @@
 """Records from files, text to ids, ids to batches."""
 
+from rlhf_jax.data.at_hand import comparisons, demonstrations, prompts
 from rlhf_jax.data.batches import Batches
 from rlhf_jax.data.collation import collate
 from rlhf_jax.data.curriculum import Curriculum
@@ -35,12 +36,15 @@ __all__ = [
   'Tiers',
   'Tokenizer',
   'collate',
+  'comparisons',
+  'demonstrations',
   'drop',
   'encode',
   'keep_end',
   'keep_start',
   'load',
   'pack',
+  'prompts',
   'refuse',
   'train_bpe',
   'word_level',

@@ -1,6 +1,7 @@
 """Experiments as data, and running them."""
 
 from rlhf_jax.data.limits import Limits
+from rlhf_jax.experiment.chain import models_of
 from rlhf_jax.experiment.definition import (
   Answering,
   Evaluation,
@@ -20,6 +21,7 @@ __all__ = [
   'Stage',
   'Limits',
   'check_same',
+  'models_of',
   'prepare',
   'run',
 ]

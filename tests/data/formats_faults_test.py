@@ -49,6 +49,12 @@ class FormatsFaultsTest(parameterized.TestCase):
       'TRL prompt-only, which has no field completions, labels.',
     ),
     ({'a': 1, 'b': 2}, 'f.jsonl:1: the fields are a, b, as of no format'),
+    (PAIR | {'margn': 2}, 'TRL preference, which has no field margn.'),
+    (PAIR | {'label': True}, 'TRL preference, which has no field label.'),
+    (
+      {'prompt': 'q', 'reference_answer': 'a'},
+      'TRL prompt-only, which has no field reference_answer.',
+    ),
     ({}, 'the fields are none, as of no format that is known: HH-RLHF, Ultra'),
     (
       PAIR | {'chosen': 3},

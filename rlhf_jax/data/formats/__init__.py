@@ -22,7 +22,9 @@ from rlhf_jax.data.formats.answers import (
 )
 from rlhf_jax.data.formats.finding import (
   FORMATS,
+  compared,
   comparisons,
+  demonstrated,
   demonstrations,
   prompts,
   read,
@@ -80,7 +82,9 @@ __all__ = [
   'TRL_UNPAIRED',
   'ULTRAFEEDBACK',
   'VICUNA_ANSWERS',
+  'compared',
   'comparisons',
+  'demonstrated',
   'demonstrations',
   'prompts',
   'read',

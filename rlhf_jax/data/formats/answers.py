@@ -139,6 +139,7 @@ TRL_PROMPTS = Format(
     'tools': fields.Optional(conversations.absent),
   },
   _prompt,
+  asks=True,
 )
 
 
@@ -156,6 +157,7 @@ TEXTS = Format(
     'label': fields.Optional(fields.number),
   },
   _text,
+  asks=True,
 )
 PROBLEMS = Format('worked problems', readers.PROBLEMS, readers.problem)
 
@@ -177,6 +179,7 @@ QUESTIONS = Format(
     'reference': IGNORED,
   },
   _question,
+  asks=True,
 )
 
 # Wang et al. 2023: five attributes from 0 to 4.

@@ -82,7 +82,16 @@ def comparisons(
   columns: Mapping[str, str] | None = None,
 ) -> Records:
   """As `read`, of files that compare or label responses."""
-  records = _some(read(path, format=format, columns=columns))
+  return compared(read(path, format=format, columns=columns))
+
+
+def compared(records: Records) -> Records:
+  """The records, which have to compare or label responses.
+
+  Raises:
+    DataError: they do not, or there are none.
+  """
+  records = _some(records)
   if not isinstance(records[0], Comparison):
     raise DataError(f'{records.notes[0]}; comparisons are needed here.')
   return records
@@ -95,7 +104,16 @@ def demonstrations(
   columns: Mapping[str, str] | None = None,
 ) -> Records:
   """As `read`, of files with responses to imitate; of comparisons, the best."""
-  records = _some(read(path, format=format, columns=columns))
+  return demonstrated(read(path, format=format, columns=columns))
+
+
+def demonstrated(records: Records) -> Records:
+  """Responses to imitate: those of the records or, of comparisons, the best.
+
+  Raises:
+    DataError: there are none.
+  """
+  records = _some(records)
   if isinstance(records[0], Demonstration):
     return records
   if not isinstance(records[0], Comparison):

@@ -5,7 +5,7 @@ import functools
 import itertools
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from rlhf_jax.data import fields, jsonl, names, readers
 from rlhf_jax.data.formats.conversations import Unusable
@@ -32,11 +32,14 @@ class Format:
       takes it.
     records: (fields parsed, 'file:line') -> records; it may leave some out, or
       raise Unusable for the whole row.
+    asks: whether its rows hold no answer, so that further columns may be ones
+      that ought to be read.
   """
 
   name: str
   schema: fields.Schema
   records: readers.Rows
+  asks: bool = False
 
   def __call__(self, path: str | pathlib.Path) -> Records:
     """Reads a file of this format."""
@@ -99,17 +102,32 @@ def read_as(
     DataError: no format fits, a row does not fit the format, or nothing of the
       file can be learnt from.
   """
-  file = pathlib.Path(path).name
-  rows = jsonl.read_any(path)
+  return rows_as(
+    jsonl.read_any(path), pathlib.Path(path).name, formats, columns
+  )
+
+
+def rows_as(
+  rows: Iterator[jsonl.Row],
+  file: str,
+  formats: Sequence[Format],
+  columns: Mapping[str, str] | None = None,
+) -> Records:
+  """The records of rows, one or more, of one of some formats; as `read_as`."""
   first = next(rows)
-  unread = []
+  unread: list[str] = []
   if columns:
     columns = _with_known(columns, first.fields, formats)
     unread = [name for name in first.fields if name not in columns.values()]
     rows = _renamed(itertools.chain([first], rows), columns)
     first = next(rows)
+  rows = itertools.chain([first], rows)
   form = _fitting(first, formats)
-  found = _records(form, itertools.chain([first], rows))
+  if form is None:
+    form = _fitting_in_part(first, formats)
+    unread += [name for name in first.fields if name not in form.schema]
+    rows = _restricted(rows, form)
+  found = _records(form, rows)
   records = gather(map(readers.learnable, found))
   read = f'{file}: read as {form.name}, {len(records)} {_kind(records)}'
   if unread:
@@ -157,11 +175,35 @@ def _records(
         yield LeftOut(where, str(reason))
 
 
-def _fitting(row: jsonl.Row, formats: Sequence[Format]) -> Format:
-  """The first format that a row fits."""
+def _restricted(rows: Iterable[jsonl.Row], form: Format) -> Iterator[jsonl.Row]:
+  """Rows without the columns that a format does not know."""
+  for where, given in rows:
+    yield jsonl.Row(where, {n: v for n, v in given.items() if n in form.schema})
+
+
+def _fitting(row: jsonl.Row, formats: Sequence[Format]) -> Format | None:
+  """The first format that a row fits, if one does."""
+  return next((form for form in formats if form.fits(row.fields)), None)
+
+
+def _fitting_in_part(row: jsonl.Row, formats: Sequence[Format]) -> Format:
+  """The first format that a row fits but for columns of somebody's own.
+
+  Such a column has no name of a field of any format, nor one like those of this
+  format; and the format's rows hold answers.
+  """
+  fields_of_all = {name for form in formats for name in form.schema}
   for form in formats:
-    if form.fits(row.fields):
+    known = {n: v for n, v in row.fields.items() if n in form.schema}
+    own = set(row.fields) - set(known)
+    like = {n for n in own if names.nearest(n, form.schema) != '.'}
+    if not form.asks and not own & fields_of_all | like and form.fits(known):
       return form
+  _refuse(row, formats)
+
+
+def _refuse(row: jsonl.Row, formats: Sequence[Format]) -> NoReturn:
+  """Says which format is nearest to a row, and what is wrong."""
   nearest = min(formats, key=lambda form: form.distance(row.fields))
   known = set(nearest.schema) & set(row.fields)
   there = names.listed(row.fields) or 'none'

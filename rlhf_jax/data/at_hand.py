@@ -1,0 +1,90 @@
+"""Batches of what is at hand, in a notebook say: no files, no experiment."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rlhf_jax.data import chat_templates, encoding, formats, jsonl
+from rlhf_jax.data.collation import collate
+from rlhf_jax.data.formats.format import rows_as
+from rlhf_jax.data.limits import Limits, keep_end
+from rlhf_jax.data.tokens import Tokenizer
+from rlhf_jax.types import (
+  Comparisons,
+  Demonstrations,
+  Message,
+  Prompt,
+  Prompts,
+  Record,
+)
+
+LIMITS = Limits(
+  max_prompt_tokens=512,
+  max_response_tokens=512,
+  overlong=keep_end,
+  buckets=tuple(2**n for n in range(4, 10)),
+)
+
+
+def comparisons(
+  rows: Iterable[Mapping[str, Any] | Record],
+  tokenizer: Tokenizer,
+  *,
+  limits: Limits = LIMITS,
+) -> Comparisons:
+  """A batch [B, K, T] of preferences, the best response of each first.
+
+  Args:
+    rows: of any format of `data.formats`, as {'prompt': …, 'chosen': …,
+      'rejected': …}, a prompt a text or a list of messages; or records.
+    tokenizer: whose chat template is followed, if it has one.
+    limits: how long prompts and responses may be.
+
+  Raises:
+    DataError: a row is of no format that compares, or nothing is left of them.
+  """
+  return _batch(_records(rows, formats.compared), tokenizer, limits)
+
+
+def demonstrations(
+  rows: Iterable[Mapping[str, Any] | Record],
+  tokenizer: Tokenizer,
+  *,
+  limits: Limits = LIMITS,
+) -> Demonstrations:
+  """A batch [B, T] of responses to imitate; as of `comparisons`."""
+  return _batch(_records(rows, formats.demonstrated), tokenizer, limits)
+
+
+def prompts(
+  asked: Iterable[str | Iterable[Mapping[str, str]] | Prompt],
+  tokenizer: Tokenizer,
+  *,
+  limits: Limits = LIMITS,
+) -> Prompts:
+  """A batch [B, P] of prompts: texts, lists of messages, or records."""
+  return _batch(list(map(prompt, asked)), tokenizer, limits)
+
+
+def prompt(asked: str | Iterable[Mapping[str, str]] | Prompt) -> Prompt:
+  """What is asked: a text by a user, or messages of {'role', 'content'}."""
+  if isinstance(asked, Prompt):
+    return asked
+  if isinstance(asked, str):
+    return Prompt((Message('user', asked),))
+  return Prompt(tuple(Message(m['role'], m['content']) for m in asked))
+
+
+def _records(rows, read) -> list[Record]:
+  rows = list(rows)
+  if not rows:
+    raise jsonl.DataError('there are no rows to make a batch of; give some.')
+  if not isinstance(rows[0], Mapping):
+    return rows
+  found = (jsonl.Row(f'row {i}', dict(row)) for i, row in enumerate(rows))
+  return read(rows_as(found, 'rows', formats.FORMATS))
+
+
+def _batch(records, tokenizer, limits):
+  template = chat_templates.of(tokenizer)
+  examples, _ = encoding.encode(records, tokenizer, template, limits)
+  return collate(examples, pad_id=tokenizer.pad_id, limits=limits)
