@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import functools
+import typing
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -54,7 +55,11 @@ def apply(config: Any, path: str, text: str, *, at: str = '') -> Any:
 
 
 def apply_all(
-  config: Any, assignments: Sequence[tuple[str, str]], *, at: str = ''
+  config: Any,
+  assignments: Sequence[tuple[str, str]],
+  *,
+  at: str = '',
+  annotation: Any = None,
 ) -> Any:
   """A copy of `config` with several values set.
 
@@ -69,6 +74,7 @@ def apply_all(
       function keeps those options that were bound to the one before and that it
       takes too.
     at: the name of `config` itself, for messages.
+    annotation: of the place of `config`, which says what a mapping holds.
 
   Raises:
     OverrideError: naming what is wrong and the nearest valid names.
@@ -86,7 +92,7 @@ def apply_all(
       raise OverrideError(_no_such_name(full, name, members, at))
     given.setdefault(name, []).append((rest, text))
   changed = {
-    name: _member(config, name, members[name], texts, at)
+    name: _member(config, name, members[name], texts, at, annotation)
     for name, texts in given.items()
   }
   return _replace(config, changed, [path for path, _ in assignments], at)
@@ -103,15 +109,16 @@ def refuse_root(name: str, settings: Any, experiment: Any) -> None:
   raise OverrideError(_no_such_name(root, root, both, ''))
 
 
-def _member(config, name, value, texts, at):
+def _member(config, name, value, texts, at, annotation):
   """A member with its new value: the whole of it first, then what is inside."""
   full = f'{at}.{name}' if at else name
+  own = _annotation(config, name, annotation)
   whole = [text for rest, text in texts if not rest]
   if whole:
-    now = parse(whole[-1], value, _annotation(config, name), full)
+    now = parse(whole[-1], value, own, full)
     value = _rebound(value, now)
   inner = [(rest, text) for rest, text in texts if rest]
-  return apply_all(value, inner, at=full)
+  return apply_all(value, inner, at=full, annotation=own)
 
 
 def _split(path, members):
@@ -150,9 +157,11 @@ def _rebound(before, now):
   return functools.partial(now, **kept) if kept else now
 
 
-def _annotation(config, name):
+def _annotation(config, name, whole=None):
+  """Of a member, by its class, its function, or the mapping's annotation."""
   if isinstance(config, Mapping):
-    return None
+    of = typing.get_args(values.unwrapped(whole)[0]) if whole else ()
+    return of[1] if len(of) == 2 else None
   if isinstance(config, functools.partial):
     return _annotation(config.func, name)
   return values.hints(config if _is_function(config) else type(config)).get(

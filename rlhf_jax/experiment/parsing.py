@@ -13,6 +13,7 @@ from rlhf_jax.types import values
 # As people write them; int() and float() read '1_000' and '٣' as well.
 WHOLE = re.compile(r'[+-]?[0-9]+')
 NUMBER = re.compile(r'[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|[+-]?inf')
+DOTTED = re.compile(r'[^\W\d]\w*(\.[^\W\d]\w*)+')
 PLAIN = (bool, int, float, str, tuple, type(None))
 
 
@@ -44,7 +45,10 @@ def parse(text: str, present: Any, annotation: Any, name: str) -> Any:
   several = [k for k in kinds if (typing.get_origin(k) or k) is tuple]
   if several and (',' in text or str not in kinds):
     return _tuple(text, present, several[0], name)
-  if callable(present) or Callable in map(_origin, kinds):
+  called = Callable in map(_origin, kinds)
+  if called and str in kinds:  # A stage, or a program by its import path.
+    return _imported(text, name) if DOTTED.fullmatch(text) else text
+  if called or callable(present):
     return _imported(text, name)
   if str in kinds:
     return text

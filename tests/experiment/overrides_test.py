@@ -13,6 +13,7 @@ from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.kernels import divergences
 from rlhf_jax.losses import objective as objectives
 from rlhf_jax.losses import pairwise
+from rlhf_jax.sandbox import gold
 from rlhf_jax.stages import Stage
 from rlhf_jax.training import compile as compilation
 
@@ -100,6 +101,23 @@ class ApplyTest(parameterized.TestCase):
       overrides.OverrideError, 'no stages.dpo_9; did you mean dpo_0'
     ):
       overrides.apply(many, 'stages.dpo_9.9.config.steps', '25')
+
+  @parameterized.parameters(
+    ('dpo_beta_0.03', 'dpo_beta_0.03'),
+    ('rlhf_jax.sandbox.gold', gold),
+  )
+  def test_a_source_is_a_stage_or_a_function(self, text, expected):
+    for before in ('reward_model', max):
+      changed = stage(Config())._replace(frozen={'reward': before})
+      found = overrides.apply(changed, 'frozen.reward', text)
+      self.assertEqual(found.frozen, {'reward': expected})
+
+  def test_a_source_that_is_no_function_is_told(self):
+    made = stage(Config())._replace(frozen={'reward': 'reward_model'})
+    with self.assertRaisesRegex(
+      overrides.OverrideError, "'rlhf_jax.sandbox.no_such' is none"
+    ):
+      overrides.apply(made, 'frozen.reward', 'rlhf_jax.sandbox.no_such')
 
   def test_leaves_everything_else(self):
     changed = overrides.apply(EXPERIMENT, 'stages.ppo.config.steps', '25')
