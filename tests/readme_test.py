@@ -6,10 +6,17 @@ import pathlib
 import re
 import sys
 import unittest
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from launch import train
+from rlhf_jax.learners import policy_gradient
+from rlhf_jax.losses import policy_gradient as surrogates
+from rlhf_jax.methods import grpo
+from tests import toy
+from tests.methods import groups
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -68,6 +75,34 @@ def test_methods_run_without_an_experiment(capsys):
   score = float(capsys.readouterr().out)
   assert -8.0 <= score <= 0.0  # Words of a response of at most 8 tokens.
   assert int(names['state'].step) == 3
+
+
+def test_a_method_of_ones_own_makes_experience():
+  names = {}
+  for snippet in code(section('Write your own method'), 'python'):
+    exec(snippet, names)
+  # Rewards of four responses to a prompt, by hand; nothing is taken off them.
+  scores = np.array([[3.0, 0.0, 1.0, 0.0]], np.float32)
+  listed = [[(0, toy.EOS), (1, toy.EOS), (toy.EOS,), (0, 1, toy.EOS)]]
+  clipped = groups.shaped(
+    grpo,
+    names['clipped_rloo'](steps=1, samples=4, batch_size=1),
+    listed,
+    scores,
+  )
+  first = clipped[0].advantages[..., 0]
+  np.testing.assert_allclose(first, [[1.0, -1.0, 0.0, -1.0]], atol=1e-6)
+  (stage,) = names['stages'](
+    policy_gradient.Online(
+      steps=1, samples=4, objective=surrogates.policy_gradient
+    )
+  ).values()
+  assert stage.frozen == {'reference': 'sft', 'reward': 'reward_model'}
+  best = groups.shaped(
+    SimpleNamespace(shape=names['shape']), stage.config, listed, scores
+  )
+  first = best[0].advantages[..., 0]
+  np.testing.assert_allclose(first, [[0.0, -3.0, -2.0, -3.0]], atol=1e-6)
 
 
 def rows_of_tests():
