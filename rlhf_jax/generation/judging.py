@@ -5,13 +5,13 @@ dataset stage, and says what each text is worth and which of two it prefers.
 """
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from rlhf_jax.generation import pairing, scoring
-from rlhf_jax.types import Comparison, Prompt, Reward
+from rlhf_jax.types import Comparison, Prompt
 
 MOST_LOG_ODDS = float(np.log(1e4))
 
@@ -167,6 +167,13 @@ def _annotating(prompt, listed, seed, annotate) -> pairing.Prefer:
 ROLES = {by_reward: 'reward', by_ranker: 'ranker'}
 
 
-def frozen(judge: Judge, stage: str | Reward) -> dict[str, str | Reward]:
-  """What a stage freezes for a judge: {role: stage}, or nothing for people."""
-  return {ROLES[judge]: stage} if judge in ROLES else {}
+def asked(config: Any, sources: Mapping[str, Any]) -> dict[str, Any]:
+  """Whom a stage of pairs asks: who answers, and who judges, if a model does.
+
+  Args:
+    config: of the stage, with its `judge`.
+    sources: the earlier stages: 'policy', and 'judge', which may be a Reward.
+  """
+  role = ROLES.get(config.judge)
+  frozen = {} if role is None else {role: sources['judge']}
+  return {'policy': sources['policy'], 'frozen': frozen}

@@ -149,19 +149,13 @@ class Config(pairwise.Config, optimizers.Steps):
   optimizer: optimizers.Adam = optimizers.Adam(learning_rate=1e-5)
 
 
-def _asked(config, sources):
-  """Whom a stage of pairs asks: the policy, and who judges, if a model does."""
-  judges = judging.frozen(config.judge, sources['judge'])
-  return {'policy': sources['policy'], 'frozen': judges}
-
-
 # Pairs of a policy's samples, judged by a reward, a ranker or people.
 pair_stages = Writer(
   name='slic_pairs',
   data='demonstrations',
   write=write,
   writes=Comparison,
-  asked=_asked,
+  asked=judging.asked,
   sources={'policy': 'sft', 'judge': 'reward_model'},
 )
 
