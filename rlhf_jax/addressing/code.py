@@ -260,21 +260,20 @@ class Code:
     closed = inspect.getclosurevars(function).nonlocals
     module = function.__module__
     in_file = self._file(module) == pathlib.Path(function.__code__.co_filename)
-    waiting, held = [], dict(closed)
+    known = closed if in_file else {**function.__globals__, **closed}
+    waiting, held = [], {}
     for chain in sorted(statement.chains):
-      if chain[0] in closed:
-        continue
-      if in_file:
+      if chain[0] in known:
+        waiting += self._value(known[chain[0]], chain, held)
+      elif in_file:
         waiting += self._meant(module, chain)
-      elif chain[0] in function.__globals__:
-        waiting += self._global(function.__globals__[chain[0]], chain, held)
     for source, name in statement.imports:
       waiting += self._inside(source, (name,) if name else ())
     held['defaults'] = [function.__defaults__, function.__kwdefaults__]
     return [statement.text], waiting, [self._held(function, held)]
 
-  def _global(self, value, chain, held) -> Iterator[Definition]:
-    """Definitions that a chain from a global value means; others are held."""
+  def _value(self, value, chain, held) -> Iterator[Definition]:
+    """Definitions that a chain from a known value means; others are held."""
     rest = chain[1:]
     while isinstance(value, types.ModuleType):
       if self._file(value.__name__) is not None:

@@ -12,6 +12,7 @@ import inspect
 import json
 import pathlib
 from collections.abc import Callable, Mapping
+from types import ModuleType
 from typing import Any
 
 import jax
@@ -61,8 +62,9 @@ def describe(value: Any, name: Callable[[Any], str] = import_path) -> Any:
     return sorted((inner(v) for v in value), key=str)
   if not inspect.isclass(value) and hasattr(value, 'fingerprint'):
     return {'type': name(type(value)), 'is': value.fingerprint()}
-  if inspect.ismethod(value):
-    return {'of': inner(value.__self__), 'method': value.__name__}
+  owner = getattr(value, '__self__', None)  # Of built-in functions, a module.
+  if callable(value) and not isinstance(owner, ModuleType | None):
+    return {'of': inner(owner), 'method': value.__name__}
   if callable(value) and hasattr(value, '__qualname__'):
     return name(value)
   if callable(value) and hasattr(value, '__name__'):  # As jax.numpy.maximum.

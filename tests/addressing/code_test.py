@@ -7,11 +7,13 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import types
 
 import jax
 from absl.testing import absltest, parameterized
 
 from rlhf_jax.addressing import Code, NoSourceError
+from rlhf_jax.kernels import masking
 
 MAIN = """
 import functools
@@ -102,6 +104,13 @@ def applying(function):
   return lambda x: function(x)
 
 
+def of_module(module):
+  def inner(x):
+    return module.token_mean(x, x)
+
+  return inner
+
+
 def counting(n):
   return counting(n - 1) if n else 0
 
@@ -174,6 +183,8 @@ class CodeTest(parameterized.TestCase):
     (jax.jit(scaled(0.1)), jax.jit(scaled(0.7))),
     (functools.partial(scaled(1.0), 2), functools.partial(scaled(1.0), 3)),
     (max, min),
+    ({'a': scaled(1.0)}.get, {'a': scaled(2.0)}.get),
+    (of_module(masking), of_module(types)),
     (counting, scaled),
   )
   def test_two_that_differ_are_told_apart(self, one, other):

@@ -63,6 +63,8 @@ class DescribeTest(parameterized.TestCase):
     (jnp.maximum, jnp.minimum),
     (np.add, np.subtract),
     ({1, 2}, {1, 3}),
+    ({'a': 1}.get, {'a': 2}.get),
+    ('a'.join, 'b'.join),
     (Index('a'), Index('b')),
   )  # fmt: skip
   def test_what_differs_has_another_digest(self, one, other):
