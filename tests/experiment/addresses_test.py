@@ -189,7 +189,8 @@ EDITS = {
   'a docstring': (
     'training/loop.py', '"""The one loop', '"""Again, the one loop', set()),
   'a comment': (
-    'training/loop.py', 'step_key = ', '# A key.\n      step_key = ', set()),
+    'training/loop.py', 'pending = list(', '# Rows.\n  pending = list(',
+    set()),
   'what people see': (
     'experiment/looking.py', 'def looker(', '@other\ndef looker(', set()),
   'the report': (
