@@ -62,8 +62,7 @@ def train(
     state: where to start; donated to the first update.
     frozen: what stays fixed, by role.
     batches: what each step learns from, or the prompts it answers first.
-    key: of the stage; each step's is folded from it and the step, and split
-      for collecting and updating.
+    key: of the stage; each step's is folded from it and the step.
     update: (state, frozen, batch, key) -> state, metrics.
     collect: (state, frozen, prompts, key) -> batch, metrics, if any.
     look: (state, step) -> None; writes samples for people.
@@ -90,8 +89,7 @@ def train(
       stopwatch = metrics.Stopwatch()
       # May be stopped in the middle: it changes nothing, and can take long.
       if collect is not None:
-        collecting, step_key = jax.random.split(step_key)
-        batch, collected = collect(state, frozen, batch, collecting)
+        batch, collected = collect(state, frozen, batch, step_key)
       with stopping.held():
         with stopwatch('update'):
           state, learnt = update(state, frozen, batch, step_key)

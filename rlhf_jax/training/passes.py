@@ -49,8 +49,6 @@ def passes(
       f'{count} responses do not divide into {minibatches} minibatches'
     )
   slope = gradient(loss, micro_batches=micro_batches)
-  # Or a shuffle would have the key of a step: split and fold_in give the same.
-  shuffles, losses = jax.random.split(key)
 
   def pass_over(epoch_key):
     order = jax.random.permutation(epoch_key, count)
@@ -59,12 +57,12 @@ def passes(
   def step(inner, taken):
     number, rows = taken
     part = jax.tree.map(lambda x: x[rows], batch)
-    step_key = jax.random.fold_in(losses, number)
+    step_key = jax.random.fold_in(key, number)
     grads, metrics = slope(inner.params, frozen, part, step_key, **named)
     metrics['gradient_norm'] = Mean.of(optax.tree.norm(grads))
     return descend(inner, grads, optimizer), metrics
 
-  orders = jax.vmap(pass_over)(jax.random.split(shuffles, epochs))
+  orders = jax.vmap(pass_over)(jax.random.split(key, epochs))
   rows = orders.reshape(-1, orders.shape[-1])
   moved, metrics = jax.lax.scan(step, state, (jnp.arange(len(rows)), rows))
   metrics = jax.tree.map(jnp.sum, metrics)

@@ -97,29 +97,6 @@ class LoopTest(parameterized.TestCase):
       state.params['w'], self.by_definition(7), rtol=1e-6
     )
 
-  def test_no_key_is_used_twice(self):
-    used = []
-
-    def note(key):
-      used.append(tuple(jax.random.key_data(key).tolist()))
-
-    def collect(state, frozen, batch, key):
-      note(key)
-      # What a sampler and shuffles make of theirs must not meet either.
-      for i in range(3):
-        note(jax.random.fold_in(key, i))
-      return batch, {}
-
-    def noting(state, frozen, batch, key):
-      note(key)
-      for part in jax.random.split(key, 3):
-        note(part)
-      return update(state, frozen, batch, key)
-
-    self.train('a', 5, collect=collect, update=noting)
-    self.assertLen(used, 5 * 8)
-    self.assertLen(set(used), len(used))
-
   def test_a_run_in_two_parts_is_the_run(self):
     whole, _ = self.train('whole', 7)
     self.train('parts', 4)
