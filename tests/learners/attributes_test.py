@@ -9,6 +9,7 @@ from rlhf_jax.learners import attributes
 from rlhf_jax.training.compile import jitted
 from rlhf_jax.types import Ratings
 from tests import toy
+from tests.learners import definitions, tables
 
 NAMES = ('quality', 'toxicity', 'humor')
 CONFIG = attributes.Config(names=NAMES)
@@ -154,6 +155,71 @@ class AttributesTest(parameterized.TestCase):
       ValueError, 'the data rate 2 attributes and the config names 3'
     ):
       loss(params(), batch)
+
+
+TEXTS = ((1, 0, 2), (0, 0, 1), (2,), (1, 1, 2), (1, 2), (0, 1, 0))
+RATED = (
+  (4.0, 0.0),
+  (None, 3.0),
+  (None, None),
+  (2.0, None),
+  (1.0, 2.0),
+  (0.0, 1.0),
+)
+TABLE = {
+  'defaults': {},
+  'levels': {'levels': 2},
+  'micro_batches': {'micro_batches': 3},
+  'all': {'levels': 3, 'micro_batches': 2},
+}
+
+
+class TableTest(parameterized.TestCase):
+  """Every setting, on ragged prompts, by counts of tokens."""
+
+  @parameterized.parameters(*TABLE)
+  def test_an_update_is_by_definition(self, name):
+    config = attributes.Config(names=('quality', 'humor'), **TABLE[name])
+    asked = tables.demonstrations(TEXTS)
+    batch = Ratings(
+      tokens=asked.tokens,
+      attention_mask=asked.attention_mask,
+      ratings=np.array([[x or 0.0 for x in row] for row in RATED], np.float32),
+      rating_mask=np.array([[x is not None for x in row] for row in RATED]),
+    )
+    kernel = 0.5 + 0.4 * np.arange(8.0).reshape(4, 2) % 1.1
+    grads, metrics, _ = tables.updated(
+      attributes,
+      config,
+      batch,
+      params={'trunk': {}, 'head': {'kernel': tables.float32(kernel)}},
+      frozen={},
+    )
+
+    def definition(kernel):
+      return definitions.rated(
+        kernel,
+        tables.HEADS,
+        TEXTS,
+        RATED,
+        names=config.names,
+        levels=config.levels,
+      )
+
+    tables.hold(
+      self,
+      (grads['head']['kernel'], metrics),
+      definition(kernel),
+      definitions.slope(
+        lambda moved: definitions.objective_of(definition(moved)[0]),
+        kernel,
+        np.ones_like(kernel),
+      ),
+    )
+
+  def test_every_setting_is_here(self):
+    configs = [attributes.Config(names=('a',), **x) for x in TABLE.values()]
+    tables.every_field_is_moved(self, attributes.Config, configs)
 
 
 if __name__ == '__main__':

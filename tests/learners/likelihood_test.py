@@ -1,5 +1,7 @@
 """Maximum likelihood with weights, against its definition in numpy."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +11,7 @@ from rlhf_jax.kernels import masking
 from rlhf_jax.learners import likelihood
 from rlhf_jax.training import state as training
 from tests import toy
+from tests.learners import definitions, tables
 
 ROWS = 6
 
@@ -25,7 +28,8 @@ class WeightsTest(parameterized.TestCase):
       self.batch.tokens, self.batch.response_mask, strict=True
     ):
       response = tokens[mask].tolist()
-      self.sums.append(-toy.log_probability(table, int(tokens[0]), response))
+      before = int(tokens[np.argmax(mask) - 1])
+      self.sums.append(-toy.log_probability(table, before, response))
       self.lengths.append(len(response))
     self.sums, self.lengths = np.array(self.sums), np.array(self.lengths)
 
@@ -95,6 +99,101 @@ class WeightsTest(parameterized.TestCase):
     whole, cut = grads(1)['embedding'], grads(3)['embedding']
     np.testing.assert_allclose(cut, whole, atol=1e-6)
     self.assertGreater(np.abs(whole).max(), 0.01)
+
+
+END = toy.EOS
+# One response is missing: its prompt alone teaches nothing.
+TEXTS = ((1, 0, END), (0, 0, 1), (END,), (), (1, END), (0, 1, 0))
+WEIGHT = np.array([1.0, 0.5, 2.0, 1.5, 0.0, 3.0])
+FIXED = functools.partial(masking.fixed_length, length=5)
+# Each setting away from its default alone, then all together.
+CASES = {
+  'defaults': ({}, None, {'reduction': 'token_mean'}),
+  'weights': ({}, WEIGHT, {'reduction': 'token_mean'}),
+  'reduction': (
+    {'reduction': masking.sequence_mean},
+    None,
+    {'reduction': 'sequence_mean'},
+  ),
+  'fixed': ({'reduction': FIXED}, None, {'reduction': 'fixed_length'}),
+  'weighing': (
+    {'weighing': likelihood.unnormalised},
+    WEIGHT,
+    {'reduction': 'token_mean', 'weighing': 'unnormalised'},
+  ),
+  'micro_batches': ({'micro_batches': 2}, None, {'reduction': 'token_mean'}),
+  'all': (
+    {
+      'reduction': masking.sequence_sum,
+      'weighing': likelihood.unnormalised,
+    },
+    WEIGHT,
+    {'reduction': 'sequence_sum', 'weighing': 'unnormalised'},
+  ),
+}
+
+
+class TableTest(parameterized.TestCase):
+  """Every setting, by sums over the responses alone of ragged prompts."""
+
+  @parameterized.parameters(*CASES)
+  def test_an_update_is_by_definition(self, name):
+    options, weight, said = CASES[name]
+    fields = {} if weight is None else {'weight': tables.float32(weight)}
+    grads, metrics, _ = tables.updated(
+      likelihood,
+      likelihood.Config(**options),
+      tables.demonstrations(TEXTS, **fields),
+      params=tables.POLICY,
+      frozen={},
+    )
+
+    def definition(table):
+      return definitions.likelihood(
+        table, tables.HEADS, TEXTS, weight=weight, length=5, **said
+      )
+
+    tables.hold(
+      self,
+      (grads['embedding'], metrics),
+      definition(tables.table(tables.POLICY)),
+      tables.of_table(definition),
+    )
+
+  def test_every_setting_is_here(self):
+    configs = [likelihood.Config(**options) for options, *_ in CASES.values()]
+    tables.every_field_is_moved(self, likelihood.Config, configs)
+
+  def test_segments_of_a_packed_row_are_told_to_the_policy(self):
+    # A policy whose logits are as many times larger as the segment's number.
+    def hidden(
+      params, tokens, attention_mask, positions=None, segment_ids=None
+    ):
+      known = toy.POLICY.hidden(params, tokens, attention_mask)
+      return known * segment_ids[..., None]
+
+    models = toy.MODELS._replace(policy=toy.POLICY._replace(hidden=hidden))
+    tokens = np.array([[0, 1, END, 1, 1, 0]], np.int32)
+    segments = np.array([[1, 1, 1, 2, 2, 2]], np.int32)
+    terms, _ = likelihood.loss(
+      tables.POLICY,
+      {},
+      toy.Demonstrations(
+        tokens=tokens,
+        attention_mask=segments > 0,
+        response_mask=np.array([[0, 1, 1, 0, 1, 1]], bool),
+        segment_ids=segments,
+      ),
+      None,
+      models=models,
+      config=likelihood.Config(),
+    )
+    table = tables.table(tables.POLICY)
+    expected = definitions.logp(table, 0, (1, END))
+    expected += definitions.logp(2.0 * table, 1, (1, 0))
+    np.testing.assert_allclose(
+      terms['likelihood'][1].value, -expected / 4.0, rtol=1e-5
+    )
 
 
 if __name__ == '__main__':

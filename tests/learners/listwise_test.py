@@ -11,6 +11,7 @@ from rlhf_jax.learners import listwise
 from rlhf_jax.losses import listwise as losses
 from rlhf_jax.training import state as training
 from tests import toy
+from tests.learners import definitions, tables
 
 POLICY = toy.POLICY.init(jax.random.key(0))
 REFERENCE = toy.POLICY.init(jax.random.key(1))
@@ -192,3 +193,111 @@ class MetricsTest(parameterized.TestCase):
     )
     self.assertEqual(metrics['accuracy'].value, 1.0)
     self.assertEqual(metrics['accuracy'].weight, 1.0)
+
+
+END = toy.EOS
+TABLE_LISTS = (
+  [(1, 0, END), (0, END), (0, 0, 1)],
+  [(END,), (1, 1, 0), (0, 1, END)],
+  [(0, 0, END)],
+  [(1, END), (1, END)],
+  [(0, 1, 0), (1, 1, END), (END,)],
+  [(0, END), (1, 0, 0), (1, END)],
+)
+TABLE_SCORES = np.array(
+  [[2, 0.5, -1], [1, 1, 0.25], [0.5, 0, 0], [1, 0, 0], [3, 1, 0], [2, 1.5, 1]]
+)
+
+
+def probe(
+  policy_logps, reference_logps, lengths, candidate_mask, scores, order
+):
+  """Reads all that is offered, each in a way of its own; numpy or jax."""
+  each = 0.3 * (policy_logps - 0.7 * reference_logps) ** 2 + lengths * order
+  return (candidate_mask * (each - 0.2 * scores * policy_logps)).sum(-1)
+
+
+def rrhf_of(arrays, rank_coef, length_exponent=1.0):
+  p = arrays['policy_logps'] / np.maximum(arrays['lengths'], 1.0) ** (
+    length_exponent
+  )
+  order, there = arrays['order'], arrays['candidate_mask']
+  found = -arrays['policy_logps'][:, 0]
+  for row, i, j in np.ndindex(*p.shape, p.shape[1]):
+    if there[row, i] and there[row, j] and order[row, i] < order[row, j]:
+      found[row] += rank_coef * max(0.0, p[row, i] - p[row, j])
+  return found
+
+
+BOUND = functools.partial(losses.rrhf, rank_coef=2.5, length_exponent=0.5)
+# The settings, the objective by definition, and what of the batch is given.
+TABLE = {
+  'defaults': ({}, functools.partial(rrhf_of, rank_coef=1.0), ()),
+  'objective': (
+    {'objective': BOUND},
+    functools.partial(rrhf_of, rank_coef=2.5, length_exponent=0.5),
+    ('scores',),
+  ),
+  'micro_batches': (
+    {'micro_batches': 3},
+    functools.partial(rrhf_of, rank_coef=1.0),
+    ('scores',),
+  ),
+  'all': ({'objective': probe}, lambda arrays: probe(**arrays), ('scores',)),
+  'kept': (
+    {'objective': probe},
+    lambda arrays: probe(**arrays),
+    ('scores', 'kept'),
+  ),
+}
+
+
+class TableTest(parameterized.TestCase):
+  """Every setting and every array, by sums over ragged prompts' responses."""
+
+  @parameterized.parameters(*TABLE)
+  def test_an_update_is_by_definition(self, name):
+    options, of_arrays, given = TABLE[name]
+    config = listwise.Config(**options)
+    reference = definitions.scored(
+      tables.table(tables.REFERENCE), tables.HEADS, TABLE_LISTS
+    )
+    fields, frozen = {}, {'reference': tables.REFERENCE}
+    if 'kept' in given:
+      reference = reference + 0.25
+      fields['reference_logps'], frozen = tables.float32(reference), {}
+    scores = TABLE_SCORES if 'scores' in given else None
+    if scores is not None:
+      fields['scores'] = tables.float32(scores)
+    arrays = {'reference_logps': reference} if config.objective is probe else {}
+    grads, metrics, _ = tables.updated(
+      listwise,
+      config,
+      tables.batch(TABLE_LISTS, **fields),
+      params=tables.POLICY,
+      frozen=frozen,
+    )
+
+    def definition(table):
+      return definitions.listwise(
+        table,
+        tables.HEADS,
+        TABLE_LISTS,
+        of_arrays,
+        weight=tables.WEIGHT,
+        arrays=arrays,
+        scores=scores,
+      )
+
+    tables.hold(
+      self,
+      (grads['embedding'], metrics),
+      definition(tables.table(tables.POLICY)),
+      tables.of_table(definition),
+    )
+
+  def test_every_setting_is_here(self):
+    configs = [listwise.Config(**options) for options, *_ in TABLE.values()]
+    tables.every_field_is_moved(self, listwise.Config, configs)
+    names = probe.__code__.co_varnames[: probe.__code__.co_argcount]
+    self.assertEqual(set(names), set(listwise.OFFERED))

@@ -14,6 +14,7 @@ from rlhf_jax.losses import objective
 from rlhf_jax.losses import pairwise as losses
 from rlhf_jax.training import state as training
 from tests import toy
+from tests.learners import definitions, tables
 
 POLICY = toy.POLICY.init(jax.random.key(0))
 REFERENCE = toy.POLICY.init(jax.random.key(1))
@@ -397,3 +398,148 @@ class MetricsTest(parameterized.TestCase):
       self.assertLessEqual(set(objective.reads(chosen.objective)), set(offered))
     for name, array in offered.items():
       self.assertEqual((array.shape, array.dtype), ((6,), jnp.float32), name)
+
+
+def probe(
+  policy_chosen_logps,
+  policy_rejected_logps,
+  reference_chosen_logps,
+  reference_rejected_logps,
+  chosen_lengths,
+  rejected_lengths,
+  chosen_scores,
+  rejected_scores,
+  target_logps,
+  target_lengths,
+  margins,
+):
+  """Reads all that is offered, each in a way of its own; numpy or jax."""
+  chosen = policy_chosen_logps - 0.7 * reference_chosen_logps
+  rejected = policy_rejected_logps - 0.4 * reference_rejected_logps
+  return (
+    0.3 * chosen**2 / chosen_lengths
+    - 0.2 * rejected * (1.0 + chosen_scores)
+    + 0.1 * rejected_scores * rejected_lengths
+    - 0.5 * target_logps / (1.0 + target_lengths)
+    + 0.6 * margins**2
+  )
+
+
+def dpo_of(columns, beta):
+  h = beta * (
+    columns['policy_chosen_logps']
+    - columns['policy_rejected_logps']
+    - columns['reference_chosen_logps']
+    + columns['reference_rejected_logps']
+  )
+  return definitions.softplus(-h)
+
+
+def slic_of(columns, margin, likelihood_coef):
+  gaps = columns['policy_chosen_logps'] - columns['policy_rejected_logps']
+  return np.maximum(0.0, margin - gaps) - (
+    likelihood_coef * columns['target_logps']
+  )
+
+
+def probe_of(columns):
+  names = objective.reads(probe)
+  return probe(**{name: columns[name] for name in names})
+
+
+SLIC = functools.partial(losses.slic, margin=0.8, likelihood_coef=0.2)
+# The settings, the objective by definition, and what of the batch is given.
+TABLE = {
+  'defaults': ({}, functools.partial(dpo_of, beta=0.1), ()),
+  'objective': (
+    {'objective': SLIC},
+    functools.partial(slic_of, margin=0.8, likelihood_coef=0.2),
+    (),
+  ),
+  'micro_batches': (
+    {'micro_batches': 3},
+    functools.partial(dpo_of, beta=0.1),
+    (),
+  ),
+  'kept': ({}, functools.partial(dpo_of, beta=0.1), ('kept',)),
+  'all': ({'objective': probe}, probe_of, ('scores', 'targets')),
+}
+
+
+class TableTest(parameterized.TestCase):
+  """Every setting and every array, by sums over ragged prompts' responses."""
+
+  @parameterized.parameters(*TABLE)
+  def test_an_update_is_by_definition(self, name):
+    options, of_columns, given = TABLE[name]
+    reference = definitions.scored(
+      tables.table(tables.REFERENCE), tables.HEADS, tables.LISTS
+    )
+    fields, arrays = {}, {'margins': tables.MARGINS}
+    frozen = {'reference': tables.REFERENCE}
+    if 'kept' in given:
+      # Not what the frozen one says, and nothing is frozen.
+      reference = reference + np.array([[0.5, -0.25]])
+      fields['reference_logps'], frozen = tables.float32(reference), {}
+    if 'scores' in given:
+      fields['scores'] = tables.float32(tables.SCORES)
+      arrays['chosen_scores'], arrays['rejected_scores'] = tables.SCORES.T
+    if 'targets' in given:
+      fields['targets'] = tables.demonstrations(tables.TARGETS)
+      arrays['targets'] = tables.TARGETS
+    config = pairwise.Config(**options)
+    wanted = objective.reads(config.objective)
+    if 'reference_chosen_logps' not in wanted:
+      reference = None
+    grads, metrics, _ = tables.updated(
+      pairwise,
+      config,
+      tables.batch(**fields),
+      params=tables.POLICY,
+      frozen=frozen,
+    )
+
+    def definition(table):
+      return definitions.pairwise(
+        table,
+        tables.HEADS,
+        tables.LISTS,
+        of_columns,
+        weight=tables.WEIGHT,
+        arrays=arrays,
+        reference=reference,
+      )
+
+    tables.hold(
+      self,
+      (grads['embedding'], metrics),
+      definition(tables.table(tables.POLICY)),
+      tables.of_table(definition),
+    )
+
+  def test_every_setting_is_here(self):
+    configs = [pairwise.Config(**options) for options, *_ in TABLE.values()]
+    tables.every_field_is_moved(self, pairwise.Config, configs)
+    self.assertEqual(set(objective.reads(probe)), set(pairwise.OFFERED))
+
+  def test_what_is_kept_beforehand_is_the_reference_s(self):
+    config = pairwise.Config()
+    kept = pairwise.reference_logps(
+      {'reference': tables.REFERENCE},
+      tables.batch(),
+      models=toy.MODELS,
+      config=config,
+    )
+    expected = definitions.scored(
+      tables.table(tables.REFERENCE), tables.HEADS, tables.LISTS
+    )
+    np.testing.assert_allclose(kept, expected, rtol=1e-4)
+    unread = pairwise.Config(objective=SLIC)
+    self.assertIsNone(
+      pairwise.reference_logps(
+        {'reference': tables.REFERENCE},
+        tables.batch(),
+        models=toy.MODELS,
+        config=unread,
+      )
+    )

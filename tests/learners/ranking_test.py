@@ -7,6 +7,7 @@ from absl.testing import parameterized
 
 from rlhf_jax.learners import ranking
 from tests import toy
+from tests.learners import definitions, tables
 
 HEADS = (0, 1, 1)
 PAIRS = (
@@ -141,3 +142,46 @@ class RankingTest(parameterized.TestCase):
         models=toy.MODELS,
         config=ranking.Config(),
       )
+
+
+class TableTest(parameterized.TestCase):
+  """The one setting, on ragged prompts, by what the reader says of each order."""
+
+  @parameterized.parameters(1, 3)
+  def test_an_update_is_by_definition(self, micro_batches):
+    grads, metrics, _ = tables.updated(
+      ranking,
+      ranking.Config(micro_batches=micro_batches),
+      tables.batch(),
+      params=PARAMS,
+      frozen={},
+      models=MODELS,
+    )
+
+    def definition(a):
+      def says(head, first, second):
+        read = np.array([*head, *first, *second])
+        return np.sin(a * (np.arange(len(read)) + 1.0)) @ (read + 1.0)
+
+      return definitions.ranked_by_reader(
+        says, tables.HEADS, tables.LISTS, weight=tables.WEIGHT
+      )
+
+    tables.hold(
+      self,
+      (grads, metrics),
+      definition(0.7),
+      _slope(definition),
+    )
+
+  def test_every_setting_is_here(self):
+    tables.every_field_is_moved(
+      self, ranking.Config, [ranking.Config(micro_batches=3)]
+    )
+
+
+def _slope(definition, step=1e-5):
+  up, down = (
+    definitions.objective_of(definition(a)[0]) for a in (0.7 + step, 0.7 - step)
+  )
+  return np.array((up - down) / (2.0 * step))

@@ -17,6 +17,7 @@ from rlhf_jax.learners import unpaired
 from rlhf_jax.losses import unpaired as losses
 from rlhf_jax.training import state as training
 from tests import toy
+from tests.learners import definitions, tables
 
 POLICY = toy.POLICY.init(jax.random.key(1))
 REFERENCE = toy.POLICY.init(jax.random.key(0))
@@ -331,3 +332,167 @@ class FilesTest(parameterized.TestCase):
 
   def test_without_scores_the_first_is_desirable(self):
     np.testing.assert_array_equal(KTO.desirable(pairs()), [[True, False]] * 3)
+
+
+def probe(
+  policy_logps, reference_logps, lengths, desirable, mean_log_ratio, kl
+):
+  """Reads all that is offered, each in a way of its own; numpy or jax."""
+  ratios = policy_logps - 0.7 * reference_logps
+  return (
+    0.3 * (ratios - mean_log_ratio) ** 2
+    + 0.2 * policy_logps * lengths * desirable
+    - 0.5 * kl * ratios
+  )
+
+
+def kto_of(arrays, beta, desirable_weight=1.0, undesirable_weight=1.0):
+  gains = beta * (
+    arrays['policy_logps'] - arrays['reference_logps'] - arrays['kl']
+  )
+  return np.where(
+    arrays['desirable'],
+    desirable_weight * definitions.sigmoid(-gains),
+    undesirable_weight * definitions.sigmoid(gains),
+  )
+
+
+def bco_of(arrays, beta):
+  gains = arrays['policy_logps'] - arrays['reference_logps']
+  gains = beta * (gains - arrays['mean_log_ratio'])
+  return definitions.softplus(np.where(arrays['desirable'], -gains, gains))
+
+
+FIRST = np.broadcast_to([True, False], (6, 2))
+POSITIVE = tables.SCORES > 0.0
+# Where scores are given, one that stands alone goes by its own.
+BY_DEFAULT = np.where(np.arange(6)[:, None] == 2, POSITIVE, FIRST)
+WEIGHTED = functools.partial(
+  losses.kto, beta=0.4, desirable_weight=1.3, undesirable_weight=0.6
+)
+SEEN = {'seen_log_ratio': 3.5, 'seen': 5.0}
+# The settings, the objective by definition, what is desirable.
+TABLE = {
+  'defaults': ({}, functools.partial(kto_of, beta=0.1), BY_DEFAULT),
+  'objective': (
+    {'objective': WEIGHTED},
+    functools.partial(
+      kto_of, beta=0.4, desirable_weight=1.3, undesirable_weight=0.6
+    ),
+    BY_DEFAULT,
+  ),
+  'desirable': (
+    {'desirable': unpaired.positive_score},
+    functools.partial(kto_of, beta=0.1),
+    POSITIVE,
+  ),
+  'seen': (
+    SEEN | {'objective': functools.partial(losses.bco, beta=0.4)},
+    functools.partial(bco_of, beta=0.4),
+    BY_DEFAULT,
+  ),
+  'all': (
+    SEEN | {'objective': probe, 'desirable': unpaired.positive_score},
+    lambda arrays: probe(**arrays),
+    POSITIVE,
+  ),
+}
+
+
+class TableTest(parameterized.TestCase):
+  """Every setting and every array, by sums over ragged prompts' responses."""
+
+  # The reference is the one that the estimate of the KL is above 0 against.
+  def definition(self, table, name, constants=None):
+    options, objective, desirable = TABLE[name]
+    config = unpaired.Config(**options)
+    return definitions.unpaired(
+      table,
+      tables.HEADS,
+      tables.LISTS,
+      objective,
+      weight=tables.WEIGHT,
+      reference=tables.table(REFERENCE),
+      desirable=desirable,
+      seen=(config.seen_log_ratio, config.seen),
+      constants=constants,
+    )
+
+  @parameterized.parameters(*TABLE)
+  def test_an_update_is_by_definition(self, name):
+    config = unpaired.Config(**TABLE[name][0])
+    grads, metrics, state = tables.updated(
+      unpaired,
+      config,
+      tables.batch(scores=tables.float32(tables.SCORES)),
+      params=POLICY,
+      frozen={'reference': REFERENCE},
+      extra=config.initial_extra(),
+    )
+    terms, told, constants = self.definition(tables.table(POLICY), name)
+    self.assertGreater(constants[0], 0.05)
+    if name in ('objective', 'defaults', 'desirable', 'all'):
+      self.assertIn('kl_estimate', metrics)
+    else:
+      del told['kl_estimate']
+    tables.hold(
+      self,
+      (grads['embedding'], metrics),
+      (terms, told),
+      tables.of_table(
+        # Both numbers of the batch are constants to the gradient.
+        lambda table: self.definition(table, name, constants)[:2],
+        POLICY,
+      ),
+    )
+    total, weight = told['log_ratio']
+    np.testing.assert_allclose(
+      [state.extra['seen_log_ratio'], state.extra['seen']],
+      [total + config.seen_log_ratio, weight + config.seen],
+      rtol=1e-4,
+    )
+
+  def test_every_setting_is_here(self):
+    configs = [unpaired.Config(**options) for options, *_ in TABLE.values()]
+    # Coupled objectives are not cut; this one is.
+    anchored = functools.partial(losses.apo_zero_unpaired, beta=0.1)
+    configs.append(unpaired.Config(objective=anchored, micro_batches=2))
+    tables.every_field_is_moved(self, unpaired.Config, configs)
+
+  def test_micro_batches_are_the_batch(self):
+    anchored = functools.partial(losses.apo_zero_unpaired, beta=0.3)
+
+    def anchored_of(arrays):
+      ratios = arrays['policy_logps'] - arrays['reference_logps']
+      signs = np.where(arrays['desirable'], -1.0, 1.0)
+      return definitions.sigmoid(0.3 * signs * ratios)
+
+    config = unpaired.Config(objective=anchored, micro_batches=2)
+    grads, metrics, _ = tables.updated(
+      unpaired,
+      config,
+      tables.batch(),
+      params=POLICY,
+      frozen={'reference': REFERENCE},
+      extra=config.initial_extra(),
+    )
+
+    def definition(table):
+      terms, told, _ = definitions.unpaired(
+        table,
+        tables.HEADS,
+        tables.LISTS,
+        anchored_of,
+        weight=tables.WEIGHT,
+        reference=tables.table(REFERENCE),
+        desirable=FIRST,
+      )
+      del told['kl_estimate']
+      return terms, told
+
+    tables.hold(
+      self,
+      (grads['embedding'], metrics),
+      definition(tables.table(POLICY)),
+      tables.of_table(definition, POLICY),
+    )

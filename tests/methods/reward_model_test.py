@@ -9,9 +9,11 @@ from rlhf_jax.data import templates, tokens
 from rlhf_jax.data.collation import collate
 from rlhf_jax.data.encoding import encode
 from rlhf_jax.data.limits import Limits
+from rlhf_jax.learners import reward
 from rlhf_jax.methods import reward_model
 from rlhf_jax.types import Comparison, Models
 from tests import toy
+from tests.learners import definitions, tables
 from tests.methods.bench import prompt
 
 
@@ -41,6 +43,67 @@ class MarginTest(parameterized.TestCase):
     )
     _, mean = terms['preference']
     self.assertAlmostEqual(float(mean.value), expected, places=4)
+
+
+def probe(chosen, rejected, margins):
+  """Reads each argument in a way of its own; numpy or jax."""
+  return 0.3 * chosen**2 - 0.2 * rejected + 0.7 * margins * rejected
+
+
+def bradley_terry_of(chosen, rejected, margins):
+  return definitions.softplus(-(chosen - rejected - margins))
+
+
+# The settings, and the objective by definition.
+TABLE = {
+  'defaults': ({}, bradley_terry_of),
+  'centering': ({'centering': 0.3}, bradley_terry_of),
+  'objective': ({'objective': probe}, probe),
+  'all': ({'centering': 0.3, 'objective': probe, 'micro_batches': 3}, probe),
+}
+KERNEL = np.array([[0.4], [-0.7], [0.9], [5.0]])
+
+
+class TableTest(parameterized.TestCase):
+  """Every setting, on ragged prompts, by counts of tokens."""
+
+  @parameterized.parameters(*TABLE)
+  def test_an_update_is_by_definition(self, name):
+    options, objective = TABLE[name]
+    config = reward.Config(**options)
+    grads, metrics, _ = tables.updated(
+      reward_model,
+      config,
+      tables.batch(),
+      params={'trunk': {}, 'head': {'kernel': tables.float32(KERNEL)}},
+      frozen={},
+    )
+
+    def definition(kernel):
+      return definitions.compared(
+        kernel[:, 0],
+        tables.HEADS,
+        tables.LISTS,
+        objective,
+        weight=tables.WEIGHT,
+        margins=tables.MARGINS,
+        centering=options.get('centering', 0.0),
+      )
+
+    tables.hold(
+      self,
+      (grads['head']['kernel'], metrics),
+      definition(KERNEL),
+      definitions.slope(
+        lambda moved: definitions.objective_of(definition(moved)[0]),
+        KERNEL,
+        np.ones_like(KERNEL),
+      ),
+    )
+
+  def test_every_setting_is_here(self):
+    configs = [reward.Config(**options) for options, _ in TABLE.values()]
+    tables.every_field_is_moved(self, reward.Config, configs)
 
 
 if __name__ == '__main__':
