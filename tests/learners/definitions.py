@@ -281,7 +281,7 @@ def counted(heads, lists):
 
 
 def compared(kernel, heads, lists, objective, *, weight, margins, centering):
-  """A reward model's loss of pairs; `objective` of (chosen, rejected, margins)."""
+  """A reward model's loss; `objective` of chosen, rejected and margins [B]."""
   scores = counted(heads, lists) @ kernel
   weight = np.asarray(weight) * np.array([len(row) > 1 for row in lists])
   chosen, rejected = scores[:, 0], scores[:, 1]

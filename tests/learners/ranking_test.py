@@ -145,7 +145,7 @@ class RankingTest(parameterized.TestCase):
 
 
 class TableTest(parameterized.TestCase):
-  """The one setting, on ragged prompts, by what the reader says of each order."""
+  """The one setting, by what a reader says of both orders."""
 
   @parameterized.parameters(1, 3)
   def test_an_update_is_by_definition(self, micro_batches):
