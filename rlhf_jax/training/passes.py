@@ -50,20 +50,22 @@ def passes(
     )
   slope = gradient(loss, micro_batches=micro_batches)
 
+  # One for the shuffle of each pass, then one for the loss of each step.
+  keys = jax.random.split(key, epochs + epochs * minibatches)
+
   def pass_over(epoch_key):
     order = jax.random.permutation(epoch_key, count)
     return order.reshape(minibatches, count // minibatches)
 
   def step(inner, taken):
-    number, rows = taken
+    step_key, rows = taken
     part = jax.tree.map(lambda x: x[rows], batch)
-    step_key = jax.random.fold_in(key, number)
     grads, metrics = slope(inner.params, frozen, part, step_key, **named)
     metrics['gradient_norm'] = Mean.of(optax.tree.norm(grads))
     return descend(inner, grads, optimizer), metrics
 
-  orders = jax.vmap(pass_over)(jax.random.split(key, epochs))
+  orders = jax.vmap(pass_over)(keys[:epochs])
   rows = orders.reshape(-1, orders.shape[-1])
-  moved, metrics = jax.lax.scan(step, state, (jnp.arange(len(rows)), rows))
+  moved, metrics = jax.lax.scan(step, state, (keys[epochs:], rows))
   metrics = jax.tree.map(jnp.sum, metrics)
   return moved.replace(step=state.step + 1), metrics

@@ -59,12 +59,45 @@ class PassesTest(parameterized.TestCase):
 
   def test_each_step_s_loss_is_handed_a_key_of_its_own(self):
     _, metrics = run(epochs=2, minibatches=2)
-    keys = [jax.random.fold_in(jax.random.key(0), step) for step in range(4)]
+    keys = jax.random.split(jax.random.key(0), 2 + 4)[2:]
     drawn = [jax.random.uniform(key) for key in keys]
     self.assertLen(set(map(float, drawn)), 4)
     np.testing.assert_allclose(
       metrics['drawn'].value, np.mean(drawn), rtol=1e-5
     )
+
+  def test_no_shuffle_shares_its_key_with_a_loss(self):
+    seen, keys = [], []
+
+    def noting(params, frozen, batch, key, *, scale):
+      jax.debug.callback(
+        lambda x, data: (seen.append(x.tolist()), keys.append(data)),
+        batch,
+        jax.random.key_data(key),
+        ordered=True,
+      )
+      return loss(params, frozen, batch, key, scale=scale)
+
+    optimizer = optax.sgd(RATE)
+    passes.passes(
+      training.create(jnp.float32(2.0), optimizer),
+      jnp.float32(3.0),
+      ROWS,
+      jax.random.key(0),
+      loss=noting,
+      optimizer=optimizer,
+      epochs=3,
+      minibatches=1,
+      scale=0.5,
+    )
+    jax.effects_barrier()
+    self.assertLen({tuple(data.tolist()) for data in keys}, 3)
+    of_losses = [
+      ROWS[jax.random.permutation(jax.random.wrap_key_data(data), 12)].tolist()
+      for data in keys
+    ]
+    for order in seen:
+      self.assertNotIn(order, of_losses)
 
   def test_passes_are_shuffled_anew(self):
     seen = []
