@@ -62,7 +62,8 @@ def train(
     state: where to start; donated to the first update.
     frozen: what stays fixed, by role.
     batches: what each step learns from, or the prompts it answers first.
-    key: of the stage; each step's is folded from it and the step.
+    key: of the stage; each step's is folded from it and the step, and split
+      where there is something to collect.
     update: (state, frozen, batch, key) -> state, metrics.
     collect: (state, frozen, prompts, key) -> batch, metrics, if any.
     look: (state, step) -> None; writes samples for people.
@@ -89,7 +90,8 @@ def train(
       stopwatch = metrics.Stopwatch()
       # May be stopped in the middle: it changes nothing, and can take long.
       if collect is not None:
-        batch, collected = collect(state, frozen, batch, step_key)
+        collect_key, step_key = jax.random.split(step_key)
+        batch, collected = collect(state, frozen, batch, collect_key)
       with stopping.held():
         with stopwatch('update'):
           state, learnt = update(state, frozen, batch, step_key)

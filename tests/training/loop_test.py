@@ -171,6 +171,28 @@ class LoopTest(parameterized.TestCase):
     self.assertEqual(rows[0][2]['asked'], 0.5)
     self.assertIn('seconds/update', rows[0][2])
 
+  def test_what_is_collected_has_keys_of_its_own(self):
+    handed = []
+
+    def collect(state, frozen, prompts, key):
+      del state, frozen
+      handed.append(key)
+      return prompts, {}
+
+    def noting(state, frozen, batch, key):
+      handed.append(key)
+      return update(state, frozen, batch, key)
+
+    self.train('a', 3, collect=collect, update=noting)
+    self.assertLen(handed, 6)
+    # Whoever is handed one may fold anything from it.
+    every = [
+      tuple(jax.random.key_data(key).tolist())
+      for one in handed
+      for key in (one, *(jax.random.fold_in(one, i) for i in range(5)))
+    ]
+    self.assertLen(set(every), len(every))
+
   @parameterized.parameters(jnp.inf, -jnp.inf, jnp.nan)
   def test_any_other_metric_that_is_not_finite_is_nan(self, value):
     def measured(state, frozen, batch, key):
@@ -201,6 +223,18 @@ class LoopTest(parameterized.TestCase):
     self.train('a', 2)
     with self.assertRaisesRegex(ValueError, 'written under another config'):
       self.train('a', 4, meta='other')
+
+  @parameterized.parameters('loss/critic', 'loss/entropy', 'loss/w')
+  def test_any_loss_that_is_not_finite_stops_the_run(self, name):
+    def diverge(state, frozen, batch, key):
+      state, metrics = update(state, frozen, batch, key)
+      return state, metrics | {
+        'loss/policy': Mean.of(0.0),
+        name: Mean.of(jnp.nan),
+      }
+
+    with self.assertRaisesRegex(FloatingPointError, f's: {name} is nan'):
+      self.train('a', 2, update=diverge)
 
   def test_parameters_are_handed_on_exactly(self):
     params = {'a': jnp.arange(3.0) / 3, 'b': {'c': jnp.ones((2, 2), jnp.int32)}}
