@@ -77,7 +77,9 @@ class Bench:
         for drawn in self._drawn(part, rollouts)
       ]
 
-    bits = jax.vmap(lambda i: jax.random.bits(jax.random.fold_in(self._key, i)))
+    # Not those of the samples, which are folded from the stage's own key.
+    key = self._chain.key(f'{self._name} seeds')
+    bits = jax.vmap(lambda i: jax.random.bits(jax.random.fold_in(key, i)))
     seeds = np.asarray(bits(np.arange(first, last))).tolist()
     tools = Tools(
       sample=sample,

@@ -1,0 +1,220 @@
+"""What a stage makes is its own: the keys it draws under, each used once."""
+
+import dataclasses
+import functools
+import pathlib
+import tempfile
+from unittest import mock
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from absl.testing import absltest
+
+from rlhf_jax.experiment import running
+from rlhf_jax.experiment.chain import Chain
+from rlhf_jax.generation.sampling import Sampling
+from rlhf_jax.stages import DatasetStage, Stage
+from rlhf_jax.types import Comparison, Mean, Rollouts, prompt_of
+from tests.experiment import small
+
+STEPS, BATCH, FOLDED = 3, 4, 24
+
+
+def words(key):
+  return tuple(np.asarray(jax.random.key_data(key)).ravel().tolist())
+
+
+def with_children(data):
+  """A key's words, and those of what may be folded or split from it."""
+  key = jax.random.wrap_key_data(jnp.array(data, jnp.uint32))
+  folded = jax.vmap(functools.partial(jax.random.fold_in, key))(
+    jnp.arange(FOLDED)
+  )
+  return [data, *map(tuple, np.asarray(jax.random.key_data(folded)).tolist())]
+
+
+HANDED: list[tuple[str, tuple[int, ...]]] = []
+
+
+def note(role, key):
+  jax.debug.callback(
+    lambda data: HANDED.append((role, tuple(data.tolist()))),
+    jax.random.key_data(key),
+  )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+  name: str
+  steps: int = STEPS
+  batch_size: int = BATCH
+
+  def make_optimizer(self):
+    return optax.identity()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Rows:
+  name: str
+  count: int | None = None
+  batch_size: int = BATCH
+
+
+def init(key, start, *, models, config):
+  del start, models
+  note(f'{config.name} init', key)
+  return {'embedding': jnp.zeros((8, 8))}
+
+
+def collect(params, frozen, prompts, key, *, models, config):
+  del params, frozen, models
+  note(f'{config.name} collect', key)
+  return prompts, {}
+
+
+def update(state, frozen, batch, key, *, models, optimizer, config):
+  del frozen, batch, models, optimizer
+  note(f'{config.name} update', key)
+  return state.replace(step=state.step + 1), {'x': Mean.of(0.0)}
+
+
+def training(name):
+  """{name}: a stage that learns nothing and notes its keys."""
+  stage = Stage(
+    init=init, update=update, collect=collect, config=Config(name=name),
+    data='prompts', produces='nothing',
+  )  # fmt: skip
+  return {name: stage}
+
+
+SEEDS: dict[str, list[int]] = {}
+
+
+def write(records, tools, *, config):
+  """A pair of each record, after one look at its samples and its seed."""
+  SEEDS.setdefault(config.name, []).extend(tools.seeds)
+  tools.sample(samples=2, sampling=Sampling(temperature=1.0))
+  return [Comparison(prompt_of(record), ('a', 'b')) for record in records]
+
+
+def silent(prompts, *, samples, sampling):
+  """Rollouts of nothing: who draws is asked for keys alone."""
+  del sampling
+  rows, columns = prompts.tokens.shape
+  shape = (rows, samples, columns + 1)
+  return Rollouts(
+    tokens=np.zeros(shape, np.int32),
+    attention_mask=np.zeros(shape, bool),
+    response_mask=np.zeros(shape, bool),
+    logps=np.zeros((rows, samples, 1), np.float32),
+    truncated_logps=np.zeros((rows, samples, 1), np.float32),
+    ended=np.ones((rows, samples), bool),
+    index=prompts.index,
+  )
+
+
+class KeysTest(absltest.TestCase):
+  """Counts the keys that stages hand to whoever draws something."""
+
+  def setUp(self):
+    super().setUp()
+    folder = tempfile.TemporaryDirectory()
+    self.addCleanup(folder.cleanup)
+    self.root = pathlib.Path(folder.name)
+    HANDED.clear()
+    SEEDS.clear()
+
+  def chain(self, stages) -> Chain:
+    chain = small.chain(self.root, stages)
+    corpus = chain.corpus._replace(gold=None)
+    return dataclasses.replace(chain, corpus=corpus)
+
+  def test_every_key_of_a_training_is_used_once(self):
+    chain = self.chain(training('one') | training('two'))
+    orders = []
+    batches = running.Batches
+
+    def noting(examples, **options):
+      orders.append(options['seed'])
+      return batches(examples, **options)
+
+    with mock.patch.object(running, 'Batches', noting):
+      for name in ('one', 'two'):
+        running.run_stage(chain, name)
+    jax.effects_barrier()
+    roles = [role for role, _ in HANDED]
+    for name in ('one', 'two'):
+      self.assertEqual(roles.count(f'{name} init'), 1)
+      self.assertEqual(roles.count(f'{name} collect'), STEPS)
+      self.assertEqual(roles.count(f'{name} update'), STEPS)
+    # None twice, and none that another's holder may make of its own.
+    used = [data for _, key in HANDED for data in with_children(key)]
+    self.assertLen(set(used), len(used))
+    self.assertLen(set(orders), 2)
+
+  def test_stages_seeds_and_purposes_have_keys_of_their_own(self):
+    chain = self.chain(training('one'))
+    other = dataclasses.replace(
+      chain, experiment=dataclasses.replace(chain.experiment, seed=7)
+    )
+    purposes = ('one', 'two', 'one order', 'one order beside', 'one seeds')
+    purposes += ('look', 'evaluation', 'evaluation best of 4')
+    keys = [
+      words(each.key(purpose))
+      for each in (chain, other)
+      for purpose in purposes
+    ]
+    self.assertLen(set(keys), 2 * len(purposes))
+    self.assertEqual(words(chain.key('one')), keys[0])
+
+  def test_every_key_of_a_writing_is_used_once(self):
+    sampled = {}
+
+    def made(name):
+      return DatasetStage(
+        write=write, config=Rows(name=name), data='demonstrations', policy='sft'
+      )
+
+    chain = self.chain({name: made(name) for name in ('one', 'two')})
+    models = chain.models
+
+    def noting(*given):
+      found = models(*given)
+
+      def sampler(params, prompts, key, **how):
+        del params
+        sampled.setdefault(words(key), []).extend(prompts.index.tolist())
+        return silent(prompts, **how)
+
+      return found._replace(sampler=sampler)
+
+    with mock.patch.object(Chain, 'models', lambda _, *given: noting(*given)):
+      for name in ('one', 'two'):
+        running.run_stage(chain, name)
+    # A stage has a key, and every prompt a place under it.
+    self.assertLen(sampled, 2)
+    for key, index in sampled.items():
+      self.assertLen(set(index), len(index), key)
+      self.assertGreaterEqual(len(index), small.RECORDS)
+    drawn = SEEDS['one'] + SEEDS['two']
+    self.assertLen(SEEDS['two'], small.RECORDS)
+    self.assertLen(set(drawn), len(drawn))
+    # No seed is drawn under the key of a prompt's samples.
+    for key, index in sampled.items():
+      of_samples = [
+        int(
+          jax.random.bits(
+            jax.random.fold_in(
+              jax.random.wrap_key_data(jnp.array(key, jnp.uint32)), i
+            )
+          )
+        )
+        for i in index
+      ]
+      self.assertTrue(set(drawn).isdisjoint(of_samples))
+
+
+if __name__ == '__main__':
+  absltest.main()
