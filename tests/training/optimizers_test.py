@@ -1,5 +1,7 @@
 """AdamW by its definition, and rates by step."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,7 +29,13 @@ def adamw_by_definition(w, grads, config, rates):
 class AdamTest(parameterized.TestCase):
   def test_matches_definition(self):
     config = optimizers.Adam(
-      learning_rate=0.1, warmup=0.4, weight_decay=0.01, max_grad_norm=1.5
+      learning_rate=0.1,
+      warmup=0.4,
+      b1=0.7,
+      b2=0.9,
+      eps=1e-2,
+      weight_decay=0.01,
+      max_grad_norm=1.5,
     )
     random = np.random.default_rng(0)
     w, grads = random.normal(size=3), 2 * random.normal(size=(5, 3))
@@ -51,6 +59,35 @@ class AdamTest(parameterized.TestCase):
     shape = decay(4)
     rates = [shape(t) for t in range(4)]
     np.testing.assert_allclose(rates, expected, rtol=1e-6)
+
+  @parameterized.parameters(
+    # Two steps up, then four down, the last one above 0 as its step comes next.
+    (optimizers.linear, [1 / 3, 2 / 3, 1.0, 0.75, 0.5, 0.25], 0.0),
+    (
+      functools.partial(optimizers.cosine, final=0.2),
+      [1 / 3, 2 / 3]
+      + [0.2 + 0.4 * (1.0 + np.cos(np.pi * t / 4)) for t in range(4)],
+      0.2,
+    ),
+    (optimizers.constant, [1 / 3, 2 / 3, 1.0, 1.0, 1.0, 1.0], 1.0),
+  )
+  def test_a_decay_follows_the_warm_up_and_ends_with_the_run(
+    self, decay, expected, after
+  ):
+    config = optimizers.Adam(
+      learning_rate=0.1, warmup=2 / 6, decay=decay, b1=0.0, b2=0.0
+    )
+    optimizer = optimizers.Steps(
+      steps=6, batch_size=1, optimizer=config
+    ).make_optimizer()
+    state, found = optimizer.init(jnp.zeros(1)), []
+    for _ in range(7):
+      # Without momentum each step is the rate itself.
+      moved, state = optimizer.update(jnp.ones(1), state, jnp.zeros(1))
+      found.append(-float(moved[0]))
+    np.testing.assert_allclose(
+      found, 0.1 * np.array([*expected, after]), rtol=1e-4, atol=1e-7
+    )
 
   def test_the_peak_is_in_the_state(self):
     # So one program serves every rate, and rates can be vmapped.
