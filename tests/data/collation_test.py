@@ -69,7 +69,7 @@ class CollationTest(parameterized.TestCase):
     batch = collate(
       [
         ranked([1], [2, EOS], [EOS], margin=0.5),
-        ranked([3, 4], [EOS], [5, 6], margin=2.0),
+        ranked([3, 4], [EOS], [5, 6], margin=2.0, weight=2.5),
       ]
     )
     check(
@@ -91,7 +91,7 @@ class CollationTest(parameterized.TestCase):
       bool,
     )
     check(batch.margins, [0.5, 2.0], np.float32)
-    check(batch.weight, [1.0, 1.0], np.float32)
+    check(batch.weight, [1.0, 2.5], np.float32)
     check(batch.candidate_mask, [[1, 1], [1, 1]], bool)
     self.assertIsNone(batch.scores)
     self.assertIsNone(batch.targets)
