@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import math
+from unittest import mock
 
 import chex
 import jax
@@ -556,6 +557,150 @@ class ShardedTest(absltest.TestCase):
       actual = jitted(evaluate)(placed, batch, models=MODELS, config=CONFIG)
     chex.assert_trees_all_close(
       jax.device_get(actual), jax.device_get(usual()), atol=1e-5
+    )
+
+
+class TableTest(absltest.TestCase):
+  """Every setting, away from its default, reaches what it says."""
+
+  def test_sizes_and_start_of_the_networks(self):
+    config = multi_view.Config(
+      latent=3, hidden=5, critic_hidden=7, deviation_bias=0.25
+    )
+    made = multi_view.init(
+      jax.random.key(0), {}, models=toy.MODELS, config=config
+    )['bottleneck']
+    shapes = jax.tree.map(jnp.shape, made)
+    places = ('first', 'second', 'last')
+    of = {
+      name: [layers[place]['kernel'] for place in places]
+      for name, layers in shapes.items()
+    }
+    encoder = [(toy.VOCABULARY, 5), (5, 5), (5, 3)]
+    self.assertEqual(of['mean'], encoder)
+    self.assertEqual(of['deviation'], encoder)
+    self.assertEqual(of['critic'], [(2 * 3, 7), (7, 7), (7, 1)])
+    np.testing.assert_array_equal(made['deviation']['last']['bias'], 0.25)
+    # Left to chance, and as wide as the trunk, where nothing is said.
+    free = dataclasses.replace(config, deviation_bias=None, hidden=None)
+    made = multi_view.init(
+      jax.random.key(0), {}, models=toy.MODELS, config=free
+    )['bottleneck']
+    self.assertGreater(size(made['deviation']['last']['kernel']), 0.1)
+    self.assertEqual(made['mean']['first']['kernel'].shape, (4, 4))
+
+  def test_pairs_deviations_and_coefficient_are_the_config_s(self):
+    config = dataclasses.replace(
+      CONFIG,
+      skl_coef=0.7,
+      log_variance=lambda raw: jnp.full_like(raw, -1.5),
+      negatives=lambda ids, mask: (ids[:, None] < ids[None]) & mask[:, None],
+    )
+    features = jnp.arange(24.0).reshape(3, 2, 4) / 24.0
+    ids, mask = jnp.array([0, 1, 1]), jnp.array([True, True, False])
+    arrays = multi_view.offered(
+      started(toy.MODELS)['bottleneck'],
+      features,
+      ids,
+      mask,
+      KEY,
+      models=toy.MODELS,
+      config=config,
+    )
+    np.testing.assert_array_equal(
+      arrays['log_variances'], np.full((3, 2, 3), -1.5)
+    )
+    np.testing.assert_array_equal(
+      arrays['negatives'], [[0, 1, 1], [0, 0, 0], [0, 0, 0]]
+    )
+    np.testing.assert_array_equal(arrays['positives'], np.diag([1, 1, 0]))
+    np.testing.assert_allclose(arrays['skl_coef'], 0.7)
+    np.testing.assert_array_equal(arrays['mask'], mask)
+
+  def test_comparison_and_weights_are_the_config_s_and_no_key_twice(self):
+    def objective(chosen, rejected, margins):
+      return 0.3 * chosen**2 - 0.2 * rejected + margins
+
+    config = dataclasses.replace(
+      CONFIG,
+      objective=objective,
+      centering=0.4,
+      representation_coef=0.9,
+      representation=lambda means: jnp.mean(means),
+    )
+    two_views, offered, keys = multi_view.two_views, multi_view.offered, {}
+
+    def noting(name, function, place):
+      def call(*given, **named):
+        jax.debug.callback(
+          lambda data: keys.setdefault(name, set()).add(tuple(data.tolist())),
+          jax.random.key_data(given[place]),
+        )
+        return function(*given, **named)
+
+      return call
+
+    values = started(toy.MODELS)
+    with (
+      mock.patch.object(multi_view, 'two_views', noting('views', two_views, 2)),
+      mock.patch.object(multi_view, 'offered', noting('latents', offered, 4)),
+      mock.patch.object(multi_view, 'measured', lambda *_: {}),
+    ):
+      terms, _ = jax.jit(
+        functools.partial(multi_view.loss, models=toy.MODELS, config=config)
+      )(values, {}, TOY, KEY)
+    jax.effects_barrier()
+    # The gradient and the value read the same draw.
+    self.assertLen(keys['latents'], 1)
+    own = tuple(np.asarray(jax.random.key_data(KEY)).tolist())
+    self.assertLen(keys['views'] | keys['latents'] | {own}, 3)
+    kernel = np.float64(values['reward']['head']['kernel'])[:, 0]
+    scores = np.array(
+      [
+        [kernel[row[mask]].sum() for row, mask in zip(*pair, strict=True)]
+        for pair in zip(TOY.batch.tokens, TOY.batch.attention_mask, strict=True)
+      ]
+    )
+    expected = objective(*scores.T, TOY.batch.margins).mean()
+    coefficient, mean = terms['preference']
+    np.testing.assert_allclose(coefficient * mean.value, expected, rtol=1e-4)
+    coefficient, mean = terms['centering']
+    np.testing.assert_allclose(coefficient, 0.4)
+    np.testing.assert_allclose(
+      mean.value, (scores.sum(1) ** 2).mean(), rtol=1e-4
+    )
+    np.testing.assert_allclose(terms['representation'][0], 0.9)
+
+  def test_reward_and_networks_start_from_keys_of_their_own(self):
+    made = []
+
+    def noting(init):
+      def call(key, **named):
+        made.append(tuple(np.asarray(jax.random.key_data(key)).tolist()))
+        return init(key, **named)
+
+      return call
+
+    models = toy.MODELS._replace(
+      reward=toy.SCALAR._replace(init=noting(toy.SCALAR.init)),
+      bottleneck=toy.MODELS.bottleneck._replace(
+        init=noting(toy.MODELS.bottleneck.init)
+      ),
+    )
+    multi_view.init(KEY, {}, models=models, config=CONFIG)
+    own = tuple(np.asarray(jax.random.key_data(KEY)).tolist())
+    self.assertLen({*made, own}, 3)
+
+  def test_every_setting_is_here(self):
+    # Here, in the tests of gradients, ablations, balance or the schedule.
+    known = {
+      'objective', 'centering', 'micro_batches', 'representation',
+      'representation_coef', 'skl_coef', 'schedule', 'negatives',
+      'log_variance', 'latent', 'hidden', 'critic_hidden', 'deviation_bias',
+      'most_gradient',
+    }  # fmt: skip
+    self.assertEqual(
+      {f.name for f in dataclasses.fields(multi_view.Config)}, known
     )
 
 
