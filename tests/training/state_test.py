@@ -1,6 +1,7 @@
 """Accumulation, steps and means."""
 
 import functools
+import types
 
 import chex
 import jax
@@ -11,6 +12,7 @@ from absl.testing import absltest, parameterized
 
 from rlhf_jax.training import state as training
 from rlhf_jax.types import Mean
+from tests import toy
 
 ROWS, FEATURES = 12, 3
 
@@ -104,6 +106,90 @@ class GradientTest(parameterized.TestCase):
     slope = training.gradient(two_terms, micro_batches=5)
     with self.assertRaisesRegex(ValueError, '12 rows .* 5 micro-batches'):
       slope(self.params, {}, self.batch, jax.random.key(0), scale=0.3)
+
+
+class StepTest(parameterized.TestCase):
+  @parameterized.parameters(1, 3)
+  def test_a_batch_is_cut_as_the_config_says(self, parts):
+    shapes = []
+
+    def noting(params, frozen, batch, key, *, models, config):
+      shapes.append(batch['x'].shape)
+      del models, config
+      return two_terms(params, frozen, batch, key, scale=0.3)
+
+    optimizer = optax.sgd(1.0)
+    params = {'w': jnp.array([0.3, -1.2, 0.7])}
+    moved, metrics = training.gradient_step(noting)(
+      training.create(params, optimizer),
+      {},
+      ragged_batch(),
+      jax.random.key(0),
+      models=None,
+      optimizer=optimizer,
+      config=types.SimpleNamespace(micro_batches=parts),
+    )
+    self.assertEqual(set(shapes), {(ROWS // parts, 7, FEATURES)})
+    self.assertEqual(moved.step, 1)
+    slope = params['w'] - moved.params['w']
+    np.testing.assert_allclose(
+      metrics['gradient_norm'].value, np.linalg.norm(slope), rtol=1e-5
+    )
+
+  @parameterized.parameters(2, 3)
+  def test_every_part_has_rows_from_all_over_the_batch(self, parts):
+    seen = []
+
+    def noting(params, frozen, batch, key):
+      jax.debug.callback(lambda rows: seen.append(rows.tolist()), batch)
+      return {'x': (1.0, Mean.of(params * batch))}, {}
+
+    training.gradient(noting, micro_batches=parts)(
+      jnp.float32(1.0), {}, jnp.arange(6.0), jax.random.key(0)
+    )
+    jax.effects_barrier()
+    expected = {tuple(range(part, 6, parts)) for part in range(parts)}
+    self.assertEqual({tuple(map(int, rows)) for rows in seen}, expected)
+
+
+class StartTest(absltest.TestCase):
+  """Where the parameters of a learner come from."""
+
+  KEY = jax.random.key(4)
+
+  def test_a_policy_is_the_given_one_or_fresh(self):
+    given = {'w': jnp.ones(2)}
+    models = toy.MODELS
+    self.assertIs(
+      training.policy_from(
+        self.KEY, {'policy': given}, models=models, config=None
+      ),
+      given,
+    )
+    chex.assert_trees_all_equal(
+      training.policy_from(self.KEY, {}, models=models, config=None),
+      toy.POLICY.init(self.KEY),
+    )
+
+  def test_a_reward_model_is_the_given_one_or_has_a_fresh_head(self):
+    trunk = {'of': jnp.arange(3.0)}
+    models = toy.MODELS._replace(
+      reward=toy.SCALAR._replace(trunk=lambda policy: {'of': policy['w']})
+    )
+
+    def made(start, **options):
+      return training.reward_from(
+        self.KEY, start, models=models, config=None, **options
+      )
+
+    given = {'trunk': {}, 'head': {}}
+    self.assertIs(made({'reward': given, 'policy': {'w': trunk['of']}}), given)
+    head = toy.SCALAR.init(self.KEY)['head']
+    chex.assert_trees_all_equal(made({}), {'trunk': {}, 'head': head})
+    chex.assert_trees_all_equal(
+      made({'policy': {'w': trunk['of']}}), {'trunk': trunk, 'head': head}
+    )
+    self.assertEqual(made({}, scores=3)['head']['kernel'].shape, (4, 3))
 
 
 class DescendTest(chex.TestCase):
