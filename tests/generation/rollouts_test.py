@@ -61,7 +61,7 @@ class RolloutsTest(absltest.TestCase):
     rollouts = toy.MODELS.sampler(
       params, toy.prompts(4), jax.random.key(1), samples=3, sampling=Sampling()
     )
-    self.assertEqual(rollouts.tokens.shape, (4, 3, 1 + toy.LONGEST))
+    self.assertEqual(rollouts.tokens.shape, (4, 3, toy.LONGEST_PROMPT + toy.LONGEST))
     listed = set(toy.responses())
     tokens, mask = map(np.asarray, rollouts.responses)
     for row, keep in zip(

@@ -9,7 +9,7 @@ import numpy as np
 from rlhf_jax.types import Rollouts
 from tests import toy
 
-PROMPT = 1
+PROMPT = (0, 1)
 POLICY = toy.POLICY.init(jax.random.key(3))
 REFERENCE = toy.POLICY.init(jax.random.key(4))
 
@@ -39,7 +39,7 @@ def shaped(method, config, responses, scores, *extra):
 def log_ratios(response) -> np.ndarray:
   """log π − log π_ref of each token of a response, in float64."""
   tables = [np.asarray(p['embedding'], np.float64) for p in (POLICY, REFERENCE)]
-  found, before = [], PROMPT
+  found, before = [], PROMPT[-1]
   for token in response:
     policy, reference = (
       toy.log_probability(table, before, (token,)) for table in tables

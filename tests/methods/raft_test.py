@@ -84,13 +84,22 @@ def listed(rollouts):
   ]
 
 
+def asked(count):
+  """The tokens of the toy's prompts, a tuple each."""
+  prompts = toy.prompts(count)
+  pairs = zip(prompts.tokens, prompts.attention_mask, strict=True)
+  return [tuple(row[real].tolist()) for row, real in pairs]
+
+
 def imitated(batch):
   """(prompt, response) of each demonstration, and their weights."""
   kept = batch.demonstrations
-  tokens, mask = np.asarray(kept.tokens), np.asarray(kept.response_mask)
+  tokens, attention, mask = map(
+    np.asarray, (kept.tokens, kept.attention_mask, kept.response_mask)
+  )
   pairs = [
-    (row[0].item(), tuple(row[keep].tolist()))
-    for row, keep in zip(tokens, mask, strict=True)
+    (tuple(row[real & ~keep].tolist()), tuple(row[keep].tolist()))
+    for row, real, keep in zip(tokens, attention, mask, strict=True)
   ]
   return pairs, np.asarray(kept.weight)
 
@@ -111,15 +120,16 @@ class CollectTest(parameterized.TestCase):
     _, frozen = begin()
     worth = np.asarray(frozen['reward']['head']['kernel'])[:, 0]
     batch, metrics = self.collect()
+    heads = asked(16)
     ended = np.asarray(batch.rollouts.ended)
     pairs, weights = imitated(batch)
     best, above, cut = [], [], 0
     for row, (texts, whole) in enumerate(
       zip(listed(batch.rollouts), ended, strict=True)
     ):
-      head = row % 2
+      head = heads[row]
       # The toy judge adds up what each token is worth, the prompt's too.
-      scores = [worth[head] + sum(worth[t] for t in text) for text in texts]
+      scores = [sum(worth[t] for t in (*head, *text)) for text in texts]
       valid = [s for s, w in zip(scores, whole, strict=True) if w]
       cut += not whole[int(np.argmax(scores))]
       self.assertEqual(weights[row], float(bool(valid)))
@@ -178,9 +188,10 @@ class CollectTest(parameterized.TestCase):
     )
     scores = np.asarray(toy.MODELS.scorer(frozen, batch.rollouts))
     pairs, weights = imitated(batch)
+    heads = asked(16)
     ended, kls = np.asarray(batch.rollouts.ended), []
     for row, texts in enumerate(listed(batch.rollouts)):
-      head = row % 2
+      head = heads[row]
       kl = [
         toy.log_probability(own, head, text)
         - toy.log_probability(reference, head, text)
@@ -236,7 +247,10 @@ class GainTest(parameterized.TestCase):
     prompts = toy.prompts(count)
     rollouts = toy.MODELS.sampler(
       params,
-      prompts.replace(tokens=np.full_like(prompts.tokens, head)),
+      prompts.replace(
+        tokens=np.full((count, 1), head),
+        attention_mask=np.ones((count, 1), bool),
+      ),
       jax.random.key(0),
       samples=samples,
       sampling=Sampling(temperature=1.0),

@@ -8,11 +8,16 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from rlhf_jax.generation.sampling import Sampling
+from rlhf_jax.kernels import masking
 from rlhf_jax.learners import policy_gradient
+from rlhf_jax.losses import policy_gradient as surrogates
 from rlhf_jax.methods import remax
+from rlhf_jax.training import optimizers
 from tests import toy
+from tests.methods import online
 
 GAPS = jnp.array([2.0, 2.0])
+PROMPTS = (0,), (0, 1), (0, 1, 0), (1,)  # Of toy.prompts(4).
 MASK = np.array([[True] * 3, [True, True, False]])
 
 
@@ -67,11 +72,11 @@ class CollectTest(parameterized.TestCase):
   def score(self, prompt, response):
     """By the toy reward model: the sum of its tokens' weights."""
     weights = np.asarray(self.frozen['reward']['head']['kernel'])[:, 0]
-    return weights[[prompt, *response]].sum()
+    return weights[[*prompt, *response]].sum()
 
   def greedy(self, prompt):
     """The likeliest token each time, by definition."""
-    before, response = prompt, []
+    before, response = prompt[-1], []
     while len(response) < toy.LONGEST and before != toy.EOS:
       before = int(np.argmax(self.params['policy']['embedding'][before]))
       response.append(before)
@@ -84,12 +89,12 @@ class CollectTest(parameterized.TestCase):
     )
     batch, metrics = self.collect(config)
     baselines = []
-    for prompt in (0, 1, 0, 1):
+    for prompt in PROMPTS:
       greedy = self.greedy(prompt)
       unended = greedy[-1] != toy.EOS
       baselines.append(self.score(prompt, greedy) - 0.5 * unended)
     tokens, mask = map(np.asarray, batch.rollouts.responses)
-    for b, prompt in enumerate((0, 1, 0, 1)):
+    for b, prompt in enumerate(PROMPTS):
       for k in range(3):
         sampled = self.score(prompt, tokens[b, k][mask[b, k]])
         sampled -= 0.5 * ~np.asarray(batch.rollouts.ended)[b, k]
@@ -124,6 +129,33 @@ class ConfigTest(absltest.TestCase):
   def test_a_critic_is_refused(self):
     with self.assertRaisesRegex(ValueError, 'learns without'):
       remax.paper(steps=1, critic=policy_gradient.separate_critic)
+
+
+class WiringTest(online.ShapeCase):
+  method = 'remax'
+  defaults = {
+    'Config': {
+      'objective': surrogates.policy_gradient,
+      'reduction': masking.sequence_sum,
+      'kl_coef': 0.05,
+      'gap_clip': None,
+      'returns': remax.to_go,
+      'discount': 1.0,
+      'optimizer': optimizers.Adam(
+        learning_rate=1e-6,
+        warmup=0.0,
+        decay=optimizers.cosine,
+        weight_decay=0.1,
+      ),
+    },
+    'paper': {},
+    'released': {
+      'reduction': masking.token_mean,
+      'returns': remax.one_step,
+      'discount': 0.99,
+      'gap_clip': 5.0,
+    },
+  }
 
 
 if __name__ == '__main__':

@@ -50,7 +50,7 @@ def models(words, score=math.nan):
     rollouts = toy.MODELS.sampler(*args, **kwargs)
     if rollouts.tokens.shape[1] <= PLACE:  # ReMax's greedy one.
       return rollouts
-    at = ROW, PLACE, slice(1, None)
+    at = ROW, PLACE, slice(toy.LONGEST_PROMPT, None)
     return rollouts.replace(
       tokens=rollouts.tokens.at[at].set(np.array(words)),
       response_mask=rollouts.response_mask.at[at].set(True),
