@@ -210,8 +210,9 @@ def _adapt(extra, flat, config):
   if config.kl_control is None:
     return extra
   _, mask = flat.rollouts.responses
+  scored = jnp.any(mask, axis=-1)
   kl = response_kl(flat.logps, flat.reference_logps, mask)
   coefficient = config.kl_control(
-    extra['kl_coef'], jnp.mean(kl), steps=kl.shape[0]
+    extra['kl_coef'], Mean.of(kl, scored).value, steps=jnp.sum(scored)
   )
   return extra | {'kl_coef': coefficient}
