@@ -1,7 +1,12 @@
-"""Policy gradients on a policy whose responses can all be listed."""
+"""Policy gradients on a policy whose responses can all be listed.
+
+Every field of the learner's Config is held against `online_definitions`, alone
+and with all others at once; so are all methods' rounds of sampling.
+"""
 
 import dataclasses
 import functools
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -9,14 +14,19 @@ import numpy as np
 import optax
 from absl.testing import absltest, parameterized
 
+from rlhf_jax.generation import draws
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.kernels import importance, masking, rewards, token_masks
 from rlhf_jax.learners import policy_gradient
+from rlhf_jax.learners.policy_gradient import collecting
 from rlhf_jax.losses import policy_gradient as objectives
-from rlhf_jax.methods import dapo, grpo, ppo
+from rlhf_jax.methods import dapo, grpo, ppo, remax, rloo
+from rlhf_jax.training import optimizers
 from rlhf_jax.training import state as training
 from rlhf_jax.types import Mean, flatten_candidates
 from tests import toy
+from tests.methods import online
+from tests.methods import online_definitions as definitions
 
 PROMPT = 1
 BETA = 0.3
@@ -392,6 +402,332 @@ class UpdateTest(parameterized.TestCase):
         optimizer=optax.sgd(0.1),
         config=config,
       )
+
+
+class LossTest(parameterized.TestCase):
+  def check(self, *rows):
+    """Terms, their sum's gradient, and metrics; returns the definition's."""
+    fields, s = online.settings(online.NEUTRAL, *rows)
+    config = policy_gradient.Config(**fields)
+    params = {'policy': online.NEW, 'critic': online.NEW_CRITIC}
+    batch = online.experience(online.BATCH)
+
+    def total(params):
+      terms, metrics = policy_gradient.loss(
+        params, {}, batch, jax.random.key(0), models=toy.MODELS, config=config
+      )
+      return training.objective(terms), (terms, metrics)
+
+    grads, (terms, metrics) = jax.grad(total, has_aux=True)(params)
+    old = online.numbers(online.NEW), online.numbers(online.NEW_CRITIC)
+    expected = definitions.terms(*old, online.BATCH, s)
+    found = {name: c * mean.value for name, (c, mean) in terms.items()}
+    self.assertEqual(set(found), set(expected))
+    for name, number in expected.items():
+      np.testing.assert_allclose(found[name], number, atol=1e-5, err_msg=name)
+    slopes = definitions.gradient(*old, online.BATCH, s)
+    for role, slope in zip(('policy', 'critic'), slopes, strict=True):
+      np.testing.assert_allclose(online.numbers(grads[role]), slope, atol=2e-5)
+    self.measured(metrics, s)
+    return slopes[0]
+
+  def measured(self, metrics, s):
+    mask = definitions.MASK
+    logps = definitions.logps_of(online.numbers(online.NEW), s.temperature)
+    ratios = np.exp(logps - online.BATCH.old_logps)
+    expected = {
+      'ratio': ratios[mask].mean(),
+      'entropy': definitions.entropies_of(
+        online.numbers(online.NEW), s.temperature
+      )[mask].mean(),
+      'update_kl': definitions.k3(online.BATCH.old_logps, logps)[mask].mean(),
+      'clip_fraction': self.clipped(s, ratios)[mask].mean(),
+    }
+    self.assertEqual(set(metrics), set(expected))
+    for name, number in expected.items():
+      np.testing.assert_allclose(
+        metrics[name].value, number, rtol=1e-4, atol=1e-6, err_msg=name
+      )
+
+  def clipped(self, s, ratios):
+    """Of the only objectives here that clip, and of those that do not."""
+    if s.objective is online.NEUTRAL['objective'][1]:
+      return np.zeros(ratios.shape)
+    gains = online.BATCH.advantages
+    if s.objective is online.LOSS['objective']['objective'][1]:
+      low, high = 0.1, 0.4
+    else:
+      low = high = 0.02
+      logs = np.log(ratios) * definitions.MASK
+      lengths = np.maximum(definitions.MASK.sum(axis=1, keepdims=True), 1)
+      means = np.exp(logs.sum(axis=1, keepdims=True) / lengths)
+      # A token's log-prob moves the ratio at every token of its response.
+      outside = np.where(gains > 0, means > 1 + high, means < 1 - low)
+      live = (~outside & (gains != 0)) & definitions.MASK
+      return ~live.any(axis=1, keepdims=True) & (gains != 0)
+    return np.where(gains > 0, ratios > 1 + high, ratios < 1 - low) & (
+      gains != 0
+    )
+
+  @parameterized.named_parameters(
+    (name, row) for name, row in (online.LOSS | online.REDUCTIONS).items()
+  )
+  def test_a_field_alone(self, row):
+    neutral = definitions.gradient(
+      online.numbers(online.NEW),
+      online.numbers(online.NEW_CRITIC),
+      online.BATCH,
+      online.settings(online.NEUTRAL)[1],
+    )
+    changed = self.check(row)
+    if (
+      row.get('critic') != online.SEPARATE['critic']
+    ):  # Which is not the policy's.
+      self.assertGreater(np.abs(changed - neutral[0]).max(), 1e-3)
+
+  def test_all_at_once(self):
+    self.check(*online.LOSS.values())
+
+  def test_the_value_clip_matters(self):
+    slopes = [
+      definitions.gradient(
+        online.numbers(online.NEW),
+        online.numbers(online.NEW_CRITIC),
+        online.BATCH,
+        online.settings(online.NEUTRAL, row)[1],
+      )[1]
+      for row in (online.LOSS['value_coef'], online.LOSS['value_objective'])
+    ]
+    self.assertGreater(np.abs(slopes[0] - slopes[1]).max(), 1e-3)
+
+
+class RoundTest(parameterized.TestCase):
+  RATE = 0.2
+
+  def run_update(self, config, models=toy.MODELS, step=3, optimizer=None):
+    """(state, metrics) of one round from the new policy and critic."""
+    optimizer = optimizer or optax.sgd(self.RATE)
+    batch = online.experience(online.BATCH)
+    shape = len(definitions.PROMPTS), 3
+    batch = jax.tree.map(
+      lambda x: x.reshape(*shape, *x.shape[1:]), batch.replace(rollouts=None)
+    ).replace(rollouts=jax.tree.map(jnp.asarray, definitions.rollouts()))
+    state = training.create(
+      {'policy': online.NEW, 'critic': online.NEW_CRITIC},
+      optimizer,
+      {'kl_coef': 0.4},
+    ).replace(step=jnp.int32(step))
+    return policy_gradient.update(
+      state,
+      {},
+      batch,
+      jax.random.key(0),
+      models=models,
+      optimizer=optimizer,
+      config=config,
+    )
+
+  def test_two_epochs_are_two_steps_on_the_same_batch(self):
+    fields, s = online.settings(online.NEUTRAL, *online.LOSS.values())
+
+    def control(kl_coef, kl, *, steps):
+      return kl_coef + 2.0 * kl + 0.01 * steps
+
+    config = policy_gradient.Config(
+      **fields, epochs=2, micro_batches=3, kl_control=control
+    )
+    state, _ = self.run_update(config)
+    table, critic = (
+      online.numbers(online.NEW),
+      online.numbers(online.NEW_CRITIC),
+    )
+    for _ in range(2):
+      slopes = definitions.gradient(table, critic, online.BATCH, s)
+      table = table - self.RATE * slopes[0]
+      critic = critic - self.RATE * slopes[1]
+    moved = state.params
+    np.testing.assert_allclose(
+      online.numbers(moved['policy']), table, atol=5e-5
+    )
+    np.testing.assert_allclose(
+      online.numbers(moved['critic']), critic, atol=5e-5
+    )
+    self.assertEqual(state.step, 4)
+    # What was sampled, not what the policy has become; of what has a score.
+    kl = (online.BATCH.old_logps - online.BATCH.reference_logps).sum(axis=1)
+    kl, count = kl[definitions.SCORED].mean(), definitions.SCORED.sum()
+    self.assertGreater(abs(kl), 0.05)
+    np.testing.assert_allclose(
+      state.extra['kl_coef'], 0.4 + 2.0 * kl + 0.01 * count, rtol=1e-5
+    )
+
+  def test_a_coefficient_is_kept_where_one_is_adapted(self):
+    config = grpo.Config(steps=1, kl_coef=0.7)
+    self.assertEqual(config.initial_extra(), {})
+    control = functools.partial(
+      rewards.adaptive_kl_coef, target=6.0, horizon=100.0
+    )
+    config = dataclasses.replace(config, kl_control=control)
+    self.assertEqual(config.initial_extra(), {'kl_coef': 0.7})
+
+  def test_a_round_is_cut_into_minibatches_and_these_into_parts(self):
+    rows = []
+
+    def hidden(params, tokens, *args):
+      rows.append(tokens.shape[0])
+      return toy.POLICY.hidden(params, tokens, *args)
+
+    models = toy.MODELS._replace(policy=toy.POLICY._replace(hidden=hidden))
+    config = policy_gradient.Config(
+      **online.settings(online.NEUTRAL)[0],
+      epochs=3,
+      minibatches=2,
+      micro_batches=2,
+    )
+    state, metrics = self.run_update(config, models, 0, optax.adam(0.1))
+    self.assertEqual(set(rows), {12 // 2 // 2})
+    self.assertEqual(state.opt_state[0].count, 3 * 2)
+    self.assertEqual(metrics['gradient_norm'].weight, 3 * 2)
+    self.assertEqual(metrics['ratio'].weight, 3 * definitions.MASK.sum())
+    # Nothing is adapted unless asked.
+    self.assertEqual(state.extra['kl_coef'], np.float32(0.4))
+
+
+class CollectTest(parameterized.TestCase):
+  """Who is asked what; the sampler and the scorer are spies."""
+
+  def setUp(self):
+    super().setUp()
+    self.sampled, self.scored = [], []
+    self.prompts, self.key = toy.prompts(4), jax.random.key(5)
+    self.params = {'policy': online.POLICY, 'critic': online.CRITIC}
+    self.frozen = {'reference': online.REFERENCE, 'reward': {'any': 1.0}}
+
+  def sampler(self, params, prompts, key, *, samples, sampling):
+    self.sampled.append((params, prompts, key, samples, sampling))
+    rollouts = definitions.rollouts()
+    whole = np.concatenate(
+      [np.zeros((4, 3, 3), bool), rollouts.attention_mask[..., 3:]], axis=-1
+    )
+    rollouts = rollouts.replace(response_mask=whole)
+    if samples == 1:  # Of unlike lengths; the last does not end.
+      rows = np.arange(4), [0, 1, 2, 2]
+      one = jax.tree.map(
+        lambda x: np.asarray(x)[rows][:, None], rollouts.replace(index=None)
+      )
+      return one.replace(index=rollouts.index)
+    return rollouts
+
+  def scorer(self, frozen, rollouts):
+    self.scored.append((frozen, rollouts))
+    if rollouts.tokens.shape[1] == 1:
+      return definitions.GREEDY[:, None]
+    scores = definitions.SCORES.copy()
+    for place in definitions.UNSCORED:
+      scores[place] = np.nan
+    return scores
+
+  @parameterized.parameters(*online.METHODS)
+  def test_samples_are_scored_and_shaped(self, method):
+    rows = online.rows_of(method).values()
+    fields, s = online.settings(online.neutral(method), *rows)
+    cut = Sampling(top_p=0.9, min_tokens_to_keep=2)
+    models = toy.MODELS._replace(sampler=self.sampler, scorer=self.scorer)
+
+    def eager(function):
+      return function
+
+    with (
+      mock.patch.object(collecting, 'jitted', eager),
+      mock.patch.object(remax, 'jitted', eager),
+      mock.patch.object(dapo, 'jitted', eager),
+    ):
+      batch, metrics = online.METHODS[method].collect(
+        self.params,
+        self.frozen,
+        self.prompts,
+        self.key,
+        models=models,
+        config=online.config_of(method, fields, sampling=cut),
+      )
+    greedy = definitions.GREEDY
+    if method == 'remax':
+      ended, lengths = np.array([1, 1, 1, 0], bool), np.array([1, 3, 1, 3])
+      greedy = definitions.penalised(greedy, ended, lengths, s)
+    with mock.patch.object(definitions, 'GREEDY', greedy):
+      expected, measured = definitions.experience(method, online.TABLES, s)
+    if method == 'dapo':
+      measured |= {'prompts_asked': 4.0, 'informative': 1.0}
+    online.matches(self, batch, metrics, expected, measured)
+    np.testing.assert_array_equal(
+      batch.rollouts.response_mask[..., 3:].reshape(12, 3), definitions.MASK
+    )
+
+    asked = [3, 1] if method == 'remax' else [3]
+    self.assertEqual([samples for *_, samples, _ in self.sampled], asked)
+    for params, prompts, key, samples, sampling in self.sampled:
+      self.assertIs(params, online.POLICY)
+      np.testing.assert_array_equal(prompts.tokens, self.prompts.tokens)
+      np.testing.assert_array_equal(prompts.index, self.prompts.index)
+      self.assertEqual(key, self.key)  # Nothing but the sampler consumes it.
+      draw = draws.greedy if samples == 1 else None
+      self.assertEqual(
+        sampling, cut.replace(temperature=np.float32(0.6), draw=draw)
+      )
+    for frozen, _ in self.scored:
+      self.assertIs(frozen, self.frozen)
+
+
+class OptimizerTest(parameterized.TestCase):
+  def rates(self, config, count):
+    """{role: the sizes of its steps}, under a gradient that is always 1."""
+    optimizer = config.make_optimizer()
+    params = {role: jnp.zeros(()) for role in config.roles()}
+    state = optimizer.init(params)
+    one = jax.tree.map(jnp.ones_like, params)
+
+    def step(state, _):
+      updates, state = optimizer.update(one, state, params)
+      return state, updates
+
+    _, updates = jax.lax.scan(step, state, length=count)
+    return jax.tree.map(lambda x: -np.asarray(x), updates)
+
+  def adam(self, rate):
+    return optimizers.Adam(
+      learning_rate=rate, warmup=0.0, decay=optimizers.linear
+    )
+
+  @parameterized.parameters(None, 0.3)
+  def test_a_role_s_own_over_all_inner_steps(self, other):
+    config = ppo.Config(
+      steps=5,
+      batch_size=4,
+      epochs=3,
+      minibatches=2,
+      optimizer=self.adam(0.1),
+      critic_optimizer=None if other is None else self.adam(other),
+    )
+    found = self.rates(config, 32)
+    falls = 1.0 - np.minimum(np.arange(32), 30) / 30
+    np.testing.assert_allclose(found['policy'], 0.1 * falls, atol=1e-6)
+    np.testing.assert_allclose(
+      found['critic'], (other or 0.1) * falls, atol=1e-6
+    )
+
+  def test_without_a_critic_there_is_one_role(self):
+    for critic in (policy_gradient.separate_critic, policy_gradient.no_critic):
+      config = ppo.Config(steps=1, critic=critic)
+      with_critic = critic is policy_gradient.separate_critic
+      self.assertEqual('critic' in config.roles(), with_critic)
+    self.assertEqual(set(rloo.Config(steps=1).roles()), {'policy'})
+
+
+class CompleteTest(absltest.TestCase):
+  def test_every_field_has_a_row(self):
+    fields = {f.name for f in dataclasses.fields(policy_gradient.Config)}
+    held = online.LOSS.keys() | online.ROUNDS | online.CONTROL
+    self.assertEqual(fields - held, set())
 
 
 if __name__ == '__main__':

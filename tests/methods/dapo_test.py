@@ -8,9 +8,11 @@ from absl.testing import absltest
 
 from rlhf_jax import sharding
 from rlhf_jax.kernels import rewards
+from rlhf_jax.losses import policy_gradient as surrogates
 from rlhf_jax.methods import dapo
+from rlhf_jax.training import optimizers
 from tests import toy
-from tests.methods import groups
+from tests.methods import groups, online
 
 PENALTY = functools.partial(
   rewards.overlong_penalty, max_length=3.0, buffer=2.0, factor=1.0
@@ -126,6 +128,25 @@ class ShapeTest(absltest.TestCase):
   def test_chunks_must_divide_the_prompts(self):
     with self.assertRaisesRegex(ValueError, 'groups is 3; .*batch_size, 8'):
       dapo.Config(steps=1, batch_size=8, groups=3)
+
+
+class WiringTest(online.ShapeCase):
+  method = 'dapo'
+  defaults = {
+    'Config': {
+      'batch_size': 1536,
+      'groups': 512,
+      'samples': 16,
+      'objective': functools.partial(
+        surrogates.clipped_surrogate, clip_epsilon=0.2, clip_epsilon_high=0.28
+      ),
+      'length_penalty': functools.partial(
+        rewards.overlong_penalty, max_length=20480.0, buffer=4096.0, factor=1.0
+      ),
+      'minibatches': 16,
+      'optimizer': optimizers.Adam(learning_rate=1e-6, weight_decay=0.1),
+    }
+  }
 
 
 if __name__ == '__main__':

@@ -1,16 +1,19 @@
 """GRPO and its offspring: what each of a group's responses is worth."""
 
 import dataclasses
+import functools
 
 import jax
 import numpy as np
 from absl.testing import absltest, parameterized
 
+from rlhf_jax.kernels import baselines, divergences, masking
 from rlhf_jax.learners import policy_gradient
+from rlhf_jax.losses import policy_gradient as surrogates
 from rlhf_jax.methods import grpo
 from rlhf_jax.types import flatten_candidates
 from tests import toy
-from tests.methods import groups
+from tests.methods import groups, online
 
 RESPONSES = [[(2,), (0, 2), (1, 0, 1)]]
 SCORES = [[1.0, 2.0, 6.0]]
@@ -90,6 +93,40 @@ class GrpoTest(parameterized.TestCase):
   def test_groups_of_one_are_refused(self):
     with self.assertRaisesRegex(ValueError, 'samples is 1.* 2 or more'):
       dataclasses.replace(grpo.Config(**ONLY), samples=1)
+
+
+class WiringTest(online.ShapeCase):
+  method = 'grpo'
+  defaults = {
+    'Config': {
+      'batch_size': 16,
+      'samples': 64,
+      'baseline': baselines.group_standardised,
+      'objective': functools.partial(
+        surrogates.clipped_surrogate, clip_epsilon=0.2
+      ),
+      'reduction': masking.sequence_mean,
+      'reference_objective': divergences.k3,
+      'reference_coef': 0.04,
+    },
+    'dr_grpo': {
+      'samples': 8,
+      'baseline': baselines.group_mean,
+      'reduction': masking.fixed_length,
+      'reference_objective': None,
+      'reference_coef': 0.0,
+    },
+    'gspo': {
+      'objective': functools.partial(
+        surrogates.clipped_sequence_surrogate,
+        clip_epsilon=3e-4,
+        clip_epsilon_high=4e-4,
+      ),
+      'minibatches': 4,
+      'reference_objective': None,
+      'reference_coef': 0.0,
+    },
+  }
 
 
 if __name__ == '__main__':

@@ -1,14 +1,29 @@
 """REINFORCE: what follows each token, and what REINFORCE++ makes of it."""
 
+import functools
+
 import numpy as np
 from absl.testing import absltest
 
-from rlhf_jax.kernels import baselines
+from rlhf_jax.kernels import baselines, divergences, masking
+from rlhf_jax.losses import policy_gradient as surrogates
 from rlhf_jax.methods import reinforce
-from tests.methods import groups
+from rlhf_jax.training import optimizers
+from tests.methods import groups, online
 
 RESPONSES = [[(2,), (0, 2)], [(1, 0, 1), (1, 2)]]
 SCORES = [[1.0, 2.0], [6.0, -3.0]]
+PLUS_PLUS = {
+  'batch_size': 1024,
+  'objective': functools.partial(
+    surrogates.clipped_surrogate, clip_epsilon=0.2
+  ),
+  'reduction': masking.token_mean,
+  'kl_coef': 1e-4,
+  'normalise': masking.whiten,
+  'minibatches': 8,
+  'optimizer': optimizers.Adam(learning_rate=5e-7),
+}
 MASK = groups.at_tokens(np.ones((2, 2)), RESPONSES) == 1.0
 
 
@@ -54,6 +69,31 @@ class ReinforceTest(absltest.TestCase):
     reinforce.Config(steps=1, samples=1)
     with self.assertRaisesRegex(ValueError, 'samples is 1.* 2 or more'):
       reinforce.Config(steps=1, samples=1, baseline=baselines.leave_one_out)
+
+
+class WiringTest(online.ShapeCase):
+  method = 'reinforce'
+  defaults = {
+    'Config': {
+      'batch_size': 512,
+      'objective': surrogates.policy_gradient,
+      'reduction': masking.sequence_sum,
+      'kl_coef': 0.05,
+      'baseline': reinforce.as_scored,
+      'normalise': reinforce.as_earned,
+      'discount': 1.0,
+    },
+    'reinforce_plus_plus': PLUS_PLUS,
+    'reinforce_plus_plus_baseline': PLUS_PLUS
+    | {
+      'batch_size': 128,
+      'samples': 8,
+      'baseline': baselines.group_mean,
+      'kl_coef': 0.0,
+      'reference_objective': divergences.k2,
+      'reference_coef': 1e-3,
+    },
+  }
 
 
 if __name__ == '__main__':

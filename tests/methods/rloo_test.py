@@ -3,8 +3,10 @@
 import numpy as np
 from absl.testing import absltest
 
+from rlhf_jax.kernels import masking
+from rlhf_jax.losses import policy_gradient as surrogates
 from rlhf_jax.methods import rloo
-from tests.methods import groups
+from tests.methods import groups, online
 
 RESPONSES = [[(2,), (0, 2), (1, 0, 1)], [(0, 0, 0), (1, 2), (2,)]]
 SCORES = [[1.0, 2.0, 6.0], [-4.0, 0.0, 1.0]]
@@ -58,6 +60,18 @@ class RlooTest(absltest.TestCase):
   def test_one_response_has_no_others(self):
     with self.assertRaisesRegex(ValueError, 'samples is 1.* 2 or more'):
       self.config(samples=1)
+
+
+class WiringTest(online.ShapeCase):
+  method = 'rloo'
+  defaults = {
+    'Config': {
+      'samples': 4,
+      'objective': surrogates.policy_gradient,
+      'reduction': masking.sequence_sum,
+      'kl_coef': 0.05,
+    }
+  }
 
 
 if __name__ == '__main__':
