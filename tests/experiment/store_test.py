@@ -12,6 +12,7 @@ import numpy as np
 import optax
 from absl.testing import absltest
 
+from rlhf_jax.data.curriculum import Curriculum, uniform
 from rlhf_jax.experiment import running
 from rlhf_jax.experiment.chain import Chain
 from rlhf_jax.generation.sampling import Sampling
@@ -214,6 +215,87 @@ class KeysTest(absltest.TestCase):
         for i in index
       ]
       self.assertTrue(set(drawn).isdisjoint(of_samples))
+
+
+class SettingsTest(absltest.TestCase):
+  """What a stage says reaches its batches and its loop."""
+
+  def test_each_setting_of_a_stage(self):
+    with tempfile.TemporaryDirectory() as folder:
+      chain = small.chain(pathlib.Path(folder), beside())
+      made, loops = [], []
+
+      class Stopped(Exception):
+        pass
+
+      def noting(examples, **options):
+        made.append((examples, options))
+
+      def train(state, frozen, batches, key, **named):
+        del state, frozen, batches, key
+        loops.append(named)
+        raise Stopped
+
+      chain.folder('one').path.mkdir(parents=True)
+      with (
+        mock.patch.object(running, 'Batches', noting),
+        mock.patch.object(running.loop, 'train', train),
+        self.assertRaises(Stopped),
+      ):
+        running.train(chain, 'one')
+    (own, options), (others, besides) = made
+    prompts = chain.records('prompts')
+    self.assertEqual([e.record for e in own], list(prompts))
+    self.assertEqual(
+      [e.record for e in others], list(chain.records('demonstrations'))
+    )
+    self.assertNotEqual(options.pop('seed'), besides.pop('seed'))
+    shared = {
+      'pad_id': chain.corpus.tokenizer.pad_id,
+      'limits': chain.experiment.limits,
+      'steps': STEPS,
+    }
+    self.assertEqual(
+      options,
+      shared
+      | {
+        'batch_size': BATCH,
+        'curriculum': MIXED,
+        'records': len(prompts),
+      },
+    )
+    self.assertEqual(besides, shared | {'batch_size': 2 * BATCH})
+    (named,) = loops
+    said = named['loop']
+    self.assertEqual(
+      (said.stage, said.steps, said.log_every, said.checkpoint_every),
+      ('one', STEPS, 17, 23),
+    )
+    self.assertEqual(said.sample_every, 1)  # Four looks in three steps.
+    self.assertIsNotNone(named['collect'])
+    self.assertIsNone(named['look'])  # What it trains is no policy.
+
+
+MIXED = Curriculum(level=len, mix=uniform)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Beside(Config):
+  beside_batch_size: int = 2 * BATCH
+
+
+def beside():
+  """{one}: a stage with all that a stage may say, each its own number."""
+  (stage,) = training('one').values()
+  return {
+    'one': stage._replace(
+      config=Beside(name='one'),
+      beside='demonstrations',
+      curriculum=MIXED,
+      log_every=17,
+      checkpoint_every=23,
+    )
+  }
 
 
 if __name__ == '__main__':

@@ -55,7 +55,12 @@ class PassesTest(parameterized.TestCase):
     self.assertEqual(state.step, 1)
     self.assertEqual(metrics['row'].weight, 12 * epochs)
     self.assertEqual(metrics['row'].total, 78 * epochs)
-    self.assertEqual(metrics['gradient_norm'].weight, epochs * minibatches)
+    steps = epochs * minibatches
+    self.assertEqual(metrics['gradient_norm'].weight, steps)
+    np.testing.assert_allclose(
+      metrics['gradient_norm'].total, 0.5 * 3.0 * 6.5 * steps, rtol=1e-5
+    )
+    self.assertEqual(metrics['loss/only'].weight, 12 * epochs)
 
   def test_each_step_s_loss_is_handed_a_key_of_its_own(self):
     _, metrics = run(epochs=2, minibatches=2)
