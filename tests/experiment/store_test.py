@@ -13,7 +13,13 @@ import optax
 from absl.testing import absltest
 
 from rlhf_jax.data.curriculum import Curriculum, uniform
-from rlhf_jax.experiment import running
+from rlhf_jax.experiment import (
+  Answering,
+  Evaluation,
+  answers,
+  responding,
+  running,
+)
 from rlhf_jax.experiment.chain import Chain
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.stages import DatasetStage, Stage
@@ -215,6 +221,60 @@ class KeysTest(absltest.TestCase):
         for i in index
       ]
       self.assertTrue(set(drawn).isdisjoint(of_samples))
+
+
+class AnswersTest(absltest.TestCase):
+  def test_every_prompt_is_answered_under_a_place_of_its_own(self):
+    asked = []
+
+    def sampler(params, prompts, key, **how):
+      del params
+      asked.append((words(key), prompts.index.tolist(), how['samples']))
+      return silent(prompts, **how)
+
+    def scorer(frozen, rollouts):
+      del frozen
+      return np.zeros(rollouts.ended.shape, np.float32)
+
+    models = Chain.models
+
+    def noting(chain, *given):
+      return models(chain, *given)._replace(sampler=sampler, scorer=scorer)
+
+    key = jax.random.key(9)
+    with tempfile.TemporaryDirectory() as folder:
+      chain = small.chain(pathlib.Path(folder), {})
+      with mock.patch.object(Chain, 'models', noting):
+        for best_of, count in ((1, 2), (3, 6)):
+          asked.clear()
+          parts = list(
+            responding.respond(
+              chain,
+              Answering(policy='sft', best_of=best_of),
+              list(chain.records('test_prompts'))[:10],
+              key,
+              samples=2,
+              sampling=Sampling(temperature=1.0),
+              batch_size=4,
+            )
+          )
+          self.assertEqual([len(part.examples) for part in parts], [4, 4, 2])
+          self.assertEqual({one for one, *_ in asked}, {words(key)})
+          self.assertEqual({samples for *_, samples in asked}, {count})
+          places = [place for _, index, _ in asked for place in index]
+          self.assertEqual(places, list(range(12)))  # Two rows fill the last.
+
+  def test_ways_of_answering_that_are_compared_share_a_key_or_do_not(self):
+    plain, best, warm = (
+      Answering(policy='sft'),
+      Answering(policy='sft', best_of=4),
+      Answering(policy='ppo', temperature=0.3),
+    )
+    self.assertEqual(answers.purpose(plain), answers.purpose(warm))
+    self.assertNotEqual(answers.purpose(plain), answers.purpose(best))
+    how = Evaluation(temperature=0.8)
+    self.assertEqual(answers.temperature_of(plain, how), 0.8)
+    self.assertEqual(answers.temperature_of(warm, how), 0.3)
 
 
 class SettingsTest(absltest.TestCase):
