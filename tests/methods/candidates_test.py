@@ -79,6 +79,16 @@ class CandidatesTest(parameterized.TestCase):
     write([WHO], bench, samples=7, sampling=Sampling(temperature=0.5))
     self.assertEqual(bench.sampled, [(7, Sampling(temperature=0.5))])
 
+  @parameterized.parameters(
+    (False, ('4', '2', '1')), (True, ('4', '3', '2', '1'))
+  )
+  def test_those_that_were_cut_are_candidates_where_that_is_said(
+    self, cut, expected
+  ):
+    bench = Bench([['1', '…3', '4', '2']])
+    (found,) = write([WHO], bench, cut=cut)
+    self.assertEqual(found.responses, expected)
+
   def test_the_stage_names_its_judge(self):
     (stage,) = candidates.stages(
       candidates.Config(), reward=max, policy=None

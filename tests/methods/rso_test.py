@@ -145,6 +145,10 @@ class RsoTest(parameterized.TestCase):
   def test_samples_are_asked_for_as_the_config_says(self):
     _, bench = write([SHUFFLED])
     self.assertEqual(bench.sampled, [(16, Sampling(temperature=0.7, top_k=40))])
+    config = rso.Pairs(samples=20, sampling=Sampling(temperature=0.5))
+    bench = Bench([SHUFFLED])
+    rso.write([prompt()], bench.tools, config=config)
+    self.assertEqual(bench.sampled, [(20, Sampling(temperature=0.5))])
 
   def test_keeping_more_than_there_are_is_refused(self):
     with self.assertRaisesRegex(ValueError, 'kept is 1; it must be 2 or more'):

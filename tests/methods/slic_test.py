@@ -38,6 +38,11 @@ class OrderedTest(parameterized.TestCase):
       self.assertLen(set(pairs), 8)  # None twice.
     self.assertEqual(bench.sampled, [(8, Sampling(temperature=0.7, top_k=40))])
 
+  def test_samples_are_asked_for_as_the_config_says(self):
+    sampling = Sampling(temperature=0.5)
+    _, bench = write([SHUFFLED], samples=5, sampling=sampling)
+    self.assertEqual(bench.sampled, [(5, sampling)])
+
   def test_a_seed_draws_the_pairs(self):
     def pairs(seed):
       return [c.responses for c in write([SHUFFLED], seeds=[seed])[0]]

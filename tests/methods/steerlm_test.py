@@ -169,6 +169,11 @@ class BootstrapTest(parameterized.TestCase):
     )
     self.assertEqual(work.sampled, [(4, Sampling(temperature=1.0, top_k=50))])
 
+  def test_samples_are_asked_for_as_the_config_says(self):
+    sampling = Sampling(temperature=0.5)
+    work, _ = self.run_with([['good'], []], samples=7, sampling=sampling)
+    self.assertEqual(work.sampled, [(7, sampling)])
+
   def test_each_prompt_is_asked_once_on_a_best_combination(self):
     work, _ = self.run_with([[], []])
     (asked,) = work.asked
