@@ -1,7 +1,6 @@
 """What a stage makes is its own: the keys it draws under, each used once."""
 
 import dataclasses
-import functools
 import pathlib
 import tempfile
 from unittest import mock
@@ -33,13 +32,17 @@ def words(key):
   return tuple(np.asarray(jax.random.key_data(key)).ravel().tolist())
 
 
-def with_children(data):
-  """A key's words, and those of what may be folded or split from it."""
-  key = jax.random.wrap_key_data(jnp.array(data, jnp.uint32))
-  folded = jax.vmap(functools.partial(jax.random.fold_in, key))(
-    jnp.arange(FOLDED)
-  )
-  return [data, *map(tuple, np.asarray(jax.random.key_data(folded)).tolist())]
+def with_offspring(data):
+  """A key's words, and those of what may be folded or split from it, twice."""
+
+  def fold(keys, count):
+    each = jax.vmap(jax.random.fold_in, in_axes=(None, 0))
+    return jax.vmap(each, in_axes=(0, None))(keys, jnp.arange(count)).ravel()
+
+  key = jax.random.wrap_key_data(jnp.array([data], jnp.uint32))
+  folded = fold(key, FOLDED)
+  every = jnp.concatenate([key, folded, fold(folded[: STEPS + 1], 2)])
+  return [*map(tuple, np.asarray(jax.random.key_data(every)).tolist())]
 
 
 HANDED: list[tuple[str, tuple[int, ...]]] = []
@@ -157,7 +160,7 @@ class KeysTest(absltest.TestCase):
       self.assertEqual(roles.count(f'{name} collect'), STEPS)
       self.assertEqual(roles.count(f'{name} update'), STEPS)
     # None twice, and none that another's holder may make of its own.
-    used = [data for _, key in HANDED for data in with_children(key)]
+    used = [data for _, key in HANDED for data in with_offspring(key)]
     self.assertLen(set(used), len(used))
     self.assertLen(set(orders), 2)
 
