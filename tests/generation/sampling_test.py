@@ -7,72 +7,23 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from rlhf_jax.generation import Sampling, transform
+from tests.generation import cut_definitions as definitions
 
 VOCABULARY = 9
 
 
-def softmax(row):
-  weights = np.exp(row - row.max())
-  return weights / weights.sum()
-
-
-def top_k(row, k):
-  return {i for i in range(len(row)) if sum(row > row[i]) < k}
-
-
-def top_p(row, p):
-  """Adds tokens, the likeliest first, until their mass reaches p."""
-  probs, kept, mass = softmax(row), set(), 0.0
-  for i in np.argsort(-row, kind='stable'):
-    if mass >= p:
-      break
-    kept.add(i)
-    mass += probs[i]
-  return kept
-
-
-def min_p(row, p):
-  probs = softmax(row)
-  return {i for i in range(len(row)) if probs[i] >= p * probs.max()}
-
-
-def typical_p(row, p):
-  """Adds tokens, the nearest to the entropy first, until p is reached."""
-  probs = softmax(row)
-  entropy = -(probs * np.log(probs)).sum()
-  kept, mass = set(), 0.0
-  for i in np.argsort(abs(-np.log(probs) - entropy), kind='stable'):
-    if mass >= p:
-      break
-    kept.add(i)
-    mass += probs[i]
-  return kept
-
-
-def epsilon(row, threshold):
-  probs = softmax(row)
-  return {i for i in range(len(row)) if probs[i] >= threshold}
-
-
-def eta(row, threshold):
-  probs = softmax(row)
-  entropy = -(probs * np.log(probs)).sum()
-  threshold = min(threshold, np.sqrt(threshold) * np.exp(-entropy))
-  return {i for i in range(len(row)) if probs[i] >= threshold}
-
-
 CUTS = (
-  (top_k, 1),
-  (top_k, 4),
-  (top_k, 20),
-  (top_p, 0.05),
-  (top_p, 0.6),
-  (top_p, 0.95),
-  (min_p, 0.3),
-  (typical_p, 0.2),
-  (typical_p, 0.9),
-  (epsilon, 0.08),
-  (eta, 0.2),
+  (definitions.top_k, 1),
+  (definitions.top_k, 4),
+  (definitions.top_k, 20),
+  (definitions.top_p, 0.05),
+  (definitions.top_p, 0.6),
+  (definitions.top_p, 0.95),
+  (definitions.min_p, 0.3),
+  (definitions.typical_p, 0.2),
+  (definitions.typical_p, 0.9),
+  (definitions.epsilon, 0.08),
+  (definitions.eta, 0.2),
 )
 
 
@@ -154,9 +105,9 @@ class CutTest(chex.TestCase):
     warm = self.logits / np.float32(1.7)
 
     def kept(row):
-      first = top_k(row, 5)
+      first = definitions.top_k(row, 5)
       left = np.array([x if i in first else -np.inf for i, x in enumerate(row)])
-      return top_p(left, 0.8)
+      return definitions.top_p(left, 0.8)
 
     self.check(cut, warm, kept)
 

@@ -1,5 +1,7 @@
 """RAFT on a policy whose every response can be listed."""
 
+import dataclasses
+
 import chex
 import jax
 import numpy as np
@@ -7,10 +9,15 @@ import optax
 from absl.testing import absltest, parameterized
 
 from rlhf_jax.generation.sampling import Sampling
+from rlhf_jax.kernels import masking
+from rlhf_jax.learners import likelihood
 from rlhf_jax.methods import raft
+from rlhf_jax.training import optimizers
 from rlhf_jax.training import state as training
 from rlhf_jax.training.compile import jitted
 from tests import toy
+from tests.methods import online
+from tests.methods import online_definitions as definitions
 
 SCORES = np.array([[1.0, 3.0, 2.0], [7.0, 9.0, 8.0], [0.0, 5.0, 5.0]])
 SCORES = SCORES.astype(np.float32)
@@ -341,6 +348,204 @@ class UpdateTest(absltest.TestCase):
     most = max(sum(worth[t] for t in y) for y in ended)
     self.assertGreater(expected(state.params), before + 0.5 * (most - before))
     self.assertLess(gained[-1], gained[0])  # Less and less left to choose.
+
+
+ENDED = definitions.ENDED.reshape(4, 3) & (np.arange(4) != 2)[:, None]
+SCORED = definitions.SCORED.reshape(4, 3)
+FIELDS = {
+  'samples': 3,
+  'batch_size': 4,
+  'temperature': 0.6,
+  'sampling': Sampling(top_p=0.9),
+  'select': raft.overall,
+  'kl_coef': 6.0,
+  'epochs': 2,
+  'minibatches': 1,
+  'micro_batches': 2,
+  'reduction': masking.sequence_sum,
+  'weighing': likelihood.unnormalised,
+  'steps': 5,
+  'optimizer': optimizers.Adam(learning_rate=0.1),
+}
+
+
+class WiringTest(parameterized.TestCase):
+  """Every field against its definition, on responses chosen beforehand."""
+
+  def ranked(self, temperature, kl_coef):
+    """[4, 3] what ranks, and the KL of each response."""
+    policy, reference = (
+      definitions.logps_of(table, temperature).sum(axis=1).reshape(4, 3)
+      for table in (online.TABLES.policy, online.TABLES.reference)
+    )
+    kl = policy - reference
+    return definitions.SCORES - kl_coef * kl, kl
+
+  def collected(self, **changes):
+    fields, asked = FIELDS | changes, []
+    rollouts = definitions.rollouts().replace(ended=ENDED)
+    key = jax.random.key(5)
+
+    def sampler(params, prompts, key, *, samples, sampling):
+      asked.append((params, key, samples, sampling))
+      return jax.tree.map(np.asarray, rollouts)
+
+    def scorer(frozen, rollouts):
+      del rollouts
+      self.assertIs(frozen['reference'], online.REFERENCE)
+      return np.where(SCORED, definitions.SCORES, np.nan)
+
+    batch, metrics = raft.collect(
+      online.POLICY,
+      {'reference': online.REFERENCE},
+      toy.prompts(4),
+      key,
+      models=toy.MODELS._replace(sampler=sampler, scorer=scorer),
+      config=raft.Config(**fields),
+    )
+    ((params, given, samples, sampling),) = asked
+    self.assertIs(params, online.POLICY)
+    self.assertEqual((given, samples), (key, 3))
+    cut = fields['sampling'].replace(temperature=fields['temperature'])
+    self.assertEqual(sampling, cut)
+    return batch, metrics
+
+  def rows(self, **changes):
+    """The places of what is kept, by definition, and which prompts have any."""
+    fields = FIELDS | changes
+    ranked, _ = self.ranked(fields['temperature'], fields['kl_coef'])
+    ranked = np.where(ENDED & SCORED, ranked, -np.inf)
+    if fields['select'] is raft.local:
+      best = 3 * np.arange(4) + ranked.argmax(axis=1)
+    else:
+      best = np.argsort(-ranked.reshape(-1), kind='stable')[:4]
+    return best, np.isfinite(ranked.reshape(-1)[best])
+
+  @parameterized.parameters(
+    ({},),
+    ({'select': raft.local},),
+    ({'kl_coef': 0.0},),
+    ({'temperature': 1.0, 'select': raft.local},),
+  )
+  def test_what_is_kept(self, changes):
+    batch, metrics = self.collected(**changes)
+    best, kept = self.rows(**changes)
+    whole = definitions.rollouts()
+    for name in ('tokens', 'attention_mask', 'response_mask'):
+      found = np.asarray(getattr(batch.demonstrations, name))
+      expected = getattr(whole, name).reshape(12, -1)[best]
+      np.testing.assert_array_equal(found[kept], expected[kept])
+    np.testing.assert_array_equal(batch.demonstrations.weight, kept)
+    scores, valid = definitions.SCORES, ENDED & SCORED
+    _, kl = self.ranked((FIELDS | changes)['temperature'], 0.0)
+    tops = [row[which] for row, which in zip(scores, valid, strict=True)]
+    tops = [row for row in tops if len(row)]
+    expected = {
+      'kept_score': scores.reshape(-1)[best][kept].mean(),
+      'kept': kept.mean(),
+      'best_score': np.mean([row.max() for row in tops]),
+      'best_above_median': np.mean([r.max() - np.median(r) for r in tops]),
+      'score': scores[SCORED].mean(),
+      'kl': kl[SCORED].mean(),
+      'ended': ENDED[SCORED].mean(),
+      'unscored': 2 / 12,
+    }
+    for name, number in expected.items():
+      np.testing.assert_allclose(
+        metrics[name].value, number, atol=2e-5, err_msg=name
+      )
+
+  def test_the_cases_differ(self):
+    kept = [
+      set(best[which])
+      for best, which in (
+        self.rows(**changes)
+        for changes in (
+          {},
+          {'select': raft.local},
+          {'kl_coef': 0.0},
+          {'temperature': 1.0},
+        )
+      )
+    ]
+    for i in range(1, 4):
+      self.assertNotEqual(kept[0], kept[i])
+    self.assertFalse(self.rows(select=raft.local)[1].all())
+
+  def test_two_passes_over_what_is_kept(self):
+    rows = []
+
+    def hidden(params, tokens, *args, **named):
+      rows.append(tokens.shape[0])
+      return toy.POLICY.hidden(params, tokens, *args, **named)
+
+    batch, _ = self.collected(select=raft.local)
+    best, kept = self.rows(select=raft.local)
+    optimizer = optax.sgd(0.1)
+    state, metrics = raft.update(
+      training.create(online.POLICY, optimizer),
+      {},
+      batch,
+      jax.random.key(0),
+      models=toy.MODELS._replace(policy=toy.POLICY._replace(hidden=hidden)),
+      optimizer=optimizer,
+      config=raft.Config(**FIELDS),
+    )
+    self.assertEqual(set(rows), {2})
+    self.assertEqual(state.step, 1)
+    self.assertEqual(metrics['gradient_norm'].weight, 2)
+
+    # A row counts that says something, kept or not.
+    count = np.asarray(batch.demonstrations.response_mask).any(axis=1).sum()
+
+    def loss(table):
+      logps = definitions.logps_of(table, 1.0).sum(axis=1)
+      return -(logps[best] * kept).sum() / count
+
+    table = online.TABLES.policy
+    for _ in range(2):
+      table = table - 0.1 * definitions.slope(loss, table)
+    np.testing.assert_allclose(online.numbers(state.params), table, atol=2e-5)
+
+  def test_every_field_has_a_value(self):
+    fields = {field.name for field in dataclasses.fields(raft.Config)}
+    self.assertEqual(fields, set(FIELDS))
+
+  def test_defaults(self):
+    expected = {
+      'steps': 1,
+      'batch_size': 2048,
+      'samples': 32,
+      'temperature': 0.85,
+      'sampling': Sampling(),
+      'select': raft.local,
+      'kl_coef': 0.0,
+      'epochs': 2,
+      'minibatches': 32,
+      'micro_batches': 1,
+      'reduction': masking.token_mean,
+      'weighing': likelihood.self_normalised,
+      'optimizer': optimizers.Adam(learning_rate=2e-5, decay=optimizers.linear),
+    }
+    self.assertEqual(online.values_of(raft.Config(steps=1)), expected)
+
+  def test_stage(self):
+    config = raft.Config(steps=1)
+    given = {'data': 'd', 'start': 's', 'reward': 'r', 'name': 'n'}
+    usual = {'data': 'prompts', 'start': 'sft', 'reward': 'reward_model'}
+    for names, options in ((given, given), (usual | {'name': 'raft'}, {})):
+      stages = raft.stages(config, **options)
+      (stage,) = stages.values()
+      self.assertEqual(list(stages), [names['name']])
+      self.assertEqual(stage.start, {'policy': names['start']})
+      frozen = {'reference': names['start'], 'reward': names['reward']}
+      self.assertEqual(stage.frozen, frozen)
+      self.assertEqual(stage.data, names['data'])
+      self.assertEqual((stage.log_every, stage.checkpoint_every), (1, 5))
+      self.assertEqual(
+        (stage.init, stage.update, stage.collect, stage.config),
+        (likelihood.init, raft.update, raft.collect, config),
+      )
 
 
 if __name__ == '__main__':
