@@ -4,6 +4,7 @@ import dataclasses
 import functools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest, parameterized
 
@@ -16,6 +17,7 @@ from rlhf_jax.losses import pairwise
 from rlhf_jax.methods import ppo, reward_model, rlp, sft
 from rlhf_jax.models import TransformerConfig, scalar_model
 from rlhf_jax.stages import DatasetStage
+from rlhf_jax.training import optimizers
 from rlhf_jax.training import state as training
 from rlhf_jax.training.compile import jitted
 from rlhf_jax.types import Models, Sampled
@@ -161,6 +163,20 @@ class RetrainingTest(absltest.TestCase):
       config=rlp.Config(steps=1, latent=2, hidden=4, critic_hidden=4),
     )
     jax.tree.map(np.testing.assert_array_equal, params['reward'], reward)
+
+  def test_networks_beside_learn_at_a_rate_of_their_own(self):
+    config = rlp.retraining.Config(
+      steps=9,
+      optimizer=optimizers.Adam(learning_rate=0.1, warmup=0.0),
+      bottleneck_optimizer=optimizers.Adam(learning_rate=0.01, warmup=0.0),
+    )
+    optimizer = config.make_optimizer()
+    params = {'reward': jnp.zeros(1), 'bottleneck': jnp.zeros(1)}
+    grads = {'reward': jnp.ones(1), 'bottleneck': jnp.ones(1)}
+    moved, _ = optimizer.update(grads, optimizer.init(params), params)
+    # The first step of Adam is the rate itself.
+    np.testing.assert_allclose(moved['reward'], -0.1, rtol=1e-4)
+    np.testing.assert_allclose(moved['bottleneck'], -0.01, rtol=1e-4)
 
 
 class ScaleTest(absltest.TestCase):
