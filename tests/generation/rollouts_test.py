@@ -61,6 +61,19 @@ class RolloutsTest(absltest.TestCase):
     expected = [weights[[1, *response]].sum() for response in toy.responses()]
     np.testing.assert_allclose(scores, [expected], rtol=1e-5)
 
+  def test_several_models_score_the_same_rollouts(self):
+    several = [toy.SCALAR.init(jax.random.key(seed)) for seed in (0, 1)]
+    scorer = generation.model_scorer(
+      toy.SCALAR, combine=lambda members: members[0] - 2.0 * members[1]
+    )
+    found = scorer({'reward': several}, toy.all_rollouts((0, 1)))
+    weights = [np.asarray(p['head']['kernel'])[:, 0] for p in several]
+    expected = [
+      (weights[0] - 2.0 * weights[1])[[0, 1, *response]].sum()
+      for response in toy.responses()
+    ]
+    np.testing.assert_allclose(found, [expected], rtol=1e-4, atol=1e-5)
+
   def test_a_sampler_answers_every_prompt(self):
     params = toy.POLICY.init(jax.random.key(0))
     rollouts = toy.MODELS.sampler(

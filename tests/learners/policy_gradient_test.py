@@ -278,6 +278,13 @@ class UpdateTest(parameterized.TestCase):
     ):
       dapo.Config(steps=1, kl_coef=0.1)
 
+  def test_a_round_is_cut_evenly(self):
+    self.assertEqual(ppo.Config(steps=1, batch_size=3, samples=4).responses, 12)
+    ppo.Config(steps=1, batch_size=3, samples=4, minibatches=4, micro_batches=3)
+    for parts in ({'minibatches': 8}, {'minibatches': 4, 'micro_batches': 2}):
+      with self.assertRaisesRegex(ValueError, 'divide the 12 responses'):
+        ppo.Config(**({'steps': 1, 'batch_size': 3, 'samples': 4} | parts))
+
   def test_an_objective_is_handed_the_arrays_that_it_names(self):
     batch, _ = self.collect(self.config)
     _, mask = flatten(batch).rollouts.responses
@@ -591,6 +598,30 @@ class RoundTest(parameterized.TestCase):
     self.assertEqual(metrics['ratio'].weight, 3 * definitions.MASK.sum())
     # Nothing is adapted unless asked.
     self.assertEqual(state.extra['kl_coef'], np.float32(0.4))
+
+
+class InitTest(absltest.TestCase):
+  def begin(self, start, **changes):
+    config = ppo.Config(steps=1, **changes)
+    key = jax.random.key(8)
+    return policy_gradient.init(key, start, models=toy.MODELS, config=config)
+
+  def test_what_is_named_is_where_it_starts(self):
+    start = {'policy': online.POLICY, 'critic': online.CRITIC}
+    found = self.begin(start)
+    self.assertIs(found['policy'], online.POLICY)
+    self.assertIs(found['critic'], online.CRITIC)
+    only = self.begin(start, critic=policy_gradient.no_critic)
+    self.assertEqual(set(only), {'policy'})
+
+  def test_what_is_not_is_fresh_under_a_key_of_its_own(self):
+    policy_key, critic_key = jax.random.split(jax.random.key(8))
+    found = self.begin({})
+    expected = toy.POLICY.init(policy_key), toy.SCALAR.init(critic_key)
+    for role, params in zip(('policy', 'critic'), expected, strict=True):
+      np.testing.assert_array_equal(
+        online.numbers(found[role]), online.numbers(params)
+      )
 
 
 class CollectTest(parameterized.TestCase):

@@ -129,6 +129,12 @@ class ShapeTest(absltest.TestCase):
     with self.assertRaisesRegex(ValueError, 'groups is 3; .*batch_size, 8'):
       dapo.Config(steps=1, batch_size=8, groups=3)
 
+  def test_minibatches_divide_what_is_learnt_from(self):
+    asked = {'steps': 1, 'batch_size': 8, 'groups': 2, 'samples': 3}
+    self.assertEqual(dapo.Config(**asked, minibatches=6).responses, 6)
+    with self.assertRaisesRegex(ValueError, 'the 6 responses'):
+      dapo.Config(**asked, minibatches=4)
+
 
 class WiringTest(online.ShapeCase):
   method = 'dapo'
