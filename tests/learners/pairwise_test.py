@@ -462,6 +462,8 @@ TABLE = {
     (),
   ),
   'kept': ({}, functools.partial(dpo_of, beta=0.1), ('kept',)),
+  # Without targets the chosen response is imitated.
+  'chosen': ({'objective': probe}, probe_of, ('scores',)),
   'all': ({'objective': probe}, probe_of, ('scores', 'targets')),
 }
 
