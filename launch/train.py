@@ -153,18 +153,27 @@ def guarded(command, options) -> int:
 def _guarded(command, options):
   # XLA's notices of how it lays out programs are not for the user.
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
-  import jax
-
   logging.set_verbosity(logging.ERROR)
-  # What one run compiled, the next need not compile again.
-  if not jax.config.jax_compilation_cache_dir:
-    cache = (options.stages / '.compiled').absolute()
-    jax.config.update('jax_compilation_cache_dir', str(cache))
   try:
     checks.folder('--stages', options.stages)
+    keep_compiled(options.stages / '.compiled')
     return command(options) or 0
   except Exception as e:
     return reporting.tell(e, options)
+
+
+def keep_compiled(folder: pathlib.Path) -> None:
+  """What one run compiled, the next need not compile again.
+
+  But on several CPU devices: there a program that is read back runs its
+  collectives in no order, devices wait for each other, and XLA aborts.
+  """
+  import jax
+
+  if jax.config.jax_compilation_cache_dir:
+    return  # The user's own.
+  if jax.default_backend() != 'cpu' or jax.device_count() == 1:
+    jax.config.update('jax_compilation_cache_dir', str(folder.absolute()))
 
 
 def main(arguments=None) -> int:

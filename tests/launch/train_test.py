@@ -28,6 +28,27 @@ def in_root(monkeypatch):
   monkeypatch.chdir(pathlib.Path(__file__).parents[2])
 
 
+@pytest.mark.parametrize(
+  ('backend', 'devices', 'kept'),
+  [('cpu', 1, True), ('cpu', 8, False), ('gpu', 8, True)],
+)
+def test_compiled_programs_are_kept_where_they_can_be_read_back(
+  tmp_path, monkeypatch, backend, devices, kept
+):
+  import jax
+
+  monkeypatch.setattr(jax, 'default_backend', lambda: backend)
+  monkeypatch.setattr(jax, 'device_count', lambda: devices)
+  before = jax.config.jax_compilation_cache_dir
+  jax.config.update('jax_compilation_cache_dir', None)
+  try:
+    train.keep_compiled(tmp_path)
+    found = jax.config.jax_compilation_cache_dir
+  finally:
+    jax.config.update('jax_compilation_cache_dir', before)
+  assert found == (str(tmp_path) if kept else None)
+
+
 def test_the_whole_config_is_printed():
   status, out, _ = run(
     train, SANDBOX, '--print-config', '--set', 'seed=3',
