@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 from absl.testing import absltest, parameterized
 
 from rlhf_jax.kernels import importance, rewards
@@ -335,6 +336,7 @@ class ContractTest(parameterized.TestCase):
       self.assertEqual(terms[term][1].weight, others[term][1].weight)
       self.assertNotEqual(terms[term][1].weight, 0)
 
+  @pytest.mark.long
   def test_seeds_can_be_vmapped(self, name):
     self.begin(name)
     keys = jax.random.split(jax.random.key(3), 3)

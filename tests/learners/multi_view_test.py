@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 from absl.testing import absltest, parameterized
 
 from rlhf_jax import sharding
@@ -545,6 +546,7 @@ class InitTest(absltest.TestCase):
     self.assertEqual(set(made['bottleneck']), {'mean', 'deviation', 'critic'})
 
 
+@pytest.mark.long
 class ShardedTest(absltest.TestCase):
   def test_eight_devices_say_what_one_says(self):
     mesh = sharding.make_mesh({'data': 2, 'fsdp': 2, 'tensor': 2})

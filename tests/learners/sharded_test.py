@@ -4,6 +4,7 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from absl.testing import absltest, parameterized
 
 from rlhf_jax import sharding
@@ -96,6 +97,7 @@ CASES = {
 }  # fmt: skip
 
 
+@pytest.mark.long
 class ShardedTest(parameterized.TestCase):
   @parameterized.named_parameters((name, name) for name in CASES)
   def test_loss_and_gradients_equal_one_devices(self, name):
