@@ -1,6 +1,6 @@
 """What results are called by: all that their content depends on."""
 
-from rlhf_jax.addressing.code import Code, NoSourceError
+from rlhf_jax.addressing.code import Code
 from rlhf_jax.addressing.description import (
   describe,
   digest,
@@ -9,6 +9,7 @@ from rlhf_jax.addressing.description import (
   hashed,
   import_path,
 )
+from rlhf_jax.addressing.syntax import NoSourceError
 
 __all__ = [
   'Code',

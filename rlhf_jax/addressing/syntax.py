@@ -1,0 +1,204 @@
+"""Python files and cells as statements, and the names that these use."""
+
+import ast
+import functools
+import importlib.util
+import linecache
+import types
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from rlhf_jax.addressing import description
+
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
+# A name, and the attributes asked of it: ('logps', 'token_logps').
+Chain = tuple[str, ...]
+
+
+class NoSourceError(TypeError):
+  """Code that has no source, so that nothing tells it from other code."""
+
+
+class Statement(NamedTuple):
+  """A statement, less its docstrings.
+
+  Attributes:
+    text: its syntax tree, in words.
+    chains: the names in it, with the attributes asked of them.
+    imports: what it imports inside of functions, as in Module.
+  """
+
+  text: str
+  chains: frozenset[Chain]
+  imports: frozenset[tuple[str, str]]
+
+
+class Module(NamedTuple):
+  """What stands at the top of a file.
+
+  Attributes:
+    bound: the statements that make or change what a name means.
+    imported: name -> the module, and the name there; '' for the module itself.
+    starred: modules that all names are imported from.
+  """
+
+  bound: Mapping[str, list[Statement]]
+  imported: Mapping[str, tuple[str, str]]
+  starred: list[str]
+
+
+def node(function) -> ast.AST:
+  """The syntax tree of a function, as its file or its cell has it."""
+  code = function.__code__
+  lines = linecache.getlines(code.co_filename, function.__globals__)
+  found = [
+    n for n in _nodes(''.join(lines)) if _begins(n) == code.co_firstlineno
+  ]
+  if code.co_name == '<lambda>':
+    found = [n for n in found if isinstance(n, ast.Lambda) and _spans(n, code)]
+  else:
+    found = [n for n in found if getattr(n, 'name', None) == code.co_name]
+  if not found:
+    raise NoSourceError(
+      f'{description.import_path(function)} has no source, so that nothing '
+      'tells it from another; write it in a file, or in a cell of a notebook'
+    )
+  return found[-1]  # The innermost.
+
+
+@functools.lru_cache(maxsize=64)
+def _nodes(text: str) -> list[ast.AST]:
+  kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+  try:
+    tree = ast.parse(text)
+  except SyntaxError:  # Of a cell with magic commands, IPython keeps the rest.
+    return []
+  return [node for node in ast.walk(tree) if isinstance(node, kinds)]
+
+
+def _begins(node) -> int:
+  decorators = getattr(node, 'decorator_list', [])
+  return min([node.lineno, *(d.lineno for d in decorators)])
+
+
+def _spans(node: ast.Lambda, code: types.CodeType) -> bool:
+  """Whether all instructions of a lambda come from within this one's body."""
+  body = node.body
+  first = body.lineno, body.col_offset
+  last = body.end_lineno, body.end_col_offset
+  return all(
+    first <= (line, column) and (end_line, end) <= last
+    for line, end_line, column, end in code.co_positions()
+    if None not in (line, end_line, column, end) and column != end
+  )
+
+
+@functools.lru_cache(maxsize=1024)
+def parsed(text: str, package: str) -> Module:
+  bound: dict[str, list[Statement]] = {}
+  imported: dict[str, tuple[str, str]] = {}
+  starred: list[str] = []
+  for node in ast.parse(text).body:
+    for inner in ast.walk(node):
+      if isinstance(inner, ast.Import):
+        for alias in inner.names:
+          top = alias.name.split('.')[0]
+          imported[alias.asname or top] = (
+            (alias.name if alias.asname else top),
+            '',
+          )
+      elif isinstance(inner, ast.ImportFrom):
+        source = _source(inner, package)
+        for alias in inner.names:
+          if alias.name == '*':
+            starred.append(source)
+          else:
+            imported[alias.asname or alias.name] = source, alias.name
+      if isinstance(node, DEFINITIONS):
+        break  # What it imports inside is its own.
+    if isinstance(node, ast.Import | ast.ImportFrom):
+      continue
+    found = statement(node, package)
+    for name in _binds(node):
+      bound.setdefault(name, []).append(found)
+  return Module(bound, imported, starred)
+
+
+def _binds(node: ast.stmt) -> set[str]:
+  """The names that a statement at the top gives a meaning, or changes."""
+  if isinstance(node, DEFINITIONS):
+    return {node.name}
+  names = [n for n in ast.walk(node) if isinstance(n, ast.Name)]
+  stored = {n.id for n in names if isinstance(n.ctx, ast.Store)}
+  defined = {n.name for n in ast.walk(node) if isinstance(n, DEFINITIONS)}
+  return stored | defined | set(_changes(node))
+
+
+def _changes(node: ast.stmt) -> Iterator[str]:
+  """The names of what a statement may change that it binds no name to.
+
+  As `TABLE` in `TABLE['a'] = 1` and `TABLE.update(a=1)`, and `Batch` in
+  `register(Batch)`.
+  """
+  touched = []
+  if isinstance(node, ast.Assign | ast.AugAssign | ast.Delete):
+    touched = getattr(node, 'targets', None) or [node.target]
+  elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+    call = node.value
+    yield from (a.id for a in call.args if isinstance(a, ast.Name))
+    touched = [call.func] if isinstance(call.func, ast.Attribute) else []
+  for part in touched:
+    while isinstance(part, ast.Attribute | ast.Subscript | ast.Call):
+      part = part.func if isinstance(part, ast.Call) else part.value
+    if isinstance(part, ast.Name):
+      yield part.id
+
+
+def _source(node: ast.ImportFrom, package: str) -> str:
+  dots = '.' * node.level
+  return importlib.util.resolve_name(dots + (node.module or ''), package)
+
+
+def statement(node: ast.AST, package: str = '') -> Statement:
+  chains, imports = set(), set()
+  inside = set()
+  for part in ast.walk(node):
+    body = getattr(part, 'body', None)
+    if isinstance(body, list):
+      part.body = [piece for piece in body if not _is_docstring(piece)]
+    if isinstance(part, ast.Attribute | ast.Name) and part not in inside:
+      chain = []
+      while isinstance(part, ast.Attribute):
+        chain.append(part.attr)
+        part = part.value
+        inside.add(part)
+      if isinstance(part, ast.Name):
+        chains.add((part.id, *reversed(chain)))
+    elif isinstance(part, ast.Import):
+      imports |= {(alias.name, '') for alias in part.names}
+    elif isinstance(part, ast.ImportFrom):
+      source = _source(part, package)
+      imports |= {
+        (source, '' if alias.name == '*' else alias.name)
+        for alias in part.names
+      }
+  return Statement(_text(node), frozenset(chains), frozenset(imports))
+
+
+def _text(node: Any) -> str:
+  """A syntax tree in words that are the same in all versions of Python."""
+  if isinstance(node, list):
+    return f'[{", ".join(map(_text, node))}]'
+  if not isinstance(node, ast.AST):
+    return repr(node)
+  fields = [
+    f'{name}={_text(value)}'
+    for name, value in ast.iter_fields(node)
+    if name not in ('ctx', 'kind', 'type_comment') and value not in (None, [])
+  ]
+  return f'{type(node).__name__}({", ".join(fields)})'
+
+
+def _is_docstring(node: ast.stmt) -> bool:
+  return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
