@@ -206,7 +206,7 @@ class Method:
   """
 
   name: str
-  data: str
+  data: str | tuple[str, ...]
   init: Callable
   update: Callable
   collect: Callable | None = None
@@ -297,7 +297,7 @@ class Writer:
   """
 
   name: str
-  data: str
+  data: str | tuple[str, ...]
   write: Callable
   reads: tuple[type, ...] = ()
   writes: type | None = None

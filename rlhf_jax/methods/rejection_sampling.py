@@ -157,7 +157,7 @@ bag_stages = Writer(
 # The best response to each prompt of one bag, or of several.
 selection_stages = Writer(
   name='selection',
-  data='bag',
+  data=('bag',),
   reads=(Comparison,),
   write=choose,
   writes=Demonstration,

@@ -54,7 +54,7 @@ def drawn():
     samples=POOLS * POOL,
     sampling=Sampling(temperature=1.0),
   )
-  tokens = np.asarray(rollouts.tokens)[0, :, 1:]
+  tokens = np.asarray(rollouts.tokens)[0, :, -toy.LONGEST :]
   digits = toy.VOCABULARY ** np.arange(toy.LONGEST)
   places = np.full(toy.VOCABULARY**toy.LONGEST, -1)
   for place, response in enumerate(RESPONSES):
