@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 
 from rlhf_jax import sandbox
-from rlhf_jax.experiment.chain import roles
+from rlhf_jax.experiment.models import roles
 from rlhf_jax.methods import ppo, remax
 from rlhf_jax.models import presets
 from rlhf_jax.storage import files

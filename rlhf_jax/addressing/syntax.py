@@ -5,7 +5,7 @@ import functools
 import importlib.util
 import linecache
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from rlhf_jax.addressing import description
@@ -96,33 +96,51 @@ def _spans(node: ast.Lambda, code: types.CodeType) -> bool:
 
 @functools.lru_cache(maxsize=1024)
 def parsed(text: str, package: str) -> Module:
+  """What stands at the top of a file's text.
+
+  Args:
+    text: of Python.
+    package: that relative imports start from.
+
+  Raises:
+    SyntaxError: it is none.
+  """
   bound: dict[str, list[Statement]] = {}
   imported: dict[str, tuple[str, str]] = {}
   starred: list[str] = []
-  for node in ast.parse(text).body:
-    for inner in ast.walk(node):
-      if isinstance(inner, ast.Import):
-        for alias in inner.names:
-          top = alias.name.split('.')[0]
-          imported[alias.asname or top] = (
-            (alias.name if alias.asname else top),
-            '',
-          )
-      elif isinstance(inner, ast.ImportFrom):
-        source = _source(inner, package)
-        for alias in inner.names:
-          if alias.name == '*':
-            starred.append(source)
-          else:
-            imported[alias.asname or alias.name] = source, alias.name
-      if isinstance(node, DEFINITIONS):
-        break  # What it imports inside is its own.
-    if isinstance(node, ast.Import | ast.ImportFrom):
-      continue
-    found = statement(node, package)
-    for name in _binds(node):
-      bound.setdefault(name, []).append(found)
+  for outer in ast.parse(text).body:
+    # What a function imports is its own; what a branch does is the module's.
+    inside = [] if isinstance(outer, DEFINITIONS) else ast.walk(outer)
+    for name, source, inner in _imports(inside, package):
+      if name == '*':
+        starred.append(source)
+      else:
+        imported[name] = source, inner
+    if not isinstance(outer, ast.Import | ast.ImportFrom):
+      found = statement(outer, package)
+      for name in _binds(outer):
+        bound.setdefault(name, []).append(found)
   return Module(bound, imported, starred)
+
+
+def _imports(
+  nodes: Iterable[ast.AST], package: str
+) -> Iterator[tuple[str, str, str]]:
+  """(name, module, name there) of what nodes import; '' for a module itself.
+
+  The name of all that a module has is '*'.
+  """
+  for part in nodes:
+    if isinstance(part, ast.Import):
+      for alias in part.names:
+        top = alias.name.split('.')[0]
+        yield alias.asname or top, alias.name if alias.asname else top, ''
+    elif isinstance(part, ast.ImportFrom):
+      dots = '.' * part.level
+      source = importlib.util.resolve_name(dots + (part.module or ''), package)
+      for alias in part.names:
+        inner = '' if alias.name == '*' else alias.name
+        yield alias.asname or alias.name, source, inner
 
 
 def _binds(node: ast.stmt) -> set[str]:
@@ -155,15 +173,15 @@ def _changes(node: ast.stmt) -> Iterator[str]:
       yield part.id
 
 
-def _source(node: ast.ImportFrom, package: str) -> str:
-  dots = '.' * node.level
-  return importlib.util.resolve_name(dots + (node.module or ''), package)
+def statement(outer: ast.AST, package: str = '') -> Statement:
+  """A node with all that is in it.
 
-
-def statement(node: ast.AST, package: str = '') -> Statement:
-  chains, imports = set(), set()
-  inside = set()
-  for part in ast.walk(node):
+  Args:
+    outer: of a syntax tree; loses its docstrings.
+    package: as of `parsed`.
+  """
+  chains, inside = set(), set()
+  for part in ast.walk(outer):
     body = getattr(part, 'body', None)
     if isinstance(body, list):
       part.body = [piece for piece in body if not _is_docstring(piece)]
@@ -175,15 +193,8 @@ def statement(node: ast.AST, package: str = '') -> Statement:
         inside.add(part)
       if isinstance(part, ast.Name):
         chains.add((part.id, *reversed(chain)))
-    elif isinstance(part, ast.Import):
-      imports |= {(alias.name, '') for alias in part.names}
-    elif isinstance(part, ast.ImportFrom):
-      source = _source(part, package)
-      imports |= {
-        (source, '' if alias.name == '*' else alias.name)
-        for alias in part.names
-      }
-  return Statement(_text(node), frozenset(chains), frozenset(imports))
+  imports = {found[1:] for found in _imports(ast.walk(outer), package)}
+  return Statement(_text(outer), frozenset(chains), frozenset(imports))
 
 
 def _text(node: Any) -> str:

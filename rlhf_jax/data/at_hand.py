@@ -11,7 +11,6 @@ from rlhf_jax.data.tokens import Tokenizer
 from rlhf_jax.types import (
   Comparisons,
   Demonstrations,
-  Message,
   Prompt,
   Prompts,
   Record,
@@ -61,17 +60,29 @@ def prompts(
   *,
   limits: Limits = LIMITS,
 ) -> Prompts:
-  """A batch [B, P] of prompts: texts, lists of messages, or records."""
-  return _batch(list(map(prompt, asked)), tokenizer, limits)
+  """A batch [B, P] of prompts; as of `prompt_records`."""
+  return _batch(prompt_records(asked), tokenizer, limits)
 
 
-def prompt(asked: str | Iterable[Mapping[str, str]] | Prompt) -> Prompt:
-  """What is asked: a text by a user, or messages of {'role', 'content'}."""
-  if isinstance(asked, Prompt):
+def prompt_records(
+  asked: Iterable[str | Iterable[Mapping[str, str]] | Prompt],
+) -> list[Prompt]:
+  """What is asked, as records.
+
+  Args:
+    asked: texts by a user, lists of messages {'role', 'content'}, or records.
+
+  Raises:
+    DataError: one is none of these, or asks nothing.
+  """
+  asked = list(asked)
+  if asked and isinstance(asked[0], Prompt):
     return asked
-  if isinstance(asked, str):
-    return Prompt((Message('user', asked),))
-  return Prompt(tuple(Message(m['role'], m['content']) for m in asked))
+  rows = [{'prompt': x if isinstance(x, str) else list(x)} for x in asked]
+  found = _records(rows, lambda records: records)
+  if len(found) < len(rows):
+    raise jsonl.DataError(f'{"; ".join(found.notes)}; give prompts that ask.')
+  return found
 
 
 def _records(rows, read) -> list[Record]:

@@ -1,13 +1,13 @@
 """Experiments as data, and running them."""
 
 from rlhf_jax.data.limits import Limits
-from rlhf_jax.experiment.chain import models_of
 from rlhf_jax.experiment.definition import (
   Answering,
   Evaluation,
   Experiment,
   ExperimentError,
 )
+from rlhf_jax.experiment.models import models_of
 from rlhf_jax.experiment.run import check_same, prepare, run
 from rlhf_jax.stages import DatasetStage, Ensemble, Stage
 

@@ -17,7 +17,8 @@ from rlhf_jax.addressing import Code, hashed
 from rlhf_jax.data.collation import collate
 from rlhf_jax.data.encoding import Example
 from rlhf_jax.experiment import locks
-from rlhf_jax.experiment.chain import Chain, roles
+from rlhf_jax.experiment.chain import Chain
+from rlhf_jax.experiment.models import roles
 from rlhf_jax.stages import names
 from rlhf_jax.storage import files, seals
 from rlhf_jax.training import checkpoints, metrics

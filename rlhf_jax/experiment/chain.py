@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlhf_jax import sharding
-from rlhf_jax.data import at_hand, chat_templates
 from rlhf_jax.data.collation import collate
 from rlhf_jax.data.encoding import (
   Counts,
@@ -22,20 +21,15 @@ from rlhf_jax.data.encoding import (
   encode_all,
 )
 from rlhf_jax.data.limits import Limits
-from rlhf_jax.data.parts import Format
 from rlhf_jax.data.sources import Corpus
-from rlhf_jax.data.tokens import Tokenizer
 from rlhf_jax.experiment import definition, locks, records, store
 from rlhf_jax.experiment.definition import ExperimentError
+from rlhf_jax.experiment.models import assembled, roles
 from rlhf_jax.generation import rollouts as generation
 from rlhf_jax.models import (
-  BOTTLENECK,
   PARTITION_RULES,
-  TransformerConfig,
-  language_model,
-  scalar_model,
 )
-from rlhf_jax.stages import DatasetStage, Ensemble, Frozen, Stage, names
+from rlhf_jax.stages import DatasetStage, Ensemble, Stage, names
 from rlhf_jax.training import checkpoints
 from rlhf_jax.training.metrics import Writer
 from rlhf_jax.types import (
@@ -43,9 +37,7 @@ from rlhf_jax.types import (
   Params,
   Prompt,
   Prompts,
-  Record,
   Response,
-  Reward,
   Rollouts,
 )
 
@@ -251,80 +243,6 @@ def told(chain: Chain, name: str, counts: Counts) -> dict[str, int]:
   if said:
     print(f'{name:>13}  {said}', file=chain.console, flush=True)
   return facts
-
-
-def roles(model: Any, absent: tuple[int, ...] = ()) -> Models:
-  """Policy, reward model and critic of one size.
-
-  `absent` ids are no tokens: the policy gives them probability 0.
-  """
-  scalar = scalar_model(model)
-  return Models(
-    policy=language_model(model, absent),
-    reward=scalar,
-    critic=scalar,
-    bottleneck=BOTTLENECK,
-  )
-
-
-def assembled(
-  models: Models,
-  tokenizer: Tokenizer,
-  template: Format,
-  *,
-  max_response: int,
-  reward: Frozen | None = None,
-  records: Sequence[Record] = (),
-) -> Models:
-  """Models with a sampler of the policy's and a scorer.
-
-  Args:
-    models: by role.
-    tokenizer, template: of the policy; they say what ends a response.
-    max_response: tokens at most in a response.
-    reward: what scores: a program, or an ensemble of reward models; a reward
-      model alone where it is neither.
-    records: what is asked, where a program scores it.
-  """
-  scorer = generation.model_scorer(models.reward)
-  if isinstance(reward, Ensemble):
-    scorer = generation.model_scorer(models.reward, reward.combine)
-  elif callable(reward):
-    scorer = generation.text_scorer(reward, records, tokenizer.decode)
-  sampler = generation.policy_sampler(
-    models.policy,
-    max_response=max_response,
-    stop_ids=template.stop_ids(tokenizer),
-    pad_id=tokenizer.pad_id,
-  )
-  return models._replace(sampler=sampler, scorer=scorer)
-
-
-def models_of(
-  model: TransformerConfig,
-  tokenizer: Tokenizer,
-  *,
-  max_response: int = 512,
-  reward: Reward | None = None,
-  prompts: Sequence[Any] = (),
-) -> Models:
-  """Models of one size for a tokenizer, without an experiment.
-
-  Args:
-    model: the size of policy, reward model and critic.
-    tokenizer: of all of them.
-    max_response: tokens at most in a response.
-    reward: (prompts, responses) -> scores, where a program scores.
-    prompts: what it is asked about, as of `data.prompts`.
-  """
-  return assembled(
-    roles(model, tokenizer.absent_ids(model.vocab_size)),
-    tokenizer,
-    chat_templates.of(tokenizer),
-    max_response=max_response,
-    reward=reward,
-    records=list(map(at_hand.prompt, prompts)),
-  )
 
 
 def part(params: Params, role: str) -> Params:

@@ -2,7 +2,6 @@
 
 import functools
 import math
-import pathlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TextIO
@@ -18,7 +17,7 @@ from rlhf_jax.experiment import beforehand, looking, store, writing
 from rlhf_jax.experiment.chain import RULES, Chain, told
 from rlhf_jax.generation import scoring
 from rlhf_jax.stages import DatasetStage, Stage
-from rlhf_jax.storage import files, seals
+from rlhf_jax.storage import files
 from rlhf_jax.training import checkpoints, loop, metrics
 from rlhf_jax.training import state as training
 from rlhf_jax.training.compile import jitted, override
@@ -51,7 +50,7 @@ def run_stage(chain: Chain, name: str) -> float:
       flush=True,
     )
     return 0.0
-  for path in made_before(chain, name):
+  for path in folder.made_before(described, chain.settings[name]):
     print(
       f'{name:>13}  made again: {path} has the same settings and was made by '
       'other code, or of other data',
@@ -68,32 +67,6 @@ def run_stage(chain: Chain, name: str) -> float:
   folder.finish({'stage': name} | known | facts)
   tidy(folder, stage, described)
   return spent
-
-
-def made_before(chain: Chain, name: str) -> list[pathlib.Path]:
-  """Folders of a stage that is done with the same settings, elsewhere.
-
-  Of those that do not say their settings, made by earlier versions, the ones
-  with the same config.
-  """
-  here, found = chain.folder(name), []
-  config = describe(chain.experiment.stages[name])
-  for path in sorted(chain.stages_dir.glob(f'{name}-*')):
-    folder = store.Folder(path)
-    if path == here.path or not folder.done:
-      continue
-    try:
-      said = folder.facts().get('settings')
-      if said is None:
-        there = seals.read_json(path / store.CONFIG, delete=path)
-        same = there == config
-      else:
-        same = said == chain.settings[name]
-    except (seals.DamagedError, files.StorageError):
-      continue  # Nobody would go on with it.
-    if same:
-      found.append(path)
-  return found
 
 
 def tidy(folder: store.Folder, stage: Stage | DatasetStage, config: Any):

@@ -58,6 +58,30 @@ class Folder:
       raise seals.DamagedError(self.path / DONE, why, self.path)
     return found
 
+  def made_before(self, config: Any, settings: str) -> list[pathlib.Path]:
+    """Folders beside this one of the stage, done with the same settings.
+
+    Args:
+      config: the stage's, which is what folders of earlier versions go by: they
+        do not say their settings.
+      settings: `<stage>-<digest>`, as in `addresses.stage_settings`.
+    """
+    name = settings.rpartition('-')[0]
+    return [
+      path
+      for path in sorted(self.path.parent.glob(f'{name}-*'))
+      if path != self.path and Folder(path)._made_with(config, settings)
+    ]
+
+  def _made_with(self, config: Any, settings: str) -> bool:
+    try:
+      said = self.facts().get('settings')
+      if said is not None:
+        return said == settings
+      return seals.read_json(self.path / CONFIG, delete=self.path) == config
+    except (seals.DamagedError, files.StorageError):
+      return False  # It is not done, or nobody would go on with it.
+
   def records(self) -> pathlib.Path:
     """The file of the records that the stage wrote.
 

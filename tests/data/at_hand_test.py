@@ -72,6 +72,16 @@ class AtHandTest(parameterized.TestCase):
       'good good' + TOKENIZER.eos,
     )
 
+  @parameterized.parameters(
+    (['what?', ''], 'a turn of the prompt is empty'),
+    ([[{'role': 'usr', 'content': 'x'}]], "must be .*, not 'usr'"),
+    ([['what?']], "field 'prompt' item 1 must be an object"),
+    ([], 'there are no rows'),
+  )
+  def test_what_asks_nothing_is_refused(self, asked, said):
+    with self.assertRaisesRegex(data.DataError, said):
+      data.prompts(asked, TOKENIZER)
+
   def test_prompts(self):
     messages = [
       {'role': 'user', 'content': 'what?'},

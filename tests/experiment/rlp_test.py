@@ -23,7 +23,7 @@ from rlhf_jax.experiment import (
 )
 from rlhf_jax.experiment.addresses import stage_addresses
 from rlhf_jax.experiment.bench import Bench
-from rlhf_jax.experiment.chain import roles
+from rlhf_jax.experiment.models import roles
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.methods import ppo, reward_model, rlp
 from rlhf_jax.training.checkpoints import checksum

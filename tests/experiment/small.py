@@ -11,7 +11,8 @@ from experiments import sandbox_chain
 from rlhf_jax import sandbox, sharding
 from rlhf_jax.data.limits import drop
 from rlhf_jax.experiment import prepare
-from rlhf_jax.experiment.chain import Chain, roles
+from rlhf_jax.experiment.chain import Chain
+from rlhf_jax.experiment.models import roles
 from rlhf_jax.methods import ranker, reward_model, sft
 from rlhf_jax.models import TransformerConfig
 

@@ -12,8 +12,8 @@ from rlhf_jax import sandbox
 from rlhf_jax.data.encoding import Counts
 from rlhf_jax.data.limits import Limits
 from rlhf_jax.experiment import measuring, writing
-from rlhf_jax.experiment.chain import roles
 from rlhf_jax.experiment.definition import Answering
+from rlhf_jax.experiment.models import roles
 from rlhf_jax.generation.attributes import Scale, Steering
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.methods import attribute_model, attribute_writer, steerlm

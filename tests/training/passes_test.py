@@ -23,7 +23,7 @@ def loss(params, frozen, batch, key, *, scale):
   }
 
 
-def run(**options):
+def run(loss=loss, **options):
   optimizer = optax.sgd(RATE)
   state = training.create(jnp.float32(2.0), optimizer)
   return passes.passes(
@@ -83,18 +83,7 @@ class PassesTest(parameterized.TestCase):
       )
       return loss(params, frozen, batch, key, scale=scale)
 
-    optimizer = optax.sgd(RATE)
-    passes.passes(
-      training.create(jnp.float32(2.0), optimizer),
-      jnp.float32(3.0),
-      ROWS,
-      jax.random.key(0),
-      loss=noting,
-      optimizer=optimizer,
-      epochs=3,
-      minibatches=1,
-      scale=0.5,
-    )
+    run(loss=noting, epochs=3, minibatches=1)
     jax.effects_barrier()
     self.assertLen({tuple(data.tolist()) for data in keys}, 3)
     of_losses = [
@@ -111,18 +100,7 @@ class PassesTest(parameterized.TestCase):
       jax.debug.callback(lambda x: seen.append(x.tolist()), batch, ordered=True)
       return loss(params, frozen, batch, key, scale=scale)
 
-    optimizer = optax.sgd(RATE)
-    passes.passes(
-      training.create(jnp.float32(2.0), optimizer),
-      jnp.float32(3.0),
-      ROWS,
-      jax.random.key(0),
-      loss=noting,
-      optimizer=optimizer,
-      epochs=2,
-      minibatches=1,
-      scale=0.5,
-    )
+    run(loss=noting, epochs=2, minibatches=1)
     jax.effects_barrier()
     orders = [tuple(int(x) for x in rows) for rows in seen]
     self.assertLen(set(orders), 2)

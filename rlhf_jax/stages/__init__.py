@@ -1,0 +1,27 @@
+"""What a method says of its place in an experiment: stages, as data."""
+
+from rlhf_jax.stages.method import Method, Online, Writer
+from rlhf_jax.stages.stage import (
+  DatasetStage,
+  Ensemble,
+  Frozen,
+  Stage,
+  Tools,
+  Written,
+  members,
+  names,
+)
+
+__all__ = [
+  'DatasetStage',
+  'Ensemble',
+  'Frozen',
+  'Method',
+  'Online',
+  'Stage',
+  'Tools',
+  'Writer',
+  'Written',
+  'members',
+  'names',
+]

@@ -1,0 +1,185 @@
+"""Methods as data, and the stages that they become in an experiment."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rlhf_jax.stages.stage import DatasetStage, Ensemble, Frozen, Stage
+from rlhf_jax.types import Prompt
+
+# What starts, scores and answers where the caller does not say.
+SOURCES = {'start': 'sft', 'policy': 'sft', 'reward': 'reward_model'}
+
+
+def _from_start():
+  return {'policy': 'start'}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Method:
+  """A method that trains, as data; called, it is a stage of an experiment.
+
+  Attributes:
+    name: of the stage, unless the caller gives another.
+    data: likewise of its dataset.
+    start: by role, what the caller calls the stage that it starts from.
+    frozen: likewise the stage, ensemble or program that is kept as it is.
+    sources: what these are where the caller gives nothing, other than `SOURCES`
+      has it; None for none.
+    beside: the dataset beside, where the method has one.
+    init, update, collect, beforehand, reads, reads_beside, produces, alarm,
+      log_every, checkpoint_every: as of a Stage.
+  """
+
+  name: str
+  data: str | tuple[str, ...]
+  init: Callable
+  update: Callable
+  collect: Callable | None = None
+  beforehand: Callable | None = None
+  start: Mapping[str, str] = dataclasses.field(default_factory=_from_start)
+  frozen: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  sources: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
+  beside: str | None = None
+  reads: tuple[type, ...] = ()
+  reads_beside: tuple[type, ...] = ()
+  produces: str = 'policy'
+  alarm: Callable | None = None
+  log_every: int = 10
+  checkpoint_every: int = 200
+
+  def __call__(
+    self,
+    config: Any,
+    *,
+    name: str | None = None,
+    data: str | tuple[str, ...] | None = None,
+    beside: str | None = None,
+    curriculum: Any = None,
+    **sources: Frozen | Mapping[str, str] | None,
+  ) -> dict[str, Stage]:
+    """{name: the stage} of a config.
+
+    Args:
+      config: the method's.
+      name, data, beside: in place of the method's own.
+      curriculum: as of a Stage.
+      sources: whose parameters it starts from and keeps, by the names in
+        `start` and `frozen`; `start` may be {role: stage}, for other roles.
+    """
+    found = _sources(self, sources)
+    start = found.get('start')
+    if not isinstance(start, Mapping):
+      start = {role: _trained(found[of]) for role, of in self.start.items()}
+    return {
+      name or self.name: Stage(
+        config=config,
+        data=data or self.data,
+        start={role: stage for role, stage in start.items() if stage},
+        frozen={role: found[of] for role, of in self.frozen.items()},
+        beside=beside or self.beside,
+        curriculum=curriculum,
+        **{field: getattr(self, field) for field in _OF_METHODS},
+      )
+    }
+
+
+# What a stage takes over from its method as it is.
+_OF_METHODS = (
+  'init',
+  'update',
+  'collect',
+  'beforehand',
+  'reads',
+  'reads_beside',
+  'produces',
+  'alarm',
+  'log_every',
+  'checkpoint_every',
+)
+
+# A method of rounds: it learns from its own samples, which a reward scores.
+Online = functools.partial(
+  Method,
+  data='prompts',
+  reads=(Prompt,),
+  frozen={'reference': 'start', 'reward': 'reward'},
+  log_every=1,
+  checkpoint_every=10,
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Writer:
+  """What writes a dataset, as data; called, it is a stage of an experiment.
+
+  Attributes:
+    name, data: as of a Method.
+    write, reads, writes: as of a DatasetStage.
+    policy: what the caller calls the stage that answers; None where none does.
+    frozen, sources: as of a Method.
+    asked: (config, sources) -> {'policy', 'frozen'} of the DatasetStage, where
+      the config says who is asked.
+  """
+
+  name: str
+  data: str | tuple[str, ...]
+  write: Callable
+  reads: tuple[type, ...] = ()
+  writes: type | None = None
+  policy: str | None = None
+  frozen: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  sources: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
+  asked: Callable[[Any, Mapping[str, Any]], Mapping[str, Any]] | None = None
+
+  def __call__(
+    self,
+    config: Any,
+    *,
+    name: str | None = None,
+    data: str | tuple[str, ...] | None = None,
+    **sources: Frozen | None,
+  ) -> dict[str, DatasetStage]:
+    """{name: the stage} of a config; arguments as of a Method."""
+    found = _sources(self, sources)
+    asked = {'frozen': {role: found[of] for role, of in self.frozen.items()}}
+    if self.policy is not None:
+      asked['policy'] = found[self.policy]
+    if self.asked is not None:
+      asked = self.asked(config, found)
+    return {
+      name or self.name: DatasetStage(
+        write=self.write,
+        config=config,
+        data=data or self.data,
+        reads=self.reads,
+        writes=self.writes,
+        **asked,
+      )
+    }
+
+
+def _sources(method: Method | Writer, given: Mapping[str, Any]):
+  """What a caller's names stand for: what is given, or else the defaults.
+
+  Raises:
+    TypeError: a name that the method has no role for.
+  """
+  named = {*getattr(method, 'start', {}).values(), *method.frozen.values()}
+  named |= {*method.sources, getattr(method, 'policy', None)} - {None}
+  unknown = sorted(set(given) - named)
+  if unknown:
+    raise TypeError(
+      f'{method.name} takes no {unknown[0]!r}; it takes '
+      f'{", ".join(sorted(named))}'
+    )
+  known = {name: method.sources.get(name, SOURCES.get(name)) for name in named}
+  return known | given
+
+
+def _trained(source: Frozen | None) -> str | None:
+  """The stage that trained a source, of several the first; None of programs."""
+  if isinstance(source, Ensemble):
+    return source.members[0]
+  return source if isinstance(source, str) else None
