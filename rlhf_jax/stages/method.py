@@ -7,6 +7,8 @@ from typing import Any
 
 from rlhf_jax.stages.stage import DatasetStage, Ensemble, Frozen, Stage
 from rlhf_jax.types import Prompt
+from rlhf_jax.types.rules import Count
+from rlhf_jax.types.values import checked
 
 # What starts, scores and answers where the caller does not say.
 SOURCES = {'start': 'sft', 'policy': 'sft', 'reward': 'reward_model'}
@@ -17,6 +19,7 @@ def _from_start():
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Method:
   """A method that trains, as data; called, it is a stage of an experiment.
 
@@ -46,8 +49,8 @@ class Method:
   reads_beside: tuple[type, ...] = ()
   produces: str = 'policy'
   alarm: Callable | None = None
-  log_every: int = 10
-  checkpoint_every: int = 200
+  log_every: Count = 10
+  checkpoint_every: Count = 200
 
   def __call__(
     self,

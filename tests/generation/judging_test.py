@@ -1,6 +1,7 @@
 """What judges say of texts, by hand; a text is worth the number it says."""
 
 import functools
+import types
 
 import numpy as np
 from absl.testing import absltest, parameterized
@@ -111,12 +112,19 @@ class ByAnnotatorTest(absltest.TestCase):
     self.assertBetween(sum(prefer(forth)), 15, 51)  # Of 66 tosses.
 
 
-class FrozenTest(absltest.TestCase):
+class AskedTest(absltest.TestCase):
   def test_a_judge_names_the_role_it_asks(self):
     person = functools.partial(judging.by_annotator, annotate=difference)
-    self.assertEqual(judging.frozen(judging.by_reward, 'a'), {'reward': 'a'})
-    self.assertEqual(judging.frozen(judging.by_ranker, 'b'), {'ranker': 'b'})
-    self.assertEqual(judging.frozen(person, 'c'), {})
+    sources = {'policy': 'p', 'judge': 'j'}
+    for judge, frozen in (
+      (judging.by_reward, {'reward': 'j'}),
+      (judging.by_ranker, {'ranker': 'j'}),
+      (person, {}),
+    ):
+      self.assertEqual(
+        judging.asked(types.SimpleNamespace(judge=judge), sources),
+        {'policy': 'p', 'frozen': frozen},
+      )
 
 
 if __name__ == '__main__':
