@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import tokenizers
-from tokenizers import AddedToken
+from tokenizers import AddedToken, models
 
 from rlhf_jax.data import chat_jinja, names
 from rlhf_jax.data.marks import Marks
@@ -210,11 +210,27 @@ class Tokenizer:
     except UnicodeEncodeError:
       return f'{text[:80]!r} holds half a character; write it whole.'
     known = self.backend.get_vocab(with_added_tokens=False)
+    if not isinstance(self.backend.model, models.WordLevel):
+      missing = [
+        letter for letter in dict.fromkeys(text) if self._lacks(letter)
+      ]
+      return (
+        f'this vocabulary has no piece for {", ".join(map(repr, missing[:3]))} '
+        f'in {text[:80]!r}, and none for its bytes; leave the text out or '
+        'write it otherwise'
+      )
     missing = [word for word in text.split() if word not in known]
     return (
       f'{", ".join(map(repr, missing[:3]))} in {text[:80]!r} is no word of '
       f'this vocabulary of {len(known)} words'
     ) + names.nearest((missing or [''])[0], known)
+
+  def _lacks(self, letter: str) -> bool:
+    try:
+      self.marks.backend.encode(letter, add_special_tokens=False)
+    except Exception:  # The library raises nothing narrower.
+      return True
+    return False
 
   def save(self, folder: str | pathlib.Path) -> None:
     """Writes a Hugging Face folder, for `load` or for AutoTokenizer."""

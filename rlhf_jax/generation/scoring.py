@@ -17,8 +17,7 @@ import numpy as np
 
 from rlhf_jax.types import Prompt, Reward
 
-# What a learner's float32 holds: a larger score is none.
-LARGEST = float(np.finfo(np.float32).max)
+LARGEST = 1e18  # Float32 holds sums of its squares; a larger score is none.
 
 
 class ScoringError(ValueError):

@@ -133,6 +133,18 @@ class OtherVocabulariesTest(absltest.TestCase):
     tokenizer = tokens.Tokenizer(backend, '</s>', '<pad>')
     self.assertEqual(tokenizer.encode('a</s>'), [7, 3, 4, 5, 6])
 
+  def test_a_letter_without_a_piece_is_named(self):
+    pieces = [('</s>', -1.0), ('<pad>', -9.0)]
+    pieces += [(letter, -5.0) for letter in '</s>a']
+    backend = tokenizers.Tokenizer(models.Unigram(pieces))
+    backend.add_special_tokens(['</s>', '<pad>'])
+    tokenizer = tokens.Tokenizer(backend, '</s>', '<pad>')
+    self.assertEqual(tokenizer.encode('asa'), [6, 4, 6])
+    with self.assertRaisesRegex(
+      tokens.VocabularyError, "no piece for 'é' in 'asaé'"
+    ):
+      tokenizer.encode('asaé')
+
   def test_the_longest_name_is_the_marker(self):
     backend = byte_level().backend
     backend.add_special_tokens(['<|eos|>|>', '<|eos|>|'])
