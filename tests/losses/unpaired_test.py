@@ -64,11 +64,17 @@ class UnpairedTest(chex.TestCase):
     np.testing.assert_allclose(actual, expected, rtol=1e-5)
 
   @chex.variants(with_jit=True, without_jit=True)
-  def test_apo_zero_matches_definition(self):
-    function = functools.partial(unpaired.apo_zero_unpaired, beta=0.3)
+  @parameterized.parameters((1.0, 1.0), (1.33, 0.5))
+  def test_apo_zero_matches_definition(self, *weights):
+    options = {'desirable_weight': weights[0], 'undesirable_weight': weights[1]}
+    function = functools.partial(
+      unpaired.apo_zero_unpaired, beta=0.3, **options
+    )
     policy, reference, desirable = sample()
     right = sigmoid(0.3 * (policy - reference))
-    expected = np.where(desirable, 1.0 - right, right)
+    expected = np.where(
+      desirable, weights[0] * (1.0 - right), weights[1] * right
+    )
     actual = self.variant(function)(policy, reference, desirable)
     np.testing.assert_allclose(actual, expected, rtol=1e-5)
 
