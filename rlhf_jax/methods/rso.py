@@ -55,8 +55,9 @@ class Pairs:
   Attributes:
     samples: responses to each prompt, before any is rejected.
     kept: of these, how many are accepted.
-    select: (key, scores [N], candidate_mask [N], count) -> indices and mask;
-      `selection.rejection_sample` with its beta, or `first`.
+    select: (key, scores [N], candidate_mask [N], count) -> indices and mask, in
+      jax, mapped over prompts; `selection.rejection_sample` with its beta, or
+      `first`.
     judge: `judging.by_reward`, `judging.by_ranker`, or `judging.by_annotator`
       with an annotator bound.
     pair: (count, prefer) -> (winner, loser)s; `first_round`, or
@@ -88,11 +89,12 @@ def write(records, tools, *, config):
   texts = list(map(ranking.distinct, sampled))
   prompts = [prompt_of(record) for record in records]
   judged = config.judge(prompts, texts, tools)
+  judged_texts = judging.candidates(texts, judged)
+  keeps = accepted([c.scores for c in judged_texts], tools.seeds, config)
   written = []
-  for prompt, (row, scores, prefer), seed in zip(
-    prompts, judging.candidates(texts, judged), tools.seeds, strict=True
+  for prompt, (row, scores, prefer), kept in zip(
+    prompts, judged_texts, keeps, strict=True
   ):
-    kept = accepted(scores, seed, config)
 
     def choose(matches, kept=kept, prefer=prefer):
       return prefer([(kept[i], kept[j]) for i, j in matches])
@@ -117,17 +119,22 @@ def write(records, tools, *, config):
   return written
 
 
-def accepted(scores, seed, config):
-  """The places of the candidates that selection keeps, in its order."""
-  # One shape for all prompts, or every number of texts would be compiled.
-  missing = config.samples - len(scores)
-  indices, kept = config.select(
-    jax.random.key(seed),
-    np.pad(np.asarray(scores, np.float32), (0, missing)),
-    np.arange(config.samples) < len(scores),
-    count=config.kept,
-  )
-  return np.asarray(indices)[np.asarray(kept)].tolist()
+def accepted(scores, seeds, config) -> list[list[int]]:
+  """The places that selection keeps of each prompt's candidates, in its order.
+
+  Args:
+    scores: of each prompt, [n] of its candidates; n may differ.
+    seeds: one a prompt.
+    config: a Config.
+  """
+  shape = (len(scores), config.samples)
+  padded, there = np.zeros(shape, np.float32), np.zeros(shape, bool)
+  for row, given in enumerate(scores):
+    padded[row, : len(given)], there[row, : len(given)] = given, True
+  select = functools.partial(config.select, count=config.kept)
+  keys = jax.vmap(jax.random.key)(np.asarray(seeds, np.uint32))
+  indices, kept = map(np.asarray, jax.vmap(select)(keys, padded, there))
+  return [row[keep].tolist() for row, keep in zip(indices, kept, strict=True)]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -144,9 +144,11 @@ class SequentialTest(parameterized.TestCase):
       select=functools.partial(selection.rejection_sample, beta=BETA)
     )
     kept = []
-    for seed, pool in enumerate(drawn()[:400].tolist()):
-      texts = list(dict.fromkeys(pool))
-      places = rso.accepted(SCORES[texts], seed, config)
+    pools = [list(dict.fromkeys(pool)) for pool in drawn()[:400].tolist()]
+    chosen = rso.accepted(
+      [SCORES[texts] for texts in pools], range(400), config
+    )
+    for texts, places in zip(pools, chosen, strict=True):
       self.assertLen(set(places), 8)
       kept += [texts[place] for place in places]
     distance = total_variation(frequencies(kept), law())

@@ -12,6 +12,7 @@ import dataclasses
 import re
 from collections.abc import Callable
 
+import jax
 import numpy as np
 from scipy import special
 
@@ -69,7 +70,10 @@ def by_consistency(records, tools, *, config):
   refuse_unfit(records, scored=True)
   grouped = groups(records, tools, config=config)
   found, facts = [], []
-  for record, labels, seed in zip(records, grouped, tools.seeds, strict=True):
+  clustered = of_clustering(grouped)
+  for record, labels, seed, of_prompt in zip(
+    records, grouped, tools.seeds, clustered, strict=True
+  ):
     made = consistency.pair(
       labels,
       record.responses,
@@ -79,7 +83,7 @@ def by_consistency(records, tools, *, config):
       choose=config.choose,
       tie=config.tie,
     )
-    facts.append(_of_prompt(labels, made))
+    facts.append(of_prompt | _outcome(made))
     if isinstance(made, consistency.Pair):
       found.append(_compared(record, made.chosen, made.rejected, config.weight))
       facts[-1] |= _of_pair(record, made.chosen, made.rejected)
@@ -128,12 +132,24 @@ def groups(records, tools, *, config) -> list[np.ndarray]:
     tools,
   )
   found = []
-  for record, matrix in zip(records, similar, strict=True):
-    labels = np.array(config.linkage(matrix))
+  for record, labels in zip(
+    records, of_each(config.linkage, similar), strict=True
+  ):
     empty = np.array([not text.strip() for text in record.responses])
     labels[empty] = len(labels) + np.arange(empty.sum())
     found.append(labels)
   return found
+
+
+def of_each(function, arrays) -> list[np.ndarray]:
+  """`function` of every array, those of one shape in one call."""
+  found = {}
+  for shape in {np.shape(array) for array in arrays}:
+    rows = [i for i, array in enumerate(arrays) if np.shape(array) == shape]
+    stacked = np.stack([arrays[i] for i in rows])
+    values = np.array(jax.vmap(function)(stacked))
+    found |= zip(rows, values, strict=True)
+  return [found[i] for i in range(len(arrays))]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -237,17 +253,23 @@ def _compared(record: Sampled, chosen: int, rejected: int, weight: float):
   return Comparison(record.prompt, texts, weight=weight)
 
 
-def _of_prompt(labels, made):
-  """What the clustering of a prompt's samples says of it."""
-  facts = {
-    'accepted': 0.0,
-    'confidence': float(clustering.confidence(labels)),
-    'groups': float(len(np.unique(labels))),
-    'semantic_entropy': float(clustering.semantic_entropy(labels)),
+def of_clustering(labels) -> list[dict[str, float]]:
+  """What the groups [n] of each prompt's samples say of it."""
+  measures = {
+    'confidence': of_each(clustering.confidence, labels),
+    'groups': [len(np.unique(of_prompt)) for of_prompt in labels],
+    'semantic_entropy': of_each(clustering.semantic_entropy, labels),
   }
-  for reason in consistency.Rejected:
-    facts[reason.value] = float(made is reason)
-  return facts
+  return [
+    dict(zip(measures, map(float, values), strict=True))
+    for values in zip(*measures.values(), strict=True)
+  ]
+
+
+def _outcome(made):
+  """Whether a prompt gave no pair, and why."""
+  reasons = {why.value: float(made is why) for why in consistency.Rejected}
+  return {'accepted': 0.0} | reasons
 
 
 def _of_pair(record: Sampled, chosen: int, rejected: int):
