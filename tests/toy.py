@@ -21,6 +21,7 @@ from rlhf_jax.types import (
   Models,
   Prompts,
   Rollouts,
+  Sampler,
   Samples,
   ScalarModel,
 )
@@ -68,6 +69,7 @@ POLICY = LanguageModel(
   logits=lambda params, hidden: hidden,
   token_logps=_token_logps,
   token_logps_and_entropies=_both,
+  load=lambda params: params,
   prefill=_prefill,
   decode_step=_decode_step,
 )
@@ -108,6 +110,11 @@ MODELS = Models(
   scorer=generation.model_scorer(SCALAR),
   bottleneck=BOTTLENECK,
 )
+
+
+def spy(sample) -> Sampler:
+  """A sampler of a function, which sees parameters as they are."""
+  return Sampler(load=lambda params: params, sample=sample)
 
 
 def responses() -> list[tuple[int, ...]]:

@@ -1,5 +1,6 @@
 """The tools that a dataset stage works with: its policy and its judges."""
 
+import functools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ from rlhf_jax.stages import DatasetStage, Tools
 from rlhf_jax.types import Comparison, Demonstration, Prompt, Rated, Sampled
 
 MOST_ROWS = 256  # Prompts or responses in the models at a time.
+COLUMNS = 32  # What texts of any length are padded to a multiple of.
 
 
 class Bench:
@@ -57,7 +59,7 @@ class Bench:
         prompts = self._chain.prompts(part, first + begin, self._rows)
         yield (
           part,
-          self._models.sampler(self._policy(), prompts, self._key, **how),
+          self._models.sampler.sample(self._loaded, prompts, self._key, **how),
         )
 
     def sample(*, samples, sampling, ended=False, prompts=None):
@@ -191,8 +193,8 @@ class Bench:
     rows = fitting(len(said), self._rows)
     # Whatever is asked here is no prompt of the experiment's, nor as short.
     limits = Limits(
-      max_prompt_tokens=max(len(e.prompt_ids) for e in said),
-      max_response_tokens=max(len(e.response_ids[0]) for e in said),
+      max_prompt_tokens=columns(max(len(e.prompt_ids) for e in said)),
+      max_response_tokens=columns(max(len(e.response_ids[0]) for e in said)),
     )
     read = jax.jit(response_logps, static_argnums=0)
     found = []
@@ -249,6 +251,11 @@ class Bench:
       )
     return examples
 
+  @functools.cached_property
+  def _loaded(self):
+    """The policy's parameters as its sampler reads them."""
+    return self._models.sampler.load(self._policy())
+
   def _policy(self):
     if self._stage.policy is None:
       raise ExperimentError(
@@ -283,6 +290,11 @@ def mean_hidden(model, params, batch):
 def response_logps(model, params, batch):
   """[B] log-probs of whole responses."""
   return kernels.response_logps(model, params, batch)
+
+
+def columns(longest: int) -> int:
+  """Columns for texts up to so long, from few sizes: each is compiled once."""
+  return -(-longest // COLUMNS) * COLUMNS
 
 
 def fitting(count: int, most: int) -> int:

@@ -69,9 +69,8 @@ def looker(
   prompts = chain.prompts(examples, 0, len(examples))
 
   def look(state, step):
-    params = chains.part(state.params, 'policy')
-    rollouts = models.sampler(
-      params,
+    rollouts = models.sampler.sample(
+      models.sampler.load(chains.part(state.params, 'policy')),
       prompts,
       chain.key('look'),
       samples=1,

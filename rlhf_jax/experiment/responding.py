@@ -73,12 +73,12 @@ def respond(
       'stage trains one'
     )
   models = chain.models({'reward': judge} if judge else None)
-  params = chain.params(answering.policy, 'policy')
+  policy = models.sampler.load(chain.params(answering.policy, 'policy'))
   frozen = {'reward': chain.reward_params(judge)} if judge else None
   for first in range(0, len(examples), batch_size):
     some = examples[first : first + batch_size]
-    rollouts = models.sampler(
-      params,
+    rollouts = models.sampler.sample(
+      policy,
       chain.prompts(asked[first : first + batch_size], first, batch_size),
       key,
       samples=samples * answering.best_of,

@@ -42,13 +42,22 @@ class Progress:
   seen: chex.Array | None
 
 
-@functools.partial(
+compiled = functools.partial(
   jax.jit,
   static_argnames=('model', 'samples', 'max_response', 'stop_ids', 'pad_id'),
 )
-def sample(
+
+
+@compiled
+def sample(model: LanguageModel, params: Params, *given, **options) -> Rollouts:
+  """`sample_loaded` of parameters as they are trained, loaded for this call."""
+  return sample_loaded(model, model.load(params), *given, **options)
+
+
+@compiled
+def sample_loaded(
   model: LanguageModel,
-  params: Params,
+  loaded: Params,
   prompts: Prompts,
   key: chex.PRNGKey,
   *,
@@ -62,7 +71,7 @@ def sample(
 
   Args:
     model: what to sample from.
-    params: its parameters.
+    loaded: its parameters, as `model.load` gives them.
     prompts: [B, P], padded on the left.
     key: consumed; sample k of prompt b draws token t with
       fold_in(fold_in(fold_in(key, index[b]), k), t).
@@ -83,7 +92,7 @@ def sample(
   )
 
   logits, cache = model.prefill(
-    params, prompts.tokens, prompts.attention_mask, samples, max_response
+    loaded, prompts.tokens, prompts.attention_mask, samples, max_response
   )
   logits = jnp.repeat(logits[:, None], samples, axis=1)
   progress = write(
@@ -99,7 +108,7 @@ def sample(
     last = jax.lax.dynamic_index_in_dim(
       progress.tokens, progress.step - 1, axis=-1, keepdims=False
     )
-    logits, cache = model.decode_step(params, cache, last)
+    logits, cache = model.decode_step(loaded, cache, last)
     return write(progress, logits), cache
 
   progress, _ = jax.lax.while_loop(unfinished, advance, (progress, cache))

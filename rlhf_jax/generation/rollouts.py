@@ -42,17 +42,17 @@ def policy_sampler(
     pad_id: what fills the columns after the end.
   """
 
-  def sampler(
-    params: Params,
+  def sample(
+    loaded: Params,
     prompts: Prompts,
     key: chex.PRNGKey,
     *,
     samples: int,
     sampling: Sampling,
   ) -> Rollouts:
-    return decode.sample(
+    return decode.sample_loaded(
       model,
-      params,
+      loaded,
       prompts,
       key,
       samples=samples,
@@ -62,7 +62,7 @@ def policy_sampler(
       pad_id=pad_id,
     )
 
-  return sampler
+  return Sampler(jax.jit(model.load), sample)
 
 
 def first(members: chex.Array) -> chex.Array:

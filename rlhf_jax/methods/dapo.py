@@ -119,10 +119,11 @@ def collect(params, frozen, prompts, key, *, models, config):
     Experience [groups, K] and metrics, how many prompts were asked among them.
   """
   stopwatch, asked, found = Stopwatch(), [], 0
+  policy = models.sampler.load(params['policy'])
   for first in range(0, prompts.tokens.shape[0], config.groups):
     rows = slice(first, first + config.groups)
     rollouts, scores = policy_gradient.sample_and_score(
-      params,
+      policy,
       frozen,
       jax.tree.map(lambda x, rows=rows: x[rows], prompts),
       key,

@@ -20,6 +20,7 @@ from rlhf_jax.kernels import logps, selection
 from rlhf_jax.learners import likelihood, policy_gradient
 from rlhf_jax.stages import Online
 from rlhf_jax.training import optimizers
+from rlhf_jax.training.parts import in_parts
 from rlhf_jax.training.passes import passes
 from rlhf_jax.types import Demonstrations, Mean, Rollouts
 from rlhf_jax.types.rules import Count, Divides, NonNegative, Positive
@@ -145,17 +146,21 @@ def shape(params, frozen, rollouts, scores, *, models, config):
     config: a Config.
   """
   flat = policy_gradient.flatten_rollouts(rollouts)
-  own, reference = (
-    logps.next_token_logps(
-      models.policy,
-      policy,
-      flat.tokens,
-      flat.attention_mask,
-      start=flat.tokens.shape[-1] - flat.response_length,
-      temperature=config.temperature,
-    )
-    for policy in (params['policy'], frozen['reference'])
-  )
+
+  def of_rows(rows):
+    return [
+      logps.next_token_logps(
+        models.policy,
+        policy,
+        rows.tokens,
+        rows.attention_mask,
+        start=rows.tokens.shape[-1] - rows.response_length,
+        temperature=config.temperature,
+      )
+      for policy in (params['policy'], frozen['reference'])
+    ]
+
+  own, reference = in_parts(of_rows, flat, config.micro_batches)
   _, mask = flat.responses
   kl = policy_gradient.response_kl(own, reference, mask).reshape(scores.shape)
   # What could not be scored has nothing in its mask.

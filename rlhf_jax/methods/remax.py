@@ -160,9 +160,10 @@ def collect(params, frozen, prompts, key, *, models, config):
     config,
     {'samples': 1, 'sampling': config.sampling.replace(draw=draws.greedy)},
   )
+  policy = models.sampler.load(params['policy'])
   (rollouts, scores), (greedy, greedy_scores) = (
     policy_gradient.sample_and_score(
-      params,
+      policy,
       frozen,
       prompts,
       key,

@@ -1,6 +1,7 @@
 """A decoder-only transformer as pure functions of its parameters."""
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import chex
@@ -13,7 +14,7 @@ from rlhf_jax.models import attention
 from rlhf_jax.models.cache import Cache, LayerCache
 from rlhf_jax.models.config import TransformerConfig
 from rlhf_jax.models.layers import Attend, Block, RMSNorm, normal
-from rlhf_jax.sharding import BATCH, constrain
+from rlhf_jax.sharding import BATCH, constrain, leaf_path
 from rlhf_jax.types import LanguageModel, Params
 
 # Where each parameter lives, transformer and heads: the first pattern found in
@@ -131,6 +132,7 @@ def _language_model(
     logits=makes_logits(logits, config),
     token_logps=makes_logits(token_logps, config),
     token_logps_and_entropies=makes_logits(token_logps_and_entropies, config),
+    load=functools.partial(load, config),
     prefill=makes_logits(prefill, config),
     decode_step=makes_logits(decode_step, config),
   )
@@ -232,9 +234,27 @@ def token_logps_and_entropies(
   )
 
 
+def load(config: TransformerConfig, params: Params) -> Params:
+  """Parameters as decoding reads them: each layer's own, in the compute dtype.
+
+  The scales of norms stay in float32, in which norms are computed.
+  """
+
+  def cast(path, leaf):
+    name = leaf_path(path)
+    return leaf if name.endswith('scale') else leaf.astype(config.compute_dtype)
+
+  params = jax.tree_util.tree_map_with_path(cast, params)
+  layers = [
+    jax.tree.map(lambda leaf, i=index: leaf[i], params['layers'])
+    for index in range(config.layers)
+  ]
+  return params | {'layers': layers}
+
+
 def prefill(
   config: TransformerConfig,
-  params: Params,
+  loaded: Params,
   tokens: chex.Array,
   attention_mask: chex.Array,
   samples: int,
@@ -246,7 +266,7 @@ def prefill(
 
   Args:
     config: sizes.
-    params: of `init`.
+    loaded: of `load`.
     tokens: [B, P] int32.
     attention_mask: [B, P] bool, the last column a real token.
     samples: K, how many responses will read each prompt's cache.
@@ -256,23 +276,20 @@ def prefill(
   Returns:
     [B, V] logits of the first response token, and the cache.
   """
-  attend = attend_within(attention_mask, keep=True)
+  attends = [attend_within(attention_mask, keep=True)] * config.layers
   positions = attention.positions_from_mask(attention_mask)
-  x, (keys, values) = Transformer(config).apply(
-    {'params': params}, tokens, positions, attend
-  )
+  x, kept = through_layers(config, loaded, tokens, positions, attends)
   layers = tuple(
-    LayerCache.of_prompt(keys[layer], values[layer], samples, max_response)
-    for layer in range(config.layers)
+    LayerCache.of_prompt(*of_layer, samples, max_response) for of_layer in kept
   )
   start = jnp.zeros((), jnp.int32)
-  first = logits(config, params, x[:, -1], absent=absent)
+  first = logits(config, loaded, x[:, -1], absent=absent)
   return first, Cache(layers, attention_mask, start)
 
 
 def decode_step(
   config: TransformerConfig,
-  params: Params,
+  loaded: Params,
   cache: Cache,
   tokens: chex.Array,
   *,
@@ -283,20 +300,31 @@ def decode_step(
   Returns:
     [B, K, V] logits of the token after it, and the cache with it.
   """
-  variables, module = {'params': params}, Transformer(config)
   samples = tokens.shape[1]
   positions, visible = cache.positions(samples), cache.visible(samples)
-  turns = attention.rotary(positions, config.head_width, config.rope_base)
-  x = module.apply(variables, tokens, method='embed')
-  layers = []
-  for index, stored in enumerate(cache.layers):
-    weights = jax.tree.map(lambda leaf, i=index: leaf[i], params['layers'])
-    attend = attend_cached(stored, cache.step, visible)
-    x, stored = Block(config).apply({'params': weights}, x, turns, attend)
-    layers.append(stored)
-  x = module.apply(variables, x, method='finish')
+  attends = [
+    attend_cached(stored, cache.step, visible) for stored in cache.layers
+  ]
+  x, layers = through_layers(config, loaded, tokens, positions, attends)
   cache = cache.replace(layers=tuple(layers), step=cache.step + 1)
-  return logits(config, params, x, absent=absent), cache
+  return logits(config, loaded, x, absent=absent), cache
+
+
+def through_layers(
+  config: TransformerConfig,
+  loaded: Params,
+  tokens: chex.Array,
+  positions: chex.Array,
+  attends: Sequence[Attend],
+) -> tuple[chex.Array, list[Any]]:
+  """Hidden states [B, T, D], and what `attends` kept, one of each layer."""
+  variables, module = {'params': loaded}, Transformer(config)
+  turns = attention.rotary(positions, config.head_width, config.rope_base)
+  x, kept = module.apply(variables, tokens, method='embed'), []
+  for weights, attend in zip(loaded['layers'], attends, strict=True):
+    x, of_layer = Block(config).apply({'params': weights}, x, turns, attend)
+    kept.append(of_layer)
+  return module.apply(variables, x, method='finish'), kept
 
 
 def attend_within(

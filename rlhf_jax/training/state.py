@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from rlhf_jax.training.parts import deal
 from rlhf_jax.types import Mean, Metrics, Params, Terms, TrainState
 from rlhf_jax.types.rules import Count
 
@@ -99,7 +100,7 @@ def gradient(
     if micro_batches == 1:
       return differentiate(params, batch, weigh(batch))
 
-    parts = jax.tree.map(lambda x: _deal(x, micro_batches), batch)
+    parts = deal(batch, micro_batches)
     weights = jax.tree.map(jnp.sum, jax.lax.map(weigh, parts))
 
     def add(grads, part):
@@ -131,13 +132,3 @@ def gradient_step(loss: Loss) -> Callable[..., tuple[TrainState, Metrics]]:
     return descend(state, grads, optimizer), metrics | {'gradient_norm': norm}
 
   return update
-
-
-def _deal(x, parts):
-  # Row i goes to part i mod `parts`: every device has rows of every part.
-  if x.shape[0] % parts:
-    raise ValueError(
-      f'a batch of {x.shape[0]} rows does not divide into {parts} micro-batches'
-    )
-  dealt = x.reshape((x.shape[0] // parts, parts, *x.shape[1:]))
-  return jnp.swapaxes(dealt, 0, 1)

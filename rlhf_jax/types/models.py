@@ -22,9 +22,10 @@ class LanguageModel(NamedTuple):
     token_logps: (params, hidden [..., D], targets [...], temperature=1.0) ->
       logps [...] in nats, float32; aligned by position.
     token_logps_and_entropies: the same -> (logps [...], entropies [...]).
-    prefill: (params, tokens [B, P], attention_mask [B, P], samples,
+    load: params -> loaded, laid out as the two below read them.
+    prefill: (loaded, tokens [B, P], attention_mask [B, P], samples,
       max_response) -> (logits [B, V] of the first response token, cache).
-    decode_step: (params, cache, tokens [B, K]) -> (logits [B, K, V], cache).
+    decode_step: (loaded, cache, tokens [B, K]) -> (logits [B, K, V], cache).
   """
 
   init: Callable
@@ -32,6 +33,7 @@ class LanguageModel(NamedTuple):
   logits: Callable
   token_logps: Callable
   token_logps_and_entropies: Callable
+  load: Callable
   prefill: Callable
   decode_step: Callable
 
@@ -83,9 +85,18 @@ class Bottleneck(NamedTuple):
   symmetric_scores: Callable
 
 
-# Samples responses: (policy_params, prompts, key, *, samples, sampling) ->
-# Rollouts [B, samples, T]. Ours, or an outside engine.
-Sampler = Callable[..., Rollouts]
+class Sampler(NamedTuple):
+  """What samples responses: our own decoding, or an outside engine.
+
+  Attributes:
+    load: policy params -> loaded, once for all that is sampled from them.
+    sample: (loaded, prompts, key, *, samples, sampling) ->
+      Rollouts [B, samples, T].
+  """
+
+  load: Callable
+  sample: Callable[..., Rollouts]
+
 
 # Scores rollouts, on the host: (frozen, Rollouts [B, K, T]) -> [B, K]. A frozen
 # reward model, or a Reward over the decoded text.

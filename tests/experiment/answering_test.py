@@ -168,8 +168,9 @@ class RespondTest(parameterized.TestCase):
   def test_the_best_of_n_is_not_of_the_policy_s_own_answers(self):
     # Or it would be compared with its own candidates.
     asked = self.chain.encode(self.chain.records('test_prompts')[:3])[0]
-    rollouts = self.chain.models().sampler(
-      self.chain.params('sft', 'policy'),
+    sampler = self.chain.models().sampler
+    rollouts = sampler.sample(
+      sampler.load(self.chain.params('sft', 'policy')),
       self.chain.prompts(asked, 0, 4),
       self.chain.key('evaluation'),
       samples=12,

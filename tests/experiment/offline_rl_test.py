@@ -24,6 +24,7 @@ from rlhf_jax.experiment.chain import Chain
 from rlhf_jax.generation.reward_condition import Target
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.methods import labels, offline_rl
+from tests import toy
 from tests.experiment import small
 
 WORDS = sandbox.CONDITION_WORDS
@@ -129,7 +130,7 @@ class DecisionTransformerTest(absltest.TestCase):
       given.append(prompts)
       raise StopAsyncIteration
 
-    models = self.chain.models()._replace(sampler=sampler)
+    models = self.chain.models()._replace(sampler=toy.spy(sampler))
     with (
       mock.patch.object(Chain, 'models', lambda *chain: models),
       self.assertRaises(StopAsyncIteration),

@@ -23,6 +23,7 @@ from rlhf_jax.experiment.chain import Chain
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.stages import DatasetStage, Stage
 from rlhf_jax.types import Comparison, Mean, Rollouts, prompt_of
+from tests import toy
 from tests.experiment import small
 
 STEPS, BATCH, FOLDED = 3, 4, 24
@@ -198,7 +199,7 @@ class KeysTest(absltest.TestCase):
         sampled.setdefault(words(key), []).extend(prompts.index.tolist())
         return silent(prompts, **how)
 
-      return found._replace(sampler=sampler)
+      return found._replace(sampler=toy.spy(sampler))
 
     with mock.patch.object(Chain, 'models', lambda _, *given: noting(*given)):
       for name in ('one', 'two'):
@@ -242,7 +243,9 @@ class AnswersTest(absltest.TestCase):
     models = Chain.models
 
     def noting(chain, *given):
-      return models(chain, *given)._replace(sampler=sampler, scorer=scorer)
+      return models(chain, *given)._replace(
+        sampler=toy.spy(sampler), scorer=scorer
+      )
 
     key = jax.random.key(9)
     with tempfile.TemporaryDirectory() as folder:

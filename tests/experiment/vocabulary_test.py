@@ -59,8 +59,8 @@ class VocabularyTest(absltest.TestCase):
     )
     models = chain.models()
     examples, _ = chain.encode([PROMPT])
-    rollouts = models.sampler(
-      models.policy.init(jax.random.key(0)),
+    rollouts = models.sampler.sample(
+      models.sampler.load(models.policy.init(jax.random.key(0))),
       chain.prompts(examples, 0, 1),
       jax.random.key(1),
       samples=64,

@@ -533,8 +533,9 @@ class JudgingTest(StageTest):
     )
     rows, ended = ask(), ask(ended=True)
     prompts = [prompt_of(r) for r in chain.records('demonstrations')[:BATCH]]
-    rollouts = chain.models().sampler(
-      chain.params('sft', 'policy'),
+    sampler = chain.models().sampler
+    rollouts = sampler.sample(
+      sampler.load(chain.params('sft', 'policy')),
       chain.prompts(chain.encode(prompts)[0], 0, BATCH),
       chain.key('made'),
       samples=8,

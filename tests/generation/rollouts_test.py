@@ -76,7 +76,7 @@ class RolloutsTest(absltest.TestCase):
 
   def test_a_sampler_answers_every_prompt(self):
     params = toy.POLICY.init(jax.random.key(0))
-    rollouts = toy.MODELS.sampler(
+    rollouts = toy.MODELS.sampler.sample(
       params, toy.prompts(4), jax.random.key(1), samples=3, sampling=Sampling()
     )
     self.assertEqual(
@@ -155,7 +155,7 @@ class LawTest(parameterized.TestCase):
     )
     prompts = toy.prompts(4)
     index = np.array([4, 0, 7, 2], np.int32)
-    rollouts = sampler(
+    rollouts = sampler.sample(
       {'embedding': jnp.asarray(self.table)},
       prompts.replace(index=index),
       self.key,

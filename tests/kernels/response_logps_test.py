@@ -45,6 +45,7 @@ BIGRAM = types.LanguageModel(
       hidden, params['unembedding'], targets, temperature=temperature
     )
   ),
+  load=None,
   prefill=None,
   decode_step=None,
 )

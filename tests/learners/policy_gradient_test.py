@@ -663,7 +663,9 @@ class CollectTest(parameterized.TestCase):
     rows = online.rows_of(method).values()
     fields, s = online.settings(online.neutral(method), *rows)
     cut = Sampling(top_p=0.9, min_tokens_to_keep=2)
-    models = toy.MODELS._replace(sampler=self.sampler, scorer=self.scorer)
+    models = toy.MODELS._replace(
+      sampler=toy.spy(self.sampler), scorer=self.scorer
+    )
 
     def eager(function):
       return function
@@ -707,6 +709,49 @@ class CollectTest(parameterized.TestCase):
       )
     for frozen, _ in self.scored:
       self.assertIs(frozen, self.frozen)
+
+  @parameterized.product(method=('ppo', 'grpo', 'remax', 'dapo'), learnt=(0, 1))
+  def test_a_round_is_collected_in_parts(self, method, learnt):
+    asked, scored = [], []
+
+    def sampler(params, prompts, key, **how):
+      asked.append(prompts.index.tolist())
+      return toy.MODELS.sampler.sample(params, prompts, key, **how)
+
+    def scorer(frozen, rollouts):
+      scored.append(rollouts.index.tolist())
+      return toy.MODELS.scorer({'reward': online.CRITIC}, rollouts)
+
+    models = toy.MODELS._replace(sampler=toy.spy(sampler), scorer=scorer)
+    frozen = {'reference': online.REFERENCE}
+    found = []
+    for parts in (1, 2):
+      neutral = online.neutral(method)
+      fields, _ = online.settings(neutral)
+      asked.clear(), scored.clear()
+      found.append(
+        online.METHODS[method].collect(
+          self.params,
+          frozen | ({'reward': online.CRITIC} if learnt else {}),
+          self.prompts,
+          self.key,
+          models=models,
+          config=online.config_of(method, fields, micro_batches=parts),
+        )
+      )
+    twice = 2 if method == 'remax' else 1
+    self.assertEqual(asked, [[0, 2], [1, 3]] * twice)
+    whole = [[0, 1, 2, 3]] * twice
+    self.assertEqual(scored, asked if learnt else whole)
+    (batch, metrics), (expected, told) = found[::-1]
+    for one, other in zip(
+      jax.tree.leaves(batch), jax.tree.leaves(expected), strict=True
+    ):
+      np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6)
+    for name in told.keys() - {'seconds/sample', 'seconds/score'}:
+      np.testing.assert_allclose(
+        metrics[name].value, told[name].value, rtol=1e-5, atol=1e-6
+      )
 
 
 class OptimizerTest(parameterized.TestCase):

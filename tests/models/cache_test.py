@@ -32,6 +32,7 @@ def whole(model, params, tokens, mask):
 @functools.partial(jax.jit, static_argnums=0)
 def stepwise(model, params, prompts, mask, responses):
   """[B, K, R + 1, V] logits from a cache, one response token at a time."""
+  params = model.load(params)
   samples, length = responses.shape[1:]
   logits, cache = model.prefill(params, prompts, mask, samples, length)
   found = [jnp.repeat(logits[:, None], samples, axis=1)]
@@ -79,7 +80,9 @@ class CacheTest(chex.TestCase):
     model = language_model(TINY)
     params = model.init(jax.random.key(0))
     _, cache = jax.eval_shape(
-      lambda p: model.prefill(p, self.prompts, self.mask, SAMPLES, RESPONSE),
+      lambda p: model.prefill(
+        model.load(p), self.prompts, self.mask, SAMPLES, RESPONSE
+      ),
       params,
     )
     for layer in cache.layers:
@@ -95,11 +98,31 @@ class CacheTest(chex.TestCase):
     expected = expected[:, PROMPT - 1 :].reshape(actual.shape)
     np.testing.assert_allclose(actual, expected, atol=0.15)
     _, cache = jax.eval_shape(
-      lambda p: model.prefill(p, self.prompts, self.mask, SAMPLES, RESPONSE),
+      lambda p: model.prefill(
+        model.load(p), self.prompts, self.mask, SAMPLES, RESPONSE
+      ),
       params,
     )
     for leaf in jax.tree.leaves(cache.layers):
       self.assertEqual(leaf.dtype, jnp.bfloat16)
+
+  def test_loading_unstacks_layers_and_casts_all_but_norms(self):
+    config = dataclasses.replace(TINY, compute_dtype='bfloat16')
+    model = language_model(config)
+    params = model.init(jax.random.key(0))
+    loaded = model.load(params)
+    self.assertLen(loaded['layers'], config.layers)
+    for index, layer in enumerate(loaded['layers']):
+      for (path, leaf), (_, stacked) in zip(
+        jax.tree_util.tree_leaves_with_path(layer),
+        jax.tree_util.tree_leaves_with_path(params['layers']),
+        strict=True,
+      ):
+        wide = 'norm' in jax.tree_util.keystr(path)
+        self.assertEqual(leaf.dtype, jnp.float32 if wide else jnp.bfloat16)
+        np.testing.assert_array_equal(leaf, stacked[index].astype(leaf.dtype))
+    self.assertEqual(loaded['embedding'].dtype, jnp.bfloat16)
+    self.assertEqual(loaded['final_norm']['scale'].dtype, jnp.float32)
 
   def test_maps_over_parameters(self):
     model = language_model(TINY)

@@ -118,6 +118,7 @@ class ShardedTest(chex.TestCase):
 
     @functools.partial(jax.jit, static_argnums=3)
     def steps(params, tokens, mask, samples):
+      params = self.model.load(params)
       logits, cache = self.model.prefill(params, tokens, mask, samples, 2)
       found = [jnp.repeat(logits[:, None], samples, axis=1)]
       for token in (3, 4):

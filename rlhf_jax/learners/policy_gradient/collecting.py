@@ -6,6 +6,7 @@ function that is jitted: `measure`, the method's estimate of advantages, and
 """
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -28,6 +29,7 @@ from rlhf_jax.learners.policy_gradient.evaluation import (
 from rlhf_jax.training import optimizers
 from rlhf_jax.training.compile import jitted, override
 from rlhf_jax.training.metrics import Stopwatch
+from rlhf_jax.training.parts import deal, gather, in_parts
 from rlhf_jax.types import Experience, Mean, Rollouts
 from rlhf_jax.types.rules import Count, NonNegative, Positive
 from rlhf_jax.types.values import checked
@@ -124,7 +126,7 @@ def refuse(config: Online, *, fewest_samples: int = 1) -> None:
 
 
 def sample_and_score(
-  params, frozen, prompts, key, *, models, config, stopwatch: Stopwatch
+  policy, frozen, prompts, key, *, models, config, stopwatch: Stopwatch
 ) -> tuple[Rollouts, chex.Array]:
   """Rollouts [B, K, T] of the policy, and their scores [B, K], finite.
 
@@ -132,7 +134,7 @@ def sample_and_score(
   so that it is in no baseline, no statistic and no loss.
 
   Args:
-    params: {'policy'}.
+    policy: the policy's parameters, as the sampler's `load` gives them.
     frozen: {'reward' where a model scores}.
     prompts: Prompts [B, P].
     key: of the step; each sample's key is folded from it, the prompt's index
@@ -144,19 +146,26 @@ def sample_and_score(
   Raises:
     ScoringError: no response has a score.
   """
-  with stopwatch('sample'):
-    rollouts = jax.block_until_ready(
-      models.sampler(
-        params['policy'],
-        prompts,
-        key,
-        samples=config.samples,
-        sampling=config.sampling.replace(temperature=config.temperature),
-      )
+  # A prompt's samples stay together.
+  parts = math.gcd(prompts.tokens.shape[0], config.micro_batches)
+
+  def sample(part):
+    return models.sampler.sample(
+      policy,
+      part,
+      key,
+      samples=config.samples,
+      sampling=config.sampling.replace(temperature=config.temperature),
     )
+
+  def score(part):
+    return jnp.asarray(models.scorer(frozen, part), jnp.float32)
+
+  with stopwatch('sample'):
+    rollouts = one_by_one(sample, prompts, parts)
   with stopwatch('score'):
-    scores = jnp.asarray(models.scorer(frozen, rollouts), jnp.float32)
-    jax.block_until_ready(scores)
+    # A program takes them all: it may ask somebody about many at a time.
+    scores = one_by_one(score, rollouts, parts if 'reward' in frozen else 1)
   scored = jnp.isfinite(scores)
   return leave_out(rollouts, ~scored), jnp.where(scored, scores, 0.0)
 
@@ -180,14 +189,15 @@ def collect(params, frozen, prompts, key, *, models, config, shape):
   """Samples, scores and shapes a batch. Returns (Experience [B, K], metrics).
 
   Args:
-    params, frozen, prompts, key, models, config: as in `sample_and_score`;
-      frozen with the reference too.
+    params: {'policy', and 'critic' where there is one}.
+    frozen, prompts, key, models, config: as in `sample_and_score`; frozen with
+      the reference too.
     shape: a method's (params, frozen, rollouts, scores, *, models, config) ->
       Experience [B, K], metrics.
   """
   stopwatch = Stopwatch()
   scored = sample_and_score(
-    params,
+    models.sampler.load(params['policy']),
     frozen,
     prompts,
     key,
@@ -236,6 +246,18 @@ class Measured(NamedTuple):
     return self.groups(jnp.any(self.mask, axis=-1))
 
 
+def one_by_one(function, batch, parts):
+  """`function` of each part of a batch, waiting for one before the next."""
+  if parts == 1:
+    return jax.block_until_ready(function(batch))
+  dealt = deal(batch, parts)
+  found = [
+    jax.block_until_ready(function(jax.tree.map(lambda x, i=i: x[i], dealt)))
+    for i in range(parts)
+  ]
+  return gather(jax.tree.map(lambda *rows: jnp.stack(rows), *found))
+
+
 def measure(params, frozen, rollouts, scores, *, models, config) -> Measured:
   """What a method's `shape` begins with.
 
@@ -249,18 +271,21 @@ def measure(params, frozen, rollouts, scores, *, models, config) -> Measured:
   """
   flat = flatten_rollouts(rollouts)
   _, mask = flat.responses
-  reference = evaluate(
-    {'policy': frozen['reference']},
-    flat,
-    models=models,
-    config=override(config, {'critic': no_critic}),
-  )
+
+  def evaluated(params, config):
+    def of_rows(rows):
+      return evaluate(params, rows, models=models, config=config)
+
+    return in_parts(of_rows, flat, config.micro_batches)
+
+  without_critic = override(config, {'critic': no_critic})
+  reference = evaluated({'policy': frozen['reference']}, without_critic)
   return Measured(
     rollouts=rollouts,
     given=scores,
     scores=penalised(scores, rollouts, config).reshape(-1),
     mask=mask,
-    now=evaluate(params, flat, models=models, config=config),
+    now=evaluated(params, config),
     reference_logps=reference.logps,
   )
 

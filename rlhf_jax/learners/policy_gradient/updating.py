@@ -69,7 +69,8 @@ class Config:
     temperature: at which the policy samples, and so is scored.
     epochs: passes over each batch.
     minibatches: optimizer steps in a pass.
-    micro_batches: parts that a minibatch is cut into, to save memory.
+    micro_batches: parts that a minibatch, and what a round samples and scores,
+      is cut into, to save memory.
     kl_control: (kl_coef, KL in nats per response, steps=responses) -> the next
       kl_coef, as kernels.rewards.adaptive_kl_coef with its target and horizon
       bound; None keeps it fixed.
