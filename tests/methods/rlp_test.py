@@ -194,6 +194,7 @@ class ScaleTest(absltest.TestCase):
     # Another scale by far, and another sign: the order is the model's own.
     like['head']['kernel'] = -30.0 * like['head']['kernel']
     like['head']['bias'] = like['head']['bias'] + 7.0
+    own['head']['bias'] = own['head']['bias'] - 2.0
     cls.own, cls.like = own, like
     config = rlp.scale.Config()
     optimizer = config.make_optimizer()
