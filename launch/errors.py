@@ -19,8 +19,9 @@ MENDABLE = (ValueError, OSError, FloatingPointError, MemoryError)
 OURS = ('rlhf_jax', 'launch', 'experiments')
 NO_MEMORY = ('RESOURCE_EXHAUSTED', 'Out of memory')  # As XLA says it.
 OUT_OF_MEMORY = (
-  'lower the batch_size of the stage or of the evaluation, the limits of '
-  'tokens, or the sizes of the model, or share them among more devices (mesh)'
+  'raise micro_batches of the stage, lower max_rows where it samples or '
+  'measures, lower the limits of tokens or the sizes of the model, or share '
+  'them among more devices (mesh)'
 )
 _LIBRARIES = tuple(
   sysconfig.get_path(name) for name in ('stdlib', 'purelib', 'platlib')

@@ -20,7 +20,7 @@ from rlhf_jax.learners import ranking
 from rlhf_jax.stages import DatasetStage, Tools
 from rlhf_jax.types import Comparison, Demonstration, Prompt, Rated, Sampled
 
-MOST_ROWS = 256  # Prompts or responses in the models at a time.
+MOST_ROWS = 256  # Prompts sampled from or responses scored at a time.
 COLUMNS = 32  # What texts of any length are padded to a multiple of.
 
 
@@ -36,7 +36,8 @@ class Bench:
     self._chain, self._name, self._examples = chain, name, examples
     self._stage: DatasetStage = chain.experiment.stages[name]
     self.turn_size = self._stage.config.batch_size or len(examples)
-    self._rows = min(self.turn_size, MOST_ROWS)
+    most = min(MOST_ROWS, chain.experiment.max_rows)
+    self._rows = min(self.turn_size, most)
     self._models = chain.models(self._stage.frozen)
     self._frozen = chain.frozen(self._stage)
     self._key = chain.key(name)
@@ -52,15 +53,19 @@ class Bench:
     places = range(first, last)
     some = [self._examples[place % count] for place in places]
 
-    def roll_out(asked, **how):
-      """Parts of at most `rows` examples, each with its rollouts."""
-      for begin in range(0, len(asked), self._rows):
-        part = asked[begin : begin + self._rows]
-        prompts = self._chain.prompts(part, first + begin, self._rows)
-        yield (
-          part,
-          self._models.sampler.sample(self._loaded, prompts, self._key, **how),
+    def roll_out(asked, *, samples, sampling):
+      """Some examples at a time, each time with their rollouts."""
+      rows = self._chain.prompts_at_a_time(self._rows, samples)
+      for begin in range(0, len(asked), rows):
+        part = asked[begin : begin + rows]
+        rollouts = self._models.sampler.sample(
+          self._loaded,
+          self._chain.prompts(part, first + begin, rows),
+          self._key,
+          samples=samples,
+          sampling=sampling,
         )
+        yield part, rollouts
 
     def sample(*, samples, sampling, ended=False, prompts=None):
       asked = some if prompts is None else self._encoded(prompts)

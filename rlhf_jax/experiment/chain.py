@@ -70,6 +70,10 @@ class Chain:
   writers: Sequence[Writer] = ()
   loaded: dict[str, Params] = dataclasses.field(default_factory=dict)
 
+  def apart(self) -> 'Chain':
+    """The same; what is loaded of it goes as it does."""
+    return dataclasses.replace(self, loaded=dict(self.loaded))
+
   def folder(self, stage: str) -> store.Folder:
     return store.Folder(self.stages_dir / self.addresses[stage])
 
@@ -131,6 +135,10 @@ class Chain:
       ),
       self.mesh,
     )
+
+  def prompts_at_a_time(self, most: int, samples: int) -> int:
+    """How many prompts are given `samples` responses each at a time."""
+    return min(most, max(1, self.experiment.max_rows // samples))
 
   def prompts(
     self, examples: Sequence[Example], first: int, rows: int

@@ -109,6 +109,9 @@ class Experiment:
       that is to be better, then the one that is to be worse.
     mesh: devices along each axis, as `sharding.make_mesh` takes it; by default
       all of them share the batch.
+    max_rows: responses in the models at a time, where datasets are written and
+      policies measured; memory follows it, and results do not. What a stage
+      learns from follows its own micro_batches.
     title: a line for people.
   """
 
@@ -125,6 +128,7 @@ class Experiment:
   mesh: Mapping[str, int] = dataclasses.field(
     default_factory=lambda: {'data': -1, 'fsdp': 1, 'tensor': 1}
   )
+  max_rows: Count = 4096
   title: str = 'Experiment'
 
   def __post_init__(self):

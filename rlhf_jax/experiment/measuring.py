@@ -145,6 +145,7 @@ def measure_on_policies(
   if chain.corpus.gold is None or per_prompt < 2:
     return found
   for model in reward_models(chain):
+    apart = chain.apart()
     for policy, answered in samples.items():
       better, worse = own_pairs(answered, per_prompt)
       if not len(better):
@@ -155,7 +156,7 @@ def measure_on_policies(
         )
         for b, w in zip(better, worse, strict=True)
       ]
-      found[f'{model} on {policy} pairs'] = measure_pairs(chain, model, ranked)
+      found[f'{model} on {policy} pairs'] = measure_pairs(apart, model, ranked)
   return found
 
 

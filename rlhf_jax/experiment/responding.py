@@ -53,7 +53,7 @@ def respond(
     key: of all; each sample's is folded from it and its prompt's place.
     samples: K, responses given to each prompt.
     sampling: of the responses.
-    batch_size: B.
+    batch_size: B, or less where the experiment's `max_rows` says so.
   """
   examples, _ = chain.encode_all(records)
   asked = examples
@@ -75,13 +75,15 @@ def respond(
   models = chain.models({'reward': judge} if judge else None)
   policy = models.sampler.load(chain.params(answering.policy, 'policy'))
   frozen = {'reward': chain.reward_params(judge)} if judge else None
+  drawn = samples * answering.best_of
+  batch_size = chain.prompts_at_a_time(batch_size, drawn)
   for first in range(0, len(examples), batch_size):
     some = examples[first : first + batch_size]
     rollouts = models.sampler.sample(
       policy,
       chain.prompts(asked[first : first + batch_size], first, batch_size),
       key,
-      samples=samples * answering.best_of,
+      samples=drawn,
       sampling=sampling,
     )
     shown, scores = rollouts, None

@@ -129,12 +129,12 @@ def measure(chain: Chain, out: pathlib.Path) -> str:
   warnings = measuring.warnings(chain)
   for warning in warnings:
     print(f'{"warning":>13}  {warning}', file=chain.console, flush=True)
-  samples = {name: measuring.answer(chain, name) for name in names}
+  samples = {name: measuring.answer(chain.apart(), name) for name in names}
   models = measuring.measure_on_policies(chain, samples)
   if how.comparisons:
     pairs = chain.records(how.comparisons)
     for model in measuring.reward_models(chain):
-      measured = measuring.measure_pairs(chain, model, pairs)
+      measured = measuring.measure_pairs(chain.apart(), model, pairs)
       models[f'{model} on {how.comparisons}'] = measured
   curves = measuring.learning_curves(chain)
   table = report.write(
@@ -223,9 +223,9 @@ def make(chain: Chain, name: str, held: contextlib.ExitStack) -> float:
     lock.alone()
     files.sweep(folder.path)
     if not folder.done:
-      seconds += running.run_stage(chain, name)
+      seconds += running.run_stage(chain.apart(), name)
     lock.share()  # Between the two, another may clear it.
-  return seconds or running.run_stage(chain, name)
+  return seconds or running.run_stage(chain.apart(), name)
 
 
 def link(folder: pathlib.Path, name: str, target: pathlib.Path) -> None:

@@ -149,6 +149,23 @@ class RespondTest(parameterized.TestCase):
       expected = logp('told', told, said) - logp('sft', plain, said)
       np.testing.assert_allclose(measured.kl[i], expected, atol=2e-4)
 
+  def limited(self, rows):
+    experiment = dataclasses.replace(self.chain.experiment, max_rows=rows)
+    return dataclasses.replace(self.chain, experiment=experiment)
+
+  @parameterized.parameters(('sft', 6, [3, 2]), ('best', 13, [1] * 5))
+  def test_no_more_responses_are_sampled_at_a_time(self, name, rows, sizes):
+    # Two of each prompt, or two bests of six.
+    whole = parts(self.chain, name)
+    found = parts(self.limited(rows), name)
+    self.assertEqual([len(part.examples) for part in found], sizes)
+    for part in found:
+      self.assertLessEqual(part.rollouts.tokens.shape[0], sizes[0])
+    self.assertEqual(
+      [texts for part in found for texts in part.texts],
+      [texts for part in whole for texts in part.texts],
+    )
+
   def test_the_best_of_each_share_is_given(self):
     every = parts(self.chain, 'sft', samples=12)
     for pool, best in zip(every, parts(self.chain, 'best'), strict=True):

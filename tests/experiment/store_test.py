@@ -227,6 +227,17 @@ class KeysTest(absltest.TestCase):
       self.assertTrue(set(drawn).isdisjoint(of_samples))
 
 
+class LoadedTest(absltest.TestCase):
+  def test_what_a_stage_loads_goes_with_it(self):
+    with tempfile.TemporaryDirectory() as folder:
+      chain = small.chain(pathlib.Path(folder), {})
+      there = dict(chain.loaded)
+      apart = chain.apart()
+      apart.loaded['other'] = {'policy': 1}
+      self.assertIs(apart.params('sft', 'policy'), there['sft'])
+      self.assertEqual(chain.loaded.keys(), there.keys())
+
+
 class AnswersTest(absltest.TestCase):
   def test_every_prompt_is_answered_under_a_place_of_its_own(self):
     asked = []

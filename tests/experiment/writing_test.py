@@ -5,6 +5,7 @@ import functools
 import pathlib
 import tempfile
 import types
+from unittest import mock
 
 import jax.numpy as jnp
 import numpy as np
@@ -21,6 +22,7 @@ from rlhf_jax.experiment import (
 )
 from rlhf_jax.experiment import records as lines
 from rlhf_jax.experiment.addresses import stage_addresses
+from rlhf_jax.experiment.chain import Chain
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.stages import DatasetStage, Ensemble, Written
 from rlhf_jax.types import (
@@ -126,10 +128,13 @@ class StageTest(parameterized.TestCase):
 
   def tools(self, **stage):
     chain = self.chain(**stage)
+    return chain, self.tools_of(chain)
+
+  def tools_of(self, chain):
     bench = writing.Bench(
       chain, 'made', chain.encode(chain.records('demonstrations'))[0]
     )
-    return chain, bench.turn(0)[1]
+    return bench.turn(0)[1]
 
 
 class WritingTest(StageTest):
@@ -525,6 +530,24 @@ class JudgingTest(StageTest):
     self.assertGreater(len({text for row in rows for text in row}), BATCH)
     again = tools.sample(samples=3, sampling=Sampling(temperature=1.0))
     self.assertEqual(rows, again)
+
+  def test_memory_follows_max_rows_and_samples_do_not(self):
+    chain, tools = self.tools(policy='sft')
+    ask = {'samples': 3, 'sampling': Sampling(temperature=1.0)}
+    rows, sizes = tools.sample(**ask), []
+    sampler = chain.models().sampler
+
+    def noting(params, prompts, key, **how):
+      sizes.append(prompts.tokens.shape[0] * how['samples'])
+      return sampler.sample(params, prompts, key, **how)
+
+    models = chain.models()._replace(sampler=sampler._replace(sample=noting))
+    experiment = dataclasses.replace(chain.experiment, max_rows=7)
+    chain = dataclasses.replace(chain, experiment=experiment)
+    with mock.patch.object(Chain, 'models', lambda *_: models):
+      limited = self.tools_of(chain)
+      self.assertEqual(limited.sample(**ask), rows)
+    self.assertEqual(sizes, [6] * (BATCH // 2))
 
   def test_samples_that_ended_or_of_other_prompts(self):
     chain, tools = self.tools(policy='sft')

@@ -100,7 +100,7 @@ def test_what_the_system_refuses_names_the_path(tmp_path):
 )
 def test_too_little_memory_says_what_to_lower(error):
   said = errors.sentence(error)
-  assert said.startswith('out of memory') and 'batch_size' in said
+  assert said.startswith('out of memory') and 'micro_batches' in said
   assert '\n' not in said
 
 
