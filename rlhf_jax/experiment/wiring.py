@@ -262,7 +262,7 @@ def _check_reference(name, stage):
   if isinstance(stage, DatasetStage) or not callable(objective):
     return
   reads = objectives.reads(objective) if _tells(objective) else ()
-  wanted = [r for r in reads if r.startswith('reference_')]
+  wanted = objectives.of_reference(reads)
   if wanted and 'reference' not in stage.frozen:
     raise ExperimentError(
       f'stages.{name}.config.objective reads {", ".join(wanted)}, and stage '

@@ -16,11 +16,20 @@ from rlhf_jax.types.values import checked
 
 POLICY = ('policy_chosen_logps', 'policy_rejected_logps')
 REFERENCE = ('reference_chosen_logps', 'reference_rejected_logps')
+LOG_RATIOS = ('chosen_log_ratios', 'rejected_log_ratios')
 LENGTHS = ('chosen_lengths', 'rejected_lengths')
 SCORES = ('chosen_scores', 'rejected_scores')
 TARGET = ('target_logps', 'target_lengths')
 # What `offered` gives, where the stage and its data have it.
-OFFERED = (*POLICY, *REFERENCE, *LENGTHS, *SCORES, *TARGET, 'margins')
+OFFERED = (
+  *POLICY,
+  *REFERENCE,
+  *LOG_RATIOS,
+  *LENGTHS,
+  *SCORES,
+  *TARGET,
+  'margins',
+)
 Offered = offering(OFFERED)
 
 
@@ -40,7 +49,7 @@ def reference_logps(frozen, batch, *, models, config):
 
   None where the objective reads no reference.
   """
-  if set(REFERENCE).isdisjoint(objectives.reads(config.objective)):
+  if not objectives.of_reference(objectives.reads(config.objective)):
     return None
   return logps.response_logps(models.policy, frozen['reference'], batch)
 
@@ -48,7 +57,7 @@ def reference_logps(frozen, batch, *, models, config):
 def loss(params, frozen, batch, key, *, models, config):
   """Terms and metrics of Comparisons [B, 2, T]. Differentiate in `params`.
 
-  No reference is asked unless the objective names it. Log-probs are those of
+  No reference is asked unless the objective reads one. Log-probs are those of
   whole responses, end-of-text included.
   """
   del key  # Nothing here is random.
@@ -67,6 +76,7 @@ def offered(params, frozen, batch, wanted, *, models):
   policy_chosen_logps, policy_rejected_logps: nats.
   reference_chosen_logps, reference_rejected_logps: nats; where wanted, if the
     stage froze a reference or its log-probs are kept with the data.
+  chosen_log_ratios, rejected_log_ratios: nats, policy − reference; likewise.
   chosen_lengths, rejected_lengths: tokens.
   chosen_scores, rejected_scores: reward units, where the data has scores.
   margins: reward units.
@@ -88,11 +98,12 @@ def offered(params, frozen, batch, wanted, *, models):
   if batch.scores is not None:
     arrays |= columns(SCORES, batch.scores)
   known = batch.reference_logps is not None or 'reference' in frozen
-  if known and not set(REFERENCE).isdisjoint(wanted):
+  if known and objectives.of_reference(wanted):
     arrays |= columns(
       REFERENCE,
       logps.reference_logps(models.policy, frozen.get('reference'), batch),
     )
+    arrays |= log_ratios(arrays)
   target, chosen = batch.targets, arrays['policy_chosen_logps']
   if target is None:
     arrays |= {'target_logps': chosen, 'target_lengths': lengths[:, 0]}
@@ -104,26 +115,40 @@ def offered(params, frozen, batch, wanted, *, models):
   return arrays
 
 
+def log_ratios(arrays):
+  """Policy − reference [B] of both responses; none without a reference."""
+  return {
+    name: arrays[policy] - arrays[reference]
+    for name, policy, reference in zip(
+      LOG_RATIOS, POLICY, REFERENCE, strict=True
+    )
+    if reference in arrays
+  }
+
+
 def measured(objective, arrays, weight):
   """What a person watches: how pairs are told apart, and by how much.
 
+  `margin` is the gap between the two log-ratios in nats, or where no reference
+  is read the log-probs' own; TRL's rewards/margins is β times as large.
   `chosen_logps` and `rejected_logps` fall together when the policy moves far;
   `active` is the share of pairs whose rejected response is still pushed.
   """
   chosen, rejected = (arrays[name] for name in POLICY)
-  margin = chosen - rejected
+  gaps = chosen - rejected
   if REFERENCE[0] in arrays:
-    margin -= arrays[REFERENCE[0]] - arrays[REFERENCE[1]]
+    gaps -= arrays[REFERENCE[0]] - arrays[REFERENCE[1]]
 
   def total(rejected):
     moved = arrays | {POLICY[1]: rejected}
+    moved |= log_ratios(moved)
     return jnp.sum(objectives.evaluate(objective, moved))
 
   pushed = jax.grad(total)(jax.lax.stop_gradient(rejected)) != 0.0
-  right = (margin > 0) + 0.5 * (margin == 0)
+  right = (gaps > 0) + 0.5 * (gaps == 0)
   return {
     'accuracy': Mean.of(right, weight),
-    'margin': Mean.of(margin, weight),
+    'margin': Mean.of(gaps, weight),
     'chosen_logps': Mean.of(chosen, weight),
     'rejected_logps': Mean.of(rejected, weight),
     'active': Mean.of(pushed, weight),

@@ -9,7 +9,7 @@ what it names, and one without a reference never makes a learner compute one.
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import chex
 
@@ -44,6 +44,15 @@ def reads(objective: Objective) -> tuple[str, ...]:
     name
     for name, parameter in inspect.signature(objective).parameters.items()
     if parameter.kind is parameter.POSITIONAL_OR_KEYWORD and name not in bound
+  )
+
+
+def of_reference(names: Iterable[str]) -> tuple[str, ...]:
+  """Those of the arrays that it takes a reference to know."""
+  return tuple(
+    name
+    for name in names
+    if name.startswith('reference_') or name.endswith('_log_ratios')
   )
 
 

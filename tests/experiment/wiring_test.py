@@ -86,13 +86,18 @@ class StagesTest(parameterized.TestCase):
 
   def test_an_objective_that_reads_a_reference_needs_one(self):
     earlier = {'sft': rlhf().stages['sft']}
-    objective = functools.partial(pairwise.dpo, beta=0.1)
-    config = simpo.Config(steps=1, objective=objective)
-    with self.assertRaisesRegex(
-      experiments.ExperimentError,
-      "stages.simpo.config.objective reads reference_chosen.*'simpo' keeps no",
+    for function, reads in (
+      (pairwise.dpo, 'reference_chosen_logps, reference_rejected_logps'),
+      (pairwise.ipo_mean, 'chosen_log_ratios, rejected_log_ratios'),
+      (pairwise.chosen_only, 'chosen_log_ratios'),
     ):
-      wiring.check_stages(earlier | simpo.stages(config, data='comparisons'))
+      objective = functools.partial(function, beta=0.1)
+      config = simpo.Config(steps=1, objective=objective)
+      with self.assertRaisesRegex(
+        experiments.ExperimentError,
+        f"simpo.config.objective reads {reads}, and stage 'simpo' keeps no",
+      ):
+        wiring.check_stages(earlier | simpo.stages(config, data='comparisons'))
     config = dpo.Config(steps=1)
     wiring.check_stages(earlier | dpo.stages(config, data='comparisons'))
 

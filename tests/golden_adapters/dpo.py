@@ -6,7 +6,6 @@ import jax.numpy as jnp
 
 from rlhf_jax.kernels import (
   length_bias,
-  log_ratios,
   logps,
   masking,
   pair_weights,
@@ -61,9 +60,24 @@ def as_floats(inputs):
   return {name: jnp.asarray(x, jnp.float32) for name, x in inputs.items()}
 
 
+def log_ratios(given):
+  """u and v, by the names of an objective."""
+  chosen, rejected, *reference = (given[name] for name in LOGPS)
+  return {
+    'chosen_log_ratios': chosen - reference[0],
+    'rejected_log_ratios': rejected - reference[1],
+  }
+
+
+def evaluated(function, given, **options):
+  """Losses of an objective, from the four log-probs and what else it reads."""
+  bound = functools.partial(function, **options)
+  return objective.evaluate(bound, given | log_ratios(given))
+
+
 def rewards(inputs, beta):
   """The implicit rewards β u and β v, of the reference that was given."""
-  chosen, rejected = log_ratios.of_each(*(inputs[name] for name in LOGPS))
+  chosen, rejected = log_ratios(inputs).values()
   return {'chosen_rewards': beta * chosen, 'rejected_rewards': beta * rejected}
 
 
@@ -73,15 +87,13 @@ def without_reference(inputs):
 
 
 def trl(inputs, *, loss_type, beta, label_smoothing, discopop_tau):
-  losses = objective.evaluate(
-    trl_objective(
-      loss_type,
-      beta=beta,
-      label_smoothing=label_smoothing,
-      discopop_tau=discopop_tau,
-    ),
-    as_floats(inputs),
+  function = trl_objective(
+    loss_type,
+    beta=beta,
+    label_smoothing=label_smoothing,
+    discopop_tau=discopop_tau,
   )
+  losses = evaluated(function, as_floats(inputs))
   return {'losses': losses, 'loss': Mean.of(losses).value} | rewards(
     inputs, beta
   )
@@ -91,7 +103,7 @@ def preference(inputs, *, beta, label_smoothing, ipo, reference_free):
   given = without_reference(inputs) if reference_free else inputs
   smoothed = functools.partial(pairwise.dpo, label_smoothing=label_smoothing)
   function = pairwise.ipo_sum if ipo else smoothed
-  losses = function(*(given[name] for name in LOGPS), beta=beta)
+  losses = evaluated(function, given, beta=beta)
   return {'losses': losses, 'loss': Mean.of(losses).value} | rewards(
     inputs, beta
   )
@@ -126,7 +138,7 @@ def fdivergence(
     ),
     'reverse_kl': (pairwise.dpo, lambda log_ratio: log_ratio, 0.0),
   }[f_divergence_type]
-  chosen, rejected = log_ratios.of_each(*(inputs[name] for name in LOGPS))
+  chosen, rejected = log_ratios(inputs).values()
   scores = score(chosen) - constant, score(rejected) - constant
   given = as_floats(inputs)
   if loss_type != 'sigmoid':
@@ -134,7 +146,7 @@ def fdivergence(
     if loss_type not in READ_LOG_RATIOS:
       given = without_reference(given)
       given |= dict(zip(LOGPS[:2], scores, strict=True))
-  losses = objective.evaluate(functools.partial(function, beta=beta), given)
+  losses = evaluated(function, given, beta=beta)
   return {
     'losses': losses,
     'loss': Mean.of(losses).value,
@@ -167,7 +179,7 @@ def lmflow(inputs, *, loss_type, beta, len_penalty, reference_free):
       'sigmoid': pairwise.dpo,
       'tv': soft_labels.rpo_total_variation,
     }[loss_type]
-    losses = objective.evaluate(functools.partial(function, beta=beta), given)
+    losses = evaluated(function, given, beta=beta)
   return {'losses': losses, 'loss': Mean.of(losses).value} | rewards(
     inputs, beta
   )
@@ -190,14 +202,12 @@ def nemo(inputs, *, loss_type, beta, average_log_probs, gt_reward_scale):
     'rpo_fwd_kl': (soft_labels.rpo_forward_kl, scaled),
     'rpo_sq': (soft_labels.rpo_sq, scaled),
   }[loss_type]
-  losses = objective.evaluate(
-    functools.partial(function, beta=beta, **options), given
-  )
-  margins = log_ratios.margins(*(given[name] for name in LOGPS))
+  losses = evaluated(function, given, beta=beta, **options)
+  chosen, rejected = log_ratios(given).values()
   imitation = likelihood.negative_log_likelihood(given['policy_chosen_logps'])
   return {
     'loss': Mean.of(losses).value,
-    'accuracy': Mean.of(margins > 0).value,
+    'accuracy': Mean.of(chosen > rejected).value,
     'sft_loss': Mean.of(imitation).value,
   }
 
@@ -216,10 +226,10 @@ def alpaca_farm(inputs, *, beta):
       rows = {'logits': inputs[f'{prefix}logits_{side}'], 'labels': labels}
       sums = seqlp.batch_logps(rows, average_log_prob=False)
       given[f'{who}_{name}_logps'] = sums['logps']
-  given = [given[name] for name in LOGPS]
+  chosen, rejected = log_ratios(given).values()
   return {
-    'loss': Mean.of(pairwise.dpo(*given, beta=beta)).value,
-    'logits': beta * log_ratios.margins(*given),
+    'loss': Mean.of(evaluated(pairwise.dpo, given, beta=beta)).value,
+    'logits': beta * (chosen - rejected),
   }
 
 
@@ -269,7 +279,7 @@ def trl_logits(
       average = masking.token_mean(imitation, chosen[1]).value
       losses = jnp.broadcast_to(average, weights.shape)
     else:
-      losses = objective.evaluate(
+      losses = evaluated(
         trl_objective(loss_type, beta=beta, label_smoothing=label_smoothing),
         given,
       )

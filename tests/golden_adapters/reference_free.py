@@ -34,8 +34,7 @@ def preference_losses(
   # The reference bends the rewards of the others, too.
   chosen, rejected = (exponentials.bent(x, alpha) for x in (chosen, rejected))
   if loss_type == 'ipo':
-    none = jnp.zeros_like(chosen)
-    return per_token.ipo_mean(chosen, rejected, none, none, *lengths, beta=beta)
+    return per_token.ipo_mean(chosen, rejected, *lengths, beta=beta)
   if loss_type == 'hinge':
     return reference_free.hinge(chosen, rejected, beta=beta)
   assert loss_type == 'sigmoid'

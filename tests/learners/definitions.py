@@ -129,6 +129,7 @@ def pairwise(table, heads, lists, objective, *, weight, arrays, reference=None):
     columns[f'{name}_lengths'] = counts[:, place]
     if reference is not None:
       columns[f'reference_{name}_logps'] = reference[:, place]
+      columns[f'{name}_log_ratios'] = policy[:, place] - reference[:, place]
   if 'targets' in columns:
     targets = columns.pop('targets')
     columns['target_logps'] = np.array(
@@ -139,13 +140,17 @@ def pairwise(table, heads, lists, objective, *, weight, arrays, reference=None):
     columns['target_logps'] = policy[:, 0]
     columns['target_lengths'] = counts[:, 0]
   weight = np.asarray(weight) * np.array([len(row) > 1 for row in lists])
-  margin = policy[:, 0] - policy[:, 1]
+  gap = policy[:, 0] - policy[:, 1]
   if reference is not None:
-    margin = margin - (reference[:, 0] - reference[:, 1])
+    gap = gap - (reference[:, 0] - reference[:, 1])
 
   def pushed(step=1e-6):
+    # All that moves with the policy's log-prob of the rejected response.
+    of_policy = ('policy_rejected_logps', 'rejected_log_ratios')
     moved = [
-      objective(columns | {'policy_rejected_logps': policy[:, 1] + d})
+      objective(
+        columns | {n: columns[n] + d for n in of_policy if n in columns}
+      )
       for d in (-step, step)
     ]
     return np.abs(moved[1] - moved[0]) > 1e-3 * step
@@ -153,8 +158,8 @@ def pairwise(table, heads, lists, objective, *, weight, arrays, reference=None):
   return (
     {'preference': (1.0, *weighed(objective(columns), weight))},
     {
-      'accuracy': weighed(halves(margin), weight),
-      'margin': weighed(margin, weight),
+      'accuracy': weighed(halves(gap), weight),
+      'margin': weighed(gap, weight),
       'chosen_logps': weighed(policy[:, 0], weight),
       'rejected_logps': weighed(policy[:, 1], weight),
       'active': weighed(pushed(), weight),

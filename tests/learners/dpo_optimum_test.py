@@ -143,7 +143,7 @@ class OptimumTest(parameterized.TestCase):
 class CertainPairTest(parameterized.TestCase):
   """A pair that is always given the same way round."""
 
-  def margin(self, **options):
+  def gap(self, **options):
     batch = toy.compared([0], [[(0, toy.EOS), (1, toy.EOS)]])
     chosen = config(losses.dpo, beta=BETA, **options)
     params = train(REFERENCE, batch, chosen, steps=400, rate=0.1)
@@ -160,11 +160,11 @@ class CertainPairTest(parameterized.TestCase):
     return kept[0] - kept[1] - (kept[2] - kept[3])
 
   @parameterized.parameters(0.1, 0.25)
-  def test_smoothing_keeps_its_margin_finite(self, noise):
+  def test_smoothing_keeps_its_gap_finite(self, noise):
     expected = np.log((1.0 - noise) / noise) / BETA
     np.testing.assert_allclose(
-      self.margin(label_smoothing=noise), expected, rtol=1e-3
+      self.gap(label_smoothing=noise), expected, rtol=1e-3
     )
 
-  def test_without_it_the_margin_goes_on_growing(self):
-    self.assertGreater(self.margin(), 2.0 * np.log(0.9 / 0.1) / BETA)
+  def test_without_it_the_gap_goes_on_growing(self):
+    self.assertGreater(self.gap(), 2.0 * np.log(0.9 / 0.1) / BETA)

@@ -182,13 +182,14 @@ class ReferenceTest(parameterized.TestCase):
       chosen, pairs(), frozen={'reference': forbidden}, models=models
     )
     chex.assert_trees_all_equal(without, given)
-    with self.assertRaisesRegex(RuntimeError, 'was asked'):
-      evaluate(
-        OBJECTIVES['dpo'][0],
-        pairs(),
-        frozen={'reference': forbidden},
-        models=models,
-      )
+    for name in ('dpo', 'ipo_mean'):
+      with self.assertRaisesRegex(RuntimeError, 'was asked'):
+        evaluate(
+          OBJECTIVES[name][0],
+          pairs(),
+          frozen={'reference': forbidden},
+          models=models,
+        )
 
   @parameterized.parameters('dpo', 'ipo_mean')
   def test_what_is_kept_with_the_data_is_as_good_as_live(self, name):
@@ -330,6 +331,12 @@ class ErrorTest(parameterized.TestCase):
       pairs(),
       frozen={},
     )
+    self.refuses(
+      'ipo_mean reads chosen_log_ratios, rejected_log_ratios, and .* freeze a',
+      OBJECTIVES['ipo_mean'][0],
+      pairs(),
+      frozen={},
+    )
 
   def test_an_option_that_nobody_gave(self):
     with self.assertRaisesRegex(ValueError, 'dpo, which needs beta: bind it'):
@@ -405,6 +412,8 @@ def probe(
   policy_rejected_logps,
   reference_chosen_logps,
   reference_rejected_logps,
+  chosen_log_ratios,
+  rejected_log_ratios,
   chosen_lengths,
   rejected_lengths,
   chosen_scores,
@@ -421,6 +430,7 @@ def probe(
     - 0.2 * rejected * (1.0 + chosen_scores)
     + 0.1 * rejected_scores * rejected_lengths
     - 0.5 * target_logps / (1.0 + target_lengths)
+    + 0.4 * chosen_log_ratios * rejected_log_ratios
     + 0.6 * margins**2
   )
 
@@ -433,6 +443,11 @@ def dpo_of(columns, beta):
     + columns['reference_rejected_logps']
   )
   return definitions.softplus(-h)
+
+
+def apo_down_of(columns, beta):
+  u, v = columns['chosen_log_ratios'], columns['rejected_log_ratios']
+  return 1 / (1 + np.exp(-beta * u)) + 1 / (1 + np.exp(beta * (u - v)))
 
 
 def slic_of(columns, margin, likelihood_coef):
@@ -448,6 +463,7 @@ def probe_of(columns):
 
 
 SLIC = functools.partial(losses.slic, margin=0.8, likelihood_coef=0.2)
+APO_DOWN = functools.partial(losses.apo_down, beta=0.4)
 # The settings, the objective by definition, and what of the batch is given.
 TABLE = {
   'defaults': ({}, functools.partial(dpo_of, beta=0.1), ()),
@@ -462,6 +478,11 @@ TABLE = {
     (),
   ),
   'kept': ({}, functools.partial(dpo_of, beta=0.1), ('kept',)),
+  'log_ratios': (
+    {'objective': APO_DOWN},
+    functools.partial(apo_down_of, beta=0.4),
+    (),
+  ),
   # Without targets the chosen response is imitated.
   'chosen': ({'objective': probe}, probe_of, ('scores',)),
   'all': ({'objective': probe}, probe_of, ('scores', 'targets')),
@@ -490,8 +511,7 @@ class TableTest(parameterized.TestCase):
       fields['targets'] = tables.demonstrations(tables.TARGETS)
       arrays['targets'] = tables.TARGETS
     config = pairwise.Config(**options)
-    wanted = objective.reads(config.objective)
-    if 'reference_chosen_logps' not in wanted:
+    if config.objective == SLIC:
       reference = None
     grads, metrics, _ = tables.updated(
       pairwise,

@@ -12,11 +12,10 @@ from rlhf_jax.losses.pairwise import anchored
 
 
 def slopes(objective, u, v, beta):
-  """Derivatives in the log-ratios u and v, the reference at 0."""
-  zero = np.float32(0.0)
+  """Derivatives in the log-ratios u and v."""
 
   def loss(u, v):
-    return objective(u, v, zero, zero, beta=beta)
+    return objective(u, v, beta=beta)
 
   return jax.grad(loss, (0, 1))(np.float32(u), np.float32(v))
 
@@ -38,10 +37,9 @@ class BcoPairTest(chex.TestCase):
   def test_is_two_classifications(self):
     chosen = np.float32([-3.0, 1.0, 7.0])
     rejected = np.float32([2.0, 0.0, -4.0])
-    reference = np.zeros(3, np.float32)
-    both = anchored.bco_pair(chosen, rejected, reference, reference, beta=0.4)
-    one = anchored.chosen_only(chosen, reference, beta=0.4)
-    other = anchored.chosen_only(reference, rejected, beta=0.4)
+    both = anchored.bco_pair(chosen, rejected, beta=0.4)
+    one = anchored.chosen_only(chosen, beta=0.4)
+    other = anchored.chosen_only(-rejected, beta=0.4)
     np.testing.assert_allclose(both, one + other, rtol=1e-6)
 
 
@@ -49,8 +47,7 @@ class SppoHardTest(chex.TestCase):
   @parameterized.parameters(0.1, 1.0)
   def test_rests_half_an_eta_from_the_last_round(self, beta):
     u, v = np.float32(0.5 / beta), np.float32(-0.5 / beta)
-    zero = np.float32(0.0)
-    loss = anchored.sppo_hard(u, v, zero, zero, beta=beta)
+    loss = anchored.sppo_hard(u, v, beta=beta)
     np.testing.assert_allclose(loss, 0.0, atol=1e-6)
     pulls = slopes(anchored.sppo_hard, 0.0, 0.0, beta)
     np.testing.assert_allclose(pulls, (-1.0 / beta, 1.0 / beta), rtol=1e-5)

@@ -34,8 +34,10 @@ def alpha_rewards(log_ratio):
 
 
 def pairs():
+  """The four log-probs of pairs, and both log-ratios."""
   random = np.random.default_rng(0)
-  return [random.normal(size=5).astype(np.float32) - 5.0 for _ in range(4)]
+  logps = [random.normal(size=5).astype(np.float32) - 5.0 for _ in range(4)]
+  return logps, (logps[0] - logps[2], logps[1] - logps[3])
 
 
 class RewardsTest(chex.TestCase):
@@ -66,18 +68,18 @@ class RewardsTest(chex.TestCase):
 
 class DpoAlphaTest(chex.TestCase):
   def test_goes_from_the_reverse_to_the_forward_kl(self):
-    small = f_divergences.dpo_alpha(*pairs(), beta=0.3, alpha=1e-4)
+    logps, ratios = pairs()
+    small = f_divergences.dpo_alpha(*ratios, beta=0.3, alpha=1e-4)
+    np.testing.assert_allclose(small, pairwise.dpo(*logps, beta=0.3), rtol=1e-3)
+    one = f_divergences.dpo_alpha(*ratios, beta=0.3, alpha=1.0)
     np.testing.assert_allclose(
-      small, pairwise.dpo(*pairs(), beta=0.3), rtol=1e-3
-    )
-    one = f_divergences.dpo_alpha(*pairs(), beta=0.3, alpha=1.0)
-    np.testing.assert_allclose(
-      one, f_divergences.dpo_forward_kl(*pairs(), beta=0.3), rtol=1e-5
+      one, f_divergences.dpo_forward_kl(*ratios, beta=0.3), rtol=1e-5
     )
 
   def test_a_config_may_name_the_limit(self):
     objective = functools.partial(pairwise.dpo_alpha, beta=0.3, alpha=0.0)
     dpo.Config(steps=1, objective=objective)
+    logps, ratios = pairs()
     np.testing.assert_allclose(
-      objective(*pairs()), pairwise.dpo(*pairs(), beta=0.3), rtol=1e-6
+      objective(*ratios), pairwise.dpo(*logps, beta=0.3), rtol=1e-6
     )

@@ -6,13 +6,14 @@ import chex
 import numpy as np
 from absl.testing import parameterized
 
-from rlhf_jax.losses import objective, pairwise
+from rlhf_jax.losses import objective, pairwise, unpaired
 from rlhf_jax.losses.pairwise import per_token, reference_free, transport
 
 SUMS = {
   'policy_chosen_logps': np.float32([-3.0, -4.0]),
   'policy_rejected_logps': np.float32([-5.0, -2.0]),
 }
+RATIOS = ('chosen_log_ratios', 'rejected_log_ratios')
 LENGTHS = {
   'chosen_lengths': np.float32([3.0, 2.0]),
   'rejected_lengths': np.float32([4.0, 1.0]),
@@ -24,15 +25,20 @@ class ReadsTest(parameterized.TestCase):
     self.assertEqual(objective.reads(reference_free.hinge), tuple(SUMS))
     self.assertEqual(
       objective.reads(per_token.ipo_mean),
-      (
-        'policy_chosen_logps',
-        'policy_rejected_logps',
-        'reference_chosen_logps',
-        'reference_rejected_logps',
-        'chosen_lengths',
-        'rejected_lengths',
-      ),
+      (*RATIOS, 'chosen_lengths', 'rejected_lengths'),
     )
+
+  def test_some_take_a_reference_to_know(self):
+    for function, expected in (
+      (reference_free.hinge, ()),
+      (pairwise.bradley_terry, ()),
+      (per_token.ipo_mean, RATIOS),
+      (pairwise.chosen_only, RATIOS[:1]),
+      (pairwise.dpo, ('reference_chosen_logps', 'reference_rejected_logps')),
+      (unpaired.kto, ('reference_logps',)),
+    ):
+      found = objective.of_reference(objective.reads(function))
+      self.assertEqual(found, expected, function)
 
   def test_binding_an_option_changes_nothing(self):
     bound = functools.partial(reference_free.simpo, beta=2.0, gamma=0.5)

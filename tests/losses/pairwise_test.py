@@ -103,18 +103,24 @@ class CenteringTest(chex.TestCase):
       pairwise.centering(CHOSEN, REJECTED[:1])
 
 
-def log_ratio_pair(margin):
-  """The four log-probs of pairs whose margin Δ is the one given."""
-  margin = np.asarray(margin, np.float32)
-  reference = np.full_like(margin, -9.0)
-  return reference + 0.75 * margin, reference - 0.25 * margin, *[reference] * 2
+def log_prob_pair(gap):
+  """The four log-probs of pairs whose Δ is the gap given."""
+  gap = np.asarray(gap, np.float32)
+  reference = np.full_like(gap, -9.0)
+  return reference + 0.75 * gap, reference - 0.25 * gap, *[reference] * 2
+
+
+def log_ratio_pair(gap):
+  """Both log-ratios of the same pairs."""
+  gap = np.asarray(gap, np.float32)
+  return 0.75 * gap, -0.25 * gap
 
 
 def swap(chosen, rejected, reference_chosen, reference_rejected):
   return rejected, chosen, reference_rejected, reference_chosen
 
 
-MARGINS = np.linspace(-30.0, 30.0, 7, dtype=np.float32)
+GAPS = np.linspace(-30.0, 30.0, 7, dtype=np.float32)
 
 
 class DpoTest(chex.TestCase):
@@ -132,14 +138,14 @@ class DpoTest(chex.TestCase):
     np.testing.assert_allclose(actual, [0.757599], atol=1e-6)
 
   def test_both_orders_of_a_pair_exhaust_the_probability(self):
-    pair = log_ratio_pair(MARGINS)
+    pair = log_prob_pair(GAPS)
     forth = pairwise.dpo(*pair, beta=0.1)
     back = pairwise.dpo(*swap(*pair), beta=0.1)
     np.testing.assert_allclose(np.exp(-forth) + np.exp(-back), 1.0, rtol=1e-5)
 
   def test_the_reference_itself_is_a_coin(self):
     np.testing.assert_allclose(
-      pairwise.dpo(*log_ratio_pair([0.0]), beta=0.7), np.log(2.0), rtol=1e-6
+      pairwise.dpo(*log_prob_pair([0.0]), beta=0.7), np.log(2.0), rtol=1e-6
     )
 
   def test_pulls_at_both_by_how_wrong_it_is(self):
@@ -148,8 +154,8 @@ class DpoTest(chex.TestCase):
     def total(chosen, rejected, *reference):
       return pairwise.dpo(chosen, rejected, *reference, beta=0.1).sum()
 
-    slopes = jax.grad(total, (0, 1))(*log_ratio_pair(MARGINS))
-    expected = 0.1 / (1.0 + np.exp(0.1 * MARGINS.astype(np.float64)))
+    slopes = jax.grad(total, (0, 1))(*log_prob_pair(GAPS))
+    expected = 0.1 / (1.0 + np.exp(0.1 * GAPS.astype(np.float64)))
     np.testing.assert_allclose(slopes, [-expected, expected], rtol=1e-5)
 
   @parameterized.parameters(0.05, 0.2, 0.4)
@@ -157,9 +163,9 @@ class DpoTest(chex.TestCase):
     beta = 0.3
     least = np.log((1.0 - noise) / noise) / beta
 
-    def loss(margin):
-      pair = log_ratio_pair(0.0)
-      pair = (pair[0] + margin, *pair[1:])
+    def loss(gap):
+      pair = log_prob_pair(0.0)
+      pair = (pair[0] + gap, *pair[1:])
       return pairwise.dpo(*pair, beta=beta, label_smoothing=noise)
 
     slope = jax.grad(loss)
@@ -168,17 +174,21 @@ class DpoTest(chex.TestCase):
     self.assertGreater(slope(np.float32(least + 0.5)), 1e-3)
 
 
+# The log-ratios of DpoTest.PAIR.
+RATIOS = np.float32([-1.0]), np.float32([1.0])
+
+
 class RobustDpoTest(parameterized.TestCase):
   def test_worked_example(self):
-    actual = pairwise.robust_dpo(*DpoTest.PAIR, beta=0.1, flip_rate=0.1)
+    actual = pairwise.robust_dpo(*RATIOS, beta=0.1, flip_rate=0.1)
     np.testing.assert_allclose(actual, [0.823139], atol=1e-6)
 
   @parameterized.parameters(0.0, 0.1, 0.3)
   def test_flips_average_out(self, rate):
-    pair = log_ratio_pair(MARGINS)
+    pair = log_ratio_pair(GAPS)
     kept = pairwise.robust_dpo(*pair, beta=0.1, flip_rate=rate)
-    flipped = pairwise.robust_dpo(*swap(*pair), beta=0.1, flip_rate=rate)
-    clean = pairwise.dpo(*pair, beta=0.1)
+    flipped = pairwise.robust_dpo(*pair[::-1], beta=0.1, flip_rate=rate)
+    clean = pairwise.dpo(*log_prob_pair(GAPS), beta=0.1)
     expected = (1.0 - rate) * kept + rate * flipped
     np.testing.assert_allclose(expected, clean, rtol=1e-4, atol=1e-5)
 
@@ -195,15 +205,14 @@ class DiscopopTest(chex.TestCase):
     np.testing.assert_allclose(actual, 0.5 * np.log(2.0) + 0.5, rtol=1e-6)
 
 
-def at(objective, margin, **options):
-  """The loss of a pair whose margin Δ is the one given, chosen first."""
-  zero = np.float32(0.0)
-  return objective(margin, zero, zero, zero, **options)
+def at(objective, gap, **options):
+  """The loss of a pair whose Δ is the gap given, chosen first."""
+  return objective(gap, np.float32(0.0), **options)
 
 
 class IpoSumTest(parameterized.TestCase):
   def test_worked_example(self):
-    actual = pairwise.ipo_sum(*DpoTest.PAIR, beta=0.1)
+    actual = pairwise.ipo_sum(*RATIOS, beta=0.1)
     np.testing.assert_allclose(actual, [49.0], rtol=1e-6)
 
   @parameterized.parameters(0.5, 0.7, 1.0)
@@ -211,9 +220,9 @@ class IpoSumTest(parameterized.TestCase):
     """Δ = (2 p − 1) / (2 β): finite even where all of them agree."""
     beta = 0.2
 
-    def expected_loss(margin):
-      forth = at(pairwise.ipo_sum, margin, beta=beta)
-      back = at(pairwise.ipo_sum, -margin, beta=beta)
+    def expected_loss(gap):
+      forth = at(pairwise.ipo_sum, gap, beta=beta)
+      back = at(pairwise.ipo_sum, -gap, beta=beta)
       return agreement * forth + (1.0 - agreement) * back
 
     rest = np.float32((2.0 * agreement - 1.0) / (2.0 * beta))
@@ -222,20 +231,20 @@ class IpoSumTest(parameterized.TestCase):
 
 
 class HingeNormTest(chex.TestCase):
-  @parameterized.parameters((0.1, -11.0, 1.2), (0.05, -11.5, 1.125))
-  def test_worked_examples(self, beta, reference_rejected, expected):
-    pair = (*DpoTest.PAIR[:3], np.float32([reference_rejected]))
+  @parameterized.parameters((0.1, 1.0, 1.2), (0.05, 1.5, 1.125))
+  def test_worked_examples(self, beta, rejected, expected):
+    pair = (RATIOS[0], np.float32([rejected]))
     actual = pairwise.hinge_norm(*pair, beta=beta)
     np.testing.assert_allclose(actual, [expected], rtol=1e-6)
 
   @parameterized.parameters(
     (-5.0, 1.5, -0.1), (9.9, 0.01, -0.1), (10.1, 0.0, 0.0), (500.0, 0.0, 0.0)
   )
-  def test_stops_at_its_margin(self, margin, loss, slope):
-    def hinge(margin):
-      return at(pairwise.hinge_norm, margin, beta=0.1)
+  def test_stops_at_its_margin(self, gap, loss, slope):
+    def hinge(gap):
+      return at(pairwise.hinge_norm, gap, beta=0.1)
 
-    actual = jax.value_and_grad(hinge)(np.float32(margin))
+    actual = jax.value_and_grad(hinge)(np.float32(gap))
     np.testing.assert_allclose(actual, (loss, slope), rtol=1e-4, atol=1e-7)
 
   def test_an_identical_pair_costs_one_forever(self):

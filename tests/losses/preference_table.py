@@ -23,6 +23,15 @@ LOGPS = (
 )
 
 
+def with_log_ratios(offered):
+  """The log-probs, and the log-ratios to the reference beside them."""
+  policy_chosen, policy_rejected, *reference = (offered[n] for n in LOGPS)
+  return offered | {
+    'chosen_log_ratios': policy_chosen - reference[0],
+    'rejected_log_ratios': policy_rejected - reference[1],
+  }
+
+
 class Pairs:
   """What an equation may speak of, in float64."""
 

@@ -23,9 +23,7 @@ STOP_AT_THE_TARGET = (
 def at(objective, log_odds, target, **options):
   """The loss where the policy's log-odds and the target's are as given."""
   zeros = np.zeros_like(target)
-  return objective(
-    log_odds, zeros, zeros, zeros, target, zeros, beta=1.0, **options
-  )
+  return objective(log_odds, zeros, target, zeros, beta=1.0, **options)
 
 
 def slopes(objective, log_odds, target):
@@ -89,9 +87,7 @@ class SoftLabelsTest(chex.TestCase):
   def test_one_label_for_all_is_exo_backwards(self):
     target = np.full(4, np.log(0.9 / 0.1), np.float32)
     zeros = np.zeros(4, np.float32)
-    exo = soft_labels.exo_pair(
-      self.h, zeros, zeros, zeros, beta=1.0, label_smoothing=0.1
-    )
+    exo = soft_labels.exo_pair(self.h, zeros, beta=1.0, label_smoothing=0.1)
     np.testing.assert_allclose(
       exo, at(soft_labels.rpo_forward_kl, self.h, target), rtol=1e-5
     )

@@ -1,10 +1,10 @@
 """Objectives over pairs, the preferred response first; a published one each.
 
-`scores` are for reward models, all else for policies: `curves` of DPO's margin
-over a reference, the same `per_token`, where each side counts by itself
-(`anchored`), by other divergences than KL (`f_divergences`), told more of a
-pair than its order (`soft_labels`), comparing whole batches (`transport`), and
-`reference_free`.
+`scores` are for reward models, all else for policies: `curves` of DPO's Δ, the
+gap between log-ratios to a reference, the same `per_token`, where each side
+counts by itself (`anchored`), by other divergences than KL (`f_divergences`),
+told more of a pair than its order (`soft_labels`), comparing whole batches
+(`transport`), and `reference_free`.
 """
 
 from rlhf_jax.losses.pairwise.anchored import (

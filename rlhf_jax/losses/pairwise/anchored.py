@@ -9,15 +9,13 @@ against the reference at 0.
 import chex
 import jax
 
-from rlhf_jax.kernels import log_ratios
+from rlhf_jax.kernels import pair_gaps
 from rlhf_jax.types.rules import Positive
 
 
 def nca_pair(
-  policy_chosen_logps: chex.Array,
-  policy_rejected_logps: chex.Array,
-  reference_chosen_logps: chex.Array,
-  reference_rejected_logps: chex.Array,
+  chosen_log_ratios: chex.Array,
+  rejected_log_ratios: chex.Array,
   *,
   beta: Positive,
 ) -> chex.Array:
@@ -26,10 +24,8 @@ def nca_pair(
   −log σ(β u) − ½ log σ(−β u) − ½ log σ(−β v). Least at finite u, unlike DPO.
 
   Args:
-    policy_chosen_logps: [...] of whole responses, in nats.
-    policy_rejected_logps: [...].
-    reference_chosen_logps: [...].
-    reference_rejected_logps: [...].
+    chosen_log_ratios: u [...], in nats.
+    rejected_log_ratios: v [...].
     beta: inverse temperature, > 0.
 
   Returns:
@@ -38,21 +34,14 @@ def nca_pair(
   Source: Chen et al. 2024 (NCA), "Noise Contrastive Alignment of Language
   Models with Explicit Rewards", its pairwise preference form.
   """
-  u, v = log_ratios.of_each(
-    policy_chosen_logps,
-    policy_rejected_logps,
-    reference_chosen_logps,
-    reference_rejected_logps,
-  )
+  u, v = pair_gaps.alike(chosen_log_ratios, rejected_log_ratios)
   as_noise = jax.nn.log_sigmoid(-beta * u) + jax.nn.log_sigmoid(-beta * v)
   return -jax.nn.log_sigmoid(beta * u) - 0.5 * as_noise
 
 
 def bco_pair(
-  policy_chosen_logps: chex.Array,
-  policy_rejected_logps: chex.Array,
-  reference_chosen_logps: chex.Array,
-  reference_rejected_logps: chex.Array,
+  chosen_log_ratios: chex.Array,
+  rejected_log_ratios: chex.Array,
   *,
   beta: Positive,
 ) -> chex.Array:
@@ -61,10 +50,8 @@ def bco_pair(
   −log σ(β u) − log σ(−β v). No reward shift: the threshold is the reference.
 
   Args:
-    policy_chosen_logps: [...] of whole responses, in nats.
-    policy_rejected_logps: [...].
-    reference_chosen_logps: [...].
-    reference_rejected_logps: [...].
+    chosen_log_ratios: u [...], in nats.
+    rejected_log_ratios: v [...].
     beta: inverse temperature, > 0.
 
   Returns:
@@ -73,26 +60,15 @@ def bco_pair(
   Source: Jung et al. 2024 (BCO), "Binary Classifier Optimization for Large
   Language Model Alignment", with the paper's shift δ at 0.
   """
-  u, v = log_ratios.of_each(
-    policy_chosen_logps,
-    policy_rejected_logps,
-    reference_chosen_logps,
-    reference_rejected_logps,
-  )
+  u, v = pair_gaps.alike(chosen_log_ratios, rejected_log_ratios)
   return -jax.nn.log_sigmoid(beta * u) - jax.nn.log_sigmoid(-beta * v)
 
 
-def chosen_only(
-  policy_chosen_logps: chex.Array,
-  reference_chosen_logps: chex.Array,
-  *,
-  beta: Positive,
-) -> chex.Array:
+def chosen_only(chosen_log_ratios: chex.Array, *, beta: Positive) -> chex.Array:
   """−log σ(β u): imitation that fades once the reference is left behind.
 
   Args:
-    policy_chosen_logps: [...] of the whole response, in nats.
-    reference_chosen_logps: [...].
+    chosen_log_ratios: u [...], in nats.
     beta: inverse temperature, > 0.
 
   Returns:
@@ -100,18 +76,13 @@ def chosen_only(
 
   Source: LMFlow's cross_entropy; the chosen half of `bco_pair`.
   """
-  logps = [policy_chosen_logps, reference_chosen_logps]
-  chex.assert_type(logps, float)
-  chex.assert_equal_shape(logps)
-  log_ratio = policy_chosen_logps - reference_chosen_logps
-  return -jax.nn.log_sigmoid(beta * log_ratio)
+  chex.assert_type(chosen_log_ratios, float)
+  return -jax.nn.log_sigmoid(beta * chosen_log_ratios)
 
 
 def sppo_hard(
-  policy_chosen_logps: chex.Array,
-  policy_rejected_logps: chex.Array,
-  reference_chosen_logps: chex.Array,
-  reference_rejected_logps: chex.Array,
+  chosen_log_ratios: chex.Array,
+  rejected_log_ratios: chex.Array,
   *,
   beta: Positive,
 ) -> chex.Array:
@@ -120,10 +91,8 @@ def sppo_hard(
   (u − 1 / (2 β))² + (v + 1 / (2 β))².
 
   Args:
-    policy_chosen_logps: [...] of whole responses, in nats.
-    policy_rejected_logps: [...].
-    reference_chosen_logps: [...] of the policy before this round.
-    reference_rejected_logps: [...].
+    chosen_log_ratios: u [...], to the policy before this round, in nats.
+    rejected_log_ratios: v [...].
     beta: 1 / η of the paper, > 0.
 
   Returns:
@@ -131,21 +100,14 @@ def sppo_hard(
 
   Source: Wu et al. 2024 (SPPO), eq. 4.7, its probabilities taken as 1 and 0.
   """
-  u, v = log_ratios.of_each(
-    policy_chosen_logps,
-    policy_rejected_logps,
-    reference_chosen_logps,
-    reference_rejected_logps,
-  )
+  u, v = pair_gaps.alike(chosen_log_ratios, rejected_log_ratios)
   target = 0.5 / beta
   return (u - target) ** 2 + (v + target) ** 2
 
 
 def apo_zero(
-  policy_chosen_logps: chex.Array,
-  policy_rejected_logps: chex.Array,
-  reference_chosen_logps: chex.Array,
-  reference_rejected_logps: chex.Array,
+  chosen_log_ratios: chex.Array,
+  rejected_log_ratios: chex.Array,
   *,
   beta: Positive,
 ) -> chex.Array:
@@ -154,10 +116,8 @@ def apo_zero(
   σ(−β u) + σ(β v). For chosen responses better than the policy's own.
 
   Args:
-    policy_chosen_logps: [...] of whole responses, in nats.
-    policy_rejected_logps: [...].
-    reference_chosen_logps: [...].
-    reference_rejected_logps: [...].
+    chosen_log_ratios: u [...], in nats.
+    rejected_log_ratios: v [...].
     beta: inverse temperature, > 0.
 
   Returns:
@@ -165,20 +125,13 @@ def apo_zero(
 
   Source: D'Oosterlinck et al. 2024 (APO), eq. 7.
   """
-  u, v = log_ratios.of_each(
-    policy_chosen_logps,
-    policy_rejected_logps,
-    reference_chosen_logps,
-    reference_rejected_logps,
-  )
+  u, v = pair_gaps.alike(chosen_log_ratios, rejected_log_ratios)
   return jax.nn.sigmoid(-beta * u) + jax.nn.sigmoid(beta * v)
 
 
 def apo_down(
-  policy_chosen_logps: chex.Array,
-  policy_rejected_logps: chex.Array,
-  reference_chosen_logps: chex.Array,
-  reference_rejected_logps: chex.Array,
+  chosen_log_ratios: chex.Array,
+  rejected_log_ratios: chex.Array,
   *,
   beta: Positive,
 ) -> chex.Array:
@@ -187,10 +140,8 @@ def apo_down(
   σ(β u) + σ(−β (u − v)). For chosen responses worse than the policy's own.
 
   Args:
-    policy_chosen_logps: [...] of whole responses, in nats.
-    policy_rejected_logps: [...].
-    reference_chosen_logps: [...].
-    reference_rejected_logps: [...].
+    chosen_log_ratios: u [...], in nats.
+    rejected_log_ratios: v [...].
     beta: inverse temperature, > 0.
 
   Returns:
@@ -198,10 +149,5 @@ def apo_down(
 
   Source: D'Oosterlinck et al. 2024 (APO), eq. 8.
   """
-  u, v = log_ratios.of_each(
-    policy_chosen_logps,
-    policy_rejected_logps,
-    reference_chosen_logps,
-    reference_rejected_logps,
-  )
+  u, v = pair_gaps.alike(chosen_log_ratios, rejected_log_ratios)
   return jax.nn.sigmoid(beta * u) + jax.nn.sigmoid(-beta * (u - v))

@@ -1,13 +1,13 @@
 """DPO, and what changes its curve alone.
 
-Of log-probs of whole responses, in nats. All of this depends on Δ alone, the
-difference of the log-ratios of the two responses (kernels.log_ratios).
+All of this depends on Δ alone, the gap between the log-ratios of a pair's whole
+responses (kernels.pair_gaps).
 """
 
 import chex
 import jax
 
-from rlhf_jax.kernels import exponentials, log_ratios
+from rlhf_jax.kernels import exponentials, pair_gaps
 from rlhf_jax.types.rules import Positive, Smoothing
 
 
@@ -39,20 +39,20 @@ def dpo(
 
   Source: Rafailov et al. 2023, eq. 7; smoothing, Mitchell 2023, eq. 3.
   """
-  margins = log_ratios.margins(
+  pair_gaps.alike(
     policy_chosen_logps,
     policy_rejected_logps,
     reference_chosen_logps,
     reference_rejected_logps,
   )
-  return smoothed_logistic(beta * margins, label_smoothing)
+  chosen = policy_chosen_logps - reference_chosen_logps
+  rejected = policy_rejected_logps - reference_rejected_logps
+  return smoothed_logistic(beta * (chosen - rejected), label_smoothing)
 
 
 def robust_dpo(
-  policy_chosen_logps: chex.Array,
-  policy_rejected_logps: chex.Array,
-  reference_chosen_logps: chex.Array,
-  reference_rejected_logps: chex.Array,
+  chosen_log_ratios: chex.Array,
+  rejected_log_ratios: chex.Array,
   *,
   beta: Positive,
   flip_rate: Smoothing,
@@ -63,10 +63,8 @@ def robust_dpo(
   subtracts the flipped term, and has no lower bound.
 
   Args:
-    policy_chosen_logps: [...] of whole responses, in nats.
-    policy_rejected_logps: [...].
-    reference_chosen_logps: [...].
-    reference_rejected_logps: [...].
+    chosen_log_ratios: [...] of whole responses, in nats.
+    rejected_log_ratios: [...].
     beta: inverse temperature, > 0.
     flip_rate: ε, share of pairs whose order is wrong, in [0, 0.5); past 0.3 the
       variance is large.
@@ -76,35 +74,26 @@ def robust_dpo(
 
   Source: Chowdhury et al. 2024, "Provably Robust DPO" (rDPO).
   """
-  margins = log_ratios.margins(
-    policy_chosen_logps,
-    policy_rejected_logps,
-    reference_chosen_logps,
-    reference_rejected_logps,
-  )
-  as_labelled = -jax.nn.log_sigmoid(beta * margins)
-  flipped = -jax.nn.log_sigmoid(-beta * margins)
+  gaps = pair_gaps.gaps(chosen_log_ratios, rejected_log_ratios)
+  as_labelled = -jax.nn.log_sigmoid(beta * gaps)
+  flipped = -jax.nn.log_sigmoid(-beta * gaps)
   unbiased = (1.0 - flip_rate) * as_labelled - flip_rate * flipped
   return unbiased / (1.0 - 2.0 * flip_rate)
 
 
 def ipo_sum(
-  policy_chosen_logps: chex.Array,
-  policy_rejected_logps: chex.Array,
-  reference_chosen_logps: chex.Array,
-  reference_rejected_logps: chex.Array,
+  chosen_log_ratios: chex.Array,
+  rejected_log_ratios: chex.Array,
   *,
   beta: Positive,
 ) -> chex.Array:
   """Identity preference optimisation; one loss per pair.
 
-  (Δ − 1 / (2 β))²: a margin has a target, which more of it overshoots.
+  (Δ − 1 / (2 β))²: Δ has a target, which more of it overshoots.
 
   Args:
-    policy_chosen_logps: [...] of whole responses, in nats.
-    policy_rejected_logps: [...].
-    reference_chosen_logps: [...].
-    reference_rejected_logps: [...].
+    chosen_log_ratios: [...] of whole responses, in nats.
+    rejected_log_ratios: [...].
     beta: the paper's τ, > 0; the target in nats is 1 / (2 β).
 
   Returns:
@@ -113,20 +102,13 @@ def ipo_sum(
   Source: Azar et al. 2023 (IPO), eq. 17; on sums, as the released codes of DPO
   and OpenRLHF have it.
   """
-  margins = log_ratios.margins(
-    policy_chosen_logps,
-    policy_rejected_logps,
-    reference_chosen_logps,
-    reference_rejected_logps,
-  )
-  return (margins - 0.5 / beta) ** 2
+  gaps = pair_gaps.gaps(chosen_log_ratios, rejected_log_ratios)
+  return (gaps - 0.5 / beta) ** 2
 
 
 def hinge_norm(
-  policy_chosen_logps: chex.Array,
-  policy_rejected_logps: chex.Array,
-  reference_chosen_logps: chex.Array,
-  reference_rejected_logps: chex.Array,
+  chosen_log_ratios: chex.Array,
+  rejected_log_ratios: chex.Array,
   *,
   beta: Positive,
 ) -> chex.Array:
@@ -136,10 +118,8 @@ def hinge_norm(
   not by length; without either, `reference_free.hinge`.
 
   Args:
-    policy_chosen_logps: [...] of whole responses, in nats.
-    policy_rejected_logps: [...].
-    reference_chosen_logps: [...].
-    reference_rejected_logps: [...].
+    chosen_log_ratios: [...] of whole responses, in nats.
+    rejected_log_ratios: [...].
     beta: RSO's γ, > 0: the margin in nats is 1 / β.
 
   Returns:
@@ -147,20 +127,13 @@ def hinge_norm(
 
   Source: Liu et al. 2023 (RSO), hinge-norm.
   """
-  margins = log_ratios.margins(
-    policy_chosen_logps,
-    policy_rejected_logps,
-    reference_chosen_logps,
-    reference_rejected_logps,
-  )
-  return jax.nn.relu(1.0 - beta * margins)
+  gaps = pair_gaps.gaps(chosen_log_ratios, rejected_log_ratios)
+  return jax.nn.relu(1.0 - beta * gaps)
 
 
 def discopop(
-  policy_chosen_logps: chex.Array,
-  policy_rejected_logps: chex.Array,
-  reference_chosen_logps: chex.Array,
-  reference_rejected_logps: chex.Array,
+  chosen_log_ratios: chex.Array,
+  rejected_log_ratios: chex.Array,
   *,
   beta: Positive,
   tau: Positive,
@@ -171,10 +144,8 @@ def discopop(
   small bump near h = 0 lets some pairs stay unlearnt.
 
   Args:
-    policy_chosen_logps: [...] of whole responses, in nats.
-    policy_rejected_logps: [...].
-    reference_chosen_logps: [...].
-    reference_rejected_logps: [...].
+    chosen_log_ratios: [...] of whole responses, in nats.
+    rejected_log_ratios: [...].
     beta: inverse temperature, > 0.
     tau: how wide the change from one curve to the other is; 0.05 in the paper.
 
@@ -183,12 +154,7 @@ def discopop(
 
   Source: Lu et al. 2024 (DiscoPOP), eq. 5.
   """
-  h = beta * log_ratios.margins(
-    policy_chosen_logps,
-    policy_rejected_logps,
-    reference_chosen_logps,
-    reference_rejected_logps,
-  )
+  h = beta * pair_gaps.gaps(chosen_log_ratios, rejected_log_ratios)
   logistic = -jax.nn.sigmoid(-h / tau) * jax.nn.log_sigmoid(h)
   # In one exponent: as h falls w falls faster than exp(−h) rises, and 0 · ∞.
   exponential = exponentials.tangent_exp(jax.nn.log_sigmoid(h / tau) - h)

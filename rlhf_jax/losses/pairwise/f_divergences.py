@@ -12,7 +12,7 @@ Source: Wang et al. 2023 (f-DPO), "Beyond Reverse KL".
 import chex
 import jax
 
-from rlhf_jax.kernels import exponentials, log_ratios
+from rlhf_jax.kernels import exponentials, pair_gaps
 from rlhf_jax.types.rules import Positive, Share
 
 
@@ -41,10 +41,8 @@ def alpha_rewards(log_ratio: chex.Array, *, alpha: Share) -> chex.Array:
 
 
 def dpo_forward_kl(
-  policy_chosen_logps: chex.Array,
-  policy_rejected_logps: chex.Array,
-  reference_chosen_logps: chex.Array,
-  reference_rejected_logps: chex.Array,
+  chosen_log_ratios: chex.Array,
+  rejected_log_ratios: chex.Array,
   *,
   beta: Positive,
 ) -> chex.Array:
@@ -53,10 +51,8 @@ def dpo_forward_kl(
   −log σ(β (exp(−v) − exp(−u))).
 
   Args:
-    policy_chosen_logps: [...] of whole responses, in nats.
-    policy_rejected_logps: [...].
-    reference_chosen_logps: [...].
-    reference_rejected_logps: [...].
+    chosen_log_ratios: u [...], in nats.
+    rejected_log_ratios: v [...].
     beta: inverse temperature, > 0.
 
   Returns:
@@ -64,20 +60,13 @@ def dpo_forward_kl(
 
   Source: Wang et al. 2023, f-DPO with the forward KL.
   """
-  u, v = log_ratios.of_each(
-    policy_chosen_logps,
-    policy_rejected_logps,
-    reference_chosen_logps,
-    reference_rejected_logps,
-  )
+  u, v = pair_gaps.alike(chosen_log_ratios, rejected_log_ratios)
   return _logistic(forward_kl_rewards(u), forward_kl_rewards(v), beta)
 
 
 def dpo_jensen_shannon(
-  policy_chosen_logps: chex.Array,
-  policy_rejected_logps: chex.Array,
-  reference_chosen_logps: chex.Array,
-  reference_rejected_logps: chex.Array,
+  chosen_log_ratios: chex.Array,
+  rejected_log_ratios: chex.Array,
   *,
   beta: Positive,
 ) -> chex.Array:
@@ -86,10 +75,8 @@ def dpo_jensen_shannon(
   −log σ(β (log σ(u) − log σ(v))).
 
   Args:
-    policy_chosen_logps: [...] of whole responses, in nats.
-    policy_rejected_logps: [...].
-    reference_chosen_logps: [...].
-    reference_rejected_logps: [...].
+    chosen_log_ratios: u [...], in nats.
+    rejected_log_ratios: v [...].
     beta: inverse temperature, > 0.
 
   Returns:
@@ -97,20 +84,13 @@ def dpo_jensen_shannon(
 
   Source: Wang et al. 2023, f-DPO with the Jensen–Shannon divergence.
   """
-  u, v = log_ratios.of_each(
-    policy_chosen_logps,
-    policy_rejected_logps,
-    reference_chosen_logps,
-    reference_rejected_logps,
-  )
+  u, v = pair_gaps.alike(chosen_log_ratios, rejected_log_ratios)
   return _logistic(jensen_shannon_rewards(u), jensen_shannon_rewards(v), beta)
 
 
 def dpo_alpha(
-  policy_chosen_logps: chex.Array,
-  policy_rejected_logps: chex.Array,
-  reference_chosen_logps: chex.Array,
-  reference_rejected_logps: chex.Array,
+  chosen_log_ratios: chex.Array,
+  rejected_log_ratios: chex.Array,
   *,
   beta: Positive,
   alpha: Share,
@@ -120,10 +100,8 @@ def dpo_alpha(
   −log σ(β (exp(−α v) − exp(−α u)) / α).
 
   Args:
-    policy_chosen_logps: [...] of whole responses, in nats.
-    policy_rejected_logps: [...].
-    reference_chosen_logps: [...].
-    reference_rejected_logps: [...].
+    chosen_log_ratios: u [...], in nats.
+    rejected_log_ratios: v [...].
     beta: inverse temperature, > 0.
     alpha: α in [0, 1], the paper's; 1 less TRL's coefficient. 0 is the limit,
       `pairwise.dpo`.
@@ -133,12 +111,7 @@ def dpo_alpha(
 
   Source: Wang et al. 2023, f-DPO with α-divergences.
   """
-  u, v = log_ratios.of_each(
-    policy_chosen_logps,
-    policy_rejected_logps,
-    reference_chosen_logps,
-    reference_rejected_logps,
-  )
+  u, v = pair_gaps.alike(chosen_log_ratios, rejected_log_ratios)
   return _logistic(
     alpha_rewards(u, alpha=alpha), alpha_rewards(v, alpha=alpha), beta
   )

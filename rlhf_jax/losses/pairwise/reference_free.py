@@ -9,7 +9,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from rlhf_jax.kernels import exponentials, length_bias
+from rlhf_jax.kernels import exponentials, length_bias, pair_gaps
 from rlhf_jax.losses.pairwise import curves
 from rlhf_jax.types.rules import Finite, NonNegative, Positive, Smoothing
 
@@ -44,9 +44,7 @@ def slic(
   Source: Zhao et al. 2023 (SLiC-HF), eq. 2 and 4, which name the margin β and
   δ.
   """
-  logps = [policy_chosen_logps, policy_rejected_logps, target_logps]
-  chex.assert_type(logps, float)
-  chex.assert_equal_shape(logps)
+  pair_gaps.alike(policy_chosen_logps, policy_rejected_logps, target_logps)
   shortfall = margin - policy_chosen_logps + policy_rejected_logps
   return jax.nn.relu(shortfall) - likelihood_coef * target_logps
 
@@ -71,7 +69,7 @@ def hinge(
 
   Source: Liu et al. 2023 (RSO), hinge.
   """
-  gaps = _gaps(policy_chosen_logps, policy_rejected_logps)
+  gaps = pair_gaps.gaps(policy_chosen_logps, policy_rejected_logps)
   return jax.nn.relu(1.0 - beta * gaps)
 
 
@@ -101,7 +99,7 @@ def cpo(
   Source: Xu et al. 2024 (CPO), eq. 3 and the likelihood term beside it; TRL
   averages that term over the batch's tokens, and not over its responses.
   """
-  gaps = _gaps(policy_chosen_logps, policy_rejected_logps)
+  gaps = pair_gaps.gaps(policy_chosen_logps, policy_rejected_logps)
   preference = curves.smoothed_logistic(beta * gaps, label_smoothing)
   return preference - likelihood_coef * policy_chosen_logps
 
@@ -131,7 +129,8 @@ def odds_ratio(
   """
   chosen = length_bias.mean_logps(policy_chosen_logps, chosen_lengths)
   rejected = length_bias.mean_logps(policy_rejected_logps, rejected_lengths)
-  return -jax.nn.log_sigmoid(_gaps(_log_odds(chosen), _log_odds(rejected)))
+  log_odds_ratios = pair_gaps.gaps(_log_odds(chosen), _log_odds(rejected))
+  return -jax.nn.log_sigmoid(log_odds_ratios)
 
 
 def orpo(
@@ -195,9 +194,8 @@ def simpo(
 
   Source: Meng et al. 2024 (SimPO), eq. 6; the smoothing is the released code's.
   """
-  gaps = _gaps(
-    length_bias.mean_logps(policy_chosen_logps, chosen_lengths),
-    length_bias.mean_logps(policy_rejected_logps, rejected_lengths),
+  gaps = pair_gaps.mean_gaps(
+    policy_chosen_logps, policy_rejected_logps, chosen_lengths, rejected_lengths
   )
   return curves.smoothed_logistic(beta * gaps - gamma, label_smoothing)
 
@@ -235,17 +233,10 @@ def alphapo(
   """
   chosen = length_bias.mean_logps(policy_chosen_logps, chosen_lengths)
   rejected = length_bias.mean_logps(policy_rejected_logps, rejected_lengths)
-  gaps = _gaps(
+  gaps = pair_gaps.gaps(
     exponentials.bent(chosen, alpha), exponentials.bent(rejected, alpha)
   )
   return curves.smoothed_logistic(beta * gaps - gamma, label_smoothing)
-
-
-def _gaps(chosen, rejected):
-  """chosen − rejected [...], of what has to be floats of one shape."""
-  chex.assert_type([chosen, rejected], float)
-  chex.assert_equal_shape([chosen, rejected])
-  return chosen - rejected
 
 
 def _log_odds(logps):

@@ -3,7 +3,7 @@
 Each draws the policy's probability that the chosen response is preferred,
 p = σ(β Δ), or its log-odds β Δ, to a target q: mostly that of a reward model,
 q = σ(η (r_w − r_l)). All but `dpo_soft_labels` are 0 where the target is met,
-and so stop there, however clear the pair. Δ is as in kernels.log_ratios.
+and so stop there, however clear the pair. Δ is as in kernels.pair_gaps.
 """
 
 from typing import Annotated
@@ -12,15 +12,13 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from rlhf_jax.kernels import log_ratios
+from rlhf_jax.kernels import pair_gaps
 from rlhf_jax.types.rules import NonNegative, Positive, Range
 
 
 def exo_pair(
-  policy_chosen_logps: chex.Array,
-  policy_rejected_logps: chex.Array,
-  reference_chosen_logps: chex.Array,
-  reference_rejected_logps: chex.Array,
+  chosen_log_ratios: chex.Array,
+  rejected_log_ratios: chex.Array,
   *,
   beta: Positive,
   label_smoothing: Annotated[chex.Numeric, Range(above=0.0, below=0.5)],
@@ -30,10 +28,8 @@ def exo_pair(
   p (log p − log(1 − ε)) + (1 − p) (log(1 − p) − log ε).
 
   Args:
-    policy_chosen_logps: [...] of whole responses, in nats.
-    policy_rejected_logps: [...].
-    reference_chosen_logps: [...].
-    reference_rejected_logps: [...].
+    chosen_log_ratios: [...] of whole responses, in nats.
+    rejected_log_ratios: [...].
     beta: inverse temperature, > 0.
     label_smoothing: ε, in (0, 0.5) and not 0, where the KL is infinite; 1e-3 is
       usual.
@@ -43,22 +39,15 @@ def exo_pair(
 
   Source: Ji et al. 2024 (EXO), eq. 16.
   """
-  h = beta * log_ratios.margins(
-    policy_chosen_logps,
-    policy_rejected_logps,
-    reference_chosen_logps,
-    reference_rejected_logps,
-  )
+  h = beta * pair_gaps.gaps(chosen_log_ratios, rejected_log_ratios)
   log_q = jnp.log1p(-jnp.asarray(label_smoothing, h.dtype))
   log_not_q = jnp.log(jnp.asarray(label_smoothing, h.dtype))
   return _kl(*_log_probs(h), log_q, log_not_q)
 
 
 def rpo_sq(
-  policy_chosen_logps: chex.Array,
-  policy_rejected_logps: chex.Array,
-  reference_chosen_logps: chex.Array,
-  reference_rejected_logps: chex.Array,
+  chosen_log_ratios: chex.Array,
+  rejected_log_ratios: chex.Array,
   chosen_scores: chex.Array,
   rejected_scores: chex.Array,
   *,
@@ -70,10 +59,8 @@ def rpo_sq(
   (β Δ − η (r_w − r_l))².
 
   Args:
-    policy_chosen_logps: [...] of whole responses, in nats.
-    policy_rejected_logps: [...].
-    reference_chosen_logps: [...].
-    reference_rejected_logps: [...].
+    chosen_log_ratios: [...] of whole responses, in nats.
+    rejected_log_ratios: [...].
     chosen_scores: [...] a reward model's, in reward units.
     rejected_scores: [...].
     beta: inverse temperature, > 0.
@@ -86,10 +73,8 @@ def rpo_sq(
   NeMo-Aligner's rpo_sq.
   """
   h, target = _log_odds(
-    policy_chosen_logps,
-    policy_rejected_logps,
-    reference_chosen_logps,
-    reference_rejected_logps,
+    chosen_log_ratios,
+    rejected_log_ratios,
     chosen_scores,
     rejected_scores,
     beta=beta,
@@ -99,10 +84,8 @@ def rpo_sq(
 
 
 def rpo_forward_kl(
-  policy_chosen_logps: chex.Array,
-  policy_rejected_logps: chex.Array,
-  reference_chosen_logps: chex.Array,
-  reference_rejected_logps: chex.Array,
+  chosen_log_ratios: chex.Array,
+  rejected_log_ratios: chex.Array,
   chosen_scores: chex.Array,
   rejected_scores: chex.Array,
   *,
@@ -117,10 +100,8 @@ def rpo_forward_kl(
   Source: Sun et al. 2025 (RPO); NeMo-Aligner's rpo_fwd_kl.
   """
   h, target = _log_odds(
-    policy_chosen_logps,
-    policy_rejected_logps,
-    reference_chosen_logps,
-    reference_rejected_logps,
+    chosen_log_ratios,
+    rejected_log_ratios,
     chosen_scores,
     rejected_scores,
     beta=beta,
@@ -130,10 +111,8 @@ def rpo_forward_kl(
 
 
 def rpo_backward_kl(
-  policy_chosen_logps: chex.Array,
-  policy_rejected_logps: chex.Array,
-  reference_chosen_logps: chex.Array,
-  reference_rejected_logps: chex.Array,
+  chosen_log_ratios: chex.Array,
+  rejected_log_ratios: chex.Array,
   chosen_scores: chex.Array,
   rejected_scores: chex.Array,
   *,
@@ -145,10 +124,8 @@ def rpo_backward_kl(
   q (log q − log p) + (1 − q) (log(1 − q) − log(1 − p)).
 
   Args:
-    policy_chosen_logps: [...] of whole responses, in nats.
-    policy_rejected_logps: [...].
-    reference_chosen_logps: [...].
-    reference_rejected_logps: [...].
+    chosen_log_ratios: [...] of whole responses, in nats.
+    rejected_log_ratios: [...].
     chosen_scores: [...] a reward model's, in reward units.
     rejected_scores: [...].
     beta: inverse temperature, > 0.
@@ -160,10 +137,8 @@ def rpo_backward_kl(
   Source: Adler et al. 2024 (Nemotron-4 340B), RPO; NeMo-Aligner's rpo_bwd_kl.
   """
   h, target = _log_odds(
-    policy_chosen_logps,
-    policy_rejected_logps,
-    reference_chosen_logps,
-    reference_rejected_logps,
+    chosen_log_ratios,
+    rejected_log_ratios,
     chosen_scores,
     rejected_scores,
     beta=beta,
@@ -173,10 +148,8 @@ def rpo_backward_kl(
 
 
 def dpo_soft_labels(
-  policy_chosen_logps: chex.Array,
-  policy_rejected_logps: chex.Array,
-  reference_chosen_logps: chex.Array,
-  reference_rejected_logps: chex.Array,
+  chosen_log_ratios: chex.Array,
+  rejected_log_ratios: chex.Array,
   chosen_scores: chex.Array,
   rejected_scores: chex.Array,
   *,
@@ -191,10 +164,8 @@ def dpo_soft_labels(
   Source: LMFlow's rev_kl. With one q for all pairs, Mitchell 2023, eq. 3.
   """
   h, target = _log_odds(
-    policy_chosen_logps,
-    policy_rejected_logps,
-    reference_chosen_logps,
-    reference_rejected_logps,
+    chosen_log_ratios,
+    rejected_log_ratios,
     chosen_scores,
     rejected_scores,
     beta=beta,
@@ -205,10 +176,8 @@ def dpo_soft_labels(
 
 
 def rpo_total_variation(
-  policy_chosen_logps: chex.Array,
-  policy_rejected_logps: chex.Array,
-  reference_chosen_logps: chex.Array,
-  reference_rejected_logps: chex.Array,
+  chosen_log_ratios: chex.Array,
+  rejected_log_ratios: chex.Array,
   chosen_scores: chex.Array,
   rejected_scores: chex.Array,
   *,
@@ -220,25 +189,21 @@ def rpo_total_variation(
   Source: LMFlow's tv.
   """
   h, target = _log_odds(
-    policy_chosen_logps,
-    policy_rejected_logps,
-    reference_chosen_logps,
-    reference_rejected_logps,
+    chosen_log_ratios,
+    rejected_log_ratios,
     chosen_scores,
     rejected_scores,
     beta=beta,
     reward_scale=reward_scale,
   )
-  gaps = jax.nn.sigmoid(h) - jax.nn.sigmoid(target)
+  excess = jax.nn.sigmoid(h) - jax.nn.sigmoid(target)
   # JAX gives |x| the slope 1 at 0; sign(x) makes it 0, the target a rest.
-  return gaps * jax.lax.stop_gradient(jnp.sign(gaps))
+  return excess * jax.lax.stop_gradient(jnp.sign(excess))
 
 
 def rpo_hellinger(
-  policy_chosen_logps: chex.Array,
-  policy_rejected_logps: chex.Array,
-  reference_chosen_logps: chex.Array,
-  reference_rejected_logps: chex.Array,
+  chosen_log_ratios: chex.Array,
+  rejected_log_ratios: chex.Array,
   chosen_scores: chex.Array,
   rejected_scores: chex.Array,
   *,
@@ -253,10 +218,8 @@ def rpo_hellinger(
   Source: LMFlow's hellinger.
   """
   h, target = _log_odds(
-    policy_chosen_logps,
-    policy_rejected_logps,
-    reference_chosen_logps,
-    reference_rejected_logps,
+    chosen_log_ratios,
+    rejected_log_ratios,
     chosen_scores,
     rejected_scores,
     beta=beta,
@@ -269,14 +232,10 @@ def rpo_hellinger(
   )
 
 
-def _log_odds(*logps_and_scores, beta, reward_scale):
+def _log_odds(*ratios_and_scores, beta, reward_scale):
   """β Δ and η (r_w − r_l), both [...]: the policy's log-odds and the target."""
-  logps, scores = logps_and_scores[:4], logps_and_scores[4:]
-  chex.assert_type(scores, float)
-  chex.assert_equal_shape(logps_and_scores)
-  chosen_scores, rejected_scores = scores
-  target = reward_scale * (chosen_scores - rejected_scores)
-  return beta * log_ratios.margins(*logps), target
+  u, v, chosen_scores, rejected_scores = pair_gaps.alike(*ratios_and_scores)
+  return beta * (u - v), reward_scale * (chosen_scores - rejected_scores)
 
 
 def _log_probs(log_odds):

@@ -11,7 +11,7 @@ Optimal Transport" (AOT), with the logistic loss.
 import chex
 import jax.numpy as jnp
 
-from rlhf_jax.kernels import log_ratios
+from rlhf_jax.kernels import pair_gaps
 from rlhf_jax.losses import objective
 from rlhf_jax.losses.pairwise import curves
 from rlhf_jax.types.rules import Positive, Smoothing
@@ -27,10 +27,11 @@ def aot(
   beta: Positive,
   label_smoothing: Smoothing = 0.0,
 ) -> chex.Array:
-  """Every quantile of the policy's margins is to exceed the reference's.
+  """Every quantile of the policy's gaps is to exceed the reference's.
 
   −(1 − ε) log σ(β x) − ε log σ(−β x), where x is the sorted policy log-ratios
-  of chosen to rejected less the sorted ones of the reference.
+  of chosen to rejected less the sorted ones of the reference. Each is sorted by
+  itself, so that log-ratios to the reference would not do.
 
   Args:
     policy_chosen_logps: [..., B] of whole responses, in nats.
@@ -45,14 +46,12 @@ def aot(
 
   Source: Melnyk et al. 2024, paired AOT.
   """
-  logps = [
+  pair_gaps.alike(
     policy_chosen_logps,
     policy_rejected_logps,
     reference_chosen_logps,
     reference_rejected_logps,
-  ]
-  chex.assert_type(logps, float)
-  chex.assert_equal_shape(logps)
+  )
   policy = policy_chosen_logps - policy_rejected_logps
   reference = reference_chosen_logps - reference_rejected_logps
   gaps = jnp.sort(policy) - jnp.sort(reference)
@@ -61,10 +60,8 @@ def aot(
 
 @objective.coupled
 def aot_unpaired(
-  policy_chosen_logps: chex.Array,
-  policy_rejected_logps: chex.Array,
-  reference_chosen_logps: chex.Array,
-  reference_rejected_logps: chex.Array,
+  chosen_log_ratios: chex.Array,
+  rejected_log_ratios: chex.Array,
   *,
   beta: Positive,
   label_smoothing: Smoothing = 0.0,
@@ -76,10 +73,8 @@ def aot_unpaired(
   goes with which chosen one does not matter.
 
   Args:
-    policy_chosen_logps: [..., B] of whole responses, in nats.
-    policy_rejected_logps: [..., B].
-    reference_chosen_logps: [..., B].
-    reference_rejected_logps: [..., B].
+    chosen_log_ratios: [..., B] of whole responses, in nats.
+    rejected_log_ratios: [..., B].
     beta: inverse temperature, > 0.
     label_smoothing: ε, in [0, 0.5).
 
@@ -88,11 +83,6 @@ def aot_unpaired(
 
   Source: Melnyk et al. 2024, unpaired AOT.
   """
-  chosen, rejected = log_ratios.of_each(
-    policy_chosen_logps,
-    policy_rejected_logps,
-    reference_chosen_logps,
-    reference_rejected_logps,
-  )
+  chosen, rejected = pair_gaps.alike(chosen_log_ratios, rejected_log_ratios)
   gaps = jnp.sort(chosen) - jnp.sort(rejected)
   return curves.smoothed_logistic(beta * gaps, label_smoothing)
