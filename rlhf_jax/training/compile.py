@@ -36,12 +36,13 @@ def split_config(config: Any) -> tuple[Any, dict[Path, Any]]:
 
   Returns:
     The config with None for every float, array and pytree, and those by path.
-    Ints stay: they are sizes and counts.
+    Ints stay: they are sizes and counts. So does a float of its own fields that
+    is 0: what it weighs is left out of the program.
   """
   blank, values = {}, {}
   for field in dataclasses.fields(config):
     value = getattr(config, field.name)
-    if _is_traced(value):
+    if _is_traced(value) and not _is_zero(value):
       blank[field.name] = None
       values[(field.name,)] = value
     elif isinstance(value, functools.partial) and not value.args:
@@ -91,6 +92,10 @@ def override(config: Any, values: Mapping[str, Any]) -> Any:
   return other
 
 
+def _is_zero(value):
+  return isinstance(value, float) and value == 0.0
+
+
 def _is_traced(value):
   return isinstance(value, float | np.floating | jax.Array) or hasattr(
     type(value), '_flax_dataclass'
@@ -104,8 +109,9 @@ def jitted(
   """Jits `function(*arrays, config=…, **static)`.
 
   The config's floats are traced, so a learning rate, a temperature or a KL
-  coefficient of another value runs the same program; everything else named
-  (models, optimizer, the config's functions and sizes) is static, and hashed.
+  coefficient of another value but 0 runs the same program; everything else
+  named (models, optimizer, the config's functions and sizes) is static, and
+  hashed.
 
   Args:
     function: what to compile.

@@ -58,8 +58,18 @@ def descend(
 
 
 def objective(terms: Terms) -> jax.Array:
-  """The scalar that is minimised: the sum of coefficient × mean."""
-  return sum(coefficient * mean.value for coefficient, mean in terms.values())
+  """The scalar that is minimised: the sum of coefficient × mean.
+
+  A term whose coefficient is the number 0 is not differentiated.
+  """
+  return sum(
+    (c * mean.value for c, mean in terms.values() if not _is_zero(c)),
+    start=jnp.zeros(()),
+  )
+
+
+def _is_zero(coefficient) -> bool:
+  return isinstance(coefficient, int | float) and coefficient == 0
 
 
 def gradient(

@@ -59,6 +59,22 @@ class CompileTest(parameterized.TestCase):
         )
     self.assertEqual(self.traces, 1)
 
+  def test_a_0_stays_a_number_and_compiles_anew(self):
+    seen = []
+
+    def function(x, *, config):
+      seen.append(config.inner.rate)
+      return x * config.inner.rate
+
+    call = jitted(function)
+    for rate in (0.5, 0.0, 0.25, 0.0):
+      found = call(jnp.array(3.0), config=Config(1.0, inner=Inner(rate)))
+      self.assertEqual(found, 3.0 * rate)
+    self.assertLen(seen, 2)
+    self.assertIsInstance(seen[0], jax.core.Tracer)
+    self.assertEqual(seen[1], 0.0)
+    self.assertIsInstance(seen[1], float)
+
   def test_what_is_not_a_number_does(self):
     x = jnp.array(0.3)
     self.call(x, config=Config(1.0), factor=1)

@@ -54,6 +54,32 @@ class GradientTest(parameterized.TestCase):
     self.batch = ragged_batch()
     self.params = {'w': jnp.array([0.3, -1.2, 0.7])}
 
+  @parameterized.parameters(1, 3)
+  def test_a_term_of_coefficient_0_is_not_differentiated(self, micro_batches):
+    def with_edge(params, frozen, batch, key, *, scale):
+      terms, metrics = two_terms(params, frozen, batch, key, scale=scale)
+      # The slope of √x is infinite at 0, and 0 · ∞ would be NaN.
+      edge = jnp.sqrt(jnp.sum(0.0 * params['w'])) + batch['weight']
+      terms['edge'] = (scale, Mean.of(edge, batch['weight']))
+      return terms, metrics
+
+    slope = training.gradient(with_edge, micro_batches=micro_batches)
+    grads, metrics = slope(
+      self.params, {}, self.batch, jax.random.key(0), scale=0.0
+    )
+    step = 1e-5
+    w = np.array([0.3, -1.2, 0.7])
+    expected = [
+      (
+        by_definition(w + d, self.batch, 0.0)
+        - by_definition(w - d, self.batch, 0.0)
+      )
+      / (2 * step)
+      for d in step * np.eye(FEATURES)
+    ]
+    np.testing.assert_allclose(grads['w'], expected, rtol=1e-4)
+    self.assertEqual(metrics['loss/edge'].value, 1.0)  # But it is told.
+
   @parameterized.parameters(1, 2, 3, 4, 6, 12)
   def test_micro_batches_equal_the_whole(self, micro_batches):
     slope = training.gradient(two_terms, micro_batches=micro_batches)
