@@ -1,4 +1,4 @@
-"""The best of n responses: its law, its distance, and its worth from a pool.
+"""The best of n: its distribution, its distance, and its worth from a pool.
 
 Responses whose scores tie are chosen with equal chances, whichever was drawn
 first. Under a score that never ties, the distance and the win rate depend on n

@@ -79,12 +79,12 @@ def fit(
   coefficients = np.zeros((len(weights), 2))
   for _ in range(50):
     chances = special.expit(np.sum(features * coefficients[:, None], axis=-1))
-    slope = np.einsum('fn,fnk->fk', weights * (credits - chances), features)
-    slope -= PRIOR_PRECISION * coefficients
-    bend = np.einsum(
+    gradient = np.einsum('fn,fnk->fk', weights * (credits - chances), features)
+    gradient -= PRIOR_PRECISION * coefficients
+    hessian = np.einsum(
       'fn,fnk,fnl->fkl', weights * chances * (1 - chances), features, features
     ) + PRIOR_PRECISION * np.eye(2)
-    step = np.linalg.solve(bend, slope[..., None])[..., 0]
+    step = np.linalg.solve(hessian, gradient[..., None])[..., 0]
     # Steps of at most 1 keep Newton from overshooting where σ is flat.
     step /= np.maximum(np.linalg.norm(step, axis=1, keepdims=True), 1.0)
     coefficients += step

@@ -176,10 +176,10 @@ def calibration_slope(margins: np.ndarray) -> float:
   if np.all(margins > 0) or np.all(margins < 0):
     return float(np.copysign(np.inf, margins[0]))
 
-  def slope(s):  # Of the log-likelihood; it falls from positive to negative.
+  def gradient(s):  # Of the log-likelihood; it falls from positive to negative.
     return np.mean(margins * special.expit(-s * margins))
 
   end = 1.0 / np.abs(margins).max()
-  while slope(end) > 0 or slope(-end) < 0:
+  while gradient(end) > 0 or gradient(-end) < 0:
     end *= 2
-  return float(optimize.brentq(slope, -end, end))
+  return float(optimize.brentq(gradient, -end, end))

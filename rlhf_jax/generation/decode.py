@@ -28,7 +28,7 @@ class Progress:
     tokens: [B, K, R] int32, padding where nothing is written.
     mask: [B, K, R] bool, True on what is written, stop ids included.
     logps: [B, K, R] float32 at the temperature, over the whole vocabulary.
-    truncated_logps: [B, K, R] float32 of the law that was drawn from.
+    truncated_logps: [B, K, R] float32 of the distribution that was drawn from.
     ended: [B, K] bool, True where a stop id was drawn.
     seen: [B, K, V] bool, the tokens so far; None unless a transform reads it.
   """

@@ -1,9 +1,9 @@
 """How a token is drawn from logits.
 
 Each rule maps keys [N] and logits [N, V] to tokens [N] int32 and their
-log-probs [N] float32 under the law that the rule draws from. A row reads its
-own key only, so it does not depend on the rows beside it. Tokens at −inf are
-never drawn.
+log-probs [N] float32 under the distribution that the rule draws from. A row
+reads its own key only, so it does not depend on the rows beside it. Tokens at
+−inf are never drawn.
 """
 
 from collections.abc import Callable
@@ -59,7 +59,7 @@ def gumbel(
 def greedy(
   keys: chex.Array, logits: chex.Array
 ) -> tuple[chex.Array, chex.Array]:
-  """Takes the most likely token, the first of equals; its law is certain."""
+  """Takes the most likely token, the first of equals, with probability 1."""
   del keys  # Nothing here is random.
   chex.assert_rank(logits, 2)
   tokens = jnp.argmax(logits, axis=-1).astype(jnp.int32)

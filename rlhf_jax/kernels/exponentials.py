@@ -1,7 +1,7 @@
 """Exponentials of log-ratios that leave a gradient finite, and pointing home.
 
-Beyond `bound` the exponential goes on as its tangent. At 40 the slope, 2e17, is
-far past any that one would follow, and its square, which a gradient's norm
+Beyond `bound` the exponential goes on as its tangent. At 40 the gradient, 2e17,
+is far past any that one would follow, and its square, which a gradient's norm
 sums, still fits in float32.
 """
 

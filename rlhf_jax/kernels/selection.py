@@ -1,7 +1,7 @@
 """Which candidates of a prompt are kept, by their scores.
 
 `top` takes the best ones. The others keep a sample that leans towards high
-scores, as the law π* ∝ π exp(r / β) of `optimal_law` does:
+scores, as the distribution π* ∝ π exp(r / β) of `optimal_law` does:
 
 - `accept` is textbook rejection sampling. Candidates drawn from π are each
   accepted or not on their own, against one bound that no score of the prompt

@@ -34,8 +34,8 @@ def draw(
 ) -> tuple[chex.Array, chex.Array]:
   """A pair of responses, uniform among the ordered pairs that are allowed.
 
-  That is the law of drawing two without replacement, and anew where they are
-  the same text.
+  That is the distribution of drawing two without replacement, and anew where
+  they are the same text.
 
   Args:
     key: of this visit to the prompt.

@@ -46,7 +46,7 @@ def rrhf_ranking(
   excess = p[..., :, None] - p[..., None, :]
   worse = order[..., :, None] < order[..., None, :]
   pairs = worse & candidate_mask[..., :, None] & candidate_mask[..., None, :]
-  # The slope of relu at 0 is 0; that of maximum would be a half.
+  # The gradient of relu at 0 is 0; that of maximum would be a half.
   return jnp.sum(jax.nn.relu(excess), axis=(-2, -1), where=pairs)
 
 

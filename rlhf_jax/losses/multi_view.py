@@ -137,7 +137,7 @@ def contrastive(
   pairs = positives | negatives
   counted = jnp.stack([jnp.any(pairs, 1), jnp.any(pairs, 0)], axis=1)
   means = jnp.where(counted[..., None], means.astype(jnp.float32), 0.0)
-  # The root of a zero has no slope, and a view without direction none either.
+  # The root of 0 has no gradient, and a view without direction none either.
   squares = jnp.sum(means**2, axis=-1, keepdims=True)
   directions = means * jax.lax.rsqrt(jnp.maximum(squares, 1e-24))
   first, second = jnp.unstack(directions, axis=1)

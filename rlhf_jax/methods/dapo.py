@@ -87,15 +87,15 @@ def shape(params, frozen, rollouts, scores, *, models, config):
   measured = policy_gradient.measure(
     params, frozen, rollouts, scores, models=models, config=config
   )
-  gains = baselines.group_standardised(
+  advantages = baselines.group_standardised(
     measured.groups(measured.scores), measured.written
   )
   # A group that only fills the batch may still differ in length.
   differ = baselines.informative(scores, measured.written)
-  gains = jnp.where(differ[:, None], gains, 0.0)
+  advantages = jnp.where(differ[:, None], advantages, 0.0)
   return policy_gradient.experience(
     measured,
-    advantages=measured.at_tokens(gains),
+    advantages=measured.at_tokens(advantages),
     response_rewards=measured.scores,
     config=config,
   )

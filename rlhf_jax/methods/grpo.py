@@ -113,10 +113,10 @@ def shape(params, frozen, rollouts, scores, *, models, config):
     params, frozen, rollouts, scores, models=models, config=config
   )
   rewards = policy_gradient.sequence_rewards(measured, config)
-  gains = config.baseline(measured.groups(rewards), measured.written)
+  advantages = config.baseline(measured.groups(rewards), measured.written)
   return policy_gradient.experience(
     measured,
-    advantages=measured.at_tokens(gains),
+    advantages=measured.at_tokens(advantages),
     response_rewards=rewards,
     config=config,
   )

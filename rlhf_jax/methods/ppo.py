@@ -84,12 +84,12 @@ def shape(params, frozen, rollouts, scores, *, models, config):
   estimate = functools.partial(
     advantages.gae, discount=config.discount, gae_lambda=config.gae_lambda
   )
-  gains, returns = jax.vmap(estimate)(rewards, measured.now.values, mask)
+  estimates, returns = jax.vmap(estimate)(rewards, measured.now.values, mask)
   if config.whiten_advantages:
-    gains = masking.whiten(gains, mask)
+    estimates = masking.whiten(estimates, mask)
   return policy_gradient.experience(
     measured,
-    advantages=gains,
+    advantages=estimates,
     returns=returns,
     response_rewards=masking.masked_sum(rewards, mask, axis=-1),
     config=config,

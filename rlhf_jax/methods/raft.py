@@ -88,7 +88,8 @@ class Config(likelihood.Config, optimizers.Steps):
     samples: K, responses to each.
     temperature: at which the policy samples; 1 gives less reward and more
       variety.
-    sampling: what else is cut from the policy's law when sampling, if anything.
+    sampling: what else is cut from the policy's distribution when sampling, if
+      anything.
     select: (scores [B, K], mask [B, K]) -> places [B], mask [B]: `local` or
       `overall`.
     kl_coef: β of the score r − β (log π − log π_ref) that ranks, both of the
@@ -177,10 +178,11 @@ def shape(params, frozen, rollouts, scores, *, models, config):
   )
   metrics['kept_score'] = Mean.of(scores.reshape(-1)[places], kept)
   metrics['kept'] = Mean.of(kept)
-  return Kept(rollouts, demonstrations), metrics | gains(scores, ended)
+  metrics |= best_of_samples(scores, ended)
+  return Kept(rollouts, demonstrations), metrics
 
 
-def gains(scores: chex.Array, ended: chex.Array) -> dict[str, Mean]:
+def best_of_samples(scores: chex.Array, ended: chex.Array) -> dict[str, Mean]:
   """What there is to gain by choosing, of each prompt's responses that ended.
 
   Args:

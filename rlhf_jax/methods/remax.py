@@ -96,7 +96,8 @@ def paper(**values) -> Config:
 def released(**values) -> Config:
   """The released code's rewards and averaging, of its Llama 2 7B script.
 
-  It samples by top-p 0.9 and yet scores by the whole law; here nothing is cut.
+  It samples by top-p 0.9 and yet scores by the whole distribution; here nothing
+  is cut.
   """
   own = {
     'reduction': masking.token_mean,
@@ -129,12 +130,12 @@ def shape(params, frozen, rollouts, scores, greedy_scores, *, models, config):
   penalties = config.kl_coef * config.kl_estimator(
     measured.now.logps, measured.reference_logps
   )
-  gains = config.returns(
+  advantages = config.returns(
     gaps.reshape(-1), penalties, measured.mask, discount=config.discount
   )
   batch, metrics = policy_gradient.experience(
     measured,
-    advantages=gains,
+    advantages=advantages,
     response_rewards=policy_gradient.sequence_rewards(measured, config),
     config=config,
   )

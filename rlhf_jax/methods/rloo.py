@@ -56,10 +56,12 @@ def shape(params, frozen, rollouts, scores, *, models, config):
     params, frozen, rollouts, scores, models=models, config=config
   )
   rewards = policy_gradient.sequence_rewards(measured, config)
-  gains = baselines.leave_one_out(measured.groups(rewards), measured.written)
+  advantages = baselines.leave_one_out(
+    measured.groups(rewards), measured.written
+  )
   return policy_gradient.experience(
     measured,
-    advantages=measured.at_tokens(gains),
+    advantages=measured.at_tokens(advantages),
     response_rewards=rewards,
     config=config,
   )

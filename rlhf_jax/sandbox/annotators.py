@@ -18,7 +18,7 @@ class Annotator:
   """Sees each response's worth with noise, and ranks what it sees.
 
   What it sees is gold + length_bias · words + temperature · ε, with ε drawn
-  from a standard Gumbel law. So it prefers a to b with probability
+  from a standard Gumbel distribution. So it prefers a to b with probability
   σ((worth of a − worth of b) / temperature), as Bradley and Terry have it, and
   ranks more than two as Plackett and Luce do. Equal worths are told apart by
   the noise, that is by a coin, also at temperature 0.

@@ -48,7 +48,7 @@ def passes(
     raise ValueError(
       f'{count} responses do not divide into {minibatches} minibatches'
     )
-  slope = gradient(loss, micro_batches=micro_batches)
+  differentiate = gradient(loss, micro_batches=micro_batches)
 
   # One for the shuffle of each pass, then one for the loss of each step.
   keys = jax.random.split(key, epochs + epochs * minibatches)
@@ -60,7 +60,9 @@ def passes(
   def step(inner, taken):
     step_key, rows = taken
     part = jax.tree.map(lambda x: x[rows], batch)
-    grads, metrics = slope(inner.params, frozen, part, step_key, **named)
+    grads, metrics = differentiate(
+      inner.params, frozen, part, step_key, **named
+    )
     metrics['gradient_norm'] = Mean.of(optax.tree.norm(grads))
     return descend(inner, grads, optimizer), metrics
 

@@ -134,8 +134,8 @@ def gradient_step(loss: Loss) -> Callable[..., tuple[TrainState, Metrics]]:
 
   def update(state, frozen, batch, key, *, models, optimizer, config):
     """One gradient step. Returns (state, metrics)."""
-    slope = gradient(loss, micro_batches=config.micro_batches)
-    grads, metrics = slope(
+    differentiate = gradient(loss, micro_batches=config.micro_batches)
+    grads, metrics = differentiate(
       state.params, frozen, batch, key, models=models, config=config
     )
     norm = Mean.of(optax.tree.norm(grads))

@@ -146,7 +146,7 @@ class Rollouts:
     logps: [B, K, R] float32, log-prob of each sampled token under the policy
       that sampled it, at its temperature, over the whole vocabulary, in nats.
     truncated_logps: [B, K, R] float32, likewise after top-k, top-p and other
-      cuts: the law that the token was really drawn from.
+      cuts: the distribution that the token was really drawn from.
     ended: [B, K] bool, True where the response closed with end-of-text.
     index: [B] int32, as in Prompts.
   """

@@ -44,8 +44,8 @@ class Online(updating.Config):
     steps: rounds.
     batch_size: prompts a round.
     samples: responses to each prompt.
-    sampling: what is cut from the policy's law when sampling, if anything; its
-      temperature is `temperature`.
+    sampling: what is cut from the policy's distribution when sampling, if
+      anything; its temperature is `temperature`.
     kl_coef: penalty per nat of KL to the reference, in the reward.
     kl_estimator: (logps, reference_logps) -> per-token penalty.
     score_clip: scores are clipped to ± this; None leaves them.

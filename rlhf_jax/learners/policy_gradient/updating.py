@@ -156,8 +156,8 @@ def offered(new, batch: Experience):
   """The arrays [N, R] that an objective may name.
 
   `logps` and `entropies` are the policy's that is trained, `old_logps` its own
-  before the round's updates, `sampler_logps` those of the law that the tokens
-  were drawn from.
+  before the round's updates, `sampler_logps` those of the distribution that the
+  tokens were drawn from.
   """
   _, mask = batch.rollouts.responses
   return {
@@ -176,8 +176,8 @@ def _clipped(objective, arrays):
   def total(logps):
     return jnp.sum(objectives.evaluate(objective, arrays | {'logps': logps}))
 
-  slopes = jax.grad(total)(arrays['logps'])
-  return (slopes == 0.0) & (arrays['advantages'] != 0.0)
+  gradients = jax.grad(total)(arrays['logps'])
+  return (gradients == 0.0) & (arrays['advantages'] != 0.0)
 
 
 def update(state, frozen, batch: Experience, key, *, models, optimizer, config):

@@ -145,8 +145,8 @@ def loss(params, frozen, batch: Joined, key, *, models, config):
 
   networks = params['bottleneck']
   constant = jax.lax.stop_gradient((networks, features))
-  slope, _ = jax.grad(represent, argnums=1, has_aux=True)(*constant)
-  sent = config.representation_coef * optax.tree.norm(slope)
+  cotangent, _ = jax.grad(represent, argnums=1, has_aux=True)(*constant)
+  sent = config.representation_coef * optax.tree.norm(cotangent)
   own = _comparisons_gradient(params['reward'], scores, batch.batch, config)
   if config.most_gradient is not None:
     share = config.most_gradient * own / jnp.maximum(sent, 1e-12)
@@ -233,9 +233,9 @@ def _comparisons_gradient(params, scores, batch, config):
     terms, _ = comparisons.compared(scores, batch, config=config)
     return training.objective(terms)
 
-  slope = jax.grad(total)(jax.lax.stop_gradient(scores))
+  cotangent = jax.grad(total)(jax.lax.stop_gradient(scores))
   kernel = jax.lax.stop_gradient(params['head']['kernel'][:, 0])
-  return optax.tree.norm(slope) * optax.tree.norm(kernel)
+  return optax.tree.norm(cotangent) * optax.tree.norm(kernel)
 
 
 def measured(arrays, mask, config):

@@ -197,7 +197,7 @@ def rpo_total_variation(
     reward_scale=reward_scale,
   )
   excess = jax.nn.sigmoid(h) - jax.nn.sigmoid(target)
-  # JAX gives |x| the slope 1 at 0; sign(x) makes it 0, the target a rest.
+  # JAX gives |x| the gradient 1 at 0; sign(x) makes it 0, the target a rest.
   return excess * jax.lax.stop_gradient(jnp.sign(excess))
 
 
@@ -226,7 +226,7 @@ def rpo_hellinger(
     reward_scale=reward_scale,
   )
   return 0.5 * sum(
-    # exp(½ log p), for the root of a p that underflows has no slope.
+    # exp(½ log p), for the root of a p that underflows has no gradient.
     (jnp.exp(0.5 * log_p) - jnp.exp(0.5 * log_q)) ** 2
     for log_p, log_q in zip(_log_probs(h), _log_probs(target), strict=True)
   )

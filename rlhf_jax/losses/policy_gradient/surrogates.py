@@ -97,7 +97,7 @@ def sapo(
 ) -> chex.Array:
   """Soft adaptive policy optimisation: a sigmoid instead of a clip.
 
-  −(4 / τ) σ(τ (ρ − 1)) A. The slope in ρ is −A at 1 and fades on both sides,
+  −(4 / τ) σ(τ (ρ − 1)) A. The gradient in ρ is −A at 1 and fades on both sides,
   the faster the larger τ, but is never cut off.
 
   Args:
