@@ -252,7 +252,7 @@ class GainTest(parameterized.TestCase):
     params, frozen = begin()
     _, _, values, law = best_of(samples, head, params, frozen)
     prompts = toy.prompts(count)
-    rollouts = toy.MODELS.sampler(
+    rollouts = toy.MODELS.sampler.sample(
       params,
       prompts.replace(
         tokens=np.full((count, 1), head),
@@ -400,7 +400,7 @@ class WiringTest(parameterized.TestCase):
       {'reference': online.REFERENCE},
       toy.prompts(4),
       key,
-      models=toy.MODELS._replace(sampler=sampler, scorer=scorer),
+      models=toy.MODELS._replace(sampler=toy.spy(sampler), scorer=scorer),
       config=raft.Config(**fields),
     )
     ((params, given, samples, sampling),) = asked

@@ -47,7 +47,7 @@ POOLS, POOL = 4000, 64
 @functools.cache
 def drawn():
   """[4000, 64] places in RESPONSES of samples of the policy's own decoder."""
-  rollouts = toy.MODELS.sampler(
+  rollouts = toy.MODELS.sampler.sample(
     REFERENCE,
     toy.prompts(1),
     jax.random.key(0),

@@ -47,7 +47,7 @@ def models(words, score=math.nan):
   """The toy's, but one response says `words`, and `score` is its score."""
 
   def sampler(*args, **kwargs):
-    rollouts = toy.MODELS.sampler(*args, **kwargs)
+    rollouts = toy.MODELS.sampler.sample(*args, **kwargs)
     if rollouts.tokens.shape[1] <= PLACE:  # ReMax's greedy one.
       return rollouts
     at = ROW, PLACE, slice(toy.LONGEST_PROMPT, None)
@@ -65,7 +65,7 @@ def models(words, score=math.nan):
       scores[ROW, PLACE] = score
     return scores
 
-  return toy.MODELS._replace(sampler=sampler, scorer=scorer)
+  return toy.MODELS._replace(sampler=toy.spy(sampler), scorer=scorer)
 
 
 def step(name, used):
