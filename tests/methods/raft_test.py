@@ -387,8 +387,8 @@ class WiringTest(parameterized.TestCase):
     key = jax.random.key(5)
 
     def sampler(params, prompts, key, *, samples, sampling):
-      asked.append((params, key, samples, sampling))
-      return jax.tree.map(np.asarray, rollouts)
+      asked.append((params, prompts.index.tolist(), key, samples, sampling))
+      return jax.tree.map(lambda x: np.asarray(x)[prompts.index], rollouts)
 
     def scorer(frozen, rollouts):
       del rollouts
@@ -403,11 +403,12 @@ class WiringTest(parameterized.TestCase):
       models=toy.MODELS._replace(sampler=toy.spy(sampler), scorer=scorer),
       config=raft.Config(**fields),
     )
-    ((params, given, samples, sampling),) = asked
-    self.assertIs(params, online.POLICY)
-    self.assertEqual((given, samples), (key, 3))
+    self.assertEqual([rows for _, rows, *_ in asked], [[0, 2], [1, 3]])
     cut = fields['sampling'].replace(temperature=fields['temperature'])
-    self.assertEqual(sampling, cut)
+    for params, _, given, samples, sampling in asked:
+      self.assertIs(params, online.POLICY)
+      self.assertEqual((given, samples), (key, 3))
+      self.assertEqual(sampling, cut)
     return batch, metrics
 
   def rows(self, **changes):
