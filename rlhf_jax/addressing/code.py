@@ -32,7 +32,7 @@ WATCHING = tuple(
     'addressing',
     'data.names',
     'experiment.locks',
-    'experiment.looking',
+    'experiment.sample_log',
     'experiment.wiring',
     'storage',
     'training.metrics',

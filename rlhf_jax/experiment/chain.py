@@ -244,8 +244,8 @@ class Chain:
     return roles(model, absent)
 
 
-def told(chain: Chain, name: str, counts: Counts) -> dict[str, int]:
-  """What became of a stage's data: printed, and returned if anything did."""
+def print_counts(chain: Chain, name: str, counts: Counts) -> dict[str, int]:
+  """Prints what was cut or left out of a stage's data; returns it by name."""
   facts = {k: v for k, v in counts._asdict().items() if v}
   said = ', '.join(f'{v} {k.replace("_", " ")}' for k, v in facts.items())
   if said:

@@ -13,8 +13,8 @@ from rlhf_jax import sharding
 from rlhf_jax.addressing import describe
 from rlhf_jax.data.batches import Batches
 from rlhf_jax.data.encoding import Example
-from rlhf_jax.experiment import beforehand, looking, store, writing
-from rlhf_jax.experiment.chain import RULES, Chain, told
+from rlhf_jax.experiment import reference_logps, sample_log, store, writing
+from rlhf_jax.experiment.chain import RULES, Chain, print_counts
 from rlhf_jax.generation import scoring
 from rlhf_jax.stages import DatasetStage, Stage
 from rlhf_jax.storage import files
@@ -34,7 +34,7 @@ SHOWN = (
   'response_length',
   'entropy',
 )
-LOOKS = 4  # How often a stage writes samples for people.
+SAMPLE_LOGS = 4  # How often a stage writes samples for people.
 
 
 def run_stage(chain: Chain, name: str) -> float:
@@ -50,13 +50,9 @@ def run_stage(chain: Chain, name: str) -> float:
       flush=True,
     )
     return 0.0
-  for path in folder.made_before(described, chain.settings[name]):
-    print(
-      f'{name:>13}  made again: {path} has the same settings and was made by '
-      'other code, or of other data',
-      file=chain.console,
-      flush=True,
-    )
+  for what in folder.in_place_of(chain.settings[name]):
+    line = f'{name:>13}  made again: {what}'
+    print(line, file=chain.console, flush=True)
   began = time.perf_counter()
   files.make_folder(folder.path)
   files.write_json(folder.path / store.CONFIG, described)
@@ -86,14 +82,14 @@ def train(chain: Chain, name: str) -> dict[str, Any]:
   optimizer = config.make_optimizer()
   init_key, run_key = jax.random.split(chain.key(name))
   examples, counts = chain.encode(records)
-  if stage.beforehand is not None:
-    examples = beforehand.attach(chain, name, examples, frozen, models)
+  if stage.precompute is not None:
+    examples = reference_logps.attach(chain, name, examples, frozen, models)
     del frozen['reference']
-  facts = told(chain, name, counts)
+  facts = print_counts(chain, name, counts)
   batches = MeshBatches(chain, name, examples, len(records))
   facts |= batches.facts
-  bell = Bell(stage.alarm, config.steps, chain.console)
-  unscored = Unscored(chain.console)
+  alarm = AlarmListener(stage.alarm, config.steps, chain.console)
+  unscored = UnscoredShare(chain.console)
   saved = checkpoints.Checkpoints(
     folder / store.CHECKPOINTS, meta={'address': chain.addresses[name]}
   )
@@ -106,9 +102,9 @@ def train(chain: Chain, name: str) -> dict[str, Any]:
     writer = metrics.JsonlWriter(path, start=step)
     for row in metrics.read_jsonl(path):
       done = row.pop('step')
-      for listener in (bell, unscored):  # What was said before a stop.
+      for listener in (alarm, unscored):  # What was said before a stop.
         listener.write(name, done, metrics.plain(row))
-    looks = looking.Looks(folder / store.SAMPLES, start=step)
+    samples = sample_log.SampleLog(folder / store.SAMPLES, start=step)
     state = loop.train(
       state,
       frozen,
@@ -121,15 +117,15 @@ def train(chain: Chain, name: str) -> dict[str, Any]:
         config=config,
       ),
       collect=stage.collect and collector(chain, name, models, records),
-      look=looking.looker(chain, name, models, looks),
+      log_samples=sample_log.sample_logger(chain, name, models, samples),
       saved=saved,
-      writers=(writer, bell, unscored, *chain.writers),
+      writers=(writer, alarm, unscored, *chain.writers),
       loop=loop.Loop(
         stage=name,
         steps=config.steps,
         log_every=stage.log_every,
         checkpoint_every=stage.checkpoint_every,
-        sample_every=math.ceil(config.steps / LOOKS),
+        sample_every=math.ceil(config.steps / SAMPLE_LOGS),
         show=SHOWN,
         console=chain.console,
       ),
@@ -140,8 +136,8 @@ def train(chain: Chain, name: str) -> dict[str, Any]:
     state.params,
     also=[folder / copied for copied in store.COPIED],
   )
-  if bell.said:
-    facts['alarm'] = bell.said
+  if alarm.sentence:
+    facts['alarm'] = alarm.sentence
   return {'steps': config.steps} | facts | unscored.facts()
 
 
@@ -190,8 +186,8 @@ class MeshBatches:
     )
     if stage.beside is not None:
       others, counts = chain.encode(chain.records(stage.beside))
-      said = told(chain, f'{name}: {stage.beside}', counts)
-      self.facts = {f'{stage.beside}_{k}': v for k, v in said.items()}
+      facts = print_counts(chain, f'{name}: {stage.beside}', counts)
+      self.facts = {f'{stage.beside}_{k}': v for k, v in facts.items()}
       self._beside = Batches(
         others,
         batch_size=stage.config.beside_batch_size,
@@ -209,27 +205,27 @@ class MeshBatches:
       yield sharding.place_batch(batch, self._mesh)
 
 
-class Bell:
-  """Listens to a stage's metrics; `said` is its alarm's first sentence."""
+class AlarmListener:
+  """Listens to a stage's metrics; `sentence` is its alarm's first."""
 
   def __init__(self, alarm: Callable | None, steps: int, console: TextIO):
     self._alarm, self._steps, self._console = alarm, steps, console
-    self.said: str | None = None
+    self.sentence: str | None = None
 
   def write(self, stage: str, step: int, row: Mapping[str, float]) -> None:
     """Tells the console what the alarm says, the first time that it does."""
-    if self._alarm is None or self.said is not None:
+    if self._alarm is None or self.sentence is not None:
       return
-    self.said = self._alarm(row, step / self._steps)
-    if self.said is not None:
-      said = f'{"warning":>13}  {stage}: {self.said}'
-      print(said, file=self._console, flush=True)
+    self.sentence = self._alarm(row, step / self._steps)
+    if self.sentence is not None:
+      line = f'{"warning":>13}  {stage}: {self.sentence}'
+      print(line, file=self._console, flush=True)
 
   def close(self) -> None:
     """Nothing is held open."""
 
 
-class Unscored:
+class UnscoredShare:
   """Watches the share of responses that nobody could score, and tells once."""
 
   def __init__(self, console: TextIO):

@@ -17,6 +17,8 @@ METRICS = 'metrics.jsonl'
 SAMPLES = 'samples.txt'
 PARAMS = 'params'
 CHECKPOINTS = 'checkpoints'
+# Raised where settings get other names: what was made before goes by others.
+LAYOUT = 2
 # Copies are kept with the parameters, under their seal.
 COPIED = (METRICS, SAMPLES)
 
@@ -36,7 +38,7 @@ class Folder:
 
   def finish(self, facts: Mapping[str, Any]) -> None:
     """Marks the stage done, with a few facts for people."""
-    files.write_json(self.path / DONE, facts)
+    files.write_json(self.path / DONE, {'layout': LAYOUT} | dict(facts))
 
   def facts(self) -> dict[str, Any]:
     """What `finish` wrote.
@@ -58,29 +60,38 @@ class Folder:
       raise seals.DamagedError(self.path / DONE, why, self.path)
     return found
 
-  def made_before(self, config: Any, settings: str) -> list[pathlib.Path]:
-    """Folders beside this one of the stage, done with the same settings.
+  def in_place_of(self, settings: str) -> list[str]:
+    """What to say of the stage's folders that this one is made in place of.
 
     Args:
-      config: the stage's, which is what folders of earlier versions go by: they
-        do not say their settings.
       settings: `<stage>-<digest>`, as in `addresses.stage_settings`.
     """
-    name = settings.rpartition('-')[0]
-    return [
-      path
-      for path in sorted(self.path.parent.glob(f'{name}-*'))
-      if path != self.path and Folder(path)._made_with(config, settings)
+    same, earlier = [], []
+    for path in sorted(
+      self.path.parent.glob(f'{settings.rpartition("-")[0]}-*')
+    ):
+      if path == self.path:
+        continue
+      try:
+        facts = Folder(path).facts()
+      except (seals.DamagedError, files.StorageError):
+        continue  # It is not done, or nobody would go on with it.
+      if facts.get('layout') != LAYOUT:
+        earlier.append(path)
+      elif facts.get('settings') == settings:
+        same.append(path)
+    said = [
+      f'{path} has the same settings and was made by other code, or of other '
+      'data'
+      for path in same
     ]
-
-  def _made_with(self, config: Any, settings: str) -> bool:
-    try:
-      said = self.facts().get('settings')
-      if said is not None:
-        return said == settings
-      return seals.read_json(self.path / CONFIG, delete=self.path) == config
-    except (seals.DamagedError, files.StorageError):
-      return False  # It is not done, or nobody would go on with it.
+    if earlier:
+      more = f' and {len(earlier) - 1} more' if len(earlier) > 1 else ''
+      said.append(
+        f'{earlier[0]}{more} of an earlier version, whose settings had other '
+        'names'
+      )
+    return said
 
   def records(self) -> pathlib.Path:
     """The file of the records that the stage wrote.

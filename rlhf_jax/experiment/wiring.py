@@ -19,6 +19,8 @@ AnyStage = Stage | DatasetStage
 # A stage's name is that of a folder, and part of dotted names.
 NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9._+-]*')
 LONGEST_NAME = 100
+# What is no stage's: the source's folder, and the key of what is measured.
+TAKEN = ('data', 'evaluation')
 # What a training stage asks of its config.
 TRAINS = ('steps', 'batch_size', 'make_optimizer')
 # What a role may be taken from, by what a stage produces; others are free.
@@ -187,6 +189,11 @@ def _kind(records):
 
 
 def _check_name(name):
+  if name in TAKEN:
+    raise ExperimentError(
+      f'a stage is called {name!r}, as the {name} of the experiment is; call '
+      'it something else'
+    )
   if not NAME.fullmatch(name) or len(name) > LONGEST_NAME:
     raise ExperimentError(
       f'a stage is called {name[:LONGEST_NAME]!r}; take a name of at most '

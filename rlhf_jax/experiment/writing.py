@@ -8,9 +8,9 @@ import numpy as np
 
 from rlhf_jax.experiment import records as lines
 from rlhf_jax.experiment import store
-from rlhf_jax.experiment.bench import Bench
-from rlhf_jax.experiment.chain import Chain, told
+from rlhf_jax.experiment.chain import Chain, print_counts
 from rlhf_jax.experiment.definition import ExperimentError
+from rlhf_jax.experiment.model_queries import ModelQueries
 from rlhf_jax.generation import scoring
 from rlhf_jax.stages import DatasetStage, Written
 from rlhf_jax.storage import files, seals
@@ -25,14 +25,14 @@ def write(chain: Chain, name: str) -> dict[str, Any]:
   stage: DatasetStage = chain.experiment.stages[name]
   config, folder = stage.config, chain.folder(name).path
   examples, counts = chain.encode_all(chain.records(stage.data))
-  facts = told(chain, name, counts)
+  facts = print_counts(chain, name, counts)
   partial = folder / store.PARTIAL_RECORDS
   # One line a batch, so that a line cut off by a kill costs one batch.
   fields = ('records', 'facts', 'unscored')
   done = metrics.read_jsonl(partial, fields) if partial.exists() else []
   files.write_lines(partial, done)
-  bench = Bench(chain, name, examples)
-  size = bench.turn_size
+  queries = ModelQueries(chain, name, examples)
+  size = queries.turn_size
   turn, found = len(done), sum(len(row['records']) for row in done)
   progress = metrics.Progress(
     name,
@@ -42,12 +42,12 @@ def write(chain: Chain, name: str) -> dict[str, Any]:
   )
   with jax.set_mesh(chain.mesh):
     while not finished(config, size, examples, turn, found):
-      records, tools = bench.turn(turn)
+      records, tools = queries.turn(turn)
       with scoring.during(f'stage {name!r}'):
         written = stage.write(records, tools, config=config)
       made = list(map(lines.row, written))
       own = plain(written.facts if isinstance(written, Written) else {})
-      done.append({'records': made, 'facts': own, 'unscored': bench.unscored})
+      done.append({'records': made, 'facts': own, 'unscored': queries.unscored})
       files.append_line(partial, done[-1])
       turn, found = turn + 1, found + len(made)
       asked = asked_by(config, size, examples, turn)

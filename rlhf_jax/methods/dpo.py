@@ -39,5 +39,5 @@ stages = Method(
   init=pairwise.init,
   update=update,
   frozen={'reference': 'start'},
-  beforehand=pairwise.reference_logps,
+  precompute=pairwise.reference_logps,
 )

@@ -31,7 +31,7 @@ class Method:
     sources: what these are where the caller gives nothing, other than `SOURCES`
       has it; None for none.
     beside: the dataset beside, where the method has one.
-    init, update, collect, beforehand, reads, reads_beside, produces, alarm,
+    init, update, collect, precompute, reads, reads_beside, produces, alarm,
       log_every, checkpoint_every: as of a Stage.
   """
 
@@ -40,7 +40,7 @@ class Method:
   init: Callable
   update: Callable
   collect: Callable | None = None
-  beforehand: Callable | None = None
+  precompute: Callable | None = None
   start: Mapping[str, str] = dataclasses.field(default_factory=_from_start)
   frozen: Mapping[str, str] = dataclasses.field(default_factory=dict)
   sources: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
@@ -93,7 +93,7 @@ _OF_METHODS = (
   'init',
   'update',
   'collect',
-  'beforehand',
+  'precompute',
   'reads',
   'reads_beside',
   'produces',

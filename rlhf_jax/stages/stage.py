@@ -58,7 +58,7 @@ class Stage(NamedTuple):
       an Ensemble of them, or a Reward, which scores the decoded text.
     collect: (params, frozen, prompts, key, *, models, config) -> batch,
       metrics; for methods that learn from their own samples.
-    beforehand: (frozen, batch, *, models, config) -> [B, K] log-probs of the
+    precompute: (frozen, batch, *, models, config) -> [B, K] log-probs of the
       frozen reference, computed once for every example and kept beside the
       data, so that no step computes them again, or None where none are read.
       Without it each step computes them.
@@ -87,7 +87,7 @@ class Stage(NamedTuple):
   start: Mapping[str, str] = {}
   frozen: Mapping[str, Frozen] = {}
   collect: Annotated[Callable, Called(4, ('models', 'config'))] | None = None
-  beforehand: Annotated[Callable, Called(2, ('models', 'config'))] | None = None
+  precompute: Annotated[Callable, Called(2, ('models', 'config'))] | None = None
   curriculum: Any = None
   beside: str | None = None
   reads: tuple[type, ...] = ()

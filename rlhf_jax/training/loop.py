@@ -29,7 +29,7 @@ class Loop:
     steps: how many updates.
     log_every: steps between two rows of metrics.
     checkpoint_every: steps between two checkpoints; the last step has one too.
-    sample_every: steps between two looks at samples.
+    sample_every: steps between two logs of samples.
     show: metrics that the console shows.
     console: where progress is printed.
   """
@@ -51,7 +51,7 @@ def train(
   *,
   update: Callable[..., tuple[TrainState, Metrics]],
   collect: Callable[..., tuple[Any, Metrics]] | None = None,
-  look: Callable[[TrainState, int], None] | None = None,
+  log_samples: Callable[[TrainState, int], None] | None = None,
   saved: Checkpoints,
   writers: Sequence[metrics.Writer],
   loop: Loop,
@@ -66,7 +66,7 @@ def train(
       where there is something to collect.
     update: (state, frozen, batch, key) -> state, metrics.
     collect: (state, frozen, prompts, key) -> batch, metrics, if any.
-    look: (state, step) -> None; writes samples for people.
+    log_samples: (state, step) -> None; writes samples for people.
     saved, writers: where checkpoints and metrics go.
     loop: how long and how often.
 
@@ -108,9 +108,9 @@ def train(
           for writer in writers:
             writer.write(loop.stage, done, row)
           progress.show(done, {n: row[n] for n in loop.show if n in row})
-        looking = done % loop.sample_every == 0 or done == loop.steps
-        if look is not None and looking:
-          look(state, done)
+        sampling = done % loop.sample_every == 0 or done == loop.steps
+        if log_samples is not None and sampling:
+          log_samples(state, done)
         if saving:
           saved.save(state)
       stopping.check()

@@ -192,7 +192,8 @@ EDITS = {
     'training/loop.py', 'pending = list(', '# Rows.\n  pending = list(',
     set()),
   'what people see': (
-    'experiment/looking.py', 'def looker(', '@other\ndef looker(', set()),
+    'experiment/sample_log.py', 'def sample_logger(',
+    '@other\ndef sample_logger(', set()),
   'the report': (
     'evaluation/report.py', 'def write(', '@other\ndef write(', set()),
   'the metrics file': (
@@ -229,20 +230,29 @@ def test_an_edit_makes_again_what_runs_it(moved, name):
   assert moved[name] == EDITS[name][3]
 
 
-@pytest.mark.parametrize('kept', ['made by this version', 'by an earlier one'])
-def test_what_was_made_by_other_code_is_named(tmp_path, kept):
+def made_twice(tmp_path, change):
+  """What the console says of a stage whose folder lies elsewhere, changed."""
   chain = small.chain(tmp_path, {})
   made, old = chain.folder('sft').path, tmp_path / 'sft-0123456789ab'
   make(chain, 'sft', contextlib.ExitStack())
   made.rename(old)
-  if kept == 'by an earlier one':
-    facts = json.loads((old / 'done.json').read_text())
-    del facts['settings']
-    files.write_json(old / 'done.json', facts)
-  chain.loaded.clear()
+  facts = json.loads((old / 'done.json').read_text())
+  files.write_json(old / 'done.json', change(facts))
   make(chain, 'sft', contextlib.ExitStack())
-  assert f'made again: {old} has the same settings' in chain.console.getvalue()
   assert (made / 'done.json').exists() and (old / 'done.json').exists()
+  return old, chain.console.getvalue()
+
+
+def test_what_was_made_by_other_code_is_named(tmp_path):
+  old, said = made_twice(tmp_path, dict)
+  assert f'made again: {old} has the same settings' in said
+
+
+def test_what_an_earlier_version_made_is_named(tmp_path):
+  old, said = made_twice(
+    tmp_path, lambda facts: {k: v for k, v in facts.items() if k != 'layout'}
+  )
+  assert f'made again: {old} of an earlier version' in said
 
 
 def test_what_has_other_settings_is_not_named(tmp_path):

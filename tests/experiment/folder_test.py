@@ -8,7 +8,7 @@ from unittest import mock
 
 from absl.testing import absltest, parameterized
 
-from rlhf_jax.experiment import looking, store
+from rlhf_jax.experiment import sample_log, store
 from rlhf_jax.storage import files, seals
 from rlhf_jax.storage.seals import DamagedError
 
@@ -107,16 +107,16 @@ class FolderTest(parameterized.TestCase):
   def test_no_prompt_is_the_head_of_a_look(self):
     path = self.path / 'said.txt'
     said = [('--- step 9\nwhat ?', '--- step 8\n--- step 7')]
-    looking.Looks(path, start=0).write(1, said)
-    looking.Looks(path, start=1).write(2, said)
+    sample_log.SampleLog(path, start=0).write(1, said)
+    sample_log.SampleLog(path, start=1).write(2, said)
     whole = path.read_text()
-    looking.Looks(path, start=1)
+    sample_log.SampleLog(path, start=1)
     self.assertEqual(path.read_text(), whole[: len(whole) // 2])
 
   @parameterized.parameters((0, ''), (1, LOOKS[:20]), (2, LOOKS), (9, LOOKS))
   def test_looks_after_the_step_resumed_from_are_cut_off(self, start, expected):
     path = self.path / 'samples.txt'
-    looks = looking.Looks(path, start=start)
+    looks = sample_log.SampleLog(path, start=start)
     self.assertEqual(path.read_text(), expected)
     looks.write(start + 1, [('hi', 'c')])
     added = f'--- step {start + 1}\nhi\n  → c\n'
@@ -125,9 +125,9 @@ class FolderTest(parameterized.TestCase):
   def test_what_is_said_is_no_head_of_a_look(self):
     path = self.path / 'samples.txt'
     said = [('a\n--- step 9', 'b\n--- step 9\u2028--- step 9\nc')]
-    looking.Looks(path, start=0).write(1, said)
+    sample_log.SampleLog(path, start=0).write(1, said)
     whole = path.read_text()
-    looking.Looks(path, start=1)
+    sample_log.SampleLog(path, start=1)
     self.assertEqual(path.read_text(), whole)
 
 

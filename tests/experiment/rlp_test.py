@@ -22,7 +22,7 @@ from rlhf_jax.experiment import (
   running,
 )
 from rlhf_jax.experiment.addresses import stage_addresses
-from rlhf_jax.experiment.bench import Bench
+from rlhf_jax.experiment.model_queries import ModelQueries
 from rlhf_jax.experiment.models import roles
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.methods import ppo, reward_model, rlp
@@ -157,7 +157,7 @@ class RlpTest(parameterized.TestCase):
     return found
 
   def test_scores_and_log_probs_are_those_of_the_models(self):
-    tools = Bench(self.chain, 'policy_samples', [])
+    tools = ModelQueries(self.chain, 'policy_samples', [])
     plain = self.plain()
     # Without an end both log-probs measure the same.
     cut = [(prompt, said) for prompt, said in plain if not said['ended']]

@@ -171,7 +171,7 @@ class KeysTest(absltest.TestCase):
       chain, experiment=dataclasses.replace(chain.experiment, seed=7)
     )
     purposes = ('one', 'two', 'one order', 'one order beside', 'one seeds')
-    purposes += ('look', 'evaluation', 'evaluation best of 4')
+    purposes += ('sample log', 'evaluation', 'evaluation best of 4')
     keys = [
       words(each.key(purpose))
       for each in (chain, other)
@@ -348,9 +348,9 @@ class SettingsTest(absltest.TestCase):
       (said.stage, said.steps, said.log_every, said.checkpoint_every),
       ('one', STEPS, 17, 23),
     )
-    self.assertEqual(said.sample_every, 1)  # Four looks in three steps.
+    self.assertEqual(said.sample_every, 1)  # Four times in three steps.
     self.assertIsNotNone(named['collect'])
-    self.assertIsNone(named['look'])  # What it trains is no policy.
+    self.assertIsNone(named['log_samples'])  # What it trains is no policy.
 
 
 MIXED = Curriculum(level=len, mix=uniform)

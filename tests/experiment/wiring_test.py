@@ -72,6 +72,13 @@ class StagesTest(parameterized.TestCase):
     ):
       wiring.check_stages(stages)
 
+  @parameterized.parameters('data', 'evaluation')
+  def test_a_stage_takes_no_name_that_something_else_has(self, name):
+    with self.assertRaisesRegex(
+      experiments.ExperimentError, f'a stage is called {name!r}, as the {name}'
+    ):
+      wiring.check_stages({name: rlhf().stages['sft']})
+
   def test_there_are_stages_and_one_trains_a_policy(self):
     with self.assertRaisesRegex(experiments.ExperimentError, 'has none'):
       dataclasses.replace(rlhf(), stages={}, contrasts={})

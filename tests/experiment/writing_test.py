@@ -15,8 +15,8 @@ from rlhf_jax import sandbox
 from rlhf_jax.experiment import (
   ExperimentError,
   Limits,
-  bench,
   definition,
+  model_queries,
   running,
   writing,
 )
@@ -131,10 +131,10 @@ class StageTest(parameterized.TestCase):
     return chain, self.tools_of(chain)
 
   def tools_of(self, chain):
-    bench = writing.Bench(
+    queries = writing.ModelQueries(
       chain, 'made', chain.encode(chain.records('demonstrations'))[0]
     )
-    return bench.turn(0)[1]
+    return queries.turn(0)[1]
 
 
 class WritingTest(StageTest):
@@ -331,7 +331,7 @@ class WritingTest(StageTest):
     expected = [
       row[keep].mean(0) for row, keep in zip(states, mask, strict=True)
     ]
-    found = bench.mean_hidden(model, {}, batch)
+    found = model_queries.mean_hidden(model, {}, batch)
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
   def test_agreement_is_the_share_that_gold_ranks_alike(self):
@@ -598,7 +598,7 @@ class JudgingTest(StageTest):
       max_prompt_tokens=1, max_response_tokens=8, overlong=drop_all
     )
     chain, _ = self.tools(frozen={'reward': 'reward_model'})
-    bench = writing.Bench(
+    queries = writing.ModelQueries(
       dataclasses.replace(
         chain, experiment=dataclasses.replace(chain.experiment, limits=limits)
       ),
@@ -608,7 +608,7 @@ class JudgingTest(StageTest):
     with self.assertRaisesRegex(
       ValueError, "stage 'made': nothing is left of .* dropped prompts"
     ):
-      bench.score(self.lists(chain, [2]))
+      queries.score(self.lists(chain, [2]))
 
 
 def drop_all(parts, limit, where):

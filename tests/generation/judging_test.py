@@ -7,7 +7,7 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from rlhf_jax.generation import judging
-from tests.methods.bench import Bench, numbers, prompt
+from tests.methods.fake_queries import FakeQueries, numbers, prompt
 
 PROMPTS = [prompt('a'), prompt('b'), prompt('c')]
 TEXTS = [numbers(4, 1, 4, 7), numbers(2), numbers(3, 5)]
@@ -19,8 +19,8 @@ def difference(a, b):
 
 class ByRewardTest(absltest.TestCase):
   def test_scores_and_preferences(self):
-    bench = Bench()
-    scores, prefer, by_scores = judging.by_reward(PROMPTS, TEXTS, bench.tools)
+    fake = FakeQueries()
+    scores, prefer, by_scores = judging.by_reward(PROMPTS, TEXTS, fake.tools)
     self.assertTrue(by_scores)
     for row, expected in zip(scores, TEXTS, strict=True):
       np.testing.assert_array_equal(row, np.array(expected, np.float32))
@@ -29,19 +29,19 @@ class ByRewardTest(absltest.TestCase):
       [True, False, False, True],  # Of equal ones the first.
     )
     self.assertEqual(list(prefer[2]([(0, 1), (1, 0)])), [False, True])
-    ((a, b, c),) = bench.scored  # All at once.
+    ((a, b, c),) = fake.scored  # All at once.
     self.assertEqual([a.prompt, b.prompt, c.prompt], PROMPTS)
     self.assertEqual(a.responses, ('4', '1', '4', '7'))
 
 
 class ByRankerTest(parameterized.TestCase):
   def test_scores_are_log_odds_against_the_first(self):
-    bench = Bench(log_odds=difference)
-    scores, _, by_scores = judging.by_ranker(PROMPTS, TEXTS, bench.tools)
+    fake = FakeQueries(log_odds=difference)
+    scores, _, by_scores = judging.by_ranker(PROMPTS, TEXTS, fake.tools)
     self.assertFalse(by_scores)
     expected = [[0.0, -3.0, 0.0, 3.0], [0.0], [0.0, 2.0]]
     self.assertEqual([row.tolist() for row in scores], expected)
-    (asked,) = bench.preferred  # All at once.
+    (asked,) = fake.preferred  # All at once.
     self.assertEqual(
       [(c.prompt, c.responses) for c in asked],
       [
@@ -60,33 +60,33 @@ class ByRankerTest(parameterized.TestCase):
     (np.inf, np.log(1e4)),
   )
   def test_log_odds_are_clipped(self, odds, expected):
-    bench = Bench(log_odds=lambda a, b: odds)
-    judged = judging.by_ranker([PROMPTS[0]], [['x', 'y']], bench.tools)
+    fake = FakeQueries(log_odds=lambda a, b: odds)
+    judged = judging.by_ranker([PROMPTS[0]], [['x', 'y']], fake.tools)
     np.testing.assert_allclose(judged.scores[0], [0.0, expected], rtol=1e-6)
 
   def test_preferences_are_asked_for_once_a_call(self):
-    bench = Bench(log_odds=difference)
-    prefer = judging.by_ranker(PROMPTS, TEXTS, bench.tools).prefer
-    del bench.preferred[:]
+    fake = FakeQueries(log_odds=difference)
+    prefer = judging.by_ranker(PROMPTS, TEXTS, fake.tools).prefer
+    del fake.preferred[:]
     self.assertEqual(prefer[0]([(0, 1), (1, 3)]), [True, False])
     self.assertEqual(prefer[2]([(1, 0)]), [True])
-    first, second = bench.preferred
+    first, second = fake.preferred
     self.assertEqual([c.prompt for c in first], [PROMPTS[0]] * 2)
     self.assertEqual([c.responses for c in first], [('4', '1'), ('1', '7')])
     self.assertEqual(second[0].prompt, PROMPTS[2])
 
   def test_prompts_of_one_text_ask_nothing(self):
-    bench = Bench(log_odds=difference)
-    judged = judging.by_ranker(PROMPTS[:1], [['7']], bench.tools)
+    fake = FakeQueries(log_odds=difference)
+    judged = judging.by_ranker(PROMPTS[:1], [['7']], fake.tools)
     self.assertEqual([row.tolist() for row in judged.scores], [[0.0]])
-    self.assertEqual(bench.preferred, [[]])
+    self.assertEqual(fake.preferred, [[]])
 
 
 class ByAnnotatorTest(absltest.TestCase):
   def judge(self, texts, annotate):
-    bench = Bench([[]] * len(texts))
+    fake = FakeQueries([[]] * len(texts))
     return judging.by_annotator(
-      PROMPTS[: len(texts)], texts, bench.tools, annotate=annotate
+      PROMPTS[: len(texts)], texts, fake.tools, annotate=annotate
     )
 
   def test_scores_are_wins_against_all_others(self):

@@ -7,21 +7,21 @@ from absl.testing import absltest, parameterized
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.methods import candidates
 from rlhf_jax.types import Comparison, Demonstration
-from tests.methods.bench import Bench, numbers, prompt
+from tests.methods.fake_queries import FakeQueries, numbers, prompt
 
 WHO = prompt()
 
 
-def write(records, bench, **options):
+def write(records, fake, **options):
   config = candidates.Config(**options)
-  return candidates.write(records, bench.tools, config=config)
+  return candidates.write(records, fake.tools, config=config)
 
 
 class CandidatesTest(parameterized.TestCase):
   def test_best_first_with_their_scores(self):
-    bench = Bench([numbers(1, 3, -2, 2)])
+    fake = FakeQueries([numbers(1, 3, -2, 2)])
     self.assertEqual(
-      write([WHO], bench),
+      write([WHO], fake),
       [Comparison(WHO, ('3', '2', '1', '-2'), scores=(3.0, 2.0, 1.0, -2.0))],
     )
 
@@ -31,41 +31,41 @@ class CandidatesTest(parameterized.TestCase):
     (WHO, ('3', '1')),
   )
   def test_what_a_record_has_joins_the_samples(self, record, expected):
-    (found,) = write([record], Bench([numbers(1, 3)]))
+    (found,) = write([record], FakeQueries([numbers(1, 3)]))
     self.assertEqual(found.prompt, WHO)
     self.assertEqual(found.responses, expected)
     self.assertEqual(found.scores, tuple(map(float, expected)))
     self.assertIsNone(found.target)
 
   def test_equal_texts_count_once(self):
-    bench = Bench([numbers(1, 3, 1, 3, 3)])
-    (found,) = write([Demonstration(WHO, '1')], bench)
+    fake = FakeQueries([numbers(1, 3, 1, 3, 3)])
+    (found,) = write([Demonstration(WHO, '1')], fake)
     self.assertEqual(found.responses, ('3', '1'))
-    ((scored,),) = bench.scored
+    ((scored,),) = fake.scored
     self.assertEqual(scored.responses, ('1', '3'))
 
   def test_equal_scores_keep_their_order(self):
-    bench = Bench([['b', 'a', 'c']], worth=lambda text: float(text != 'a'))
-    (found,) = write([Demonstration(WHO, 'd')], bench)
+    fake = FakeQueries([['b', 'a', 'c']], worth=lambda text: float(text != 'a'))
+    (found,) = write([Demonstration(WHO, 'd')], fake)
     self.assertEqual(found.responses, ('d', 'b', 'c', 'a'))
     self.assertEqual(found.scores, (1.0, 1.0, 1.0, 0.0))
 
   def test_prompts_with_a_single_text_have_none(self):
     records = [prompt('a'), prompt('b'), prompt('c')]
-    bench = Bench([numbers(1, 2), numbers(4, 4), numbers(6, 5)])
-    found = write(records, bench)
+    fake = FakeQueries([numbers(1, 2), numbers(4, 4), numbers(6, 5)])
+    found = write(records, fake)
     self.assertEqual([c.prompt for c in found], [records[0], records[2]])
     self.assertEqual([c.responses for c in found], [('2', '1'), ('6', '5')])
-    self.assertEqual(write(records[:1], Bench([numbers(4, 4)])), [])
+    self.assertEqual(write(records[:1], FakeQueries([numbers(4, 4)])), [])
 
   def test_without_samples_nobody_is_asked_for_any(self):
-    bench = Bench()
+    fake = FakeQueries()
     records = [
       Comparison(WHO, ('1', '2', '3'), margin=0.5, scores=(9.0, 8.0, 7.0)),
       Comparison(WHO, ('5', '4')),
     ]
-    found = write(records, bench, samples=0)
-    self.assertEqual(bench.sampled, [])
+    found = write(records, fake, samples=0)
+    self.assertEqual(fake.sampled, [])
     self.assertEqual(
       found,
       [
@@ -75,9 +75,9 @@ class CandidatesTest(parameterized.TestCase):
     )
 
   def test_samples_are_asked_for_as_the_config_says(self):
-    bench = Bench([numbers(1, 2)])
-    write([WHO], bench, samples=7, sampling=Sampling(temperature=0.5))
-    self.assertEqual(bench.sampled, [(7, Sampling(temperature=0.5))])
+    fake = FakeQueries([numbers(1, 2)])
+    write([WHO], fake, samples=7, sampling=Sampling(temperature=0.5))
+    self.assertEqual(fake.sampled, [(7, Sampling(temperature=0.5))])
 
   @parameterized.parameters(
     (False, ('4', '2', '1')), (True, ('4', '3', '2', '1'))
@@ -85,8 +85,8 @@ class CandidatesTest(parameterized.TestCase):
   def test_those_that_were_cut_are_candidates_where_that_is_said(
     self, cut, expected
   ):
-    bench = Bench([['1', '…3', '4', '2']])
-    (found,) = write([WHO], bench, cut=cut)
+    fake = FakeQueries([['1', '…3', '4', '2']])
+    (found,) = write([WHO], fake, cut=cut)
     self.assertEqual(found.responses, expected)
 
   def test_the_stage_names_its_judge(self):

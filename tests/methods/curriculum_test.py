@@ -5,7 +5,7 @@ from absl.testing import absltest
 from rlhf_jax.data import encoding, limits, templates, tokens
 from rlhf_jax.methods import curriculum
 from rlhf_jax.types import Comparison
-from tests.methods.bench import Bench, prompt
+from tests.methods.fake_queries import FakeQueries, prompt
 
 WHO, OTHER = prompt('a'), prompt('b')
 TIERS = Comparison(
@@ -16,7 +16,7 @@ SHORT = Comparison(OTHER, ('strong', 'medium'), scores=(2.0, 1.0))
 
 def write(records, *pairs):
   config = curriculum.Config(pairs=pairs)
-  return curriculum.write(records, Bench().tools, config=config)
+  return curriculum.write(records, FakeQueries().tools, config=config)
 
 
 class CurriculumTest(absltest.TestCase):

@@ -5,25 +5,25 @@ from absl.testing import absltest, parameterized
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.methods import labels
 from rlhf_jax.types import Comparison, Demonstration, Rated
-from tests.methods.bench import Bench, numbers, prompt
+from tests.methods.fake_queries import FakeQueries, numbers, prompt
 
 WHO = prompt()
 
 
-def write(records, bench, **options):
-  return labels.write(records, bench.tools, config=labels.Config(**options))
+def write(records, fake, **options):
+  return labels.write(records, fake.tools, config=labels.Config(**options))
 
 
 class LabelsTest(parameterized.TestCase):
   def test_each_response_has_its_own_score_in_the_records_order(self):
-    bench = Bench()
+    fake = FakeQueries()
     records = [
       Demonstration(prompt('a'), '5'),
       Comparison(prompt('b'), ('1', '2', '1'), scores=(9.0, 8.0, 7.0)),
       Rated(prompt('c'), '-3', (4.0, None)),
     ]
     self.assertEqual(
-      write(records, bench),
+      write(records, fake),
       [
         Rated(prompt('a'), '5', (5.0,)),
         Rated(prompt('b'), '1', (1.0,)),
@@ -32,18 +32,18 @@ class LabelsTest(parameterized.TestCase):
         Rated(prompt('c'), '-3', (-3.0,)),
       ],
     )
-    self.assertEqual(bench.sampled, [])
+    self.assertEqual(fake.sampled, [])
 
   def test_the_prompt_is_kept_whole(self):
     asked = WHO._replace(condition='told', answer='4')
-    (found,) = write([Demonstration(asked, '5')], Bench())
+    (found,) = write([Demonstration(asked, '5')], FakeQueries())
     self.assertEqual(found.prompt, asked)
     self.assertEqual(found.prompt.kind, 'sums')
 
   def test_samples_that_ended_join_what_the_record_has(self):
-    bench = Bench([numbers(1, 3), ['…4', '6']])
+    fake = FakeQueries([numbers(1, 3), ['…4', '6']])
     records = [Demonstration(WHO, '5'), prompt('b')]
-    found = write(records, bench, samples=2, sampling=Sampling(temperature=0.5))
+    found = write(records, fake, samples=2, sampling=Sampling(temperature=0.5))
     self.assertEqual(
       [(r.prompt, r.response, *r.ratings) for r in found],
       [
@@ -53,10 +53,10 @@ class LabelsTest(parameterized.TestCase):
         (prompt('b'), '6', 6.0),
       ],
     )
-    self.assertEqual(bench.sampled, [(2, Sampling(temperature=0.5))])
+    self.assertEqual(fake.sampled, [(2, Sampling(temperature=0.5))])
 
   def test_prompts_alone_give_nothing(self):
-    self.assertEqual(write([WHO], Bench()), [])
+    self.assertEqual(write([WHO], FakeQueries()), [])
 
   def test_the_stage_names_its_judge_and_nobody_who_samples(self):
     (stage,) = labels.stages(

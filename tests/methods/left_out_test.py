@@ -22,7 +22,7 @@ from rlhf_jax.methods import (
 )
 from rlhf_jax.methods.rlp import consistency
 from rlhf_jax.types import Comparison, Demonstration, Mean, Sampled
-from tests.methods.bench import Bench, prompt
+from tests.methods.fake_queries import FakeQueries, prompt
 
 WHO = prompt()
 TEXTS = ['2', 'nan', '1', '0']
@@ -60,8 +60,8 @@ class UnscoredTest(parameterized.TestCase):
     ),
   )
   def test_it_is_nowhere_and_the_others_stay(self, write, config, expected):
-    bench = Bench([TEXTS], seeds=[3])
-    written = write([WHO], bench.tools, config=config)
+    fake = FakeQueries([TEXTS], seeds=[3])
+    written = write([WHO], fake.tools, config=config)
     self.assertLessEqual(set(said(written)), {'2', '1', '0'})
     if not isinstance(config, rso.Pairs) or config.select is rso.first:
       self.assertEqual(set(said(written)), expected)
@@ -76,13 +76,13 @@ class UnscoredTest(parameterized.TestCase):
     (slic.write, slic.Pairs(target=slic.best_sampled)),
   )
   def test_a_prompt_without_any_score_has_nothing(self, write, config):
-    bench = Bench([['nan', 'nan ']], seeds=[3])
-    self.assertEmpty(write([WHO], bench.tools, config=config))
+    fake = FakeQueries([['nan', 'nan ']], seeds=[3])
+    self.assertEmpty(write([WHO], fake.tools, config=config))
 
   def test_a_selection_over_bags_leaves_it_out(self):
     bags = [Comparison(WHO, ('nan', '1')), Comparison(WHO, ('0',))]
     (found,) = rejection_sampling.choose(
-      bags, Bench().tools, config=rejection_sampling.Selection()
+      bags, FakeQueries().tools, config=rejection_sampling.Selection()
     )
     self.assertEqual(found, Demonstration(WHO, '1'))
 
@@ -90,10 +90,10 @@ class UnscoredTest(parameterized.TestCase):
     def odds(a, b):
       return np.nan if '9' in (a, b) else float(a) - float(b)
 
-    bench = Bench([['4', '9', '1', '3']], log_odds=odds)
+    fake = FakeQueries([['4', '9', '1', '3']], log_odds=odds)
     written = slic.write(
       [WHO],
-      bench.tools,
+      fake.tools,
       config=slic.Pairs(
         judge=judging.by_ranker, pair=slic.tournament, target=slic.best_sampled
       ),
@@ -105,20 +105,20 @@ class UnscoredTest(parameterized.TestCase):
     def odds(a, b):  # Known against the first one, and not among the others.
       return 1.0 if b == '4' else np.nan
 
-    bench = Bench([['4', '6', '1', '3']], log_odds=odds)
+    fake = FakeQueries([['4', '6', '1', '3']], log_odds=odds)
     config = slic.Pairs(
       judge=judging.by_ranker, pair=slic.tournament, target=slic.best_sampled
     )
-    written = slic.write([WHO], bench.tools, config=config)
+    written = slic.write([WHO], fake.tools, config=config)
     self.assertEqual([c.responses for c in written], [])
 
   def test_an_annotator_without_a_verdict_makes_no_pair(self):
     asked = [prompt('a'), prompt('b')]
-    bench = Bench([('x', 'xx'), ('y', 'yy')])
+    fake = FakeQueries([('x', 'xx'), ('y', 'yy')])
     config = preferences.Config(
       annotate=lambda prompt, a, b, seed: None if a == 'x' else True, count=2
     )
-    written = preferences.write(asked, bench.tools, config=config)
+    written = preferences.write(asked, fake.tools, config=config)
     self.assertEqual(written, [Comparison(asked[1], ('y', 'yy'))])
     self.assertEqual(written.facts, {'undecided_share': Mean(1.0, 2.0)})
 
@@ -126,9 +126,9 @@ class UnscoredTest(parameterized.TestCase):
     def annotate(prompt, a, b, seed):
       return None if '9' in (a, b) else float(a) > float(b)
 
-    bench = Bench([['1', '9', '3']])
+    fake = FakeQueries([['1', '9', '3']])
     judged = judging.by_annotator(
-      [WHO], [['1', '9', '3']], bench.tools, annotate=annotate
+      [WHO], [['1', '9', '3']], fake.tools, annotate=annotate
     )
     # Nobody said anything of the second one: it is not the worst.
     np.testing.assert_array_equal(judged.scores, [[0.0, np.nan, 1.0]])
@@ -171,23 +171,23 @@ class RlpTest(parameterized.TestCase):
   def test_two_samples_of_which_one_has_no_score_are_no_pair(self):
     records = [drawn((np.nan, 1.0, 0.0, 0.0)), drawn((0.0, 1.0, 0.0, 0.0))]
     written = rlp.synthetic.by_reward(
-      records, Bench().tools, config=rlp.synthetic.PairConfig()
+      records, FakeQueries().tools, config=rlp.synthetic.PairConfig()
     )
     self.assertEqual([r.responses for r in written.records], [('b', 'a')])
 
 
 class CutTest(parameterized.TestCase):
   def test_the_best_sample_to_imitate_ended(self):
-    bench = Bench([['1', '…7', '3']])
+    fake = FakeQueries([['1', '…7', '3']])
     config = slic.Pairs(target=slic.best_sampled)
-    written = slic.write([WHO], bench.tools, config=config)
+    written = slic.write([WHO], fake.tools, config=config)
     self.assertEqual({c.target for c in written}, {'3'})
     # What was cut is compared, as it is.
     self.assertIn(('7', '1'), [c.responses for c in written])
     ended = {r: r.ended for c in written for r in c.responses}
     self.assertEqual(ended, {'1': True, '7': False, '3': True})
-    bench = Bench([['…1', '…7']])
-    self.assertEmpty(slic.write([WHO], bench.tools, config=config))
+    fake = FakeQueries([['…1', '…7']])
+    self.assertEmpty(slic.write([WHO], fake.tools, config=config))
 
   @parameterized.parameters(
     (rso.write, rso.Pairs(samples=3, kept=2, select=rso.first)),
@@ -195,17 +195,17 @@ class CutTest(parameterized.TestCase):
     (candidates.write, candidates.Config(cut=True)),
   )
   def test_of_equal_texts_the_one_that_ended_counts(self, write, config):
-    bench = Bench([['…2', '1', '2']])
-    (found,) = write([WHO], bench.tools, config=config)
+    fake = FakeQueries([['…2', '1', '2']])
+    (found,) = write([WHO], fake.tools, config=config)
     self.assertEqual(found.responses, ('2', '1'))
     self.assertEqual([r.ended for r in found.responses], [True, True])
 
   def test_candidates_take_those_that_were_cut_where_it_says_so(self):
     write = functools.partial(candidates.write, [WHO])
-    bench = Bench([['1', '…7', '3']])
-    (found,) = write(bench.tools, config=candidates.Config())
+    fake = FakeQueries([['1', '…7', '3']])
+    (found,) = write(fake.tools, config=candidates.Config())
     self.assertEqual(found.responses, ('3', '1'))
-    (found,) = write(bench.tools, config=candidates.Config(cut=True))
+    (found,) = write(fake.tools, config=candidates.Config(cut=True))
     self.assertEqual(found.responses, ('7', '3', '1'))
     self.assertEqual([r.ended for r in found.responses], [False, True, True])
 
@@ -218,14 +218,14 @@ class CutTest(parameterized.TestCase):
     ),
   )
   def test_a_pair_says_which_one_was_cut(self, write, config):
-    (pair,) = write([WHO], Bench([['…2', '1']]).tools, config=config)
+    (pair,) = write([WHO], FakeQueries([['…2', '1']]).tools, config=config)
     self.assertEqual(pair.responses, ('2', '1'))
     self.assertEqual([r.ended for r in pair.responses], [False, True])
 
   def test_synthetic_pairs_say_which_one_was_cut(self):
     record = drawn((2.0, 1.0), ('a', 'b'), (False, True))
     (pair,) = rlp.synthetic.by_reward(
-      [record], Bench().tools, config=rlp.synthetic.PairConfig()
+      [record], FakeQueries().tools, config=rlp.synthetic.PairConfig()
     )
     self.assertEqual(pair.responses, ('a', 'b'))
     self.assertEqual([r.ended for r in pair.responses], [False, True])

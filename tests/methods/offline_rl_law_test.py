@@ -19,7 +19,7 @@ from rlhf_jax.methods import offline_rl
 from rlhf_jax.training import state as training
 from rlhf_jax.types import Demonstrations, Rated
 from tests import toy
-from tests.methods.bench import Bench, prompt
+from tests.methods.fake_queries import FakeQueries, prompt
 
 END = toy.EOS
 RESPONSES = ((END,), (0, END), (1, END), (0, 1, END))
@@ -62,7 +62,7 @@ class LawTest(parameterized.TestCase):
   def test_regression_tilts_the_data(self, beta, weighing):
     written = offline_rl.write(
       pool(),
-      Bench().tools,
+      FakeQueries().tools,
       config=offline_rl.Pool(
         recipe=functools.partial(offline_rl.weighted, beta=beta, most=1e3)
       ),

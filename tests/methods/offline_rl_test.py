@@ -12,7 +12,7 @@ from rlhf_jax.learners import likelihood
 from rlhf_jax.methods import offline_rl
 from rlhf_jax.types import Comparison, Demonstration, Rated
 from tests import toy
-from tests.methods.bench import Bench, prompt
+from tests.methods.fake_queries import FakeQueries, prompt
 
 
 def pool(*rewards, prompts=None):
@@ -25,7 +25,7 @@ def pool(*rewards, prompts=None):
 
 def write(records, recipe):
   return offline_rl.write(
-    records, Bench().tools, config=offline_rl.Pool(recipe=recipe)
+    records, FakeQueries().tools, config=offline_rl.Pool(recipe=recipe)
   )
 
 

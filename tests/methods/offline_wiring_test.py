@@ -434,7 +434,7 @@ def written(write, data, writes, **fields):
 
 REFERENCE = {
   'frozen': {'reference': 'sft'},
-  'beforehand': pairwise.reference_logps,
+  'precompute': pairwise.reference_logps,
 }
 REWARD = {'frozen': {'reward': 'reward_model'}}
 PAIRS, TEXTS = (Comparison,), (Demonstration,)
@@ -457,7 +457,7 @@ STAGES = {
     dpo.stages, (dpo.Config(steps=3),), {'start': 'x', 'curriculum': 7},
     {'dpo': trained(
       pairwise, 'preferences', PAIRS, 'x', curriculum=7,
-      beforehand=pairwise.reference_logps, frozen={'reference': 'x'},
+      precompute=pairwise.reference_logps, frozen={'reference': 'x'},
     )},
   ),
   'slic': (

@@ -7,14 +7,14 @@ from rlhf_jax.addressing import describe
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.methods import preferences
 from rlhf_jax.types import Comparison
-from tests.methods.bench import Bench, prompt
+from tests.methods.fake_queries import FakeQueries, prompt
 
 ASKED = [prompt('a'), prompt('b'), prompt('c')]
 
 
-def write(bench, annotate, records=ASKED, **options):
+def write(fake, annotate, records=ASKED, **options):
   config = preferences.Config(annotate=annotate, count=3, **options)
-  return preferences.write(records, bench.tools, config=config)
+  return preferences.write(records, fake.tools, config=config)
 
 
 def longer(prompt, a, b, seed):
@@ -24,9 +24,9 @@ def longer(prompt, a, b, seed):
 
 class PreferencesTest(absltest.TestCase):
   def test_the_preferred_one_is_first(self):
-    bench = Bench([('x', 'xxx'), ('yy', 'y'), ('z', 'zz')])
+    fake = FakeQueries([('x', 'xxx'), ('yy', 'y'), ('z', 'zz')])
     self.assertEqual(
-      write(bench, longer),
+      write(fake, longer),
       [
         Comparison(ASKED[0], ('xxx', 'x')),
         Comparison(ASKED[1], ('yy', 'y')),
@@ -35,9 +35,9 @@ class PreferencesTest(absltest.TestCase):
     )
 
   def test_two_are_sampled_as_the_config_says(self):
-    bench = Bench([('x', 'xx')] * 3)
-    write(bench, longer, sampling=Sampling(temperature=0.5))
-    self.assertEqual(bench.sampled, [(2, Sampling(temperature=0.5))])
+    fake = FakeQueries([('x', 'xx')] * 3)
+    write(fake, longer, sampling=Sampling(temperature=0.5))
+    self.assertEqual(fake.sampled, [(2, Sampling(temperature=0.5))])
 
   def test_equal_texts_are_not_ranked(self):
     asked = []
@@ -46,8 +46,8 @@ class PreferencesTest(absltest.TestCase):
       asked.append(of)
       return True
 
-    bench = Bench([('x', 'xx'), ('y', 'y'), ('z', 'zz')], seeds=[5, 6, 7])
-    found = write(bench, annotate)
+    fake = FakeQueries([('x', 'xx'), ('y', 'y'), ('z', 'zz')], seeds=[5, 6, 7])
+    found = write(fake, annotate)
     self.assertEqual([c.prompt for c in found], [ASKED[0], ASKED[2]])
     self.assertEqual(
       asked, [(ASKED[0], 'x', 'xx', 5), (ASKED[2], 'z', 'zz', 7)]
@@ -58,8 +58,8 @@ class PreferencesTest(absltest.TestCase):
       del prompt, a, b
       return seed % 2 == 0
 
-    bench = Bench([('x', 'y')] * 3, seeds=[2, 3, 4])
-    firsts = [c.responses[0] for c in write(bench, coin)]
+    fake = FakeQueries([('x', 'y')] * 3, seeds=[2, 3, 4])
+    firsts = [c.responses[0] for c in write(fake, coin)]
     self.assertEqual(firsts, ['x', 'y', 'x'])
 
   def test_the_stage_says_who_annotates(self):

@@ -14,27 +14,29 @@ from rlhf_jax.training import state as training
 from rlhf_jax.training.compile import jitted
 from rlhf_jax.types import Comparison, Demonstration, Demonstrations
 from tests import toy
-from tests.methods.bench import Bench, numbers, prompt
+from tests.methods.fake_queries import FakeQueries, numbers, prompt
 
 WHO = prompt()
 
 
-def fill(records, bench, **options):
+def fill(records, fake, **options):
   config = rejection_sampling.Bag(**options)
-  return rejection_sampling.fill(records, bench.tools, config=config)
+  return rejection_sampling.fill(records, fake.tools, config=config)
 
 
-def choose(bags, top=None, **bench):
+def choose(bags, top=None, **fake):
   config = rejection_sampling.Selection(top=top)
-  return rejection_sampling.choose(bags, Bench(**bench).tools, config=config)
+  return rejection_sampling.choose(
+    bags, FakeQueries(**fake).tools, config=config
+  )
 
 
 class BagTest(absltest.TestCase):
   def test_different_responses_that_ended_best_first(self):
     records = [prompt('a'), prompt('b'), prompt('c')]
-    bench = Bench([['1', '…9', '3', '1'], ['…5'], ['4', '4']])
+    fake = FakeQueries([['1', '…9', '3', '1'], ['…5'], ['4', '4']])
     self.assertEqual(
-      fill(records, bench),
+      fill(records, fake),
       [
         Comparison(records[0], ('3', '1'), scores=(3.0, 1.0)),
         Comparison(records[2], ('4',), scores=(4.0,)),
@@ -42,22 +44,22 @@ class BagTest(absltest.TestCase):
     )
 
   def test_a_round_has_its_own_samples_and_temperature(self):
-    bench = Bench([numbers(1, 2)])
-    fill([WHO], bench, samples=3, sampling=Sampling(temperature=1.3))
-    self.assertEqual(bench.sampled, [(3, Sampling(temperature=1.3))])
+    fake = FakeQueries([numbers(1, 2)])
+    fill([WHO], fake, samples=3, sampling=Sampling(temperature=1.3))
+    self.assertEqual(fake.sampled, [(3, Sampling(temperature=1.3))])
 
   def test_a_round_may_ask_some_kinds_only(self):
     records = [WHO, prompt('b')._replace(kind='letters'), WHO]
-    bench = Bench([numbers(5), numbers(7), numbers(6)])
+    fake = FakeQueries([numbers(5), numbers(7), numbers(6)])
     asks = functools.partial(
       rejection_sampling.of_kinds, kinds=('letters', 'lists')
     )
     self.assertEqual(
-      fill(records, bench, asks=asks),
+      fill(records, fake, asks=asks),
       [Comparison(records[1], ('7',), scores=(7.0,))],
     )
     # Who is asked changes no key: the others are sampled too.
-    self.assertEqual(bench.asked, [None])
+    self.assertEqual(fake.asked, [None])
 
 
 class SelectionTest(absltest.TestCase):
@@ -96,12 +98,12 @@ class SelectionTest(absltest.TestCase):
     )
 
   def test_a_text_in_two_bags_is_one_candidate(self):
-    bench = Bench()
+    fake = FakeQueries()
     bags = [Comparison(WHO, ('1', '2')), Comparison(WHO, ('2', '3'))]
     rejection_sampling.choose(
-      bags, bench.tools, config=rejection_sampling.Selection()
+      bags, fake.tools, config=rejection_sampling.Selection()
     )
-    ((scored,),) = bench.scored
+    ((scored,),) = fake.scored
     self.assertEqual(scored.responses, ('1', '2', '3'))
 
   def test_refuses_to_look_at_a_part(self):

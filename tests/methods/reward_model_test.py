@@ -14,7 +14,7 @@ from rlhf_jax.methods import reward_model
 from rlhf_jax.types import Comparison, Models
 from tests import toy
 from tests.learners import definitions, tables
-from tests.methods.bench import prompt
+from tests.methods.fake_queries import prompt
 
 
 class MarginTest(parameterized.TestCase):

@@ -11,7 +11,7 @@ from rlhf_jax.kernels import clustering
 from rlhf_jax.methods.rlp import consistency, synthetic
 from rlhf_jax.stages import DatasetStage
 from rlhf_jax.types import Comparison, Sampled
-from tests.methods.bench import Bench, prompt
+from tests.methods.fake_queries import FakeQueries, prompt
 
 WHO = prompt()
 
@@ -38,10 +38,10 @@ def facts_of(written):
   }
 
 
-def agree(records, bench=None, **options):
-  bench = bench or Bench(seeds=list(range(len(records))))
+def agree(records, fake=None, **options):
+  fake = fake or FakeQueries(seeds=list(range(len(records))))
   config = synthetic.Config(**options)
-  return synthetic.by_consistency(records, bench.tools, config=config)
+  return synthetic.by_consistency(records, fake.tools, config=config)
 
 
 class ByConsistencyTest(parameterized.TestCase):
@@ -130,8 +130,8 @@ class ByConsistencyTest(parameterized.TestCase):
   def test_select_all_rejects_nothing_for_doubt(self):
     config = synthetic.Config(gamma=0.0)
     self.assertEqual(config, synthetic.Config(gamma=0.0))
-    bench = Bench(seeds=range(4))
-    found = synthetic.by_consistency(self.RECORDS, bench.tools, config=config)
+    fake = FakeQueries(seeds=range(4))
+    found = synthetic.by_consistency(self.RECORDS, fake.tools, config=config)
     self.assertEqual(
       [c.prompt.text for c in found.records], ['most', 'none', 'two']
     )
@@ -148,7 +148,7 @@ class ByConsistencyTest(parameterized.TestCase):
     chosen = {
       agree(
         self.RECORDS[:1],
-        Bench(seeds=[seed]),
+        FakeQueries(seeds=[seed]),
         choose=consistency.any_member,
       )
       .records[0]
@@ -161,7 +161,7 @@ class ByConsistencyTest(parameterized.TestCase):
     record = sampled('a1 a2 a3 p4 q5 r6')
 
     def rejected(seeds):
-      found = agree([record] * len(seeds), Bench(seeds=seeds)).records
+      found = agree([record] * len(seeds), FakeQueries(seeds=seeds)).records
       return [c.responses[1] for c in found]
 
     alone = [rejected([seed])[0] for seed in range(12)]
@@ -171,9 +171,9 @@ class ByConsistencyTest(parameterized.TestCase):
   def test_similarity_is_asked_once_of_all_and_has_the_tools(self):
     # a and b point one way and c another; words do not say so.
     turns = {'a': (1.0, 0.0), 'b': (1.0, 0.1), 'c': (0.0, 1.0)}
-    bench = Bench(seeds=[0], vectors=turns.__getitem__)
+    fake = FakeQueries(seeds=[0], vectors=turns.__getitem__)
     found = agree(
-      [sampled('a1 b5 c9')], bench,
+      [sampled('a1 b5 c9')], fake,
       similarity=functools.partial(similarity.embedding, threshold=0.9),
     )  # fmt: skip
     (made,) = found.records
@@ -207,9 +207,9 @@ class ByRewardTest(absltest.TestCase):
       sampled('a1 b1 c9', prompt('equal rewards')),
       sampled('a1 a2 c9', prompt('equal texts')),
     ]
-    bench = Bench(seeds=range(4))
+    fake = FakeQueries(seeds=range(4))
     written = synthetic.by_reward(
-      records, bench.tools, config=synthetic.PairConfig(weight=0.5)
+      records, fake.tools, config=synthetic.PairConfig(weight=0.5)
     )
     self.assertEqual(
       written.records,
@@ -243,9 +243,9 @@ class ByPolicyTest(parameterized.TestCase):
     def logp(asked, answer):
       return says[asked.text] * (answer == 'one') - 3.0
 
-    bench = Bench(seeds=range(len(records)), logp=logp)
-    written = synthetic.by_policy(records, bench.tools, config=self.CONFIG)
-    return written, bench
+    fake = FakeQueries(seeds=range(len(records)), logp=logp)
+    written = synthetic.by_policy(records, fake.tools, config=self.CONFIG)
+    return written, fake
 
   # Log-odds for the first place in the order (a, b), then in (b, a); which is
   # preferred, by ½ [σ(x) + 1 − σ(y)]; whether the place alone decided.
@@ -261,7 +261,7 @@ class ByPolicyTest(parameterized.TestCase):
   def test_both_orders_decide(self, one, other, preferred, swayed):
     record = sampled('a1 b3 c9', prompt('p'))
     says = {'Q p 1:a 2:b': one, 'Q p 1:b 2:a': other}
-    written, bench = self.ask([record], says)
+    written, fake = self.ask([record], says)
     self.assertEqual(
       written.records,
       [Comparison(prompt('p'), tuple(preferred), weight=2.0)],
@@ -271,9 +271,9 @@ class ByPolicyTest(parameterized.TestCase):
     self.assertEqual(
       found['reward_gap'], (2.0 if preferred == 'ba' else -2.0, 1.0)
     )
-    asked = {q.text for prompts, _ in bench.told for q in prompts}
+    asked = {q.text for prompts, _ in fake.told for q in prompts}
     self.assertEqual(asked, set(says))
-    for prompts, _ in bench.told:
+    for prompts, _ in fake.told:
       self.assertEqual({q.messages[0].role for q in prompts}, {'user'})
 
   def test_each_prompt_is_decided_by_its_own_questions(self):
@@ -283,7 +283,7 @@ class ByPolicyTest(parameterized.TestCase):
       sampled('e1 e2', prompt('same')),
       sampled('f1 g2', prompt('even')),
     ]
-    written, bench = self.ask(
+    written, fake = self.ask(
       records,
       {
         'Q p 1:a 2:b': -1.0, 'Q p 1:b 2:a': 1.0,
@@ -297,9 +297,9 @@ class ByPolicyTest(parameterized.TestCase):
     )
     self.assertEqual(facts_of(written)['accepted'], (0.5, 4.0))
     # Eight questions, and each of the two answers to all of them at once.
-    self.assertEqual([len(prompts) for prompts, _ in bench.told], [8, 8])
+    self.assertEqual([len(prompts) for prompts, _ in fake.told], [8, 8])
     self.assertEqual(
-      [set(answers) for _, answers in bench.told], [{'one'}, {'two'}]
+      [set(answers) for _, answers in fake.told], [{'one'}, {'two'}]
     )
 
   def test_the_place_alone_gives_no_pair(self):

@@ -22,7 +22,7 @@ from rlhf_jax.training import state as training
 from rlhf_jax.training.compile import jitted
 from rlhf_jax.types import Models, Sampled
 from tests import toy
-from tests.methods.bench import Bench, prompt
+from tests.methods.fake_queries import FakeQueries, prompt
 
 MODEL = TransformerConfig(
   vocab_size=toy.VOCABULARY, layers=1, width=8, heads=2, kv_heads=1,
@@ -34,11 +34,11 @@ MODELS = Models(reward=scalar_model(MODEL))
 class SamplesTest(absltest.TestCase):
   def test_as_many_as_the_config_says_and_as_they_were_drawn(self):
     drawn = [Sampled(prompt('a'), ('x', 'x'), (True, False), (2, 3), (-1, -2))]
-    bench = Bench(drawn=drawn)
+    fake = FakeQueries(drawn=drawn)
     config = rlp.samples.Config(samples=4, sampling=Sampling(temperature=0.5))
-    found = rlp.samples.write([prompt('a')], bench.tools, config=config)
+    found = rlp.samples.write([prompt('a')], fake.tools, config=config)
     self.assertEqual(found, drawn)
-    self.assertEqual(bench.sampled, [(4, Sampling(temperature=0.5))])
+    self.assertEqual(fake.sampled, [(4, Sampling(temperature=0.5))])
 
   def test_the_policy_is_scored_by_what_it_learnt_from(self):
     (stage,) = rlp.samples.stages(

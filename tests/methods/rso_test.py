@@ -13,7 +13,7 @@ from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.kernels import selection
 from rlhf_jax.methods import rso
 from rlhf_jax.types import Comparison, Demonstration
-from tests.methods.bench import Bench, numbers, prompt
+from tests.methods.fake_queries import FakeQueries, numbers, prompt
 
 ASKED = [prompt('a'), prompt('b')]
 SHUFFLED = numbers(*np.random.default_rng(0).permutation(16) / 4)
@@ -24,10 +24,10 @@ def config(**options):
 
 
 def write(texts, options=None, records=None, **of):
-  bench = Bench(texts, **of)
+  fake = FakeQueries(texts, **of)
   records = records or ASKED[: len(texts)]
-  written = rso.write(records, bench.tools, config=config(**(options or {})))
-  return written, bench
+  written = rso.write(records, fake.tools, config=config(**(options or {})))
+  return written, fake
 
 
 class RsoTest(parameterized.TestCase):
@@ -107,12 +107,12 @@ class RsoTest(parameterized.TestCase):
   def test_fewer_texts_than_are_to_be_kept(self, select):
     # 16 samples of 5 different texts: all are kept, and one sits out.
     texts = [(numbers(1, 2, 3, 4, 5) * 4)[:16], ['7'] * 16]
-    written, bench = write(texts, {'select': select})
+    written, fake = write(texts, {'select': select})
     self.assertLen(written, 2)
     found = [text for c in written for text in c.responses]
     self.assertLen(set(found), 4)
     self.assertEqual({c.prompt for c in written}, {ASKED[0]})
-    (scored,) = bench.scored
+    (scored,) = fake.scored
     self.assertEqual([len(c.responses) for c in scored], [5, 1])
 
   def test_equal_texts_keep_the_first_s_place(self):
@@ -138,18 +138,18 @@ class RsoTest(parameterized.TestCase):
     for options in ({}, {'judge': judging.by_ranker}):
       of = {'log_odds': lambda a, b: float(a) - float(b)} if options else {}
       texts = [SHUFFLED] * 2
-      found, bench = write(texts, options, records, **of)
+      found, fake = write(texts, options, records, **of)
       self.assertEqual(found, write(texts, options, **of)[0])
-      for asked in (*bench.scored, *bench.preferred):
+      for asked in (*fake.scored, *fake.preferred):
         self.assertContainsSubset({c.prompt for c in asked}, ASKED)
 
   def test_samples_are_asked_for_as_the_config_says(self):
-    _, bench = write([SHUFFLED])
-    self.assertEqual(bench.sampled, [(16, Sampling(temperature=0.7, top_k=40))])
+    _, fake = write([SHUFFLED])
+    self.assertEqual(fake.sampled, [(16, Sampling(temperature=0.7, top_k=40))])
     config = rso.Pairs(samples=20, sampling=Sampling(temperature=0.5))
-    bench = Bench([SHUFFLED])
-    rso.write([prompt()], bench.tools, config=config)
-    self.assertEqual(bench.sampled, [(20, Sampling(temperature=0.5))])
+    fake = FakeQueries([SHUFFLED])
+    rso.write([prompt()], fake.tools, config=config)
+    self.assertEqual(fake.sampled, [(20, Sampling(temperature=0.5))])
 
   def test_keeping_more_than_there_are_is_refused(self):
     with self.assertRaisesRegex(ValueError, 'kept is 1; it must be 2 or more'):
@@ -174,16 +174,16 @@ class RankerTest(parameterized.TestCase):
     def log_odds(a, b):
       return float(a) - float(b)
 
-    written, bench = self.write([numbers(4, 6, 1, 3)], log_odds)
+    written, fake = self.write([numbers(4, 6, 1, 3)], log_odds)
     # Who wins is asked pair by pair, and is not what the scores are of.
     self.assertEqual([c.responses for c in written], [('6', '4'), ('3', '1')])
     self.assertEqual([c.scores for c in written], [None, None])
-    against, met = bench.preferred
+    against, met = fake.preferred
     self.assertEqual(
       [c.responses for c in against], [('6', '4'), ('1', '4'), ('3', '4')]
     )
     self.assertEqual([c.responses for c in met], [('4', '6'), ('1', '3')])
-    self.assertEqual(bench.scored, [])
+    self.assertEqual(fake.scored, [])
 
   def test_the_ranker_decides_whatever_the_scores(self):
     # Against spock paper is worth 1 and lizard −1, and yet lizard wins.

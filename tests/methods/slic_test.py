@@ -10,22 +10,22 @@ from rlhf_jax.generation import judging
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.methods import slic
 from rlhf_jax.types import Comparison, Demonstration
-from tests.methods.bench import Bench, numbers, prompt
+from tests.methods.fake_queries import FakeQueries, numbers, prompt
 
 SHUFFLED = numbers(*np.random.default_rng(0).permutation(8))
 RECORDS = [Demonstration(prompt('a'), '9'), Demonstration(prompt('b'), '-9')]
 
 
 def write(texts, records=None, *, seeds=None, log_odds=None, **options):
-  bench = Bench(texts, seeds=seeds, log_odds=log_odds)
+  fake = FakeQueries(texts, seeds=seeds, log_odds=log_odds)
   records = records or RECORDS[: len(texts)]
   config = slic.Pairs(**options)
-  return slic.write(records, bench.tools, config=config), bench
+  return slic.write(records, fake.tools, config=config), fake
 
 
 class OrderedTest(parameterized.TestCase):
   def test_pairs_respect_the_scores_and_the_number(self):
-    written, bench = write([SHUFFLED, SHUFFLED])
+    written, fake = write([SHUFFLED, SHUFFLED])
     self.assertEqual(
       collections.Counter(c.prompt for c in written),
       {record.prompt: 8 for record in RECORDS},
@@ -36,12 +36,12 @@ class OrderedTest(parameterized.TestCase):
     for record in RECORDS:
       pairs = [c.responses for c in written if c.prompt == record.prompt]
       self.assertLen(set(pairs), 8)  # None twice.
-    self.assertEqual(bench.sampled, [(8, Sampling(temperature=0.7, top_k=40))])
+    self.assertEqual(fake.sampled, [(8, Sampling(temperature=0.7, top_k=40))])
 
   def test_samples_are_asked_for_as_the_config_says(self):
     sampling = Sampling(temperature=0.5)
-    _, bench = write([SHUFFLED], samples=5, sampling=sampling)
-    self.assertEqual(bench.sampled, [(5, sampling)])
+    _, fake = write([SHUFFLED], samples=5, sampling=sampling)
+    self.assertEqual(fake.sampled, [(5, sampling)])
 
   def test_a_seed_draws_the_pairs(self):
     def pairs(seed):
@@ -73,9 +73,9 @@ class OrderedTest(parameterized.TestCase):
     self.assertCountEqual(drawn, expected)
 
   def test_equal_texts_count_once(self):
-    written, bench = write([numbers(1, 2, 2, 1, 1, 2, 1, 1)])
+    written, fake = write([numbers(1, 2, 2, 1, 1, 2, 1, 1)])
     self.assertEqual([c.responses for c in written], [('2', '1')])
-    ((scored,),) = bench.scored
+    ((scored,),) = fake.scored
     self.assertEqual(scored.responses, ('1', '2'))
     self.assertEqual(write([['1'] * 8])[0], [])
 
@@ -85,7 +85,7 @@ class TournamentTest(parameterized.TestCase):
     return write([texts], judge=judging.by_ranker, pair=pair, log_odds=log_odds)
 
   def test_the_ranker_says_who_wins(self):
-    written, bench = self.ranked(
+    written, fake = self.ranked(
       numbers(4, 6, 1, 3), lambda a, b: float(a) - float(b)
     )
     self.assertEqual(
@@ -93,8 +93,8 @@ class TournamentTest(parameterized.TestCase):
     )
     self.assertEqual([c.prompt for c in written], [RECORDS[0].prompt] * 3)
     # Against the first, then a call a round.
-    self.assertEqual([len(pairs) for pairs in bench.preferred], [3, 2, 1])
-    self.assertEqual(bench.scored, [])
+    self.assertEqual([len(pairs) for pairs in fake.preferred], [3, 2, 1])
+    self.assertEqual(fake.scored, [])
 
   def test_what_the_ranker_prefers_wins_whatever_the_scores(self):
     odds = {('b', 'a'): 2.0, ('c', 'a'): 1.0, ('a', 'b'): 0.5, ('a', 'c'): 0.1}
@@ -109,12 +109,12 @@ class TournamentTest(parameterized.TestCase):
 
 class TargetTest(parameterized.TestCase):
   def test_the_demonstration(self):
-    written, bench = write([SHUFFLED, SHUFFLED])
+    written, fake = write([SHUFFLED, SHUFFLED])
     self.assertEqual(
       {(c.prompt, c.target) for c in written},
       {(record.prompt, record.response) for record in RECORDS},
     )
-    (scored,) = bench.scored  # It is not among what is ranked.
+    (scored,) = fake.scored  # It is not among what is ranked.
     self.assertEqual([len(c.responses) for c in scored], [8, 8])
 
   @parameterized.parameters(
@@ -159,7 +159,7 @@ class StagesTest(absltest.TestCase):
 
   def test_no_reference_is_kept(self):
     (stage,) = slic.stages(slic.Config(steps=1)).values()
-    self.assertEqual((stage.frozen, stage.beforehand), ({}, None))
+    self.assertEqual((stage.frozen, stage.precompute), ({}, None))
 
 
 if __name__ == '__main__':

@@ -14,7 +14,7 @@ from rlhf_jax.generation.attributes import Scale, Steering
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.methods import attribute_writer, steerlm
 from rlhf_jax.types import Comparison, Demonstration, Rated
-from tests.methods.bench import Bench, prompt
+from tests.methods.fake_queries import FakeQueries, prompt
 
 SCALE = Scale(names=('quality', 'humor'))
 A, B, C = map(prompt, 'abc')
@@ -30,13 +30,13 @@ def given(asked, condition, response):
   return Demonstration(asked._replace(condition=condition), response)
 
 
-def bench(texts=(), **options):
-  return Bench(texts, ratings=RATINGS.__getitem__, **options)
+def fake(texts=(), **options):
+  return FakeQueries(texts, ratings=RATINGS.__getitem__, **options)
 
 
 def annotated(records, tools=None, **options):
   config = steerlm.Annotation(scale=SCALE, **options)
-  return steerlm.annotate(records, tools or bench().tools, config=config)
+  return steerlm.annotate(records, tools or fake().tools, config=config)
 
 
 class AnnotationTest(parameterized.TestCase):
@@ -76,7 +76,7 @@ class AnnotationTest(parameterized.TestCase):
       annotated([Rated(A, 'good', (9.0, 0.0))], rate=annotating.by_people)
 
   def test_a_writer_is_asked_greedily_and_must_write_all(self):
-    work = bench(
+    work = fake(
       [['quality:3,humor:1'], ['quality:3'], ['humor:1,quality:3'], ['?']]
     )
     records = [
@@ -149,7 +149,7 @@ class BootstrapTest(parameterized.TestCase):
 
   def run_with(self, texts, records=RECORDS, **options):
     config = steerlm.Bootstrap(scale=SCALE, **options)
-    work = bench(texts, seeds=range(len(records)))
+    work = fake(texts, seeds=range(len(records)))
     return work, steerlm.bootstrap(records, work.tools, config=config)
 
   def test_learns_predicted_ratings_not_requested_ones(self):
@@ -234,7 +234,7 @@ class IdsTest(parameterized.TestCase):
       template, spelling = templates.CHAT, None
     scale = Scale(names=('politeness', 'verbosity'), spelling=spelling)
     response = 'it is 8 .'
-    work = Bench(ratings=lambda text: (4.0, 2.0))
+    work = FakeQueries(ratings=lambda text: (4.0, 2.0))
     trained = steerlm.annotate(
       [Demonstration(asked, response)],
       work.tools,

@@ -24,7 +24,7 @@ MOST_ROWS = 256  # Prompts sampled from or responses scored at a time.
 COLUMNS = 32  # What texts of any length are padded to a multiple of.
 
 
-class Bench:
+class ModelQueries:
   """The tools that a dataset stage works with, turn by turn.
 
   Attributes:

@@ -9,22 +9,22 @@ from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.storage import files
 from rlhf_jax.types import Models
 
-LOOKED_AT = 8  # Prompts of each look.
+PROMPTS = 8  # That are answered each time.
 
 
-class Looks:
-  """The file: what a policy said, look by look."""
+class SampleLog:
+  """The file: what a policy said at one step after another."""
 
   HEAD = '--- step '
 
   def __init__(self, path: pathlib.Path, *, start: int):
-    """Opens `path`, less the looks after step `start`, to be made again."""
+    """Opens `path`, less what steps after `start` said, to be made again."""
     self._path = path
     if path.exists():
       files.write_text(path, ''.join(self._until(start)))
 
   def write(self, step: int, said: Sequence[tuple[str, str]]) -> None:
-    """Adds a look: prompts and the responses to them."""
+    """Adds prompts and the responses to them."""
     shown = [[_shown(s) for s in pair] for pair in said]
     text = ''.join(f'{prompt}\n  → {response}\n' for prompt, response in shown)
     with (
@@ -43,21 +43,21 @@ class Looks:
 
 
 def _shown(text: str) -> str:
-  """A text none of whose lines is taken for the head of a look."""
-  head = '    ' if text.startswith(Looks.HEAD) else ''
+  """A text none of whose lines is taken for the head of a step."""
+  head = '    ' if text.startswith(SampleLog.HEAD) else ''
   return head + text.replace('\n', '\n    ')
 
 
-def looker(
-  chain: Chain, name: str, models: Models, looks: Looks
+def sample_logger(
+  chain: Chain, name: str, models: Models, log: SampleLog
 ) -> Callable | None:
-  """(state, step) -> None; writes what a policy says into its looks.
+  """(state, step) -> None; writes what a policy says into its log.
 
   On the condition that it is measured on, if it is on any.
   """
   if chain.experiment.stages[name].produces != 'policy':
     return None
-  records = chain.records(chain.experiment.evaluation.prompts)[:LOOKED_AT]
+  records = chain.records(chain.experiment.evaluation.prompts)[:PROMPTS]
   conditions = [
     answering.condition.text
     for answering in chain.experiment.answering.values()
@@ -68,16 +68,16 @@ def looker(
   examples, _ = chain.encode_all(records)
   prompts = chain.prompts(examples, 0, len(examples))
 
-  def look(state, step):
+  def log_samples(state, step):
     rollouts = models.sampler.sample(
       models.sampler.load(chains.part(state.params, 'policy')),
       prompts,
-      chain.key('look'),
+      chain.key('sample log'),
       samples=1,
       sampling=Sampling(temperature=1.0),
     )
     texts = chain.texts(rollouts)
-    looks.write(
+    log.write(
       step,
       [
         (e.prompt.text, text)
@@ -85,4 +85,4 @@ def looker(
       ],
     )
 
-  return look
+  return log_samples

@@ -12,7 +12,7 @@ def prompt(text: str = 'what ?') -> Prompt:
   return Prompt((Message('user', text),), kind='sums', where='f:1')
 
 
-class Bench:
+class FakeQueries:
   """Makes tools, and remembers what they were asked.
 
   Attributes:

@@ -59,7 +59,7 @@ def _attach(chain, name, examples, frozen, models, path):
     with jax.set_mesh(chain.mesh):
       for first in range(0, len(new), size):
         some = new[first : first + size]
-        values = jitted(stage.beforehand)(
+        values = jitted(stage.precompute)(
           frozen,
           chain.batch(some, size, most),
           models=models,
@@ -85,7 +85,7 @@ def file(chain: Chain, name: str, reference: Params) -> pathlib.Path:
   parts = (
     '-'.join(datasets),
     checkpoints.checksum(reference),
-    Code().digest(stage.beforehand, model, absent, roles, collate),
+    Code().digest(stage.precompute, model, absent, roles, collate),
   )
   written = [d for d in datasets if d in chain.experiment.stages]
   owner = written[-1] if written else 'data'

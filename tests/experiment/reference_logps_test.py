@@ -10,7 +10,7 @@ import numpy as np
 from absl.testing import absltest
 
 from rlhf_jax.data.encoding import prompt_of
-from rlhf_jax.experiment import beforehand, locks, running
+from rlhf_jax.experiment import locks, reference_logps, running
 from rlhf_jax.kernels import logps
 from rlhf_jax.learners import pairwise
 from rlhf_jax.losses import pairwise as losses
@@ -51,13 +51,15 @@ class BeforehandTest(absltest.TestCase):
   def chain(self, at='a', *, data='comparisons', **stage):
     """A chain with a stage 'dpo'."""
     (made,) = dpo.stages(CONFIG, data=data).values()
-    made = made._replace(**({'beforehand': counted} | stage))
+    made = made._replace(**({'precompute': counted} | stage))
     return small.chain(self.root / at, {'dpo': made})
 
   def attach(self, chain, records, reference=None):
     examples, _ = chain.encode(records)
     frozen = {'reference': reference or small.params('policy')}
-    found = beforehand.attach(chain, 'dpo', examples, frozen, chain.models())
+    found = reference_logps.attach(
+      chain, 'dpo', examples, frozen, chain.models()
+    )
     jax.effects_barrier()
     self.assertEqual(
       [e._replace(reference_logps=None) for e in found], examples
@@ -187,7 +189,7 @@ class BeforehandTest(absltest.TestCase):
   def test_a_stage_learns_the_same_with_them_and_without(self):
     with_them = self.trained(self.chain('with'))
     self.assertLen(self.asked, 3)
-    without = self.trained(self.chain('without', beforehand=None))
+    without = self.trained(self.chain('without', precompute=None))
     self.assertLen(self.asked, 3)
     started = small.params('policy')
     for one, other, start in zip(
