@@ -23,7 +23,7 @@ def config(settings: Settings) -> Experiment:
     stages=sandbox_chain.feedback_stages(settings)
     | sandbox_chain.tuned_ppo_stages(settings)
     | raft_stages(settings)
-    | raft_stages(settings, longer=3, name='raft_longer')
+    | raft_stages(settings, times=3, name='raft_longer')
     | raft_stages(settings, select=raft.overall, name='raft_overall'),
     contrasts={
       'RAFT beats PPO at equal responses': ('raft', 'ppo'),

@@ -3,8 +3,8 @@ its training data went (Hu et al. 2023, arXiv 2308.12050)?
 
 Rewards from −2 to 5 standard deviations are asked of the policy `dt` of
 `offline_rl/against_ppo.py`; what comes is the learnt reward, in the same units,
-and gold. It does if the slope of what comes on what is asked, within the
-rewards trained on, is near 1. Answers are kept: those that the experiment has
+and gold. Yes, if the slope of what comes on what is asked, within the rewards
+trained on, is near 1. Answers are kept: those that the experiment has
 sampled are read.
 Run: python -m experiments.readings.offline_rl_obedience 0 1 2
 after python -m launch.seeds experiments/offline_rl/against_ppo.py --seeds 0 1 2

@@ -1,7 +1,7 @@
 """Seconds that a round of PPO and of ReMax takes: sampling, scoring, updating.
 
 Medians over the rounds of a run but the first, which compiles, and over runs;
-of the stages of against_ppo.py, run one after the other on the same cores.
+of the stages of remax/against_ppo.py, one after the other on the same cores.
 Run: python -m experiments.readings.remax_seconds 0 1 2
 after python -m launch.seeds experiments/remax/against_ppo.py --seeds 0 1 2.
 """

@@ -3,8 +3,8 @@ al. 2023, the section on steering)?
 
 The policy `steerlm` of `steerlm/steering.py` is asked for each level of each
 attribute, the others at their best; what comes is how its answers truly rate.
-They are if the slope of what comes on what is asked is above 0 for every
-attribute; as asked is 1. Beside it, how often labels are right on the responses
+Yes, if the slope of what comes on what is asked is above 0 for every attribute;
+as asked is 1. Beside it, how often labels are right on the responses
 that people rated, a language model's, a regression's and people's, and by how
 many levels they are off, squared. Answers are kept: those that the experiment
 has sampled are read.

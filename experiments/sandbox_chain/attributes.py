@@ -8,8 +8,7 @@ as text, learn theirs, and rate other responses.
 import dataclasses
 from typing import Any
 
-from experiments.sandbox_chain import pairs
-from experiments.sandbox_chain.chain import Settings as Chain
+from experiments.sandbox_chain import chain, pairs
 from experiments.sandbox_chain.chain import Stages
 from rlhf_jax import sandbox
 from rlhf_jax.experiment import Answering
@@ -37,7 +36,7 @@ WRITTEN = steerlm.Annotation(scale=SCALE, rate=annotating.by_writer)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 @checked
-class Settings(Chain):
+class Settings(chain.Settings):
   """What is set most often.
 
   Attributes:
@@ -62,7 +61,7 @@ def requests() -> dict[str, Answering]:
   }
 
 
-def rater_stages(settings: Chain) -> Stages:
+def rater_stages(settings: Settings) -> Stages:
   """'attribute_model', 'attribute_labels', 'attribute_writer': who rates.
 
   Both go four times over the rated responses, as published.
@@ -96,7 +95,7 @@ def annotation_stages() -> Stages:
   )
 
 
-def plain_arms(settings: Chain) -> Stages:
+def plain_arms(settings: Settings) -> Stages:
   """'sft_more', 'sft_rated': the same responses, without any ratings."""
   plain = steerlm.Responses()
   config = sft.Config(**_tuned(settings, PLAIN_RATE))
@@ -108,7 +107,7 @@ def plain_arms(settings: Chain) -> Stages:
   )
 
 
-def arms(settings: Chain) -> Stages:
+def arms(settings: Settings) -> Stages:
   """'steerlm' and 'steerlm_…': on each set of ratings, then bootstrapped."""
   config = steerlm.Config(**_tuned(settings, RATE))
   own = steerlm.Bootstrap(scale=SCALE, quality=QUALITY)
@@ -125,7 +124,7 @@ def arms(settings: Chain) -> Stages:
   return stages
 
 
-def _tuned(settings: Chain, learning_rate: float) -> dict[str, Any]:
+def _tuned(settings: Settings, learning_rate: float) -> dict[str, Any]:
   """Six times over as many responses as there are comparisons."""
   steps = 6 * settings.pairs // 64
   return pairs.tuned(settings, learning_rate) | {'steps': steps}

@@ -27,7 +27,7 @@ def expert_stages(settings: Settings) -> Stages:
 def raft_stages(
   settings: Settings,
   *,
-  longer: int = 1,
+  times: int = 1,
   select: Callable[..., Any] = raft.local,
   **placed: Any,
 ) -> Stages:
@@ -35,12 +35,12 @@ def raft_stages(
 
   Args:
     settings: of the chain.
-    longer: how many times PPO's number of responses there are.
+    times: PPO's number of responses.
     select: which responses of a stage are kept.
     placed: as of any stage.
   """
   config = raft.Config(
-    steps=longer * max(1, settings.ppo_steps // 8),
+    steps=times * max(1, settings.ppo_steps // 8),
     batch_size=128,
     samples=8,
     temperature=1.0,

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 
-from experiments.sandbox_chain.chain import Settings as Chain
+from experiments.sandbox_chain import chain
 from experiments.sandbox_chain.chain import Stages
 from experiments.sandbox_chain.pairs import tuned
 from rlhf_jax import sandbox
@@ -27,7 +27,7 @@ GENERATED = (*FIXED, 'labelled_samples')
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 @checked
-class Settings(Chain):
+class Settings(chain.Settings):
   """Those of the sandbox chain, and:
 
   Attributes:
@@ -44,7 +44,7 @@ def asking(policy: str, z: float) -> Answering:
   return Answering(policy=policy, condition=target)
 
 
-def labelled_stages(settings: Chain) -> Stages:
+def labelled_stages(settings: Settings) -> Stages:
   """The pool's parts: 0.3, 0.3 and 0.4 of it."""
   fixed = labels.Config(count=settings.pairs)
   sampled = labels.Config(samples=1, count=round(settings.pairs * 0.4 / 0.3))
@@ -57,7 +57,7 @@ def labelled_stages(settings: Chain) -> Stages:
 
 
 def arm(
-  settings: Chain,
+  settings: Settings,
   name: str,
   recipe: offline_rl.Recipe,
   *,
@@ -80,25 +80,25 @@ def arm(
   )
 
 
-def filtered(settings: Chain) -> Stages:
+def filtered(settings: Settings) -> Stages:
   """{'filtered'}: what scores above the mean."""
   recipe = functools.partial(offline_rl.above, threshold=0.0)
   return arm(settings, 'filtered', recipe)
 
 
-def best(settings: Chain) -> Stages:
+def best(settings: Settings) -> Stages:
   """{'best'}: the best of each prompt."""
   return arm(settings, 'best', offline_rl.best_of_prompt)
 
 
-def weighted(settings: Chain) -> Stages:
+def weighted(settings: Settings) -> Stages:
   """{'rwr'}: all, weighted by exp(z)."""
   recipe = functools.partial(offline_rl.weighted, beta=1.0)
   return arm(settings, 'rwr', recipe)
 
 
 def conditioned(
-  settings: Chain, *, data: tuple[str, ...] = FIXED, name: str = 'dt'
+  settings: Settings, *, data: tuple[str, ...] = FIXED, name: str = 'dt'
 ) -> Stages:
   """{name}: all, with z written before the response."""
   recipe = functools.partial(
