@@ -4,9 +4,10 @@ From one SFT policy and reward model, 40 rounds of 128 responses each: PPO,
 ReMax as in the paper and as in its released code (Li et al. 2024). ReMax
 answers each prompt a second time, greedily, and takes one step a round where
 PPO takes four. Holds if the 95 % interval of ReMax's win rate against PPO
-reaches one half. Seconds a round, memory, and the noise of gradients:
-`python -m experiments.readings.remax_seconds 0 1 2`, `….remax_memory`, and
-`….remax_variance 0 1 2`.
+reaches one half.
+Seconds a round, memory and the noise of gradients are read by
+`python -m experiments.readings.remax_seconds 0 1 2`, and likewise by
+`remax_memory` and `remax_variance` there.
 Run: python -m launch.seeds experiments/remax/against_ppo.py --seeds 0 1 2
 """
 
