@@ -4,12 +4,13 @@ Best of 4 and of 16 of the SFT policy by the reward model that PPO learns from
 (Dubois et al. 2023, AlpacaFarm: about level with PPO), and SFT on the best of
 16 to each training prompt, expert iteration. Holds if best of 16 wins no less
 than half against PPO, and against expert iteration. The whole curve up to 64
-on one KL axis with PPO's training: `python -m experiments.best_of_n.kl_axis
-0 1 2` once the seeds have been run.
+on one KL axis with PPO's training:
+`python -m experiments.readings.best_of_n_kl_axis 0 1 2`.
 Run: python -m launch.seeds experiments/best_of_n/against_ppo.py --seeds 0 1 2
 """
 
-from experiments import sandbox_chain, sandbox_choosing, sandbox_rl
+from experiments import sandbox_chain
+from experiments.sandbox_chain import choosing
 from rlhf_jax.experiment import Answering, Experiment
 
 Settings = sandbox_chain.Settings
@@ -20,8 +21,8 @@ def config(settings: Settings) -> Experiment:
     settings,
     title='Best of n against PPO',
     stages=sandbox_chain.feedback_stages(settings)
-    | sandbox_rl.tuned_ppo_stages(settings)
-    | sandbox_choosing.expert_stages(settings),
+    | sandbox_chain.tuned_ppo_stages(settings)
+    | choosing.expert_stages(settings),
     answering={
       f'best_of_{n}': Answering(policy='sft', best_of=n) for n in (4, 16)
     },

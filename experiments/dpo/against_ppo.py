@@ -6,7 +6,7 @@ DPO at four values of β and PPO, from one SFT policy and one set of preferences
 Run: python -m launch.seeds experiments/dpo/against_ppo.py --seeds 0 1 2
 """
 
-from experiments import sandbox_chain, sandbox_rl
+from experiments import sandbox_chain
 from experiments.sandbox_chain import dpo_stages
 from rlhf_jax.experiment import Experiment
 
@@ -18,7 +18,7 @@ def config(settings: Settings) -> Experiment:
     settings,
     title='DPO against PPO, and against its β',
     stages=sandbox_chain.feedback_stages(settings)
-    | sandbox_rl.ppo_stages(settings)
+    | sandbox_chain.ppo_stages(settings)
     | dpo_stages(settings, beta=0.03, name='dpo_beta_0.03')
     | dpo_stages(settings)
     | dpo_stages(settings, beta=0.3, name='dpo_beta_0.3')

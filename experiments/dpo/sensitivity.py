@@ -2,21 +2,13 @@
 
 Each method at its own setting and with the learning rate and the weight of the
 KL each three times smaller and larger, one at a time. Holds if DPO's win rates
-over SFT spread less than PPO's; their standard deviation by seed is printed by
-`python -m experiments.dpo.sensitivity 0 1 2` once the seeds have been run.
+over SFT spread less than PPO's; their standard deviation by seed:
+`python -m experiments.readings.dpo_sensitivity 0 1 2`.
 Run: python -m launch.seeds experiments/dpo/sensitivity.py --seeds 0 1 2
 """
 
-import json
-import pathlib
-import sys
-
-import numpy as np
-
 from experiments import sandbox_chain
-from experiments.sandbox_chain import DPO_RATE, dpo_stages
-from experiments.sandbox_rl import ppo_stages
-from rlhf_jax.evaluation import statistics
+from experiments.sandbox_chain import DPO_RATE, dpo_stages, ppo_stages
 from rlhf_jax.experiment import Experiment
 
 Settings = sandbox_chain.Settings
@@ -50,20 +42,3 @@ def config(settings: Settings) -> Experiment:
       for of, dpo, ppo in (('rate', 'rate', 'rate'), ('KL', 'beta', 'kl_coef'))
     },
   )
-
-
-def spread(seed: str, method: str) -> float:
-  """Standard deviation of a method's win rates over its settings."""
-  path = pathlib.Path('runs/dpo/sensitivity', f'seed-{seed}', 'results.json')
-  found = json.loads(path.read_text())['policies']
-  rates = [v['win_rate'] for k, v in found.items() if k.startswith(method)]
-  return float(np.std(rates, ddof=1))
-
-
-if __name__ == '__main__':
-  spreads = {m: [spread(s, m) for s in sys.argv[1:]] for m in ('ppo', 'dpo')}
-  for method, values in spreads.items():
-    print(method, 'by seed:', ', '.join(f'{value:.3f}' for value in values))
-  gaps = np.subtract(spreads['ppo'], spreads['dpo'])
-  found = statistics.mean(gaps, np.arange(len(gaps)))
-  print(f'ppo − dpo: {found.value:.3f} [{found.low:.3f}, {found.high:.3f}]')

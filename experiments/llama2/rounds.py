@@ -10,9 +10,8 @@ both.
 Run: python -m launch.seeds experiments/llama2/rounds.py --seeds 0 1 2
 """
 
-from experiments import sandbox_chain, sandbox_rl
-from experiments.sandbox_chain import Stages
-from experiments.sandbox_choosing import rejection_rounds
+from experiments import sandbox_chain
+from experiments.sandbox_chain import choosing
 from rlhf_jax.experiment import Experiment
 from rlhf_jax.methods.rejection_sampling import newest
 
@@ -23,22 +22,18 @@ FIRST, *LATER = 1.0, 1.1, 1.2
 
 
 def config(settings: Settings) -> Experiment:
-  stages = sandbox_chain.feedback_stages(settings)
-  stages |= rejection_rounds(settings, [FIRST], name='round')
-  shared = {'earlier': ['round_1_bag'], 'policy': 'round_1'}
-  stages |= rejection_rounds(settings, LATER, name='archive', **shared)
-  stages |= rejection_rounds(
-    settings, LATER, kept=newest, name='newest', **shared
-  )
-  stages |= fresh_rounds(settings)
-  stages |= sandbox_rl.tuned_ppo_stages(settings)
-  stages |= sandbox_rl.tuned_ppo_stages(
-    settings, start='archive_3', name='ppo_on_top'
-  )
+  rounds, ppo = choosing.rejection_rounds, sandbox_chain.tuned_ppo_stages
+  later = {'earlier': ['round_1_bag'], 'policy': 'round_1'}
   return sandbox_chain.experiment(
     settings,
     title='Rounds of rejection sampling, then PPO',
-    stages=stages,
+    stages=sandbox_chain.feedback_stages(settings)
+    | rounds(settings, [FIRST], name='round')
+    | rounds(settings, LATER, name='archive', **later)
+    | rounds(settings, LATER, name='newest', kept=newest, **later)
+    | choosing.annotated_rounds(settings, LATER, first='round_1', name='fresh')
+    | ppo(settings)
+    | ppo(settings, start='archive_3', name='ppo_on_top'),
     contrasts={
       'round 1 beats SFT': ('round_1', 'sft'),
       'round 2 beats round 1': ('archive_2', 'round_1'),
@@ -49,33 +44,3 @@ def config(settings: Settings) -> Experiment:
       'PPO on top beats PPO from SFT': ('ppo_on_top', 'ppo'),
     },
   )
-
-
-def fresh_rounds(settings: Settings) -> Stages:
-  """Rounds 2 and 3, each with a quarter more annotations, of the newest."""
-  stages = {}
-  policy, bags, annotations = 'round_1', ['round_1_bag'], ['preferences']
-  more = max(32, settings.pairs // 4)
-  for number, temperature in enumerate(LATER, 2):
-    annotations.append(f'preferences_{number}')
-    reward = f'reward_model_{number}'
-    stages |= sandbox_chain.preference_stages(
-      settings, count=more, policy=policy, name=annotations[-1]
-    )
-    stages |= sandbox_chain.reward_stages(
-      settings,
-      data=tuple(annotations),
-      pairs=settings.pairs + more * (number - 1),
-      name=reward,
-    )
-    stages |= rejection_rounds(
-      settings,
-      [temperature],
-      earlier=bags,
-      policy=policy,
-      reward=reward,
-      name='fresh',
-    )
-    policy = f'fresh_{number}'
-    bags.append(f'{policy}_bag')
-  return stages

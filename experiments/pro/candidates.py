@@ -6,7 +6,7 @@ ranked by the reward model, RRHF on the same five, and PPO (Song et al.
 Run: python -m launch.seeds experiments/pro/candidates.py --seeds 0 1 2
 """
 
-from experiments import sandbox_chain, sandbox_rl
+from experiments import sandbox_chain
 from experiments.sandbox_chain import candidate_stages, pro_stages, rrhf_stages
 from rlhf_jax.experiment import Experiment
 
@@ -15,7 +15,7 @@ Settings = sandbox_chain.Settings
 
 def config(settings: Settings) -> Experiment:
   stages = sandbox_chain.feedback_stages(settings)
-  stages |= sandbox_rl.ppo_stages(settings)
+  stages |= sandbox_chain.ppo_stages(settings)
   for samples in (2, 3, 5):
     data = f'candidates_{samples}'
     stages |= candidate_stages(settings, samples=samples, name=data)

@@ -3,13 +3,13 @@
 RAFT keeps the best of eight responses to each of 128 prompts a stage: as many
 stages as give PPO's number of responses, three times as many, and as few that
 keep the best eighth of all instead. Holds if RAFT's win rate against PPO is not
-below 0.5. Reward at the same KL along the training of each is printed and drawn
-by `python -m experiments.raft.equal_kl 0 1 2` once the seeds have been run.
+below 0.5. Reward at the same KL along the training of each:
+`python -m experiments.readings.raft_equal_kl 0 1 2`.
 Run: python -m launch.seeds experiments/raft/against_ppo.py --seeds 0 1 2
 """
 
-from experiments import sandbox_chain, sandbox_rl
-from experiments.sandbox_choosing import raft_stages
+from experiments import sandbox_chain
+from experiments.sandbox_chain.choosing import raft_stages
 from rlhf_jax.experiment import Experiment
 from rlhf_jax.methods import raft
 
@@ -17,14 +17,13 @@ Settings = sandbox_chain.Settings
 
 
 def config(settings: Settings) -> Experiment:
-  longer = 3 * max(1, settings.ppo_steps // 8)
   return sandbox_chain.experiment(
     settings,
     title='RAFT against PPO',
     stages=sandbox_chain.feedback_stages(settings)
-    | sandbox_rl.tuned_ppo_stages(settings)
+    | sandbox_chain.tuned_ppo_stages(settings)
     | raft_stages(settings)
-    | raft_stages(settings, stages=longer, name='raft_longer')
+    | raft_stages(settings, times=3, name='raft_longer')
     | raft_stages(settings, select=raft.overall, name='raft_overall'),
     contrasts={
       'RAFT beats PPO at equal responses': ('raft', 'ppo'),

@@ -8,27 +8,27 @@ interval of its win rate against PPO reaches one half.
 Run: python -m launch.seeds experiments/rlhf/rl_methods.py --seeds 0 1 2
 One of them alone, in the chain of sandbox.py:
   python -m launch.train experiments/rlhf/sandbox.py \\
-    --set rl=experiments.sandbox_rl.rloo_stages
+    --set rl=experiments.sandbox_chain.rloo_stages
 """
 
-from experiments import sandbox_chain, sandbox_rl
+from experiments import sandbox_chain
 from rlhf_jax.experiment import Experiment
 
 Settings = sandbox_chain.Settings
 METHODS = {
-  'reinforce': sandbox_rl.reinforce_stages,
-  'reinforce_plus_plus': sandbox_rl.reinforce_plus_plus_stages,
-  'rloo': sandbox_rl.rloo_stages,
-  'grpo': sandbox_rl.grpo_stages,
-  'dr_grpo': sandbox_rl.dr_grpo_stages,
-  'gspo': sandbox_rl.gspo_stages,
-  'dapo': sandbox_rl.dapo_stages,
+  'reinforce': sandbox_chain.reinforce_stages,
+  'reinforce_plus_plus': sandbox_chain.reinforce_plus_plus_stages,
+  'rloo': sandbox_chain.rloo_stages,
+  'grpo': sandbox_chain.grpo_stages,
+  'dr_grpo': sandbox_chain.dr_grpo_stages,
+  'gspo': sandbox_chain.gspo_stages,
+  'dapo': sandbox_chain.dapo_stages,
 }
 
 
 def config(settings: Settings) -> Experiment:
   stages = sandbox_chain.feedback_stages(settings)
-  stages |= sandbox_rl.tuned_ppo_stages(settings)
+  stages |= sandbox_chain.tuned_ppo_stages(settings)
   for method in METHODS.values():
     stages |= method(settings)
   contrasts = {f'{name} beats PPO': (name, 'ppo') for name in METHODS}

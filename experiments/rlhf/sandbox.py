@@ -4,13 +4,13 @@ SFT, preferences, reward model, PPO, end to end in the sandbox. Holds if the
 95 % interval of PPO's win rate over SFT lies above 0.5, judged by gold.
 Run: python -m launch.train experiments/rlhf/sandbox.py --set seed=1
 Another method in PPO's place, and nothing else changed:
-  --set rl=experiments.sandbox_rl.rloo_stages
+  --set rl=experiments.sandbox_chain.rloo_stages
 """
 
 import dataclasses
 from collections.abc import Callable
 
-from experiments import sandbox_chain, sandbox_rl
+from experiments import sandbox_chain
 from rlhf_jax.experiment import Experiment
 from rlhf_jax.types.values import checked
 
@@ -21,12 +21,12 @@ class Settings(sandbox_chain.Settings):
   """What is set most often.
 
   Attributes:
-    rl: what learns from the reward model, a function of `sandbox_rl`; those
+    rl: what learns from the reward model, a function of `sandbox_chain`; those
       there give 128 responses a round.
   """
 
   rl: Callable[[sandbox_chain.Settings], sandbox_chain.Stages] = (
-    sandbox_rl.ppo_stages
+    sandbox_chain.ppo_stages
   )
 
 

@@ -8,7 +8,8 @@ Run: python -m launch.seeds experiments/rlp/rounds.py --seeds 0 1 2 3 4
 
 import functools
 
-from experiments import sandbox_chain, sandbox_rlp
+from experiments import sandbox_chain
+from experiments.sandbox_chain import rlp as chain
 from rlhf_jax.experiment import Experiment
 from rlhf_jax.methods import rlp
 
@@ -16,17 +17,17 @@ Settings = sandbox_chain.Settings
 
 
 def config(settings: Settings) -> Experiment:
-  first = {'rlp_spg': sandbox_rlp.spg_stages(settings, name='reward_model_spg')}
+  first = {'rlp_spg': chain.spg_stages(settings, name='reward_model_spg')}
   return sandbox_chain.experiment(
     settings,
     title='RLP-SPG in rounds',
-    stages=sandbox_rlp.sampled_stages(settings)
-    | sandbox_rlp.arms(settings, first)
+    stages=chain.sampled_stages(settings)
+    | chain.arms(settings, first)
     | rlp.rounds(
       2,
       samples=rlp.samples.Config(),
       retrain=functools.partial(_retrain, settings),
-      learn=functools.partial(sandbox_rlp.learn_stages, settings),
+      learn=functools.partial(chain.learn_stages, settings),
       earlier=1,
       policy='rlp_spg',
       reward='reward_model_spg',
@@ -43,4 +44,4 @@ def config(settings: Settings) -> Experiment:
 
 def _retrain(settings, *, samples, policy, reward, name):
   del policy, reward  # They have made and scored the samples already.
-  return sandbox_rlp.spg_stages(settings, samples=samples, name=name)
+  return chain.spg_stages(settings, samples=samples, name=name)

@@ -7,13 +7,14 @@ PPO again from each (Lang et al. 2024, table 2). Holds if each wins more than
 half against PPO, judged by gold.
 Run: python -m launch.train experiments/rlp/sandbox.py --set seed=1
 Another method in PPO's place, in steps 3 and 5:
-  --set rl=experiments.sandbox_rl.rloo_stages
+  --set rl=experiments.sandbox_chain.rloo_stages
 """
 
 import dataclasses
 from collections.abc import Callable
 
-from experiments import sandbox_chain, sandbox_rlp
+from experiments import sandbox_chain
+from experiments.sandbox_chain import rlp
 from rlhf_jax.experiment import Answering, Experiment
 from rlhf_jax.types.values import checked
 
@@ -24,11 +25,11 @@ class Settings(sandbox_chain.Settings):
   """What is set most often.
 
   Attributes:
-    rl: what learns from a reward model, a function of `sandbox_rl`.
+    rl: what learns from a reward model, a function of `sandbox_chain`.
   """
 
   rl: Callable[[sandbox_chain.Settings], sandbox_chain.Stages] = (
-    sandbox_rlp.learn_stages
+    rlp.learn_stages
   )
 
 
@@ -36,16 +37,16 @@ def config(settings: Settings) -> Experiment:
   learnt = settings.rl(settings)
   (policy,) = learnt
   retrained = {
-    'rlp_uml': sandbox_rlp.uml_stages(settings, name='reward_model_uml'),
-    'rlp_spg': sandbox_rlp.spg_stages(settings, name='reward_model_spg'),
+    'rlp_uml': rlp.uml_stages(settings, name='reward_model_uml'),
+    'rlp_spg': rlp.spg_stages(settings, name='reward_model_spg'),
   }
   return sandbox_chain.experiment(
     settings,
     title='RLP in the sandbox',
     stages=sandbox_chain.feedback_stages(settings)
     | learnt
-    | sandbox_rlp.sample_stages(settings, policy=policy)
-    | sandbox_rlp.arms(settings, retrained, learn=settings.rl),
+    | rlp.sample_stages(settings, policy=policy)
+    | rlp.arms(settings, retrained, learn=settings.rl),
     scored_by='reward_model',
     answering={'best_of_n': Answering(policy='sft', best_of=16)},
     contrasts={

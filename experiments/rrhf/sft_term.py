@@ -9,7 +9,7 @@ Run: python -m launch.seeds experiments/rrhf/sft_term.py --seeds 0 1 2
 
 import functools
 
-from experiments import sandbox_chain, sandbox_rl
+from experiments import sandbox_chain
 from experiments.sandbox_chain import rrhf_stages
 from rlhf_jax.experiment import Experiment
 from rlhf_jax.losses import listwise
@@ -22,7 +22,7 @@ def config(settings: Settings) -> Experiment:
     settings,
     title='RRHF with and without its SFT term',
     stages=sandbox_chain.feedback_stages(settings)
-    | sandbox_rl.ppo_stages(settings)
+    | sandbox_chain.ppo_stages(settings)
     | sandbox_chain.candidate_stages(settings)
     | rrhf_stages(settings)
     | rrhf_stages(

@@ -9,62 +9,44 @@ differ, and DPO beats SLiC direct.
 Run: python -m launch.seeds experiments/slic/against_dpo.py --seeds 0 1 2
 """
 
-import functools
-
-from experiments import sandbox_chain, sandbox_rl
-from experiments.sandbox_chain import slic_stages
-from rlhf_jax import sandbox
+from experiments import sandbox_chain
+from experiments.sandbox_chain import ranked
 from rlhf_jax.experiment import Experiment
-from rlhf_jax.generation import judging
-from rlhf_jax.generation.sampling import Sampling
-from rlhf_jax.methods import slic
+from rlhf_jax.methods.slic import best_sampled, demonstrated
 
 Settings = sandbox_chain.Settings
+CONTRASTS = {
+  'DPO beats SLiC direct': ('dpo', 'slic_direct'),
+  'the anchor matters, direct': ('slic_direct', 'slic_unanchored'),
+  'sample-rank beats direct': ('slic_best_sampled', 'slic_direct'),
+  'direct, the chosen response anchors better than the demonstration': (
+    'slic_direct',
+    'slic_direct_demonstrated',
+  ),
+  'the best sample anchors better than the demonstration': (
+    'slic_best_sampled',
+    'slic_demonstrated',
+  ),
+  'SLiC anchored on the best sample beats PPO': ('slic_best_sampled', 'ppo'),
+  'SLiC anchored on demonstrations beats PPO': ('slic_demonstrated', 'ppo'),
+}
 
 
 def config(settings: Settings) -> Experiment:
+  slic = sandbox_chain.slic_stages
   stages = sandbox_chain.feedback_stages(settings)
-  stages |= sandbox_chain.dpo_stages(settings) | sandbox_rl.ppo_stages(settings)
-  stages |= slic_stages(settings, name='slic_direct')
-  stages |= slic_stages(settings, likelihood_coef=0.0, name='slic_unanchored')
-  compared = slic.Pairs(
-    samples=2,
-    judge=functools.partial(
-      judging.by_annotator, annotate=sandbox.Annotator().annotate
-    ),
-    pair=slic.tournament,
-    count=settings.pairs,
-    sampling=Sampling(temperature=1.0),
-  )
-  stages |= slic.pair_stages(compared, name='compared_pairs')
-  stages |= slic_stages(
+  stages |= sandbox_chain.dpo_stages(settings)
+  stages |= sandbox_chain.ppo_stages(settings)
+  stages |= slic(settings, name='slic_direct')
+  stages |= slic(settings, likelihood_coef=0.0, name='slic_unanchored')
+  stages |= ranked.compared_stages(settings)
+  stages |= slic(
     settings, data='compared_pairs', name='slic_direct_demonstrated'
   )
-  pairs = functools.partial(slic.Pairs, count=3 * settings.pairs)
-  for anchor in (slic.demonstrated, slic.best_sampled):
-    data = f'slic_pairs_{anchor.__name__}'
-    stages |= slic.pair_stages(pairs(target=anchor), name=data)
-    stages |= slic_stages(settings, data=data, name=f'slic_{anchor.__name__}')
+  for anchor in (demonstrated, best_sampled):
+    name = anchor.__name__
+    stages |= ranked.slic_pair_stages(settings, anchor)
+    stages |= slic(settings, data=f'slic_pairs_{name}', name=f'slic_{name}')
   return sandbox_chain.experiment(
-    settings,
-    title='SLiC against DPO',
-    stages=stages,
-    contrasts={
-      'DPO beats SLiC direct': ('dpo', 'slic_direct'),
-      'the anchor matters, direct': ('slic_direct', 'slic_unanchored'),
-      'sample-rank beats direct': ('slic_best_sampled', 'slic_direct'),
-      'direct, the chosen response anchors better than the demonstration': (
-        'slic_direct',
-        'slic_direct_demonstrated',
-      ),
-      'the best sample anchors better than the demonstration': (
-        'slic_best_sampled',
-        'slic_demonstrated',
-      ),
-      'SLiC anchored on the best sample beats PPO': (
-        'slic_best_sampled',
-        'ppo',
-      ),
-      'SLiC anchored on demonstrations beats PPO': ('slic_demonstrated', 'ppo'),
-    },
+    settings, title='SLiC against DPO', stages=stages, contrasts=CONTRASTS
   )

@@ -1,14 +1,14 @@
 """RAFT's reward and PPO's at the same KL, along the training of both.
 
-Run: python -m experiments.raft.equal_kl 0 1 2
+Run: python -m experiments.readings.raft_equal_kl 0 1 2
 after python -m launch.seeds experiments/raft/against_ppo.py --seeds 0 1 2.
 """
 
 import numpy as np
 
-from experiments import reading, reward_by_kl
 from experiments.raft import against_ppo
-from rlhf_jax.evaluation import plots, reward_curve, statistics
+from experiments.readings import reward_by_kl, runs, tables
+from rlhf_jax.evaluation import reward_curve
 
 POLICIES = ('raft', 'raft_longer', 'raft_overall')
 KLS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0)
@@ -16,11 +16,12 @@ KLS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0)
 ROWS = 8
 
 
-def curves_of(settings, stages_dir):
+def curves_of(chain):
   """{policy: its RewardCurve}, of one seed."""
-  chain = reading.done(against_ppo, against_ppo.config(settings), stages_dir)
   found = reward_by_kl.along_training(chain)
-  return found | {'ppo': reward_by_kl.in_stretches(found['ppo'], ROWS)}
+  return {'ppo': reward_by_kl.in_stretches(found['ppo'], ROWS)} | {
+    name: found[name] for name in POLICIES
+  }
 
 
 def by_proxy(curve):
@@ -33,17 +34,12 @@ def print_gaps(seeds):
   print('reward less that of PPO at the same KL, over the √KL both reached')
   for what, read in (('gold', lambda curve: curve), ('learnt', by_proxy)):
     for name in POLICIES:
-      gaps = np.array(
-        [
-          reward_curve.matched_gold(read(seed[name]), read(seed['ppo'])).gap
-          for seed in seeds
-        ]
-      )
-      line = f'  {what:8} {name:14}' + ''.join(f'{gap:7.2f}' for gap in gaps)
-      if len(gaps) > 1:
-        mean = statistics.mean(gaps, np.arange(len(gaps)))
-        line += f'   {mean.value:.2f} [{mean.low:.2f}, {mean.high:.2f}]'
-      print(line)
+      gaps = [
+        reward_curve.matched_gold(read(seed[name]), read(seed['ppo'])).gap
+        for seed in seeds
+      ]
+      each = ''.join(f'{gap:7.2f}' for gap in gaps)
+      print(f'  {what:8} {name:14}{each}   {tables.over_seeds(gaps)}')
 
 
 def print_rewards(pooled):
@@ -61,20 +57,13 @@ def print_rewards(pooled):
 
 
 def main():
-  """Prints both tables, and draws the seeds' mean curves."""
-  options = reward_by_kl.arguments(__doc__, 'runs/raft/equal_kl.png')
-  seeds = [
-    curves_of(against_ppo.Settings(seed=seed), options.stages)
-    for seed in options.seeds
-  ]
-  pooled = {
-    name: reward_by_kl.over_seeds([seed[name] for seed in seeds])
-    for name in ('ppo', *POLICIES)
-  }
+  """Prints both tables; writes and draws the seeds' mean curves."""
+  options = runs.arguments(__doc__, 'runs/raft/equal_kl')
+  seeds = [curves_of(chain) for chain in runs.chains(against_ppo, options)]
+  pooled = reward_by_kl.over_seeds(seeds)
   print_gaps(seeds)
   print_rewards(pooled)
-  plots.reward_curves(options.png, pooled)
-  print(f'\n{options.png}')
+  reward_by_kl.write(options.out, 'reward_by_kl', pooled)
 
 
 if __name__ == '__main__':

@@ -10,8 +10,8 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from experiments import sandbox_chain, sandbox_rl
-from experiments.sandbox_chain import Settings, Stages
+from experiments.sandbox_chain import feedback, rl
+from experiments.sandbox_chain.chain import Settings, Stages
 from rlhf_jax import sandbox
 from rlhf_jax.generation import similarity
 from rlhf_jax.kernels import bottleneck
@@ -27,59 +27,47 @@ AFTER_THE_CRITIC = functools.partial(
   bottleneck.exponential, start=1e-6, hold=0.3, full=0.7
 )
 
-# What a policy is asked about two responses, in words that it knows.
-QUESTION = '{prompt} first {first} last {second}'
-ANSWERS = ('first', 'last')
-
 # PPO of steps 3 and 5, at the rate that is its best here.
-learn_stages = sandbox_rl.tuned_ppo_stages
+learn_stages = rl.tuned_ppo_stages
 
 
-def sample_stages(
-  settings: Settings,
-  *,
-  policy: str = 'ppo',
-  reward: str = 'reward_model',
-  name: str = 'policy_samples',
-) -> Stages:
-  """{name}: ten samples of a policy to every training prompt."""
+def sample_stages(settings: Settings, **placed: Any) -> Stages:
+  """{'policy_samples'}: ten of PPO's policy to every training prompt."""
   del settings
-  return rlp.samples.stages(
-    rlp.samples.Config(), policy=policy, reward=reward, name=name
+  return rlp.samples.stages(rlp.samples.Config(), **placed)
+
+
+def sampled_stages(settings: Settings) -> Stages:
+  """Steps 0 to 3 (SFT, preferences, reward model, PPO), and its samples."""
+  return (
+    feedback.feedback_stages(settings)
+    | learn_stages(settings)
+    | sample_stages(settings)
   )
 
 
 def uml_stages(
   settings: Settings,
   *,
-  samples: str = 'policy_samples',
   data: str | tuple[str, ...] = 'preferences',
-  make: Callable[..., rlp.Config] = rlp.Config,
   name: str,
   **values: Any,
 ) -> Stages:
   """{name}: as step 2, with views of 32 prompts' samples beside each batch."""
-  config = make(
-    **(
-      {
-        'steps': 2 * settings.pairs // 32,
-        'batch_size': 32,
-        'beside_batch_size': 32,
-        'centering': 0.01,
-        'latent': 16,
-        'hidden': 64,
-        'critic_hidden': 64,
-        'schedule': AFTER_THE_CRITIC,
-        'optimizer': Adam(learning_rate=2e-3, decay=linear),
-        'bottleneck_optimizer': Adam(learning_rate=1e-2, warmup=0.0),
-      }
-      | values
-    )
+  config = rlp.Config(
+    steps=2 * settings.pairs // 32,
+    batch_size=32,
+    beside_batch_size=32,
+    centering=0.01,
+    latent=16,
+    hidden=64,
+    critic_hidden=64,
+    schedule=AFTER_THE_CRITIC,
+    optimizer=Adam(learning_rate=2e-3, decay=linear),
+    bottleneck_optimizer=Adam(learning_rate=1e-2, warmup=0.0),
+    **values,
   )
-  unscaled = f'{name}_unscaled'
-  return scaled(
-    rlp.stages(config, data=data, beside=samples, name=unscaled), name
-  )
+  return scaled(rlp.stages(config, data=data, name=f'{name}_unscaled'), name)
 
 
 def spg_stages(
@@ -91,43 +79,15 @@ def spg_stages(
 ) -> Stages:
   """{name}: as step 2, on pairs of samples that agree too."""
   pairs = f'{name}_pairs'
-  config = rlp.synthetic.Config(**({'similarity': SAME_ANSWER} | values))
+  config = rlp.synthetic.Config(similarity=SAME_ANSWER, **values)
   made = rlp.synthetic.stages(config, data=samples, name=pairs)
-  return made | retrained_stages(settings, pairs, name=name)
-
-
-def reward_pair_stages(
-  settings: Settings, *, samples: str = 'policy_samples', name: str
-) -> Stages:
-  """{name}: as step 2, on pairs of samples that the first reward labels too."""
-  pairs = f'{name}_pairs'
-  made = rlp.synthetic.stages_by_reward(
-    rlp.synthetic.PairConfig(), data=samples, name=pairs
-  )
-  return made | retrained_stages(settings, pairs, name=name)
-
-
-def policy_pair_stages(
-  settings: Settings,
-  *,
-  samples: str = 'policy_samples',
-  policy: str = 'ppo',
-  name: str,
-) -> Stages:
-  """{name}: as step 2, on pairs of samples that the policy labels too."""
-  pairs = f'{name}_pairs'
-  config = rlp.synthetic.AskedConfig(question=QUESTION, answers=ANSWERS)
-  made = rlp.synthetic.stages_by_policy(
-    config, data=samples, policy=policy, name=pairs
-  )
   return made | retrained_stages(settings, pairs, name=name)
 
 
 def retrained_stages(settings: Settings, *pairs: str, name: str) -> Stages:
   """{name}: as step 2, on the annotated pairs and on others; from SFT too."""
-  unscaled = f'{name}_unscaled'
-  trained = sandbox_chain.reward_stages(
-    settings, data=('preferences', *pairs), name=unscaled
+  trained = feedback.reward_stages(
+    settings, data=('preferences', *pairs), name=f'{name}_unscaled'
   )
   return scaled(trained, name)
 
@@ -135,16 +95,6 @@ def retrained_stages(settings: Settings, *pairs: str, name: str) -> Stages:
 def scaled(trained: Stages, name: str) -> Stages:
   """`trained`, and {name}: its reward model on the scale of the first."""
   return rlp.scale.stages(rlp.scale.Config(), trained=trained, name=name)
-
-
-def base_stages(settings: Settings) -> Stages:
-  """SFT, preferences, reward model and PPO: steps 0 to 3."""
-  return sandbox_chain.feedback_stages(settings) | learn_stages(settings)
-
-
-def sampled_stages(settings: Settings) -> Stages:
-  """Steps 0 to 3, and the policy's samples."""
-  return base_stages(settings) | sample_stages(settings)
 
 
 def arms(

@@ -5,14 +5,16 @@ on, and on pairs made in the same way of held-out prompts: other wordings and
 styles of questions that are in training too. RLP-SPG prefers the best scored
 sample of the largest group, or any of them. By gold, so that an annotator's
 error is not a model's.
-Run: python -m experiments.rlp.generalisation 0 1 2 3 4
+Run: python -m experiments.readings.rlp_generalisation 0 1 2 3 4
 after python -m launch.seeds experiments/rlp/ablations.py --seeds 0 1 2 3 4.
 """
 
 import numpy as np
 
-from experiments import reading, sandbox_rlp, sandbox_samples
+from experiments.readings import runs, tables
 from experiments.rlp import ablations
+from experiments.sandbox_chain import samples
+from experiments.sandbox_chain.rlp import SAME_ANSWER
 from rlhf_jax import sandbox
 from rlhf_jax.experiment import measuring
 from rlhf_jax.kernels import clustering
@@ -35,7 +37,7 @@ SAMPLES = 10
 
 def held_out(drawn, choose):
   """Pairs made of PPO's samples to held-out prompts as RLP-SPG's are."""
-  similar = sandbox_rlp.SAME_ANSWER(drawn.prompts, drawn.texts, None)
+  similar = SAME_ANSWER(drawn.prompts, drawn.texts, None)
   pairs = []
   for place, (prompt, texts, matrix, scores) in enumerate(
     zip(
@@ -74,9 +76,7 @@ def by_gold(pairs):
 
 def measure(chain):
   """{pairs: {reward model: share right}}."""
-  drawn = sandbox_samples.sample(
-    chain, 'ppo', SAMPLES, rewards=('reward_model',)
-  )
+  drawn = samples.sample(chain, 'ppo', SAMPLES, rewards=('reward_model',))
   sets = {'annotated, trained on': chain.records('preferences')}
   for name, (choose, stage) in CHOICES.items():
     sets[f'{name}, trained on'] = chain.records(stage)
@@ -94,20 +94,17 @@ def measure(chain):
 
 def main():
   """Prints a row for each kind of pairs."""
-  options = reading.arguments(__doc__, 'runs/rlp/generalisation')
-  seeds = [
-    measure(
-      reading.chain_of(ablations, seed, options, needed=REWARDS, answering={})
-    )
-    for seed in options.seeds
-  ]
-  print(f'{"right on":24}' + ''.join(f'{reward:>22}' for reward in REWARDS))
-  for name in seeds[0]:
-    cells = (
-      reading.over_seeds([seed[name][reward] for seed in seeds])
+  options = runs.arguments(__doc__)
+  chains = runs.chains(ablations, options, needed=REWARDS)
+  seeds = [measure(chain) for chain in chains]
+  rows = {
+    name: [
+      tables.over_seeds([seed[name][reward] for seed in seeds])
       for reward in REWARDS
-    )
-    print(f'{name:24}' + ''.join(f'{cell:>22}' for cell in cells))
+    ]
+    for name in seeds[0]
+  }
+  tables.show('right on', REWARDS, rows)
 
 
 if __name__ == '__main__':

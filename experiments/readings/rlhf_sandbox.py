@@ -1,18 +1,16 @@
 """The sandbox in numbers: what a chain that has been run says of its world.
 
-Run: python -m experiments.rlhf.sandbox_numbers 0 1 2
+Run: python -m experiments.readings.rlhf_sandbox 0 1 2
 after python -m launch.train experiments/rlhf/sandbox.py --set seed=0 (1, 2).
 """
 
-import argparse
 import collections
 import dataclasses
 import json
-import pathlib
 
 import numpy as np
 
-from experiments import reading
+from experiments.readings import runs
 from experiments.rlhf import sandbox as chain_file
 from rlhf_jax import sandbox
 from rlhf_jax.experiment import measuring
@@ -61,10 +59,8 @@ def agreement(chain):
   return {'annotators agree with gold': np.mean(right)}
 
 
-def numbers(seed, stages_dir):
+def numbers(chain):
   """Every number of one seed, by name."""
-  experiment = chain_file.config(chain_file.Settings(seed=seed))
-  chain = reading.done(chain_file, experiment, stages_dir)
   found = agreement(chain)
   for policy in ('sft', 'ppo'):
     found |= {f'{policy}: {k}': v for k, v in accuracy(chain, policy).items()}
@@ -73,11 +69,8 @@ def numbers(seed, stages_dir):
 
 def main():
   """Prints a table: each number by seed, and their mean."""
-  parser = argparse.ArgumentParser(description=__doc__)
-  parser.add_argument('seeds', type=int, nargs='+')
-  parser.add_argument('--stages', type=pathlib.Path, default='runs/stages')
-  options = parser.parse_args()
-  rows = [numbers(seed, options.stages) for seed in options.seeds]
+  options = runs.arguments(__doc__)
+  rows = [numbers(chain) for chain in runs.chains(chain_file, options)]
   print(json.dumps({'seeds': options.seeds}))
   for name in rows[0]:
     values = [row[name] for row in rows]

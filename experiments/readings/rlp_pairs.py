@@ -3,7 +3,7 @@
 The paper's preference accuracy (table 5), of every set of pairs of the
 ablations; then, by the threshold of RLP-SPG, what is accepted, how much of it
 gold agrees with, and the win rate against PPO of what learns from it.
-Run: python -m experiments.rlp.pairs 0 1 2 3 4
+Run: python -m experiments.readings.rlp_pairs 0 1 2 3 4
 after python -m launch.seeds FILE --seeds 0 1 2 3 4 with
 experiments/rlp/ablations.py and experiments/rlp/threshold.py.
 """
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from experiments import reading
+from experiments.readings import runs, tables
 from experiments.rlp import ablations, threshold
 from rlhf_jax.evaluation import reward_learning_plots, statistics
 from rlhf_jax.experiment.chain import Chain
@@ -41,13 +41,13 @@ def facts(chains: Sequence[Chain], stage: str) -> dict[str, list[float]]:
   return {name: [t[name] for t in told] for name in FACTS if name in told[0]}
 
 
-def print_ways(chains: Sequence[Chain]) -> None:
+def show_ways(chains: Sequence[Chain]) -> None:
   """The paper's table 5: each way of making pairs."""
   print('pairs                what is told of them, over seeds')
   for way in WAYS:
     print(way)
     for name, values in facts(chains, f'reward_model_{way}_pairs').items():
-      print(f'  {name:18} {reading.over_seeds(values)}')
+      print(f'  {name:18} {tables.over_seeds(values)}')
 
 
 def by_gamma(chains: Sequence[Chain]) -> dict[str, list[statistics.Estimate]]:
@@ -66,7 +66,7 @@ def by_gamma(chains: Sequence[Chain]) -> dict[str, list[statistics.Estimate]]:
     )
   }
   found['win rate against PPO'] = [
-    reading.win_rate_of(chains, threshold.policy_of(gamma), 'ppo')
+    runs.win_rate_of(chains, threshold.policy_of(gamma), 'ppo')
     for gamma in threshold.GAMMAS
   ]
   return found
@@ -74,16 +74,9 @@ def by_gamma(chains: Sequence[Chain]) -> dict[str, list[statistics.Estimate]]:
 
 def main():
   """Prints both tables, writes the second and draws it."""
-  options = reading.arguments(__doc__, 'runs/rlp/pairs')
-  chains = [
-    reading.chain_of(ablations, seed, options, needed=('rlaif',), answering={})
-    for seed in options.seeds
-  ]
-  print_ways(chains)
-  chains = [
-    reading.chain_of(threshold, seed, options, needed=('spg_90',), answering={})
-    for seed in options.seeds
-  ]
+  options = runs.arguments(__doc__, 'runs/rlp/pairs')
+  show_ways(runs.chains(ablations, options, needed=('rlaif',)))
+  chains = runs.chains(threshold, options, needed=('spg_90',))
   found = by_gamma(chains)
   print(f'\n{"γ":36}' + ''.join(f'{gamma:>8}' for gamma in threshold.GAMMAS))
   for name, line in found.items():
@@ -95,7 +88,7 @@ def main():
     {k: [getattr(e, part) for e in line] for k, line in quantities.items()}
     for part, quantities in (('value', found), ('low', shown), ('high', shown))
   )
-  reading.write(
+  runs.write(
     options.out,
     'threshold',
     {name: [e._asdict() for e in line] for name, line in found.items()},

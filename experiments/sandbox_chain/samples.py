@@ -1,4 +1,4 @@
-"""Samples of a sandbox chain that has been run, for scripts to look at."""
+"""Samples of a sandbox chain that has been run."""
 
 from typing import NamedTuple
 
@@ -43,8 +43,8 @@ def sample(
   """
   how = chain.experiment.evaluation
   records = list(chain.records(how.prompts))[: how.count]
-  found = Sampled(records, np.zeros((0, samples)), {r: [] for r in rewards}, [])
-  golds = []
+  golds, answers = [], []
+  scores = {reward: [] for reward in rewards}
   scorer = chain.models().scorer
   with jax.set_mesh(chain.mesh):
     for part in responding.respond(
@@ -60,12 +60,14 @@ def sample(
       asked = [e.prompt for e in part.examples for _ in range(samples)]
       texts = [text for row in part.texts for text in row]
       golds.append(sandbox.gold(asked, texts).reshape(count, samples))
-      found.texts.extend(part.texts)
+      answers.extend(part.texts)
       for reward in rewards:
         frozen = {'reward': chain.params(reward, 'reward')}
-        scores = np.asarray(scorer(frozen, part.rollouts))[:count]
-        found.scores[reward].append(scores)
-  return found._replace(
+        scored = np.asarray(scorer(frozen, part.rollouts))[:count]
+        scores[reward].append(scored)
+  return Sampled(
+    prompts=records,
     gold=np.concatenate(golds),
-    scores={r: np.concatenate(parts) for r, parts in found.scores.items()},
+    scores={r: np.concatenate(parts) for r, parts in scores.items()},
+    texts=answers,
   )

@@ -1,4 +1,4 @@
-"""What scripts share that read the runs of an experiment which are done."""
+"""The finished runs that a reading is of, and where its results go."""
 
 import argparse
 import dataclasses
@@ -7,33 +7,31 @@ from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-
 from rlhf_jax.evaluation import statistics, win_rate
-from rlhf_jax.experiment import (
-  Answering,
-  Experiment,
-  measuring,
-  overrides,
-  prepare,
-)
+from rlhf_jax.experiment import Answering, measuring, overrides, prepare
 from rlhf_jax.experiment.chain import Chain
 from rlhf_jax.storage import files
 
 
-def arguments(doc: str, out: str) -> argparse.Namespace:
+def arguments(
+  doc: str, out: str | None = None, **numbers: int
+) -> argparse.Namespace:
   """Reads seeds, settings, where stages are, and where the results go.
 
   Args:
-    doc: of the script.
-    out: folder of the results by default.
+    doc: of the reading.
+    out: folder of the results by default; None if it writes none.
+    numbers: options of its own, by name, with their defaults.
   """
   parser = argparse.ArgumentParser(
     description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
   )
   parser.add_argument('seeds', type=int, nargs='+')
   parser.add_argument('--stages', type=pathlib.Path, default='runs/stages')
-  parser.add_argument('--out', type=pathlib.Path, default=out)
+  if out is not None:
+    parser.add_argument('--out', type=pathlib.Path, default=out)
+  for name, default in numbers.items():
+    parser.add_argument(f'--{name}', type=int, default=default)
   parser.add_argument(
     '--set',
     action='append',
@@ -44,61 +42,44 @@ def arguments(doc: str, out: str) -> argparse.Namespace:
   return parser.parse_args()
 
 
-def chain_of(
+def chains(
   module: ModuleType,
-  seed: int,
   options: argparse.Namespace,
   *,
-  needed: Sequence[str],
-  answering: Mapping[str, Answering],
-) -> Chain:
-  """One seed's run of an experiment, asked in other ways.
+  needed: Sequence[str] | None = None,
+  answering: Mapping[str, Answering] | None = None,
+) -> list[Chain]:
+  """Each seed's run of an experiment.
 
   Args:
     module: the experiment's file.
-    seed: of the run.
     options: of `arguments`.
-    needed: stages that must be done.
-    answering: in place of the experiment's own.
+    needed: stages that must be done; all where None.
+    answering: in place of the experiment's own, where it is asked otherwise.
 
   Raises:
     SystemExit: a stage is not done, or --set is wrong; a sentence.
   """
+  return [
+    _chain(module, seed, options, needed, answering) for seed in options.seeds
+  ]
+
+
+def _chain(module, seed, options, needed, answering):
   try:
     experiment = overrides.build(module, [f'seed={seed}', *options.set])
   except ValueError as e:
     raise SystemExit(f'error: {e}') from None
-  experiment = dataclasses.replace(
-    experiment, answering=answering, contrasts={}
-  )
-  return done(module, experiment, options.stages, needed=needed)
-
-
-def done(
-  module: ModuleType,
-  experiment: Experiment,
-  stages_dir: pathlib.Path,
-  *,
-  needed: Sequence[str] | None = None,
-) -> Chain:
-  """The chain of an experiment that has been run.
-
-  Args:
-    module: the experiment's file.
-    experiment: what it made.
-    stages_dir: where stages are.
-    needed: stages that must be done; all where None.
-
-  Raises:
-    SystemExit: a stage is not done; a sentence.
-  """
-  chain = prepare(experiment, stages_dir)
+  if answering is not None:
+    experiment = dataclasses.replace(
+      experiment, answering=answering, contrasts={}
+    )
+  chain = prepare(experiment, options.stages)
   for name in experiment.stages if needed is None else needed:
     if not chain.folder(name).done:
       file = module.__name__.replace('.', '/') + '.py'
-      seed = experiment.seed
       raise SystemExit(
-        f'error: {name!r} of seed {seed} is not in {stages_dir} yet; run '
+        f'error: {name!r} of seed {seed} is not in {options.stages} yet; run '
         f'python -m launch.seeds {file} --seeds {seed} first, with the same '
         'settings'
       )
@@ -132,23 +113,17 @@ def win_rate_of(
   return win_rate.pool(credits, prompts)
 
 
-def over_seeds(values: Sequence[float]) -> str:
-  """The mean, with its interval where there are seeds to tell it from."""
-  found = statistics.mean(np.array(values, float), np.arange(len(values)))
-  if len(values) < 2:
-    return f'{found.value:.2f}'
-  return f'{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]'
-
-
 def write(
   folder: pathlib.Path,
   name: str,
   content: Any,
-  draw: Callable[[pathlib.Path], None],
+  draw: Callable[[pathlib.Path], None] | None = None,
 ) -> None:
-  """Writes <name>.json and <name>.png, and says where."""
+  """Writes <name>.json and, where it is drawn, <name>.png; says where."""
   files.make_folder(folder)
   path, picture = folder / f'{name}.json', folder / f'{name}.png'
   files.write_json(path, content)
-  draw(picture)
-  print(f'written: {path}, {picture}')
+  print(f'written: {path}')
+  if draw is not None:
+    draw(picture)
+    print(f'written: {picture}')

@@ -1,13 +1,14 @@
-"""Claim: attributes are controls; the more is asked for, the more is obtained
-(Dong et al. 2023, the section on steering).
+"""Are attributes controls: the more is asked for, the more is obtained (Dong et
+al. 2023, the section on steering)?
 
-The policy `steerlm` of `steering.py` is asked for each level of each attribute,
-the others at their best; what comes is how its answers truly rate. Holds if the
-slope of what comes on what is asked is above 0 for every attribute; as asked is
-1. Beside it, how often labels are right on the responses that people rated, a
-language model's, a regression's and people's, and by how many levels they are
-off, squared. Answers are kept, so what the experiment has sampled is read.
-Run: python -m experiments.steerlm.obedience 0 1 2
+The policy `steerlm` of `steerlm/steering.py` is asked for each level of each
+attribute, the others at their best; what comes is how its answers truly rate.
+Yes, if the slope of what comes on what is asked is above 0 for every attribute;
+as asked is 1. Beside it, how often labels are right on the responses
+that people rated, a language model's, a regression's and people's, and by how
+many levels they are off, squared. Answers are kept: those that the experiment
+has sampled are read.
+Run: python -m experiments.readings.steerlm_obedience 0 1 2
 after python -m launch.seeds experiments/steerlm/steering.py --seeds 0 1 2
 """
 
@@ -20,13 +21,15 @@ import matplotlib
 import numpy as np
 from matplotlib import figure
 
-from experiments import reading
+from experiments.readings import obedience, runs, tables
+from experiments.sandbox_chain.attributes import NAMES, SCALE, requests
 from experiments.steerlm import steering
 from rlhf_jax import sandbox
 from rlhf_jax.evaluation import plots
 from rlhf_jax.experiment import measuring
+from rlhf_jax.experiment.chain import Chain
 
-LEVELS = tuple(range(steering.SCALE.levels))
+LEVELS = tuple(range(SCALE.levels))
 LABELS = {
   'annotated_rated': "the writer's",
   'annotated_regressed': "the regression's",
@@ -34,17 +37,10 @@ LABELS = {
 }
 
 
-def measure(seed: int, options) -> dict[str, Any]:
+def measure(chain: Chain) -> dict[str, Any]:
   """What one seed's policy gives: by attribute, lists by requested level."""
-  chain = reading.chain_of(
-    steering,
-    seed,
-    options,
-    needed=('steerlm', *LABELS),
-    answering=steering.requests(),
-  )
   obtained, hit = {}, {}
-  for name in steering.NAMES:
+  for name in NAMES:
     given = [
       attribute(name, measuring.answer(chain, f'{name}_{level}'))
       for level in LEVELS
@@ -55,12 +51,11 @@ def measure(seed: int, options) -> dict[str, Any]:
       for level, rated in zip(LEVELS, given, strict=True)
     ]
   return {
-    'seed': seed,
+    'seed': chain.experiment.seed,
     'obtained': obtained,
     'hit': hit,
     'slope': {
-      name: float(np.polyfit(LEVELS, rated, 1)[0])
-      for name, rated in obtained.items()
+      name: obedience.slope(LEVELS, rated) for name, rated in obtained.items()
     },
     'rising steps': {
       name: int(np.sum(np.diff(rated) > 0)) for name, rated in obtained.items()
@@ -81,13 +76,10 @@ def attribute(name, samples):
 
 def rightness(labelled) -> dict[str, dict[str, float]]:
   """By attribute, how many labels are right, and the squared error of all."""
-  said = [
-    steering.SCALE.conditioned_on(record.prompt.condition)
-    for record in labelled
-  ]
+  said = [SCALE.conditioned_on(record.prompt.condition) for record in labelled]
   true = [sandbox.attributes(r.prompt, r.response) for r in labelled]
   found = {}
-  for name in steering.NAMES:
+  for name in NAMES:
     off = np.array(
       [s[name] - getattr(t, name) for s, t in zip(said, true, strict=True)]
     )
@@ -102,20 +94,18 @@ def show(rows: Sequence[dict[str, Any]]) -> None:
   """Prints a line an attribute: what comes by level, and then the labels."""
   heads = [f'asked {level}' for level in LEVELS]
   print(f'{"":14}' + ''.join(f'{head:9}' for head in heads) + 'slope')
-  for name in steering.NAMES:
+  for name in NAMES:
     means = np.mean([row['obtained'][name] for row in rows], axis=0)
     cells = ''.join(f'{mean:<9.2f}' for mean in means)
-    slope = reading.over_seeds([row['slope'][name] for row in rows])
+    slope = tables.over_seeds([row['slope'][name] for row in rows])
     rising = min(row['rising steps'][name] for row in rows)
     print(f'{name:14}{cells}{slope}, {rising} of {LEVELS[-1]} steps rise')
   print()
   for source, whose in LABELS.items():
     print(f'{whose} labels: share right, squared error')
-    for name in steering.NAMES:
+    for name in NAMES:
       cells = [
-        reading.over_seeds(
-          [row['labels'][source][name][number] for row in rows]
-        )
+        tables.over_seeds([row['labels'][source][name][number] for row in rows])
         for number in ('right', 'squared error')
       ]
       print(f'{name:14}' + ''.join(f'{cell:22}' for cell in cells))
@@ -125,15 +115,11 @@ def draw(path: pathlib.Path, *, rows: Sequence[dict[str, Any]]) -> None:
   """What was asked against what came, a thin line a seed, their mean bold."""
   with matplotlib.rc_context(plots.STYLE):
     page = figure.Figure(figsize=(13.0, 3.2), layout='constrained')
-    panels = page.subplots(1, len(steering.NAMES), sharey=True)
-    for panel, name in zip(panels, steering.NAMES, strict=True):
+    panels = page.subplots(1, len(NAMES), sharey=True)
+    for panel, name in zip(panels, NAMES, strict=True):
       values = np.array([row['obtained'][name] for row in rows])
-      colour = plots.COLOURS[0]
       panel.plot(LEVELS, LEVELS, '--', color='#666666', label='as asked')
-      panel.plot(LEVELS, values.T, color=colour, linewidth=0.8, alpha=0.5)
-      panel.plot(
-        LEVELS, values.mean(0), 'o-', color=colour, linewidth=2, label='given'
-      )
+      obedience.draw(panel, LEVELS, values, plots.COLOURS[0])
       panel.set_title(name)
       panel.set_xticks(LEVELS)
       panel.set_xlabel('level asked for')
@@ -146,12 +132,15 @@ def draw(path: pathlib.Path, *, rows: Sequence[dict[str, Any]]) -> None:
 
 def main():
   """Prints the tables; writes obedience.json and obedience.png."""
-  options = reading.arguments(__doc__, 'runs/steerlm/obedience')
-  rows = [measure(seed, options) for seed in options.seeds]
+  options = runs.arguments(__doc__, 'runs/steerlm/obedience')
+  chains = runs.chains(
+    steering, options, needed=('steerlm', *LABELS), answering=requests()
+  )
+  rows = [measure(chain) for chain in chains]
   show(rows)
   content = {'asked': LEVELS, 'seeds': rows}
   draws = functools.partial(draw, rows=rows)
-  reading.write(options.out, 'obedience', content, draws)
+  runs.write(options.out, 'obedience', content, draws)
 
 
 if __name__ == '__main__':

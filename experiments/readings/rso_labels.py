@@ -1,15 +1,12 @@
 """How often gold agrees with the labels of each kind of pairs, and what meets.
 
-Run: python -m experiments.rso.labels 0 1 2
+Run: python -m experiments.readings.rso_labels 0 1 2
 after python -m launch.seeds experiments/rso/rejection.py --seeds 0 1 2.
 """
 
-import argparse
-import pathlib
-
 import numpy as np
 
-from experiments import reading
+from experiments.readings import runs
 from experiments.rso import rejection
 from rlhf_jax.sandbox import gold
 
@@ -34,18 +31,7 @@ def agreement(comparisons):
 
 def main():
   """Prints a row for each kind of pairs: both numbers of each seed."""
-  parser = argparse.ArgumentParser(description=__doc__)
-  parser.add_argument('seeds', type=int, nargs='+')
-  parser.add_argument('--stages', type=pathlib.Path, default='runs/stages')
-  options = parser.parse_args()
-  chains = [
-    reading.done(
-      rejection,
-      rejection.config(rejection.Settings(seed=seed)),
-      options.stages,
-    )
-    for seed in options.seeds
-  ]
+  chains = runs.chains(rejection, runs.arguments(__doc__))
   print(f'{"pairs":18} gold agrees, mean gold; by seed')
   for name in PAIRS:
     found = [agreement(chain.records(name)) for chain in chains]

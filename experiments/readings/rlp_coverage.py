@@ -3,7 +3,7 @@
 Ten samples of PPO's policy and of SFT's to each held-out prompt: how the share
 of the largest group goes with its answer's being right, and how many prompts a
 least confidence keeps.
-Run: python -m experiments.rlp.coverage 0 1 2 3 4
+Run: python -m experiments.readings.rlp_coverage 0 1 2 3 4
 after python -m launch.seeds experiments/rlp/sandbox.py --seeds 0 1 2 3 4.
 """
 
@@ -12,8 +12,9 @@ import collections
 import numpy as np
 from scipy import stats
 
-from experiments import reading, sandbox_samples
+from experiments.readings import runs, tables
 from experiments.rlp import sandbox as chain_file
+from experiments.sandbox_chain import samples
 from rlhf_jax import sandbox
 from rlhf_jax.evaluation import reward_learning_plots
 
@@ -24,7 +25,7 @@ LEVELS = (0.0, 0.3, 0.5, 0.7, 0.9, 1.0)
 
 def confidences(chain, policy):
   """[P] confidence, and whether the most frequent answer is right."""
-  drawn = sandbox_samples.sample(chain, policy, SAMPLES)
+  drawn = samples.sample(chain, policy, SAMPLES)
   shares, right = [], []
   for prompt, texts in zip(drawn.prompts, drawn.texts, strict=True):
     stated = map(sandbox.stated, texts)
@@ -36,40 +37,35 @@ def confidences(chain, policy):
   return np.array(shares), np.array(right)
 
 
-def print_table(policy, seeds):
+def show(policy, seeds):
   """What is kept by a least confidence, and how much of it is right."""
   correlations = [stats.spearmanr(c, right).statistic for c, right in seeds]
   print(
-    f'\n{policy}: rank correlation of confidence and being right '
-    f'{reading.over_seeds(correlations)}'
+    f'{policy}: rank correlation of confidence and being right '
+    f'{tables.over_seeds(correlations)}'
   )
-  print(f'{"least confidence":18}{"prompts kept":>22}{"right of them":>22}')
+  rows = {}
   for level in LEVELS:
     kept = [np.mean(c >= level) for c, _ in seeds]
     right = [np.mean(r[c >= level]) for c, r in seeds if np.any(c >= level)]
-    print(
-      f'{level:<18}{reading.over_seeds(kept):>22}'
-      f'{reading.over_seeds(right):>22}'
-    )
+    rows[f'{level}'] = [tables.over_seeds(kept), tables.over_seeds(right)]
+  tables.show('least confidence', ('prompts kept', 'right of them'), rows)
 
 
 def main():
   """Prints a table a policy; writes the numbers and a plot of PPO's."""
-  options = reading.arguments(__doc__, 'runs/rlp/coverage')
-  chains = [
-    reading.chain_of(chain_file, seed, options, needed=POLICIES, answering={})
-    for seed in options.seeds
-  ]
+  options = runs.arguments(__doc__, 'runs/rlp/coverage')
+  chains = runs.chains(chain_file, options, needed=POLICIES)
   found = {
     policy: [confidences(chain, policy) for chain in chains]
     for policy in POLICIES
   }
   for policy, seeds in found.items():
-    print_table(policy, seeds)
+    show(policy, seeds)
     shares, right = map(np.concatenate, zip(*seeds, strict=True))
     # All seeds answer the same prompts.
     prompts = np.tile(np.arange(len(shares) // len(seeds)), len(seeds))
-    reading.write(
+    runs.write(
       options.out,
       policy,
       {'confidence': shares.tolist(), 'right': right.tolist()},

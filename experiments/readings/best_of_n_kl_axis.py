@@ -4,16 +4,16 @@ The whole curve in n, of both rewards, against two estimates of its KL:
 log n − (n − 1) / n, which takes no scores to tie, and one that counts ties.
 Then Gao et al.'s forms fitted to gold, and what choosing could gain: the best
 score above the median by n. PPO's curve is of its training, on its prompts.
-Run: python -m experiments.best_of_n.kl_axis 0 1 2
+Run: python -m experiments.readings.best_of_n_kl_axis 0 1 2
 after python -m launch.seeds experiments/best_of_n/against_ppo.py --seeds 0 1 2.
 """
 
 import jax
 import numpy as np
 
-from experiments import reading, reward_by_kl
 from experiments.best_of_n import against_ppo
-from rlhf_jax.evaluation import best_of_n, plots, potential_gain, reward_curve
+from experiments.readings import reward_by_kl, runs
+from rlhf_jax.evaluation import best_of_n, potential_gain, reward_curve
 from rlhf_jax.evaluation.reward_curve import RewardCurve
 from rlhf_jax.experiment import Answering, responding
 from rlhf_jax.generation.sampling import Sampling
@@ -48,9 +48,8 @@ def pool(chain):
   return tuple(map(np.concatenate, (scores, golds, ended)))
 
 
-def curves_of(settings, stages_dir):
+def curves_of(chain):
   """Curves by name, and what there is to gain by n; of one seed."""
-  chain = reading.done(against_ppo, against_ppo.config(settings), stages_dir)
   scores, golds, ended = pool(chain)
   # One that did not end is chosen last.
   choosing = np.where(ended, scores, scores.min() - 1.0)
@@ -106,19 +105,13 @@ def print_tables(pooled, gains):
 
 
 def main():
-  """Prints the tables, and draws the seeds' mean curves."""
-  options = reward_by_kl.arguments(__doc__, 'runs/best_of_n/kl_axis.png')
-  seeds = [
-    curves_of(against_ppo.Settings(seed=seed), options.stages)
-    for seed in options.seeds
-  ]
-  pooled = {
-    name: reward_by_kl.over_seeds([curves[name] for curves, _ in seeds])
-    for name in seeds[0][0]
-  }
-  print_tables(pooled, np.mean([gains for _, gains in seeds], axis=0))
-  plots.reward_curves(options.png, pooled)
-  print(f'\n{options.png}')
+  """Prints the tables; writes and draws the seeds' mean curves."""
+  options = runs.arguments(__doc__, 'runs/best_of_n/kl_axis')
+  found = [curves_of(chain) for chain in runs.chains(against_ppo, options)]
+  curves, gains = zip(*found, strict=True)
+  pooled = reward_by_kl.over_seeds(curves)
+  print_tables(pooled, np.mean(gains, axis=0))
+  reward_by_kl.write(options.out, 'reward_by_kl', pooled)
 
 
 if __name__ == '__main__':

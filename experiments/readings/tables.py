@@ -1,0 +1,28 @@
+"""How readings print numbers."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from rlhf_jax.evaluation import statistics
+
+
+def shown(estimate: statistics.Estimate) -> str:
+  """A number with its interval."""
+  return f'{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]'
+
+
+def over_seeds(values: Sequence[float]) -> str:
+  """The mean, with its interval where there are seeds to tell it from."""
+  found = statistics.mean(np.array(values, float), np.arange(len(values)))
+  return f'{found.value:.2f}' if len(values) < 2 else shown(found)
+
+
+def show(
+  title: str, columns: Sequence[str], rows: Mapping[str, Sequence[str]]
+) -> None:
+  """Prints a line a row, its cells below the columns' names."""
+  width = max(map(len, (title, *rows))) + 2
+  for name, cells in {title: columns, **rows}.items():
+    print(f'{name:{width}}' + ''.join(f'{cell:>22}' for cell in cells))
+  print()

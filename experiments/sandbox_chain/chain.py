@@ -1,0 +1,87 @@
+"""An experiment in the sandbox, and what is set of it most often."""
+
+import dataclasses
+from collections.abc import Mapping
+
+from rlhf_jax import sandbox
+from rlhf_jax.experiment import (
+  Answering,
+  DatasetStage,
+  Evaluation,
+  Experiment,
+  Limits,
+  Stage,
+)
+from rlhf_jax.models import presets
+from rlhf_jax.types.rules import Count, NonNegative, Seed
+from rlhf_jax.types.values import checked
+
+Stages = Mapping[str, Stage | DatasetStage]
+
+# Room for the longest condition; the same wherever policies are conditioned, so
+# that these share an SFT policy.
+CONDITION_TOKENS = 25
+# Lengths that most prompts, with a condition or without, and most examples keep
+# to: nearly half of what goes through the models would be padding.
+BUCKETS = (10, 18, 26, 38, 48)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
+class Settings:
+  """What is set most often.
+
+  Attributes:
+    seed: of everything random but the world itself.
+    sft_steps: updates of the SFT policy.
+    pairs: annotated comparisons.
+    ppo_steps: rounds of PPO, or of what takes its place.
+    kl_coef: penalty per nat of KL to SFT.
+  """
+
+  seed: Seed = 0
+  sft_steps: Count = 800
+  pairs: Count = 4096
+  ppo_steps: Count = 40
+  kl_coef: NonNegative = 0.05
+
+
+def experiment(
+  settings: Settings,
+  *,
+  title: str,
+  stages: Stages,
+  contrasts: Mapping[str, tuple[str, str]] | None = None,
+  answering: Mapping[str, Answering] | None = None,
+  condition_tokens: int = 0,
+  scored_by: str | None = None,
+) -> Experiment:
+  """An experiment in the sandbox; the world is the same for every seed.
+
+  Args:
+    settings: of the chain.
+    title: a line for people.
+    stages: by name.
+    contrasts: what is claimed, and of which two policies.
+    answering: ways of answering beside the policies as they are.
+    condition_tokens: of the longest condition, where policies are conditioned
+      on something: the vocabulary then has the words for it.
+    scored_by: the reward model whose scores are reported, where policies learnt
+      from several.
+  """
+  words = sandbox.CONDITION_WORDS if condition_tokens else ()
+  return Experiment(
+    title=title,
+    seed=settings.seed,
+    data=sandbox.World(comparisons=settings.pairs, words=words),
+    model=presets.sandbox(sandbox.tokenizer(words).vocab_size),
+    limits=Limits(
+      max_prompt_tokens=sandbox.max_prompt_tokens() + condition_tokens,
+      max_response_tokens=sandbox.MAX_RESPONSE_TOKENS,
+      buckets=BUCKETS if condition_tokens else (),
+    ),
+    stages=stages,
+    evaluation=Evaluation(samples=2, scored_by=scored_by),
+    contrasts=contrasts or {},
+    answering=answering or {},
+  )

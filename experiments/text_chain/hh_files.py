@@ -1,0 +1,50 @@
+"""Which files are compared and imitated: HH's, or your own."""
+
+import dataclasses
+
+from experiments.text_chain import chain
+from rlhf_jax.data import formats
+from rlhf_jax.data.files import own_files
+from rlhf_jax.data.sources import HH_CHOSEN, HH_PAIRS, INSTRUCTIONS, HhRlhf
+from rlhf_jax.types.values import checked
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
+class Settings(chain.Settings):
+  """What is set most often, and:
+
+  Attributes:
+    hh_demonstrations: imitate HH's chosen answers in place of instructions.
+    comparisons: your own files in data_dir, commas between them, in place of
+      HH's. Without `demonstrations`, their best answers are imitated.
+    demonstrations: your own files to imitate, likewise.
+    comparison_columns, demonstration_columns: what your files call the fields
+      of their format, as in 'prompt=question,chosen=good,rejected=bad'.
+  """
+
+  hh_demonstrations: bool = False
+  comparisons: str = ''
+  demonstrations: str = ''
+  comparison_columns: str = ''
+  demonstration_columns: str = ''
+
+
+def source(settings: Settings) -> HhRlhf:
+  """HH's files, or those that the settings name."""
+  compared = (settings.comparisons, settings.comparison_columns)
+  told = (settings.demonstrations, settings.demonstration_columns)
+  comparisons, demonstrations = HH_PAIRS, INSTRUCTIONS
+  if settings.hh_demonstrations:
+    demonstrations = HH_CHOSEN
+  if settings.comparisons:
+    comparisons = own_files(*compared, read=formats.comparisons)
+    demonstrations = own_files(*compared, read=formats.demonstrations)
+  if settings.demonstrations:
+    demonstrations = own_files(*told, read=formats.demonstrations)
+  return HhRlhf(
+    settings.data_dir,
+    comparisons=comparisons,
+    demonstrations=demonstrations,
+    vocab_size=settings.vocab_size,
+  )
