@@ -18,7 +18,7 @@ def parse(arguments):
   parser.add_argument(
     '--policy',
     default='ppo',
-    help='a stage that trains one, or a way of answering (default: ppo)',
+    help='a stage that trains one, or a variant of one (default: ppo)',
   )
   parser.add_argument(
     '--prompt',
@@ -121,23 +121,23 @@ def generate(options) -> None:
   how, asked = sampling(options), prompts(options)
   experiment = train.build(train.load(pathlib.Path(options.file)), options.set)
   chain = prepare(experiment, options.stages, console=sys.stderr)
-  answerings = definition.answerings(experiment)
-  if options.policy not in answerings:
+  found = definition.policy_variants(experiment)
+  if options.policy not in found:
     raise ExperimentError(
       f'{options.policy!r} is no policy of this experiment; there are '
-      f'{", ".join(answerings)}'
+      f'{", ".join(found)}'
     )
-  answering = answerings[options.policy]
-  if not chain.folder(answering.policy).done:
+  variant = found[options.policy]
+  if not chain.folder(variant.policy).done:
     raise ExperimentError(
-      f'{answering.policy!r} is not trained yet under these settings; run '
+      f'{variant.policy!r} is not trained yet under these settings; run '
       f'python -m launch.train {options.file} first'
     )
   for warning in measuring.warnings(chain, [options.policy]):
     print(f'warning: {warning}', file=sys.stderr)
   parts = responding.respond(
     chain,
-    answering,
+    variant,
     [Prompt((Message('user', text),)) for text in asked],
     jax.random.key(options.seed),
     samples=options.samples,

@@ -42,7 +42,7 @@ from rlhf_jax.methods import (
 )
 from rlhf_jax.training import state as training
 from rlhf_jax.training.compile import jitted
-from rlhf_jax.types import Experience, Joined, Ratings
+from rlhf_jax.types import Experience, Ratings, WithExtra
 from tests import toy
 
 
@@ -109,7 +109,7 @@ def ratings(seed):
 
 
 def pairs_beside_samples(seed):
-  return Joined(batch=pairs(seed), beside=toy.samples(6, seed=seed + 1))
+  return WithExtra(batch=pairs(seed), extra_data=toy.samples(6, seed=seed + 1))
 
 
 def lists(seed):
@@ -320,7 +320,7 @@ class ContractTest(parameterized.TestCase):
     batch = self.batch
     if isinstance(batch, Experience):
       batch = flat(batch)
-    elif isinstance(batch, raft.Kept):
+    elif isinstance(batch, raft.BestSamples):
       batch = batch.demonstrations
     loss = functools.partial(
       self.method.loss,

@@ -17,7 +17,7 @@ def update(state, frozen, batch, key, *, models, optimizer, config):
   """Of nothing."""
 
 
-def write(records, tools, *, config):
+def write(records, queries, *, config):
   """Of nothing."""
 
 

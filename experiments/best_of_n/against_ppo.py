@@ -11,7 +11,7 @@ Run: python -m launch.seeds experiments/best_of_n/against_ppo.py --seeds 0 1 2
 
 from experiments import sandbox_chain
 from experiments.sandbox_chain import choosing
-from rlhf_jax.experiment import Answering, Experiment
+from rlhf_jax.experiment import Experiment, PolicyVariant
 
 Settings = sandbox_chain.Settings
 
@@ -23,8 +23,8 @@ def config(settings: Settings) -> Experiment:
     stages=sandbox_chain.feedback_stages(settings)
     | sandbox_chain.tuned_ppo_stages(settings)
     | choosing.expert_stages(settings),
-    answering={
-      f'best_of_{n}': Answering(policy='sft', best_of=n) for n in (4, 16)
+    variants={
+      f'best_of_{n}': PolicyVariant(policy='sft', best_of=n) for n in (4, 16)
     },
     contrasts={
       'best of 16 beats best of 4': ('best_of_16', 'best_of_4'),

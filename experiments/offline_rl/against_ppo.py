@@ -36,7 +36,7 @@ def config(settings: Settings) -> Experiment:
     | offline.conditioned(
       settings, data=offline.GENERATED, name='dt_generated'
     ),
-    answering={p: offline.asking(p, settings.target) for p in TOLD}
+    variants={p: offline.asking(p, settings.target) for p in TOLD}
     | {f'dt_at_{z:g}': offline.asking('dt', z) for z in OTHER_TARGETS},
     condition_tokens=sandbox_chain.CONDITION_TOKENS,
     contrasts={

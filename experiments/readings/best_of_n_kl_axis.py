@@ -15,7 +15,7 @@ from experiments.best_of_n import against_ppo
 from experiments.readings import reward_by_kl, runs
 from rlhf_jax.evaluation import best_of_n, potential_gain, reward_curve
 from rlhf_jax.evaluation.reward_curve import RewardCurve
-from rlhf_jax.experiment import Answering, responding
+from rlhf_jax.experiment import PolicyVariant, responding
 from rlhf_jax.generation.sampling import Sampling
 
 POOL = 64
@@ -32,7 +32,7 @@ def pool(chain):
   with jax.set_mesh(chain.mesh):
     for part in responding.respond(
       chain,
-      Answering(policy='sft'),
+      PolicyVariant(policy='sft'),
       records,
       chain.key('pool'),
       samples=POOL,

@@ -23,14 +23,14 @@ from experiments.offline_rl import against_ppo
 from experiments.readings import obedience, runs, tables
 from experiments.sandbox_chain import offline
 from rlhf_jax.evaluation import plots
-from rlhf_jax.experiment import Answering, measuring
+from rlhf_jax.experiment import PolicyVariant, measuring
 from rlhf_jax.experiment.chain import Chain
 from rlhf_jax.methods import offline_rl
 
 TARGETS = (-2.0, -1.0, 0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0)
 
 
-def requests() -> dict[str, Answering]:
+def requests() -> dict[str, PolicyVariant]:
   """`dt`, asked for each reward."""
   return {f'dt_at_{z:g}': offline.asking('dt', z) for z in TARGETS}
 
@@ -97,7 +97,7 @@ def main():
   """Prints the table; writes obedience.json and obedience.png."""
   options = runs.arguments(__doc__, 'runs/offline_rl/obedience')
   chains = runs.chains(
-    against_ppo, options, needed=('dt',), answering=requests()
+    against_ppo, options, needed=('dt',), variants=requests()
   )
   rows = [measure(chain) for chain in chains]
   show(rows)

@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from rlhf_jax.evaluation import statistics, win_rate
-from rlhf_jax.experiment import Answering, measuring, overrides, prepare
+from rlhf_jax.experiment import PolicyVariant, measuring, overrides, prepare
 from rlhf_jax.experiment.chain import Chain
 from rlhf_jax.storage import files
 
@@ -47,7 +47,7 @@ def chains(
   options: argparse.Namespace,
   *,
   needed: Sequence[str] | None = None,
-  answering: Mapping[str, Answering] | None = None,
+  variants: Mapping[str, PolicyVariant] | None = None,
 ) -> list[Chain]:
   """Each seed's run of an experiment.
 
@@ -55,24 +55,24 @@ def chains(
     module: the experiment's file.
     options: of `arguments`.
     needed: stages that must be done; all where None.
-    answering: in place of the experiment's own, where it is asked otherwise.
+    variants: in place of the experiment's own, where it is asked otherwise.
 
   Raises:
     SystemExit: a stage is not done, or --set is wrong; a sentence.
   """
   return [
-    _chain(module, seed, options, needed, answering) for seed in options.seeds
+    _chain(module, seed, options, needed, variants) for seed in options.seeds
   ]
 
 
-def _chain(module, seed, options, needed, answering):
+def _chain(module, seed, options, needed, variants):
   try:
     experiment = overrides.build(module, [f'seed={seed}', *options.set])
   except ValueError as e:
     raise SystemExit(f'error: {e}') from None
-  if answering is not None:
+  if variants is not None:
     experiment = dataclasses.replace(
-      experiment, answering=answering, contrasts={}
+      experiment, variants=variants, contrasts={}
     )
   chain = prepare(experiment, options.stages)
   for name in experiment.stages if needed is None else needed:
@@ -97,7 +97,7 @@ def win_rate_of(
 
   Args:
     chains: of each seed.
-    better: the policy, or way of answering, whose win rate it is.
+    better: the policy, or variant of one, whose win rate it is.
     worse: the other.
     kind: of the prompts that count; all where None.
   """

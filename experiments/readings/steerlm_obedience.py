@@ -134,7 +134,7 @@ def main():
   """Prints the tables; writes obedience.json and obedience.png."""
   options = runs.arguments(__doc__, 'runs/steerlm/obedience')
   chains = runs.chains(
-    steering, options, needed=('steerlm', *LABELS), answering=requests()
+    steering, options, needed=('steerlm', *LABELS), variants=requests()
   )
   rows = [measure(chain) for chain in chains]
   show(rows)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from experiments import sandbox_chain
 from experiments.sandbox_chain import rlp
-from rlhf_jax.experiment import Answering, Experiment
+from rlhf_jax.experiment import Experiment, PolicyVariant
 from rlhf_jax.types.values import checked
 
 
@@ -48,7 +48,7 @@ def config(settings: Settings) -> Experiment:
     | rlp.sample_stages(settings, policy=policy)
     | rlp.arms(settings, retrained, learn=settings.rl),
     scored_by='reward_model',
-    answering={'best_of_n': Answering(policy='sft', best_of=16)},
+    variants={'best_of_n': PolicyVariant(policy='sft', best_of=16)},
     contrasts={
       f'RLP-UML beats {policy.upper()}': ('rlp_uml', policy),
       f'RLP-SPG beats {policy.upper()}': ('rlp_spg', policy),

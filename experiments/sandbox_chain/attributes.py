@@ -11,7 +11,7 @@ from typing import Any
 from experiments.sandbox_chain import chain, pairs
 from experiments.sandbox_chain.chain import Stages
 from rlhf_jax import sandbox
-from rlhf_jax.experiment import Answering
+from rlhf_jax.experiment import PolicyVariant
 from rlhf_jax.generation import annotating
 from rlhf_jax.generation.attributes import Scale, Steering
 from rlhf_jax.methods import attribute_model, attribute_writer, sft, steerlm
@@ -46,13 +46,13 @@ class Settings(chain.Settings):
   attributes: sandbox.Attributes = BEST
 
 
-def asking(policy: str, attributes: sandbox.Attributes) -> Answering:
+def asking(policy: str, attributes: sandbox.Attributes) -> PolicyVariant:
   """Asks a policy for a response with these attributes."""
   wanted = Steering(scale=SCALE, values=attributes._asdict())
-  return Answering(policy=policy, condition=wanted)
+  return PolicyVariant(policy=policy, condition=wanted)
 
 
-def requests() -> dict[str, Answering]:
+def requests() -> dict[str, PolicyVariant]:
   """`steerlm`, asked for each level of each attribute, the others best."""
   return {
     f'{name}_{level}': asking('steerlm', BEST._replace(**{name: level}))

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 
 from rlhf_jax import sandbox
 from rlhf_jax.experiment import (
-  Answering,
   DatasetStage,
   Evaluation,
   Experiment,
   Limits,
+  PolicyVariant,
   Stage,
 )
 from rlhf_jax.models import presets
@@ -52,7 +52,7 @@ def experiment(
   title: str,
   stages: Stages,
   contrasts: Mapping[str, tuple[str, str]] | None = None,
-  answering: Mapping[str, Answering] | None = None,
+  variants: Mapping[str, PolicyVariant] | None = None,
   condition_tokens: int = 0,
   scored_by: str | None = None,
 ) -> Experiment:
@@ -63,7 +63,7 @@ def experiment(
     title: a line for people.
     stages: by name.
     contrasts: what is claimed, and of which two policies.
-    answering: ways of answering beside the policies as they are.
+    variants: ways of answering beside the policies as they are.
     condition_tokens: of the longest condition, where policies are conditioned
       on something: the vocabulary then has the words for it.
     scored_by: the reward model whose scores are reported, where policies learnt
@@ -83,5 +83,5 @@ def experiment(
     stages=stages,
     evaluation=Evaluation(samples=2, scored_by=scored_by),
     contrasts=contrasts or {},
-    answering=answering or {},
+    variants=variants or {},
   )

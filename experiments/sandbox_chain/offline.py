@@ -7,7 +7,7 @@ from experiments.sandbox_chain import chain
 from experiments.sandbox_chain.chain import Stages
 from experiments.sandbox_chain.pairs import tuned
 from rlhf_jax import sandbox
-from rlhf_jax.experiment import Answering
+from rlhf_jax.experiment import PolicyVariant
 from rlhf_jax.generation.reward_condition import Target
 from rlhf_jax.learners import likelihood
 from rlhf_jax.methods import labels, offline_rl
@@ -38,10 +38,10 @@ class Settings(chain.Settings):
   target: Finite = 1.5
 
 
-def asking(policy: str, z: float) -> Answering:
+def asking(policy: str, z: float) -> PolicyVariant:
   """Asks a policy for a reward, as it was told those of its data."""
   target = Target(z, decimals=DECIMALS, spelling=sandbox.spell)
-  return Answering(policy=policy, condition=target)
+  return PolicyVariant(policy=policy, condition=target)
 
 
 def labelled_stages(settings: Settings) -> Stages:

@@ -57,7 +57,7 @@ def uml_stages(
   config = rlp.Config(
     steps=2 * settings.pairs // 32,
     batch_size=32,
-    beside_batch_size=32,
+    extra_batch_size=32,
     centering=0.01,
     latent=16,
     hidden=64,

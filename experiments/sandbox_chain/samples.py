@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from rlhf_jax import sandbox
-from rlhf_jax.experiment import Answering, responding
+from rlhf_jax.experiment import PolicyVariant, responding
 from rlhf_jax.experiment.chain import Chain
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.types import Prompt
@@ -49,7 +49,7 @@ def sample(
   with jax.set_mesh(chain.mesh):
     for part in responding.respond(
       chain,
-      Answering(policy=policy),
+      PolicyVariant(policy=policy),
       records,
       chain.key('samples of scripts'),
       samples=samples,

@@ -52,7 +52,7 @@ def config(settings: Settings) -> Experiment:
     | attributes.annotation_stages()
     | attributes.plain_arms(settings)
     | steered,
-    answering={n: attributes.asking(n, settings.attributes) for n in names}
+    variants={n: attributes.asking(n, settings.attributes) for n in names}
     | attributes.requests(),
     condition_tokens=sandbox_chain.CONDITION_TOKENS,
     contrasts=CONTRASTS,

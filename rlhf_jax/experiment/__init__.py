@@ -2,17 +2,17 @@
 
 from rlhf_jax.data.limits import Limits
 from rlhf_jax.experiment.definition import (
-  Answering,
   Evaluation,
   Experiment,
   ExperimentError,
+  PolicyVariant,
 )
 from rlhf_jax.experiment.models import models_of
 from rlhf_jax.experiment.run import check_same, prepare, run
 from rlhf_jax.stages import DatasetStage, Ensemble, Stage
 
 __all__ = [
-  'Answering',
+  'PolicyVariant',
   'DatasetStage',
   'Ensemble',
   'Evaluation',

@@ -22,7 +22,7 @@ WATCHED = (
   'produces',
 )
 # What earlier stages made counts by their addresses, whatever they are called.
-EARLIER = ('start', 'policy', 'data', 'beside', 'frozen')
+EARLIER = ('start', 'policy', 'data', 'extra_data', 'frozen')
 
 
 def stage_addresses(experiment: definition.Experiment) -> dict[str, str]:

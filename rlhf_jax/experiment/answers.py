@@ -44,18 +44,18 @@ def path(
   limits, the seed and gold. How many prompts go at a time is no part of it.
   """
   how = experiment.evaluation
-  answering = definition.answerings(experiment)[policy]
-  judge = responding.scoring_model(experiment, answering.policy)
-  condition = answering.condition
+  variant = definition.policy_variants(experiment)[policy]
+  judge = responding.scoring_model(experiment, variant.policy)
+  condition = variant.condition
   key = Code().digest(
     {
       'prompts': addresses.get(how.prompts, how.prompts),
       'count': how.count,
       'samples': how.samples,
-      'temperature': temperature_of(answering, how),
-      'policy': addresses[answering.policy],
+      'temperature': temperature_of(variant, how),
+      'policy': addresses[variant.policy],
       'condition': condition and condition.text,
-      'best_of': answering.best_of,
+      'best_of': variant.best_of,
       'against': addresses[how.against],
       'reward': judge and [addresses[name] for name in members(judge)],
       'combine': isinstance(judge, Ensemble) and judge.combine,
@@ -64,7 +64,7 @@ def path(
     (experiment.model, experiment.limits, experiment.seed),
     sample,
   )
-  folder = pathlib.Path(stages_dir) / addresses[answering.policy]
+  folder = pathlib.Path(stages_dir) / addresses[variant.policy]
   return folder / f'answers-{key}.jsonl'
 
 
@@ -75,7 +75,7 @@ def paths(
   addresses = stage_addresses(experiment)
   return {
     name: path(experiment, addresses, pathlib.Path(stages_dir), name)
-    for name in definition.answerings(experiment)
+    for name in definition.policy_variants(experiment)
   }
 
 
@@ -167,17 +167,17 @@ def read(file: pathlib.Path, policy: str) -> PolicySamples:
 def sample(chain: Chain, name: str) -> PolicySamples:
   """A policy's responses to the held-out prompts, prompt by prompt, scored."""
   how = chain.experiment.evaluation
-  answering = definition.answerings(chain.experiment)[name]
+  variant = definition.policy_variants(chain.experiment)[name]
   records = list(chain.records(how.prompts))[: how.count]
-  temperature = temperature_of(answering, how)
+  temperature = temperature_of(variant, how)
   found: dict[str, list] = {
     k: [] for k in ('prompts', 'responses', 'lengths', 'ended', 'proxy', 'kl')
   }
   parts = responding.respond(
     chain,
-    answering,
+    variant,
     records,
-    chain.key(purpose(answering)),
+    chain.key(purpose(variant)),
     samples=how.samples,
     sampling=Sampling(temperature=temperature),
     batch_size=how.batch_size,
@@ -191,7 +191,7 @@ def sample(chain: Chain, name: str) -> PolicySamples:
         'responses': np.array(part.texts, object),
         'lengths': np.sum(part.rollouts.responses[1], axis=-1),
         'ended': part.rollouts.ended,
-        'kl': _divergence(chain, answering, part, reference, temperature),
+        'kl': _divergence(chain, variant, part, reference, temperature),
       }
       if part.scores is not None:
         rows['proxy'] = part.scores
@@ -217,34 +217,34 @@ def sample(chain: Chain, name: str) -> PolicySamples:
   )
 
 
-def temperature_of(answering, how) -> float:
-  """The way of answering's own temperature, or else the evaluation's."""
-  given = answering.temperature
+def temperature_of(variant, how) -> float:
+  """The variant's own temperature, or else the evaluation's."""
+  given = variant.temperature
   return how.temperature if given is None else given
 
 
-def purpose(answering) -> str:
-  """Names the key of an answering's samples.
+def purpose(variant) -> str:
+  """Names the key of a variant's samples.
 
   Policies answer under one key, so that they differ in nothing else. The best
   of n is of samples of its own: it would be compared with its own candidates.
   """
-  if answering.best_of == 1:
+  if variant.best_of == 1:
     return 'evaluation'
-  return f'evaluation best of {answering.best_of}'
+  return f'evaluation best of {variant.best_of}'
 
 
-def _divergence(chain, answering, part, reference, temperature):
+def _divergence(chain, variant, part, reference, temperature):
   """[B, K] log-ratios to the reference, in nats per response.
 
   Choosing the best of n adds log n − (n − 1) / n, which is exact where no two
   scores tie and an upper bound otherwise.
   """
   model = chain.models().policy
-  params = chain.params(answering.policy, 'policy')
+  params = chain.params(variant.policy, 'policy')
   ratios = _response_logps(model, params, part.rollouts, temperature)
   ratios -= _response_logps(model, reference, part.shown, temperature)
-  return ratios + best_of_n.divergence(answering.best_of)
+  return ratios + best_of_n.divergence(variant.best_of)
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -74,8 +74,8 @@ class Condition(Protocol):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 @checked
-class Answering:
-  """A way of answering with a trained policy, measured like a policy.
+class PolicyVariant:
+  """A trained policy, asked in a way of its own, and measured beside others.
 
   Attributes:
     policy: the stage that trained it.
@@ -103,8 +103,8 @@ class Experiment:
     limits: of tokens in prompts and responses, and what happens beyond them.
     stages: by name, each after those it needs.
     evaluation: the measure.
-    answering: ways of answering, by name, that are measured beside the policies
-      that stages trained; one with a stage's name is measured in its place.
+    variants: of trained policies, by name, that are measured beside the
+      policies as they are; one with a stage's name is measured in its place.
     contrasts: what is claimed, in words, and of which two policies: the one
       that is to be better, then the one that is to be worse.
     mesh: devices along each axis, as `sharding.make_mesh` takes it; by default
@@ -121,7 +121,9 @@ class Experiment:
   limits: Limits
   stages: Mapping[str, Stage | DatasetStage]
   evaluation: Evaluation = Evaluation()
-  answering: Mapping[str, Answering] = dataclasses.field(default_factory=dict)
+  variants: Mapping[str, PolicyVariant] = dataclasses.field(
+    default_factory=dict
+  )
   contrasts: Mapping[str, tuple[str, str]] = dataclasses.field(
     default_factory=dict
   )
@@ -139,7 +141,7 @@ class Experiment:
       raise ExperimentError(
         'no stage trains a policy, so there is nothing to measure'
       )
-    self._check_answering()
+    self._check_variants()
     scored_by = self.evaluation.scored_by
     rewards = producing(self.stages, 'reward')
     if scored_by is not None and scored_by not in rewards:
@@ -147,7 +149,7 @@ class Experiment:
         f'policies are to be scored by {scored_by!r}, and no stage of that '
         f'name trains a reward model; there are {", ".join(rewards) or "none"}'
       )
-    policies = answerings(self)
+    policies = policy_variants(self)
     if self.evaluation.against not in policies:
       raise ExperimentError(
         f'win rates are against {self.evaluation.against!r}, and no stage of '
@@ -167,26 +169,26 @@ class Experiment:
     except ValueError as e:
       raise ExperimentError(str(e)) from e
 
-  def _check_answering(self):
+  def _check_variants(self):
     policies = producing(self.stages, 'policy')
-    for name, answering in self.answering.items():
-      if answering.policy not in policies:
+    for name, variant in self.variants.items():
+      if variant.policy not in policies:
         raise ExperimentError(
-          f'{name!r} answers with the policy {answering.policy!r}, and no '
+          f'{name!r} answers with the policy {variant.policy!r}, and no '
           'stage of that name trains one; there are '
           f'{", ".join(policies) or "none"}'
         )
-      if name in self.stages and name != answering.policy:
+      if name in self.stages and name != variant.policy:
         raise ExperimentError(
-          f'{name!r} is a way of answering with {answering.policy!r} and also '
+          f'{name!r} is a variant of {variant.policy!r} and also '
           'a stage; call it something else'
         )
 
 
-def answerings(experiment: Experiment) -> dict[str, Answering]:
-  """All that is measured, by name: every policy, and every way of answering."""
+def policy_variants(experiment: Experiment) -> dict[str, PolicyVariant]:
+  """All that is measured, by name: every policy, and every variant of one."""
   plain = {
-    name: Answering(policy=name)
+    name: PolicyVariant(policy=name)
     for name in producing(experiment.stages, 'policy')
   }
-  return plain | dict(experiment.answering)
+  return plain | dict(experiment.variants)

@@ -15,7 +15,7 @@ from rlhf_jax.experiment import answers, wiring
 from rlhf_jax.experiment.chain import Chain
 from rlhf_jax.experiment.definition import (
   ExperimentError,
-  answerings,
+  policy_variants,
   producing,
 )
 from rlhf_jax.stages import Stage
@@ -40,15 +40,15 @@ def warnings(chain: Chain, names: Sequence[str] | None = None) -> list[str]:
 
   Args:
     chain: of the experiment.
-    names: of the ways of answering that are looked at; all by default.
+    names: of the policies and variants that are looked at; all by default.
   """
   found = []
-  for name, answering in answerings(chain.experiment).items():
-    if answering.condition is None or (names and name not in names):
+  for name, variant in policy_variants(chain.experiment).items():
+    if variant.condition is None or (names and name not in names):
       continue
-    records = chain.records(chain.experiment.stages[answering.policy].data)
+    records = chain.records(chain.experiment.stages[variant.policy].data)
     seen = sorted({prompt_of(record).condition for record in records})
-    warning = answering.condition.warning(seen)
+    warning = variant.condition.warning(seen)
     if warning:
       found.append(f'{name}: {warning}')
   return found
@@ -59,8 +59,8 @@ def left_out(chain: Chain) -> list[str]:
   found = []
   for name in chain.experiment.stages:
     facts = chain.folder(name).facts()
-    beside = getattr(chain.experiment.stages[name], 'beside', None)
-    counted = [*COUNTED, *(f'{beside}_{k}' for k in COUNTED if beside)]
+    extra = getattr(chain.experiment.stages[name], 'extra_data', None)
+    counted = [*COUNTED, *(f'{extra}_{k}' for k in COUNTED if extra)]
     said = [f'{facts[k]} {_words(k)}' for k in counted if facts.get(k)]
     said += [f'{facts[k]:.1%} {words}' for k, words in SHARES if facts.get(k)]
     if said:

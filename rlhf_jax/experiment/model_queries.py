@@ -1,4 +1,4 @@
-"""The tools that a dataset stage works with: its policy and its judges."""
+"""The queries that a dataset stage works with: its policy and its judges."""
 
 import functools
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ from rlhf_jax.generation import scoring
 from rlhf_jax.kernels import logps as kernels
 from rlhf_jax.kernels import masking
 from rlhf_jax.learners import ranking
-from rlhf_jax.stages import DatasetStage, Tools
+from rlhf_jax.stages import DatasetStage, Queries
 from rlhf_jax.types import Comparison, Demonstration, Prompt, Rated, Sampled
 
 MOST_ROWS = 256  # Prompts sampled from or responses scored at a time.
@@ -25,29 +25,29 @@ COLUMNS = 32  # What texts of any length are padded to a multiple of.
 
 
 class ModelQueries:
-  """The tools that a dataset stage works with, turn by turn.
+  """The queries that a dataset stage works with, batch by batch.
 
   Attributes:
-    turn_size: records of a turn.
-    unscored: responses that could not be scored since the turn began.
+    batch_size: records of a batch.
+    unscored: responses that could not be scored since the batch began.
   """
 
   def __init__(self, chain: Chain, name: str, examples: Sequence[Example]):
     self._chain, self._name, self._examples = chain, name, examples
     self._stage: DatasetStage = chain.experiment.stages[name]
-    self.turn_size = self._stage.config.batch_size or len(examples)
+    self.batch_size = self._stage.config.batch_size or len(examples)
     most = min(MOST_ROWS, chain.experiment.max_rows)
-    self._rows = min(self.turn_size, most)
+    self._rows = min(self.batch_size, most)
     self._models = chain.models(self._stage.frozen)
     self._frozen = chain.frozen(self._stage)
     self._key = chain.key(name)
     self.unscored = 0
 
-  def turn(self, turn: int) -> tuple[list[Any], Tools]:
-    """The records of a turn, and tools that are about these."""
+  def batch(self, number: int) -> tuple[list[Any], Queries]:
+    """The records of a batch, and queries that are about these."""
     self.unscored = 0
-    first, count = turn * self.turn_size, len(self._examples)
-    last = first + self.turn_size
+    first, count = number * self.batch_size, len(self._examples)
+    last = first + self.batch_size
     if self._stage.config.count is None:
       last = min(last, count)
     places = range(first, last)
@@ -88,7 +88,7 @@ class ModelQueries:
     key = self._chain.key(f'{self._name} seeds')
     bits = jax.vmap(lambda i: jax.random.bits(jax.random.fold_in(key, i)))
     seeds = np.asarray(bits(np.arange(first, last))).tolist()
-    tools = Tools(
+    queries = Queries(
       sample=sample,
       draw=draw,
       score=self.score,
@@ -98,7 +98,7 @@ class ModelQueries:
       logps=self.logps,
       seeds=seeds,
     )
-    return [example.record for example in some], tools
+    return [example.record for example in some], queries
 
   def score(self, comparisons: Sequence[Comparison]) -> list[np.ndarray]:
     """[K] scores of each comparison's responses, by the frozen reward.

@@ -1,4 +1,4 @@
-"""Answering prompts as told: on a condition, or the best of several samples."""
+"""Answers to prompts: on a condition, or the best of several samples."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -36,7 +36,7 @@ class Part(NamedTuple):
 
 def respond(
   chain: Chain,
-  answering: definition.Answering,
+  variant: definition.PolicyVariant,
   records: Sequence[Prompt],
   key: jax.Array,
   *,
@@ -48,7 +48,7 @@ def respond(
 
   Args:
     chain: of the experiment.
-    answering: with which policy, on what condition, the best of how many.
+    variant: with which policy, on what condition, the best of how many.
     records: prompts.
     key: of all; each sample's is folded from it and its prompt's place.
     samples: K, responses given to each prompt.
@@ -57,8 +57,8 @@ def respond(
   """
   examples, _ = chain.encode_all(records)
   asked = examples
-  if answering.condition is not None:
-    text = answering.condition.text
+  if variant.condition is not None:
+    text = variant.condition.text
     conditioned = [e.prompt._replace(condition=text) for e in examples]
     asked, _ = chain.encode_all(conditioned)
     if len(asked) < len(examples):
@@ -66,16 +66,16 @@ def respond(
         f'the condition {text!r} makes prompts longer than max_prompt_tokens; '
         'raise the limit'
       )
-  judge = scoring_model(chain.experiment, answering.policy)
-  if answering.best_of > 1 and judge is None:
+  judge = scoring_model(chain.experiment, variant.policy)
+  if variant.best_of > 1 and judge is None:
     raise definition.ExperimentError(
-      f'the best of {answering.best_of} is chosen by a reward model, and no '
+      f'the best of {variant.best_of} is chosen by a reward model, and no '
       'stage trains one'
     )
   models = chain.models({'reward': judge} if judge else None)
-  policy = models.sampler.load(chain.params(answering.policy, 'policy'))
+  policy = models.sampler.load(chain.params(variant.policy, 'policy'))
   frozen = {'reward': chain.reward_params(judge)} if judge else None
-  drawn = samples * answering.best_of
+  drawn = samples * variant.best_of
   batch_size = chain.prompts_at_a_time(batch_size, drawn)
   for first in range(0, len(examples), batch_size):
     some = examples[first : first + batch_size]
@@ -87,11 +87,11 @@ def respond(
       sampling=sampling,
     )
     shown, scores = rollouts, None
-    if answering.condition is not None:
+    if variant.condition is not None:
       shown = _shown(chain, some, rollouts)
     if frozen:
       scores = models.scorer(frozen, shown)
-    if answering.best_of > 1:
+    if variant.best_of > 1:
       chosen = _best(scores, rollouts.ended, samples)
       rollouts, shown, scores = (
         _taken(tree, chosen) for tree in (rollouts, shown, scores)

@@ -117,7 +117,7 @@ def prepare(
 def measure(chain: Chain, out: pathlib.Path) -> str:
   """Samples and scores every policy; writes the results. Returns the table."""
   how = chain.experiment.evaluation
-  names = list(definition.answerings(chain.experiment))
+  names = list(definition.policy_variants(chain.experiment))
   print(
     f'{"evaluation":>13}  {", ".join(names)} on {how.prompts}',
     file=chain.console,

@@ -21,7 +21,7 @@ from rlhf_jax.storage import files
 from rlhf_jax.training import checkpoints, loop, metrics
 from rlhf_jax.training import state as training
 from rlhf_jax.training.compile import jitted, override
-from rlhf_jax.types import Joined, Mean, TrainState
+from rlhf_jax.types import Mean, TrainState, WithExtra
 
 # What the console shows of a row, where the row has it.
 SHOWN = (
@@ -175,7 +175,7 @@ class MeshBatches:
       'limits': chain.experiment.limits,
       'steps': stage.config.steps,
     }
-    self._mesh, self._beside, self.facts = chain.mesh, None, {}
+    self._mesh, self._extra, self.facts = chain.mesh, None, {}
     self._batches = Batches(
       examples,
       batch_size=stage.config.batch_size,
@@ -184,13 +184,13 @@ class MeshBatches:
       records=records if stage.collect else None,
       **shared,
     )
-    if stage.beside is not None:
-      others, counts = chain.encode(chain.records(stage.beside))
-      facts = print_counts(chain, f'{name}: {stage.beside}', counts)
-      self.facts = {f'{stage.beside}_{k}': v for k, v in facts.items()}
-      self._beside = Batches(
+    if stage.extra_data is not None:
+      others, counts = chain.encode(chain.records(stage.extra_data))
+      facts = print_counts(chain, f'{name}: {stage.extra_data}', counts)
+      self.facts = {f'{stage.extra_data}_{k}': v for k, v in facts.items()}
+      self._extra = Batches(
         others,
-        batch_size=stage.config.beside_batch_size,
+        batch_size=stage.config.extra_batch_size,
         seed=seed('order beside'),
         **shared,
       )
@@ -198,9 +198,9 @@ class MeshBatches:
   def starting_at(self, step: int):
     """The batches of `step`, `step + 1`, …"""
     batches = self._batches.starting_at(step)
-    if self._beside is not None:
-      both = zip(batches, self._beside.starting_at(step), strict=False)
-      batches = (Joined(*pair) for pair in both)
+    if self._extra is not None:
+      both = zip(batches, self._extra.starting_at(step), strict=False)
+      batches = (WithExtra(*pair) for pair in both)
     for batch in batches:
       yield sharding.place_batch(batch, self._mesh)
 

@@ -59,9 +59,9 @@ def sample_logger(
     return None
   records = chain.records(chain.experiment.evaluation.prompts)[:PROMPTS]
   conditions = [
-    answering.condition.text
-    for answering in chain.experiment.answering.values()
-    if answering.policy == name and answering.condition is not None
+    variant.condition.text
+    for variant in chain.experiment.variants.values()
+    if variant.policy == name and variant.condition is not None
   ]
   if conditions:
     records = [r._replace(condition=conditions[0]) for r in records]

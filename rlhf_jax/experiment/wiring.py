@@ -49,8 +49,8 @@ def producing(stages: Mapping[str, AnyStage], role: str) -> dict[str, Stage]:
 
 def datasets(stage: AnyStage) -> tuple[str, ...]:
   """The datasets that a stage works on: its data, and what is beside it."""
-  beside = getattr(stage, 'beside', None)
-  return names(stage.data) + (() if beside is None else (beside,))
+  extra = getattr(stage, 'extra_data', None)
+  return names(stage.data) + (() if extra is None else (extra,))
 
 
 def dependencies(stage: AnyStage) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def check_stages(stages: Mapping[str, AnyStage]) -> None:
     _check_name(name)
     _check_values(name, stage)
     _check_parameters(name, stage, done)
-    _check_beside(name, stage)
+    _check_extra_data(name, stage)
     for dataset in datasets(stage):
       _check_writer(name, dataset, stages, done)
     done[name] = stage
@@ -110,10 +110,10 @@ def check_datasets(
         f'stage {name!r} is named as a dataset of the source is; call it '
         'something else'
       )
-    beside = getattr(stage, 'beside', None)
+    extra = getattr(stage, 'extra_data', None)
     for dataset in datasets(stage):
       who = f'stage {name!r} takes its data from {dataset!r}'
-      reads = stage.reads_beside if dataset == beside else stage.reads
+      reads = stage.reads_extra if dataset == extra else stage.reads
       check_dataset(who, dataset, reads, source, kinds)
     if isinstance(stage, DatasetStage):
       kinds[name] = stage.writes
@@ -284,19 +284,20 @@ def _tells(function):
     return False
 
 
-def _check_beside(name, stage):
+def _check_extra_data(name, stage):
   """Whether there is data beside where a method wants some, and only there."""
   if isinstance(stage, DatasetStage):
     return
-  takes = hasattr(stage.config, 'beside_batch_size')
-  if stage.beside is not None and not takes:
+  takes = hasattr(stage.config, 'extra_batch_size')
+  if stage.extra_data is not None and not takes:
     raise ExperimentError(
-      f'stages.{name}.beside is {stage.beside!r}, and this method takes no '
-      'data beside its own; leave it none'
+      f'stages.{name}.extra_data is {stage.extra_data!r}, and this method '
+      'takes no data beside its own; leave it none'
     )
-  if stage.beside is None and takes:
+  if stage.extra_data is None and takes:
     raise ExperimentError(
-      f'stages.{name}.beside is none, and this method takes data beside its own'
+      f'stages.{name}.extra_data is none, and this method takes data beside '
+      'its own'
     )
 
 

@@ -12,7 +12,7 @@ from rlhf_jax.experiment.chain import Chain, print_counts
 from rlhf_jax.experiment.definition import ExperimentError
 from rlhf_jax.experiment.model_queries import ModelQueries
 from rlhf_jax.generation import scoring
-from rlhf_jax.stages import DatasetStage, Written
+from rlhf_jax.stages import DatasetStage, RecordBatch
 from rlhf_jax.storage import files, seals
 from rlhf_jax.training import metrics, stopping
 from rlhf_jax.types import Comparison, Mean, Record
@@ -31,26 +31,28 @@ def write(chain: Chain, name: str) -> dict[str, Any]:
   fields = ('records', 'facts', 'unscored')
   done = metrics.read_jsonl(partial, fields) if partial.exists() else []
   files.write_lines(partial, done)
-  queries = ModelQueries(chain, name, examples)
-  size = queries.turn_size
-  turn, found = len(done), sum(len(row['records']) for row in done)
+  model_queries = ModelQueries(chain, name, examples)
+  size = model_queries.batch_size
+  number, found = len(done), sum(len(row['records']) for row in done)
   progress = metrics.Progress(
     name,
     config.count or len(examples),
-    start=found if config.count else asked_by(config, size, examples, turn),
+    start=found if config.count else asked_by(config, size, examples, number),
     out=chain.console,
   )
   with jax.set_mesh(chain.mesh):
-    while not finished(config, size, examples, turn, found):
-      records, tools = queries.turn(turn)
+    while not finished(config, size, examples, number, found):
+      records, queries = model_queries.batch(number)
       with scoring.during(f'stage {name!r}'):
-        written = stage.write(records, tools, config=config)
+        written = stage.write(records, queries, config=config)
       made = list(map(lines.row, written))
-      own = plain(written.facts if isinstance(written, Written) else {})
-      done.append({'records': made, 'facts': own, 'unscored': queries.unscored})
+      own = plain(written.facts if isinstance(written, RecordBatch) else {})
+      done.append(
+        {'records': made, 'facts': own, 'unscored': model_queries.unscored}
+      )
       files.append_line(partial, done[-1])
-      turn, found = turn + 1, found + len(made)
-      asked = asked_by(config, size, examples, turn)
+      number, found = number + 1, found + len(made)
+      asked = asked_by(config, size, examples, number)
       if config.count and asked > MOST_ASKED * max(found, size):
         unscored = sum(row['unscored'] for row in done)
         raise ExperimentError(too_few(name, stage, asked, found, unscored))
@@ -70,8 +72,8 @@ def write(chain: Chain, name: str) -> dict[str, Any]:
     )
   path = folder / store.RECORDS
   lines.write(path, rows)
-  asked = asked_by(config, size, examples, turn)
-  facts |= over_turns([row['facts'] for row in done])
+  asked = asked_by(config, size, examples, number)
+  facts |= over_batches([row['facts'] for row in done])
   if unscored:
     facts['unscored_responses'] = unscored
   tell_left_out(chain, name, facts)
@@ -115,7 +117,7 @@ def agreement(chain: Chain, records: Sequence[Record]) -> dict[str, float]:
 
 
 def plain(facts: Mapping[str, Any]) -> dict[str, Any]:
-  """Facts of a turn as JSON; a Mean as its total and weight."""
+  """Facts of a batch as JSON; a Mean as its total and weight."""
   return {
     name: [float(fact.total), float(fact.weight)]
     if isinstance(fact, Mean)
@@ -124,10 +126,10 @@ def plain(facts: Mapping[str, Any]) -> dict[str, Any]:
   }
 
 
-def over_turns(turns: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-  """Facts of a stage from those of its turns: of Means the mean over all."""
+def over_batches(batches: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+  """Facts of a stage from those of its batches: of Means the mean over all."""
   found: dict[str, Any] = {}
-  for facts in turns:
+  for facts in batches:
     for name, fact in facts.items():
       if isinstance(fact, list):
         before = found.get(name, [0.0, 0.0])
@@ -140,16 +142,16 @@ def over_turns(turns: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
   }
 
 
-def asked_by(config, size, examples, turn) -> int:
-  """How many records the turns before this one, of `size`, went over."""
-  asked = turn * size
+def asked_by(config, size, examples, number) -> int:
+  """How many records the batches before this one, of `size`, went over."""
+  asked = number * size
   return asked if config.count else min(asked, len(examples))
 
 
-def finished(config, size, examples, turn, found) -> bool:
+def finished(config, size, examples, number, found) -> bool:
   """Whether there are `count` records or, without one, all were asked once."""
   if config.count is None or config.batch_size is None:
-    return asked_by(config, size, examples, turn) >= len(examples)
+    return asked_by(config, size, examples, number) >= len(examples)
   return found >= config.count
 
 

@@ -1,6 +1,6 @@
 """Who says what attributes responses have: a model, a writer, or people.
 
-A rater takes records, the tools of a dataset stage and a scale, and says of
+A rater takes records, the queries of a dataset stage and a scale, and says of
 each response which levels it has.
 """
 
@@ -25,7 +25,7 @@ Rater = Callable[[Sequence[Record], Any, Scale], list[Labelled]]
 
 
 def by_model(
-  records: Sequence[Record], tools: Any, scale: Scale
+  records: Sequence[Record], queries: Any, scale: Scale
 ) -> list[Labelled]:
   """The frozen attribute model rates all responses.
 
@@ -34,7 +34,7 @@ def by_model(
   said = responses(records)
   if not said:
     return []
-  ratings = tools.rate(*map(list, zip(*said, strict=True)))
+  ratings = queries.rate(*map(list, zip(*said, strict=True)))
   return [
     Labelled(*pair, scale.predicted(row))
     for pair, row in zip(said, ratings, strict=True)
@@ -42,7 +42,7 @@ def by_model(
 
 
 def by_writer(
-  records: Sequence[Record], tools: Any, scale: Scale
+  records: Sequence[Record], queries: Any, scale: Scale
 ) -> list[Labelled]:
   """The policy, a trained `attribute_writer`, writes the ratings, greedily.
 
@@ -52,7 +52,7 @@ def by_writer(
   asked = [
     prompt._replace(condition=scale.question(text)) for prompt, text in said
   ]
-  written = tools.sample(
+  written = queries.sample(
     samples=1, sampling=Sampling(draw=draws.greedy), prompts=asked
   )
   labelled = []
@@ -64,10 +64,10 @@ def by_writer(
 
 
 def by_people(
-  records: Sequence[Rated], tools: Any, scale: Scale
+  records: Sequence[Rated], queries: Any, scale: Scale
 ) -> list[Labelled]:
   """The ratings that Rated responses have; what is missing is left out."""
-  del tools  # Nobody is asked.
+  del queries  # Nobody is asked.
   return [
     Labelled(record.prompt, record.response, scale.rated(record.ratings))
     for record in rated_by_people(records)

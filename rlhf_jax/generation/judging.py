@@ -1,6 +1,6 @@
 """Judges of sampled texts: a reward model, a ranker that reads two, a person.
 
-A judge takes prompts, a list of different texts to each, and the tools of a
+A judge takes prompts, a list of different texts to each, and the queries of a
 dataset stage, and says what each text is worth and which of two it prefers.
 """
 
@@ -69,17 +69,17 @@ def candidates(
 
 
 def by_reward(
-  prompts: Sequence[Prompt], texts: Sequence[Sequence[str]], tools: Any
+  prompts: Sequence[Prompt], texts: Sequence[Sequence[str]], queries: Any
 ) -> Judged:
   """The frozen reward scores each text, and prefers the higher score."""
-  scores = tools.score(
+  scores = queries.score(
     [Comparison(*pair) for pair in zip(prompts, map(tuple, texts), strict=True)]
   )
   return Judged(scores, [pairing.by_score(row) for row in scores], True)
 
 
 def by_ranker(
-  prompts: Sequence[Prompt], texts: Sequence[Sequence[str]], tools: Any
+  prompts: Sequence[Prompt], texts: Sequence[Sequence[str]], queries: Any
 ) -> Judged:
   """The frozen ranker compares two texts; each is worth its log-odds against
   the first one, a random sample, which is worth 0.
@@ -94,14 +94,14 @@ def by_ranker(
     for prompt, listed in zip(prompts, texts, strict=True)
     for text in listed[1:]
   ]
-  odds = np.clip(tools.prefer(asked), -MOST_LOG_ODDS, MOST_LOG_ODDS)
+  odds = np.clip(queries.prefer(asked), -MOST_LOG_ODDS, MOST_LOG_ODDS)
   ends = np.cumsum([len(listed) - 1 for listed in texts])[:-1]
   scores = [np.append(0.0, row) for row in np.split(odds, ends)]
 
   def preferring(prompt, listed):
     def prefer(matches):
       pairs = [Comparison(prompt, (listed[i], listed[j])) for i, j in matches]
-      odds = tools.prefer(pairs)
+      odds = queries.prefer(pairs)
       return [bool(x > 0) if np.isfinite(x) else None for x in odds]
 
     return prefer
@@ -113,7 +113,7 @@ def by_ranker(
 def by_annotator(
   prompts: Sequence[Prompt],
   texts: Sequence[Sequence[str]],
-  tools: Any,
+  queries: Any,
   *,
   annotate: Callable[[Prompt, str, str, int], bool],
 ) -> Judged:
@@ -122,13 +122,13 @@ def by_annotator(
   A text of which nobody said anything has no score.
 
   Args:
-    prompts, texts, tools: as of every judge.
+    prompts, texts, queries: as of every judge.
     annotate: (prompt, a, b, seed) -> whether a is preferred, or None where it
       cannot say.
   """
   prefer = [
     _annotating(*asked, annotate)
-    for asked in zip(prompts, texts, tools.seeds, strict=True)
+    for asked in zip(prompts, texts, queries.seeds, strict=True)
   ]
   scores = []
   for listed, preferring in zip(texts, prefer, strict=True):

@@ -39,7 +39,7 @@ def ranked(
 
 
 def by_reward(
-  prompts: Sequence[Prompt], texts: Sequence[Sequence[str]], tools: Any
+  prompts: Sequence[Prompt], texts: Sequence[Sequence[str]], queries: Any
 ) -> list[Comparison]:
   """Each prompt's different texts, best first by the frozen reward.
 
@@ -47,7 +47,7 @@ def by_reward(
     prompts: N.
     texts: N lists; equal ones count once. Prompts without any that could be
       scored have no Comparison.
-    tools: of a dataset stage.
+    queries: of a dataset stage.
   """
   asked = [
     Comparison(prompt, distinct(listed))
@@ -56,6 +56,6 @@ def by_reward(
   ]
   found = [
     ranked(*candidates[:2], scores)
-    for candidates, scores in zip(asked, tools.score(asked), strict=True)
+    for candidates, scores in zip(asked, queries.score(asked), strict=True)
   ]
   return [candidates for candidates in found if candidates.responses]

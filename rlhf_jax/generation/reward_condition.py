@@ -46,7 +46,8 @@ def read(written: str) -> float | None:
 @dataclasses.dataclass(frozen=True)
 @checked
 class Target:
-  """The reward that is asked for, as `experiment.Answering` takes a condition.
+  """The reward that is asked for, as `experiment.PolicyVariant` takes a
+  condition.
 
   Attributes:
     z: the reward, in standard deviations of the training pool's reward, from

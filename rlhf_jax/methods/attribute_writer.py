@@ -38,9 +38,9 @@ class Labels:
   batch_size: Count = 256
 
 
-def write(records, tools, *, config):
+def write(records, queries, *, config):
   """A Demonstration of rating each Rated response that has a rating."""
-  del tools  # People have rated already.
+  del queries  # People have rated already.
   written = []
   for prompt, response, ratings in annotating.rated_by_people(records):
     values = config.scale.rated(ratings)

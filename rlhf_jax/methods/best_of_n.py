@@ -36,20 +36,20 @@ class Config:
   sampling: Sampling = Sampling(temperature=1.0)
 
 
-def write(records, tools, *, config):
+def write(records, queries, *, config):
   """A Demonstration of each prompt's best response by the frozen reward.
 
   Of those that ended: one cut short would teach to ramble. Prompts where none
   did have none. Of equal scores the response drawn first is kept, which is a
   fair choice, since draws of one prompt are exchangeable.
   """
-  sampled = tools.sample(
+  sampled = queries.sample(
     samples=config.samples, sampling=config.sampling, ended=True
   )
   prompts = [prompt_of(record) for record in records]
   return [
     Demonstration(found.prompt, found.responses[0])
-    for found in ranking.by_reward(prompts, sampled, tools)
+    for found in ranking.by_reward(prompts, sampled, queries)
   ]
 
 

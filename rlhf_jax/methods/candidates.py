@@ -38,7 +38,7 @@ class Config:
   sampling: Sampling = Sampling(temperature=1.0)
 
 
-def write(records, tools, *, config):
+def write(records, queries, *, config):
   """A Comparison of each prompt's different responses, with their scores.
 
   Prompts with fewer than two different responses that could be scored have
@@ -46,7 +46,7 @@ def write(records, tools, *, config):
   """
   own = [()] * len(records)
   if config.samples:
-    own = tools.sample(
+    own = queries.sample(
       samples=config.samples, sampling=config.sampling, ended=not config.cut
     )
   lists = [
@@ -56,7 +56,7 @@ def write(records, tools, *, config):
     for record, samples in zip(records, own, strict=True)
   ]
   lists = [candidates for candidates in lists if len(candidates.responses) > 1]
-  scores = tools.score(lists)
+  scores = queries.score(lists)
   found = [
     ranking.ranked(asked.prompt, asked.responses, row)
     for asked, row in zip(lists, scores, strict=True)

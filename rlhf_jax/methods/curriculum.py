@@ -32,12 +32,12 @@ class Config:
   batch_size: Count = 1024
 
 
-def write(records, tools, *, config):
+def write(records, queries, *, config):
   """The chosen pairs of each list, with their scores.
 
   Two equal texts, which tell nothing, are no pair.
   """
-  del tools  # Nobody is asked.
+  del queries  # Nobody is asked.
   pairs = [
     taken(record, *pair)
     for record in records

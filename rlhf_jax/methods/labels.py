@@ -35,7 +35,7 @@ class Config:
   batch_size: Count = 256
 
 
-def write(records, tools, *, config):
+def write(records, queries, *, config):
   """Each response as a Rated whose one rating is its score, in reward units.
 
   Equal texts count as often as they are there. Samples that did not end are
@@ -44,7 +44,7 @@ def write(records, tools, *, config):
   """
   own = [()] * len(records)
   if config.samples:
-    own = tools.sample(
+    own = queries.sample(
       samples=config.samples, sampling=config.sampling, ended=True
     )
   lists = [
@@ -54,7 +54,7 @@ def write(records, tools, *, config):
   lists = [asked for asked in lists if asked.responses]
   return [
     Rated(asked.prompt, text, (float(score),))
-    for asked, scores in zip(lists, tools.score(lists), strict=True)
+    for asked, scores in zip(lists, queries.score(lists), strict=True)
     for text, score in zip(asked.responses, scores, strict=True)
     if math.isfinite(score)
   ]

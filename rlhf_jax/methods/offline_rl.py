@@ -24,7 +24,7 @@ import numpy as np
 
 from rlhf_jax.generation import reward_condition
 from rlhf_jax.learners import likelihood
-from rlhf_jax.stages import Method, Writer, Written
+from rlhf_jax.stages import Method, RecordBatch, Writer
 from rlhf_jax.training import optimizers
 from rlhf_jax.types import Demonstration, Rated
 from rlhf_jax.types.rules import Bound, Count, Natural, Positive
@@ -180,12 +180,12 @@ class Pool:
       )
 
 
-def write(records, tools, *, config):
+def write(records, queries, *, config):
   """What the recipe makes of the pool, with the pool's statistics."""
-  del tools  # All is labelled.
+  del queries  # All is labelled.
   found = statistics(records)
   made = config.recipe(records, found.standardised(rewards_of(records)))
-  return Written(made, found._asdict())
+  return RecordBatch(made, found._asdict())
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from rlhf_jax.generation import scoring
 from rlhf_jax.generation.sampling import Sampling
-from rlhf_jax.stages import Writer, Written
+from rlhf_jax.stages import RecordBatch, Writer
 from rlhf_jax.types import Comparison, Mean, Prompt, prompt_of
 from rlhf_jax.types.rules import Count
 from rlhf_jax.types.values import checked
@@ -38,24 +38,24 @@ class Config:
   sampling: Sampling = Sampling(temperature=1.0)
 
 
-def write(records, tools, *, config):
+def write(records, queries, *, config):
   """Two responses to each prompt, the preferred one first.
 
   Prompts whose two responses are the same text, which no annotator can rank,
   have no Comparison, nor have those without a verdict, whose share is a fact.
   Responses that the token limit cut are compared as they are, and stay cut.
   """
-  pairs = tools.sample(samples=2, sampling=config.sampling)
+  pairs = queries.sample(samples=2, sampling=config.sampling)
   prompts = [prompt_of(record) for record in records]
   written, undecided = [], []
-  for prompt, (a, b), seed in zip(prompts, pairs, tools.seeds, strict=True):
+  for prompt, (a, b), seed in zip(prompts, pairs, queries.seeds, strict=True):
     if a == b:
       continue
     first = scoring.verdict(config.annotate, prompt, a, b, seed)
     undecided.append(first is None)
     if first is not None:
       written.append(Comparison(prompt, (a, b) if first else (b, a)))
-  return Written(written, {'undecided_share': Mean.of(np.array(undecided))})
+  return RecordBatch(written, {'undecided_share': Mean.of(np.array(undecided))})
 
 
 # Annotated pairs of a policy's samples.

@@ -30,7 +30,7 @@ loss = likelihood.loss
 
 
 @flax.struct.dataclass
-class Kept:
+class BestSamples:
   """All that was sampled, and what is imitated of it.
 
   Attributes:
@@ -133,7 +133,7 @@ class Config(likelihood.Config, optimizers.Steps):
 
 
 def shape(params, frozen, rollouts, scores, *, models, config):
-  """Keeps the best of scored rollouts. Returns (Kept, metrics).
+  """Keeps the best of scored rollouts. Returns (BestSamples, metrics).
 
   Responses that did not end are never kept, for they would teach to ramble, nor
   are those without a score.
@@ -178,11 +178,11 @@ def shape(params, frozen, rollouts, scores, *, models, config):
   )
   metrics['kept_score'] = Mean.of(scores.reshape(-1)[places], kept)
   metrics['kept'] = Mean.of(kept)
-  metrics |= best_of_samples(scores, ended)
-  return Kept(rollouts, demonstrations), metrics
+  metrics |= gain_of_choosing(scores, ended)
+  return BestSamples(rollouts, demonstrations), metrics
 
 
-def best_of_samples(scores: chex.Array, ended: chex.Array) -> dict[str, Mean]:
+def gain_of_choosing(scores: chex.Array, ended: chex.Array) -> dict[str, Mean]:
   """What there is to gain by choosing, of each prompt's responses that ended.
 
   Args:
@@ -204,7 +204,7 @@ def best_of_samples(scores: chex.Array, ended: chex.Array) -> dict[str, Mean]:
 
 
 def collect(params, frozen, prompts, key, *, models, config):
-  """Samples, scores and keeps. Returns (Kept, metrics).
+  """Samples, scores and keeps. Returns (BestSamples, metrics).
 
   Args:
     params: the policy's.
@@ -226,7 +226,8 @@ def collect(params, frozen, prompts, key, *, models, config):
 
 
 def update(state, frozen, batch, key, *, models, optimizer, config):
-  """`epochs` passes of `minibatches` steps over what is kept of Kept [B].
+  """`epochs` passes of `minibatches` steps over what is kept of BestSamples
+  [B].
 
   Returns (state, metrics); state.step counts stages, not optimizer steps.
 

@@ -62,14 +62,14 @@ class Bag:
   sampling: Sampling = Sampling(temperature=1.2)
 
 
-def fill(records, tools, *, config):
+def fill(records, queries, *, config):
   """A Comparison of each prompt's different responses, with their scores.
 
   Of those that ended. There may be a single one; prompts where none ended have
   no Comparison.
   """
   # All are sampled, asked or not: a sample's key is that of its place.
-  sampled = tools.sample(
+  sampled = queries.sample(
     samples=config.samples, sampling=config.sampling, ended=True
   )
   asked = [
@@ -78,7 +78,7 @@ def fill(records, tools, *, config):
     if config.asks(prompt_of(record))
   ]
   prompts, texts = ([pair[i] for pair in asked] for i in (0, 1))
-  return ranking.by_reward(prompts, texts, tools)
+  return ranking.by_reward(prompts, texts, queries)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -107,7 +107,7 @@ class Selection:
       )
 
 
-def choose(records, tools, *, config):
+def choose(records, queries, *, config):
   """A Demonstration of each prompt's best response in all bags.
 
   Bags are Comparisons; those of one prompt (the same messages) are united,
@@ -123,7 +123,7 @@ def choose(records, tools, *, config):
   asked = list(prompts.values())
   return [
     Demonstration(found.prompt, found.responses[0])
-    for found in ranking.by_reward(asked, list(united.values()), tools)
+    for found in ranking.by_reward(asked, list(united.values()), queries)
   ]
 
 

@@ -79,18 +79,18 @@ class Pairs:
   sampling: Sampling = Sampling(temperature=0.7, top_k=40)
 
 
-def write(records, tools, *, config):
+def write(records, queries, *, config):
   """Pairs of what is accepted, with their scores where these decided.
 
   Equal texts count once, equal scores that decide make no pair, and a text that
   could not be judged is no candidate.
   """
-  sampled = tools.sample(samples=config.samples, sampling=config.sampling)
+  sampled = queries.sample(samples=config.samples, sampling=config.sampling)
   texts = list(map(ranking.distinct, sampled))
   prompts = [prompt_of(record) for record in records]
-  judged = config.judge(prompts, texts, tools)
+  judged = config.judge(prompts, texts, queries)
   judged_texts = judging.candidates(texts, judged)
-  keeps = accepted([c.scores for c in judged_texts], tools.seeds, config)
+  keeps = accepted([c.scores for c in judged_texts], queries.seeds, config)
   written = []
   for prompt, (row, scores, prefer), kept in zip(
     prompts, judged_texts, keeps, strict=True

@@ -101,22 +101,22 @@ class Pairs:
   sampling: Sampling = Sampling(temperature=0.7, top_k=40)
 
 
-def write(records, tools, *, config):
+def write(records, queries, *, config):
   """Pairs of each record's samples, with what is imitated beside them.
 
   Equal texts count once, equal scores that decide make no pair, neither does a
   single text, and a text that could not be judged is no candidate.
   """
-  sampled = tools.sample(samples=config.samples, sampling=config.sampling)
+  sampled = queries.sample(samples=config.samples, sampling=config.sampling)
   listed = list(map(ranking.distinct, sampled))
   prompts = [prompt_of(record) for record in records]
-  judged = config.judge(prompts, listed, tools)
+  judged = config.judge(prompts, listed, queries)
   written = []
   for record, prompt, (texts, scores, prefer), seed in zip(
     records,
     prompts,
     judging.candidates(listed, judged),
-    tools.seeds,
+    queries.seeds,
     strict=True,
   ):
     target = config.target(record, texts, scores)

@@ -41,9 +41,9 @@ class Responses:
   batch_size: Count = 256
 
 
-def strip(records, tools, *, config):
+def strip(records, queries, *, config):
   """Demonstrations of all responses with nothing asked for: the baseline."""
-  del tools, config
+  del queries, config
   return [
     Demonstration(prompt._replace(condition=''), response)
     for prompt, response in annotating.responses(records)
@@ -64,9 +64,11 @@ class Annotation(Responses):
   rate: annotating.Rater = annotating.by_model
 
 
-def annotate(records, tools, *, config):
+def annotate(records, queries, *, config):
   """Demonstrations of all responses whose attributes somebody knows."""
-  return demonstrations(config.rate(records, tools, config.scale), config.scale)
+  return demonstrations(
+    config.rate(records, queries, config.scale), config.scale
+  )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -104,7 +106,7 @@ class Bootstrap:
         )
 
 
-def bootstrap(records, tools, *, config):
+def bootstrap(records, queries, *, config):
   """Own responses to the data's prompts, on what they were asked for.
 
   Each prompt is asked once on a combination of attributes, v′, drawn from the
@@ -114,14 +116,14 @@ def bootstrap(records, tools, *, config):
   scale = config.scale
   combinations = best([levels(record, scale) for record in records], config)
   prompts = {}
-  for record, seed in zip(records, tools.seeds, strict=True):
+  for record, seed in zip(records, queries.seeds, strict=True):
     prompts.setdefault(record.prompt.messages, (record.prompt, seed))
   asked = []
   for prompt, seed in prompts.values():
     drawn = np.random.default_rng(seed).integers(len(combinations))
     condition = scale.condition(combinations[drawn])
     asked.append(prompt._replace(condition=condition))
-  sampled = tools.sample(
+  sampled = queries.sample(
     samples=config.samples, sampling=config.sampling, ended=True, prompts=asked
   )
   return [

@@ -84,7 +84,7 @@ def split(seed: int) -> Split:
 
 
 @dataclasses.dataclass(frozen=True)
-class Written(Sequence):
+class LazyRecords(Sequence):
   """Records written when they are read, each from its index alone.
 
   Attributes:
@@ -187,7 +187,7 @@ class World:
       seed = (self.seed, stream, i)
       return Demonstration(prompt, authors.write(self.author, prompt, seed))
 
-    return Written(count, record)
+    return LazyRecords(count, record)
 
   def _comparisons(self, prompts, stream, count, author):
     def record(i: int) -> Comparison:
@@ -198,7 +198,7 @@ class World:
       ]
       return self.annotator.compare(prompt, pair, (self.seed, stream, i, 2))
 
-    return Written(count, record)
+    return LazyRecords(count, record)
 
   def _written(self, prompts, stream):
     def record(i: int) -> Comparison:
@@ -208,7 +208,7 @@ class World:
       )
       return Comparison(prompts[i], tuple(texts))
 
-    return Written(len(prompts), record)
+    return LazyRecords(len(prompts), record)
 
   def _rated(self, prompts, stream, count, misrated):
     def record(i: int) -> Rated:
@@ -220,7 +220,7 @@ class World:
       seen = (clip(level + int(o)) for level, o in zip(true, off, strict=True))
       return Rated(prompt, text, tuple(map(float, seen)))
 
-    return Written(count, record)
+    return LazyRecords(count, record)
 
   def _tiers(self, prompts, stream):
     def record(i: int) -> Comparison:
@@ -233,7 +233,7 @@ class World:
         scores=(2.0, 1.0, 0.0),
       )
 
-    return Written(len(prompts), record)
+    return LazyRecords(len(prompts), record)
 
 
 def _best_of(comparisons):
@@ -243,4 +243,4 @@ def _best_of(comparisons):
     prompt, (best, *_), *_ = comparisons[i]
     return Demonstration(prompt, best)
 
-  return Written(len(comparisons), record)
+  return LazyRecords(len(comparisons), record)

@@ -5,9 +5,9 @@ from rlhf_jax.stages.stage import (
   DatasetStage,
   Ensemble,
   Frozen,
+  Queries,
+  RecordBatch,
   Stage,
-  Tools,
-  Written,
   members,
   names,
 )
@@ -19,9 +19,9 @@ __all__ = [
   'Method',
   'Online',
   'Stage',
-  'Tools',
+  'Queries',
   'Writer',
-  'Written',
+  'RecordBatch',
   'members',
   'names',
 ]

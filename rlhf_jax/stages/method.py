@@ -30,8 +30,8 @@ class Method:
     frozen: likewise the stage, ensemble or program that is kept as it is.
     sources: what these are where the caller gives nothing, other than `SOURCES`
       has it; None for none.
-    beside: the dataset beside, where the method has one.
-    init, update, collect, precompute, reads, reads_beside, produces, alarm,
+    extra_data: the dataset beside, where the method has one.
+    init, update, collect, precompute, reads, reads_extra, produces, alarm,
       log_every, checkpoint_every: as of a Stage.
   """
 
@@ -44,9 +44,9 @@ class Method:
   start: Mapping[str, str] = dataclasses.field(default_factory=_from_start)
   frozen: Mapping[str, str] = dataclasses.field(default_factory=dict)
   sources: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
-  beside: str | None = None
+  extra_data: str | None = None
   reads: tuple[type, ...] = ()
-  reads_beside: tuple[type, ...] = ()
+  reads_extra: tuple[type, ...] = ()
   produces: str = 'policy'
   alarm: Callable | None = None
   log_every: Count = 10
@@ -58,7 +58,7 @@ class Method:
     *,
     name: str | None = None,
     data: str | tuple[str, ...] | None = None,
-    beside: str | None = None,
+    extra_data: str | None = None,
     curriculum: Any = None,
     **sources: Frozen | Mapping[str, str] | None,
   ) -> dict[str, Stage]:
@@ -66,7 +66,7 @@ class Method:
 
     Args:
       config: the method's.
-      name, data, beside: in place of the method's own.
+      name, data, extra_data: in place of the method's own.
       curriculum: as of a Stage.
       sources: whose parameters it starts from and keeps, by the names in
         `start` and `frozen`; `start` may be {role: stage}, for other roles.
@@ -81,7 +81,7 @@ class Method:
         data=data or self.data,
         start={role: stage for role, stage in start.items() if stage},
         frozen={role: found[of] for role, of in self.frozen.items()},
-        beside=beside or self.beside,
+        extra_data=extra_data or self.extra_data,
         curriculum=curriculum,
         **{field: getattr(self, field) for field in _OF_METHODS},
       )
@@ -95,7 +95,7 @@ _OF_METHODS = (
   'collect',
   'precompute',
   'reads',
-  'reads_beside',
+  'reads_extra',
   'produces',
   'alarm',
   'log_every',

@@ -64,10 +64,11 @@ class Stage(NamedTuple):
       Without it each step computes them.
     curriculum: which examples come when, a `data.curriculum.Curriculum`; all of
       them all the time where None.
-    beside: name of a dataset of which every step has a batch too, as in
-      `types.Joined`; config.beside_batch_size says of how many. None for none.
+    extra_data: name of a dataset of which every step has a batch too, as in
+      `types.WithExtra`; config.extra_batch_size says of how many. None for
+      none.
     reads: the kinds of records that `data` may hold; any where it is empty.
-    reads_beside: likewise of `beside`.
+    reads_extra: likewise of `extra_data`.
     produces: the role of what is trained: 'policy', 'reward', 'ranker' or
       'attributes'; policies and rewards are measured at the end. Any other word
       is for what is only started from.
@@ -89,9 +90,9 @@ class Stage(NamedTuple):
   collect: Annotated[Callable, Called(4, ('models', 'config'))] | None = None
   precompute: Annotated[Callable, Called(2, ('models', 'config'))] | None = None
   curriculum: Any = None
-  beside: str | None = None
+  extra_data: str | None = None
   reads: tuple[type, ...] = ()
-  reads_beside: tuple[type, ...] = ()
+  reads_extra: tuple[type, ...] = ()
   produces: str = 'policy'
   alarm: Callable[[Mapping[str, float], float], str | None] | None = None
   log_every: Count = 10
@@ -99,7 +100,7 @@ class Stage(NamedTuple):
   keep_checkpoint: bool = False
 
 
-class Tools(NamedTuple):
+class Queries(NamedTuple):
   """What a dataset is written with, for one batch of B records.
 
   Attributes:
@@ -132,12 +133,12 @@ class Tools(NamedTuple):
   seeds: Sequence[int]
 
 
-class Written(list):
-  """The records that a dataset stage made in a turn, with facts about them.
+class RecordBatch(list):
+  """The records that a dataset stage made of a batch, with facts about them.
 
   Attributes:
     facts: numbers and words by name, which the stage's done.json keeps; of one
-      name in several turns, the last, or of Means the mean over all.
+      name in several batches, the last, or of Means the mean over all.
   """
 
   def __init__(
@@ -156,12 +157,12 @@ class DatasetStage(NamedTuple):
   """A stage of an experiment that writes a dataset.
 
   Attributes:
-    write: (records, tools, *, config) -> records of one kind, any number of
-      them, made of B records of the dataset `data`; or these as `Written`.
+    write: (records, queries, *, config) -> records of one kind, any number of
+      them, made of B records of the dataset `data`; or these as `RecordBatch`.
     config: the method's; it says how many records are written (`count`; None
       for what comes of going over the data once), and how many are looked at
-      at a time (`batch_size`; None for all at once, which then is the one
-      turn).
+      at a time (`batch_size`; None for all at once, which then is the
+      one batch).
     data: name of the dataset that is worked on: the source's own, or an earlier
       stage that wrote one; of several, their records one after the other.
     policy: the earlier stage that answers them; None where nobody has to.

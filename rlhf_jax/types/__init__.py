@@ -8,11 +8,11 @@ from rlhf_jax.types.batches import (
   Comparisons,
   Demonstrations,
   Experience,
-  Joined,
   Prompts,
   Ratings,
   Rollouts,
   Samples,
+  WithExtra,
   flatten_candidates,
 )
 from rlhf_jax.types.models import (
@@ -45,7 +45,7 @@ __all__ = [
   'Demonstration',
   'Demonstrations',
   'Experience',
-  'Joined',
+  'WithExtra',
   'LanguageModel',
   'Mean',
   'Message',

@@ -121,16 +121,16 @@ class Samples:
 
 
 @flax.struct.dataclass
-class Joined:
+class WithExtra:
   """A batch, and one of another dataset that is learnt from beside it.
 
   Attributes:
     batch: of the stage's data.
-    beside: of the dataset beside it, of a size of its own.
+    extra_data: of the dataset beside it, of a size of its own.
   """
 
   batch: chex.ArrayTree
-  beside: chex.ArrayTree
+  extra_data: chex.ArrayTree
 
 
 @flax.struct.dataclass

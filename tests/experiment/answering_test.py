@@ -10,10 +10,10 @@ from absl.testing import absltest, parameterized
 
 from rlhf_jax import sandbox
 from rlhf_jax.experiment import (
-  Answering,
   Evaluation,
   ExperimentError,
   Limits,
+  PolicyVariant,
   answers,
   definition,
   measuring,
@@ -41,7 +41,7 @@ class Told:
     return None if self.text in seen else f'{self.text!r} is new'
 
 
-def chain(folder, **answering):
+def chain(folder, **variants):
   """A chain with a policy 'told', which starts as another than 'sft'."""
   words = sandbox.CONDITION_WORDS
   model = dataclasses.replace(
@@ -57,7 +57,7 @@ def chain(folder, **answering):
       max_response_tokens=sandbox.MAX_RESPONSE_TOKENS,
     ),
     evaluation=Evaluation(count=3, samples=2, batch_size=4),
-    answering=answering,
+    variants=variants,
   )
   for seed, name in enumerate(('sft', 'told', 'reward_model', 'ranker')):
     stage = made.experiment.stages[name]
@@ -73,7 +73,7 @@ def parts(made, name, samples=2, key=0):
   return list(
     responding.respond(
       made,
-      definition.answerings(made.experiment)[name],
+      definition.policy_variants(made.experiment)[name],
       made.records('prompts')[:5],
       jax.random.key(key),
       samples=samples,
@@ -90,14 +90,14 @@ class RespondTest(parameterized.TestCase):
     self.addCleanup(folder.cleanup)
     self.chain = chain(
       folder.name,
-      told=Answering(policy='told', condition=Told('<rm_score>: 2')),
-      best=Answering(policy='sft', best_of=6),
+      told=PolicyVariant(policy='told', condition=Told('<rm_score>: 2')),
+      best=PolicyVariant(policy='sft', best_of=6),
     )
 
   def test_policies_come_first_and_one_may_be_replaced(self):
-    found = definition.answerings(self.chain.experiment)
+    found = definition.policy_variants(self.chain.experiment)
     self.assertEqual([*found], ['sft', 'told', 'best'])
-    self.assertEqual(found['sft'], Answering(policy='sft'))
+    self.assertEqual(found['sft'], PolicyVariant(policy='sft'))
     self.assertIsNotNone(found['told'].condition)
 
   def test_the_policy_reads_the_condition_right_before_its_response(self):
@@ -201,9 +201,9 @@ class RespondTest(parameterized.TestCase):
 
   def test_a_temperature_of_its_own(self):
     for given, expected in ((None, 1.0), (0.25, 0.25)):
-      answering = Answering(policy='sft', temperature=given)
+      variant = PolicyVariant(policy='sft', temperature=given)
       how = self.chain.experiment.evaluation
-      self.assertEqual(answers.temperature_of(answering, how), expected)
+      self.assertEqual(answers.temperature_of(variant, how), expected)
 
   def test_an_ensemble_scores_what_was_trained_on_it(self):
     members = ('reward_model', 'ranker')
@@ -239,8 +239,8 @@ class RespondTest(parameterized.TestCase):
   def test_what_is_kept_depends_on_the_way_of_answering(self):
     def path(**changes):
       made = self.chain.experiment
-      best = dataclasses.replace(made.answering['best'], **changes)
-      other = dataclasses.replace(made, answering={'best': best})
+      best = dataclasses.replace(made.variants['best'], **changes)
+      other = dataclasses.replace(made, variants={'best': best})
       found = stage_addresses(other)
       return answers.path(other, found, pathlib.Path('s'), 'best')
 
@@ -259,7 +259,7 @@ class RespondTest(parameterized.TestCase):
       measuring.warnings(self.chain), ["told: '<rm_score>: 2' is new"]
     )
     self.assertEqual(measuring.warnings(self.chain, ['best']), [])
-    condition = self.chain.experiment.answering['told'].condition
+    condition = self.chain.experiment.variants['told'].condition
     datasets = dict(self.chain.corpus.datasets)
     datasets['demonstrations'] = [
       Demonstration(r.prompt._replace(condition=condition.text), r.response)
@@ -270,23 +270,29 @@ class RespondTest(parameterized.TestCase):
     self.assertEqual(measuring.warnings(known), [])
 
   def test_a_condition_that_does_not_fit_is_refused(self):
-    long = Answering(policy='told', condition=Told('- ' * 20))
+    long = PolicyVariant(policy='told', condition=Told('- ' * 20))
     made = dataclasses.replace(
       self.chain,
       experiment=dataclasses.replace(
-        self.chain.experiment, answering={'told': long}
+        self.chain.experiment, variants={'told': long}
       ),
     )
     with self.assertRaisesRegex(ValueError, 'raise max_prompt_tokens'):
       parts(made, 'told')
 
   @parameterized.parameters(
-    ({'x': Answering(policy='ppo')}, "'x' answers with the policy 'ppo', and"),
-    ({'told': Answering(policy='sft')}, "'told' is a way .* and also a stage"),
+    (
+      {'x': PolicyVariant(policy='ppo')},
+      "'x' answers with the policy 'ppo', and",
+    ),
+    (
+      {'told': PolicyVariant(policy='sft')},
+      "'told' is a variant .* and also a stage",
+    ),
   )
-  def test_what_cannot_answer_is_refused(self, answering, said):
+  def test_what_cannot_answer_is_refused(self, variants, said):
     with self.assertRaisesRegex(ExperimentError, said):
-      dataclasses.replace(self.chain.experiment, answering=answering)
+      dataclasses.replace(self.chain.experiment, variants=variants)
 
 
 if __name__ == '__main__':

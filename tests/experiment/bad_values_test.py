@@ -53,7 +53,7 @@ def numbers(config, at=''):
 class BadValuesTest(parameterized.TestCase):
   @parameterized.parameters(
     (sandbox, ('stages.ppo', 'model', 'limits', 'evaluation', 'data', 'seed')),
-    (rlp, ('stages.rlp_uml', 'stages.policy_samples', 'answering')),
+    (rlp, ('stages.rlp_uml', 'stages.policy_samples', 'variants')),
     (relatives, ('stages.dpo', 'stages.ipo')),
   )
   def test_every_number_is_checked(self, module, parts):

@@ -71,7 +71,7 @@ class MeasuringTest(absltest.TestCase):
     facts = {'tied_scores': 1, 'replies_empty_responses': 2, 'steps': 3}
     chain = types.SimpleNamespace(
       experiment=types.SimpleNamespace(
-        stages={'ppo': types.SimpleNamespace(beside='replies')}
+        stages={'ppo': types.SimpleNamespace(extra_data='replies')}
       ),
       folder=lambda name: types.SimpleNamespace(facts=lambda: facts),
     )

@@ -12,9 +12,9 @@ from absl.testing import absltest
 
 from rlhf_jax import sandbox
 from rlhf_jax.experiment import (
-  Answering,
   Evaluation,
   Limits,
+  PolicyVariant,
   definition,
   measuring,
   responding,
@@ -58,7 +58,7 @@ def chain(folder, z=1.0):
       max_response_tokens=sandbox.MAX_RESPONSE_TOKENS,
     ),
     evaluation=Evaluation(count=3, samples=2, batch_size=4),
-    answering={'dt': Answering(policy='dt', condition=target(z))},
+    variants={'dt': PolicyVariant(policy='dt', condition=target(z))},
   )
   for name in ('dt', 'reward_model'):  # Nobody samples or scores with these.
     made.loaded[name] = {}
@@ -138,7 +138,7 @@ class DecisionTransformerTest(absltest.TestCase):
       list(
         responding.respond(
           self.chain,
-          Answering(policy='dt', condition=target(z)),
+          PolicyVariant(policy='dt', condition=target(z)),
           [prompt],
           jax.random.key(0),
           samples=1,
@@ -161,7 +161,7 @@ class DecisionTransformerTest(absltest.TestCase):
     self.assertIn(f' to {round(facts["highest_z"], 1):g} (', warning)
 
   def test_the_policy_is_measured_as_it_is_asked(self):
-    found = definition.answerings(self.chain.experiment)
+    found = definition.policy_variants(self.chain.experiment)
     self.assertEqual(found['dt'].condition, target(1.0))
 
 

@@ -36,7 +36,7 @@ SAMPLES = rlp.samples.Config(
 )
 PPO = ppo.Config(steps=1, batch_size=4, epochs=1, minibatches=1)
 UML = rlp.Config(
-  steps=4, batch_size=8, beside_batch_size=4, latent=2, hidden=8,
+  steps=4, batch_size=8, extra_batch_size=4, latent=2, hidden=8,
   critic_hidden=8,
 )  # fmt: skip
 
@@ -45,9 +45,9 @@ def parity(texts):
   return [len(text.split()) % 2 for text in texts]
 
 
-def same_parity(prompts, texts, tools):
+def same_parity(prompts, texts, queries):
   """Of an untrained policy's responses: as many words, but for twos."""
-  del prompts, tools
+  del prompts, queries
   labels = [np.array(parity(listed)) for listed in texts]
   return [of[:, None] == of[None] for of in labels]
 
@@ -157,16 +157,16 @@ class RlpTest(parameterized.TestCase):
     return found
 
   def test_scores_and_log_probs_are_those_of_the_models(self):
-    tools = ModelQueries(self.chain, 'policy_samples', [])
+    queries = ModelQueries(self.chain, 'policy_samples', [])
     plain = self.plain()
     # Without an end both log-probs measure the same.
     cut = [(prompt, said) for prompt, said in plain if not said['ended']]
     self.assertNotEmpty(cut)
     with jax.set_mesh(self.chain.mesh):
-      scores = tools.score(
+      scores = queries.score(
         [Comparison(prompt, (said['text'],)) for prompt, said in plain]
       )
-      logps = tools.logps(
+      logps = queries.logps(
         [prompt for prompt, _ in cut], [said['text'] for _, said in cut]
       )
     np.testing.assert_allclose(
@@ -287,7 +287,7 @@ class RlpTest(parameterized.TestCase):
 
   def test_what_is_beside_is_part_of_the_address(self):
     found = dict(self.chain.experiment.stages)
-    found['uml'] = found['uml']._replace(beside='demonstrations')
+    found['uml'] = found['uml']._replace(extra_data='demonstrations')
     other = dataclasses.replace(self.chain.experiment, stages=found)
     ours, theirs = map(stage_addresses, (self.chain.experiment, other))
     self.assertNotEqual(ours['uml'], theirs['uml'])
@@ -300,7 +300,7 @@ class RlpTest(parameterized.TestCase):
       self.assertEqual(judge, 'reward_model', name)
     (part,) = responding.respond(
       self.chain,
-      definition.answerings(experiment)['rlp'],
+      definition.policy_variants(experiment)['rlp'],
       self.chain.records('test_prompts')[:4],
       jax.random.key(0),
       samples=2,

@@ -1,4 +1,4 @@
-"""SteerLM's data by a chain's real tools, with a model that rates all alike."""
+"""SteerLM's data by a chain's own queries, of a model that rates all alike."""
 
 import dataclasses
 import pathlib
@@ -12,7 +12,7 @@ from rlhf_jax import sandbox
 from rlhf_jax.data.encoding import Counts
 from rlhf_jax.data.limits import Limits
 from rlhf_jax.experiment import measuring, writing
-from rlhf_jax.experiment.definition import Answering
+from rlhf_jax.experiment.definition import PolicyVariant
 from rlhf_jax.experiment.models import roles
 from rlhf_jax.generation.attributes import Scale, Steering
 from rlhf_jax.generation.sampling import Sampling
@@ -61,7 +61,7 @@ class SteerlmTest(absltest.TestCase):
         max_prompt_tokens=sandbox.max_prompt_tokens() + 25,
         max_response_tokens=sandbox.MAX_RESPONSE_TOKENS,
       ),
-      answering={'steerlm': Answering(policy='steerlm', condition=best)},
+      variants={'steerlm': PolicyVariant(policy='steerlm', condition=best)},
     )
     models = roles(MODEL)
     params = models.reward.init(jax.random.key(0), scores=len(NAMES))

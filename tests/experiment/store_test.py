@@ -13,8 +13,8 @@ from absl.testing import absltest
 
 from rlhf_jax.data.curriculum import Curriculum, uniform
 from rlhf_jax.experiment import (
-  Answering,
   Evaluation,
+  PolicyVariant,
   answers,
   responding,
   running,
@@ -103,10 +103,10 @@ def training(name):
 SEEDS: dict[str, list[int]] = {}
 
 
-def write(records, tools, *, config):
+def write(records, queries, *, config):
   """A pair of each record, after one look at its samples and its seed."""
-  SEEDS.setdefault(config.name, []).extend(tools.seeds)
-  tools.sample(samples=2, sampling=Sampling(temperature=1.0))
+  SEEDS.setdefault(config.name, []).extend(queries.seeds)
+  queries.sample(samples=2, sampling=Sampling(temperature=1.0))
   return [Comparison(prompt_of(record), ('a', 'b')) for record in records]
 
 
@@ -267,7 +267,7 @@ class AnswersTest(absltest.TestCase):
           parts = list(
             responding.respond(
               chain,
-              Answering(policy='sft', best_of=best_of),
+              PolicyVariant(policy='sft', best_of=best_of),
               list(chain.records('test_prompts'))[:10],
               key,
               samples=2,
@@ -283,9 +283,9 @@ class AnswersTest(absltest.TestCase):
 
   def test_ways_of_answering_that_are_compared_share_a_key_or_do_not(self):
     plain, best, warm = (
-      Answering(policy='sft'),
-      Answering(policy='sft', best_of=4),
-      Answering(policy='ppo', temperature=0.3),
+      PolicyVariant(policy='sft'),
+      PolicyVariant(policy='sft', best_of=4),
+      PolicyVariant(policy='ppo', temperature=0.3),
     )
     self.assertEqual(answers.purpose(plain), answers.purpose(warm))
     self.assertNotEqual(answers.purpose(plain), answers.purpose(best))
@@ -358,7 +358,7 @@ MIXED = Curriculum(level=len, mix=uniform)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Beside(Config):
-  beside_batch_size: int = 2 * BATCH
+  extra_batch_size: int = 2 * BATCH
 
 
 def beside():
@@ -367,7 +367,7 @@ def beside():
   return {
     'one': stage._replace(
       config=Beside(name='one'),
-      beside='demonstrations',
+      extra_data='demonstrations',
       curriculum=MIXED,
       log_every=17,
       checkpoint_every=23,

@@ -44,7 +44,7 @@ class StagesTest(parameterized.TestCase):
      'sft'),
     ('preferences.policy', '', "policy from '', which is no earlier stage"),
     ('preferences.policy', 'none', 'this stage samples responses; name'),
-    ('sft.beside', 'prompts', "beside is 'prompts', and this method takes no"),
+    ('sft.extra_data', 'prompts', "data is 'prompts', and this method takes n"),
     ('sft.data', 'preferences', 'which is no earlier stage'),
     ('ppo.collect', 'none', 'learns from what it samples; give the collect'),
     ('ppo.data', 'sft', 'trains a policy and writes no dataset; those that do '

@@ -24,7 +24,7 @@ from rlhf_jax.experiment import records as lines
 from rlhf_jax.experiment.addresses import stage_addresses
 from rlhf_jax.experiment.chain import Chain
 from rlhf_jax.generation.sampling import Sampling
-from rlhf_jax.stages import DatasetStage, Ensemble, Written
+from rlhf_jax.stages import DatasetStage, Ensemble, RecordBatch
 from rlhf_jax.types import (
   Comparison,
   Demonstration,
@@ -56,16 +56,16 @@ def prompt_of(record):
   return record if isinstance(record, Prompt) else record.prompt
 
 
-def numbered(records, tools, *, config):
+def numbered(records, queries, *, config):
   """A pair of each record, that shows the record's own seed."""
   del config
-  pairs = zip(records, tools.seeds, strict=True)
+  pairs = zip(records, queries.seeds, strict=True)
   return [Comparison(prompt_of(r), (f'{seed}', 'worse')) for r, seed in pairs]
 
 
-def several(records, tools, *, config):
+def several(records, queries, *, config):
   """The i-th record of a turn gives i comparisons."""
-  del tools, config
+  del queries, config
   return [
     Comparison(prompt_of(record), (f'{i}', f'{j}'), margin=i / 4)
     for i, record in enumerate(records)
@@ -77,22 +77,22 @@ def spread(scores, *, coef):
   return jnp.mean(scores, axis=0) - coef * jnp.abs(scores[0] - scores[1])
 
 
-def nothing(records, tools, *, config):
-  del records, tools, config
+def nothing(records, queries, *, config):
+  del records, queries, config
   return []
 
 
-def sampled(records, tools, *, config):
+def sampled(records, queries, *, config):
   """Two samples of the policy, better and worse by the reward."""
   del config
-  pairs = tools.sample(samples=2, sampling=Sampling(temperature=1.0))
+  pairs = queries.sample(samples=2, sampling=Sampling(temperature=1.0))
   made = [
     Comparison(prompt_of(r), tuple(p))
     for r, p in zip(records, pairs, strict=True)
   ]
   return [
     c._replace(responses=tuple(c.responses[i] for i in np.argsort(-s)))
-    for c, s in zip(made, tools.score(made), strict=True)
+    for c, s in zip(made, queries.score(made), strict=True)
   ]
 
 
@@ -126,24 +126,24 @@ class StageTest(parameterized.TestCase):
     running.run_stage(chain, 'made')
     return chain.records('made')
 
-  def tools(self, **stage):
+  def queries(self, **stage):
     chain = self.chain(**stage)
-    return chain, self.tools_of(chain)
+    return chain, self.queries_of(chain)
 
-  def tools_of(self, chain):
+  def queries_of(self, chain):
     queries = writing.ModelQueries(
       chain, 'made', chain.encode(chain.records('demonstrations'))[0]
     )
-    return queries.turn(0)[1]
+    return queries.batch(0)[1]
 
 
 class WritingTest(StageTest):
   def test_records_are_handed_on_whole(self):
     turns = []
 
-    def write(records, tools, *, config):
+    def write(records, queries, *, config):
       turns.append(records)
-      return numbered(records, tools, config=config)
+      return numbered(records, queries, config=config)
 
     chain = self.chain(write)
     self.records(chain)
@@ -154,9 +154,9 @@ class WritingTest(StageTest):
   def test_without_a_count_goes_once_through_the_data(self):
     turns = []
 
-    def write(records, tools, *, config):
-      turns.append((len(records), len(tools.seeds)))
-      return numbered(records, tools, config=config)
+    def write(records, queries, *, config):
+      turns.append((len(records), len(queries.seeds)))
+      return numbered(records, queries, config=config)
 
     chain = self.chain(write)
     written = self.records(chain)
@@ -169,7 +169,7 @@ class WritingTest(StageTest):
   def test_without_a_batch_size_all_is_seen_at_once(self):
     turns = []
 
-    def write(records, tools, *, config):
+    def write(records, queries, *, config):
       turns.append(len(records))
       return [Demonstration(prompt_of(records[-1]), 'all', 0.5)]
 
@@ -266,11 +266,11 @@ class WritingTest(StageTest):
     config = Config(count=count)
     turns = []
 
-    def write(records, tools, *, config):
+    def write(records, queries, *, config):
       turns.append(records)
       if len(turns) == 3:
         raise KeyboardInterrupt
-      return sampled(records, tools, config=config)
+      return sampled(records, queries, config=config)
 
     unbroken = self.chain(sampled, config, at='unbroken', **options)
     expected = self.records(unbroken)
@@ -295,13 +295,13 @@ class WritingTest(StageTest):
   def test_facts_are_kept_beside_the_records(self):
     turns = []
 
-    def write(records, tools, *, config):
-      made = numbered(records, tools, config=config)
+    def write(records, queries, *, config):
+      made = numbered(records, queries, config=config)
       turns.append(len(made))
       if len(turns) == 3:
         raise KeyboardInterrupt
       facts = {'seen': len(made), f'turn of {records[0].prompt.text}': 0.5}
-      return Written(made, facts)
+      return RecordBatch(made, facts)
 
     chain = self.chain(write)
     with self.assertRaises(KeyboardInterrupt):
@@ -372,8 +372,8 @@ class WritingTest(StageTest):
     )
 
   def test_scores_and_targets_reach_the_next_stage(self):
-    def write(records, tools, *, config):
-      del tools, config
+    def write(records, queries, *, config):
+      del queries, config
       return [
         Comparison(r.prompt, ('1', '2'), 0.5, (2.0, 1.0), target=r.response)
         for r in records
@@ -409,7 +409,7 @@ class WritingTest(StageTest):
 
 
 class JudgingTest(StageTest):
-  """What the tools say, held to one response at a time, without padding."""
+  """What the queries say, held to one response at a time, without padding."""
 
   def lists(self, chain, counts):
     texts = [d.response for d in chain.records('demonstrations')]
@@ -430,12 +430,12 @@ class JudgingTest(StageTest):
 
   @parameterized.parameters(1, 8)
   def test_a_model_scores_lists_of_any_lengths(self, devices):
-    chain, tools = self.tools(
+    chain, queries = self.queries(
       frozen={'reward': 'reward_model'}, devices=devices
     )
     counts = [1, 4, 2, 5, 3]  # 15 responses, in batches of 8.
     lists = self.lists(chain, counts)
-    found = tools.score(lists)
+    found = queries.score(lists)
     self.assertEqual([len(row) for row in found], counts)
     for i, k in ((0, 0), (1, 3), (3, 1), (4, 2)):  # Both batches, both ends.
       text = lists[i].responses[k]
@@ -445,10 +445,10 @@ class JudgingTest(StageTest):
       self.assertAlmostEqual(found[i][k], expected, places=5)
 
   def test_a_program_scores_lists_of_any_lengths(self):
-    chain, tools = self.tools(frozen={'reward': sandbox.gold})
+    chain, queries = self.queries(frozen={'reward': sandbox.gold})
     counts = [2, 1, 3]
     lists = self.lists(chain, counts)
-    found = tools.score(lists)
+    found = queries.score(lists)
     self.assertEqual([len(row) for row in found], counts)
     for c, row in zip(lists, found, strict=True):
       for text, score in zip(c.responses, row, strict=True):
@@ -456,26 +456,26 @@ class JudgingTest(StageTest):
 
   @parameterized.parameters('reward_model', sandbox.gold)
   def test_of_nothing_there_are_no_scores(self, reward):
-    _, tools = self.tools(frozen={'reward': reward})
-    self.assertEqual(tools.score([]), [])
+    _, queries = self.queries(frozen={'reward': reward})
+    self.assertEqual(queries.score([]), [])
 
   def test_a_judge_does_not_see_the_condition(self):
-    chain, tools = self.tools(frozen={'reward': 'reward_model'})
+    chain, queries = self.queries(frozen={'reward': 'reward_model'})
     plain = self.lists(chain, [3])
     asked = plain[0].prompt._replace(condition='no such word')
     (expected,), (found,) = map(
-      tools.score, (plain, [plain[0]._replace(prompt=asked)])
+      queries.score, (plain, [plain[0]._replace(prompt=asked)])
     )
     np.testing.assert_array_equal(found, expected)
 
   def test_several_reward_models_score_as_one(self):
     members = ('reward_model', 'ranker')  # Two of different parameters.
-    chain, tools = self.tools(
+    chain, queries = self.queries(
       frozen={'reward': Ensemble(members, functools.partial(spread, coef=2.0))},
       others=small.producing('ranker', 'reward'),
     )
     (asked,) = self.lists(chain, [5])
-    (found,) = tools.score([asked])
+    (found,) = queries.score([asked])
     each = [
       [
         self.score_of(chain, ROLES[member], self.ids(chain, asked.prompt, text))
@@ -492,13 +492,13 @@ class JudgingTest(StageTest):
     )
 
   def test_ratings_are_all_scores_of_the_attribute_model(self):
-    chain, tools = self.tools(
+    chain, queries = self.queries(
       frozen={'attributes': 'reward_model'},
       others=small.producing('reward_model', 'attributes'),
     )
     (asked,) = self.lists(chain, [3])
     prompts = [asked.prompt._replace(condition='no such word')] * 3
-    found = tools.rate(prompts, asked.responses)
+    found = queries.rate(prompts, asked.responses)
     self.assertEqual(found.shape, (3, 1))
     for row, text in zip(found, asked.responses, strict=True):
       expected = self.score_of(
@@ -507,9 +507,9 @@ class JudgingTest(StageTest):
       self.assertAlmostEqual(row[0], expected, 5)
 
   def test_a_ranker_reads_both_orders(self):
-    chain, tools = self.tools(frozen={'ranker': 'ranker'})
+    chain, queries = self.queries(frozen={'ranker': 'ranker'})
     pairs = self.lists(chain, [2] * 11)
-    found = tools.prefer(pairs)
+    found = queries.prefer(pairs)
     self.assertEqual(found.shape, (11,))
     for i in (0, 10):  # In the first batch and in the second.
       pair, odds = pairs[i], found[i]
@@ -520,21 +520,21 @@ class JudgingTest(StageTest):
       )
       self.assertAlmostEqual(odds, 0.5 * (one - other), 5)
     swapped = [p._replace(responses=p.responses[::-1]) for p in pairs]
-    np.testing.assert_allclose(tools.prefer(swapped), -found, atol=1e-6)
-    self.assertEqual(tools.prefer([]).shape, (0,))
+    np.testing.assert_allclose(queries.prefer(swapped), -found, atol=1e-6)
+    self.assertEqual(queries.prefer([]).shape, (0,))
 
   def test_samples_are_the_policy_s_answers_to_the_records(self):
-    chain, tools = self.tools(policy='sft')
-    rows = tools.sample(samples=3, sampling=Sampling(temperature=1.0))
+    chain, queries = self.queries(policy='sft')
+    rows = queries.sample(samples=3, sampling=Sampling(temperature=1.0))
     self.assertEqual([len(row) for row in rows], [3] * BATCH)
     self.assertGreater(len({text for row in rows for text in row}), BATCH)
-    again = tools.sample(samples=3, sampling=Sampling(temperature=1.0))
+    again = queries.sample(samples=3, sampling=Sampling(temperature=1.0))
     self.assertEqual(rows, again)
 
   def test_memory_follows_max_rows_and_samples_do_not(self):
-    chain, tools = self.tools(policy='sft')
+    chain, queries = self.queries(policy='sft')
     ask = {'samples': 3, 'sampling': Sampling(temperature=1.0)}
-    rows, sizes = tools.sample(**ask), []
+    rows, sizes = queries.sample(**ask), []
     sampler = chain.models().sampler
 
     def noting(params, prompts, key, **how):
@@ -545,14 +545,14 @@ class JudgingTest(StageTest):
     experiment = dataclasses.replace(chain.experiment, max_rows=7)
     chain = dataclasses.replace(chain, experiment=experiment)
     with mock.patch.object(Chain, 'models', lambda *_: models):
-      limited = self.tools_of(chain)
+      limited = self.queries_of(chain)
       self.assertEqual(limited.sample(**ask), rows)
     self.assertEqual(sizes, [6] * (BATCH // 2))
 
   def test_samples_that_ended_or_of_other_prompts(self):
-    chain, tools = self.tools(policy='sft')
+    chain, queries = self.queries(policy='sft')
     ask = functools.partial(
-      tools.sample, samples=8, sampling=Sampling(temperature=1.0)
+      queries.sample, samples=8, sampling=Sampling(temperature=1.0)
     )
     rows, ended = ask(), ask(ended=True)
     prompts = [prompt_of(r) for r in chain.records('demonstrations')[:BATCH]]
@@ -580,7 +580,7 @@ class JudgingTest(StageTest):
     (sampled, {}, "stage 'made' samples responses and names no policy"),
     (sampled, {'policy': 'sft'}, "stage 'made' asks a reward that it does not"),
     (
-      lambda records, tools, *, config: tools.prefer([]),
+      lambda records, queries, *, config: queries.prefer([]),
       {},
       "stage 'made' asks a ranker that it does not name; give it frozen=",
     ),
@@ -597,7 +597,7 @@ class JudgingTest(StageTest):
     limits = Limits(
       max_prompt_tokens=1, max_response_tokens=8, overlong=drop_all
     )
-    chain, _ = self.tools(frozen={'reward': 'reward_model'})
+    chain, _ = self.queries(frozen={'reward': 'reward_model'})
     queries = writing.ModelQueries(
       dataclasses.replace(
         chain, experiment=dataclasses.replace(chain.experiment, limits=limits)

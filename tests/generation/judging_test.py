@@ -20,7 +20,7 @@ def difference(a, b):
 class ByRewardTest(absltest.TestCase):
   def test_scores_and_preferences(self):
     fake = FakeQueries()
-    scores, prefer, by_scores = judging.by_reward(PROMPTS, TEXTS, fake.tools)
+    scores, prefer, by_scores = judging.by_reward(PROMPTS, TEXTS, fake.queries)
     self.assertTrue(by_scores)
     for row, expected in zip(scores, TEXTS, strict=True):
       np.testing.assert_array_equal(row, np.array(expected, np.float32))
@@ -37,7 +37,7 @@ class ByRewardTest(absltest.TestCase):
 class ByRankerTest(parameterized.TestCase):
   def test_scores_are_log_odds_against_the_first(self):
     fake = FakeQueries(log_odds=difference)
-    scores, _, by_scores = judging.by_ranker(PROMPTS, TEXTS, fake.tools)
+    scores, _, by_scores = judging.by_ranker(PROMPTS, TEXTS, fake.queries)
     self.assertFalse(by_scores)
     expected = [[0.0, -3.0, 0.0, 3.0], [0.0], [0.0, 2.0]]
     self.assertEqual([row.tolist() for row in scores], expected)
@@ -61,12 +61,12 @@ class ByRankerTest(parameterized.TestCase):
   )
   def test_log_odds_are_clipped(self, odds, expected):
     fake = FakeQueries(log_odds=lambda a, b: odds)
-    judged = judging.by_ranker([PROMPTS[0]], [['x', 'y']], fake.tools)
+    judged = judging.by_ranker([PROMPTS[0]], [['x', 'y']], fake.queries)
     np.testing.assert_allclose(judged.scores[0], [0.0, expected], rtol=1e-6)
 
   def test_preferences_are_asked_for_once_a_call(self):
     fake = FakeQueries(log_odds=difference)
-    prefer = judging.by_ranker(PROMPTS, TEXTS, fake.tools).prefer
+    prefer = judging.by_ranker(PROMPTS, TEXTS, fake.queries).prefer
     del fake.preferred[:]
     self.assertEqual(prefer[0]([(0, 1), (1, 3)]), [True, False])
     self.assertEqual(prefer[2]([(1, 0)]), [True])
@@ -77,7 +77,7 @@ class ByRankerTest(parameterized.TestCase):
 
   def test_prompts_of_one_text_ask_nothing(self):
     fake = FakeQueries(log_odds=difference)
-    judged = judging.by_ranker(PROMPTS[:1], [['7']], fake.tools)
+    judged = judging.by_ranker(PROMPTS[:1], [['7']], fake.queries)
     self.assertEqual([row.tolist() for row in judged.scores], [[0.0]])
     self.assertEqual(fake.preferred, [[]])
 
@@ -86,7 +86,7 @@ class ByAnnotatorTest(absltest.TestCase):
   def judge(self, texts, annotate):
     fake = FakeQueries([[]] * len(texts))
     return judging.by_annotator(
-      PROMPTS[: len(texts)], texts, fake.tools, annotate=annotate
+      PROMPTS[: len(texts)], texts, fake.queries, annotate=annotate
     )
 
   def test_scores_are_wins_against_all_others(self):

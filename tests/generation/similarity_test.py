@@ -273,9 +273,9 @@ class EmbeddingTest(parameterized.TestCase):
       )
       return one_vector_a_letter(prompts, responses)
 
-    tools = types.SimpleNamespace(embed=embed)
+    queries = types.SimpleNamespace(embed=embed)
     listed = [['a', 'b', 'a'], ['a', 'aa']]
-    found = similarity.embedding([ask('p'), ask('q')], listed, tools)
+    found = similarity.embedding([ask('p'), ask('q')], listed, queries)
     self.assertEqual(calls, [[('p', 'a'), ('p', 'b'), ('q', 'a'), ('q', 'aa')]])
     np.testing.assert_array_equal(
       found[0], np.array([[1, 0, 1], [0, 1, 0], [1, 0, 1]], bool)
@@ -283,9 +283,9 @@ class EmbeddingTest(parameterized.TestCase):
     np.testing.assert_array_equal(found[1], True)
 
   def test_what_is_given_goes_before_the_tools(self):
-    tools = types.SimpleNamespace(embed=None)
+    queries = types.SimpleNamespace(embed=None)
     (matrix,) = similarity.embedding(
-      [ask()], [['a', 'aa']], tools, embed=one_vector_a_letter
+      [ask()], [['a', 'aa']], queries, embed=one_vector_a_letter
     )
     self.assertTrue(matrix.all())
 

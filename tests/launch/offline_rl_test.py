@@ -22,18 +22,18 @@ def test_a_target_changes_what_is_asked_for_and_nothing_else():
   after = flatten(describe(build('target=-1.5')))
   assert before.keys() == after.keys()
   assert {name for name in after if before[name] != after[name]} == {
-    'answering.dt.condition.z',
-    'answering.dt_generated.condition.z',
+    'variants.dt.condition.z',
+    'variants.dt_generated.condition.z',
   }
-  condition = build('target=-1.5').answering['dt'].condition
+  condition = build('target=-1.5').variants['dt'].condition
   assert condition.text == '<rm_score>: - 1 . 5'
 
 
 def test_it_asks_as_it_was_trained():
   experiment = build()
   recipe = experiment.stages['dt_pool'].config.recipe.keywords
-  for answering in experiment.answering.values():
-    condition = answering.condition
+  for variant in experiment.variants.values():
+    condition = variant.condition
     assert recipe == {
       'decimals': condition.decimals,
       'spelling': condition.spelling,

@@ -20,10 +20,10 @@ def test_a_request_changes_what_policies_are_asked_for_and_nothing_else():
   assert before.keys() == after.keys()
   policies = ('', '_rated', '_regressed', '_people', '_bootstrapped', '_again')
   assert {name for name in after if before[name] != after[name]} == {
-    f'answering.steerlm{policy}.condition.values.verbosity'
+    f'variants.steerlm{policy}.condition.values.verbosity'
     for policy in policies
   }
-  condition = build('attributes.verbosity=0').answering['steerlm'].condition
+  condition = build('attributes.verbosity=0').variants['steerlm'].condition
   assert ' '.join(condition.text.split()) == (
     '<extra_id_2> correctness: 4 , helpfulness: 4 , verbosity: 0 , '
     'politeness: 4 , coherence: 4'
@@ -31,8 +31,8 @@ def test_a_request_changes_what_policies_are_asked_for_and_nothing_else():
 
 
 def test_each_level_of_each_attribute_is_asked_for():
-  answering = build().answering
-  asked = answering['politeness_1']
+  variants = build().variants
+  asked = variants['politeness_1']
   assert asked.policy == 'steerlm'
   assert dict(asked.condition.values) == {
     'correctness': 4,
@@ -41,7 +41,7 @@ def test_each_level_of_each_attribute_is_asked_for():
     'politeness': 1,
     'coherence': 4,
   }
-  assert len([name for name in answering if name[-1] in '01234']) == 25
+  assert len([name for name in variants if name[-1] in '01234']) == 25
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from rlhf_jax.methods import rlp
 from rlhf_jax.models import PARTITION_RULES, TransformerConfig
 from rlhf_jax.training import state as training
 from rlhf_jax.training.compile import jitted
-from rlhf_jax.types import Comparisons, Joined, Samples
+from rlhf_jax.types import Comparisons, Samples, WithExtra
 from tests import toy
 
 MODEL = TransformerConfig(
@@ -39,7 +39,7 @@ WITHOUT = dataclasses.replace(CONFIG, representation_coef=0.0)
 PAIRS, PROMPTS, DRAWN, P, T = 8, 8, 4, 3, 8
 KEY = jax.random.key(5)
 TWO_VIEWS = jax.jit(functools.partial(multi_view.two_views, models=MODELS))
-TOY = Joined(batch=toy.comparisons(4), beside=toy.samples(6))
+TOY = WithExtra(batch=toy.comparisons(4), extra_data=toy.samples(6))
 
 
 def ragged(random, *leading):
@@ -70,17 +70,17 @@ def joined(seed=0):
   samples = Samples(
     tokens, attention, response, np.ones((PROMPTS, DRAWN), bool)
   )
-  return Joined(batch=pairs, beside=samples)
+  return WithExtra(batch=pairs, extra_data=samples)
 
 
 def all_equal(batch):
   """Every prompt's samples say the same, but the padding."""
   first = jax.tree.map(
-    lambda x: np.broadcast_to(x[:, :1], x.shape), batch.beside
+    lambda x: np.broadcast_to(x[:, :1], x.shape), batch.extra_data
   )
   junk = np.arange(first.tokens.size).reshape(first.tokens.shape) % 16
   tokens = np.where(first.attention_mask, first.tokens, junk).astype(np.int32)
-  return batch.replace(beside=first.replace(tokens=tokens))
+  return batch.replace(extra_data=first.replace(tokens=tokens))
 
 
 def started(models, config=CONFIG):
@@ -194,7 +194,9 @@ class GradientTest(absltest.TestCase):
         tokens=np.where(part.attention_mask, part.tokens, 15 - part.tokens)
       )
 
-    dirty = Joined(batch=junk(batch.batch), beside=junk(batch.beside))
+    dirty = WithExtra(
+      batch=junk(batch.batch), extra_data=junk(batch.extra_data)
+    )
     chex.assert_trees_all_close(slope(batch=dirty), usual(), atol=1e-5)
 
 
@@ -204,7 +206,9 @@ class Definition:
   def __init__(self, batch, values, config):
     # The same draws; all that follows is spelt out.
     view_key, latent_key = jax.random.split(KEY)
-    features, _, self.mask = TWO_VIEWS(values['reward'], batch.beside, view_key)
+    features, _, self.mask = TWO_VIEWS(
+      values['reward'], batch.extra_data, view_key
+    )
     self.values = jax.tree.map(np.float64, values['bottleneck'])
     self.features = np.float64(features)
     self.means = self.network('mean', self.features)
@@ -213,7 +217,7 @@ class Definition:
     noise = np.float64(jax.random.normal(latent_key, self.means.shape))
     latents = self.means + np.exp(0.5 * self.log_variances) * noise
     self.latents, self.config = latents, config
-    prompts = [tuple(row[0, :P]) for row in batch.beside.tokens]
+    prompts = [tuple(row[0, :P]) for row in batch.extra_data.tokens]
     self.apart = [
       (i, j)
       for i in range(PROMPTS)
@@ -304,7 +308,7 @@ class LossTest(absltest.TestCase):
 
   def test_two_views_are_of_one_prompt_and_differ(self):
     # The features of a view are those of the response that was drawn.
-    batch = joined().beside
+    batch = joined().extra_data
     read = jax.jit(MODELS.reward.features)
     every = read(
       params()['reward'],
@@ -342,7 +346,7 @@ PROBED = toy.MODELS._replace(
 def probed(values=None, **changes):
   values = started(toy.MODELS) if values is None else values
   probes = {
-    'views': jnp.zeros((2 * len(TOY.beside.tokens), toy.VOCABULARY)),
+    'views': jnp.zeros((2 * len(TOY.extra_data.tokens), toy.VOCABULARY)),
     'pairs': jnp.zeros((2 * len(TOY.batch.tokens), toy.VOCABULARY)),
   }
   return jitted(evaluate)(
@@ -555,7 +559,7 @@ class ShardedTest(absltest.TestCase):
       leaves = jax.tree.leaves(placed['reward'])
       self.assertFalse(all(x.sharding.is_fully_replicated for x in leaves))
       batch = sharding.place_batch(joined(), mesh)
-      self.assertFalse(batch.beside.tokens.sharding.is_fully_replicated)
+      self.assertFalse(batch.extra_data.tokens.sharding.is_fully_replicated)
       actual = jitted(evaluate)(placed, batch, models=MODELS, config=CONFIG)
     chex.assert_trees_all_close(
       jax.device_get(actual), jax.device_get(usual()), atol=1e-5

@@ -12,7 +12,7 @@ WHO = prompt()
 
 def write(records, fake, **options):
   config = best_of_n.Config(**options)
-  return best_of_n.write(records, fake.tools, config=config)
+  return best_of_n.write(records, fake.queries, config=config)
 
 
 class BestOfNTest(absltest.TestCase):

@@ -14,7 +14,7 @@ WHO = prompt()
 
 def write(records, fake, **options):
   config = candidates.Config(**options)
-  return candidates.write(records, fake.tools, config=config)
+  return candidates.write(records, fake.queries, config=config)
 
 
 class CandidatesTest(parameterized.TestCase):

@@ -16,7 +16,7 @@ SHORT = Comparison(OTHER, ('strong', 'medium'), scores=(2.0, 1.0))
 
 def write(records, *pairs):
   config = curriculum.Config(pairs=pairs)
-  return curriculum.write(records, FakeQueries().tools, config=config)
+  return curriculum.write(records, FakeQueries().queries, config=config)
 
 
 class CurriculumTest(absltest.TestCase):

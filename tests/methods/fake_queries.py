@@ -1,10 +1,10 @@
-"""Tools of a dataset stage by hand: texts that are listed, worths by a rule."""
+"""Queries of a dataset stage by hand: listed texts, and worths by a rule."""
 
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from rlhf_jax.stages import Tools
+from rlhf_jax.stages import Queries
 from rlhf_jax.types import Comparison, Message, Prompt, Response, Sampled
 
 
@@ -13,7 +13,7 @@ def prompt(text: str = 'what ?') -> Prompt:
 
 
 class FakeQueries:
-  """Makes tools, and remembers what they were asked.
+  """Makes queries, and remembers what they were asked.
 
   Attributes:
     sampled: the (samples, sampling) asked for.
@@ -44,7 +44,7 @@ class FakeQueries:
     self._texts, self._worth, self._log_odds = texts, worth, log_odds
     self._ratings, self._vectors, self._logp = ratings, vectors, logp
     self._drawn = drawn
-    self.tools = Tools(
+    self.queries = Queries(
       sample=self._sample,
       draw=self._draw,
       score=self._score,

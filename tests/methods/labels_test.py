@@ -11,7 +11,7 @@ WHO = prompt()
 
 
 def write(records, fake, **options):
-  return labels.write(records, fake.tools, config=labels.Config(**options))
+  return labels.write(records, fake.queries, config=labels.Config(**options))
 
 
 class LabelsTest(parameterized.TestCase):

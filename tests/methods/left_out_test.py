@@ -61,7 +61,7 @@ class UnscoredTest(parameterized.TestCase):
   )
   def test_it_is_nowhere_and_the_others_stay(self, write, config, expected):
     fake = FakeQueries([TEXTS], seeds=[3])
-    written = write([WHO], fake.tools, config=config)
+    written = write([WHO], fake.queries, config=config)
     self.assertLessEqual(set(said(written)), {'2', '1', '0'})
     if not isinstance(config, rso.Pairs) or config.select is rso.first:
       self.assertEqual(set(said(written)), expected)
@@ -77,12 +77,12 @@ class UnscoredTest(parameterized.TestCase):
   )
   def test_a_prompt_without_any_score_has_nothing(self, write, config):
     fake = FakeQueries([['nan', 'nan ']], seeds=[3])
-    self.assertEmpty(write([WHO], fake.tools, config=config))
+    self.assertEmpty(write([WHO], fake.queries, config=config))
 
   def test_a_selection_over_bags_leaves_it_out(self):
     bags = [Comparison(WHO, ('nan', '1')), Comparison(WHO, ('0',))]
     (found,) = rejection_sampling.choose(
-      bags, FakeQueries().tools, config=rejection_sampling.Selection()
+      bags, FakeQueries().queries, config=rejection_sampling.Selection()
     )
     self.assertEqual(found, Demonstration(WHO, '1'))
 
@@ -93,7 +93,7 @@ class UnscoredTest(parameterized.TestCase):
     fake = FakeQueries([['4', '9', '1', '3']], log_odds=odds)
     written = slic.write(
       [WHO],
-      fake.tools,
+      fake.queries,
       config=slic.Pairs(
         judge=judging.by_ranker, pair=slic.tournament, target=slic.best_sampled
       ),
@@ -109,7 +109,7 @@ class UnscoredTest(parameterized.TestCase):
     config = slic.Pairs(
       judge=judging.by_ranker, pair=slic.tournament, target=slic.best_sampled
     )
-    written = slic.write([WHO], fake.tools, config=config)
+    written = slic.write([WHO], fake.queries, config=config)
     self.assertEqual([c.responses for c in written], [])
 
   def test_an_annotator_without_a_verdict_makes_no_pair(self):
@@ -118,7 +118,7 @@ class UnscoredTest(parameterized.TestCase):
     config = preferences.Config(
       annotate=lambda prompt, a, b, seed: None if a == 'x' else True, count=2
     )
-    written = preferences.write(asked, fake.tools, config=config)
+    written = preferences.write(asked, fake.queries, config=config)
     self.assertEqual(written, [Comparison(asked[1], ('y', 'yy'))])
     self.assertEqual(written.facts, {'undecided_share': Mean(1.0, 2.0)})
 
@@ -128,7 +128,7 @@ class UnscoredTest(parameterized.TestCase):
 
     fake = FakeQueries([['1', '9', '3']])
     judged = judging.by_annotator(
-      [WHO], [['1', '9', '3']], fake.tools, annotate=annotate
+      [WHO], [['1', '9', '3']], fake.queries, annotate=annotate
     )
     # Nobody said anything of the second one: it is not the worst.
     np.testing.assert_array_equal(judged.scores, [[0.0, np.nan, 1.0]])
@@ -171,7 +171,7 @@ class RlpTest(parameterized.TestCase):
   def test_two_samples_of_which_one_has_no_score_are_no_pair(self):
     records = [drawn((np.nan, 1.0, 0.0, 0.0)), drawn((0.0, 1.0, 0.0, 0.0))]
     written = rlp.synthetic.by_reward(
-      records, FakeQueries().tools, config=rlp.synthetic.PairConfig()
+      records, FakeQueries().queries, config=rlp.synthetic.PairConfig()
     )
     self.assertEqual([r.responses for r in written.records], [('b', 'a')])
 
@@ -180,14 +180,14 @@ class CutTest(parameterized.TestCase):
   def test_the_best_sample_to_imitate_ended(self):
     fake = FakeQueries([['1', '…7', '3']])
     config = slic.Pairs(target=slic.best_sampled)
-    written = slic.write([WHO], fake.tools, config=config)
+    written = slic.write([WHO], fake.queries, config=config)
     self.assertEqual({c.target for c in written}, {'3'})
     # What was cut is compared, as it is.
     self.assertIn(('7', '1'), [c.responses for c in written])
     ended = {r: r.ended for c in written for r in c.responses}
     self.assertEqual(ended, {'1': True, '7': False, '3': True})
     fake = FakeQueries([['…1', '…7']])
-    self.assertEmpty(slic.write([WHO], fake.tools, config=config))
+    self.assertEmpty(slic.write([WHO], fake.queries, config=config))
 
   @parameterized.parameters(
     (rso.write, rso.Pairs(samples=3, kept=2, select=rso.first)),
@@ -196,16 +196,16 @@ class CutTest(parameterized.TestCase):
   )
   def test_of_equal_texts_the_one_that_ended_counts(self, write, config):
     fake = FakeQueries([['…2', '1', '2']])
-    (found,) = write([WHO], fake.tools, config=config)
+    (found,) = write([WHO], fake.queries, config=config)
     self.assertEqual(found.responses, ('2', '1'))
     self.assertEqual([r.ended for r in found.responses], [True, True])
 
   def test_candidates_take_those_that_were_cut_where_it_says_so(self):
     write = functools.partial(candidates.write, [WHO])
     fake = FakeQueries([['1', '…7', '3']])
-    (found,) = write(fake.tools, config=candidates.Config())
+    (found,) = write(fake.queries, config=candidates.Config())
     self.assertEqual(found.responses, ('3', '1'))
-    (found,) = write(fake.tools, config=candidates.Config(cut=True))
+    (found,) = write(fake.queries, config=candidates.Config(cut=True))
     self.assertEqual(found.responses, ('7', '3', '1'))
     self.assertEqual([r.ended for r in found.responses], [False, True, True])
 
@@ -218,14 +218,14 @@ class CutTest(parameterized.TestCase):
     ),
   )
   def test_a_pair_says_which_one_was_cut(self, write, config):
-    (pair,) = write([WHO], FakeQueries([['…2', '1']]).tools, config=config)
+    (pair,) = write([WHO], FakeQueries([['…2', '1']]).queries, config=config)
     self.assertEqual(pair.responses, ('2', '1'))
     self.assertEqual([r.ended for r in pair.responses], [False, True])
 
   def test_synthetic_pairs_say_which_one_was_cut(self):
     record = drawn((2.0, 1.0), ('a', 'b'), (False, True))
     (pair,) = rlp.synthetic.by_reward(
-      [record], FakeQueries().tools, config=rlp.synthetic.PairConfig()
+      [record], FakeQueries().queries, config=rlp.synthetic.PairConfig()
     )
     self.assertEqual(pair.responses, ('a', 'b'))
     self.assertEqual([r.ended for r in pair.responses], [False, True])

@@ -62,7 +62,7 @@ class LawTest(parameterized.TestCase):
   def test_regression_tilts_the_data(self, beta, weighing):
     written = offline_rl.write(
       pool(),
-      FakeQueries().tools,
+      FakeQueries().queries,
       config=offline_rl.Pool(
         recipe=functools.partial(offline_rl.weighted, beta=beta, most=1e3)
       ),

@@ -25,7 +25,7 @@ def pool(*rewards, prompts=None):
 
 def write(records, recipe):
   return offline_rl.write(
-    records, FakeQueries().tools, config=offline_rl.Pool(recipe=recipe)
+    records, FakeQueries().queries, config=offline_rl.Pool(recipe=recipe)
   )
 
 

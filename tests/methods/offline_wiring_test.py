@@ -340,7 +340,7 @@ DEFAULTS = {
       'most_gradient': None,
       'steps': 3,
       'batch_size': 16,
-      'beside_batch_size': 32,
+      'extra_batch_size': 32,
       'optimizer': adam(3e-6, b2=0.999, decay='cosine(final=0)'),
       'bottleneck_optimizer': adam(1e-4, b2=0.999, warmup=0.0),
     },
@@ -646,7 +646,7 @@ STAGES = {
     retraining.stages, (retraining.Config(steps=3),), {},
     {'reward_model_uml': trained(
       multi_view, 'preferences', PAIRS, produces='reward',
-      reads_beside=(Sampled,), beside='policy_samples',
+      reads_extra=(Sampled,), extra_data='policy_samples',
       alarm=multi_view.collapse,
     )},
   ),

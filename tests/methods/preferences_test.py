@@ -14,7 +14,7 @@ ASKED = [prompt('a'), prompt('b'), prompt('c')]
 
 def write(fake, annotate, records=ASKED, **options):
   config = preferences.Config(annotate=annotate, count=3, **options)
-  return preferences.write(records, fake.tools, config=config)
+  return preferences.write(records, fake.queries, config=config)
 
 
 def longer(prompt, a, b, seed):

@@ -21,13 +21,13 @@ WHO = prompt()
 
 def fill(records, fake, **options):
   config = rejection_sampling.Bag(**options)
-  return rejection_sampling.fill(records, fake.tools, config=config)
+  return rejection_sampling.fill(records, fake.queries, config=config)
 
 
 def choose(bags, top=None, **fake):
   config = rejection_sampling.Selection(top=top)
   return rejection_sampling.choose(
-    bags, FakeQueries(**fake).tools, config=config
+    bags, FakeQueries(**fake).queries, config=config
   )
 
 
@@ -101,7 +101,7 @@ class SelectionTest(absltest.TestCase):
     fake = FakeQueries()
     bags = [Comparison(WHO, ('1', '2')), Comparison(WHO, ('2', '3'))]
     rejection_sampling.choose(
-      bags, fake.tools, config=rejection_sampling.Selection()
+      bags, fake.queries, config=rejection_sampling.Selection()
     )
     ((scored,),) = fake.scored
     self.assertEqual(scored.responses, ('1', '2', '3'))

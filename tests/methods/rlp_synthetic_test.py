@@ -41,7 +41,7 @@ def facts_of(written):
 def agree(records, fake=None, **options):
   fake = fake or FakeQueries(seeds=list(range(len(records))))
   config = synthetic.Config(**options)
-  return synthetic.by_consistency(records, fake.tools, config=config)
+  return synthetic.by_consistency(records, fake.queries, config=config)
 
 
 class ByConsistencyTest(parameterized.TestCase):
@@ -131,7 +131,7 @@ class ByConsistencyTest(parameterized.TestCase):
     config = synthetic.Config(gamma=0.0)
     self.assertEqual(config, synthetic.Config(gamma=0.0))
     fake = FakeQueries(seeds=range(4))
-    found = synthetic.by_consistency(self.RECORDS, fake.tools, config=config)
+    found = synthetic.by_consistency(self.RECORDS, fake.queries, config=config)
     self.assertEqual(
       [c.prompt.text for c in found.records], ['most', 'none', 'two']
     )
@@ -183,8 +183,8 @@ class ByConsistencyTest(parameterized.TestCase):
     # A chain a-b-c in which a and c are not similar.
     chain = np.array([[1, 1, 0, 0], [1, 1, 1, 0], [0, 1, 1, 0], [0, 0, 0, 1]])
 
-    def similar(prompts, texts, tools):
-      del tools
+    def similar(prompts, texts, queries):
+      del queries
       return [chain.astype(bool) for _ in zip(prompts, texts, strict=True)]
 
     record = sampled('a1 b2 c3 d4')
@@ -209,7 +209,7 @@ class ByRewardTest(absltest.TestCase):
     ]
     fake = FakeQueries(seeds=range(4))
     written = synthetic.by_reward(
-      records, fake.tools, config=synthetic.PairConfig(weight=0.5)
+      records, fake.queries, config=synthetic.PairConfig(weight=0.5)
     )
     self.assertEqual(
       written.records,
@@ -244,7 +244,7 @@ class ByPolicyTest(parameterized.TestCase):
       return says[asked.text] * (answer == 'one') - 3.0
 
     fake = FakeQueries(seeds=range(len(records)), logp=logp)
-    written = synthetic.by_policy(records, fake.tools, config=self.CONFIG)
+    written = synthetic.by_policy(records, fake.queries, config=self.CONFIG)
     return written, fake
 
   # Log-odds for the first place in the order (a, b), then in (b, a); which is

@@ -36,7 +36,7 @@ class SamplesTest(absltest.TestCase):
     drawn = [Sampled(prompt('a'), ('x', 'x'), (True, False), (2, 3), (-1, -2))]
     fake = FakeQueries(drawn=drawn)
     config = rlp.samples.Config(samples=4, sampling=Sampling(temperature=0.5))
-    found = rlp.samples.write([prompt('a')], fake.tools, config=config)
+    found = rlp.samples.write([prompt('a')], fake.queries, config=config)
     self.assertEqual(found, drawn)
     self.assertEqual(fake.sampled, [(4, Sampling(temperature=0.5))])
 
@@ -66,7 +66,7 @@ class PaperTest(parameterized.TestCase):
     self.assertEqual(config.deviation_bias, 0.0)
     self.assertIs(config.negatives, bottleneck.negative_pairs)
     # 16 pairs a step, and 32 prompts beside them.
-    self.assertEqual((config.batch_size, config.beside_batch_size), (16, 32))
+    self.assertEqual((config.batch_size, config.extra_batch_size), (16, 32))
     # What AlpacaFarm's reward model is trained with, and nothing besides.
     self.assertIs(config.objective, pairwise.bradley_terry)
     self.assertEqual(config.centering, 0.0)
@@ -140,10 +140,10 @@ class PaperTest(parameterized.TestCase):
 class RetrainingTest(absltest.TestCase):
   def test_starts_from_sft_with_samples_beside(self):
     (stage,) = rlp.stages(
-      rlp.Config(steps=1), data=('d', 'd_hat'), beside='p', name='uml'
+      rlp.Config(steps=1), data=('d', 'd_hat'), extra_data='p', name='uml'
     ).values()
     self.assertEqual(stage.start, {'policy': 'sft'})
-    self.assertEqual((stage.data, stage.beside), (('d', 'd_hat'), 'p'))
+    self.assertEqual((stage.data, stage.extra_data), (('d', 'd_hat'), 'p'))
     self.assertEqual(stage.produces, 'reward')
     self.assertEqual(dict(stage.frozen), {})
     self.assertIsNone(stage.collect)

@@ -26,7 +26,7 @@ def config(**options):
 def write(texts, options=None, records=None, **of):
   fake = FakeQueries(texts, **of)
   records = records or ASKED[: len(texts)]
-  written = rso.write(records, fake.tools, config=config(**(options or {})))
+  written = rso.write(records, fake.queries, config=config(**(options or {})))
   return written, fake
 
 
@@ -148,7 +148,7 @@ class RsoTest(parameterized.TestCase):
     self.assertEqual(fake.sampled, [(16, Sampling(temperature=0.7, top_k=40))])
     config = rso.Pairs(samples=20, sampling=Sampling(temperature=0.5))
     fake = FakeQueries([SHUFFLED])
-    rso.write([prompt()], fake.tools, config=config)
+    rso.write([prompt()], fake.queries, config=config)
     self.assertEqual(fake.sampled, [(20, Sampling(temperature=0.5))])
 
   def test_keeping_more_than_there_are_is_refused(self):

@@ -20,7 +20,7 @@ def write(texts, records=None, *, seeds=None, log_odds=None, **options):
   fake = FakeQueries(texts, seeds=seeds, log_odds=log_odds)
   records = records or RECORDS[: len(texts)]
   config = slic.Pairs(**options)
-  return slic.write(records, fake.tools, config=config), fake
+  return slic.write(records, fake.queries, config=config), fake
 
 
 class OrderedTest(parameterized.TestCase):

@@ -34,9 +34,9 @@ def fake(texts=(), **options):
   return FakeQueries(texts, ratings=RATINGS.__getitem__, **options)
 
 
-def annotated(records, tools=None, **options):
+def annotated(records, queries=None, **options):
   config = steerlm.Annotation(scale=SCALE, **options)
-  return steerlm.annotate(records, tools or fake().tools, config=config)
+  return steerlm.annotate(records, queries or fake().queries, config=config)
 
 
 class AnnotationTest(parameterized.TestCase):
@@ -85,7 +85,7 @@ class AnnotationTest(parameterized.TestCase):
       Rated(C, 'bad', (1.0, 1.0)),
     ]
     self.assertEqual(
-      annotated(records, work.tools, rate=annotating.by_writer),
+      annotated(records, work.queries, rate=annotating.by_writer),
       [given(A, text(3, 1), 'good')],
     )
     self.assertEqual(work.sampled, [(1, Sampling(draw=draws.greedy))])
@@ -150,7 +150,7 @@ class BootstrapTest(parameterized.TestCase):
   def run_with(self, texts, records=RECORDS, **options):
     config = steerlm.Bootstrap(scale=SCALE, **options)
     work = fake(texts, seeds=range(len(records)))
-    return work, steerlm.bootstrap(records, work.tools, config=config)
+    return work, steerlm.bootstrap(records, work.queries, config=config)
 
   def test_learns_predicted_ratings_not_requested_ones(self):
     work, own = self.run_with([['good', 'bad'], ['odd']])
@@ -160,7 +160,7 @@ class BootstrapTest(parameterized.TestCase):
       self.assertIn(record.prompt.condition, (text(4, 0), text(4, 1)))
     annotation = steerlm.Annotation(scale=SCALE)
     self.assertEqual(
-      steerlm.annotate(own, work.tools, config=annotation),
+      steerlm.annotate(own, work.queries, config=annotation),
       [
         given(A, text(4, 0), 'good'),
         given(A, text(0, 2), 'bad'),
@@ -237,7 +237,7 @@ class IdsTest(parameterized.TestCase):
     work = FakeQueries(ratings=lambda text: (4.0, 2.0))
     trained = steerlm.annotate(
       [Demonstration(asked, response)],
-      work.tools,
+      work.queries,
       config=steerlm.Annotation(scale=scale),
     )
     wanted = Steering(scale=scale, values={'verbosity': 2, 'politeness': 4})

@@ -16,7 +16,7 @@ Embed = Callable[[Sequence[Prompt], Sequence[str]], np.ndarray]
 def embedding(
   prompts: Sequence[Prompt],
   texts: Sequence[Sequence[str]],
-  tools: Any,
+  queries: Any,
   *,
   embed: Embed | None = None,
   threshold: Finite = 0.9,
@@ -29,7 +29,7 @@ def embedding(
   Args:
     prompts: B of them.
     texts: a list of responses to each.
-    tools: of a dataset stage; its `embed` is what embeds where none is given:
+    queries: of a dataset stage; its `embed` is what embeds where none is given:
       the frozen reward model's hidden states, averaged over the response.
     embed: (prompts, responses) -> [N, D]. A response's row may not depend on
       the others.
@@ -48,7 +48,8 @@ def embedding(
     for text in different
   ]
   vectors = np.asarray(
-    (embed or tools.embed)([p for p, _ in asked], [t for _, t in asked]), float
+    (embed or queries.embed)([p for p, _ in asked], [t for _, t in asked]),
+    float,
   )
   if vectors.ndim != 2 or len(vectors) != len(asked):
     raise ValueError(

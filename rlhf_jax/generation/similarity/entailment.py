@@ -63,7 +63,7 @@ def permissive(forward: np.ndarray, backward: np.ndarray) -> np.ndarray:
 def entailment(
   prompts: Sequence[Prompt],
   texts: Sequence[Sequence[str]],
-  tools: Any,
+  queries: Any,
   *,
   classify: Classify,
   rule: Rule = strict,
@@ -78,7 +78,7 @@ def entailment(
   Args:
     prompts: B of them.
     texts: a list of responses to each.
-    tools: not used.
+    queries: not used.
     classify: (premises, hypotheses) -> [N] labels.
     rule: `strict`, `relaxed` or `permissive`.
     prompt_words: how many words of a prompt are kept, the first ones.
@@ -93,7 +93,7 @@ def entailment(
 
   Source: Kuhn et al. 2023, algorithm 1; the prompt comes first in their code.
   """
-  del tools
+  del queries
   premises, hypotheses, found = [], [], []
   for prompt, listed in zip(prompts, texts, strict=True):
     different, places = distinct(listed)

@@ -16,7 +16,7 @@ from rlhf_jax.generation import verifying
 from rlhf_jax.types import Prompt
 from rlhf_jax.types.rules import Count, Share
 
-# (prompts, a list of responses to each, a dataset stage's tools) -> for each
+# (prompts, a list of responses to each, a dataset stage's queries) -> for each
 # prompt, [N, N] bool: which responses are similar. Symmetric, and True where
 # two strings are equal, so on the diagonal too.
 Similarity = Callable[
@@ -28,33 +28,33 @@ _ENDS = '.,;:!?。、 '
 
 
 def exact(
-  prompts: Sequence[Prompt], texts: Sequence[Sequence[str]], tools: Any
+  prompts: Sequence[Prompt], texts: Sequence[Sequence[str]], queries: Any
 ) -> list[np.ndarray]:
   """Equal texts, but for case, spaces, Unicode's forms and the full stop.
 
   Args:
     prompts: B of them.
     texts: a list of responses to each.
-    tools: not used.
+    queries: not used.
 
   Returns:
     B matrices, [N, N] bool.
   """
-  del prompts, tools
+  del prompts, queries
   return [_pairwise(listed, plain, str.__eq__) for listed in texts]
 
 
 def answer(
   prompts: Sequence[Prompt],
   texts: Sequence[Sequence[str]],
-  tools: Any,
+  queries: Any,
   *,
   extract: Callable[[Prompt, str], str | None],
 ) -> list[np.ndarray]:
   """Equal final answers, whatever leads up to them; compared as by `exact`.
 
   Args:
-    prompts, texts, tools: as of `exact`.
+    prompts, texts, queries: as of `exact`.
     extract: a response's final answer, such as `final_text` or `final_number`;
       None where it has none, and then it is similar only to equal strings.
 
@@ -63,7 +63,7 @@ def answer(
 
   Source: Wang et al. 2023 (self-consistency), §2.
   """
-  del tools
+  del queries
 
   def said_by(prompt):
     def said(text):
@@ -82,7 +82,7 @@ def answer(
 def ngram(
   prompts: Sequence[Prompt],
   texts: Sequence[Sequence[str]],
-  tools: Any,
+  queries: Any,
   *,
   n: Count = 3,
   threshold: Share = 0.5,
@@ -92,7 +92,7 @@ def ngram(
   A and B are sets; a text of fewer than n words is one run.
 
   Args:
-    prompts, texts, tools: as of `exact`.
+    prompts, texts, queries: as of `exact`.
     n: words in a run, 1 or more.
     threshold: smallest share that counts as similar, in (0, 1].
 
@@ -101,7 +101,7 @@ def ngram(
 
   Source: Broder 1997, the resemblance of documents.
   """
-  del prompts, tools
+  del prompts, queries
 
   def runs(text):
     listed = words(text)
@@ -118,7 +118,7 @@ def ngram(
 def rouge_l(
   prompts: Sequence[Prompt],
   texts: Sequence[Sequence[str]],
-  tools: Any,
+  queries: Any,
   *,
   threshold: Share = 0.7,
 ) -> list[np.ndarray]:
@@ -127,7 +127,7 @@ def rouge_l(
   F₁ = 2 L / (|a| + |b|) with |·| in words and L the longest common subsequence.
 
   Args:
-    prompts, texts, tools: as of `exact`.
+    prompts, texts, queries: as of `exact`.
     threshold: smallest F₁ that counts as similar, in (0, 1].
 
   Returns:
@@ -135,7 +135,7 @@ def rouge_l(
 
   Source: Lin 2004 (ROUGE), §3.1, eqs. 2-4 with β = 1.
   """
-  del prompts, tools
+  del prompts, queries
 
   def alike(first, second):
     both = len(first) + len(second)

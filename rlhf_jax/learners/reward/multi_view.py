@@ -24,7 +24,7 @@ from rlhf_jax.losses import multi_view
 from rlhf_jax.losses import objective as objectives
 from rlhf_jax.training import state as training
 from rlhf_jax.training.compile import override
-from rlhf_jax.types import Joined, Mean, Samples
+from rlhf_jax.types import Mean, Samples, WithExtra
 from rlhf_jax.types.calls import offering
 from rlhf_jax.types.rules import Count, Finite, NonNegative, Share
 from rlhf_jax.types.values import checked
@@ -117,7 +117,7 @@ def init(key, start, *, models, config):
   }
 
 
-def loss(params, frozen, batch: Joined, key, *, models, config):
+def loss(params, frozen, batch: WithExtra, key, *, models, config):
   """Terms and metrics of Comparisons [B, 2, T] and Samples [U, K, T].
 
   Differentiate in `params`. The comparisons' terms are those of the learner
@@ -128,7 +128,7 @@ def loss(params, frozen, batch: Joined, key, *, models, config):
   scores = comparisons.scored(params['reward'], batch.batch, models=models)
   terms, metrics = comparisons.compared(scores, batch.batch, config=config)
   features, prompt_ids, mask = two_views(
-    params['reward'], batch.beside, view_key, models=models
+    params['reward'], batch.extra_data, view_key, models=models
   )
 
   def represent(networks, features):

@@ -25,13 +25,13 @@ class Config(multi_view.Config, optimizers.Steps):
 
   Attributes:
     batch_size: comparisons a step.
-    beside_batch_size: prompts a step, two responses of each.
+    extra_batch_size: prompts a step, two responses of each.
     optimizer: of trunk and reward head.
     bottleneck_optimizer: of encoders and critic, which start from nothing.
   """
 
   batch_size: Count = 16
-  beside_batch_size: Count = 32
+  extra_batch_size: Count = 32
   optimizer: optimizers.Adam = optimizers.Adam(
     learning_rate=3e-6, b2=0.999, decay=COSINE
   )
@@ -87,9 +87,9 @@ update = multi_view.update
 stages = Method(
   name='reward_model_uml',
   data='preferences',
-  beside='policy_samples',
+  extra_data='policy_samples',
   reads=(Comparison,),
-  reads_beside=(Sampled,),
+  reads_extra=(Sampled,),
   init=multi_view.init,
   update=update,
   produces='reward',

@@ -34,10 +34,10 @@ class Config:
   sampling: Sampling = Sampling(temperature=1.0)
 
 
-def write(records, tools, *, config):
+def write(records, queries, *, config):
   """A Sampled of each prompt, scored by the frozen reward."""
   del records  # Their prompts are what is answered.
-  return tools.draw(samples=config.samples, sampling=config.sampling)
+  return queries.draw(samples=config.samples, sampling=config.sampling)
 
 
 # A policy's samples, scored by the reward that it learnt from.

@@ -20,7 +20,7 @@ from rlhf_jax.generation import similarity as similarities
 from rlhf_jax.generation.similarity import Similarity
 from rlhf_jax.kernels import clustering
 from rlhf_jax.methods.rlp import consistency
-from rlhf_jax.stages import Writer, Written
+from rlhf_jax.stages import RecordBatch, Writer
 from rlhf_jax.types import Comparison, Mean, Message, Prompt, Sampled
 from rlhf_jax.types.rules import Count, NonNegative, Share
 from rlhf_jax.types.values import checked
@@ -62,17 +62,17 @@ class Config:
     refuse_again(self)
 
 
-def by_consistency(records, tools, *, config):
+def by_consistency(records, queries, *, config):
   """A Comparison of each prompt on whose answer enough samples agree.
 
   Its margin is 0: nobody said how much better it is.
   """
   refuse_unfit(records, scored=True)
-  grouped = groups(records, tools, config=config)
+  grouped = groups(records, queries, config=config)
   found, facts = [], []
   clustered = of_clustering(grouped)
   for record, labels, seed, of_prompt in zip(
-    records, grouped, tools.seeds, clustered, strict=True
+    records, grouped, queries.seeds, clustered, strict=True
   ):
     made = consistency.pair(
       labels,
@@ -88,7 +88,7 @@ def by_consistency(records, tools, *, config):
       found.append(_compared(record, made.chosen, made.rejected, config.weight))
       facts[-1] |= _of_pair(record, made.chosen, made.rejected)
       facts[-1]['tied'] = float(made.tied)
-  return Written(found, averaged(facts))
+  return RecordBatch(found, averaged(facts))
 
 
 def refuse_again(config) -> None:
@@ -124,12 +124,12 @@ def refuse_unfit(records, *, scored: bool) -> None:
       )
 
 
-def groups(records, tools, *, config) -> list[np.ndarray]:
+def groups(records, queries, *, config) -> list[np.ndarray]:
   """[n] group numbers of each record's samples; an empty one is alone."""
   similar = config.similarity(
     [record.prompt for record in records],
     [record.responses for record in records],
-    tools,
+    queries,
   )
   found = []
   for record, labels in zip(
@@ -170,13 +170,13 @@ class PairConfig:
     refuse_again(self)
 
 
-def by_reward(records, tools, *, config):
+def by_reward(records, queries, *, config):
   """A Comparison of two samples, the higher reward first.
 
   Of the same text, of equal rewards, or where one could not be scored, there is
   none.
   """
-  del tools
+  del queries
   refuse_unfit(records, scored=True)
   found, facts = [], []
   for record in records:
@@ -186,7 +186,7 @@ def by_reward(records, tools, *, config):
     if gap and np.isfinite(gap) and record.responses[0] != record.responses[1]:
       found.append(_compared(record, *order, config.weight))
       facts[-1] |= _of_pair(record, *order)
-  return Written(found, averaged(facts))
+  return RecordBatch(found, averaged(facts))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -211,7 +211,7 @@ class AskedConfig(PairConfig):
       )
 
 
-def by_policy(records, tools, *, config):
+def by_policy(records, queries, *, config):
   """A Comparison of two samples, the one that the policy prefers first.
 
   It is asked in both orders, and each time how much likelier it says one answer
@@ -223,7 +223,9 @@ def by_policy(records, tools, *, config):
     for record in records
     for order in ((0, 1), (1, 0))
   ]
-  first, second = (tools.logps(asked, [a] * len(asked)) for a in config.answers)
+  first, second = (
+    queries.logps(asked, [a] * len(asked)) for a in config.answers
+  )
   says_first = special.expit(np.asarray(first - second, float)).reshape(-1, 2)
   prefers = 0.5 * (says_first[:, 0] + 1.0 - says_first[:, 1])
   found, facts = [], []
@@ -235,7 +237,7 @@ def by_policy(records, tools, *, config):
     if share != 0.5 and record.responses[0] != record.responses[1]:
       found.append(_compared(record, *order, config.weight))
       facts[-1] |= _of_pair(record, *order)
-  return Written(found, averaged(facts))
+  return RecordBatch(found, averaged(facts))
 
 
 def _question(record: Sampled, order, question) -> Prompt:
