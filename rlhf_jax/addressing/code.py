@@ -33,7 +33,7 @@ WATCHING = tuple(
     'data.names',
     'experiment.locks',
     'experiment.sample_log',
-    'experiment.wiring',
+    'experiment.validation',
     'storage',
     'training.metrics',
     'training.stopping',

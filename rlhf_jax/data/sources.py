@@ -284,7 +284,7 @@ def _trained_once(
     )
     # Written whole or not at all: a run may be killed.
     unfinished = files.partial_of(folder)
-    with files.told(folder):
+    with files.naming(folder):
       tokenizer.save(unfinished)
       seals.seal(unfinished)
       unfinished.rename(folder)

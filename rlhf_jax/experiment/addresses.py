@@ -11,7 +11,7 @@ from rlhf_jax.addressing import (
   import_path,
 )
 from rlhf_jax.experiment import definition, running, writing
-from rlhf_jax.stages import DatasetStage, Ensemble, Stage
+from rlhf_jax.stages import DatasetStage, Ensemble, Stage, graph
 
 # How a stage is watched: no part of what it makes.
 WATCHED = (
@@ -61,12 +61,9 @@ def _addresses(
   shape = said((experiment.model, experiment.limits, experiment.seed))
   for name, stage in experiment.stages.items():
     depends = {
-      role: found[needed]
-      for role, needed in definition.dependencies(stage).items()
+      role: found[needed] for role, needed in graph.dependencies(stage).items()
     }
-    own = [
-      found.get(d, f'{found["data"]}/{d}') for d in definition.datasets(stage)
-    ]
+    own = [found.get(d, f'{found["data"]}/{d}') for d in graph.datasets(stage)]
     depends['data'] = own[0] if len(own) == 1 else own
     run = writing.write if isinstance(stage, DatasetStage) else running.train
     facts = said(_own(stage))

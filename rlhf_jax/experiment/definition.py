@@ -8,13 +8,10 @@ from typing import Protocol
 from rlhf_jax import sharding
 from rlhf_jax.data.limits import Limits
 from rlhf_jax.data.sources import Corpus
-from rlhf_jax.experiment import wiring
-from rlhf_jax.experiment.wiring import ExperimentError as ExperimentError
-from rlhf_jax.experiment.wiring import datasets as datasets
-from rlhf_jax.experiment.wiring import dependencies as dependencies
-from rlhf_jax.experiment.wiring import producing as producing
+from rlhf_jax.experiment import validation
+from rlhf_jax.experiment.validation import ExperimentError as ExperimentError
 from rlhf_jax.models import TransformerConfig
-from rlhf_jax.stages import DatasetStage, Stage
+from rlhf_jax.stages import DatasetStage, Stage, graph
 from rlhf_jax.types.rules import Count, Positive, Seed
 from rlhf_jax.types.values import checked
 
@@ -134,16 +131,16 @@ class Experiment:
   title: str = 'Experiment'
 
   def __post_init__(self):
-    wiring.check_stages(self.stages)
+    validation.check_stages(self.stages)
     self._check_mesh()
-    policies = producing(self.stages, 'policy')
+    policies = graph.producing(self.stages, 'policy')
     if not policies:
       raise ExperimentError(
         'no stage trains a policy, so there is nothing to measure'
       )
     self._check_variants()
     scored_by = self.evaluation.scored_by
-    rewards = producing(self.stages, 'reward')
+    rewards = graph.producing(self.stages, 'reward')
     if scored_by is not None and scored_by not in rewards:
       raise ExperimentError(
         f'policies are to be scored by {scored_by!r}, and no stage of that '
@@ -170,7 +167,7 @@ class Experiment:
       raise ExperimentError(str(e)) from e
 
   def _check_variants(self):
-    policies = producing(self.stages, 'policy')
+    policies = graph.producing(self.stages, 'policy')
     for name, variant in self.variants.items():
       if variant.policy not in policies:
         raise ExperimentError(
@@ -189,6 +186,6 @@ def policy_variants(experiment: Experiment) -> dict[str, PolicyVariant]:
   """All that is measured, by name: every policy, and every variant of one."""
   plain = {
     name: PolicyVariant(policy=name)
-    for name in producing(experiment.stages, 'policy')
+    for name in graph.producing(experiment.stages, 'policy')
   }
   return plain | dict(experiment.variants)

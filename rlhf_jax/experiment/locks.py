@@ -28,7 +28,7 @@ class Lock:
     """`who` waits for it, as `console` is told where that takes a while."""
     folder = stages_dir / FOLDER
     files.make_folder(folder)
-    with files.told(folder / name):
+    with files.naming(folder / name):
       self._file = (folder / name).open('w')
     self._who, self._console = who, console
 

@@ -11,14 +11,13 @@ from rlhf_jax.data.encoding import Counts, Example, undecided
 from rlhf_jax.evaluation import preference_accuracy, report
 from rlhf_jax.evaluation.reward_curve import RewardCurve
 from rlhf_jax.evaluation.samples import PolicySamples
-from rlhf_jax.experiment import answers, wiring
+from rlhf_jax.experiment import answers, validation
 from rlhf_jax.experiment.chain import Chain
 from rlhf_jax.experiment.definition import (
   ExperimentError,
   policy_variants,
-  producing,
 )
-from rlhf_jax.stages import Stage
+from rlhf_jax.stages import Stage, graph
 from rlhf_jax.training import metrics
 from rlhf_jax.types import Comparison, prompt_of
 
@@ -32,7 +31,7 @@ SHARES = (
 
 def policies(chain: Chain) -> dict[str, Stage]:
   """The stages that trained a policy, in order."""
-  return producing(chain.experiment.stages, 'policy')
+  return graph.producing(chain.experiment.stages, 'policy')
 
 
 def warnings(chain: Chain, names: Sequence[str] | None = None) -> list[str]:
@@ -95,7 +94,7 @@ def decided(
   Raises:
     ExperimentError: a comparison has one response.
   """
-  wiring.check_several(comparisons)
+  validation.check_several(comparisons)
   examples, counts = chain.encode_all(
     [
       c._replace(responses=c.responses[:2], scores=c.scores and c.scores[:2])
@@ -113,7 +112,7 @@ def _words(name: str) -> str:
 
 def reward_models(chain: Chain) -> dict[str, Stage]:
   """The stages that trained a reward model, in order."""
-  return producing(chain.experiment.stages, 'reward')
+  return graph.producing(chain.experiment.stages, 'reward')
 
 
 def answer(chain: Chain, name: str) -> PolicySamples:

@@ -11,11 +11,11 @@ from rlhf_jax.experiment import definition
 from rlhf_jax.experiment.chain import Chain
 from rlhf_jax.generation import scoring
 from rlhf_jax.generation.sampling import Sampling
-from rlhf_jax.stages import Ensemble
+from rlhf_jax.stages import Ensemble, graph
 from rlhf_jax.types import Comparison, Comparisons, Prompt, Rollouts
 
 
-class Part(NamedTuple):
+class AnsweredPrompts(NamedTuple):
   """A policy's responses to some prompts.
 
   Attributes:
@@ -43,7 +43,7 @@ def respond(
   samples: int,
   sampling: Sampling,
   batch_size: int,
-) -> Iterator[Part]:
+) -> Iterator[AnsweredPrompts]:
   """Answers prompts as told, `batch_size` of them at a time.
 
   Args:
@@ -97,7 +97,7 @@ def respond(
         _taken(tree, chosen) for tree in (rollouts, shown, scores)
       )
     prompts = [e.prompt for e in asked[first : first + batch_size]]
-    yield Part(
+    yield AnsweredPrompts(
       some, rollouts, shown, chain.responses(prompts, rollouts), scores
     )
 
@@ -157,4 +157,4 @@ def scoring_model(
   own = experiment.stages[policy].frozen.get('reward')
   if isinstance(own, str | Ensemble):
     return own
-  return next(iter(definition.producing(experiment.stages, 'reward')), None)
+  return next(iter(graph.producing(experiment.stages, 'reward')), None)

@@ -17,7 +17,7 @@ from rlhf_jax.experiment import (
   locks,
   measuring,
   running,
-  wiring,
+  validation,
 )
 from rlhf_jax.experiment.addresses import stage_addresses, stage_settings
 from rlhf_jax.experiment.chain import Chain
@@ -93,8 +93,8 @@ def prepare(
   console = console or sys.stdout
   with locks.alone(stages_dir, addresses['data'], who='data', console=console):
     corpus = experiment.data.load(stages_dir / addresses['data'])
-  kinds = wiring.check_datasets(experiment.stages, corpus.datasets)
-  wiring.check_evaluation(experiment.evaluation, corpus.datasets, kinds)
+  kinds = validation.check_datasets(experiment.stages, corpus.datasets)
+  validation.check_evaluation(experiment.evaluation, corpus.datasets, kinds)
   if corpus.tokenizer.vocab_size > experiment.model.vocab_size:
     raise definition.ExperimentError(
       f'the tokenizer has {corpus.tokenizer.vocab_size} tokens and the model '
@@ -234,7 +234,7 @@ def link(folder: pathlib.Path, name: str, target: pathlib.Path) -> None:
   path = folder / name
   new = files.partial_of(path)
   try:
-    with files.told(path):
+    with files.naming(path):
       new.symlink_to(os.path.relpath(target.absolute(), folder.absolute()))
       os.replace(new, path)
   finally:

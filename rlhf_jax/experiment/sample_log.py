@@ -28,7 +28,7 @@ class SampleLog:
     shown = [[_shown(s) for s in pair] for pair in said]
     text = ''.join(f'{prompt}\n  → {response}\n' for prompt, response in shown)
     with (
-      files.told(self._path),
+      files.naming(self._path),
       self._path.open('a', encoding='utf-8', newline='') as file,
     ):
       file.write(f'{self.HEAD}{step}\n{text}')

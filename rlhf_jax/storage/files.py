@@ -40,7 +40,7 @@ class StorageError(OSError):
 
 
 @contextlib.contextmanager
-def told(path: pathlib.Path) -> Iterator[None]:
+def naming(path: pathlib.Path) -> Iterator[None]:
   """Turns what the system refuses into a sentence that names `path`."""
   try:
     yield
@@ -61,7 +61,7 @@ def whole(path: pathlib.Path, mode: str = 'w') -> Iterator[IO]:
   partial = partial_of(path)
   encoding = None if 'b' in mode else 'utf-8'
   try:
-    with told(path):
+    with naming(path):
       with partial.open(mode, encoding=encoding) as file:
         yield file
         file.flush()
@@ -92,7 +92,7 @@ def write_lines(path: pathlib.Path, rows: Iterable[Any]) -> None:
 
 def append_line(path: pathlib.Path, row: Any) -> None:
   """Adds a line of JSON; half a line of an earlier kill spoils no other."""
-  with told(path), path.open('ab+') as file:
+  with naming(path), path.open('ab+') as file:
     broken = file.seek(0, os.SEEK_END) and _last_byte(file) != b'\n'
     file.write(b'\n' * broken + json.dumps(row).encode() + b'\n')
     file.flush()
@@ -101,14 +101,14 @@ def append_line(path: pathlib.Path, row: Any) -> None:
 
 def make_folder(path: pathlib.Path) -> None:
   """Makes a folder and those above it, unless it is there."""
-  with told(path):
+  with naming(path):
     path.mkdir(parents=True, exist_ok=True)
 
 
 def remove(path: pathlib.Path) -> None:
   """Deletes a file or folder; a kill in between leaves nothing of its name."""
   away = partial_of(path)
-  with told(path):
+  with naming(path):
     try:
       path.rename(away)
     except FileNotFoundError:
@@ -126,7 +126,7 @@ def sweep(path: pathlib.Path) -> None:
   if path.is_dir():
     left += path.glob(f'*{PARTIAL}')
   for partial in left:
-    with told(partial):
+    with naming(partial):
       _delete(partial)
 
 

@@ -29,7 +29,7 @@ class DamagedError(ValueError):
 
 def seal(folder: pathlib.Path) -> None:
   """Writes down the checksum of every file in a folder, all on the disk."""
-  with files.told(folder):
+  with files.naming(folder):
     found = {}
     for path in sorted(_inside(folder)):
       with path.open('rb') as file:
@@ -90,7 +90,7 @@ def read_json(path: pathlib.Path, *, delete: pathlib.Path) -> dict[str, Any]:
   Raises:
     DamagedError: it holds none.
   """
-  with files.told(path):
+  with files.naming(path):
     text = path.read_bytes()
   try:
     found = json.loads(text)
@@ -114,7 +114,7 @@ def read_lines(path: pathlib.Path) -> list[Any]:
   Raises:
     DamagedError: they are not those.
   """
-  with files.told(path):
+  with files.naming(path):
     lines = path.read_bytes().splitlines(keepends=True)
   found = f'{zlib.crc32(b"".join(lines[:-1])):08x}'
   if lines[-1:] != [json.dumps({'checksum': found}).encode() + b'\n']:

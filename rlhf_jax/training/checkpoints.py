@@ -248,7 +248,7 @@ def _from_json(metrics: Mapping[str, list[str]]) -> Metrics:
 
 def _refuse_without_room(folder, tree):
   need = ROOM * sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
-  with files.told(folder):
+  with files.naming(folder):
     free = shutil.disk_usage(folder).free
   if free < need:
     raise StorageError(
@@ -261,7 +261,7 @@ def _refuse_without_room(folder, tree):
 def _told(folder: pathlib.Path) -> Iterator[None]:
   """Turns what the system refused Orbax into a sentence with the folder."""
   try:
-    with files.told(folder):
+    with files.naming(folder):
       yield
   except ValueError as e:  # So says TensorStore, which writes for Orbax.
     number = re.search(r"os_error_code='(\d+)'", str(e))

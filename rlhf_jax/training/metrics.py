@@ -36,12 +36,12 @@ class JsonlWriter:
     del stage  # The file lies in the stage's folder.
     # JSON has no word for what is not finite.
     numbers = {k: v if math.isfinite(v) else None for k, v in row.items()}
-    with files.told(self._path):
+    with files.naming(self._path):
       self._file.write(json.dumps({'step': step} | numbers) + '\n')
       self._file.flush()
 
   def close(self) -> None:
-    with files.told(self._path):
+    with files.naming(self._path):
       self._file.close()
 
 
@@ -98,7 +98,7 @@ def read_jsonl(
   As is a last line that a kill cut off, or one without one of the `fields`.
   """
   rows = []
-  with files.told(path):
+  with files.naming(path):
     lines = path.read_bytes().splitlines()
   for line in lines:
     try:

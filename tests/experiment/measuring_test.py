@@ -7,7 +7,7 @@ import types
 import numpy as np
 from absl.testing import absltest
 
-from rlhf_jax.experiment import ExperimentError, measuring, wiring
+from rlhf_jax.experiment import ExperimentError, measuring, validation
 from rlhf_jax.experiment.definition import Evaluation
 from rlhf_jax.types import Comparison, Message, Prompt
 from tests.experiment import small
@@ -59,7 +59,7 @@ class MeasuringTest(absltest.TestCase):
     alone = Comparison(prompt, ('a',), scores=(1.0,))
     message = '^f.jsonl:4: reward models are measured on two responses'
     with self.assertRaisesRegex(ExperimentError, message):
-      wiring.check_evaluation(
+      validation.check_evaluation(
         self.chain.experiment.evaluation,
         {'prompts': [prompt], 'comparisons': [self.pairs[0], alone]},
         {'prompts': Prompt, 'comparisons': Comparison},

@@ -15,7 +15,6 @@ from rlhf_jax import sandbox
 from rlhf_jax.experiment import (
   ExperimentError,
   Limits,
-  definition,
   model_queries,
   running,
   writing,
@@ -24,7 +23,7 @@ from rlhf_jax.experiment import records as lines
 from rlhf_jax.experiment.addresses import stage_addresses
 from rlhf_jax.experiment.chain import Chain
 from rlhf_jax.generation.sampling import Sampling
-from rlhf_jax.stages import DatasetStage, Ensemble, RecordBatch
+from rlhf_jax.stages import DatasetStage, Ensemble, RecordBatch, graph
 from rlhf_jax.types import (
   Comparison,
   Demonstration,
@@ -487,7 +486,7 @@ class JudgingTest(StageTest):
     np.testing.assert_allclose(found, expected, atol=1e-5)
     stage = chain.experiment.stages['made']
     self.assertEqual(
-      definition.dependencies(stage),
+      graph.dependencies(stage),
       {'frozen reward 0': 'reward_model', 'frozen reward 1': 'ranker'},
     )
 

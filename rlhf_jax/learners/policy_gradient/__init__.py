@@ -15,7 +15,7 @@ from rlhf_jax.learners.policy_gradient.collecting import (
 )
 from rlhf_jax.learners.policy_gradient.evaluation import (
   Critic,
-  Evaluation,
+  TokenOutputs,
   evaluate,
   flatten_rollouts,
   no_critic,
@@ -37,7 +37,7 @@ from rlhf_jax.learners.policy_gradient.updating import (
 __all__ = [
   'Config',
   'Critic',
-  'Evaluation',
+  'TokenOutputs',
   'Measured',
   'Offered',
   'Online',

@@ -19,7 +19,7 @@ from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.kernels import divergences, masking, rewards
 from rlhf_jax.learners.policy_gradient import updating
 from rlhf_jax.learners.policy_gradient.evaluation import (
-  Evaluation,
+  TokenOutputs,
   evaluate,
   explained_variance,
   flatten_rollouts,
@@ -221,7 +221,7 @@ class Measured(NamedTuple):
     given: [B, K] scores as the reward gave them.
     scores: [N] likewise, clipped and less what is taken off them.
     mask: [N, R] bool, True on response tokens.
-    now: the Evaluation of the policy that sampled, [N, R] each.
+    now: the TokenOutputs of the policy that sampled, [N, R] each.
     reference_logps: [N, R].
   """
 
@@ -229,7 +229,7 @@ class Measured(NamedTuple):
   given: chex.Array
   scores: chex.Array
   mask: chex.Array
-  now: Evaluation
+  now: TokenOutputs
   reference_logps: chex.Array
 
   def groups(self, x: chex.Array) -> chex.Array:

@@ -10,7 +10,7 @@ from rlhf_jax.kernels import divergences, logps, masking
 from rlhf_jax.types import Mean, Rollouts, flatten_candidates
 
 
-class Evaluation(NamedTuple):
+class TokenOutputs(NamedTuple):
   """What the trainer's own pass says of rollouts: [N, R] each."""
 
   logps: chex.Array
@@ -40,7 +40,7 @@ def no_critic(models, params, hidden, tokens, attention_mask):
   return jnp.zeros(tokens.shape, jnp.float32)
 
 
-def evaluate(params, rollouts: Rollouts, *, models, config) -> Evaluation:
+def evaluate(params, rollouts: Rollouts, *, models, config) -> TokenOutputs:
   """Log-probs, entropies and values of flat rollouts [N, T], by one pass."""
   start = rollouts.tokens.shape[-1] - rollouts.response_length
   tokens, mask = rollouts.tokens, rollouts.attention_mask
@@ -53,7 +53,7 @@ def evaluate(params, rollouts: Rollouts, *, models, config) -> Evaluation:
   )
   values = config.critic(models, params, hidden, tokens, mask)
   values = logps.before_tokens(values, start=start)
-  return Evaluation(token_logps, entropies, values)
+  return TokenOutputs(token_logps, entropies, values)
 
 
 def response_kl(policy_logps, reference_logps, mask):

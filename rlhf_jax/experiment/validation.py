@@ -11,10 +11,8 @@ from typing import Any
 
 from rlhf_jax.data.names import nearest
 from rlhf_jax.losses import objective as objectives
-from rlhf_jax.stages import DatasetStage, Ensemble, Stage, names
+from rlhf_jax.stages import DatasetStage, Stage, graph
 from rlhf_jax.types import Comparison, Prompt, values
-
-AnyStage = Stage | DatasetStage
 
 # A stage's name is that of a folder, and part of dotted names.
 NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9._+-]*')
@@ -38,36 +36,7 @@ class ExperimentError(ValueError):
   """An experiment that cannot be run as it is written."""
 
 
-def producing(stages: Mapping[str, AnyStage], role: str) -> dict[str, Stage]:
-  """The stages that train this role ('policy', 'reward', …), in order."""
-  return {
-    name: stage
-    for name, stage in stages.items()
-    if isinstance(stage, Stage) and stage.produces == role
-  }
-
-
-def datasets(stage: AnyStage) -> tuple[str, ...]:
-  """The datasets that a stage works on: its data, and what is beside it."""
-  extra = getattr(stage, 'extra_data', None)
-  return names(stage.data) + (() if extra is None else (extra,))
-
-
-def dependencies(stage: AnyStage) -> dict[str, Any]:
-  """The earlier stages whose parameters a stage needs, by role."""
-  frozen = {}
-  for role, source in stage.frozen.items():
-    if isinstance(source, str):
-      frozen[f'frozen {role}'] = source
-    elif isinstance(source, Ensemble):
-      for number, member in enumerate(source.members):
-        frozen[f'frozen {role} {number}'] = member
-  if isinstance(stage, DatasetStage):
-    return ({} if stage.policy is None else {'policy': stage.policy}) | frozen
-  return {f'starting {r}': s for r, s in stage.start.items()} | frozen
-
-
-def check_stages(stages: Mapping[str, AnyStage]) -> None:
+def check_stages(stages: Mapping[str, graph.AnyStage]) -> None:
   """Refuses stages that need what no stage before them gives.
 
   Raises:
@@ -76,19 +45,19 @@ def check_stages(stages: Mapping[str, AnyStage]) -> None:
   """
   if not stages:
     raise ExperimentError('an experiment has stages, and this one has none')
-  done: dict[str, AnyStage] = {}
+  done: dict[str, graph.AnyStage] = {}
   for name, stage in stages.items():
     _check_name(name)
     _check_values(name, stage)
     _check_parameters(name, stage, done)
     _check_extra_data(name, stage)
-    for dataset in datasets(stage):
+    for dataset in graph.datasets(stage):
       _check_writer(name, dataset, stages, done)
     done[name] = stage
 
 
 def check_datasets(
-  stages: Mapping[str, AnyStage], source: Mapping[str, Sequence]
+  stages: Mapping[str, graph.AnyStage], source: Mapping[str, Sequence]
 ) -> dict[str, type | None]:
   """Refuses a stage whose dataset is not there, is empty or of another kind.
 
@@ -111,7 +80,7 @@ def check_datasets(
         'something else'
       )
     extra = getattr(stage, 'extra_data', None)
-    for dataset in datasets(stage):
+    for dataset in graph.datasets(stage):
       who = f'stage {name!r} takes its data from {dataset!r}'
       reads = stage.reads_extra if dataset == extra else stage.reads
       check_dataset(who, dataset, reads, source, kinds)
@@ -224,7 +193,7 @@ def _check_values(name, stage):
 def _check_parameters(name, stage, done):
   """Whether the stages that a stage starts from or keeps are there."""
   trained = {n: s for n, s in done.items() if isinstance(s, Stage)}
-  for role, needed in dependencies(stage).items():
+  for role, needed in graph.dependencies(stage).items():
     if needed not in trained:
       other = 'writes a dataset' if needed in done else 'is no earlier stage'
       raise ExperimentError(

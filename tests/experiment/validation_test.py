@@ -11,7 +11,7 @@ from absl.testing import absltest, parameterized
 from experiments.rlhf import sandbox
 from experiments.steerlm import steering
 from rlhf_jax import experiment as experiments
-from rlhf_jax.experiment import overrides, wiring
+from rlhf_jax.experiment import overrides, validation
 from rlhf_jax.losses import pairwise
 from rlhf_jax.methods import dpo, simpo
 
@@ -59,10 +59,10 @@ class StagesTest(parameterized.TestCase):
   def test_a_stage_has_the_config_of_its_method(self):
     stages = {'sft': rlhf().stages['sft']._replace(config=sandbox.Settings())}
     with self.assertRaisesRegex(
-      wiring.ExperimentError,
+      validation.ExperimentError,
       'stages.sft.config is a Settings without steps, batch_size',
     ):
-      wiring.check_stages(stages)
+      validation.check_stages(stages)
 
   @parameterized.parameters('a/b', '../x', '', 'a b', 'x' * 101, '.hidden')
   def test_a_stage_has_a_name_that_a_folder_can_have(self, name):
@@ -70,14 +70,14 @@ class StagesTest(parameterized.TestCase):
     with self.assertRaisesRegex(
       experiments.ExperimentError, 'a stage is called .*; take a name of at m'
     ):
-      wiring.check_stages(stages)
+      validation.check_stages(stages)
 
   @parameterized.parameters('data', 'evaluation')
   def test_a_stage_takes_no_name_that_something_else_has(self, name):
     with self.assertRaisesRegex(
       experiments.ExperimentError, f'a stage is called {name!r}, as the {name}'
     ):
-      wiring.check_stages({name: rlhf().stages['sft']})
+      validation.check_stages({name: rlhf().stages['sft']})
 
   def test_there_are_stages_and_one_trains_a_policy(self):
     with self.assertRaisesRegex(experiments.ExperimentError, 'has none'):
@@ -89,7 +89,7 @@ class StagesTest(parameterized.TestCase):
     with self.assertRaisesRegex(
       experiments.ExperimentError, r'stages.sft.log_every is 0; it must be in'
     ):
-      wiring.check_stages(stages)
+      validation.check_stages(stages)
 
   def test_an_objective_that_reads_a_reference_needs_one(self):
     earlier = {'sft': rlhf().stages['sft']}
@@ -104,9 +104,11 @@ class StagesTest(parameterized.TestCase):
         experiments.ExperimentError,
         f"simpo.config.objective reads {reads}, and stage 'simpo' keeps no",
       ):
-        wiring.check_stages(earlier | simpo.stages(config, data='comparisons'))
+        validation.check_stages(
+          earlier | simpo.stages(config, data='comparisons')
+        )
     config = dpo.Config(steps=1)
-    wiring.check_stages(earlier | dpo.stages(config, data='comparisons'))
+    validation.check_stages(earlier | dpo.stages(config, data='comparisons'))
 
 
 class DatasetsTest(parameterized.TestCase):
@@ -141,7 +143,7 @@ class DatasetsTest(parameterized.TestCase):
     with self.assertRaisesRegex(
       experiments.ExperimentError, "from 'demonstrations', which is empty"
     ):
-      wiring.check_datasets(
+      validation.check_datasets(
         {'sft': rlhf().stages['sft']}, {'demonstrations': []}
       )
 

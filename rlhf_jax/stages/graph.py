@@ -1,0 +1,37 @@
+"""What the stages of an experiment need of each other."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rlhf_jax.stages.stage import DatasetStage, Ensemble, Stage, names
+
+AnyStage = Stage | DatasetStage
+
+
+def producing(stages: Mapping[str, AnyStage], role: str) -> dict[str, Stage]:
+  """The stages that train this role ('policy', 'reward', …), in order."""
+  return {
+    name: stage
+    for name, stage in stages.items()
+    if isinstance(stage, Stage) and stage.produces == role
+  }
+
+
+def datasets(stage: AnyStage) -> tuple[str, ...]:
+  """The datasets that a stage works on: its data, and what is beside it."""
+  extra = getattr(stage, 'extra_data', None)
+  return names(stage.data) + (() if extra is None else (extra,))
+
+
+def dependencies(stage: AnyStage) -> dict[str, Any]:
+  """The earlier stages whose parameters a stage needs, by role."""
+  frozen = {}
+  for role, source in stage.frozen.items():
+    if isinstance(source, str):
+      frozen[f'frozen {role}'] = source
+    elif isinstance(source, Ensemble):
+      for number, member in enumerate(source.members):
+        frozen[f'frozen {role} {number}'] = member
+  if isinstance(stage, DatasetStage):
+    return ({} if stage.policy is None else {'policy': stage.policy}) | frozen
+  return {f'starting {r}': s for r, s in stage.start.items()} | frozen
