@@ -1,6 +1,7 @@
 """What the README shows is run as it stands there."""
 
 import importlib
+import io
 import math
 import pathlib
 import re
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from launch import train
+from rlhf_jax import experiment
 from rlhf_jax.learners import policy_gradient
 from rlhf_jax.losses import policy_gradient as surrogates
 from rlhf_jax.methods import grpo
@@ -55,10 +57,27 @@ def test_one_line_puts_it_into_an_experiment(own_loss):
   file, path, value = re.search(
     r'(\S+\.py) --set (\S+)=(\S+)', command
   ).groups()
-  experiment = train.build(train.load(ROOT / file), [f'{path}={value}'])
-  objective = experiment.stages['dpo'].config.objective
+  built = train.build(train.load(ROOT / file), [f'{path}={value}'])
+  objective = built.stages['dpo'].config.objective
   assert objective.func is own_loss.exponential
   assert objective.keywords == {'beta': 0.1}
+
+
+def test_an_experiment_is_made_of_the_library_alone(monkeypatch, tmp_path):
+  first, *_ = code(section('From Python'), 'python')
+  assert 'experiments' not in first.replace('rlhf_jax import experiment', '')
+  prepared = []
+
+  def run(chain, out):
+    console = io.StringIO()
+    prepared.append(experiment.prepare(chain, tmp_path, console=console))
+    return {'policies': {'dpo': {'win_rate': 0.5}}}
+
+  monkeypatch.setattr(experiment, 'run', run)
+  exec(first, {})
+  (chain,) = prepared
+  assert list(chain.experiment.stages) == ['sft', 'dpo']
+  assert len(chain.records('comparisons')) > 1000
 
 
 def test_methods_run_without_an_experiment(capsys):
