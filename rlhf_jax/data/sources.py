@@ -93,6 +93,8 @@ class Feedback:
       any, the demonstrations.
     margins: all margins that are trained on -> what each is multiplied by:
       `margins.standardised`, `as_given` or `left_out`.
+    gold: what judges responses to the held-out prompts, (prompts, responses) ->
+      scores; None where nobody but reward models does.
   """
 
   data_dir: str
@@ -104,9 +106,13 @@ class Feedback:
   template_date: Date = chat_jinja.DATE
   prompts: Files | None = None
   margins: Callable[[Sequence[float]], float] = margins.standardised
+  gold: Reward | None = None
 
   def fingerprint(self) -> str:
-    """Of the settings, the content of every file, and the code that reads."""
+    """Of the settings, the content of every file, and the code that reads.
+
+    Not of gold, which changes no dataset.
+    """
     return Code().digest(
       type(self),
       [f.contents(self.data_dir) for f in self._files().values()],
@@ -140,6 +146,7 @@ class Feedback:
       tokenizer,
       chat_templates.of(tokenizer, date=self.template_date),
       datasets,
+      gold=self.gold,
       notes=tuple(dict.fromkeys(notes)),
     )
 

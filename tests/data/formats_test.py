@@ -335,11 +335,13 @@ class FormatsTest(parameterized.TestCase):
     ({'prompt': 'q', 'completion': 'a'}, Demonstration(asked('q'), 'a')),
   )
   def test_further_columns_are_let_pass_and_told(self, row, record):
-    rows = [row | {'my_notes': 'x', 'rater': 3}, row | {'other': None}]
+    # Another format has an id and a source too, and does nothing with them.
+    own = {'my_notes': 'x', 'rater': 3, 'id': 7, 'source': 'me'}
+    rows = [row | own, row | {'other': None}]
     found = formats.read(self.write(*rows))
     later = record.prompt._replace(where='f.jsonl:2')
     self.assertEqual(list(found), [record, record._replace(prompt=later)])
-    self.assertEndsWith(found.notes[0], '; not read: my_notes, rater')
+    self.assertEndsWith(found.notes[0], '; not read: my_notes, rater, source')
 
   def test_columns_go_by_the_formats_names(self):
     row = {'question': 'q', 'best': 'good', 'worst': 'bad', 'who': 1, 'at': 2}

@@ -68,6 +68,11 @@ class Format:
       if not isinstance(parser, fields.Optional)
     ]
 
+  def uses(self, name: str) -> bool:
+    """Whether anything is done with what one of its fields holds."""
+    parser = self.schema[name]
+    return getattr(parser, 'parser', parser) is not fields.anything
+
   def distance(self, given: Iterable[str]) -> int:
     """How many fields a row lacks, and has that are not known."""
     given = set(given)
@@ -189,15 +194,15 @@ def _fitting(row: jsonl.Row, formats: Sequence[Format]) -> Format | None:
 def _fitting_in_part(row: jsonl.Row, formats: Sequence[Format]) -> Format:
   """The first format that a row fits but for columns of somebody's own.
 
-  Such a column has no name of a field of any format, nor one like those of this
-  format; and the format's rows hold answers.
+  Such a column has no name of a field that any format reads, nor one like those
+  of this format; and the format's rows hold answers.
   """
-  fields_of_all = {name for form in formats for name in form.schema}
+  read = {name for form in formats for name in form.schema if form.uses(name)}
   for form in formats:
     known = {n: v for n, v in row.fields.items() if n in form.schema}
     own = set(row.fields) - set(known)
     like = {n for n in own if names.nearest(n, form.schema) != '.'}
-    if not form.asks and not own & fields_of_all | like and form.fits(known):
+    if not form.asks and not own & read | like and form.fits(known):
       return form
   _refuse(row, formats)
 
