@@ -25,13 +25,15 @@ class MakeTest(absltest.TestCase):
     self.enterContext(mock.patch.object(running, 'run_stage', self.run_stage))
 
   def chain(self):
-    return types.SimpleNamespace(
+    chain = types.SimpleNamespace(
       stages_dir=self.stages,
       experiment=types.SimpleNamespace(stages=('sft',)),
       addresses={'sft': 'sft-1'},
       console=io.StringIO(),
       folder=lambda name: self.folder,
     )
+    chain.apart = lambda: chain
+    return chain
 
   def run_stage(self, chain, name):
     if self.folder.done:
