@@ -1,7 +1,7 @@
 """The queries that a dataset stage works with: its policy and its judges."""
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -118,11 +118,8 @@ class ModelQueries:
       flat = scoring.ask(reward, *zip(*asked, strict=True)).astype(np.float32)
     else:
       singles = [Comparison(prompt, (text,)) for prompt, text in asked]
-      parts = [
-        np.asarray(self._models.scorer(self._frozen, batch))[:used, 0]
-        for batch, used in self._batches(singles, self._rows)
-      ]
-      flat = np.concatenate(parts)
+      score = functools.partial(self._models.scorer, self._frozen)
+      flat = self._read(score, singles, self._rows)[:, 0]
     self.unscored += int(np.sum(~np.isfinite(flat)))
     ends = np.cumsum([len(c.responses) for c in comparisons])[:-1]
     return np.split(flat, ends)
@@ -133,12 +130,10 @@ class ModelQueries:
     if not pairs:
       return np.zeros(0, np.float32)
     log_odds = jax.jit(ranking.log_odds, static_argnums=0)
-    params = self._frozen['ranker']
-    return np.concatenate(
-      [
-        np.asarray(log_odds(self._models.reward, params, batch))[:used]
-        for batch, used in self._batches(pairs, fitting(len(pairs), self._rows))
-      ]
+    return self._read(
+      functools.partial(log_odds, self._models.reward, self._frozen['ranker']),
+      pairs,
+      rows_for(len(pairs), self._rows),
     )
 
   def rate(
@@ -150,13 +145,13 @@ class ModelQueries:
       Rated(prompt._replace(condition=''), response, ())
       for prompt, response in zip(prompts, responses, strict=True)
     ]
-    read = jax.jit(self._models.reward.scores)
+    scores = jax.jit(self._models.reward.scores)
     params = self._frozen['attributes']
-    parts = [
-      np.asarray(read(params, batch.tokens, batch.attention_mask))[:used]
-      for batch, used in self._batches(rated, self._rows)
-    ]
-    return np.concatenate(parts)
+
+    def ratings(batch):
+      return scores(params, batch.tokens, batch.attention_mask)
+
+    return self._read(ratings, rated, self._rows)
 
   def embed(
     self, prompts: Sequence[Prompt], responses: Sequence[str]
@@ -172,12 +167,10 @@ class ModelQueries:
       for prompt, response in zip(prompts, responses, strict=True)
     ]
     pool = jax.jit(mean_hidden, static_argnums=0)
-    params = self._frozen['reward']
-    return np.concatenate(
-      [
-        np.asarray(pool(self._models.reward, params, batch))[:used]
-        for batch, used in self._batches(said, fitting(len(said), self._rows))
-      ]
+    return self._read(
+      functools.partial(pool, self._models.reward, self._frozen['reward']),
+      said,
+      rows_for(len(said), self._rows),
     )
 
   def logps(
@@ -195,7 +188,7 @@ class ModelQueries:
       )
       for index, (prompt, response) in enumerate(pairs)
     ]
-    rows = fitting(len(said), self._rows)
+    rows = rows_for(len(said), self._rows)
     # Whatever is asked here is no prompt of the experiment's, nor as short.
     limits = Limits(
       max_prompt_tokens=columns(max(len(e.prompt_ids) for e in said)),
@@ -277,12 +270,14 @@ class ModelQueries:
       )
     return self._stage.frozen[role]
 
-  def _batches(self, comparisons, rows) -> Iterator[tuple[Any, int]]:
-    """Batches of one shape, and how many of their rows are comparisons."""
-    examples = self._encoded(comparisons)
+  def _read(self, function, records, rows) -> np.ndarray:
+    """What `function` of a batch says of each record, so many at a time."""
+    examples, found = self._encoded(records), []
     for first in range(0, len(examples), rows):
       some = examples[first : first + rows]
-      yield self._chain.batch(some, rows), len(some)
+      said = function(self._chain.batch(some, rows))
+      found.append(np.asarray(said)[: len(some)])
+    return np.concatenate(found)
 
 
 def mean_hidden(model, params, batch):
@@ -302,6 +297,6 @@ def columns(longest: int) -> int:
   return -(-longest // COLUMNS) * COLUMNS
 
 
-def fitting(count: int, most: int) -> int:
+def rows_for(count: int, most: int) -> int:
   """Rows for `count` of them, from few sizes: each is compiled once."""
   return min(most, max(8, 1 << (count - 1).bit_length()))

@@ -15,6 +15,7 @@ from rlhf_jax.types import Mean
 from tests import toy
 
 ROWS, FEATURES = 12, 3
+W = np.array([0.3, -1.2, 0.7])
 
 
 def ragged_batch():
@@ -48,11 +49,21 @@ def by_definition(w, batch, scale):
   return error[batch['mask']].mean() + scale * size[batch['weight'] > 0].mean()
 
 
+def gradient_by_definition(batch, scale):
+  """[3] its gradient at W, by central differences."""
+  step = 1e-5
+  return [
+    (by_definition(W + d, batch, scale) - by_definition(W - d, batch, scale))
+    / (2 * step)
+    for d in step * np.eye(FEATURES)
+  ]
+
+
 class GradientTest(parameterized.TestCase):
   def setUp(self):
     super().setUp()
     self.batch = ragged_batch()
-    self.params = {'w': jnp.array([0.3, -1.2, 0.7])}
+    self.params = {'w': jnp.asarray(W, jnp.float32)}
 
   @parameterized.parameters(1, 3)
   def test_a_term_of_coefficient_0_is_not_differentiated(self, micro_batches):
@@ -67,16 +78,7 @@ class GradientTest(parameterized.TestCase):
     grads, metrics = slope(
       self.params, {}, self.batch, jax.random.key(0), scale=0.0
     )
-    step = 1e-5
-    w = np.array([0.3, -1.2, 0.7])
-    expected = [
-      (
-        by_definition(w + d, self.batch, 0.0)
-        - by_definition(w - d, self.batch, 0.0)
-      )
-      / (2 * step)
-      for d in step * np.eye(FEATURES)
-    ]
+    expected = gradient_by_definition(self.batch, 0.0)
     np.testing.assert_allclose(grads['w'], expected, rtol=1e-4)
     self.assertEqual(metrics['loss/edge'].value, 1.0)  # But it is told.
 
@@ -86,18 +88,10 @@ class GradientTest(parameterized.TestCase):
     grads, metrics = jax.jit(functools.partial(slope, scale=0.3))(
       self.params, {}, self.batch, jax.random.key(0)
     )
-    w, step = np.array([0.3, -1.2, 0.7]), 1e-5
-    expected = [
-      (
-        by_definition(w + d, self.batch, 0.3)
-        - by_definition(w - d, self.batch, 0.3)
-      )
-      / (2 * step)
-      for d in step * np.eye(FEATURES)
-    ]
+    expected = gradient_by_definition(self.batch, 0.3)
     np.testing.assert_allclose(grads['w'], expected, atol=1e-4)
     mask = self.batch['mask']
-    error = (self.batch['x'] @ w - self.batch['y']) ** 2
+    error = (self.batch['x'] @ W - self.batch['y']) ** 2
     np.testing.assert_allclose(
       metrics['loss/error'].value, error[mask].mean(), rtol=1e-5
     )
