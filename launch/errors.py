@@ -19,9 +19,9 @@ MENDABLE = (ValueError, OSError, FloatingPointError, MemoryError)
 OURS = ('rlhf_jax', 'launch', 'experiments')
 NO_MEMORY = ('RESOURCE_EXHAUSTED', 'Out of memory')  # As XLA says it.
 OUT_OF_MEMORY = (
-  'raise micro_batches of the stage, lower max_rows where it samples or '
-  'measures, lower the limits of tokens or the sizes of the model, or share '
-  'them among more devices (mesh)'
+  'raise micro_batches of the stage or lower its batch_size, lower max_rows '
+  'where it samples or measures, lower the limits of tokens or the sizes of '
+  'the model, or share them among more devices (mesh)'
 )
 _LIBRARIES = tuple(
   sysconfig.get_path(name) for name in ('stdlib', 'purelib', 'platlib')

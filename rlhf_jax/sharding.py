@@ -107,6 +107,11 @@ def constrain(x: jax.Array, *axes: Axis) -> jax.Array:
   return jax.lax.with_sharding_constraint(x, spec)
 
 
+def batch_devices(mesh: Any) -> int:
+  """Over how many devices of a mesh, or an abstract one, a batch is split."""
+  return math.prod(mesh.shape.get(axis, 1) for axis in BATCH)
+
+
 def leaf_path(path: tuple[Any, ...]) -> str:
   """The '/'-joined names of a key path: `policy/layers/attention/query`."""
   names = [

@@ -18,7 +18,7 @@ MAY_IMPORT = {
   'kernels': set(),
   'losses': {'kernels'},
   'storage': set(),
-  'training': {'storage'},
+  'training': {'sharding', 'storage'},
   'learners': {'kernels', 'losses', 'training', 'generation'},
   'generation': {'addressing', 'kernels'},
   'models': {'kernels', 'sharding'},

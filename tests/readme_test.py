@@ -4,7 +4,9 @@ import importlib
 import io
 import math
 import pathlib
+import pkgutil
 import re
+import shlex
 import sys
 import unittest
 from types import SimpleNamespace
@@ -12,6 +14,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from experiments import readings
 from launch import train
 from rlhf_jax import experiment
 from rlhf_jax.learners import policy_gradient
@@ -122,6 +125,34 @@ def test_a_method_of_ones_own_makes_experience():
   )
   first = best[0].advantages[..., 0]
   np.testing.assert_allclose(first, [[0.0, -3.0, -2.0, -3.0]], atol=1e-6)
+
+
+def commands():
+  """(file, settings) of the README's runs of an experiment that it names."""
+  text = (ROOT / 'README.md').read_text()
+  for line in '\n'.join(code(text, 'sh')).splitlines():
+    words = shlex.split(line, comments=True)
+    if 'launch.train' in words and 'experiments' in line:
+      file, *options = words[words.index('launch.train') + 1 :]
+      yield file, [o for o in options if o != '--set']
+
+
+@pytest.mark.parametrize(('file', 'settings'), list(commands()))
+def test_its_commands_name_what_is_there(file, settings, own_loss, tmp_path):
+  (tmp_path / 'my_judge.py').write_text(
+    'def score(prompts, responses):\n  return []'
+  )
+  built = train.build(train.load(ROOT / file), settings)
+  if 'judge=my_judge.score' in settings:
+    assert built.data.gold.__name__ == 'score'
+    assert built.model.layers == 2
+
+
+@pytest.mark.parametrize(
+  'name', [m.name for m in pkgutil.iter_modules(readings.__path__)]
+)
+def test_what_reads_runs_can_be_imported(name):
+  importlib.import_module(f'{readings.__name__}.{name}')
 
 
 def rows_of_tests():

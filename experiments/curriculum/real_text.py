@@ -23,6 +23,8 @@ from rlhf_jax.types.values import checked
 @dataclasses.dataclass(frozen=True, kw_only=True)
 @checked
 class Settings(text_chain.Settings):
+  """Also: updates of DPO, 16 pairs each."""
+
   sft_steps: Count = 60
   dpo_steps: Count = 40
   max_response_tokens: Count = 64

@@ -4,10 +4,8 @@ A line of pairs.jsonl is {"prompt": "…", "chosen": "…", "rejected": "…"}, 
 other format of `rlhf_jax.data.formats`; a prompt is text, or turns. A tenth of
 the prompts is held out, and both policies answer these.
 Run: python -m launch.train experiments/finetune/dpo.py --set data_dir=DIR
-
-The file: --set comparisons=mine.jsonl. A judge, a function of prompts and
-responses that gives numbers: --set judge=my_judge.score. The model is drawn
-afresh; its size: --set model.layers=6 --set model.mlp_width=1024.
+Your file: --set comparisons=mine.jsonl; a size: --set model.layers=6; a judge,
+a function of prompts and responses: --set judge=my_judge.score
 """
 
 import dataclasses
@@ -27,9 +25,11 @@ from rlhf_jax.types.values import checked
 @dataclasses.dataclass(frozen=True, kw_only=True)
 @checked
 class Settings(text_chain.Settings):
+  """Also: your file, what it calls its fields (prompt=question), who judges."""
+
   data_dir: str = '.'
   comparisons: str = 'pairs.jsonl'
-  columns: str = ''
+  comparison_columns: str = ''
   judge: Reward | None = None
   dpo_steps: Count = 100
   max_prompt_tokens: Count = 256
@@ -37,7 +37,7 @@ class Settings(text_chain.Settings):
 
 
 def config(settings: Settings) -> Experiment:
-  files = settings.comparisons, settings.columns
+  files = settings.comparisons, settings.comparison_columns
   source = Feedback(
     settings.data_dir,
     comparisons=own_files(*files, read=formats.comparisons),

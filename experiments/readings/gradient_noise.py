@@ -46,7 +46,7 @@ def gradients(
     limits=chain.experiment.limits,
   )
   key = chain.key('variance')
-  slope = jitted(training.gradient(policy_gradient.loss))
+  gradient = jitted(training.gradient(policy_gradient.loss))
   for step in range(rounds):
     batch, _ = method.collect(
       params,
@@ -60,7 +60,7 @@ def gradients(
     flat = rest.replace(
       rollouts=policy_gradient.flatten_rollouts(batch.rollouts)
     )
-    grads, _ = slope(params, {}, flat, key, models=models, config=config)
+    grads, _ = gradient(params, {}, flat, key, models=models, config=config)
     show(step + 1, {})
     leaves = jax.tree.leaves(grads['policy'])
     yield np.concatenate([np.ravel(leaf) for leaf in leaves])

@@ -12,9 +12,9 @@ import collections
 import numpy as np
 from scipy import stats
 
+from experiments.readings import policy_samples as samples
 from experiments.readings import runs, tables
 from experiments.rlp import sandbox as chain_file
-from experiments.sandbox_chain import samples
 from rlhf_jax import sandbox
 from rlhf_jax.evaluation import reward_learning_plots
 

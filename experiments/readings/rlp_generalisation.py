@@ -11,9 +11,9 @@ after python -m launch.seeds experiments/rlp/ablations.py --seeds 0 1 2 3 4.
 
 import numpy as np
 
+from experiments.readings import policy_samples as samples
 from experiments.readings import runs, tables
 from experiments.rlp import ablations
-from experiments.sandbox_chain import samples
 from experiments.sandbox_chain.rlp import SAME_ANSWER
 from rlhf_jax import sandbox
 from rlhf_jax.experiment import measuring

@@ -25,6 +25,8 @@ from rlhf_jax.types.values import checked
 @dataclasses.dataclass(frozen=True, kw_only=True)
 @checked
 class Settings(hh_files.Settings):
+  """Also: updates of the reward model, 16 pairs each, and rounds of PPO."""
+
   reward_steps: Count = 60
   ppo_steps: Count = 10
 

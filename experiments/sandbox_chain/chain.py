@@ -63,7 +63,7 @@ def experiment(
     title: a line for people.
     stages: by name.
     contrasts: what is claimed, and of which two policies.
-    variants: ways of answering beside the policies as they are.
+    variants: of the policies, measured beside them as they are.
     condition_tokens: of the longest condition, where policies are conditioned
       on something: the vocabulary then has the words for it.
     scored_by: the reward model whose scores are reported, where policies learnt

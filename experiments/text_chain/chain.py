@@ -28,7 +28,7 @@ class Settings:
     data_dir: folder of the files.
     seed: of everything random.
     vocab_size: of the byte-level tokenizer trained on the text.
-    sft_steps: updates of SFT, 32 demonstrations each; other `…_steps` likewise.
+    sft_steps: updates of SFT, 32 demonstrations each.
     max_prompt_tokens, max_response_tokens: what is longer is cut, a prompt's
       beginning and a response's end, or left out where the experiment says so.
   """

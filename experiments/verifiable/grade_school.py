@@ -26,11 +26,13 @@ from rlhf_jax.types.values import checked
 @dataclasses.dataclass(frozen=True, kw_only=True)
 @checked
 class Settings(problem_files.Settings):
+  """Also: rounds of GRPO, prompts of each, samples of each prompt, tests."""
+
   # A few passes over the file: a policy that knows it by heart solves all of it
   # in every sample, and GRPO, which compares samples, has nothing to learn.
   sft_steps: Count = 1000
   grpo_steps: Count = 100
-  prompts: Count = 16  # A GRPO step; so many samples to each.
+  prompts: Count = 16
   samples: Count = 8
   test_problems: Count = 256
 

@@ -111,7 +111,7 @@ class Feedback:
   def fingerprint(self) -> str:
     """Of the settings, the content of every file, and the code that reads.
 
-    Not of gold, which changes no dataset.
+    Not of gold, which nothing is read with.
     """
     return Code().digest(
       type(self),

@@ -136,9 +136,16 @@ class Chain:
       self.mesh,
     )
 
-  def prompts_at_a_time(self, most: int, samples: int) -> int:
-    """How many prompts are given `samples` responses each at a time."""
-    return min(most, max(1, self.experiment.max_rows // samples))
+  def at_a_time(self, most: int, rows: int) -> int:
+    """How many prompts of so many rows each: `most`, or as max_rows has it.
+
+    A number that the devices share evenly, where max_rows says it.
+    """
+    if most * rows <= self.experiment.max_rows:
+      return most
+    devices = sharding.batch_devices(self.mesh)
+    each = self.experiment.max_rows // rows // devices
+    return min(most, devices * max(1, each))
 
   def prompts(
     self, examples: Sequence[Example], first: int, rows: int

@@ -173,7 +173,7 @@ def measure_pairs(
       f'of {len(comparisons)} comparisons none has a better response to '
       f'measure {model!r} on; give evaluation.comparisons another dataset'
     )
-  size = chain.experiment.evaluation.batch_size
+  size = chain.at_a_time(chain.experiment.evaluation.batch_size, 2)
   frozen, scorer = (
     {'reward': chain.params(model, 'reward')},
     chain.models().scorer,

@@ -55,7 +55,7 @@ class ModelQueries:
 
     def roll_out(asked, *, samples, sampling):
       """Some examples at a time, each time with their rollouts."""
-      rows = self._chain.prompts_at_a_time(self._rows, samples)
+      rows = self._chain.at_a_time(self._rows, samples)
       for begin in range(0, len(asked), rows):
         part = asked[begin : begin + rows]
         rollouts = self._models.sampler.sample(
@@ -133,7 +133,7 @@ class ModelQueries:
     return self._read(
       functools.partial(log_odds, self._models.reward, self._frozen['ranker']),
       pairs,
-      rows_for(len(pairs), self._rows),
+      rows_for(len(pairs), self._chain.at_a_time(self._rows, 2)),  # Both ways.
     )
 
   def rate(

@@ -51,7 +51,7 @@ def _attach(chain, name, examples, frozen, models, path):
   known = read(path)
   new = [e for e in examples if digest(e) not in known]
   if new:
-    size = stage.config.batch_size
+    size = stage.config.batch_size // stage.config.micro_batches
     most = max(len(e.response_ids) for e in new)
     progress = metrics.Progress(
       f'{name} reference', len(new), start=0, out=chain.console

@@ -76,7 +76,7 @@ def respond(
   policy = models.sampler.load(chain.params(variant.policy, 'policy'))
   frozen = {'reward': chain.reward_params(judge)} if judge else None
   drawn = samples * variant.best_of
-  batch_size = chain.prompts_at_a_time(batch_size, drawn)
+  batch_size = chain.at_a_time(batch_size, drawn)
   for first in range(0, len(examples), batch_size):
     some = examples[first : first + batch_size]
     rollouts = models.sampler.sample(

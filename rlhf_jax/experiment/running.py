@@ -51,8 +51,7 @@ def run_stage(chain: Chain, name: str) -> float:
     )
     return 0.0
   for what in folder.in_place_of(chain.settings[name]):
-    line = f'{name:>13}  made again: {what}'
-    print(line, file=chain.console, flush=True)
+    print(f'{name:>13}  {what}', file=chain.console, flush=True)
   began = time.perf_counter()
   files.make_folder(folder.path)
   files.write_json(folder.path / store.CONFIG, described)
@@ -156,10 +155,10 @@ def initial_state(chain, stage, optimizer, key) -> TrainState:
 class MeshBatches:
   """A stage's batches, each laid out over the mesh.
 
-  With a dataset beside, a batch of it is joined to each.
+  With extra data, a batch of that is joined to each.
 
   Attributes:
-    facts: what became of the dataset beside.
+    facts: what became of the extra data.
   """
 
   def __init__(

@@ -81,15 +81,15 @@ class Folder:
       elif facts.get('settings') == settings:
         same.append(path)
     said = [
-      f'{path} has the same settings and was made by other code, or of other '
-      'data'
+      f'made again: {path} has the same settings and was made by other code, '
+      'or of other data'
       for path in same
     ]
     if earlier:
       more = f' and {len(earlier) - 1} more' if len(earlier) > 1 else ''
       said.append(
-        f'{earlier[0]}{more} of an earlier version, whose settings had other '
-        'names'
+        f'made anew: {earlier[0]}{more} of an earlier version may be the same, '
+        'and cannot be told: settings had other names'
       )
     return said
 

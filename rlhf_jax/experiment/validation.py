@@ -254,19 +254,19 @@ def _tells(function):
 
 
 def _check_extra_data(name, stage):
-  """Whether there is data beside where a method wants some, and only there."""
+  """Whether there is extra data where a method wants some, and only there."""
   if isinstance(stage, DatasetStage):
     return
   takes = hasattr(stage.config, 'extra_batch_size')
   if stage.extra_data is not None and not takes:
     raise ExperimentError(
       f'stages.{name}.extra_data is {stage.extra_data!r}, and this method '
-      'takes no data beside its own; leave it none'
+      'takes no extra data; leave it none'
     )
   if stage.extra_data is None and takes:
     raise ExperimentError(
-      f'stages.{name}.extra_data is none, and this method takes data beside '
-      'its own'
+      f'stages.{name}.extra_data is none, and this method takes extra data; '
+      'name a dataset'
     )
 
 

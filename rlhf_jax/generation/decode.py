@@ -20,7 +20,7 @@ from rlhf_jax.types import LanguageModel, Params, Prompts, Rollouts
 
 
 @flax.struct.dataclass
-class Responses:
+class DecodingProgress:
   """Responses being written: [B, K, R].
 
   Attributes:
@@ -131,7 +131,7 @@ def begin(
   sampling: Sampling,
   max_response: int,
   pad_id: int,
-) -> Responses:
+) -> DecodingProgress:
   """Empty responses; `logits` [B, K, V] lends its shape."""
   shape = (*logits.shape[:2], max_response)
   seen = None
@@ -139,7 +139,7 @@ def begin(
     seen = jnp.repeat(
       occurring(prompts, logits.shape[-1])[:, None], shape[1], axis=1
     )
-  return Responses(
+  return DecodingProgress(
     step=jnp.zeros((), jnp.int32),
     tokens=jnp.full(shape, pad_id, jnp.int32),
     mask=jnp.zeros(shape, bool),
@@ -159,13 +159,13 @@ def occurring(prompts: Prompts, vocabulary: int) -> chex.Array:
 
 def write_token(
   keys: chex.Array,
-  progress: Responses,
+  progress: DecodingProgress,
   logits: chex.Array,
   *,
   sampling: Sampling,
   stop_ids: tuple[int, ...],
   pad_id: int,
-) -> Responses:
+) -> DecodingProgress:
   """Draws the next token of every response, and writes those not ended.
 
   Args:
@@ -177,7 +177,7 @@ def write_token(
     pad_id: written where the response has ended.
 
   Returns:
-    Responses, one column further.
+    The progress, one column further.
   """
   step, active = progress.step, ~progress.ended
   vocabulary = logits.shape[-1]
@@ -200,7 +200,7 @@ def write_token(
     new = jnp.where(active, new, padding)
     return jax.lax.dynamic_update_index_in_dim(written, new, step, axis=-1)
 
-  return Responses(
+  return DecodingProgress(
     step=step + 1,
     tokens=column(progress.tokens, tokens, pad_id),
     mask=column(progress.mask, active, False),
@@ -211,7 +211,7 @@ def write_token(
   )
 
 
-def rollouts(prompts: Prompts, progress: Responses) -> Rollouts:
+def rollouts(prompts: Prompts, progress: DecodingProgress) -> Rollouts:
   """Prompts and what was written after them, side by side."""
   samples = progress.tokens.shape[1]
 

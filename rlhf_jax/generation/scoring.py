@@ -17,7 +17,7 @@ import numpy as np
 
 from rlhf_jax.types import Prompt, Reward
 
-LARGEST = 1e18  # Float32 holds sums of its squares; a larger score is none.
+LARGEST = 1e16  # Float32 holds 10⁶ of its squares; a larger score is none.
 
 
 class ScoringError(ValueError):

@@ -3,7 +3,8 @@
 An objective's positional parameters name the arrays that it reads, and its
 keyword-only ones are options (`beta` and the like), which whoever chooses the
 objective binds. So a learner offers what it can compute, the objective takes
-what it names, and one without a reference never makes a learner compute one.
+what it names, and one without a reference never makes a learner compute one:
+`reference_…` and `…_log_ratios` are the names of what needs it.
 """
 
 import dataclasses
@@ -48,7 +49,7 @@ def reads(objective: Objective) -> tuple[str, ...]:
 
 
 def of_reference(names: Iterable[str]) -> tuple[str, ...]:
-  """Those of the arrays that it takes a reference to know."""
+  """Those of the named arrays that need a reference model."""
   return tuple(
     name
     for name in names

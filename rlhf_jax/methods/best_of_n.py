@@ -2,7 +2,7 @@
 
 Supervised fine-tuning on what it writes is expert iteration. (To answer with
 the best of n instead, and train nothing, name it in an experiment's
-`answering`; `evaluation.best_of_n` has its curve in n from one pool.)
+`variants`; `evaluation.best_of_n` has its curve in n from one pool.)
 
 Source: Stiennon et al. 2020; Nakano et al. 2021; Dubois et al. 2023
 (AlpacaFarm), for expert iteration.

@@ -137,6 +137,7 @@ def collect(params, frozen, prompts, key, *, models, config):
     found += int(jnp.sum(differ))
     if found >= config.groups:
       break
+  del policy  # What follows needs its memory.
   rollouts, scores, differ = jax.tree.map(lambda *x: jnp.concatenate(x), *asked)
   # The informative first, in the order in which they were asked.
   kept = jnp.argsort(~differ, stable=True)[: config.groups]

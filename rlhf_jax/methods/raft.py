@@ -97,6 +97,8 @@ class Config(likelihood.Config, optimizers.Steps):
     epochs: passes over what is kept.
     minibatches: optimizer steps in a pass, a divisor of b; the paper does not
       say how many.
+    micro_batches: parts that a minibatch, and what a stage samples and scores,
+      is cut into, to save memory.
   """
 
   batch_size: Count = 2048

@@ -174,6 +174,7 @@ def collect(params, frozen, prompts, key, *, models, config):
     )
     for which in (config, greedily)
   )
+  del policy  # What follows needs its memory.
   with stopwatch('score'):
     greedy_scores = policy_gradient.penalised(greedy_scores, greedy, config)
     unscored = ~jnp.any(greedy.response_mask, axis=-1)

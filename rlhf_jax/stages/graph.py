@@ -18,7 +18,7 @@ def producing(stages: Mapping[str, AnyStage], role: str) -> dict[str, Stage]:
 
 
 def datasets(stage: AnyStage) -> tuple[str, ...]:
-  """The datasets that a stage works on: its data, and what is beside it."""
+  """The datasets that a stage works on: its data, and its extra data."""
   extra = getattr(stage, 'extra_data', None)
   return names(stage.data) + (() if extra is None else (extra,))
 

@@ -30,7 +30,7 @@ class Method:
     frozen: likewise the stage, ensemble or program that is kept as it is.
     sources: what these are where the caller gives nothing, other than `SOURCES`
       has it; None for none.
-    extra_data: the dataset beside, where the method has one.
+    extra_data: a dataset of which every step has a batch too, if any.
     init, update, collect, precompute, reads, reads_extra, produces, alarm,
       log_every, checkpoint_every: as of a Stage.
   """

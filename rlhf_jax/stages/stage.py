@@ -160,9 +160,8 @@ class DatasetStage(NamedTuple):
     write: (records, queries, *, config) -> records of one kind, any number of
       them, made of B records of the dataset `data`; or these as `RecordBatch`.
     config: the method's; it says how many records are written (`count`; None
-      for what comes of going over the data once), and how many are looked at
-      at a time (`batch_size`; None for all at once, which then is the
-      one batch).
+      for what comes of going over the data once), and how many of the data's
+      records make a batch (`batch_size`; None for all of them).
     data: name of the dataset that is worked on: the source's own, or an earlier
       stage that wrote one; of several, their records one after the other.
     policy: the earlier stage that answers them; None where nobody has to.

@@ -1,11 +1,14 @@
 """A batch cut into parts, so that less of it is in memory at once."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import chex
 import jax
 import jax.numpy as jnp
+
+from rlhf_jax import sharding
 
 
 def deal(batch: chex.ArrayTree, parts: int) -> chex.ArrayTree:
@@ -36,6 +39,31 @@ def gather(dealt: chex.ArrayTree) -> chex.ArrayTree:
     return jnp.swapaxes(x, 0, 1).reshape((-1, *x.shape[2:]))
 
   return jax.tree.map(put, dealt)
+
+
+def count_for(rows: int, most: int) -> int:
+  """Into how many equal parts, at most so many, rows can be cut.
+
+  Each has rows for every device of the mesh that is set, if all together do.
+  """
+  mesh = jax.sharding.get_abstract_mesh()
+  devices = 1 if mesh.empty else sharding.batch_devices(mesh)
+  shared = devices if rows % devices == 0 else 1
+  return math.gcd(rows // shared, most)
+
+
+def one_by_one(
+  function: Callable[[Any], chex.ArrayTree], batch: chex.ArrayTree, parts: int
+) -> chex.ArrayTree:
+  """`in_parts` of what is no program: each part is waited for."""
+  if parts == 1:
+    return jax.block_until_ready(function(batch))
+  dealt = deal(batch, parts)
+  found = [
+    jax.block_until_ready(function(jax.tree.map(lambda x, i=i: x[i], dealt)))
+    for i in range(parts)
+  ]
+  return gather(jax.tree.map(lambda *rows: jnp.stack(rows), *found))
 
 
 def in_parts(

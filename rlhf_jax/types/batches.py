@@ -126,7 +126,7 @@ class WithExtra:
 
   Attributes:
     batch: of the stage's data.
-    extra_data: of the dataset beside it, of a size of its own.
+    extra_data: of the other dataset, of a size of its own.
   """
 
   batch: chex.ArrayTree

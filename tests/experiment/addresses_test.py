@@ -248,11 +248,19 @@ def test_what_was_made_by_other_code_is_named(tmp_path):
   assert f'made again: {old} has the same settings' in said
 
 
-def test_what_an_earlier_version_made_is_named(tmp_path):
+@pytest.mark.parametrize('layout', [{}, {'layout': 1}])
+def test_what_an_earlier_version_made_is_named(tmp_path, layout):
   old, said = made_twice(
-    tmp_path, lambda facts: {k: v for k, v in facts.items() if k != 'layout'}
+    tmp_path,
+    lambda facts: {k: v for k, v in facts.items() if k != 'layout'} | layout,
   )
-  assert f'made again: {old} of an earlier version' in said
+  assert f'made anew: {old} of an earlier version' in said
+  assert 'made again' not in said
+
+
+def test_another_stage_whose_name_begins_alike_is_not_named(tmp_path):
+  old, said = made_twice(tmp_path, lambda facts: facts | {'stage': 'sft-0123'})
+  assert str(old) not in said
 
 
 def test_what_has_other_settings_is_not_named(tmp_path):

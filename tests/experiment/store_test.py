@@ -1,5 +1,6 @@
 """What a stage makes is its own: the keys it draws under, each used once."""
 
+import contextlib
 import dataclasses
 import pathlib
 import tempfile
@@ -9,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from absl.testing import absltest
+from absl.testing import absltest, parameterized
 
 from rlhf_jax.data.curriculum import Curriculum, uniform
 from rlhf_jax.experiment import (
@@ -20,6 +21,7 @@ from rlhf_jax.experiment import (
   running,
 )
 from rlhf_jax.experiment.chain import Chain
+from rlhf_jax.experiment.run import make, measure
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.stages import DatasetStage, Stage
 from rlhf_jax.types import Comparison, Mean, Rollouts, prompt_of
@@ -227,7 +229,7 @@ class KeysTest(absltest.TestCase):
       self.assertTrue(set(drawn).isdisjoint(of_samples))
 
 
-class LoadedTest(absltest.TestCase):
+class LoadedTest(parameterized.TestCase):
   def test_what_a_stage_loads_goes_with_it(self):
     with tempfile.TemporaryDirectory() as folder:
       chain = small.chain(pathlib.Path(folder), {})
@@ -236,6 +238,28 @@ class LoadedTest(absltest.TestCase):
       apart.loaded['other'] = {'policy': 1}
       self.assertIs(apart.params('sft', 'policy'), there['sft'])
       self.assertEqual(chain.loaded.keys(), there.keys())
+
+  def test_nothing_is_left_loaded_of_a_run(self):
+    with tempfile.TemporaryDirectory() as folder:
+      chain = small.chain(pathlib.Path(folder), {})
+      chain.loaded.clear()
+      with contextlib.ExitStack() as held:
+        for name in ('sft', 'reward_model', 'ranker'):
+          make(chain, name, held)
+        measure(chain, pathlib.Path(folder, 'out'))
+      self.assertEqual(chain.loaded, {})
+
+  @parameterized.parameters(
+    (1, 256, 2, 256),
+    (1, 256, 60, 68),  # Of 4096 rows.
+    (8, 256, 60, 64),  # Which eight devices share.
+    (8, 256, 9999, 8),
+    (8, 5, 9999, 5),
+  )
+  def test_devices_share_what_max_rows_allows(self, devices, most, rows, count):
+    with tempfile.TemporaryDirectory() as folder:
+      chain = small.chain(pathlib.Path(folder), {}, devices=devices)
+      self.assertEqual(chain.at_a_time(most, rows), count)
 
 
 class AnswersTest(absltest.TestCase):

@@ -6,7 +6,6 @@ function that is jitted: `measure`, the method's estimate of advantages, and
 """
 
 import dataclasses
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -29,7 +28,7 @@ from rlhf_jax.learners.policy_gradient.evaluation import (
 from rlhf_jax.training import optimizers
 from rlhf_jax.training.compile import jitted, override
 from rlhf_jax.training.metrics import Stopwatch
-from rlhf_jax.training.parts import deal, gather, in_parts
+from rlhf_jax.training.parts import count_for, in_parts, one_by_one
 from rlhf_jax.types import Experience, Mean, Rollouts
 from rlhf_jax.types.rules import Count, NonNegative, Positive
 from rlhf_jax.types.values import checked
@@ -147,7 +146,7 @@ def sample_and_score(
     ScoringError: no response has a score.
   """
   # A prompt's samples stay together.
-  parts = math.gcd(prompts.tokens.shape[0], config.micro_batches)
+  count = count_for(prompts.tokens.shape[0], config.micro_batches)
 
   def sample(part):
     return models.sampler.sample(
@@ -162,10 +161,10 @@ def sample_and_score(
     return jnp.asarray(models.scorer(frozen, part), jnp.float32)
 
   with stopwatch('sample'):
-    rollouts = one_by_one(sample, prompts, parts)
+    rollouts = one_by_one(sample, prompts, count)
   with stopwatch('score'):
     # A program takes them all: it may ask somebody about many at a time.
-    scores = one_by_one(score, rollouts, parts if 'reward' in frozen else 1)
+    scores = one_by_one(score, rollouts, count if 'reward' in frozen else 1)
   scored = jnp.isfinite(scores)
   return leave_out(rollouts, ~scored), jnp.where(scored, scores, 0.0)
 
@@ -244,18 +243,6 @@ class Measured(NamedTuple):
   def written(self) -> chex.Array:
     """[B, K] bool, True on responses that count: those with a score."""
     return self.groups(jnp.any(self.mask, axis=-1))
-
-
-def one_by_one(function, batch, parts):
-  """`function` of each part of a batch, waiting for one before the next."""
-  if parts == 1:
-    return jax.block_until_ready(function(batch))
-  dealt = deal(batch, parts)
-  found = [
-    jax.block_until_ready(function(jax.tree.map(lambda x, i=i: x[i], dealt)))
-    for i in range(parts)
-  ]
-  return gather(jax.tree.map(lambda *rows: jnp.stack(rows), *found))
 
 
 def measure(params, frozen, rollouts, scores, *, models, config) -> Measured:

@@ -28,7 +28,7 @@ from rlhf_jax.types.values import checked
 # What a question has places for.
 PLACES = ('{prompt}', '{first}', '{second}')
 
-Linkage = Callable[[np.ndarray], np.ndarray]
+Linkage = Callable[[jax.Array], jax.Array]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,8 @@ class Config:
     similarity: which samples mean the same, of generation.similarity; the
       paper's is bidirectional entailment.
     gamma: least share of the samples in the largest group.
-    linkage: [n, n] bool -> [n] groups, of kernels.clustering.
+    linkage: [n, n] bool -> [n] groups, in jax, mapped over prompts; of
+      kernels.clustering.
     choose: which member of the largest group is preferred, of `consistency`.
     tie: what becomes of two groups as large, of `consistency`.
     weight: of each pair, beside that of an annotated one.
