@@ -297,6 +297,9 @@ class FeedbackTest(parameterized.TestCase):
       [d.prompt for d in corpus.datasets['demonstrations']],
       corpus.datasets['prompts'],
     )
+    self.assertIsNone(corpus.gold)
+    judged = self.load(demonstrations=chats, gold=len)
+    self.assertIs(judged.gold, len)
 
   def test_prompts_of_their_own(self):
     pairs = self.write('pairs.jsonl', map(pair, range(40)))
