@@ -20,6 +20,7 @@ from rlhf_jax.data import (
   templates,
   tokens,
 )
+from rlhf_jax.generation import verifying
 from rlhf_jax.storage import seals
 from rlhf_jax.storage.files import StorageError
 from rlhf_jax.types import Message, Prompt
@@ -298,8 +299,8 @@ class FeedbackTest(parameterized.TestCase):
       corpus.datasets['prompts'],
     )
     self.assertIsNone(corpus.gold)
-    judged = self.load(demonstrations=chats, gold=len)
-    self.assertIs(judged.gold, len)
+    judged = self.load(demonstrations=chats, gold=verifying.number)
+    self.assertIs(judged.gold, verifying.number)
 
   def test_prompts_of_their_own(self):
     pairs = self.write('pairs.jsonl', map(pair, range(40)))
