@@ -6,6 +6,7 @@ from typing import NamedTuple
 import chex
 
 from rlhf_jax.types.batches import Rollouts
+from rlhf_jax.types.training import Params
 
 
 class LanguageModel(NamedTuple):
@@ -88,6 +89,8 @@ class Bottleneck(NamedTuple):
 class Sampler(NamedTuple):
   """What samples responses: our own decoding, or an outside engine.
 
+  Called, it loads parameters and samples from them once.
+
   Attributes:
     load: policy params -> loaded, once for all that is sampled from them.
     sample: (loaded, prompts, key, *, samples, sampling) ->
@@ -96,6 +99,10 @@ class Sampler(NamedTuple):
 
   load: Callable
   sample: Callable[..., Rollouts]
+
+  def __call__(self, params: Params, *given, **options) -> Rollouts:
+    """What `sample` gives of parameters as they are trained."""
+    return self.sample(self.load(params), *given, **options)
 
 
 # Scores rollouts, on the host: (frozen, Rollouts [B, K, T]) -> [B, K]. A frozen

@@ -76,7 +76,7 @@ class RolloutsTest(absltest.TestCase):
 
   def test_a_sampler_answers_every_prompt(self):
     params = toy.POLICY.init(jax.random.key(0))
-    rollouts = toy.MODELS.sampler.sample(
+    rollouts = toy.MODELS.sampler(
       params, toy.prompts(4), jax.random.key(1), samples=3, sampling=Sampling()
     )
     self.assertEqual(
