@@ -8,12 +8,14 @@ import dataclasses
 import importlib.util
 import inspect
 import pathlib
+import re
 import sys
 from collections.abc import Sequence
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from launch import errors
+from rlhf_jax.data import names
 
 AS = (
   'an experiment file has a frozen dataclass Settings and '
@@ -113,9 +115,15 @@ def _experiment(module, settings):
 
 def _check_file(file: pathlib.Path):
   if not file.exists():
-    there = sorted(str(p) for p in pathlib.Path('experiments').rglob('*.py'))
-    names = ', '.join(there) or 'none'
-    raise _error(f'there is no experiment {file}; there are {names}')
+    there = sorted(
+      str(path)
+      for path in pathlib.Path('experiments').rglob('*.py')
+      if re.search(r'^def config\(', path.read_text(), re.MULTILINE)
+    )
+    raise _error(
+      f'there is no experiment {file}; there are {", ".join(there) or "none"}'
+      + names.nearest(str(file), there)
+    )
   if file.is_dir():
     raise _error(f'{file}: it is a folder; name a Python file in it')
   if file.suffix == '.ipynb':

@@ -85,7 +85,10 @@ def test_another_objective_keeps_its_beta():
 MISTAKES = {
   'no such file': (
     ('experiments/rlhf/sandbx.py',),
-    ('there is no experiment experiments/rlhf/sandbx.py', SANDBOX),
+    (
+      'there is no experiment experiments/rlhf/sandbx.py',
+      f"did you mean '{SANDBOX}'",
+    ),
   ),
   'no such setting': (
     (SANDBOX, '--set', 'sede=1'),
