@@ -1,6 +1,5 @@
 """Responses that follow from each other, as a table of labels has it."""
 
-import functools
 import importlib.util
 import json
 import pathlib
@@ -135,17 +134,7 @@ class EntailmentTest(parameterized.TestCase):
     self.assertEqual(first, 'one two three a  b\nc')  # As it was.
     self.assertEqual(second, 'one two three a b c')
 
-  def test_truncated_share(self):
-    prompts = [ask('one two three'), ask('one two three four')]
-    listed = [['a b c', 'a b c d', 'a b c d', ''], ['a']]
-    share = functools.partial(
-      entailment.truncated_share, prompts, listed, side_words=6
-    )
-    self.assertEqual(share(prompt_words=4), 2 / 5)
-    self.assertEqual(share(prompt_words=3), 3 / 5)  # The second prompt too.
-    self.assertEqual(entailment.truncated_share([], []), 0.0)
-
-  def test_the_defaults_of_both_agree(self):
+  def test_so_many_words_of_a_side_are_read(self):
     table, prompt = Table({}), ask(' '.join(['why'] * 70))
     listed = ['a ' * 125 + 'end', 'a ' * 126 + 'end']
     entailment.entailment([prompt], [listed], None, classify=table)
@@ -153,8 +142,6 @@ class EntailmentTest(parameterized.TestCase):
     self.assertEqual([len(first.split()), len(second.split())], [190, 190])
     self.assertTrue(first.endswith('end'))
     self.assertFalse(second.endswith('end'))
-    short = ask(' '.join(['why'] * 64))
-    self.assertEqual(entailment.truncated_share([short], [listed]), 1 / 2)
 
   @parameterized.parameters(([0, 3],), ([0.5, 1],), ([1],), ([[1, 1]],))
   def test_refuses_other_labels(self, labels):

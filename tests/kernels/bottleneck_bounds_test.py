@@ -1,7 +1,5 @@
 """Bounds by loops over pairs, and what they do and do not care about."""
 
-import functools
-
 import chex
 import jax
 import jax.numpy as jnp
@@ -14,8 +12,6 @@ from rlhf_jax.kernels import bottleneck
 BOUNDS = (
   ('jensen_shannon', bottleneck.jensen_shannon),
   ('nwj', bottleneck.nwj),
-  ('donsker_varadhan', bottleneck.donsker_varadhan),
-  ('smile', functools.partial(bottleneck.smile, clip=1.0)),
   ('info_nce', bottleneck.info_nce),
 )
 ALL = (*BOUNDS, ('nwj_read_out', bottleneck.nwj_read_out))
@@ -59,11 +55,6 @@ def by_loop(name, scores, positives, negatives):
     ),
     'nwj': lambda: np.mean(joint) - mean(np.exp, product) / np.e,
     'nwj_read_out': lambda: 1 + np.mean(joint) - mean(np.exp, product),
-    'donsker_varadhan': lambda: np.mean(joint) - np.log(mean(np.exp, product)),
-    'smile': lambda: (
-      np.mean(joint)
-      - np.log(mean(lambda t: np.exp(min(max(t, -1.0), 1.0)), product))
-    ),
     'info_nce': lambda: np.mean([share(*ij) for ij in np.argwhere(positives)]),
   }[name]()
 
@@ -189,7 +180,6 @@ class PropertyTest(chex.TestCase):
   def test_who_minds_a_constant(self):
     shifted = self.scores + np.float32(2.0)
     for bound, gap in (
-      (bottleneck.donsker_varadhan, 0.0),
       (bottleneck.info_nce, 0.0),
       # 2 more on the positives, and e² times as much taken off.
       (
@@ -231,8 +221,6 @@ class PropertyTest(chex.TestCase):
   def test_independent_views_tell_nothing(self):
     for bound in (
       bottleneck.nwj_read_out,
-      bottleneck.donsker_varadhan,
-      bottleneck.smile,
       bottleneck.info_nce,
     ):
       self.assertEqual(float(bound(jnp.zeros((6, 6)), *self.masks)), 0.0)

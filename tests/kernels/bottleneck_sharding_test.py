@@ -16,8 +16,6 @@ B, D, d = 16, 5, 3
 BOUNDS = (
   ('jensen_shannon', bottleneck.jensen_shannon),
   ('nwj', bottleneck.nwj),
-  ('donsker_varadhan', bottleneck.donsker_varadhan),
-  ('smile', functools.partial(bottleneck.smile, clip=1.0)),
   ('info_nce', bottleneck.info_nce),
 )
 

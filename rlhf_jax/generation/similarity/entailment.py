@@ -97,7 +97,7 @@ def entailment(
   premises, hypotheses, found = [], [], []
   for prompt, listed in zip(prompts, texts, strict=True):
     different, places = distinct(listed)
-    sides = [_side(prompt, t, prompt_words, side_words)[0] for t in different]
+    sides = [_side(prompt, t, prompt_words, side_words) for t in different]
     for premise, hypothesis in itertools.permutations(sides, 2):
       premises.append(premise)
       hypotheses.append(hypothesis)
@@ -114,42 +114,16 @@ def entailment(
   return similar
 
 
-def truncated_share(
-  prompts: Sequence[Prompt],
-  texts: Sequence[Sequence[str]],
-  *,
-  prompt_words: Count = 64,
-  side_words: Count = 190,
-) -> float:
-  """The share of responses whose side `entailment` cuts, prompt or response.
-
-  Args:
-    prompts, texts, prompt_words, side_words: as of `entailment`.
-
-  Returns:
-    A share in [0, 1]; 0 without responses.
-  """
-  cut = [
-    _side(prompt, text, prompt_words, side_words)[1]
-    for prompt, listed in zip(prompts, texts, strict=True)
-    for text in listed
-  ]
-  return sum(cut) / max(len(cut), 1)
+def _side(prompt, text, prompt_words, side_words) -> str:
+  """The prompt and a response to it, in so many words."""
+  asked = _first_words(prompt.text, prompt_words)
+  return _first_words(f'{asked} {text}', side_words)
 
 
-def _side(prompt, text, prompt_words, side_words) -> tuple[str, bool]:
-  """The prompt and a response to it, and whether any of it was cut."""
-  asked, prompt_cut = _first_words(prompt.text, prompt_words)
-  side, side_cut = _first_words(f'{asked} {text}', side_words)
-  return side, prompt_cut or side_cut
-
-
-def _first_words(text, count) -> tuple[str, bool]:
+def _first_words(text, count) -> str:
   """A text as it is, or its first words where it has more than `count`."""
   words = text.split(maxsplit=count)
-  if len(words) <= count:
-    return text, False
-  return ' '.join(words[:count]), True
+  return text if len(words) <= count else ' '.join(words[:count])
 
 
 def _labels(classify, premises, hypotheses) -> np.ndarray:

@@ -1,12 +1,10 @@
 """A multi-view information bottleneck: posteriors, pairs, bounds, schedules."""
 
 from rlhf_jax.kernels.bottleneck.bounds import (
-  donsker_varadhan,
   info_nce,
   jensen_shannon,
   nwj,
   nwj_read_out,
-  smile,
 )
 from rlhf_jax.kernels.bottleneck.pairs import (
   negative_pairs,
@@ -28,7 +26,6 @@ from rlhf_jax.kernels.bottleneck.schedules import (
 
 __all__ = [
   'constant',
-  'donsker_varadhan',
   'exponential',
   'info_nce',
   'jensen_shannon',
@@ -40,7 +37,6 @@ __all__ = [
   'rolled_pairs',
   'sample',
   'sampled_symmetrised_kl',
-  'smile',
   'softplus_log_variance',
   'symmetrised_kl',
   'tanh_log_variance',

@@ -17,7 +17,6 @@ import jax
 import jax.numpy as jnp
 
 from rlhf_jax.kernels import exponentials
-from rlhf_jax.types.rules import Positive
 
 _bound = functools.partial(jax.jit, static_argnames='axis_name')
 
@@ -91,49 +90,6 @@ def nwj_read_out(
   scores = 1.0 + jnp.minimum(scores.astype(jnp.float32), 20.0)
   bound = nwj(scores, positives, negatives, axis_name=axis_name)
   return jax.lax.stop_gradient(bound)
-
-
-@_bound
-def donsker_varadhan(
-  scores: chex.Array,
-  positives: chex.Array,
-  negatives: chex.Array,
-  *,
-  axis_name: str | None = None,
-) -> chex.Array:
-  """E_p[T] − log E_q[e^T] [], at best I, where T = log p/q up to a constant.
-
-  The log of a batch's mean makes it too large on average.
-
-  Source: Donsker and Varadhan 1983; Belghazi et al. 2018 (MINE).
-  """
-  scores = _counted(scores, positives, negatives)
-  joint = _mean(scores, positives, axis_name)
-  total, count = _log_sum_exp(scores, negatives, axis_name=axis_name)
-  product = jnp.squeeze(total - jnp.log(count))
-  return _gate(joint - product, positives, negatives, axis_name)
-
-
-@_bound
-def smile(
-  scores: chex.Array,
-  positives: chex.Array,
-  negatives: chex.Array,
-  *,
-  clip: Positive = 5.0,
-  axis_name: str | None = None,
-) -> chex.Array:
-  """E_p[T] − log E_q[e^T′] [], T′ being T cut to ±clip: biased, less scattered.
-
-  Source: Song and Ermon 2020 (SMILE).
-  """
-  scores = _counted(scores, positives, negatives)
-  joint = _mean(scores, positives, axis_name)
-  total, count = _log_sum_exp(
-    jnp.clip(scores, -clip, clip), negatives, axis_name=axis_name
-  )
-  product = jnp.squeeze(total - jnp.log(count))
-  return _gate(joint - product, positives, negatives, axis_name)
 
 
 @_bound
