@@ -67,15 +67,14 @@ class Folder:
       settings: `<stage>-<digest>`, as in `addresses.stage_settings`.
     """
     same, earlier = [], []
-    for path in sorted(
-      self.path.parent.glob(f'{settings.rpartition("-")[0]}-*')
-    ):
-      if path == self.path:
-        continue
+    stage = settings.rpartition('-')[0]
+    for path in sorted(self.path.parent.glob(f'{stage}-*')):
       try:
         facts = Folder(path).facts()
       except (seals.DamagedError, files.StorageError):
         continue  # It is not done, or nobody would go on with it.
+      if path == self.path or facts.get('stage') != stage:
+        continue
       if facts.get('layout') != LAYOUT:
         earlier.append(path)
       elif facts.get('settings') == settings:
