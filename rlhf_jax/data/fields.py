@@ -10,7 +10,7 @@ import dataclasses
 import math
 import pathlib
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from rlhf_jax.data import jsonl, names
@@ -92,13 +92,18 @@ def object_of(schema: Schema) -> Parser:
         read[name] = parsers[name](given)
       except Fault as fault:
         raise fault.within(f'field {name!r}') from None
-    if len(read) < len(parsers):
-      name = next(name for name in parsers if name not in read)
-      there = names.listed(value) or 'none'
-      raise Fault(f'has no field {name!r}, only {there}.')
+    check_required([n for n in parsers if n not in defaults], value)
     return read
 
   return parse
+
+
+def check_required(required: Iterable[str], given: Iterable[str]) -> None:
+  """Refuses a row that lacks a field."""
+  missing = [name for name in required if name not in given]
+  if missing:
+    there = names.listed(given) or 'none'
+    raise Fault(f'has no field {missing[0]!r}, only {there}.')
 
 
 def list_of(parser: Parser, *, least: int = 0) -> Parser:

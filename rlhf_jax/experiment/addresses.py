@@ -1,5 +1,6 @@
 """The folders of stages, named after all that their content depends on."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -31,6 +32,7 @@ def stage_addresses(experiment: definition.Experiment) -> dict[str, str]:
   A digest covers the stage's config, the model, the limits, the seed, the data,
   the addresses of the stages that it builds on, and the code that all of these
   and the runner run: not its name in this experiment, nor how often it logs.
+  Who judges counts for stages that sample or write, which note what it says.
 
   Raises:
     NoSourceError: a function of the config has no source.
@@ -57,7 +59,8 @@ def _addresses(
   def said(value):
     return describe(value, name_of)
 
-  found = {'data': f'data-{digest(said(experiment.data), read)}'}
+  data, gold = without_gold(experiment.data)
+  found = {'data': f'data-{digest(said(data), read)}'}
   shape = said((experiment.model, experiment.limits, experiment.seed))
   for name, stage in experiment.stages.items():
     depends = {
@@ -67,8 +70,18 @@ def _addresses(
     depends['data'] = own[0] if len(own) == 1 else own
     run = writing.write if isinstance(stage, DatasetStage) else running.train
     facts = said(_own(stage))
+    if isinstance(stage, DatasetStage) or stage.collect is not None:
+      facts['gold'] = said(gold)  # What it samples or pairs is judged by it.
     found[name] = f'{name}-{digest(facts, depends, shape, name_of(run))}'
   return found
+
+
+def without_gold(source: definition.Source) -> tuple[Any, Any]:
+  """A source whose judge is no part of it, and the judge, if one is set."""
+  gold = getattr(source, 'gold', None)
+  if 'gold' not in {field.name for field in dataclasses.fields(source)}:
+    return source, None
+  return dataclasses.replace(source, gold=None), gold
 
 
 def _own(stage: Stage | DatasetStage) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from rlhf_jax.addressing import Code
 from rlhf_jax.evaluation import best_of_n
 from rlhf_jax.evaluation.samples import PolicySamples, prompt_groups
 from rlhf_jax.experiment import definition, locks, responding
-from rlhf_jax.experiment.addresses import stage_addresses
+from rlhf_jax.experiment.addresses import stage_addresses, without_gold
 from rlhf_jax.experiment.chain import Chain
 from rlhf_jax.generation import scoring
 from rlhf_jax.generation.sampling import Sampling
@@ -41,7 +41,8 @@ def path(
   That is the measure's prompts and sampling, the code that samples and scores,
   and the addresses of the policy, of the one that win rates and KL are against,
   of the scoring reward model, and of the data, which cover the model, the
-  limits, the seed and gold. How many prompts go at a time is no part of it.
+  limits and the seed; and who judges. How many prompts go at a time is no part
+  of it.
   """
   how = experiment.evaluation
   variant = definition.policy_variants(experiment)[policy]
@@ -60,6 +61,7 @@ def path(
       'reward': judge and [addresses[name] for name in members(judge)],
       'combine': isinstance(judge, Ensemble) and judge.combine,
       'data': addresses['data'],
+      'gold': without_gold(experiment.data)[1],
     },
     (experiment.model, experiment.limits, experiment.seed),
     sample,

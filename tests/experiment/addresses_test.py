@@ -12,10 +12,12 @@ import sys
 import pytest
 from absl.testing import parameterized
 
+from experiments.finetune import dpo as finetune
 from experiments.rlhf import sandbox
-from rlhf_jax.experiment import overrides
+from rlhf_jax.experiment import answers, overrides
 from rlhf_jax.experiment.addresses import stage_addresses
 from rlhf_jax.experiment.run import make
+from rlhf_jax.methods import rloo
 from rlhf_jax.sandbox import World
 from rlhf_jax.storage import files
 from tests.experiment import small
@@ -269,3 +271,26 @@ def test_what_has_other_settings_is_not_named(tmp_path):
   other = small.chain(tmp_path, {}, seed=1)
   make(other, 'sft', contextlib.ExitStack())
   assert 'made again' not in other.console.getvalue()
+
+
+def one(prompts, responses):
+  return [1.0] * len(responses)
+
+
+def two(prompts, responses):
+  return [2.0] * len(responses)
+
+
+def test_who_judges_counts_where_it_is_noted_what_it_says(tmp_path):
+  (tmp_path / 'pairs.jsonl').write_text('{"prompt": "q"}\n')
+  found, answered = [], []
+  for judge in (one, two):
+    settings = finetune.Settings(data_dir=str(tmp_path), judge=judge)
+    made = finetune.config(settings)
+    samples = rloo.stages(rloo.Config(steps=1), reward=one)
+    made = dataclasses.replace(made, stages={**made.stages, **samples})
+    found.append(stage_addresses(made))
+    answered.append(answers.path(made, found[-1], tmp_path, 'sft'))
+  before, after = found
+  assert {name for name in before if before[name] != after[name]} == {'rloo'}
+  assert answered[0] != answered[1]

@@ -183,6 +183,8 @@ def _records(
 def _restricted(rows: Iterable[jsonl.Row], form: Format) -> Iterator[jsonl.Row]:
   """Rows without the columns that a format does not know."""
   for where, given in rows:
+    with fields.placed(where):
+      fields.check_required(form.required, given)
     yield jsonl.Row(where, {n: v for n, v in given.items() if n in form.schema})
 
 
@@ -215,14 +217,15 @@ def _refuse(row: jsonl.Row, formats: Sequence[Format]) -> NoReturn:
   if not known and len(formats) > 1:
     raise DataError(
       f'{row.where}: the fields are {there}, as of no format that is known: '
-      f'{", ".join(form.name for form in formats)}. Name your columns, as in '
-      "{'prompt': 'question'}."
+      f'{", ".join(form.name for form in formats)}. Say which column is which, '
+      'as in prompt=question (a setting such as comparison_columns).'
     )
   if nearest.distance(row.fields):
     raise DataError(
       f'{row.where}: the fields are {there}; the nearest format is '
       f'{nearest.name}, {_difference(nearest, row.fields)}. Rename your '
-      "columns, or say which is which, as in {'prompt': 'question'}."
+      'columns, or say which is which, as in prompt=question (a setting such '
+      'as comparison_columns).'
     )
   try:
     nearest.parse(row.fields)
