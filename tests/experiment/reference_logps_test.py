@@ -39,7 +39,7 @@ def counted(frozen, batch, *, models, config):
   return pairwise.reference_logps(frozen, batch, models=models, config=config)
 
 
-class BeforehandTest(absltest.TestCase):
+class ReferenceLogpsTest(absltest.TestCase):
   def setUp(self):
     super().setUp()
     folder = tempfile.TemporaryDirectory()

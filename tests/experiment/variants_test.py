@@ -1,4 +1,4 @@
-"""Ways of answering: on a condition, the best of several, warned of."""
+"""Variants of policies: on a condition, the best of several, warned of."""
 
 import dataclasses
 import pathlib
