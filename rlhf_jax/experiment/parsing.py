@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from rlhf_jax.addressing import field_values
+from rlhf_jax.data.names import nearest
 from rlhf_jax.types import values
 
 # As people write them; int() and float() read '1_000' and '٣' as well.
@@ -124,12 +125,16 @@ def _imported(text, name):
   module, _, attribute = text.rpartition('.')
   problem = 'it is no function'
   try:
-    found = getattr(importlib.import_module(module), attribute)
+    there = importlib.import_module(module)
+    found = getattr(there, attribute, None)
     if callable(found):
       return found
+    if not hasattr(there, attribute):
+      problem = f'{module} has no {attribute!r}'
+      problem += nearest(attribute, vars(there)).removesuffix('.')
   except Exception as e:  # Whatever a module does when it is imported.
     problem = str(e)
   raise OverrideError(
-    f'{name} takes a function by its import path, such as '
-    f'rlhf_jax.kernels.divergences.k3, and {text!r} is none: {problem}'
+    f'{name} takes a function by its import path, module.function, and '
+    f'{text!r} is none: {problem}'
   )
