@@ -25,7 +25,7 @@ from rlhf_jax.stages import Stage
 from rlhf_jax.types import calls, rules, values
 
 # What a program makes for itself, and nobody sets.
-MADE = ('Batches', 'Chain', 'Bound', 'RecordBatch', 'Loop')
+MADE = ('Batches', 'Chain', 'Bound', 'LazyRecords', 'Loop')
 # Looked at elsewhere, when it is first asked.
 LAZY = (Chat,)
 
