@@ -131,13 +131,16 @@ class FreshTest(absltest.TestCase):
         console=io.StringIO(),
         folder=lambda name: store.Folder(stages / name),
       )
+      chain.apart = lambda: chain
       if fresh:
         clear(chain)
       with contextlib.ExitStack() as held:
         for name in names:
           make(chain, name, held)
           self.assertTrue(chain.folder(name).done)
+      ended.append(names)
 
+    ended = []
     self.enterContext(mock.patch.object(running, 'run_stage', run_stage))
     for one, other in ((True, True), (True, False)):
       both.reset()
@@ -150,6 +153,8 @@ class FreshTest(absltest.TestCase):
       for thread in threads:
         thread.join(10.0)
         self.assertFalse(thread.is_alive())
+      self.assertLen(ended, 2)
+      ended.clear()
 
 
 class LinkTest(absltest.TestCase):
