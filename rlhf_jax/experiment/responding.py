@@ -56,16 +56,7 @@ def respond(
     batch_size: B, or less where the experiment's `max_rows` says so.
   """
   examples, _ = chain.encode_all(records)
-  asked = examples
-  if variant.condition is not None:
-    text = variant.condition.text
-    conditioned = [e.prompt._replace(condition=text) for e in examples]
-    asked, _ = chain.encode_all(conditioned)
-    if len(asked) < len(examples):
-      raise definition.ExperimentError(
-        f'the condition {text!r} makes prompts longer than max_prompt_tokens; '
-        'raise the limit'
-      )
+  asked = _conditioned(chain, examples, variant.condition)
   judge = scoring_model(chain.experiment, variant.policy)
   if variant.best_of > 1 and judge is None:
     raise definition.ExperimentError(
@@ -100,6 +91,21 @@ def respond(
     yield AnsweredPrompts(
       some, rollouts, shown, chain.responses(prompts, rollouts), scores
     )
+
+
+def _conditioned(chain, examples, condition):
+  """The examples on a condition, all of them; as they are on none."""
+  if condition is None:
+    return examples
+  asked, _ = chain.encode_all(
+    [e.prompt._replace(condition=condition.text) for e in examples]
+  )
+  if len(asked) < len(examples):
+    raise definition.ExperimentError(
+      f'the condition {condition.text!r} makes prompts longer than '
+      'max_prompt_tokens; raise the limit'
+    )
+  return asked
 
 
 def _shown(chain, examples, rollouts):

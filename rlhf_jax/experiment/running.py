@@ -2,6 +2,7 @@
 
 import functools
 import math
+import pathlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TextIO
@@ -97,12 +98,8 @@ def train(chain: Chain, name: str) -> dict[str, Any]:
     step = int(state.step)
     if step:
       print(f'{name:>13}  resumed at step {step}', file=chain.console)
-    path = folder / store.METRICS
-    writer = metrics.JsonlWriter(path, start=step)
-    for row in metrics.read_jsonl(path):
-      done = row.pop('step')
-      for listener in (alarm, unscored):  # What was said before a stop.
-        listener.write(name, done, metrics.plain(row))
+    writer = metrics.JsonlWriter(folder / store.METRICS, start=step)
+    replay(folder / store.METRICS, name, (alarm, unscored))
     samples = sample_log.SampleLog(folder / store.SAMPLES, start=step)
     state = loop.train(
       state,
@@ -138,6 +135,16 @@ def train(chain: Chain, name: str) -> dict[str, Any]:
   if alarm.sentence:
     facts['alarm'] = alarm.sentence
   return {'steps': config.steps} | facts | unscored.facts()
+
+
+def replay(
+  path: pathlib.Path, name: str, listeners: Sequence[metrics.Writer]
+) -> None:
+  """Lets listeners hear the rows of metrics that were written before a stop."""
+  for row in metrics.read_jsonl(path):
+    step = row.pop('step')
+    for listener in listeners:
+      listener.write(name, step, metrics.plain(row))
 
 
 def initial_state(chain, stage, optimizer, key) -> TrainState:

@@ -61,15 +61,7 @@ def write(chain: Chain, name: str) -> dict[str, Any]:
   rows = [line for row in done for line in row['records']][: config.count]
   unscored = sum(row['unscored'] for row in done)
   if not rows:
-    raise ExperimentError(
-      f'stage {name!r} wrote no record out of {len(examples)} of '
-      f'{stage.data!r}; '
-      + (
-        f'{unscored} responses had no score: look at what their judge says'
-        if unscored
-        else 'look at what its config keeps'
-      )
-    )
+    raise ExperimentError(none(name, stage, len(examples), unscored))
   path = folder / store.RECORDS
   lines.write(path, rows)
   asked = asked_by(config, size, examples, number)
@@ -153,6 +145,16 @@ def finished(config, size, examples, number, found) -> bool:
   if config.count is None or config.batch_size is None:
     return asked_by(config, size, examples, number) >= len(examples)
   return found >= config.count
+
+
+def none(name, stage, count, unscored) -> str:
+  """What is said of a stage that made nothing of all its data."""
+  why = 'look at what its config keeps'
+  if unscored:
+    why = f'{unscored} responses had no score: look at what their judge says'
+  return (
+    f'stage {name!r} wrote no record out of {count} of {stage.data!r}; {why}'
+  )
 
 
 def too_few(name, stage, asked, found, unscored) -> str:

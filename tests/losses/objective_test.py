@@ -97,7 +97,8 @@ class RefusePartsTest(parameterized.TestCase):
     objective.refuse_parts(bound, 1)
 
   def test_lets_the_others_be_cut(self):
-    objective.refuse_parts(functools.partial(pairwise.dpo, beta=0.1), 4)
+    whole = functools.partial(pairwise.dpo, beta=0.1)
+    self.assertIsNone(objective.refuse_parts(whole, 4))
 
   def test_marking_does_not_change_the_function(self):
     @objective.coupled
