@@ -194,7 +194,7 @@ class ModelQueries:
       max_prompt_tokens=columns(max(len(e.prompt_ids) for e in said)),
       max_response_tokens=columns(max(len(e.response_ids[0]) for e in said)),
     )
-    read = jax.jit(response_logps, static_argnums=0)
+    read = jax.jit(kernels.response_logps, static_argnums=0)
     found = []
     for first in range(0, len(said), rows):
       some = said[first : first + rows]
@@ -285,11 +285,6 @@ def mean_hidden(model, params, batch):
   hidden = model.hidden(params, batch.tokens, batch.attention_mask)
   mask = jnp.broadcast_to(batch.response_mask[..., None], hidden.shape)
   return masking.masked_mean(hidden.astype(jnp.float32), mask, axis=1)
-
-
-def response_logps(model, params, batch):
-  """[B] log-probs of whole responses."""
-  return kernels.response_logps(model, params, batch)
 
 
 def columns(longest: int) -> int:
