@@ -12,7 +12,7 @@ from experiments.sandbox_chain import chain, pairs
 from experiments.sandbox_chain.chain import Stages
 from rlhf_jax import sandbox
 from rlhf_jax.experiment import PolicyVariant
-from rlhf_jax.generation import annotating
+from rlhf_jax.feedback import annotating
 from rlhf_jax.generation.attributes import Scale, Steering
 from rlhf_jax.methods import attribute_model, attribute_writer, sft, steerlm
 from rlhf_jax.training.optimizers import Adam, linear

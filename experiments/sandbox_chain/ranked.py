@@ -7,7 +7,7 @@ from typing import Any
 from experiments.sandbox_chain.chain import Settings, Stages
 from experiments.sandbox_chain.pairs import DPO_RATE, tuned
 from rlhf_jax import sandbox
-from rlhf_jax.generation import judging
+from rlhf_jax.feedback import judging
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.losses import pairwise
 from rlhf_jax.methods import candidates, ranker, rso, slic

@@ -13,7 +13,7 @@ from typing import Any
 from experiments.sandbox_chain import feedback, rl
 from experiments.sandbox_chain.chain import Settings, Stages
 from rlhf_jax import sandbox
-from rlhf_jax.generation import similarity
+from rlhf_jax.feedback import similarity
 from rlhf_jax.kernels import bottleneck
 from rlhf_jax.methods import rlp
 from rlhf_jax.training.optimizers import Adam, linear

@@ -13,7 +13,7 @@ from experiments.text_chain import chain
 from rlhf_jax.data import readers
 from rlhf_jax.data.problems import Problems
 from rlhf_jax.data.sources import Files
-from rlhf_jax.generation import verifying
+from rlhf_jax.feedback import verifying
 from rlhf_jax.types.rules import Count
 from rlhf_jax.types.values import checked
 

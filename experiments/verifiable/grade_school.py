@@ -16,7 +16,7 @@ from experiments import text_chain
 from experiments.text_chain import problem_files
 from rlhf_jax.data.limits import drop
 from rlhf_jax.experiment import Evaluation, Experiment
-from rlhf_jax.generation import verifying
+from rlhf_jax.feedback import verifying
 from rlhf_jax.methods import grpo
 from rlhf_jax.training.optimizers import Adam
 from rlhf_jax.types.rules import Count

@@ -35,7 +35,7 @@ class Problems:
     tokenizer: a Hugging Face tokenizer folder to use in its place, or ''.
     template_date: what day a chat template is told that asks for it.
     gold: what says whether an answer is right, such as
-      `generation.verifying.number`; None where nothing does.
+      `feedback.verifying.number`; None where nothing does.
   """
 
   data_dir: str

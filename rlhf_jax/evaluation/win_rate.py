@@ -19,7 +19,7 @@ from rlhf_jax.evaluation.samples import (
   check_aligned,
   prompt_groups,
 )
-from rlhf_jax.generation import scoring
+from rlhf_jax.feedback import scoring
 from rlhf_jax.types import Prompt
 
 

@@ -18,7 +18,7 @@ from rlhf_jax.evaluation.samples import PolicySamples, prompt_groups
 from rlhf_jax.experiment import definition, locks, responding
 from rlhf_jax.experiment.addresses import stage_addresses, without_gold
 from rlhf_jax.experiment.chain import Chain
-from rlhf_jax.generation import scoring
+from rlhf_jax.feedback import scoring
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.kernels import logps
 from rlhf_jax.stages import Ensemble, members

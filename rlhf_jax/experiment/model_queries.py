@@ -13,7 +13,7 @@ from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.data.limits import Limits
 from rlhf_jax.experiment.chain import Chain
 from rlhf_jax.experiment.definition import ExperimentError
-from rlhf_jax.generation import scoring
+from rlhf_jax.feedback import scoring
 from rlhf_jax.kernels import logps as kernels
 from rlhf_jax.kernels import masking
 from rlhf_jax.learners import ranking

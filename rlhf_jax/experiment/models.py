@@ -6,7 +6,8 @@ from typing import Any
 from rlhf_jax.data import at_hand, chat_templates
 from rlhf_jax.data.parts import Format
 from rlhf_jax.data.tokens import Tokenizer
-from rlhf_jax.generation import rollouts as generation
+from rlhf_jax.feedback import scorers
+from rlhf_jax.generation import rollouts
 from rlhf_jax.models import (
   BOTTLENECK,
   TransformerConfig,
@@ -50,12 +51,12 @@ def assembled(
       model alone where it is neither.
     records: what is asked, where a program scores it.
   """
-  scorer = generation.model_scorer(models.reward)
+  scorer = scorers.model_scorer(models.reward)
   if isinstance(reward, Ensemble):
-    scorer = generation.model_scorer(models.reward, reward.combine)
+    scorer = scorers.model_scorer(models.reward, reward.combine)
   elif callable(reward):
-    scorer = generation.text_scorer(reward, records, tokenizer.decode)
-  sampler = generation.policy_sampler(
+    scorer = scorers.text_scorer(reward, records, tokenizer.decode)
+  sampler = rollouts.policy_sampler(
     models.policy,
     max_response=max_response,
     stop_ids=template.stop_ids(tokenizer),

@@ -9,7 +9,7 @@ import numpy as np
 from rlhf_jax.data.encoding import Example
 from rlhf_jax.experiment import definition
 from rlhf_jax.experiment.chain import Chain
-from rlhf_jax.generation import scoring
+from rlhf_jax.feedback import scoring
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.stages import Ensemble, graph
 from rlhf_jax.types import Comparison, Comparisons, Prompt, Rollouts

@@ -16,7 +16,7 @@ from rlhf_jax.data.batches import Batches
 from rlhf_jax.data.encoding import Example
 from rlhf_jax.experiment import reference_logps, sample_log, store, writing
 from rlhf_jax.experiment.chain import RULES, Chain, print_counts
-from rlhf_jax.generation import scoring
+from rlhf_jax.feedback import scoring
 from rlhf_jax.stages import DatasetStage, Stage
 from rlhf_jax.storage import files
 from rlhf_jax.training import checkpoints, loop, metrics

@@ -11,7 +11,7 @@ from rlhf_jax.experiment import store
 from rlhf_jax.experiment.chain import Chain, print_counts
 from rlhf_jax.experiment.definition import ExperimentError
 from rlhf_jax.experiment.model_queries import ModelQueries
-from rlhf_jax.generation import scoring
+from rlhf_jax.feedback import scoring
 from rlhf_jax.stages import DatasetStage, RecordBatch
 from rlhf_jax.storage import files, seals
 from rlhf_jax.training import metrics, stopping

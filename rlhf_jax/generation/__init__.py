@@ -1,6 +1,5 @@
 """Sampling responses from a language model."""
 
-from rlhf_jax.generation import pairing, similarity
 from rlhf_jax.generation.decode import sample
 from rlhf_jax.generation.draws import greedy, gumbel, inverse_cdf
 from rlhf_jax.generation.sampling import Sampling, transform
@@ -10,8 +9,6 @@ __all__ = [
   'greedy',
   'gumbel',
   'inverse_cdf',
-  'pairing',
   'sample',
-  'similarity',
   'transform',
 ]

@@ -9,7 +9,7 @@ Source: Dong et al. 2023 (SteerLM).
 
 import dataclasses
 
-from rlhf_jax.generation import annotating
+from rlhf_jax.feedback import annotating
 from rlhf_jax.generation.attributes import Scale
 from rlhf_jax.learners import likelihood
 from rlhf_jax.stages import Method, Writer

@@ -10,7 +10,7 @@ Source: Stiennon et al. 2020; Nakano et al. 2021; Dubois et al. 2023
 
 import dataclasses
 
-from rlhf_jax.generation import ranking
+from rlhf_jax.feedback import ranking
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.stages import Writer
 from rlhf_jax.types import Demonstration, prompt_of

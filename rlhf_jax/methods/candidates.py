@@ -9,7 +9,7 @@ Source: Yuan et al. 2023 (RRHF); Song et al. 2023 (PRO).
 
 import dataclasses
 
-from rlhf_jax.generation import ranking
+from rlhf_jax.feedback import ranking
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.stages import Writer
 from rlhf_jax.types import Comparison, prompt_of, responses_of

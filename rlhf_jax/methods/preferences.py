@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from rlhf_jax.generation import scoring
+from rlhf_jax.feedback import scoring
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.stages import RecordBatch, Writer
 from rlhf_jax.types import Comparison, Mean, Prompt, prompt_of

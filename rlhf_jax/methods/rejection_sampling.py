@@ -17,7 +17,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Collection, Sequence
 
-from rlhf_jax.generation import ranking
+from rlhf_jax.feedback import ranking
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.learners import likelihood
 from rlhf_jax.stages import DatasetStage, Frozen, Method, Stage, Writer

@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlhf_jax.generation import judging, pairing, ranking
+from rlhf_jax.feedback import judging, pairing, ranking
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.kernels import selection
 from rlhf_jax.learners import pairwise

@@ -17,7 +17,7 @@ from typing import Annotated
 
 import numpy as np
 
-from rlhf_jax.generation import judging, pairing, ranking
+from rlhf_jax.feedback import judging, pairing, ranking
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.learners import pairwise
 from rlhf_jax.losses import pairwise as losses

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from rlhf_jax.generation import annotating
+from rlhf_jax.feedback import annotating
 from rlhf_jax.generation.attributes import Scale
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.learners import likelihood

@@ -140,7 +140,7 @@ def stated(text: str) -> str | None:
 
 
 def answer_given(prompt: Prompt, response: str) -> str | None:
-  """What a response states, as `generation.similarity.answer` asks for it."""
+  """What a response states, as `feedback.similarity.answer` asks for it."""
   del prompt
   return stated(response)
 

@@ -20,7 +20,7 @@ from rlhf_jax.data import (
   templates,
   tokens,
 )
-from rlhf_jax.generation import verifying
+from rlhf_jax.feedback import verifying
 from rlhf_jax.storage import seals
 from rlhf_jax.storage.files import StorageError
 from rlhf_jax.types import Message, Prompt

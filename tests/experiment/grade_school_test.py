@@ -7,7 +7,7 @@ from absl.testing import absltest
 
 from experiments.verifiable import grade_school
 from rlhf_jax import experiment as experiments
-from rlhf_jax.generation import verifying
+from rlhf_jax.feedback import verifying
 from tests.data import word_problems
 
 

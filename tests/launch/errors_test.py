@@ -16,8 +16,8 @@ from launch import errors, reporting, train
 from rlhf_jax import experiment as experiments
 from rlhf_jax.addressing import describe
 from rlhf_jax.experiment import ExperimentError
+from rlhf_jax.feedback.similarity import endpoint
 from rlhf_jax.generation import Sampling
-from rlhf_jax.generation.similarity import endpoint
 
 ROOT = pathlib.Path(__file__).parents[2]
 SANDBOX = 'experiments/rlhf/sandbox.py'

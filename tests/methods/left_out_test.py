@@ -9,7 +9,7 @@ import functools
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from rlhf_jax.generation import judging
+from rlhf_jax.feedback import judging
 from rlhf_jax.methods import (
   best_of_n,
   candidates,

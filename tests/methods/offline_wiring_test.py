@@ -10,7 +10,7 @@ import inspect
 
 from absl.testing import absltest, parameterized
 
-from rlhf_jax.generation import annotating, judging
+from rlhf_jax.feedback import annotating, judging
 from rlhf_jax.generation.attributes import Scale
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.learners import (

@@ -6,7 +6,7 @@ import math
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from rlhf_jax.generation import similarity
+from rlhf_jax.feedback import similarity
 from rlhf_jax.kernels import clustering
 from rlhf_jax.methods.rlp import consistency, synthetic
 from rlhf_jax.stages import DatasetStage

@@ -8,7 +8,7 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from rlhf_jax import addressing
-from rlhf_jax.generation import judging, pairing
+from rlhf_jax.feedback import judging, pairing
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.kernels import selection
 from rlhf_jax.methods import rso
@@ -218,7 +218,7 @@ class StagesTest(absltest.TestCase):
     options = {'select': rso.first, 'pair': pairing.tournament}
     flat = addressing.flatten(addressing.describe(config(**options)))
     self.assertEqual(flat['select'], 'rlhf_jax.methods.rso.first')
-    self.assertEqual(flat['judge'], 'rlhf_jax.generation.judging.by_reward')
+    self.assertEqual(flat['judge'], 'rlhf_jax.feedback.judging.by_reward')
 
 
 if __name__ == '__main__':

@@ -6,7 +6,7 @@ import itertools
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from rlhf_jax.generation import judging
+from rlhf_jax.feedback import judging
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.methods import slic
 from rlhf_jax.types import Comparison, Demonstration

@@ -9,7 +9,8 @@ from rlhf_jax import sandbox
 from rlhf_jax.data import templates, tokens
 from rlhf_jax.data.encoding import encode
 from rlhf_jax.data.limits import Limits
-from rlhf_jax.generation import annotating, draws
+from rlhf_jax.feedback import annotating
+from rlhf_jax.generation import draws
 from rlhf_jax.generation.attributes import Scale, Steering
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.methods import attribute_writer, steerlm

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 from absl.testing import absltest, parameterized
 
-from rlhf_jax.generation import scoring
+from rlhf_jax.feedback import scoring
 from rlhf_jax.kernels import baselines
 from rlhf_jax.methods import dapo, grpo, ppo, raft, reinforce, remax, rloo
 from rlhf_jax.training import state as training

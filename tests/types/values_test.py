@@ -20,7 +20,7 @@ import rlhf_jax
 from rlhf_jax import losses
 from rlhf_jax.experiment.chain import Chain
 from rlhf_jax.experiment.definition import Experiment
-from rlhf_jax.generation.similarity.endpoint import Chat
+from rlhf_jax.feedback.similarity.endpoint import Chat
 from rlhf_jax.stages import Stage
 from rlhf_jax.types import calls, rules, values
 

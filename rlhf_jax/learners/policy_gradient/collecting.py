@@ -13,7 +13,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from rlhf_jax.generation import scoring
+from rlhf_jax.feedback import scoring
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.kernels import divergences, masking, rewards
 from rlhf_jax.learners.policy_gradient import updating

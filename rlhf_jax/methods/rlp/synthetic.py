@@ -16,8 +16,8 @@ import jax
 import numpy as np
 from scipy import special
 
-from rlhf_jax.generation import similarity as similarities
-from rlhf_jax.generation.similarity import Similarity
+from rlhf_jax.feedback import similarity as similarities
+from rlhf_jax.feedback.similarity import Similarity
 from rlhf_jax.kernels import clustering
 from rlhf_jax.methods.rlp import consistency
 from rlhf_jax.stages import RecordBatch, Writer
@@ -37,7 +37,7 @@ class Config:
   """RLP-SPG with the paper's threshold.
 
   Attributes:
-    similarity: which samples mean the same, of generation.similarity; the
+    similarity: which samples mean the same, of feedback.similarity; the
       paper's is bidirectional entailment.
     gamma: least share of the samples in the largest group.
     linkage: [n, n] bool -> [n] groups, in jax, mapped over prompts; of

@@ -6,7 +6,7 @@ import types
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from rlhf_jax.generation import judging
+from rlhf_jax.feedback import judging
 from tests.methods.fake_queries import FakeQueries, numbers, prompt
 
 PROMPTS = [prompt('a'), prompt('b'), prompt('c')]

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from rlhf_jax.generation import verifying
+from rlhf_jax.feedback import verifying
 from rlhf_jax.types import Prompt
 from rlhf_jax.types.rules import Count, Share
 

@@ -5,7 +5,7 @@ import functools
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from rlhf_jax.generation import verifying
+from rlhf_jax.feedback import verifying
 from rlhf_jax.types import Message, Prompt
 
 REWARDS = (

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest, parameterized
 
+from rlhf_jax.feedback import scorers, scoring
 from rlhf_jax.generation import rollouts as generation
-from rlhf_jax.generation import scoring
 from rlhf_jax.types import Message, Prompt
 from tests import toy
 
@@ -144,7 +144,7 @@ class TextScorerTest(absltest.TestCase):
     def ended(prompts, responses):
       return [len(text) if text.endswith('.') else None for text in responses]
 
-    scorer = generation.text_scorer(
+    scorer = scorers.text_scorer(
       ended, ASKED, lambda ids: ''.join(words[i] for i in ids)
     )
     expected = [len(t) if t.endswith('.') else NAN for t in texts[0]]

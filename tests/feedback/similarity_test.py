@@ -7,8 +7,8 @@ import types
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from rlhf_jax.generation import similarity
-from rlhf_jax.generation.similarity import texts
+from rlhf_jax.feedback import similarity
+from rlhf_jax.feedback.similarity import texts
 from rlhf_jax.types import Message, Prompt
 
 

@@ -5,9 +5,9 @@ import re
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from rlhf_jax.generation.similarity import endpoint, entailment
+from rlhf_jax.feedback.similarity import endpoint, entailment
 from rlhf_jax.types import Message, Prompt
-from tests.generation.endpoint_server import Server, said
+from tests.feedback.endpoint_server import Server, said
 
 C, N, E = 0, 1, 2
 

@@ -14,7 +14,7 @@ import time
 import urllib.parse
 from typing import NamedTuple
 
-from rlhf_jax.generation.endpoint.keys import Key
+from rlhf_jax.feedback.endpoint.keys import Key
 
 
 class Reply(NamedTuple):

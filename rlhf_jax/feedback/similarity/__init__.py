@@ -5,15 +5,15 @@ by whether each follows from the other (`entailment`), as a model in a folder
 (`nli_folder`) or behind a chat endpoint (`endpoint`) judges that.
 """
 
-from rlhf_jax.generation.similarity import (
+from rlhf_jax.feedback.similarity import (
   embeddings,
   endpoint,
   entailment,
   nli_folder,
   texts,
 )
-from rlhf_jax.generation.similarity.embeddings import embedding
-from rlhf_jax.generation.similarity.texts import (
+from rlhf_jax.feedback.similarity.embeddings import embedding
+from rlhf_jax.feedback.similarity.texts import (
   Similarity,
   answer,
   exact,

@@ -8,7 +8,7 @@ import json
 import re
 import urllib.parse
 
-from rlhf_jax.generation.endpoint import keys, post
+from rlhf_jax.feedback.endpoint import keys, post
 
 MOST_SHOWN = 400  # Bytes of what a server says.
 _AGAIN = (408, 409, 429)  # Beside all from 500 on.

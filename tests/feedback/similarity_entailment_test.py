@@ -9,7 +9,7 @@ import unittest
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from rlhf_jax.generation.similarity import entailment, nli_folder
+from rlhf_jax.feedback.similarity import entailment, nli_folder
 from rlhf_jax.types import Message, Prompt
 
 C, N, E = 0, 1, 2

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from rlhf_jax.generation.similarity.texts import distinct
+from rlhf_jax.feedback.similarity.texts import distinct
 from rlhf_jax.types import Prompt
 from rlhf_jax.types.rules import Finite
 

@@ -22,10 +22,10 @@ from unittest import mock
 
 from absl.testing import absltest, parameterized
 
-from rlhf_jax.generation import endpoint
-from rlhf_jax.generation.endpoint import answers, chat, keys, post, threads
+from rlhf_jax.feedback import endpoint
+from rlhf_jax.feedback.endpoint import answers, chat, keys, post, threads
 from rlhf_jax.types import Message
-from tests.generation.endpoint_server import (
+from tests.feedback.endpoint_server import (
   Server,
   asking,
   echo,
@@ -645,7 +645,7 @@ class LimitsTest(ServedTest):
 
 HANGING = """
 import signal, time
-from rlhf_jax.generation import endpoint
+from rlhf_jax.feedback import endpoint
 from rlhf_jax.types import Message
 
 # As a shell starts a command: runners of tests may have it ignored.

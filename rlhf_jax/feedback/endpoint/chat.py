@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rlhf_jax.addressing import hashed
-from rlhf_jax.generation.endpoint import answers, cache, keys, post, threads
+from rlhf_jax.feedback.endpoint import answers, cache, keys, post, threads
 from rlhf_jax.types import Message
 
 DAY = 86400.0

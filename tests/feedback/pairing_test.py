@@ -3,7 +3,7 @@
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from rlhf_jax.generation import pairing
+from rlhf_jax.feedback import pairing
 
 
 class FirstRoundTest(parameterized.TestCase):

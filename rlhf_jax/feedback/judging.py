@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rlhf_jax.generation import pairing, scoring
+from rlhf_jax.feedback import pairing, scoring
 from rlhf_jax.types import Comparison, Prompt
 
 MOST_LOG_ODDS = float(np.log(1e4))

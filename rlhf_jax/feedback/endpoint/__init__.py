@@ -1,5 +1,5 @@
 """Models behind OpenAI-compatible chat endpoints, hosted or local."""
 
-from rlhf_jax.generation.endpoint.chat import Chat
+from rlhf_jax.feedback.endpoint.chat import Chat
 
 __all__ = ['Chat']

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from rlhf_jax.generation.similarity.entailment import LABELS, Classify
+from rlhf_jax.feedback.similarity.entailment import LABELS, Classify
 from rlhf_jax.types.rules import Count
 
 

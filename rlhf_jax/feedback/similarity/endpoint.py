@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from rlhf_jax.addressing import hashed
-from rlhf_jax.generation.endpoint import Chat
-from rlhf_jax.generation.similarity import entailment
+from rlhf_jax.feedback.endpoint import Chat
+from rlhf_jax.feedback.similarity import entailment
 from rlhf_jax.types import Message
 
 __all__ = ['Chat', 'classify', 'question', 'verdict']

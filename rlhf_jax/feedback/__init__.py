@@ -1,0 +1,1 @@
+"""Who says what of responses: scores, pairs, ranks, levels, verdicts."""
