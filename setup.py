@@ -43,6 +43,7 @@ setuptools.setup(
     'orbax-checkpoint>=0.12.8',
     'scipy>=1.13',
     'tokenizers>=0.22',
+    'tqdm>=4.66',
   ],
   extras_require=EXTRAS,
 )

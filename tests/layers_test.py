@@ -15,6 +15,7 @@ MAY_IMPORT = {
   'addressing': set(),
   'stages': set(),
   'sharding': set(),
+  'progress': set(),
   'kernels': set(),
   'losses': {'kernels'},
   'storage': set(),

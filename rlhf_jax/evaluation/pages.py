@@ -1,91 +1,158 @@
-"""The report as a person reads it: sentences, tables, plots, responses."""
+"""The report as a person reads it: sentences, tables, plots, responses.
+
+First what was asked and what came out, then the table, the plot of the claims
+and samples side by side; what only some readers want is folded.
+"""
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
-from rlhf_jax.evaluation import length_control, reward_curve, tables
-from rlhf_jax.evaluation.preference_accuracy import PairMetrics
+from rlhf_jax.evaluation import (
+  claims,
+  learning_curves,
+  length_control,
+  reward_curve,
+  tables,
+)
+from rlhf_jax.evaluation.findings import Findings
 from rlhf_jax.evaluation.reward_curve import RewardCurve
 from rlhf_jax.evaluation.samples import PolicySamples, prompt_groups
+from rlhf_jax.evaluation.statistics import Estimate
 from rlhf_jax.evaluation.summary import Summary
 
 LONGEST_SHOWN = 1_500  # Characters of a response.
+NO_PLOTS = (
+  'Plots are left out, since matplotlib is not installed: '
+  '`pip install matplotlib`.'
+)
+MOST_SHOWN = 9  # Prompts, most of them folded.
+# Of a reward model, what is not folded.
+MODEL_COLUMNS = ('reward model', 'pairs of', 'right', 'always the longer', 'n')
 FEWEST_ROWS = 40  # Of a curve that a turn-over is looked for in.
 
 
-def page(
-  title: str,
-  *,
-  policies: Mapping[str, Summary],
-  samples: Mapping[str, PolicySamples],
-  reward_curves: Mapping[str, RewardCurve],
-  reward_models: Mapping[str, PairMetrics],
-  drawn: Mapping[str, Sequence[str]] | None,
-  notes: Sequence[str],
-  shown: int,
-) -> str:
-  """report.md; its arguments are those of `report.write`.
+class Drawn(NamedTuple):
+  """The plots of a report, by the names of their files; None where none is.
+
+  Attributes:
+    win_rates: of all that is compared.
+    by_kind: the same by kind of prompt.
+    reward_curves: the rewards by KL.
+    training: {stage: its first numbers, and the rest}.
+  """
+
+  win_rates: str | None = None
+  by_kind: str | None = None
+  reward_curves: str | None = None
+  training: Mapping[str, Sequence[str]] = {}
+
+
+def page(found: Findings, drawn: Drawn | None, shown: int) -> str:
+  """report.md.
 
   Args:
-    title: first line.
-    policies: numbers by policy.
-    samples: responses by policy.
-    reward_curves: checkpoints by policy.
-    reward_models: metrics by the pairs they were measured on.
-    drawn: {section: its plots' files}, None where plots could not be drawn.
-    notes: further sentences.
+    found: all that was measured.
+    drawn: the plots, None where they could not be drawn.
     shown: how many prompts to show.
   """
-  plots = drawn or {}
+  plots, policies = drawn or Drawn(), found.policies
   parts = [
-    f'# {title}',
-    headline(policies),
+    f'# {found.title}',
+    '\n'.join(claims.sentences(found.contrasts) or headline(policies)),
+  ]
+  if found.seed is not None and compared(policies):
+    parts.append(claims.covers([found.seed]))
+  parts += [
     tables.markdown(tables.policy_rows(policies)),
     legend(policies),
-    *notes,
+    _image(plots.win_rates, 'Win rates with their intervals'),
   ]
   if drawn is None:
-    parts.append(
-      'Plots are left out, since matplotlib is not installed: '
-      '`pip install matplotlib`.'
-    )
-  kinds = tables.kind_rows(policies)
-  if len(kinds) > 2 or plots.get('win_rates'):
-    parts.append('## Win rates')
-    parts += _images(plots, 'win_rates', 'Win rates with their intervals')
-    parts += [tables.markdown(kinds)] if len(kinds) > 2 else []
-  parts += ['## Length', tables.markdown(tables.length_rows(policies))]
-  if reward_curves:
-    parts.append('## Reward against KL')
-    parts += _images(plots, 'reward_curves', 'Reward against KL')
-    parts += turn_overs(reward_curves)
-  if reward_models:
-    rows = tables.reward_model_rows(reward_models)
-    parts += ['## Reward model', tables.markdown(rows)]
-  if plots.get('learning_curves'):
-    parts.append('## Training')
-    parts += _images(plots, 'learning_curves', 'Learning curves')
-  parts.append(responses(samples, shown))
+    parts.append(NO_PLOTS)
+  rows = rows_shown(next(iter(found.samples.values())), MOST_SHOWN)
+  parts += ['## Samples', side_by_side(found.samples, rows[:shown])]
+  if rows[shown:]:
+    more = side_by_side(found.samples, rows[shown:])
+    parts.append(folded(f'{len(rows[shown:])} prompts more', more))
+  if found.reward_curves:
+    parts += [
+      '## Reward against KL',
+      _image(plots.reward_curves, 'Reward against KL'),
+      *turn_overs(found.reward_curves),
+    ]
+  parts += [*reward_models(found), '## More', *details(found, plots)]
+  if found.notes or found.made:
+    parts += ['## How it was made', *found.notes]
+    parts.append('\n'.join(f'- {line}' for line in found.made))
   return '\n\n'.join(part for part in parts if part) + '\n'
 
 
-def headline(policies: Mapping[str, Summary]) -> str:
+def compared(policies: Mapping[str, Summary]) -> dict[str, Estimate]:
+  """{policy: its win rate}, of those that have one."""
+  return {
+    name: summary.win_rate
+    for name, summary in policies.items()
+    if summary.win_rate is not None
+  }
+
+
+def headline(policies: Mapping[str, Summary]) -> list[str]:
   """A sentence for every policy compared, saying what its interval allows."""
   sentences = []
-  for name, summary in policies.items():
-    rate = summary.win_rate
-    if rate is None:
-      continue
-    verdict = 'cannot be told from'
+  for name, rate in compared(policies).items():
+    against = policies[name].against
+    verdict = f'cannot be told from {against}: it wins'
     if rate.low > 0.5:
-      verdict = 'beats'
+      verdict = f'beats {against} and wins'
     elif rate.high < 0.5:
-      verdict = 'loses to'
-    sentences.append(
-      f'**{name}** {verdict} {summary.against}: it wins '
-      f'{rate.value:.0%} of the time, 95 % interval {rate.low:.0%} to '
-      f'{rate.high:.0%}.'
-    )
-  return ' '.join(sentences)
+      verdict = f'loses to {against} and wins'
+    sentences.append(f'**{name}** {verdict} {claims.percent(rate)}.')
+  return sentences
+
+
+def reward_models(found: Findings) -> list[str]:
+  """How well the reward models tell pairs: what matters, and all of it."""
+  if not found.reward_models:
+    return []
+  telling = found.telling_pairs() or found.reward_models
+  parts = [
+    '## Reward models',
+    'On how many pairs of responses each is right, beside always taking the '
+    'longer one: on those of the policy that all are compared with, of the '
+    'policies that learnt from it, and on held-out pairs.',
+    tables.markdown(
+      tables.narrowed(tables.reward_model_rows(telling), MODEL_COLUMNS), left=2
+    ),
+  ]
+  rows = tables.reward_model_rows(found.reward_models)
+  return [*parts, folded('On all pairs', tables.markdown(rows, left=2))]
+
+
+def details(found: Findings, plots: Drawn) -> list[str]:
+  """What some readers want, folded."""
+  parts, kinds = [], tables.kind_rows(found.policies)
+  if len(kinds) > 2:
+    image = _image(plots.by_kind, 'Win rates by kind of prompt')
+    by_kind = '\n\n'.join(filter(None, (image, tables.markdown(kinds))))
+    parts.append(folded('Win rates by kind of prompt', by_kind))
+  lengths = tables.markdown(tables.length_rows(found.policies))
+  parts.append(folded('Responses that ended, and length', lengths))
+  for stage, files in plots.training.items():
+    said = [_image(file, f'Training of {stage}') for file in files]
+    constant = learning_curves.chosen(found.curves[stage]).constant
+    if constant:
+      numbers = ', '.join(f'{k} {v:.4g}' for k, v in constant.items())
+      said.append(f'The same at every step: {numbers}.')
+    parts.append(folded(f'Training of {stage}', '\n\n'.join(said)))
+  return parts
+
+
+def folded(title: str, content: str) -> str:
+  """What a reader unfolds."""
+  return (
+    f'<details><summary>{tables.cell(title)}</summary>\n\n{content}\n\n'
+    '</details>'
+  )
 
 
 def legend(policies: Mapping[str, Summary]) -> str:
@@ -124,7 +191,7 @@ def legend(policies: Mapping[str, Summary]) -> str:
 
 def _missing(name, summary):
   """What a policy's means leave out, and why it may have no win rate."""
-  words = {'gold': 'gold reward', 'proxy': 'learnt reward', 'kl': 'KL'}
+  words = {'gold': 'gold reward', 'proxy': 'score', 'kl': 'KL'}
   for field, count in summary.missing.items():
     if field == 'verdict':
       yield f'{name}: {count} pairs had no verdict, too many for a win rate.'
@@ -145,30 +212,28 @@ def turn_overs(curves: Mapping[str, RewardCurve]) -> list[str]:
     if len(curve.steps) < FEWEST_ROWS:
       continue
     measured = reward_curve.turn_over(curve)
-    verdict = 'no over-optimisation beyond chance'
-    if measured.found:
-      verdict = 'over-optimised'
-    course = 'Its gold reward was highest at the end.'
-    if measured.gold_lost.standard_error > 0:
-      course = (
-        f'From its best, around step {measured.step:.0f} at '
-        f'{measured.kl:.1f} nats, to the end its gold reward fell by '
-        f'{tables.interval(measured.gold_lost)} and the learnt reward rose by '
-        f'{tables.interval(measured.proxy_gained)}.'
-      )
-    sentences.append(f'{name}: {verdict}. {course}')
-  return sentences
+    if not measured.found:
+      sentences.append(f'{name}: no over-optimisation beyond chance.')
+      continue
+    score = measured.proxy_gained
+    meanwhile = 'did not change beyond chance'
+    if score.low > 0:
+      meanwhile = f'rose by {tables.interval(score)}'
+    sentences.append(
+      f'{name}: over-optimised. From its best, around step '
+      f'{measured.step:.0f} at {measured.kl:.1f} nats, to the end its gold '
+      f'reward fell by {tables.interval(measured.gold_lost)}, and its score '
+      f'{meanwhile}.'
+    )
+  return [' '.join(sentences)]
 
 
-def responses(samples: Mapping[str, PolicySamples], shown: int) -> str:
-  """Prompts with what each policy answered, taken in order from each kind."""
-  first = next(iter(samples.values()))
-  parts = [
-    '## Responses',
-    'The first prompts of each kind, in the order of the data; the first '
-    'sample of each.',
-  ]
-  for row in rows_shown(first, shown):
+def side_by_side(
+  samples: Mapping[str, PolicySamples], rows: Sequence[int]
+) -> str:
+  """Prompts with what each policy answered, its first sample of each."""
+  first, parts = next(iter(samples.values())), []
+  for row in rows:
     prompt = first.prompts[row]
     quoted = '\n'.join(
       f'> {tables.cell(line)}' for line in prompt.text.splitlines()
@@ -199,7 +264,7 @@ def _answers(samples, row):
   """The table of one prompt: a row a policy, a column a score there is."""
   scores = [
     (label, field)
-    for label, field in (('gold', 'gold'), ('learnt reward', 'proxy'))
+    for label, field in (('gold', 'gold'), ('score', 'proxy'))
     if any(getattr(s, field) is not None for s in samples.values())
   ]
   rows = [['policy', 'response', *(label for label, _ in scores), 'tokens']]
@@ -219,5 +284,5 @@ def _answers(samples, row):
   return rows
 
 
-def _images(plots, section, description):
-  return [f'![{description}]({name})' for name in plots.get(section, ())]
+def _image(file, description):
+  return f'![{description}]({file})' if file else ''

@@ -19,129 +19,129 @@ from rlhf_jax.evaluation.drawing import (
   look,
   page,
   save,
-  spelt,
 )
 from rlhf_jax.evaluation.reward_curve import RewardCurve
 from rlhf_jax.evaluation.statistics import Estimate
-from rlhf_jax.evaluation.summary import Summary
 
-# Of the metrics that the library logs.
-UNITS = {
-  'accuracy': 'share',
-  'best_above_median': 'reward units',
-  'best_score': 'reward units',
-  'clip_fraction': 'share of tokens',
-  'ended': 'share of responses',
-  'entropy': 'nats per token',
-  'explained_variance': 'share of variance',
-  'gold': 'reward units',
-  'gradient_norm': 'norm',
-  'kept': 'share of prompts',
-  'kept_score': 'reward units',
-  'kl': 'nats per response',
-  'kl_coef': 'reward units per nat',
-  'kl_per_token': 'nats per token',
-  'margin': 'reward units',
-  'nll_per_token': 'nats per token',
-  'preference': 'nats per pair',
-  'ratio': 'new / old probability',
-  'response_length': 'tokens',
-  'response_tokens': 'tokens',
-  'reward': 'reward units',
-  'sampler_gap': 'nats',
-  'score': 'reward units',
-  'update_kl': 'nats per token',
-}
 ALL = 'all prompts'
 MOST_POINTS = 30  # Of one policy in a plot of reward by KL.
 
 
 def learning_curves(
   path: pathlib.Path,
-  stage: str,
+  title: str,
   curves: Mapping[str, Sequence[float]],
+  units: Mapping[str, str],
 ) -> None:
-  """Draws every number of a stage against its steps, a panel each.
+  """Draws numbers of a stage against its steps, a panel each.
 
   Args:
     path: where the PNG goes.
-    stage: the stage's name.
+    title: over all panels.
     curves: {metric: one number a row, NaN where it has none}; 'step' holds
       the steps.
+    units: {metric: what its axis says}; those that it names are drawn.
   """
-  names = [name for name in curves if name != 'step']
   with matplotlib.rc_context(STYLE):
-    sheet, panels = grid(names, 'step')
-    for panel, name in zip(panels, names, strict=True):
+    sheet, panels = grid(list(units), 'step')
+    for panel, (name, unit) in zip(panels, units.items(), strict=True):
       _curve(panel, curves['step'], curves[name])
-      panel.set_ylabel(UNITS.get(name, ''))
-    sheet.suptitle(
-      f'Training of {spelt(stage)} (bold: running mean)',
-      x=0.01,
-      ha='left',
-    )
+      panel.set_ylabel(unit)
+    sheet.suptitle(f'{title} (bold: running mean)', x=0.01, ha='left')
     save(sheet, path)
 
 
 def reward_curves(
-  path: pathlib.Path, curves: Mapping[str, RewardCurve]
+  path: pathlib.Path,
+  curves: Mapping[str, RewardCurve],
+  learnt_from: Mapping[str, str] | None = None,
 ) -> None:
-  """Draws both rewards against KL, on an axis even in √KL.
+  """Draws the rewards against KL, on an axis even in √KL.
+
+  A panel for the gold reward, and one for each reward that was learnt from:
+  two rewards have no unit in common.
 
   Args:
     path: where the PNG goes.
     curves: {policy: its checkpoints}.
+    learnt_from: {policy: the reward that trained it}, by name.
   """
   golds = [name for name, c in curves.items() if c.gold is not None]
-  shown = [
-    (
-      'Learnt reward: what the policy is trained on',
-      'learnt reward',
-      'proxy',
-      list(curves),
-    )
-  ]
+  panels_of = []
   if golds:
-    shown.append(
-      (
-        'Gold reward: what was meant',
-        'gold reward',
-        'gold',
-        golds,
-      )
-    )
+    panels_of.append(('Gold reward: what was meant', 'gold', golds))
+  for reward in dict.fromkeys((learnt_from or {}).get(n, '') for n in curves):
+    names = [n for n in curves if (learnt_from or {}).get(n, '') == reward]
+    said = f'Score by {reward}' if reward else 'Score: what is learnt from'
+    panels_of.append((said, 'proxy', names))
+  columns = min(len(panels_of), 2)
+  rows = math.ceil(len(panels_of) / columns)
+  order = {name: place for place, name in enumerate(curves)}
   with matplotlib.rc_context(STYLE):
-    sheet = page(5.0 * len(shown), 4.1)
-    panels = sheet.subplots(1, len(shown), squeeze=False).ravel()
+    sheet = page(5.0 * columns, 3.7 * rows + 0.4)
+    panels = sheet.subplots(rows, columns, squeeze=False).ravel()
     kls = np.concatenate([np.asarray(c.kl, float) for c in curves.values()])
     furthest = np.max(kls, where=np.isfinite(kls), initial=0.1)
-    for panel, (title, label, field, names) in zip(panels, shown, strict=True):
-      for place, name in enumerate(names):
+    for panel in panels[len(panels_of) :]:
+      panel.set_axis_off()
+    for panel, (title, field, names) in zip(panels, panels_of, strict=False):
+      for name in names:
         curve = curves[name].where_finite('kl', field)
         if len(curve.steps):
           reward = getattr(curve, field)
-          _path(panel, place, name, curve.distances, reward)
+          _path(panel, order[name], name, curve.distances, reward)
       panel.set_title(title)
-      panel.set_ylabel(f'{label}, reward units')
+      panel.set_ylabel('reward units')
       _root_axis(panel, furthest)
-    if panels[0].get_legend_handles_labels()[0]:
-      panels[0].legend(loc='best')
+      if panel.get_legend_handles_labels()[0]:
+        panel.legend(loc='best')
     sheet.suptitle(
       'Reward by distance from the start, best ringed', x=0.01, ha='left'
     )
     save(sheet, path)
 
 
-def win_rates(path: pathlib.Path, policies: Mapping[str, Summary]) -> None:
-  """Draws win rates with their 95 % intervals, whole and by kind."""
-  compared = {k: s for k, s in policies.items() if s.win_rate is not None}
-  against = next(iter(compared.values())).against
-  kinds = {kind for s in compared.values() for kind in s.by_kind}
-  rates = {
-    name: {ALL: s.win_rate} | (s.by_kind if len(kinds) > 1 else {})
-    for name, s in compared.items()
-  }
-  win_rates_by_kind(path, rates, against)
+def win_rates(
+  path: pathlib.Path,
+  groups: Sequence[Mapping[tuple[str, str], Estimate]],
+) -> None:
+  """Draws win rates with their 95 % intervals, a row a pair of policies.
+
+  Args:
+    path: where the PNG goes.
+    groups: {(policy, against): its win rate}, set apart from each other.
+  """
+  groups = [group for group in groups if group]
+  # As in other plots, where policies stand in their own order.
+  order = dict.fromkeys(name for group in groups[::-1] for name, _ in group)
+  order = list(order)
+  with matplotlib.rc_context(STYLE | {'axes.grid.axis': 'x'}):
+    rows = [pair for group in groups for pair in group]
+    sheet = page(7.5, 0.34 * len(rows) + 1.4)
+    panel = sheet.subplots()
+    panel.axvline(0.5, **NEUTRAL)
+    row = 0
+    for group in groups:
+      if row:
+        panel.axhline(row - 0.5, color='#BBBBBB', linewidth=1)
+      for (name, _), rate in group.items():
+        _rates(panel, order.index(name), name, {row: rate})
+        panel.annotate(
+          f'{rate.value:.2f}',
+          (1.01, row),
+          xycoords=('axes fraction', 'data'),
+          va='center',
+          color='#333333',
+        )
+        row += 1
+    names = [f'{name} against {against}' for name, against in rows]
+    panel.set_yticks(range(len(rows)), names)
+    panel.set_ylim(len(rows) - 0.5, -0.5)
+    panel.set_xlim(0, 1)
+    panel.tick_params(axis='y', length=0)
+    panel.set_xlabel('win rate, with 95 % interval')
+    sheet.suptitle('How often one policy beats another', x=0.01, ha='left')
+    save(sheet, path)
 
 
 def win_rates_by_kind(

@@ -1,14 +1,14 @@
 """What is left of an experiment over several seeds: pooled.json, pooled.md."""
 
+import importlib
 import json
 import pathlib
 import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-from rlhf_jax.evaluation import tables
+from rlhf_jax.evaluation import claims, pages, tables
 from rlhf_jax.evaluation.pooling import Pooled
-from rlhf_jax.evaluation.summary import BY_SCORES
 from rlhf_jax.storage import files
 
 # What the console shows of policies besides their win rates; the page has all.
@@ -18,7 +18,7 @@ ON_CONSOLE = ('by seed', 'gold reward', 'KL, nats', 'tokens')
 def write(
   out: pathlib.Path, pooled: Pooled, *, title: str, notes: Sequence[str] = ()
 ) -> str:
-  """Writes OUT/pooled.json and OUT/pooled.md.
+  """Writes OUT/pooled.json, OUT/pooled.md and the plot that it shows.
 
   Args:
     out: a folder, made if it is not there.
@@ -33,13 +33,39 @@ def write(
   text = json.dumps(results(pooled), indent=2, allow_nan=False) + '\n'
   files.write_text(out / 'pooled.json', text)
   said = [legend(pooled), *notes]
-  found = [policy_rows(pooled), contrast_rows(pooled)]
+  found = [policy_rows(pooled), claims.rows(pooled.contrasts)]
   found = [rows for rows in found if len(rows) > 1]
-  page = [f'# {title}', *said, *map(tables.markdown, found)]
-  files.write_text(out / 'pooled.md', '\n\n'.join(page) + '\n')
+  page = [
+    f'# {title}',
+    '\n'.join(claims.sentences(pooled.contrasts)),
+    tables.markdown(found[0]),
+    *said,
+    draw(out, pooled),
+    *map(tables.markdown, found[1:]),
+  ]
+  text = '\n\n'.join(part for part in page if part) + '\n'
+  files.write_text(out / 'pooled.md', text)
   found[0] = tables.narrowed(found[0], [*found[0][0][:2], *ON_CONSOLE])
-  shown = [*map(tables.plain, found), *(textwrap.fill(s, 80) for s in said)]
-  return '\n\n'.join(shown)
+  plain = (textwrap.fill(s.replace('`', ''), 80) for s in said)
+  return '\n\n'.join([*map(tables.plain, found), *plain])
+
+
+def draw(out: pathlib.Path, pooled: Pooled) -> str:
+  """Draws the win rates; what the page says to show them, if anything."""
+  against = {
+    (name, pooled.against): policy.win_rate
+    for name, policy in pooled.policies.items()
+    if policy.win_rate is not None
+  }
+  claimed = claims.rates(pooled.contrasts, pooled.against)
+  if not (against or claimed):
+    return ''
+  try:
+    plots = importlib.import_module('rlhf_jax.evaluation.plots')
+  except ImportError:
+    return pages.NO_PLOTS
+  plots.win_rates(out / 'pooled_win_rates.png', [claimed, against])
+  return '![Win rates with their intervals](pooled_win_rates.png)'
 
 
 def results(pooled: Pooled) -> dict[str, Any]:
@@ -67,7 +93,7 @@ def policy_rows(pooled: Pooled) -> tables.Table:
       'by seed',
       'at equal length',
       'gold reward',
-      'learnt reward',
+      'score',
       'KL, nats',
       'tokens',
     ]
@@ -77,7 +103,7 @@ def policy_rows(pooled: Pooled) -> tables.Table:
       [
         name,
         tables.interval(policy.win_rate),
-        _each(policy.by_seed),
+        tables.each(policy.by_seed),
         tables.interval(policy.length_controlled),
         tables.with_error(policy.gold_reward),
         tables.with_error(policy.proxy_reward),
@@ -85,47 +111,15 @@ def policy_rows(pooled: Pooled) -> tables.Table:
         tables.with_error(policy.length, '.1f'),
       ]
     )
-  columns = zip(*rows, strict=True)
-  kept = [c for c in columns if any(value != '–' for value in c[1:])]
-  return [list(row) for row in zip(*kept, strict=True)]
-
-
-def contrast_rows(pooled: Pooled) -> tables.Table:
-  """One row a claim; the header alone where nothing is claimed."""
-  rows = [['claim', 'better wins', 'by seed', 'gold gained', 'verdict']]
-  for claim, contrast in pooled.contrasts.items():
-    rows.append(
-      [
-        f'{claim}: {contrast.better} > {contrast.worse}',
-        tables.interval(contrast.win_rate),
-        _each(contrast.by_seed),
-        tables.interval(contrast.gold_gain),
-        contrast.verdict,
-      ]
-    )
-  return rows
-
-
-def _each(rates):
-  return ', '.join(map(tables.number, rates)) or '–'
+  return tables.without_empty_columns(rows)
 
 
 def legend(pooled: Pooled) -> str:
   """What the tables' numbers are, and what their intervals cover."""
-  seeds = ', '.join(map(str, pooled.seeds))
-  if len(pooled.seeds) == 1:
-    covers = (
-      f'Seed {seeds} alone: intervals cover the choice of prompts only, not '
-      'what another seed would give.'
-    )
-  else:
-    covers = f'Seeds {seeds}: intervals cover seeds and prompts.'
-  judged = 'judged by nobody'
-  if pooled.judge is not None:
-    judged = f'judged by {BY_SCORES[pooled.judge]}'
+  judged = f'judged by {pooled.judged_by or "nobody"}'
   return (
-    f'{covers} {pooled.prompts} prompts, {judged}. Win rates are fractions '
-    'with 95 % intervals, a tie counting half; ± is a standard error. A claim '
-    'holds where the whole interval lies above one half, and does not where it '
-    'lies below.'
+    f'{claims.covers(pooled.seeds)} {pooled.prompts} prompts, {judged}. Win '
+    'rates are fractions with 95 % intervals, a tie counting half; ± is a '
+    'standard error. A claim holds where the whole interval lies above one '
+    'half, and does not where it lies below.'
   )

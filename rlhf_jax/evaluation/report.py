@@ -7,129 +7,100 @@ import pathlib
 import textwrap
 from collections.abc import Mapping, Sequence
 
-from rlhf_jax.evaluation import pages, tables
-from rlhf_jax.evaluation.preference_accuracy import PairMetrics
-from rlhf_jax.evaluation.reward_curve import RewardCurve
-from rlhf_jax.evaluation.samples import PolicySamples
-from rlhf_jax.evaluation.summary import Summary
+from rlhf_jax.evaluation import claims, learning_curves, pages, tables
+from rlhf_jax.evaluation.findings import Findings
 from rlhf_jax.storage import files
 
 
-def write(
-  out: pathlib.Path,
-  *,
-  title: str,
-  policies: Mapping[str, Summary],
-  samples: Mapping[str, PolicySamples],
-  curves: Mapping[str, Mapping[str, Sequence[float]]],
-  reward_curves: Mapping[str, RewardCurve] | None = None,
-  reward_models: Mapping[str, PairMetrics] | None = None,
-  notes: Sequence[str] = (),
-  shown: int = 6,
-) -> str:
+def write(out: pathlib.Path, found: Findings, *, shown: int = 3) -> str:
   """Writes OUT/results.json, OUT/report.md and the plots that it shows.
 
   Without matplotlib there are no plots, and the report says so.
 
   Args:
     out: a folder, made if it is not there.
-    title: the report's first line.
-    policies: {name: its numbers}, from `summary.summarise`.
-    samples: {name: what the policy answered}; these responses are shown side
-      by side.
-    curves: {stage: {metric: one number a row}}, the steps in 'step';
-      `columns` makes one from a metrics file's rows.
-    reward_curves: {policy: its checkpoints}, to plot reward by KL.
-    reward_models: {which pairs: how the reward model did on them}.
-    notes: sentences for the report to carry besides: seeds, hashes.
-    shown: how many prompts to show with their responses.
+    found: all that was measured.
+    shown: how many prompts to show with their responses; more are folded.
 
   Returns:
     The tables for the console, several lines.
   """
-  if not policies:
-    raise ValueError('there is no policy to report on')
   out = pathlib.Path(out)
   files.make_folder(out)
-  reward_curves, reward_models = reward_curves or {}, reward_models or {}
-  found = results(policies, reward_curves, reward_models)
-  text = json.dumps(found, indent=2, allow_nan=False) + '\n'
+  text = json.dumps(results(found), indent=2, allow_nan=False) + '\n'
   files.write_text(out / 'results.json', text)
-  drawn = draw(out, policies, curves, reward_curves)
-  page = pages.page(
-    title,
-    policies=policies,
-    samples=samples,
-    reward_curves=reward_curves,
-    reward_models=reward_models,
-    drawn=drawn,
-    notes=notes,
-    shown=shown,
-  )
+  page = pages.page(found, draw(out, found), shown)
   files.write_text(out / 'report.md', page)
-  return console(policies)
+  return console(found)
 
 
-def console(policies: Mapping[str, Summary]) -> str:
-  """The policies' table, and that by kind, as aligned text."""
-  said = '\n'.join(
-    textwrap.fill(line, 80) for line in pages.legend(policies).splitlines()
-  )
-  parts = [tables.plain(tables.policy_rows(policies)), said]
+def console(found: Findings) -> str:
+  """The policies' table, that by kind and the claims, as aligned text."""
+  policies = found.policies
+  parts = [tables.plain(tables.policy_rows(policies))]
   kinds = tables.kind_rows(policies)
   if len(kinds) > 2:  # A header and more than one kind.
-    parts.insert(1, tables.plain(kinds))
+    parts.append(tables.plain(kinds))
+  if found.contrasts:
+    parts.append(tables.plain(claims.rows(found.contrasts)))
+  said = [*pages.legend(policies).splitlines()]
+  if found.seed is not None and pages.compared(policies):
+    said.append(claims.covers([found.seed]))
+  plain = (line.replace('`', '') for line in said)
+  parts.append('\n'.join(textwrap.fill(line, 80) for line in plain))
   return '\n\n'.join(parts)
 
 
-def results(
-  policies: Mapping[str, Summary],
-  reward_curves: Mapping[str, RewardCurve],
-  reward_models: Mapping[str, PairMetrics],
-) -> dict:
+def results(found: Findings) -> dict:
   """results.json as a dictionary; null where nothing was measured."""
+  models = {}
+  for (model, pairs), metrics in found.reward_models.items():
+    models.setdefault(model, {})[pairs] = metrics
   return _finite(
     {
-      'policies': {k: _policy(k, summary) for k, summary in policies.items()},
-      'reward_models': {
-        k: metrics._asdict() for k, metrics in reward_models.items()
-      },
-      'reward_curves': {
-        k: curve._asdict() for k, curve in reward_curves.items()
-      },
+      'seed': found.seed,
+      'policies': {k: _policy(k, s) for k, s in found.policies.items()},
+      'contrasts': found.contrasts,
+      'reward_models': models,
+      'reward_curves': found.reward_curves,
     }
   )
 
 
-def draw(
-  out: pathlib.Path,
-  policies: Mapping[str, Summary],
-  curves: Mapping[str, Mapping[str, Sequence[float]]],
-  reward_curves: Mapping[str, RewardCurve],
-) -> dict[str, list[str]] | None:
-  """Draws what there is to draw; {section: names of its files}.
-
-  Returns None where matplotlib is missing.
-  """
+def draw(out: pathlib.Path, found: Findings) -> pages.Drawn | None:
+  """Draws what there is to draw; None where matplotlib is missing."""
   try:
     plots = importlib.import_module('rlhf_jax.evaluation.plots')
   except ImportError:
     return None
-  drawn = {'win_rates': [], 'reward_curves': [], 'learning_curves': []}
-  if any(summary.win_rate is not None for summary in policies.values()):
-    plots.win_rates(out / 'win_rates.png', policies)
-    drawn['win_rates'].append('win_rates.png')
-  if reward_curves:
-    plots.reward_curves(out / 'reward_by_kl.png', reward_curves)
-    drawn['reward_curves'].append('reward_by_kl.png')
-  for stage, curve in curves.items():
-    # How long things took is for the metrics file, not for a reader.
-    kept = {k: v for k, v in curve.items() if not k.startswith('seconds/')}
-    if len(kept) > 1 and len(kept['step']) > 1:
-      name = f'learning_{stage}.png'
-      plots.learning_curves(out / name, stage, kept)
-      drawn['learning_curves'].append(name)
-  return drawn
+  drawn, training = {}, {}
+  rates = pages.compared(found.policies)
+  against = {(name, found.against): rate for name, rate in rates.items()}
+  claimed = claims.rates(found.contrasts, found.against)
+  if against or claimed:
+    drawn['win_rates'] = 'win_rates.png'
+    plots.win_rates(out / 'win_rates.png', [claimed, against])
+  kinds = {name: found.policies[name].by_kind for name in rates}
+  if len({kind for of_one in kinds.values() for kind in of_one}) > 1:
+    drawn['by_kind'] = 'win_rates_by_kind.png'
+    plots.win_rates_by_kind(out / drawn['by_kind'], kinds, found.against)
+  if found.reward_curves:
+    drawn['reward_curves'] = 'reward_by_kl.png'
+    plots.reward_curves(
+      out / 'reward_by_kl.png', found.reward_curves, found.learnt_from
+    )
+  for stage, curves in found.curves.items():
+    chosen = learning_curves.chosen(curves)
+    of_stage = ((chosen.first, ''), (chosen.rest, '_more'))
+    for names, suffix in of_stage:
+      if names and len(curves['step']) > 1:
+        produces = found.produces.get(stage, 'policy')
+        units = {n: learning_curves.unit(n, produces) for n in names}
+        file = f'learning_{stage}{suffix}.png'
+        title = f'Training of {stage}{", the rest" if suffix else ""}'
+        plots.learning_curves(out / file, title, curves, units)
+        training.setdefault(stage, []).append(file)
+  return pages.Drawn(**drawn, training=training)
 
 
 def columns(rows: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:

@@ -24,9 +24,10 @@ class PolicySamples:
     ended: [N] bool, True where the response closed with end-of-text.
     gold: [N] gold reward, or None where no truth is known. Here and below a
       response without such a number has NaN; None becomes it.
-    proxy: [N] the learnt reward model's score, or None.
+    proxy: [N] the score of the reward that is learnt from, or None.
     kl: [N] log-ratio to the starting policy in nats per response (or each
       prompt's exact KL), whose mean is the policy's KL; or None.
+    scored_by: who gave `proxy`: a stage's name, or a program's.
   """
 
   name: str
@@ -37,6 +38,7 @@ class PolicySamples:
   gold: np.ndarray | None = None
   proxy: np.ndarray | None = None
   kl: np.ndarray | None = None
+  scored_by: str = ''
 
   def __post_init__(self):
     if not len(self.prompts):
@@ -72,3 +74,23 @@ def check_aligned(first: PolicySamples, second: PolicySamples) -> None:
       f'policies {first.name!r} and {second.name!r} answered different '
       'prompts; sample both on the same prompts in the same order'
     )
+
+
+def common_scores(samples: Sequence[PolicySamples]) -> str | None:
+  """The scores to judge all of these by, 'gold' or else 'proxy', or None.
+
+  Scores of two reward models are not comparable.
+  """
+  for field in ('gold', 'proxy'):
+    same = field == 'gold' or len({s.scored_by for s in samples}) == 1
+    if same and all(found(s, field).any() for s in samples):
+      return field
+  return None
+
+
+def found(samples: PolicySamples, field: str) -> np.ndarray:
+  """[N] bool, the rows that have a number: one that is there, and finite."""
+  values = getattr(samples, field)
+  if values is None:
+    return np.zeros(len(samples.prompts), bool)
+  return np.isfinite(values)

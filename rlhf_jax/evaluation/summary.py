@@ -5,14 +5,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rlhf_jax.evaluation import judges, length_control, statistics, win_rate
-from rlhf_jax.evaluation.samples import PolicySamples, prompt_groups
-
-# Who judges by stored scores, best first: how a report calls them.
-BY_SCORES = {
-  'gold': 'the gold reward',
-  'proxy': 'the learnt reward model, which is what was trained on',
-}
+from rlhf_jax.evaluation import (
+  judges,
+  length_control,
+  statistics,
+  win_rate,
+)
+from rlhf_jax.evaluation.samples import (
+  PolicySamples,
+  common_scores,
+  found,
+  prompt_groups,
+)
 
 
 class Summary(NamedTuple):
@@ -54,7 +58,8 @@ def summarise(
   *,
   against: str = 'sft',
   judge: judges.Judge | None = None,
-  judged_by: str = 'the given judge',
+  judged_by: str | None = 'the given judge',
+  learnt_from: Mapping[str, str] | None = None,
   most_missing: float = 0.05,
 ) -> dict[str, Summary]:
   """Measures every policy on the same prompts, in the order given.
@@ -63,8 +68,10 @@ def summarise(
     samples: {name: what the policy answered}, row by row the same prompts.
     against: the policy that the others are compared with; one of the names.
     judge: who decides. Where None, the stored scores do: gold if every policy
-      has it, otherwise the learnt reward model's, otherwise nobody.
+      has it, otherwise one reward model's, otherwise nobody.
     judged_by: the judge in words, for the report.
+    learnt_from: {policy: the reward that trained it}, by name, so that it is
+      said of a judge that is one of these.
     most_missing: share of missing verdicts that is let pass; where more are, a
       policy has no win rate.
   """
@@ -75,7 +82,7 @@ def summarise(
     )
   if judge is None:
     field = common_scores(list(samples.values()))
-    judged_by = BY_SCORES.get(field)
+    judged_by = words_of(field, list(samples.values()), learnt_from or {})
   result = {}
   for name, policy in samples.items():
     reference = samples[against]
@@ -96,20 +103,31 @@ def summarise(
   return result
 
 
-def common_scores(samples: Sequence[PolicySamples]) -> str | None:
-  """The best scores to judge by that all of these have, or None."""
-  for field in BY_SCORES:
-    if all(found(s, field).any() for s in samples):
-      return field
-  return None
+def words_of(
+  field: str | None,
+  samples: Sequence[PolicySamples],
+  learnt_from: Mapping[str, str],
+) -> str | None:
+  """Whose scores judge, and whether a policy learnt from them.
+
+  Args:
+    field: 'gold', 'proxy' or None, of `common_scores`.
+    samples: that are judged.
+    learnt_from: {policy: the reward that trained it}, by name.
+  """
+  if field != 'proxy':
+    return field and 'the gold reward'
+  name = samples[0].scored_by
+  said = f'the reward {name}' if name else 'the learnt reward'
+  trained = [s.name for s in samples if learnt_from.get(s.name) == name]
+  if not name or not trained:
+    return said
+  return f'{said}, which {_listed(trained)} learnt from'
 
 
-def found(samples: PolicySamples, field: str) -> np.ndarray:
-  """[N] bool, the rows that have a number: one that is there, and finite."""
-  values = getattr(samples, field)
-  if values is None:
-    return np.zeros(len(samples.prompts), bool)
-  return np.isfinite(values)
+def _listed(names):
+  *others, last = names
+  return f'{", ".join(others)} and {last}' if others else last
 
 
 def _compared(policy, reference, credits, most_missing):

@@ -16,7 +16,7 @@ def policy_rows(policies: Mapping[str, Summary]) -> Table:
     'policy': lambda name, s: name,
     f'wins against {against}': lambda name, s: interval(s.win_rate),
     'gold reward': lambda name, s: with_error(s.gold_reward),
-    'learnt reward': lambda name, s: with_error(s.proxy_reward),
+    'score': lambda name, s: with_error(s.proxy_reward),
     'KL, nats': lambda name, s: with_error(s.kl),
     'tokens': lambda name, s: with_error(s.length, '.1f'),
   }
@@ -24,23 +24,21 @@ def policy_rows(policies: Mapping[str, Summary]) -> Table:
     [cell(name, summary) for cell in columns.values()]
     for name, summary in policies.items()
   ]
-  return _without_empty_columns(rows)
+  return without_empty_columns(rows)
 
 
 def length_rows(policies: Mapping[str, Summary]) -> Table:
-  """How long the responses are, and the win rates were they equally long."""
-  rows = [['policy', 'tokens', 'ended', 'wins', 'wins at equal length']]
+  """How many responses ended, and the win rates were they equally long."""
+  rows = [['policy', 'ended', 'wins at equal length']]
   for name, s in policies.items():
     rows.append(
       [
         name,
-        with_error(s.length, '.1f'),
         number(s.ended, '.0%'),
-        interval(s.win_rate),
         interval(s.length_controlled),
       ]
     )
-  return _without_empty_columns(rows)
+  return without_empty_columns(rows)
 
 
 def kind_rows(policies: Mapping[str, Summary]) -> Table:
@@ -50,31 +48,35 @@ def kind_rows(policies: Mapping[str, Summary]) -> Table:
   rows = [['kind', 'prompts', *compared]]
   for kind in kinds:
     rates = [s.by_kind.get(kind) for s in compared.values()]
-    count = max(rate.count for rate in rates if rate is not None)
+    count = max(rate.prompts for rate in rates if rate is not None)
     rows.append([kind, str(count), *map(interval, rates)])
   return rows
 
 
-def reward_model_rows(reward_models: Mapping[str, PairMetrics]) -> Table:
+def reward_model_rows(
+  reward_models: Mapping[tuple[str, str], PairMetrics],
+) -> Table:
   """A row for every set of pairs that a reward model was measured on."""
   rows = [
     [
-      'reward model on',
+      'reward model',
+      'pairs of',
       'right',
       'better is longer',
       'better is shorter',
       'always the longer',
-      'log loss',
+      'log loss, nats',
       'calibration error',
-      'margin',
-      'pairs',
+      'margin, reward units',
+      'n',
     ]
   ]
-  for name, m in reward_models.items():
+  for (name, pairs), m in reward_models.items():
     lengths = [None] * 3 if m.lengths is None else m.lengths
     rows.append(
       [
         name,
+        pairs,
         interval(m.accuracy),
         *map(interval, lengths),
         number(m.log_loss, '.3f'),
@@ -83,7 +85,7 @@ def reward_model_rows(reward_models: Mapping[str, PairMetrics]) -> Table:
         str(m.count),
       ]
     )
-  return _without_empty_columns(rows)
+  return without_empty_columns(rows)
 
 
 def narrowed(rows: Table, names: Sequence[str]) -> Table:
@@ -105,6 +107,11 @@ def with_error(measured, form: str = '.2f') -> str:
     return '–'
   error = number(measured.standard_error, form)
   return f'{measured.value:{form}} ± {error}'
+
+
+def each(rates: Sequence[float]) -> str:
+  """'0.71, 0.64', a number a seed; a dash for one, which stands beside it."""
+  return ', '.join(map(number, rates)) if len(rates) > 1 else '–'
 
 
 def number(value: float | None, form: str = '.2f') -> str:
@@ -146,7 +153,8 @@ def cell(text: str) -> str:
   return text.strip().replace('\n', '<br>')
 
 
-def _without_empty_columns(rows: Sequence[Sequence[str]]) -> Table:
+def without_empty_columns(rows: Sequence[Sequence[str]]) -> Table:
+  """The columns that have a number for anybody."""
   columns = zip(*rows, strict=True)
   kept = [c for c in columns if any(value != '–' for value in c[1:])]
   return [list(row) for row in zip(*kept, strict=True)]

@@ -36,6 +36,7 @@ class WinRate(NamedTuple):
     low: lower end of the 95 % interval (`statistics.share`).
     high: upper end.
     count: rows judged.
+    prompts: distinct prompts among them.
     ties: rows among them with credit ½.
     missing: rows without a verdict, which count for nothing.
   """
@@ -45,6 +46,7 @@ class WinRate(NamedTuple):
   low: float
   high: float
   count: int
+  prompts: int
   ties: int
   missing: int
 
@@ -135,7 +137,13 @@ def estimate(
   judged = credits[found]
   ties = int(np.sum(judged == 0.5))
   share = statistics.share(judged, groups)
-  return WinRate(*share, count=judged.size, ties=ties, missing=missing)
+  return WinRate(
+    *share,
+    count=judged.size,
+    prompts=len(np.unique(groups)),
+    ties=ties,
+    missing=missing,
+  )
 
 
 def by_kind(

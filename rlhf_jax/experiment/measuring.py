@@ -11,13 +11,14 @@ from rlhf_jax.data.encoding import Counts, Example, undecided
 from rlhf_jax.evaluation import preference_accuracy, report
 from rlhf_jax.evaluation.reward_curve import RewardCurve
 from rlhf_jax.evaluation.samples import PolicySamples
-from rlhf_jax.experiment import answers, validation
+from rlhf_jax.experiment import answers, definition, validation
 from rlhf_jax.experiment.chain import Chain
 from rlhf_jax.experiment.definition import (
   ExperimentError,
   policy_variants,
 )
-from rlhf_jax.stages import Stage, graph
+from rlhf_jax.feedback import scoring
+from rlhf_jax.stages import Ensemble, Stage, graph
 from rlhf_jax.training import metrics
 from rlhf_jax.types import Comparison, prompt_of
 
@@ -115,6 +116,18 @@ def reward_models(chain: Chain) -> dict[str, Stage]:
   return graph.producing(chain.experiment.stages, 'reward')
 
 
+def learnt_from(experiment: definition.Experiment) -> dict[str, str]:
+  """{policy: the reward that trained it}, by name, of all that have one."""
+  found = {}
+  for name, variant in policy_variants(experiment).items():
+    reward = experiment.stages[variant.policy].frozen.get('reward')
+    if isinstance(reward, Ensemble):
+      found[name] = ' + '.join(reward.members)
+    elif reward is not None:
+      found[name] = reward if isinstance(reward, str) else scoring.named(reward)
+  return found
+
+
 def answer(chain: Chain, name: str) -> PolicySamples:
   """A policy's responses, prompt by prompt, scored; sampled once and kept."""
   return answers.kept(chain, name)
@@ -137,7 +150,7 @@ def own_pairs(samples: PolicySamples, per_prompt: int) -> tuple[Any, Any]:
 
 def measure_on_policies(
   chain: Chain, samples: Mapping[str, PolicySamples]
-) -> dict[str, preference_accuracy.PairMetrics]:
+) -> dict[tuple[str, str], preference_accuracy.PairMetrics]:
   """Each reward model on pairs of each policy's samples, ranked by gold."""
   found = {}
   per_prompt = chain.experiment.evaluation.samples
@@ -155,7 +168,7 @@ def measure_on_policies(
         )
         for b, w in zip(better, worse, strict=True)
       ]
-      found[f'{model} on {policy} pairs'] = measure_pairs(apart, model, ranked)
+      found[model, policy] = measure_pairs(apart, model, ranked)
   return found
 
 

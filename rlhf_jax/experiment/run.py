@@ -11,7 +11,14 @@ from typing import Any, TextIO
 
 from rlhf_jax import sharding
 from rlhf_jax.addressing import describe, flatten
-from rlhf_jax.evaluation import report, summary, tables
+from rlhf_jax.evaluation import (
+  findings,
+  pages,
+  pooling,
+  report,
+  summary,
+  tables,
+)
 from rlhf_jax.experiment import (
   definition,
   locks,
@@ -21,13 +28,12 @@ from rlhf_jax.experiment import (
 )
 from rlhf_jax.experiment.addresses import stage_addresses, stage_settings
 from rlhf_jax.experiment.chain import Chain
+from rlhf_jax.stages import Stage
 from rlhf_jax.storage import files, seals
 from rlhf_jax.training.metrics import Writer
 
 STAGES_DIR = pathlib.Path('runs/stages')
 SHOWN_DIFFERENCES = 3
-# What the console shows of reward models; the report has all.
-MODEL_COLUMNS = ('reward model on', 'right', 'always the longer', 'pairs')
 
 
 def run(
@@ -135,28 +141,44 @@ def measure(chain: Chain, out: pathlib.Path) -> str:
     pairs = chain.records(how.comparisons)
     for model in measuring.reward_models(chain):
       measured = measuring.measure_pairs(chain.apart(), model, pairs)
-      models[f'{model} on {how.comparisons}'] = measured
+      models[model, how.comparisons] = measured
   curves = measuring.learning_curves(chain)
-  table = report.write(
-    out,
+  learnt_from = measuring.learnt_from(chain.experiment)
+  contrasts = chain.experiment.contrasts
+  pooled = pooling.pool(
+    {chain.experiment.seed: samples}, against=how.against, contrasts=contrasts
+  )
+  found = findings.Findings(
     title=chain.experiment.title,
-    policies=summary.summarise(samples, against=how.against),
+    seed=chain.experiment.seed,
+    policies=summary.summarise(
+      samples, against=how.against, learnt_from=learnt_from
+    ),
     samples=samples,
+    contrasts=pooled.contrasts,
     curves=curves,
+    produces={
+      name: stage.produces
+      for name, stage in chain.experiment.stages.items()
+      if isinstance(stage, Stage)
+    },
     reward_curves=measuring.reward_curves(curves),
     reward_models=models,
+    learnt_from=learnt_from,
     notes=[
-      f'Seed {chain.experiment.seed}.',
       *chain.corpus.notes,
       *measuring.left_out(chain),
       *uncounted,
       *warnings,
     ],
   )
+  table = report.write(out, found)
   if not models:
     return table
-  rows = tables.narrowed(tables.reward_model_rows(models), MODEL_COLUMNS)
-  return f'{table}\n\n{tables.plain(rows)}'
+  rows = tables.reward_model_rows(found.telling_pairs())
+  return (
+    f'{table}\n\n{tables.plain(tables.narrowed(rows, pages.MODEL_COLUMNS))}'
+  )
 
 
 def check_same(experiment: definition.Experiment, out: pathlib.Path) -> None:

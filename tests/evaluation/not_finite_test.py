@@ -14,6 +14,7 @@ from absl.testing import absltest, parameterized
 
 from rlhf_jax.evaluation import (
   best_of_n,
+  findings,
   judges,
   length_control,
   pooling,
@@ -82,13 +83,14 @@ class NotFiniteTest(parameterized.TestCase):
     def refuse(word):
       raise AssertionError(f'{word} is no JSON')
 
-    options = {'curves': {}} | options
     report.write(
       self.out,
-      title='A title',
-      policies=summary.summarise(found),
-      samples=found,
-      **options,
+      findings.Findings(
+        title='A title',
+        policies=summary.summarise(found),
+        samples=found,
+        **options,
+      ),
     )
     text = (self.out / 'results.json').read_text()
     page = (self.out / 'report.md').read_text()
@@ -159,8 +161,9 @@ class NotFiniteTest(parameterized.TestCase):
   def test_a_reward_model_measured_on_one_pair(self):
     found = {'sft': policy('sft', 0.0)}
     metrics = preference_accuracy.measure([1.0], [0.0])
-    written, page = self.report(found, reward_models={'one pair': metrics})
-    self.assertIsNone(written['reward_models']['one pair']['margin_sd'])
+    models = {('one', 'pair'): metrics}
+    written, page = self.report(found, reward_models=models)
+    self.assertIsNone(written['reward_models']['one']['pair']['margin_sd'])
     self.assertIn('1.00 (sd –)', page)
 
   @parameterized.product(
@@ -183,7 +186,7 @@ class NotFiniteTest(parameterized.TestCase):
 
   def test_a_report_of_no_policy_is_refused(self):
     with self.assertRaisesRegex(ValueError, 'no policy to report on'):
-      report.write(self.out, title='', policies={}, samples={}, curves={})
+      findings.Findings(title='', policies={}, samples={})
 
   def test_a_missing_score_wins_nothing(self):
     np.testing.assert_array_equal(

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.stats
 from absl.testing import absltest, parameterized
 
-from rlhf_jax.evaluation import pooling, pooling_pages
+from rlhf_jax.evaluation import claims, pooling, pooling_pages
 from rlhf_jax.evaluation.samples import PolicySamples
 from rlhf_jax.evaluation.statistics import Estimate
 from rlhf_jax.types import Message, Prompt
@@ -114,8 +114,8 @@ class PoolTest(parameterized.TestCase):
     self.assertIn('prompts only', pooling_pages.legend(pooled))
 
   def test_better_and_worse_swapped(self):
-    claims = {'one': ('dpo', 'ppo'), 'other': ('ppo', 'dpo')}
-    one, other = pooling.pool(RUNS, contrasts=claims).contrasts.values()
+    both = {'one': ('dpo', 'ppo'), 'other': ('ppo', 'dpo')}
+    one, other = pooling.pool(RUNS, contrasts=both).contrasts.values()
     self.assertAlmostEqual(one.win_rate.value, 1 - other.win_rate.value)
     self.assertAlmostEqual(one.win_rate.low, 1 - other.win_rate.high)
     self.assertAlmostEqual(one.gold_gain.value, -other.gold_gain.value)
@@ -153,7 +153,7 @@ class PoolTest(parameterized.TestCase):
     (0.3, 0.499, 'does not'),
   )
   def test_verdicts(self, low, high, expected):
-    self.assertEqual(pooling.verdict(Estimate(0.5, 0.1, low, high)), expected)
+    self.assertEqual(claims.verdict(Estimate(0.5, 0.1, low, high)), expected)
 
   def test_refuses_a_policy_that_a_seed_lacks(self):
     lacking = {k: v for k, v in RUNS[5].items() if k != 'dpo'}
@@ -194,7 +194,7 @@ class PagesTest(absltest.TestCase):
 
   def test_without_claims_there_is_no_table_of_them(self):
     pooled = pooling.pool(RUNS)
-    self.assertLen(pooling_pages.contrast_rows(pooled), 1)
+    self.assertLen(claims.rows(pooled.contrasts), 1)
     with tempfile.TemporaryDirectory() as folder:
       pooling_pages.write(pathlib.Path(folder), pooled, title='t')
       page = pathlib.Path(folder, 'pooled.md').read_text()

@@ -1,5 +1,6 @@
 """What a report leaves behind, and that it adapts to what is known."""
 
+import dataclasses
 import json
 import pathlib
 import struct
@@ -11,7 +12,11 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from rlhf_jax.evaluation import (
+  findings,
+  learning_curves,
   pages,
+  plots,
+  pooling,
   preference_accuracy,
   report,
   reward_curve,
@@ -75,6 +80,10 @@ def turning():
   )
 
 
+def flat(text):
+  return ' '.join(text.split())
+
+
 def png_size(path):
   data = path.read_bytes()
   assert data[:8] == b'\x89PNG\r\n\x1a\n' and data[12:16] == b'IHDR'
@@ -89,14 +98,12 @@ class ReportTest(parameterized.TestCase):
     self.out = pathlib.Path(folder) / 'deep' / 'out'
 
   def write(self, found, **options):
-    measured = summary.summarise(found)
+    measured = summary.summarise(found, learnt_from=options.get('learnt_from'))
     console = report.write(
       self.out,
-      title='A title',
-      policies=measured,
-      samples=found,
-      curves=options.pop('curves', {}),
-      **options,
+      findings.Findings(
+        title='A title', policies=measured, samples=found, **options
+      ),
     )
     page = (self.out / 'report.md').read_text()
     results = json.loads((self.out / 'results.json').read_text())
@@ -127,11 +134,20 @@ class ReportTest(parameterized.TestCase):
         kind = entry['by_kind']['sum']
         self.assertEqual(kind['win_rate'], expected.by_kind['sum'].value)
         self.assertEqual(kind['count'], 30)
+        self.assertEqual(kind['prompts'], 30)
 
   def test_only_whole_files_are_left(self):
     self.write(policies())
     names = sorted(path.name for path in self.out.iterdir())
-    self.assertEqual(names, ['report.md', 'results.json', 'win_rates.png'])
+    self.assertEqual(
+      names,
+      [
+        'report.md',
+        'results.json',
+        'win_rates.png',
+        'win_rates_by_kind.png',
+      ],
+    )
 
   def test_a_failed_write_leaves_the_old_results(self):
     self.write(policies())
@@ -147,11 +163,11 @@ class ReportTest(parameterized.TestCase):
     always_right = preference_accuracy.measure(np.ones(5), np.zeros(5))
     _, _, _, results = self.write(
       policies(gold=False),
-      reward_models={'sft pairs': always_right},
+      reward_models={('reward_model', 'sft'): always_right},
       reward_curves={'ppo': turning()._replace(gold=None)},
     )
     self.assertIsNone(results['policies']['ppo']['gold_reward'])
-    entry = results['reward_models']['sft pairs']
+    entry = results['reward_models']['reward_model']['sft']
     self.assertIsNone(entry['calibration_slope'])
     self.assertEqual(entry['accuracy']['value'], 1.0)
     curve = results['reward_curves']['ppo']
@@ -169,7 +185,12 @@ class ReportTest(parameterized.TestCase):
       self.assertIn('judged by the gold reward', ' '.join(text.split()))
       self.assertIn('list', text)
     self.assertStartsWith(page, '# A title\n')
-    self.assertIn('**ppo** beats sft', page)
+    whole = measured['ppo'].win_rate
+    self.assertIn(
+      f'**ppo** beats sft and wins {100 * whole.value:.0f} % '
+      f'[{100 * whole.low:.0f}, {100 * whole.high:.0f}].',
+      page,
+    )
     self.assertIn('**rlp_uml** cannot be told from sft', page)
     self.assertIn('\nSeed 7.\n', page)
 
@@ -185,7 +206,7 @@ class ReportTest(parameterized.TestCase):
     _, console, page, _ = self.write(policies(gold=False))
     for text in (console, page):
       self.assertNotIn('gold', text)
-      self.assertIn('the learnt reward model', text)
+      self.assertIn('judged by the learnt reward.', text)
 
   def test_where_nobody_judged_there_are_no_win_rates(self):
     _, console, page, results = self.write(policies(gold=False, proxy=False))
@@ -200,7 +221,7 @@ class ReportTest(parameterized.TestCase):
   def test_a_policy_alone_has_its_report(self):
     _, console, page, results = self.write({'sft': policy('sft', 0.0)})
     self.assertNotIn('wins', console)
-    self.assertNotIn('## Win rates', page)
+    self.assertNotIn('.png', page)
     self.assertEqual(results['policies']['sft']['win_rate'], 0.5)
 
   def test_without_kinds_there_is_no_table_of_kinds(self):
@@ -217,6 +238,7 @@ class ReportTest(parameterized.TestCase):
       drawn,
       {
         'win_rates.png',
+        'win_rates_by_kind.png',
         'reward_by_kl.png',
         'learning_sft.png',
         'learning_ppo.png',
@@ -239,8 +261,10 @@ class ReportTest(parameterized.TestCase):
       },
     )
     self.assertIn('ppo: over-optimised. From its best, around step 2', page)
-    self.assertIn('rlp_uml: no over-optimisation beyond chance. ', page)
-    self.assertIn('Its gold reward was highest at the end.', page)
+    self.assertIn('rlp_uml: no over-optimisation beyond chance.', page)
+    self.assertRegex(page, 'its gold reward fell by 0.[0-9]+ ')
+    self.assertRegex(page, 'and its score rose by 1.[0-9]+ ')
+    self.assertNotIn('by -', page)
     self.assertNotIn('short:', page)
 
   def test_reward_models_have_their_table(self):
@@ -249,9 +273,9 @@ class ReportTest(parameterized.TestCase):
       generator.normal(1, 1, 50), generator.normal(0, 1, 50)
     )
     _, _, page, _ = self.write(
-      policies(), reward_models={'held-out pairs': metrics}
+      policies(), reward_models={('reward_model', 'held-out'): metrics}
     )
-    row = next(x for x in page.splitlines() if 'held-out pairs' in x)
+    row = next(x for x in page.splitlines()[::-1] if 'held-out' in x)
     self.assertIn(f'{metrics.accuracy.value:.2f} [', row)
     self.assertIn(f'{metrics.log_loss:.3f}', row)
     self.assertNotIn('better is longer', page)
@@ -290,11 +314,118 @@ class ReportTest(parameterized.TestCase):
     _, console, _, _ = self.write(found)
     self.assertIn('ppo: 2 of 60 pairs had no verdict', console)
 
+  def test_claims_come_first_and_a_single_seed_says_what_it_is(self):
+    found = policies()
+    claims = {'UML helps': ('rlp_uml', 'ppo')}
+    pooled = pooling.pool({3: found}, contrasts=claims)
+    contrast = pooled.contrasts['UML helps']
+    wins = np.mean(found['rlp_uml'].gold > found['ppo'].gold)
+    _, console, page, results = self.write(
+      found, seed=3, contrasts=pooled.contrasts
+    )
+    first = page.split('\n\n')[1]
+    self.assertIn('**UML helps**: it does not; rlp_uml wins', first)
+    self.assertIn(f' {100 * wins:.0f} % [', first)
+    for text in (console, page):
+      self.assertIn('intervals cover the choice of prompts only', flat(text))
+    self.assertIn('UML helps: rlp_uml > ppo', console)
+    saved = results['contrasts']['UML helps']
+    self.assertEqual(saved['verdict'], 'does not')
+    self.assertAlmostEqual(saved['win_rate']['value'], wins)
+    self.assertEqual(contrast.verdict, 'does not')
+    self.assertEqual(results['seed'], 3)
+
+  def test_who_judges_is_said_to_have_trained_only_what_it_did(self):
+    found = {
+      name: dataclasses.replace(s, scored_by='reward_model')
+      for name, s in policies(gold=False).items()
+    }
+    learnt = {'ppo': 'reward_model', 'rlp_uml': 'another'}
+    _, _, page, _ = self.write(found, learnt_from=learnt)
+    self.assertIn(
+      'judged by the reward reward_model, which ppo learnt from.', page
+    )
+    _, _, page, _ = self.write(found, learnt_from={})
+    self.assertIn('judged by the reward reward_model.', page)
+
+  def test_scores_of_two_rewards_judge_nobody(self):
+    found = policies(gold=False)
+    found['ppo'] = dataclasses.replace(found['ppo'], scored_by='another')
+    _, _, page, _ = self.write(found)
+    self.assertIn('judged by nobody', page)
+
+  def test_few_reward_models_are_shown_and_all_are_folded(self):
+    generator = np.random.default_rng(0)
+    metrics = preference_accuracy.measure(
+      generator.normal(1, 1, 50), generator.normal(0, 1, 50)
+    )
+    pairs = [(m, p) for m in ('first', 'second') for p in policies()]
+    _, _, page, _ = self.write(
+      policies(),
+      reward_models=dict.fromkeys(pairs, metrics),
+      learnt_from={'ppo': 'first', 'rlp_uml': 'second'},
+    )
+    shown, folded = page.split('## Reward models')[1].split('<details>')[:2]
+    self.assertEqual(
+      [tuple(x.split(' | ')[:2]) for x in shown.splitlines() if '0.' in x],
+      [
+        ('| first', 'sft'),
+        ('| first', 'ppo'),
+        ('| second', 'sft'),
+        ('| second', 'rlp_uml'),
+      ],
+    )
+    self.assertEqual(sum('| 50 |' in x for x in folded.splitlines()), 6)
+
+  def test_rewards_that_have_no_unit_in_common_have_panels_of_their_own(self):
+    curves = {'ppo': turning(), 'dpo': turning(), 'uml': turning()}
+    with mock.patch.object(plots, 'save') as save:
+      plots.reward_curves(
+        pathlib.Path('x.png'), curves, {'ppo': 'a', 'dpo': 'a', 'uml': 'b'}
+      )
+    sheet = save.call_args.args[0]
+    found = {
+      panel.get_title(loc='left'): panel.get_legend_handles_labels()[1]
+      for panel in sheet.axes
+      if panel.axison
+    }
+    self.assertEqual(
+      found,
+      {
+        'Gold reward: what was meant': ['ppo', 'dpo', 'uml'],
+        'Score by a': ['ppo', 'dpo'],
+        'Score by b': ['uml'],
+      },
+    )
+
+
+class ChosenTest(absltest.TestCase):
+  def test_constants_and_repetitions_are_not_drawn(self):
+    found = learning_curves.chosen(
+      {
+        'step': [1, 2, 3],
+        'gradient_norm': [1.0, 3.0, 2.0],
+        'kl_coef': [0.1, 0.1, 0.1],
+        'loss/likelihood': [3.0, 2.0, 1.0],
+        'nll_per_token': [3.0, 2.0, 1.0],
+        'gold': [np.nan, np.nan, np.nan],
+        'seconds/update': [1.0, 2.0, 3.0],
+      }
+    )
+    self.assertEqual(found.first, ['nll_per_token'])
+    self.assertEqual(found.rest, ['gradient_norm'])
+    self.assertEqual(found.constant, {'kl_coef': 0.1})
+
+  def test_a_margin_is_in_what_its_model_gives(self):
+    self.assertEqual(learning_curves.unit('margin', 'policy'), 'nats')
+    self.assertEqual(learning_curves.unit('margin', 'reward'), 'reward units')
+    self.assertEqual(learning_curves.unit('my_own', 'policy'), '')
+
 
 class ResponsesTest(parameterized.TestCase):
   def test_side_by_side(self):
     found = policies()
-    page = pages.responses(found, shown=2)
+    page = pages.side_by_side(found, [0, 1])
     # Text from a policy is shown as it is, and cannot break the table.
     self.assertIn('| sft | sft says<br>0 \\| &lt;i&gt; |', page)
     self.assertIn(f'| {found["ppo"].gold[1]:.2f} |', page)
@@ -321,7 +452,7 @@ class ResponsesTest(parameterized.TestCase):
   def test_long_responses_are_cut(self):
     found = {'sft': policy('sft', 0.0)}
     found['sft'].responses[0] = 'y' * 5000
-    page = pages.responses(found, shown=1)
+    page = pages.side_by_side(found, [0])
     self.assertIn('y' * pages.LONGEST_SHOWN + ' […]', page)
     self.assertNotIn('y' * (pages.LONGEST_SHOWN + 1), page)
 

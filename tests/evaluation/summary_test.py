@@ -65,7 +65,7 @@ class SummariseTest(parameterized.TestCase):
     fields = {'proxy': np.array([-1.0, -1.0, 0.0, 2.0])}
     actual = summary.summarise(pair(**fields))['ppo']
     self.assertEqual(actual.win_rate.value, 0.25)
-    self.assertIn('learnt reward model', actual.judge)
+    self.assertEqual(actual.judge, 'the learnt reward')
     self.assertIsNone(actual.gold_reward)
     self.assertIsNone(actual.kl)
 

@@ -1,0 +1,187 @@
+"""Claims that one policy is better than another, and what was found of them.
+
+Each is decided by a win rate and its 95 % interval, over one seed or several.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from rlhf_jax.evaluation import statistics, tables, win_rate
+from rlhf_jax.evaluation.samples import (
+  PolicySamples,
+  check_aligned,
+  common_scores,
+  prompt_groups,
+)
+from rlhf_jax.evaluation.statistics import Estimate
+
+# What is said of a verdict, and of a pair of policies that nobody claims of.
+SAID = {
+  'holds': 'it does',
+  'does not': 'it does not',
+  'undecided': 'cannot be told',
+  'not judged': 'nobody judged it',
+}
+
+
+class Contrast(NamedTuple):
+  """A claim that one policy is better than another, over all seeds.
+
+  Attributes:
+    better: the policy that is claimed to be better.
+    worse: the other.
+    judge: 'gold' or 'proxy', or None where nobody could judge.
+    win_rate: of better against worse, row by row.
+    by_seed: the win rate of each seed.
+    gold_gain: better's gold reward less worse's, in reward units.
+    verdict: 'holds' where the win rate's interval lies above one half, 'does
+      not' where below, else 'undecided'; 'not judged' where nobody could.
+  """
+
+  better: str
+  worse: str
+  judge: str | None
+  win_rate: Estimate | None
+  by_seed: tuple[float, ...]
+  gold_gain: Estimate | None
+  verdict: str
+
+
+def contrast(
+  runs: Sequence[Mapping[str, PolicySamples]], better: str, worse: str
+) -> Contrast:
+  """What the answers of every seed say of a claim.
+
+  Args:
+    runs: {policy: its answers} of each seed.
+    better: the policy that is claimed to be better.
+    worse: the other.
+  """
+  mine, theirs = ([run[name] for run in runs] for name in (better, worse))
+  judge = common_scores([*mine, *theirs])
+  rate, by_seed, gain = None, (), None
+  if judge is not None:
+    rate, by_seed = pooled_rate(credits_of_seeds(judge, mine, theirs), mine)
+  if judge == 'gold':
+    for pair in zip(mine, theirs, strict=True):
+      check_aligned(*pair)
+    with np.errstate(invalid='ignore'):  # ∞ − ∞ is no gain, and left out.
+      gaps = [a.gold - b.gold for a, b in zip(mine, theirs, strict=True)]
+    gain = pooled_mean(gaps, mine)
+  return Contrast(better, worse, judge, rate, by_seed, gain, verdict(rate))
+
+
+def verdict(rate: Estimate | None) -> str:
+  """What the interval of a win rate says of the claim to be better."""
+  if rate is None:
+    return 'not judged'
+  if rate.low > 0.5:
+    return 'holds'
+  return 'does not' if rate.high < 0.5 else 'undecided'
+
+
+def credits_of_seeds(
+  judge: str, mine: Sequence[PolicySamples], theirs: Sequence[PolicySamples]
+) -> list[np.ndarray]:
+  """Of each seed, the credits [N] of mine against theirs."""
+  pairs = zip(mine, theirs, strict=True)
+  return [win_rate.credits_by(judge, a, b) for a, b in pairs]
+
+
+def pooled_rate(
+  credits: Sequence[np.ndarray], samples: Sequence[PolicySamples]
+) -> tuple[Estimate | None, tuple[float, ...]]:
+  """The pooled win rate, and each seed's; none where verdicts are missing."""
+  try:
+    # Each seed's own estimate also refuses too many missing verdicts.
+    each = [
+      win_rate.estimate(c, s.prompts)
+      for c, s in zip(credits, samples, strict=True)
+    ]
+    by_seed = tuple(rate.value for rate in each)
+    if len(each) == 1:
+      return Estimate(*each[0][:4]), by_seed
+    return win_rate.pool(credits, [s.prompts for s in samples]), by_seed
+  except win_rate.MissingVerdictsError:
+    return None, ()
+
+
+def pooled_mean(
+  values: Sequence[np.ndarray], samples: Sequence[PolicySamples]
+) -> Estimate | None:
+  """The pooled mean of numbers in any unit, one array a seed.
+
+  What is not finite is left out, and with it, of several seeds, its prompt;
+  None where that leaves too few.
+  """
+  values = [np.where(np.isfinite(v), v, np.nan) for v in values]
+  if len(values) == 1:
+    rows = ~np.isnan(values[0])
+    if not rows.any():
+      return None
+    groups = prompt_groups(samples[0].prompts)
+    return statistics.mean(values[0][rows], groups[rows])
+  try:
+    return win_rate.pool(values, [s.prompts for s in samples])
+  except win_rate.MissingVerdictsError:
+    return None
+
+
+def rows(contrasts: Mapping[str, Contrast]) -> tables.Table:
+  """One row a claim; the header alone where nothing is claimed."""
+  found = [['claim', 'better wins', 'by seed', 'gold gained', 'verdict']]
+  for claim, c in contrasts.items():
+    found.append(
+      [
+        f'{claim}: {c.better} > {c.worse}',
+        tables.interval(c.win_rate),
+        tables.each(c.by_seed),
+        tables.interval(c.gold_gain),
+        c.verdict,
+      ]
+    )
+  return tables.without_empty_columns(found) if contrasts else found
+
+
+def sentences(contrasts: Mapping[str, Contrast]) -> list[str]:
+  """A sentence a claim: whether it holds, by which win rate."""
+  found = []
+  for claim, c in contrasts.items():
+    said = f'**{claim}**: {SAID[c.verdict]}'
+    if c.win_rate is not None:
+      said += f'; {c.better} wins {percent(c.win_rate)} against {c.worse}'
+    found.append(f'{said}.')
+  return found
+
+
+def rates(
+  contrasts: Mapping[str, Contrast], against: str
+) -> dict[tuple[str, str], Estimate]:
+  """{(better, worse): its win rate}, less those against `against`."""
+  return {
+    (c.better, c.worse): c.win_rate
+    for c in contrasts.values()
+    if c.win_rate is not None and c.worse != against
+  }
+
+
+def percent(rate: Estimate) -> str:
+  """'68 % [64, 72]', or the number alone where it has no interval."""
+  ends = (rate.low, rate.high)
+  if not np.isfinite(ends).all():
+    return f'{100 * rate.value:.0f} %'
+  low, high = (f'{100 * end:.0f}' for end in ends)
+  return f'{100 * rate.value:.0f} % [{low}, {high}]'
+
+
+def covers(seeds: Sequence[int]) -> str:
+  """What intervals are of: of one seed they say nothing of another."""
+  if len(seeds) == 1:
+    return (
+      f'Seed {seeds[0]} alone: intervals cover the choice of prompts only, not '
+      'what another seed would give; `python -m launch.seeds` runs several.'
+    )
+  numbers = ', '.join(map(str, seeds))
+  return f'Seeds {numbers}: intervals cover seeds and prompts.'

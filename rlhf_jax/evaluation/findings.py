@@ -1,0 +1,72 @@
+"""All that was measured of an experiment, for its report."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+from rlhf_jax.evaluation.claims import Contrast
+from rlhf_jax.evaluation.preference_accuracy import PairMetrics
+from rlhf_jax.evaluation.reward_curve import RewardCurve
+from rlhf_jax.evaluation.samples import PolicySamples
+from rlhf_jax.evaluation.summary import Summary
+
+Curves = Mapping[str, Sequence[float]]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Findings:
+  """What a report is made of.
+
+  Attributes:
+    title: the report's first line.
+    seed: of the run.
+    policies: {name: its numbers}, from `summary.summarise`.
+    samples: {name: what the policy answered}.
+    contrasts: {the claim in words: what was found of it}.
+    curves: {stage: {metric: one number a row}}, the steps in 'step'.
+    produces: {stage: what it trains}.
+    reward_curves: {policy: its checkpoints}.
+    reward_models: {(reward model, whose pairs): how it did on them}.
+    learnt_from: {policy: the reward that trained it}, by name.
+    notes: sentences on what is to be kept in mind: what was left out.
+    made: how it was made, a line of Markdown each: command, settings, times.
+  """
+
+  title: str
+  policies: Mapping[str, Summary]
+  samples: Mapping[str, PolicySamples]
+  seed: int | None = None
+  contrasts: Mapping[str, Contrast] = dataclasses.field(default_factory=dict)
+  curves: Mapping[str, Curves] = dataclasses.field(default_factory=dict)
+  produces: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  reward_curves: Mapping[str, RewardCurve] = dataclasses.field(
+    default_factory=dict
+  )
+  reward_models: Mapping[tuple[str, str], PairMetrics] = dataclasses.field(
+    default_factory=dict
+  )
+  learnt_from: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  notes: Sequence[str] = ()
+  made: Sequence[str] = ()
+
+  def __post_init__(self):
+    if not self.policies:
+      raise ValueError('there is no policy to report on')
+
+  @property
+  def against(self) -> str:
+    """The policy that win rates are against."""
+    return next(iter(self.policies.values())).against
+
+  def telling_pairs(self) -> dict[tuple[str, str], PairMetrics]:
+    """Of the reward models, what tells most: where each began and was used.
+
+    On the pairs of the policy that all are compared with, on those of the
+    policies that it trained, and on held-out pairs.
+    """
+    return {
+      (model, pairs): metrics
+      for (model, pairs), metrics in self.reward_models.items()
+      if pairs == self.against
+      or pairs not in self.policies
+      or self.learnt_from.get(pairs) == model
+    }

@@ -1,0 +1,136 @@
+"""Which of a stage's numbers are drawn along its steps, and in which units."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+# Of the metrics that the library logs.
+UNITS = {
+  'accuracy': 'share of pairs',
+  'active': 'share of pairs',
+  'active_latents': 'latents',
+  'best_above_median': 'reward units',
+  'best_logps': 'nats per response',
+  'best_score': 'reward units',
+  'chosen_logps': 'nats per response',
+  'clip_fraction': 'share of tokens',
+  'comparisons_gradient': 'norm',
+  'critic_accuracy': 'share of pairs',
+  'desirable_log_ratio': 'nats per response',
+  'effective_share': 'share of responses',
+  'ended': 'share of responses',
+  'entropy': 'nats per token',
+  'explained_variance': 'share of variance',
+  'gap': 'reward units',
+  'gold': 'reward units',
+  'gradient_norm': 'norm',
+  'greedy_score': 'reward units',
+  'information': 'nats',
+  'informative': 'share of prompts',
+  'jensen_shannon': 'nats',
+  'kept': 'share of responses',
+  'kept_score': 'reward units',
+  'kl': 'nats per response',
+  'kl_coef': 'reward units per nat',
+  'kl_estimate': 'nats per response',
+  'kl_per_token': 'nats per token',
+  'log_ratio': 'nats per response',
+  'nll_per_token': 'nats per token',
+  'prompts_asked': 'prompts',
+  'prompts_used': 'share of prompts',
+  'ratio': 'new / old probability',
+  'rejected_logps': 'nats per response',
+  'representation_gradient': 'norm',
+  'response_length': 'tokens',
+  'response_tokens': 'tokens',
+  'reward': 'reward units',
+  'sampler_gap': 'nats per token',
+  'scale': 'standard deviations',
+  'score': 'reward units',
+  'shift': 'reward units',
+  'sigma': 'latent units',
+  'skl': 'nats',
+  'skl_coef': 'weight',
+  'undesirable_log_ratio': 'nats per response',
+  'unscored': 'share of responses',
+  'update_kl': 'nats per token',
+  'loss/centering': 'reward units squared',
+  'loss/entropy': 'nats per token',
+  'loss/likelihood': 'nats per token',
+  'loss/squared_error': 'levels squared',
+  'loss/value': 'reward units squared',
+}
+# A margin is a gap of scores, or of a policy's log-ratios.
+MARGINS = {'reward': 'reward units', 'policy': 'nats', 'ranker': 'nats'}
+# What a reader looks at first, in this order; the rest is a picture of its own.
+FIRST = (
+  'gold',
+  'score',
+  'kl',
+  'accuracy',
+  'nll_per_token',
+  'margin',
+  'response_length',
+  'jensen_shannon',
+  'entropy',
+)
+MOST_FIRST = 6
+
+
+class Chosen(NamedTuple):
+  """What is drawn of a stage's numbers.
+
+  Attributes:
+    first: names of those that are looked at first, six at most.
+    rest: the others that vary and say something of their own.
+    constant: {name: its one value} of those that never changed.
+  """
+
+  first: list[str]
+  rest: list[str]
+  constant: dict[str, float]
+
+
+def chosen(curves: Mapping[str, Sequence[float]]) -> Chosen:
+  """Chooses what to draw: no constants, and nothing that stands there already.
+
+  Args:
+    curves: {metric: one number a row, NaN where it has none}.
+  """
+  names = [n for n in curves if n != 'step' and not n.startswith('seconds/')]
+  known = [n for n in FIRST if n in names]
+  terms = [n for n in names if n.startswith('loss/')]
+  order = dict.fromkeys([*known, *terms, *names])
+  varying, constant = [], {}
+  for name in order:
+    values = np.asarray(curves[name], float)
+    found = values[np.isfinite(values)]
+    if not found.size:
+      continue
+    if np.ptp(found) == 0.0:
+      constant[name] = float(found[0])
+    elif not any(_same(values, curves[other]) for other in varying):
+      varying.append(name)
+  shown = [n for n in varying if n in known or n.startswith('loss/')]
+  shown = shown[:MOST_FIRST] or varying[:MOST_FIRST]
+  rest = [n for n in varying if n not in shown]
+  return Chosen(shown, rest, constant)
+
+
+def unit(name: str, produces: str = 'policy') -> str:
+  """In what a metric is measured; '' of one that the library does not log.
+
+  Args:
+    name: of the metric.
+    produces: what its stage trains.
+  """
+  if name == 'margin':
+    return MARGINS.get(produces, MARGINS['reward'])
+  if name.startswith('accuracy_'):
+    return 'share of ratings'
+  return UNITS.get(name, 'loss' if name.startswith('loss/') else '')
+
+
+def _same(first, second):
+  return np.allclose(first, np.asarray(second, float), 1e-5, equal_nan=True)

@@ -1,0 +1,165 @@
+"""Progress of long work: bars in a terminal or notebook, lines elsewhere.
+
+A pipe or a log file gets a line now and then, so that it can be read later.
+"""
+
+import contextlib
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TextIO
+
+import tqdm
+
+with warnings.catch_warnings():
+  # A notebook without ipywidgets has a bar of text, which needs no warning.
+  warnings.simplefilter('ignore', tqdm.TqdmWarning)
+  from tqdm import auto
+
+EVERY = 5.0  # Seconds between two lines.
+
+
+class Progress:
+  """How far some work is, how fast it goes, how long still, key numbers."""
+
+  def __init__(
+    self,
+    name: str,
+    total: int,
+    *,
+    out: TextIO,
+    start: int = 0,
+    unit: str = 'step',
+    every_seconds: float = EVERY,
+  ):
+    """Begins at `start` of `total` units.
+
+    Args:
+      name: of the work, for people.
+      total: units in all.
+      out: where it is shown.
+      start: units that are done already.
+      unit: what is counted.
+      every_seconds: between two lines, where there is no bar.
+    """
+    self._name, self._total, self._out, self._unit = name, total, out, unit
+    self._start, self._every = start, every_seconds
+    self._began = self._shown = time.perf_counter()
+    self._bar = None
+    if interactive(out):
+      self._bar = auto.tqdm(
+        total=total,
+        initial=start,
+        desc=f'{name:>13}',
+        unit=f' {unit}',
+        file=out,
+        dynamic_ncols=True,
+      )
+
+  def show(self, done: int, numbers: Mapping[str, float]) -> None:
+    """Shows how far it is, if it is time to, and always at the end."""
+    if self._bar is not None:
+      self._bar.set_postfix_str(_numbers(numbers), refresh=False)
+      self._bar.update(done - self._bar.n)
+      if done >= self._total:
+        self._bar.close()
+      return
+    now = time.perf_counter()
+    if done >= self._total or now - self._shown >= self._every:
+      self._shown = now
+      rate = (done - self._start) / max(now - self._began, 1e-9)
+      left = (self._total - done) / rate if rate else 0.0
+      print(
+        f'{self._name:>13} {done:>5}/{self._total}  {self._pace(rate)}  '
+        f'{_clock(left)} left  {_numbers(numbers)}'.rstrip(),
+        file=self._out,
+        flush=True,
+      )
+
+  def begin(self, done: int) -> None:
+    """Counts time from here on: what came before was compiled first."""
+    self._start, self._began = done, time.perf_counter()
+    if self._bar is not None:
+      self._bar.unpause()
+
+  def close(self) -> None:
+    """Leaves the bar as it is, if there is one."""
+    if self._bar is not None:
+      self._bar.close()
+
+  def __enter__(self) -> 'Progress':
+    return self
+
+  def __exit__(self, *_) -> None:
+    self.close()
+
+  def _pace(self, rate):
+    if 0.0 < rate < 1.0:
+      return f'{1 / rate:5.1f} s/{self._unit} '
+    return f'{rate:5.1f} {self._unit}s/s'
+
+
+def track(
+  items: Iterable[Any],
+  name: str,
+  total: int,
+  *,
+  out: TextIO,
+  unit: str,
+  after: float = 2.0,
+) -> Iterator[Any]:
+  """The items, one by one, shown once the work takes longer than `after` s."""
+  began, shown = time.perf_counter(), None
+  try:
+    for done, item in enumerate(items, 1):
+      yield item
+      if shown is None and time.perf_counter() - began > after:
+        shown = Progress(name, total, out=out, unit=unit)
+      if shown is not None:
+        shown.show(done, {})
+  finally:
+    if shown is not None:
+      shown.close()
+
+
+@contextlib.contextmanager
+def waiting(what: str, *, out: TextIO, every: float = EVERY) -> Iterator[None]:
+  """Says every few seconds that something takes its time: 'compiling ppo'."""
+  over, began = threading.Event(), time.perf_counter()
+
+  def tell():
+    while not over.wait(every):
+      seconds = time.perf_counter() - began
+      say(f'{what}, {seconds:.0f} s so far', out)
+
+  teller = threading.Thread(target=tell, daemon=True)
+  teller.start()
+  try:
+    yield
+  finally:
+    over.set()
+    teller.join()
+
+
+def say(line: str, out: TextIO) -> None:
+  """Prints a line, above the bars that there are."""
+  auto.tqdm.write(line, file=out)
+  out.flush()
+
+
+def interactive(out: TextIO) -> bool:
+  """Whether somebody looks on: a terminal, or the cell of a notebook."""
+  if getattr(out, 'isatty', lambda: False)():
+    return True
+  shell = getattr(sys.modules.get('IPython'), 'get_ipython', lambda: None)()
+  return out is sys.stdout and hasattr(shell, 'kernel')
+
+
+def _numbers(row):
+  return '  '.join(f'{name} {value:.3g}' for name, value in row.items())
+
+
+def _clock(seconds):
+  return f'{int(seconds) // 60}:{int(seconds) % 60:02}'

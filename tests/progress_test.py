@@ -1,0 +1,101 @@
+"""Progress as a terminal, a notebook, a pipe and a log file see it."""
+
+import io
+import time
+
+import nbclient
+import nbformat
+from absl.testing import absltest
+
+from rlhf_jax import progress
+
+
+class Terminal(io.StringIO):
+  def isatty(self):
+    return True
+
+
+class LinesTest(absltest.TestCase):
+  def test_says_what_how_far_and_how_long(self):
+    out = io.StringIO()
+    shown = progress.Progress('sft', 10, out=out)
+    shown.show(5, {'loss': 0.123456})  # Too soon to say anything.
+    self.assertEqual(out.getvalue(), '')
+    shown.show(10, {'loss': 0.123456})
+    self.assertRegex(
+      out.getvalue(), r'^ +sft +10/10 .* steps/s +0:00 left +loss 0\.123\n$'
+    )
+
+  def test_the_time_left_is_of_what_comes_after_the_compilation(self):
+    out = io.StringIO()
+    shown = progress.Progress('sft', 5, out=out, every_seconds=0.0)
+    time.sleep(0.5)  # What is compiled first.
+    shown.begin(1)
+    time.sleep(0.02)
+    shown.show(2, {})
+    # Three steps of 0.02 s are left, of which nobody takes half a second.
+    self.assertIn(' 0:00 left', out.getvalue())
+    _, pace = out.getvalue().split('2/5')
+    self.assertGreater(float(pace.split()[0]), 5.0)
+
+  def test_what_is_counted_is_said(self):
+    out = io.StringIO()
+    progress.Progress('answers', 3, out=out, unit='prompt').show(3, {})
+    self.assertIn(' prompts/s', out.getvalue())
+
+  def test_short_work_is_not_shown_and_long_work_is(self):
+    for after, lines in ((60.0, 0), (0.0, 1)):
+      out = io.StringIO()
+      items = progress.track(
+        'abc', 'reading', 3, out=out, unit='record', after=after
+      )
+      self.assertEqual(list(items), ['a', 'b', 'c'])
+      self.assertLen(out.getvalue().splitlines(), lines)
+
+  def test_a_wait_is_told_while_it_lasts(self):
+    out = io.StringIO()
+    with progress.waiting('compiling ppo', out=out, every=0.05):
+      time.sleep(0.3)
+    told = out.getvalue().splitlines()
+    self.assertBetween(len(told), 2, 6)
+    self.assertEqual(set(told), {'compiling ppo, 0 s so far'})
+    time.sleep(0.1)
+    self.assertLen(out.getvalue().splitlines(), len(told))
+
+
+class BarsTest(absltest.TestCase):
+  def test_a_terminal_has_one_line_that_moves(self):
+    out = Terminal()
+    with progress.Progress('sft', 4, out=out, start=1) as shown:
+      for step in (2, 3, 4):
+        shown.show(step, {'loss': 1 / step})
+    text = out.getvalue()
+    self.assertLen(text.rstrip('\n').split('\n'), 1)
+    last = text.rstrip('\n').split('\r')[-1]
+    self.assertRegex(last, r'sft: 100%.* 4/4 .*loss 0\.25')
+
+  def test_what_is_said_stands_above_the_bar(self):
+    out = Terminal()
+    with progress.Progress('sft', 4, out=out) as shown:
+      shown.show(1, {})
+      progress.say('a warning', out)
+      shown.show(4, {})
+    self.assertIn('\ra warning\n', out.getvalue())
+
+  def test_a_notebook_has_a_bar_and_not_a_thousand_lines(self):
+    cell = nbformat.v4.new_code_cell(
+      'import sys\n'
+      'from rlhf_jax import progress\n'
+      'with progress.Progress("sft", 500, out=sys.stdout) as shown:\n'
+      '  for step in range(1, 501):\n'
+      '    shown.show(step, {})\n'
+    )
+    notebook = nbformat.v4.new_notebook(cells=[cell])
+    nbclient.NotebookClient(notebook, timeout=120).execute()
+    text = ''.join(o.get('text', '') for o in notebook.cells[0].outputs)
+    self.assertLen(text.rstrip('\n').split('\n'), 1)
+    self.assertIn('500/500', text.split('\r')[-1])
+
+
+if __name__ == '__main__':
+  absltest.main()
