@@ -79,3 +79,17 @@ def shared(stages_dir: pathlib.Path, name: str, **told) -> Iterator[None]:
   with contextlib.closing(Lock(stages_dir, name, **told)) as lock:
     lock.share()
     yield
+
+
+@contextlib.contextmanager
+def unless_held(stages_dir: pathlib.Path, name: str) -> Iterator[bool]:
+  """Whether nobody holds a name; if so, it is held while the block runs."""
+  folder = stages_dir / FOLDER
+  files.make_folder(folder)
+  with (folder / name).open('w') as file:
+    try:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+      yield False
+      return
+    yield True

@@ -1,0 +1,231 @@
+"""What runs keep on disk: `python -m launch.disk`, and `--remove`.
+
+A stage is needed where the results of a run lead to it (OUT/stages). What no
+results need is left over from other settings or other code.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import pathlib
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from launch import checks, console, signals, train
+
+COMPILED = '.compiled'
+SHOWN = 3  # Settings that differ, in a row.
+DAY = 86400.0  # Seconds in which a stopped run is expected to go on.
+
+
+@dataclasses.dataclass(frozen=True)
+class Kept:
+  """A folder of the stages' folder.
+
+  Attributes:
+    path: of the folder.
+    stage: the stage that it is of; 'data' of a source's.
+    runs: the results that lead to it.
+    settings: by dotted name, what its config says.
+    done: whether the stage was finished.
+    size: bytes.
+    changed: seconds since the epoch.
+  """
+
+  path: pathlib.Path
+  stage: str
+  runs: Sequence[pathlib.Path]
+  settings: Mapping[str, Any]
+  done: bool
+  size: int
+  changed: float
+
+  @property
+  def spare(self) -> bool:
+    """Whether no results need it, nor a run that may still go on."""
+    left = self.done or time.time() - self.changed > DAY
+    return left and not self.runs
+
+
+def parse(arguments):
+  """Reads the command line."""
+  parser = argparse.ArgumentParser(
+    prog='python -m launch.disk',
+    description='List the stages that are kept, which results need them, what '
+    'differs between those of one name, and what they take.',
+  )
+  parser.add_argument(
+    '--stages',
+    type=pathlib.Path,
+    default=pathlib.Path('runs/stages'),
+    help='folder where stages are kept (default: %(default)s)',
+  )
+  parser.add_argument(
+    '--runs',
+    type=pathlib.Path,
+    help='folder of the results (default: the one that holds --stages)',
+  )
+  parser.add_argument(
+    '--remove',
+    action='store_true',
+    help='remove the stages that no results need, unfinished ones once they '
+    'are a day old; a run that is under way keeps its own',
+  )
+  parser.add_argument(
+    '--traceback', action='store_true', help='show errors whole'
+  )
+  return parser.parse_args(arguments)
+
+
+def kept(stages: pathlib.Path, runs: pathlib.Path) -> list[Kept]:
+  """All folders of stages, by stage, the newest first."""
+  needed = users(stages, runs)
+  found = []
+  for path in stages.iterdir():
+    if path.is_dir() and not path.name.startswith('.'):
+      found.append(
+        Kept(
+          path=path,
+          stage=path.name.rpartition('-')[0],
+          runs=needed.get(path.resolve(), ()),
+          settings=_settings(path / 'config.json'),
+          done=(path / 'done.json').exists() or path.name.startswith('data-'),
+          size=size(path),
+          changed=path.stat().st_mtime,
+        )
+      )
+  return sorted(found, key=lambda k: (k.stage, -k.changed))
+
+
+def users(
+  stages: pathlib.Path, runs: pathlib.Path
+) -> dict[pathlib.Path, list[pathlib.Path]]:
+  """{a stage's folder: the results that lead to it}."""
+  found = {}
+  for folder, folders, _ in os.walk(runs):
+    if pathlib.Path(folder).resolve() == stages.resolve():
+      folders.clear()
+    elif pathlib.Path(folder).name == 'stages':
+      for link in sorted(pathlib.Path(folder).iterdir()):
+        if link.is_symlink():
+          run = pathlib.Path(folder).parent
+          found.setdefault(link.resolve(), []).append(run)
+  return found
+
+
+def rows(found: Sequence[Kept], runs: pathlib.Path) -> list[list[str]]:
+  """A table: a row a folder, and of one stage what differs from the first."""
+  table = [['stage', 'needed by', 'differs in', 'size', 'age']]
+  first = {}
+  for one in found:
+    base = first.setdefault(one.stage, one)
+    names = [os.path.relpath(run, runs) for run in one.runs]
+    more = f' and {len(names) - 1} more' if len(names) > 1 else ''
+    table.append(
+      [
+        one.path.name,
+        names[0] + more if names else '–' if one.done else '– (unfinished)',
+        differing(one.settings, base.settings) if one is not base else '',
+        in_bytes(one.size),
+        _age(time.time() - one.changed),
+      ]
+    )
+  return table
+
+
+def differing(settings: Mapping[str, Any], base: Mapping[str, Any]) -> str:
+  """'config.kl_coef=0.1 (0.05)', of the first few that differ."""
+  names = [
+    name
+    for name in sorted({*settings, *base})
+    if settings.get(name) != base.get(name)
+  ]
+  if not names:
+    return 'code or data'
+  said = [f'{n}={settings.get(n)} ({base.get(n)})' for n in names[:SHOWN]]
+  more = len(names) - SHOWN
+  return ', '.join(said) + (f' and {more} more' if more > 0 else '')
+
+
+def size(path: pathlib.Path) -> int:
+  """Bytes of all files below a folder."""
+  return sum(
+    (pathlib.Path(folder) / name).lstat().st_size
+    for folder, _, names in os.walk(path)
+    for name in names
+  )
+
+
+def in_bytes(count: int) -> str:
+  """'2.1 MB'."""
+  number, unit = float(count), 'B'
+  for larger in ('kB', 'MB', 'GB', 'TB'):
+    if number < 1000:
+      break
+    number, unit = number / 1000, larger
+  return f'{number:.0f} {unit}' if unit == 'B' else f'{number:.1f} {unit}'
+
+
+def disk(options) -> None:
+  """Lists what is kept, and removes what is left over if that is asked for."""
+  from rlhf_jax.evaluation import tables
+  from rlhf_jax.experiment import locks
+  from rlhf_jax.storage import files
+
+  if not options.stages.is_dir():
+    raise checks.OptionError(
+      f'there is no folder {options.stages}; give --stages the folder where '
+      'runs keep their stages'
+    )
+  runs = options.runs or options.stages.parent
+  found = kept(options.stages, runs)
+  spare = [one for one in found if one.spare]
+  print(tables.plain(rows(found, runs)))
+  compiled = size(options.stages / COMPILED)
+  print(
+    f'\n{in_bytes(sum(one.size for one in found))} in {len(found)} folders, '
+    f'{in_bytes(sum(one.size for one in spare))} of it in {len(spare)} that '
+    f'no results below {runs} need; compiled programs {in_bytes(compiled)}'
+  )
+  if spare and not options.remove:
+    print('--remove removes what no results need')
+  if not options.remove:
+    return
+  gone = 0
+  for one in spare:
+    with locks.unless_held(options.stages, one.path.name) as free:
+      if free:
+        files.remove(one.path)
+        gone += one.size
+      else:
+        print(f'{one.path.name} is kept: a run works on it')
+  print(f'removed {in_bytes(gone)}')
+
+
+def _settings(path):
+  """What a stage's config says, by dotted name; nothing where it is damaged."""
+  from rlhf_jax.addressing import flatten
+
+  try:
+    return flatten(json.loads(path.read_text()))
+  except (OSError, ValueError):
+    return {}
+
+
+def _age(seconds):
+  for unit, length in (('d', 86400), ('h', 3600), ('min', 60)):
+    if seconds >= length:
+      return f'{seconds / length:.0f} {unit}'
+  return f'{seconds:.0f} s'
+
+
+def main(arguments=None) -> int:
+  """Runs the command line. Returns its exit status."""
+  options = parse(arguments)
+  return train.guarded(disk, options)
+
+
+if __name__ == '__main__':
+  signals.leave(console.run(main))
