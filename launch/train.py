@@ -6,13 +6,13 @@ and saves it; then the command ends with 130 (Ctrl-C), 143 (SIGTERM) or 129
 """
 
 import argparse
-import json
 import os
 import pathlib
+import sys
 
 from absl import logging
 
-from launch import checks, console, reporting, signals
+from launch import checks, console, errors, reporting, settings, signals
 from launch.errors import MENDABLE
 from launch.loading import build, load
 
@@ -21,7 +21,7 @@ __all__ = ['MENDABLE', 'build', 'guarded', 'load', 'main', 'parse', 'train']
 
 def parse(arguments):
   """Reads the command line."""
-  parser = argparse.ArgumentParser(
+  parser = Parser(
     prog='python -m launch.train',
     description='Run an experiment: its stages in order, then its measure.',
     epilog=(
@@ -63,6 +63,25 @@ def parse(arguments):
   return parser.parse_args(arguments)
 
 
+class Parser(argparse.ArgumentParser):
+  """Whose help of an experiment's file lists the settings of that file."""
+
+  def parse_args(self, arguments=None, namespace=None):
+    self._given = sys.argv[1:] if arguments is None else arguments
+    return super().parse_args(arguments, namespace)
+
+  def print_help(self, file=None):
+    super().print_help(file)
+    for name in self._given:
+      if name.endswith('.py'):
+        try:
+          own = settings.of_file(load(pathlib.Path(name)))
+        except Exception as e:
+          print(f'\n{name}: {errors.sentence(e) or e}', file=file)
+        else:
+          print(f'\n{settings.help_text(name, own)}', file=file)
+
+
 def add_experiment_arguments(parser: argparse.ArgumentParser) -> None:
   """What names an experiment, for every command that takes one."""
   parser.add_argument('file', help='the experiment, a Python file')
@@ -94,14 +113,15 @@ def add_setting_arguments(parser: argparse.ArgumentParser) -> None:
 def train(options) -> None:
   """Runs an experiment as the command line says."""
   from rlhf_jax import experiment as experiments
-  from rlhf_jax.addressing import describe, flatten
+  from rlhf_jax.addressing import describe
   from rlhf_jax.training import metrics
 
   experiment = build(load(pathlib.Path(options.file)), options.set)
   described = describe(experiment)
   if options.print_config:
-    for name, value in flatten(described).items():
-      print(f'{name} = {json.dumps(value)}')
+    defaults = build(load(pathlib.Path(options.file)), [])
+    for setting in settings.listed(experiment, defaults):
+      print(setting.line)
     return
   options.out = out_folder(options)
   if options.resume:

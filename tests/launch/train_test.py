@@ -55,7 +55,7 @@ def test_the_whole_config_is_printed():
     '--set', 'stages.ppo.config.kl_coef=0.25',
     '--set', 'stages.ppo.config.kl_estimator=rlhf_jax.kernels.divergences.k3',
   )  # fmt: skip
-  lines = out.splitlines()
+  lines = [line.split('  # ')[0] for line in out.splitlines()]
   assert status == 0
   assert 'seed = 3' in lines
   assert 'stages.ppo.config.kl_coef = 0.25' in lines
@@ -76,7 +76,7 @@ def test_another_objective_keeps_its_beta():
     '--set', 'stages.dpo_beta_0.3.config.objective.beta=0.25',
   )  # fmt: skip
   assert status == 0, err
-  lines = out.splitlines()
+  lines = [line.split('  # ')[0] for line in out.splitlines()]
   for name, beta in (('dpo', 0.1), ('dpo_beta_0.3', 0.25)):
     assert f'stages.{name}.config.objective.function = "{ipo}"' in lines
     assert f'stages.{name}.config.objective.beta = {beta}' in lines
