@@ -31,7 +31,9 @@ def parse(arguments):
   )
   parser.add_argument('--seed', type=int, default=0)
   for name, kind in SAMPLING.items():
-    parser.add_argument('--' + name.replace('_', '-'), type=kind)
+    parser.add_argument(
+      '--' + name.replace('_', '-'), type=kind, help=SAMPLING_HELP.get(name)
+    )
   options = parser.parse_args(arguments)
   options.top_k_bound = options.top_k  # No step has to look at more.
   return options
@@ -46,6 +48,7 @@ SAMPLING = {
   'min_p': float,
   'repetition_penalty': float,
 }
+SAMPLING_HELP = {'temperature': '0 takes the most likely token, greedily'}
 
 
 def sampling(options):
@@ -54,16 +57,14 @@ def sampling(options):
   Raises:
     ValueError: naming the value that cannot be.
   """
+  from rlhf_jax.generation.draws import greedy
   from rlhf_jax.generation.sampling import Sampling
 
-  if options.temperature == 0:
-    raise checks.OptionError(
-      '--temperature must be above 0; --top-k 1 always takes the most likely '
-      'token, as greedy decoding does'
-    )
   if options.top_k is not None:
     checks.whole('--top-k', options.top_k, 1, LARGEST)
   values = {name: getattr(options, name) for name in SAMPLING}
+  if options.temperature == 0:
+    values |= {'temperature': None, 'draw': greedy}
   return Sampling(top_k_bound=options.top_k_bound, **values)
 
 

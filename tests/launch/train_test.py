@@ -6,9 +6,12 @@ import json
 import pathlib
 import sys
 
+import jax
+import numpy as np
 import pytest
 
 from launch import generate, train
+from rlhf_jax.generation import transform
 from rlhf_jax.losses import pairwise
 
 SANDBOX = 'experiments/rlhf/sandbox.py'
@@ -191,7 +194,6 @@ ASKING = {
   'less than none': (('--samples', -1), '--samples must be 1 or more, got -1'),
   'seed': (('--seed', -1), '--seed must be from 0 to 4294967295, got -1'),
   'large seed': (('--seed', 2**40), '--seed must be from 0 to 4294967295'),
-  'greedy': (('--temperature', 0), '--top-k 1 always takes the most likely'),
   'cold': (('--temperature', -1), 'temperature is -1.0; it must be above 0'),
   'no token': (('--top-k', 0), '--top-k must be from 1 to 2147483647, got 0'),
   'too many': (('--top-k', 2**31), '--top-k must be from 1 to 2147483647'),
@@ -209,6 +211,15 @@ def test_what_cannot_be_asked_is_told_first(mistake, tmp_path):
   )
   assert status == 1 and err.count('\n') == 1, err
   assert err.startswith('error: ') and said in err
+
+
+def test_a_temperature_of_0_is_greedy():
+  options = generate.parse([SANDBOX, '--prompt', 'x', '--temperature', '0'])
+  sampling = generate.sampling(options)
+  logits = np.array([[0.1, 3.0, 2.9], [1.0, -1.0, 0.0]], np.float32)
+  keys = jax.random.split(jax.random.key(0), 2)
+  tokens, _ = sampling.draw(keys, transform(logits, sampling))
+  np.testing.assert_array_equal(tokens, logits.argmax(-1))
 
 
 @pytest.mark.parametrize(
