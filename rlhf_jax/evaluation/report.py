@@ -1,5 +1,7 @@
 """What an experiment leaves behind: results.json, report.md and its plots."""
 
+import base64
+import html
 import importlib
 import json
 import math
@@ -12,7 +14,31 @@ from rlhf_jax.evaluation.findings import Findings
 from rlhf_jax.storage import files
 
 
-def write(out: pathlib.Path, found: Findings, *, shown: int = 3) -> str:
+class Results(dict):
+  """What results.json says; shown, in a notebook too, it is the table.
+
+  Attributes:
+    table: for a console, several lines.
+    plots: files of the plots that tell most.
+  """
+
+  def __init__(
+    self, content: Mapping, table: str, plots: Sequence[pathlib.Path]
+  ):
+    super().__init__(content)
+    self.table, self.plots = table, tuple(plots)
+
+  def __repr__(self) -> str:
+    return self.table
+
+  def _repr_html_(self) -> str:
+    images = [base64.b64encode(path.read_bytes()) for path in self.plots]
+    return f'<pre>{html.escape(self.table)}</pre>' + ''.join(
+      f'<img src="data:image/png;base64,{image.decode()}">' for image in images
+    )
+
+
+def write(out: pathlib.Path, found: Findings, *, shown: int = 3) -> Results:
   """Writes OUT/results.json, OUT/report.md and the plots that it shows.
 
   Without matplotlib there are no plots, and the report says so.
@@ -23,15 +49,18 @@ def write(out: pathlib.Path, found: Findings, *, shown: int = 3) -> str:
     shown: how many prompts to show with their responses; more are folded.
 
   Returns:
-    The tables for the console, several lines.
+    What results.json says, with the tables for the console.
   """
-  out = pathlib.Path(out)
+  out, content = pathlib.Path(out), results(found)
   files.make_folder(out)
-  text = json.dumps(results(found), indent=2, allow_nan=False) + '\n'
+  text = json.dumps(content, indent=2, allow_nan=False) + '\n'
   files.write_text(out / 'results.json', text)
-  page = pages.page(found, draw(out, found), shown)
-  files.write_text(out / 'report.md', page)
-  return console(found)
+  drawn = draw(out, found)
+  files.write_text(out / 'report.md', pages.page(found, drawn, shown))
+  plots = (drawn.win_rates, drawn.reward_curves) if drawn else ()
+  return Results(
+    json.loads(text), console(found), [out / name for name in plots if name]
+  )
 
 
 def console(found: Findings) -> str:
@@ -48,6 +77,9 @@ def console(found: Findings) -> str:
     said.append(claims.covers([found.seed]))
   plain = (line.replace('`', '') for line in said)
   parts.append('\n'.join(textwrap.fill(line, 80) for line in plain))
+  if found.reward_models:
+    rows = tables.reward_model_rows(found.telling_pairs())
+    parts.append(tables.plain(tables.narrowed(rows, pages.MODEL_COLUMNS)))
   return '\n\n'.join(parts)
 
 

@@ -1,13 +1,12 @@
 """Running an experiment: every stage in order, then measure and report."""
 
 import contextlib
-import json
 import os
 import pathlib
 import sys
 import time
 from collections.abc import Sequence
-from typing import Any, TextIO
+from typing import TextIO
 
 from rlhf_jax import sharding
 from rlhf_jax.addressing import describe, flatten
@@ -44,7 +43,7 @@ def run(
   fresh: bool = False,
   writers: Sequence[Writer] = (),
   console: TextIO | None = None,
-) -> dict[str, Any]:
+) -> report.Results:
   """Runs what is not done of an experiment, and measures its policies.
 
   Args:
@@ -57,7 +56,7 @@ def run(
     console: where progress is printed; standard output by default.
 
   Returns:
-    What results.json says.
+    What results.json says; shown, it is the table.
 
   Raises:
     ExperimentError: the experiment cannot be run as it is written.
@@ -77,13 +76,13 @@ def run(
       seconds[name] = make(chain, name, held)
       link(out / 'stages', name, chain.folder(name).path)
     began = time.perf_counter()
-    table = measure(chain, out)
+    results = measure(chain, out)
   seconds['evaluation'] = time.perf_counter() - began
-  print(f'\n{table}\n', file=console)
+  print(f'\n{results.table}\n', file=console)
   spent = '  '.join(f'{name} {s:.0f} s' for name, s in seconds.items())
   print(f'time: {spent}  in all {sum(seconds.values()):.0f} s', file=console)
   print(f'report: {out / "report.md"}', file=console, flush=True)
-  return json.loads((out / 'results.json').read_text())
+  return results
 
 
 def prepare(
@@ -120,8 +119,8 @@ def prepare(
   )
 
 
-def measure(chain: Chain, out: pathlib.Path) -> str:
-  """Samples and scores every policy; writes the results. Returns the table."""
+def measure(chain: Chain, out: pathlib.Path) -> report.Results:
+  """Samples and scores every policy; writes the results."""
   how = chain.experiment.evaluation
   names = list(definition.policy_variants(chain.experiment))
   print(

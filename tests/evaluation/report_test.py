@@ -1,5 +1,6 @@
 """What a report leaves behind, and that it adapts to what is known."""
 
+import base64
 import dataclasses
 import json
 import pathlib
@@ -99,7 +100,7 @@ class ReportTest(parameterized.TestCase):
 
   def write(self, found, **options):
     measured = summary.summarise(found, learnt_from=options.get('learnt_from'))
-    console = report.write(
+    self.written = report.write(
       self.out,
       findings.Findings(
         title='A title', policies=measured, samples=found, **options
@@ -107,7 +108,8 @@ class ReportTest(parameterized.TestCase):
     )
     page = (self.out / 'report.md').read_text()
     results = json.loads((self.out / 'results.json').read_text())
-    return measured, console, page, results
+    self.assertEqual(dict(self.written), results)
+    return measured, self.written.table, page, results
 
   def test_results_hold_what_was_measured(self):
     measured, _, _, results = self.write(policies())
@@ -135,6 +137,17 @@ class ReportTest(parameterized.TestCase):
         self.assertEqual(kind['win_rate'], expected.by_kind['sum'].value)
         self.assertEqual(kind['count'], 30)
         self.assertEqual(kind['prompts'], 30)
+
+  def test_a_notebook_shows_the_table_and_the_plots(self):
+    _, console, _, _ = self.write(policies(), reward_curves={'ppo': turning()})
+    self.assertEqual(repr(self.written), console)
+    shown = self.written._repr_html_()
+    self.assertIn('<pre>policy ', shown)
+    images = [part.split('"')[0] for part in shown.split('base64,')[1:]]
+    files = ('win_rates.png', 'reward_by_kl.png')
+    for image, name in zip(images, files, strict=True):
+      content = (self.out / name).read_bytes()
+      self.assertEqual(base64.b64decode(image), content)
 
   def test_only_whole_files_are_left(self):
     self.write(policies())
