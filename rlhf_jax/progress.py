@@ -125,12 +125,14 @@ def track(
 
 
 @contextlib.contextmanager
-def waiting(what: str, *, out: TextIO, every: float = EVERY) -> Iterator[None]:
+def waiting(
+  what: str, *, out: TextIO, every: float | None = None
+) -> Iterator[None]:
   """Says every few seconds that something takes its time: 'compiling ppo'."""
   over, began = threading.Event(), time.perf_counter()
 
   def tell():
-    while not over.wait(every):
+    while not over.wait(every or EVERY):
       seconds = time.perf_counter() - began
       say(f'{what}, {seconds:.0f} s so far', out)
 

@@ -19,7 +19,7 @@ MAY_IMPORT = {
   'kernels': set(),
   'losses': {'kernels'},
   'storage': set(),
-  'training': {'sharding', 'storage'},
+  'training': {'progress', 'sharding', 'storage'},
   'learners': {'kernels', 'losses', 'training', 'generation', 'feedback'},
   'generation': {'kernels'},
   'feedback': {'addressing', 'generation'},
@@ -51,6 +51,7 @@ MAY_IMPORT = {
     'sandbox',
     'evaluation',
     'methods',
+    'progress',
     'sharding',
   },
 }

@@ -34,6 +34,7 @@ WATCHING = tuple(
     'experiment.locks',
     'experiment.sample_log',
     'experiment.validation',
+    'progress',
     'storage',
     'training.metrics',
     'training.stopping',

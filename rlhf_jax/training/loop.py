@@ -1,13 +1,16 @@
 """The one loop: whatever the method, batches in, parameters out."""
 
+import contextlib
 import dataclasses
 import math
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TextIO
 
 import jax
 
+from rlhf_jax import progress
 from rlhf_jax.training import metrics, stopping
 from rlhf_jax.training.checkpoints import Checkpoints
 from rlhf_jax.types import Metrics, Params, TrainState
@@ -76,10 +79,7 @@ def train(
       as one that was never stopped.
   """
   start = int(state.step)
-  progress = metrics.Progress(
-    loop.stage, loop.steps, start=start, out=loop.console
-  )
-  pending = list(saved.pending)
+  rows = _Rows(loop, writers, saved.pending, start, timed=collect is None)
   steps = zip(
     range(start, loop.steps), batches.starting_at(start), strict=False
   )
@@ -91,33 +91,81 @@ def train(
       # May be stopped in the middle: it changes nothing, and can take long.
       if collect is not None:
         collect_key, step_key = jax.random.split(step_key)
-        batch, collected = collect(state, frozen, batch, collect_key)
+        with rows.compiling(step):
+          batch, collected = collect(state, frozen, batch, collect_key)
       with stopping.held():
-        with stopwatch('update'):
+        with rows.compiling(step), stopwatch('update'):
           state, learnt = update(state, frozen, batch, step_key)
-          if collect is not None:
+          if collect is not None or step == start:
             jax.block_until_ready(learnt)
-        pending.append({**collected, **learnt, **stopwatch.metrics()})
-
+        if collect is not None:
+          collected |= stopwatch.metrics()
+        rows.pending.append({**collected, **learnt})
         done = step + 1
+        if done == start + 1:
+          rows.progress.begin(done)
         saving = done % loop.checkpoint_every == 0 or done == loop.steps
         if saving or done % loop.log_every == 0:
-          row, pending = metrics.summarise(pending), []
-          _refuse_not_finite(row, loop.stage, done)
-          row = metrics.plain(row)
-          for writer in writers:
-            writer.write(loop.stage, done, row)
-          progress.show(done, {n: row[n] for n in loop.show if n in row})
+          rows.write(done)
         sampling = done % loop.sample_every == 0 or done == loop.steps
         if log_samples is not None and sampling:
           log_samples(state, done)
         if saving:
           saved.save(state)
+        if saving or sampling:
+          rows.restart(done)
       stopping.check()
   except stopping.Stopped as stopped:
-    _keep(state, pending, saved, loop.stage, stopped)
+    _keep(state, rows.pending, saved, loop.stage, stopped)
     raise
+  finally:
+    rows.progress.close()
   return state
+
+
+class _Rows:
+  """The metrics of steps on their way to writers and to the console.
+
+  Attributes:
+    pending: metrics of the steps since the last row.
+    progress: what the console shows.
+  """
+
+  def __init__(self, loop, writers, pending, start, *, timed):
+    """`timed` where steps do not wait for the device: rows do, and tell."""
+    self.pending, self._start, self._timed = list(pending), start, timed
+    self.progress = progress.Progress(
+      loop.stage, loop.steps, start=start, out=loop.console
+    )
+    self._loop, self._writers = loop, writers
+    self.restart(start)
+
+  def compiling(self, step):
+    """Tells of the first step, whose programs are compiled, that it lasts."""
+    if step > self._start:
+      return contextlib.nullcontext()
+    return progress.waiting(
+      f'{self._loop.stage:>13}  compiling', out=self._loop.console
+    )
+
+  def restart(self, done):
+    """Counts the time of steps from here."""
+    self._since, self._began = done, time.perf_counter()
+
+  def write(self, done):
+    """Makes a row of what is pending, and hands it on."""
+    row, self.pending = metrics.summarise(self.pending), []
+    if self._timed:
+      spent = time.perf_counter() - self._began
+      row['seconds/update'] = spent / max(done - self._since, 1)
+      self.restart(done)
+    _refuse_not_finite(row, self._loop.stage, done)
+    row = metrics.plain(row)
+    for writer in self._writers:
+      writer.write(self._loop.stage, done, row)
+    shown = {n: row[n] for n in self._loop.show if n in row}
+    loss = {n: x for n, x in row.items() if n.startswith(metrics.LOSS)}
+    self.progress.show(done, loss | shown)
 
 
 def _keep(state, pending, saved, stage, stopped):

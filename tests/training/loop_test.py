@@ -4,6 +4,8 @@ import dataclasses
 import io
 import pathlib
 import tempfile
+import time
+from unittest import mock
 
 import chex
 import jax
@@ -12,6 +14,7 @@ import numpy as np
 import optax
 from absl.testing import absltest, parameterized
 
+from rlhf_jax import progress
 from rlhf_jax.training import checkpoints, loop, stopping
 from rlhf_jax.training import state as training
 from rlhf_jax.types import Mean
@@ -78,7 +81,7 @@ class LoopTest(parameterized.TestCase):
           steps=steps,
           log_every=changes.get('log_every', 3),
           checkpoint_every=8 if 'log_every' in changes else 2,
-          console=io.StringIO(),
+          console=changes.get('console') or io.StringIO(),
         ),
       )
     return state, writer.rows
@@ -170,6 +173,38 @@ class LoopTest(parameterized.TestCase):
     self.assertLess(state.params['w'], self.by_definition(2))
     self.assertEqual(rows[0][2]['asked'], 0.5)
     self.assertIn('seconds/update', rows[0][2])
+
+  def test_the_seconds_of_an_update_are_the_devices_not_the_dispatch(self):
+    def sleep(w):
+      time.sleep(0.05)
+      return w
+
+    @jax.jit
+    def slow(state, frozen, batch, key):
+      shape = jax.ShapeDtypeStruct((), jnp.float32)
+      w = jax.pure_callback(sleep, shape, state.params['w'])
+      return update(state.replace(params={'w': w}), frozen, batch, key)
+
+    _, rows = self.train('a', 9, update=slow, log_every=4)
+    seconds = [row['seconds/update'] for _, step, row in rows if step > 4]
+    self.assertLen(seconds, 2)
+    for measured in seconds:
+      self.assertBetween(measured, 0.05, 1.0)
+
+  def test_the_console_shows_the_loss_and_that_it_compiles(self):
+    def first_slow(state, frozen, batch, key):
+      if state.step == 0:
+        time.sleep(0.2)
+      return update(state, frozen, batch, key)
+
+    console = io.StringIO()
+    with mock.patch.object(progress, 'EVERY', 0.05):
+      _, rows = self.train('a', 3, update=first_slow, console=console)
+    told = console.getvalue().splitlines()
+    self.assertRegex(told[0], '^ +s  compiling, 0 s so far$')
+    self.assertEqual(sum('compiling' in line for line in told[-1:]), 0)
+    loss = losses(rows)[-1][1]
+    self.assertIn(f'loss/w {loss:.3g}', told[-1])
 
   def test_what_is_collected_has_keys_of_its_own(self):
     handed = []
