@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rlhf_jax.evaluation import statistics, tables, win_rate
+from rlhf_jax.evaluation.judges import Judge
 from rlhf_jax.evaluation.samples import (
   PolicySamples,
   check_aligned,
@@ -32,7 +33,7 @@ class Contrast(NamedTuple):
   Attributes:
     better: the policy that is claimed to be better.
     worse: the other.
-    judge: 'gold' or 'proxy', or None where nobody could judge.
+    judge: 'gold', 'proxy' or 'judge', or None where nobody could judge.
     win_rate: of better against worse, row by row.
     by_seed: the win rate of each seed.
     gold_gain: better's gold reward less worse's, in reward units.
@@ -50,7 +51,10 @@ class Contrast(NamedTuple):
 
 
 def contrast(
-  runs: Sequence[Mapping[str, PolicySamples]], better: str, worse: str
+  runs: Sequence[Mapping[str, PolicySamples]],
+  better: str,
+  worse: str,
+  judge: Judge | None = None,
 ) -> Contrast:
   """What the answers of every seed say of a claim.
 
@@ -58,19 +62,22 @@ def contrast(
     runs: {policy: its answers} of each seed.
     better: the policy that is claimed to be better.
     worse: the other.
+    judge: who decides; where None, the scores that all of them have.
   """
   mine, theirs = ([run[name] for run in runs] for name in (better, worse))
-  judge = common_scores([*mine, *theirs])
+  scores = common_scores([*mine, *theirs])
+  decides = judge or scores
   rate, by_seed, gain = None, (), None
-  if judge is not None:
-    rate, by_seed = pooled_rate(credits_of_seeds(judge, mine, theirs), mine)
-  if judge == 'gold':
+  if decides is not None:
+    rate, by_seed = pooled_rate(credits_of_seeds(decides, mine, theirs), mine)
+  if scores == 'gold':
     for pair in zip(mine, theirs, strict=True):
       check_aligned(*pair)
     with np.errstate(invalid='ignore'):  # ∞ − ∞ is no gain, and left out.
       gaps = [a.gold - b.gold for a, b in zip(mine, theirs, strict=True)]
     gain = pooled_mean(gaps, mine)
-  return Contrast(better, worse, judge, rate, by_seed, gain, verdict(rate))
+  who = 'judge' if judge else scores
+  return Contrast(better, worse, who, rate, by_seed, gain, verdict(rate))
 
 
 def verdict(rate: Estimate | None) -> str:
@@ -83,10 +90,19 @@ def verdict(rate: Estimate | None) -> str:
 
 
 def credits_of_seeds(
-  judge: str, mine: Sequence[PolicySamples], theirs: Sequence[PolicySamples]
+  judge: str | Judge,
+  mine: Sequence[PolicySamples],
+  theirs: Sequence[PolicySamples],
 ) -> list[np.ndarray]:
-  """Of each seed, the credits [N] of mine against theirs."""
+  """Of each seed, the credits [N] of mine against theirs.
+
+  Args:
+    judge: 'gold' or 'proxy', whose scores decide, or who is asked.
+    mine, theirs: of each seed.
+  """
   pairs = zip(mine, theirs, strict=True)
+  if callable(judge):
+    return [win_rate.credits(a, b, judge) for a, b in pairs]
   return [win_rate.credits_by(judge, a, b) for a, b in pairs]
 
 

@@ -13,6 +13,7 @@ from scipy import special
 
 from rlhf_jax.evaluation import claims, length_control, statistics
 from rlhf_jax.evaluation.claims import Contrast
+from rlhf_jax.evaluation.judges import Judge
 from rlhf_jax.evaluation.samples import (
   PolicySamples,
   common_scores,
@@ -21,6 +22,7 @@ from rlhf_jax.evaluation.samples import (
 )
 from rlhf_jax.evaluation.statistics import Estimate
 from rlhf_jax.evaluation.summary import words_of
+from rlhf_jax.feedback import scoring
 
 # Of one seed, {policy: what it answered}.
 Answers = Mapping[str, PolicySamples]
@@ -57,7 +59,8 @@ class Pooled(NamedTuple):
   Attributes:
     seeds: those that are pooled.
     against: the policy that win rates are against.
-    judge: 'gold' or 'proxy', or None: whose scores decide the win rates.
+    judge: 'gold' or 'proxy', whose scores decide the win rates, 'judge' where
+      somebody is asked, or None.
     judged_by: the same in words.
     policies: {name: its numbers}.
     contrasts: {the claim in words: what is found}.
@@ -79,6 +82,7 @@ def pool(
   against: str = 'sft',
   contrasts: Mapping[str, tuple[str, str]] | None = None,
   learnt_from: Mapping[str, str] | None = None,
+  judge: Judge | None = None,
 ) -> Pooled:
   """Pools what every seed's policies answered.
 
@@ -90,6 +94,7 @@ def pool(
     against: the policy that win rates are against.
     contrasts: {the claim in words: (better, worse)}.
     learnt_from: {policy: the reward that trained it}, by name.
+    judge: who decides in place of the scores.
 
   Raises:
     ValueError: there is no seed, or a policy is missing from one.
@@ -105,15 +110,19 @@ def pool(
           f'seed {seed} has no samples of {name!r}; there are {", ".join(run)}'
         )
   judged = [run[name] for run in runs for name in runs[0]]
-  judge = common_scores(judged)
+  scores = common_scores(judged)
   return Pooled(
     seeds=tuple(samples),
     against=against,
-    judge=judge,
-    judged_by=words_of(judge, list(runs[0].values()), learnt_from or {}),
-    policies={name: _policy(runs, name, against, judge) for name in runs[0]},
+    judge='judge' if judge else scores,
+    judged_by=scoring.named(judge)
+    if judge
+    else words_of(scores, list(runs[0].values()), learnt_from or {}),
+    policies={
+      name: _policy(runs, name, against, judge or scores) for name in runs[0]
+    },
     contrasts={
-      claim: claims.contrast(runs, *pair)
+      claim: claims.contrast(runs, *pair, judge)
       for claim, pair in (contrasts or {}).items()
     },
     prompts=len(set(prompt_groups(runs[0][against].prompts))),

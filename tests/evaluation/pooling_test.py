@@ -160,6 +160,23 @@ class PoolTest(parameterized.TestCase):
     with self.assertRaisesRegex(ValueError, "seed 5 has no samples of 'dpo'"):
       pooling.pool(RUNS | {5: lacking})
 
+  def test_a_judge_of_ones_own_decides(self):
+    asked = []
+
+    def judge(prompts, first, second):
+      asked.extend(zip(first, second, strict=True))
+      return [float('ppo' in a) for a in first]
+
+    pooled = pooling.pool(RUNS, contrasts={'c': ('dpo', 'ppo')}, judge=judge)
+    self.assertEqual(pooled.policies['ppo'].by_seed, (1.0, 1.0))
+    self.assertEqual(pooled.policies['dpo'].by_seed, (0.0, 0.0))
+    contrast = pooled.contrasts['c']
+    self.assertEqual((contrast.judge, contrast.verdict), ('judge', 'does not'))
+    self.assertEqual(contrast.by_seed, (0.0, 0.0))
+    self.assertEqual(contrast.gold_gain.value, 0.5 / 8)
+    self.assertIn('judge', pooled.judged_by)
+    self.assertLen(asked, 3 * 2 * 4)
+
   def test_refuses_no_seed(self):
     with self.assertRaisesRegex(ValueError, 'no seed'):
       pooling.pool({})
