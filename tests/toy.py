@@ -13,7 +13,7 @@ import numpy as np
 
 from rlhf_jax.feedback import scorers
 from rlhf_jax.generation import rollouts as generation
-from rlhf_jax.kernels import logps
+from rlhf_jax.kernels import distributions
 from rlhf_jax.models import BOTTLENECK
 from rlhf_jax.types import (
   Comparisons,
@@ -45,13 +45,13 @@ def _hidden(params, tokens, attention_mask, positions=None, segment_ids=None):
 
 def _token_logps(params, hidden, targets, temperature=1.0):
   del params
-  return logps.token_logps(hidden, targets, temperature=temperature)
+  return distributions.token_logps(hidden, targets, temperature=temperature)
 
 
 def _both(params, hidden, targets, temperature=1.0):
   return (
     _token_logps(params, hidden, targets, temperature),
-    logps.entropies(hidden, temperature=temperature),
+    distributions.entropies(hidden, temperature=temperature),
   )
 
 

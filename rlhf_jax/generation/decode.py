@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from rlhf_jax.generation import draws
 from rlhf_jax.generation.sampling import Sampling, transform
-from rlhf_jax.kernels import logps
+from rlhf_jax.kernels import distributions
 from rlhf_jax.types import LanguageModel, Params, Prompts, Rollouts
 
 
@@ -191,7 +191,9 @@ def write_token(
     draw(flat(keys), kept.reshape(-1, vocabulary)),
   )
   temperature = 1.0 if sampling.temperature is None else sampling.temperature
-  full_logps = logps.token_logps(logits, tokens, temperature=temperature)
+  full_logps = distributions.token_logps(
+    logits, tokens, temperature=temperature
+  )
   seen = progress.seen
   if seen is not None:
     seen = seen | jax.nn.one_hot(tokens, vocabulary, dtype=bool)

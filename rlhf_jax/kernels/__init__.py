@@ -5,9 +5,9 @@ from rlhf_jax.kernels import (
   baselines,
   bottleneck,
   clustering,
+  distributions,
   divergences,
   ensembles,
-  exponentials,
   importance,
   length_bias,
   logps,
@@ -19,7 +19,6 @@ from rlhf_jax.kernels import (
   splicing,
   token_masks,
   views,
-  vocabulary,
 )
 
 __all__ = [
@@ -27,9 +26,9 @@ __all__ = [
   'baselines',
   'bottleneck',
   'clustering',
+  'distributions',
   'divergences',
   'ensembles',
-  'exponentials',
   'importance',
   'length_bias',
   'logps',
@@ -41,5 +40,4 @@ __all__ = [
   'splicing',
   'token_masks',
   'views',
-  'vocabulary',
 ]

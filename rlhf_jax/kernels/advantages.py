@@ -24,8 +24,8 @@ def gae(
   """Generalised advantage estimates along one response.
 
   Aₜ = Σₖ (γλ)ᵏ δₜ₊ₖ with δₜ = rₜ + γ vₜ₊₁ − vₜ, and v is 0 past the last token.
-  A response cut short that should be credited with a value v beyond its end
-  takes γ v in its last reward.
+  To bootstrap a response that was cut short from a value v beyond its end, add
+  γ v to its last reward.
 
   Args:
     rewards: [R] reward for emitting token t.
@@ -55,7 +55,7 @@ def gae(
 def discounted_returns(
   rewards: chex.Array, mask: chex.Array, *, discount: Share = 1.0
 ) -> chex.Array:
-  """What follows each token of one response: Gₜ = Σₖ γᵏ rₜ₊ₖ.
+  """Discounted sum of the rewards from each token on, Gₜ = Σₖ γᵏ rₜ₊ₖ.
 
   Args:
     rewards: [R] reward for emitting token t.
@@ -81,11 +81,10 @@ def one_step_returns(
   *,
   discount: Share = 1.0,
 ) -> chex.Array:
-  """The score of one response, seen from each token, less that token's penalty.
+  """Discounted score of one response, less each token's own penalty.
 
-  Gₜ = γ^(T − t) r − pₜ for t = 0 … T − 1. A token answers for its own penalty
-  and for no later one, unlike in `discounted_returns`; and the discount falls
-  once on the last token too.
+  Gₜ = γ^(T − t) r − pₜ for t = 0 … T − 1. Later penalties do not count, unlike
+  in `discounted_returns`, and the last token's score is discounted once.
 
   Args:
     score: [] of the whole response, in reward units, its baseline taken off.

@@ -1,13 +1,13 @@
-"""Advantages of several responses to one prompt, each judged by the others.
+"""Advantages of K responses to one prompt, with the group as the baseline.
 
-A group is the K responses to a prompt, with scores [..., K] in reward units
-and a mask [..., K], True on those that could be scored. A score under False
-may be anything, NaN included: it enters no baseline, and its advantage is 0.
-All advantages are targets: no gradient flows through them.
+A group has scores [..., K] in reward units and a mask [..., K], True on those
+that could be scored. A score under False may be anything, NaN included: it
+enters no baseline, and its advantage is 0. All advantages are targets: no
+gradient flows through them.
 
-Groups are taken relative to their best score first. So a group of equal
-scores gives exactly 0, and not rounding errors divided by each other, and a
-large offset that a prompt's scores share costs no digits.
+The best score of the group is subtracted first. So a group of equal scores
+gives exactly 0, and not rounding errors divided by each other, and a large
+offset that a prompt's scores share costs no digits.
 """
 
 import chex
@@ -69,8 +69,8 @@ def group_standardised(
 ) -> chex.Array:
   """Score less the group's mean, over the group's standard deviation.
 
-  (rᵢ − mean) / (σ + ε): every prompt pulls alike, however far apart the scores
-  of its responses are.
+  (rᵢ − mean) / (σ + ε): every prompt weighs alike, however far apart the
+  scores of its responses are.
 
   Args:
     scores: [..., K] in reward units; anything where masked.
@@ -97,8 +97,8 @@ def batch_scaled(
 ) -> chex.Array:
   """Score less the group's mean, over the whole batch's standard deviation.
 
-  As `group_standardised`, with σ that of all scores of the batch: a prompt
-  whose responses hardly differ then pulls little, and not as much as others.
+  `group_standardised` with σ over all scores of the batch: a prompt whose
+  responses hardly differ then has small advantages.
 
   Args:
     scores: [..., K] in reward units; anything where masked.
@@ -125,9 +125,8 @@ def batch_standardised(
 ) -> chex.Array:
   """Advantages of mean 0 and deviation 1 over the whole batch.
 
-  (A − mean) / (σ + ε). After `leave_one_out` it is RLOO's normalisation. After
-  a weighted sum of `group_standardised` over several rewards it is that of GDPO
-  (arXiv 2601.05242), in which rewards of small spread are not drowned.
+  (A − mean) / (σ + ε): RLOO's normalisation after `leave_one_out`, and GDPO's
+  (arXiv 2601.05242) after a weighted sum of `group_standardised` over rewards.
 
   Args:
     advantages: [..., K] anything where masked.
@@ -145,19 +144,19 @@ def batch_standardised(
 
 
 def comparable(mask: chex.Array) -> chex.Array:
-  """Scores [..., K] that have another of their group to be compared with.
+  """[..., K] bool, True on scores whose group has another one.
 
-  What is not is no evidence of how far advantages spread: where groups may have
-  a single score, this is the mask for `batch_standardised`.
+  The mask for `batch_standardised` where a group may have a single score, whose
+  advantage is 0 and no evidence of the spread.
   """
   chex.assert_type(mask, bool)
   return mask & (jnp.sum(mask, axis=-1, keepdims=True) > 1)
 
 
 def informative(scores: chex.Array, mask: chex.Array) -> chex.Array:
-  """Which groups [...] have scores that differ: the others teach nothing.
+  """[...] bool, the groups whose scores differ: others have no gradient.
 
-  Dynamic sampling keeps these and draws until a batch is full of them.
+  Dynamic sampling draws until a batch is full of such groups.
 
   Args:
     scores: [..., K] in reward units; anything where masked.

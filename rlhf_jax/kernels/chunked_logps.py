@@ -1,16 +1,17 @@
-"""Log-probs and entropies, a part of the vocabulary at a time.
+"""Log-probs and entropies, computed over chunks of the vocabulary.
 
-The work behind `logps.fused_token_logps`. No array is as large as the logits
-[N, V] once these are large: the forward pass keeps running sums per row, and
-the backward pass computes each chunk's products again, but for as many as are
-kept in a fixed amount of memory. Again is a fourth product beside three.
+The work behind `distributions.fused_token_logps`. No array is as large as the
+logits [N, V] once these are large. The forward pass keeps running sums per row.
+The backward pass recomputes the products of most chunks, a fourth matrix
+product beside the three that it needs anyway; a fixed amount of memory holds
+those of the others.
 
-The vocabulary, not the rows, is what is cut: a chunk's part of the gradient of
-the unembedding is then final when it is computed, so that it is written (and,
+Chunks cut the vocabulary and not the rows, so that a chunk's part of the
+gradient of the unembedding is final when it is computed: it is written (and,
 over a mesh, summed across devices) once. The unembedding comes as S equal
-strips [D, S, V / S], and every chunk takes the same columns of each: with as
-many strips as the mesh has parts of the vocabulary, each device computes on its
-own part, and nothing of the unembedding travels.
+strips [D, S, V / S], and a chunk takes the same columns of every strip. With
+one strip for each part of the vocabulary on the mesh, each device computes on
+its own part, and nothing of the unembedding travels.
 """
 
 import functools
@@ -19,9 +20,8 @@ import math
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.custom_derivatives import SymbolicZero
-
-from rlhf_jax.kernels import vocabulary
 
 # Logits of one chunk on a device (16 MiB): few enough to stay near the core,
 # enough for products to run at full speed.
@@ -34,7 +34,7 @@ LANES = 128  # Columns that a TPU or a GPU works on at once.
 
 
 def shares(columns: int) -> tuple[int, int]:
-  """Over how many devices logits are spread, and over how many their columns.
+  """The devices that share logits [N, V], and those that share their columns.
 
   Read off the mesh that is set: rows lie along any of its axes, the vocabulary
   along `tensor` where that divides it. Both are 1 where no mesh is set.
@@ -47,10 +47,10 @@ def shares(columns: int) -> tuple[int, int]:
 
 
 def fitting(held: int, size: int) -> tuple[int, int]:
-  """How wide a chunk is and how many are kept, as `logps_and_entropies` asks.
+  """`width` and `kept` of `logps_and_entropies`.
 
   Args:
-    held: a device's share of the logits [N, V].
+    held: how many of the logits [N, V] a device holds.
     size: columns of a strip.
   """
   column = max(1, held // size)  # Logits in one column of every strip.
@@ -79,13 +79,13 @@ def logps_and_entropies(
     width: how many columns of each strip are a chunk; static.
     kept: how many chunks keep their products for the backward pass; static.
     softcap: as in `cap`; static.
-    absent: ids of probability 0, as in `vocabulary`; static.
+    absent: ids of probability 0; static.
 
   Returns:
     [N] log-probs and [N] entropies, float32, in nats.
 
-  Source: running sums, Milakov and Gimelshein 2018, algorithm 3; here also of
-    the gaps to the maximum, which give the entropy without cancellation.
+  Source: Milakov and Gimelshein 2018, algorithm 3, for the running sums; here
+  also of the gaps to the maximum, which give the entropy without cancellation.
   """
   arguments = hidden, strips, targets, temperature
   outputs, _ = _forward(*arguments, width, kept, softcap, absent)
@@ -97,6 +97,13 @@ def product(subscripts: str, left: chex.Array, right: chex.Array) -> chex.Array:
   return jnp.einsum(subscripts, left, right, preferred_element_type=jnp.float32)
 
 
+def present(vocabulary: int, absent: tuple[int, ...]) -> np.ndarray:
+  """[V] bool, False on the absent ids."""
+  is_token = np.ones(vocabulary, bool)
+  is_token[list(absent)] = False
+  return is_token
+
+
 def cap(logits: chex.Array, softcap: float | None) -> chex.Array:
   """softcap · tanh(logits / softcap); the logits themselves under None."""
   return logits if softcap is None else softcap * jnp.tanh(logits / softcap)
@@ -105,7 +112,7 @@ def cap(logits: chex.Array, softcap: float | None) -> chex.Array:
 def _forward(
   hidden, strips, targets, temperature, width, kept, softcap, absent
 ):
-  """The outputs, and what the backward pass needs of them."""
+  """The outputs, and the residuals for the backward pass."""
 
   def add(sums, columns, start, _):
     top, total, spread, picked = sums
@@ -149,10 +156,10 @@ def _forward_rule(
 
 
 def _backward_rule(width, kept, softcap, absent, residuals, cotangents):
-  """Gradients, from each chunk's logits, most of them computed again.
+  """Gradients, from each chunk's logits, most of them recomputed.
 
-  With g and h the cotangents of the log-prob and the entropy H, a logit's is
-  g · (1[v is the target] − p) − h · p · (log p + H).
+  With g and h the cotangents of the log-prob and of the entropy H, that of the
+  logit of token v is g · (1[v is the target] − p) − h · p · (log p + H).
   """
   (hidden, strips, targets, temperature), statistics, products = residuals
   known, top, log_total, entropies = statistics
@@ -171,7 +178,7 @@ def _backward_rule(width, kept, softcap, absent, residuals, cotangents):
     log_p = _where(tokens, logits - (top + log_total)[:, None], 0.0)
     p = _where(tokens, jnp.exp(log_p), 0.0)
     of_logits = jnp.zeros_like(p)
-    # An output that nobody differentiates costs nothing.
+    # An output without a cotangent costs nothing.
     if not isinstance(of_logps, SymbolicZero):
       scale = jnp.where(known, of_logps, 0.0)[:, None]
       hit = _hits(targets, strips, columns, start)
@@ -207,9 +214,10 @@ logps_and_entropies.defvjp(_forward_rule, _backward_rule, symbolic_zeros=True)
 def _over_chunks(step, carry, strips, width, kept, products):
   """Folds carry, out = step(carry, columns, start, in) over the chunks.
 
-  A chunk's columns [D, W] are those from `start` on of every strip. Of the
-  first `kept` chunks, [kept, ...] products go in and what comes out is
-  returned; the others, and columns that are left over, get and leave none.
+  A chunk's columns [D, W] are those from `start` on of every strip. For the
+  first `kept` chunks, the products [kept, ...] are stacked: `in` is read from
+  them, or `out` returned. The other chunks, and a narrower last one, have
+  `in` = None and drop `out`.
   """
   count, rest = divmod(strips.shape[2], width)
 
@@ -232,11 +240,11 @@ def _over_chunks(step, carry, strips, width, kept, products):
 
 
 def _tokens(absent, strips, columns, start):
-  """[1, W], True where a column [D, W] of a chunk is a token's; None if all."""
+  """[1, W] bool, True where a chunk's column is a token's; None if all are."""
   if not absent:
     return None
   _, count, size = strips.shape
-  is_token = jnp.asarray(vocabulary.present(count * size, absent))
+  is_token = jnp.asarray(present(count * size, absent))
   width = columns.shape[1] // count
   return jax.lax.dynamic_slice_in_dim(
     is_token.reshape(count, size), start, width, axis=1
@@ -244,12 +252,12 @@ def _tokens(absent, strips, columns, start):
 
 
 def _where(tokens, x, other):
-  """x [N, W] at the columns of tokens, `other` elsewhere."""
+  """x [N, W] at the columns of tokens, `other` at absent ids."""
   return x if tokens is None else jnp.where(tokens, x, other)
 
 
 def _hits(targets, strips, columns, start):
-  """[N, W], True where a column [D, W] of a chunk is the target of its row."""
+  """[N, W] bool, True where a chunk's column is the target of the row."""
   _, count, size = strips.shape
   width = columns.shape[1] // count
   place = start + size * jnp.arange(count)[:, None] + jnp.arange(width)[None]

@@ -1,12 +1,10 @@
-"""Responses of one meaning: groups out of which are similar to which.
+"""Clusters of responses to one prompt that mean the same; `vmap` over prompts.
 
-Similarity need not be transitive, and the three linkages differ by what they
-make of that: `greedy` asks a group's first member, `union_find` any member,
-`complete_linkage` all of them. Where similarity is an equivalence they agree,
-and no order of the responses changes their groups. Groups are numbered in the
-order of their first members.
-
-All is of one prompt; `vmap` over prompts.
+Similarity need not be transitive, and the three linkages differ there: `greedy`
+compares with a group's first member, `union_find` with any member,
+`complete_linkage` with all of them. Where similarity is an equivalence they
+agree, and the order of the responses does not matter. Groups are numbered in
+the order of their first members.
 """
 
 from collections.abc import Callable
@@ -20,9 +18,9 @@ import jax.numpy as jnp
 def greedy(similarity: chex.Array) -> chex.Array:
   """Each response joins the first group whose first member is similar to it.
 
-  Responses come in order; where no group takes one, it opens a group. So two
-  members of a group are each similar to its first, not always to each other,
-  and the groups depend on the order.
+  In the order of the responses; one that no group takes opens a group. Two
+  members of a group need not be similar to each other, and the groups depend on
+  the order.
 
   Args:
     similarity: [N, N] bool, symmetric, True on the diagonal.
@@ -62,10 +60,8 @@ def union_find(similarity: chex.Array) -> chex.Array:
 def complete_linkage(similarity: chex.Array) -> chex.Array:
   """Merges groups as long as two are left all of whose members are similar.
 
-  All that may merge are equally close, so the order of merges is a choice: the
-  pair whose earlier group begins first, and of these the one whose later group
-  does. It amounts to each response, in order, joining the first group that is
-  similar to it as a whole.
+  Ties between merges go to the groups that begin first, which amounts to each
+  response, in order, joining the first group all of whose members are similar.
 
   Args:
     similarity: [N, N] bool, symmetric, True on the diagonal.
@@ -99,8 +95,7 @@ def group_sizes(labels: chex.Array) -> chex.Array:
 def confidence(labels: chex.Array) -> chex.Array:
   """The share of the largest group, max_g |g| / N.
 
-  Rounded, as float32 is: where a threshold has to be met exactly, compare
-  `group_sizes` with it instead.
+  A rounded float32: to meet a threshold exactly, compare `group_sizes`.
 
   Args:
     labels: [N] int, equal within a group.
@@ -138,8 +133,8 @@ def _join(
 
   Args:
     similarity: [N, N] bool.
-    takes: (similar [N], members [G, N]) -> [G] bool; of groups without members
-      it may say anything.
+    takes: (similar [N], members [G, N]) -> [G] bool; anything for groups
+      without members.
 
   Returns:
     [N] int32 numbers of groups.

@@ -1,10 +1,10 @@
-"""Scores of several reward models made one: mean, worst, mean less variance.
+"""One score from those of several reward models.
 
-A reward model is defined up to a shift of each prompt's scores, and nothing
-says that two have the same scale. A member whose scores lie lower or spread
-wider than the others' decides `worst` alone and fills the variance. So members
-have to be brought to one scale first: by training alike (with centering), or by
-`standardised`, with each member's mean and deviation on the same responses.
+A reward model is defined up to a shift of each prompt's scores, and two need
+not have the same scale. A member whose scores lie lower or spread wider than
+the others' decides `worst` alone and dominates the variance. So bring members
+to one scale first: by training alike (with centering), or by `standardised`,
+with each member's mean and deviation on the same responses.
 
 Source: Coste et al. 2023, "Reward Model Ensembles Help Mitigate
 Overoptimization", §3.
@@ -34,8 +34,7 @@ def mean(scores: chex.Array) -> chex.Array:
 
 
 def worst(scores: chex.Array) -> chex.Array:
-  """The lowest of the members' scores, so that one that errs upwards is not
-  followed.
+  """The lowest of the members' scores.
 
   Args:
     scores: [E, ...] scores of E reward models, in reward units.
@@ -50,10 +49,9 @@ def worst(scores: chex.Array) -> chex.Array:
 
 
 def variance_penalised(scores: chex.Array, *, coef: NonNegative) -> chex.Array:
-  """The members' mean, less what they disagree about.
+  """The members' mean, less a multiple of their variance.
 
-  m − λ · (1 / E) Σₑ (rₑ − m)² with the mean m: the variance over members is
-  the biased one, divided by E.
+  m − λ · (1 / E) Σₑ (rₑ − m)² with the mean m: the biased variance.
 
   Args:
     scores: [E, ...] scores of E reward models, in reward units.
@@ -80,7 +78,7 @@ def standardised(
 
   Args:
     scores: [E, ...] scores of E reward models, each in units of its own.
-    combine: what is made of them, such as `worst`, its options bound.
+    combine: of the standardised scores, such as `worst`, its options bound.
     means: E means of the members' scores of one set of responses.
     deviations: E standard deviations of the same, > 0.
 

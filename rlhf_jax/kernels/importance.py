@@ -1,10 +1,9 @@
-"""Ratios of one policy's probabilities to another's, and corrections by them.
+"""Ratios of one policy's probabilities to another's, and importance weights.
 
-`ratios`, `sequence_ratios` and `response_ratios` are what clipped objectives
-differentiate, and `reweighted_k3` a KL penalty that they belong to. The weights
-below them correct for a sampler whose log-probs differ from the trainer's
-(another program, another precision, a policy some steps old): they multiply
-losses and are constants, no gradient flows through them.
+Objectives differentiate `ratios`, `sequence_ratios`, `response_ratios` and the
+KL penalty `reweighted_k3`. The weights correct for a sampler whose log-probs
+differ from the trainer's (another program, another precision, a policy some
+steps old): they multiply losses, and no gradient flows through them.
 """
 
 import chex
@@ -29,8 +28,8 @@ def ratios(logps: chex.Array, old_logps: chex.Array) -> chex.Array:
 def sequence_logps(logps: chex.Array, mask: chex.Array) -> chex.Array:
   """The mean log-prob of a response's tokens, at each of its tokens.
 
-  An objective of token ratios becomes one of `sequence_ratios` when it is given
-  these in their place.
+  Given these in place of token log-probs, an objective of token ratios becomes
+  one of `sequence_ratios`.
 
   Args:
     logps: [N, R] of the response's tokens, in nats.
@@ -91,9 +90,9 @@ def reweighted_k3(
 ) -> chex.Array:
   """ρ k3 [...]: the KL to the reference from samples of an older policy.
 
-  k3 of divergences is unbiased for samples of the policy itself, and only in
-  value. Times the ratio ρ = exp(logps − old_logps), its mean over samples of
-  the old policy is the KL, and so its gradient is the KL's.
+  The value of `divergences.k3` is unbiased for samples of the policy itself,
+  its gradient is not. Times the ratio ρ = exp(logps − old_logps), both are, for
+  samples of the old policy.
 
   Args:
     logps: [...] under the policy that is trained.
@@ -115,7 +114,7 @@ def truncated_weights(
   low: NonNegative = 0.0,
   high: Bound,
 ) -> chex.Array:
-  """Token weights π / μ held within [low, high]: bounded variance, some bias.
+  """Token weights π / μ clipped to [low, high]: bounded variance, some bias.
 
   Args:
     logps: [...] under the trainer's policy before the update.
@@ -141,8 +140,8 @@ def masked_weights(
 ) -> chex.Array:
   """Token weights π / μ, 0 for a token whose weight is not in [low, high].
 
-  Arguments and result as in `truncated_weights`. A token on which the two
-  disagree badly is left out rather than kept at the bound.
+  Arguments and result as in `truncated_weights`, which keeps such a token at
+  the bound.
 
   Source: Ling team 2025, IcePop.
   """
@@ -159,10 +158,9 @@ def sequence_masked_weights(
   low: NonNegative,
   high: Bound,
 ) -> chex.Array:
-  """Token weights π / μ, 0 throughout a response that strayed.
+  """Token weights π / μ, 0 throughout a response that is too far off.
 
-  A response is left out when the geometric mean of its weights is not in
-  [low, high].
+  That is one whose geometric mean of the weights is not in [low, high].
 
   Args:
     logps: [N, R] under the trainer's policy before the update.

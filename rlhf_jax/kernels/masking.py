@@ -5,11 +5,9 @@ gradient reaches them. Statistics are float32 whatever comes in.
 
 A learner is handed one of the reductions; all have the signature
 (losses [B, T], mask [B, T]) -> Mean, so micro-batches add up before the one
-division. A row masked whole counts nowhere but in `fixed_length`.
-
-So a response without any token has a log-prob and means of 0, ratios of 1 and
-no reward, advantage, gradient or weight: tests/kernels/empty_test.py states it
-for each quantity.
+division. A row masked whole counts nowhere but in `fixed_length`: a response
+without tokens has a log-prob and means of 0, ratios of 1 and no reward,
+advantage, gradient or weight (tests/kernels/empty_test.py).
 """
 
 from collections.abc import Sequence
@@ -90,8 +88,7 @@ def whiten(
   Args:
     x: [...] values.
     mask: [...] bool; the statistics are those of the True positions.
-    shift_mean: False puts the mean back, as is done for rewards, whose sign
-      matters, unlike that of advantages.
+    shift_mean: False keeps the mean, as for rewards, whose sign matters.
     ddof: 0 for the biased variance (OpenRLHF, NeMo-Aligner), 1 for the unbiased
       one (TRL, Tunix).
     axis: what the statistics are taken over: everything by default.
@@ -111,10 +108,7 @@ def whiten(
 
 
 def centre(x: chex.Array, mask: chex.Array) -> chex.Array:
-  """x [...] less its masked mean, 0 where masked: `whiten` undivided.
-
-  A single value comes out 0.
-  """
+  """x [...] less its masked mean, 0 where masked."""
   x = jnp.where(mask, jnp.asarray(x, jnp.float32), 0.0)
   return jnp.where(mask, x - masked_mean(x, mask), 0.0)
 
@@ -137,7 +131,7 @@ def sequence_sum(losses: chex.Array, mask: chex.Array) -> types.Mean:
 def fixed_length(
   losses: chex.Array, mask: chex.Array, *, length: int | None = None
 ) -> types.Mean:
-  """The sum over B · `length`, which no response's own length enters.
+  """The sum over B · `length`, whatever the lengths of the responses.
 
   Every row of the batch counts, a row masked whole as 0.
 

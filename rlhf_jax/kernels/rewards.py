@@ -59,9 +59,7 @@ def penalise_unended(
 ) -> chex.Array:
   """scores [...] less `penalty` where `ended` [...] is False.
 
-  A reward model that read a response cut off in its middle says little about
-  it; a fixed penalty teaches the policy to close with end-of-text. In reward
-  units.
+  In reward units. It teaches the policy to close responses with end-of-text.
   """
   chex.assert_type([scores, ended], [float, bool])
   chex.assert_equal_shape([scores, ended])
@@ -88,8 +86,7 @@ def replace_unended(
 ) -> chex.Array:
   """scores [...], but `value` where `ended` [...] is False.
 
-  What the reward says of a response cut off in its middle, NaN included, is
-  dropped.
+  The score of a response that was cut off, NaN included, is dropped.
 
   Source: OpenRLHF's stop-properly penalty with a coefficient < 0; AlpacaFarm.
   """
@@ -105,10 +102,10 @@ def overlong_penalty(
   buffer: Positive,
   factor: NonNegative = 1.0,
 ) -> chex.Array:
-  """What to take off the scores of long responses: more, the nearer the limit.
+  """A penalty to subtract from the scores of long responses.
 
-  factor · (length − (max_length − buffer)) / buffer, held within [0, factor]:
-  nothing until `buffer` tokens before the limit, all of it at the limit.
+  factor · (length − (max_length − buffer)) / buffer, clipped to [0, factor]: 0
+  until `buffer` tokens before the limit, `factor` at the limit.
 
   Args:
     lengths: [...] of responses, in tokens.
@@ -139,7 +136,7 @@ def adaptive_kl_coef(
 
   Args:
     kl_coef: [] β now.
-    kl: [] what was measured, in the unit of `target`: nats per response.
+    kl: [] measured, in the unit of `target`: nats per response.
     target: the KL to be held, > 0.
     horizon: samples over which an error e would change β by about a factor eᵉ;
       larger is slower.

@@ -1,20 +1,19 @@
 """Which candidates of a prompt are kept, by their scores.
 
-`top` takes the best ones. The others keep a sample that leans towards high
-scores, as the distribution π* ∝ π exp(r / β) of `optimal_law` does:
+`top` takes the best ones. The others sample towards the distribution
+π* ∝ π exp(r / β) of `optimal_law`:
 
 - `accept` is textbook rejection sampling. Candidates drawn from π are each
   accepted or not on their own, against one bound that no score of the prompt
-  exceeds. Those accepted follow π* exactly; how many there are is left to
-  chance, and few where the bound is high.
-- `rejection_sample` is the procedure of RSO: as many as are asked for, out of
-  a pool, without replacement, against the largest score in the pool. Whether a
-  candidate is accepted depends on the others and on its place among them, so
-  not even the first one accepted is drawn from the pool by exp(r / β); π* is
-  only approached as the pool grows. Shuffle candidates whose order means
-  something.
+  exceeds. Those accepted follow π* exactly; their number is random, and small
+  where the bound is high.
+- `rejection_sample` is the procedure of RSO: `count` of a pool, without
+  replacement, against the largest score in the pool. Whether a candidate is
+  accepted depends on the others and on its place among them, so that not even
+  the first one follows exp(r / β) over the pool; π* is approached as the pool
+  grows.
 
-A score that is NaN is that of no candidate, whatever the mask says.
+A candidate whose score is NaN counts as masked.
 """
 
 import functools
@@ -54,9 +53,9 @@ def top(
 def acceptance(
   scores: chex.Array, candidate_mask: chex.Array, *, beta: Positive
 ) -> chex.Array:
-  """exp((r − max r) / β) [..., N]: how likely the first pass is to accept each.
+  """exp((r − max r) / β) [..., N], the probability of accepting a candidate.
 
-  Each one on its own, if it is reached. 1 for the best, 0 where masked.
+  1 for the best, 0 where masked.
 
   Args:
     scores: [..., N] in reward units; anything where masked.
@@ -86,8 +85,8 @@ def accept(
 
   If the candidates were drawn from π and no response that π can give has a
   score above the bound, those accepted follow π exp(r / β) / Z exactly, and a
-  share Z exp(−bound / β) of them is accepted. A largest score among the
-  candidates themselves is no such bound: see `rejection_sample` for that.
+  share Z exp(−bound / β) of them is accepted. The largest score among the
+  candidates is no such bound.
 
   Args:
     scores: [...] in reward units.
@@ -118,8 +117,8 @@ def rejection_sample(
 ) -> tuple[chex.Array, chex.Array]:
   """Keeps `count` of one prompt's candidates by RSO's rejection sampling.
 
-  `rejection_sample_by` says how; this draws the uniforms for it, and the order
-  in which candidates are visited: those visited early fill the quota first.
+  Draws the uniforms for `rejection_sample_by`, and the order in which the
+  candidates are visited: those visited early fill the quota first.
 
   Args:
     key: consumed.
@@ -130,7 +129,7 @@ def rejection_sample(
 
   Returns:
     [count] int32 indices in the order of acceptance, and the mask [count] of
-    those that are candidates: all of these are kept where there are fewer.
+    those that are candidates: False at the end where there are fewer.
 
   Source: Liu et al. 2024 (RSO), algorithm 1.
   """
@@ -155,14 +154,14 @@ def rejection_sample_by(
 ) -> tuple[chex.Array, chex.Array, chex.Array]:
   """RSO's rejection sampling of one prompt's candidates, by given uniforms.
 
-  In a pass the candidates that are left are visited in order, and one is
-  accepted if u < exp((r − max r) / β), the maximum being over those left when
-  the pass began. All ends when `count` are accepted. As the best is accepted
-  whenever it is visited, no pass goes without.
+  A pass visits the candidates that are left, in order, and accepts one if
+  u < exp((r − max r) / β), the maximum being over those left when the pass
+  began. Passes go on until `count` are accepted; each accepts at least its best
+  candidate.
 
   Args:
     uniforms: [U] draws from [0, 1), one taken for each visit, in order; U at
-      least `visits(N, count)`, which is what the longest course takes.
+      least `visits(N, count)`.
     scores: [N] in reward units; anything where masked.
     candidate_mask: [N] bool. Responses that are the same should count once.
     beta: > 0, in reward units.
@@ -185,31 +184,39 @@ def rejection_sample_by(
       f'candidates may take {visits(candidates, count)}'
     )
 
-  running = functools.partial(jnp.cumsum, dtype=jnp.int32)
-
-  def one_pass(_, state):
-    left, place, accepted, visited = state
-    draw = visited + running(left) - 1
-    chances = acceptance(scores, left, beta=beta)
-    passing = left & (uniforms[draw] < chances)
-    before = accepted + running(passing) - passing
-    reached = left & (before < count)  # Not visited once all are found.
-    passing &= reached
-    return (
-      left & ~passing,
-      jnp.where(passing, before, place),
-      accepted + jnp.sum(passing, dtype=jnp.int32),
-      visited + jnp.sum(reached, dtype=jnp.int32),
-    )
-
   nowhere = jnp.full(candidates, count, jnp.int32)
   start = candidate_mask, nowhere, jnp.int32(0), jnp.int32(0)
   _, place, accepted, visited = jax.lax.fori_loop(
-    0, min(count, candidates), one_pass, start
+    0,
+    min(count, candidates),
+    lambda _, state: _one_pass(state, uniforms, scores, beta, count),
+    start,
   )
   indices = jnp.zeros(count, jnp.int32)
   indices = indices.at[place].set(jnp.arange(candidates), mode='drop')
   return indices, jnp.arange(count) < accepted, visited
+
+
+def _one_pass(state, uniforms, scores, beta, count):
+  """Visits the candidates that are left [N], until `count` are accepted.
+
+  The state holds who is left [N] bool, the place in the order of acceptance of
+  each [N] int32, and how many were accepted and visited so far.
+  """
+  left, place, accepted, visited = state
+  running = functools.partial(jnp.cumsum, dtype=jnp.int32)
+  draw = visited + running(left) - 1
+  chances = acceptance(scores, left, beta=beta)
+  passing = left & (uniforms[draw] < chances)
+  before = accepted + running(passing) - passing
+  reached = left & (before < count)
+  passing &= reached
+  return (
+    left & ~passing,
+    jnp.where(passing, before, place),
+    accepted + jnp.sum(passing, dtype=jnp.int32),
+    visited + jnp.sum(reached, dtype=jnp.int32),
+  )
 
 
 def visits(candidates: int, count: int) -> int:
@@ -222,7 +229,7 @@ def visits(candidates: int, count: int) -> int:
 def optimal_law(
   base_logps: chex.Array, scores: chex.Array, *, beta: chex.Numeric
 ) -> tuple[chex.Array, chex.Array]:
-  """What a policy that trades scores for closeness to its base ends at.
+  """The optimum of KL-regularised reward, over responses that are enumerated.
 
   π*(y) = π(y) exp(r(y) / β) / Z maximises E[r] − β KL(π* ‖ π), and the maximum
   is β log Z.

@@ -1,4 +1,4 @@
-"""Rows put together from parts of two others."""
+"""Rows made of the tokens of two others."""
 
 import functools
 
@@ -15,11 +15,11 @@ def splice(
   tail_mask: chex.Array,
   width: int,
 ) -> tuple[chex.Array, chex.Array, chex.Array]:
-  """Each row's masked head tokens, then its masked tail tokens.
+  """Each row's masked head tokens, then its masked tail tokens, without gaps.
 
-  The masks may pick any positions; what they pick keeps its order, and comes
-  to lie on the left, with no gap. So a prompt of one row meets the response of
-  another, or a prompt and one response become the head of a second response.
+  So a prompt of one row meets the response of another, or a prompt and one
+  response become the head of a second response. The masks may pick any
+  positions; tokens keep their order.
 
   Args:
     head_tokens: [N, H] int.
@@ -29,8 +29,8 @@ def splice(
     width: of the new rows, at least 1; what does not fit is cut off.
 
   Returns:
-    tokens [N, width], 0 where padded; the mask [N, width] of what is no
-    padding; and that of the tail tokens among them.
+    tokens [N, width], padded with 0 on the right; the mask [N, width] of real
+    tokens; and the mask [N, width] of the tail tokens.
   """
   chex.assert_rank([head_tokens, head_mask, tail_tokens, tail_mask], 2)
   chex.assert_type(

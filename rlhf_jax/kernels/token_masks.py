@@ -1,8 +1,8 @@
-"""Which tokens a policy gradient learns from, beyond those of the responses.
+"""Masks of the response tokens that a policy gradient learns from.
 
-Masks [N, R] that multiply losses, or narrow the mask that averages them; the
-former leaves the weight of a token as it was, the latter shares that of those
-left out among the rest.
+A mask [N, R] may multiply the losses, which leaves the weight of every kept
+token as it was; or it may narrow the mask that averages them, which shares the
+weight of the dropped tokens among the kept ones.
 """
 
 import chex
@@ -15,10 +15,10 @@ from rlhf_jax.types.rules import Positive, ShareAboveZero
 def high_entropy(
   entropies: chex.Array, mask: chex.Array, *, share: ShareAboveZero
 ) -> chex.Array:
-  """The tokens at which the policy was least sure, [N, R] bool.
+  """The response tokens of the highest entropy, [N, R] bool.
 
-  Those whose entropy is no less than the quantile 1 − `share` of all response
-  tokens of the batch. A batch that is cut into parts has a quantile for each.
+  Their entropy is at least the quantile 1 − `share` of all response tokens of
+  the batch; each micro-batch has a quantile of its own.
 
   Args:
     entropies: [N, R] of the policy before each token, in nats.
@@ -43,16 +43,15 @@ def not_stale(
   *,
   threshold: Positive,
 ) -> chex.Array:
-  """All tokens but the bad ones of responses that the policy has left behind.
+  """False on tokens of bad responses that the policy hardly samples any more.
 
-  False where A < 0 and the mean of log π_old − log π along the response, an
-  estimate of KL(π_old ‖ π) per token, exceeds the threshold. To push such a
-  response down further teaches little and can do harm; a good one is kept.
+  That is where A < 0 and the mean of log π_old − log π along the response, an
+  estimate of KL(π_old ‖ π) per token, exceeds the threshold.
 
   Args:
     logps: [N, R] under the policy that is trained.
-    old_logps: [N, R] under the policy that sampled: the sampler's own where
-      those are known, as they tell of both kinds of staleness.
+    old_logps: [N, R] under the policy that sampled; best the sampler's own,
+      which differ from the trainer's by precision and program as well.
     advantages: [N, R].
     mask: [N, R] bool, True on response tokens.
     threshold: in nats per token, > 0; the paper names none, TRL advises 0.5.

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 def different(
   tokens: chex.Array, mask: chex.Array, candidate_mask: chex.Array
 ) -> chex.Array:
-  """[K, K] bool: which responses are there and differ in a token.
+  """[K, K] bool, True for two candidates that differ in a token.
 
   Args:
     tokens: [K, T] int.
@@ -34,11 +34,11 @@ def draw(
 ) -> tuple[chex.Array, chex.Array]:
   """A pair of responses, uniform among the ordered pairs that are allowed.
 
-  That is the distribution of drawing two without replacement, and anew where
-  they are the same text.
+  The same as drawing two without replacement, and again if their texts are
+  equal.
 
   Args:
-    key: of this visit to the prompt.
+    key: consumed.
     allowed: [K, K] bool, False on the diagonal.
 
   Returns:

@@ -9,7 +9,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from rlhf_jax.kernels import logps, vocabulary
+from rlhf_jax.kernels import distributions
 from rlhf_jax.models import attention
 from rlhf_jax.models.cache import Cache, LayerCache
 from rlhf_jax.models.config import TransformerConfig
@@ -191,7 +191,7 @@ def logits(
   )
   cap = config.logit_softcap
   out = out if cap is None else cap * jnp.tanh(out / cap)
-  return vocabulary.rule_out(out, absent)
+  return distributions.rule_out(out, absent)
 
 
 def token_logps(
@@ -204,7 +204,7 @@ def token_logps(
   absent: tuple[int, ...] = (),
 ) -> chex.Array:
   """[...] log-probs in nats of targets [...] read from x [..., D]."""
-  return logps.fused_token_logps(
+  return distributions.fused_token_logps(
     x,
     unembedding(config, params, x.dtype),
     targets,
@@ -224,7 +224,7 @@ def token_logps_and_entropies(
   absent: tuple[int, ...] = (),
 ) -> tuple[chex.Array, chex.Array]:
   """The same, and [...] entropies of the distributions they came from."""
-  return logps.fused_token_logps_and_entropies(
+  return distributions.fused_token_logps_and_entropies(
     x,
     unembedding(config, params, x.dtype),
     targets,

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rlhf_jax.kernels import logps
+from rlhf_jax.kernels import distributions
 
 SIZES = (
   '512x512x16384',
@@ -89,10 +89,10 @@ def report(size: str, chunks: Sequence[int], repeats: int) -> None:
   """Prints the lines of one size, rows x width x vocabulary."""
   rows, width, vocabulary = map(int, size.split('x'))
   arguments = draw(rows, width, vocabulary)
-  forms = {'plain': plain, 'fused': logps.fused_token_logps}
+  forms = {'plain': plain, 'fused': distributions.fused_token_logps}
   for chunk in chunks:
     forms[f'fused, {chunk}'] = functools.partial(
-      logps.fused_token_logps, chunk=chunk
+      distributions.fused_token_logps, chunk=chunk
     )
   steps = {name: compiled(form, arguments) for name, form in forms.items()}
   times = measure(steps, arguments, repeats)

@@ -11,7 +11,7 @@ from absl.testing import absltest
 
 from rlhf_jax.data.encoding import prompt_of
 from rlhf_jax.experiment import locks, reference_logps, running
-from rlhf_jax.kernels import logps
+from rlhf_jax.kernels import distributions, logps
 from rlhf_jax.learners import pairwise
 from rlhf_jax.losses import pairwise as losses
 from rlhf_jax.methods import dpo
@@ -76,7 +76,7 @@ class ReferenceLogpsTest(absltest.TestCase):
     for response in example.response_ids:
       ids = np.array([example.prompt_ids + response])
       hidden = policy.hidden(reference, ids, np.ones(ids.shape, bool))
-      each = logps.token_logps(
+      each = distributions.token_logps(
         policy.logits(reference, hidden[:, :-1]), ids[:, 1:]
       )
       found.append(float(each[0, len(example.prompt_ids) - 1 :].sum()))

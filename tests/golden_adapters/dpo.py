@@ -5,8 +5,8 @@ import functools
 import jax.numpy as jnp
 
 from rlhf_jax.kernels import (
+  distributions,
   length_bias,
-  logps,
   masking,
   pair_weights,
 )
@@ -293,7 +293,7 @@ def trl_logits(
     'ref_chosen_logps': given['reference_chosen_logps'],
     'ref_rejected_logps': given['reference_rejected_logps'],
     'mean_token_entropy': masking.masked_mean(
-      logps.entropies(logits[:, :-1]), mask
+      distributions.entropies(logits[:, :-1]), mask
     ),
   }
 

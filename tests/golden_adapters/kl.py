@@ -4,7 +4,7 @@ import functools
 
 import jax.numpy as jnp
 
-from rlhf_jax.kernels import divergences, logps, rewards
+from rlhf_jax.kernels import distributions, divergences, rewards
 from tests.golden_adapters import seqlp
 
 
@@ -62,7 +62,7 @@ def estimators_unclamped(inputs, *, clamp_value):
 def full(inputs):
   logits, tokens = inputs['logits'], inputs['tokens']
   kl = divergences.categorical_kl(logits, inputs['ref_logits'])
-  entropies = logps.entropies(logits)
+  entropies = distributions.entropies(logits)
   return {
     'full_kl': kl,
     'entropy': entropies,

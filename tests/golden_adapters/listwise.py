@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import special
 
-from rlhf_jax.kernels import logps, masking, selection
+from rlhf_jax.kernels import distributions, masking, selection
 from rlhf_jax.losses import listwise
 from rlhf_jax.types import Mean
 from tests.golden_adapters.cases import Where
@@ -44,7 +44,7 @@ def rrhf_total(
   elif only_use_sample:
     chosen = slice(None, -PROVIDED)
   tokens, kept = split_labels(inputs['labels'][chosen])
-  scored = logps.token_logps(inputs['logits'][chosen], tokens)
+  scored = distributions.token_logps(inputs['logits'][chosen], tokens)
   sums, lengths = (masking.masked_sum(x, kept, -1) for x in (scored, kept))
   rewards, width = inputs['rewards'][chosen], kept.shape[-1]
   best_first, _ = selection.top(rewards, all_of(rewards), count=len(rewards))

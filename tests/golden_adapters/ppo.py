@@ -6,9 +6,9 @@ import functools
 import jax.numpy as jnp
 
 from rlhf_jax.kernels import (
+  distributions,
   divergences,
   importance,
-  logps,
   masking,
   rewards,
 )
@@ -166,7 +166,7 @@ def trl_step(inputs, *, cliprange, cliprange_value, vf_coef):
     'approxkl_unmasked_mean': masking.masked_mean(
       divergences.k2(jnp.where(mask, new, old), old), everywhere(new)
     ),
-    'entropy': logps.entropies(inputs['logits']),
+    'entropy': distributions.entropies(inputs['logits']),
   }
 
 
@@ -190,7 +190,7 @@ def nemo_actor(inputs, *, entropy_bonus, ratio_eps):
     inputs['advantages'],
     clip_epsilon=ratio_eps,
   )
-  entropies = logps.entropies(inputs['logits'][:, :-1])
+  entropies = distributions.entropies(inputs['logits'][:, :-1])
   bonus = entropy_bonus * masking.masked_mean(entropies, ended)
   ratios = importance.ratios(new, inputs['prev_logprobs'])
   return {

@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 
-from rlhf_jax.kernels import exponentials, length_bias, masking
+from rlhf_jax.kernels import divergences, length_bias, masking
 from rlhf_jax.losses import likelihood
 from rlhf_jax.losses.pairwise import per_token, reference_free
 from rlhf_jax.types import Mean
@@ -32,7 +32,7 @@ def preference_losses(
       chosen, rejected, *lengths, gamma=simpo_gamma, alpha=alpha, **smoothed
     )
   # The reference bends the rewards of the others, too.
-  chosen, rejected = (exponentials.bent(x, alpha) for x in (chosen, rejected))
+  chosen, rejected = (divergences.bent(x, alpha) for x in (chosen, rejected))
   if loss_type == 'ipo':
     return per_token.ipo_mean(chosen, rejected, *lengths, beta=beta)
   if loss_type == 'hinge':
@@ -55,8 +55,8 @@ def cpo(inputs, *, beta, alpha, **options):
   return {
     'losses': losses,
     'loss': Mean.of(losses).value,
-    'chosen_rewards': beta * exponentials.bent(chosen, alpha),
-    'rejected_rewards': beta * exponentials.bent(rejected, alpha),
+    'chosen_rewards': beta * divergences.bent(chosen, alpha),
+    'rejected_rewards': beta * divergences.bent(rejected, alpha),
   }
 
 

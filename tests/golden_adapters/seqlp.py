@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 
-from rlhf_jax.kernels import logps, masking
+from rlhf_jax.kernels import distributions, logps, masking
 from rlhf_jax.losses import likelihood
 from rlhf_jax.types import Demonstrations, LanguageModel
 
@@ -12,7 +12,7 @@ IGNORED = -100
 GIVEN = LanguageModel(**dict.fromkeys(LanguageModel._fields))._replace(
   hidden=lambda params, *inputs, **options: params,
   token_logps=lambda params, hidden, targets, temperature=1.0: (
-    logps.token_logps(hidden, targets, temperature=temperature)
+    distributions.token_logps(hidden, targets, temperature=temperature)
   ),
 )
 
@@ -44,7 +44,7 @@ def batch_logps(inputs, *, average_log_prob):
 
 def entropy(inputs):
   """One function for both published forms, which differ by rounding alone."""
-  entropies = logps.entropies(inputs['logits'])
+  entropies = distributions.entropies(inputs['logits'])
   mask = inputs['mask'].astype(bool)
   return {
     'entropy': entropies,
@@ -57,7 +57,7 @@ def entropy(inputs):
 def rrhf_score(inputs, *, length_penalty):
   """Labels are shifted already. The released score divides by the width T."""
   tokens, kept = split_labels(inputs['labels'])
-  scored = logps.token_logps(inputs['logits'], tokens)
+  scored = distributions.token_logps(inputs['logits'], tokens)
   sums = masking.masked_sum(scored, kept, -1)
   lengths = jnp.maximum(masking.masked_sum(kept, kept, -1), 1.0)
   released = sums / kept.shape[-1] ** length_penalty
@@ -97,7 +97,7 @@ def sum_mean_from_tokens(inputs):
 
 
 def token_logps(inputs, *, temperature):
-  scored = logps.token_logps(
+  scored = distributions.token_logps(
     inputs['logits'], inputs['index'], temperature=temperature
   )
   return {'logps': scored, 'loss': jnp.sum(inputs['weight'] * scored)}
@@ -105,7 +105,7 @@ def token_logps(inputs, *, temperature):
 
 def token_logps_ignore_pad(inputs, *, pad_token_id):
   """Ours never looks at pad ids: the caller says which labels count."""
-  scored = logps.token_logps(inputs['logits'], inputs['labels'])
+  scored = distributions.token_logps(inputs['logits'], inputs['labels'])
   kept = inputs['labels'] != pad_token_id
   return {
     'logps': jnp.where(kept, scored, 0.0),

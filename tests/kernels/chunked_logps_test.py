@@ -9,7 +9,7 @@ import numpy as np
 from absl.testing import parameterized
 from jax.test_util import check_grads
 
-from rlhf_jax.kernels import chunked_logps, logps
+from rlhf_jax.kernels import chunked_logps, distributions
 
 D, V = 8, 37
 # All at once, as is chosen for this size; chunks and a rest; one, too wide.
@@ -50,7 +50,7 @@ def by_definition(hidden, unembedding, targets, g, h, temperature, softcap):
 
 def objective(hidden, unembedding, temperature, targets, g, h, **options):
   """Σ g · logps + h · entropies, and both."""
-  values = logps.fused_token_logps_and_entropies(
+  values = distributions.fused_token_logps_and_entropies(
     hidden, unembedding, targets, temperature=temperature, **options
   )
   return jnp.sum(g * values[0] + h * values[1]), values
@@ -143,8 +143,10 @@ class FusedTest(chex.TestCase):
   @parameterized.parameters(None, 12)
   def test_one_output_alone_is_what_both_together_are(self, chunk):
     arguments = self.hidden, self.unembedding, self.targets
-    alone = functools.partial(logps.fused_token_logps, chunk=chunk)
-    both = functools.partial(logps.fused_token_logps_and_entropies, chunk=chunk)
+    alone = functools.partial(distributions.fused_token_logps, chunk=chunk)
+    both = functools.partial(
+      distributions.fused_token_logps_and_entropies, chunk=chunk
+    )
     np.testing.assert_allclose(
       alone(*arguments), both(*arguments)[0], atol=1e-6
     )
@@ -185,7 +187,9 @@ class FusedTest(chex.TestCase):
   @parameterized.parameters(None, 12)
   def test_vmap_over_parameters(self, chunk):
     form = functools.partial(
-      logps.fused_token_logps_and_entropies, targets=self.targets, chunk=chunk
+      distributions.fused_token_logps_and_entropies,
+      targets=self.targets,
+      chunk=chunk,
     )
 
     def total(hidden, unembedding):
@@ -231,7 +235,7 @@ class FusedTest(chex.TestCase):
       targets = self.targets.copy()
       targets[1, 2] = unknown
       value, pull_back = jax.vjp(
-        lambda x, t=targets: logps.fused_token_logps(
+        lambda x, t=targets: distributions.fused_token_logps(
           x, self.unembedding, t, chunk=chunk
         ),
         self.hidden,
@@ -247,7 +251,7 @@ class FusedTest(chex.TestCase):
     @jax.jit
     @chex.assert_max_traces(n=1)
     def score(temperature):
-      return logps.fused_token_logps(
+      return distributions.fused_token_logps(
         self.hidden,
         self.unembedding,
         self.targets,
@@ -266,8 +270,8 @@ class FusedTest(chex.TestCase):
       (self.hidden, self.unembedding, self.hidden[..., 0]),
     ):
       with self.assertRaises(AssertionError):
-        logps.fused_token_logps(hidden, unembedding, targets)
+        distributions.fused_token_logps(hidden, unembedding, targets)
     with self.assertRaisesRegex(ValueError, 'chunk is 0'):
-      logps.fused_token_logps(
+      distributions.fused_token_logps(
         self.hidden, self.unembedding, self.targets, chunk=0
       )

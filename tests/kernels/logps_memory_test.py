@@ -5,24 +5,24 @@ import jax
 import jax.numpy as jnp
 from absl.testing import parameterized
 
-from rlhf_jax.kernels import chunked_logps, logps
+from rlhf_jax.kernels import chunked_logps, distributions
 
 GIB = 2**30
 
 
 def plain(hidden, unembedding, targets):
   logits = jnp.einsum('btd,dv->btv', hidden, unembedding)
-  return logps.token_logps(logits, targets)
+  return distributions.token_logps(logits, targets)
 
 
 def both(hidden, unembedding, targets):
   return sum(
-    logps.fused_token_logps_and_entropies(hidden, unembedding, targets)
+    distributions.fused_token_logps_and_entropies(hidden, unembedding, targets)
   )
 
 
 def of_a_tied_table(hidden, table, targets):
-  return logps.fused_token_logps(hidden, table.T, targets)
+  return distributions.fused_token_logps(hidden, table.T, targets)
 
 
 def held(form, hidden, unembedding, dtype=jnp.float32):
@@ -43,7 +43,7 @@ def held(form, hidden, unembedding, dtype=jnp.float32):
 
 class MemoryTest(chex.TestCase):
   @parameterized.parameters(
-    (logps.fused_token_logps, (1024, 151_936)),
+    (distributions.fused_token_logps, (1024, 151_936)),
     (both, (1024, 151_936)),
     (of_a_tied_table, (151_936, 1024)),
   )
@@ -69,13 +69,13 @@ class MemoryTest(chex.TestCase):
     def program(rows):
       shape = jax.ShapeDtypeStruct
       return str(
-        jax.make_jaxpr(logps.fused_token_logps)(
+        jax.make_jaxpr(distributions.fused_token_logps)(
           shape((rows, 4), jnp.float32),
           shape((4, 2**13), jnp.float32),
           shape((rows,), jnp.int32),
         )
       )
 
-    self.assertEqual(logps.PLAIN_LOGITS, 2**25)
+    self.assertEqual(distributions.PLAIN_LOGITS, 2**25)
     self.assertNotIn('scan', program(2**12))
     self.assertIn('scan', program(2**12 + 1))

@@ -10,14 +10,14 @@ import numpy as np
 from absl.testing import parameterized
 from jax.sharding import NamedSharding, PartitionSpec
 
-from rlhf_jax.kernels import logps
+from rlhf_jax.kernels import distributions
 
 D = 8
 
 
 def objective(hidden, unembedding, temperature, targets, g, h, **options):
   """Σ g · logps + h · entropies, and both."""
-  values = logps.fused_token_logps_and_entropies(
+  values = distributions.fused_token_logps_and_entropies(
     hidden, unembedding, targets, temperature=temperature, **options
   )
   return jnp.sum(g * values[0] + h * values[1]), values
@@ -77,7 +77,7 @@ class ShardedTest(chex.TestCase):
     split_rows = NamedSharding(mesh, PartitionSpec('data'))
     split_columns = NamedSharding(mesh, PartitionSpec(None, 'tensor'))
     form = jax.grad(
-      lambda *x: jnp.sum(logps.fused_token_logps(*x, chunk=chunk)),
+      lambda *x: jnp.sum(distributions.fused_token_logps(*x, chunk=chunk)),
       argnums=(0, 1),
     )
     shape = jax.ShapeDtypeStruct

@@ -3,11 +3,9 @@
 from rlhf_jax.kernels.bottleneck.bounds import (
   info_nce,
   jensen_shannon,
+  negative_pairs,
   nwj,
   nwj_read_out,
-)
-from rlhf_jax.kernels.bottleneck.pairs import (
-  negative_pairs,
   positive_pairs,
   rolled_pairs,
 )

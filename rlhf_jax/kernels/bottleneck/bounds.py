@@ -1,10 +1,11 @@
-"""Bounds on what two views tell of each other, from a critic of pairs.
+"""Bounds on the mutual information of two views, from a critic of pairs.
 
-A critic scores pairs, scores [N, M]. Those under `positives` are drawn from the
-joint distribution p, those under `negatives` from the product of the marginals
-q; the others may hold anything, NaN included. A bound is a number of nats to be
-maximised: finite for all finite scores, and 0 without gradient where there are
-no positives or no negatives.
+The critic gives scores [N, M] of pairs (first view of i, second view of j). The
+pairs under the mask `positives` are drawn from the joint distribution p, those
+under `negatives` from the product of the marginals q; the others may hold
+anything, NaN included. A bound is in nats and to be maximised: finite for all
+finite scores, and 0 without gradient where there are no positives or no
+negatives.
 
 Inside a shard_map over `axis_name` each shard holds its rows [N] against all
 columns [M], and every shard returns the bound of the whole batch.
@@ -16,9 +17,40 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from rlhf_jax.kernels import exponentials
+from rlhf_jax.kernels import divergences
 
 _bound = functools.partial(jax.jit, static_argnames='axis_name')
+
+
+def positive_pairs(mask: chex.Array) -> chex.Array:
+  """[B, B] bool, each row of mask [B] with itself."""
+  chex.assert_rank(mask, 1)
+  chex.assert_type(mask, bool)
+  return jnp.eye(mask.shape[0], dtype=bool) & mask[:, None]
+
+
+def negative_pairs(prompt_ids: chex.Array, mask: chex.Array) -> chex.Array:
+  """[B, B] bool, rows of mask [B] whose prompts [B] differ.
+
+  Two rows of one prompt are left out: they are no draw from the marginals.
+  """
+  chex.assert_rank([prompt_ids, mask], 1)
+  chex.assert_type([prompt_ids, mask], [int, bool])
+  chex.assert_equal_shape([prompt_ids, mask])
+  differ = prompt_ids[:, None] != prompt_ids[None, :]
+  return differ & mask[:, None] & mask[None, :]
+
+
+def rolled_pairs(
+  prompt_ids: chex.Array, mask: chex.Array, *, shift: int = 1
+) -> chex.Array:
+  """[B, B] bool, those `negative_pairs` that are (i, i + shift mod B).
+
+  Source: Federici et al. 2020, the released code, of one negative a row.
+  """
+  itself = jnp.eye(mask.shape[0], dtype=bool)
+  negatives = negative_pairs(prompt_ids, mask)
+  return negatives & jnp.roll(itself, shift, axis=1)
 
 
 @_bound
@@ -31,15 +63,15 @@ def jensen_shannon(
 ) -> chex.Array:
   """E_p[−softplus(−T)] − E_q[softplus(T)], at best 2 JS(p ‖ q) − 2 log 2.
 
-  No bound on the information but a surrogate: −2 times the cross-entropy of a
-  classifier of pairs. It is best at T = log p/q, is below 0, and slopes of the
-  scores are bounded.
+  A surrogate for the information and no bound on it: −2 times the cross-entropy
+  of a classifier of pairs, and so below 0. It is largest at T = log p/q, and
+  its gradient in the scores is bounded.
 
   Args:
     scores: [N, M] float.
     positives: [N, M] bool.
     negatives: [N, M] bool.
-    axis_name: that of a shard_map, or None; so too in the other bounds.
+    axis_name: of a shard_map, or None.
 
   Returns:
     [] in nats.
@@ -68,7 +100,7 @@ def nwj(
   """
   scores = _counted(scores, positives, negatives)
   joint = _mean(scores, positives, axis_name)
-  product = _mean(exponentials.tangent_exp(scores - 1.0), negatives, axis_name)
+  product = _mean(divergences.tangent_exp(scores - 1.0), negatives, axis_name)
   return _gate(joint - product, positives, negatives, axis_name)
 
 
@@ -79,10 +111,11 @@ def nwj_read_out(
   *,
   axis_name: str | None = None,
 ) -> chex.Array:
-  """`nwj` [] of 1 + T: nats of information, of a critic of `jensen_shannon`.
+  """`nwj` [] of 1 + T, for a critic T that was trained by `jensen_shannon`.
 
-  T above 20 counts as 20, which makes another critic and still a bound. To be
-  logged: no gradient flows, and it scatters as e^I does.
+  An estimate of the information to log, in nats; no gradient flows. T is
+  clipped at 20, which is another critic and still gives a bound. The variance
+  grows as e^I.
 
   Source: Federici et al. 2020, the released code's report.
   """
@@ -102,8 +135,8 @@ def info_nce(
 ) -> chex.Array:
   """The mean over positives of log (1 + n) e^T / (e^T + Σ e^T′) [].
 
-  T′ are the n negatives of the positive's row, so that it is at most
-  log(1 + n), and a row without any counts as 0. Transpose all for columns.
+  T′ are the n negatives of the positive's row. At most log(1 + n); a positive
+  without negatives counts as 0. Transpose all three arrays for columns.
 
   Source: van den Oord et al. 2018, eq. 4, taken from its ceiling.
   """

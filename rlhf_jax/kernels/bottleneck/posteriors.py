@@ -21,7 +21,7 @@ def softplus_log_variance(raw: chex.Array) -> chex.Array:
 def tanh_log_variance(raw: chex.Array, *, limit: Positive = 8.0) -> chex.Array:
   """limit · tanh(raw / limit) [...], of raw deviations [...].
 
-  Unlike a clipped one it can come back from beyond the limit.
+  Unlike clipping it has a gradient beyond the limit.
   """
   chex.assert_type(raw, float)
   return limit * jnp.tanh(raw.astype(jnp.float32) / limit)
@@ -31,7 +31,7 @@ def tanh_log_variance(raw: chex.Array, *, limit: Positive = 8.0) -> chex.Array:
 def sample(
   key: chex.PRNGKey, means: chex.Array, log_variances: chex.Array
 ) -> chex.Array:
-  """A latent z = μ + exp(l / 2) ε, ε ~ N(0, 1), of each posterior.
+  """A latent z = μ + exp(l / 2) ε, ε ~ N(0, 1), of each posterior; l = log σ².
 
   Args:
     key: consumed.

@@ -1,4 +1,4 @@
-"""How large a coefficient is, by the share of the steps that is done."""
+"""Schedules of a coefficient over training."""
 
 import chex
 import jax.numpy as jnp
@@ -7,7 +7,7 @@ from rlhf_jax.types.rules import NonNegative, Share
 
 
 def constant(progress: chex.Numeric, *, value: NonNegative = 1.0) -> chex.Array:
-  """A coefficient that is `value` throughout; as `progress` in shape."""
+  """`value` throughout, [...] in the shape of `progress`."""
   return jnp.full(jnp.shape(progress), value, jnp.float32)
 
 
@@ -25,8 +25,8 @@ def linear(
     progress: [...] share of all steps that is done, in [0, 1]; may be traced.
     start: the coefficient at first.
     end: the coefficient at last.
-    hold: share of the steps before it moves.
-    full: share of the steps after which it has arrived; `hold` for a jump.
+    hold: progress at which it begins to move.
+    full: progress at which it has arrived; `hold` for a jump.
 
   Returns:
     [...] float32.
@@ -51,7 +51,8 @@ def exponential(
 
 
 def _ramp(progress, hold, full):
-  # Its ends may be traced, so none is refused: without a length it is a jump.
+  """[...] 0 until `hold`, 1 from `full` on, a straight line between."""
+  # The ends may be traced, so their order is not checked; equal ends jump.
   length = jnp.maximum(full - hold, 1e-9)
   done = (jnp.asarray(progress, jnp.float32) - hold) / length
   return jnp.clip(done, 0.0, 1.0)

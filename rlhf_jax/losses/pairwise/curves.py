@@ -7,7 +7,7 @@ responses (kernels.pair_gaps).
 import chex
 import jax
 
-from rlhf_jax.kernels import exponentials, pair_gaps
+from rlhf_jax.kernels import divergences, pair_gaps
 from rlhf_jax.types.rules import Positive, Smoothing
 
 
@@ -157,7 +157,7 @@ def discopop(
   h = beta * pair_gaps.gaps(chosen_log_ratios, rejected_log_ratios)
   logistic = -jax.nn.sigmoid(-h / tau) * jax.nn.log_sigmoid(h)
   # In one exponent: as h falls w falls faster than exp(−h) rises, and 0 · ∞.
-  exponential = exponentials.tangent_exp(jax.nn.log_sigmoid(h / tau) - h)
+  exponential = divergences.tangent_exp(jax.nn.log_sigmoid(h / tau) - h)
   return logistic + exponential
 
 

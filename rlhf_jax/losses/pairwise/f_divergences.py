@@ -12,16 +12,16 @@ Source: Wang et al. 2023 (f-DPO), "Beyond Reverse KL".
 import chex
 import jax
 
-from rlhf_jax.kernels import exponentials, pair_gaps
+from rlhf_jax.kernels import divergences, pair_gaps
 from rlhf_jax.types.rules import Positive, Share
 
 
 def forward_kl_rewards(log_ratio: chex.Array) -> chex.Array:
   """−exp(−x) [...]: f′(t) = −1 / t. It falls ever faster, and levels off at 0.
 
-  Below x = −40 it goes on as its tangent (kernels.exponentials).
+  Below x = −40 it goes on as its tangent (kernels.divergences).
   """
-  return -exponentials.tangent_exp(-log_ratio)
+  return -divergences.tangent_exp(-log_ratio)
 
 
 def jensen_shannon_rewards(log_ratio: chex.Array) -> chex.Array:
@@ -35,9 +35,9 @@ def alpha_rewards(log_ratio: chex.Array, *, alpha: Share) -> chex.Array:
 
   Between the reverse KL's x (its limit, and its value, at α = 0) and the
   forward KL's (α = 1, less 1). Below α x = −40 it goes on as its tangent
-  (kernels.exponentials).
+  (kernels.divergences).
   """
-  return exponentials.bent(log_ratio, alpha)
+  return divergences.bent(log_ratio, alpha)
 
 
 def dpo_forward_kl(

@@ -9,7 +9,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from rlhf_jax.kernels import exponentials, length_bias, pair_gaps
+from rlhf_jax.kernels import divergences, length_bias, pair_gaps
 from rlhf_jax.losses.pairwise import curves
 from rlhf_jax.types.rules import Finite, NonNegative, Positive, Smoothing
 
@@ -234,7 +234,7 @@ def alphapo(
   chosen = length_bias.mean_logps(policy_chosen_logps, chosen_lengths)
   rejected = length_bias.mean_logps(policy_rejected_logps, rejected_lengths)
   gaps = pair_gaps.gaps(
-    exponentials.bent(chosen, alpha), exponentials.bent(rejected, alpha)
+    divergences.bent(chosen, alpha), divergences.bent(rejected, alpha)
   )
   return curves.smoothed_logistic(beta * gaps - gamma, label_smoothing)
 

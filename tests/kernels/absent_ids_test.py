@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from rlhf_jax.kernels import divergences, logps, vocabulary
+from rlhf_jax.kernels import distributions, divergences
 
 D, V = 8, 37
 # A gap, the table's end, and more at its start than a chunk of 12 is wide.
@@ -16,7 +16,7 @@ REAL = np.setdiff1d(np.arange(V), ABSENT)
 
 def objective(hidden, unembedding, temperature, targets, g, h, **options):
   """Σ g · logps + h · entropies, and both."""
-  values = logps.fused_token_logps_and_entropies(
+  values = distributions.fused_token_logps_and_entropies(
     hidden, unembedding, targets, temperature=temperature, **options
   )
   return jnp.sum(g * values[0] + h * values[1]), values
@@ -35,9 +35,9 @@ class VocabularyTest(chex.TestCase):
   def test_logits_are_minus_infinity_there_alone(self):
     logits = np.ones((2, 4), np.float32)
     np.testing.assert_array_equal(
-      vocabulary.rule_out(logits, (1, 3)), [[1.0, -np.inf] * 2] * 2
+      distributions.rule_out(logits, (1, 3)), [[1.0, -np.inf] * 2] * 2
     )
-    self.assertIs(vocabulary.rule_out(logits, ()), logits)
+    self.assertIs(distributions.rule_out(logits, ()), logits)
 
   @parameterized.product(chunk=(None, 12, 100), softcap=(None, 2.0))
   def test_equals_a_table_of_the_real_rows_alone(self, chunk, softcap):
@@ -81,7 +81,7 @@ class VocabularyTest(chex.TestCase):
   def test_divergence_of_two_policies_without_them_is_finite(self):
     draw = np.random.default_rng(1)
     full = draw.normal(size=(2, 6, V)).astype(np.float32)
-    ruled = vocabulary.rule_out(full, ABSENT)
+    ruled = distributions.rule_out(full, ABSENT)
     expected = divergences.categorical_kl(*full[..., REAL])
     value, grad = jax.value_and_grad(
       lambda x: jnp.sum(divergences.categorical_kl(x, ruled[1]))
