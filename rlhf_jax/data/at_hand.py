@@ -1,4 +1,4 @@
-"""Batches of what is at hand, in a notebook say: no files, no experiment."""
+"""Batches of rows at hand, in a notebook say: no files, no experiment."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -50,7 +50,7 @@ def demonstrations(
   *,
   limits: Limits = LIMITS,
 ) -> Demonstrations:
-  """A batch [B, T] of responses to imitate; as of `comparisons`."""
+  """A batch [B, T] of responses to imitate; arguments as of `comparisons`."""
   return _batch(_records(rows, formats.demonstrated), tokenizer, limits)
 
 
@@ -60,20 +60,20 @@ def prompts(
   *,
   limits: Limits = LIMITS,
 ) -> Prompts:
-  """A batch [B, P] of prompts; as of `prompt_records`."""
+  """A batch [B, P] of the prompts of `prompt_records`."""
   return _batch(prompt_records(asked), tokenizer, limits)
 
 
 def prompt_records(
   asked: Iterable[str | Iterable[Mapping[str, str]] | Prompt],
 ) -> list[Prompt]:
-  """What is asked, as records.
+  """Prompts as records.
 
   Args:
     asked: texts by a user, lists of messages {'role', 'content'}, or records.
 
   Raises:
-    DataError: one is none of these, or asks nothing.
+    DataError: one is none of these, or is empty.
   """
   asked = list(asked)
   if asked and isinstance(asked[0], Prompt):

@@ -1,4 +1,4 @@
-"""Batches by step: the same for a seed, whoever asks, however many they are."""
+"""Batches by step: the same for a seed, on any number of processes."""
 
 import collections
 import dataclasses
@@ -30,25 +30,24 @@ FOREVER = 2**62
 class Batches:
   """An endless run of batches; batches[step] is the one of that step.
 
-  Every epoch goes through the examples once, in an order of its own, which
-  depends on the seed and on how many they are, and on nothing else. Batches
-  run on over the ends of epochs, so a dataset may be smaller than a batch. Each
-  of several processes gets its own rows of the same global batch.
+  Every epoch goes through the examples once, in an order that depends only on
+  the seed and on the number of examples. A batch may span several epochs, so a
+  dataset may be smaller than a batch. Each process gets its own rows of the
+  same global batch.
 
   Attributes:
     examples: of one kind.
     batch_size: rows of the global batch, of all processes together.
     seed: of the order, at least 0.
-    pad_id: what fills rows.
+    pad_id: fills rows.
     limits: those that the examples were encoded under.
     process_index: which process this is, from 0.
     process_count: how many there are.
     curriculum: the levels of the examples and how they are mixed, or None.
-    steps: of the whole training, which a curriculum is spread over.
-    records: in the dataset, those that were dropped included. A prompt's index
-      counts on by as many each time that it comes again in one batch, so that
-      it is not answered twice with the same keys; None where it does not come
-      again.
+    steps: of the whole training, over which a curriculum is spread.
+    records: size of the dataset, dropped records included. Each repeat of an
+      example within a batch adds it to the index once more, so that a prompt is
+      sampled with other keys. None adds nothing.
   """
 
   examples: Sequence[Example] | Sequence[Pack]
@@ -75,11 +74,11 @@ class Batches:
         f'{self.process_count} processes; make batch_size a multiple.'
       )
     if self.curriculum is not None:
-      # Made now, so that its faults are not told in the middle of a run.
+      # Made now, so that a fault does not stop a run in its middle.
       _ = self._given
 
   def indices(self, step: int) -> np.ndarray:
-    """[batch_size] places, among the examples, of the global batch's rows."""
+    """[batch_size] places among the examples, one a row of the global batch."""
     if step < 0:
       raise IndexError(f'step {step} is before the first, 0.')
     if self.curriculum is None:
@@ -155,7 +154,7 @@ class Batches:
     )
 
   def _rows(self, indices: np.ndarray) -> list[Example] | list[Pack]:
-    """The examples at these places, told apart where one comes twice."""
+    """The examples at these places, repeats with an index of their own."""
     rows = [self.examples[i] for i in indices]
     if self.records is None:
       return rows

@@ -1,6 +1,7 @@
 """Chat templates in Jinja, rendered as transformers renders them.
 
-Within bounds: a template is a program from somebody else's folder.
+A template is a program from somebody else's folder, so its loops and its output
+are bounded.
 """
 
 import datetime
@@ -16,13 +17,13 @@ from jinja2 import nodes
 
 from rlhf_jax.types import Message
 
-# What a template that asks for today's date is told: the day that Llama 3's own
-# falls back on. The ids of a prompt must not depend on when it is encoded.
+# Today's date for a template, Llama 3's default: the ids of a prompt must not
+# depend on when it is encoded.
 DATE = '2024-07-26'
 
-STEPS = 100_000  # Of all loops over `range`, as Jinja allows a single one.
-ROOM = 1_000_000  # Characters that a template may add to what is said…
-TIMES = 16  # … and how often it may say it.
+STEPS = 100_000  # Of all loops over `range` together; Jinja's limit for one.
+ROOM = 1_000_000  # Characters that a template may write beside the contents…
+TIMES = 16  # … and how many times it may write the contents.
 
 
 class TemplateError(ValueError):
@@ -30,7 +31,7 @@ class TemplateError(ValueError):
 
 
 class _Environment(jinja2.sandbox.ImmutableSandboxedEnvironment):
-  """The sandbox, without products that fill the memory."""
+  """Jinja's sandbox, without products that would fill the memory."""
 
   intercepted_binops = frozenset(('*', '**'))
 
@@ -59,9 +60,9 @@ def render(
   Args:
     source: the template.
     messages: the conversation.
-    opened: whether to go on to where the assistant's next turn begins.
-    tokens: names of tokens that the template may ask for ('bos_token').
-    date: what day it is, YYYY-MM-DD.
+    opened: whether to open the assistant's next turn.
+    tokens: those that the template may read, by name ('bos_token').
+    date: today for the template, YYYY-MM-DD.
 
   Raises:
     TemplateError: the template refuses, with its reason, or fails.
@@ -129,12 +130,12 @@ def _json(value: Any, ensure_ascii=False, **layout) -> str:
 
 
 def _without_marks(source: str) -> str:
-  # Marks for training frameworks, known to transformers alone.
+  # A tag that only transformers knows.
   return re.sub(r'{%-?\s*(end)?generation\s*-?%}', '', source)
 
 
 def _counted(steps: int) -> Callable[..., range]:
-  """`range`, for so many steps in all."""
+  """`range`, limited to `steps` in all calls together."""
   left = steps
 
   def counted(*bounds: int) -> range:

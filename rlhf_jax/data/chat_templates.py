@@ -1,13 +1,154 @@
-"""The chat template that a tokenizer comes with."""
+"""The chat template that a tokenizer comes with, followed to the letter.
 
+A conversation is rendered whole and encoded whole: the ids are those that the
+tokenizer gives for the text that the template renders. Only what the template
+itself wrote becomes a special token; contents are text, also where they spell
+one.
+"""
+
+import contextlib
 import dataclasses
-from collections.abc import Sequence
+import functools
+from collections.abc import Iterator
 
 from rlhf_jax.data import chat_jinja, reading, templates, tokens
 from rlhf_jax.data.chat_jinja import TemplateError
-from rlhf_jax.data.jinja_template import ChatTemplate
+from rlhf_jax.data.templates import Parts
 from rlhf_jax.data.tokenizer import flag_special
-from rlhf_jax.types import Message
+from rlhf_jax.types import Message, Prompt, Response
+
+ROLES = ('system', 'user', 'assistant')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ChatTemplate:
+  """A conversation's ids by a chat template in Jinja.
+
+  Attributes:
+    jinja: the template.
+    named: (name, token) pairs that it may read, such as 'bos_token'.
+    end: the token that closes an assistant's turn; '' for the tokenizer's
+      end of text.
+    date: today for the template, YYYY-MM-DD.
+    begun: whether the tokenizer's own opening (BOS) comes first; else the
+      template writes it.
+  """
+
+  jinja: str
+  named: tuple[tuple[str, str], ...] = ()
+  end: str = ''
+  date: str = chat_jinja.DATE
+  begun: bool = False
+
+  def render(self, prompt: Prompt, response: str = '') -> str:
+    """The conversation as text, markers included."""
+    with _about(prompt):
+      text = chat_jinja.render(
+        self.jinja,
+        _turns(prompt),
+        opened=True,
+        tokens=dict(self.named),
+        date=self.date,
+      )
+    return text + prompt.condition + response
+
+  def parts(self, prompt: Prompt, tokenizer: tokens.Tokenizer) -> Parts:
+    """Ids of the prompt, up to where the response begins."""
+    read = self._read(prompt, tokenizer)
+    turns, tail = read.turns(prompt.messages)
+    said = prompt.condition
+    condition = tokenizer.encode(said) if said else []
+    return Parts(
+      head=list(tokenizer.opening) if self.begun else [],
+      turns=tuple(turns),
+      tail=tail + condition,
+      later=functools.partial(self._later, prompt, tokenizer),
+    )
+
+  def encode_response(
+    self, prompt: Prompt, response: str, tokenizer: tokens.Tokenizer
+  ) -> list[int]:
+    """Ids of a response to the prompt, without the token that closes it.
+
+    They include what the template writes around the response. Where the
+    tokenizer would merge the prompt's end and the response's beginning into one
+    token, the response begins with a token of its own, as when it is sampled.
+    """
+    said = Response.of(response)
+    asked = self._read(prompt, tokenizer)
+    answered = self._read(prompt, tokenizer, (Message('assistant', str(said)),))
+    with _about(prompt):
+      if not answered.text.startswith(asked.text):
+        raise TemplateError('it writes the prompt anew once it is answered')
+      if not answered.owners:
+        raise TemplateError('it changes what the assistant says')
+    begin = len(asked.text)
+    _, end = answered.span(len(prompt.messages)) or (begin, begin)
+    spaces = said[len(said.rstrip()) :]
+    end += len(spaces) if answered.text.startswith(spaces, end) else 0
+    _, stop = answered.tokens_of(begin, end)
+    if said.ended:
+      stop = answered.closed(self.end_id(tokenizer), end) or stop
+    count = len(asked.ids)
+    if answered.ids[:count] == asked.ids:
+      return answered.ids[count:stop]
+    return tokenizer.encode_after(
+      answered.text[begin : answered.ends[stop - 1]]
+    )
+
+  def end_id(self, tokenizer: tokens.Tokenizer) -> int:
+    """The token that closes a response."""
+    return tokenizer.id_of(self.end or tokenizer.eos)
+
+  def stop_ids(self, tokenizer: tokens.Tokenizer) -> tuple[int, ...]:
+    """The tokens that sampling stops at, the one that closes first."""
+    return templates.stop_ids(tokenizer, self.end_id(tokenizer))
+
+  def _read(
+    self,
+    prompt: Prompt,
+    tokenizer: tokens.Tokenizer,
+    answer: tuple[Message, ...] = (),
+  ) -> reading.Reading:
+    """The conversation, opened for a response or with one."""
+    with _about(prompt):
+      return reading.read(
+        self.jinja,
+        self.named,
+        self.date,
+        tokenizer,
+        _turns(prompt) + answer,
+        not answer,
+      )
+
+  def _later(
+    self, prompt: Prompt, tokenizer: tokens.Tokenizer, count: int
+  ) -> Parts:
+    """The parts without the `count` oldest turns, or more if it is refused.
+
+    Many templates refuse a conversation that the assistant begins.
+    """
+    ruled = prompt.messages[0].role == 'system'
+    rules, said = prompt.messages[:ruled], prompt.messages[ruled:]
+    later = prompt._replace(messages=rules + said[count:])
+    try:
+      return self.parts(later, tokenizer)
+    except TemplateError:
+      if count + 1 >= len(said):
+        raise
+      return self._later(prompt, tokenizer, count + 1)
+
+
+# For a pretrained model without roles: the speakers are named in words, and the
+# whole is encoded as one text. So a user who types these words does forge a
+# turn. Contents begin a line: after a space, a word would be cut into other
+# tokens than the model has seen.
+SPEAKERS = ChatTemplate(
+  jinja=templates.Template(
+    user=('\n\nHuman:\n', ''), assistant=('\n\nAssistant:\n', '')
+  ).jinja,
+  begun=True,
+)
 
 ASKED = Message('user', 'zebra-asked')
 REPLIED = Message('assistant', 'zebra-replied')
@@ -16,21 +157,18 @@ REPLIED = Message('assistant', 'zebra-replied')
 def of(
   tokenizer: tokens.Tokenizer, *, date: str = chat_jinja.DATE
 ) -> templates.Format:
-  """The template that a tokenizer comes with, or else templates.SPEAKERS.
-
-  Without a template of its own, texts open as the tokenizer opens any: a base
-  model has its BOS.
+  """The template that a tokenizer comes with, or else SPEAKERS.
 
   Args:
     tokenizer: from a folder, or trained here.
-    date: what day a template is told that asks for it, YYYY-MM-DD.
+    date: today for the template, YYYY-MM-DD.
 
   Raises:
     TemplateError: its chat template fails, or does not open or write an
       assistant's turn so that a response could be learnt.
   """
   if not tokenizer.chat_template:
-    return templates.SPEAKERS
+    return SPEAKERS
   ours = tokenizer.special_ids.keys() >= set(templates.CHAT.special)
   if ours and tokenizer.chat_template == templates.CHAT.jinja:
     return templates.CHAT  # The same ids in a fraction of the time.
@@ -47,58 +185,57 @@ def of(
 
   try:
     asked, unopened = (read(ASKED, opened=opened) for opened in (True, False))
-    told = read(ASKED, REPLIED, opened=False)
-    _check_answer(tokenizer, asked, unopened, told)
+    answered = read(ASKED, REPLIED, opened=False)
+    _check_answer(tokenizer, asked, unopened, answered)
   except (TemplateError, tokens.VocabularyError) as error:
     raise TemplateError(
       f'the chat template of this tokenizer cannot be read ({error}); give its '
       'folder another chat_template.jinja.'
     ) from error
-  _, end = told.span(1)
-  closed = tokenizer.marks.found(told.text[end:])[:1]
-  # Or it would be read as a response's last words: some folders do not flag it.
+  _, end = answered.span(1)
+  closed = tokenizer.marks.found(answered.text[end:])[:1]
+  # Some folders do not flag it, and it would be decoded as text.
   flag_special(tokenizer.backend, closed)
   return dataclasses.replace(template, end=''.join(closed))
-
-
-def jinja(
-  tokenizer: tokens.Tokenizer,
-  messages: Sequence[Message],
-  *,
-  opened: bool,
-  date: str = chat_jinja.DATE,
-) -> str:
-  """Renders the tokenizer's chat template as transformers does.
-
-  Args:
-    opened: whether to go on to where the assistant's next turn begins.
-    date: what day it is, YYYY-MM-DD.
-  """
-  return chat_jinja.render(
-    tokenizer.chat_template,
-    messages,
-    opened=opened,
-    tokens=tokenizer.named,
-    date=date,
-  )
 
 
 def _check_answer(
   tokenizer: tokens.Tokenizer,
   asked: reading.Reading,
   unopened: reading.Reading,
-  told: reading.Reading,
+  answered: reading.Reading,
 ) -> None:
-  """Whether an answer goes on from where the assistant's turn was opened."""
-  if told.span(1) is None:
+  """Refuses a template whose answers do not follow the opened prompt."""
+  if answered.span(1) is None:
     raise TemplateError('what the assistant says does not come out of it')
-  if not told.text.startswith(asked.text):
+  if not answered.text.startswith(asked.text):
     raise TemplateError(
       "it opens the assistant's turn otherwise than it writes one"
     )
-  before = told.text[len(asked.text) : told.span(1)[0]]
+  before = answered.text[len(asked.text) : answered.span(1)[0]]
   if asked.text == unopened.text and before.strip():
     raise TemplateError(
       f"it does not open the assistant's turn where add_generation_prompt asks "
       f'for it, and writes {tokenizer.marks.read(before)!r} before an answer'
     )
+
+
+def _turns(prompt: Prompt) -> tuple[Message, ...]:
+  for role, _ in prompt.messages:
+    if role not in ROLES:
+      raise TemplateError(
+        f'a turn of role {role!r} is none of {", ".join(ROLES)}'
+      )
+  return tuple(prompt.messages)
+
+
+@contextlib.contextmanager
+def _about(prompt: Prompt) -> Iterator[None]:
+  """Names the conversation in a TemplateError."""
+  try:
+    yield
+  except TemplateError as error:
+    raise TemplateError(
+      f'{prompt.place}: the chat template cannot take this conversation '
+      f'({error}); leave it out of the data, or use another template.'
+    ) from error

@@ -1,4 +1,4 @@
-"""Examples to batches: padding, and masks that come from lengths alone."""
+"""Examples to padded batches, with masks from the lengths."""
 
 from collections.abc import Sequence
 
@@ -11,8 +11,8 @@ from rlhf_jax.data.packing import Pack
 from rlhf_jax.types import (
   Comparison,
   Comparisons,
-  Demonstration,
   Demonstrations,
+  Prompt,
   Prompts,
   Rated,
   Ratings,
@@ -36,32 +36,33 @@ def collate(
     examples: of prompts they become Prompts, of demonstrations Demonstrations,
       of comparisons Comparisons, of rated responses Ratings, of a policy's
       samples Samples, and in packs Demonstrations with segments.
-    pad_id: what fills rows; nothing reads it.
-    limits: they say how many columns there are.
+    pad_id: fills rows; nothing reads it.
+    limits: they set the number of columns.
     longest: tokens of the longest example of the global batch, where these are
       only some of its rows.
-    candidates: K of comparisons or samples, at least that of the longest list;
-      its own where None.
+    candidates: K of comparisons or samples; that of the longest list if None.
+      Shorter lists leave their last rows empty.
     weighted: whether demonstrations come with their weights.
   """
-  longest = longest or max(example.length for example in examples)
   if isinstance(examples[0], Pack):
     return packed(examples, examples[0].row_length, pad_id)
-  match examples[0].record:
+  longest = longest or max(example.length for example in examples)
+  record = examples[0].record
+  if isinstance(record, Prompt):
+    return prompts(examples, limits.prompt_columns(longest), pad_id)
+  columns = limits.columns(longest)
+  match record:
     case Comparison():
-      columns = limits.columns(longest)
       return comparisons(examples, columns, pad_id, candidates)
-    case Demonstration():
-      batch = demonstrations(examples, limits.columns(longest), pad_id)
-      if weighted:
-        weights = [example.record.weight for example in examples]
-        batch = batch.replace(weight=np.array(weights, np.float32))
-      return batch
-    case Rated():
-      return ratings(examples, limits.columns(longest), pad_id)
     case Sampled():
-      return samples(examples, limits.columns(longest), pad_id, candidates)
-  return prompts(examples, limits.prompt_columns(longest), pad_id)
+      return samples(examples, columns, pad_id, candidates)
+    case Rated():
+      return ratings(examples, columns, pad_id)
+  batch = demonstrations(examples, columns, pad_id)
+  if weighted:
+    weights = [example.record.weight for example in examples]
+    batch = batch.replace(weight=np.array(weights, np.float32))
+  return batch
 
 
 def prompts(examples: Sequence[Example], columns: int, pad_id: int) -> Prompts:
@@ -102,12 +103,10 @@ def ratings(examples: Sequence[Example], columns: int, pad_id: int) -> Ratings:
         f'{examples[0].index} has {len(rated[0])}; give each response one for '
         'every attribute, None where there is none.'
       )
-  tokens, segment_ids, _ = _rows(
-    [[(e.prompt_ids, e.response_ids[0])] for e in examples], columns, pad_id
-  )
+  batch = demonstrations(examples, columns, pad_id)
   return Ratings(
-    tokens=tokens,
-    attention_mask=segment_ids > 0,
+    tokens=batch.tokens,
+    attention_mask=batch.attention_mask,
     ratings=np.array(
       [[0.0 if x is None else x for x in row] for row in rated], np.float32
     ),
@@ -139,18 +138,14 @@ def comparisons(
   pad_id: int,
   candidates: int | None = None,
 ) -> Comparisons:
-  """Comparisons [B, K, T], padded on the right.
-
-  K is that of the longest list unless told; shorter lists leave their last rows
-  empty.
-  """
-  texts = samples(examples, columns, pad_id, candidates)
-  candidates = texts.candidate_mask.shape[1]
+  """Comparisons [B, K, T], padded on the right."""
+  responses = samples(examples, columns, pad_id, candidates)
+  candidates = responses.candidate_mask.shape[1]
   return Comparisons(
-    tokens=texts.tokens,
-    attention_mask=texts.attention_mask,
-    response_mask=texts.response_mask,
-    candidate_mask=texts.candidate_mask,
+    tokens=responses.tokens,
+    attention_mask=responses.attention_mask,
+    response_mask=responses.response_mask,
+    candidate_mask=responses.candidate_mask,
     margins=np.array([e.record.margin for e in examples], np.float32),
     weight=np.array([e.record.weight for e in examples], np.float32),
     scores=_of_all(
@@ -172,13 +167,9 @@ def samples(
   pad_id: int,
   candidates: int | None = None,
 ) -> Samples:
-  """Samples [B, K, T], padded on the right.
-
-  K is that of the longest list unless told; shorter lists leave their last rows
-  empty.
-  """
-  longest = max(len(example.response_ids) for example in examples)
-  candidates = candidates or longest
+  """Samples [B, K, T], padded on the right."""
+  counts = np.array([len(example.response_ids) for example in examples])
+  candidates = candidates or int(counts.max())
   empty = ([], [])
   rows = []
   for example in examples:
@@ -186,7 +177,6 @@ def samples(
     rows += [[empty]] * (candidates - len(example.response_ids))
   tokens, segment_ids, response_mask = _rows(rows, columns, pad_id)
   shape = (len(examples), candidates, columns)
-  counts = np.array([len(example.response_ids) for example in examples])
   return Samples(
     tokens=tokens.reshape(shape),
     attention_mask=(segment_ids > 0).reshape(shape),
@@ -196,7 +186,7 @@ def samples(
 
 
 def _of_all(examples, candidates, what, values) -> np.ndarray | None:
-  """[B, K] of K numbers an example, 0 where it has fewer; None without any."""
+  """[B, K] the numbers of each example, padded with 0; None without any."""
   _refuse_some(examples, what, values)
   if values[0] is None:
     return None
@@ -207,20 +197,20 @@ def _of_all(examples, candidates, what, values) -> np.ndarray | None:
 
 
 def _targets(examples, columns, pad_id) -> Demonstrations | None:
-  """The responses to imitate beside the comparisons, if there are any."""
+  """The responses to imitate beside the comparisons, or None."""
   targets = [example.target_ids for example in examples]
   _refuse_some(examples, 'a target', targets)
   if targets[0] is None:
     return None
-  told = [
+  imitated = [
     example._replace(response_ids=(target,))
     for example, target in zip(examples, targets, strict=True)
   ]
-  return demonstrations(told, columns, pad_id)
+  return demonstrations(imitated, columns, pad_id)
 
 
 def _refuse_some(examples, what, values):
-  """All of a dataset have it, or none, or batches would differ in kind."""
+  """Refuses a value that only some have: batches would differ in structure."""
   for example, value in zip(examples, values, strict=True):
     if (value is None) != (values[0] is None):
       has, lacks = (examples[0], example)[:: -1 if values[0] is None else 1]

@@ -1,6 +1,6 @@
-"""Which levels of difficulty a batch is made of, as training goes on.
+"""A curriculum: how many examples of each level of difficulty a batch has.
 
-A level is what the data say of an example, never how well a policy does on it.
+An example's level is read from its record, never from how a policy does on it.
 """
 
 import dataclasses
@@ -114,16 +114,15 @@ def members(
 def plan(mix: Mix, *, levels: int, steps: int, batch_size: int) -> np.ndarray:
   """[steps, levels] rows of each level in each step's batch.
 
-  A step takes the shares at its middle, progress (t + ½) / steps. Up to every
-  step, every level has been given its due, batch_size times the sum of its
-  shares, to within 1 − 1 / (2 · levels − 2) rows: half a row of two levels. The
-  next row of a level may be given as soon as that stays so, and has to be given
-  before the level is further behind. Rows that have to come soonest are given
-  first, which misses none. (To round each step's sums to the nearest does not
-  do for three levels: one that is to have no more rows could lose one again.)
+  A step takes the shares at its middle, progress (t + ½) / steps. After every
+  step, every level has had its due, batch_size times the sum of its shares, to
+  within 1 − 1 / (2 · levels − 2) rows: half a row of two levels. A row of a
+  level may be given once it keeps within that bound, and has to be given before
+  the level falls behind it; rows with the earliest deadline are given first.
+  (Rounding each step's sums would take rows back from one of three levels.)
 
   Args:
-    mix: as a curriculum's.
+    mix: of a curriculum.
     steps: of the whole training.
     batch_size: rows of a step, over all levels.
 
@@ -138,7 +137,7 @@ def plan(mix: Mix, *, levels: int, steps: int, batch_size: int) -> np.ndarray:
     ],
     axis=0,
   )
-  # Of one level there is no choice.
+  # With one level there is no choice.
   behind = -(-SHARE * (2 * levels - 3) // (2 * levels - 2)) if levels > 1 else 0
   least, most = -((behind - due) // SHARE), (due + behind) // SHARE
   # The first step by which a level needs a row more; `steps` if none does.

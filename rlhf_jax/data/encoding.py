@@ -1,4 +1,4 @@
-"""Records to ids, once, within limits; what was cut or left out is counted."""
+"""Records to ids within limits, with counts of what was cut or left out."""
 
 import collections
 import math
@@ -9,8 +9,7 @@ from typing import NamedTuple
 from rlhf_jax.data import fields
 from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.data.limits import Limits
-from rlhf_jax.data.parts import Format
-from rlhf_jax.data.templates import TemplateError
+from rlhf_jax.data.templates import Format, TemplateError
 from rlhf_jax.data.tokens import Tokenizer, VocabularyError
 from rlhf_jax.types import (
   Comparison,
@@ -28,7 +27,7 @@ class Example(NamedTuple):
   """A record with its ids.
 
   Attributes:
-    record: what was encoded.
+    record: the record.
     prompt_ids: up to where the response begins.
     response_ids: none of a prompt, one of a demonstration or of a rated
       response, K of a comparison or of samples; each closed by
@@ -59,7 +58,7 @@ class Example(NamedTuple):
 
 
 class Counts(NamedTuple):
-  """What was cut or left out of a dataset; `_asdict()` is ready to be logged.
+  """How much was cut or left out of a dataset.
 
   Attributes:
     truncated_prompts: cut by the limit.
@@ -86,13 +85,12 @@ def encode(
   template: Format,
   limits: Limits,
 ) -> tuple[list[Example], Counts]:
-  """Encodes a dataset to learn from; what nothing can be learnt from is out.
+  """Encodes a dataset, without the examples that nothing can be learnt from.
 
   Arguments and errors as those of `encode_all`.
 
   Returns:
-    Examples in the records' order, whose `index` goes on counting records, and
-    what was cut or left out.
+    Examples in the records' order, and what was cut or left out.
 
   Raises:
     DataError: nothing is left.
@@ -119,13 +117,13 @@ def _check_left(
 
 
 def left_out(counts: Counts) -> list[tuple[str, int]]:
-  """The counts, by name, of what is missing from the examples; none of 0."""
+  """The counts above 0, by name, of examples that were left out."""
   cut = ('truncated_prompts', 'truncated_responses')
   return [(k, n) for k, n in counts._asdict().items() if n and k not in cut]
 
 
 def unlearnable(example: Example) -> str | None:
-  """The count that an example falls under, of which nothing can be learnt."""
+  """The count of an example that nothing can be learnt from; None of others."""
   match example.record:
     case Comparison(_, [best, _, *_]) if not undecided(example):
       pass
@@ -137,7 +135,7 @@ def unlearnable(example: Example) -> str | None:
 
 
 def undecided(example: Example) -> str | None:
-  """The count that a comparison falls under, of which none is the better."""
+  """The count of a comparison without a better response; None of others."""
   match example.record:
     case Comparison(_, [_, _, *_] as said) as record:
       if len(set(said)) == 1 or len(set(map(tuple, example.response_ids))) == 1:
@@ -157,11 +155,11 @@ def encode_all(
 
   Args:
     records: of any one kind.
-    limits: what `overlong` drops is missing from the examples, whose `index`
-      goes on counting records.
+    limits: of lengths, and how longer prompts are cut.
 
   Returns:
-    Examples in the records' order, and what was cut or dropped.
+    Examples in the records' order, and what was cut or dropped. An example's
+    `index` is its record's, also after a record that was dropped.
 
   Raises:
     DataError: a prompt without tokens, or one that `overlong` refuses; scores
@@ -218,26 +216,26 @@ def decoded(
   tokenizer: Tokenizer,
   template: Format,
 ) -> Response:
-  """What was sampled, as text: `response_ids` gives the same ids for it.
+  """The text of a sampled response, for which `response_ids` gives its ids.
 
   Args:
     ids: of the response, the token that closed it included.
-    ended: whether one did.
-    prompt: what was answered.
+    ended: whether a token closed it.
+    prompt: that it answers.
     tokenizer, template: of the ids.
   """
   said = Response(tokenizer.decode(ids), ended=ended)
   try:
     again = response_ids(said, prompt, tokenizer, template)
   except (TemplateError, VocabularyError):
-    again = None  # What was sampled need be nothing that one could write.
+    again = None  # Sampled ids need not be those of any text.
   if again == list(ids):
     return said
   return Response(said, ended=ended, ids=ids)
 
 
 def _said(record: Record, where: str) -> tuple[Sequence[str], str | None]:
-  """A record's responses and target, its scores looked at."""
+  """A record's responses and target, after checking its numbers."""
   match record:
     case Demonstration(_, response, weight):
       _check_weight(weight, where)

@@ -1,8 +1,7 @@
-"""What the fields of a line may hold, said once, as data.
+"""Schemas of lines of JSON: which fields there are, and what they may hold.
 
 A schema maps each field's name to a parser: a function of the JSON value that
-returns what a reader uses, or raises Fault with what is wrong. So a new file
-format is a schema and a few lines of `readers.py`.
+returns what a reader uses, or raises Fault with what is wrong.
 """
 
 import contextlib
@@ -60,7 +59,7 @@ def read(path: str | pathlib.Path, schema: Schema) -> Iterator[jsonl.Row]:
 
 @contextlib.contextmanager
 def placed(where: str):
-  """Makes a fault of the line at `where` a sentence that names it."""
+  """Turns a Fault into a DataError that names the line at `where`."""
   try:
     yield
   except Fault as fault:
@@ -135,7 +134,7 @@ def nullable(parser: Parser, default: Any = None) -> Parser:
 
 
 def anything(value: Any) -> Any:
-  """A field that is known and not used."""
+  """The parser of a field that is known and not used."""
   return value
 
 
@@ -158,6 +157,15 @@ def filled(value: Any) -> str:
   if not visible(text(value)):
     raise Fault('is empty; give it a text or remove the line.')
   return value
+
+
+IGNORED = Optional(anything)
+TEXT_OR_EMPTY = Optional(text, '')
+
+
+def ignored(names: str) -> Schema:
+  """Fields that are known and not used, their names with spaces between."""
+  return dict.fromkeys(names.split(), IGNORED)
 
 
 # Letters and symbols that show nothing, though Unicode counts them as such.
@@ -199,15 +207,15 @@ def flag(value: Any) -> bool:
 
 
 def turns(value: Any) -> tuple[Message, ...]:
-  """A conversation that the user has the last word in.
-
-  The user and the assistant take turns; the system may speak first.
-  """
+  """A list of messages, as `asked`."""
   return asked(tuple(Message(**m) for m in _messages(value)))
 
 
 def asked(messages: tuple[Message, ...]) -> tuple[Message, ...]:
-  """Messages, if they are a conversation that the user has the last word in."""
+  """A conversation that ends with the user, who alternates with the assistant.
+
+  The system may speak first.
+  """
   spoken = messages[bool(messages) and messages[0].role == 'system' :]
   for i, message in enumerate(spoken):
     expected = ('user', 'assistant')[i % 2]

@@ -1,4 +1,4 @@
-"""Files of one format, as a source or a setting names them."""
+"""Files of one kind, as a source or a setting names them."""
 
 import dataclasses
 import functools
@@ -8,32 +8,27 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from rlhf_jax.data import jsonl
-from rlhf_jax.data.gathering import Records
-from rlhf_jax.types import Comparison, Demonstration, Prompt, Rated
+from rlhf_jax.data.readers import Records
+from rlhf_jax.types import Record
 
-Dataset = (
-  Sequence[Prompt]
-  | Sequence[Demonstration]
-  | Sequence[Comparison]
-  | Sequence[Rated]
-)
+Dataset = Sequence[Record]
 
 
 @dataclasses.dataclass(frozen=True)
 class Files:
-  """Files of one format, in a folder given elsewhere.
+  """Files that one reader reads, in a folder given elsewhere.
 
   Attributes:
     names: the files' names.
-    read: a function of `readers`, or one like them: path -> records.
-      `formats.read` and its kin find the format by the fields.
+    read: path -> records, such as a function of `readers`, or `formats.read`
+      and its like, which find the format by the fields.
   """
 
   names: tuple[str, ...]
   read: Callable[[pathlib.Path], Dataset]
 
   def records(self, folder: str | pathlib.Path) -> Records:
-    """The records of all files, in order, and what is noted of each file."""
+    """The records of all files, in order, and the notes on each file."""
     found = [self._read(pathlib.Path(folder) / name) for name in self.names]
     return Records(
       (record for records in found for record in records),
@@ -41,7 +36,7 @@ class Files:
     )
 
   def _read(self, path: pathlib.Path) -> Dataset:
-    """The records of a file; a reader of one's own may fail in any way."""
+    """The records of a file; a failing reader of a user's own is named."""
     try:
       return self.read(path)
     except jsonl.DataError:
@@ -59,7 +54,7 @@ class Files:
       ) from error
 
   def contents(self, folder: str | pathlib.Path) -> list[Any]:
-    """What the records come from: the reader, and each file's SHA-256."""
+    """For a fingerprint: the reader, and each file's SHA-256."""
     paths = [pathlib.Path(folder) / name for name in self.names]
     return [self.read, *map(jsonl.digest, paths)]
 
@@ -71,8 +66,8 @@ def own_files(
 
   Args:
     names: of the files, commas between them.
-    columns: what the files call the fields of their format, as in
-      'prompt=question,chosen=good'; '' where they call them by their names.
+    columns: the files' names of fields, as in 'prompt=question,chosen=good'; ''
+      if they have the names of the format.
     read: a reader of `formats` that takes `columns`.
 
   Raises:

@@ -3,6 +3,7 @@
 import contextlib
 import gzip
 import hashlib
+import itertools
 import json
 import pathlib
 import re
@@ -15,7 +16,7 @@ from rlhf_jax.data import names
 
 
 class DataError(ValueError):
-  """Data that cannot be used: what is wrong, where, and what to do."""
+  """Data that cannot be used: a sentence of the fault, its place and advice."""
 
 
 class Row(NamedTuple):
@@ -58,7 +59,7 @@ def read_any(path: str | pathlib.Path) -> Iterator[Row]:
       break
   if before and before[-1].lstrip().startswith(b'['):
     return _some(path, _array(path, b''.join([*before, *lines])))
-  return _some(path, _objects(path, _after(before, lines)))
+  return _some(path, _objects(path, itertools.chain(before, lines)))
 
 
 def existing(path: str | pathlib.Path) -> pathlib.Path:
@@ -105,7 +106,7 @@ def _missing(path: pathlib.Path) -> str:
 
 @contextlib.contextmanager
 def _readable(path: pathlib.Path):
-  """Makes what the system refuses a sentence."""
+  """Turns an OSError into a sentence."""
   try:
     yield
   except OSError as error:
@@ -127,32 +128,19 @@ def _short(path: pathlib.Path) -> str:
 def _lines(path: pathlib.Path) -> Iterator[bytes]:
   opener = gzip.open if path.suffix == '.gz' else open
   number = 0
-  try:
-    with _readable(path), opener(path, 'rb') as file:
-      for line in _unpacked(file):
-        number += 1
-        yield line
-  except _NotGzip as error:
-    raise DataError(
-      f'{path.name}: not a whole gzip file after line {number} ({error}); '
-      'fetch it again, or drop .gz from the name of a plain file.'
-    ) from error
-
-
-class _NotGzip(Exception):
-  """What a gzip file's reader says of one that is not whole."""
-
-
-def _unpacked(file: Iterable[bytes]) -> Iterator[bytes]:
-  try:
-    yield from file
-  except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-    raise _NotGzip(str(error)) from error
-
-
-def _after(before: list[bytes], lines: Iterator[bytes]) -> Iterator[bytes]:
-  yield from before
-  yield from lines
+  with _readable(path), opener(path, 'rb') as file:
+    while True:
+      try:
+        line = file.readline()
+      except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise DataError(
+          f'{path.name}: not a whole gzip file after line {number} ({error}); '
+          'fetch it again, or drop .gz from the name of a plain file.'
+        ) from error
+      if not line:
+        return
+      number += 1
+      yield line
 
 
 def _some(path: pathlib.Path, rows: Iterator[Row]) -> Iterator[Row]:
@@ -232,13 +220,13 @@ def _parsing(
   start: int = 0,
   due: str = 'each line must be one JSON object',
 ):
-  """Makes what the decoder refuses a sentence.
+  """Turns an error of the decoder into a sentence.
 
   Args:
     path: of the file.
     number: the line that begins at, or holds, the character `start`.
-    start: where the value begins in what is decoded.
-    due: what the file must hold, as a clause.
+    start: where the value begins in the decoded text.
+    due: a clause, what the file must hold.
   """
   where = f'{path.name}:{number}'
   try:
@@ -263,7 +251,7 @@ def _parsing(
 
 
 def too_deep(where: str) -> DataError:
-  """What is said of a line whose parser went out of stack."""
+  """The error for a line whose parser ran out of stack."""
   return DataError(
     f'{where}: lists or objects lie too deep in each other; make it flatter.'
   )

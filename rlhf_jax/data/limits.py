@@ -1,8 +1,7 @@
-"""How long prompts and responses may be, and what becomes of longer prompts.
+"""How long prompts and responses may be, and how longer prompts are cut.
 
-That is a function, passed in. Each takes the prompt's parts, the limit in
-tokens and where the prompt comes from, and returns the parts to go on with, or
-None to leave its record out.
+A function `Overlong` takes the prompt's parts, the limit in tokens and where
+the prompt comes from. It returns the parts to keep, or None to drop the record.
 """
 
 import dataclasses
@@ -10,7 +9,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from rlhf_jax.data.jsonl import DataError
-from rlhf_jax.data.parts import Parts
+from rlhf_jax.data.templates import Parts
 from rlhf_jax.types.rules import Count
 from rlhf_jax.types.values import checked
 
@@ -18,7 +17,7 @@ Overlong = Callable[[Parts, int, str], Parts | None]
 
 
 def refuse(parts: Parts, limit: int, where: str) -> NoReturn:
-  """It is an error."""
+  """A longer prompt is an error."""
   raise DataError(
     f'{where}: the prompt has {len(parts.ids)} tokens and the limit is '
     f'{limit}; raise max_prompt_tokens, or set overlong to limits.keep_end, '
@@ -27,17 +26,17 @@ def refuse(parts: Parts, limit: int, where: str) -> NoReturn:
 
 
 def drop(parts: Parts, limit: int, where: str) -> None:
-  """Its record is left out."""
+  """The record of a longer prompt is left out."""
   del parts, limit, where
 
 
 def keep_end(parts: Parts, limit: int, where: str) -> Parts:
-  """A dialogue forgets its oldest turns, the last of these in part.
+  """Drops the oldest turns, and the start of the oldest one that is left.
 
   The system's turn stays, and so do the markers of every turn that is left.
   """
   whole = parts
-  # What is left may be longer than its turns were: a template opens it anew.
+  # A template may open the shorter conversation with more tokens: count again.
   while count := _forgotten(parts, limit):
     parts = parts.without_oldest(count)
   oldest, *others = parts.turns
@@ -48,10 +47,7 @@ def keep_end(parts: Parts, limit: int, where: str) -> Parts:
 
 
 def keep_start(parts: Parts, limit: int, where: str) -> Parts:
-  """The last turn loses its end; meant for prompts of one turn.
-
-  What closes the turn stays, and so does what opens the response.
-  """
+  """Cuts the end of the last turn's content; meant for prompts of one turn."""
   *earlier, last = parts.turns
   excess = _excess(parts, limit)
   cut = _affordable(excess, len(last.content), parts, limit, where)
@@ -60,7 +56,7 @@ def keep_start(parts: Parts, limit: int, where: str) -> Parts:
 
 
 def _forgotten(parts: Parts, limit: int) -> int:
-  """How many of the oldest turns are in excess as a whole."""
+  """How many of the oldest turns have to be dropped whole."""
   excess, count = _excess(parts, limit), 0
   for turn in parts.turns[:-1]:
     if excess < max(1, len(turn.content)):
@@ -77,7 +73,7 @@ def _excess(parts: Parts, limit: int) -> int:
 def _affordable(
   cut: int, content: int, parts: Parts, limit: int, where: str
 ) -> int:
-  """The tokens to cut from a turn's content, unless none would be left."""
+  """`cut`, the tokens to cut from a turn's content; refused if none is left."""
   if cut > 0 and cut >= content:
     raise DataError(
       f'{where}: the limit of {limit} tokens leaves no room for a word of '
@@ -96,10 +92,10 @@ class Limits:
     max_prompt_tokens: of a prompt, its markers included.
     max_response_tokens: of a response, its end-of-text included. A longer one
       is cut at its end and not closed: it did not end there.
-    overlong: what becomes of a longer prompt.
-    buckets: lengths below the limits that a batch may be padded to; the
-      smallest that holds its longest row is taken. A run compiles its
-      functions once for each that occurs.
+    overlong: how a longer prompt is cut, or that it is dropped or refused.
+    buckets: lengths below the limits that a batch may be padded to: to the
+      smallest that holds its longest row. A run compiles its functions once for
+      each that occurs.
   """
 
   max_prompt_tokens: Count
@@ -108,11 +104,11 @@ class Limits:
   buckets: tuple[Count, ...] = ()
 
   def prompt_columns(self, longest: int) -> int:
-    """P for a batch whose longest prompt has so many tokens."""
+    """P for a batch whose longest prompt has `longest` tokens."""
     return self._padded(longest, self.max_prompt_tokens)
 
   def columns(self, longest: int) -> int:
-    """T for a batch whose longest prompt and response have so many tokens."""
+    """T for a batch whose longest prompt and response have `longest` tokens."""
     return self._padded(
       longest, self.max_prompt_tokens + self.max_response_tokens
     )

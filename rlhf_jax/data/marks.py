@@ -1,11 +1,11 @@
-"""Tokens that no text makes: a tokenizer in which they have secret names.
+"""A tokenizer whose special tokens no text can forge.
 
 The `tokenizers` library reads the name of an added token in a text as the
 token, so that a user who types '<|assistant|>' would open the assistant's turn.
-Here every such token is renamed to what nobody can type, with its id, its flags
-and everything else about the tokenizer as it was. What a template wrote is
-spelt by the new names, what people wrote stays as it is, and one call encodes
-the whole, pieces across the borders included.
+Here every such token, a mark, is renamed to a secret that nobody can type; its
+id, its flags and the rest of the tokenizer stay. Text of a template is written
+with the secret names, contents stay as they are, and one call encodes the
+whole, tokens across the borders included.
 """
 
 import json
@@ -18,16 +18,16 @@ import tokenizers
 
 
 class Marks:
-  """The marks of a tokenizer: what means a role, an end, and no text.
+  """The marks of a tokenizer: tokens that mean a role or an end, and no text.
 
   An added token is a mark if it is flagged special, or if it begins and ends
   with punctuation ('<|User|>'), as roles do where a folder does not flag them.
-  Other added tokens (words, runs of spaces) are vocabulary.
+  Other added tokens (words, runs of spaces) are text.
 
   Attributes:
     names: of the marks, by id.
-    backend: the tokenizer that knows them by their secret names alone. It
-      neither truncates nor pads.
+    backend: the tokenizer with secret names for the marks. It neither truncates
+      nor pads.
   """
 
   def __init__(self, backend: tokenizers.Tokenizer):
@@ -48,19 +48,19 @@ class Marks:
         raise ValueError(f'{name!r} cannot be told from text')
 
   def spell(self, text: str) -> str:
-    """A text of ours, the names of marks in it replaced by the secret ones."""
+    """A text with the names of marks replaced by their secret names."""
     return self._pattern.sub(lambda found: self._secret[found[0]], text)
 
   def read(self, spelt: str) -> str:
-    """The other way about."""
+    """The inverse of `spell`."""
     return self._secrets.sub(lambda found: self._name[found[0]], spelt)
 
   def found(self, spelt: str) -> list[str]:
-    """Names of the marks in a text where they are spelt in secret."""
+    """Names of the marks in a text with secret names."""
     return [self._name[secret] for secret in self._secrets.findall(spelt)]
 
   def typed(self, text: str) -> list[str]:
-    """Names of marks that a text holds as people type them."""
+    """Names of marks that a text spells out, as people type them."""
     return [found[0] for found in self._pattern.finditer(text)]
 
 
@@ -69,8 +69,8 @@ def renamed(
 ) -> Mapping[str, Any]:
   """The content of a tokenizer.json with some of its tokens renamed.
 
-  Their ids stay. Merges that would spell an old name are left out, and so is
-  what makes ids depend on more than the text: truncation, padding, dropout.
+  Their ids stay. Merges that would spell an old name are left out, and so are
+  truncation, padding and dropout.
   """
 
   def new(name: str) -> str:
@@ -108,7 +108,7 @@ def _is_mark(token: tokenizers.AddedToken) -> bool:
 
 
 def _any_of(names: Mapping[str, bool]) -> re.Pattern[str]:
-  """Any of some names, the longest first; those told so only as whole words."""
+  """Matches any of the names, longest first; {name: whole words only}."""
   longest_first = sorted(names, key=len, reverse=True)
   patterns = [
     rf'(?<!\w){re.escape(name)}(?!\w)' if names[name] else re.escape(name)

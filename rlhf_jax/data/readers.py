@@ -1,42 +1,146 @@
-"""Files to records: a schema and a few lines for each format."""
+"""Files of JSON lines to records: a schema and a few lines for each kind."""
 
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from rlhf_jax.data import fields
-from rlhf_jax.data.gathering import SAME_TEXT, LeftOut, Records, gather
 from rlhf_jax.data.jsonl import DataError
-from rlhf_jax.types import (
-  Comparison,
-  Demonstration,
-  Message,
-  Prompt,
-  Record,
-  prompt_of,
-  responses_of,
-)
+from rlhf_jax.types import Comparison, Demonstration, Message, Prompt, Record
 
-# What becomes of a row: (its fields parsed, where it is) -> records.
-Rows = Callable[[Mapping[str, Any], str], Iterable[Record]]
+Row = Mapping[str, Any]
+# (the parsed fields of a row, its 'file:line') -> records.
+Rows = Callable[[Row, str], Iterable[Record]]
+
+
+class Records(list):
+  """The records of a file, or of several.
+
+  Attributes:
+    notes: what a person should know of the reading, a sentence each: the format
+      that a file was read as, and the rows that were left out.
+  """
+
+  def __init__(self, records: Iterable[Any] = (), notes: Iterable[str] = ()):
+    super().__init__(records)
+    self.notes = tuple(notes)
+
+
+class LeftOut(NamedTuple):
+  """Why a row gives no record.
+
+  Attributes:
+    where: its file and line.
+    reason: a clause.
+  """
+
+  where: str
+  reason: str
+
+
+SAME_TEXT = 'the responses are the same text'
+
+
+def gather(found: Iterable[Record | LeftOut]) -> Records:
+  """The records, with a note that counts those left out for each reason.
+
+  Raises:
+    DataError: everything was left out.
+  """
+  kept, places = [], {}
+  for one in found:
+    if isinstance(one, LeftOut):
+      places.setdefault(one.reason, []).append(one.where)
+    else:
+      kept.append(one)
+  total = len(kept) + sum(map(len, places.values()))
+  notes = [
+    f'{len(wheres)} of {total} left out: {reason} (first at {wheres[0]})'
+    for reason, wheres in places.items()
+  ]
+  if notes and not kept:
+    raise DataError(
+      f'{"; ".join(notes)}; nothing is left to learn from, give other data.'
+    )
+  return Records(kept, notes)
+
+
+def rows(
+  path: str | pathlib.Path, schema: fields.Schema, records: Rows
+) -> Iterator[Record]:
+  """The records of every line of a file of JSON lines."""
+  for where, row in fields.read(path, schema):
+    yield from records(row, where)
+
+
+def distinct(comparisons: Iterable[Comparison]) -> Records:
+  """Leaves out comparisons whose responses are one text, and notes it."""
+  return gather(
+    one if len(set(one.responses)) > 1 else LeftOut(one.prompt.where, SAME_TEXT)
+    for one in comparisons
+  )
+
+
+def one_turn(
+  text: str, kind: str = '', where: str = '', answer: str = ''
+) -> Prompt:
+  """A prompt of a single turn by the user."""
+  return Prompt((Message('user', text),), kind, where, answer=answer)
+
 
 # Preferences of people: a conversation, the answer they chose, and the other.
 PAIRS = {
-  'id': fields.Optional(fields.anything),
-  'subset': fields.Optional(fields.text, ''),
+  'id': fields.IGNORED,
+  'subset': fields.TEXT_OR_EMPTY,
   'prompt': fields.turns,
   'chosen': fields.filled,
   'rejected': fields.filled,
 }
 
-# Instructions as Alpaca's and Dolly's: a task, what it is about, the answer.
+
+def pairs(path: str | pathlib.Path) -> Records:
+  """Reads PAIRS. The subset is the prompt's kind."""
+  return distinct(rows(path, PAIRS, pair))
+
+
+def chosen(path: str | pathlib.Path) -> Records:
+  """Reads PAIRS as demonstrations: the answers that people chose."""
+  return _best(rows(path, PAIRS, pair))
+
+
+def pair(row: Row, where: str) -> Iterator[Comparison]:
+  """The record of a row of PAIRS."""
+  prompt = Prompt(row['prompt'], row['subset'], where)
+  yield Comparison(prompt, (row['chosen'], row['rejected']))
+
+
+# Instructions as Alpaca's and Dolly's: a task, its input, the answer.
 INSTRUCTIONS = {
   'instruction': fields.filled,
-  'input': fields.Optional(fields.text, ''),
+  'input': fields.TEXT_OR_EMPTY,
   'output': fields.filled,
-  'category': fields.Optional(fields.text, ''),
-  'subsets': fields.Optional(fields.anything),
+  'category': fields.TEXT_OR_EMPTY,
+  'subsets': fields.IGNORED,
 }
+
+
+def instructions(path: str | pathlib.Path) -> Records:
+  """Reads INSTRUCTIONS. The category is the prompt's kind.
+
+  The user says the instruction and, two lines further, the input.
+  """
+  return Records(rows(path, INSTRUCTIONS, instruction))
+
+
+def instruction(row: Row, where: str) -> Iterator[Demonstration]:
+  """The record of a row of INSTRUCTIONS."""
+  task = with_input(row['instruction'], row['input'])
+  yield Demonstration(one_turn(task, row['category'], where), row['output'])
+
+
+def with_input(task: str, given: str) -> str:
+  """An instruction and, two lines further, its input, if it has one."""
+  return f'{task}\n\n{given}' if given else task
 
 
 def _solution(value: Any) -> tuple[str, str]:
@@ -54,139 +158,76 @@ def _solution(value: Any) -> tuple[str, str]:
 # and a worked solution that ends with #### and the answer.
 MARK = '####'
 PROBLEMS = {
-  'id': fields.Optional(fields.anything),
-  'subset': fields.Optional(fields.text, ''),
+  'id': fields.IGNORED,
+  'subset': fields.TEXT_OR_EMPTY,
   'question': fields.filled,
   'answer': _solution,
 }
-
-# Pairs that a judge scored; the margin is by how much. Judges score responses
-# without a visible letter too.
-SCORED_PAIRS = {
-  'id': fields.Optional(fields.anything),
-  'prompt': fields.filled,
-  'chosen': fields.text,
-  'rejected': fields.text,
-  'score_chosen': fields.number,
-  'score_rejected': fields.number,
-}
-
-
-def pairs(path: str | pathlib.Path) -> Records:
-  """Reads PAIRS. The subset is the prompt's kind."""
-  return distinct(rows(path, PAIRS, pair))
-
-
-def scored_pairs(path: str | pathlib.Path) -> Records:
-  """Reads SCORED_PAIRS, of one-turn prompts; margins are score differences.
-
-  Pairs with an empty response are left out.
-  """
-  return gather(map(learnable, rows(path, SCORED_PAIRS, scored_pair)))
-
-
-def chosen(path: str | pathlib.Path) -> Records:
-  """Reads PAIRS as demonstrations: the answers that people chose."""
-  return Records(
-    Demonstration(one.prompt, one.responses[0])
-    for one in rows(path, PAIRS, pair)
-  )
-
-
-def instructions(path: str | pathlib.Path) -> Records:
-  """Reads INSTRUCTIONS. The category is the prompt's kind.
-
-  The user says the instruction and, two lines further, the input.
-  """
-  return Records(rows(path, INSTRUCTIONS, instruction))
 
 
 def problems(path: str | pathlib.Path) -> Records:
   """Reads PROBLEMS as demonstrations of solving them; the subset is the kind.
 
-  The prompt's `answer` is what follows ####; the response is the whole
-  solution, that included.
+  The response is the whole solution; the prompt's `answer` follows its ####.
   """
   return Records(rows(path, PROBLEMS, problem))
 
 
-def rows(
-  path: str | pathlib.Path, schema: fields.Schema, records: Rows
-) -> Iterator[Record]:
-  """The records of every line of a file of JSON lines."""
-  for where, row in fields.read(path, schema):
-    yield from records(row, where)
-
-
-def distinct(comparisons: Iterable[Comparison]) -> Records:
-  """Leaves out comparisons of one text, which say nothing, and notes it."""
-  return gather(
-    one if len(set(one.responses)) > 1 else LeftOut(one.prompt.where, SAME_TEXT)
-    for one in comparisons
-  )
-
-
-def learnable(record: Record | LeftOut) -> Record | LeftOut:
-  """The record, or why nothing can be learnt from it."""
-  if isinstance(record, LeftOut):
-    return record
-  said = responses_of(record)
-  if len(said) > 1 and len(set(said)) == 1:
-    return LeftOut(prompt_of(record).where, SAME_TEXT)
-  for place, text in enumerate(said):
-    if not fields.visible(text):
-      name = 'the response'
-      if len(said) == 2:
-        name = ('the chosen', 'the rejected')[place] + ' response'
-      return LeftOut(prompt_of(record).where, f'{name} is empty')
-  return record
-
-
-def pair(row: Mapping[str, Any], where: str) -> Iterator[Comparison]:
-  """The record of a row of PAIRS."""
-  prompt = Prompt(row['prompt'], row['subset'], where)
-  yield Comparison(prompt, (row['chosen'], row['rejected']))
-
-
-def scored_pair(row: Mapping[str, Any], where: str) -> Iterator[Comparison]:
-  """The record of a row of SCORED_PAIRS."""
-  prompt = Prompt((Message('user', row['prompt']),), where=where)
-  yield judged(prompt, (row['chosen'], row['rejected']), row)
-
-
-def judged(
-  prompt: Prompt, responses: tuple[str, str], row: Mapping[str, Any]
-) -> Comparison:
-  """A pair with the row's `score_chosen` and `score_rejected`.
-
-  Equal scores are told apart by nothing, and the pair says so itself.
-  """
-  scores = (row['score_chosen'], row['score_rejected'])
-  margin = scores[0] - scores[1]
-  if margin < 0.0:
-    raise DataError(
-      f'{prompt.where}: the rejected response scores {-margin:g} more than the '
-      'chosen one; swap them.'
-    )
-  return Comparison(prompt, responses, margin, scores)
-
-
-def instruction(row: Mapping[str, Any], where: str) -> Iterator[Demonstration]:
-  """The record of a row of INSTRUCTIONS."""
-  said = told(row['instruction'], row['input'])
-  yield Demonstration(
-    Prompt((Message('user', said),), row['category'], where), row['output']
-  )
-
-
-def told(task: str, given: str) -> str:
-  """An instruction and, two lines further, what it is about, if anything."""
-  return f'{task}\n\n{given}' if given else task
-
-
-def problem(row: Mapping[str, Any], where: str) -> Iterator[Demonstration]:
+def problem(row: Row, where: str) -> Iterator[Demonstration]:
   """The record of a row of PROBLEMS."""
   solution, answer = row['answer']
-  asked = (Message('user', row['question']),)
-  prompt = Prompt(asked, row['subset'], where, answer=answer)
-  yield Demonstration(prompt, solution)
+  yield Demonstration(
+    one_turn(row['question'], row['subset'], where, answer), solution
+  )
+
+
+# Outputs of models of known strength for one instruction. The verdicts are not
+# used, nor is the older instructgpt_001.
+STRENGTHS = {'gpt4': 2.0, 'chatgpt': 1.0, 'instructgpt': 0.0}
+TIERS = {
+  'id': fields.IGNORED,
+  'dataset': fields.TEXT_OR_EMPTY,
+  'instruction': fields.filled,
+  'outputs': fields.object_of(
+    {model: fields.Optional(fields.filled) for model in STRENGTHS}
+    | fields.ignored('instructgpt_001')
+  ),
+  'win_vs_instructgpt': fields.IGNORED,
+}
+
+
+def tiers(path: str | pathlib.Path) -> Records:
+  """Reads TIERS: the strongest model's output first, STRENGTHS as scores.
+
+  A line may lack models. A text that several models wrote counts once, as the
+  strongest one's; lines with a single text are left out.
+  """
+  return distinct(rows(path, TIERS, tier))
+
+
+def strongest(path: str | pathlib.Path) -> Records:
+  """Reads TIERS as demonstrations: the strongest model's outputs."""
+  return _best(rows(path, TIERS, tier))
+
+
+def tier(row: Row, where: str) -> Iterator[Comparison]:
+  """The record of a row of TIERS."""
+  strengths = {}
+  for model, strength in STRENGTHS.items():
+    if row['outputs'][model] is not None:
+      strengths.setdefault(row['outputs'][model], strength)
+  if not strengths:
+    raise DataError(
+      f"{where}: field 'outputs' has no text of {', '.join(STRENGTHS)}; "
+      'give it some, or remove the line.'
+    )
+  responses, scores = tuple(strengths), tuple(strengths.values())
+  prompt = one_turn(row['instruction'], row['dataset'], where)
+  yield Comparison(prompt, responses, scores=scores)
+
+
+def _best(comparisons: Iterable[Comparison]) -> Records:
+  """The first response of each, to imitate."""
+  return Records(
+    Demonstration(one.prompt, one.responses[0]) for one in comparisons
+  )

@@ -1,14 +1,14 @@
 """Where experiments get their data: a source's `load` gives a Corpus.
 
 A source is a frozen dataclass of settings with two functions: `load(folder)`,
-and `fingerprint()`, which changes when a setting or the content of a file that
-it reads does, so that what was computed from it can be kept by that name.
+and `fingerprint()`, which changes when a setting does, or the content of a file
+that is read; results computed from the source are kept under it.
 """
 
 import dataclasses
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from rlhf_jax.addressing import Code
 from rlhf_jax.data import (
@@ -16,7 +16,6 @@ from rlhf_jax.data import (
   chat_templates,
   jsonl,
   margins,
-  ranked_readers,
   readers,
   splits,
   templates,
@@ -41,10 +40,10 @@ class Corpus(NamedTuple):
     tokenizer: text to ids.
     template: conversations to ids.
     datasets: records of one kind each, by name: 'demonstrations',
-      'comparisons', 'prompts', and what is held out of training as
+      'comparisons', 'prompts', and those held out of training as
       'test_demonstrations', 'test_comparisons', 'test_prompts'.
-    gold: the true reward, where the world's is known.
-    notes: what a person should know of how the files were read.
+    gold: the true reward, where it is known.
+    notes: for a person, on how the files were read.
   """
 
   tokenizer: tokens.Tokenizer
@@ -69,57 +68,85 @@ INSTRUCTIONS = Files(
   ('alpaca_subset.jsonl.gz', 'dolly_3k.jsonl.gz'), readers.instructions
 )
 STRENGTHS = ('pairwise_gpt4_vs_instructgpt.jsonl.gz',)
-TIERS = Files(STRENGTHS, ranked_readers.tiers)
-STRONGEST = Files(STRENGTHS, ranked_readers.strongest)
+TIERS = Files(STRENGTHS, readers.tiers)
+STRONGEST = Files(STRENGTHS, readers.strongest)
 
 
 @dataclasses.dataclass(frozen=True)
 @checked
-class Feedback:
-  """People's or judges' preferences, what is imitated first, and prompts.
+class FileSource:
+  """The settings that all sources of files share; `fingerprint` is theirs.
+
+  Attributes:
+    data_dir: the folder of the files.
+    held_out: share of the prompts kept out of training, in (0, 1).
+    vocab_size: of the byte-level tokenizer that is trained on training texts.
+    tokenizer: a Hugging Face tokenizer folder to use in its place, or ''.
+    template_date: today for a chat template, YYYY-MM-DD.
+    gold: the true reward of responses, (prompts, responses) -> scores, or None.
+  """
+
+  data_dir: str
+  _: dataclasses.KW_ONLY
+  held_out: ShareBetween = 0.1
+  vocab_size: Count = 4096
+  tokenizer: str = ''
+  template_date: Date = chat_jinja.DATE
+  gold: Reward | None = None
+
+  def digest(self, *facts: Any) -> str:
+    """A fingerprint: of these facts, the tokenizer, and the code that reads."""
+    made: Any = self.vocab_size
+    if self.tokenizer:
+      contents = [jsonl.digest(path) for path in tokens.files(self.tokenizer)]
+      made = [self.template_date, *contents]
+    return Code().digest(type(self), *facts, made)
+
+  def corpus(
+    self,
+    folder: str | pathlib.Path,
+    datasets: Mapping[str, Dataset],
+    learnt: Iterable[Record],
+    notes: Iterable[str],
+  ) -> Corpus:
+    """A Corpus, its tokenizer trained on `learnt` and kept in `folder`."""
+    if self.tokenizer:
+      tokenizer = tokens.load(self.tokenizer)
+    else:
+      tokenizer = _trained_once(
+        pathlib.Path(folder) / f'tokenizer-{self.fingerprint()}',
+        texts=texts(learnt),
+        vocab_size=self.vocab_size,
+      )
+    template = chat_templates.of(tokenizer, date=self.template_date)
+    return Corpus(tokenizer, template, datasets, self.gold, tuple(notes))
+
+
+@dataclasses.dataclass(frozen=True)
+class Feedback(FileSource):
+  """Preferences of people or judges, demonstrations to imitate, and prompts.
 
   Prompts are split into training and held-out by a hash of what the user says
   first, the same in every dataset, so that no opening is on both sides.
 
   Attributes:
-    data_dir: the folder of the files.
     comparisons: read as Comparisons; None where there are none.
     demonstrations: read as Demonstrations; None where there are none.
-    held_out: share of openings kept out of training, in (0, 1).
-    vocab_size: of the byte-level tokenizer that is trained on training texts.
-    tokenizer: a Hugging Face tokenizer folder to use in its place, or ''.
-    template_date: what day a chat template is told that asks for it.
-    prompts: read as Prompts; where None, what the comparisons ask or, without
-      any, the demonstrations.
-    margins: all margins that are trained on -> what each is multiplied by:
+    prompts: read as Prompts; None takes those of the comparisons or, without
+      any, of the demonstrations.
+    margins: all margins that are trained on -> the factor of each:
       `margins.standardised`, `as_given` or `left_out`.
-    gold: what judges responses to the held-out prompts, (prompts, responses) ->
-      scores; None where nobody but reward models does.
   """
 
-  data_dir: str
   comparisons: Files | None = None
   demonstrations: Files | None = None
-  held_out: ShareBetween = 0.1
-  vocab_size: Count = 4096
-  tokenizer: str = ''
-  template_date: Date = chat_jinja.DATE
   prompts: Files | None = None
   margins: Callable[[Sequence[float]], float] = margins.standardised
-  gold: Reward | None = None
 
   def fingerprint(self) -> str:
-    """Of the settings, the content of every file, and the code that reads.
-
-    Not of gold, which nothing is read with.
-    """
-    return Code().digest(
-      type(self),
-      [f.contents(self.data_dir) for f in self._files().values()],
-      self.held_out,
-      tokenizer_facts(self),
-      self.margins,
-    )
+    """Of the settings but `gold`, of every file's content, and of the code."""
+    contents = [f.contents(self.data_dir) for f in self._files().values()]
+    return self.digest(contents, self.held_out, self.margins)
 
   def load(self, folder: str | pathlib.Path) -> Corpus:
     """Reads the files; trains a tokenizer, or finds it again in `folder`.
@@ -141,13 +168,8 @@ class Feedback:
       asked = splits.distinct_prompts(datasets[side + asking])
       datasets[f'{side}prompts'] = asked
     learnt = [r for n in _LEARNT[::-1] for r in datasets.get(n, ())]
-    tokenizer = tokenizer_of(self, folder, learnt or datasets['prompts'])
-    return Corpus(
-      tokenizer,
-      chat_templates.of(tokenizer, date=self.template_date),
-      datasets,
-      gold=self.gold,
-      notes=tuple(dict.fromkeys(notes)),
+    return self.corpus(
+      folder, datasets, learnt or datasets['prompts'], dict.fromkeys(notes)
     )
 
   def _scaled(
@@ -207,8 +229,7 @@ class HhRlhf(Feedback):
 class Tiers(HhRlhf):
   """Responses of models of known strength, the strongest's to imitate first.
 
-  The comparisons are called 'tiers' and 'test_tiers', as the sandbox's are; all
-  else is as of HhRlhf.
+  The comparisons are the datasets 'tiers' and 'test_tiers', as the sandbox's.
 
   Attributes:
     comparisons: three outputs or fewer to each prompt, by strength.
@@ -219,7 +240,7 @@ class Tiers(HhRlhf):
   demonstrations: Files | None = STRONGEST
 
   def load(self, folder: str | pathlib.Path) -> Corpus:
-    """As HhRlhf's, by other names."""
+    """As `Feedback.load`."""
     corpus = super().load(folder)
     datasets = dict(corpus.datasets)
     for side in ('', 'test_'):
@@ -227,48 +248,8 @@ class Tiers(HhRlhf):
     return corpus._replace(datasets=datasets)
 
 
-class Tokenized(Protocol):
-  """A source that names a tokenizer's folder, or has one trained.
-
-  Attributes:
-    vocab_size: of the byte-level tokenizer that is trained on training texts.
-    tokenizer: a Hugging Face tokenizer folder to use in its place, or ''.
-    template_date: what day a chat template is told that asks for it.
-  """
-
-  vocab_size: int
-  tokenizer: str
-  template_date: str
-
-  def fingerprint(self) -> str:
-    """Changes when the settings, or the files that are read, do."""
-
-
-def tokenizer_facts(source: Tokenized) -> int | list[str]:
-  """What a source's tokenizer depends on beside its texts."""
-  if not source.tokenizer:
-    return source.vocab_size
-  contents = [jsonl.digest(path) for path in tokens.files(source.tokenizer)]
-  return [source.template_date, *contents]
-
-
-def tokenizer_of(
-  source: Tokenized,
-  folder: str | pathlib.Path,
-  records: Iterable[Record],
-) -> tokens.Tokenizer:
-  """A source's tokenizer, or one trained on records and kept in `folder`."""
-  if source.tokenizer:
-    return tokens.load(source.tokenizer)
-  return _trained_once(
-    pathlib.Path(folder) / f'tokenizer-{source.fingerprint()}',
-    texts=texts(records),
-    vocab_size=source.vocab_size,
-  )
-
-
 def texts(records: Iterable[Record]) -> Iterator[str]:
-  """Everything said in records, each conversation before a response once."""
+  """All contents of messages, each conversation once, and all responses."""
   records = list(records)
   for prompt in splits.distinct_prompts(records):
     yield from (message.content for message in prompt.messages)
@@ -282,7 +263,7 @@ def _trained_once(
   """The tokenizer kept in a folder, trained first where there is none.
 
   Raises:
-    DamagedError: it is not the one that was kept.
+    DamagedError: the kept one is damaged.
   """
   files.sweep(folder)
   if not folder.is_dir():

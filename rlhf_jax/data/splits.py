@@ -1,4 +1,4 @@
-"""Training and held-out prompts, told apart by what the user says first."""
+"""Training and held-out records, split by the user's first turn."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -42,7 +42,7 @@ def split(
 ) -> tuple[list[Record], list[Record]]:
   """(training, held-out) records, each in the order given.
 
-  Where nothing was asked, the first response decides in place of the opening.
+  A record without a prompt is split by its first response.
   """
   records = list(records)
   sides = [(record, _held_out(record, share)) for record in records]
@@ -58,7 +58,7 @@ def _held_out(record: Record, share: float) -> bool:
 def distinct_prompts(
   records: Sequence[types.Record],
 ) -> list[Prompt]:
-  """Every conversation once, where it first occurs."""
+  """The prompts of records, each conversation once, where it first occurs."""
   first = {}
   for record in records:
     prompt = prompt_of(record)

@@ -1,4 +1,4 @@
-"""How a conversation becomes ids: our markers around contents, turn by turn.
+"""How a conversation becomes ids: our markers around the contents of turns.
 
 Contents are encoded one by one and markers put between them as ids, so that a
 user who types '<|assistant|>' has typed text, and no more than that.
@@ -6,24 +6,79 @@ user who types '<|assistant|>' has typed text, and no more than that.
 
 import dataclasses
 import json
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
 
-from rlhf_jax.data import parts, tokens
+from rlhf_jax.data import tokens
 from rlhf_jax.data.chat_jinja import TemplateError
-from rlhf_jax.data.jinja_template import ChatTemplate
-from rlhf_jax.data.parts import Format, Parts, Turn
 from rlhf_jax.types import Prompt
 
-__all__ = [
-  'CHAT',
-  'ChatTemplate',
-  'Format',
-  'PLAIN',
-  'Parts',
-  'SPEAKERS',
-  'Template',
-  'TemplateError',
-  'Turn',
-]
+
+class Turn(NamedTuple):
+  """A turn as ids: its content, and the markers around it."""
+
+  before: list[int]
+  content: list[int]
+  after: list[int]
+
+  @property
+  def ids(self) -> list[int]:
+    return self.before + self.content + self.after
+
+
+class Parts(NamedTuple):
+  """A prompt as ids, in the parts that truncation must tell apart.
+
+  Attributes:
+    head: opens the conversation, the system's turn included.
+    turns: the user's and the assistant's, oldest first.
+    tail: opens the response, the prompt's condition included.
+    later: count -> the parts of the conversation without its `count` oldest
+      turns; None where these parts less the turns are the same.
+  """
+
+  head: list[int]
+  turns: tuple[Turn, ...]
+  tail: list[int]
+  later: Callable[[int], 'Parts'] | None = None
+
+  @property
+  def ids(self) -> list[int]:
+    return self.head + [i for turn in self.turns for i in turn.ids] + self.tail
+
+  def without_oldest(self, count: int) -> 'Parts':
+    """The parts of the conversation without its `count` oldest turns."""
+    if self.later is not None:
+      return self.later(count)
+    return self._replace(turns=self.turns[count:])
+
+
+class Format(Protocol):
+  """How a conversation becomes ids: a Template, or a ChatTemplate."""
+
+  def render(self, prompt: Prompt, response: str = '') -> str:
+    """The conversation as text, markers included."""
+
+  def parts(self, prompt: Prompt, tokenizer: tokens.Tokenizer) -> Parts:
+    """Ids of the prompt, up to where the response begins."""
+
+  def encode_response(
+    self, prompt: Prompt, response: str, tokenizer: tokens.Tokenizer
+  ) -> list[int]:
+    """Ids of a response to the prompt, without the token that closes it."""
+
+  def end_id(self, tokenizer: tokens.Tokenizer) -> int:
+    """The token that closes a response."""
+
+  def stop_ids(self, tokenizer: tokens.Tokenizer) -> tuple[int, ...]:
+    """The tokens that sampling stops at, the one that closes first."""
+
+
+def stop_ids(tokenizer: tokens.Tokenizer, end_id: int) -> tuple[int, ...]:
+  """`end_id`, then every token that ends a text; each once."""
+  ends = map(tokenizer.id_of, (tokenizer.eos, *tokenizer.stops))
+  return tuple(dict.fromkeys((end_id, *ends)))
+
 
 Markers = tuple[str, str]  # Before a turn's content, and after it.
 
@@ -32,16 +87,15 @@ Markers = tuple[str, str]  # Before a turn's content, and after it.
 class Template:
   """Markers around the turns of a conversation, for vocabularies of ours.
 
-  It knows no more than markers: what a pretrained model's folder says of its
-  conversations is followed by `chat_templates.of`.
+  The chat template of a pretrained model's folder is `chat_templates.of`.
 
   Attributes:
-    begin: what opens a conversation that has no system turn.
-    user: around what the user said.
-    assistant: around what the assistant said; the first opens the response.
-    system: around the system's words; None where a system turn is refused.
+    begin: opens a conversation that has no system turn.
+    user: around the user's content.
+    assistant: around the assistant's; the first marker opens the response.
+    system: around the system's; None where a system turn is refused.
     special: names of the special tokens in the markers. A tokenizer without
-      them is refused: it would read them as text, which anyone can type.
+      them is refused: it would encode them as text, which anyone can type.
   """
 
   begin: str = ''
@@ -50,16 +104,10 @@ class Template:
   system: Markers | None = ('', '')
   special: tuple[str, ...] = ()
 
-  def encode_prompt(
-    self, prompt: Prompt, tokenizer: tokens.Tokenizer
-  ) -> list[int]:
-    """Ids of the prompt, up to where the response begins."""
-    return self.parts(prompt, tokenizer).ids
-
   def encode_response(
     self, prompt: Prompt, response: str, tokenizer: tokens.Tokenizer
   ) -> list[int]:
-    """Ids of what is answered to the prompt, without what closes it."""
+    """Ids of a response, without the token that closes it."""
     del prompt
     return tokenizer.encode(response)
 
@@ -69,10 +117,10 @@ class Template:
 
   def stop_ids(self, tokenizer: tokens.Tokenizer) -> tuple[int, ...]:
     """The tokens that sampling stops at, the one that closes first."""
-    return parts.stop_ids(tokenizer, self.end_id(tokenizer))
+    return stop_ids(tokenizer, self.end_id(tokenizer))
 
   def parts(self, prompt: Prompt, tokenizer: tokens.Tokenizer) -> Parts:
-    """The same ids, in parts."""
+    """Ids of the prompt, up to where the response begins."""
     for name in self.special:
       if name not in tokenizer.special_ids:
         raise TemplateError(
@@ -99,7 +147,7 @@ class Template:
     return Parts(head, tuple(turns), tail)
 
   def render(self, prompt: Prompt, response: str = '') -> str:
-    """The conversation as a person reads it, markers shown."""
+    """The conversation as text, markers included."""
     begin = '' if _has_system(prompt) else self.begin
     turns = ''.join(map(''.join, self.pieces(prompt)))
     return begin + turns + self.assistant[0] + prompt.condition + response
@@ -156,17 +204,6 @@ CHAT = Template(
   assistant=(tokens.ASSISTANT, tokens.EOS),
   system=(tokens.SYSTEM, ''),
   special=(tokens.USER, tokens.ASSISTANT, tokens.SYSTEM, tokens.EOS),
-)
-
-# For a pretrained model without roles: speakers are named in words. These are
-# text, so a user who types them does forge a turn, and the whole is encoded as
-# one text. Contents begin a line: after a space, a word would be cut into other
-# tokens than the model knows it by.
-SPEAKERS = ChatTemplate(
-  jinja=Template(
-    user=('\n\nHuman:\n', ''), assistant=('\n\nAssistant:\n', '')
-  ).jinja,
-  begun=True,
 )
 
 

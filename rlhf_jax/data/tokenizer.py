@@ -1,4 +1,4 @@
-"""Text to ids and back, with marks that no text can forge."""
+"""Text to ids and back, with special tokens that no text can forge."""
 
 import dataclasses
 import functools
@@ -20,19 +20,19 @@ EOS = '<|eos|>'
 
 
 class VocabularyError(ValueError):
-  """A tokenizer that cannot do what it is asked."""
+  """A tokenizer, or a text for it, that cannot be used."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Tokenizer:
-  """A tokenizer of the `tokenizers` library that keeps roles out of text.
+  """A tokenizer of the `tokenizers` library, with its special tokens.
 
   Attributes:
     backend: the tokenizer itself.
     eos: the token that ends a text.
-    pad: the token that fills a row. Nothing is ever decided by looking for it.
+    pad: the token that fills a row. Nothing ever looks for it.
     chat_template: Jinja text saved beside it, or ''.
-    extra: what else a Hugging Face folder said of it, kept for `save`.
+    extra: the rest of a Hugging Face folder's config, kept for `save`.
     stops: further tokens that sampling stops at.
   """
 
@@ -75,7 +75,7 @@ class Tokenizer:
 
   @functools.cached_property
   def opening(self) -> tuple[int, ...]:
-    """What this tokenizer puts before a text of its own: BOS, or nothing."""
+    """The ids that this tokenizer puts before a text: BOS, or nothing."""
     if self.backend.post_processor is None:
       return ()
     encoding = self.marks.backend.encode('a', add_special_tokens=True)
@@ -111,15 +111,15 @@ class Tokenizer:
     return found
 
   def encode(self, text: str) -> list[int]:
-    """Ids of a text, none of them a mark's whatever the text says."""
+    """Ids of a text, without special tokens whatever the text says."""
     return self.encoding(text).ids
 
   def encode_markers(self, text: str) -> list[int]:
-    """Ids of a text of ours, in which names of marks are those tokens."""
+    """Ids of a template's text, in which names of marks are those tokens."""
     return self.encoding(self.marks.spell(text)).ids
 
   def encoding(self, spelt: str) -> tokenizers.Encoding:
-    """Ids, and where in the text they are; marks are spelt in secret."""
+    """Ids, and where in the text they are; marks by their secret names."""
     try:
       return self.marks.backend.encode(spelt, add_special_tokens=False)
     except VocabularyError:
@@ -128,9 +128,9 @@ class Tokenizer:
       raise VocabularyError(self._unknown(self.marks.read(spelt))) from error
 
   def encode_after(self, spelt: str) -> list[int]:
-    """Ids of a text that goes on from another; marks are spelt in secret.
+    """Ids of a text that follows another; marks by their secret names.
 
-    Where a tokenizer puts a space before every text, it puts none here.
+    A tokenizer that puts a space before every text puts none here.
     """
     line = self.encode('\n') if self._spaced else []
     ids = self.encoding('\n' + spelt).ids if line else []
@@ -141,9 +141,8 @@ class Tokenizer:
   def decode(self, ids: Sequence[int]) -> str:
     """The text of a response, special tokens left out.
 
-    It begins with a space where its first piece has one that the tokenizer does
-    not put there itself: what is encoded again after the prompt that it answers
-    has the same ids.
+    A space before its first word is kept unless the tokenizer would put it
+    there itself, so that encoding the text after its prompt gives these ids.
     """
     guard = self._guard
     ids = [*guard, *map(int, ids)]
@@ -152,7 +151,7 @@ class Tokenizer:
 
   @functools.cached_property
   def named(self) -> dict[str, str]:
-    """Tokens that a chat template may ask for, by what it calls them."""
+    """Tokens that a chat template may read, by name ('bos_token')."""
     named = {}
     for name, entry in self.extra.items():
       token = entry.get('content') if isinstance(entry, Mapping) else entry
@@ -162,12 +161,12 @@ class Tokenizer:
 
   @functools.cached_property
   def _spaced(self) -> list[int]:
-    """A piece that says that a space stands before it, and loses that in front.
+    """A token that is decoded with a space before it, but not at the start.
 
-    As in SentencePiece: it is decoded without the space where a text begins.
+    As SentencePiece decodes '▁a'. [] where the tokenizer has no such token.
     """
     pieces = sorted(self.backend.get_vocab(with_added_tokens=False).items())
-    # Of spaces alone it would lose more than one.
+    # A token of spaces alone would lose more than one.
     piece = [
       i for name, i in pieces if name.startswith('▁') and name.strip('▁')
     ]
@@ -178,9 +177,9 @@ class Tokenizer:
 
   @functools.cached_property
   def _guard(self) -> list[int]:
-    """What to decode before a response, for its first space to be kept.
+    """Ids to decode before a response, so that its first space is kept.
 
-    Nothing where the tokenizer puts one there itself, as Llama 2's does right
+    [] where the tokenizer puts the space there itself, as Llama 2's does right
     after a mark.
     """
     if not self._spaced:

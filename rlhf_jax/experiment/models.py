@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rlhf_jax.data import at_hand, chat_templates
-from rlhf_jax.data.parts import Format
+from rlhf_jax.data.templates import Format
 from rlhf_jax.data.tokens import Tokenizer
 from rlhf_jax.feedback import scorers
 from rlhf_jax.generation import rollouts

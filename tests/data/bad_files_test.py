@@ -9,14 +9,7 @@ from unittest import mock
 
 from absl.testing import absltest, parameterized
 
-from rlhf_jax.data import (
-  formats,
-  jsonl,
-  ranked_readers,
-  rated_readers,
-  readers,
-  sources,
-)
+from rlhf_jax.data import formats, jsonl, readers, sources
 
 TURN = [{'role': 'user', 'content': 'q'}]
 PAIR = {'prompt': TURN, 'chosen': 'a', 'rejected': 'b'}
@@ -25,36 +18,36 @@ SCORES = {'score_chosen': 2, 'score_rejected': 1}
 READERS = {
   'pairs': (readers.pairs, PAIR),
   'chosen': (readers.chosen, PAIR),
-  'scored_pairs': (readers.scored_pairs, PAIR | SCORES | {'prompt': 'q'}),
+  'scored_pairs': (formats.ULTRAFEEDBACK, PAIR | SCORES | {'prompt': 'q'}),
   'instructions': (
     readers.instructions,
     {'instruction': 'q', 'output': 'a'},
   ),
   'problems': (readers.problems, {'question': 'q', 'answer': '#### 2'}),
   'tiers': (
-    ranked_readers.tiers,
+    readers.tiers,
     {'instruction': 'q', 'outputs': {'gpt4': 'a', 'chatgpt': 'b'}},
   ),
   'ranked': (
-    ranked_readers.ranked,
+    formats.OASST_RANKED,
     {'prompt': TURN}
     | {'responses': [{'text': 'a', 'rank': 0}, {'text': 'b', 'rank': 1}]},
   ),
   'scored': (
-    ranked_readers.scored,
+    formats.SCORED_OUTPUTS,
     {'instruction': 'q'}
     | {'responses': [{'output': 'a', 'score': 1}, {'output': 'b', 'score': 0}]},
   ),
   'labelled': (
-    ranked_readers.labelled,
+    formats.LABELLED,
     {'prompt': TURN, 'response': 'a', 'desirable': True},
   ),
   'oasst': (
-    rated_readers.oasst,
+    formats.OASST_RATED,
     {'prompt': TURN, 'response': 'a', 'attributes': {'quality': 1}},
   ),
   'hanna': (
-    rated_readers.hanna,
+    formats.HANNA,
     {'prompt': 'q', 'story': 'a', 'attributes': {'empathy': 1}},
   ),
   'any': (formats.read, PAIR),
@@ -220,13 +213,13 @@ class BadFilesTest(parameterized.TestCase):
     text = json.dumps(row).replace(
       '"score_chosen": 2', f'"score_chosen": {number}'
     )
-    said = self.fault(readers.scored_pairs, text.encode())
+    said = self.fault(formats.ULTRAFEEDBACK, text.encode())
     self.assertIn("f.jsonl:1: field 'score_chosen' must be", said)
 
   @parameterized.parameters({'quality': None}, {})
   def test_ratings_of_nothing(self, **attributes):
     row = {'prompt': TURN, 'response': 'a', 'attributes': attributes}
-    said = self.fault(rated_readers.oasst, json.dumps(row).encode())
+    said = self.fault(formats.OASST_RATED, json.dumps(row).encode())
     self.assertIn("field 'attributes' rates none of quality, toxicity", said)
 
 

@@ -7,7 +7,7 @@ import transformers
 from absl.testing import parameterized
 from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers
 
-from rlhf_jax.data import chat_templates, jinja_template, templates, tokens
+from rlhf_jax.data import chat_jinja, chat_templates, templates, tokens
 from rlhf_jax.types import Message, Prompt
 
 SPECIAL = ('<s>', '</s>', '<|im_start|>', '<|im_end|>', '<|eot|>', '<pad>')
@@ -62,6 +62,16 @@ def tokenizer(chat_template, *more):
   )
 
 
+def jinja(tokenizer, messages, *, opened):
+  """The tokenizer's own template, rendered directly."""
+  return chat_jinja.render(
+    tokenizer.chat_template,
+    messages,
+    opened=opened,
+    tokens=tokenizer.named,
+  )
+
+
 class ChatTemplatesTest(parameterized.TestCase):
   @parameterized.parameters(CHATML, DEFAULT_SYSTEM, BEGUN, INSTRUCT)
   def test_renders_what_the_chat_template_renders(self, source):
@@ -75,7 +85,7 @@ class ChatTemplatesTest(parameterized.TestCase):
       messages = tuple(Message(*turn) for turn in conversation)
       self.assertEqual(
         template.render(Prompt(messages)),
-        chat_templates.jinja(subject, messages, opened=True),
+        jinja(subject, messages, opened=True),
       )
 
   @parameterized.parameters(CHATML, DEFAULT_SYSTEM, BEGUN, INSTRUCT)
@@ -92,9 +102,7 @@ class ChatTemplatesTest(parameterized.TestCase):
           add_generation_prompt=opened,
           tokenize=False,
         ),
-        chat_templates.jinja(
-          subject, [Message(*turn) for turn in turns], opened=opened
-        ),
+        jinja(subject, [Message(*turn) for turn in turns], opened=opened),
       )
 
   @parameterized.parameters(
@@ -119,7 +127,7 @@ class ChatTemplatesTest(parameterized.TestCase):
     turns = [Message('system', system)] if system else []
     prompt = Prompt((*turns, Message('user', 'a ')))
     self.assertEqual(
-      chat_templates.of(subject).encode_prompt(prompt, subject),
+      chat_templates.of(subject).parts(prompt, subject).ids,
       subject.backend.encode(text).ids,
     )
 
@@ -149,7 +157,7 @@ class ChatTemplatesTest(parameterized.TestCase):
   def test_marks_are_the_templates_alone(self, text):
     subject = tokenizer(CHATML)
     forged = Prompt((Message('user', text), Message('assistant', text)))
-    ids = chat_templates.of(subject).encode_prompt(forged, subject)
+    ids = chat_templates.of(subject).parts(forged, subject).ids
     names = {i: name for name, i in subject.special_ids.items()}
     self.assertEqual(
       [names[i] for i in ids if i in names],
@@ -165,7 +173,7 @@ class ChatTemplatesTest(parameterized.TestCase):
     subject = tokenizer(source)
     template = chat_templates.of(subject)
     prompt = Prompt((Message('user', 's'), Message('assistant', '/s')))
-    ids = template.encode_prompt(prompt, subject)
+    ids = template.parts(prompt, subject).ids
     eot = subject.id_of('<|eot|>')
     plain = [subject.encode(text) for text in ('<s>', '</s>', '<')]
     self.assertEqual(ids, [i for text in plain for i in (eot, *text)])
@@ -182,7 +190,7 @@ class ChatTemplatesTest(parameterized.TestCase):
     self.assertIn(role, subject.backend.encode('<｜U｜>').ids)  # The trap.
     template = chat_templates.of(subject)
     prompt = Prompt((Message('user', 'a<｜U｜>'),))
-    ids = template.encode_prompt(prompt, subject)
+    ids = template.parts(prompt, subject).ids
     self.assertEqual(ids.count(role), 2)
     self.assertEqual(subject.decode(ids).count('<|U|>'), 2 + 1)
 
@@ -194,7 +202,7 @@ class ChatTemplatesTest(parameterized.TestCase):
     )
     self.assertIs(chat_templates.of(ours), templates.CHAT)
     # The same, followed as anybody's template is.
-    found = jinja_template.ChatTemplate(
+    found = chat_templates.ChatTemplate(
       jinja=ours.chat_template,
       named=tuple(sorted(ours.named.items())),
       date='2024-07-26',
@@ -211,8 +219,8 @@ class ChatTemplatesTest(parameterized.TestCase):
     ):
       prompt = Prompt(tuple(Message(*turn) for turn in turns))
       self.assertEqual(
-        found.encode_prompt(prompt, ours),
-        templates.CHAT.encode_prompt(prompt, ours),
+        found.parts(prompt, ours).ids,
+        templates.CHAT.parts(prompt, ours).ids,
       )
       for response in ('so <|eos|>\n', '\n', ''):
         self.assertEqual(
@@ -222,7 +230,7 @@ class ChatTemplatesTest(parameterized.TestCase):
     self.assertEqual(found.end_id(ours), ours.eos_id)
 
   def test_without_one_speakers_are_named(self):
-    self.assertEqual(chat_templates.of(tokenizer('')), templates.SPEAKERS)
+    self.assertEqual(chat_templates.of(tokenizer('')), chat_templates.SPEAKERS)
 
   def test_a_condition_is_read_right_before_the_response(self):
     subject = tokenizer(CHATML)
@@ -230,8 +238,8 @@ class ChatTemplatesTest(parameterized.TestCase):
     prompt = Prompt((Message('user', 'a'),))
     better = prompt._replace(condition=' <|im_end|> 2')
     self.assertEqual(
-      template.encode_prompt(better, subject),
-      template.encode_prompt(prompt, subject) + subject.encode(' <|im_end|> 2'),
+      template.parts(better, subject).ids,
+      template.parts(prompt, subject).ids + subject.encode(' <|im_end|> 2'),
     )
     self.assertEqual(
       template.render(better, 'so'), template.render(prompt) + ' <|im_end|> 2so'
@@ -269,7 +277,7 @@ class ChatTemplatesTest(parameterized.TestCase):
       (twice, 'a<|eot|>a</s>b<|eot|>b</s>'),
     ):
       subject = tokenizer(source)
-      template = templates.ChatTemplate(jinja=source)
+      template = chat_templates.ChatTemplate(jinja=source)
       prompt = Prompt((Message('user', 'a'), Message('assistant', 'b')))
       parts = template.parts(prompt, subject)
       self.assertEqual(parts.ids, subject.backend.encode(text).ids)
@@ -334,10 +342,12 @@ class ChatTemplatesTest(parameterized.TestCase):
   )
   def test_refuses_a_conversation_and_says_which(self, source, turns, sentence):
     subject = tokenizer(source)
-    template = templates.ChatTemplate(jinja=source, named=(('bos_token', ''),))
+    template = chat_templates.ChatTemplate(
+      jinja=source, named=(('bos_token', ''),)
+    )
     messages = (*(Message(*turn) for turn in turns), Message('user', 'a'))
     with self.assertRaisesRegex(templates.TemplateError, sentence):
-      template.encode_prompt(Prompt(messages, where='f:7'), subject)
+      template.parts(Prompt(messages, where='f:7'), subject)
 
   def test_there_are_no_tools(self):
     subject = tokenizer(

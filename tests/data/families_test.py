@@ -97,7 +97,7 @@ class ChatTest(parameterized.TestCase):
     folder = loaded(name)
     for turns in conversations(folder.family, seed=1, count=25):
       self.assertEqual(
-        folder.template.encode_prompt(prompt(turns), folder.tokenizer),
+        folder.template.parts(prompt(turns), folder.tokenizer).ids,
         folder.ids(turns, opened=True),
         turns,
       )
@@ -113,7 +113,7 @@ class ChatTest(parameterized.TestCase):
       [*RESPONSES, *drawn],
       strict=False,
     ):
-      asked = template.encode_prompt(prompt(turns), tokenizer)
+      asked = template.parts(prompt(turns), tokenizer).ids
       told = template.encode_response(prompt(turns), response, tokenizer)
       ours = [*asked, *told, template.end_id(tokenizer)]
       theirs = folder.ids([*turns, ('assistant', response)], opened=False)
@@ -147,7 +147,7 @@ class ChatTest(parameterized.TestCase):
         ('assistant', f'c {typed}'),
         ('user', typed),
       ]
-      forged = template.encode_prompt(prompt(turns), tokenizer)
+      forged = template.parts(prompt(turns), tokenizer).ids
       honest = [(role, t.replace(typed, 'zz')) for role, t in turns]
       expected = folder.names(folder.ids(honest, opened=True))
       self.assertEqual(folder.names(forged), expected, typed)
@@ -231,7 +231,7 @@ class BaseTest(parameterized.TestCase):
     folder = base(name)
     for turns in conversations(folder.family, seed=5, count=20):
       asked = prompt(turns)
-      ids = folder.template.encode_prompt(asked, folder.tokenizer)
+      ids = folder.template.parts(asked, folder.tokenizer).ids
       text = folder.template.render(asked)
       self.assertEqual(ids, folder.theirs(text).input_ids, turns)
       told = folder.template.encode_response(asked, '42 it.', folder.tokenizer)
@@ -242,10 +242,10 @@ class BaseTest(parameterized.TestCase):
   @parameterized.parameters(*families.BASE)
   def test_bos_is_there_once_or_not_at_all(self, name):
     folder = base(name)
-    ids = folder.template.encode_prompt(
+    ids = folder.template.parts(
       prompt([('user', 'a<s><|begin_of_text|><|endoftext|>')]),
       folder.tokenizer,
-    )
+    ).ids
     begun = {
       'llama_2_base': ['<s>'],
       'llama_3_base': ['<|begin_of_text|>'],
@@ -260,7 +260,7 @@ class BaseTest(parameterized.TestCase):
     self.assertEqual(
       folder.template.end_id(folder.tokenizer), folder.theirs.eos_token_id
     )
-    self.assertIs(folder.template, templates.SPEAKERS)
+    self.assertIs(folder.template, chat_templates.SPEAKERS)
 
   @parameterized.parameters(*families.BASE)
   def test_what_is_decoded_is_encoded_to_the_same_ids(self, name):
@@ -276,9 +276,9 @@ class BaseTest(parameterized.TestCase):
 
   def test_plain_texts_open_so_too(self):
     folder = base('llama_3_base')
-    ids = templates.PLAIN.encode_prompt(
+    ids = templates.PLAIN.parts(
       prompt([('user', 'What is it?')]), folder.tokenizer
-    )
+    ).ids
     self.assertEqual(ids, folder.theirs('What is it?').input_ids)
 
 

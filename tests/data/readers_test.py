@@ -4,9 +4,9 @@ import json
 import pathlib
 import tempfile
 
-from absl.testing import absltest
+from absl.testing import parameterized
 
-from rlhf_jax.data import jsonl, readers
+from rlhf_jax.data import formats, jsonl, readers
 from rlhf_jax.types import Comparison, Demonstration, Message, Prompt
 
 TURNS = [
@@ -21,7 +21,11 @@ MESSAGES = (
 )
 
 
-class ReadersTest(absltest.TestCase):
+def asked(line, kind=''):
+  return Prompt((Message('user', 'q'),), kind, f'r.jsonl:{line}')
+
+
+class ReadersTest(parameterized.TestCase):
   def write(self, *lines):
     folder = self.enterContext(tempfile.TemporaryDirectory())
     path = pathlib.Path(folder) / 'r.jsonl'
@@ -68,7 +72,7 @@ class ReadersTest(absltest.TestCase):
     )
     prompt = Prompt((Message('user', 'q'),), '', 'r.jsonl:1')
     self.assertEqual(
-      readers.scored_pairs(path),
+      formats.ULTRAFEEDBACK(path),
       [Comparison(prompt, ('a', 'b'), 2.5, (8.5, 6.0))],
     )
 
@@ -77,7 +81,7 @@ class ReadersTest(absltest.TestCase):
       {'prompt': 'q', 'chosen': 'a', 'rejected': 'b'}
       | {'score_chosen': 6, 'score_rejected': 6}
     )
-    (pair,) = readers.scored_pairs(path)
+    (pair,) = formats.ULTRAFEEDBACK(path)
     self.assertEqual((pair.margin, pair.scores), (0.0, (6.0, 6.0)))
 
   def test_scored_pairs_of_no_visible_letter_are_left_out(self):
@@ -86,7 +90,7 @@ class ReadersTest(absltest.TestCase):
       {'prompt': 'q', 'chosen': 'a', 'rejected': '\u200b'} | scores,
       {'prompt': 'q', 'chosen': 'a', 'rejected': 'b'} | scores,
     )
-    pairs = readers.scored_pairs(path)
+    pairs = formats.ULTRAFEEDBACK(path)
     self.assertLen(pairs, 1)
     self.assertEqual(
       pairs.notes,
@@ -101,7 +105,7 @@ class ReadersTest(absltest.TestCase):
     with self.assertRaisesRegex(
       jsonl.DataError, 'r.jsonl:1: the rejected response scores 2.5 more'
     ):
-      readers.scored_pairs(path)
+      formats.ULTRAFEEDBACK(path)
 
   def test_instructions_join_what_they_are_about(self):
     path = self.write(
@@ -158,3 +162,61 @@ class ReadersTest(absltest.TestCase):
       jsonl.DataError, "r.jsonl:2: field 'output' is empty"
     ):
       readers.instructions(path)
+
+  def tiers(self, *lines):
+    return self.write(*({'instruction': 'q', 'outputs': x} for x in lines))
+
+  def test_tiers_are_by_strength_whatever_their_order(self):
+    path = self.write(
+      {'id': 'ae', 'dataset': 'koala', 'instruction': 'q'}
+      | {'outputs': {'instructgpt_001': 'd', 'instructgpt': 'c', 'gpt4': 'a'}
+         | {'chatgpt': 'b'}}
+      | {'win_vs_instructgpt': {'gpt4': None}}
+    )  # fmt: skip
+    self.assertEqual(
+      readers.tiers(path),
+      [
+        Comparison(
+          asked(1, 'koala'), ('a', 'b', 'c'), scores=(2.0, 1.0, 0.0)
+        )
+      ],
+    )  # fmt: skip
+    self.assertEqual(
+      readers.strongest(path), [Demonstration(asked(1, 'koala'), 'a')]
+    )
+
+  def test_tiers_may_lack_models_and_keep_their_gaps(self):
+    path = self.tiers(
+      {'gpt4': 'a', 'instructgpt': 'c'}, {'chatgpt': 'b', 'instructgpt': 'c'}
+    )
+    self.assertEqual(
+      readers.tiers(path),
+      [
+        Comparison(asked(1), ('a', 'c'), scores=(2.0, 0.0)),
+        Comparison(asked(2), ('b', 'c'), scores=(1.0, 0.0)),
+      ],
+    )
+
+  def test_a_text_of_two_models_is_the_strongers(self):
+    path = self.tiers(
+      {'gpt4': 'a', 'chatgpt': 'b', 'instructgpt': 'a'},
+      {'gpt4': 'a', 'chatgpt': 'a', 'instructgpt': 'a'},
+      {'gpt4': 'a'},
+    )
+    tiers = readers.tiers(path)
+    self.assertEqual(
+      tiers, [Comparison(asked(1), ('a', 'b'), scores=(2.0, 1.0))]
+    )
+    self.assertIn('2 of 3 left out', tiers.notes[0])
+    self.assertLen(readers.strongest(path), 3)
+
+  @parameterized.parameters(
+    ({}, "r.jsonl:1: field 'outputs' has no text of gpt4"),
+    ({'instructgpt_001': 'd'}, "field 'outputs' has no text of gpt4, chatgpt"),
+    ({'gpt4': ' '}, "r.jsonl:1: field 'outputs' field 'gpt4' is empty"),
+    ({'gpt5': 'a'}, "field 'outputs' has an unknown field 'gpt5'"),
+    (['a'], "field 'outputs' must be an object, not a list"),
+  )
+  def test_bad_tiers_are_told(self, given, told):
+    with self.assertRaisesRegex(jsonl.DataError, told):
+      readers.tiers(self.tiers(given))

@@ -7,7 +7,7 @@ import numpy as np
 from absl.testing import absltest
 
 from rlhf_jax import data
-from rlhf_jax.data import jsonl, ranked_readers, readers, sources
+from rlhf_jax.data import formats, jsonl, readers, sources
 
 FOLDER = pathlib.Path(__file__).parents[3] / 'shared' / 'data'
 LIMITS = data.Limits(
@@ -47,10 +47,10 @@ class RealDataTest(absltest.TestCase):
       (readers.instructions, 'alpaca_subset.jsonl.gz', 15110),
       (readers.instructions, 'dolly_3k.jsonl.gz', 2993),
       # Of 954 one has a response that shows nothing, a zero-width space.
-      (readers.scored_pairs, 'ultrafeedback_pairs.jsonl.gz', 953),
-      (ranked_readers.strongest, *sources.STRENGTHS, 644),
-      (ranked_readers.scored, 'alpacafarm_ranked.jsonl.gz', 644),
-      (ranked_readers.ranked, 'oasst_ranked.jsonl.gz', 301),
+      (formats.ULTRAFEEDBACK, 'ultrafeedback_pairs.jsonl.gz', 953),
+      (readers.strongest, *sources.STRENGTHS, 644),
+      (formats.SCORED_OUTPUTS, 'alpacafarm_ranked.jsonl.gz', 644),
+      (formats.OASST_RANKED, 'oasst_ranked.jsonl.gz', 301),
     ):
       self.assertLen(read(FOLDER / name), count, name)
 
@@ -78,8 +78,8 @@ class RealDataTest(absltest.TestCase):
 
   def test_lists_are_as_long_as_published(self):
     for read, name, least, most in (
-      (ranked_readers.scored, 'alpacafarm_ranked.jsonl.gz', 6, 19),
-      (ranked_readers.ranked, 'oasst_ranked.jsonl.gz', 2, 9),
+      (formats.SCORED_OUTPUTS, 'alpacafarm_ranked.jsonl.gz', 6, 19),
+      (formats.OASST_RANKED, 'oasst_ranked.jsonl.gz', 2, 9),
     ):
       lengths = [len(one.responses) for one in read(FOLDER / name)]
       self.assertGreaterEqual(min(lengths), least)
@@ -132,7 +132,7 @@ class RealDataTest(absltest.TestCase):
   def test_a_prompt_reads_as_it_was_written(self):
     tokenizer, template = self.corpus.tokenizer, self.corpus.template
     for prompt in self.corpus.datasets['test_prompts'][:200]:
-      ids = template.encode_prompt(prompt, tokenizer)
+      ids = template.parts(prompt, tokenizer).ids
       said = ''.join(message.content for message in prompt.messages)
       self.assertEqual(tokenizer.decode(ids), said)
       special = set(tokenizer.special_ids.values())

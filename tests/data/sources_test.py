@@ -11,6 +11,7 @@ from unittest import mock
 from absl.testing import parameterized
 
 from rlhf_jax.data import (
+  chat_templates,
   files,
   formats,
   jsonl,
@@ -169,8 +170,8 @@ class HhRlhfTest(parameterized.TestCase):
     corpus = self.source.load(self.run)
     prompt = corpus.datasets['prompts'][0]
     self.assertEqual(
-      corpus.template.encode_prompt(prompt, corpus.tokenizer),
-      templates.CHAT.encode_prompt(prompt, corpus.tokenizer),
+      corpus.template.parts(prompt, corpus.tokenizer).ids,
+      templates.CHAT.parts(prompt, corpus.tokenizer).ids,
     )
 
   def test_a_tokenizer_can_be_given(self):
@@ -181,7 +182,7 @@ class HhRlhfTest(parameterized.TestCase):
     )
     corpus = source.load(self.run)
     self.assertEqual(corpus.tokenizer.vocab_size, 263)
-    self.assertEqual(corpus.template, templates.SPEAKERS)
+    self.assertEqual(corpus.template, chat_templates.SPEAKERS)
     self.assertFalse(self.run.exists())
 
   def test_a_given_template_is_told_the_date_that_the_address_covers(self):

@@ -291,7 +291,7 @@ class ChatTemplateTest(absltest.TestCase):
         auto.apply_chat_template(
           messages, add_generation_prompt=True, return_dict=False
         ),
-        templates.CHAT.encode_prompt(prompt, tokenizer),
+        templates.CHAT.parts(prompt, tokenizer).ids,
       )
 
 
@@ -321,6 +321,6 @@ class SpacesTest(absltest.TestCase):
     asked = Prompt((Message('user', 'H'),))
     for text in (' he', 'he'):
       ids = template.encode_response(asked, text, tokenizer)
-      whole = template.encode_prompt(asked, tokenizer) + ids
+      whole = template.parts(asked, tokenizer).ids + ids
       self.assertEqual(backend.decode(whole), f'H H\nI {text}')
       self.assertEqual(tokenizer.decode(ids), text)

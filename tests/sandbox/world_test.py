@@ -142,7 +142,7 @@ class WorldTest(parameterized.TestCase):
   def test_all_is_in_the_vocabulary_and_fits(self):
     tokenizer, template = self.corpus.tokenizer, self.corpus.template
     for prompt in sandbox.prompts():
-      ids = template.encode_prompt(prompt, tokenizer)
+      ids = template.parts(prompt, tokenizer).ids
       self.assertLessEqual(len(ids), sandbox.max_prompt_tokens())
       self.assertEqual(tokenizer.decode(ids), prompt.text)
     for name in ('demonstrations', 'test_comparisons', 'tiers', *BY_AUTHORS):

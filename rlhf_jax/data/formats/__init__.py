@@ -1,17 +1,14 @@
 """Files in the formats that people have, found by their fields or named.
 
 A format is data: a name, a schema of `data.fields`, and a function of a row. It
-is a reader by itself, path -> records, as is `read`, which finds the format.
+is a reader, path -> records, as is `read`, which finds the format.
 """
 
 from rlhf_jax.data.formats.answers import (
   ALPACA,
   CHAT,
   DOLLY,
-  HANNA,
-  HELPSTEER,
   LABELLED,
-  OASST_RATED,
   PROBLEMS,
   QUESTIONS,
   SHAREGPT,
@@ -49,6 +46,7 @@ from rlhf_jax.data.formats.rankings import (
   TOPICAL_CHAT,
   VICUNA_ANSWERS,
 )
+from rlhf_jax.data.formats.ratings import HANNA, HELPSTEER, OASST_RATED
 
 __all__ = [
   'ALPACA',

@@ -1,16 +1,13 @@
 """Formats of one answer to a prompt, or of prompts alone."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
-from rlhf_jax.data import fields, ranked_readers, rated_readers, readers
+from rlhf_jax.data import fields, readers
 from rlhf_jax.data.formats import conversations
 from rlhf_jax.data.formats.format import Format
-from rlhf_jax.data.formats.preferences import IGNORED, OPTIONAL_TEXT
-from rlhf_jax.data.gathering import LeftOut
-from rlhf_jax.types import Comparison, Demonstration, Message, Prompt, Rated
-
-Row = Mapping[str, Any]
+from rlhf_jax.data.formats.preferences import OPTIONAL_TEXT
+from rlhf_jax.data.readers import LeftOut, Row, one_turn
+from rlhf_jax.types import Comparison, Demonstration, Message, Prompt
 
 
 def _chat(row: Row, where: str) -> Iterator[Demonstration]:
@@ -21,11 +18,8 @@ def _chat(row: Row, where: str) -> Iterator[Demonstration]:
 # A conversation, its last answer to be imitated.
 CHAT = Format(
   'chat messages',
-  {
-    'id': IGNORED,
-    'source': IGNORED,
-    'prompt': IGNORED,
-    'prompt_id': IGNORED,
+  fields.ignored('id source prompt prompt_id')
+  | {
     'messages': conversations.messages,
     'tools': fields.Optional(conversations.absent),
   },
@@ -45,7 +39,7 @@ def _sharegpt(row: Row, where: str) -> Iterator[Demonstration]:
 SHAREGPT = Format(
   'ShareGPT conversations',
   {
-    'id': IGNORED,
+    'id': fields.IGNORED,
     'system': OPTIONAL_TEXT,
     'conversations': conversations.sharegpt,
     'tools': fields.Optional(conversations.absent),
@@ -54,24 +48,19 @@ SHAREGPT = Format(
 )
 
 
-# Taori et al. 2023: a task, what it is about, the answer.
+# Taori et al. 2023: a task, its input, the answer.
 ALPACA = Format(
   'Alpaca instructions',
   readers.INSTRUCTIONS
-  | {
-    'id': IGNORED,
-    'text': IGNORED,
-    'input': OPTIONAL_TEXT,
-    'output': fields.text,
-  },
+  | fields.ignored('id text')
+  | {'input': OPTIONAL_TEXT, 'output': fields.text},
   readers.instruction,
 )
 
 
 def _dolly(row: Row, where: str) -> Iterator[Demonstration]:
-  said = readers.told(row['instruction'], row['context'])
-  prompt = Prompt((Message('user', said),), row['category'], where)
-  yield Demonstration(prompt, row['response'])
+  task = readers.with_input(row['instruction'], row['context'])
+  yield Demonstration(one_turn(task, row['category'], where), row['response'])
 
 
 DOLLY = Format(
@@ -80,7 +69,7 @@ DOLLY = Format(
     'instruction': fields.filled,
     'context': OPTIONAL_TEXT,
     'response': fields.text,
-    'category': fields.Optional(fields.text, ''),
+    'category': fields.TEXT_OR_EMPTY,
   },
   _dolly,
 )
@@ -101,7 +90,7 @@ def _completion(row: Row, where: str) -> Iterator[Demonstration]:
 
 
 COMPLETION = {
-  'id': IGNORED,
+  'id': fields.IGNORED,
   'prompt': conversations.said,
   'completion': conversations.said,
   'tools': fields.Optional(conversations.absent),
@@ -119,8 +108,24 @@ def _unpaired(row: Row, where: str) -> Iterator[Comparison]:
 TRL_UNPAIRED = Format(
   'TRL unpaired preference', COMPLETION | {'label': fields.flag}, _unpaired
 )
+
+
+def _labelled(row: Row, where: str) -> Iterator[Comparison]:
+  prompt = Prompt(row['prompt'], row['subset'], where)
+  score = 1.0 if row['desirable'] else -1.0
+  yield Comparison(prompt, (row['response'],), scores=(score,))
+
+
 LABELLED = Format(
-  'labelled responses', ranked_readers.LABELLED, ranked_readers.verdict
+  'labelled responses',
+  {
+    'id': fields.IGNORED,
+    'subset': fields.TEXT_OR_EMPTY,
+    'prompt': fields.turns,
+    'response': fields.filled,
+    'desirable': fields.flag,
+  },
+  _labelled,
 )
 
 
@@ -132,10 +137,10 @@ def _prompt(row: Row, where: str) -> Iterator[Prompt]:
 TRL_PROMPTS = Format(
   'TRL prompt-only',
   {
-    'id': IGNORED,
-    'subset': fields.Optional(fields.text, ''),
+    'id': fields.IGNORED,
+    'subset': fields.TEXT_OR_EMPTY,
     'prompt': conversations.said,
-    'answer': fields.Optional(fields.text, ''),
+    'answer': fields.TEXT_OR_EMPTY,
     'tools': fields.Optional(conversations.absent),
   },
   _prompt,
@@ -152,7 +157,7 @@ def _text(row: Row, where: str) -> Iterator[Demonstration]:
 TEXTS = Format(
   'TRL language modelling',
   {
-    'id': IGNORED,
+    'id': fields.IGNORED,
     'text': fields.text,
     'label': fields.Optional(fields.number),
   },
@@ -164,7 +169,7 @@ PROBLEMS = Format('worked problems', readers.PROBLEMS, readers.problem)
 
 def _question(row: Row, where: str) -> Iterator[Prompt | LeftOut]:
   first, *later = row['turns']
-  yield Prompt((Message('user', first),), row['category'], where)
+  yield one_turn(first, row['category'], where)
   for _ in later:
     yield LeftOut(where, 'a later turn, which follows an answer not given here')
 
@@ -173,38 +178,11 @@ def _question(row: Row, where: str) -> Iterator[Prompt | LeftOut]:
 QUESTIONS = Format(
   'MT-bench questions',
   {
-    'question_id': IGNORED,
+    'question_id': fields.IGNORED,
     'category': fields.text,
     'turns': fields.list_of(fields.filled, least=1),
-    'reference': IGNORED,
+    'reference': fields.IGNORED,
   },
   _question,
   asks=True,
 )
-
-# Wang et al. 2023: five attributes from 0 to 4.
-HELPSTEER_ATTRIBUTES = (
-  'helpfulness',
-  'correctness',
-  'coherence',
-  'complexity',
-  'verbosity',
-)
-
-
-def _helpsteer(row: Row, where: str) -> Iterator[Rated]:
-  prompt = Prompt((Message('user', row['prompt']),), where=where)
-  ratings = tuple(
-    rated_readers.level(row[name]) for name in HELPSTEER_ATTRIBUTES
-  )
-  yield Rated(prompt, row['response'], ratings)
-
-
-HELPSTEER = Format(
-  'HelpSteer',
-  {'prompt': fields.filled, 'response': fields.text}
-  | dict.fromkeys(HELPSTEER_ATTRIBUTES, rated_readers.between(0.0, 4.0)),
-  _helpsteer,
-)
-OASST_RATED = Format('rated replies', rated_readers.OASST, rated_readers.reply)
-HANNA = Format('HANNA stories', rated_readers.HANNA, rated_readers.story)

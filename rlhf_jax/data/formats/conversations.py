@@ -1,8 +1,8 @@
-"""Conversations as files write them: a text, messages, or names before turns.
+"""Conversations as files write them: a text, messages, or named turns.
 
-What a file of a public format must not hold is a fields.Fault, and stops the
-reading. What such files do hold here and there, and nothing can be learnt from,
-is Unusable: the row is left out and counted.
+A row that breaks its format is a fields.Fault, and stops the reading. A row of
+which nothing can be learnt, as public files have here and there, is Unusable:
+it is left out and counted.
 """
 
 import re
@@ -33,13 +33,13 @@ class Unusable(Exception):
 
 
 def absent(value: Any) -> None:
-  """A field of what is not read here, such as calls of tools."""
+  """A field that must be empty, as calls of tools are not read."""
   if value:
     raise fields.Fault('is not read here, and must be null or left out.')
 
 
 def _part(value: Any) -> str:
-  """One of the parts that a content is given in; only texts are read."""
+  """The text of one part of a content; other types of parts are refused."""
   if not isinstance(value, dict):
     raise fields.Fault(f'must be an object, not {fields.kind(value)}.')
   if value.get('type') != 'text':
@@ -88,13 +88,13 @@ _turns = fields.list_of(
 
 
 def messages(value: Any) -> Conversation:
-  """A list of messages. A system turn that says nothing is left away."""
+  """A list of messages, without an empty system turn."""
   read = [Message(m['role'], m['content']) for m in _messages(value)]
   return tuple(read[read[0] == ('system', '') :])
 
 
 def sharegpt(value: Any) -> Conversation:
-  """A list of turns as ShareGPT has them, who speaks in `from`."""
+  """A list of turns {'from', 'value'}, as ShareGPT has them."""
   return tuple(Message(turn['from'], turn['value']) for turn in _turns(value))
 
 
@@ -104,7 +104,7 @@ def said(value: Any) -> str | Conversation:
 
 
 def dialogue(value: Any) -> Conversation:
-  """A text whose turns are named, '\\n\\nHuman: … \\n\\nAssistant: …'."""
+  """A text of named turns, '\\n\\nHuman: … \\n\\nAssistant: …'."""
   text = fields.text(value).replace('\r\n', '\n')
   opening, *pieces = NAMED.split(text.lstrip())
   if opening or not pieces:
@@ -121,10 +121,10 @@ def dialogue(value: Any) -> Conversation:
 def exchange(
   prompt: str | Conversation, *answers: str
 ) -> tuple[Conversation, tuple[str, ...]]:
-  """What was asked and the answers, of texts or of messages and texts.
+  """The prompt's conversation, and the answers.
 
-  A prompt whose turns are named, as '\\n\\nHuman: hi\\n\\nAssistant:', is its
-  turns, and the space between that name and an answer belongs to neither.
+  A text of named turns, as '\\n\\nHuman: hi\\n\\nAssistant:', is split into
+  them, and answers lose the space after the last name.
   """
   if isinstance(prompt, str) and HALF_DIALOGUE.fullmatch(prompt):
     return asked(dialogue(prompt)[:-1]), tuple(a.strip() for a in answers)
@@ -132,7 +132,7 @@ def exchange(
 
 
 def asked(prompt: str | Conversation) -> Conversation:
-  """A prompt's conversation, of which the user has the last word."""
+  """A prompt's conversation, which ends with the user's turn."""
   if isinstance(prompt, str):
     prompt = (Message('user', prompt),)
   if not all(fields.visible(message.content) for message in prompt):
@@ -143,11 +143,11 @@ def asked(prompt: str | Conversation) -> Conversation:
 def answered(
   conversation: Conversation, prompt: str | Conversation | None = None
 ) -> tuple[Conversation, str]:
-  """What was asked, and the answer that ends a conversation.
+  """The prompt's conversation, and the answer that ends it.
 
   Args:
-    conversation: it may be the whole, or only what follows the prompt.
-    prompt: the prompt, where the file gives it beside.
+    conversation: the whole of it, or only what follows the prompt.
+    prompt: the prompt, if the file gives it separately.
   """
   if not conversation or conversation[-1].role != 'assistant':
     raise Unusable('the conversation does not end with an answer')
@@ -162,7 +162,7 @@ def answered(
 
 
 def alternating(conversation: Conversation) -> Conversation:
-  """A conversation of a source where some do not take turns."""
+  """The conversation; Unusable if user and assistant do not alternate."""
   spoken = conversation[conversation[0].role == 'system' :]
   due = ('user', 'assistant') * len(spoken)
   if any(m.role != role for m, role in zip(spoken, due, strict=False)):
@@ -173,10 +173,10 @@ def alternating(conversation: Conversation) -> Conversation:
 def pair(
   row: Mapping[str, Any],
 ) -> tuple[Conversation, tuple[str, str]]:
-  """What was asked, and the answers of a row's `chosen` and `rejected`.
+  """The prompt's conversation, and a row's `chosen` and `rejected` answers.
 
-  The prompt is the row's `prompt` or, where there is none, what the two begin
-  with alike: their messages up to the last or, of texts, their first words.
+  The prompt is the row's `prompt` or, where there is none, the common start of
+  the two: their messages up to the last or, of texts, their first words.
   """
   prompt, ends = row['prompt'], (row['chosen'], row['rejected'])
   if all(isinstance(end, str) for end in ends):
@@ -192,7 +192,7 @@ def pair(
 
 
 def shared_start(chosen: str, rejected: str) -> tuple[str, tuple[str, str]]:
-  """The words that two texts begin with, and what follows in each."""
+  """The words with which two texts begin alike, and the rest of each."""
   end = _common(chosen, rejected)
   if end < max(len(chosen), len(rejected)):  # No word is cut in two.
     end = max(chosen.rfind(' ', 0, end), 0)

@@ -4,13 +4,13 @@ import pathlib
 from collections.abc import Callable, Mapping
 
 from rlhf_jax.data import splits
-from rlhf_jax.data.formats import answers, preferences, rankings
+from rlhf_jax.data.formats import answers, preferences, rankings, ratings
 from rlhf_jax.data.formats.format import Format, read_as
-from rlhf_jax.data.gathering import LeftOut, Records, gather
 from rlhf_jax.data.jsonl import DataError
+from rlhf_jax.data.readers import LeftOut, Records, gather
 from rlhf_jax.types import Comparison, Demonstration, Record
 
-# In the order that they are tried in: the more particular first.
+# In the order in which they are tried: the more specific first.
 FORMATS = (
   preferences.HH_RLHF,
   preferences.ULTRAFEEDBACK,
@@ -29,9 +29,9 @@ FORMATS = (
   answers.TRL_PROMPTS,
   answers.TEXTS,
   answers.LABELLED,
-  answers.HELPSTEER,
-  answers.OASST_RATED,
-  answers.HANNA,
+  ratings.HELPSTEER,
+  ratings.OASST_RATED,
+  ratings.HANNA,
   answers.PROBLEMS,
   answers.QUESTIONS,
   rankings.OASST_TREES,
@@ -50,18 +50,18 @@ def read(
   format: Callable[..., Records] | None = None,
   columns: Mapping[str, str] | None = None,
 ) -> Records:
-  """Reads a file of JSON lines or a JSON array, whose format its fields tell.
+  """Reads a file of JSON lines or a JSON array, in the format its fields fit.
 
   Args:
     path: of the file; .gz is unpacked.
-    format: its Format, where that is not to be found.
-    columns: what the file calls fields of the format, as in
-      {'prompt': 'question'}; of its other columns those with a field's own name
-      are read.
+    format: its Format; None finds it.
+    columns: maps the format's names of fields to the file's, as in
+      {'prompt': 'question'}. Other columns are read where they have the name of
+      a field.
 
   Returns:
-    Records of one kind, with notes that say as what the file was read, and what
-    was left out.
+    Records of one kind, with notes of the format that was read, and of what was
+    left out.
 
   Raises:
     DataError: the file is of no format that is known, which names the nearest
@@ -128,7 +128,7 @@ def prompts(
   format: Callable[..., Records] | None = None,
   columns: Mapping[str, str] | None = None,
 ) -> Records:
-  """As `read`, of any file: what is asked there, each prompt once."""
+  """As `read`, of any file: its prompts, each once."""
   records = _some(read(path, format=format, columns=columns))
   return Records(splits.distinct_prompts(records), records.notes)
 

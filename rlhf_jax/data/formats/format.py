@@ -1,4 +1,4 @@
-"""Reads a file of any format that is known: found by its fields, or named."""
+"""Formats of files, and reading a file in the first format that it fits."""
 
 import dataclasses
 import functools
@@ -9,31 +9,32 @@ from typing import Any, NoReturn
 
 from rlhf_jax.data import fields, jsonl, names, readers
 from rlhf_jax.data.formats.conversations import Unusable
-from rlhf_jax.data.gathering import LeftOut, Records, gather
 from rlhf_jax.data.jsonl import DataError
+from rlhf_jax.data.readers import SAME_TEXT, LeftOut, Records, gather
 from rlhf_jax.types import (
   Comparison,
   Demonstration,
   Rated,
   Record,
+  prompt_of,
   responses_of,
 )
 
 
 @dataclasses.dataclass(frozen=True)
 class Format:
-  """What the rows of a kind of file hold, and what records become of them.
+  """The fields of a kind of file, and the records that its rows give.
 
   Attributes:
     name: what people call it.
-    schema: its fields. A row has all of them that are not Optional, and none
-      beside. Null in an Optional one is as if it were left out, as exported
-      tables have it; elsewhere null is refused, unless the field's own parser
+    schema: its fields. A row has all of them that are not Optional, and no
+      others. Null in an Optional field means that it is left out, as in
+      exported tables; elsewhere null is refused, unless the field's own parser
       takes it.
-    records: (fields parsed, 'file:line') -> records; it may leave some out, or
+    records: (parsed fields, 'file:line') -> records; it may leave some out, or
       raise Unusable for the whole row.
-    asks: whether its rows hold no answer, so that further columns may be ones
-      that ought to be read.
+    asks: whether its rows hold prompts and no answers. Then a column that is
+      not known may hold the answers, so that the format does not fit.
   """
 
   name: str
@@ -47,7 +48,7 @@ class Format:
 
   @functools.cached_property
   def parse(self) -> fields.Parser:
-    """A row -> what its fields hold."""
+    """The parser of a row."""
     return fields.object_of(
       {
         name: fields.Optional(
@@ -69,7 +70,7 @@ class Format:
     ]
 
   def uses(self, name: str) -> bool:
-    """Whether anything is done with what one of its fields holds."""
+    """Whether the records depend on one of its fields."""
     parser = self.schema[name]
     return getattr(parser, 'parser', parser) is not fields.anything
 
@@ -79,7 +80,7 @@ class Format:
     return len(set(self.required) - given) + len(given - set(self.schema))
 
   def fits(self, given: Any) -> bool:
-    """Whether a row has the fields of this format, with what they may hold."""
+    """Whether a row has the fields of this format, with allowed values."""
     try:
       self.parse(given)
     except fields.Fault:
@@ -97,11 +98,11 @@ def read_as(
   Args:
     path: of the file; .gz is unpacked.
     formats: the first that its first row fits is taken.
-    columns: the file's name of fields, by the format's. Other columns are read
-      only where they have the name of a field of such a format.
+    columns: maps the format's names of fields to the file's. Other columns are
+      read only where they have the name of a field of such a format.
 
   Returns:
-    Records, with notes that say as what they were read and what was left out.
+    Records, with notes of the format that was read, and of what was left out.
 
   Raises:
     DataError: no format fits, a row does not fit the format, or nothing of the
@@ -132,8 +133,7 @@ def rows_as(
     form = _fitting_in_part(first, formats)
     unread += [name for name in first.fields if name not in form.schema]
     rows = _restricted(rows, form)
-  found = _records(form, rows)
-  records = gather(map(readers.learnable, found))
+  records = gather(map(_learnable, _records(form, rows)))
   read = f'{file}: read as {form.name}, {len(records)} {_kind(records)}'
   if unread:
     read += f'; not read: {names.listed(unread)}'
@@ -143,7 +143,7 @@ def rows_as(
 def _with_known(
   columns: Mapping[str, str], given: Iterable[str], formats: Sequence[Format]
 ) -> dict[str, str]:
-  """`columns`, and those that already have the name of a field beside them."""
+  """`columns`, and the file's other columns that have the name of a field."""
   beside = {
     name
     for form in formats
@@ -180,6 +180,22 @@ def _records(
         yield LeftOut(where, str(reason))
 
 
+def _learnable(record: Record | LeftOut) -> Record | LeftOut:
+  """The record, or why nothing can be learnt from it."""
+  if isinstance(record, LeftOut):
+    return record
+  responses = responses_of(record)
+  if len(responses) > 1 and len(set(responses)) == 1:
+    return LeftOut(prompt_of(record).where, SAME_TEXT)
+  for place, text in enumerate(responses):
+    if not fields.visible(text):
+      name = 'the response'
+      if len(responses) == 2:
+        name = ('the chosen', 'the rejected')[place] + ' response'
+      return LeftOut(prompt_of(record).where, f'{name} is empty')
+  return record
+
+
 def _restricted(rows: Iterable[jsonl.Row], form: Format) -> Iterator[jsonl.Row]:
   """Rows without the columns that a format does not know."""
   for where, given in rows:
@@ -194,10 +210,10 @@ def _fitting(row: jsonl.Row, formats: Sequence[Format]) -> Format | None:
 
 
 def _fitting_in_part(row: jsonl.Row, formats: Sequence[Format]) -> Format:
-  """The first format that a row fits but for columns of somebody's own.
+  """The first format that a row fits once its own columns are left out.
 
-  Such a column has no name of a field that any format reads, nor one like those
-  of this format; and the format's rows hold answers.
+  A column is the file's own if no format reads a field of its name, and no
+  field of this format has a name like it.
   """
   read = {name for form in formats for name in form.schema if form.uses(name)}
   for form in formats:
@@ -210,7 +226,7 @@ def _fitting_in_part(row: jsonl.Row, formats: Sequence[Format]) -> Format:
 
 
 def _refuse(row: jsonl.Row, formats: Sequence[Format]) -> NoReturn:
-  """Says which format is nearest to a row, and what is wrong."""
+  """Raises a DataError with the format nearest to a row, and the fault."""
   nearest = min(formats, key=lambda form: form.distance(row.fields))
   known = set(nearest.schema) & set(row.fields)
   there = names.listed(row.fields) or 'none'

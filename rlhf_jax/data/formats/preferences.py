@@ -1,16 +1,16 @@
 """Formats of two answers to a prompt, one of which somebody preferred."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from rlhf_jax.data import fields, readers
 from rlhf_jax.data.formats import conversations
 from rlhf_jax.data.formats.conversations import Unusable
 from rlhf_jax.data.formats.format import Format
-from rlhf_jax.types import Comparison, Message, Prompt
+from rlhf_jax.data.jsonl import DataError
+from rlhf_jax.data.readers import Row, one_turn
+from rlhf_jax.types import Comparison, Prompt
 
-Row = Mapping[str, Any]
-IGNORED = fields.Optional(fields.anything)
 OPTIONAL_TEXT = fields.Optional(fields.nullable(fields.text, ''), '')
 
 
@@ -60,20 +60,25 @@ HH_RLHF = Format(
 
 def _scored(row: Row, where: str) -> Iterator[Comparison]:
   messages, responses = conversations.pair(row)
-  yield readers.judged(Prompt(messages, where=where), responses, row)
+  scores = (row['score_chosen'], row['score_rejected'])
+  margin = scores[0] - scores[1]
+  if margin < 0.0:
+    raise DataError(
+      f'{where}: the rejected response scores {-margin:g} more than the chosen '
+      'one; swap them.'
+    )
+  yield Comparison(Prompt(messages, where=where), responses, margin, scores)
 
 
 # Cui et al. 2023, as Tunstall et al. 2023 made pairs of it: a judge's scores.
 ULTRAFEEDBACK = Format(
   'UltraFeedback binarized',
-  {
-    'id': IGNORED,
-    'source': IGNORED,
-    'prompt_id': IGNORED,
+  fields.ignored('id source prompt_id')
+  | {
     'prompt': fields.Optional(conversations.said),
     'chosen': conversations.said,
     'rejected': conversations.said,
-    'messages': IGNORED,
+    'messages': fields.IGNORED,
     'score_chosen': fields.number,
     'score_rejected': fields.number,
   },
@@ -91,9 +96,9 @@ def _preference(row: Row, where: str) -> Iterator[Comparison]:
 TRL_PREFERENCE = Format(
   'TRL preference',
   {
-    'id': IGNORED,
-    'subset': fields.Optional(fields.text, ''),
-    'prompt_id': IGNORED,
+    'id': fields.IGNORED,
+    'subset': fields.TEXT_OR_EMPTY,
+    'prompt_id': fields.IGNORED,
     'prompt': fields.Optional(conversations.said),
     'chosen': conversations.said,
     'rejected': conversations.said,
@@ -104,15 +109,15 @@ TRL_PREFERENCE = Format(
 )
 
 
-def _about(row: Row, where: str, kind: str = '') -> Prompt:
-  """What an instruction and its input ask."""
-  said = readers.told(row['instruction'], row.get('input') or '')
-  return Prompt((Message('user', said),), kind, where)
+def _task(row: Row, where: str, kind: str = '') -> Prompt:
+  """The prompt of an instruction and its input."""
+  task = readers.with_input(row['instruction'], row.get('input') or '')
+  return one_turn(task, kind, where)
 
 
 def _alpaca_farm(row: Row, where: str) -> Iterator[Comparison]:
   responses = (row['output_1'], row['output_2'])
-  yield from _either(_about(row, where), responses, row['preference'])
+  yield from _either(_task(row, where), responses, row['preference'])
 
 
 # Dubois et al. 2023.
@@ -125,29 +130,17 @@ ALPACA_FARM = Format(
     'output_2': fields.text,
     'preference': _one_of(1, 2, tie=(0, 1.5, None)),
   }
-  | dict.fromkeys(
-    (
-      'raw_preference',
-      'annotator',
-      'annotator_index',
-      'dataset',
-      'datasplit',
-      'generator',
-      'generator_1',
-      'generator_2',
-      'is_inverted',
-      'raw_completion',
-      'price_per_example',
-      'time_per_example',
-    ),
-    IGNORED,
+  | fields.ignored(
+    'raw_preference annotator annotator_index dataset datasplit generator '
+    'generator_1 generator_2 is_inverted raw_completion price_per_example '
+    'time_per_example'
   ),
   _alpaca_farm,
 )
 
 
 def _pku(row: Row, where: str) -> Iterator[Comparison]:
-  prompt = Prompt((Message('user', row['prompt']),), where=where)
+  prompt = one_turn(row['prompt'], where=where)
   responses = (row['response_0'], row['response_1'])
   yield from _either(prompt, responses, row['better_response_id'])
 
@@ -157,23 +150,17 @@ PKU_SAFE_RLHF = Format(
   'PKU-SafeRLHF',
   {
     'prompt': fields.filled,
-    'prompt_source': IGNORED,
+    'prompt_source': fields.IGNORED,
     'response_0': fields.text,
     'response_1': fields.text,
     'better_response_id': _one_of(0, 1, tie=(None,)),
-    'safer_response_id': IGNORED,
   }
-  | {
-    name.format(i): IGNORED
-    for i in (0, 1)
-    for name in (
-      'is_response_{}_safe',
-      'response_{}_source',
-      'response_{}_harm_category',
-      'response_{}_severity_level',
-      'response_{}_sha256',
-    )
-  },
+  | fields.ignored(
+    'safer_response_id is_response_0_safe response_0_source '
+    'response_0_harm_category response_0_severity_level response_0_sha256 '
+    'is_response_1_safe response_1_source response_1_harm_category '
+    'response_1_severity_level response_1_sha256'
+  ),
   _pku,
 )
 
@@ -188,14 +175,14 @@ def _summaries(row: Row, where: str) -> Iterator[Comparison]:
       f'SUBREDDIT: r/{info["subreddit"]}\n\nTITLE: {info["title"]}\n\n'
       f'POST: {info["post"]}\n\nTL;DR:'
     )
-  prompt = Prompt((Message('user', said),), where=where)
   first, second = (summary['text'] for summary in row['summaries'])
+  prompt = one_turn(said, where=where)
   yield from _either(prompt, (first, second), row['choice'])
 
 
 def _two(value: Any) -> list[Any]:
   read = fields.list_of(
-    fields.object_of({'text': fields.text, 'policy': IGNORED, 'note': IGNORED}),
+    fields.object_of({'text': fields.text} | fields.ignored('policy note')),
     least=2,
   )(value)
   if len(read) > 2:
@@ -209,29 +196,25 @@ SUMMARIES = Format(
   {
     'info': fields.object_of(
       {
-        'id': IGNORED,
+        'id': fields.IGNORED,
         'post': fields.Optional(fields.nullable(fields.filled)),
         'title': OPTIONAL_TEXT,
         'subreddit': OPTIONAL_TEXT,
-        'site': IGNORED,
+        'site': fields.IGNORED,
         'article': fields.Optional(fields.nullable(fields.filled)),
       }
     ),
     'summaries': _two,
     'choice': _one_of(0, 1),
-    'worker': IGNORED,
-    'batch': IGNORED,
-    'split': IGNORED,
-    'extra': IGNORED,
-  },
+  }
+  | fields.ignored('worker batch split extra'),
   _summaries,
 )
 
 
 def _labelled(row: Row, where: str) -> Iterator[Comparison]:
-  names = ('output_1', 'output_2')
-  responses = tuple(row[name] for name in names)
-  prompt = _about(row, where, row['subset'])
+  responses = (row['output_1'], row['output_2'])
+  prompt = _task(row, where, row['subset'])
   yield from _either(prompt, responses, row['label'])
 
 
@@ -239,8 +222,8 @@ def _labelled(row: Row, where: str) -> Iterator[Comparison]:
 LLMBAR = Format(
   'LLMBar',
   {
-    'id': IGNORED,
-    'subset': fields.Optional(fields.text, ''),
+    'id': fields.IGNORED,
+    'subset': fields.TEXT_OR_EMPTY,
     'instruction': fields.filled,
     'output_1': fields.text,
     'output_2': fields.text,
@@ -252,22 +235,20 @@ LLMBAR = Format(
 
 def _pandalm(row: Row, where: str) -> Iterator[Comparison]:
   responses = (row['response_1'], row['response_2'])
-  yield from _either(_about(row, where), responses, row['label'])
+  yield from _either(_task(row, where), responses, row['label'])
 
 
 # Wang et al. 2023: the majority of three people.
 PANDALM = Format(
   'PandaLM',
   {
-    'id': IGNORED,
+    'id': fields.IGNORED,
     'instruction': fields.filled,
     'input': OPTIONAL_TEXT,
     'response_1': fields.text,
     'response_2': fields.text,
-    'model_1': IGNORED,
-    'model_2': IGNORED,
-    'annotators': IGNORED,
     'label': _one_of(1, 2, tie=(0, None)),
-  },
+  }
+  | fields.ignored('model_1 model_2 annotators'),
   _pandalm,
 )

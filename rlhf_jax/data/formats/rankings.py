@@ -1,40 +1,25 @@
 """Formats of several answers to a prompt, in an order or with scores."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
-from rlhf_jax.data import fields, ranked_readers
+from rlhf_jax.data import fields, readers
 from rlhf_jax.data.formats.format import Format
-from rlhf_jax.data.formats.preferences import IGNORED
-from rlhf_jax.data.gathering import LeftOut
+from rlhf_jax.data.jsonl import DataError
+from rlhf_jax.data.readers import LeftOut, Row, one_turn
 from rlhf_jax.types import Comparison, Message, Prompt, Record
-
-Row = Mapping[str, Any]
 
 MESSAGE = {
   'text': fields.text,
   'role': fields.text,
-  'lang': fields.Optional(fields.text, ''),
+  'lang': fields.TEXT_OR_EMPTY,
   'rank': fields.Optional(fields.nullable(fields.number)),
   'deleted': fields.Optional(fields.nullable(fields.flag, False), False),
-} | dict.fromkeys(
-  (
-    'message_id',
-    'parent_id',
-    'user_id',
-    'created_date',
-    'review_count',
-    'review_result',
-    'synthetic',
-    'model_name',
-    'detoxify',
-    'message_tree_id',
-    'tree_state',
-    'emojis',
-    'labels',
-    'events',
-  ),
-  IGNORED,
+} | fields.ignored(
+  'message_id parent_id user_id created_date review_count review_result '
+  'synthetic model_name detoxify message_tree_id tree_state emojis labels '
+  'events'
 )
 
 
@@ -49,7 +34,6 @@ _message = fields.object_of(
 
 
 def _tree(row: Row, where: str) -> Iterator[Comparison | LeftOut]:
-  """Every fan-out of ranked answers below a prompt."""
   yield from _below((), row['prompt'], where)
 
 
@@ -82,61 +66,123 @@ OASST_TREES = Format(
   'OASST trees',
   {
     'message_tree_id': fields.anything,
-    'tree_state': IGNORED,
-    'origin': IGNORED,
+    'tree_state': fields.IGNORED,
+    'origin': fields.IGNORED,
     'prompt': _node,
   },
   _tree,
 )
 
+
+def _ranking(row: Row, where: str) -> Iterator[Comparison]:
+  ranks = [response['rank'] for response in row['responses']]
+  for k, (better, worse) in enumerate(pairwise(ranks), start=2):
+    if worse <= better:
+      raise DataError(
+        f"{where}: field 'responses' item {k} is of rank {worse:g} and the "
+        f'one before it of rank {better:g}; ranks must grow from the best, '
+        'which comes first.'
+      )
+  texts = tuple(response['text'] for response in row['responses'])
+  yield Comparison(Prompt(row['prompt'], row['lang'], where), texts)
+
+
+# The replies of a prompt of such a tree, the best first. The language is the
+# prompt's kind.
 OASST_RANKED = Format(
-  'ranked replies', ranked_readers.RANKED, ranked_readers.ranking
-)
-SCORED_OUTPUTS = Format(
-  'scored outputs', ranked_readers.SCORED, ranked_readers.scoring
-)
-TIERS = Format(
-  'outputs of models of known strength',
-  ranked_readers.TIERS,
-  ranked_readers.tier,
+  'ranked replies',
+  fields.ignored('id tree_id source')
+  | {
+    'lang': fields.TEXT_OR_EMPTY,
+    'prompt': fields.turns,
+    'responses': fields.list_of(
+      fields.object_of(
+        {
+          'text': fields.filled,
+          'rank': fields.number,
+          'synthetic': fields.IGNORED,
+        }
+      ),
+      least=2,
+    ),
+  },
+  _ranking,
 )
 
 
 def _by_score(
-  prompt: Prompt, responses: list[Row], scores: list[float]
+  prompt: Prompt, texts: Sequence[str], scores: Sequence[float]
 ) -> Comparison:
-  """Responses that a score puts in order, the best first in the file."""
-  ranked_readers.check_falling(scores, prompt.where)
-  said = tuple(response['text'] for response in responses)
-  margin = scores[0] - scores[1]
-  return Comparison(prompt, said, margin, tuple(scores))
+  """Responses best first; the margin is the first score less the second."""
+  for k, (better, worse) in enumerate(pairwise(scores), start=2):
+    if worse > better:
+      raise DataError(
+        f"{prompt.where}: field 'responses' item {k} scores {worse:g}, more "
+        f'than the one before it ({better:g}); put the best first.'
+      )
+  return Comparison(prompt, tuple(texts), scores[0] - scores[1], tuple(scores))
+
+
+def _scoring(row: Row, where: str) -> Iterator[Comparison]:
+  texts = [response['output'] for response in row['responses']]
+  scores = [response['score'] for response in row['responses']]
+  prompt = one_turn(row['instruction'], row['dataset'], where)
+  yield _by_score(prompt, texts, scores)
+
+
+# Outputs of many models that a judge scored, the best first.
+SCORED_OUTPUTS = Format(
+  'scored outputs',
+  {
+    'id': fields.IGNORED,
+    'dataset': fields.TEXT_OR_EMPTY,
+    'instruction': fields.filled,
+    'responses': fields.list_of(
+      fields.object_of(
+        {
+          'model': fields.IGNORED,
+          'output': fields.filled,
+          'score': fields.number,
+        }
+        | fields.ignored('v1_win cot_win')
+      ),
+      least=2,
+    ),
+    'extra_responses': fields.IGNORED,
+  },
+  _scoring,
+)
+TIERS = Format(
+  'outputs of models of known strength', readers.TIERS, readers.tier
+)
 
 
 def _answers(row: Row, where: str) -> Iterator[Record]:
-  asked = (Message('user', row['question']),)
+  texts = [answer['text'] for answer in row['answers']]
   scores = [answer['mean_score'] for answer in row['answers']]
-  yield _by_score(Prompt(asked, row['category'], where), row['answers'], scores)
+  prompt = one_turn(row['question'], row['category'], where)
+  yield _by_score(prompt, texts, scores)
 
 
 # Chiang et al. 2023: answers of models, the mean of a judge's scores.
 VICUNA_ANSWERS = Format(
   'Vicuna answers',
   {
-    'question_id': IGNORED,
-    'category': fields.Optional(fields.text, ''),
+    'question_id': fields.IGNORED,
+    'category': fields.TEXT_OR_EMPTY,
     'question': fields.filled,
     'answers': fields.list_of(
       fields.object_of(
         {
-          'model': IGNORED,
+          'model': fields.IGNORED,
           'text': fields.text,
           'mean_score': fields.number,
-          'n_scores': IGNORED,
+          'n_scores': fields.IGNORED,
         }
       ),
       least=2,
     ),
-    'reviews': IGNORED,
+    'reviews': fields.IGNORED,
   },
   _answers,
 )
@@ -150,8 +196,9 @@ def _replies(row: Row, where: str) -> Iterator[Record]:
     Message(('user', 'assistant')[i % 2], turn) for i, turn in enumerate(turns)
   )
   prompt = Prompt((Message('system', row['fact']), *spoken), where=where)
+  texts = [response['text'] for response in row['responses']]
   scores = [response['scores']['overall'] for response in row['responses']]
-  yield _by_score(prompt, row['responses'], scores)
+  yield _by_score(prompt, texts, scores)
 
 
 # Mehri and Eskenazi 2020: replies to a dialogue about a fact, which the system
@@ -159,25 +206,19 @@ def _replies(row: Row, where: str) -> Iterator[Record]:
 TOPICAL_CHAT = Format(
   'Topical-Chat replies',
   {
-    'id': IGNORED,
+    'id': fields.IGNORED,
     'history': fields.list_of(fields.filled, least=1),
     'fact': fields.filled,
     'responses': fields.list_of(
       fields.object_of(
         {
-          'system': IGNORED,
+          'system': fields.IGNORED,
           'text': fields.text,
           'scores': fields.object_of(
             {'overall': fields.number}
-            | dict.fromkeys(
-              (
-                'understandability',
-                'naturalness',
-                'coherence',
-                'engagingness',
-                'groundedness',
-              ),
-              IGNORED,
+            | fields.ignored(
+              'understandability naturalness coherence engagingness '
+              'groundedness'
             )
           ),
         }
@@ -190,8 +231,8 @@ TOPICAL_CHAT = Format(
 
 
 def _predictions(row: Row, where: str) -> Iterator[Comparison | LeftOut]:
-  told = '\n\n'.join(' '.join(p['sentences']) for p in row['passages'])
-  asked = (Message('user', f'{told}\n\n{row["question"]}'),)
+  passages = '\n\n'.join(' '.join(p['sentences']) for p in row['passages'])
+  prompt = one_turn(f'{passages}\n\n{row["question"]}', where=where)
   for verdict in row['preferences']:
     pair = [_prediction(row, verdict[side], where) for side in ('a', 'b')]
     if verdict['label'] not in (1, 2):
@@ -199,7 +240,7 @@ def _predictions(row: Row, where: str) -> Iterator[Comparison | LeftOut]:
       continue
     if verdict['label'] == 2:
       pair.reverse()
-    yield Comparison(Prompt(asked, where=where), tuple(pair))
+    yield Comparison(prompt, tuple(pair))
 
 
 def _prediction(row: Row, number: float, where: str) -> str:
@@ -215,11 +256,11 @@ def _prediction(row: Row, number: float, where: str) -> str:
 QA_FEEDBACK = Format(
   'QA-Feedback',
   {
-    'id': IGNORED,
+    'id': fields.IGNORED,
     'question': fields.filled,
     'passages': fields.list_of(
       fields.object_of(
-        {'title': IGNORED, 'sentences': fields.list_of(fields.text)}
+        {'title': fields.IGNORED, 'sentences': fields.list_of(fields.text)}
       )
     ),
     'predictions': fields.list_of(fields.text, least=2),
@@ -229,6 +270,6 @@ QA_FEEDBACK = Format(
       )
     ),
   }
-  | dict.fromkeys(('gold', 'errors', 'missing', 'corrected'), IGNORED),
+  | fields.ignored('gold errors missing corrected'),
   _predictions,
 )

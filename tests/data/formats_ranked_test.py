@@ -1,4 +1,4 @@
-"""Lines of lists, tiers and verdicts to records."""
+"""Lines of ranked, scored and labelled responses to records."""
 
 import json
 import pathlib
@@ -6,9 +6,8 @@ import tempfile
 
 from absl.testing import absltest, parameterized
 
-from rlhf_jax.data import jsonl
-from rlhf_jax.data import ranked_readers as readers
-from rlhf_jax.types import Comparison, Demonstration, Message, Prompt
+from rlhf_jax.data import formats, jsonl
+from rlhf_jax.types import Comparison, Message, Prompt
 
 TURNS = [{'role': 'user', 'content': 'q'}]
 
@@ -28,70 +27,12 @@ def outputs(*scores):
   ]
 
 
-class RankedReadersTest(parameterized.TestCase):
+class RankedFormatsTest(parameterized.TestCase):
   def write(self, *lines):
     folder = self.enterContext(tempfile.TemporaryDirectory())
     path = pathlib.Path(folder) / 'r.jsonl'
     path.write_text(''.join(json.dumps(line) + '\n' for line in lines))
     return path
-
-  def tiers(self, *lines):
-    return self.write(*({'instruction': 'q', 'outputs': x} for x in lines))
-
-  def test_tiers_are_by_strength_whatever_their_order(self):
-    path = self.write(
-      {'id': 'ae', 'dataset': 'koala', 'instruction': 'q'}
-      | {'outputs': {'instructgpt_001': 'd', 'instructgpt': 'c', 'gpt4': 'a'}
-         | {'chatgpt': 'b'}}
-      | {'win_vs_instructgpt': {'gpt4': None}}
-    )  # fmt: skip
-    self.assertEqual(
-      readers.tiers(path),
-      [
-        Comparison(
-          asked(1, 'koala'), ('a', 'b', 'c'), scores=(2.0, 1.0, 0.0)
-        )
-      ],
-    )  # fmt: skip
-    self.assertEqual(
-      readers.strongest(path), [Demonstration(asked(1, 'koala'), 'a')]
-    )
-
-  def test_tiers_may_lack_models_and_keep_their_gaps(self):
-    path = self.tiers(
-      {'gpt4': 'a', 'instructgpt': 'c'}, {'chatgpt': 'b', 'instructgpt': 'c'}
-    )
-    self.assertEqual(
-      readers.tiers(path),
-      [
-        Comparison(asked(1), ('a', 'c'), scores=(2.0, 0.0)),
-        Comparison(asked(2), ('b', 'c'), scores=(1.0, 0.0)),
-      ],
-    )
-
-  def test_a_text_of_two_models_is_the_strongers(self):
-    path = self.tiers(
-      {'gpt4': 'a', 'chatgpt': 'b', 'instructgpt': 'a'},
-      {'gpt4': 'a', 'chatgpt': 'a', 'instructgpt': 'a'},
-      {'gpt4': 'a'},
-    )
-    tiers = readers.tiers(path)
-    self.assertEqual(
-      tiers, [Comparison(asked(1), ('a', 'b'), scores=(2.0, 1.0))]
-    )
-    self.assertIn('2 of 3 left out', tiers.notes[0])
-    self.assertLen(readers.strongest(path), 3)
-
-  @parameterized.parameters(
-    ({}, "r.jsonl:1: field 'outputs' has no text of gpt4"),
-    ({'instructgpt_001': 'd'}, "field 'outputs' has no text of gpt4, chatgpt"),
-    ({'gpt4': ' '}, "r.jsonl:1: field 'outputs' field 'gpt4' is empty"),
-    ({'gpt5': 'a'}, "field 'outputs' has an unknown field 'gpt5'"),
-    (['a'], "field 'outputs' must be an object, not a list"),
-  )
-  def test_bad_tiers_are_told(self, given, told):
-    with self.assertRaisesRegex(jsonl.DataError, told):
-      readers.tiers(self.tiers(given))
 
   def test_ranked_keep_their_order(self):
     path = self.write(
@@ -100,7 +41,7 @@ class RankedReadersTest(parameterized.TestCase):
       {'prompt': TURNS, 'responses': replies(1, 4)},
     )
     self.assertEqual(
-      readers.ranked(path),
+      formats.OASST_RANKED(path),
       [
         Comparison(asked(1, 'en'), ('text 0', 'text 1', 'text 2')),
         Comparison(asked(2), ('text 1', 'text 4')),
@@ -120,7 +61,7 @@ class RankedReadersTest(parameterized.TestCase):
   def test_bad_ranks_are_told(self, responses, told):
     path = self.write({'prompt': TURNS, 'responses': responses})
     with self.assertRaisesRegex(jsonl.DataError, 'r.jsonl:1: .*' + told):
-      readers.ranked(path)
+      formats.OASST_RANKED(path)
 
   def test_scored_have_scores_and_the_first_two_s_margin(self):
     path = self.write(
@@ -128,7 +69,7 @@ class RankedReadersTest(parameterized.TestCase):
       | {'responses': outputs(0.75, 0.5, 0.5)}
     )
     self.assertEqual(
-      readers.scored(path),
+      formats.SCORED_OUTPUTS(path),
       [
         Comparison(
           asked(1, 'koala'),
@@ -150,7 +91,7 @@ class RankedReadersTest(parameterized.TestCase):
       {'instruction': 'q', 'responses': responses},
     )
     with self.assertRaisesRegex(jsonl.DataError, 'r.jsonl:2: .*' + told):
-      readers.scored(path)
+      formats.SCORED_OUTPUTS(path)
 
   def test_labelled_are_good_or_not(self):
     path = self.write(
@@ -159,7 +100,7 @@ class RankedReadersTest(parameterized.TestCase):
       | {'response': 'a', 'desirable': False},
     )
     self.assertEqual(
-      readers.labelled(path),
+      formats.LABELLED(path),
       [
         Comparison(asked(1), ('a',), scores=(1.0,)),
         Comparison(asked(2, 's'), ('a',), scores=(-1.0,)),
@@ -170,9 +111,11 @@ class RankedReadersTest(parameterized.TestCase):
   def test_a_verdict_is_true_or_false(self, verdict):
     path = self.write({'prompt': TURNS, 'response': 'a', 'desirable': verdict})
     with self.assertRaisesRegex(
-      jsonl.DataError, "r.jsonl:1: field 'desirable' must be true or false"
+      jsonl.DataError,
+      'r.jsonl:1: as labelled responses, '
+      "field 'desirable' must be true or false",
     ):
-      readers.labelled(path)
+      formats.LABELLED(path)
 
 
 if __name__ == '__main__':

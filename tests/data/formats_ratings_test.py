@@ -7,7 +7,7 @@ import tempfile
 from absl.testing import absltest, parameterized
 
 from rlhf_jax.data import jsonl
-from rlhf_jax.data import rated_readers as readers
+from rlhf_jax.data.formats import ratings
 from rlhf_jax.types import Message, Prompt, Rated
 
 FOLDER = pathlib.Path(__file__).parents[3] / 'shared' / 'data'
@@ -25,7 +25,7 @@ def reply(**attributes):
   }
 
 
-class RatedReadersTest(parameterized.TestCase):
+class RatedFormatsTest(parameterized.TestCase):
   def write(self, *lines):
     folder = self.enterContext(tempfile.TemporaryDirectory())
     path = pathlib.Path(folder) / 'r.jsonl'
@@ -44,7 +44,7 @@ class RatedReadersTest(parameterized.TestCase):
       )
     )
     self.assertEqual(
-      readers.oasst(path),
+      ratings.OASST_RATED(path),
       [
         # 3.2, and then the halves: 0.5, 1.5 and 2.5.
         Rated(
@@ -58,11 +58,11 @@ class RatedReadersTest(parameterized.TestCase):
   def test_missing_ratings_are_none(self):
     path = self.write(reply(quality=0.5, humor=None))
     self.assertEqual(
-      readers.oasst(path)[0].ratings, (2.0, None, None, None, None, None)
+      ratings.OASST_RATED(path)[0].ratings, (2.0, None, None, None, None, None)
     )
 
   def test_stories_are_rated_from_1_to_5(self):
-    names = readers.HANNA_ATTRIBUTES
+    names = ratings.HANNA_ATTRIBUTES
     path = self.write(
       {'prompt_id': 'P', 'prompt': 'q', 'model': None, 'story': 's'}
       | {
@@ -73,7 +73,7 @@ class RatedReadersTest(parameterized.TestCase):
     )
     # 0, 4, 1/3, 5/3, 1/2 and 3/2 levels above the lowest.
     self.assertEqual(
-      readers.hanna(path),
+      ratings.HANNA(path),
       [
         Rated(
           Prompt((Message('user', 'q'),), where='r.jsonl:1'),
@@ -91,21 +91,25 @@ class RatedReadersTest(parameterized.TestCase):
   )
   def test_what_is_no_rating_is_refused(self, attributes, message):
     with self.assertRaisesRegex(jsonl.DataError, f'r.jsonl:1: .*{message}'):
-      readers.oasst(self.write(reply(**attributes)))
+      ratings.OASST_RATED(self.write(reply(**attributes)))
 
 
 @absltest.skipUnless(FOLDER.is_dir(), f'the data sets are not at {FOLDER}')
 class RealDataTest(parameterized.TestCase):
   @parameterized.parameters(
-    (readers.oasst, 'oasst2_attributes.jsonl.gz', readers.OASST_ATTRIBUTES),
-    (readers.hanna, 'hanna_attributes.jsonl.gz', readers.HANNA_ATTRIBUTES),
+    (
+      ratings.OASST_RATED,
+      'oasst2_attributes.jsonl.gz',
+      ratings.OASST_ATTRIBUTES,
+    ),
+    (ratings.HANNA, 'hanna_attributes.jsonl.gz', ratings.HANNA_ATTRIBUTES),
   )
   def test_every_row_is_read_and_on_the_scale(self, read, name, names):
     path = FOLDER / name
     rows = [row.fields['attributes'] for row in jsonl.read(path)]
     rated = read(path)
     self.assertLen(rated, len(rows))
-    low, high = (1, 5) if read is readers.hanna else (0, 1)
+    low, high = (1, 5) if read is ratings.HANNA else (0, 1)
     for record, row in zip(rated, rows, strict=True):
       self.assertLen(record.ratings, len(names))
       for level, attribute in zip(record.ratings, names, strict=True):
