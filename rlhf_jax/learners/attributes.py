@@ -4,7 +4,7 @@ import dataclasses
 
 import jax.numpy as jnp
 
-from rlhf_jax.losses import regression
+from rlhf_jax.losses import supervised
 from rlhf_jax.training import state as training
 from rlhf_jax.types import Mean
 from rlhf_jax.types.rules import Levels, MicroBatches
@@ -52,7 +52,7 @@ def loss(params, frozen, batch, key, *, models, config):
       f'{len(config.names)}: {", ".join(config.names)}'
     )
   scores = models.reward.scores(params, batch.tokens, batch.attention_mask)
-  errors = regression.masked_squared_error(
+  errors = supervised.masked_squared_error(
     scores, batch.ratings, batch.rating_mask
   )
   # To the even one of two that are as near, as Python's round does.

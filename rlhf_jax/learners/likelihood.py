@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from rlhf_jax.kernels import logps, masking
-from rlhf_jax.losses import likelihood
+from rlhf_jax.losses import supervised
 from rlhf_jax.training import state as training
 from rlhf_jax.types import Mean
 from rlhf_jax.types.rules import MicroBatches
@@ -60,7 +60,7 @@ def loss(params, frozen, batch, key, *, models, config):
     segment_ids=batch.segment_ids,
   )
   mask = batch.response_mask[:, 1:]
-  losses = likelihood.negative_log_likelihood(token_logps)
+  losses = supervised.negative_log_likelihood(token_logps)
   if batch.weight is None:
     mean = config.reduction(losses, mask)
   else:

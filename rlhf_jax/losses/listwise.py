@@ -1,9 +1,12 @@
 """Objectives over K candidates of one prompt, the best one first.
 
-What is ranked is a candidate's log-prob per token under the policy itself, so
-none of this reads a reference. Candidates under False in `candidate_mask` may
-hold anything, NaN included: the list is then one without them. A candidate of
-no tokens counts as one of length 1.
+They rank candidates by log-prob per token under the policy; no reference is
+read. All take
+
+  policy_logps: [..., K] log-prob of each whole response, in nats.
+  lengths: [..., K] tokens of each, as floats; 0 counts as 1.
+  candidate_mask: [..., K] bool; candidates under False do not count, and may
+    hold anything, NaN included.
 """
 
 import chex
@@ -21,17 +24,14 @@ def rrhf_ranking(
   *,
   length_exponent: NonNegative = 1.0,
 ) -> chex.Array:
-  """By how much likelier the worse of each two candidates is; one per list.
+  """Hinge loss of the wrongly ranked pairs of candidates; one per list.
 
   Σ max(0, pᵢ − pⱼ) over the pairs in which j is the better one, where
   pᵢ = log π(yᵢ) / |yᵢ|^α. A sum, with no margin: the loss is 0 once the policy
   ranks as `order` does, and a pair of equal pᵢ has no gradient.
 
   Args:
-    policy_logps: [..., K] log-prob of each whole response, in nats.
-    lengths: [..., K] tokens of each, as floats.
     order: [..., K] larger is better; equal ones are no pair.
-    candidate_mask: [..., K] bool.
     length_exponent: α; 1 ranks means, 0 sums. More favours longer responses,
       as a log-prob is negative.
 
@@ -61,14 +61,11 @@ def rrhf(
 ) -> chex.Array:
   """Ranks the candidates and imitates the best one; one loss per list.
 
-  c · ranking − log π(y₁), the ranking being `rrhf_ranking`. The second term is
-  a sum over tokens; without it the policy is known to collapse.
+  c · `rrhf_ranking` − log π(y₁). The second term is a sum over tokens; without
+  it the policy is known to collapse.
 
   Args:
-    policy_logps: [..., K] log-prob of each whole response, in nats.
-    lengths: [..., K] tokens of each, as floats.
     order: [..., K] larger is better, so none is larger than the first.
-    candidate_mask: [..., K] bool.
     rank_coef: c. The paper found 10 and 100 worse than 1.
     length_exponent: as in `rrhf_ranking`.
 
@@ -96,11 +93,6 @@ def plackett_luce(
   −Σₖ log exp(sₖ) / Σᵢ≥ₖ exp(sᵢ) with s = log π(y) / |y|: the first is chosen
   among all, the second among the others, and so on.
 
-  Args:
-    policy_logps: [..., K] log-prob of each whole response, in nats.
-    lengths: [..., K] tokens of each, as floats.
-    candidate_mask: [..., K] bool.
-
   Returns:
     [...] losses in nats, not averaged, a sum over the K − 1 choices.
 
@@ -119,24 +111,20 @@ def pro_ranking(
   scores: chex.Array,
   candidate_mask: chex.Array,
 ) -> chex.Array:
-  """As `plackett_luce`, the sharper the further apart two scores are.
+  """`plackett_luce` with score gaps as inverse temperatures; one per list.
 
-  −Σₖ log exp(gₖₖ sₖ) / (exp(gₖₖ sₖ) + Σᵢ>ₖ exp(gₖᵢ sᵢ)), the gaps being
-  gₖᵢ = rₖ − rᵢ, with gₖₖ = maxᵢ>ₖ gₖᵢ, and s = log π(y) / |y|. A gap multiplies
-  the log-prob, so that of a tie is no missing term but a constant one; and
-  scores that are twice as large make everything twice as sharp.
+  −Σₖ log exp(gₖₖ sₖ) / (exp(gₖₖ sₖ) + Σᵢ>ₖ exp(gₖᵢ sᵢ)) with the gaps
+  gₖᵢ = rₖ − rᵢ, gₖₖ = maxᵢ>ₖ gₖᵢ, and s = log π(y) / |y|. A tie still adds a
+  term, exp(0), to the sum.
 
   Args:
-    policy_logps: [..., K] log-prob of each whole response, in nats.
-    lengths: [..., K] tokens of each, as floats.
     scores: [..., K] in reward units, not increasing; taken as constants.
-    candidate_mask: [..., K] bool.
 
   Returns:
     [...] losses in nats, not averaged, a sum over the K − 1 choices.
 
   Source: Song et al. 2024 (PRO), the objective with temperatures. The released
-  code adds 1e-10 inside the log, which the far end of a ranking can drown in.
+  code adds 1e-10 inside the log, which is larger than some of its terms.
   """
   _check([policy_logps, lengths, scores], candidate_mask)
   s = _per_token(policy_logps, lengths, candidate_mask)
@@ -158,14 +146,11 @@ def pro(
 ) -> chex.Array:
   """Ranks the candidates and imitates the best one; one loss per list.
 
-  ranking − c (K − 1)² log π(y₁), the ranking being `pro_ranking` and K the
-  candidates that this list has. The second term is a sum over tokens.
+  `pro_ranking` − c (K − 1)² log π(y₁), K being the number of candidates that
+  count. The second term is a sum over tokens.
 
   Args:
-    policy_logps: [..., K] log-prob of each whole response, in nats.
-    lengths: [..., K] tokens of each, as floats.
-    scores: [..., K] in reward units, not increasing; taken as constants.
-    candidate_mask: [..., K] bool.
+    scores: as in `pro_ranking`.
     sft_coef: c.
 
   Returns:
@@ -207,8 +192,8 @@ def _later(mask):
 def _contrast(excess, later):
   """[...] Σₖ log(1 + Σᵢ exp(excess[k, i])) over the i that are later.
 
-  A log-sum-exp whose 1 is on the diagonal, so that every row has an entry and
-  one without later candidates comes out 0, with no gradient.
+  As log-sum-exp with exp(0) on the diagonal, so that a row without later
+  candidates gives 0, and no gradient.
   """
   itself = jnp.broadcast_to(jnp.eye(later.shape[-1], dtype=bool), later.shape)
   excess = jnp.where(later, excess, jnp.where(itself, 0.0, -jnp.inf))

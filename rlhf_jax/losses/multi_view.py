@@ -1,10 +1,11 @@
-"""Objectives over two views of each prompt, which compare prompts.
+"""Contrastive objectives over two views of each prompt.
 
-A view is a prompt with one of its responses; `positives` and `negatives` [B, B]
-say which pairs (first view of i, second view of j) are of one prompt and of two
-(kernels.bottleneck). Rows are compared with each other, so each function
-returns one loss [] of the whole batch, and a batch cut into parts has others.
-It is 0, with no gradient, where a batch has no positive or no negative pair.
+A view is a prompt with one of its responses. The masks `positives` and
+`negatives` [B, B] are of the pairs (first view of i, second view of j) of one
+prompt, and of two (kernels.bottleneck). Each function returns one loss [] of
+the whole batch, which micro-batches do not add up to. It is 0, with no
+gradient, where a batch has no positive or no negative pair. A view in no pair
+may hold anything, NaN included.
 """
 
 import chex
@@ -36,8 +37,6 @@ def information_bottleneck(
     view_scores: [B, B] critic of z₁ of prompt i with z₂ of prompt j.
     means: [B, 2, d] of the two views' posteriors.
     log_variances: [B, 2, d] likewise.
-    positives: [B, B] bool.
-    negatives: [B, B] bool.
     mask: [B] bool, prompts that count; what others hold may be NaN.
     skl_coef: β, [].
 
@@ -71,8 +70,6 @@ def multi_view_information(
 
   Args:
     view_scores: [B, B] critic of z₁ of prompt i with z₂ of prompt j.
-    positives: [B, B] bool.
-    negatives: [B, B] bool.
 
   Returns:
     [] in nats, above 0.
@@ -91,8 +88,6 @@ def info_max(
   Args:
     input_scores: [2, B, B] critic, for each view, of z of prompt i with the
       encoder's input of prompt j, that input being a constant.
-    positives: [B, B] bool.
-    negatives: [B, B] bool.
 
   Returns:
     [] in nats, above 0.
@@ -119,13 +114,11 @@ def contrastive(
   """Cross-entropy of telling a prompt's other view from other prompts' views.
 
   −log e^s⁺ / (e^s⁺ + Σ e^s⁻), s being the cosine of two means over the
-  temperature; the mean over prompts, and over telling the second view by the
-  first and the first by the second.
+  temperature; the mean over prompts and over both directions, first view to
+  second and second to first.
 
   Args:
     means: [B, 2, d] of the two views' posteriors.
-    positives: [B, B] bool.
-    negatives: [B, B] bool. A view in neither may hold anything.
     temperature: > 0.
 
   Returns:
@@ -137,7 +130,7 @@ def contrastive(
   pairs = positives | negatives
   counted = jnp.stack([jnp.any(pairs, 1), jnp.any(pairs, 0)], axis=1)
   means = jnp.where(counted[..., None], means.astype(jnp.float32), 0.0)
-  # The root of 0 has no gradient, and a view without direction none either.
+  # The root of 0 has an infinite gradient; a mean of 0 gets a zero direction.
   squares = jnp.sum(means**2, axis=-1, keepdims=True)
   directions = means * jax.lax.rsqrt(jnp.maximum(squares, 1e-24))
   first, second = jnp.unstack(directions, axis=1)
@@ -148,7 +141,7 @@ def contrastive(
 
 
 def _cross_entropy(scores, positives, negatives):
-  """Mean over positives of −log their share: `info_nce` below its ceiling."""
+  """Mean over positives of −log their share, log(1 + n) − `info_nce`."""
   rivals = jnp.sum(negatives, axis=-1, keepdims=True, dtype=jnp.float32)
   ceilings = jnp.broadcast_to(jnp.log1p(rivals), scores.shape)
   ceiling = masking.masked_mean(ceilings, positives)

@@ -1,8 +1,12 @@
-"""Objectives over single responses, each known to be desirable or not.
+"""Objectives over single responses, each labelled desirable or not.
 
-They compare a response's log-ratio to the reference with what is usual: KTO
-with the policy's KL from its reference, BCO with the mean log-ratio so far.
-Both are numbers of the whole batch, constants to the gradient.
+KTO compares a response's log-ratio to the reference with the policy's KL from
+it, BCO with the mean log-ratio so far. Both baselines are numbers of the whole
+batch, and constants to the gradient. All take
+
+  policy_logps: [...] log-prob of the whole response, in nats.
+  reference_logps: [...] likewise.
+  desirable: [...] bool.
 """
 
 import chex
@@ -30,9 +34,6 @@ def kto(
   with ρ the log-ratio of policy to reference.
 
   Args:
-    policy_logps: [...] log-prob of the whole response, in nats.
-    reference_logps: [...] likewise.
-    desirable: [...] bool.
     kl: [] z ≥ 0, the KL of policy to reference in nats, as estimated from the
       batch; a constant.
     beta: inverse temperature, > 0.
@@ -62,15 +63,12 @@ def apo_zero_unpaired(
 ) -> chex.Array:
   """Anchored preference optimisation of single responses; one loss each.
 
-  w⁺ (1 − σ(β ρ)) where desirable and w⁻ σ(β ρ) where not: desirable responses
-  grow more probable than they were, others less.
+  w⁺ (1 − σ(β ρ)) where desirable and w⁻ σ(β ρ) where not, with ρ the log-ratio
+  of policy to reference.
 
   Args:
-    policy_logps: [...] log-prob of the whole response, in nats.
-    reference_logps: [...] likewise.
-    desirable: [...] bool.
     beta: inverse temperature, > 0.
-    desirable_weight: w⁺, to balance what there is more of, as in `kto`.
+    desirable_weight: w⁺, as in `kto`.
     undesirable_weight: w⁻.
 
   Returns:
@@ -99,9 +97,6 @@ def bco(
   −log σ(β (ρ − δ)) where desirable and −log σ(−β (ρ − δ)) where not.
 
   Args:
-    policy_logps: [...] log-prob of the whole response, in nats.
-    reference_logps: [...] likewise.
-    desirable: [...] bool.
     mean_log_ratio: [] δ, in nats: the mean of ρ over all responses so far, this
       batch's included; a constant.
     beta: inverse temperature, > 0.

@@ -179,11 +179,11 @@ EDITS = {
     'learners/likelihood.py', 'mask = batch.response_mask[:, 1:]',
     'mask = batch.attention_mask[:, 1:]', ALL),
   'a loss': (
-    'losses/likelihood.py', 'return -', 'return +', ALL),
+    'losses/supervised.py', 'return -logps', 'return +logps', ALL),
   'another loss': (
-    'losses/value.py', 'jnp.maximum(', 'jnp.minimum(', {'ppo'}),
+    'losses/supervised.py', 'jnp.maximum(', 'jnp.minimum(', {'ppo'}),
   'a loss that nobody takes': (
-    'losses/regression.py', 'jnp.', 'jax.numpy.', set()),
+    'losses/supervised.py', 'jnp.where(', 'jnp.select(', set()),
   'a method': (
     'methods/ppo.py', 'def shape(', '@other\ndef shape(', {'ppo'}),
   'a method that nobody takes': (

@@ -10,7 +10,7 @@ from rlhf_jax.kernels import (
   masking,
   pair_weights,
 )
-from rlhf_jax.losses import likelihood, objective, pairwise
+from rlhf_jax.losses import objective, pairwise, supervised
 from rlhf_jax.losses.pairwise import (
   anchored,
   f_divergences,
@@ -167,7 +167,7 @@ def lmflow(inputs, *, loss_type, beta, len_penalty, reference_free):
   margin = inputs['margin'] - (jnp.log1p(1e-3) if loss_type == 'kl' else 0.0)
   given |= {'chosen_scores': margin, 'rejected_scores': jnp.zeros_like(margin)}
   if loss_type == 'raft':
-    losses = likelihood.negative_log_likelihood(given['policy_chosen_logps'])
+    losses = supervised.negative_log_likelihood(given['policy_chosen_logps'])
   else:
     function = {
       'cross_entropy': anchored.chosen_only,
@@ -204,7 +204,7 @@ def nemo(inputs, *, loss_type, beta, average_log_probs, gt_reward_scale):
   }[loss_type]
   losses = evaluated(function, given, beta=beta, **options)
   chosen, rejected = log_ratios(given).values()
-  imitation = likelihood.negative_log_likelihood(given['policy_chosen_logps'])
+  imitation = supervised.negative_log_likelihood(given['policy_chosen_logps'])
   return {
     'loss': Mean.of(losses).value,
     'accuracy': Mean.of(chosen > rejected).value,
@@ -275,7 +275,7 @@ def trl_logits(
   for loss_type, loss_weight in zip(loss_types, loss_weights, strict=True):
     if loss_type == 'sft':
       chosen = [jnp.split(x, 2)[0] for x in (scored, mask)]
-      imitation = likelihood.negative_log_likelihood(chosen[0])
+      imitation = supervised.negative_log_likelihood(chosen[0])
       average = masking.token_mean(imitation, chosen[1]).value
       losses = jnp.broadcast_to(average, weights.shape)
     else:

@@ -1,5 +1,5 @@
 """PPO, part by part: kernels.advantages and rewards, losses.policy_gradient
-and losses.value."""
+and losses.supervised."""
 
 import functools
 
@@ -12,7 +12,7 @@ from rlhf_jax.kernels import (
   masking,
   rewards,
 )
-from rlhf_jax.losses import policy_gradient, value
+from rlhf_jax.losses import policy_gradient, supervised
 from tests.golden_adapters import gae, kl, seqlp
 
 
@@ -54,8 +54,8 @@ def alpaca_shape_reward(inputs, *, kl_coef, pad_token_id):
 def clipped_fractions(inputs, names, mask, value_mask, *, epsilon, epsilon_v):
   """Shares of tokens where the policy's and the critic's clip took hold."""
   new, old, values, old_values = (inputs[name] for name in names)
-  errors = value.squared_error(values, inputs['returns'])
-  bounded = value.clipped_squared_error(
+  errors = supervised.squared_error(values, inputs['returns'])
+  bounded = supervised.clipped_squared_error(
     values, old_values, inputs['returns'], clip_epsilon=epsilon_v
   )
   clipped = policy_gradient.is_clipped(
@@ -73,7 +73,7 @@ def step(inputs, names, mask, value_mask, *, epsilon, epsilon_v, vf_coef):
   losses = policy_gradient.clipped_surrogate(
     new, old, inputs['advantages'], clip_epsilon=epsilon
   )
-  errors = value.clipped_squared_error(
+  errors = supervised.clipped_squared_error(
     values, old_values, inputs['returns'], clip_epsilon=epsilon_v
   )
   policy_loss = masking.token_mean(losses, mask).value
@@ -206,11 +206,11 @@ def nemo_actor(inputs, *, entropy_bonus, ratio_eps):
 def nemo_critic(inputs, *, clip_val):
   values, returns = inputs['values_with_last'][:, :-1], inputs['returns']
   losses = (
-    value.clipped_squared_error(
+    supervised.clipped_squared_error(
       values, inputs['prev_values'], returns, clip_epsilon=clip_val
     )
     if clip_val
-    else value.squared_error(values, returns)
+    else supervised.squared_error(values, returns)
   )
   mask = inputs['mask'].astype(bool)
   return {'loss': masking.token_mean(losses, mask).value}
@@ -219,11 +219,11 @@ def nemo_critic(inputs, *, clip_val):
 def value_loss(inputs, *, clip_eps, token_level_loss):
   values, returns = inputs['values'], inputs['returns']
   losses = (
-    value.clipped_squared_error(
+    supervised.clipped_squared_error(
       values, inputs['old_values'], returns, clip_epsilon=clip_eps
     )
     if clip_eps
-    else value.squared_error(values, returns)
+    else supervised.squared_error(values, returns)
   )
   reduction = masking.token_mean if token_level_loss else masking.sequence_mean
   return {'loss': reduction(losses, inputs['mask'].astype(bool)).value}

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 
 from rlhf_jax.kernels import divergences, length_bias, masking
-from rlhf_jax.losses import likelihood
+from rlhf_jax.losses import supervised
 from rlhf_jax.losses.pairwise import per_token, reference_free
 from rlhf_jax.types import Mean
 from tests.golden_adapters import seqlp
@@ -72,7 +72,7 @@ def response_sums(inputs):
 def first_half_nll(scored, mask):
   """Token mean over the chosen rows."""
   scored, mask = jnp.split(scored, 2)[0], jnp.split(mask, 2)[0]
-  losses = likelihood.negative_log_likelihood(scored)
+  losses = supervised.negative_log_likelihood(scored)
   return masking.token_mean(losses, mask).value
 
 

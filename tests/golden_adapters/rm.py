@@ -1,8 +1,8 @@
-"""Reward-model objectives: losses.pairwise and losses.regression."""
+"""Reward-model objectives: losses.pairwise and losses.supervised."""
 
 import jax.numpy as jnp
 
-from rlhf_jax.losses import pairwise, regression
+from rlhf_jax.losses import pairwise, supervised
 from rlhf_jax.types import Mean
 from tests.golden_adapters.cases import Omitted
 
@@ -85,7 +85,7 @@ def preference_strength(inputs, *, loss_func):
 def masked_regression(inputs, *, loss_mask_val):
   labels = inputs['labels']
   mask = labels != loss_mask_val
-  errors = regression.masked_squared_error(inputs['outputs'], labels, mask)
+  errors = supervised.masked_squared_error(inputs['outputs'], labels, mask)
   return {'loss': Mean.of(errors, mask).value}
 
 

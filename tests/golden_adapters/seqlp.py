@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 
 from rlhf_jax.kernels import distributions, logps, masking
-from rlhf_jax.losses import likelihood
+from rlhf_jax.losses import supervised
 from rlhf_jax.types import Demonstrations, LanguageModel
 
 IGNORED = -100
@@ -72,7 +72,7 @@ def rrhf_score(inputs, *, length_penalty):
 def sft_loss(inputs):
   tokens, kept = split_labels(inputs['labels'])
   scored = next_token_logps(inputs['logits'], tokens)
-  losses = likelihood.negative_log_likelihood(scored)
+  losses = supervised.negative_log_likelihood(scored)
   by_token = masking.token_mean(losses, kept[:, 1:]).value
   by_sequence = masking.sequence_mean(losses, kept[:, 1:]).value
   return {

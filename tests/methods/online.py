@@ -17,8 +17,12 @@ from absl.testing import parameterized
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.kernels import baselines, divergences, importance, masking
 from rlhf_jax.learners import policy_gradient
-from rlhf_jax.losses import policy_gradient as objectives
-from rlhf_jax.losses import value
+from rlhf_jax.losses import (
+  policy_gradient as objectives,
+)
+from rlhf_jax.losses import (
+  supervised,
+)
 from rlhf_jax.methods import dapo, grpo, ppo, reinforce, remax, rloo
 from rlhf_jax.training import optimizers
 from rlhf_jax.types import Experience, Prompt
@@ -63,7 +67,7 @@ def chosen(logps, old_logps, mask):
 
 def value_clip(epsilon):
   return (
-    partial(value.clipped_squared_error, clip_epsilon=epsilon),
+    partial(supervised.clipped_squared_error, clip_epsilon=epsilon),
     definitions.clipped_squared_error(epsilon),
   )
 
@@ -236,7 +240,9 @@ DEFAULTS = {
   'reference_coef': 0.0,
   'correction': None,
   'token_mask': None,
-  'value_objective': partial(value.clipped_squared_error, clip_epsilon=0.2),
+  'value_objective': partial(
+    supervised.clipped_squared_error, clip_epsilon=0.2
+  ),
   'critic': policy_gradient.no_critic,
   'reduction': masking.token_mean,
   'value_coef': 0.0,

@@ -19,7 +19,7 @@ from rlhf_jax.learners.policy_gradient.evaluation import (
   shared_trunk,
 )
 from rlhf_jax.losses import objective as objectives
-from rlhf_jax.losses import value
+from rlhf_jax.losses import supervised
 from rlhf_jax.training.passes import passes
 from rlhf_jax.types import Experience, Mean, flatten_candidates
 from rlhf_jax.types.calls import Called, offering
@@ -83,7 +83,7 @@ class Config:
   token_mask: Offered | None = None
   value_objective: Callable[
     [chex.Array, chex.Array, chex.Array], chex.Array
-  ] = functools.partial(value.clipped_squared_error, clip_epsilon=0.2)
+  ] = functools.partial(supervised.clipped_squared_error, clip_epsilon=0.2)
   critic: Critic = no_critic
   reduction: Reduction = masking.token_mean
   value_coef: NonNegative = 0.0
