@@ -1,19 +1,23 @@
-"""Attention over arrays: positions, who sees whom, rotation, the mixture."""
+"""Attention over arrays: positions, masks, rotation, softmax attention.
+
+Letters: H query heads, G heads of keys and values, each shared by H / G query
+heads, and d the width of a head.
+"""
 
 import chex
 import jax
 import jax.numpy as jnp
 
-# Finite, so that a query with no key to see stays finite, in gradients too.
+# Finite, so that a query without visible keys has finite values and gradients.
 HIDDEN_SCORE = -1e30
 
 
 def positions_from_mask(
   attention_mask: chex.Array, segment_ids: chex.Array | None = None
 ) -> chex.Array:
-  """[B, T] int32 place of each token among the real tokens of its segment.
+  """[B, T] int32 position of each token among the real tokens of its segment.
 
-  Padding takes the place of the token before it (0 at the start).
+  Padding has the position of the token before it (0 at the start).
 
   Args:
     attention_mask: [B, T] bool.
@@ -35,9 +39,9 @@ def positions_from_mask(
 def visible_keys(
   attention_mask: chex.Array, segment_ids: chex.Array | None = None
 ) -> chex.Array:
-  """[B, T, T] bool, True where query t may look at key s.
+  """[B, T, T] bool, the causal mask: True where query t may attend to key s.
 
-  A query sees the real tokens of its own segment up to itself:
+  That is to the real tokens of its own segment up to itself:
 
     mask 0 1 1 1, segments - 1 1 2   t\\s  0 1 2 3
                                       0   . . . .
@@ -58,7 +62,7 @@ def rotary(
 ) -> tuple[chex.Array, chex.Array]:
   """Cosines and sines, [..., d / 2] float32 each, of positions [...].
 
-  Pair i of a head turns by position · base^(−2i / d).
+  Pair i of a head is rotated by position · base^(−2i / d).
 
   Source: Su et al. 2021, section 3.2.2.
   """
@@ -70,7 +74,7 @@ def rotary(
 
 
 def rotate(x: chex.Array, cos: chex.Array, sin: chex.Array) -> chex.Array:
-  """Turns each pair (i, i + d / 2) of heads x [..., H, d] by its angle.
+  """Rotates each pair (i, i + d / 2) of heads x [..., H, d] by its angle.
 
   Args:
     x: [..., H, d] queries or keys.
@@ -81,8 +85,8 @@ def rotate(x: chex.Array, cos: chex.Array, sin: chex.Array) -> chex.Array:
   """
   first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
   cos, sin = cos[..., None, :], sin[..., None, :]
-  turned = (first * cos - second * sin, second * cos + first * sin)
-  return jnp.concatenate(turned, axis=-1).astype(x.dtype)
+  rotated = (first * cos - second * sin, second * cos + first * sin)
+  return jnp.concatenate(rotated, axis=-1).astype(x.dtype)
 
 
 def attend(
@@ -95,19 +99,20 @@ def attend(
 
   Args:
     queries: [B, T, H, d].
-    keys: [B, S, G, d], each shared by H / G queries; likewise values.
-    visible: [B, T, S] bool. A query that sees nothing gets some finite mixture.
+    keys: [B, S, G, d]; likewise values.
+    visible: [B, T, S] bool. A query without visible keys gets a finite mean of
+      the values, which means nothing.
 
   Returns:
     [B, T, H, d], of the queries' dtype.
   """
-  b, t, h, d = queries.shape
-  groups = keys.shape[2]
-  queries = queries.reshape(b, t, groups, h // groups, d)
+  B, T, H, d = queries.shape
+  G = keys.shape[2]
+  queries = queries.reshape(B, T, G, H // G, d)
   scores = jnp.einsum(
     'btgmd,bsgd->bgmts', queries, keys, preferred_element_type=jnp.float32
   )
   scores = jnp.where(visible[:, None, None], scores * d**-0.5, HIDDEN_SCORE)
   weights = jax.nn.softmax(scores).astype(values.dtype)
   mixed = jnp.einsum('bgmts,bsgd->btgmd', weights, values)
-  return mixed.reshape(b, t, h, d)
+  return mixed.reshape(B, T, H, d)

@@ -1,7 +1,7 @@
 """The heads of a multi-view bottleneck: two encoders and a critic of pairs.
 
-Each is three dense layers with ReLU between them, in float32 whatever the
-trunk computes in. They only serve a loss on the trunk, and are dropped after.
+Each is three dense layers with ReLU between them, in float32. They serve a loss
+on the trunk, and are dropped after training.
 """
 
 import chex
@@ -30,9 +30,9 @@ def init(
     latent: d.
     hidden: of the two encoders' inner layers.
     critic_hidden: of the critic's.
-    critic_inputs: (a, b), widths of what the critic compares.
-    deviation_bias: what every raw deviation starts as, whatever the features;
-      None draws the last layer like the others: they vary as the means do.
+    critic_inputs: (a, b), the widths of the critic's two inputs.
+    deviation_bias: the initial value of every raw deviation; None draws the
+      last layer like the others, so that they vary with the features.
 
   Returns:
     {'mean', 'deviation', 'critic'}, each {'first', 'second', 'last'} of dense
@@ -59,12 +59,12 @@ def encode(
 ) -> tuple[chex.Array, chex.Array]:
   """Posteriors of d latents, from features [..., D] of any float type.
 
-  A NaN in a row spoils the gradient of all parameters, even where the row is
-  masked later: put numbers there.
+  Features must be finite, also in rows that are masked later, or the gradient
+  of all parameters is NaN.
 
   Returns:
-    [..., d] means and [..., d] raw deviations, float32; what a raw deviation
-    means is up to kernels.bottleneck.softplus_log_variance and its neighbour.
+    [..., d] means and [..., d] raw deviations, float32, which a function such
+    as kernels.bottleneck.softplus_log_variance turns into log-variances.
 
   Source: Lang et al. 2024 (RLP): two networks of three layers. The one network
   of Federici et al. 2020 has both outputs.
@@ -81,10 +81,10 @@ def encode(
 
 
 def scores(params: Params, left: chex.Array, right: chex.Array) -> chex.Array:
-  """The critic T(aᵢ, bⱼ) of every pair, a network on the two put together.
+  """The critic T(aᵢ, bⱼ) of every pair, a network on the concatenation [a; b].
 
-  Its first layer, W [a; b] = Wₐ a + W_b b, is computed once for each of a and b
-  and not for each pair.
+  Its first layer, W [a; b] = Wₐ a + W_b b, is computed once for each a and each
+  b, not for each pair.
 
   Args:
     left: [N, a].
@@ -127,9 +127,9 @@ BOTTLENECK = Bottleneck(
 
 
 def _layers(key, sizes):
-  """Three dense layers that keep the variance of what they read.
+  """Three dense layers that keep the variance of their input.
 
-  A ReLU halves the mean square, which the layers after one make good.
+  A ReLU halves the mean square, so the layers after one have a gain of 2.
   """
   layers = {}
   for name, layer_key, fan_in, fan_out, gain in zip(

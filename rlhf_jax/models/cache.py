@@ -1,8 +1,8 @@
-"""Keys and values kept while decoding: one prompt, many responses.
+"""The cache of keys and values for decoding K responses to each prompt.
 
 A prompt's keys and values are stored once and read by its K responses; each
-response keeps its own. Each layer has its own arrays, and the responses of all
-prompts are one axis: so XLA updates them in place and copies nothing.
+response has its own beside. Each layer has its own arrays, and the responses of
+all prompts share one axis: so XLA updates them in place and copies nothing.
 """
 
 import chex
@@ -36,12 +36,12 @@ class LayerCache:
     samples: int,
     max_response: int,
   ) -> 'LayerCache':
-    """A cache of a prompt's keys and values [B, P, G, d], no response yet."""
+    """A cache of prompts' keys and values [B, P, G, d], responses empty."""
     keys, values = (
       constrain(jnp.swapaxes(x, 1, 2), BATCH, 'tensor') for x in (keys, values)
     )
-    batch, groups, _, width = keys.shape
-    shape = (batch * samples, groups, max_response, width)
+    B, G, _, d = keys.shape
+    shape = (B * samples, G, max_response, d)
     empty = constrain(jnp.zeros(shape, keys.dtype), BATCH, 'tensor')
     return cls(keys, values, empty, empty)
 
@@ -63,15 +63,15 @@ class LayerCache:
 
     Args:
       queries: [B, K, H, d].
-      visible: [B · K, P + R] bool, what they may look at.
+      visible: [B · K, P + R] bool, the keys that each may attend to.
 
     Returns:
       [B, K, H, d], of the queries' dtype.
     """
-    b, k, h, d = queries.shape
-    groups, prompt = self.prompt_keys.shape[1:3]
-    grouped = (groups, h // groups)
-    queries = queries.reshape(b, k, *grouped, d)
+    B, K, H, d = queries.shape
+    G, P = self.prompt_keys.shape[1:3]
+    grouped = (G, H // G)
+    queries = queries.reshape(B, K, *grouped, d)
     in_prompt = jnp.einsum(
       'bkgmd,bgpd->bkgmp',
       queries,
@@ -80,25 +80,25 @@ class LayerCache:
     )
     in_response = jnp.einsum(
       'ngmd,ngrd->ngmr',
-      queries.reshape(b * k, *grouped, d),
+      queries.reshape(B * K, *grouped, d),
       self.keys,
       preferred_element_type=jnp.float32,
     )
-    in_prompt = in_prompt.reshape(b * k, *grouped, prompt)
+    in_prompt = in_prompt.reshape(B * K, *grouped, P)
     scores = jnp.concatenate([in_prompt, in_response], axis=-1) * d**-0.5
     scores = jnp.where(visible[:, None, None], scores, attention.HIDDEN_SCORE)
     weights = jax.nn.softmax(scores).astype(queries.dtype)
-    of_prompt = weights[..., :prompt].reshape(b, k, *grouped, prompt)
-    of_response = weights[..., prompt:]
+    of_prompt = weights[..., :P].reshape(B, K, *grouped, P)
+    of_response = weights[..., P:]
     mixed = jnp.einsum('bkgmp,bgpd->bkgmd', of_prompt, self.prompt_values)
-    mixed = mixed.reshape(b, k, h, d)
+    mixed = mixed.reshape(B, K, H, d)
     own = jnp.einsum('ngmr,ngrd->ngmd', of_response, self.values)
-    return mixed + own.reshape(b, k, h, d)
+    return mixed + own.reshape(B, K, H, d)
 
 
 @flax.struct.dataclass
 class Cache:
-  """What the next decoding step needs to know of the past.
+  """The state of decoding that a transformer needs.
 
   Attributes:
     layers: keys and values, layer by layer.
@@ -111,12 +111,12 @@ class Cache:
   step: chex.Array
 
   def positions(self, samples: int) -> chex.Array:
-    """[B, K] int32 place of the token to be read."""
+    """[B, K] int32 position of the next token."""
     lengths = jnp.sum(self.prompt_mask, axis=-1, dtype=jnp.int32)
     return jnp.repeat(lengths[:, None] + self.step, samples, axis=1)
 
   def visible(self, samples: int) -> chex.Array:
-    """[B · K, P + R] bool, what the token to be read may look at."""
+    """[B · K, P + R] bool, the keys that the next token may attend to."""
     in_prompt = jnp.repeat(self.prompt_mask, samples, axis=0)
     slots = jnp.arange(self.layers[0].keys.shape[2]) <= self.step
     in_response = jnp.broadcast_to(slots, (in_prompt.shape[0], slots.shape[0]))

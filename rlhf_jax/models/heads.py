@@ -1,4 +1,4 @@
-"""Reward models and critics: a transformer's trunk and a linear read-out."""
+"""Reward models and critics: a transformer's trunk and a linear head."""
 
 import functools
 
@@ -13,13 +13,13 @@ from rlhf_jax.types import Params, ScalarModel
 
 @functools.cache
 def scalar_model(config: TransformerConfig, *, scores: int = 1) -> ScalarModel:
-  """A model that reads M scores from hidden states.
+  """A model of M scores, linear in the hidden states.
 
   Params are {'trunk': a transformer's, without a free unembedding,
   'head': {'kernel' [D, M], 'bias' [M]}}.
 
   Args:
-    config: the trunk's sizes; how its logits are made is not read.
+    config: the trunk's sizes; its settings of logits are not read.
     scores: M, attributes or ensemble members.
   """
   if scores < 1:
@@ -36,14 +36,14 @@ def scalar_model(config: TransformerConfig, *, scores: int = 1) -> ScalarModel:
 
 
 def trunk_from_policy(policy_params: Params) -> Params:
-  """A policy's parameters less a free unembedding: where a trunk starts."""
+  """A trunk's parameters: a policy's without an untied unembedding."""
   return {k: v for k, v in policy_params.items() if k != 'unembedding'}
 
 
 def init(
   config: TransformerConfig, key: chex.PRNGKey, *, scores: int = 1
 ) -> Params:
-  """Random parameters; scores start small, about 0.1 in size, and centred."""
+  """Random parameters; initial scores have mean 0 and deviation about 0.1."""
   trunk_key, head_key = jax.random.split(key)
   shape = (config.width, scores)
   kernel = 0.1 * config.width**-0.5 * jax.random.normal(head_key, shape)
@@ -78,7 +78,7 @@ def features(
 ) -> chex.Array:
   """[B, D] hidden state of each row's last real token, wherever padding is.
 
-  A row without real tokens gives its first column's.
+  A row without real tokens gives that of its first column.
   """
   hidden = read_hidden(config, params, tokens, attention_mask)
   columns = jnp.arange(tokens.shape[1], dtype=jnp.int32)[None]
@@ -102,6 +102,6 @@ def read_values(
   tokens: chex.Array,
   attention_mask: chex.Array,
 ) -> chex.Array:
-  """[B, T] float32, the first score read after every token."""
+  """[B, T] float32, the first score of every token's hidden state."""
   hidden = read_hidden(config, params, tokens, attention_mask)
   return head(params, hidden)[..., 0]

@@ -1,4 +1,4 @@
-"""Sizes that are used together. The vocabulary comes from the tokenizer."""
+"""Sizes of models. The vocabulary comes from the tokenizer."""
 
 from jax import checkpoint_policies
 

@@ -1,11 +1,10 @@
 """A decoder-only transformer as pure functions of its parameters."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import chex
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
@@ -13,13 +12,13 @@ from rlhf_jax.kernels import distributions
 from rlhf_jax.models import attention
 from rlhf_jax.models.cache import Cache, LayerCache
 from rlhf_jax.models.config import TransformerConfig
-from rlhf_jax.models.layers import Attend, Block, RMSNorm, normal
-from rlhf_jax.sharding import BATCH, constrain, leaf_path
+from rlhf_jax.models.layers import Attend, Block, Transformer
+from rlhf_jax.sharding import leaf_path
 from rlhf_jax.types import LanguageModel, Params
 
-# Where each parameter lives, transformer and heads: the first pattern found in
-# the path wins, and a parameter that none names is an error. Layers are
-# stacked along a leading axis.
+# The mesh axes of each parameter of transformer and heads: the first pattern
+# found in its path wins, and a parameter that none names is an error. Layers
+# are stacked along a leading axis.
 PARTITION_RULES = (
   (r'(^|/)embedding$', ('tensor', 'fsdp')),
   (r'(^|/)unembedding$', ('fsdp', 'tensor')),
@@ -34,65 +33,6 @@ PARTITION_RULES = (
 )
 
 
-# Up to so many layers the loop over them is unrolled: a training step is faster
-# by a third with 2 layers and a quarter with 4, and compiles no slower.
-UNROLLED_LAYERS = 4
-
-
-class Transformer(nn.Module):
-  """Embedding, blocks with stacked parameters, final norm, unembedding."""
-
-  config: TransformerConfig
-
-  def setup(self):
-    config = self.config
-    init = normal(config.width**-0.5)
-    table = (config.vocab_size, config.width)
-    self.embedding = self.param('embedding', init, table)
-    # Made here, and read by `unembedding` alone: a trunk has none.
-    if self.is_initializing() and not config.tied_embeddings:
-      self.unembedding = self.param('unembedding', init, table[::-1])
-    self.layers = Block(config)
-    self.final_norm = RMSNorm(config.norm_epsilon)
-
-  def embed(self, tokens: chex.Array) -> chex.Array:
-    """[B, T, D] in the compute dtype."""
-    # The rows are gathered whole, so the width must not be split here.
-    table = constrain(self.embedding, 'tensor', None)
-    x = table.astype(self.config.compute_dtype)[tokens]
-    return constrain(x, BATCH, None, None)
-
-  def __call__(
-    self, tokens: chex.Array, positions: chex.Array, attend: Attend
-  ) -> tuple[chex.Array, Any]:
-    """Hidden states [B, T, D], after the final norm; what each layer keeps."""
-    config = self.config
-    turns = attention.rotary(positions, config.head_width, config.rope_base)
-
-    def step(block, x, _):
-      return block(x, turns, attend)
-
-    unroll = config.layers if config.layers <= UNROLLED_LAYERS else 1
-    if self.is_initializing():
-      unroll = 1  # Drawing is slow to compile, and done once.
-    if config.remat is not None:
-      step = nn.remat(step, policy=config.remat, prevent_cse=False)
-      unroll = 1  # Unrolled, XLA may undo the recomputation.
-    layers = nn.scan(
-      step,
-      variable_axes={'params': 0},
-      split_rngs={'params': True},
-      length=config.layers,
-      unroll=unroll,
-    )
-    x, kept = layers(self.layers, self.embed(tokens), None)
-    return self.final_norm(x), kept
-
-  def finish(self, x: chex.Array) -> chex.Array:
-    """The stream after the final norm."""
-    return self.final_norm(x)
-
-
 def language_model(
   config: TransformerConfig, absent: tuple[int, ...] = ()
 ) -> LanguageModel:
@@ -103,8 +43,8 @@ def language_model(
 
   Args:
     config: sizes.
-    absent: ids in [0, V) that are no tokens of the tokenizer, in rising order.
-      Every distribution gives them probability 0, a logit of −∞.
+    absent: ids in [0, V) that are no tokens of the tokenizer, in rising order:
+      of probability 0 in every distribution.
 
   Raises:
     ValueError: an absent id is no row of the model, or no token is left.
@@ -130,8 +70,10 @@ def _language_model(
     init=functools.partial(init, config),
     hidden=functools.partial(hidden, config),
     logits=makes_logits(logits, config),
-    token_logps=makes_logits(token_logps, config),
-    token_logps_and_entropies=makes_logits(token_logps_and_entropies, config),
+    token_logps=makes_logits(score, distributions.fused_token_logps, config),
+    token_logps_and_entropies=makes_logits(
+      score, distributions.fused_token_logps_and_entropies, config
+    ),
     load=functools.partial(load, config),
     prefill=makes_logits(prefill, config),
     decode_step=makes_logits(decode_step, config),
@@ -161,9 +103,9 @@ def hidden(
     params: of `init`; a free unembedding is not read.
     tokens: [B, T] int32.
     attention_mask: [B, T] bool, True on real tokens.
-    positions: [B, T] int32; from the mask, and anew in each segment, if None.
+    positions: [B, T] int32; None counts the real tokens of each segment.
     segment_ids: [B, T] int32, which packed example a token belongs to; examples
-      are contiguous and do not see each other.
+      are contiguous, and a token attends to its own only.
   """
   chex.assert_rank([tokens, attention_mask], 2)
   chex.assert_type([tokens, attention_mask], [int, bool])
@@ -194,7 +136,8 @@ def logits(
   return distributions.rule_out(out, absent)
 
 
-def token_logps(
+def score(
+  kernel: Callable[..., Any],
   config: TransformerConfig,
   params: Params,
   x: chex.Array,
@@ -202,29 +145,9 @@ def token_logps(
   temperature: chex.Numeric = 1.0,
   *,
   absent: tuple[int, ...] = (),
-) -> chex.Array:
-  """[...] log-probs in nats of targets [...] read from x [..., D]."""
-  return distributions.fused_token_logps(
-    x,
-    unembedding(config, params, x.dtype),
-    targets,
-    temperature=temperature,
-    softcap=config.logit_softcap,
-    absent=absent,
-  )
-
-
-def token_logps_and_entropies(
-  config: TransformerConfig,
-  params: Params,
-  x: chex.Array,
-  targets: chex.Array,
-  temperature: chex.Numeric = 1.0,
-  *,
-  absent: tuple[int, ...] = (),
-) -> tuple[chex.Array, chex.Array]:
-  """The same, and [...] entropies of the distributions they came from."""
-  return distributions.fused_token_logps_and_entropies(
+) -> Any:
+  """`kernel` of targets [...] read from x [..., D]: log-probs and entropies."""
+  return kernel(
     x,
     unembedding(config, params, x.dtype),
     targets,
@@ -235,7 +158,7 @@ def token_logps_and_entropies(
 
 
 def load(config: TransformerConfig, params: Params) -> Params:
-  """Parameters as decoding reads them: each layer's own, in the compute dtype.
+  """Parameters for decoding: a list of layers, in the compute dtype.
 
   The scales of norms stay in float32, in which norms are computed.
   """
@@ -262,15 +185,15 @@ def prefill(
   *,
   absent: tuple[int, ...] = (),
 ) -> tuple[chex.Array, Cache]:
-  """Reads prompts padded on the left, once each.
+  """Reads each prompt once, padded on the left.
 
   Args:
     config: sizes.
     loaded: of `load`.
     tokens: [B, P] int32.
     attention_mask: [B, P] bool, the last column a real token.
-    samples: K, how many responses will read each prompt's cache.
-    max_response: R, how many tokens each of them may have.
+    samples: K, responses per prompt.
+    max_response: R, tokens at most in a response.
     absent: ids of probability 0.
 
   Returns:
@@ -295,10 +218,10 @@ def decode_step(
   *,
   absent: tuple[int, ...] = (),
 ) -> tuple[chex.Array, Cache]:
-  """Reads one more token [B, K] of every response.
+  """Reads the next token [B, K] of every response.
 
   Returns:
-    [B, K, V] logits of the token after it, and the cache with it.
+    [B, K, V] logits of the token after it, and the cache with it stored.
   """
   samples = tokens.shape[1]
   positions, visible = cache.positions(samples), cache.visible(samples)
@@ -317,12 +240,12 @@ def through_layers(
   positions: chex.Array,
   attends: Sequence[Attend],
 ) -> tuple[chex.Array, list[Any]]:
-  """Hidden states [B, T, D], and what `attends` kept, one of each layer."""
+  """Hidden states [B, T, D], and what each layer's `attend` keeps."""
   variables, module = {'params': loaded}, Transformer(config)
-  turns = attention.rotary(positions, config.head_width, config.rope_base)
+  rotation = attention.rotary(positions, config.head_width, config.rope_base)
   x, kept = module.apply(variables, tokens, method='embed'), []
   for weights, attend in zip(loaded['layers'], attends, strict=True):
-    x, of_layer = Block(config).apply({'params': weights}, x, turns, attend)
+    x, of_layer = Block(config).apply({'params': weights}, x, rotation, attend)
     kept.append(of_layer)
   return module.apply(variables, x, method='finish'), kept
 
@@ -333,7 +256,7 @@ def attend_within(
   *,
   keep: bool = False,
 ) -> Attend:
-  """Attention over the row itself; keeps keys and values where asked."""
+  """Causal attention within each row; keeps keys and values if `keep`."""
   visible = attention.visible_keys(attention_mask, segment_ids)
 
   def attend(queries, keys, values):
@@ -346,7 +269,7 @@ def attend_within(
 def attend_cached(
   stored: LayerCache, step: chex.Array, visible: chex.Array
 ) -> Attend:
-  """Attention of one token a response over what its layer has stored."""
+  """Attention of one token per response over a layer's stored keys."""
 
   def attend(queries, keys, values):
     cache = stored.store(step, keys, values)
@@ -358,7 +281,7 @@ def attend_cached(
 def unembedding(
   config: TransformerConfig, params: Params, dtype: chex.ArrayDType
 ) -> chex.Array:
-  """[D, V], the matrix that makes logits."""
+  """[D, V], the matrix from hidden states to logits."""
   tied = config.tied_embeddings
   kernel = params['embedding'].T if tied else params['unembedding']
   return kernel.astype(dtype)

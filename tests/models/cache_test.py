@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from rlhf_jax.models import TransformerConfig, language_model, transformer
+from rlhf_jax.models import TransformerConfig, language_model, layers
 
 TINY = TransformerConfig(
   vocab_size=11,
@@ -65,7 +65,7 @@ class CacheTest(chex.TestCase):
   @parameterized.named_parameters(
     ('tied', {}),
     ('free and capped', {'tied_embeddings': False, 'logit_softcap': 1.5}),
-    ('scanned', {'layers': transformer.UNROLLED_LAYERS + 1, 'kv_heads': 4}),
+    ('scanned', {'layers': layers.UNROLLED_LAYERS + 1, 'kv_heads': 4}),
   )
   def test_equals_whole_rows(self, change):
     model = language_model(dataclasses.replace(TINY, **change))

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from rlhf_jax.models import TransformerConfig, language_model, transformer
+from rlhf_jax.models import TransformerConfig, language_model, layers
 
 TINY = TransformerConfig(
   vocab_size=11,
@@ -20,7 +20,7 @@ TINY = TransformerConfig(
   head_width=4,
   mlp_width=10,
 )
-DEEP = transformer.UNROLLED_LAYERS + 1  # Deep enough not to be unrolled.
+DEEP = layers.UNROLLED_LAYERS + 1  # Deep enough not to be unrolled.
 VARIANTS = {
   'tied': {},
   'free and capped': {'tied_embeddings': False, 'logit_softcap': 1.5},
