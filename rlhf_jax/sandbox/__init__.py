@@ -9,14 +9,15 @@ from rlhf_jax.sandbox.authors import (
   Author,
   write,
 )
-from rlhf_jax.sandbox.conditions import CONDITION_WORDS, spell
 from rlhf_jax.sandbox.gold import Attributes, attributes, gold
 from rlhf_jax.sandbox.grammar import Parts, answer_given, parse, stated
 from rlhf_jax.sandbox.questions import KINDS, prompts, read
 from rlhf_jax.sandbox.world import (
+  CONDITION_WORDS,
   MAX_RESPONSE_TOKENS,
   World,
   max_prompt_tokens,
+  spell,
   tokenizer,
   vocabulary,
 )

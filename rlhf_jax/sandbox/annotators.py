@@ -15,21 +15,19 @@ from rlhf_jax.types.values import checked
 @dataclasses.dataclass(frozen=True, kw_only=True)
 @checked
 class Annotator:
-  """Sees each response's worth with noise, and ranks what it sees.
+  """Ranks responses by their gold reward with noise and a bias for length.
 
-  What it sees is gold + length_bias · words + temperature · ε, with ε drawn
-  from a standard Gumbel distribution. So it prefers a to b with probability
-  σ((worth of a − worth of b) / temperature), as Bradley and Terry have it, and
-  ranks more than two as Plackett and Luce do. Equal worths are told apart by
-  the noise, that is by a coin, also at temperature 0.
+  It ranks by gold + length_bias · words + temperature · ε, with ε drawn from a
+  standard Gumbel distribution. Without bias it prefers a to b with probability
+  σ((gold of a − gold of b) / temperature), the Bradley-Terry model, and ranks
+  more than two by Plackett-Luce. Ties are broken by ε, also at temperature 0.
 
   Attributes:
     temperature: of the noise, in reward units. At 1, annotators agree with gold
       on 73 of 100 pairs of the SFT policy's samples.
-    flip: share of the pairs that are labelled the other way round, in [0, 0.5].
-      Twice as many are annotated without looking: AlpacaFarm's 0.25 is a coin
-      tossed for every second pair.
-    length_bias: what a word more is taken to be worth, in reward units.
+    flip: share of the pairs that are labelled the other way round, in [0, 0.5]:
+      twice as many are ranked at random. AlpacaFarm has 0.25.
+    length_bias: value of one more word, in reward units.
   """
 
   temperature: NonNegative = 1.0
@@ -48,16 +46,15 @@ class Annotator:
   ) -> Comparison:
     """Ranks K responses, best first, the same for the same seed.
 
-    The comparison's margin is by how much the first seemed better than the
-    second, in reward units: noise makes it larger than the true difference, on
-    average.
+    The comparison's margin is the first's noisy value less the second's, in
+    reward units; on average larger than the difference of their gold rewards.
     """
     order, seen = self._rank(prompt, responses, seed)
     margin = float(seen[order[0]] - seen[order[1]])
     return Comparison(prompt, tuple(responses[i] for i in order), margin)
 
   def _rank(self, prompt, responses, seed):
-    """The order, best first, and [K] worths as seen."""
+    """The order, best first, and the noisy values [K]."""
     rng = np.random.default_rng(seed)
     looks = rng.random() >= 2.0 * self.flip
     # Two draws, so that an annotator who does not look is independent of one

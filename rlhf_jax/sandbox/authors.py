@@ -1,4 +1,4 @@
-"""People who answer, each described by a handful of probabilities."""
+"""Authors of responses, each given by a few probabilities."""
 
 import dataclasses
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What a response is truly worth: five attributes, and one number from them.
+"""The true reward of a response: five attributes, and one number from them.
 
 The attributes are whole numbers from 0 to 4. The gold reward is
 
@@ -74,10 +74,10 @@ def rate_correctness(answer: str, parts: grammar.Parts) -> int:
 def rate_helpfulness(
   asked: questions.Asked, parts: grammar.Parts, right: bool
 ) -> int:
-  """1 for answering, 1 for committing to it, 2 for a right one as asked for.
+  """1 for answering, 1 for committing to it, 2 for a right one in the style.
 
-  Asked to be brief, a response gives no reason; asked for a full one, it gives
-  a reason that fits the kind of question. Each excuse costs 1.
+  A brief response gives no reason; a full one gives a reason that fits the kind
+  of question. Each excuse costs 1.
   """
   answers, reasons = parts.of(grammar.ANSWER), parts.of(grammar.REASON)
   if not answers:
@@ -97,7 +97,7 @@ def rate_politeness(parts: grammar.Parts) -> int:
 
 
 def rate_coherence(parts: grammar.Parts) -> int:
-  """4, less what spoils it; 0 for no text.
+  """4, less its faults; 0 for no text.
 
   Each part beyond the `MOST` of its form and each repeated phrase costs 1, each
   broken part 2, different answer words 2, parts out of order 1.

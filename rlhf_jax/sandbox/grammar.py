@@ -1,4 +1,4 @@
-"""How responses are built, and how any text is read back into its parts.
+"""The grammar of responses, and parsing any text into its phrases.
 
 A response is an optional opener, an answer, an optional reason and closers:
 `sure , the answer is 8 . because counting gives 8 . hope that helps .`

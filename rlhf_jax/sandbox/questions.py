@@ -1,4 +1,4 @@
-"""What can be asked: short questions whose answers are known.
+"""The prompts of the world: short questions with known answers.
 
 A prompt is a question in a form, which is a wording and a style. In
 `what is 6 plus 2 ? brief` the question is `6 plus 2`, the wording is
@@ -40,8 +40,8 @@ class Question(NamedTuple):
     kind: one of `KINDS`.
     text: its words, without wording and style.
     answer: the right answer, one word.
-    tempting: the wrong answer that people fall for.
-    pool: every word that such a question could have for an answer.
+    tempting: the most frequent wrong answer.
+    pool: the words that an answer to such a question is drawn from.
     difficulty: in (0, 1), evenly spread over the questions of a kind.
   """
 

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import pathlib
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ from rlhf_jax.data import templates, tokens
 from rlhf_jax.data.sources import Corpus
 from rlhf_jax.sandbox import authors, grammar, questions
 from rlhf_jax.sandbox.annotators import Annotator
-from rlhf_jax.sandbox.gold import attributes, clip, gold
+from rlhf_jax.sandbox.gold import Attributes, attributes, clip, gold
 from rlhf_jax.types import Comparison, Demonstration, Prompt, Rated
 from rlhf_jax.types.rules import Count, Seed, Share
 from rlhf_jax.types.values import checked
@@ -20,11 +21,19 @@ from rlhf_jax.types.values import checked
 MAX_RESPONSE_TOKENS = 24  # Room for every author, end-of-text included.
 FORMS_HELD_OUT = 3  # Of each question's eight: one to validate, two to test.
 TIERS = (authors.STRONG, authors.MEDIUM, authors.WEAK)  # Best first.
+# The words of conditions that the world does not have; it has digits and marks.
+CONDITION_WORDS = (
+  '-',
+  '<rm_score>:',
+  '<extra_id_2>',
+  *(f'{name}:' for name in Attributes._fields),
+)
+_WORD = re.compile(r'<[a-z_0-9]+>:?|[a-z_]+:|[-.,0-9]')
 
 
 @functools.cache
 def vocabulary() -> tuple[str, ...]:
-  """Every word that a prompt or a response can hold, in a fixed order."""
+  """Every word of prompts and responses, in a fixed order."""
   words = {word for prompt in questions.prompts() for word in _words(prompt)}
   words |= {word for p in grammar.PHRASES for word in p.pattern.split()}
   words |= set(grammar.MARKS.values()) | questions.ANSWER_WORDS
@@ -40,14 +49,21 @@ def tokenizer(words: Sequence[str] = ()) -> tokens.Tokenizer:
   """Whole words as tokens.
 
   Args:
-    words: further ones after the world's own, for what policies are
-      conditioned on.
+    words: further ones after the world's own, for conditions.
   """
   return tokens.word_level((*vocabulary(), *words))
 
 
 def _words(prompt: Prompt) -> list[str]:
   return prompt.text.split()
+
+
+def spell(text: str) -> str:
+  """A condition with a space between its words, its digits and its marks.
+
+  `<rm_score>: -1.2` is spelt `<rm_score>: - 1 . 2`.
+  """
+  return ' '.join(_WORD.findall(text))
 
 
 class Split(NamedTuple):
@@ -74,7 +90,7 @@ def split(seed: int) -> Split:
     validation += forms[:1]
     test += forms[1:FORMS_HELD_OUT]
     train += forms[FORMS_HELD_OUT:]
-  # The first few of each are then of every kind.
+  # Shuffled, so that the first few of each are of every kind.
   return Split(
     *(
       tuple(prompts[i] for i in rng.permutation(len(prompts)))
@@ -114,14 +130,13 @@ class World:
   another style: answers have to be known, they cannot be worked out.
 
   Attributes:
-    seed: of the split, of what is written and of how it is compared.
+    seed: of the split, the authors and the annotators.
     demonstrations: how many there are to imitate.
     comparisons: how many pairs of the author's responses are compared.
     author: who writes both.
     annotator: who compares.
-    misrated: how often a person's rating of an attribute is a level off, up or
-      down alike.
-    words: further words of the vocabulary, which nobody in this world says.
+    misrated: share of a person's ratings that are a level off, up or down.
+    words: further words of the vocabulary, as CONDITION_WORDS.
   """
 
   seed: Seed = 0
@@ -133,7 +148,7 @@ class World:
   words: tuple[str, ...] = ()
 
   def fingerprint(self) -> str:
-    """Nothing is read that the settings do not say."""
+    """Empty: the settings determine all of the data."""
     return ''
 
   def load(self, folder: str | pathlib.Path) -> Corpus:
