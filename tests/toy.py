@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlhf_jax.feedback import scorers
+from rlhf_jax.feedback import scoring
 from rlhf_jax.generation import rollouts as generation
 from rlhf_jax.kernels import distributions
 from rlhf_jax.models import BOTTLENECK
@@ -108,7 +108,7 @@ MODELS = Models(
   sampler=generation.policy_sampler(
     POLICY, max_response=LONGEST, stop_ids=(EOS,), pad_id=PAD
   ),
-  scorer=scorers.model_scorer(SCALAR),
+  scorer=scoring.model_scorer(SCALAR),
   bottleneck=BOTTLENECK,
 )
 

@@ -6,7 +6,7 @@ from typing import Any
 from rlhf_jax.data import at_hand, chat_templates
 from rlhf_jax.data.templates import Format
 from rlhf_jax.data.tokens import Tokenizer
-from rlhf_jax.feedback import scorers
+from rlhf_jax.feedback import scoring
 from rlhf_jax.generation import rollouts
 from rlhf_jax.models import (
   BOTTLENECK,
@@ -51,11 +51,11 @@ def assembled(
       model alone where it is neither.
     records: what is asked, where a program scores it.
   """
-  scorer = scorers.model_scorer(models.reward)
+  scorer = scoring.model_scorer(models.reward)
   if isinstance(reward, Ensemble):
-    scorer = scorers.model_scorer(models.reward, reward.combine)
+    scorer = scoring.model_scorer(models.reward, reward.combine)
   elif callable(reward):
-    scorer = scorers.text_scorer(reward, records, tokenizer.decode)
+    scorer = scoring.text_scorer(reward, records, tokenizer.decode)
   sampler = rollouts.policy_sampler(
     models.policy,
     max_response=max_response,

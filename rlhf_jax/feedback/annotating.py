@@ -1,7 +1,7 @@
-"""Who says what attributes responses have: a model, a writer, or people.
+"""Raters of the attributes of responses: a model, a writer, or people.
 
-A rater takes records, the queries of a dataset stage and a scale, and says of
-each response which levels it has.
+A rater takes records, the queries of a dataset stage and a scale, and gives the
+levels of each response's attributes.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from rlhf_jax.types import Prompt, Rated, Record, prompt_of, responses_of
 
 
 class Labelled(NamedTuple):
-  """A response with its levels, or {} where nobody knows them."""
+  """A response with its levels, or {} where they are not known."""
 
   prompt: Prompt
   response: str
@@ -27,10 +27,7 @@ Rater = Callable[[Sequence[Record], Any, Scale], list[Labelled]]
 def by_model(
   records: Sequence[Record], queries: Any, scale: Scale
 ) -> list[Labelled]:
-  """The frozen attribute model rates all responses.
-
-  Also those that people rated: the model has not their noise.
-  """
+  """The frozen attribute model rates all responses, also those people rated."""
   said = responses(records)
   if not said:
     return []
@@ -46,7 +43,7 @@ def by_writer(
 ) -> list[Labelled]:
   """The policy, a trained `attribute_writer`, writes the ratings, greedily.
 
-  Where it writes them badly, or not all of them, nobody knows them.
+  Where it writes no valid ratings, or not all of them, they are not known.
   """
   said = responses(records)
   asked = [
@@ -66,7 +63,7 @@ def by_writer(
 def by_people(
   records: Sequence[Rated], queries: Any, scale: Scale
 ) -> list[Labelled]:
-  """The ratings that Rated responses have; what is missing is left out."""
+  """The ratings of Rated records; missing ones are left out."""
   del queries  # Nobody is asked.
   return [
     Labelled(record.prompt, record.response, scale.rated(record.ratings))
@@ -95,11 +92,11 @@ def responses(records: Sequence[Record]) -> list[tuple[Prompt, str]]:
 
 
 def asked(rater: Rater, stage: str) -> dict[str, Any]:
-  """What a dataset stage names for a rater: `policy` or `frozen`, or neither.
+  """The `policy` or `frozen` argument of a rater's dataset stage, or neither.
 
   Args:
     rater: one of the above.
-    stage: that trained the model or the writer.
+    stage: the stage that trained the model or the writer.
   """
   if rater is by_model:
     return {'frozen': {'attributes': stage}}

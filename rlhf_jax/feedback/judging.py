@@ -1,7 +1,7 @@
 """Judges of sampled texts: a reward model, a ranker that reads two, a person.
 
 A judge takes prompts, a list of different texts to each, and the queries of a
-dataset stage, and says what each text is worth and which of two it prefers.
+dataset stage. It gives each text a score, and prefers one of two.
 """
 
 import itertools
@@ -17,15 +17,15 @@ MOST_LOG_ODDS = float(np.log(1e4))
 
 
 class Judged(NamedTuple):
-  """What a judge says of the texts of some prompts.
+  """A judge's scores and preferences among the texts of some prompts.
 
   Attributes:
-    scores: for each prompt, [N] worths of its texts, in reward units; NaN of a
+    scores: for each prompt, [N] scores of its texts, in reward units; NaN of a
       text that could not be judged.
     prefer: for each prompt, matches (i, j) -> whether i is preferred, or None
       without a verdict.
-    by_scores: whether that is what the scores say. If not, two of equal score
-      are no tie, and the winner may have the lower one.
+    by_scores: whether `prefer` compares the scores. If not, equal scores are no
+      tie, and the winner may have the lower score.
   """
 
   scores: list[np.ndarray]
@@ -41,7 +41,7 @@ class Candidates(NamedTuple):
 
   Attributes:
     texts: N.
-    scores: [N] worths, finite.
+    scores: [N], finite.
     prefer: matches (i, j) of these -> whether i is preferred, or None.
   """
 
@@ -53,7 +53,7 @@ class Candidates(NamedTuple):
 def candidates(
   texts: Sequence[Sequence[str]], judged: Judged
 ) -> list[Candidates]:
-  """What was judged, prompt by prompt, less the texts without a score."""
+  """The texts of each prompt that have a score, with their preferences."""
   found = []
   for listed, scores, prefer in zip(
     texts, judged.scores, judged.prefer, strict=True
@@ -81,11 +81,12 @@ def by_reward(
 def by_ranker(
   prompts: Sequence[Prompt], texts: Sequence[Sequence[str]], queries: Any
 ) -> Judged:
-  """The frozen ranker compares two texts; each is worth its log-odds against
-  the first one, a random sample, which is worth 0.
+  """The frozen ranker compares two texts; scores are log-odds over the first.
 
-  Log-odds are clipped to ±log 10⁴, or a ranker that is too sure would make
-  rejection sampling take the best alone.
+  The first text is a random sample, and its score is 0.
+
+  Log-odds are clipped to ±log 10⁴: with larger ones rejection sampling would
+  take the best text alone.
 
   Source: Liu et al. 2024 (RSO), §3.1.
   """
@@ -117,9 +118,9 @@ def by_annotator(
   *,
   annotate: Callable[[Prompt, str, str, int], bool],
 ) -> Judged:
-  """A person compares two texts; each is worth how many others it beats.
+  """A person compares two texts; a text's score is how many others it beats.
 
-  A text of which nobody said anything has no score.
+  A text without any verdict has no score.
 
   Args:
     prompts, texts, queries: as of every judge.
@@ -138,14 +139,14 @@ def by_annotator(
       np.bincount(places.reshape(-1), minlength=len(listed))
       for places in (played[:, 0], played)
     )
-    # One alone met nobody, and is no worse for it.
+    # A single text met no other, and has a score of 0.
     known = (verdicts > 0) | (len(listed) == 1)
     scores.append(np.where(known, wins, np.nan).astype(np.float32))
   return Judged(scores, prefer, False)
 
 
 def _annotating(prompt, listed, seed, annotate) -> pairing.Prefer:
-  """The same answer whenever two texts meet, in whichever order."""
+  """Prefers by `annotate`, alike for (i, j) and (j, i)."""
 
   def first_wins(i, j):
     drawn = np.random.SeedSequence([seed, i, j]).generate_state(1)
@@ -168,7 +169,7 @@ ROLES = {by_reward: 'reward', by_ranker: 'ranker'}
 
 
 def asked(config: Any, sources: Mapping[str, Any]) -> dict[str, Any]:
-  """Whom a stage of pairs asks: who answers, and who judges, if a model does.
+  """The `policy` and `frozen` arguments of a stage of pairs.
 
   Args:
     config: of the stage, with its `judge`.

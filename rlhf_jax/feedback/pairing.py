@@ -1,9 +1,8 @@
-"""Which responses to a prompt meet, and who wins: pairs from candidates.
+"""Pairs of candidates by matches: neighbours, or a tournament.
 
-Host-level, and by candidate number alone, so that whoever prefers may be a
-reward model's scores, a pairwise ranker or a judge. A judge is asked once a
-round, for all its matches: `prefer` takes (i, j) pairs and says of each whether
-i is the better one, or None where it has no verdict.
+Host-level, on candidate numbers, so that `prefer` may be a reward model's
+scores, a pairwise ranker or a judge. It is called once a round, with all
+matches (i, j), and says of each whether i is better, or None without a verdict.
 
 Source: Liu et al. 2024 (RSO), first-round-rank and tournament-rank.
 """
@@ -40,9 +39,9 @@ def play(matches: list[Match], prefer: Prefer) -> list[Match]:
 def tournament(count: int, prefer: Prefer) -> list[Match]:
   """Single elimination: the (winner, loser) of all count − 1 matches, in order.
 
-  Winners meet again, neighbours first, until one is left; the last of an odd
-  number goes into the next round without a match. Of a match without a verdict
-  neither goes on.
+  Winners play the next round, neighbours against each other, until one is left;
+  the last of an odd number goes on without a match. A match without a verdict
+  has no winner.
   """
   standing, played = list(range(count)), []
   while len(standing) > 1:
@@ -62,5 +61,5 @@ def by_score(scores: Sequence[float]) -> Prefer:
 
 
 def decisive(matches: list[Match], scores: Sequence[float]) -> list[bool]:
-  """Of each match, whether the scores differ: a tie has no winner to learn."""
+  """For each match, whether the scores differ."""
   return [scores[i] != scores[j] for i, j in matches]

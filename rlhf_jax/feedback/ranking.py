@@ -9,7 +9,7 @@ from rlhf_jax.types import Comparison, Prompt, Response
 
 
 def distinct(texts: Iterable[str]) -> tuple[str, ...]:
-  """Equal texts once, where the first was; of these one that ended, if any."""
+  """Equal texts once, in the order of the first; one that ended, if any did."""
   found: dict[str, str] = {}
   for text in texts:
     if text not in found or not Response.of(found[text]).ended:

@@ -1,27 +1,39 @@
-"""Asking whoever scores text, and what it means that a response has no score.
+"""Scores of responses: by reward models, or by functions that read the text.
 
-A reward, a judge or a checker may fail on a response: it says None or NaN (a
-time-out, no answer to parse), or a number that is not finite. That response
-has no score, which is NaN from here on, and is left out wherever scores decide
+A reward, a judge or a checker may fail on a response: it gives None or NaN (a
+time-out, no answer to parse), or a number that is not finite. That response has
+no score, which is NaN from here on, and is left out wherever scores decide
 something: it is not preferred, not best, not learnt from. Where the whole call
-fails, or answers for other responses than it was asked about, nobody can say
-which score is whose, and the run stops.
+fails, or gives another number of scores, the run stops.
 """
 
 import contextlib
 import functools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
+import chex
+import jax
+import jax.numpy as jnp
 import numpy as np
 
-from rlhf_jax.types import Prompt, Reward
+from rlhf_jax.generation.rollouts import response_texts
+from rlhf_jax.types import (
+  Comparisons,
+  Params,
+  Prompt,
+  Reward,
+  Rollouts,
+  ScalarModel,
+  Scorer,
+  flatten_candidates,
+)
 
 LARGEST = 1e16  # Float32 holds 10⁶ of its squares; a larger score is none.
 
 
 class ScoringError(ValueError):
-  """Somebody who was asked about responses failed: who, and on what."""
+  """A reward or judge failed: names it, and the prompt."""
 
 
 def ask(
@@ -29,7 +41,7 @@ def ask(
   prompts: Sequence[Prompt],
   *responses: Sequence[str],
 ) -> np.ndarray:
-  """What a reward says of responses, or a judge of one beside another.
+  """The scores of responses by a reward, or of pairs of responses by a judge.
 
   Args:
     reward: (prompts, responses) -> [N] numbers, None where it has none; a judge
@@ -104,7 +116,7 @@ def verdict(
 
 @contextlib.contextmanager
 def during(what: str) -> Iterator[None]:
-  """Says of a ScoringError during what it came up."""
+  """Prefixes a ScoringError with what was being done."""
   try:
     yield
   except ScoringError as error:
@@ -112,12 +124,73 @@ def during(what: str) -> Iterator[None]:
 
 
 def named(function: Callable) -> str:
-  """A function's import path, whatever is bound to it, or its type's."""
+  """The import path of a function without its partials, or of its type."""
   while isinstance(function, functools.partial):
     function = function.func
   if not hasattr(function, '__qualname__'):
     function = type(function)
   return f'{function.__module__}.{function.__qualname__}'
+
+
+def first(members: chex.Array) -> chex.Array:
+  """[E, ...] -> [...]: the scores of one reward model, E = 1."""
+  return members[0]
+
+
+@functools.lru_cache
+def model_scorer(
+  model: ScalarModel, combine: Callable[[chex.Array], chex.Array] = first
+) -> Scorer:
+  """Scores rollouts by the frozen reward model or models `frozen['reward']`.
+
+  Args:
+    model: of all of them; its first score counts.
+    combine: scores [E, N] of E models to [N]; `frozen['reward']` is then a
+      sequence of E parameters. By default it is the parameters of one model.
+  """
+
+  @jax.jit
+  def score(params, tokens, attention_mask):
+    members = (params,) if combine is first else params
+    scores = [model.scores(p, tokens, attention_mask)[:, 0] for p in members]
+    return combine(jnp.stack(scores))
+
+  def scorer(
+    frozen: Mapping[str, Params], rollouts: Rollouts | Comparisons
+  ) -> chex.Array:
+    flat = flatten_candidates((rollouts.tokens, rollouts.attention_mask))
+    scores = score(frozen['reward'], *flat)
+    return scores.reshape(rollouts.tokens.shape[:2])
+
+  return scorer
+
+
+def text_scorer(
+  reward: Reward,
+  records: Sequence[Prompt],
+  decode_ids: Callable[[Sequence[int]], str],
+) -> Scorer:
+  """Scores the decoded text: a program that checks an answer, or a judge.
+
+  Args:
+    reward: (prompts, responses) -> [N]; a response without a score has NaN.
+    records: the dataset that rollouts' `index` points into, modulo its size.
+    decode_ids: token ids -> text.
+  """
+
+  def scorer(frozen: Mapping[str, Params], rollouts: Rollouts) -> chex.Array:
+    del frozen
+    batch, samples = rollouts.tokens.shape[:2]
+    prompts = [
+      records[i % len(records)]
+      for i in np.asarray(rollouts.index)
+      for _ in range(samples)
+    ]
+    texts = [t for row in response_texts(rollouts, decode_ids) for t in row]
+    scores = jnp.asarray(ask(reward, prompts, texts), jnp.float32)
+    return scores.reshape(batch, samples)
+
+  return scorer
 
 
 def _number(given, reward, prompt) -> float:

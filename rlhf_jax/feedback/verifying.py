@@ -1,13 +1,13 @@
-r"""Rewards that a program computes: is the answer right?
+r"""Rewards of programs that check the answer.
 
 Each is a Reward, (prompts, responses) -> [N] float32, once its options are
-bound: `functools.partial(number, wrong=0.1)`. What responses are checked
-against is `Prompt.answer`, which no model sees.
+bound: `functools.partial(number, wrong=0.1)`. Responses are checked against
+`Prompt.answer`, which no model sees; a prompt without one is a ValueError.
 
-The final answer of a response is what it marks as such: the rest of the line
-after its last `####`, as in grade-school maths sets (Cobbe et al. 2021), or
-what its last `\boxed{…}` holds, as in competition maths (Hendrycks et al.
-2021), whichever comes last.
+The final answer of a response is marked in it: the rest of the line after its
+last `####`, as in grade-school maths sets (Cobbe et al. 2021), or the content
+of its last `\boxed{…}`, as in competition maths (Hendrycks et al. 2021),
+whichever comes last.
 """
 
 import math
@@ -51,16 +51,8 @@ def exact_answer(
   nothing is marked as the final answer, the last line is.
 
   Args:
-    prompts: N, each with an answer.
-    responses: N texts.
     right: reward of an answer that is the prompt's.
     wrong: of any other.
-
-  Returns:
-    [N] rewards, float32.
-
-  Raises:
-    ValueError: a prompt has no answer.
   """
 
   def score(prompt, response):
@@ -89,16 +81,11 @@ def number(
   so that 50% is 50. A minus between two numbers subtracts.
 
   Args:
-    prompts: N, each with an answer that holds a number.
-    responses: N texts.
     tolerance: largest difference that counts as equal: relative to the larger
       of the two, and absolute below 1.
     right: reward of a number that is the prompt's.
     wrong: of another; more than `unanswered`, it rewards the format.
     unanswered: of a response without a number where one is looked for.
-
-  Returns:
-    [N] rewards, float32.
 
   Raises:
     ValueError: a prompt has no answer, or none with a number.
@@ -134,15 +121,10 @@ def matches(
   Spaces around the response do not count, and a dot matches a new line too.
 
   Args:
-    prompts: N; each needs an answer only where `pattern` says {answer}.
-    responses: N texts.
     pattern: a regular expression of Python's; {answer} in it is the prompt's
-      answer, letter for letter.
+      answer, letter for letter. Without it prompts need no answer.
     right: reward of a match.
     wrong: of anything else.
-
-  Returns:
-    [N] rewards, float32.
 
   Raises:
     ValueError: not a regular expression, or a prompt has no answer.

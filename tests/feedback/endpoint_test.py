@@ -23,7 +23,7 @@ from unittest import mock
 from absl.testing import absltest, parameterized
 
 from rlhf_jax.feedback import endpoint
-from rlhf_jax.feedback.endpoint import answers, chat, keys, post, threads
+from rlhf_jax.feedback.endpoint import answers, chat, keys, post
 from rlhf_jax.types import Message
 from tests.feedback.endpoint_server import (
   Server,
@@ -41,7 +41,7 @@ class ServedTest(parameterized.TestCase):
   def setUp(self):
     super().setUp()
     self.slept = []
-    self.enterContext(mock.patch.object(threads, 'wait', self.remember))
+    self.enterContext(mock.patch.object(chat, 'wait', self.remember))
     self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
 
   def remember(self, stopped, seconds):

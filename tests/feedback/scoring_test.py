@@ -3,11 +3,12 @@
 import functools
 import math
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from rlhf_jax.feedback import scorers, scoring
+from rlhf_jax.feedback import scoring
 from rlhf_jax.generation import rollouts as generation
 from rlhf_jax.types import Message, Prompt
 from tests import toy
@@ -15,6 +16,16 @@ from tests import toy
 ASKED = [Prompt((Message('user', text),), where=f'f:{text}') for text in 'abc']
 SAID = ['x', 'y', 'z']
 NAN = math.nan
+
+WORDS = ('yes', 'no', '.', '?')
+
+
+def decode(ids):
+  return ' '.join(WORDS[i] for i in ids if i != toy.EOS)
+
+
+def asked(text):
+  return Prompt((Message('user', text),))
 
 
 def saying(answer):
@@ -144,11 +155,53 @@ class TextScorerTest(absltest.TestCase):
     def ended(prompts, responses):
       return [len(text) if text.endswith('.') else None for text in responses]
 
-    scorer = scorers.text_scorer(
+    scorer = scoring.text_scorer(
       ended, ASKED, lambda ids: ''.join(words[i] for i in ids)
     )
     expected = [len(t) if t.endswith('.') else NAN for t in texts[0]]
     np.testing.assert_array_equal(scorer({}, rollouts), [expected])
+
+
+class ScorersTest(absltest.TestCase):
+  def test_a_program_scores_the_text_of_its_own_prompt(self):
+    seen = []
+
+    def reward(prompts, responses):
+      seen.extend(zip([p.text for p in prompts], responses, strict=True))
+      return np.array([float(r.count('no')) for r in responses])
+
+    records = [asked('a'), asked('b'), asked('c')]
+    rollouts = toy.all_rollouts(0).replace(index=np.array([2], np.int32))
+    scores = scoring.text_scorer(reward, records, decode)({}, rollouts)
+    again = rollouts.replace(index=rollouts.index + len(records))
+    np.testing.assert_array_equal(
+      scoring.text_scorer(reward, records, decode)({}, again), scores
+    )
+    expected = [float(response.count(1)) for response in toy.responses()]
+    np.testing.assert_array_equal(scores, [expected])
+    self.assertEqual({prompt for prompt, _ in seen}, {'c'})
+
+  def test_a_model_scores_the_real_tokens(self):
+    params = toy.SCALAR.init(jax.random.key(0))
+    scores = scoring.model_scorer(toy.SCALAR)(
+      {'reward': params}, toy.all_rollouts(1)
+    )
+    weights = np.asarray(params['head']['kernel'])[:, 0]
+    expected = [weights[[1, *response]].sum() for response in toy.responses()]
+    np.testing.assert_allclose(scores, [expected], rtol=1e-5)
+
+  def test_several_models_score_the_same_rollouts(self):
+    several = [toy.SCALAR.init(jax.random.key(seed)) for seed in (0, 1)]
+    scorer = scoring.model_scorer(
+      toy.SCALAR, combine=lambda members: members[0] - 2.0 * members[1]
+    )
+    found = scorer({'reward': several}, toy.all_rollouts((0, 1)))
+    weights = [np.asarray(p['head']['kernel'])[:, 0] for p in several]
+    expected = [
+      (weights[0] - 2.0 * weights[1])[[0, 1, *response]].sum()
+      for response in toy.responses()
+    ]
+    np.testing.assert_allclose(found, [expected], rtol=1e-4, atol=1e-5)
 
 
 if __name__ == '__main__':

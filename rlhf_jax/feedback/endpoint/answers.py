@@ -1,4 +1,4 @@
-"""What a server's answer says: the reply, or why there is none."""
+"""Reads a server's answer: the model's reply, or why there is none."""
 
 import contextlib
 import datetime
@@ -45,7 +45,7 @@ def _refusal(answer, key) -> post.Failure:
 
 
 def _quoted(answer, key) -> str:
-  """What a server says, where it can hold no key; else its code at most."""
+  """The server's words if no key was sent; else its error code, or ''."""
   if key is not None:
     code = _code(answer.content)
     return f': {code}' if code and key.hide(code) == code else ''
@@ -56,7 +56,7 @@ def _quoted(answer, key) -> str:
 
 
 def _origin(location: str | None, key) -> str:
-  """Scheme and host of a redirect; the rest of it may hold what is secret."""
+  """Scheme and host of a redirect; the rest of it may hold a secret."""
   try:
     parts = urllib.parse.urlsplit(location or '')
     origin = f'{parts.scheme}://{parts.hostname or ""}'
@@ -69,7 +69,7 @@ def _origin(location: str | None, key) -> str:
 
 
 def seconds(retry_after: str | None) -> float:
-  """What a Retry-After header asks for: seconds, or a date; 0 without."""
+  """The seconds that a Retry-After header asks for; 0 without one."""
   text = (retry_after or '').strip()
   if re.fullmatch(r'[0-9]+(?:\.[0-9]+)?', text):
     return float(text)
@@ -84,9 +84,9 @@ def seconds(retry_after: str | None) -> float:
 
 
 def _text(content: bytes) -> str | None:
-  """The text in a reply, '' where it holds none; None if it is not as agreed.
+  """TEXT of {"choices": [{"message": {"content": TEXT or null}}]}, '' for null.
 
-  As agreed is {"choices": [{"message": {"content": TEXT or null}}]}.
+  None for other JSON.
 
   Raises:
     ValueError: it is no JSON.
@@ -108,7 +108,7 @@ def _text(content: bytes) -> str | None:
 
 
 def _code(content: bytes) -> str | None:
-  """What the error that a server tells calls itself, in harmless words."""
+  """The error code in a server's answer, if it is harmless to show."""
   with contextlib.suppress(ValueError, LookupError, TypeError):
     error = _json(content)['error']
     for name in ('code', 'type'):

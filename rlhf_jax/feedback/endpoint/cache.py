@@ -1,4 +1,4 @@
-"""Replies of an endpoint that are kept in a file, and not asked for again."""
+"""A cache of an endpoint's replies, in memory and in a file."""
 
 import contextlib
 import json
@@ -7,7 +7,7 @@ import pathlib
 
 
 class Replies:
-  """Replies by the address of what was asked, and kept in a file, if any.
+  """Replies by the address of the question, also kept in a file, if any.
 
   Args:
     path: a file of JSON lines, or None. A line that a crash cut short, or of

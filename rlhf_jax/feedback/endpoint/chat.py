@@ -6,18 +6,20 @@ import functools
 import json
 import math
 import os
+import queue
 import random
 import re
+import threading
 import urllib.parse
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from rlhf_jax.addressing import hashed
-from rlhf_jax.feedback.endpoint import answers, cache, keys, post, threads
+from rlhf_jax.feedback.endpoint import answers, cache, keys, post
 from rlhf_jax.types import Message
 
 DAY = 86400.0
-LONGEST_PAUSE = 60.0  # Seconds; who is asked to wait longer gives up.
+LONGEST_PAUSE = 60.0  # Seconds.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,22 +27,22 @@ class Chat:
   """A model behind an endpoint, and how it is asked.
 
   Redirects are not followed and the environment's proxies are not used: the key
-  goes to the host of `base_url` alone. What a server says is repeated in errors
-  only where no key was sent, since it might hold the key; else just its status
-  and, where it has one, its code of the error.
+  goes to the host of `base_url` alone. An error quotes the server only if no
+  key was sent, since the answer might hold the key; else it gives the status
+  and the server's error code.
 
   Attributes:
-    base_url: what comes before /chat/completions, as http://localhost:8000/v1.
+    base_url: the URL without /chat/completions, as http://localhost:8000/v1.
     model: its name there.
     key_variable: the environment variable with the key; None where none is
       needed. The key itself is kept nowhere.
     temperature: of sampling; 0 is the likeliest reply.
     max_tokens: the longest reply.
     timeout: seconds that a request may take, from its start to its last byte.
-    retries: how often a request that failed for now is made again.
-    pause: seconds before the first retry, more or less; then twice as long each
-      time. Where the server says how long to wait, at least that, and where
-      that is more than a minute, the request has failed.
+    retries: how often a request that failed is made again.
+    pause: seconds before the first retry, about; doubled each time, and at
+      least as long as the server asks for. If it asks for more than a minute,
+      the request has failed.
     concurrency: most requests under way at a time.
     cache: a file of JSON lines that keeps replies, or None. The same question
       to the same model with the same settings is not asked again.
@@ -74,9 +76,9 @@ class Chat:
         raise ValueError(f'{name} must be {words}, got {value!r}')
 
   def complete(self, conversations: Sequence[Sequence[Message]]) -> list[str]:
-    """The model's replies, [N], to N conversations; of equal ones, one reply.
+    """The model's replies, [N], to N conversations; equal ones are asked once.
 
-    Ctrl-C ends it at once: requests under way are left behind.
+    Ctrl-C ends it at once and abandons requests under way.
 
     Raises:
       ConnectionError: the endpoint refuses, or gives no reply in all attempts.
@@ -94,7 +96,7 @@ class Chat:
     if waiting:
       key = self._key()
       ask = functools.partial(self._ask, key)
-      asked = threads.calls(ask, waiting.items(), self.concurrency)
+      asked = in_threads(ask, waiting.items(), self.concurrency)
       with contextlib.closing(asked):  # After a refusal nothing else is asked.
         for address, reply in asked:
           if isinstance(reply, Exception):
@@ -145,7 +147,7 @@ class Chat:
       if attempt < self.retries:
         pause = min(self.pause * 2.0 ** min(attempt, 60), LONGEST_PAUSE)
         pause = max(asked_to_wait, pause * random.uniform(0.5, 1.5))
-        if not threads.wait(stopped, pause):
+        if not wait(stopped, pause):
           break
     return ConnectionError(
       f'{self.url} gave no reply in {self.retries + 1} attempts; the last one '
@@ -153,7 +155,57 @@ class Chat:
     )
 
 
-# name: its kinds, what is allowed in words, and the same as a test.
+def in_threads(
+  call: Callable[[Any, threading.Event], Any],
+  items: Iterable[tuple[Any, Any]],
+  count: int,
+) -> Iterator[tuple[Any, Any]]:
+  """Calls a function on items in threads, `count` at a time.
+
+  Neither closing the iterator nor the end of the program waits for calls under
+  way, as a thread pool of the standard library would.
+
+  Args:
+    call: takes an item, and an event that is set once the iterator is closed.
+    items: pairs of a name and an item.
+    count: of threads.
+
+  Yields:
+    Each name with the result or the exception of its call, as they end.
+  """
+  waiting, ended = queue.SimpleQueue(), queue.SimpleQueue()
+  stopped = threading.Event()
+  items = list(items)
+  for item in items:
+    waiting.put(item)
+
+  def work():
+    while not stopped.is_set():
+      try:
+        name, item = waiting.get_nowait()
+      except queue.Empty:
+        return
+      try:
+        ended.put((name, call(item, stopped)))
+      except Exception as e:
+        ended.put((name, e))
+
+  for _ in range(min(count, len(items))):
+    threading.Thread(target=work, daemon=True).start()
+  try:
+    for _ in items:
+      yield ended.get()
+  finally:
+    stopped.set()
+
+
+def wait(stopped: threading.Event, seconds: float) -> bool:
+  """Waits unless stopped; whether it was not."""
+  return not stopped.wait(seconds)
+
+
+COUNT = (int, 'a whole number of 1 or more', lambda x: x >= 1)
+# name: its types, what is allowed in words, and the same as a test.
 VALUES = {
   'model': (str, "the model's name", bool),
   'temperature': (
@@ -161,7 +213,7 @@ VALUES = {
     'a number of 0 or more',
     lambda x: 0 <= x < math.inf,
   ),
-  'max_tokens': (int, 'a whole number of 1 or more', lambda x: x >= 1),
+  'max_tokens': COUNT,
   'timeout': (
     int | float,
     'seconds, more than 0 and at most a day',
@@ -173,18 +225,18 @@ VALUES = {
     'seconds, 0 or more and at most a day',
     lambda x: 0 <= x <= DAY,
   ),
-  'concurrency': (int, 'a whole number of 1 or more', lambda x: x >= 1),
+  'concurrency': COUNT,
   'cache': (
     str | os.PathLike | None,
     'the path of a file, or None',
     lambda x: x is None or os.fspath(x) != '',
   ),
-  'max_bytes': (int, 'a whole number of 1 or more', lambda x: x >= 1),
+  'max_bytes': COUNT,
 }
 
 
 def _check_url(url: Any) -> None:
-  """Refuses what is no base_url; what may hold a secret is not repeated."""
+  """Refuses what is no base_url, without quoting what may hold a secret."""
   wanted = 'http:// or https:// and a host, as http://localhost:8000/v1'
   if not isinstance(url, str) or not re.fullmatch(r'[\x21-\x7e]*', url):
     raise ValueError(f'base_url must be {wanted}, in ASCII without blanks')

@@ -91,14 +91,14 @@ def from_environment(variable: str, needed_by: str) -> Key:
 def harmless(code: object) -> str | None:
   """A server's code for an error, as model_not_found; None for other text.
 
-  It is all that is told of what a server says to who sent a key: whatever else
-  it says may hold the key, in any disguise.
+  Nothing else that a server says is shown once a key was sent, as it may hold
+  the key in any disguise.
   """
   return code if isinstance(code, str) and _CODE.fullmatch(code) else None
 
 
 def _forms(key: str) -> list[str]:
-  """The key in the writings in which servers repeat one."""
+  """The key in the encodings in which servers may repeat it."""
   data = key.encode()
   forms = [key, key[::-1], urllib.parse.quote(key, safe=''), data.hex()]
   for before in range(3):  # base64 depends on where in a text the key stands.

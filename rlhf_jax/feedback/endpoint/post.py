@@ -1,8 +1,7 @@
-"""One HTTP request with an end: in time, in bytes, and at its own host.
+"""One HTTP request with limits of time and bytes, to one host.
 
-Nothing is followed and nobody is in between: a redirect is an answer like any
-other, and the proxies of the environment are not used, so that the key goes to
-the host of the URL or nowhere.
+Redirects are answers like others, and the environment's proxies are not used,
+so that the key goes to the host of the URL or nowhere.
 """
 
 import functools
@@ -61,7 +60,7 @@ def post(
       the host's name has its own limit, the system's.
     max_bytes: of the answer, headers and body.
   """
-  # No error leaves from here: what it holds of headers is never passed on.
+  # No exception leaves this function, as it may hold the headers.
   try:
     with _Connection(url, timeout, max_bytes) as connection:
       return connection.post(body, key)
@@ -158,7 +157,7 @@ class _Limited:
 
 
 class _Reader(io.RawIOBase):
-  """What comes from a socket, up to a time and up to so many bytes."""
+  """Reads a socket, with limits of time and of bytes."""
 
   def __init__(self, sock, left, max_bytes):
     self._sock, self._left, self._bytes = sock, left, max_bytes

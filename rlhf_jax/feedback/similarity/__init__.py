@@ -1,8 +1,8 @@
-"""Which of a prompt's responses mean the same.
+"""Similarity of a prompt's responses: which of them mean the same.
 
 By their words (`texts`), by the distance of their embeddings (`embeddings`), or
-by whether each follows from the other (`entailment`), as a model in a folder
-(`nli_folder`) or behind a chat endpoint (`endpoint`) judges that.
+by entailment in both directions (`entailment`), judged by a model in a folder
+(`nli_folder`) or behind a chat endpoint (`endpoint`).
 """
 
 from rlhf_jax.feedback.similarity import (

@@ -29,10 +29,10 @@ def embedding(
   Args:
     prompts: B of them.
     texts: a list of responses to each.
-    queries: of a dataset stage; its `embed` is what embeds where none is given:
-      the frozen reward model's hidden states, averaged over the response.
+    queries: of a dataset stage.
     embed: (prompts, responses) -> [N, D]. A response's row may not depend on
-      the others.
+      the others. None is `queries.embed`: the frozen reward model's hidden
+      states, averaged over the response.
     threshold: smallest cosine that counts as similar, in (−1, 1].
 
   Returns:

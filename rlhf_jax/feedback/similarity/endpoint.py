@@ -1,4 +1,4 @@
-"""A model behind a chat endpoint, asked what follows from what."""
+"""Entailment of pairs of texts, judged by a model behind a chat endpoint."""
 
 import functools
 import json
@@ -46,13 +46,13 @@ neutral - B may then be right or wrong."""
 
 
 def classify(chat: Chat) -> entailment.Classify:
-  """A chat model that is asked what follows from what, by `ENTAILS_1`.
+  """Classifies entailment with a chat model, by the question `ENTAILS_1`.
 
-  A reply that holds no verdict counts as neutral. Where more than 5 % of the
-  replies hold none, asking raises ValueError; else what `Chat.complete` raises.
+  A reply without a verdict counts as neutral. The function raises ValueError
+  where more than 5 % of the replies have none, and what `Chat.complete` raises.
 
   Raises:
-    ValueError: a setting of the chat cannot be.
+    ValueError: a setting of the chat is invalid.
   """
   chat.check()
   return functools.partial(_classify, chat=chat)
@@ -76,10 +76,10 @@ def _classify(
 
 
 def question(premise: str, hypothesis: str) -> str:
-  """What is asked about two texts, without what chat templates take for marks.
+  """The question about two texts, in which marks of chat templates are removed.
 
-  The code of their fences depends on both, so that neither can hold it and
-  pretend to have ended.
+  The code on the lines around the texts depends on both, so that neither can
+  contain it and pretend to have ended.
   """
   code = hashed(json.dumps([premise, hypothesis]))
   return ENTAILS_1.format(

@@ -1,8 +1,7 @@
-"""Responses that mean the same because each follows from the other.
+"""Responses that mean the same because each entails the other.
 
-Which of two texts follows from which is told by `classify`, a callable: a model
-in a folder (`nli_folder`), one behind an endpoint (`endpoint.classify`), or a
-table in a test.
+`classify` labels the entailment of pairs of texts: a model in a folder
+(`nli_folder`), or one behind an endpoint (`endpoint.classify`).
 """
 
 import itertools
@@ -29,7 +28,7 @@ Rule = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def strict(forward: np.ndarray, backward: np.ndarray) -> np.ndarray:
-  """Each follows from the other.
+  """Each entails the other.
 
   Args:
     forward: [...] int labels of the second text, given the first.
@@ -70,10 +69,10 @@ def entailment(
   prompt_words: Count = 64,
   side_words: Count = 190,
 ) -> list[np.ndarray]:
-  """Responses that a rule takes for the same by what follows from what.
+  """Responses similar by a rule on the entailment of each pair of them.
 
-  A premise or hypothesis is the prompt and the response. Every ordered pair of
-  different responses is asked about, for all prompts in one call.
+  A premise or hypothesis is the prompt and the response. One call classifies
+  every ordered pair of different responses, for all prompts.
 
   Args:
     prompts: B of them.

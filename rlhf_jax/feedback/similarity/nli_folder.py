@@ -1,4 +1,4 @@
-"""What follows from what, by a Hugging Face folder; needs PyTorch."""
+"""Entailment by a model in a Hugging Face folder; needs PyTorch."""
 
 import functools
 import os

@@ -1,7 +1,9 @@
-"""Responses that say the same by their words, or by their final answers.
+"""Responses that are similar by their words, or by their final answers.
 
-Each is a Similarity once its options are bound:
-`functools.partial(ngram, threshold=0.4)`.
+Each is a Similarity once its options are bound, as in
+`functools.partial(ngram, threshold=0.4)`. It takes B prompts, a list of N
+responses to each, and queries, which it ignores; it returns B matrices, [N, N]
+bool.
 """
 
 import itertools
@@ -30,16 +32,7 @@ _ENDS = '.,;:!?。、 '
 def exact(
   prompts: Sequence[Prompt], texts: Sequence[Sequence[str]], queries: Any
 ) -> list[np.ndarray]:
-  """Equal texts, but for case, spaces, Unicode's forms and the full stop.
-
-  Args:
-    prompts: B of them.
-    texts: a list of responses to each.
-    queries: not used.
-
-  Returns:
-    B matrices, [N, N] bool.
-  """
+  """Equal texts, but for case, spaces, Unicode's forms and the full stop."""
   del prompts, queries
   return [_pairwise(listed, plain, str.__eq__) for listed in texts]
 
@@ -51,15 +44,11 @@ def answer(
   *,
   extract: Callable[[Prompt, str], str | None],
 ) -> list[np.ndarray]:
-  """Equal final answers, whatever leads up to them; compared as by `exact`.
+  """Equal final answers, compared as by `exact`.
 
   Args:
-    prompts, texts, queries: as of `exact`.
     extract: a response's final answer, such as `final_text` or `final_number`;
       None where it has none, and then it is similar only to equal strings.
-
-  Returns:
-    B matrices, [N, N] bool.
 
   Source: Wang et al. 2023 (self-consistency), §2.
   """
@@ -92,12 +81,8 @@ def ngram(
   A and B are sets; a text of fewer than n words is one run.
 
   Args:
-    prompts, texts, queries: as of `exact`.
     n: words in a run, 1 or more.
     threshold: smallest share that counts as similar, in (0, 1].
-
-  Returns:
-    B matrices, [N, N] bool.
 
   Source: Broder 1997, the resemblance of documents.
   """
@@ -127,11 +112,7 @@ def rouge_l(
   F₁ = 2 L / (|a| + |b|) with |·| in words and L the longest common subsequence.
 
   Args:
-    prompts, texts, queries: as of `exact`.
     threshold: smallest F₁ that counts as similar, in (0, 1].
-
-  Returns:
-    B matrices, [N, N] bool.
 
   Source: Lin 2004 (ROUGE), §3.1, eqs. 2-4 with β = 1.
   """
@@ -164,9 +145,9 @@ def final_number(prompt: Prompt, response: str) -> str | None:
 
 
 def plain(text: str) -> str:
-  """A text without what says nothing: NFKC, no case, single spaces, no stop.
+  """A normalised text: NFKC, no case, single spaces, no punctuation at the end.
 
-  Punctuation goes from the end alone, and stays where there is nothing else.
+  A text of punctuation alone keeps it.
   """
   squeezed = ' '.join(unicodedata.normalize('NFKC', text).casefold().split())
   return squeezed.rstrip(_ENDS) or squeezed
@@ -178,7 +159,7 @@ def words(text: str) -> list[str]:
 
 
 def longest_common(first: Sequence[str], second: Sequence[str]) -> int:
-  """Length of the longest common subsequence, a row of its table in an int.
+  """Length of the longest common subsequence; each row of the table is an int.
 
   Source: Hyyrö 2004, Bit-parallel LCS-length computation revisited.
   """
