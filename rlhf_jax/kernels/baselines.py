@@ -24,10 +24,6 @@ def group_mean(scores: chex.Array, mask: chex.Array) -> chex.Array:
   A sample is in its own baseline, which shrinks the expected gradient by
   (K − 1) / K; `leave_one_out` does not.
 
-  Args:
-    scores: [..., K] in reward units; anything where masked.
-    mask: [..., K] bool.
-
   Returns:
     [..., K] advantages in reward units, 0 where masked.
 
@@ -43,10 +39,6 @@ def leave_one_out(scores: chex.Array, mask: chex.Array) -> chex.Array:
 
   rᵢ − Σ_{j≠i} rⱼ / (n − 1), over the n that count. The baseline does not
   depend on the sample itself, so the gradient stays unbiased.
-
-  Args:
-    scores: [..., K] in reward units; anything where masked.
-    mask: [..., K] bool.
 
   Returns:
     [..., K] advantages in reward units, 0 where masked and for a sample that
@@ -73,8 +65,6 @@ def group_standardised(
   scores of its responses are.
 
   Args:
-    scores: [..., K] in reward units; anything where masked.
-    mask: [..., K] bool.
     epsilon: ε, > 0; 1e-4 in TRL, 1e-6 in Tunix, 1e-9 in OpenRLHF.
     ddof: 1 for the unbiased variance, as the three have it; 0 for the biased.
 
@@ -101,8 +91,6 @@ def batch_scaled(
   responses hardly differ then has small advantages.
 
   Args:
-    scores: [..., K] in reward units; anything where masked.
-    mask: [..., K] bool.
     epsilon: ε, > 0.
     ddof: 1 for the unbiased variance, 0 for the biased one.
 
@@ -157,10 +145,6 @@ def informative(scores: chex.Array, mask: chex.Array) -> chex.Array:
   """[...] bool, the groups whose scores differ: others have no gradient.
 
   Dynamic sampling draws until a batch is full of such groups.
-
-  Args:
-    scores: [..., K] in reward units; anything where masked.
-    mask: [..., K] bool.
 
   Returns:
     [...] bool; False where fewer than two could be scored.

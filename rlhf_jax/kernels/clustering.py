@@ -3,8 +3,11 @@
 Similarity need not be transitive, and the three linkages differ there: `greedy`
 compares with a group's first member, `union_find` with any member,
 `complete_linkage` with all of them. Where similarity is an equivalence they
-agree, and the order of the responses does not matter. Groups are numbered in
-the order of their first members.
+agree, and the order of the responses does not matter.
+
+A similarity is [N, N] bool, symmetric and True on the diagonal. Labels are [N]
+int32, the number of each response's group, from 0 in the order of the groups'
+first members.
 """
 
 from collections.abc import Callable
@@ -22,12 +25,6 @@ def greedy(similarity: chex.Array) -> chex.Array:
   members of a group need not be similar to each other, and the groups depend on
   the order.
 
-  Args:
-    similarity: [N, N] bool, symmetric, True on the diagonal.
-
-  Returns:
-    [N] int32 number of each response's group, from 0.
-
   Source: Kuhn et al. 2023, algorithm 1.
   """
 
@@ -39,14 +36,7 @@ def greedy(similarity: chex.Array) -> chex.Array:
 
 @jax.jit
 def union_find(similarity: chex.Array) -> chex.Array:
-  """Connected components: a chain of similar responses is one group.
-
-  Args:
-    similarity: [N, N] bool, symmetric, True on the diagonal.
-
-  Returns:
-    [N] int32 number of each response's group, from 0.
-  """
+  """Connected components: a chain of similar responses is one group."""
   _check(similarity)
   reached = similarity
   for _ in range((len(similarity) - 2).bit_length()):  # Doubles the chains.
@@ -62,12 +52,6 @@ def complete_linkage(similarity: chex.Array) -> chex.Array:
 
   Ties between merges go to the groups that begin first, which amounts to each
   response, in order, joining the first group all of whose members are similar.
-
-  Args:
-    similarity: [N, N] bool, symmetric, True on the diagonal.
-
-  Returns:
-    [N] int32 number of each response's group, from 0.
   """
 
   def takes(similar, members):
@@ -78,14 +62,7 @@ def complete_linkage(similarity: chex.Array) -> chex.Array:
 
 @jax.jit
 def group_sizes(labels: chex.Array) -> chex.Array:
-  """How many responses are in the group of each, itself included.
-
-  Args:
-    labels: [N] int, equal within a group.
-
-  Returns:
-    [N] int32.
-  """
+  """[N] int32, how many responses are in the group of each."""
   chex.assert_rank(labels, 1)
   chex.assert_type(labels, int)
   return jnp.sum(labels[:, None] == labels[None, :], axis=1, dtype=jnp.int32)
@@ -96,9 +73,6 @@ def confidence(labels: chex.Array) -> chex.Array:
   """The share of the largest group, max_g |g| / N.
 
   A rounded float32: to meet a threshold exactly, compare `group_sizes`.
-
-  Args:
-    labels: [N] int, equal within a group.
 
   Returns:
     [] float32 in [1/N, 1].
@@ -111,9 +85,6 @@ def confidence(labels: chex.Array) -> chex.Array:
 @jax.jit
 def semantic_entropy(labels: chex.Array) -> chex.Array:
   """−Σ_g p_g log p_g with p_g = |g| / N: how scattered the meanings are.
-
-  Args:
-    labels: [N] int, equal within a group.
 
   Returns:
     [] float32 in nats, from 0, one group, to log N, all different.
@@ -135,9 +106,6 @@ def _join(
     similarity: [N, N] bool.
     takes: (similar [N], members [G, N]) -> [G] bool; anything for groups
       without members.
-
-  Returns:
-    [N] int32 numbers of groups.
   """
   _check(similarity)
 

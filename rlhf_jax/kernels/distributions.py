@@ -151,7 +151,7 @@ def fused_token_logps_and_entropies(
 
   Returns:
     [...] log-probs and [...] entropies, float32, in nats. Either may be
-    differentiated; what is not asked for is not computed.
+    differentiated; an unused output is not computed.
   """
   chex.assert_type([hidden, unembedding, targets], [float, float, int])
   chex.assert_shape(unembedding, (hidden.shape[-1], None))

@@ -6,6 +6,8 @@ the others' decides `worst` alone and dominates the variance. So bring members
 to one scale first: by training alike (with centering), or by `standardised`,
 with each member's mean and deviation on the same responses.
 
+All take scores [E, ...] of E reward models, in reward units, and return [...].
+
 Source: Coste et al. 2023, "Reward Model Ensembles Help Mitigate
 Overoptimization", §3.
 """
@@ -21,12 +23,6 @@ from rlhf_jax.types.rules import NonNegative
 def mean(scores: chex.Array) -> chex.Array:
   """The members' mean.
 
-  Args:
-    scores: [E, ...] scores of E reward models, in reward units.
-
-  Returns:
-    [...] in reward units.
-
   Source: Coste et al. 2023, eq. 3.
   """
   _check(scores)
@@ -35,12 +31,6 @@ def mean(scores: chex.Array) -> chex.Array:
 
 def worst(scores: chex.Array) -> chex.Array:
   """The lowest of the members' scores.
-
-  Args:
-    scores: [E, ...] scores of E reward models, in reward units.
-
-  Returns:
-    [...] in reward units.
 
   Source: Coste et al. 2023, eq. 4 (worst-case optimisation).
   """
@@ -54,12 +44,8 @@ def variance_penalised(scores: chex.Array, *, coef: NonNegative) -> chex.Array:
   m − λ · (1 / E) Σₑ (rₑ − m)² with the mean m: the biased variance.
 
   Args:
-    scores: [E, ...] scores of E reward models, in reward units.
     coef: λ, 0 or more, in 1 / reward units: twice the scale of the scores asks
       for half of it.
-
-  Returns:
-    [...] in reward units.
 
   Source: Coste et al. 2023, eq. 5 (uncertainty-weighted optimisation).
   """
@@ -77,7 +63,7 @@ def standardised(
   """Combines scores of members of different scales: (rₑ − meanₑ) / deviationₑ.
 
   Args:
-    scores: [E, ...] scores of E reward models, each in units of its own.
+    scores: [E, ...], each model's in units of its own.
     combine: of the standardised scores, such as `worst`, its options bound.
     means: E means of the members' scores of one set of responses.
     deviations: E standard deviations of the same, > 0.

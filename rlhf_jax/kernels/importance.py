@@ -4,6 +4,10 @@ Objectives differentiate `ratios`, `sequence_ratios`, `response_ratios` and the
 KL penalty `reweighted_k3`. The weights correct for a sampler whose log-probs
 differ from the trainer's (another program, another precision, a policy some
 steps old): they multiply losses, and no gradient flows through them.
+
+Arrays are log-probs of the sampled tokens, in nats: `logps` under the policy
+that is trained, `old_logps` under the policy that sampled, `sampler_logps` by
+the sampler's own program. A mask [N, R] is True on response tokens.
 """
 
 import chex
@@ -31,10 +35,6 @@ def sequence_logps(logps: chex.Array, mask: chex.Array) -> chex.Array:
   Given these in place of token log-probs, an objective of token ratios becomes
   one of `sequence_ratios`.
 
-  Args:
-    logps: [N, R] of the response's tokens, in nats.
-    mask: [N, R] bool, True on response tokens.
-
   Returns:
     [N, R], each row one number repeated; 0 in a row without tokens.
   """
@@ -50,11 +50,6 @@ def sequence_ratios(
 
   (π(y) / π_old(y))^(1/|y|).
 
-  Args:
-    logps: [N, R] of the response's tokens.
-    old_logps: [N, R] of the same tokens under the policy that sampled them.
-    mask: [N, R] bool, True on response tokens.
-
   Returns:
     [N, R], each row one number repeated; 1 in a row without tokens.
 
@@ -69,11 +64,6 @@ def response_ratios(
   """The product of a response's token ratios, at each of its tokens.
 
   π(y) / π_old(y), the ratio of a response taken as one action.
-
-  Args:
-    logps: [N, R] of the response's tokens.
-    old_logps: [N, R] of the same tokens under the policy that sampled them.
-    mask: [N, R] bool, True on response tokens.
 
   Returns:
     [N, R], each row one number repeated; 1 in a row without tokens.
@@ -94,11 +84,6 @@ def reweighted_k3(
   its gradient is not. Times the ratio ρ = exp(logps − old_logps), both are, for
   samples of the old policy.
 
-  Args:
-    logps: [...] under the policy that is trained.
-    old_logps: [...] under the policy that sampled.
-    reference_logps: [...] under the reference.
-
   Returns:
     [...] in nats.
 
@@ -117,8 +102,6 @@ def truncated_weights(
   """Token weights π / μ clipped to [low, high]: bounded variance, some bias.
 
   Args:
-    logps: [...] under the trainer's policy before the update.
-    sampler_logps: [...] of the same tokens by the sampler that drew them.
     low: smallest weight.
     high: largest weight; 2 is common.
 
@@ -163,9 +146,6 @@ def sequence_masked_weights(
   That is one whose geometric mean of the weights is not in [low, high].
 
   Args:
-    logps: [N, R] under the trainer's policy before the update.
-    sampler_logps: [N, R] of the same tokens by the sampler that drew them.
-    mask: [N, R] bool, True on response tokens.
     low: smallest geometric mean kept, a little under 1.
     high: largest geometric mean kept, a little over 1.
 
