@@ -1,10 +1,10 @@
-"""One mesh with named axes, and path rules that say where each array lives.
+"""One mesh with named axes, and rules that shard each array by its path.
 
 Rules are ordered (regular expression, axes) pairs beside a model's modules. A
 path is the '/'-joined names of a leaf; the first expression found in it wins.
 Axes that the mesh lacks, or that do not divide a dimension, are left out, so
-that the same rules serve one CPU and a pod. A parameter that no rule names is
-an error.
+that the same rules serve one CPU and a pod. A parameter without a rule is an
+error.
 """
 
 import math
@@ -30,9 +30,9 @@ def make_mesh(
   """A mesh over `devices` (all by default); axes not named have size 1.
 
   Args:
-    shape: size by axis name; at most one of them may be -1: what remains. By
-      default all devices go to `data`.
-    devices: what the mesh is made of.
+    shape: size by axis name; one of them may be -1, for all devices that
+      remain. By default all devices go to `data`.
+    devices: of the mesh.
 
   Raises:
     ValueError: an unknown axis, or sizes that do not multiply to the devices.
@@ -99,7 +99,7 @@ def fitting_spec(
 
 
 def constrain(x: jax.Array, *axes: Axis) -> jax.Array:
-  """Lays x out along mesh axes; leaves it as it is where no mesh is set."""
+  """x with a sharding constraint along mesh axes; x itself without a mesh."""
   mesh = jax.sharding.get_abstract_mesh()
   if mesh.empty or math.prod(mesh.shape.values()) == 1:
     return x
@@ -108,7 +108,7 @@ def constrain(x: jax.Array, *axes: Axis) -> jax.Array:
 
 
 def batch_devices(mesh: Any) -> int:
-  """Over how many devices of a mesh, or an abstract one, a batch is split."""
+  """The number of devices of a mesh that a batch is split over."""
   return math.prod(mesh.shape.get(axis, 1) for axis in BATCH)
 
 

@@ -1,15 +1,14 @@
-"""The code that functions run, told by its content.
+"""Hashes of the code that functions run.
 
-A definition at the top of a module counts with every definition that its text
-names, through imports into other modules, and so on from these. Comments,
-docstrings, layout and the names of modules do not count, nor what nothing
-names; the standard library and installed packages do not count at all. Methods
-count with their class. Where a module is handed about as a value, all of it
-counts.
+The hash of a definition at the top of a module covers its text and, through
+imports, all definitions that it names, directly or not. It does not cover
+comments, docstrings, layout, names of modules, the standard library and
+installed packages. A method counts as its class. A module that is passed as a
+value counts as a whole.
 
-A function that is no such definition (a lambda, one that a function made, one
-of a notebook's cell) is its text, the values that it closes over and its
-defaults; in a notebook, the global values that it names, too.
+Another function (a lambda, a closure, one of a notebook's cell) is hashed by
+its text, the values that it closes over and its defaults; in a notebook, also
+by the global values that it names.
 """
 
 import importlib.util
@@ -25,7 +24,7 @@ from rlhf_jax.addressing import description, syntax
 from rlhf_jax.addressing.syntax import Chain, Module, NoSourceError
 
 LIBRARY = 'rlhf_jax'
-# What people see of a run, or what stops it: nothing that a run makes.
+# Modules without influence on results: messages, checks, locks, logs.
 WATCHING = tuple(
   f'{LIBRARY}.{name}'
   for name in (
@@ -56,7 +55,7 @@ class Definition(NamedTuple):
 
 
 class Code:
-  """Tells code as it stands in its files now; every file is read once."""
+  """Hashes code as it is in its files now; every file is read once."""
 
   def __init__(self):
     linecache.checkcache()
@@ -66,7 +65,7 @@ class Code:
     self._busy: list[int] = []
 
   def describe(self, value: Any) -> Any:
-    """A value as JSON, functions and classes by what they run.
+    """A value as JSON, functions and classes with the hash of their code.
 
     Raises:
       NoSourceError: a function that has no source.
@@ -75,11 +74,11 @@ class Code:
     return description.describe(value, self.name)
 
   def digest(self, *values: Any) -> str:
-    """Changes when the description of a value does, or what it runs."""
+    """A hash of the values' descriptions."""
     return description.digest(*map(self.describe, values))
 
   def name(self, thing: Any) -> str:
-    """A function or class by its name and what it runs.
+    """The name of a function or class, with the hash of its code.
 
     The same in every process and on every machine. Those of installed packages
     are named by their import path alone.
@@ -109,7 +108,7 @@ class Code:
     return said + thing.__qualname__
 
   def _definition(self, thing) -> Definition | None:
-    """Where a thing, or the class that it is a method of, stands in a file."""
+    """The definition in a file of a thing, or of its class; None without."""
     top = Definition(thing.__module__, thing.__qualname__.split('.')[0])
     code = getattr(thing, '__code__', None)
     file = self._file(top.module)
@@ -120,10 +119,7 @@ class Code:
     return top if top.name in self._module(top.module).bound else None
 
   def _foreign(self, thing: Any) -> bool:
-    """Whether it is the standard library's or an installed package's.
-
-    What watches a run is named like these.
-    """
+    """Whether it counts by name: standard library, installed, or WATCHING."""
     module = getattr(thing, '__module__', None)
     if not isinstance(module, str) or _is_standard(module):
       return True
@@ -154,7 +150,7 @@ class Code:
     return self._modules[name]
 
   def _reached(self, waiting: Iterable[Definition]) -> set[str]:
-    """The texts of definitions, and of all that these name."""
+    """The texts of definitions, and of all definitions that these name."""
     texts, seen, waiting = set(), set(), list(waiting)
     while waiting:
       here = waiting.pop()
@@ -169,7 +165,7 @@ class Code:
     return texts
 
   def _meant(self, module: str, chain: Chain) -> Iterator[Definition]:
-    """What a chain of names means at the top of a module."""
+    """The definitions that a chain of names refers to in a module."""
     name, *rest = chain
     found = self._module(module)
     if name in found.bound:
@@ -183,7 +179,7 @@ class Code:
           yield from self._meant(source, chain)
 
   def _inside(self, module: str, chain: Chain) -> Iterator[Definition]:
-    """What a chain means that is asked of a module: all of it, where empty."""
+    """The definitions of `module.chain`; all of them for an empty chain."""
     if self._file(module) is None:
       return
     found = self._module(module)
@@ -202,7 +198,7 @@ class Code:
       yield from self._meant(module, chain)
 
   def _by_hand(self, thing) -> tuple[list[str], list[Definition], list[Any]]:
-    """Texts, definitions and described values of what is in no file's top."""
+    """Texts, definitions and values of what is not at the top of a file."""
     if not inspect.isclass(thing):
       return self._function(thing)
     texts = [thing.__qualname__]
@@ -239,7 +235,7 @@ class Code:
     return [statement.text], waiting, [self._held(function, held)]
 
   def _value(self, value, chain, held) -> Iterator[Definition]:
-    """Definitions that a chain from a known value means; others are held."""
+    """Definitions that a chain from a value refers to; others go to `held`."""
     rest = chain[1:]
     while isinstance(value, types.ModuleType):
       if self._file(value.__name__) is not None:
@@ -290,5 +286,5 @@ def _watches(module: str) -> bool:
 
 
 def _made(function) -> bool:
-  """Whether a decorator wrote a function, as dataclasses do."""
+  """Whether a function was generated, as dataclasses do."""
   return function.__code__.co_filename.startswith('<string>')

@@ -1,8 +1,7 @@
-"""Configs in words: to print, to compare, and to address what they made.
+"""Configs as plain JSON: to print, to compare, and to address results.
 
-A description is plain JSON: numbers, strings, lists and mappings. Functions and
-classes are named by their import path, or as an address needs it, by what they
-run (rlhf_jax.addressing.code).
+Functions and classes are named by their import path or, in an address, also by
+a hash of their code (rlhf_jax.addressing.code).
 """
 
 import dataclasses
@@ -25,14 +24,14 @@ def import_path(thing: Any) -> str:
 
 
 def describe(value: Any, name: Callable[[Any], str] = import_path) -> Any:
-  """What a config says, as JSON.
+  """A value of a config as JSON.
+
+  Objects other than data, functions and classes are described by their
+  `fingerprint()` or, if they can be called, by their attributes.
 
   Args:
     value: of a config.
-    name: says a function or class; by its import path, unless given.
-
-  Other objects are their `fingerprint()` or, if they can be called, what they
-  hold.
+    name: names a function or class.
 
   Raises:
     TypeError: a value that has no description (an open file, a generator).

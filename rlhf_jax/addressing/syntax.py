@@ -1,4 +1,4 @@
-"""Python files and cells as statements, and the names that these use."""
+"""Statements of Python files and cells, and the names that they use."""
 
 import ast
 import functools
@@ -12,12 +12,12 @@ from rlhf_jax.addressing import description
 
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
-# A name, and the attributes asked of it: ('logps', 'token_logps').
+# A name, and attributes of it: ('logps', 'token_logps').
 Chain = tuple[str, ...]
 
 
 class NoSourceError(TypeError):
-  """Code that has no source, so that nothing tells it from other code."""
+  """Code without source, which cannot be told from other code."""
 
 
 class Statement(NamedTuple):
@@ -25,8 +25,8 @@ class Statement(NamedTuple):
 
   Attributes:
     text: its syntax tree, in words.
-    chains: the names in it, with the attributes asked of them.
-    imports: what it imports inside of functions, as in Module.
+    chains: the names in it, with their attributes.
+    imports: those inside of functions, as in Module.
   """
 
   text: str
@@ -35,7 +35,7 @@ class Statement(NamedTuple):
 
 
 class Module(NamedTuple):
-  """What stands at the top of a file.
+  """The top level of a file.
 
   Attributes:
     bound: the statements that make or change what a name means.
@@ -96,7 +96,7 @@ def _spans(node: ast.Lambda, code: types.CodeType) -> bool:
 
 @functools.lru_cache(maxsize=1024)
 def parsed(text: str, package: str) -> Module:
-  """What stands at the top of a file's text.
+  """The top level of a file's text.
 
   Args:
     text: of Python.

@@ -1,9 +1,9 @@
 """Attributes of a response as text, as SteerLM's policies read them.
 
-`quality:6,toxicity:0`: names and whole levels, always in one order. Order and
-marks are part of the language: another order is another language.
+`quality:6,toxicity:0`: names and whole levels, in the order that the policy was
+trained on.
 
-Source: Dong et al. 2023 (SteerLM); the turn template is that of its released
+Source: Dong et al. 2023 (SteerLM); the turn template is from its released
 training code.
 """
 
@@ -22,16 +22,15 @@ _ITEM = re.compile(r'([^:]+):(\d+)')
 @dataclasses.dataclass(frozen=True, kw_only=True)
 @checked
 class Scale:
-  """Which attributes there are, their levels, and how they are written.
+  """The attributes, their levels, and how they are written.
 
   Attributes:
     names: of the attributes, in the order of every text and every rating.
-    levels: how many each has: 5 are 0 to 4 (the public data), 10 are 0 to 9
-      (the paper).
-    marker: what comes before attributes, wherever they stand.
+    levels: of each: 5 are 0 to 4 (the public data), 10 are 0 to 9 (the paper).
+    marker: stands before the attributes.
     separator: between two attributes.
-    spelling: what puts spaces into a text for a vocabulary of whole words; they
-      do not count where it is read. None leaves it as it is.
+    spelling: puts spaces into a text for a vocabulary of whole words; `parse`
+      ignores them. None leaves the text as it is.
   """
 
   names: tuple[str, ...]
@@ -62,7 +61,7 @@ class Scale:
     return self._spelt(self.unspelt(values))
 
   def unspelt(self, values: Mapping[str, float]) -> str:
-    """The same as people read it: `quality:6,toxicity:0`."""
+    """`encode` without spelling: `quality:6,toxicity:0`."""
     for name, level in values.items():
       if name not in self.names:
         raise ValueError(
@@ -78,7 +77,7 @@ class Scale:
     return self.separator.join(items)
 
   def parse(self, text: str) -> dict[str, int] | None:
-    """The levels that a text says; None of what `encode` would not write."""
+    """The inverse of `encode`; None for other texts."""
     text = ''.join(text.split())
     items = [_ITEM.fullmatch(item) for item in text.split(self.separator)]
     if None in items:
@@ -90,24 +89,24 @@ class Scale:
       return None
 
   def condition(self, values: Mapping[str, float]) -> str:
-    """What stands right before a response that has these levels."""
+    """The text right before a response with these levels."""
     return self._spelt(self.marker) + self._gap + self.encode(values) + '\n'
 
   def conditioned_on(self, condition: str) -> dict[str, int] | None:
-    """The levels of a condition; None where it is none of this scale's."""
+    """The inverse of `condition`; None for other texts."""
     marker, text = self._spelt(self.marker), condition.strip()
     if not text.startswith(marker):
       return None
     return self.parse(text[len(marker) :])
 
   def question(self, response: str) -> str:
-    """What stands between a prompt and a rater's text: response and marker."""
+    """The text between a prompt and a rater's text: response and marker."""
     return f'{response}\n{self._spelt(self.marker)}{self._gap}'
 
   def rated(self, ratings: Sequence[float | None]) -> dict[str, int]:
     """People's ratings, rounded; missing ones are left out.
 
-    Half a level goes to the even one, as everywhere: 0.5 to 0, 1.5 to 2.
+    Half a level goes to the even one: 0.5 to 0, 1.5 to 2.
 
     Raises:
       ValueError: another number of ratings than attributes, or one that is no
@@ -163,14 +162,14 @@ class Steering:
 
   @property
   def text(self) -> str:
-    """As the policy reads it, right before its response."""
+    """The condition that the policy reads right before its response."""
     return self.scale.condition(self.values)
 
   def warning(self, seen: Sequence[str]) -> str | None:
-    """Says if no response that was trained on had these attributes.
+    """A sentence if training had no response with these attributes, or None.
 
     Args:
-      seen: the different conditions that were trained on.
+      seen: the different conditions of the training data.
     """
     trained = [self.scale.conditioned_on(text) or {} for text in seen]
     if dict(self.values) in trained:

@@ -1,9 +1,9 @@
 """Transforms of next-token logits, one function each.
 
 Each maps float32 logits [..., V] to logits [..., V], −inf where a token is
-removed. Ties are treated as the `generate` function of Hugging Face
-transformers treats them: top-k and typical keep what ties with the last token
-kept, top-p does not.
+removed. Ties are as in the `generate` function of Hugging Face transformers:
+top-k and typical keep the tokens that tie with the last one kept, top-p does
+not.
 """
 
 import chex
@@ -17,12 +17,8 @@ def penalise_repetition(
   """Divides the positive logits of tokens seen before, multiplies the others.
 
   Args:
-    logits: [..., V].
     seen: [..., V] bool, True where a token has occurred.
     penalty: above 1 discourages repetition, below 1 encourages it.
-
-  Returns:
-    [..., V] logits.
 
   Source: Keskar et al. 2019, section 4.1, with the sign corrected.
   """
@@ -38,7 +34,7 @@ def delay_stop(
   min_new_tokens: chex.Numeric,
   stop_ids: tuple[int, ...],
 ) -> chex.Array:
-  """Removes the stop ids while fewer than min_new_tokens are written."""
+  """Removes the stop ids until min_new_tokens are written; step counts them."""
   vocabulary = jnp.arange(logits.shape[-1])
   is_stop = jnp.isin(vocabulary, jnp.asarray(stop_ids, jnp.int32))
   removed = is_stop & (step < min_new_tokens)
@@ -49,12 +45,8 @@ def cut_top_k(logits: chex.Array, k: chex.Numeric, *, bound: int) -> chex.Array:
   """Keeps the k most likely tokens, and every token tied with the k-th.
 
   Args:
-    logits: [..., V].
     k: how many, traced; above `bound` it counts as `bound`.
     bound: how many tokens are sorted, static.
-
-  Returns:
-    [..., V] logits.
   """
   best, _ = jax.lax.top_k(logits, bound)
   last = jnp.clip(k, 1, bound) - 1
@@ -68,20 +60,16 @@ def cut_top_p(
   """Keeps the fewest most likely tokens whose probability reaches p.
 
   Args:
-    logits: [..., V].
     p: mass to reach; the token that crosses it stays.
     bound: how many tokens are sorted, and so how many can stay.
     keep: how many tokens stay at least.
-
-  Returns:
-    [..., V] logits.
 
   Source: Holtzman et al. 2020, eq. 2.
   """
   best, indices = jax.lax.top_k(logits, bound)
   probs = jnp.exp(best - jax.nn.logsumexp(logits, axis=-1, keepdims=True))
   mass_before = jnp.cumsum(probs, axis=-1) - probs
-  # A sum can round to 1 before the last token, and p = 1 is to cut nothing.
+  # A sum can round to 1 before the last token, and p = 1 must cut nothing.
   kept = (mass_before < p) | (p >= 1.0) | (places(best) < keep)
   last = jnp.sum(kept, axis=-1, keepdims=True) - 1
   lowest = jnp.take_along_axis(best, last, axis=-1)
@@ -109,13 +97,9 @@ def cut_typical(
   """Keeps tokens whose surprise is nearest the entropy, up to a mass of p.
 
   Args:
-    logits: [..., V].
-    p: mass to reach; the token that crosses it stays, and what ties with it.
+    p: mass to reach; the token that crosses it stays, and its ties.
     bound: how many tokens are sorted, and so how many can stay, ties aside.
     keep: how many tokens stay at least.
-
-  Returns:
-    [..., V] logits.
 
   Source: Meister et al. 2023, eq. 8.
   """

@@ -1,8 +1,8 @@
-"""Sampling responses: each prompt is read once, then its samples step together.
+"""Sampling responses: one prefill per prompt, then all responses step together.
 
-A sample depends on the key, on its prompt's index, on its number among the
-prompt's samples, and on nothing else: not on the batch, on how many samples
-there are, or on how long they may be.
+The randomness of a sample depends only on the key, on its prompt's index and on
+its number among the prompt's samples: not on the batch, on the number of
+samples, or on the limit of their length.
 """
 
 import functools
@@ -50,7 +50,7 @@ compiled = functools.partial(
 
 @compiled
 def sample(model: LanguageModel, params: Params, *given, **options) -> Rollouts:
-  """`sample_loaded` of parameters as they are trained, loaded for this call."""
+  """`sample_loaded` with training parameters, which this call loads."""
   return sample_loaded(model, model.load(params), *given, **options)
 
 
@@ -166,7 +166,7 @@ def write_token(
   stop_ids: tuple[int, ...],
   pad_id: int,
 ) -> DecodingProgress:
-  """Draws the next token of every response, and writes those not ended.
+  """Draws the next token of every response, and writes it if not ended.
 
   Args:
     keys: [B, K] of `candidate_keys`.
@@ -214,7 +214,7 @@ def write_token(
 
 
 def rollouts(prompts: Prompts, progress: DecodingProgress) -> Rollouts:
-  """Prompts and what was written after them, side by side."""
+  """Prompts and responses as Rollouts, the response after its prompt."""
   samples = progress.tokens.shape[1]
 
   def beside(prompt, response):
@@ -244,11 +244,11 @@ def flat(x: chex.Array) -> chex.Array:
 
 @jax.custom_batching.custom_vmap
 def anywhere(flags: chex.Array) -> chex.Array:
-  """[] bool, True if any flag is; under vmap, if any is in any row of the map.
+  """[] bool, True if any flag is; under vmap, if any flag of any row is.
 
-  A loop whose end differs from seed to seed would, under vmap, select its whole
-  state at every step. So the seeds go on together until all have ended; what
-  has ended writes nothing more.
+  Under vmap a while_loop whose rows end at different steps selects its whole
+  state at every step. So all rows go on together until all have ended; ended
+  responses write nothing more.
   """
   return jnp.any(flags)
 

@@ -1,9 +1,9 @@
-"""How a token is drawn from logits.
+"""Drawing a token from logits.
 
 Each rule maps keys [N] and logits [N, V] to tokens [N] int32 and their
 log-probs [N] float32 under the distribution that the rule draws from. A row
-reads its own key only, so it does not depend on the rows beside it. Tokens at
-−inf are never drawn.
+reads its own key only, and does not depend on other rows. Tokens at −inf are
+never drawn.
 """
 
 from collections.abc import Callable
@@ -24,8 +24,8 @@ def inverse_cdf(
 ) -> tuple[chex.Array, chex.Array]:
   """Inverts the cumulative distribution at one uniform variate a row.
 
-  For vocabularies that are small and not sharded: it draws one number where
-  `gumbel` draws V, and adds V probabilities in order.
+  For small vocabularies that are not sharded: one random number where `gumbel`
+  needs V, and a cumulative sum of V probabilities.
   """
   chex.assert_rank(logits, 2)
   logps = jax.nn.log_softmax(logits)
@@ -41,7 +41,7 @@ def invert(probs: chex.Array, uniform: chex.Array) -> chex.Array:
     probs: [N, V], summing to 1 but for rounding. A token of 0 is never taken.
     uniform: [N] in [0, 1).
   """
-  # The sum may be rounded up at a token of 0, and its end is not 1 exactly.
+  # The sum may round up at a token of probability 0, and not end at exactly 1.
   cdf = jnp.where(probs > 0.0, jnp.cumsum(probs, axis=-1), 0.0)
   target = uniform[:, None] * jnp.max(cdf, axis=-1, keepdims=True)
   return jnp.argmax(cdf > target, axis=-1).astype(jnp.int32)
@@ -67,7 +67,7 @@ def greedy(
 
 
 def default(vocabulary: int) -> Draw:
-  """The rule that draws fastest from so many tokens."""
+  """The faster rule for a vocabulary of this size."""
   return inverse_cdf if vocabulary <= INVERSE_CDF_VOCABULARY else gumbel
 
 

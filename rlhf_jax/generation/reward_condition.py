@@ -1,7 +1,4 @@
-"""A reward that the policy reads before its response, and asking for one.
-
-It is written the same way wherever it is read: in training the reward that a
-response has, in answering the one that is wanted.
+"""A reward as text before a response: its own in training, a target after.
 
 Source: Hu et al. 2023 (arXiv 2308.12050); OpenRLHF's template.
 """
@@ -25,12 +22,12 @@ def text(
 ) -> str:
   """A reward as the policy reads it, between its prompt and its response.
 
-  A space goes before it and one after it. Nothing is ever written as -0.00.
+  With a space before and after. A rounded -0.00 is written 0.00.
 
   Args:
     reward: in standard deviations of the training pool's reward, from its mean.
     decimals: after the point; OpenRLHF has 2, NeMo-Aligner 1.
-    spelling: what else is done to the text, for a vocabulary of words say.
+    spelling: applied to the text, for a vocabulary of words say.
   """
   rounded = round(float(reward), decimals) + 0.0
   written = f' {LABEL} {rounded:.{decimals}f} '
@@ -38,7 +35,7 @@ def text(
 
 
 def read(written: str) -> float | None:
-  """The reward of a text, spaces aside; None where it is another text."""
+  """The inverse of `text`, spaces ignored; None for other texts."""
   found = _WRITTEN.fullmatch(''.join(written.split()))
   return float(found[1]) if found else None
 
@@ -46,8 +43,7 @@ def read(written: str) -> float | None:
 @dataclasses.dataclass(frozen=True)
 @checked
 class Target:
-  """The reward that is asked for, as `experiment.PolicyVariant` takes a
-  condition.
+  """The target reward of a policy: a condition of `experiment.PolicyVariant`.
 
   Attributes:
     z: the reward, in standard deviations of the training pool's reward, from
@@ -62,11 +58,11 @@ class Target:
 
   @property
   def text(self) -> str:
-    """What stands between the prompt and the response."""
+    """The text between the prompt and the response."""
     return text(self.z, decimals=self.decimals, spelling=self.spelling)
 
   def warning(self, seen: Sequence[str]) -> str | None:
-    """Says what is doubtful about the target, if anything is.
+    """A sentence if training did not cover this target, or None.
 
     Args:
       seen: the conditions that the policy was trained on.

@@ -1,21 +1,13 @@
-"""The sampler that methods are handed, and the text of what it sampled."""
+"""The sampler of a policy, and the texts of its rollouts."""
 
 import functools
 from collections.abc import Callable, Sequence
 
-import chex
 import jax
 import numpy as np
 
 from rlhf_jax.generation import decode
-from rlhf_jax.generation.sampling import Sampling
-from rlhf_jax.types import (
-  LanguageModel,
-  Params,
-  Prompts,
-  Rollouts,
-  Sampler,
-)
+from rlhf_jax.types import LanguageModel, Rollouts, Sampler
 
 
 @functools.lru_cache
@@ -32,29 +24,15 @@ def policy_sampler(
     model: the policy.
     max_response: R, tokens at most in a response.
     stop_ids: tokens that end one, themselves kept.
-    pad_id: what fills the columns after the end.
+    pad_id: fills the columns after the end.
   """
-
-  def sample(
-    loaded: Params,
-    prompts: Prompts,
-    key: chex.PRNGKey,
-    *,
-    samples: int,
-    sampling: Sampling,
-  ) -> Rollouts:
-    return decode.sample_loaded(
-      model,
-      loaded,
-      prompts,
-      key,
-      samples=samples,
-      max_response=max_response,
-      sampling=sampling,
-      stop_ids=stop_ids,
-      pad_id=pad_id,
-    )
-
+  sample = functools.partial(
+    decode.sample_loaded,
+    model,
+    max_response=max_response,
+    stop_ids=stop_ids,
+    pad_id=pad_id,
+  )
   return Sampler(jax.jit(model.load), sample)
 
 

@@ -1,4 +1,4 @@
-"""Next-token rules: what is done to the logits, and how a token is drawn.
+"""Settings of sampling: transforms of the logits, and how a token is drawn.
 
 Every transform maps logits [..., V] to logits [..., V] with −inf where a token
 is removed; at least one token always stays. Their order and their treatment of
@@ -76,8 +76,9 @@ class Sampling:
       for place, complaint in values.complaints(value, hint):
         raise values.ValueRuleError(name + place, complaint, owner='sampling')
       # Plain numbers get one dtype here: jit would compile 1 and 1.0 apart.
-      if name in DTYPES:
-        object.__setattr__(self, name, DTYPES[name](value))
+      if name not in STATIC:
+        dtype = np.int32 if name in INTEGERS else np.float32
+        object.__setattr__(self, name, dtype(value))
     bound = self.top_k_bound or DEFAULT_TOP_K_BOUND
     if isinstance(self.top_k, np.number) and self.top_k > bound:
       raise ValueError(
@@ -94,18 +95,8 @@ class Sampling:
     return vocabulary
 
 
-# Of the values that are traced.
-DTYPES = {
-  'temperature': np.float32,
-  'top_k': np.int32,
-  'top_p': np.float32,
-  'min_p': np.float32,
-  'typical_p': np.float32,
-  'epsilon': np.float32,
-  'eta': np.float32,
-  'repetition_penalty': np.float32,
-  'min_new_tokens': np.int32,
-}
+STATIC = ('min_tokens_to_keep', 'top_k_bound', 'draw')
+INTEGERS = ('top_k', 'min_new_tokens')  # Of the traced values.
 
 
 def transform(

@@ -1,8 +1,8 @@
-"""Writing files whole or not at all, whatever stops the writer.
+"""Atomic writing of files and folders.
 
 A file is written beside its place, flushed to the disk, and only then moved
-there: a reader, a kill or a power cut meets the old one or the new one. What a
-kill leaves lying about is called `.<name>.<digits>.partial`.
+there: after a kill or a power cut there is the old file or the new one. A kill
+may leave `.<name>.<digits>.partial`.
 """
 
 import contextlib
@@ -34,14 +34,14 @@ class StorageError(OSError):
 
   @classmethod
   def of(cls, path: pathlib.Path, error: OSError) -> 'StorageError':
-    """Says what the system says of `path`, and what to do."""
+    """The system's error on `path` as a sentence, with what to do."""
     known = ADVICE.get(error.errno) or error.strerror or str(error)
     return cls(f'{path}: {known}')
 
 
 @contextlib.contextmanager
 def naming(path: pathlib.Path) -> Iterator[None]:
-  """Turns what the system refuses into a sentence that names `path`."""
+  """Turns an OSError into a StorageError that names `path`."""
   try:
     yield
   except StorageError:
@@ -52,7 +52,7 @@ def naming(path: pathlib.Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def whole(path: pathlib.Path, mode: str = 'w') -> Iterator[IO]:
-  """A file to write to; it lies at `path` once the block has ended well.
+  """A file to write to, moved to `path` when the block ends without error.
 
   Raises:
     StorageError: it could not be written; what lay there before is kept.
@@ -69,7 +69,7 @@ def whole(path: pathlib.Path, mode: str = 'w') -> Iterator[IO]:
       os.replace(partial, path)
       fsync_folder(path.parent)
   finally:
-    with contextlib.suppress(OSError):  # The error that led here is told.
+    with contextlib.suppress(OSError):  # Or it would hide the first error.
       partial.unlink(missing_ok=True)
 
 
@@ -91,7 +91,7 @@ def write_lines(path: pathlib.Path, rows: Iterable[Any]) -> None:
 
 
 def append_line(path: pathlib.Path, row: Any) -> None:
-  """Adds a line of JSON; half a line of an earlier kill spoils no other."""
+  """Appends a line of JSON, on a new line after half a line left by a kill."""
   with naming(path), path.open('ab+') as file:
     broken = file.seek(0, os.SEEK_END) and _last_byte(file) != b'\n'
     file.write(b'\n' * broken + json.dumps(row).encode() + b'\n')
@@ -106,7 +106,7 @@ def make_folder(path: pathlib.Path) -> None:
 
 
 def remove(path: pathlib.Path) -> None:
-  """Deletes a file or folder; a kill in between leaves nothing of its name."""
+  """Deletes a file or folder atomically, if it is there."""
   away = partial_of(path)
   with naming(path):
     try:
@@ -120,7 +120,7 @@ def remove(path: pathlib.Path) -> None:
 def sweep(path: pathlib.Path) -> None:
   """Deletes what a kill left of a file or folder, and inside of a folder.
 
-  Only for who alone may write there.
+  Only for the sole writer of the path.
   """
   left = list(path.parent.glob(f'.{path.name}.*{PARTIAL}'))
   if path.is_dir():

@@ -1,7 +1,7 @@
-"""Checksums of what was written, and whether it is that still.
+"""Checksums of files, and verifying them.
 
-A seal is CRC-32: it tells a flipped bit or a lost end, at the speed of the
-memory; it is no proof against someone who means harm.
+A seal is CRC-32: it finds a flipped bit or a lost end, at the speed of the
+memory, but no tampering.
 """
 
 import filecmp
@@ -19,7 +19,7 @@ CHUNK = 1 << 24
 
 
 class DamagedError(ValueError):
-  """A file is not what was written: a sentence with its path."""
+  """A file differs from what was written: a sentence with its path."""
 
   def __init__(self, path: pathlib.Path, why: str, delete: pathlib.Path):
     super().__init__(
@@ -28,7 +28,7 @@ class DamagedError(ValueError):
 
 
 def seal(folder: pathlib.Path) -> None:
-  """Writes down the checksum of every file in a folder, all on the disk."""
+  """Writes the checksums of all files in a folder, and flushes them to disk."""
   with files.naming(folder):
     found = {}
     for path in sorted(_inside(folder)):
@@ -50,7 +50,7 @@ def verify(folder: pathlib.Path, *, delete: pathlib.Path) -> None:
 
   Args:
     folder: the one that was sealed.
-    delete: what its user is told to delete.
+    delete: what the error advises to delete.
 
   Raises:
     DamagedError: naming the first file that differs or is not there.

@@ -1,7 +1,6 @@
-"""Whether a function can be called as its place in a config asks.
+"""Rules on functions in configs: how they must be callable.
 
-What a functools.partial binds is looked at by `values`, which reads the rules
-of options as it does those of fields.
+`values` checks the options that a functools.partial binds.
 """
 
 import dataclasses
@@ -16,16 +15,16 @@ import chex
 
 @dataclasses.dataclass(frozen=True)
 class Called:
-  """A function, by the positional and the keyword arguments that it is given.
+  """A function that is called with so many positional and these keywords.
 
-  For calls that `Callable[[…], …]` cannot say.
+  For signatures that `Callable[[…], …]` cannot express.
   """
 
   positional: int
   keywords: tuple[str, ...] = ()
 
   def complaint(self, function: Callable) -> str | None:
-    """What is wrong with a function that is to be called so, or None."""
+    """What is wrong with a function for such a call, or None."""
     if unbound := _unbound(function, self.keywords):
       return unbound
     given = [object()] * self.positional
@@ -52,7 +51,7 @@ class Reads:
   offered: tuple[str, ...]
 
   def complaint(self, function: Callable) -> str | None:
-    """What is wrong with a function that is to read these, or None."""
+    """What is wrong with a function's parameters, or None."""
     if unbound := _unbound(function):
       return unbound
     bound = getattr(function, 'keywords', {})
@@ -76,7 +75,7 @@ def offering(names: Sequence[str]) -> Any:
 
 
 def rules_of(hint: Any, rules: Sequence[Any]) -> list[Called | Reads]:
-  """How a function of this annotation is called, if that is said."""
+  """The rules on calls in an annotation of a function, if any."""
   said = [rule for rule in rules if isinstance(rule, Called | Reads)]
   arguments = typing.get_args(hint)
   if not said and arguments and isinstance(arguments[0], list):
@@ -85,7 +84,7 @@ def rules_of(hint: Any, rules: Sequence[Any]) -> list[Called | Reads]:
 
 
 def parameters(function: Callable) -> Mapping[str, inspect.Parameter]:
-  """A function's parameters; none of one that does not tell them."""
+  """A function's parameters; empty if it has no signature."""
   try:
     return inspect.signature(function).parameters
   except (TypeError, ValueError):  # Some functions written in C do not.
@@ -102,7 +101,7 @@ def options(function: Callable) -> dict[str, inspect.Parameter]:
 
 
 def shown(value: Any) -> str:
-  """A value in a sentence; functions by their import path."""
+  """A value for a message; a function by its import path."""
   if isinstance(value, functools.partial):
     value = value.func
   if callable(value) and hasattr(value, '__qualname__'):
@@ -112,7 +111,7 @@ def shown(value: Any) -> str:
 
 
 def _unbound(function, given=()):
-  """What is said of options that nobody gives a value, or None."""
+  """The complaint about options without a value, or None."""
   missing = [
     name
     for name, option in options(function).items()

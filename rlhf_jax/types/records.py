@@ -1,4 +1,4 @@
-"""What is said: prompts, responses, and how they compare, as text."""
+"""Records of text: prompts, responses, and comparisons of them."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -14,16 +14,16 @@ class Message(NamedTuple):
 
 
 class Prompt(NamedTuple):
-  """What a policy is asked: turns, the last one the user's.
+  """A prompt: the messages of a conversation, the last one the user's.
 
   Attributes:
-    messages: the turns, oldest first.
-    kind: what results are broken down by, or ''.
-    where: file and line it came from, for messages to people, or ''.
-    condition: what the response is conditioned on beside the conversation (a
-      reward, attributes), or ''. The policy reads it right before its response;
-      judges do not see it.
-    answer: what a program checks responses against, or ''. No model sees it.
+    messages: oldest first.
+    kind: results are broken down by it; or ''.
+    where: file and line it came from, for errors and notes, or ''.
+    condition: text that the response is conditioned on beside the conversation
+      (a reward, attributes), or ''. The policy reads it right before its
+      response; judges do not see it.
+    answer: a program checks responses against it; or ''. No model sees it.
   """
 
   messages: tuple[Message, ...]
@@ -34,27 +34,27 @@ class Prompt(NamedTuple):
 
   @property
   def text(self) -> str:
-    """The prompt as a person reads it: the user's words, or all turns."""
+    """The prompt as a person reads it: the one message, or all with roles."""
     if len(self.messages) == 1:
       return self.messages[0].content
     return '\n'.join(f'{m.role}: {m.content}' for m in self.messages)
 
   @property
   def place(self) -> str:
-    """Where it came from, or else how it begins: for messages to people."""
+    """Where it came from, or else how it begins, for errors and notes."""
     return self.where or f'the prompt {self.text[:40]!r}'
 
 
 class Response(str):
-  """A text that a policy wrote, with what the text alone does not say.
+  """A text that a policy wrote, with whether it ended, and its tokens.
 
-  Wherever responses are texts it is one, equal to the plain text; a plain text
-  counts as one that ended. What is cut out of it or put together is plain.
+  A str equal to the plain text, and usable wherever responses are. A plain str
+  counts as one that ended; slices and sums of a Response are plain.
 
   Attributes:
-    ended: False where the token limit cut it, so that nobody closes it.
-    ids: its tokens, the one that closed it included, where encoding the text
-      anew would give others; else None.
+    ended: False if the token limit cut it, so that no end-of-text follows.
+    ids: its tokens, the closing one included, if encoding the text would give
+      others; else None.
   """
 
   ended: bool
@@ -81,7 +81,7 @@ class Demonstration(NamedTuple):
 
   Attributes:
     prompt: what was asked.
-    response: what is imitated.
+    response: to imitate.
     weight: how much it counts beside others, 0 or more.
   """
 
@@ -96,8 +96,7 @@ class Rated(NamedTuple):
   Attributes:
     prompt: what was asked.
     response: what was said.
-    ratings: one an attribute, in the order that whoever reads them knows; None
-      where there is none.
+    ratings: one an attribute, in the order of the dataset; None where missing.
   """
 
   prompt: Prompt
@@ -111,11 +110,9 @@ class Comparison(NamedTuple):
   Attributes:
     prompt: what was asked.
     responses: K texts, best first.
-    margin: how clearly the first is better than the second, in reward units.
-    scores: K numbers that ranked them, none larger than the one before, in
-      reward units; None where only the order is known.
-    target: a response to imitate beside ranking these, or None for the best
-      of them.
+    margin: how much better the first is than the second, in reward units.
+    scores: K, not increasing, in reward units; None if only the order is known.
+    target: a response to imitate beside the ranking, or None for the best one.
     weight: how much it counts beside others, 0 or more.
   """
 
@@ -137,7 +134,7 @@ class Sampled(NamedTuple):
     lengths: K tokens, end-of-text included.
     logps: K log-probs under the policy that sampled, at its temperature, nats.
     scores: K by the reward that the policy learnt from, in reward units, NaN
-      of a response that it could not score; None where none was asked.
+      of a response without a score; None without a reward.
   """
 
   prompt: Prompt

@@ -1,4 +1,4 @@
-"""Which numbers a place allows, as annotations of fields and of options."""
+"""Rules on numbers and days, for annotations of fields and of options."""
 
 import dataclasses
 import datetime
@@ -12,7 +12,7 @@ from rlhf_jax.types.calls import shown
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Range:
-  """Which numbers are allowed; without bounds, all that are finite.
+  """A range of allowed numbers; without bounds, all finite ones.
 
   Attributes:
     at_least, above: the lower bound, itself allowed or not.
@@ -105,8 +105,8 @@ NonNegative = Annotated[chex.Numeric, Range(at_least=0.0)]
 Share = Annotated[chex.Numeric, Range(at_least=0.0, at_most=1.0)]
 ShareAboveZero = Annotated[chex.Numeric, Range(above=0.0, at_most=1.0)]
 ShareBetween = Annotated[chex.Numeric, Range(above=0.0, below=1.0)]
-# Where infinity is the bound that binds nothing.
+# A bound for clipping; infinity clips nothing.
 Bound = Annotated[chex.Numeric, Range(above=0.0, at_most=math.inf)]
 Date = Annotated[str, Day()]
-# Of labels: at a half, nothing is said.
+# Of labels; at a half they would carry no information.
 Smoothing = Annotated[chex.Numeric, Range(at_least=0.0, below=0.5)]

@@ -1,7 +1,6 @@
-"""What the values of a config may be: rules in annotations, checked when set.
+"""Rules on the values of configs, in annotations, checked at construction.
 
-A rule stands where its value does, beside a field or beside an option of a
-function, and is read from there:
+A rule is part of the annotation of a field, or of a function's option:
 
   @dataclasses.dataclass(frozen=True, kw_only=True)
   @checked
@@ -10,8 +9,8 @@ function, and is read from there:
     kl_coef: NonNegative = 0.0
     kl_estimator: Callable[[chex.Array, chex.Array], chex.Array] = k1
 
-Plain values alone are looked at: an array, or a tracer of a sweep that is
-vmapped, may be anything.
+Only plain values are checked: an array, or a tracer of a vmapped sweep, may be
+anything.
 """
 
 import dataclasses
@@ -37,25 +36,24 @@ WORDS = {
   Callable: 'a function',
   type(None): 'none',
 }
-# What counts as these.
+# The classes that an annotation allows.
 CLASSES = {
   bool: (bool, np.bool_),
   int: (int, np.integer),
   float: (int, float, np.number),
   tuple: (tuple, list),
 }
-# What arrays are annotated with; they are not looked into.
+# Annotations of arrays, which are not checked.
 ARRAYS = (jax.Array, np.ndarray, np.bool_, np.number)
 
 
 class ValueRuleError(ValueError):
-  """A value that is not what its place allows.
+  """A value that its annotation does not allow.
 
   Attributes:
     name: dotted, of the place inside its owner.
-    complaint: what is wrong with it, and what is allowed; `….` stands for the
-      place in it.
-    owner: class, or where a config is known by a name, that.
+    complaint: what is wrong, and what is allowed; `….` stands for the name.
+    owner: the class, or the name of the config.
   """
 
   def __init__(self, name: str, complaint: str, *, owner: str = ''):
@@ -66,15 +64,15 @@ class ValueRuleError(ValueError):
     return self.inside(self.owner)
 
   def inside(self, owner: str) -> str:
-    """The sentence, where the owner is known by this name."""
+    """The sentence, with this name for the owner."""
     name = f'{owner}.{self.name}' if owner else self.name
     return f'{name} {self.complaint}'.replace('….', f'{name}.')
 
 
 def checked(cls: type) -> type:
-  """Has a dataclass look at its fields before its own `__post_init__` does.
+  """Makes a dataclass check its fields, before its own `__post_init__`.
 
-  Below `dataclasses.dataclass`, of which it is to be a part.
+  A decorator to put below `dataclasses.dataclass`.
   """
   own = cls.__dict__.get('__post_init__')
 
@@ -83,14 +81,14 @@ def checked(cls: type) -> type:
     if own is not None:
       own(self)
 
-  # A parent that is checked looks at the fields of its children.
+  # A parent's check covers the fields of its children.
   if own is not None or not hasattr(cls, '__post_init__'):
     cls.__post_init__ = __post_init__
   return cls
 
 
 def check(config: Any) -> None:
-  """Looks at every field of a dataclass or NamedTuple.
+  """Checks every field of a dataclass or NamedTuple.
 
   Raises:
     ValueRuleError: naming the field, its value and what is allowed.
@@ -128,7 +126,7 @@ def complaints(
 
 
 def unwrapped(hint: Any) -> tuple[Any, tuple[Any, ...]]:
-  """An annotation without its rules, and these, also of `rule | None`."""
+  """An annotation without its rules, and the rules; also of `rule | None`."""
   if typing.get_origin(hint) is Annotated:
     return hint.__origin__, hint.__metadata__
   if typing.get_origin(hint) in (typing.Union, types.UnionType):
@@ -142,7 +140,7 @@ def unwrapped(hint: Any) -> tuple[Any, tuple[Any, ...]]:
 
 
 def alternatives(hint: Any) -> tuple[Any, ...]:
-  """The types of a union, or the one that there is."""
+  """The types of a union, or the single type."""
   if typing.get_origin(hint) in (typing.Union, types.UnionType):
     return typing.get_args(hint)
   return (hint,)
@@ -162,7 +160,7 @@ def hints(of: Any) -> Mapping[str, Any]:
 
 
 def _ruled(value, rule, owner):
-  """What is wrong with a number or a day by a rule, or None."""
+  """What a rule finds wrong with a number or a day, or None."""
   if isinstance(rule, Day):
     return rule.complaint(value) if isinstance(value, str) else None
   if isinstance(value, bool) or not isinstance(value, int | float | np.number):
@@ -182,7 +180,7 @@ def _origin(kind):
 
 
 def _fits(value, hint):
-  """Whether a value is of a type, as far as that can be told."""
+  """Whether a value is of a type, as far as it can be checked."""
   kind = _origin(hint)
   if kind is tuple and isinstance(value, tuple | list):
     return len(_each(typing.get_args(hint), value)) in (0, len(value))
@@ -197,7 +195,7 @@ def _fits(value, hint):
 
 
 def _worded(kinds, rules):
-  """What is allowed, in words."""
+  """The allowed types and ranges, in words."""
   plain = [kind for kind in map(_origin, kinds) if kind not in ARRAYS]
   if float in plain:
     plain = [kind for kind in plain if kind is not int]
