@@ -214,7 +214,8 @@ class BadFilesTest(parameterized.TestCase):
       '"score_chosen": 2', f'"score_chosen": {number}'
     )
     said = self.fault(formats.ULTRAFEEDBACK, text.encode())
-    self.assertIn("f.jsonl:1: field 'score_chosen' must be", said)
+    told = "f.jsonl:1: as UltraFeedback binarized, field 'score_chosen' must be"
+    self.assertIn(told, said)
 
   @parameterized.parameters({'quality': None}, {})
   def test_ratings_of_nothing(self, **attributes):

@@ -93,8 +93,11 @@ class ReadersTest(parameterized.TestCase):
     pairs = formats.ULTRAFEEDBACK(path)
     self.assertLen(pairs, 1)
     self.assertEqual(
-      pairs.notes,
-      ('1 of 2 left out: the rejected response is empty (first at r.jsonl:1)',),
+      pairs.notes[1:],
+      (
+        'r.jsonl: 1 of 2 left out: the rejected response is empty '
+        '(first at r.jsonl:1)',
+      ),
     )
 
   def test_scores_against_the_choice_are_refused(self):
