@@ -6,8 +6,9 @@ differ from the trainer's (another program, another precision, a policy some
 steps old): they multiply losses, and no gradient flows through them.
 
 Arrays are log-probs of the sampled tokens, in nats: `logps` under the policy
-that is trained, `old_logps` under the policy that sampled, `sampler_logps` by
-the sampler's own program. A mask [N, R] is True on response tokens.
+that is trained, `old_logps` under the policy that sampled. In a weight π / μ,
+`logps` are the trainer's before the update (π), and `sampler_logps` those of
+the sampler's own program (μ). A mask [N, R] is True on response tokens.
 """
 
 import chex
