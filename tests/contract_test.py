@@ -70,10 +70,10 @@ def online(method, make=None, **changes):
 
 def kept(seed):
   """What RAFT kept of a policy's samples."""
-  params = toy.POLICY.init(jax.random.key(seed))
-  frozen = {'reference': params, 'reward': toy.SCALAR.init(jax.random.key(2))}
+  policy = toy.POLICY.init(jax.random.key(seed))
+  frozen = {'reference': policy, 'reward': toy.SCALAR.init(jax.random.key(2))}
   collected, _ = raft.collect(
-    params,
+    {'policy': policy},
     frozen,
     toy.prompts(4),
     jax.random.key(seed),

@@ -28,9 +28,17 @@ class Config:
 
 
 def init(key, start, *, models, config):
-  """A scalar model with M scores, on the trunk of start['policy']."""
-  return training.reward_from(
-    key, start, models=models, config=config, scores=len(config.names)
+  """{'attributes'}: a scalar model with M scores, on start['policy']'s trunk.
+
+  Or start['attributes'] as it is.
+  """
+  return training.scalar_from(
+    key,
+    start,
+    models=models,
+    config=config,
+    role='attributes',
+    scores=len(config.names),
   )
 
 
@@ -51,7 +59,9 @@ def loss(params, frozen, batch, key, *, models, config):
       f'the data rate {there} attributes and the config names '
       f'{len(config.names)}: {", ".join(config.names)}'
     )
-  scores = models.reward.scores(params, batch.tokens, batch.attention_mask)
+  scores = models.reward.scores(
+    params['attributes'], batch.tokens, batch.attention_mask
+  )
   errors = regression.masked_squared_error(
     scores, batch.ratings, batch.rating_mask
   )

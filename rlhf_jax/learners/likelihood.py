@@ -54,7 +54,7 @@ def loss(params, frozen, batch, key, *, models, config):
   del frozen, key  # Nothing stays fixed, nothing is random.
   token_logps = logps.next_token_logps(
     models.policy,
-    params,
+    params['policy'],
     batch.tokens,
     batch.attention_mask,
     segment_ids=batch.segment_ids,

@@ -69,7 +69,9 @@ def offered(params, frozen, batch, wanted, *, models):
   candidates = batch.candidate_mask.shape[1]
   places = -jnp.arange(candidates, dtype=jnp.float32)
   arrays = {
-    'policy_logps': logps.response_logps(models.policy, params, batch),
+    'policy_logps': logps.response_logps(
+      models.policy, params['policy'], batch
+    ),
     'lengths': logps.response_lengths(batch),
     'candidate_mask': batch.candidate_mask,
     'order': jnp.broadcast_to(places, batch.candidate_mask.shape),

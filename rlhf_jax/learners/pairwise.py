@@ -92,8 +92,8 @@ def offered(params, frozen, batch, wanted, *, models):
     chosen, rejected = name
     return {chosen: values[:, 0], rejected: values[:, 1]}
 
-  lengths = logps.response_lengths(batch)
-  arrays = columns(POLICY, logps.response_logps(models.policy, params, batch))
+  policy, lengths = params['policy'], logps.response_lengths(batch)
+  arrays = columns(POLICY, logps.response_logps(models.policy, policy, batch))
   arrays |= columns(LENGTHS, lengths) | {'margins': batch.margins}
   if batch.scores is not None:
     arrays |= columns(SCORES, batch.scores)
@@ -109,7 +109,7 @@ def offered(params, frozen, batch, wanted, *, models):
     arrays |= {'target_logps': chosen, 'target_lengths': lengths[:, 0]}
   elif 'target_logps' in wanted:
     arrays |= {
-      'target_logps': logps.response_logps(models.policy, params, target),
+      'target_logps': logps.response_logps(models.policy, policy, target),
       'target_lengths': logps.response_lengths(target),
     }
   return arrays

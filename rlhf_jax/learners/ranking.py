@@ -6,6 +6,7 @@ averaged, so that neither place is favoured.
 """
 
 import dataclasses
+import functools
 
 import jax.numpy as jnp
 
@@ -29,7 +30,7 @@ class Config:
   micro_batches: MicroBatches = 1
 
 
-init = training.reward_from
+init = functools.partial(training.scalar_from, role='ranker')
 
 
 def both_orders(model, params, batch):
@@ -68,7 +69,9 @@ def loss(params, frozen, batch, key, *, models, config):
   """
   del frozen, key, config  # Nothing stays fixed, nothing is random.
   weight = batch.pair_weight
-  orders = jnp.stack(both_orders(models.reward, params, batch), axis=-1)
+  orders = jnp.stack(
+    both_orders(models.reward, params['ranker'], batch), axis=-1
+  )
   losses = pairwise.bradley_terry(orders, jnp.zeros_like(orders))
   odds = jnp.mean(orders, axis=-1)
   right = (odds > 0) + 0.5 * (odds == 0)

@@ -127,8 +127,8 @@ def offered(params, frozen, batch, wanted, *, models, config):
   Raises:
     ValueError: a KL is wanted, and there is no reference, or no other row.
   """
-  reference = frozen.get('reference')
-  policy_logps = logps.response_logps(models.policy, params, batch)
+  policy, reference = params['policy'], frozen.get('reference')
+  policy_logps = logps.response_logps(models.policy, policy, batch)
   reference_logps = logps.reference_logps(models.policy, reference, batch)
   weight = batch.weight[:, None] * batch.candidate_mask
   here = Mean.of(policy_logps - reference_logps, weight)
@@ -152,7 +152,7 @@ def offered(params, frozen, batch, wanted, *, models, config):
         'batch of one prompt has none; set batch_size to 2 or more'
       )
     others = mismatched(batch)
-    gaps = logps.response_logps(models.policy, params, others)
+    gaps = logps.response_logps(models.policy, policy, others)
     gaps -= logps.response_logps(models.policy, reference, others)
     counted = weight * (jnp.roll(weight, -1, axis=0) != 0.0)
     estimate = Mean.of(gaps, counted * _asks_another(batch, counted))

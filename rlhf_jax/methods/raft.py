@@ -209,7 +209,7 @@ def collect(params, frozen, prompts, key, *, models, config):
   """Samples, scores and keeps. Returns (BestSamples, metrics).
 
   Args:
-    params: the policy's.
+    params: {'policy'}.
     frozen: {'reference', and 'reward' where a model scores}.
     prompts: Prompts [B, P].
     key: of the stage.
@@ -217,7 +217,7 @@ def collect(params, frozen, prompts, key, *, models, config):
     config: a Config.
   """
   return policy_gradient.collect(
-    {'policy': params},
+    params,
     frozen,
     prompts,
     key,

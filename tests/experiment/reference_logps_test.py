@@ -183,7 +183,7 @@ class ReferenceLogpsTest(absltest.TestCase):
   def trained(self, chain):
     running.run_stage(chain, 'dpo')
     jax.effects_barrier()
-    like = small.params('policy')
+    like = {'policy': small.params('policy')}
     return load_params(chain.folder('dpo').path / 'params', like)
 
   def test_a_stage_learns_the_same_with_them_and_without(self):

@@ -236,7 +236,7 @@ class LoadedTest(parameterized.TestCase):
       there = dict(chain.loaded)
       apart = chain.apart()
       apart.loaded['other'] = {'policy': 1}
-      self.assertIs(apart.params('sft', 'policy'), there['sft'])
+      self.assertIs(apart.params('sft', 'policy'), there['sft']['policy'])
       self.assertEqual(chain.loaded.keys(), there.keys())
 
   def test_nothing_is_left_loaded_of_a_run(self):

@@ -14,6 +14,7 @@ from tests import toy
 from tests.learners import definitions, tables
 
 POLICY = toy.POLICY.init(jax.random.key(0))
+PARAMS = {'policy': POLICY}
 REFERENCE = toy.POLICY.init(jax.random.key(1))
 
 # Three responses to each prompt, then two, then one.
@@ -72,7 +73,7 @@ def evaluate(objective, batch, *, micro_batches=1):
   config = listwise.Config(objective=objective, micro_batches=micro_batches)
   slope = training.gradient(listwise.loss, micro_batches=micro_batches)
   slope = jax.jit(functools.partial(slope, models=toy.MODELS, config=config))
-  grads, metrics = slope(POLICY, {}, batch, jax.random.key(2))
+  grads, metrics = slope(PARAMS, {}, batch, jax.random.key(2))
   return (metrics['loss/ranking'].value, grads), metrics
 
 
@@ -131,10 +132,10 @@ class LossTest(parameterized.TestCase):
     )
 
   def test_only_what_the_objective_reads_is_asked(self):
-    arrays = listwise.offered(POLICY, {}, lists(), (), models=toy.MODELS)
+    arrays = listwise.offered(PARAMS, {}, lists(), (), models=toy.MODELS)
     self.assertNotIn('reference_logps', arrays)
     arrays = listwise.offered(
-      POLICY,
+      PARAMS,
       {'reference': REFERENCE},
       lists(),
       ('reference_logps',),
@@ -274,7 +275,7 @@ class TableTest(parameterized.TestCase):
       listwise,
       config,
       tables.batch(TABLE_LISTS, **fields),
-      params=tables.POLICY,
+      params={'policy': tables.POLICY},
       frozen=frozen,
     )
 
@@ -291,7 +292,7 @@ class TableTest(parameterized.TestCase):
 
     tables.hold(
       self,
-      (grads['embedding'], metrics),
+      (grads['policy']['embedding'], metrics),
       definition(tables.table(tables.POLICY)),
       tables.of_table(definition),
     )

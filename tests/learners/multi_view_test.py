@@ -138,16 +138,19 @@ def size(tree):
 class GradientTest(absltest.TestCase):
   def test_without_its_weight_it_is_bradley_terry_to_the_bit(self):
     expected = jitted(alone)(
-      params()['reward'], joined().batch, models=MODELS, config=reward.Config()
+      {'reward': params()['reward']},
+      joined().batch,
+      models=MODELS,
+      config=reward.Config(),
     )
     (grads, metrics), (own_grads, own_metrics) = without(), expected
-    chex.assert_trees_all_equal(grads['reward'], own_grads)
+    chex.assert_trees_all_equal(grads['reward'], own_grads['reward'])
     self.assertEqual(size(grads['bottleneck']), 0.0)
     for name, value in own_metrics.items():
       self.assertEqual(metrics[name], value, name)
     # The weight is what took the rest away.
     self.assertGreater(size(own_grads), 1e-3)
-    added = jax.tree.map(np.subtract, usual()[0]['reward'], own_grads)
+    added = jax.tree.map(np.subtract, usual()[0]['reward'], own_grads['reward'])
     self.assertGreater(size(added), 1e-3)
 
   def test_without_its_weight_and_without_jit_too(self):
@@ -158,9 +161,9 @@ class GradientTest(absltest.TestCase):
     values = started(toy.MODELS)
     found = jax.grad(total)(values, multi_view.loss, TOY, WITHOUT)
     expected = jax.grad(total)(
-      values['reward'], reward.loss, TOY.batch, reward.Config()
+      {'reward': values['reward']}, reward.loss, TOY.batch, reward.Config()
     )
-    chex.assert_trees_all_equal(found['reward'], expected)
+    chex.assert_trees_all_equal(found['reward'], expected['reward'])
     self.assertEqual(size(found['bottleneck']), 0.0)
     self.assertGreater(size(expected), 1e-3)
 
@@ -206,9 +209,7 @@ class Definition:
   def __init__(self, batch, values, config):
     # The same draws; all that follows is spelt out.
     view_key, latent_key = jax.random.split(KEY)
-    features, _, self.mask = TWO_VIEWS(
-      values['reward'], batch.extra_data, view_key
-    )
+    features, _, self.mask = TWO_VIEWS(values, batch.extra_data, view_key)
     self.values = jax.tree.map(np.float64, values['bottleneck'])
     self.features = np.float64(features)
     self.means = self.network('mean', self.features)
@@ -317,9 +318,7 @@ class LossTest(absltest.TestCase):
     ).reshape(PROMPTS, DRAWN, -1)
     drawn = set()
     for seed in range(6):
-      features, ids, mask = TWO_VIEWS(
-        params()['reward'], batch, jax.random.key(seed)
-      )
+      features, ids, mask = TWO_VIEWS(params(), batch, jax.random.key(seed))
       self.assertEqual(ids.tolist(), [0, 0, 2, 3, 4, 5, 6, 7])
       self.assertEqual(mask.tolist(), [True] * 7 + [False])
       for i in range(PROMPTS - 1):

@@ -17,6 +17,7 @@ from tests import toy
 from tests.learners import definitions, tables
 
 POLICY = toy.POLICY.init(jax.random.key(0))
+PARAMS = {'policy': POLICY}
 REFERENCE = toy.POLICY.init(jax.random.key(1))
 KEY = jax.random.key(2)
 BETA = 0.3
@@ -33,12 +34,12 @@ def config(function, micro_batches=1, **options):
   return pairwise.Config(objective=bound, micro_batches=micro_batches)
 
 
-def evaluate(config, batch, *, frozen=None, params=POLICY, models=toy.MODELS):
+def evaluate(config, batch, *, frozen=None, policy=POLICY, models=toy.MODELS):
   """The objective and its gradient, and the metrics."""
   frozen = {'reference': REFERENCE} if frozen is None else frozen
   slope = training.gradient(pairwise.loss, micro_batches=config.micro_batches)
   slope = jax.jit(functools.partial(slope, models=models, config=config))
-  grads, metrics = slope(params, frozen, batch, KEY)
+  grads, metrics = slope({'policy': policy}, frozen, batch, KEY)
   return (metrics['loss/preference'].value, grads), metrics
 
 
@@ -132,7 +133,7 @@ class LossTest(parameterized.TestCase):
       rtol=1e-5,
     )
     arrays = pairwise.offered(
-      POLICY, {}, batch, ('target_logps',), models=toy.MODELS
+      PARAMS, {}, batch, ('target_logps',), models=toy.MODELS
     )
     np.testing.assert_array_equal(arrays['target_lengths'], [2, 3, 3] * 2)
 
@@ -155,7 +156,7 @@ class LossTest(parameterized.TestCase):
 
     (_, grads), _ = evaluate(OBJECTIVES['dpo'][0], batch)
     chex.assert_trees_all_close(
-      grads, jax.jit(jax.grad(expected))(POLICY), atol=1e-6
+      grads['policy'], jax.jit(jax.grad(expected))(POLICY), atol=1e-6
     )
     self.assertGreater(optax.tree.norm(grads), 1e-2)
 
@@ -210,7 +211,7 @@ class ReferenceTest(parameterized.TestCase):
   def test_is_a_constant(self):
     def total(reference):
       terms, _ = pairwise.loss(
-        POLICY,
+        PARAMS,
         {'reference': reference},
         pairs(),
         KEY,
@@ -276,7 +277,7 @@ class BatchTest(parameterized.TestCase):
   def test_the_end_of_text_is_counted(self):
     # Both responses are the same word, and one of them goes on.
     batch = toy.compared([0], [[(1, toy.EOS), (1, 0, 1)]])
-    arrays = pairwise.offered(POLICY, {}, batch, (), models=toy.MODELS)
+    arrays = pairwise.offered(PARAMS, {}, batch, (), models=toy.MODELS)
     table = np.asarray(POLICY['embedding'], np.float64)
     rows = table - np.log(np.exp(table).sum(1, keepdims=True))
     np.testing.assert_allclose(
@@ -359,7 +360,7 @@ class MetricsTest(parameterized.TestCase):
     large = 2.0 * np.log(2.0)
     chosen = config(losses.hinge_norm, beta=1.0)
     (value, _), metrics = evaluate(
-      chosen, batch, params=policy, frozen={'reference': reference}
+      chosen, batch, policy=policy, frozen={'reference': reference}
     )
     np.testing.assert_allclose(value, (0 + (1 + large) + 1) / 3, rtol=1e-5)
     expected = {
@@ -375,7 +376,7 @@ class MetricsTest(parameterized.TestCase):
     _, metrics = evaluate(
       chosen,
       batch.replace(weight=np.float32([1.0, 0.0, 0.0, 0.0])),
-      params=policy,
+      policy=policy,
       frozen={'reference': reference},
     )
     np.testing.assert_allclose(metrics['margin'].value, large, rtol=1e-5)
@@ -383,7 +384,7 @@ class MetricsTest(parameterized.TestCase):
     _, metrics = evaluate(
       config(losses.hinge, beta=1.0),
       batch.replace(weight=np.float32([1.0, 0.0, 0.0, 0.0])),
-      params=policy,
+      policy=policy,
       frozen={},
     )
     np.testing.assert_allclose(metrics['margin'].value, np.log(2), rtol=1e-5)
@@ -395,7 +396,7 @@ class MetricsTest(parameterized.TestCase):
   def test_names_of_the_objective_and_of_what_is_offered_agree(self):
     scores = np.float32([[1.0, 0.0]] * 6)
     offered = pairwise.offered(
-      POLICY,
+      PARAMS,
       {'reference': REFERENCE},
       pairs().replace(scores=scores),
       pairwise.REFERENCE,
@@ -517,7 +518,7 @@ class TableTest(parameterized.TestCase):
       pairwise,
       config,
       tables.batch(**fields),
-      params=tables.POLICY,
+      params={'policy': tables.POLICY},
       frozen=frozen,
     )
 
@@ -534,7 +535,7 @@ class TableTest(parameterized.TestCase):
 
     tables.hold(
       self,
-      (grads['embedding'], metrics),
+      (grads['policy']['embedding'], metrics),
       definition(tables.table(tables.POLICY)),
       tables.of_table(definition),
     )

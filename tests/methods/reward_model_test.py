@@ -34,7 +34,7 @@ class MarginTest(parameterized.TestCase):
       return jnp.sum(read, axis=1)
 
     terms, _ = reward_model.loss(
-      jnp.asarray(worths),
+      {'reward': jnp.asarray(worths)},
       {},
       batch,
       jax.random.key(0),
@@ -75,7 +75,7 @@ class TableTest(parameterized.TestCase):
       reward_model,
       config,
       tables.batch(),
-      params={'trunk': {}, 'head': {'kernel': tables.float32(KERNEL)}},
+      params={'reward': {'head': {'kernel': tables.float32(KERNEL)}}},
       frozen={},
     )
 
@@ -92,7 +92,7 @@ class TableTest(parameterized.TestCase):
 
     tables.hold(
       self,
-      (grads['head']['kernel'], metrics),
+      (grads['reward']['head']['kernel'], metrics),
       definition(KERNEL),
       definitions.slope(
         lambda moved: definitions.objective_of(definition(moved)[0]),

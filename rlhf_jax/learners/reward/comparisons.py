@@ -1,6 +1,7 @@
 """Learning a reward model from ranked responses."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import chex
@@ -31,7 +32,7 @@ class Config:
   micro_batches: MicroBatches = 1
 
 
-init = training.reward_from
+init = functools.partial(training.scalar_from, role='reward')
 
 
 def loss(params, frozen, batch, key, *, models, config):
@@ -44,7 +45,7 @@ def scored(params, batch, *, models):
   """[B, K] scores of Comparisons [B, K, T]."""
   rows, candidates, length = batch.tokens.shape
   scores = models.reward.scores(
-    params,
+    params['reward'],
     batch.tokens.reshape(rows * candidates, length),
     batch.attention_mask.reshape(rows * candidates, length),
   )

@@ -100,11 +100,10 @@ def init(key, start, *, models, config):
   a fresh head on the trunk of start['policy'].
   """
   reward_key, bottleneck_key = jax.random.split(key)
-  reward = comparisons.init(reward_key, start, models=models, config=config)
-  width, latent = reward['head']['kernel'].shape[0], config.latent
+  params = comparisons.init(reward_key, start, models=models, config=config)
+  width, latent = params['reward']['head']['kernel'].shape[0], config.latent
   of_inputs = 'input_scores' in objectives.reads(config.representation)
-  return {
-    'reward': reward,
+  return params | {
     'bottleneck': models.bottleneck.init(
       bottleneck_key,
       width=width,
@@ -125,10 +124,10 @@ def loss(params, frozen, batch: WithExtra, key, *, models, config):
   """
   del frozen  # Nothing stays fixed.
   view_key, latent_key = jax.random.split(key)
-  scores = comparisons.scored(params['reward'], batch.batch, models=models)
+  scores = comparisons.scored(params, batch.batch, models=models)
   terms, metrics = comparisons.compared(scores, batch.batch, config=config)
   features, prompt_ids, mask = two_views(
-    params['reward'], batch.extra_data, view_key, models=models
+    params, batch.extra_data, view_key, models=models
   )
 
   def represent(networks, features):
@@ -147,7 +146,7 @@ def loss(params, frozen, batch: WithExtra, key, *, models, config):
   constant = jax.lax.stop_gradient((networks, features))
   cotangent, _ = jax.grad(represent, argnums=1, has_aux=True)(*constant)
   sent = config.representation_coef * optax.tree.norm(cotangent)
-  own = _comparisons_gradient(params['reward'], scores, batch.batch, config)
+  own = _comparisons_gradient(params, scores, batch.batch, config)
   if config.most_gradient is not None:
     share = config.most_gradient * own / jnp.maximum(sent, 1e-12)
     features = scale_gradient(features, jnp.minimum(share, 1.0))
@@ -176,14 +175,14 @@ def two_views(params, samples: Samples, key, *, models):
     x[rows, places].reshape(-1, x.shape[-1])
     for x in (samples.tokens, samples.attention_mask)
   )
-  features = models.reward.features(params, tokens, attention_mask)
+  features = models.reward.features(params['reward'], tokens, attention_mask)
   asked = samples.attention_mask[:, 0] & ~samples.response_mask[:, 0]
   ids = views.prompt_ids(samples.tokens[:, 0], asked)
   features = features.astype(jnp.float32).reshape(*places.shape, -1)
   return features, ids, mask
 
 
-def offered(params, features, prompt_ids, mask, key, *, models, config):
+def offered(networks, features, prompt_ids, mask, key, *, models, config):
   """The arrays that a representation objective may name; U prompts.
 
   means, log_variances: [U, 2, d] of the views' posteriors.
@@ -197,7 +196,7 @@ def offered(params, features, prompt_ids, mask, key, *, models, config):
   Scores are computed where the objective names them alone.
   """
   model, wanted = models.bottleneck, objectives.reads(config.representation)
-  means, raw = model.encode(params, features)
+  means, raw = model.encode(networks, features)
   log_variances = config.log_variance(raw)
   latents = bottleneck.sample(key, means, log_variances)
   arrays = {
@@ -210,12 +209,12 @@ def offered(params, features, prompt_ids, mask, key, *, models, config):
   }
   if 'view_scores' in wanted:
     arrays['view_scores'] = model.symmetric_scores(
-      params, latents[:, 0], latents[:, 1]
+      networks, latents[:, 0], latents[:, 1]
     )
   if 'input_scores' in wanted:
     inputs = jax.lax.stop_gradient(features)
     arrays['input_scores'] = jnp.stack(
-      [model.scores(params, latents[:, v], inputs[:, v]) for v in (0, 1)]
+      [model.scores(networks, latents[:, v], inputs[:, v]) for v in (0, 1)]
     )
   return arrays
 
@@ -234,7 +233,7 @@ def _comparisons_gradient(params, scores, batch, config):
     return training.objective(terms)
 
   cotangent = jax.grad(total)(jax.lax.stop_gradient(scores))
-  kernel = jax.lax.stop_gradient(params['head']['kernel'][:, 0])
+  kernel = jax.lax.stop_gradient(params['reward']['head']['kernel'][:, 0])
   return optax.tree.norm(cotangent) * optax.tree.norm(kernel)
 
 
