@@ -286,7 +286,7 @@ def counted(heads, lists):
 
 
 def compared(kernel, heads, lists, objective, *, weight, margins, centering):
-  """A reward model's loss; `objective` of chosen, rejected and margins [B]."""
+  """A reward model's loss; `objective` of what it names, each [B]."""
   scores = counted(heads, lists) @ kernel
   weight = np.asarray(weight) * np.array([len(row) > 1 for row in lists])
   chosen, rejected = scores[:, 0], scores[:, 1]
@@ -294,7 +294,12 @@ def compared(kernel, heads, lists, objective, *, weight, margins, centering):
     {
       'preference': (
         1.0,
-        *weighed(objective(chosen, rejected, margins), weight),
+        *weighed(
+          objective(
+            chosen_scores=chosen, rejected_scores=rejected, margins=margins
+          ),
+          weight,
+        ),
       ),
       'centering': (centering, *weighed((chosen + rejected) ** 2, weight)),
     },

@@ -623,8 +623,8 @@ class TableTest(absltest.TestCase):
     np.testing.assert_array_equal(arrays['mask'], mask)
 
   def test_comparison_and_weights_are_the_config_s_and_no_key_twice(self):
-    def objective(chosen, rejected, margins):
-      return 0.3 * chosen**2 - 0.2 * rejected + margins
+    def objective(margins, rejected_scores, chosen_scores):
+      return 0.3 * chosen_scores**2 - 0.2 * rejected_scores + margins
 
     config = dataclasses.replace(
       CONFIG,
@@ -666,7 +666,8 @@ class TableTest(absltest.TestCase):
         for pair in zip(TOY.batch.tokens, TOY.batch.attention_mask, strict=True)
       ]
     )
-    expected = objective(*scores.T, TOY.batch.margins).mean()
+    chosen, rejected = scores.T
+    expected = objective(TOY.batch.margins, rejected, chosen).mean()
     coefficient, mean = terms['preference']
     np.testing.assert_allclose(coefficient * mean.value, expected, rtol=1e-4)
     coefficient, mean = terms['centering']

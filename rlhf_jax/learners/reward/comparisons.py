@@ -2,34 +2,33 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
 
-import chex
 import jax.numpy as jnp
 
+from rlhf_jax.losses import objective as objectives
 from rlhf_jax.losses import pairwise
 from rlhf_jax.training import state as training
 from rlhf_jax.types import Mean
-from rlhf_jax.types.rules import MicroBatches, NonNegative
+from rlhf_jax.types.calls import offering
+from rlhf_jax.types.rules import NonNegative
 from rlhf_jax.types.values import checked
+
+# What an objective may name, each [B] in reward units: the model's scores of
+# both responses, and by how much the data prefer the first.
+OFFERED = ('chosen_scores', 'rejected_scores', 'margins')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 @checked
-class Config:
-  """Which comparison is learnt, and in how many parts.
+class Config(objectives.Config):
+  """Which objective is minimised, and in how many parts.
 
   Attributes:
-    objective: (chosen [B], rejected [B], margins [B]) -> losses [B].
     centering: weight of (chosen + rejected)², which keeps scores around 0.
-    micro_batches: parts that a batch is cut into, to save memory.
   """
 
-  objective: Callable[[chex.Array, chex.Array, chex.Array], chex.Array] = (
-    pairwise.bradley_terry
-  )
+  objective: offering(OFFERED) = pairwise.bradley_terry
   centering: NonNegative = 0.0
-  micro_batches: MicroBatches = 1
 
 
 init = functools.partial(training.scalar_from, role='reward')
@@ -56,7 +55,8 @@ def compared(scores, batch, *, config):
   """Terms and metrics of scores [B, 2], the preferred response's first."""
   weight = batch.pair_weight
   chosen, rejected = scores[:, 0], scores[:, 1]
-  losses = config.objective(chosen, rejected, batch.margins)
+  arrays = dict(zip(OFFERED, (chosen, rejected, batch.margins), strict=True))
+  losses = objectives.evaluate(config.objective, arrays)
   centering = pairwise.centering(chosen, rejected)
   terms = {
     'preference': (1.0, Mean.of(losses, weight)),

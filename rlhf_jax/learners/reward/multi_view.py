@@ -90,6 +90,7 @@ class Config(comparisons.Config):
   most_gradient: NonNegative | None = None
 
   def __post_init__(self):
+    super().__post_init__()
     objectives.refuse_parts(self.representation, self.micro_batches)
 
 
