@@ -64,8 +64,8 @@ class Stage(NamedTuple):
     start: the earlier stage whose parameters each role starts from.
     frozen: the earlier stage whose parameters each role keeps; a reward may be
       an Ensemble of them, or a Reward, which scores the decoded text.
-    collect: (params, frozen, prompts, key, *, models, config) -> batch,
-      metrics; for methods that learn from their own samples.
+    collect: (state, frozen, prompts, key, *, models, config) -> batch, metrics;
+      for methods that learn from their own samples.
     precompute: (frozen, batch, *, models, config) -> [B, K] log-probs of the
       frozen reference, computed once for every example and kept beside the
       data, so that no step computes them again, or None where none are read.

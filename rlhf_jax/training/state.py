@@ -18,14 +18,14 @@ Loss = Callable[..., tuple[Terms, Metrics]]
 def create(
   params: Params,
   optimizer: optax.GradientTransformation,
-  extra: Any = (),
+  extra: Mapping[str, chex.Numeric] | None = None,
 ) -> TrainState:
   """The state before the first update."""
   return TrainState(
     step=jnp.zeros((), jnp.int32),
     params=params,
     opt_state=optimizer.init(params),
-    extra=jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), extra),
+    extra=jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), extra or {}),
   )
 
 

@@ -81,8 +81,8 @@ def init(key, start, *, models, config):
   return {'embedding': jnp.zeros((8, 8))}
 
 
-def collect(params, frozen, prompts, key, *, models, config):
-  del params, frozen, models
+def collect(state, frozen, prompts, key, *, models, config):
+  del state, frozen, models
   note(f'{config.name} collect', key)
   return prompts, {}
 

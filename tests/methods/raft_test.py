@@ -115,7 +115,7 @@ class CollectTest(parameterized.TestCase):
   def collect(self, frozen=None, params=None, **options):
     own, others = begin()
     return raft.collect(
-      {'policy': own if params is None else params},
+      toy.state({'policy': own if params is None else params}),
       frozen or others,
       toy.prompts(16),
       jax.random.key(5),
@@ -327,7 +327,7 @@ class UpdateTest(absltest.TestCase):
     for step in range(12):
       key = jax.random.fold_in(jax.random.key(9), step)
       batch, metrics = raft.collect(
-        state.params,
+        state,
         frozen,
         toy.prompts(16),
         key,
@@ -397,7 +397,7 @@ class WiringTest(parameterized.TestCase):
       return np.where(SCORED, definitions.SCORES, np.nan)
 
     batch, metrics = raft.collect(
-      {'policy': online.POLICY},
+      toy.state({'policy': online.POLICY}),
       {'reference': online.REFERENCE},
       toy.prompts(4),
       key,

@@ -11,6 +11,7 @@ from rlhf_jax.learners.policy_gradient.collecting import (
   refuse,
   sample_and_score,
   sequence_rewards,
+  shape_scored,
   token_rewards,
 )
 from rlhf_jax.learners.policy_gradient.evaluation import (
@@ -57,6 +58,7 @@ __all__ = [
   'response_kl',
   'rollout_metrics',
   'sample_and_score',
+  'shape_scored',
   'separate_critic',
   'sequence_rewards',
   'shared_trunk',

@@ -29,7 +29,7 @@ from rlhf_jax.training import optimizers
 from rlhf_jax.training.compile import jitted, override
 from rlhf_jax.training.metrics import Stopwatch
 from rlhf_jax.training.parts import count_for, in_parts, one_by_one
-from rlhf_jax.types import Experience, Mean, Rollouts
+from rlhf_jax.types import Experience, Mean, Rollouts, TrainState
 from rlhf_jax.types.rules import Count, NonNegative, Positive
 from rlhf_jax.types.values import checked
 
@@ -184,19 +184,20 @@ def leave_out(rollouts: Rollouts, which: chex.Array) -> Rollouts:
   return rollouts.replace(response_mask=kept)
 
 
-def collect(params, frozen, prompts, key, *, models, config, shape):
-  """Samples, scores and shapes a batch. Returns (Experience [B, K], metrics).
+def collect(state: TrainState, frozen, prompts, key, *, models, config, shape):
+  """Samples, scores and shapes a batch. Returns what `shape` does.
 
   Args:
-    params: {'policy', and 'critic' where there is one}.
+    state: params {'policy', and 'critic' where there is one}, and in `extra`
+      what is adapted as training goes.
     frozen, prompts, key, models, config: as in `sample_and_score`; frozen with
       the reference too.
     shape: a method's (params, frozen, rollouts, scores, *, models, config) ->
-      Experience [B, K], metrics.
+      (Experience [B, K], or what else its update learns from, metrics).
   """
   stopwatch = Stopwatch()
   scored = sample_and_score(
-    models.sampler.load(params['policy']),
+    models.sampler.load(state.params['policy']),
     frozen,
     prompts,
     key,
@@ -205,11 +206,32 @@ def collect(params, frozen, prompts, key, *, models, config, shape):
     stopwatch=stopwatch,
   )
   with stopwatch('score'):
-    batch, metrics = jitted(shape)(
-      params, frozen, *scored, models=models, config=config
+    batch, metrics = shape_scored(
+      shape, state, frozen, *scored, models=models, config=config
     )
-    jax.block_until_ready(batch)
   return batch, metrics | stopwatch.metrics()
+
+
+def shape_scored(
+  shape, state: TrainState, frozen, rollouts, scores, *more, models, config
+):
+  """What a method's `shape` makes of scored rollouts, compiled.
+
+  What is adapted as training goes (the KL coefficient) is the state's, and
+  stands in the place of the config's, which is where it began.
+  """
+  config = override(config, state.extra)
+  return jax.block_until_ready(
+    jitted(shape)(
+      state.params,
+      frozen,
+      rollouts,
+      scores,
+      *more,
+      models=models,
+      config=config,
+    )
+  )
 
 
 class Measured(NamedTuple):
