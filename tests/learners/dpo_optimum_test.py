@@ -155,6 +155,7 @@ class CertainPairTest(parameterized.TestCase):
       batch,
       pairwise.REFERENCE,
       models=toy.MODELS,
+      config=chosen,
     )
     kept = [
       float(arrays[n][0]) for n in (*pairwise.POLICY, *pairwise.REFERENCE)

@@ -9,6 +9,7 @@ import numpy as np
 import optax
 from absl.testing import parameterized
 
+from rlhf_jax.kernels import length_bias, pair_weights
 from rlhf_jax.learners import pairwise
 from rlhf_jax.losses import objective
 from rlhf_jax.losses import pairwise as losses
@@ -133,7 +134,12 @@ class LossTest(parameterized.TestCase):
       rtol=1e-5,
     )
     arrays = pairwise.offered(
-      PARAMS, {}, batch, ('target_logps',), models=toy.MODELS
+      PARAMS,
+      {},
+      batch,
+      ('target_logps',),
+      models=toy.MODELS,
+      config=pairwise.Config(),
     )
     np.testing.assert_array_equal(arrays['target_lengths'], [2, 3, 3] * 2)
 
@@ -277,7 +283,9 @@ class BatchTest(parameterized.TestCase):
   def test_the_end_of_text_is_counted(self):
     # Both responses are the same word, and one of them goes on.
     batch = toy.compared([0], [[(1, toy.EOS), (1, 0, 1)]])
-    arrays = pairwise.offered(PARAMS, {}, batch, (), models=toy.MODELS)
+    arrays = pairwise.offered(
+      PARAMS, {}, batch, (), models=toy.MODELS, config=pairwise.Config()
+    )
     table = np.asarray(POLICY['embedding'], np.float64)
     rows = table - np.log(np.exp(table).sum(1, keepdims=True))
     np.testing.assert_allclose(
@@ -401,6 +409,7 @@ class MetricsTest(parameterized.TestCase):
       pairs().replace(scores=scores),
       pairwise.REFERENCE,
       models=toy.MODELS,
+      config=pairwise.Config(),
     )
     for chosen, _ in OBJECTIVES.values():
       self.assertLessEqual(set(objective.reads(chosen.objective)), set(offered))
@@ -465,6 +474,8 @@ def probe_of(columns):
 
 SLIC = functools.partial(losses.slic, margin=0.8, likelihood_coef=0.2)
 APO_DOWN = functools.partial(losses.apo_down, beta=0.4)
+TAIL = 0.3
+LD_DPO = functools.partial(length_bias.discounted_tail_logps, ld_alpha=TAIL)
 # The settings, the objective by definition, and what of the batch is given.
 TABLE = {
   'defaults': ({}, functools.partial(dpo_of, beta=0.1), ()),
@@ -487,6 +498,25 @@ TABLE = {
   # Without targets the chosen response is imitated.
   'chosen': ({'objective': probe}, probe_of, ('scores',)),
   'all': ({'objective': probe}, probe_of, ('scores', 'targets')),
+  'response_logps': (
+    {'response_logps': LD_DPO},
+    functools.partial(dpo_of, beta=0.1),
+    (),
+  ),
+  'pair_weights': (
+    {'pair_weights': pair_weights.on_policy, 'micro_batches': 2},
+    functools.partial(dpo_of, beta=0.1),
+    (),
+  ),
+  'all_and_the_chosen': (
+    {
+      'objective': probe,
+      'response_logps': LD_DPO,
+      'pair_weights': pair_weights.on_policy,
+    },
+    probe_of,
+    ('scores',),
+  ),
 }
 
 
@@ -496,9 +526,15 @@ class TableTest(parameterized.TestCase):
   @parameterized.parameters(*TABLE)
   def test_an_update_is_by_definition(self, name):
     options, of_columns, given = TABLE[name]
+    tail = TAIL if 'response_logps' in options else 1.0
     reference = definitions.scored(
-      tables.table(tables.REFERENCE), tables.HEADS, tables.LISTS
+      tables.table(tables.REFERENCE), tables.HEADS, tables.LISTS, tail
     )
+    weights = None
+    if 'pair_weights' in options:
+      weights = definitions.on_policy(
+        tables.table(tables.POLICY), tables.HEADS, tables.LISTS
+      )
     fields, arrays = {}, {'margins': tables.MARGINS}
     frozen = {'reference': tables.REFERENCE}
     if 'kept' in given:
@@ -531,6 +567,8 @@ class TableTest(parameterized.TestCase):
         weight=tables.WEIGHT,
         arrays=arrays,
         reference=reference,
+        tail=tail,
+        pair_weights=weights,
       )
 
     tables.hold(
@@ -557,6 +595,16 @@ class TableTest(parameterized.TestCase):
       tables.table(tables.REFERENCE), tables.HEADS, tables.LISTS
     )
     np.testing.assert_allclose(kept, expected, rtol=1e-4)
+    discounted = pairwise.reference_logps(
+      {'reference': tables.REFERENCE},
+      tables.batch(),
+      models=toy.MODELS,
+      config=pairwise.Config(response_logps=LD_DPO),
+    )
+    expected = definitions.scored(
+      tables.table(tables.REFERENCE), tables.HEADS, tables.LISTS, TAIL
+    )
+    np.testing.assert_allclose(discounted, expected, rtol=1e-4)
     unread = pairwise.Config(objective=SLIC)
     self.assertIsNone(
       pairwise.reference_logps(
