@@ -13,8 +13,8 @@ from rlhf_jax.types import Mean
 from rlhf_jax.types.calls import offering
 from rlhf_jax.types.values import checked
 
-# What `offered` gives, where the stage and its data have it.
-OFFERED = (
+# What `arrays_for` gives, where the stage and its data have it.
+ARRAYS = (
   'policy_logps',
   'reference_logps',
   'lengths',
@@ -22,7 +22,7 @@ OFFERED = (
   'scores',
   'order',
 )
-Offered = offering(OFFERED)
+Objective = offering(ARRAYS)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ Offered = offering(OFFERED)
 class Config(objectives.Config):
   """Which objective is minimised, and in how many parts."""
 
-  objective: Offered = functools.partial(listwise.rrhf, rank_coef=1.0)
+  objective: Objective = functools.partial(listwise.rrhf, rank_coef=1.0)
 
 
 init = training.policy_from
@@ -42,15 +42,15 @@ def loss(params, frozen, batch, key, *, models, config):
   Log-probs are those of whole responses, end-of-text included.
   """
   del key  # Nothing here is random.
-  arrays = offered(
+  arrays = arrays_for(
     params, frozen, batch, objectives.reads(config.objective), models=models
   )
   losses = objectives.evaluate(config.objective, arrays)
   terms = {'ranking': (1.0, Mean.of(losses, batch.weight))}
-  return terms, measured(arrays, batch.weight)
+  return terms, metrics_of(arrays, batch.weight)
 
 
-def offered(params, frozen, batch, wanted, *, models):
+def arrays_for(params, frozen, batch, wanted, *, models):
   """The arrays that an objective may name, each [B, K].
 
   policy_logps: nats; 0 where there is no response.
@@ -86,7 +86,7 @@ def offered(params, frozen, batch, wanted, *, models):
   return arrays
 
 
-def measured(arrays, weight):
+def metrics_of(arrays, weight):
   """What a person watches.
 
   `accuracy` is the share of a prompt's ordered pairs that the mean log-prob of

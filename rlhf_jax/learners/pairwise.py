@@ -22,8 +22,8 @@ LOG_RATIOS = ('chosen_log_ratios', 'rejected_log_ratios')
 LENGTHS = ('chosen_lengths', 'rejected_lengths')
 SCORES = ('chosen_scores', 'rejected_scores')
 TARGET = ('target_logps', 'target_lengths')
-# What `offered` gives, where the stage and its data have it.
-OFFERED = (
+# What `arrays_for` gives, where the stage and its data have it.
+ARRAYS = (
   *POLICY,
   *REFERENCE,
   *LOG_RATIOS,
@@ -32,7 +32,7 @@ OFFERED = (
   *TARGET,
   'margins',
 )
-Offered = offering(OFFERED)
+Objective = offering(ARRAYS)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ class Config(objectives.Config):
       multiplied with: WPO's `pair_weights.on_policy`. None for 1.
   """
 
-  objective: Offered = functools.partial(pairwise.dpo, beta=0.1)
+  objective: Objective = functools.partial(pairwise.dpo, beta=0.1)
   response_logps: Callable[[chex.Array, chex.Array, chex.Array], chex.Array] = (
     length_bias.whole_logps
   )
@@ -82,7 +82,7 @@ def loss(params, frozen, batch, key, *, models, config):
   """
   del key  # Nothing here is random.
   weight = batch.pair_weight
-  arrays = offered(
+  arrays = arrays_for(
     params,
     frozen,
     batch,
@@ -91,7 +91,7 @@ def loss(params, frozen, batch, key, *, models, config):
     config=config,
   )
   losses = objectives.evaluate(config.objective, arrays)
-  metrics = measured(config.objective, arrays, weight)
+  metrics = metrics_of(config.objective, arrays, weight)
   if config.pair_weights is not None:
     weights = weights_of_pairs(params, batch, models=models, config=config)
     losses *= weights
@@ -137,7 +137,7 @@ def _summed(read, batch, response_logps):
   return response_logps(*read, shorter.reshape(-1)).reshape(there.shape)
 
 
-def offered(params, frozen, batch, wanted, *, models, config):
+def arrays_for(params, frozen, batch, wanted, *, models, config):
   """The arrays that an objective may name, each [B] float32.
 
   policy_chosen_logps, policy_rejected_logps: nats.
@@ -197,7 +197,7 @@ def log_ratios(arrays):
   }
 
 
-def measured(objective, arrays, weight):
+def metrics_of(objective, arrays, weight):
   """What a person watches: how pairs are told apart, and by how much.
 
   `margin` is the gap between the two log-ratios in nats, or where no reference

@@ -18,8 +18,8 @@ from rlhf_jax.types.calls import offering
 from rlhf_jax.types.rules import Finite, NonNegative
 from rlhf_jax.types.values import checked
 
-# What `offered` gives.
-OFFERED = (
+# What `arrays_for` gives.
+ARRAYS = (
   'policy_logps',
   'reference_logps',
   'lengths',
@@ -27,7 +27,7 @@ OFFERED = (
   'mean_log_ratio',
   'kl',
 )
-Offered = offering(OFFERED)
+Objective = offering(ARRAYS)
 
 
 def first_is_desirable(batch: Comparisons) -> chex.Array:
@@ -66,7 +66,7 @@ class Config(objectives.Config):
     seen: how many these were.
   """
 
-  objective: Offered = functools.partial(unpaired.kto, beta=0.1)
+  objective: Objective = functools.partial(unpaired.kto, beta=0.1)
   desirable: Callable[[Comparisons], chex.Array] = first_is_desirable
   seen_log_ratio: Finite = 0.0
   seen: NonNegative = 0.0
@@ -87,7 +87,7 @@ def loss(params, frozen, batch, key, *, models, config):
   """
   del key  # Nothing here is random.
   weight = batch.weight[:, None] * batch.candidate_mask
-  arrays = offered(
+  arrays = arrays_for(
     params,
     frozen,
     batch,
@@ -109,7 +109,7 @@ def loss(params, frozen, batch, key, *, models, config):
   return terms, metrics
 
 
-def offered(params, frozen, batch, wanted, *, models, config):
+def arrays_for(params, frozen, batch, wanted, *, models, config):
   """The arrays that an objective may name.
 
   policy_logps, reference_logps: [B, K] nats.

@@ -34,7 +34,7 @@ update = policy_gradient.update
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 @checked
-class Config(policy_gradient.Online):
+class Config(policy_gradient.OnlineConfig):
   """Values of the paper and of its released script.
 
   Attributes:
@@ -45,7 +45,7 @@ class Config(policy_gradient.Online):
   batch_size: Count = 1536
   groups: Annotated[Count, Divides('batch_size')] = 512
   samples: Count = 16
-  objective: policy_gradient.Offered = functools.partial(
+  objective: policy_gradient.Objective = functools.partial(
     surrogates.clipped_surrogate, clip_epsilon=0.2, clip_epsilon_high=0.28
   )
   reduction: policy_gradient.Reduction = masking.token_mean
@@ -87,10 +87,10 @@ def shape(params, frozen, rollouts, scores, *, models, config):
     params, frozen, rollouts, scores, models=models, config=config
   )
   advantages = baselines.group_standardised(
-    measured.groups(measured.scores), measured.written
+    measured.groups(measured.scores), measured.has_score
   )
   # A group that only fills the batch may still differ in length.
-  differ = baselines.informative(scores, measured.written)
+  differ = baselines.informative(scores, measured.has_score)
   advantages = jnp.where(differ[:, None], advantages, 0.0)
   return policy_gradient.experience(
     measured,

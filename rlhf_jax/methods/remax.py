@@ -58,7 +58,7 @@ def to_go(gaps, penalties, mask, *, discount):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 @checked
-class Config(policy_gradient.Online):
+class Config(policy_gradient.OnlineConfig):
   """One round's rewards; `paper` and `released` are its presets.
 
   Attributes:
@@ -70,7 +70,7 @@ class Config(policy_gradient.Online):
   """
 
   batch_size: Count = 128
-  objective: policy_gradient.Offered = surrogates.policy_gradient
+  objective: policy_gradient.Objective = surrogates.policy_gradient
   reduction: policy_gradient.Reduction = masking.sequence_sum
   kl_coef: NonNegative = 0.05
   gap_clip: Positive | None = None
@@ -128,7 +128,7 @@ def shape(params, frozen, rollouts, scores, greedy_scores, *, models, config):
   if config.gap_clip is not None:
     gaps = jnp.clip(gaps, -config.gap_clip, config.gap_clip)
   penalties = config.kl_coef * config.kl_estimator(
-    measured.now.logps, measured.reference_logps
+    measured.outputs.logps, measured.reference_logps
   )
   advantages = config.returns(
     gaps.reshape(-1), penalties, measured.mask, discount=config.discount
@@ -139,7 +139,7 @@ def shape(params, frozen, rollouts, scores, greedy_scores, *, models, config):
     response_rewards=policy_gradient.sequence_rewards(measured, config),
     config=config,
   )
-  counted = measured.written
+  counted = measured.has_score
   metrics['greedy_score'] = Mean.of(greedy_scores, jnp.any(counted, axis=-1))
   metrics['gap'] = Mean.of(gaps, counted)
   return batch, metrics

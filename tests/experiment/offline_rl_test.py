@@ -61,7 +61,7 @@ def chain(folder, z=1.0):
     variants={'dt': PolicyVariant(policy='dt', condition=target(z))},
   )
   # Nobody samples or scores with these.
-  made.loaded |= {'dt': {'policy': {}}, 'reward_model': {'reward': {}}}
+  made.loaded.update(dt={'policy': {}}, reward_model={'reward': {}})
   return made
 
 

@@ -286,7 +286,7 @@ def trl_logits(
     named = {'models': models, 'config': config}
     terms, _ = learner.loss(params, frozen, batch, None, **named)
     loss += loss_weight * training.objective(terms)
-    arrays = learner.offered(params, frozen, batch, LOGPS, **named)
+    arrays = learner.arrays_for(params, frozen, batch, LOGPS, **named)
     losses = objective.evaluate(function, arrays)
     if use_weighting:
       losses *= learner.weights_of_pairs(params, batch, **named)

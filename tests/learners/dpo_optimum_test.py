@@ -149,7 +149,7 @@ class CertainPairTest(parameterized.TestCase):
     batch = toy.compared([0], [[(0, toy.EOS), (1, toy.EOS)]])
     chosen = config(losses.dpo, beta=BETA, **options)
     trained = train(REFERENCE, batch, chosen, steps=400, rate=0.1)
-    arrays = pairwise.offered(
+    arrays = pairwise.arrays_for(
       {'policy': trained},
       {'reference': REFERENCE},
       batch,

@@ -132,9 +132,9 @@ class LossTest(parameterized.TestCase):
     )
 
   def test_only_what_the_objective_reads_is_asked(self):
-    arrays = listwise.offered(PARAMS, {}, lists(), (), models=toy.MODELS)
+    arrays = listwise.arrays_for(PARAMS, {}, lists(), (), models=toy.MODELS)
     self.assertNotIn('reference_logps', arrays)
-    arrays = listwise.offered(
+    arrays = listwise.arrays_for(
       PARAMS,
       {'reference': REFERENCE},
       lists(),
@@ -213,7 +213,7 @@ TABLE_SCORES = np.array(
 def probe(
   policy_logps, reference_logps, lengths, candidate_mask, scores, order
 ):
-  """Reads all that is offered, each in a way of its own; numpy or jax."""
+  """Reads all that there is, each in a way of its own; numpy or jax."""
   each = 0.3 * (policy_logps - 0.7 * reference_logps) ** 2 + lengths * order
   return (candidate_mask * (each - 0.2 * scores * policy_logps)).sum(-1)
 
@@ -301,4 +301,4 @@ class TableTest(parameterized.TestCase):
     configs = [listwise.Config(**options) for options, *_ in TABLE.values()]
     tables.every_field_is_moved(self, listwise.Config, configs)
     names = probe.__code__.co_varnames[: probe.__code__.co_argcount]
-    self.assertEqual(set(names), set(listwise.OFFERED))
+    self.assertEqual(set(names), set(listwise.ARRAYS))

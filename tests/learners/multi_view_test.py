@@ -603,7 +603,7 @@ class TableTest(absltest.TestCase):
     )
     features = jnp.arange(24.0).reshape(3, 2, 4) / 24.0
     ids, mask = jnp.array([0, 1, 1]), jnp.array([True, True, False])
-    arrays = multi_view.offered(
+    arrays = multi_view.arrays_for(
       started(toy.MODELS)['bottleneck'],
       features,
       ids,
@@ -633,7 +633,11 @@ class TableTest(absltest.TestCase):
       representation_coef=0.9,
       representation=lambda means: jnp.mean(means),
     )
-    two_views, offered, keys = multi_view.two_views, multi_view.offered, {}
+    two_views, arrays_for, keys = (
+      multi_view.two_views,
+      multi_view.arrays_for,
+      {},
+    )
 
     def noting(name, function, place):
       def call(*given, **named):
@@ -648,8 +652,10 @@ class TableTest(absltest.TestCase):
     values = started(toy.MODELS)
     with (
       mock.patch.object(multi_view, 'two_views', noting('views', two_views, 2)),
-      mock.patch.object(multi_view, 'offered', noting('latents', offered, 4)),
-      mock.patch.object(multi_view, 'measured', lambda *_: {}),
+      mock.patch.object(
+        multi_view, 'arrays_for', noting('latents', arrays_for, 4)
+      ),
+      mock.patch.object(multi_view, 'metrics_of', lambda *_: {}),
     ):
       terms, _ = jax.jit(
         functools.partial(multi_view.loss, models=toy.MODELS, config=config)

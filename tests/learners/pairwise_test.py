@@ -133,7 +133,7 @@ class LossTest(parameterized.TestCase):
       np.average(hinge - 0.2 * imitated, weights=batch.weight),
       rtol=1e-5,
     )
-    arrays = pairwise.offered(
+    arrays = pairwise.arrays_for(
       PARAMS,
       {},
       batch,
@@ -283,7 +283,7 @@ class BatchTest(parameterized.TestCase):
   def test_the_end_of_text_is_counted(self):
     # Both responses are the same word, and one of them goes on.
     batch = toy.compared([0], [[(1, toy.EOS), (1, 0, 1)]])
-    arrays = pairwise.offered(
+    arrays = pairwise.arrays_for(
       PARAMS, {}, batch, (), models=toy.MODELS, config=pairwise.Config()
     )
     table = np.asarray(POLICY['embedding'], np.float64)
@@ -401,9 +401,9 @@ class MetricsTest(parameterized.TestCase):
     _, metrics = evaluate(config(losses.chosen_only, beta=BETA), pairs())
     self.assertEqual(metrics['active'].value, 0.0)
 
-  def test_names_of_the_objective_and_of_what_is_offered_agree(self):
+  def test_names_of_the_objective_and_of_what_there_is_agree(self):
     scores = np.float32([[1.0, 0.0]] * 6)
-    offered = pairwise.offered(
+    arrays = pairwise.arrays_for(
       PARAMS,
       {'reference': REFERENCE},
       pairs().replace(scores=scores),
@@ -412,8 +412,8 @@ class MetricsTest(parameterized.TestCase):
       config=pairwise.Config(),
     )
     for chosen, _ in OBJECTIVES.values():
-      self.assertLessEqual(set(objective.reads(chosen.objective)), set(offered))
-    for name, array in offered.items():
+      self.assertLessEqual(set(objective.reads(chosen.objective)), set(arrays))
+    for name, array in arrays.items():
       self.assertEqual((array.shape, array.dtype), ((6,), jnp.float32), name)
 
 
@@ -432,7 +432,7 @@ def probe(
   target_lengths,
   margins,
 ):
-  """Reads all that is offered, each in a way of its own; numpy or jax."""
+  """Reads all that there is, each in a way of its own; numpy or jax."""
   chosen = policy_chosen_logps - 0.7 * reference_chosen_logps
   rejected = policy_rejected_logps - 0.4 * reference_rejected_logps
   return (
@@ -581,7 +581,7 @@ class TableTest(parameterized.TestCase):
   def test_every_setting_is_here(self):
     configs = [pairwise.Config(**options) for options, *_ in TABLE.values()]
     tables.every_field_is_moved(self, pairwise.Config, configs)
-    self.assertEqual(set(objective.reads(probe)), set(pairwise.OFFERED))
+    self.assertEqual(set(objective.reads(probe)), set(pairwise.ARRAYS))
 
   def test_what_is_kept_beforehand_is_the_reference_s(self):
     config = pairwise.Config()

@@ -108,7 +108,7 @@ class MismatchedTest(parameterized.TestCase):
   def test_a_response_that_is_not_there_is_left_out_of_the_estimate(self):
     # Prompt 1 has one response: nothing mismatched comes from its second.
     lists = [LISTS[0], LISTS[1][:1], LISTS[2]]
-    arrays = unpaired.offered(
+    arrays = unpaired.arrays_for(
       {'policy': POLICY},
       {'reference': REFERENCE},
       toy.compared(HEADS, lists),
@@ -176,7 +176,7 @@ class KtoTest(parameterized.TestCase):
 
   def test_an_estimate_below_zero_is_zero(self):
     # With the roles exchanged every log-ratio changes its sign.
-    arrays = unpaired.offered(
+    arrays = unpaired.arrays_for(
       {'policy': REFERENCE},
       {'reference': POLICY},
       pairs(),
@@ -338,7 +338,7 @@ class FilesTest(parameterized.TestCase):
 def probe(
   policy_logps, reference_logps, lengths, desirable, mean_log_ratio, kl
 ):
-  """Reads all that is offered, each in a way of its own; numpy or jax."""
+  """Reads all that there is, each in a way of its own; numpy or jax."""
   ratios = policy_logps - 0.7 * reference_logps
   return (
     0.3 * (ratios - mean_log_ratio) ** 2

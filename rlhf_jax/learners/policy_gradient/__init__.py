@@ -1,8 +1,8 @@
 """Learning from rewarded samples of the policy, with or without a critic."""
 
 from rlhf_jax.learners.policy_gradient.collecting import (
-  Measured,
-  Online,
+  MeasuredRollouts,
+  OnlineConfig,
   collect,
   experience,
   leave_out,
@@ -27,11 +27,11 @@ from rlhf_jax.learners.policy_gradient.evaluation import (
 )
 from rlhf_jax.learners.policy_gradient.updating import (
   Config,
-  Offered,
+  Objective,
   Reduction,
+  arrays_for,
   init,
   loss,
-  offered,
   update,
 )
 
@@ -39,9 +39,9 @@ __all__ = [
   'Config',
   'Critic',
   'TokenOutputs',
-  'Measured',
-  'Offered',
-  'Online',
+  'MeasuredRollouts',
+  'Objective',
+  'OnlineConfig',
   'Reduction',
   'collect',
   'evaluate',
@@ -52,7 +52,7 @@ __all__ = [
   'loss',
   'measure',
   'no_critic',
-  'offered',
+  'arrays_for',
   'penalised',
   'refuse',
   'response_kl',

@@ -36,7 +36,7 @@ from rlhf_jax.types.values import checked
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 @checked
-class Online(updating.Config):
+class OnlineConfig(updating.Config):
   """Rounds of sampling and learning.
 
   Attributes:
@@ -107,7 +107,7 @@ class Online(updating.Config):
     return {} if self.kl_control is None else {'kl_coef': self.kl_coef}
 
 
-def refuse(config: Online, *, fewest_samples: int = 1) -> None:
+def refuse(config: OnlineConfig, *, fewest_samples: int = 1) -> None:
   """Refuses a config that a method without a critic cannot follow.
 
   Raises:
@@ -139,7 +139,7 @@ def sample_and_score(
     key: of the step; each sample's key is folded from it, the prompt's index
       and the sample's number.
     models: with a sampler and a scorer.
-    config: an Online.
+    config: an OnlineConfig.
     stopwatch: told what sampling and scoring take.
 
   Raises:
@@ -234,40 +234,42 @@ def shape_scored(
   )
 
 
-class Measured(NamedTuple):
+class MeasuredRollouts(NamedTuple):
   """Scored rollouts with what policy, critic and reference say: N = B K rows.
 
   Attributes:
     rollouts: Rollouts [B, K, T].
-    given: [B, K] scores as the reward gave them.
+    raw_scores: [B, K] scores as the reward gave them.
     scores: [N] likewise, clipped and less what is taken off them.
     mask: [N, R] bool, True on response tokens.
-    now: the TokenOutputs of the policy that sampled, [N, R] each.
+    outputs: the TokenOutputs of the policy that sampled, [N, R] each.
     reference_logps: [N, R].
   """
 
   rollouts: Rollouts
-  given: chex.Array
+  raw_scores: chex.Array
   scores: chex.Array
   mask: chex.Array
-  now: TokenOutputs
+  outputs: TokenOutputs
   reference_logps: chex.Array
 
   def groups(self, x: chex.Array) -> chex.Array:
     """[N, ...] -> [B, K, ...]: a row for each prompt."""
-    return x.reshape(*self.given.shape, *x.shape[1:])
+    return x.reshape(*self.raw_scores.shape, *x.shape[1:])
 
   def at_tokens(self, x: chex.Array) -> chex.Array:
     """[B, K] or [N] -> [N, R]: each response's number at all its tokens."""
     return jnp.where(self.mask, x.reshape(-1, 1), 0.0)
 
   @property
-  def written(self) -> chex.Array:
+  def has_score(self) -> chex.Array:
     """[B, K] bool, True on responses that count: those with a score."""
     return self.groups(jnp.any(self.mask, axis=-1))
 
 
-def measure(params, frozen, rollouts, scores, *, models, config) -> Measured:
+def measure(
+  params, frozen, rollouts, scores, *, models, config
+) -> MeasuredRollouts:
   """What a method's `shape` begins with.
 
   Args:
@@ -276,7 +278,7 @@ def measure(params, frozen, rollouts, scores, *, models, config) -> Measured:
     rollouts: Rollouts [B, K, T].
     scores: [B, K] in reward units.
     models: policy and critic.
-    config: an Online.
+    config: an OnlineConfig.
   """
   flat = flatten_rollouts(rollouts)
   _, mask = flat.responses
@@ -289,12 +291,12 @@ def measure(params, frozen, rollouts, scores, *, models, config) -> Measured:
 
   without_critic = override(config, {'critic': no_critic})
   reference = evaluated({'policy': frozen['reference']}, without_critic)
-  return Measured(
+  return MeasuredRollouts(
     rollouts=rollouts,
-    given=scores,
+    raw_scores=scores,
     scores=penalised(scores, rollouts, config).reshape(-1),
     mask=mask,
-    now=evaluated(params, config),
+    outputs=evaluated(params, config),
     reference_logps=reference.logps,
   )
 
@@ -313,11 +315,11 @@ def penalised(scores, rollouts: Rollouts, config) -> chex.Array:
   return scores
 
 
-def token_rewards(measured: Measured, scores, config) -> chex.Array:
+def token_rewards(measured: MeasuredRollouts, scores, config) -> chex.Array:
   """[N, R]: scores [N] at the last tokens, the KL penalty at all of them."""
   return rewards.token_rewards(
     scores,
-    measured.now.logps,
+    measured.outputs.logps,
     measured.reference_logps,
     measured.mask,
     kl_coef=config.kl_coef,
@@ -325,14 +327,19 @@ def token_rewards(measured: Measured, scores, config) -> chex.Array:
   )
 
 
-def sequence_rewards(measured: Measured, config) -> chex.Array:
+def sequence_rewards(measured: MeasuredRollouts, config) -> chex.Array:
   """[N]: the score less the KL penalty of the whole response."""
   each = token_rewards(measured, measured.scores, config)
   return masking.masked_sum(each, measured.mask, axis=-1)
 
 
 def experience(
-  measured: Measured, *, advantages, response_rewards, config, returns=None
+  measured: MeasuredRollouts,
+  *,
+  advantages,
+  response_rewards,
+  config,
+  returns=None,
 ):
   """What a method's `shape` ends with. Returns (Experience [B, K], metrics).
 
@@ -341,17 +348,17 @@ def experience(
     advantages: [N, R], 0 where masked.
     response_rewards: [N] of whole responses, less all that is taken off them;
       logged.
-    config: an Online.
+    config: an OnlineConfig.
     returns: [N, R] the critic's targets; the advantages where there is none.
   """
-  now, reference_logps = measured.now, measured.reference_logps
+  now, reference_logps = measured.outputs, measured.reference_logps
   metrics = rollout_metrics(
     flatten_rollouts(measured.rollouts),
     now.logps,
     reference_logps,
-    scores=measured.given.reshape(-1),
+    scores=measured.raw_scores.reshape(-1),
   )
-  metrics['reward'] = Mean.of(response_rewards, measured.written.reshape(-1))
+  metrics['reward'] = Mean.of(response_rewards, measured.has_score.reshape(-1))
   metrics['kl_coef'] = Mean.of(config.kl_coef)
   returns = advantages if returns is None else returns
   if config.critic is not no_critic:

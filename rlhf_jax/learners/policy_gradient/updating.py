@@ -28,8 +28,8 @@ from rlhf_jax.types.values import checked
 
 # (losses [N, R], mask [N, R]) -> Mean: a function of kernels.masking.
 Reduction = Callable[[chex.Array, chex.Array], Mean]
-# What `offered` gives, and what a correction may name.
-OFFERED = (
+# What `arrays_for` gives, and what a correction may name.
+ARRAYS = (
   'logps',
   'old_logps',
   'reference_logps',
@@ -39,7 +39,7 @@ OFFERED = (
   'mask',
 )
 CORRECTING = ('logps', 'sampler_logps', 'mask')
-Offered = offering(OFFERED)
+Objective = offering(ARRAYS)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ class Config:
   """The update from a batch of experience.
 
   Attributes:
-    objective: from those of the `offered` arrays that its parameters name to
+    objective: from those of `ARRAYS` that its parameters name to
       losses [N, R], its options bound.
     reference_objective: likewise, losses that hold the policy to the reference,
       as divergences.k3; None for none.
@@ -56,7 +56,7 @@ class Config:
     correction: from those of logps (before the update), sampler_logps and mask
       that it names to constant weights [N, R] of the objective's losses, as
       importance.truncated_weights; None for none.
-    token_mask: from those of the `offered` arrays that it names to the tokens
+    token_mask: from those of `ARRAYS` that it names to the tokens
       [N, R] bool that the objective learns from, a function of
       kernels.token_masks; the others' losses are 0, and still count in the
       average. None for all.
@@ -76,11 +76,11 @@ class Config:
       bound; None keeps it fixed.
   """
 
-  objective: Offered
-  reference_objective: Offered | None = None
+  objective: Objective
+  reference_objective: Objective | None = None
   reference_coef: NonNegative = 0.0
   correction: offering(CORRECTING) | None = None
-  token_mask: Offered | None = None
+  token_mask: Objective | None = None
   value_objective: Callable[
     [chex.Array, chex.Array, chex.Array], chex.Array
   ] = functools.partial(value.clipped_squared_error, clip_epsilon=0.2)
@@ -119,7 +119,7 @@ def loss(params, frozen, batch: Experience, key, *, models, config):
   del frozen, key  # What the reference says is in the batch already.
   _, mask = batch.rollouts.responses
   new = evaluate(params, batch.rollouts, models=models, config=config)
-  arrays = offered(new, batch)
+  arrays = arrays_for(new, batch)
   losses = objectives.evaluate(config.objective, arrays)
   if config.correction is not None:
     sampled = {
@@ -152,7 +152,7 @@ def loss(params, frozen, batch: Experience, key, *, models, config):
   return terms, metrics
 
 
-def offered(new, batch: Experience):
+def arrays_for(new, batch: Experience):
   """The arrays [N, R] that an objective may name.
 
   `logps` and `entropies` are the policy's that is trained, `old_logps` its own

@@ -15,7 +15,7 @@ from rlhf_jax.types.values import checked
 
 # What an objective may name, each [B] in reward units: the model's scores of
 # both responses, and by how much the data prefer the first.
-OFFERED = ('chosen_scores', 'rejected_scores', 'margins')
+ARRAYS = ('chosen_scores', 'rejected_scores', 'margins')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,7 @@ class Config(objectives.Config):
     centering: weight of (chosen + rejected)², which keeps scores around 0.
   """
 
-  objective: offering(OFFERED) = pairwise.bradley_terry
+  objective: offering(ARRAYS) = pairwise.bradley_terry
   centering: NonNegative = 0.0
 
 
@@ -55,7 +55,7 @@ def compared(scores, batch, *, config):
   """Terms and metrics of scores [B, 2], the preferred response's first."""
   weight = batch.pair_weight
   chosen, rejected = scores[:, 0], scores[:, 1]
-  arrays = dict(zip(OFFERED, (chosen, rejected, batch.margins), strict=True))
+  arrays = dict(zip(ARRAYS, (chosen, rejected, batch.margins), strict=True))
   losses = objectives.evaluate(config.objective, arrays)
   centering = pairwise.centering(chosen, rejected)
   terms = {

@@ -32,8 +32,8 @@ from rlhf_jax.types.values import checked
 # progress in [0, 1] -> a coefficient.
 Schedule = Callable[[chex.Numeric], chex.Numeric]
 
-# What `offered` gives.
-OFFERED = (
+# What `arrays_for` gives.
+ARRAYS = (
   'means',
   'log_variances',
   'view_scores',
@@ -55,7 +55,7 @@ class Config(comparisons.Config):
   """The comparison, the objective beside it, and the sizes of its networks.
 
   Attributes:
-    representation: from those of the `offered` arrays that its parameters name
+    representation: from those of `ARRAYS` that its parameters name
       to a loss [] of the whole batch, of losses.multi_view.
     representation_coef: λ, its weight beside the comparisons' loss.
     skl_coef: β_IB, the weight of the symmetrised KL.
@@ -73,7 +73,7 @@ class Config(comparisons.Config):
       a multiple of the comparisons' gradient there; None for no limit.
   """
 
-  representation: offering(OFFERED) = multi_view.information_bottleneck
+  representation: offering(ARRAYS) = multi_view.information_bottleneck
   representation_coef: NonNegative = 0.5
   skl_coef: NonNegative = 1.0
   schedule: Schedule | None = None
@@ -132,7 +132,7 @@ def loss(params, frozen, batch: WithExtra, key, *, models, config):
   )
 
   def represent(networks, features):
-    arrays = offered(
+    arrays = arrays_for(
       networks,
       features,
       prompt_ids,
@@ -153,7 +153,7 @@ def loss(params, frozen, batch: WithExtra, key, *, models, config):
     features = scale_gradient(features, jnp.minimum(share, 1.0))
   value, arrays = represent(networks, features)
   terms['representation'] = (config.representation_coef, Mean.of(value))
-  metrics |= measured(arrays, mask, config)
+  metrics |= metrics_of(arrays, mask, config)
   metrics |= {
     'comparisons_gradient': Mean.of(own),
     'representation_gradient': Mean.of(sent),
@@ -183,7 +183,7 @@ def two_views(params, samples: Samples, key, *, models):
   return features, ids, mask
 
 
-def offered(networks, features, prompt_ids, mask, key, *, models, config):
+def arrays_for(networks, features, prompt_ids, mask, key, *, models, config):
   """The arrays that a representation objective may name; U prompts.
 
   means, log_variances: [U, 2, d] of the views' posteriors.
@@ -238,7 +238,7 @@ def _comparisons_gradient(params, scores, batch, config):
   return optax.tree.norm(cotangent) * optax.tree.norm(kernel)
 
 
-def measured(arrays, mask, config):
+def metrics_of(arrays, mask, config):
   """What a person watches of the bottleneck.
 
   `information` is the critic's read-out, in nats; `skl` is summed over latents,
