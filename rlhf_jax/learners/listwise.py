@@ -2,14 +2,16 @@
 
 import dataclasses
 import functools
+from collections.abc import Collection, Mapping
 
+import chex
 import jax.numpy as jnp
 
 from rlhf_jax.kernels import logps
 from rlhf_jax.losses import listwise
 from rlhf_jax.losses import objective as objectives
 from rlhf_jax.training import state as training
-from rlhf_jax.types import Mean
+from rlhf_jax.types import Comparisons, Mean, Metrics, Models, Params, Terms
 from rlhf_jax.types.calls import offering
 from rlhf_jax.types.values import checked
 
@@ -36,7 +38,15 @@ class Config(objectives.Config):
 init = training.policy_from
 
 
-def loss(params, frozen, batch, key, *, models, config):
+def loss(
+  params: Params,
+  frozen: Mapping[str, Params],
+  batch: Comparisons,
+  key: chex.PRNGKey,
+  *,
+  models: Models,
+  config: Config,
+) -> tuple[Terms, Metrics]:
   """Terms and metrics of Comparisons [B, K, T]. Differentiate in `params`.
 
   Log-probs are those of whole responses, end-of-text included.
@@ -50,7 +60,14 @@ def loss(params, frozen, batch, key, *, models, config):
   return terms, metrics_of(arrays, batch.weight)
 
 
-def arrays_for(params, frozen, batch, wanted, *, models):
+def arrays_for(
+  params: Params,
+  frozen: Mapping[str, Params],
+  batch: Comparisons,
+  wanted: Collection[str],
+  *,
+  models: Models,
+) -> dict[str, chex.Array]:
   """The arrays that an objective may name, each [B, K].
 
   policy_logps: nats; 0 where there is no response.
@@ -86,7 +103,7 @@ def arrays_for(params, frozen, batch, wanted, *, models):
   return arrays
 
 
-def metrics_of(arrays, weight):
+def metrics_of(arrays: Mapping[str, chex.Array], weight: chex.Array) -> Metrics:
   """What a person watches.
 
   `accuracy` is the share of a prompt's ordered pairs that the mean log-prob of

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 
 import chex
 import jax
@@ -12,7 +12,7 @@ from rlhf_jax.kernels import length_bias, logps, pair_weights
 from rlhf_jax.losses import objective as objectives
 from rlhf_jax.losses import pairwise
 from rlhf_jax.training import state as training
-from rlhf_jax.types import Mean
+from rlhf_jax.types import Comparisons, Mean, Metrics, Models, Params, Terms
 from rlhf_jax.types.calls import offering
 from rlhf_jax.types.values import checked
 
@@ -62,7 +62,13 @@ class Config(objectives.Config):
 init = training.policy_from
 
 
-def reference_logps(frozen, batch, *, models, config):
+def reference_logps(
+  frozen: Mapping[str, Params],
+  batch: Comparisons,
+  *,
+  models: Models,
+  config: Config,
+) -> chex.Array | None:
   """[B, K] log-probs under `frozen['reference']`, to be kept with the data.
 
   None where the objective reads no reference.
@@ -73,7 +79,15 @@ def reference_logps(frozen, batch, *, models, config):
   return _summed(read, batch, config.response_logps)
 
 
-def loss(params, frozen, batch, key, *, models, config):
+def loss(
+  params: Params,
+  frozen: Mapping[str, Params],
+  batch: Comparisons,
+  key: chex.PRNGKey,
+  *,
+  models: Models,
+  config: Config,
+) -> tuple[Terms, Metrics]:
   """Terms and metrics of Comparisons [B, 2, T]. Differentiate in `params`.
 
   No reference is asked unless the objective reads one. Log-probs are those of
@@ -99,7 +113,9 @@ def loss(params, frozen, batch, key, *, models, config):
   return {'preference': (1.0, Mean.of(losses, weight))}, metrics
 
 
-def weights_of_pairs(params, batch, *, models, config):
+def weights_of_pairs(
+  params: Params, batch: Comparisons, *, models: Models, config: Config
+) -> chex.Array:
   """[B] of `config.pair_weights`, of the policy as it is; constants.
 
   Takes a pass of its own through the policy, forward alone.
@@ -137,7 +153,15 @@ def _summed(read, batch, response_logps):
   return response_logps(*read, shorter.reshape(-1)).reshape(there.shape)
 
 
-def arrays_for(params, frozen, batch, wanted, *, models, config):
+def arrays_for(
+  params: Params,
+  frozen: Mapping[str, Params],
+  batch: Comparisons,
+  wanted: Collection[str],
+  *,
+  models: Models,
+  config: Config,
+) -> dict[str, chex.Array]:
   """The arrays that an objective may name, each [B] float32.
 
   policy_chosen_logps, policy_rejected_logps: nats.
@@ -186,7 +210,7 @@ def arrays_for(params, frozen, batch, wanted, *, models, config):
   return arrays
 
 
-def log_ratios(arrays):
+def log_ratios(arrays: Mapping[str, chex.Array]) -> dict[str, chex.Array]:
   """Policy − reference [B] of both responses; none without a reference."""
   return {
     name: arrays[policy] - arrays[reference]
@@ -197,7 +221,11 @@ def log_ratios(arrays):
   }
 
 
-def metrics_of(objective, arrays, weight):
+def metrics_of(
+  objective: objectives.Objective,
+  arrays: Mapping[str, chex.Array],
+  weight: chex.Array,
+) -> Metrics:
   """What a person watches: how pairs are told apart, and by how much.
 
   `margin` is the gap between the two log-ratios in nats, or where no reference

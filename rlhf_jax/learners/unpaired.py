@@ -2,18 +2,27 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 
 import chex
 import jax
 import jax.numpy as jnp
+import optax
 
 from rlhf_jax.kernels import logps, splicing
 from rlhf_jax.losses import objective as objectives
 from rlhf_jax.losses import unpaired
 from rlhf_jax.training import state as training
 from rlhf_jax.training.compile import override
-from rlhf_jax.types import Comparisons, Mean
+from rlhf_jax.types import (
+  Comparisons,
+  Mean,
+  Metrics,
+  Models,
+  Params,
+  Terms,
+  TrainState,
+)
 from rlhf_jax.types.calls import offering
 from rlhf_jax.types.rules import Finite, NonNegative
 from rlhf_jax.types.values import checked
@@ -79,7 +88,15 @@ class Config(objectives.Config):
 init = training.policy_from
 
 
-def loss(params, frozen, batch, key, *, models, config):
+def loss(
+  params: Params,
+  frozen: Mapping[str, Params],
+  batch: Comparisons,
+  key: chex.PRNGKey,
+  *,
+  models: Models,
+  config: Config,
+) -> tuple[Terms, Metrics]:
   """Terms and metrics of Comparisons [B, K, T]. Differentiate in `params`.
 
   Every response is an example of its own. Log-probs are those of whole
@@ -109,7 +126,15 @@ def loss(params, frozen, batch, key, *, models, config):
   return terms, metrics
 
 
-def arrays_for(params, frozen, batch, wanted, *, models, config):
+def arrays_for(
+  params: Params,
+  frozen: Mapping[str, Params],
+  batch: Comparisons,
+  wanted: Collection[str],
+  *,
+  models: Models,
+  config: Config,
+) -> dict[str, chex.Array]:
   """The arrays that an objective may name.
 
   policy_logps, reference_logps: [B, K] nats.
@@ -197,7 +222,16 @@ def _asks_another(batch, counted):
 step = training.gradient_step(loss)
 
 
-def update(state, frozen, batch, key, *, models, optimizer, config):
+def update(
+  state: TrainState,
+  frozen: Mapping[str, Params],
+  batch: Comparisons,
+  key: chex.PRNGKey,
+  *,
+  models: Models,
+  optimizer: optax.GradientTransformation,
+  config: Config,
+) -> tuple[TrainState, Metrics]:
   """One gradient step; the running mean goes on. Returns (state, metrics)."""
   config = override(config, state.extra)
   state, metrics = step(

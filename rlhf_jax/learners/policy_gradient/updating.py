@@ -2,16 +2,18 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated
 
 import chex
 import jax
 import jax.numpy as jnp
+import optax
 
 from rlhf_jax.kernels import divergences, importance, masking
 from rlhf_jax.learners.policy_gradient.evaluation import (
   Critic,
+  TokenOutputs,
   evaluate,
   flatten_rollouts,
   no_critic,
@@ -21,7 +23,16 @@ from rlhf_jax.learners.policy_gradient.evaluation import (
 from rlhf_jax.losses import objective as objectives
 from rlhf_jax.losses import value
 from rlhf_jax.training.passes import passes
-from rlhf_jax.types import Experience, Mean, flatten_candidates
+from rlhf_jax.types import (
+  Experience,
+  Mean,
+  Metrics,
+  Models,
+  Params,
+  Terms,
+  TrainState,
+  flatten_candidates,
+)
 from rlhf_jax.types.calls import Called, offering
 from rlhf_jax.types.rules import Count, NonNegative, Positive
 from rlhf_jax.types.values import checked
@@ -97,7 +108,13 @@ class Config:
   ) = None
 
 
-def init(key, start, *, models, config):
+def init(
+  key: chex.PRNGKey,
+  start: Mapping[str, Params],
+  *,
+  models: Models,
+  config: Config,
+) -> Params:
   """{'policy', 'critic'}: from `start` where it names them, else fresh."""
   policy_key, critic_key = jax.random.split(key)
   policy = start.get('policy')
@@ -114,7 +131,15 @@ def init(key, start, *, models, config):
   return params | {'critic': critic}
 
 
-def loss(params, frozen, batch: Experience, key, *, models, config):
+def loss(
+  params: Params,
+  frozen: Mapping[str, Params],
+  batch: Experience,
+  key: chex.PRNGKey,
+  *,
+  models: Models,
+  config: Config,
+) -> tuple[Terms, Metrics]:
   """Terms and metrics of Experience [N, T]. Differentiate in `params`."""
   del frozen, key  # What the reference says is in the batch already.
   _, mask = batch.rollouts.responses
@@ -152,7 +177,7 @@ def loss(params, frozen, batch: Experience, key, *, models, config):
   return terms, metrics
 
 
-def arrays_for(new, batch: Experience):
+def arrays_for(new: TokenOutputs, batch: Experience) -> dict[str, chex.Array]:
   """The arrays [N, R] that an objective may name.
 
   `logps` and `entropies` are the policy's that is trained, `old_logps` its own
@@ -180,7 +205,16 @@ def _clipped(objective, arrays):
   return (gradients == 0.0) & (arrays['advantages'] != 0.0)
 
 
-def update(state, frozen, batch: Experience, key, *, models, optimizer, config):
+def update(
+  state: TrainState,
+  frozen: Mapping[str, Params],
+  batch: Experience,
+  key: chex.PRNGKey,
+  *,
+  models: Models,
+  optimizer: optax.GradientTransformation,
+  config: Config,
+) -> tuple[TrainState, Metrics]:
   """`epochs` passes of `minibatches` steps over [B, K] rollouts.
 
   Returns (state, metrics); state.step counts updates, not optimizer steps.

@@ -2,13 +2,15 @@
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 
+import chex
 import jax.numpy as jnp
 
 from rlhf_jax.losses import objective as objectives
 from rlhf_jax.losses import pairwise
 from rlhf_jax.training import state as training
-from rlhf_jax.types import Mean
+from rlhf_jax.types import Comparisons, Mean, Metrics, Models, Params, Terms
 from rlhf_jax.types.calls import offering
 from rlhf_jax.types.rules import NonNegative
 from rlhf_jax.types.values import checked
@@ -34,13 +36,21 @@ class Config(objectives.Config):
 init = functools.partial(training.scalar_from, role='reward')
 
 
-def loss(params, frozen, batch, key, *, models, config):
+def loss(
+  params: Params,
+  frozen: Mapping[str, Params],
+  batch: Comparisons,
+  key: chex.PRNGKey,
+  *,
+  models: Models,
+  config: Config,
+) -> tuple[Terms, Metrics]:
   """Terms and metrics of Comparisons [B, 2, T]. Differentiate in `params`."""
   del frozen, key  # Nothing stays fixed, nothing is random.
   return compared(scored(params, batch, models=models), batch, config=config)
 
 
-def scored(params, batch, *, models):
+def scored(params: Params, batch: Comparisons, *, models: Models) -> chex.Array:
   """[B, K] scores of Comparisons [B, K, T]."""
   rows, candidates, length = batch.tokens.shape
   scores = models.reward.scores(
@@ -51,7 +61,9 @@ def scored(params, batch, *, models):
   return scores[:, 0].reshape(rows, candidates)
 
 
-def compared(scores, batch, *, config):
+def compared(
+  scores: chex.Array, batch: Comparisons, *, config: Config
+) -> tuple[Terms, Metrics]:
   """Terms and metrics of scores [B, 2], the preferred response's first."""
   weight = batch.pair_weight
   chosen, rejected = scores[:, 0], scores[:, 1]

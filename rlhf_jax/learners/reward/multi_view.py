@@ -24,7 +24,16 @@ from rlhf_jax.losses import multi_view
 from rlhf_jax.losses import objective as objectives
 from rlhf_jax.training import state as training
 from rlhf_jax.training.compile import override
-from rlhf_jax.types import Mean, Samples, WithExtra
+from rlhf_jax.types import (
+  Mean,
+  Metrics,
+  Models,
+  Params,
+  Samples,
+  Terms,
+  TrainState,
+  WithExtra,
+)
 from rlhf_jax.types.calls import offering
 from rlhf_jax.types.rules import Count, Finite, NonNegative, Share
 from rlhf_jax.types.values import checked
@@ -94,7 +103,13 @@ class Config(comparisons.Config):
     objectives.refuse_parts(self.representation, self.micro_batches)
 
 
-def init(key, start, *, models, config):
+def init(
+  key: chex.PRNGKey,
+  start: Mapping[str, Params],
+  *,
+  models: Models,
+  config: Config,
+) -> Params:
   """{'reward', 'bottleneck'}: a reward model from `start`, fresh networks.
 
   The reward model goes on from start['reward'] where it is given, else it has
@@ -117,7 +132,15 @@ def init(key, start, *, models, config):
   }
 
 
-def loss(params, frozen, batch: WithExtra, key, *, models, config):
+def loss(
+  params: Params,
+  frozen: Mapping[str, Params],
+  batch: WithExtra,
+  key: chex.PRNGKey,
+  *,
+  models: Models,
+  config: Config,
+) -> tuple[Terms, Metrics]:
   """Terms and metrics of Comparisons [B, 2, T] and Samples [U, K, T].
 
   Differentiate in `params`. The comparisons' terms are those of the learner
@@ -161,7 +184,9 @@ def loss(params, frozen, batch: WithExtra, key, *, models, config):
   return terms, metrics
 
 
-def two_views(params, samples: Samples, key, *, models):
+def two_views(
+  params: Params, samples: Samples, key: chex.PRNGKey, *, models: Models
+) -> tuple[chex.Array, chex.Array, chex.Array]:
   """Features [U, 2, D] float32, prompt ids [U] and which prompts count [U].
 
   A prompt all of whose responses are the same text does not count.
@@ -183,7 +208,16 @@ def two_views(params, samples: Samples, key, *, models):
   return features, ids, mask
 
 
-def arrays_for(networks, features, prompt_ids, mask, key, *, models, config):
+def arrays_for(
+  networks: Params,
+  features: chex.Array,
+  prompt_ids: chex.Array,
+  mask: chex.Array,
+  key: chex.PRNGKey,
+  *,
+  models: Models,
+  config: Config,
+) -> dict[str, chex.Array]:
   """The arrays that a representation objective may name; U prompts.
 
   means, log_variances: [U, 2, d] of the views' posteriors.
@@ -238,7 +272,9 @@ def _comparisons_gradient(params, scores, batch, config):
   return optax.tree.norm(cotangent) * optax.tree.norm(kernel)
 
 
-def metrics_of(arrays, mask, config):
+def metrics_of(
+  arrays: Mapping[str, chex.Array], mask: chex.Array, config: Config
+) -> Metrics:
   """What a person watches of the bottleneck.
 
   `information` is the critic's read-out, in nats; `skl` is summed over latents,
@@ -282,7 +318,16 @@ def metrics_of(arrays, mask, config):
 _descend = training.gradient_step(loss)
 
 
-def update(state, frozen, batch, key, *, models, optimizer, config):
+def update(
+  state: TrainState,
+  frozen: Mapping[str, Params],
+  batch: WithExtra,
+  key: chex.PRNGKey,
+  *,
+  models: Models,
+  optimizer: optax.GradientTransformation,
+  config: Config,
+) -> tuple[TrainState, Metrics]:
   """One gradient step; β_IB by the schedule, over config.steps of them."""
   if config.schedule is not None:
     now = config.skl_coef * config.schedule(state.step / config.steps)
