@@ -81,8 +81,8 @@ class Stage(NamedTuple):
       'attributes'; policies and rewards are measured at the end. Any other word
       is for what is only started from.
     alarm: (row of metrics, progress in [0, 1]) -> a sentence where something
-      looks wrong, or None; told once, and kept with the results. NaN stands for
-      every metric that is not finite.
+      looks wrong, or None; printed once, and kept with the results. NaN stands
+      for every metric that is not finite.
     log_every: steps between two rows of metrics.
     checkpoint_every: steps between two checkpoints; the last step has one too.
     keep_checkpoint: whether the last checkpoint, the optimizer's state with it,

@@ -110,7 +110,7 @@ class OnlineConfig(updating.Config):
 
 
 def refuse(config: OnlineConfig, *, fewest_samples: int = 1) -> None:
-  """Refuses a config that a method without a critic cannot follow.
+  """Refuses a config that a method without a critic cannot use.
 
   Raises:
     ValueError: saying so.
@@ -149,7 +149,7 @@ def sample_and_score(
       and the sample's number.
     models: with a sampler and a scorer.
     config: an OnlineConfig.
-    stopwatch: told what sampling and scoring take.
+    stopwatch: adds up the seconds of sampling and of scoring.
 
   Raises:
     ScoringError: no response has a score.
@@ -179,7 +179,7 @@ def sample_and_score(
 
 
 def leave_out(rollouts: Rollouts, which: chex.Array) -> Rollouts:
-  """Rollouts without those `which` [B, K] says: they count nowhere.
+  """Rollouts with the responses that `which` [B, K] marks masked whole.
 
   Raises:
     ScoringError: none are left.

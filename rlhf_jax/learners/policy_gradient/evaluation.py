@@ -21,7 +21,7 @@ from rlhf_jax.types import (
 
 
 class TokenOutputs(NamedTuple):
-  """What the trainer's own pass says of rollouts: [N, R] each."""
+  """Outputs of the trainer's own pass over rollouts: [N, R] each."""
 
   logps: chex.Array
   entropies: chex.Array
@@ -129,7 +129,7 @@ def explained_variance(
 
 
 class MeasuredRollouts(NamedTuple):
-  """Scored rollouts with what policy, critic and reference say: N = B K rows.
+  """Scored rollouts and outputs of policy, critic and reference: N = B K rows.
 
   Attributes:
     rollouts: Rollouts [B, K, T].

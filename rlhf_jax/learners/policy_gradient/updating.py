@@ -141,7 +141,7 @@ def loss(
   config: Config,
 ) -> tuple[Terms, Metrics]:
   """Terms and metrics of Experience [N, T]. Differentiate in `params`."""
-  del frozen, key  # What the reference says is in the batch already.
+  del frozen, key  # The reference's log-probs are in the batch already.
   _, mask = batch.rollouts.responses
   new = evaluate(params, batch.rollouts, models=models, config=config)
   arrays = arrays_for(new, batch)

@@ -301,16 +301,16 @@ def metrics_of(
   else:
     return metrics
   positives, negatives = arrays['positives'], arrays['negatives']
-  told = [
+  rates = [
     Mean.of(right, pairs).value
     for right, pairs in ((scores > 0, positives), (scores < 0, negatives))
   ]
   found = {
     'jensen_shannon': bottleneck.jensen_shannon(scores, positives, negatives),
     'information': bottleneck.nwj_read_out(scores, positives, negatives),
-    'critic_accuracy': 0.5 * sum(told),
+    'critic_accuracy': 0.5 * sum(rates),
   }
-  # A batch without a pair of either kind says nothing of the critic.
+  # A batch without a pair of either kind cannot rate the critic.
   compared = jnp.any(positives) & jnp.any(negatives)
   return metrics | {k: Mean.of(v, compared) for k, v in found.items()}
 
