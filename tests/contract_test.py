@@ -54,7 +54,12 @@ def rollouts_for(method, config):
     params = {'policy': toy.POLICY.init(key), 'critic': toy.SCALAR.init(key)}
     frozen = {'reference': params['policy'], 'reward': params['critic']}
     collected, _ = method.collect(
-      params, frozen, toy.prompts(4), key, models=toy.MODELS, config=config
+      toy.state(params),
+      frozen,
+      toy.prompts(4),
+      key,
+      models=toy.MODELS,
+      config=config,
     )
     return collected
 
@@ -70,10 +75,10 @@ def online(method, make=None, **changes):
 
 def kept(seed):
   """What RAFT kept of a policy's samples."""
-  params = toy.POLICY.init(jax.random.key(seed))
-  frozen = {'reference': params, 'reward': toy.SCALAR.init(jax.random.key(2))}
+  policy = toy.POLICY.init(jax.random.key(seed))
+  frozen = {'reference': policy, 'reward': toy.SCALAR.init(jax.random.key(2))}
   collected, _ = raft.collect(
-    params,
+    toy.state({'policy': policy}),
     frozen,
     toy.prompts(4),
     jax.random.key(seed),

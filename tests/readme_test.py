@@ -115,7 +115,7 @@ def test_a_method_of_ones_own_makes_experience():
   first = clipped[0].advantages[..., 0]
   np.testing.assert_allclose(first, [[1.0, -1.0, 0.0, -1.0]], atol=1e-6)
   (stage,) = names['stages'](
-    policy_gradient.Online(
+    policy_gradient.OnlineConfig(
       steps=1, samples=4, objective=surrogates.policy_gradient
     )
   ).values()

@@ -113,5 +113,36 @@ class MethodTest(parameterized.TestCase):
     self.assertEqual(self.stage(judged, judge='x').frozen, {'config': 'x'})
 
 
+class PlayingTest(parameterized.TestCase):
+  """What another stage takes of a finished one, by role."""
+
+  @parameterized.parameters(
+    # What is trained for the role itself, whatever the stage produces.
+    (('policy',), 'policy', 'policy', 'policy'),
+    (('critic', 'policy'), 'policy', 'critic', 'critic'),
+    (('bottleneck', 'reward'), 'reward', 'reward', 'reward'),
+    (('bottleneck', 'reward'), 'unscaled_reward', 'reward', 'reward'),
+    (('policy',), 'attributes', 'policy', 'policy'),
+    # A role that it does not train falls to what it produces,
+    (('critic', 'policy'), 'policy', 'reference', 'policy'),
+    (('bottleneck', 'reward'), 'reward', 'critic', 'reward'),
+    # or to all that there is.
+    (('reward',), 'unscaled_reward', 'critic', 'reward'),
+    (('policy',), 'attributes', 'attributes', 'policy'),
+  )
+  def test_what_plays_a_role(self, trained, produces, role, given):
+    params = {name: object() for name in trained}
+    stage = next(iter(TRAINED('config').values()))._replace(produces=produces)
+    self.assertIs(stage.playing(params, role), params[given])
+
+  def test_one_of_several_that_nobody_means_is_refused(self):
+    stage = next(iter(TRAINED('config').values()))._replace(produces='other')
+    with self.assertRaisesRegex(
+      ValueError,
+      "a critic is taken .* trains policy, value and produces 'other'",
+    ):
+      stage.playing({'policy': 1, 'value': 2}, 'critic')
+
+
 if __name__ == '__main__':
   absltest.main()

@@ -25,6 +25,7 @@ from rlhf_jax.types import (
   Sampler,
   Samples,
   ScalarModel,
+  TrainState,
 )
 
 WORDS = (0, 1)
@@ -111,6 +112,11 @@ MODELS = Models(
   scorer=scoring.model_scorer(SCALAR),
   bottleneck=BOTTLENECK,
 )
+
+
+def state(params, **extra) -> TrainState:
+  """What a method collects from: params by role, and what it adapts."""
+  return TrainState(step=0, params=params, opt_state=(), extra=extra)
 
 
 def spy(sample) -> Sampler:

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import numpy as np
+import optax
 
 from rlhf_jax.data.batches import Batches
 from rlhf_jax.experiment.chain import Chain
@@ -47,9 +48,10 @@ def gradients(
   )
   key = chain.key('variance')
   gradient = jitted(training.gradient(policy_gradient.loss))
+  state = training.create(params, optax.identity())
   for step in range(rounds):
     batch, _ = method.collect(
-      params,
+      state,
       frozen,
       batches[step],
       jax.random.fold_in(key, step),

@@ -214,7 +214,7 @@ class Chain:
     ]
 
   def params(self, stage: str, role: str) -> Params:
-    """What a finished stage trained, the part that plays `role`."""
+    """What a finished stage gives for a role, as of `Stage.playing`."""
     if stage not in self.loaded:
       like = self.abstract_params(stage)
       placed = jax.tree.map(
@@ -228,13 +228,15 @@ class Chain:
         self.loaded[stage] = checkpoints.load_params(
           self.folder(stage).path / store.PARAMS, placed
         )
-    return part(self.loaded[stage], role)
+    return self.experiment.stages[stage].playing(self.loaded[stage], role)
 
   def abstract_params(self, name: str) -> Params:
     """Shapes of what a stage trains."""
     stage = self.experiment.stages[name]
     start = {
-      role: part(self.abstract_params(earlier), role)
+      role: self.experiment.stages[earlier].playing(
+        self.abstract_params(earlier), role
+      )
       for role, earlier in stage.start.items()
     }
     return jax.eval_shape(self.initialiser(stage), jax.random.key(0), start)
@@ -258,15 +260,3 @@ def print_counts(chain: Chain, name: str, counts: Counts) -> dict[str, int]:
   if said:
     print(f'{name:>13}  {said}', file=chain.console, flush=True)
   return facts
-
-
-def part(params: Params, role: str) -> Params:
-  """What plays a role in a stage's parameters, less what only helped to train.
-
-  The policy or critic of an actor-critic stage, the reward model of one that
-  was trained with a bottleneck beside it; any other stage's whole.
-  """
-  for name in (role, 'policy', 'reward'):
-    if name in params:
-      return params[name]
-  return params

@@ -82,10 +82,11 @@ def file(chain: Chain, name: str, reference: Params) -> pathlib.Path:
   stage, model = chain.experiment.stages[name], chain.experiment.model
   datasets = names(stage.data)
   absent = chain.corpus.tokenizer.absent_ids(model.vocab_size)
+  summed = getattr(stage.config, 'response_logps', None)
   parts = (
     '-'.join(datasets),
     checkpoints.checksum(reference),
-    Code().digest(stage.precompute, model, absent, roles, collate),
+    Code().digest(stage.precompute, summed, model, absent, roles, collate),
   )
   written = [d for d in datasets if d in chain.experiment.stages]
   owner = written[-1] if written else 'data'

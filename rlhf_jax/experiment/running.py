@@ -21,7 +21,7 @@ from rlhf_jax.stages import DatasetStage, Stage
 from rlhf_jax.storage import files
 from rlhf_jax.training import checkpoints, loop, metrics
 from rlhf_jax.training import state as training
-from rlhf_jax.training.compile import jitted, override
+from rlhf_jax.training.compile import jitted
 from rlhf_jax.types import Mean, TrainState, WithExtra
 
 # What the console shows of a row, where the row has it.
@@ -267,10 +267,9 @@ def collector(chain, name, models, records):
   stage = chain.experiment.stages[name]
 
   def collect(state, frozen, prompts, key):
-    config = override(stage.config, state.extra)
     with scoring.during(f'stage {name!r}, step {int(state.step) + 1}'):
       batch, measured = stage.collect(
-        state.params, frozen, prompts, key, models=models, config=config
+        state, frozen, prompts, key, models=models, config=stage.config
       )
       if chain.corpus.gold is not None:
         measured |= {'gold': gold_of(frozen, batch.rollouts)}

@@ -3,7 +3,6 @@
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
 
-from rlhf_jax.experiment import chain as chains
 from rlhf_jax.experiment.chain import Chain
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.storage import files
@@ -55,7 +54,8 @@ def sample_logger(
 
   On the condition that it is measured on, if it is on any.
   """
-  if chain.experiment.stages[name].produces != 'policy':
+  stage = chain.experiment.stages[name]
+  if stage.produces != 'policy':
     return None
   records = chain.records(chain.experiment.evaluation.prompts)[:PROMPTS]
   conditions = [
@@ -70,7 +70,7 @@ def sample_logger(
 
   def log_samples(state, step):
     rollouts = models.sampler.sample(
-      models.sampler.load(chains.part(state.params, 'policy')),
+      models.sampler.load(stage.playing(state.params, 'policy')),
       prompts,
       chain.key('sample log'),
       samples=1,

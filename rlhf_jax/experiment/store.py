@@ -17,8 +17,9 @@ METRICS = 'metrics.jsonl'
 SAMPLES = 'samples.txt'
 PARAMS = 'params'
 CHECKPOINTS = 'checkpoints'
-# Raised where settings get other names: what was made before goes by others.
-LAYOUT = 2
+# Raised where settings get other names, or parameters other paths: what was
+# made before goes by others.
+LAYOUT = 3
 # Copies are kept with the parameters, under their seal.
 COPIED = (METRICS, SAMPLES)
 
@@ -88,7 +89,7 @@ class Folder:
       more = f' and {len(earlier) - 1} more' if len(earlier) > 1 else ''
       said.append(
         f'made anew: {earlier[0]}{more} of an earlier version may be the same, '
-        'and cannot be told: settings had other names'
+        'and cannot be told: settings or parameters had other names'
       )
     return said
 

@@ -22,6 +22,20 @@ def mean_logps(logps: chex.Array, lengths: chex.Array) -> chex.Array:
   return logps / jnp.maximum(lengths, 1.0)
 
 
+def whole_logps(
+  token_logps: chex.Array, mask: chex.Array, shared_lengths: chex.Array
+) -> chex.Array:
+  """Log-prob of a response, Σ log π(yₜ), however long the other one is.
+
+  Args: as in `discounted_tail_logps`.
+
+  Returns:
+    [...] in nats.
+  """
+  del shared_lengths
+  return masking.masked_sum(token_logps, mask, -1)
+
+
 def discounted_tail_logps(
   token_logps: chex.Array,
   mask: chex.Array,

@@ -13,7 +13,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from rlhf_jax.kernels import masking
+from rlhf_jax import types
+from rlhf_jax.kernels import logps, masking
 
 
 def log_expected_probabilities(logits: chex.Array) -> chex.Array:
@@ -26,8 +27,44 @@ def log_expected_probabilities(logits: chex.Array) -> chex.Array:
     [...] float32 in nats, between −log V and 0.
   """
   chex.assert_type(logits, float)
-  logps = jax.nn.log_softmax(logits.astype(jnp.float32))
-  return jax.nn.logsumexp(2.0 * logps, axis=-1)
+  log_probs = jax.nn.log_softmax(logits.astype(jnp.float32))
+  return jax.nn.logsumexp(2.0 * log_probs, axis=-1)
+
+
+def next_token_log_expected(
+  model: types.LanguageModel,
+  params: types.Params,
+  tokens: chex.Array,
+  attention_mask: chex.Array,
+) -> chex.Array:
+  """`log_expected_probabilities` of what each token from 1 on is drawn from.
+
+  As many columns at a time as make no more logits than `logps.PLAIN_LOGITS`,
+  so that [N, T, V] of them are never there.
+
+  Args:
+    model: the policy.
+    params: its parameters.
+    tokens: [N, T] int.
+    attention_mask: [N, T] bool, True on real tokens.
+
+  Returns:
+    [N, T − 1] float32 in nats, no gradient; anything where masked.
+  """
+  params = jax.lax.stop_gradient(params)
+  hidden = logps.before_tokens(model.hidden(params, tokens, attention_mask))
+  columns = jnp.moveaxis(hidden, 1, 0)
+
+  def read(column):
+    return model.logits(params, column)
+
+  of_column = jax.eval_shape(read, columns[0]).size
+  found = jax.lax.map(
+    lambda column: log_expected_probabilities(read(column)),
+    columns,
+    batch_size=max(1, logps.PLAIN_LOGITS // of_column),
+  )
+  return jnp.moveaxis(found, 0, 1)
 
 
 def response_weights(
@@ -49,3 +86,19 @@ def response_weights(
   chex.assert_equal_shape([token_logps, log_expected, mask])
   surplus = masking.masked_mean(token_logps - log_expected, mask, -1)
   return jax.lax.stop_gradient(jnp.exp(surplus))
+
+
+def on_policy(
+  token_logps: chex.Array,
+  log_expected: chex.Array,
+  mask: chex.Array,
+) -> chex.Array:
+  """WPO's weight of a pair, the product of its two `response_weights`.
+
+  Args: [..., 2, R], as of `response_weights`.
+
+  Returns:
+    [...] weights > 0, no gradient.
+  """
+  of_each = response_weights(token_logps, log_expected, mask)
+  return jnp.prod(of_each, axis=-1)

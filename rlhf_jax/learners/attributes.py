@@ -1,12 +1,14 @@
 """Learning to rate several attributes of a response, by regression."""
 
 import dataclasses
+from collections.abc import Mapping
 
+import chex
 import jax.numpy as jnp
 
 from rlhf_jax.losses import supervised
 from rlhf_jax.training import state as training
-from rlhf_jax.types import Mean
+from rlhf_jax.types import Mean, Metrics, Models, Params, Ratings, Terms
 from rlhf_jax.types.rules import Levels, MicroBatches
 from rlhf_jax.types.values import checked
 
@@ -27,14 +29,36 @@ class Config:
   micro_batches: MicroBatches = 1
 
 
-def init(key, start, *, models, config):
-  """A scalar model with M scores, on the trunk of start['policy']."""
-  return training.reward_from(
-    key, start, models=models, config=config, scores=len(config.names)
+def init(
+  key: chex.PRNGKey,
+  start: Mapping[str, Params],
+  *,
+  models: Models,
+  config: Config,
+) -> Params:
+  """{'attributes'}: a scalar model with M scores, on start['policy']'s trunk.
+
+  Or start['attributes'] as it is.
+  """
+  return training.scalar_from(
+    key,
+    start,
+    models=models,
+    config=config,
+    role='attributes',
+    scores=len(config.names),
   )
 
 
-def loss(params, frozen, batch, key, *, models, config):
+def loss(
+  params: Params,
+  frozen: Mapping[str, Params],
+  batch: Ratings,
+  key: chex.PRNGKey,
+  *,
+  models: Models,
+  config: Config,
+) -> tuple[Terms, Metrics]:
   """Terms and metrics of Ratings [B, T]. Differentiate in `params`.
 
   The mean of (s − y)² over the ratings that there are, in levels squared; a
@@ -51,7 +75,9 @@ def loss(params, frozen, batch, key, *, models, config):
       f'the data rate {there} attributes and the config names '
       f'{len(config.names)}: {", ".join(config.names)}'
     )
-  scores = models.reward.scores(params, batch.tokens, batch.attention_mask)
+  scores = models.reward.scores(
+    params['attributes'], batch.tokens, batch.attention_mask
+  )
   errors = supervised.masked_squared_error(
     scores, batch.ratings, batch.rating_mask
   )

@@ -1,7 +1,7 @@
 """Learning by maximum likelihood from responses worth imitating."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import chex
 import jax
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from rlhf_jax.kernels import logps, masking
 from rlhf_jax.losses import supervised
 from rlhf_jax.training import state as training
-from rlhf_jax.types import Mean
+from rlhf_jax.types import Demonstrations, Mean, Metrics, Models, Params, Terms
 from rlhf_jax.types.rules import MicroBatches
 from rlhf_jax.types.values import checked
 
@@ -45,7 +45,15 @@ class Config:
 init = training.policy_from
 
 
-def loss(params, frozen, batch, key, *, models, config):
+def loss(
+  params: Params,
+  frozen: Mapping[str, Params],
+  batch: Demonstrations,
+  key: chex.PRNGKey,
+  *,
+  models: Models,
+  config: Config,
+) -> tuple[Terms, Metrics]:
   """Terms and metrics of Demonstrations [B, T]. Differentiate in `params`.
 
   −log π(response | prompt), token by token, averaged by `config.reduction`;
@@ -54,7 +62,7 @@ def loss(params, frozen, batch, key, *, models, config):
   del frozen, key  # Nothing stays fixed, nothing is random.
   token_logps = logps.next_token_logps(
     models.policy,
-    params,
+    params['policy'],
     batch.tokens,
     batch.attention_mask,
     segment_ids=batch.segment_ids,

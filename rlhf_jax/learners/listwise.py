@@ -2,19 +2,21 @@
 
 import dataclasses
 import functools
+from collections.abc import Collection, Mapping
 
+import chex
 import jax.numpy as jnp
 
 from rlhf_jax.kernels import logps
 from rlhf_jax.losses import listwise
 from rlhf_jax.losses import objective as objectives
 from rlhf_jax.training import state as training
-from rlhf_jax.types import Mean
+from rlhf_jax.types import Comparisons, Mean, Metrics, Models, Params, Terms
 from rlhf_jax.types.calls import offering
 from rlhf_jax.types.values import checked
 
-# What `offered` gives, where the stage and its data have it.
-OFFERED = (
+# What `arrays_for` gives, where the stage and its data have it.
+ARRAYS = (
   'policy_logps',
   'reference_logps',
   'lengths',
@@ -22,7 +24,7 @@ OFFERED = (
   'scores',
   'order',
 )
-Offered = offering(OFFERED)
+Objective = offering(ARRAYS)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,27 +32,42 @@ Offered = offering(OFFERED)
 class Config(objectives.Config):
   """Which objective is minimised, and in how many parts."""
 
-  objective: Offered = functools.partial(listwise.rrhf, rank_coef=1.0)
+  objective: Objective = functools.partial(listwise.rrhf, rank_coef=1.0)
 
 
 init = training.policy_from
 
 
-def loss(params, frozen, batch, key, *, models, config):
+def loss(
+  params: Params,
+  frozen: Mapping[str, Params],
+  batch: Comparisons,
+  key: chex.PRNGKey,
+  *,
+  models: Models,
+  config: Config,
+) -> tuple[Terms, Metrics]:
   """Terms and metrics of Comparisons [B, K, T]. Differentiate in `params`.
 
   Log-probs are those of whole responses, end-of-text included.
   """
   del key  # Nothing here is random.
-  arrays = offered(
+  arrays = arrays_for(
     params, frozen, batch, objectives.reads(config.objective), models=models
   )
   losses = objectives.evaluate(config.objective, arrays)
   terms = {'ranking': (1.0, Mean.of(losses, batch.weight))}
-  return terms, measured(arrays, batch.weight)
+  return terms, metrics_of(arrays, batch.weight)
 
 
-def offered(params, frozen, batch, wanted, *, models):
+def arrays_for(
+  params: Params,
+  frozen: Mapping[str, Params],
+  batch: Comparisons,
+  wanted: Collection[str],
+  *,
+  models: Models,
+) -> dict[str, chex.Array]:
   """The arrays that an objective may name, each [B, K].
 
   policy_logps: nats; 0 where there is no response.
@@ -69,7 +86,9 @@ def offered(params, frozen, batch, wanted, *, models):
   candidates = batch.candidate_mask.shape[1]
   places = -jnp.arange(candidates, dtype=jnp.float32)
   arrays = {
-    'policy_logps': logps.response_logps(models.policy, params, batch),
+    'policy_logps': logps.response_logps(
+      models.policy, params['policy'], batch
+    ),
     'lengths': logps.response_lengths(batch),
     'candidate_mask': batch.candidate_mask,
     'order': jnp.broadcast_to(places, batch.candidate_mask.shape),
@@ -84,7 +103,7 @@ def offered(params, frozen, batch, wanted, *, models):
   return arrays
 
 
-def measured(arrays, weight):
+def metrics_of(arrays: Mapping[str, chex.Array], weight: chex.Array) -> Metrics:
   """What a person watches.
 
   `accuracy` is the share of a prompt's ordered pairs that the mean log-prob of

@@ -2,15 +2,17 @@
 
 import dataclasses
 import functools
+from collections.abc import Callable, Collection, Mapping
 
+import chex
 import jax
 import jax.numpy as jnp
 
-from rlhf_jax.kernels import logps
+from rlhf_jax.kernels import length_bias, logps, pair_weights
 from rlhf_jax.losses import objective as objectives
 from rlhf_jax.losses import pairwise
 from rlhf_jax.training import state as training
-from rlhf_jax.types import Mean
+from rlhf_jax.types import Comparisons, Mean, Metrics, Models, Params, Terms
 from rlhf_jax.types.calls import offering
 from rlhf_jax.types.values import checked
 
@@ -20,8 +22,8 @@ LOG_RATIOS = ('chosen_log_ratios', 'rejected_log_ratios')
 LENGTHS = ('chosen_lengths', 'rejected_lengths')
 SCORES = ('chosen_scores', 'rejected_scores')
 TARGET = ('target_logps', 'target_lengths')
-# What `offered` gives, where the stage and its data have it.
-OFFERED = (
+# What `arrays_for` gives, where the stage and its data have it.
+ARRAYS = (
   *POLICY,
   *REFERENCE,
   *LOG_RATIOS,
@@ -30,47 +32,136 @@ OFFERED = (
   *TARGET,
   'margins',
 )
-Offered = offering(OFFERED)
+Objective = offering(ARRAYS)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 @checked
 class Config(objectives.Config):
-  """Which objective is minimised, and in how many parts."""
+  """Which objective is minimised, of which log-probs, and which pairs count.
 
-  objective: Offered = functools.partial(pairwise.dpo, beta=0.1)
+  Attributes:
+    response_logps: (token log-probs [N, R], mask [N, R], tokens [N] of the
+      shorter response of each one's pair) -> log-prob [N] of the response, for
+      the policy and the reference alike: `length_bias.whole_logps`, or LD-DPO's
+      `discounted_tail_logps`.
+    pair_weights: (the policy's token log-probs, log Σ π² of what they were
+      drawn from, mask, [B, 2, R] each) -> [B] constants that losses are
+      multiplied with: WPO's `pair_weights.on_policy`. None for 1.
+  """
+
+  objective: Objective = functools.partial(pairwise.dpo, beta=0.1)
+  response_logps: Callable[[chex.Array, chex.Array, chex.Array], chex.Array] = (
+    length_bias.whole_logps
+  )
+  pair_weights: (
+    Callable[[chex.Array, chex.Array, chex.Array], chex.Array] | None
+  ) = None
 
 
 init = training.policy_from
 
 
-def reference_logps(frozen, batch, *, models, config):
+def reference_logps(
+  frozen: Mapping[str, Params],
+  batch: Comparisons,
+  *,
+  models: Models,
+  config: Config,
+) -> chex.Array | None:
   """[B, K] log-probs under `frozen['reference']`, to be kept with the data.
 
   None where the objective reads no reference.
   """
   if not objectives.of_reference(objectives.reads(config.objective)):
     return None
-  return logps.response_logps(models.policy, frozen['reference'], batch)
+  read = _read(frozen['reference'], batch, models)
+  return _summed(read, batch, config.response_logps)
 
 
-def loss(params, frozen, batch, key, *, models, config):
+def loss(
+  params: Params,
+  frozen: Mapping[str, Params],
+  batch: Comparisons,
+  key: chex.PRNGKey,
+  *,
+  models: Models,
+  config: Config,
+) -> tuple[Terms, Metrics]:
   """Terms and metrics of Comparisons [B, 2, T]. Differentiate in `params`.
 
   No reference is asked unless the objective reads one. Log-probs are those of
-  whole responses, end-of-text included.
+  whole responses, end-of-text included, unless `config.response_logps` has it
+  otherwise.
   """
   del key  # Nothing here is random.
   weight = batch.pair_weight
-  arrays = offered(
-    params, frozen, batch, objectives.reads(config.objective), models=models
+  arrays = arrays_for(
+    params,
+    frozen,
+    batch,
+    objectives.reads(config.objective),
+    models=models,
+    config=config,
   )
   losses = objectives.evaluate(config.objective, arrays)
-  terms = {'preference': (1.0, Mean.of(losses, weight))}
-  return terms, measured(config.objective, arrays, weight)
+  metrics = metrics_of(config.objective, arrays, weight)
+  if config.pair_weights is not None:
+    weights = weights_of_pairs(params, batch, models=models, config=config)
+    losses *= weights
+    metrics['pair_weight'] = Mean.of(weights, weight)
+  return {'preference': (1.0, Mean.of(losses, weight))}, metrics
 
 
-def offered(params, frozen, batch, wanted, *, models):
+def weights_of_pairs(
+  params: Params, batch: Comparisons, *, models: Models, config: Config
+) -> chex.Array:
+  """[B] of `config.pair_weights`, of the policy as it is; constants.
+
+  Takes a pass of its own through the policy, forward alone.
+  """
+  policy = jax.lax.stop_gradient(params['policy'])
+  token_logps, mask = _read(policy, batch, models)
+  log_expected = pair_weights.next_token_log_expected(
+    models.policy, policy, *_rows(batch)
+  )
+  shape = (*batch.candidate_mask.shape, -1)
+  pairs = (x.reshape(shape) for x in (token_logps, log_expected, mask))
+  return jax.lax.stop_gradient(config.pair_weights(*pairs))
+
+
+def _rows(batch):
+  """Tokens and attention mask [B · K, T]."""
+  width = batch.tokens.shape[-1]
+  return [x.reshape(-1, width) for x in (batch.tokens, batch.attention_mask)]
+
+
+def _read(params, batch, models):
+  """Log-probs of all tokens but the first, and which are a response's.
+
+  [B · K, T − 1] each, by a policy's parameters.
+  """
+  mask = batch.response_mask.reshape(-1, batch.tokens.shape[-1])[:, 1:]
+  return logps.next_token_logps(models.policy, params, *_rows(batch)), mask
+
+
+def _summed(read, batch, response_logps):
+  """[B, K] log-probs of responses, of what was `_read`."""
+  there = batch.candidate_mask
+  lengths = jnp.where(there, logps.response_lengths(batch), jnp.inf)
+  shorter = jnp.broadcast_to(jnp.min(lengths, 1, keepdims=True), there.shape)
+  return response_logps(*read, shorter.reshape(-1)).reshape(there.shape)
+
+
+def arrays_for(
+  params: Params,
+  frozen: Mapping[str, Params],
+  batch: Comparisons,
+  wanted: Collection[str],
+  *,
+  models: Models,
+  config: Config,
+) -> dict[str, chex.Array]:
   """The arrays that an objective may name, each [B] float32.
 
   policy_chosen_logps, policy_rejected_logps: nats.
@@ -81,10 +172,10 @@ def offered(params, frozen, batch, wanted, *, models):
   chosen_scores, rejected_scores: reward units, where the data has scores.
   margins: reward units.
   target_logps, target_lengths: of what is imitated beside, the chosen response
-    where the data has nothing else.
+    where the data has nothing else; whole.
 
   Args:
-    params, frozen, batch, models: as in `loss`.
+    params, frozen, batch, models, config: as in `loss`.
     wanted: names; what takes a model is computed for these alone.
   """
 
@@ -92,30 +183,34 @@ def offered(params, frozen, batch, wanted, *, models):
     chosen, rejected = name
     return {chosen: values[:, 0], rejected: values[:, 1]}
 
-  lengths = logps.response_lengths(batch)
-  arrays = columns(POLICY, logps.response_logps(models.policy, params, batch))
+  policy, lengths = params['policy'], logps.response_lengths(batch)
+  read = _read(policy, batch, models)
+  arrays = columns(POLICY, _summed(read, batch, config.response_logps))
   arrays |= columns(LENGTHS, lengths) | {'margins': batch.margins}
   if batch.scores is not None:
     arrays |= columns(SCORES, batch.scores)
-  known = batch.reference_logps is not None or 'reference' in frozen
-  if known and objectives.of_reference(wanted):
-    arrays |= columns(
-      REFERENCE,
-      logps.reference_logps(models.policy, frozen.get('reference'), batch),
-    )
+  there = batch.reference_logps is not None or 'reference' in frozen
+  if there and objectives.of_reference(wanted):
+    known = batch.reference_logps
+    if known is None:
+      known = _summed(
+        _read(frozen['reference'], batch, models), batch, config.response_logps
+      )
+    arrays |= columns(REFERENCE, jax.lax.stop_gradient(known))
     arrays |= log_ratios(arrays)
-  target, chosen = batch.targets, arrays['policy_chosen_logps']
+  target = batch.targets
   if target is None:
-    arrays |= {'target_logps': chosen, 'target_lengths': lengths[:, 0]}
+    whole = _summed(read, batch, length_bias.whole_logps)
+    arrays |= {'target_logps': whole[:, 0], 'target_lengths': lengths[:, 0]}
   elif 'target_logps' in wanted:
     arrays |= {
-      'target_logps': logps.response_logps(models.policy, params, target),
+      'target_logps': logps.response_logps(models.policy, policy, target),
       'target_lengths': logps.response_lengths(target),
     }
   return arrays
 
 
-def log_ratios(arrays):
+def log_ratios(arrays: Mapping[str, chex.Array]) -> dict[str, chex.Array]:
   """Policy − reference [B] of both responses; none without a reference."""
   return {
     name: arrays[policy] - arrays[reference]
@@ -126,7 +221,11 @@ def log_ratios(arrays):
   }
 
 
-def measured(objective, arrays, weight):
+def metrics_of(
+  objective: objectives.Objective,
+  arrays: Mapping[str, chex.Array],
+  weight: chex.Array,
+) -> Metrics:
   """What a person watches: how pairs are told apart, and by how much.
 
   `margin` is the gap between the two log-ratios in nats, or where no reference

@@ -6,13 +6,24 @@ averaged, so that neither place is favoured.
 """
 
 import dataclasses
+import functools
+from collections.abc import Mapping
 
+import chex
 import jax.numpy as jnp
 
 from rlhf_jax.kernels import splicing
 from rlhf_jax.losses import pairwise
 from rlhf_jax.training import state as training
-from rlhf_jax.types import Mean
+from rlhf_jax.types import (
+  Comparisons,
+  Mean,
+  Metrics,
+  Models,
+  Params,
+  ScalarModel,
+  Terms,
+)
 from rlhf_jax.types.rules import MicroBatches
 from rlhf_jax.types.values import checked
 
@@ -29,10 +40,12 @@ class Config:
   micro_batches: MicroBatches = 1
 
 
-init = training.reward_from
+init = functools.partial(training.scalar_from, role='ranker')
 
 
-def both_orders(model, params, batch):
+def both_orders(
+  model: ScalarModel, params: Params, batch: Comparisons
+) -> tuple[chex.Array, chex.Array]:
   """[B] log-odds for the first of Comparisons [B, 2, T], read in both orders.
 
   Returns:
@@ -55,20 +68,32 @@ def both_orders(model, params, batch):
   return read(0, 1), -read(1, 0)
 
 
-def log_odds(model, params, batch):
+def log_odds(
+  model: ScalarModel, params: Params, batch: Comparisons
+) -> chex.Array:
   """[B] log-odds that the first of each pair is preferred; odd in the order."""
   first, last = both_orders(model, params, batch)
   return 0.5 * (first + last)
 
 
-def loss(params, frozen, batch, key, *, models, config):
+def loss(
+  params: Params,
+  frozen: Mapping[str, Params],
+  batch: Comparisons,
+  key: chex.PRNGKey,
+  *,
+  models: Models,
+  config: Config,
+) -> tuple[Terms, Metrics]:
   """Terms and metrics of Comparisons [B, 2, T]. Differentiate in `params`.
 
   −log σ of the log-odds of what was preferred, over both orders of each pair.
   """
   del frozen, key, config  # Nothing stays fixed, nothing is random.
   weight = batch.pair_weight
-  orders = jnp.stack(both_orders(models.reward, params, batch), axis=-1)
+  orders = jnp.stack(
+    both_orders(models.reward, params['ranker'], batch), axis=-1
+  )
   losses = pairwise.bradley_terry(orders, jnp.zeros_like(orders))
   odds = jnp.mean(orders, axis=-1)
   right = (odds > 0) + 0.5 * (odds == 0)

@@ -2,24 +2,33 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 
 import chex
 import jax
 import jax.numpy as jnp
+import optax
 
 from rlhf_jax.kernels import logps, splicing
 from rlhf_jax.losses import objective as objectives
 from rlhf_jax.losses import unpaired
 from rlhf_jax.training import state as training
 from rlhf_jax.training.compile import override
-from rlhf_jax.types import Comparisons, Mean
+from rlhf_jax.types import (
+  Comparisons,
+  Mean,
+  Metrics,
+  Models,
+  Params,
+  Terms,
+  TrainState,
+)
 from rlhf_jax.types.calls import offering
 from rlhf_jax.types.rules import Finite, NonNegative
 from rlhf_jax.types.values import checked
 
-# What `offered` gives.
-OFFERED = (
+# What `arrays_for` gives.
+ARRAYS = (
   'policy_logps',
   'reference_logps',
   'lengths',
@@ -27,7 +36,7 @@ OFFERED = (
   'mean_log_ratio',
   'kl',
 )
-Offered = offering(OFFERED)
+Objective = offering(ARRAYS)
 
 
 def first_is_desirable(batch: Comparisons) -> chex.Array:
@@ -66,7 +75,7 @@ class Config(objectives.Config):
     seen: how many these were.
   """
 
-  objective: Offered = functools.partial(unpaired.kto, beta=0.1)
+  objective: Objective = functools.partial(unpaired.kto, beta=0.1)
   desirable: Callable[[Comparisons], chex.Array] = first_is_desirable
   seen_log_ratio: Finite = 0.0
   seen: NonNegative = 0.0
@@ -79,7 +88,15 @@ class Config(objectives.Config):
 init = training.policy_from
 
 
-def loss(params, frozen, batch, key, *, models, config):
+def loss(
+  params: Params,
+  frozen: Mapping[str, Params],
+  batch: Comparisons,
+  key: chex.PRNGKey,
+  *,
+  models: Models,
+  config: Config,
+) -> tuple[Terms, Metrics]:
   """Terms and metrics of Comparisons [B, K, T]. Differentiate in `params`.
 
   Every response is an example of its own. Log-probs are those of whole
@@ -87,7 +104,7 @@ def loss(params, frozen, batch, key, *, models, config):
   """
   del key  # Nothing here is random.
   weight = batch.weight[:, None] * batch.candidate_mask
-  arrays = offered(
+  arrays = arrays_for(
     params,
     frozen,
     batch,
@@ -109,7 +126,15 @@ def loss(params, frozen, batch, key, *, models, config):
   return terms, metrics
 
 
-def offered(params, frozen, batch, wanted, *, models, config):
+def arrays_for(
+  params: Params,
+  frozen: Mapping[str, Params],
+  batch: Comparisons,
+  wanted: Collection[str],
+  *,
+  models: Models,
+  config: Config,
+) -> dict[str, chex.Array]:
   """The arrays that an objective may name.
 
   policy_logps, reference_logps: [B, K] nats.
@@ -127,8 +152,8 @@ def offered(params, frozen, batch, wanted, *, models, config):
   Raises:
     ValueError: a KL is wanted, and there is no reference, or no other row.
   """
-  reference = frozen.get('reference')
-  policy_logps = logps.response_logps(models.policy, params, batch)
+  policy, reference = params['policy'], frozen.get('reference')
+  policy_logps = logps.response_logps(models.policy, policy, batch)
   reference_logps = logps.reference_logps(models.policy, reference, batch)
   weight = batch.weight[:, None] * batch.candidate_mask
   here = Mean.of(policy_logps - reference_logps, weight)
@@ -152,7 +177,7 @@ def offered(params, frozen, batch, wanted, *, models, config):
         'batch of one prompt has none; set batch_size to 2 or more'
       )
     others = mismatched(batch)
-    gaps = logps.response_logps(models.policy, params, others)
+    gaps = logps.response_logps(models.policy, policy, others)
     gaps -= logps.response_logps(models.policy, reference, others)
     counted = weight * (jnp.roll(weight, -1, axis=0) != 0.0)
     estimate = Mean.of(gaps, counted * _asks_another(batch, counted))
@@ -197,7 +222,16 @@ def _asks_another(batch, counted):
 step = training.gradient_step(loss)
 
 
-def update(state, frozen, batch, key, *, models, optimizer, config):
+def update(
+  state: TrainState,
+  frozen: Mapping[str, Params],
+  batch: Comparisons,
+  key: chex.PRNGKey,
+  *,
+  models: Models,
+  optimizer: optax.GradientTransformation,
+  config: Config,
+) -> tuple[TrainState, Metrics]:
   """One gradient step; the running mean goes on. Returns (state, metrics)."""
   config = override(config, state.extra)
   state, metrics = step(

@@ -26,7 +26,7 @@ class Config:
   """Which objective is minimised, and in how many parts.
 
   Attributes:
-    objective: from those of the learner's `offered` arrays that its parameters
+    objective: from those of the learner's `ARRAYS` that its parameters
       name to losses [B], its options bound.
     micro_batches: parts that a batch is cut into, to save memory.
   """
@@ -58,19 +58,19 @@ def of_reference(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def evaluate(
-  objective: Objective, offered: Mapping[str, chex.Array]
+  objective: Objective, arrays: Mapping[str, chex.Array]
 ) -> chex.Array:
-  """Calls an objective with those of the offered arrays that it names.
+  """Calls an objective with those of the arrays that it names.
 
   Raises:
-    ValueError: it names one that is not offered, or lacks an option.
+    ValueError: it names one that is not there, or lacks an option.
   """
   wanted = reads(objective)
-  missing = [name for name in wanted if name not in offered]
+  missing = [name for name in wanted if name not in arrays]
   if missing:
     raise ValueError(
       f'{_name(objective)} reads {", ".join(missing)}, and this stage has only '
-      f'{", ".join(offered)}; freeze a reference, or choose data with what is '
+      f'{", ".join(arrays)}; freeze a reference, or choose data with what is '
       'missing, or another objective'
     )
   unbound = [
@@ -85,7 +85,7 @@ def evaluate(
       f'in functools.partial({_name(objective)}, {unbound[0]}=…), or set '
       f'stages.<stage>.config.objective.{unbound[0]}'
     )
-  return objective(**{name: offered[name] for name in wanted})
+  return objective(**{name: arrays[name] for name in wanted})
 
 
 def coupled(objective: Objective) -> Objective:

@@ -26,7 +26,7 @@ update = pairwise.update
 class Config(pairwise.Config, optimizers.Steps):
   """The released recipe's values."""
 
-  objective: pairwise.Offered = functools.partial(
+  objective: pairwise.Objective = functools.partial(
     losses.cpo, beta=0.1, likelihood_coef=1.0
   )
   batch_size: Count = 64

@@ -22,7 +22,6 @@ from rlhf_jax.learners import policy_gradient
 from rlhf_jax.losses import policy_gradient as surrogates
 from rlhf_jax.stages import Online
 from rlhf_jax.training import optimizers
-from rlhf_jax.training.compile import jitted
 from rlhf_jax.training.metrics import Stopwatch
 from rlhf_jax.types import Mean
 from rlhf_jax.types.rules import Count, Divides
@@ -35,7 +34,7 @@ update = policy_gradient.update
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 @checked
-class Config(policy_gradient.Online):
+class Config(policy_gradient.OnlineConfig):
   """Values of the paper and of its released script.
 
   Attributes:
@@ -46,7 +45,7 @@ class Config(policy_gradient.Online):
   batch_size: Count = 1536
   groups: Annotated[Count, Divides('batch_size')] = 512
   samples: Count = 16
-  objective: policy_gradient.Offered = functools.partial(
+  objective: policy_gradient.Objective = functools.partial(
     surrogates.clipped_surrogate, clip_epsilon=0.2, clip_epsilon_high=0.28
   )
   reduction: policy_gradient.Reduction = masking.token_mean
@@ -88,10 +87,10 @@ def shape(params, frozen, rollouts, scores, *, models, config):
     params, frozen, rollouts, scores, models=models, config=config
   )
   advantages = baselines.group_standardised(
-    measured.groups(measured.scores), measured.written
+    measured.groups(measured.scores), measured.has_score
   )
   # A group that only fills the batch may still differ in length.
-  differ = baselines.informative(scores, measured.written)
+  differ = baselines.informative(scores, measured.has_score)
   advantages = jnp.where(differ[:, None], advantages, 0.0)
   return policy_gradient.experience(
     measured,
@@ -101,14 +100,14 @@ def shape(params, frozen, rollouts, scores, *, models, config):
   )
 
 
-def collect(params, frozen, prompts, key, *, models, config):
+def collect(state, frozen, prompts, key, *, models, config):
   """Asks prompts, `groups` at a time, until as many scored responses apart.
 
   If the prompts run out, groups that teach nothing fill the batch, with
   advantages of 0.
 
   Args:
-    params: {'policy'}.
+    state: params {'policy'}.
     frozen: {'reference', and 'reward' where a model scores}.
     prompts: Prompts [B, P].
     key: of the step.
@@ -119,7 +118,7 @@ def collect(params, frozen, prompts, key, *, models, config):
     Experience [groups, K] and metrics, how many prompts were asked among them.
   """
   stopwatch, asked, found = Stopwatch(), [], 0
-  policy = models.sampler.load(params['policy'])
+  policy = models.sampler.load(state.params['policy'])
   for first in range(0, prompts.tokens.shape[0], config.groups):
     rows = slice(first, first + config.groups)
     rollouts, scores = policy_gradient.sample_and_score(
@@ -143,10 +142,9 @@ def collect(params, frozen, prompts, key, *, models, config):
   kept = jnp.argsort(~differ, stable=True)[: config.groups]
   rollouts, scores = jax.tree.map(lambda x: x[kept], (rollouts, scores))
   with stopwatch('score'):
-    batch, metrics = jitted(shape)(
-      params, frozen, rollouts, scores, models=models, config=config
+    batch, metrics = policy_gradient.shape_scored(
+      shape, state, frozen, rollouts, scores, models=models, config=config
     )
-    jax.block_until_ready(batch)
   metrics['prompts_asked'] = Mean.of(float(differ.size))
   metrics['informative'] = Mean.of(differ)
   return batch, metrics | stopwatch.metrics()

@@ -2,7 +2,8 @@
 
 The log-ratio of the policy to the frozen reference is an implicit reward, and
 the policy is fitted to pairs by it. Any objective of losses.pairwise may take
-the place of the sigmoid: `--set stages.dpo.config.objective=…`.
+the place of the sigmoid: `--set stages.dpo.config.objective=…`. `pair_weights`
+makes it WPO, and `response_logps` LD-DPO.
 
 Source: Rafailov et al. 2023, eq. 7.
 """

@@ -32,7 +32,7 @@ update = policy_gradient.update
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 @checked
-class Config(policy_gradient.Online):
+class Config(policy_gradient.OnlineConfig):
   """The paper's values: 1024 responses a round, 64 to a prompt.
 
   Attributes:
@@ -45,11 +45,11 @@ class Config(policy_gradient.Online):
   baseline: Callable[[chex.Array, chex.Array], chex.Array] = (
     baselines.group_standardised
   )
-  objective: policy_gradient.Offered = functools.partial(
+  objective: policy_gradient.Objective = functools.partial(
     surrogates.clipped_surrogate, clip_epsilon=0.2
   )
   reduction: policy_gradient.Reduction = masking.sequence_mean
-  reference_objective: policy_gradient.Offered | None = divergences.k3
+  reference_objective: policy_gradient.Objective | None = divergences.k3
   reference_coef: NonNegative = 0.04
   optimizer: optimizers.Adam = optimizers.Adam(learning_rate=1e-6)
 
@@ -113,7 +113,7 @@ def shape(params, frozen, rollouts, scores, *, models, config):
     params, frozen, rollouts, scores, models=models, config=config
   )
   rewards = policy_gradient.sequence_rewards(measured, config)
-  advantages = config.baseline(measured.groups(rewards), measured.written)
+  advantages = config.baseline(measured.groups(rewards), measured.has_score)
   return policy_gradient.experience(
     measured,
     advantages=measured.at_tokens(advantages),

@@ -26,7 +26,7 @@ update = pairwise.update
 class Config(pairwise.Config, optimizers.Steps):
   """The paper's values for 7B models."""
 
-  objective: pairwise.Offered = functools.partial(losses.orpo, beta=0.1)
+  objective: pairwise.Objective = functools.partial(losses.orpo, beta=0.1)
   batch_size: Count = 64
   optimizer: optimizers.Adam = optimizers.Adam(
     learning_rate=8e-6, decay=optimizers.linear

@@ -26,7 +26,7 @@ update = policy_gradient.update
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 @checked
-class Config(policy_gradient.Online):
+class Config(policy_gradient.OnlineConfig):
   """PPO as the field runs it; values of AlpacaFarm and TRL where papers differ.
 
   Attributes:
@@ -39,7 +39,7 @@ class Config(policy_gradient.Online):
   """
 
   batch_size: Count = 512
-  objective: policy_gradient.Offered = functools.partial(
+  objective: policy_gradient.Objective = functools.partial(
     surrogates.clipped_surrogate, clip_epsilon=0.2
   )
   critic: policy_gradient.Critic = policy_gradient.separate_critic
@@ -84,7 +84,9 @@ def shape(params, frozen, rollouts, scores, *, models, config):
   estimate = functools.partial(
     advantages.gae, discount=config.discount, gae_lambda=config.gae_lambda
   )
-  estimates, returns = jax.vmap(estimate)(rewards, measured.now.values, mask)
+  estimates, returns = jax.vmap(estimate)(
+    rewards, measured.outputs.values, mask
+  )
   if config.whiten_advantages:
     estimates = masking.whiten(estimates, mask)
   return policy_gradient.experience(

@@ -27,7 +27,7 @@ update = listwise.update
 class Config(listwise.Config, optimizers.Steps):
   """The paper's values."""
 
-  objective: listwise.Offered = functools.partial(losses.pro, sft_coef=0.05)
+  objective: listwise.Objective = functools.partial(losses.pro, sft_coef=0.05)
   batch_size: Count = 112
   optimizer: optimizers.Adam = optimizers.Adam(learning_rate=5e-6)
 

@@ -8,6 +8,7 @@ Source: Dong et al. 2023 (RAFT).
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Annotated
 
@@ -205,26 +206,7 @@ def gain_of_choosing(scores: chex.Array, ended: chex.Array) -> dict[str, Mean]:
   }
 
 
-def collect(params, frozen, prompts, key, *, models, config):
-  """Samples, scores and keeps. Returns (BestSamples, metrics).
-
-  Args:
-    params: the policy's.
-    frozen: {'reference', and 'reward' where a model scores}.
-    prompts: Prompts [B, P].
-    key: of the stage.
-    models: with a policy, a sampler and a scorer.
-    config: a Config.
-  """
-  return policy_gradient.collect(
-    {'policy': params},
-    frozen,
-    prompts,
-    key,
-    models=models,
-    config=config,
-    shape=shape,
-  )
+collect = functools.partial(policy_gradient.collect, shape=shape)
 
 
 def update(state, frozen, batch, key, *, models, optimizer, config):

@@ -45,7 +45,7 @@ def as_earned(returns, mask):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 @checked
-class Config(policy_gradient.Online):
+class Config(policy_gradient.OnlineConfig):
   """Plain REINFORCE, the whole response one term of the sum.
 
   Attributes:
@@ -57,7 +57,7 @@ class Config(policy_gradient.Online):
   """
 
   batch_size: Count = 512
-  objective: policy_gradient.Offered = surrogates.policy_gradient
+  objective: policy_gradient.Objective = surrogates.policy_gradient
   reduction: policy_gradient.Reduction = masking.sequence_sum
   kl_coef: NonNegative = 0.05
   baseline: Callable[[chex.Array, chex.Array], chex.Array] = as_scored
@@ -120,7 +120,9 @@ def shape(params, frozen, rollouts, scores, *, models, config):
   measured = policy_gradient.measure(
     params, frozen, rollouts, scores, models=models, config=config
   )
-  centred = config.baseline(measured.groups(measured.scores), measured.written)
+  centred = config.baseline(
+    measured.groups(measured.scores), measured.has_score
+  )
   rewards = policy_gradient.token_rewards(measured, centred.reshape(-1), config)
   follow = functools.partial(
     advantages.discounted_returns, discount=config.discount

@@ -28,7 +28,7 @@ from rlhf_jax.learners import policy_gradient
 from rlhf_jax.losses import policy_gradient as surrogates
 from rlhf_jax.stages import Online
 from rlhf_jax.training import optimizers
-from rlhf_jax.training.compile import jitted, override
+from rlhf_jax.training.compile import override
 from rlhf_jax.training.metrics import Stopwatch
 from rlhf_jax.types import Mean
 from rlhf_jax.types.calls import Called
@@ -58,7 +58,7 @@ def to_go(gaps, penalties, mask, *, discount):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 @checked
-class Config(policy_gradient.Online):
+class Config(policy_gradient.OnlineConfig):
   """One round's rewards; `paper` and `released` are its presets.
 
   Attributes:
@@ -70,7 +70,7 @@ class Config(policy_gradient.Online):
   """
 
   batch_size: Count = 128
-  objective: policy_gradient.Offered = surrogates.policy_gradient
+  objective: policy_gradient.Objective = surrogates.policy_gradient
   reduction: policy_gradient.Reduction = masking.sequence_sum
   kl_coef: NonNegative = 0.05
   gap_clip: Positive | None = None
@@ -128,7 +128,7 @@ def shape(params, frozen, rollouts, scores, greedy_scores, *, models, config):
   if config.gap_clip is not None:
     gaps = jnp.clip(gaps, -config.gap_clip, config.gap_clip)
   penalties = config.kl_coef * config.kl_estimator(
-    measured.now.logps, measured.reference_logps
+    measured.outputs.logps, measured.reference_logps
   )
   advantages = config.returns(
     gaps.reshape(-1), penalties, measured.mask, discount=config.discount
@@ -139,17 +139,17 @@ def shape(params, frozen, rollouts, scores, greedy_scores, *, models, config):
     response_rewards=policy_gradient.sequence_rewards(measured, config),
     config=config,
   )
-  counted = measured.written
+  counted = measured.has_score
   metrics['greedy_score'] = Mean.of(greedy_scores, jnp.any(counted, axis=-1))
   metrics['gap'] = Mean.of(gaps, counted)
   return batch, metrics
 
 
-def collect(params, frozen, prompts, key, *, models, config):
+def collect(state, frozen, prompts, key, *, models, config):
   """Answers, also greedily, scores and shapes. Returns (Experience, metrics).
 
   Args:
-    params: {'policy'}.
+    state: params {'policy'}, and in `extra` the KL coefficient if it adapts.
     frozen: {'reference', and 'reward' where a model scores}.
     prompts: Prompts [B, P].
     key: of the step; each sample's key is folded from it.
@@ -161,7 +161,7 @@ def collect(params, frozen, prompts, key, *, models, config):
     config,
     {'samples': 1, 'sampling': config.sampling.replace(draw=draws.greedy)},
   )
-  policy = models.sampler.load(params['policy'])
+  policy = models.sampler.load(state.params['policy'])
   (rollouts, scores), (greedy, greedy_scores) = (
     policy_gradient.sample_and_score(
       policy,
@@ -179,8 +179,9 @@ def collect(params, frozen, prompts, key, *, models, config):
     greedy_scores = policy_gradient.penalised(greedy_scores, greedy, config)
     unscored = ~jnp.any(greedy.response_mask, axis=-1)
     rollouts = policy_gradient.leave_out(rollouts, unscored)
-    batch, metrics = jitted(shape)(
-      params,
+    batch, metrics = policy_gradient.shape_scored(
+      shape,
+      state,
       frozen,
       rollouts,
       scores,
@@ -188,7 +189,6 @@ def collect(params, frozen, prompts, key, *, models, config):
       models=models,
       config=config,
     )
-    jax.block_until_ready(batch)
   return batch, metrics | stopwatch.metrics()
 
 

@@ -26,12 +26,12 @@ update = policy_gradient.update
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 @checked
-class Config(policy_gradient.Online):
+class Config(policy_gradient.OnlineConfig):
   """Four responses to a prompt as in the paper; TRL's KL coefficient."""
 
   batch_size: Count = 128
   samples: Count = 4
-  objective: policy_gradient.Offered = surrogates.policy_gradient
+  objective: policy_gradient.Objective = surrogates.policy_gradient
   reduction: policy_gradient.Reduction = masking.sequence_sum
   kl_coef: NonNegative = 0.05
   optimizer: optimizers.Adam = optimizers.Adam(learning_rate=1e-6)
@@ -57,7 +57,7 @@ def shape(params, frozen, rollouts, scores, *, models, config):
   )
   rewards = policy_gradient.sequence_rewards(measured, config)
   advantages = baselines.leave_one_out(
-    measured.groups(rewards), measured.written
+    measured.groups(rewards), measured.has_score
   )
   return policy_gradient.experience(
     measured,

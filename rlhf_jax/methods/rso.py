@@ -142,7 +142,7 @@ def accepted(scores, seeds, config) -> list[list[int]]:
 class Config(pairwise.Config, optimizers.Steps):
   """The paper's values, on AdamW in place of Adafactor."""
 
-  objective: pairwise.Offered = functools.partial(losses.dpo, beta=0.05)
+  objective: pairwise.Objective = functools.partial(losses.dpo, beta=0.05)
   batch_size: Count = 32
   optimizer: optimizers.Adam = optimizers.Adam(learning_rate=1e-5)
 

@@ -26,7 +26,7 @@ update = pairwise.update
 class Config(pairwise.Config, optimizers.Steps):
   """The paper's values for base models."""
 
-  objective: pairwise.Offered = functools.partial(
+  objective: pairwise.Objective = functools.partial(
     losses.simpo, beta=2.0, gamma=1.0
   )
   batch_size: Count = 128

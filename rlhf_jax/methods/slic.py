@@ -142,7 +142,7 @@ class Config(pairwise.Config, optimizers.Steps):
   matters; a tenth is ours.
   """
 
-  objective: pairwise.Offered = functools.partial(
+  objective: pairwise.Objective = functools.partial(
     losses.slic, margin=1.0, likelihood_coef=0.1
   )
   batch_size: Count = 32

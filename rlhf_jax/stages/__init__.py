@@ -1,4 +1,4 @@
-"""What a method says of its place in an experiment: stages, as data."""
+"""Stages of an experiment, and the methods that make them, as data."""
 
 from rlhf_jax.stages.method import Method, Online, Writer
 from rlhf_jax.stages.stage import (

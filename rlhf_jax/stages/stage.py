@@ -7,7 +7,15 @@ from typing import Annotated, Any, NamedTuple
 import chex
 import numpy as np
 
-from rlhf_jax.types import Comparison, Mean, Prompt, Record, Reward, Sampled
+from rlhf_jax.types import (
+  Comparison,
+  Mean,
+  Params,
+  Prompt,
+  Record,
+  Reward,
+  Sampled,
+)
 from rlhf_jax.types.calls import Called
 from rlhf_jax.types.rules import Count
 from rlhf_jax.types.values import checked
@@ -46,8 +54,8 @@ class Stage(NamedTuple):
   """A stage of an experiment that trains.
 
   Attributes:
-    init: (key, start, *, models, config) -> params; `start` holds, by role, the
-      parameters that `start` below names.
+    init: (key, start, *, models, config) -> {role: params} of what is trained;
+      `start` holds, by role, the parameters that `start` below names.
     update: (state, frozen, batch, key, *, models, optimizer, config) ->
       state, metrics.
     config: the method's; it says how long, and with which optimizer.
@@ -56,8 +64,8 @@ class Stage(NamedTuple):
     start: the earlier stage whose parameters each role starts from.
     frozen: the earlier stage whose parameters each role keeps; a reward may be
       an Ensemble of them, or a Reward, which scores the decoded text.
-    collect: (params, frozen, prompts, key, *, models, config) -> batch,
-      metrics; for methods that learn from their own samples.
+    collect: (state, frozen, prompts, key, *, models, config) -> batch, metrics;
+      for methods that learn from their own samples.
     precompute: (frozen, batch, *, models, config) -> [B, K] log-probs of the
       frozen reference, computed once for every example and kept beside the
       data, so that no step computes them again, or None where none are read.
@@ -69,12 +77,12 @@ class Stage(NamedTuple):
       none.
     reads: the kinds of records that `data` may hold; any where it is empty.
     reads_extra: likewise of `extra_data`.
-    produces: the role of what is trained: 'policy', 'reward', 'ranker' or
+    produces: what others may take it for: 'policy', 'reward', 'ranker' or
       'attributes'; policies and rewards are measured at the end. Any other word
       is for what is only started from.
     alarm: (row of metrics, progress in [0, 1]) -> a sentence where something
-      looks wrong, or None; told once, and kept with the results. NaN stands for
-      every metric that is not finite.
+      looks wrong, or None; printed once, and kept with the results. NaN stands
+      for every metric that is not finite.
     log_every: steps between two rows of metrics.
     checkpoint_every: steps between two checkpoints; the last step has one too.
     keep_checkpoint: whether the last checkpoint, the optimizer's state with it,
@@ -98,6 +106,28 @@ class Stage(NamedTuple):
   log_every: Count = 10
   checkpoint_every: Count = 200
   keep_checkpoint: bool = False
+
+  def playing(self, params: Params, role: str) -> Params:
+    """What of a stage's params another stage takes for a role.
+
+    A key of params is the role that they play in training. A role that is none
+    of them falls to what the stage produces (a reference is a policy, and a
+    critic starts from a reward model), or to all that it trains where
+    `produces` is a word of its own.
+
+    Raises:
+      ValueError: it trains several, and none is meant.
+    """
+    for name in (role, self.produces):
+      if name in params:
+        return params[name]
+    if len(params) > 1:
+      raise ValueError(
+        f'a {role} is taken from a stage that trains {", ".join(params)} and '
+        f'produces {self.produces!r}, which is neither'
+      )
+    (only,) = params.values()
+    return only
 
 
 class Queries(NamedTuple):

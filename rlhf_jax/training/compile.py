@@ -14,7 +14,7 @@ Path = tuple[str, ...]
 
 @dataclasses.dataclass(frozen=True)
 class Bound:
-  """A functools.partial by what it says: two that say the same are equal.
+  """A functools.partial that hashes and compares by function and options.
 
   Attributes:
     function: what is called.

@@ -1,14 +1,15 @@
 """Gradients of a learner's loss, accumulated exactly, and their step."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 import optax
 
 from rlhf_jax.training.parts import deal
-from rlhf_jax.types import Mean, Metrics, Params, Terms, TrainState
+from rlhf_jax.types import Mean, Metrics, Models, Params, Terms, TrainState
 from rlhf_jax.types.rules import Count
 
 Loss = Callable[..., tuple[Terms, Metrics]]
@@ -17,35 +18,51 @@ Loss = Callable[..., tuple[Terms, Metrics]]
 def create(
   params: Params,
   optimizer: optax.GradientTransformation,
-  extra: Any = (),
+  extra: Mapping[str, chex.Numeric] | None = None,
 ) -> TrainState:
   """The state before the first update."""
   return TrainState(
     step=jnp.zeros((), jnp.int32),
     params=params,
     opt_state=optimizer.init(params),
-    extra=jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), extra),
+    extra=jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), extra or {}),
   )
 
 
-def policy_from(key, start, *, models, config):
-  """A policy learner's `init`: start['policy'], or fresh parameters."""
+def policy_from(
+  key: chex.PRNGKey,
+  start: Mapping[str, Params],
+  *,
+  models: Models,
+  config: Any,
+) -> Params:
+  """A policy learner's `init`: {'policy'}, start's or fresh."""
   del config
-  return start['policy'] if 'policy' in start else models.policy.init(key)
+  if 'policy' in start:
+    return {'policy': start['policy']}
+  return {'policy': models.policy.init(key)}
 
 
-def reward_from(key, start, *, models, config, scores: Count = 1):
-  """A scalar model's `init`: a fresh head, on the trunk of start['policy'].
+def scalar_from(
+  key: chex.PRNGKey,
+  start: Mapping[str, Params],
+  *,
+  models: Models,
+  config: Any,
+  role: str,
+  scores: Count = 1,
+) -> Params:
+  """A scalar model's `init`: {role}, fresh, on the trunk of start['policy'].
 
-  Or start['reward'] as it is, where a reward model is trained on.
+  Or start[role] as it is, where such a model is trained on.
   """
   del config
-  if 'reward' in start:
-    return start['reward']
+  if role in start:
+    return {role: start[role]}
   params = models.reward.init(key, scores=scores)
   if 'policy' in start:
     params = params | {'trunk': models.reward.trunk(start['policy'])}
-  return params
+  return {role: params}
 
 
 def descend(

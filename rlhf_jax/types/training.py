@@ -60,11 +60,11 @@ class TrainState:
     step: [] int32, how many updates are done.
     params: what the optimizer moves.
     opt_state: the optimizer's own.
-    extra: what a method carries on besides (an adaptive coefficient, running
-      moments), or ().
+    extra: what a method carries on besides, by the name of its config's field
+      (an adaptive coefficient, a running mean); the config says where it began.
   """
 
   step: chex.Array
   params: Params
   opt_state: Any
-  extra: Any = ()
+  extra: Mapping[str, chex.Array] = flax.struct.field(default_factory=dict)

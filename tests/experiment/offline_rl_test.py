@@ -60,8 +60,8 @@ def chain(folder, z=1.0):
     evaluation=Evaluation(count=3, samples=2, batch_size=4),
     variants={'dt': PolicyVariant(policy='dt', condition=target(z))},
   )
-  for name in ('dt', 'reward_model'):  # Nobody samples or scores with these.
-    made.loaded[name] = {}
+  # Nobody samples or scores with these.
+  made.loaded.update(dt={'policy': {}}, reward_model={'reward': {}})
   return made
 
 

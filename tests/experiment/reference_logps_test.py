@@ -11,7 +11,7 @@ from absl.testing import absltest
 
 from rlhf_jax.data.encoding import prompt_of
 from rlhf_jax.experiment import locks, reference_logps, running
-from rlhf_jax.kernels import distributions, logps
+from rlhf_jax.kernels import distributions, length_bias, logps
 from rlhf_jax.learners import pairwise
 from rlhf_jax.losses import pairwise as losses
 from rlhf_jax.methods import dpo
@@ -123,6 +123,29 @@ class ReferenceLogpsTest(absltest.TestCase):
     self.assertEqual(path.parent, chain.folder('data').path)
     self.assertLen(read_lines(path), small.RECORDS)
 
+  def test_another_sum_over_a_response_is_kept_by_itself(self):
+    records = self.chain().records('comparisons')
+    whole = self.attach(self.chain(), records)
+    found = []
+    for alpha in (1.0, 0.25):
+      config = dataclasses.replace(
+        CONFIG,
+        response_logps=functools.partial(
+          length_bias.discounted_tail_logps, ld_alpha=alpha
+        ),
+      )
+      found.append(self.attach(self.chain(config=config), records))
+    self.assertLen(self.files(self.chain()), 3)
+    self.assertLen(self.asked, 3 * 3)
+    kept = [[e.reference_logps for e in x] for x in (whole, *found)]
+    np.testing.assert_allclose(kept[1], kept[0], rtol=1e-5)
+    # The shorter of two is whole, and the longer one is less than that.
+    lengths = np.array([[len(r) for r in e.response_ids] for e in whole])
+    longer = lengths > lengths.min(axis=1, keepdims=True)
+    gap = np.array(kept[2]) - np.array(kept[0])
+    self.assertTrue(np.all(gap[longer] > 0.1))
+    np.testing.assert_allclose(gap[~longer], 0.0, atol=1e-4)
+
   def test_only_what_is_new_is_computed(self):
     chain = self.chain()
     records = list(chain.records('comparisons'))
@@ -183,7 +206,7 @@ class ReferenceLogpsTest(absltest.TestCase):
   def trained(self, chain):
     running.run_stage(chain, 'dpo')
     jax.effects_barrier()
-    like = small.params('policy')
+    like = {'policy': small.params('policy')}
     return load_params(chain.folder('dpo').path / 'params', like)
 
   def test_a_stage_learns_the_same_with_them_and_without(self):

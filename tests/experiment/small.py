@@ -34,7 +34,7 @@ LONG = 100  # Times a prompt's words are no prompt within the limits.
 
 @functools.cache
 def params(role):
-  """What a stage that trains `role` might have ended with."""
+  """What might play `role` once its stage has ended."""
   key = jax.random.key({'policy': 1, 'reward': 2, 'ranker': 3}[role])
   models = roles(MODEL)
   return (models.policy if role == 'policy' else models.reward).init(key)
@@ -71,7 +71,9 @@ def chain(folder: pathlib.Path, stages, *, devices=1, **changes) -> Chain:
   )
   made = prepare(experiment, folder, console=io.StringIO())
   made.loaded.update(
-    sft=params('policy'), reward_model=params('reward'), ranker=params('ranker')
+    sft={'policy': params('policy')},
+    reward_model={'reward': params('reward')},
+    ranker={'ranker': params('ranker')},
   )
   mesh = sharding.make_mesh({'data': devices}, jax.devices()[:devices])
   return dataclasses.replace(made, mesh=mesh)

@@ -70,8 +70,8 @@ class SteerlmTest(absltest.TestCase):
       'bias': jnp.array(SAYS),
     }
     self.chain.loaded.update(
-      attribute_model=params | {'head': head},
-      steerlm=models.policy.init(jax.random.key(1)),
+      attribute_model={'attributes': params | {'head': head}},
+      steerlm={'policy': models.policy.init(jax.random.key(1))},
     )
 
   def written(self, name):

@@ -81,8 +81,8 @@ def init(key, start, *, models, config):
   return {'embedding': jnp.zeros((8, 8))}
 
 
-def collect(params, frozen, prompts, key, *, models, config):
-  del params, frozen, models
+def collect(state, frozen, prompts, key, *, models, config):
+  del state, frozen, models
   note(f'{config.name} collect', key)
   return prompts, {}
 
@@ -236,7 +236,7 @@ class LoadedTest(parameterized.TestCase):
       there = dict(chain.loaded)
       apart = chain.apart()
       apart.loaded['other'] = {'policy': 1}
-      self.assertIs(apart.params('sft', 'policy'), there['sft'])
+      self.assertIs(apart.params('sft', 'policy'), there['sft']['policy'])
       self.assertEqual(chain.loaded.keys(), there.keys())
 
   def test_nothing_is_left_loaded_of_a_run(self):

@@ -10,6 +10,7 @@ from rlhf_jax.kernels import (
   masking,
   pair_weights,
 )
+from rlhf_jax.learners import pairwise as learner
 from rlhf_jax.losses import objective, pairwise, supervised
 from rlhf_jax.losses.pairwise import (
   anchored,
@@ -18,7 +19,8 @@ from rlhf_jax.losses.pairwise import (
   soft_labels,
   transport,
 )
-from rlhf_jax.types import Mean
+from rlhf_jax.training import state as training
+from rlhf_jax.types import Comparisons, Mean, Models
 from tests.golden_adapters import seqlp
 
 LOGPS = (
@@ -243,59 +245,72 @@ def trl_logits(
   ld_alpha,
   use_weighting,
 ):
-  """From logits on; several objectives add up, as in MPO."""
-  tokens, logits = inputs['input_ids'], inputs['logits']
-  completions = inputs['completion_mask'].astype(bool)
-  mask = completions[:, 1:]
-  scored = seqlp.next_token_logps(logits, tokens)
-  lengths = jnp.sum(completions, axis=-1, dtype=jnp.float32)
-
-  if ld_alpha is None:
-    total = functools.partial(masking.masked_sum, mask=mask, axis=-1)
-  else:
-    shorter = jnp.minimum(*jnp.split(jnp.sum(mask, axis=-1), 2))
-    total = functools.partial(
-      length_bias.discounted_tail_logps,
-      mask=mask,
-      shared_lengths=jnp.tile(shorter, 2),
-      ld_alpha=ld_alpha,
+  """From logits on, by the learner; several objectives add up, as in MPO."""
+  given = {
+    name: in_pairs(inputs[name])
+    for name in ('input_ids', 'completion_mask', 'logits', 'ref_logits')
+  }
+  mask = given['completion_mask'].astype(bool)
+  batch = Comparisons(
+    tokens=given['input_ids'],
+    attention_mask=jnp.ones(mask.shape, bool),
+    response_mask=mask,
+    candidate_mask=jnp.ones(mask.shape[:2], bool),
+    margins=jnp.zeros(len(mask)),
+    weight=jnp.ones(len(mask)),
+  )
+  params = {'policy': in_rows(given['logits'])}
+  frozen = {'reference': in_rows(given['ref_logits'])}
+  models = Models(policy=seqlp.GIVEN)
+  options = {}
+  if ld_alpha is not None:
+    options['response_logps'] = functools.partial(
+      length_bias.discounted_tail_logps, ld_alpha=ld_alpha
     )
-  policy = total(scored)
-  reference = total(seqlp.next_token_logps(inputs['ref_logits'], tokens))
-  given = halves(policy, reference)
-  given['chosen_lengths'], given['rejected_lengths'] = jnp.split(lengths, 2)
-
-  weights = jnp.ones(len(policy) // 2)
   if use_weighting:
-    expected = pair_weights.log_expected_probabilities(logits[:, :-1])
-    of_each = pair_weights.response_weights(scored, expected, mask)
-    weights = jnp.multiply(*jnp.split(of_each, 2))
+    options['pair_weights'] = pair_weights.on_policy
 
   loss = 0.0
   for loss_type, loss_weight in zip(loss_types, loss_weights, strict=True):
     if loss_type == 'sft':
-      chosen = [jnp.split(x, 2)[0] for x in (scored, mask)]
-      imitation = supervised.negative_log_likelihood(chosen[0])
-      average = masking.token_mean(imitation, chosen[1]).value
-      losses = jnp.broadcast_to(average, weights.shape)
-    else:
-      losses = evaluated(
-        trl_objective(loss_type, beta=beta, label_smoothing=label_smoothing),
-        given,
-      )
-    losses = weights * losses
-    loss += loss_weight * Mean.of(losses).value
+      scored = seqlp.next_token_logps(given['logits'][:, 0], batch.tokens[:, 0])
+      imitation = supervised.negative_log_likelihood(scored)
+      average = masking.token_mean(imitation, mask[:, 0, 1:]).value
+      loss += loss_weight * average
+      losses = jnp.broadcast_to(average, len(mask))
+      continue
+    function = trl_objective(
+      loss_type, beta=beta, label_smoothing=label_smoothing
+    )
+    config = learner.Config(objective=function, **options)
+    named = {'models': models, 'config': config}
+    terms, _ = learner.loss(params, frozen, batch, None, **named)
+    loss += loss_weight * training.objective(terms)
+    arrays = learner.arrays_for(params, frozen, batch, LOGPS, **named)
+    losses = objective.evaluate(function, arrays)
+    if use_weighting:
+      losses *= learner.weights_of_pairs(params, batch, **named)
   return {
     'loss': loss,
     'losses_last': losses,
-    'chosen_logps': given['policy_chosen_logps'],
-    'rejected_logps': given['policy_rejected_logps'],
-    'ref_chosen_logps': given['reference_chosen_logps'],
-    'ref_rejected_logps': given['reference_rejected_logps'],
+    'chosen_logps': arrays['policy_chosen_logps'],
+    'rejected_logps': arrays['policy_rejected_logps'],
+    'ref_chosen_logps': arrays['reference_chosen_logps'],
+    'ref_rejected_logps': arrays['reference_rejected_logps'],
     'mean_token_entropy': masking.masked_mean(
-      distributions.entropies(logits[:, :-1]), mask
+      distributions.entropies(given['logits'][..., :-1, :]), mask[..., 1:]
     ),
   }
+
+
+def in_pairs(rows):
+  """[2 B, …], the chosen ones first, as [B, 2, …]."""
+  return jnp.stack(jnp.split(rows, 2), axis=1)
+
+
+def in_rows(pairs):
+  """[B, 2, …] as the [2 B, …] that a learner reads."""
+  return pairs.reshape(-1, *pairs.shape[2:])
 
 
 ADAPTERS = {

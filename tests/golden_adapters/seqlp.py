@@ -11,6 +11,7 @@ IGNORED = -100
 # A policy whose parameters are the logits that were recorded.
 GIVEN = LanguageModel(**dict.fromkeys(LanguageModel._fields))._replace(
   hidden=lambda params, *inputs, **options: params,
+  logits=lambda params, hidden: hidden,
   token_logps=lambda params, hidden, targets, temperature=1.0: (
     distributions.token_logps(hidden, targets, temperature=temperature)
   ),

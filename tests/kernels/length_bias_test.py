@@ -58,6 +58,17 @@ class DiscountedTailTest(chex.TestCase):
     ]
     np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6)
 
+  @chex.variants(with_jit=True, without_jit=True)
+  def test_the_whole_is_the_sum(self):
+    actual = self.variant(length_bias.whole_logps)(
+      self.token_logps, self.mask, self.shared
+    )
+    expected = [
+      by_definition(*row, 0, 1.0)
+      for row in zip(self.token_logps, self.mask, strict=True)
+    ]
+    np.testing.assert_allclose(actual, expected, rtol=1e-5)
+
   def test_padding_is_inert(self):
     junk = np.where(self.mask, self.token_logps, np.nan)
 

@@ -1,11 +1,14 @@
 """WPO's weights against probabilities written out."""
 
+import functools
+
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlhf_jax.kernels import pair_weights
+from rlhf_jax.kernels import logps, pair_weights
+from tests import toy
 
 # Two places, three tokens: Σ π² is 0.38 and 0.66.
 PROBS = np.array([[0.5, 0.3, 0.2], [0.8, 0.1, 0.1]])
@@ -60,3 +63,59 @@ class PairWeightsTest(chex.TestCase):
         pair_weights.response_weights(logps, wrong, mask)
       with self.assertRaises(AssertionError):
         pair_weights.response_weights(logps, logps, wrong > 0.0)
+
+
+class PolicyTest(chex.TestCase):
+  """What a policy gives to its tokens' alternatives, and in what memory."""
+
+  @chex.variants(with_jit=True, without_jit=True)
+  def test_is_of_the_distribution_before_each_token(self):
+    params = toy.POLICY.init(jax.random.key(0))
+    tokens = np.array([[0, 1, 1, 2], [1, 0, 3, 3]], np.int32)
+    mask = tokens != toy.PAD
+    found = self.variant(
+      functools.partial(pair_weights.next_token_log_expected, toy.POLICY)
+    )(params, tokens, mask)
+    table = np.exp(np.asarray(params['embedding'], np.float64))
+    p = table / table.sum(axis=1, keepdims=True)
+    expected = np.log(np.sum(p**2, axis=1))[tokens[:, :-1]]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+  def test_no_gradient(self):
+    def total(params):
+      tokens, mask = np.zeros((2, 3), np.int32), np.ones((2, 3), bool)
+      found = pair_weights.next_token_log_expected(
+        toy.POLICY, params, tokens, mask
+      )
+      return jnp.sum(found)
+
+    slope = jax.grad(total)(toy.POLICY.init(jax.random.key(0)))
+    np.testing.assert_array_equal(slope['embedding'], 0.0)
+
+  def test_logits_are_never_held_all_at_once(self):
+    # [8, 256, 65536] logits are 512 MiB; at most 128 MiB are made at a time.
+    model = toy.POLICY._replace(
+      hidden=lambda params, tokens, mask: params['embedding'][tokens],
+      logits=lambda params, hidden: hidden @ params['embedding'].T,
+    )
+    shape = jax.ShapeDtypeStruct
+    read = functools.partial(pair_weights.next_token_log_expected, model)
+    compiled = jax.jit(read).lower(
+      {'embedding': shape((65536, 4), jnp.float32)},
+      shape((8, 256), jnp.int32),
+      shape((8, 256), bool),
+    ).compile()  # fmt: skip
+    held = compiled.memory_analysis().temp_size_in_bytes
+    self.assertLess(held, 3 * 4 * logps.PLAIN_LOGITS)
+
+
+class OnPolicyTest(chex.TestCase):
+  @chex.variants(with_jit=True, without_jit=True)
+  def test_is_the_product_over_a_pair(self):
+    """Geometric means of √(0.3/0.38 · 0.8/0.66) and of 0.5/0.4."""
+    token_logps = np.log(np.float32([[[0.3, 0.8], [0.5, 0.9]]]))
+    expected = np.log(np.float32([[[0.38, 0.66], [0.4, 0.1]]]))
+    mask = np.array([[[True, True], [True, False]]])
+    actual = self.variant(pair_weights.on_policy)(token_logps, expected, mask)
+    product = np.sqrt(0.3 / 0.38 * 0.8 / 0.66) * 0.5 / 0.4
+    np.testing.assert_allclose(actual, [product], rtol=1e-5)

@@ -29,12 +29,12 @@ def ratings(**fields):
 
 def params(seed=0):
   kernel = 2.0 * jax.random.normal(jax.random.key(seed), (toy.VOCABULARY, 3))
-  return {'trunk': {}, 'head': {'kernel': kernel}}
+  return {'attributes': {'trunk': {}, 'head': {'kernel': kernel}}}
 
 
 def predicted(values, batch):
   """[4, 3] what the toy model says: the sum of its rows over real tokens."""
-  kernel = np.asarray(values['head']['kernel'], np.float64)
+  kernel = np.asarray(values['attributes']['head']['kernel'], np.float64)
   return np.array(
     [
       kernel[row[mask]].sum(0)
@@ -80,7 +80,7 @@ class AttributesTest(parameterized.TestCase):
     given = np.array([[0, 2, 2], [0, 4, 4], [1, 1, 2], [1, 2, 1]], np.float32)
     batch = ratings(ratings=given, rating_mask=np.ones((4, 3), bool))
     _, metrics = attributes.loss(
-      {}, {}, batch, None, models=models, config=CONFIG
+      {'attributes': {}}, {}, batch, None, models=models, config=CONFIG
     )
     # Wrong are 3.4 for 4, 0.6 for 2, and 1.0 for 2.
     self.assertEqual(metrics['accuracy'].total, 9)
@@ -93,7 +93,7 @@ class AttributesTest(parameterized.TestCase):
     def slope(batch):
       return jax.grad(lambda p: loss(p, batch)[0]['squared_error'][1].value)(
         params()
-      )['head']['kernel']
+      )['attributes']['head']['kernel']
 
     clean = slope(ratings())
     dirty = slope(ratings(ratings=np.where(MASK, GIVEN, junk)))
@@ -116,7 +116,7 @@ class AttributesTest(parameterized.TestCase):
     grads = jax.grad(lambda p: loss(p, batch)[0]['squared_error'][1].value)(
       params()
     )
-    np.testing.assert_array_equal(grads['head']['kernel'], 0.0)
+    np.testing.assert_array_equal(grads['attributes']['head']['kernel'], 0.0)
 
   def test_least_squares_is_reached(self):
     """The toy model is linear, so the minimum is numpy's."""
@@ -137,7 +137,8 @@ class AttributesTest(parameterized.TestCase):
         optimizer=optimizer,
         config=CONFIG,
       )
-    counts = predicted({'head': {'kernel': np.eye(toy.VOCABULARY)}}, batch)
+    counting = {'head': {'kernel': np.eye(toy.VOCABULARY)}}
+    counts = predicted({'attributes': counting}, batch)
     best, *_ = np.linalg.lstsq(counts, GIVEN, rcond=None)
     np.testing.assert_allclose(
       predicted(state.params, batch), counts @ best, atol=1e-2
@@ -147,7 +148,8 @@ class AttributesTest(parameterized.TestCase):
     made = attributes.init(
       jax.random.key(0), {}, models=toy.MODELS, config=CONFIG
     )
-    self.assertEqual(made['head']['kernel'].shape, (toy.VOCABULARY, 3))
+    head = made['attributes']['head']
+    self.assertEqual(head['kernel'].shape, (toy.VOCABULARY, 3))
 
   def test_other_attributes_than_the_datas_are_refused(self):
     batch = ratings(ratings=GIVEN[:, :2], rating_mask=MASK[:, :2])
@@ -192,7 +194,7 @@ class TableTest(parameterized.TestCase):
       attributes,
       config,
       batch,
-      params={'trunk': {}, 'head': {'kernel': tables.float32(kernel)}},
+      params={'attributes': {'head': {'kernel': tables.float32(kernel)}}},
       frozen={},
     )
 
@@ -208,7 +210,7 @@ class TableTest(parameterized.TestCase):
 
     tables.hold(
       self,
-      (grads['head']['kernel'], metrics),
+      (grads['attributes']['head']['kernel'], metrics),
       definition(kernel),
       definitions.slope(
         lambda moved: definitions.objective_of(definition(moved)[0]),

@@ -30,15 +30,38 @@ def logp(table, head, response):
   return float(np.sum(token_logps(table, head, response)))
 
 
-def scored(table, heads, lists):
-  """[B, K] log-probs; 0 where there is no response."""
-  width = max(map(len, lists))
-  return np.array(
-    [
-      [logp(table, head, text) for text in row] + [0.0] * (width - len(row))
-      for head, row in zip(heads, lists, strict=True)
-    ]
-  )
+def scored(table, heads, lists, tail=1.0):
+  """[B, K] log-probs; 0 where there is no response.
+
+  Tokens beyond the shortest response of a list count `tail` times.
+  """
+  found = np.zeros((len(lists), max(map(len, lists))))
+  for row, (head, listed) in enumerate(zip(heads, lists, strict=True)):
+    shared = min(map(len, listed))
+    for k, text in enumerate(listed):
+      each = token_logps(table, head, text)
+      found[row, k] = sum(each[:shared]) + tail * sum(each[shared:])
+  return found
+
+
+def on_policy(table, heads, lists):
+  """[B] WPO's weights: a product over a list's responses.
+
+  Each the geometric mean over tokens of p(token) / Σ p², by the very
+  probabilities.
+  """
+  weights = []
+  for head, listed in zip(heads, lists, strict=True):
+    weight = 1.0
+    for text in listed:
+      before, shares = toy.tokens_of(head)[-1], []
+      for token in text:
+        p = softmax(table[before])
+        shares.append(p[token] / np.sum(p**2))
+        before = token
+      weight *= np.prod(shares) ** (1.0 / len(text))
+    weights.append(weight)
+  return np.array(weights)
 
 
 def lengths(lists):
@@ -111,7 +134,18 @@ def likelihood(
 # Pairs.
 
 
-def pairwise(table, heads, lists, objective, *, weight, arrays, reference=None):
+def pairwise(
+  table,
+  heads,
+  lists,
+  objective,
+  *,
+  weight,
+  arrays,
+  reference=None,
+  tail=1.0,
+  pair_weights=None,
+):
   """`objective` of the named columns of pairs, and what is watched.
 
   Args:
@@ -121,8 +155,10 @@ def pairwise(table, heads, lists, objective, *, weight, arrays, reference=None):
     weight: [B], of rows; those without a second response count nothing.
     arrays: further columns by name.
     reference: log-probs [B, 2] under the reference, where it is read.
+    tail: as of `scored`, of the policy.
+    pair_weights: [B] constants that losses are multiplied with.
   """
-  policy, counts = scored(table, heads, lists), lengths(lists)
+  policy, counts = scored(table, heads, lists, tail), lengths(lists)
   columns = dict(arrays)
   for place, name in enumerate(('chosen', 'rejected')):
     columns[f'policy_{name}_logps'] = policy[:, place]
@@ -137,7 +173,7 @@ def pairwise(table, heads, lists, objective, *, weight, arrays, reference=None):
     )
     columns['target_lengths'] = np.array([len(t) for t in targets], float)
   else:
-    columns['target_logps'] = policy[:, 0]
+    columns['target_logps'] = scored(table, heads, lists)[:, 0]
     columns['target_lengths'] = counts[:, 0]
   weight = np.asarray(weight) * np.array([len(row) > 1 for row in lists])
   gap = policy[:, 0] - policy[:, 1]
@@ -155,9 +191,14 @@ def pairwise(table, heads, lists, objective, *, weight, arrays, reference=None):
     ]
     return np.abs(moved[1] - moved[0]) > 1e-3 * step
 
+  losses, told = objective(columns), {}
+  if pair_weights is not None:
+    losses = losses * pair_weights
+    told['pair_weight'] = weighed(pair_weights, weight)
   return (
-    {'preference': (1.0, *weighed(objective(columns), weight))},
-    {
+    {'preference': (1.0, *weighed(losses, weight))},
+    told
+    | {
       'accuracy': weighed(halves(gap), weight),
       'margin': weighed(gap, weight),
       'chosen_logps': weighed(policy[:, 0], weight),
@@ -286,7 +327,7 @@ def counted(heads, lists):
 
 
 def compared(kernel, heads, lists, objective, *, weight, margins, centering):
-  """A reward model's loss; `objective` of chosen, rejected and margins [B]."""
+  """A reward model's loss; `objective` of what it names, each [B]."""
   scores = counted(heads, lists) @ kernel
   weight = np.asarray(weight) * np.array([len(row) > 1 for row in lists])
   chosen, rejected = scores[:, 0], scores[:, 1]
@@ -294,7 +335,12 @@ def compared(kernel, heads, lists, objective, *, weight, margins, centering):
     {
       'preference': (
         1.0,
-        *weighed(objective(chosen, rejected, margins), weight),
+        *weighed(
+          objective(
+            chosen_scores=chosen, rejected_scores=rejected, margins=margins
+          ),
+          weight,
+        ),
       ),
       'centering': (centering, *weighed((chosen + rejected) ** 2, weight)),
     },

@@ -68,8 +68,8 @@ def config(function, **options):
   return pairwise.Config(objective=functools.partial(function, **options))
 
 
-def train(params, batch, config, *, steps, rate):
-  """The parameters after steps of the learner's own update on one batch."""
+def train(policy, batch, config, *, steps, rate):
+  """The policy after steps of the learner's own update on one batch."""
   optimizer = optax.adam(optax.cosine_decay_schedule(rate, steps))
 
   @jax.jit
@@ -88,7 +88,7 @@ def train(params, batch, config, *, steps, rate):
 
     return jax.lax.scan(step, state, length=steps)[0]
 
-  return run(training.create(params, optimizer)).params
+  return run(training.create({'policy': policy}, optimizer)).params['policy']
 
 
 class OptimumTest(parameterized.TestCase):
@@ -100,10 +100,10 @@ class OptimumTest(parameterized.TestCase):
 
   def test_dpo_reaches_it(self):
     start = toy.POLICY.init(jax.random.key(8))
-    params = train(
+    trained = train(
       start, all_pairs(), config(losses.dpo, beta=BETA), steps=800, rate=0.1
     )
-    np.testing.assert_allclose(law(params), optimal(), atol=1e-3)
+    np.testing.assert_allclose(law(trained), optimal(), atol=1e-3)
 
   # Whether π* has no slope: the objective is least there, on such pairs.
   @parameterized.named_parameters(
@@ -136,7 +136,9 @@ class OptimumTest(parameterized.TestCase):
       training.gradient(pairwise.loss), models=toy.MODELS, config=config
     )
     frozen = {'reference': REFERENCE}
-    grads, _ = jax.jit(slope)(TARGET, frozen, batch, jax.random.key(0))
+    grads, _ = jax.jit(slope)(
+      {'policy': TARGET}, frozen, batch, jax.random.key(0)
+    )
     return optax.tree.norm(grads)
 
 
@@ -146,13 +148,14 @@ class CertainPairTest(parameterized.TestCase):
   def gap(self, **options):
     batch = toy.compared([0], [[(0, toy.EOS), (1, toy.EOS)]])
     chosen = config(losses.dpo, beta=BETA, **options)
-    params = train(REFERENCE, batch, chosen, steps=400, rate=0.1)
-    arrays = pairwise.offered(
-      params,
+    trained = train(REFERENCE, batch, chosen, steps=400, rate=0.1)
+    arrays = pairwise.arrays_for(
+      {'policy': trained},
       {'reference': REFERENCE},
       batch,
       pairwise.REFERENCE,
       models=toy.MODELS,
+      config=chosen,
     )
     kept = [
       float(arrays[n][0]) for n in (*pairwise.POLICY, *pairwise.REFERENCE)

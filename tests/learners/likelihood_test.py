@@ -19,10 +19,10 @@ ROWS = 6
 class WeightsTest(parameterized.TestCase):
   def setUp(self):
     super().setUp()
-    self.params = toy.POLICY.init(jax.random.key(0))
+    self.params = {'policy': toy.POLICY.init(jax.random.key(0))}
     self.batch = toy.demonstrations(ROWS, seed=3)
     self.weight = np.linspace(0.0, 2.0, ROWS).astype(np.float32)
-    table = np.asarray(self.params['embedding'], np.float64)
+    table = np.asarray(self.params['policy']['embedding'], np.float64)
     self.sums, self.lengths = [], []
     for tokens, mask in zip(
       self.batch.tokens, self.batch.response_mask, strict=True
@@ -96,7 +96,7 @@ class WeightsTest(parameterized.TestCase):
         config=likelihood.Config(),
       )[0]
 
-    whole, cut = grads(1)['embedding'], grads(3)['embedding']
+    whole, cut = (grads(k)['policy']['embedding'] for k in (1, 3))
     np.testing.assert_allclose(cut, whole, atol=1e-6)
     self.assertGreater(np.abs(whole).max(), 0.01)
 
@@ -144,7 +144,7 @@ class TableTest(parameterized.TestCase):
       likelihood,
       likelihood.Config(**options),
       tables.demonstrations(TEXTS, **fields),
-      params=tables.POLICY,
+      params={'policy': tables.POLICY},
       frozen={},
     )
 
@@ -155,7 +155,7 @@ class TableTest(parameterized.TestCase):
 
     tables.hold(
       self,
-      (grads['embedding'], metrics),
+      (grads['policy']['embedding'], metrics),
       definition(tables.table(tables.POLICY)),
       tables.of_table(definition),
     )
@@ -176,7 +176,7 @@ class TableTest(parameterized.TestCase):
     tokens = np.array([[0, 1, END, 1, 1, 0]], np.int32)
     segments = np.array([[1, 1, 1, 2, 2, 2]], np.int32)
     terms, _ = likelihood.loss(
-      tables.POLICY,
+      {'policy': tables.POLICY},
       {},
       toy.Demonstrations(
         tokens=tokens,

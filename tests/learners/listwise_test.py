@@ -14,6 +14,7 @@ from tests import toy
 from tests.learners import definitions, tables
 
 POLICY = toy.POLICY.init(jax.random.key(0))
+PARAMS = {'policy': POLICY}
 REFERENCE = toy.POLICY.init(jax.random.key(1))
 
 # Three responses to each prompt, then two, then one.
@@ -72,7 +73,7 @@ def evaluate(objective, batch, *, micro_batches=1):
   config = listwise.Config(objective=objective, micro_batches=micro_batches)
   slope = training.gradient(listwise.loss, micro_batches=micro_batches)
   slope = jax.jit(functools.partial(slope, models=toy.MODELS, config=config))
-  grads, metrics = slope(POLICY, {}, batch, jax.random.key(2))
+  grads, metrics = slope(PARAMS, {}, batch, jax.random.key(2))
   return (metrics['loss/ranking'].value, grads), metrics
 
 
@@ -131,10 +132,10 @@ class LossTest(parameterized.TestCase):
     )
 
   def test_only_what_the_objective_reads_is_asked(self):
-    arrays = listwise.offered(POLICY, {}, lists(), (), models=toy.MODELS)
+    arrays = listwise.arrays_for(PARAMS, {}, lists(), (), models=toy.MODELS)
     self.assertNotIn('reference_logps', arrays)
-    arrays = listwise.offered(
-      POLICY,
+    arrays = listwise.arrays_for(
+      PARAMS,
       {'reference': REFERENCE},
       lists(),
       ('reference_logps',),
@@ -212,7 +213,7 @@ TABLE_SCORES = np.array(
 def probe(
   policy_logps, reference_logps, lengths, candidate_mask, scores, order
 ):
-  """Reads all that is offered, each in a way of its own; numpy or jax."""
+  """Reads all that there is, each in a way of its own; numpy or jax."""
   each = 0.3 * (policy_logps - 0.7 * reference_logps) ** 2 + lengths * order
   return (candidate_mask * (each - 0.2 * scores * policy_logps)).sum(-1)
 
@@ -274,7 +275,7 @@ class TableTest(parameterized.TestCase):
       listwise,
       config,
       tables.batch(TABLE_LISTS, **fields),
-      params=tables.POLICY,
+      params={'policy': tables.POLICY},
       frozen=frozen,
     )
 
@@ -291,7 +292,7 @@ class TableTest(parameterized.TestCase):
 
     tables.hold(
       self,
-      (grads['embedding'], metrics),
+      (grads['policy']['embedding'], metrics),
       definition(tables.table(tables.POLICY)),
       tables.of_table(definition),
     )
@@ -300,4 +301,4 @@ class TableTest(parameterized.TestCase):
     configs = [listwise.Config(**options) for options, *_ in TABLE.values()]
     tables.every_field_is_moved(self, listwise.Config, configs)
     names = probe.__code__.co_varnames[: probe.__code__.co_argcount]
-    self.assertEqual(set(names), set(listwise.OFFERED))
+    self.assertEqual(set(names), set(listwise.ARRAYS))

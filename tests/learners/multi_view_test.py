@@ -138,16 +138,19 @@ def size(tree):
 class GradientTest(absltest.TestCase):
   def test_without_its_weight_it_is_bradley_terry_to_the_bit(self):
     expected = jitted(alone)(
-      params()['reward'], joined().batch, models=MODELS, config=reward.Config()
+      {'reward': params()['reward']},
+      joined().batch,
+      models=MODELS,
+      config=reward.Config(),
     )
     (grads, metrics), (own_grads, own_metrics) = without(), expected
-    chex.assert_trees_all_equal(grads['reward'], own_grads)
+    chex.assert_trees_all_equal(grads['reward'], own_grads['reward'])
     self.assertEqual(size(grads['bottleneck']), 0.0)
     for name, value in own_metrics.items():
       self.assertEqual(metrics[name], value, name)
     # The weight is what took the rest away.
     self.assertGreater(size(own_grads), 1e-3)
-    added = jax.tree.map(np.subtract, usual()[0]['reward'], own_grads)
+    added = jax.tree.map(np.subtract, usual()[0]['reward'], own_grads['reward'])
     self.assertGreater(size(added), 1e-3)
 
   def test_without_its_weight_and_without_jit_too(self):
@@ -158,9 +161,9 @@ class GradientTest(absltest.TestCase):
     values = started(toy.MODELS)
     found = jax.grad(total)(values, multi_view.loss, TOY, WITHOUT)
     expected = jax.grad(total)(
-      values['reward'], reward.loss, TOY.batch, reward.Config()
+      {'reward': values['reward']}, reward.loss, TOY.batch, reward.Config()
     )
-    chex.assert_trees_all_equal(found['reward'], expected)
+    chex.assert_trees_all_equal(found['reward'], expected['reward'])
     self.assertEqual(size(found['bottleneck']), 0.0)
     self.assertGreater(size(expected), 1e-3)
 
@@ -206,9 +209,7 @@ class Definition:
   def __init__(self, batch, values, config):
     # The same draws; all that follows is spelt out.
     view_key, latent_key = jax.random.split(KEY)
-    features, _, self.mask = TWO_VIEWS(
-      values['reward'], batch.extra_data, view_key
-    )
+    features, _, self.mask = TWO_VIEWS(values, batch.extra_data, view_key)
     self.values = jax.tree.map(np.float64, values['bottleneck'])
     self.features = np.float64(features)
     self.means = self.network('mean', self.features)
@@ -317,9 +318,7 @@ class LossTest(absltest.TestCase):
     ).reshape(PROMPTS, DRAWN, -1)
     drawn = set()
     for seed in range(6):
-      features, ids, mask = TWO_VIEWS(
-        params()['reward'], batch, jax.random.key(seed)
-      )
+      features, ids, mask = TWO_VIEWS(params(), batch, jax.random.key(seed))
       self.assertEqual(ids.tolist(), [0, 0, 2, 3, 4, 5, 6, 7])
       self.assertEqual(mask.tolist(), [True] * 7 + [False])
       for i in range(PROMPTS - 1):
@@ -604,7 +603,7 @@ class TableTest(absltest.TestCase):
     )
     features = jnp.arange(24.0).reshape(3, 2, 4) / 24.0
     ids, mask = jnp.array([0, 1, 1]), jnp.array([True, True, False])
-    arrays = multi_view.offered(
+    arrays = multi_view.arrays_for(
       started(toy.MODELS)['bottleneck'],
       features,
       ids,
@@ -624,8 +623,8 @@ class TableTest(absltest.TestCase):
     np.testing.assert_array_equal(arrays['mask'], mask)
 
   def test_comparison_and_weights_are_the_config_s_and_no_key_twice(self):
-    def objective(chosen, rejected, margins):
-      return 0.3 * chosen**2 - 0.2 * rejected + margins
+    def objective(margins, rejected_scores, chosen_scores):
+      return 0.3 * chosen_scores**2 - 0.2 * rejected_scores + margins
 
     config = dataclasses.replace(
       CONFIG,
@@ -634,7 +633,11 @@ class TableTest(absltest.TestCase):
       representation_coef=0.9,
       representation=lambda means: jnp.mean(means),
     )
-    two_views, offered, keys = multi_view.two_views, multi_view.offered, {}
+    two_views, arrays_for, keys = (
+      multi_view.two_views,
+      multi_view.arrays_for,
+      {},
+    )
 
     def noting(name, function, place):
       def call(*given, **named):
@@ -649,8 +652,10 @@ class TableTest(absltest.TestCase):
     values = started(toy.MODELS)
     with (
       mock.patch.object(multi_view, 'two_views', noting('views', two_views, 2)),
-      mock.patch.object(multi_view, 'offered', noting('latents', offered, 4)),
-      mock.patch.object(multi_view, 'measured', lambda *_: {}),
+      mock.patch.object(
+        multi_view, 'arrays_for', noting('latents', arrays_for, 4)
+      ),
+      mock.patch.object(multi_view, 'metrics_of', lambda *_: {}),
     ):
       terms, _ = jax.jit(
         functools.partial(multi_view.loss, models=toy.MODELS, config=config)
@@ -667,7 +672,8 @@ class TableTest(absltest.TestCase):
         for pair in zip(TOY.batch.tokens, TOY.batch.attention_mask, strict=True)
       ]
     )
-    expected = objective(*scores.T, TOY.batch.margins).mean()
+    chosen, rejected = scores.T
+    expected = objective(TOY.batch.margins, rejected, chosen).mean()
     coefficient, mean = terms['preference']
     np.testing.assert_allclose(coefficient * mean.value, expected, rtol=1e-4)
     coefficient, mean = terms['centering']

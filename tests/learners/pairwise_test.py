@@ -9,6 +9,7 @@ import numpy as np
 import optax
 from absl.testing import parameterized
 
+from rlhf_jax.kernels import length_bias, pair_weights
 from rlhf_jax.learners import pairwise
 from rlhf_jax.losses import objective
 from rlhf_jax.losses import pairwise as losses
@@ -17,6 +18,7 @@ from tests import toy
 from tests.learners import definitions, tables
 
 POLICY = toy.POLICY.init(jax.random.key(0))
+PARAMS = {'policy': POLICY}
 REFERENCE = toy.POLICY.init(jax.random.key(1))
 KEY = jax.random.key(2)
 BETA = 0.3
@@ -33,12 +35,12 @@ def config(function, micro_batches=1, **options):
   return pairwise.Config(objective=bound, micro_batches=micro_batches)
 
 
-def evaluate(config, batch, *, frozen=None, params=POLICY, models=toy.MODELS):
+def evaluate(config, batch, *, frozen=None, policy=POLICY, models=toy.MODELS):
   """The objective and its gradient, and the metrics."""
   frozen = {'reference': REFERENCE} if frozen is None else frozen
   slope = training.gradient(pairwise.loss, micro_batches=config.micro_batches)
   slope = jax.jit(functools.partial(slope, models=models, config=config))
-  grads, metrics = slope(params, frozen, batch, KEY)
+  grads, metrics = slope({'policy': policy}, frozen, batch, KEY)
   return (metrics['loss/preference'].value, grads), metrics
 
 
@@ -131,8 +133,13 @@ class LossTest(parameterized.TestCase):
       np.average(hinge - 0.2 * imitated, weights=batch.weight),
       rtol=1e-5,
     )
-    arrays = pairwise.offered(
-      POLICY, {}, batch, ('target_logps',), models=toy.MODELS
+    arrays = pairwise.arrays_for(
+      PARAMS,
+      {},
+      batch,
+      ('target_logps',),
+      models=toy.MODELS,
+      config=pairwise.Config(),
     )
     np.testing.assert_array_equal(arrays['target_lengths'], [2, 3, 3] * 2)
 
@@ -155,7 +162,7 @@ class LossTest(parameterized.TestCase):
 
     (_, grads), _ = evaluate(OBJECTIVES['dpo'][0], batch)
     chex.assert_trees_all_close(
-      grads, jax.jit(jax.grad(expected))(POLICY), atol=1e-6
+      grads['policy'], jax.jit(jax.grad(expected))(POLICY), atol=1e-6
     )
     self.assertGreater(optax.tree.norm(grads), 1e-2)
 
@@ -210,7 +217,7 @@ class ReferenceTest(parameterized.TestCase):
   def test_is_a_constant(self):
     def total(reference):
       terms, _ = pairwise.loss(
-        POLICY,
+        PARAMS,
         {'reference': reference},
         pairs(),
         KEY,
@@ -276,7 +283,9 @@ class BatchTest(parameterized.TestCase):
   def test_the_end_of_text_is_counted(self):
     # Both responses are the same word, and one of them goes on.
     batch = toy.compared([0], [[(1, toy.EOS), (1, 0, 1)]])
-    arrays = pairwise.offered(POLICY, {}, batch, (), models=toy.MODELS)
+    arrays = pairwise.arrays_for(
+      PARAMS, {}, batch, (), models=toy.MODELS, config=pairwise.Config()
+    )
     table = np.asarray(POLICY['embedding'], np.float64)
     rows = table - np.log(np.exp(table).sum(1, keepdims=True))
     np.testing.assert_allclose(
@@ -359,7 +368,7 @@ class MetricsTest(parameterized.TestCase):
     large = 2.0 * np.log(2.0)
     chosen = config(losses.hinge_norm, beta=1.0)
     (value, _), metrics = evaluate(
-      chosen, batch, params=policy, frozen={'reference': reference}
+      chosen, batch, policy=policy, frozen={'reference': reference}
     )
     np.testing.assert_allclose(value, (0 + (1 + large) + 1) / 3, rtol=1e-5)
     expected = {
@@ -375,7 +384,7 @@ class MetricsTest(parameterized.TestCase):
     _, metrics = evaluate(
       chosen,
       batch.replace(weight=np.float32([1.0, 0.0, 0.0, 0.0])),
-      params=policy,
+      policy=policy,
       frozen={'reference': reference},
     )
     np.testing.assert_allclose(metrics['margin'].value, large, rtol=1e-5)
@@ -383,7 +392,7 @@ class MetricsTest(parameterized.TestCase):
     _, metrics = evaluate(
       config(losses.hinge, beta=1.0),
       batch.replace(weight=np.float32([1.0, 0.0, 0.0, 0.0])),
-      params=policy,
+      policy=policy,
       frozen={},
     )
     np.testing.assert_allclose(metrics['margin'].value, np.log(2), rtol=1e-5)
@@ -392,18 +401,19 @@ class MetricsTest(parameterized.TestCase):
     _, metrics = evaluate(config(losses.chosen_only, beta=BETA), pairs())
     self.assertEqual(metrics['active'].value, 0.0)
 
-  def test_names_of_the_objective_and_of_what_is_offered_agree(self):
+  def test_names_of_the_objective_and_of_what_there_is_agree(self):
     scores = np.float32([[1.0, 0.0]] * 6)
-    offered = pairwise.offered(
-      POLICY,
+    arrays = pairwise.arrays_for(
+      PARAMS,
       {'reference': REFERENCE},
       pairs().replace(scores=scores),
       pairwise.REFERENCE,
       models=toy.MODELS,
+      config=pairwise.Config(),
     )
     for chosen, _ in OBJECTIVES.values():
-      self.assertLessEqual(set(objective.reads(chosen.objective)), set(offered))
-    for name, array in offered.items():
+      self.assertLessEqual(set(objective.reads(chosen.objective)), set(arrays))
+    for name, array in arrays.items():
       self.assertEqual((array.shape, array.dtype), ((6,), jnp.float32), name)
 
 
@@ -422,7 +432,7 @@ def probe(
   target_lengths,
   margins,
 ):
-  """Reads all that is offered, each in a way of its own; numpy or jax."""
+  """Reads all that there is, each in a way of its own; numpy or jax."""
   chosen = policy_chosen_logps - 0.7 * reference_chosen_logps
   rejected = policy_rejected_logps - 0.4 * reference_rejected_logps
   return (
@@ -464,6 +474,8 @@ def probe_of(columns):
 
 SLIC = functools.partial(losses.slic, margin=0.8, likelihood_coef=0.2)
 APO_DOWN = functools.partial(losses.apo_down, beta=0.4)
+TAIL = 0.3
+LD_DPO = functools.partial(length_bias.discounted_tail_logps, ld_alpha=TAIL)
 # The settings, the objective by definition, and what of the batch is given.
 TABLE = {
   'defaults': ({}, functools.partial(dpo_of, beta=0.1), ()),
@@ -486,6 +498,25 @@ TABLE = {
   # Without targets the chosen response is imitated.
   'chosen': ({'objective': probe}, probe_of, ('scores',)),
   'all': ({'objective': probe}, probe_of, ('scores', 'targets')),
+  'response_logps': (
+    {'response_logps': LD_DPO},
+    functools.partial(dpo_of, beta=0.1),
+    (),
+  ),
+  'pair_weights': (
+    {'pair_weights': pair_weights.on_policy, 'micro_batches': 2},
+    functools.partial(dpo_of, beta=0.1),
+    (),
+  ),
+  'all_and_the_chosen': (
+    {
+      'objective': probe,
+      'response_logps': LD_DPO,
+      'pair_weights': pair_weights.on_policy,
+    },
+    probe_of,
+    ('scores',),
+  ),
 }
 
 
@@ -495,9 +526,15 @@ class TableTest(parameterized.TestCase):
   @parameterized.parameters(*TABLE)
   def test_an_update_is_by_definition(self, name):
     options, of_columns, given = TABLE[name]
+    tail = TAIL if 'response_logps' in options else 1.0
     reference = definitions.scored(
-      tables.table(tables.REFERENCE), tables.HEADS, tables.LISTS
+      tables.table(tables.REFERENCE), tables.HEADS, tables.LISTS, tail
     )
+    weights = None
+    if 'pair_weights' in options:
+      weights = definitions.on_policy(
+        tables.table(tables.POLICY), tables.HEADS, tables.LISTS
+      )
     fields, arrays = {}, {'margins': tables.MARGINS}
     frozen = {'reference': tables.REFERENCE}
     if 'kept' in given:
@@ -517,7 +554,7 @@ class TableTest(parameterized.TestCase):
       pairwise,
       config,
       tables.batch(**fields),
-      params=tables.POLICY,
+      params={'policy': tables.POLICY},
       frozen=frozen,
     )
 
@@ -530,11 +567,13 @@ class TableTest(parameterized.TestCase):
         weight=tables.WEIGHT,
         arrays=arrays,
         reference=reference,
+        tail=tail,
+        pair_weights=weights,
       )
 
     tables.hold(
       self,
-      (grads['embedding'], metrics),
+      (grads['policy']['embedding'], metrics),
       definition(tables.table(tables.POLICY)),
       tables.of_table(definition),
     )
@@ -542,7 +581,7 @@ class TableTest(parameterized.TestCase):
   def test_every_setting_is_here(self):
     configs = [pairwise.Config(**options) for options, *_ in TABLE.values()]
     tables.every_field_is_moved(self, pairwise.Config, configs)
-    self.assertEqual(set(objective.reads(probe)), set(pairwise.OFFERED))
+    self.assertEqual(set(objective.reads(probe)), set(pairwise.ARRAYS))
 
   def test_what_is_kept_beforehand_is_the_reference_s(self):
     config = pairwise.Config()
@@ -556,6 +595,16 @@ class TableTest(parameterized.TestCase):
       tables.table(tables.REFERENCE), tables.HEADS, tables.LISTS
     )
     np.testing.assert_allclose(kept, expected, rtol=1e-4)
+    discounted = pairwise.reference_logps(
+      {'reference': tables.REFERENCE},
+      tables.batch(),
+      models=toy.MODELS,
+      config=pairwise.Config(response_logps=LD_DPO),
+    )
+    expected = definitions.scored(
+      tables.table(tables.REFERENCE), tables.HEADS, tables.LISTS, TAIL
+    )
+    np.testing.assert_allclose(discounted, expected, rtol=1e-4)
     unread = pairwise.Config(objective=SLIC)
     self.assertIsNone(
       pairwise.reference_logps(

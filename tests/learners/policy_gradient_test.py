@@ -20,7 +20,7 @@ from rlhf_jax.kernels import importance, masking, rewards, token_masks
 from rlhf_jax.learners import policy_gradient
 from rlhf_jax.learners.policy_gradient import collecting
 from rlhf_jax.losses import policy_gradient as objectives
-from rlhf_jax.methods import dapo, grpo, ppo, remax, rloo
+from rlhf_jax.methods import dapo, grpo, ppo, rloo
 from rlhf_jax.training import optimizers
 from rlhf_jax.training import state as training
 from rlhf_jax.types import Mean, flatten_candidates
@@ -185,7 +185,7 @@ class UpdateTest(parameterized.TestCase):
 
   def collect(self, config):
     return ppo.collect(
-      self.params,
+      toy.state(self.params),
       self.frozen,
       toy.prompts(8),
       jax.random.key(5),
@@ -355,6 +355,46 @@ class UpdateTest(parameterized.TestCase):
     self.assertAlmostEqual(
       state.extra['kl_coef'], 0.02 * (1 - 0.2 * 32 / 100), places=7
     )
+
+  def test_rounds_without_an_experiment_learn_at_the_adapted_coefficient(self):
+    control = functools.partial(
+      rewards.adaptive_kl_coef, target=0.5, horizon=100.0
+    )
+    config = dataclasses.replace(
+      self.config, kl_coef=0.3, kl_control=control, unended_penalty=0.0
+    )
+    optimizer = config.make_optimizer()
+    frozen = self.frozen | {'reference': toy.POLICY.init(jax.random.key(8))}
+    state = training.create(self.params, optimizer, config.initial_extra())
+    coefficient = 0.3
+    for step in range(3):
+      batch, metrics = ppo.collect(
+        state,
+        frozen,
+        toy.prompts(8),
+        jax.random.key(step),
+        models=toy.MODELS,
+        config=config,
+      )
+      score, kl = (metrics[name].value for name in ('score', 'kl'))
+      np.testing.assert_allclose(metrics['kl_coef'].value, coefficient, 1e-6)
+      np.testing.assert_allclose(
+        metrics['reward'].value, score - coefficient * kl, rtol=1e-4
+      )
+      state, _ = ppo.update(
+        state,
+        frozen,
+        batch,
+        jax.random.key(9),
+        models=toy.MODELS,
+        optimizer=optimizer,
+        config=config,
+      )
+      # Ziegler et al. 2019, §2.2: 32 responses of a horizon of 100.
+      error = np.clip(kl / 0.5 - 1.0, -0.2, 0.2)
+      coefficient *= 1.0 + error * 32 / 100
+      np.testing.assert_allclose(state.extra['kl_coef'], coefficient, 1e-5)
+      self.assertGreater(abs(error), 0.01)
 
   def test_minibatches_cover_every_response_once_an_epoch(self):
     # Plain descent on a loss that is linear in the rows: one pass of small
@@ -670,13 +710,9 @@ class CollectTest(parameterized.TestCase):
     def eager(function):
       return function
 
-    with (
-      mock.patch.object(collecting, 'jitted', eager),
-      mock.patch.object(remax, 'jitted', eager),
-      mock.patch.object(dapo, 'jitted', eager),
-    ):
+    with mock.patch.object(collecting, 'jitted', eager):
       batch, metrics = online.METHODS[method].collect(
-        self.params,
+        toy.state(self.params),
         self.frozen,
         self.prompts,
         self.key,
@@ -731,7 +767,7 @@ class CollectTest(parameterized.TestCase):
       asked.clear(), scored.clear()
       found.append(
         online.METHODS[method].collect(
-          self.params,
+          toy.state(self.params),
           frozen | ({'reward': online.CRITIC} if learnt else {}),
           self.prompts,
           self.key,

@@ -101,7 +101,7 @@ class RankingTest(parameterized.TestCase):
   def test_loss_and_metrics(self):
     weight = np.float32([1.0, 2.0, 1.0])
     terms, metrics = ranking.loss(
-      PARAMS,
+      {'ranker': PARAMS},
       {},
       pairs(weight=weight),
       None,
@@ -135,7 +135,7 @@ class RankingTest(parameterized.TestCase):
   def test_lists_are_no_pairs(self):
     with self.assertRaisesRegex(ValueError, 'two responses and these .* 3'):
       ranking.loss(
-        PARAMS,
+        {'ranker': PARAMS},
         {},
         toy.ranked_lists(),
         jax.random.key(0),
@@ -153,7 +153,7 @@ class TableTest(parameterized.TestCase):
       ranking,
       ranking.Config(micro_batches=micro_batches),
       tables.batch(),
-      params=PARAMS,
+      params={'ranker': PARAMS},
       frozen={},
       models=MODELS,
     )
@@ -169,7 +169,7 @@ class TableTest(parameterized.TestCase):
 
     tables.hold(
       self,
-      (grads, metrics),
+      (grads['ranker'], metrics),
       definition(0.7),
       _slope(definition),
     )

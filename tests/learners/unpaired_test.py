@@ -57,10 +57,10 @@ def log_ratios(params=POLICY, shift=0):
   )
 
 
-def evaluate(config, batch, *, params=POLICY, frozen=None):
+def evaluate(config, batch, *, policy=POLICY, frozen=None):
   frozen = {'reference': REFERENCE} if frozen is None else frozen
   terms, metrics = unpaired.loss(
-    params, frozen, batch, KEY, models=toy.MODELS, config=config
+    {'policy': policy}, frozen, batch, KEY, models=toy.MODELS, config=config
   )
   return training.objective(terms), metrics
 
@@ -108,8 +108,8 @@ class MismatchedTest(parameterized.TestCase):
   def test_a_response_that_is_not_there_is_left_out_of_the_estimate(self):
     # Prompt 1 has one response: nothing mismatched comes from its second.
     lists = [LISTS[0], LISTS[1][:1], LISTS[2]]
-    arrays = unpaired.offered(
-      POLICY,
+    arrays = unpaired.arrays_for(
+      {'policy': POLICY},
       {'reference': REFERENCE},
       toy.compared(HEADS, lists),
       ('kl',),
@@ -176,8 +176,8 @@ class KtoTest(parameterized.TestCase):
 
   def test_an_estimate_below_zero_is_zero(self):
     # With the roles exchanged every log-ratio changes its sign.
-    arrays = unpaired.offered(
-      REFERENCE,
+    arrays = unpaired.arrays_for(
+      {'policy': REFERENCE},
       {'reference': POLICY},
       pairs(),
       ('kl',),
@@ -187,7 +187,7 @@ class KtoTest(parameterized.TestCase):
     self.assertEqual(arrays['kl'], 0.0)
 
   def test_at_the_reference_nothing_is_known(self):
-    value, metrics = evaluate(KTO, pairs(), params=REFERENCE)
+    value, metrics = evaluate(KTO, pairs(), policy=REFERENCE)
     self.assertEqual(metrics['kl_estimate'].value, 0.0)
     np.testing.assert_allclose(value, 0.5, rtol=1e-6)
 
@@ -200,7 +200,7 @@ class KtoTest(parameterized.TestCase):
 
     def slope(config):
       return jax.grad(
-        lambda params: evaluate(config, pairs(), params=params)[0]
+        lambda policy: evaluate(config, pairs(), policy=policy)[0]
       )
 
     chex.assert_trees_all_close(
@@ -262,7 +262,8 @@ class BcoTest(parameterized.TestCase):
     ratios = log_ratios()
     others = [log_ratio(POLICY, 1, text) for text in ((1, 1, 1), (0, 1))]
 
-    state = training.create(POLICY, optax.sgd(0.0), BCO.initial_extra())
+    params = {'policy': POLICY}
+    state = training.create(params, optax.sgd(0.0), BCO.initial_extra())
     state, metrics = self.step(state, first)
     # δ counts the batch that the loss is of.
     gains = BETA * (ratios - ratios.mean()) * [1.0, -1.0]
@@ -337,7 +338,7 @@ class FilesTest(parameterized.TestCase):
 def probe(
   policy_logps, reference_logps, lengths, desirable, mean_log_ratio, kl
 ):
-  """Reads all that is offered, each in a way of its own; numpy or jax."""
+  """Reads all that there is, each in a way of its own; numpy or jax."""
   ratios = policy_logps - 0.7 * reference_logps
   return (
     0.3 * (ratios - mean_log_ratio) ** 2
@@ -425,7 +426,7 @@ class TableTest(parameterized.TestCase):
       unpaired,
       config,
       tables.batch(scores=tables.float32(tables.SCORES)),
-      params=POLICY,
+      params={'policy': POLICY},
       frozen={'reference': REFERENCE},
       extra=config.initial_extra(),
     )
@@ -437,7 +438,7 @@ class TableTest(parameterized.TestCase):
       del told['kl_estimate']
     tables.hold(
       self,
-      (grads['embedding'], metrics),
+      (grads['policy']['embedding'], metrics),
       (terms, told),
       tables.of_table(
         # Both numbers of the batch are constants to the gradient.
@@ -472,7 +473,7 @@ class TableTest(parameterized.TestCase):
       unpaired,
       config,
       tables.batch(),
-      params=POLICY,
+      params={'policy': POLICY},
       frozen={'reference': REFERENCE},
       extra=config.initial_extra(),
     )
@@ -492,7 +493,7 @@ class TableTest(parameterized.TestCase):
 
     tables.hold(
       self,
-      (grads['embedding'], metrics),
+      (grads['policy']['embedding'], metrics),
       definition(tables.table(POLICY)),
       tables.of_table(definition, POLICY),
     )

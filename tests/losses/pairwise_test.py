@@ -69,16 +69,16 @@ class BradleyTerryTest(chex.TestCase):
 
 class ScaledBradleyTerryTest(chex.TestCase):
   @chex.variants(with_jit=True, without_jit=True)
-  def test_counts_a_pair_as_often_as_its_strength(self):
-    strengths = np.array([1.0, 2.0, 3.0, 0.0], np.float32)
+  def test_counts_a_pair_as_often_as_its_margin_says(self):
+    margins = np.array([1.0, 2.0, 3.0, 0.0], np.float32)
     actual = self.variant(pairwise.scaled_bradley_terry)(
-      CHOSEN, REJECTED, strengths
+      CHOSEN, REJECTED, margins
     )
-    expected = -np.log(choice_probability(CHOSEN, REJECTED) ** strengths)
+    expected = -np.log(choice_probability(CHOSEN, REJECTED) ** margins)
     np.testing.assert_allclose(actual, expected, rtol=1e-5)
 
   def test_gradients(self):
-    scaled = functools.partial(pairwise.scaled_bradley_terry, strengths=2.0)
+    scaled = functools.partial(pairwise.scaled_bradley_terry, margins=2.0)
     jax.test_util.check_grads(scaled, (CHOSEN, REJECTED), 1, ['rev'], rtol=2e-2)
 
   def test_refuses_what_would_broadcast(self):

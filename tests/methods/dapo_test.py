@@ -48,7 +48,7 @@ class CollectTest(absltest.TestCase):
     base = {'steps': 1, 'batch_size': 8, 'groups': 2, 'samples': 3}
     base |= {'minibatches': 1}
     return dapo.collect(
-      self.params,
+      toy.state(self.params),
       self.frozen,
       toy.prompts(8) if prompts is None else prompts,
       jax.random.key(1),

@@ -92,10 +92,11 @@ class LawTest(parameterized.TestCase):
       )
       return state
 
-    state = training.create(toy.POLICY.init(jax.random.key(5)), optimizer)
+    params = {'policy': toy.POLICY.init(jax.random.key(5))}
+    state = training.create(params, optimizer)
     run = jax.jit(lambda state: jax.lax.fori_loop(0, config.steps, step, state))
     state = run(state)
-    table = np.asarray(state.params['embedding'], np.float64)
+    table = np.asarray(state.params['policy']['embedding'], np.float64)
     return [toy.probability(table, END, y) for y in RESPONSES]
 
 

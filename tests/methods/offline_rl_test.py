@@ -180,10 +180,10 @@ class LossTest(parameterized.TestCase):
 
   def setUp(self):
     super().setUp()
-    self.params = toy.POLICY.init(jax.random.key(0))
+    self.params = {'policy': toy.POLICY.init(jax.random.key(0))}
     weights = np.array([math.e, 1.0, 1.0 / math.e], np.float32)
     self.batch = toy.demonstrations(3, seed=4).replace(weight=weights)
-    table = np.asarray(self.params['embedding'], np.float64)
+    table = np.asarray(self.params['policy']['embedding'], np.float64)
     self.rows = []
     for tokens, mask in zip(
       self.batch.tokens, self.batch.response_mask, strict=True

@@ -113,10 +113,15 @@ def objective(name):
   return {'objective': name, 'micro_batches': 1}
 
 
+def of_pairs(name):
+  parts = {'response_logps': 'whole_logps', 'pair_weights': None}
+  return objective(name) | parts
+
+
 # A config, made with what has no default, and all that it then says.
 DEFAULTS = {
   'likelihood': (likelihood.Config(), LIKELIHOOD),
-  'pairwise': (pairwise.Config(), objective('dpo(beta=0.1)')),
+  'pairwise': (pairwise.Config(), of_pairs('dpo(beta=0.1)')),
   'listwise': (listwise.Config(), objective('rrhf(rank_coef=1)')),
   'unpaired': (
     unpaired.Config(),
@@ -135,7 +140,7 @@ DEFAULTS = {
   ),
   'dpo': (
     dpo.Config(steps=3),
-    objective('dpo(beta=0.1)')
+    of_pairs('dpo(beta=0.1)')
     | {
       'steps': 3,
       'batch_size': 64,
@@ -144,7 +149,7 @@ DEFAULTS = {
   ),
   'slic': (
     slic.Config(steps=3),
-    objective('slic(likelihood_coef=0.1, margin=1)')
+    of_pairs('slic(likelihood_coef=0.1, margin=1)')
     | {'steps': 3, 'batch_size': 32, 'optimizer': adam(1e-5)},
   ),
   'slic pairs': (
@@ -160,7 +165,7 @@ DEFAULTS = {
   ),
   'rso': (
     rso.Config(steps=3),
-    objective('dpo(beta=0.05)')
+    of_pairs('dpo(beta=0.05)')
     | {'steps': 3, 'batch_size': 32, 'optimizer': adam(1e-5)},
   ),
   'rso pairs': (
@@ -178,7 +183,7 @@ DEFAULTS = {
   ),
   'orpo': (
     orpo.Config(steps=3),
-    objective('orpo(beta=0.1)')
+    of_pairs('orpo(beta=0.1)')
     | {
       'steps': 3,
       'batch_size': 64,
@@ -187,7 +192,7 @@ DEFAULTS = {
   ),
   'simpo': (
     simpo.Config(steps=3),
-    objective('simpo(beta=2, gamma=1)')
+    of_pairs('simpo(beta=2, gamma=1)')
     | {
       'steps': 3,
       'batch_size': 128,
@@ -196,7 +201,7 @@ DEFAULTS = {
   ),
   'cpo': (
     cpo.Config(steps=3),
-    objective('cpo(beta=0.1, likelihood_coef=1)')
+    of_pairs('cpo(beta=0.1, likelihood_coef=1)')
     | {'steps': 3, 'batch_size': 64, 'optimizer': adam(1e-6)},
   ),
   'rrhf': (

@@ -115,7 +115,7 @@ class CollectTest(parameterized.TestCase):
   def collect(self, frozen=None, params=None, **options):
     own, others = begin()
     return raft.collect(
-      own if params is None else params,
+      toy.state({'policy': own if params is None else params}),
       frozen or others,
       toy.prompts(16),
       jax.random.key(5),
@@ -173,7 +173,7 @@ class CollectTest(parameterized.TestCase):
     chex.assert_tree_all_finite(metrics)
 
     # Whatever stands in such rows, the update is the same.
-    state = training.create(params, OPTIMIZER)
+    state = training.create({'policy': params}, OPTIMIZER)
     kept = batch.demonstrations
     noise = np.where(weights[:, None] > 0, kept.tokens, toy.EOS)
     others = batch.replace(demonstrations=kept.replace(tokens=noise))
@@ -284,7 +284,7 @@ class UpdateTest(absltest.TestCase):
     params, frozen = begin()
     batch, _ = CollectTest().collect()
     state, _ = jitted(raft.update)(
-      training.create(params, OPTIMIZER),
+      training.create({'policy': params}, OPTIMIZER),
       frozen,
       batch,
       jax.random.key(0),
@@ -322,12 +322,12 @@ class UpdateTest(absltest.TestCase):
       )
 
     before = expected(params)
-    state = training.create(params, OPTIMIZER)
+    state = training.create({'policy': params}, OPTIMIZER)
     gained = []
     for step in range(12):
       key = jax.random.fold_in(jax.random.key(9), step)
       batch, metrics = raft.collect(
-        state.params,
+        state,
         frozen,
         toy.prompts(16),
         key,
@@ -346,7 +346,8 @@ class UpdateTest(absltest.TestCase):
       )
     ended = [y for y in toy.responses() if y[-1] == toy.EOS]
     most = max(sum(worth[t] for t in y) for y in ended)
-    self.assertGreater(expected(state.params), before + 0.5 * (most - before))
+    after = expected(state.params['policy'])
+    self.assertGreater(after, before + 0.5 * (most - before))
     self.assertLess(gained[-1], gained[0])  # Less and less left to choose.
 
 
@@ -396,7 +397,7 @@ class WiringTest(parameterized.TestCase):
       return np.where(SCORED, definitions.SCORES, np.nan)
 
     batch, metrics = raft.collect(
-      online.POLICY,
+      toy.state({'policy': online.POLICY}),
       {'reference': online.REFERENCE},
       toy.prompts(4),
       key,
@@ -484,7 +485,7 @@ class WiringTest(parameterized.TestCase):
     best, kept = self.rows(select=raft.local)
     optimizer = optax.sgd(0.1)
     state, metrics = raft.update(
-      training.create(online.POLICY, optimizer),
+      training.create({'policy': online.POLICY}, optimizer),
       {},
       batch,
       jax.random.key(0),
@@ -506,7 +507,8 @@ class WiringTest(parameterized.TestCase):
     table = online.TABLES.policy
     for _ in range(2):
       table = table - 0.1 * definitions.slope(loss, table)
-    np.testing.assert_allclose(online.numbers(state.params), table, atol=2e-5)
+    moved = online.numbers(state.params['policy'])
+    np.testing.assert_allclose(moved, table, atol=2e-5)
 
   def test_every_field_has_a_value(self):
     fields = {field.name for field in dataclasses.fields(raft.Config)}

@@ -133,7 +133,7 @@ class TwoSkillsTest(absltest.TestCase):
       response_mask=batch.response_mask[:, 0],
     )
     optimizer = optax.adam(0.3)
-    state = training.create(start, optimizer)
+    state = training.create({'policy': start}, optimizer)
     for step in range(60):
       state, _ = jitted(rejection_sampling.update)(
         state,
@@ -144,7 +144,8 @@ class TwoSkillsTest(absltest.TestCase):
         optimizer=optimizer,
         config=rejection_sampling.Config(steps=60),
       )
-    return before, [self.skill(state.params, head) for head in toy.WORDS]
+    tuned = state.params['policy']
+    return before, [self.skill(tuned, head) for head in toy.WORDS]
 
   def skill(self, params, head):
     table = np.asarray(params['embedding'], np.float64)

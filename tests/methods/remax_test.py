@@ -61,7 +61,7 @@ class CollectTest(parameterized.TestCase):
 
   def collect(self, config, key=5):
     return remax.collect(
-      self.params,
+      toy.state(self.params),
       self.frozen,
       toy.prompts(4),
       jax.random.key(key),

@@ -1,5 +1,7 @@
 """The reward model's loss, margins of the data included."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +12,7 @@ from rlhf_jax.data.collation import collate
 from rlhf_jax.data.encoding import encode
 from rlhf_jax.data.limits import Limits
 from rlhf_jax.learners import reward
+from rlhf_jax.losses import pairwise
 from rlhf_jax.methods import reward_model
 from rlhf_jax.types import Comparison, Models
 from tests import toy
@@ -34,7 +37,7 @@ class MarginTest(parameterized.TestCase):
       return jnp.sum(read, axis=1)
 
     terms, _ = reward_model.loss(
-      jnp.asarray(worths),
+      {'reward': jnp.asarray(worths)},
       {},
       batch,
       jax.random.key(0),
@@ -45,13 +48,26 @@ class MarginTest(parameterized.TestCase):
     self.assertAlmostEqual(float(mean.value), expected, places=4)
 
 
-def probe(chosen, rejected, margins):
-  """Reads each argument in a way of its own; numpy or jax."""
-  return 0.3 * chosen**2 - 0.2 * rejected + 0.7 * margins * rejected
+def probe(margins, rejected_scores, chosen_scores):
+  """Reads each argument in a way of its own, by its name; numpy or jax."""
+  return (
+    0.3 * chosen_scores**2
+    - 0.2 * rejected_scores
+    + 0.7 * margins * rejected_scores
+  )
 
 
-def bradley_terry_of(chosen, rejected, margins):
-  return definitions.softplus(-(chosen - rejected - margins))
+def bradley_terry_of(chosen_scores, rejected_scores, margins):
+  return definitions.softplus(-(chosen_scores - rejected_scores - margins))
+
+
+def scaled_of(chosen_scores, rejected_scores, margins):
+  return margins * definitions.softplus(rejected_scores - chosen_scores)
+
+
+def unread_of(chosen_scores, rejected_scores, margins):
+  del margins  # A number is bound in their place.
+  return definitions.softplus(-(chosen_scores - rejected_scores - 0.6))
 
 
 # The settings, and the objective by definition.
@@ -59,6 +75,11 @@ TABLE = {
   'defaults': ({}, bradley_terry_of),
   'centering': ({'centering': 0.3}, bradley_terry_of),
   'objective': ({'objective': probe}, probe),
+  'scaled': ({'objective': pairwise.scaled_bradley_terry}, scaled_of),
+  'bound': (
+    {'objective': functools.partial(pairwise.bradley_terry, margins=0.6)},
+    unread_of,
+  ),
   'all': ({'centering': 0.3, 'objective': probe, 'micro_batches': 3}, probe),
 }
 KERNEL = np.array([[0.4], [-0.7], [0.9], [5.0]])
@@ -75,7 +96,7 @@ class TableTest(parameterized.TestCase):
       reward_model,
       config,
       tables.batch(),
-      params={'trunk': {}, 'head': {'kernel': tables.float32(KERNEL)}},
+      params={'reward': {'head': {'kernel': tables.float32(KERNEL)}}},
       frozen={},
     )
 
@@ -92,7 +113,7 @@ class TableTest(parameterized.TestCase):
 
     tables.hold(
       self,
-      (grads['head']['kernel'], metrics),
+      (grads['reward']['head']['kernel'], metrics),
       definition(KERNEL),
       definitions.slope(
         lambda moved: definitions.objective_of(definition(moved)[0]),

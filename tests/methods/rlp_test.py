@@ -197,7 +197,7 @@ class ScaleTest(absltest.TestCase):
     cls.own, cls.like = own, like
     config = rlp.scale.Config()
     optimizer = config.make_optimizer()
-    cls.state = training.create(own, optimizer)
+    cls.state = training.create({'reward': own}, optimizer)
     cls.moved, cls.metrics = jitted(rlp.scale.update)(
       cls.state,
       {'reward': like},
@@ -217,7 +217,7 @@ class ScaleTest(absltest.TestCase):
 
   def test_mean_and_deviation_are_the_other_model_s(self):
     before, after, like = map(
-      self.scores, (self.own, self.moved.params, self.like)
+      self.scores, (self.own, self.moved.params['reward'], self.like)
     )
     np.testing.assert_allclose(after.mean(), like.mean(), rtol=1e-4)
     np.testing.assert_allclose(after.std(), like.std(), rtol=1e-4)
@@ -226,7 +226,7 @@ class ScaleTest(absltest.TestCase):
     self.assertGreater(abs(like.mean() - before.mean()), 1.0)
 
   def test_the_ranking_is_its_own(self):
-    before, after = map(self.scores, (self.own, self.moved.params))
+    before, after = map(self.scores, (self.own, self.moved.params['reward']))
     scale = self.metrics['scale'].value
     self.assertGreater(scale, 0.0)
     np.testing.assert_allclose(

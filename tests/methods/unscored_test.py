@@ -82,7 +82,7 @@ def step(name, used):
   extra = getattr(config, 'initial_extra', dict)()
   state = training.create(start, OPTIMIZER, extra)
   batch, metrics = method.collect(
-    state.params,
+    state,
     frozen,
     toy.prompts(4),
     jax.random.key(4),

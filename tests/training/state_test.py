@@ -172,7 +172,7 @@ class StepTest(parameterized.TestCase):
     self.assertEqual({tuple(map(int, rows)) for rows in seen}, expected)
 
 
-class StartTest(absltest.TestCase):
+class StartTest(parameterized.TestCase):
   """Where the parameters of a learner come from."""
 
   KEY = jax.random.key(4)
@@ -180,30 +180,32 @@ class StartTest(absltest.TestCase):
   def test_a_policy_is_the_given_one_or_fresh(self):
     given = {'w': jnp.ones(2)}
     models = toy.MODELS
-    self.assertIs(
-      training.policy_from(
-        self.KEY, {'policy': given}, models=models, config=None
-      ),
-      given,
+    made = training.policy_from(
+      self.KEY, {'policy': given}, models=models, config=None
     )
+    self.assertEqual(set(made), {'policy'})
+    self.assertIs(made['policy'], given)
     chex.assert_trees_all_equal(
       training.policy_from(self.KEY, {}, models=models, config=None),
-      toy.POLICY.init(self.KEY),
+      {'policy': toy.POLICY.init(self.KEY)},
     )
 
-  def test_a_reward_model_is_the_given_one_or_has_a_fresh_head(self):
+  @parameterized.parameters('reward', 'ranker')
+  def test_a_scalar_model_is_the_given_one_or_has_a_fresh_head(self, role):
     trunk = {'of': jnp.arange(3.0)}
     models = toy.MODELS._replace(
       reward=toy.SCALAR._replace(trunk=lambda policy: {'of': policy['w']})
     )
 
     def made(start, **options):
-      return training.reward_from(
-        self.KEY, start, models=models, config=None, **options
+      params = training.scalar_from(
+        self.KEY, start, models=models, config=None, role=role, **options
       )
+      self.assertEqual(set(params), {role})
+      return params[role]
 
     given = {'trunk': {}, 'head': {}}
-    self.assertIs(made({'reward': given, 'policy': {'w': trunk['of']}}), given)
+    self.assertIs(made({role: given, 'policy': {'w': trunk['of']}}), given)
     head = toy.SCALAR.init(self.KEY)['head']
     chex.assert_trees_all_equal(made({}), {'trunk': {}, 'head': head})
     chex.assert_trees_all_equal(

@@ -6,8 +6,8 @@ function that is jitted: `measure`, the method's estimate of advantages, and
 """
 
 import dataclasses
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import chex
 import jax
@@ -15,28 +15,30 @@ import jax.numpy as jnp
 
 from rlhf_jax.feedback import scoring
 from rlhf_jax.generation.sampling import Sampling
-from rlhf_jax.kernels import divergences, masking, rewards
+from rlhf_jax.kernels import divergences
 from rlhf_jax.learners.policy_gradient import updating
 from rlhf_jax.learners.policy_gradient.evaluation import (
-  TokenOutputs,
-  evaluate,
-  explained_variance,
-  flatten_rollouts,
   no_critic,
-  rollout_metrics,
 )
 from rlhf_jax.training import optimizers
 from rlhf_jax.training.compile import jitted, override
 from rlhf_jax.training.metrics import Stopwatch
-from rlhf_jax.training.parts import count_for, in_parts, one_by_one
-from rlhf_jax.types import Experience, Mean, Rollouts
+from rlhf_jax.training.parts import count_for, one_by_one
+from rlhf_jax.types import (
+  Metrics,
+  Models,
+  Params,
+  Prompts,
+  Rollouts,
+  TrainState,
+)
 from rlhf_jax.types.rules import Count, NonNegative, Positive
 from rlhf_jax.types.values import checked
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 @checked
-class Online(updating.Config):
+class OnlineConfig(updating.Config):
   """Rounds of sampling and learning.
 
   Attributes:
@@ -107,8 +109,8 @@ class Online(updating.Config):
     return {} if self.kl_control is None else {'kl_coef': self.kl_coef}
 
 
-def refuse(config: Online, *, fewest_samples: int = 1) -> None:
-  """Refuses a config that a method without a critic cannot follow.
+def refuse(config: OnlineConfig, *, fewest_samples: int = 1) -> None:
+  """Refuses a config that a method without a critic cannot use.
 
   Raises:
     ValueError: saying so.
@@ -125,7 +127,14 @@ def refuse(config: Online, *, fewest_samples: int = 1) -> None:
 
 
 def sample_and_score(
-  policy, frozen, prompts, key, *, models, config, stopwatch: Stopwatch
+  policy: Params,
+  frozen: Mapping[str, Params],
+  prompts: Prompts,
+  key: chex.PRNGKey,
+  *,
+  models: Models,
+  config: OnlineConfig,
+  stopwatch: Stopwatch,
 ) -> tuple[Rollouts, chex.Array]:
   """Rollouts [B, K, T] of the policy, and their scores [B, K], finite.
 
@@ -139,8 +148,8 @@ def sample_and_score(
     key: of the step; each sample's key is folded from it, the prompt's index
       and the sample's number.
     models: with a sampler and a scorer.
-    config: an Online.
-    stopwatch: told what sampling and scoring take.
+    config: an OnlineConfig.
+    stopwatch: adds up the seconds of sampling and of scoring.
 
   Raises:
     ScoringError: no response has a score.
@@ -170,7 +179,7 @@ def sample_and_score(
 
 
 def leave_out(rollouts: Rollouts, which: chex.Array) -> Rollouts:
-  """Rollouts without those `which` [B, K] says: they count nowhere.
+  """Rollouts with the responses that `which` [B, K] marks masked whole.
 
   Raises:
     ScoringError: none are left.
@@ -184,19 +193,29 @@ def leave_out(rollouts: Rollouts, which: chex.Array) -> Rollouts:
   return rollouts.replace(response_mask=kept)
 
 
-def collect(params, frozen, prompts, key, *, models, config, shape):
-  """Samples, scores and shapes a batch. Returns (Experience [B, K], metrics).
+def collect(
+  state: TrainState,
+  frozen: Mapping[str, Params],
+  prompts: Prompts,
+  key: chex.PRNGKey,
+  *,
+  models: Models,
+  config: OnlineConfig,
+  shape: Callable,
+) -> tuple[Any, Metrics]:
+  """Samples, scores and shapes a batch. Returns what `shape` does.
 
   Args:
-    params: {'policy', and 'critic' where there is one}.
+    state: params {'policy', and 'critic' where there is one}, and in `extra`
+      what is adapted as training goes.
     frozen, prompts, key, models, config: as in `sample_and_score`; frozen with
       the reference too.
     shape: a method's (params, frozen, rollouts, scores, *, models, config) ->
-      Experience [B, K], metrics.
+      (Experience [B, K], or what else its update learns from, metrics).
   """
   stopwatch = Stopwatch()
   scored = sample_and_score(
-    models.sampler.load(params['policy']),
+    models.sampler.load(state.params['policy']),
     frozen,
     prompts,
     key,
@@ -205,137 +224,36 @@ def collect(params, frozen, prompts, key, *, models, config, shape):
     stopwatch=stopwatch,
   )
   with stopwatch('score'):
-    batch, metrics = jitted(shape)(
-      params, frozen, *scored, models=models, config=config
+    batch, metrics = shape_scored(
+      shape, state, frozen, *scored, models=models, config=config
     )
-    jax.block_until_ready(batch)
   return batch, metrics | stopwatch.metrics()
 
 
-class Measured(NamedTuple):
-  """Scored rollouts with what policy, critic and reference say: N = B K rows.
+def shape_scored(
+  shape: Callable,
+  state: TrainState,
+  frozen: Mapping[str, Params],
+  rollouts: Rollouts,
+  scores: chex.Array,
+  *more: chex.Array,
+  models: Models,
+  config: OnlineConfig,
+) -> tuple[Any, Metrics]:
+  """What a method's `shape` makes of scored rollouts, compiled.
 
-  Attributes:
-    rollouts: Rollouts [B, K, T].
-    given: [B, K] scores as the reward gave them.
-    scores: [N] likewise, clipped and less what is taken off them.
-    mask: [N, R] bool, True on response tokens.
-    now: the TokenOutputs of the policy that sampled, [N, R] each.
-    reference_logps: [N, R].
+  What is adapted as training goes (the KL coefficient) is the state's, and
+  stands in the place of the config's, which is where it began.
   """
-
-  rollouts: Rollouts
-  given: chex.Array
-  scores: chex.Array
-  mask: chex.Array
-  now: TokenOutputs
-  reference_logps: chex.Array
-
-  def groups(self, x: chex.Array) -> chex.Array:
-    """[N, ...] -> [B, K, ...]: a row for each prompt."""
-    return x.reshape(*self.given.shape, *x.shape[1:])
-
-  def at_tokens(self, x: chex.Array) -> chex.Array:
-    """[B, K] or [N] -> [N, R]: each response's number at all its tokens."""
-    return jnp.where(self.mask, x.reshape(-1, 1), 0.0)
-
-  @property
-  def written(self) -> chex.Array:
-    """[B, K] bool, True on responses that count: those with a score."""
-    return self.groups(jnp.any(self.mask, axis=-1))
-
-
-def measure(params, frozen, rollouts, scores, *, models, config) -> Measured:
-  """What a method's `shape` begins with.
-
-  Args:
-    params: {'policy', and 'critic' where there is one}.
-    frozen: {'reference'}.
-    rollouts: Rollouts [B, K, T].
-    scores: [B, K] in reward units.
-    models: policy and critic.
-    config: an Online.
-  """
-  flat = flatten_rollouts(rollouts)
-  _, mask = flat.responses
-
-  def evaluated(params, config):
-    def of_rows(rows):
-      return evaluate(params, rows, models=models, config=config)
-
-    return in_parts(of_rows, flat, config.micro_batches)
-
-  without_critic = override(config, {'critic': no_critic})
-  reference = evaluated({'policy': frozen['reference']}, without_critic)
-  return Measured(
-    rollouts=rollouts,
-    given=scores,
-    scores=penalised(scores, rollouts, config).reshape(-1),
-    mask=mask,
-    now=evaluated(params, config),
-    reference_logps=reference.logps,
-  )
-
-
-def penalised(scores, rollouts: Rollouts, config) -> chex.Array:
-  """Scores [B, K], clipped and less what is taken off them."""
-  if config.score_clip is not None:
-    scores = jnp.clip(scores, -config.score_clip, config.score_clip)
-  scores = rewards.penalise_unended(
-    scores, rollouts.ended, penalty=config.unended_penalty
-  )
-  if config.length_penalty is not None:
-    _, mask = rollouts.responses
-    lengths = jnp.sum(mask, axis=-1, dtype=jnp.float32)
-    scores = scores - config.length_penalty(lengths)
-  return scores
-
-
-def token_rewards(measured: Measured, scores, config) -> chex.Array:
-  """[N, R]: scores [N] at the last tokens, the KL penalty at all of them."""
-  return rewards.token_rewards(
-    scores,
-    measured.now.logps,
-    measured.reference_logps,
-    measured.mask,
-    kl_coef=config.kl_coef,
-    estimator=config.kl_estimator,
-  )
-
-
-def sequence_rewards(measured: Measured, config) -> chex.Array:
-  """[N]: the score less the KL penalty of the whole response."""
-  each = token_rewards(measured, measured.scores, config)
-  return masking.masked_sum(each, measured.mask, axis=-1)
-
-
-def experience(
-  measured: Measured, *, advantages, response_rewards, config, returns=None
-):
-  """What a method's `shape` ends with. Returns (Experience [B, K], metrics).
-
-  Args:
-    measured: of `measure`.
-    advantages: [N, R], 0 where masked.
-    response_rewards: [N] of whole responses, less all that is taken off them;
-      logged.
-    config: an Online.
-    returns: [N, R] the critic's targets; the advantages where there is none.
-  """
-  now, reference_logps = measured.now, measured.reference_logps
-  metrics = rollout_metrics(
-    flatten_rollouts(measured.rollouts),
-    now.logps,
-    reference_logps,
-    scores=measured.given.reshape(-1),
-  )
-  metrics['reward'] = Mean.of(response_rewards, measured.written.reshape(-1))
-  metrics['kl_coef'] = Mean.of(config.kl_coef)
-  returns = advantages if returns is None else returns
-  if config.critic is not no_critic:
-    metrics['explained_variance'] = explained_variance(
-      now.values, returns, measured.mask
+  config = override(config, state.extra)
+  return jax.block_until_ready(
+    jitted(shape)(
+      state.params,
+      frozen,
+      rollouts,
+      scores,
+      *more,
+      models=models,
+      config=config,
     )
-  per_token = (now.logps, reference_logps, now.values, advantages, returns)
-  batch = Experience(measured.rollouts, *map(measured.groups, per_token))
-  return batch, metrics
+  )

@@ -1,17 +1,27 @@
-"""What policy, critic and reference say of rollouts, and what is logged."""
+"""What policy, critic, reference and reward give for rollouts: `measure`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import chex
 import jax.numpy as jnp
 
-from rlhf_jax.kernels import divergences, logps, masking
-from rlhf_jax.types import Mean, Rollouts, flatten_candidates
+from rlhf_jax.kernels import divergences, logps, masking, rewards
+from rlhf_jax.training.compile import override
+from rlhf_jax.training.parts import in_parts
+from rlhf_jax.types import (
+  Experience,
+  Mean,
+  Metrics,
+  Models,
+  Params,
+  Rollouts,
+  flatten_candidates,
+)
 
 
 class TokenOutputs(NamedTuple):
-  """What the trainer's own pass says of rollouts: [N, R] each."""
+  """Outputs of the trainer's own pass over rollouts: [N, R] each."""
 
   logps: chex.Array
   entropies: chex.Array
@@ -40,7 +50,9 @@ def no_critic(models, params, hidden, tokens, attention_mask):
   return jnp.zeros(tokens.shape, jnp.float32)
 
 
-def evaluate(params, rollouts: Rollouts, *, models, config) -> TokenOutputs:
+def evaluate(
+  params: Params, rollouts: Rollouts, *, models: Models, config: Any
+) -> TokenOutputs:
   """Log-probs, entropies and values of flat rollouts [N, T], by one pass."""
   start = rollouts.tokens.shape[-1] - rollouts.response_length
   tokens, mask = rollouts.tokens, rollouts.attention_mask
@@ -56,7 +68,9 @@ def evaluate(params, rollouts: Rollouts, *, models, config) -> TokenOutputs:
   return TokenOutputs(token_logps, entropies, values)
 
 
-def response_kl(policy_logps, reference_logps, mask):
+def response_kl(
+  policy_logps: chex.Array, reference_logps: chex.Array, mask: chex.Array
+) -> chex.Array:
   """[..., R] -> [...]: single-sample KL to the reference, nats per response."""
   return masking.masked_sum(
     divergences.k1(policy_logps, reference_logps), mask, axis=-1
@@ -70,7 +84,13 @@ def flatten_rollouts(rollouts: Rollouts) -> Rollouts:
   return flatten_candidates(rollouts.replace(index=index))
 
 
-def rollout_metrics(rollouts, policy_logps, reference_logps, *, scores):
+def rollout_metrics(
+  rollouts: Rollouts,
+  policy_logps: chex.Array,
+  reference_logps: chex.Array,
+  *,
+  scores: chex.Array,
+) -> Metrics:
   """What is logged of a batch of flat rollouts [N, T].
 
   Args:
@@ -99,8 +119,156 @@ def rollout_metrics(rollouts, policy_logps, reference_logps, *, scores):
   }
 
 
-def explained_variance(values, returns, mask):
+def explained_variance(
+  values: chex.Array, returns: chex.Array, mask: chex.Array
+) -> Mean:
   """Share of the returns' variance, [N, R] both, that the values explain."""
   unexplained = masking.masked_var(returns - values, mask)
   variance = masking.masked_var(returns, mask)
   return Mean.of(1.0 - unexplained / jnp.maximum(variance, 1e-8))
+
+
+class MeasuredRollouts(NamedTuple):
+  """Scored rollouts and outputs of policy, critic and reference: N = B K rows.
+
+  Attributes:
+    rollouts: Rollouts [B, K, T].
+    raw_scores: [B, K] scores as the reward gave them.
+    scores: [N] likewise, clipped and less what is taken off them.
+    mask: [N, R] bool, True on response tokens.
+    outputs: the TokenOutputs of the policy that sampled, [N, R] each.
+    reference_logps: [N, R].
+  """
+
+  rollouts: Rollouts
+  raw_scores: chex.Array
+  scores: chex.Array
+  mask: chex.Array
+  outputs: TokenOutputs
+  reference_logps: chex.Array
+
+  def groups(self, x: chex.Array) -> chex.Array:
+    """[N, ...] -> [B, K, ...]: a row for each prompt."""
+    return x.reshape(*self.raw_scores.shape, *x.shape[1:])
+
+  def at_tokens(self, x: chex.Array) -> chex.Array:
+    """[B, K] or [N] -> [N, R]: each response's number at all its tokens."""
+    return jnp.where(self.mask, x.reshape(-1, 1), 0.0)
+
+  @property
+  def has_score(self) -> chex.Array:
+    """[B, K] bool, True on responses that count: those with a score."""
+    return self.groups(jnp.any(self.mask, axis=-1))
+
+
+def measure(
+  params: Params,
+  frozen: Mapping[str, Params],
+  rollouts: Rollouts,
+  scores: chex.Array,
+  *,
+  models: Models,
+  config: Any,
+) -> MeasuredRollouts:
+  """What a method's `shape` begins with.
+
+  Args:
+    params: {'policy', and 'critic' where there is one}.
+    frozen: {'reference'}.
+    rollouts: Rollouts [B, K, T].
+    scores: [B, K] in reward units.
+    models: policy and critic.
+    config: an OnlineConfig.
+  """
+  flat = flatten_rollouts(rollouts)
+  _, mask = flat.responses
+
+  def evaluated(params, config):
+    def of_rows(rows):
+      return evaluate(params, rows, models=models, config=config)
+
+    return in_parts(of_rows, flat, config.micro_batches)
+
+  without_critic = override(config, {'critic': no_critic})
+  reference = evaluated({'policy': frozen['reference']}, without_critic)
+  return MeasuredRollouts(
+    rollouts=rollouts,
+    raw_scores=scores,
+    scores=penalised(scores, rollouts, config).reshape(-1),
+    mask=mask,
+    outputs=evaluated(params, config),
+    reference_logps=reference.logps,
+  )
+
+
+def penalised(
+  scores: chex.Array, rollouts: Rollouts, config: Any
+) -> chex.Array:
+  """Scores [B, K], clipped and less what is taken off them."""
+  if config.score_clip is not None:
+    scores = jnp.clip(scores, -config.score_clip, config.score_clip)
+  scores = rewards.penalise_unended(
+    scores, rollouts.ended, penalty=config.unended_penalty
+  )
+  if config.length_penalty is not None:
+    _, mask = rollouts.responses
+    lengths = jnp.sum(mask, axis=-1, dtype=jnp.float32)
+    scores = scores - config.length_penalty(lengths)
+  return scores
+
+
+def token_rewards(
+  measured: MeasuredRollouts, scores: chex.Array, config: Any
+) -> chex.Array:
+  """[N, R]: scores [N] at the last tokens, the KL penalty at all of them."""
+  return rewards.token_rewards(
+    scores,
+    measured.outputs.logps,
+    measured.reference_logps,
+    measured.mask,
+    kl_coef=config.kl_coef,
+    estimator=config.kl_estimator,
+  )
+
+
+def sequence_rewards(measured: MeasuredRollouts, config: Any) -> chex.Array:
+  """[N]: the score less the KL penalty of the whole response."""
+  each = token_rewards(measured, measured.scores, config)
+  return masking.masked_sum(each, measured.mask, axis=-1)
+
+
+def experience(
+  measured: MeasuredRollouts,
+  *,
+  advantages: chex.Array,
+  response_rewards: chex.Array,
+  config: Any,
+  returns: chex.Array | None = None,
+) -> tuple[Experience, Metrics]:
+  """What a method's `shape` ends with. Returns (Experience [B, K], metrics).
+
+  Args:
+    measured: of `measure`.
+    advantages: [N, R], 0 where masked.
+    response_rewards: [N] of whole responses, less all that is taken off them;
+      logged.
+    config: an OnlineConfig.
+    returns: [N, R] the critic's targets; the advantages where there is none.
+  """
+  now, reference_logps = measured.outputs, measured.reference_logps
+  metrics = rollout_metrics(
+    flatten_rollouts(measured.rollouts),
+    now.logps,
+    reference_logps,
+    scores=measured.raw_scores.reshape(-1),
+  )
+  metrics['reward'] = Mean.of(response_rewards, measured.has_score.reshape(-1))
+  metrics['kl_coef'] = Mean.of(config.kl_coef)
+  returns = advantages if returns is None else returns
+  if config.critic is not no_critic:
+    metrics['explained_variance'] = explained_variance(
+      now.values, returns, measured.mask
+    )
+  per_token = (now.logps, reference_logps, now.values, advantages, returns)
+  batch = Experience(measured.rollouts, *map(measured.groups, per_token))
+  return batch, metrics

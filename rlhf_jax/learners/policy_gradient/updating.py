@@ -2,16 +2,18 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated
 
 import chex
 import jax
 import jax.numpy as jnp
+import optax
 
 from rlhf_jax.kernels import divergences, importance, masking
 from rlhf_jax.learners.policy_gradient.evaluation import (
   Critic,
+  TokenOutputs,
   evaluate,
   flatten_rollouts,
   no_critic,
@@ -21,15 +23,24 @@ from rlhf_jax.learners.policy_gradient.evaluation import (
 from rlhf_jax.losses import objective as objectives
 from rlhf_jax.losses import supervised
 from rlhf_jax.training.passes import passes
-from rlhf_jax.types import Experience, Mean, flatten_candidates
+from rlhf_jax.types import (
+  Experience,
+  Mean,
+  Metrics,
+  Models,
+  Params,
+  Terms,
+  TrainState,
+  flatten_candidates,
+)
 from rlhf_jax.types.calls import Called, offering
 from rlhf_jax.types.rules import Count, NonNegative, Positive
 from rlhf_jax.types.values import checked
 
 # (losses [N, R], mask [N, R]) -> Mean: a function of kernels.masking.
 Reduction = Callable[[chex.Array, chex.Array], Mean]
-# What `offered` gives, and what a correction may name.
-OFFERED = (
+# What `arrays_for` gives, and what a correction may name.
+ARRAYS = (
   'logps',
   'old_logps',
   'reference_logps',
@@ -39,7 +50,7 @@ OFFERED = (
   'mask',
 )
 CORRECTING = ('logps', 'sampler_logps', 'mask')
-Offered = offering(OFFERED)
+Objective = offering(ARRAYS)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,7 +59,7 @@ class Config:
   """The update from a batch of experience.
 
   Attributes:
-    objective: from those of the `offered` arrays that its parameters name to
+    objective: from those of `ARRAYS` that its parameters name to
       losses [N, R], its options bound.
     reference_objective: likewise, losses that hold the policy to the reference,
       as divergences.k3; None for none.
@@ -56,7 +67,7 @@ class Config:
     correction: from those of logps (before the update), sampler_logps and mask
       that it names to constant weights [N, R] of the objective's losses, as
       importance.truncated_weights; None for none.
-    token_mask: from those of the `offered` arrays that it names to the tokens
+    token_mask: from those of `ARRAYS` that it names to the tokens
       [N, R] bool that the objective learns from, a function of
       kernels.token_masks; the others' losses are 0, and still count in the
       average. None for all.
@@ -76,11 +87,11 @@ class Config:
       bound; None keeps it fixed.
   """
 
-  objective: Offered
-  reference_objective: Offered | None = None
+  objective: Objective
+  reference_objective: Objective | None = None
   reference_coef: NonNegative = 0.0
   correction: offering(CORRECTING) | None = None
-  token_mask: Offered | None = None
+  token_mask: Objective | None = None
   value_objective: Callable[
     [chex.Array, chex.Array, chex.Array], chex.Array
   ] = functools.partial(supervised.clipped_squared_error, clip_epsilon=0.2)
@@ -97,7 +108,13 @@ class Config:
   ) = None
 
 
-def init(key, start, *, models, config):
+def init(
+  key: chex.PRNGKey,
+  start: Mapping[str, Params],
+  *,
+  models: Models,
+  config: Config,
+) -> Params:
   """{'policy', 'critic'}: from `start` where it names them, else fresh."""
   policy_key, critic_key = jax.random.split(key)
   policy = start.get('policy')
@@ -114,12 +131,20 @@ def init(key, start, *, models, config):
   return params | {'critic': critic}
 
 
-def loss(params, frozen, batch: Experience, key, *, models, config):
+def loss(
+  params: Params,
+  frozen: Mapping[str, Params],
+  batch: Experience,
+  key: chex.PRNGKey,
+  *,
+  models: Models,
+  config: Config,
+) -> tuple[Terms, Metrics]:
   """Terms and metrics of Experience [N, T]. Differentiate in `params`."""
-  del frozen, key  # What the reference says is in the batch already.
+  del frozen, key  # The reference's log-probs are in the batch already.
   _, mask = batch.rollouts.responses
   new = evaluate(params, batch.rollouts, models=models, config=config)
-  arrays = offered(new, batch)
+  arrays = arrays_for(new, batch)
   losses = objectives.evaluate(config.objective, arrays)
   if config.correction is not None:
     sampled = {
@@ -152,7 +177,7 @@ def loss(params, frozen, batch: Experience, key, *, models, config):
   return terms, metrics
 
 
-def offered(new, batch: Experience):
+def arrays_for(new: TokenOutputs, batch: Experience) -> dict[str, chex.Array]:
   """The arrays [N, R] that an objective may name.
 
   `logps` and `entropies` are the policy's that is trained, `old_logps` its own
@@ -180,7 +205,16 @@ def _clipped(objective, arrays):
   return (gradients == 0.0) & (arrays['advantages'] != 0.0)
 
 
-def update(state, frozen, batch: Experience, key, *, models, optimizer, config):
+def update(
+  state: TrainState,
+  frozen: Mapping[str, Params],
+  batch: Experience,
+  key: chex.PRNGKey,
+  *,
+  models: Models,
+  optimizer: optax.GradientTransformation,
+  config: Config,
+) -> tuple[TrainState, Metrics]:
   """`epochs` passes of `minibatches` steps over [B, K] rollouts.
 
   Returns (state, metrics); state.step counts updates, not optimizer steps.

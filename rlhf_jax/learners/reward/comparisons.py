@@ -1,61 +1,74 @@
 """Learning a reward model from ranked responses."""
 
 import dataclasses
-from collections.abc import Callable
+import functools
+from collections.abc import Mapping
 
 import chex
 import jax.numpy as jnp
 
+from rlhf_jax.losses import objective as objectives
 from rlhf_jax.losses import pairwise
 from rlhf_jax.training import state as training
-from rlhf_jax.types import Mean
-from rlhf_jax.types.rules import MicroBatches, NonNegative
+from rlhf_jax.types import Comparisons, Mean, Metrics, Models, Params, Terms
+from rlhf_jax.types.calls import offering
+from rlhf_jax.types.rules import NonNegative
 from rlhf_jax.types.values import checked
+
+# What an objective may name, each [B] in reward units: the model's scores of
+# both responses, and by how much the data prefer the first.
+ARRAYS = ('chosen_scores', 'rejected_scores', 'margins')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 @checked
-class Config:
-  """Which comparison is learnt, and in how many parts.
+class Config(objectives.Config):
+  """Which objective is minimised, and in how many parts.
 
   Attributes:
-    objective: (chosen [B], rejected [B], margins [B]) -> losses [B].
     centering: weight of (chosen + rejected)², which keeps scores around 0.
-    micro_batches: parts that a batch is cut into, to save memory.
   """
 
-  objective: Callable[[chex.Array, chex.Array, chex.Array], chex.Array] = (
-    pairwise.bradley_terry
-  )
+  objective: offering(ARRAYS) = pairwise.bradley_terry
   centering: NonNegative = 0.0
-  micro_batches: MicroBatches = 1
 
 
-init = training.reward_from
+init = functools.partial(training.scalar_from, role='reward')
 
 
-def loss(params, frozen, batch, key, *, models, config):
+def loss(
+  params: Params,
+  frozen: Mapping[str, Params],
+  batch: Comparisons,
+  key: chex.PRNGKey,
+  *,
+  models: Models,
+  config: Config,
+) -> tuple[Terms, Metrics]:
   """Terms and metrics of Comparisons [B, 2, T]. Differentiate in `params`."""
   del frozen, key  # Nothing stays fixed, nothing is random.
   return compared(scored(params, batch, models=models), batch, config=config)
 
 
-def scored(params, batch, *, models):
+def scored(params: Params, batch: Comparisons, *, models: Models) -> chex.Array:
   """[B, K] scores of Comparisons [B, K, T]."""
   rows, candidates, length = batch.tokens.shape
   scores = models.reward.scores(
-    params,
+    params['reward'],
     batch.tokens.reshape(rows * candidates, length),
     batch.attention_mask.reshape(rows * candidates, length),
   )
   return scores[:, 0].reshape(rows, candidates)
 
 
-def compared(scores, batch, *, config):
+def compared(
+  scores: chex.Array, batch: Comparisons, *, config: Config
+) -> tuple[Terms, Metrics]:
   """Terms and metrics of scores [B, 2], the preferred response's first."""
   weight = batch.pair_weight
   chosen, rejected = scores[:, 0], scores[:, 1]
-  losses = config.objective(chosen, rejected, batch.margins)
+  arrays = dict(zip(ARRAYS, (chosen, rejected, batch.margins), strict=True))
+  losses = objectives.evaluate(config.objective, arrays)
   centering = pairwise.centering(chosen, rejected)
   terms = {
     'preference': (1.0, Mean.of(losses, weight)),

@@ -24,7 +24,16 @@ from rlhf_jax.losses import multi_view
 from rlhf_jax.losses import objective as objectives
 from rlhf_jax.training import state as training
 from rlhf_jax.training.compile import override
-from rlhf_jax.types import Mean, Samples, WithExtra
+from rlhf_jax.types import (
+  Mean,
+  Metrics,
+  Models,
+  Params,
+  Samples,
+  Terms,
+  TrainState,
+  WithExtra,
+)
 from rlhf_jax.types.calls import offering
 from rlhf_jax.types.rules import Count, Finite, NonNegative, Share
 from rlhf_jax.types.values import checked
@@ -32,8 +41,8 @@ from rlhf_jax.types.values import checked
 # progress in [0, 1] -> a coefficient.
 Schedule = Callable[[chex.Numeric], chex.Numeric]
 
-# What `offered` gives.
-OFFERED = (
+# What `arrays_for` gives.
+ARRAYS = (
   'means',
   'log_variances',
   'view_scores',
@@ -55,7 +64,7 @@ class Config(comparisons.Config):
   """The comparison, the objective beside it, and the sizes of its networks.
 
   Attributes:
-    representation: from those of the `offered` arrays that its parameters name
+    representation: from those of `ARRAYS` that its parameters name
       to a loss [] of the whole batch, of losses.multi_view.
     representation_coef: λ, its weight beside the comparisons' loss.
     skl_coef: β_IB, the weight of the symmetrised KL.
@@ -73,7 +82,7 @@ class Config(comparisons.Config):
       a multiple of the comparisons' gradient there; None for no limit.
   """
 
-  representation: offering(OFFERED) = multi_view.information_bottleneck
+  representation: offering(ARRAYS) = multi_view.information_bottleneck
   representation_coef: NonNegative = 0.5
   skl_coef: NonNegative = 1.0
   schedule: Schedule | None = None
@@ -90,21 +99,27 @@ class Config(comparisons.Config):
   most_gradient: NonNegative | None = None
 
   def __post_init__(self):
+    super().__post_init__()
     objectives.refuse_parts(self.representation, self.micro_batches)
 
 
-def init(key, start, *, models, config):
+def init(
+  key: chex.PRNGKey,
+  start: Mapping[str, Params],
+  *,
+  models: Models,
+  config: Config,
+) -> Params:
   """{'reward', 'bottleneck'}: a reward model from `start`, fresh networks.
 
   The reward model goes on from start['reward'] where it is given, else it has
   a fresh head on the trunk of start['policy'].
   """
   reward_key, bottleneck_key = jax.random.split(key)
-  reward = comparisons.init(reward_key, start, models=models, config=config)
-  width, latent = reward['head']['kernel'].shape[0], config.latent
+  params = comparisons.init(reward_key, start, models=models, config=config)
+  width, latent = params['reward']['head']['kernel'].shape[0], config.latent
   of_inputs = 'input_scores' in objectives.reads(config.representation)
-  return {
-    'reward': reward,
+  return params | {
     'bottleneck': models.bottleneck.init(
       bottleneck_key,
       width=width,
@@ -117,7 +132,15 @@ def init(key, start, *, models, config):
   }
 
 
-def loss(params, frozen, batch: WithExtra, key, *, models, config):
+def loss(
+  params: Params,
+  frozen: Mapping[str, Params],
+  batch: WithExtra,
+  key: chex.PRNGKey,
+  *,
+  models: Models,
+  config: Config,
+) -> tuple[Terms, Metrics]:
   """Terms and metrics of Comparisons [B, 2, T] and Samples [U, K, T].
 
   Differentiate in `params`. The comparisons' terms are those of the learner
@@ -125,14 +148,14 @@ def loss(params, frozen, batch: WithExtra, key, *, models, config):
   """
   del frozen  # Nothing stays fixed.
   view_key, latent_key = jax.random.split(key)
-  scores = comparisons.scored(params['reward'], batch.batch, models=models)
+  scores = comparisons.scored(params, batch.batch, models=models)
   terms, metrics = comparisons.compared(scores, batch.batch, config=config)
   features, prompt_ids, mask = two_views(
-    params['reward'], batch.extra_data, view_key, models=models
+    params, batch.extra_data, view_key, models=models
   )
 
   def represent(networks, features):
-    arrays = offered(
+    arrays = arrays_for(
       networks,
       features,
       prompt_ids,
@@ -147,13 +170,13 @@ def loss(params, frozen, batch: WithExtra, key, *, models, config):
   constant = jax.lax.stop_gradient((networks, features))
   cotangent, _ = jax.grad(represent, argnums=1, has_aux=True)(*constant)
   sent = config.representation_coef * optax.tree.norm(cotangent)
-  own = _comparisons_gradient(params['reward'], scores, batch.batch, config)
+  own = _comparisons_gradient(params, scores, batch.batch, config)
   if config.most_gradient is not None:
     share = config.most_gradient * own / jnp.maximum(sent, 1e-12)
     features = scale_gradient(features, jnp.minimum(share, 1.0))
   value, arrays = represent(networks, features)
   terms['representation'] = (config.representation_coef, Mean.of(value))
-  metrics |= measured(arrays, mask, config)
+  metrics |= metrics_of(arrays, mask, config)
   metrics |= {
     'comparisons_gradient': Mean.of(own),
     'representation_gradient': Mean.of(sent),
@@ -161,7 +184,9 @@ def loss(params, frozen, batch: WithExtra, key, *, models, config):
   return terms, metrics
 
 
-def two_views(params, samples: Samples, key, *, models):
+def two_views(
+  params: Params, samples: Samples, key: chex.PRNGKey, *, models: Models
+) -> tuple[chex.Array, chex.Array, chex.Array]:
   """Features [U, 2, D] float32, prompt ids [U] and which prompts count [U].
 
   A prompt all of whose responses are the same text does not count.
@@ -176,14 +201,23 @@ def two_views(params, samples: Samples, key, *, models):
     x[rows, places].reshape(-1, x.shape[-1])
     for x in (samples.tokens, samples.attention_mask)
   )
-  features = models.reward.features(params, tokens, attention_mask)
+  features = models.reward.features(params['reward'], tokens, attention_mask)
   asked = samples.attention_mask[:, 0] & ~samples.response_mask[:, 0]
   ids = views.prompt_ids(samples.tokens[:, 0], asked)
   features = features.astype(jnp.float32).reshape(*places.shape, -1)
   return features, ids, mask
 
 
-def offered(params, features, prompt_ids, mask, key, *, models, config):
+def arrays_for(
+  networks: Params,
+  features: chex.Array,
+  prompt_ids: chex.Array,
+  mask: chex.Array,
+  key: chex.PRNGKey,
+  *,
+  models: Models,
+  config: Config,
+) -> dict[str, chex.Array]:
   """The arrays that a representation objective may name; U prompts.
 
   means, log_variances: [U, 2, d] of the views' posteriors.
@@ -197,7 +231,7 @@ def offered(params, features, prompt_ids, mask, key, *, models, config):
   Scores are computed where the objective names them alone.
   """
   model, wanted = models.bottleneck, objectives.reads(config.representation)
-  means, raw = model.encode(params, features)
+  means, raw = model.encode(networks, features)
   log_variances = config.log_variance(raw)
   latents = bottleneck.sample(key, means, log_variances)
   arrays = {
@@ -210,12 +244,12 @@ def offered(params, features, prompt_ids, mask, key, *, models, config):
   }
   if 'view_scores' in wanted:
     arrays['view_scores'] = model.symmetric_scores(
-      params, latents[:, 0], latents[:, 1]
+      networks, latents[:, 0], latents[:, 1]
     )
   if 'input_scores' in wanted:
     inputs = jax.lax.stop_gradient(features)
     arrays['input_scores'] = jnp.stack(
-      [model.scores(params, latents[:, v], inputs[:, v]) for v in (0, 1)]
+      [model.scores(networks, latents[:, v], inputs[:, v]) for v in (0, 1)]
     )
   return arrays
 
@@ -234,11 +268,13 @@ def _comparisons_gradient(params, scores, batch, config):
     return training.objective(terms)
 
   cotangent = jax.grad(total)(jax.lax.stop_gradient(scores))
-  kernel = jax.lax.stop_gradient(params['head']['kernel'][:, 0])
+  kernel = jax.lax.stop_gradient(params['reward']['head']['kernel'][:, 0])
   return optax.tree.norm(cotangent) * optax.tree.norm(kernel)
 
 
-def measured(arrays, mask, config):
+def metrics_of(
+  arrays: Mapping[str, chex.Array], mask: chex.Array, config: Config
+) -> Metrics:
   """What a person watches of the bottleneck.
 
   `information` is the critic's read-out, in nats; `skl` is summed over latents,
@@ -265,16 +301,16 @@ def measured(arrays, mask, config):
   else:
     return metrics
   positives, negatives = arrays['positives'], arrays['negatives']
-  told = [
+  rates = [
     Mean.of(right, pairs).value
     for right, pairs in ((scores > 0, positives), (scores < 0, negatives))
   ]
   found = {
     'jensen_shannon': bottleneck.jensen_shannon(scores, positives, negatives),
     'information': bottleneck.nwj_read_out(scores, positives, negatives),
-    'critic_accuracy': 0.5 * sum(told),
+    'critic_accuracy': 0.5 * sum(rates),
   }
-  # A batch without a pair of either kind says nothing of the critic.
+  # A batch without a pair of either kind cannot rate the critic.
   compared = jnp.any(positives) & jnp.any(negatives)
   return metrics | {k: Mean.of(v, compared) for k, v in found.items()}
 
@@ -282,7 +318,16 @@ def measured(arrays, mask, config):
 _descend = training.gradient_step(loss)
 
 
-def update(state, frozen, batch, key, *, models, optimizer, config):
+def update(
+  state: TrainState,
+  frozen: Mapping[str, Params],
+  batch: WithExtra,
+  key: chex.PRNGKey,
+  *,
+  models: Models,
+  optimizer: optax.GradientTransformation,
+  config: Config,
+) -> tuple[TrainState, Metrics]:
   """One gradient step; β_IB by the schedule, over config.steps of them."""
   if config.schedule is not None:
     now = config.skl_coef * config.schedule(state.step / config.steps)

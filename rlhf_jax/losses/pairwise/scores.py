@@ -42,7 +42,7 @@ def bradley_terry(
 def scaled_bradley_terry(
   chosen_scores: chex.Array,
   rejected_scores: chex.Array,
-  strengths: chex.Numeric,
+  margins: chex.Numeric,
 ) -> chex.Array:
   """Bradley–Terry in which a clear preference counts as several; per pair.
 
@@ -51,15 +51,16 @@ def scaled_bradley_terry(
   Args:
     chosen_scores: [...] of the preferred responses.
     rejected_scores: [...] of the other ones.
-    strengths: [...], or one for all: m ≥ 0, 1 to 3 in HelpSteer2-Preference.
+    margins: [...], or one for all: m ≥ 0, by how much the data prefer the
+      first; 1 to 3 in HelpSteer2-Preference.
 
   Returns:
-    [...] losses in nats, not averaged, and not divided by the strengths.
+    [...] losses in nats, not averaged, and not divided by the margins.
 
   Source: Wang et al. 2024 (HelpSteer2-Preference), scaled Bradley–Terry.
   """
   losses = bradley_terry(chosen_scores, rejected_scores)
-  return _per_pair(strengths, chosen_scores) * losses
+  return _per_pair(margins, chosen_scores) * losses
 
 
 def centering(

@@ -40,9 +40,9 @@ class Config:
 
 
 def init(key, start, *, models, config):
-  """The reward model that is to be rescaled, as it is."""
+  """{'reward'}: the reward model that is to be rescaled, as it is."""
   del key, models, config
-  return start['reward']
+  return {'reward': start['reward']}
 
 
 def update(state, frozen, batch, key, *, models, optimizer, config):
@@ -59,18 +59,17 @@ def update(state, frozen, batch, key, *, models, optimizer, config):
     scores = models.reward.scores(params, tokens, mask)[:, 0]
     return jnp.mean(scores, where=there), jnp.std(scores, where=there)
 
-  mean, deviation = moments(state.params)
+  mean, deviation = moments(state.params['reward'])
   like_mean, like_deviation = moments(frozen['reward'])
   # Scores that are all alike have no scale.
   scale = jnp.where(deviation > 0, like_deviation / deviation, 1.0)
   shift = like_mean - scale * mean
-  head = state.params['head']
-  params = state.params | {
-    'head': {
-      'kernel': scale * head['kernel'],
-      'bias': scale * head['bias'] + shift,
-    }
+  reward = state.params['reward']
+  head = {
+    'kernel': scale * reward['head']['kernel'],
+    'bias': scale * reward['head']['bias'] + shift,
   }
+  params = {'reward': reward | {'head': head}}
   metrics = {'scale': Mean.of(scale), 'shift': Mean.of(shift)}
   return state.replace(step=state.step + 1, params=params), metrics
 
