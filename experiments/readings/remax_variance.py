@@ -42,15 +42,15 @@ PLACES = ('sft', 'ppo')
 def measure(chain, rounds):
   """{place: {method: numbers}} of one seed."""
   frozen = {
-    'reference': chain.params('sft', 'policy'),
-    'reward': chain.params('reward_model', 'reward'),
+    'reference': chain.trained.params('sft', 'policy'),
+    'reward': chain.trained.params('reward_model', 'reward'),
   }
   found = {}
   for place in PLACES:
     critic = 'reward_model' if place == 'sft' else 'ppo'
     params = {
-      'policy': chain.params(place, 'policy'),
-      'critic': chain.params(critic, 'critic'),
+      'policy': chain.trained.params(place, 'policy'),
+      'critic': chain.trained.params(critic, 'critic'),
     }
     found[place] = {
       name: noise(chain, name, params, frozen, rounds, place)

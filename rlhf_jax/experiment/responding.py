@@ -1,4 +1,4 @@
-"""Answers to prompts: on a condition, or the best of several samples."""
+"""A policy's answers to prompts: on a condition, or the best of several."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -7,12 +7,19 @@ import jax
 import numpy as np
 
 from rlhf_jax.data.encoding import Example
-from rlhf_jax.experiment import definition
-from rlhf_jax.experiment.chain import Chain
+from rlhf_jax.experiment.datasets import Data
+from rlhf_jax.experiment.definition import Condition, ExperimentError
 from rlhf_jax.feedback import scoring
 from rlhf_jax.generation.sampling import Sampling
-from rlhf_jax.stages import Ensemble, graph
-from rlhf_jax.types import Comparison, Comparisons, Prompt, Rollouts
+from rlhf_jax.types import (
+  Comparison,
+  Comparisons,
+  Models,
+  Params,
+  Prompt,
+  Response,
+  Rollouts,
+)
 
 
 class AnsweredPrompts(NamedTuple):
@@ -24,91 +31,90 @@ class AnsweredPrompts(NamedTuple):
     shown: what judges see of them: the rollouts themselves or, of prompts with
       a condition, Comparisons [B, K, T] of the same responses without it.
     texts: N lists of K.
-    scores: [B, K] by the scoring reward model, or None without one.
+    scores: [B, K] by the reward, or None without one.
   """
 
   examples: Sequence[Example]
   rollouts: Rollouts
   shown: Rollouts | Comparisons
-  texts: list[list[str]]
+  texts: list[list[Response]]
   scores: np.ndarray | None
 
 
 def respond(
-  chain: Chain,
-  variant: definition.PolicyVariant,
+  data: Data,
+  models: Models,
+  policy: Params,
   records: Sequence[Prompt],
   key: jax.Array,
   *,
   samples: int,
   sampling: Sampling,
   batch_size: int,
+  condition: Condition | None = None,
+  best_of: int = 1,
+  reward: Params | None = None,
 ) -> Iterator[AnsweredPrompts]:
-  """Answers prompts as told, `batch_size` of them at a time.
+  """A policy's answers to prompts, `batch_size` of them at a time.
 
   Args:
-    chain: of the experiment.
-    variant: with which policy, on what condition, the best of how many.
+    data: of the experiment.
+    models: whose sampler answers, and whose scorer scores.
+    policy: the policy's parameters.
     records: prompts.
     key: of all; each sample's is folded from it and its prompt's place.
     samples: K, responses given to each prompt.
     sampling: of the responses.
     batch_size: B, or less where the experiment's `max_rows` says so.
+    condition: what the policy reads right before its responses, or None.
+    best_of: responses sampled for each that is given, which is the best.
+    reward: what the scorer scores with; without it there are no scores.
   """
-  examples, _ = chain.encode_all(records)
-  asked = _conditioned(chain, examples, variant.condition)
-  judge = scoring_model(chain.experiment, variant.policy)
-  if variant.best_of > 1 and judge is None:
-    raise definition.ExperimentError(
-      f'the best of {variant.best_of} is chosen by a reward model, and no '
-      'stage trains one'
-    )
-  models = chain.models({'reward': judge} if judge else None)
-  policy = models.sampler.load(chain.params(variant.policy, 'policy'))
-  frozen = {'reward': chain.reward_params(judge)} if judge else None
-  drawn = samples * variant.best_of
-  batch_size = chain.at_a_time(batch_size, drawn)
+  examples, _ = data.encode_all(records)
+  asked = _conditioned(data, examples, condition)
+  policy = models.sampler.load(policy)
+  drawn = samples * best_of
+  batch_size = data.at_a_time(batch_size, drawn)
   for first in range(0, len(examples), batch_size):
     some = examples[first : first + batch_size]
+    conditioned = asked[first : first + batch_size]
     rollouts = models.sampler.sample(
       policy,
-      chain.prompts(asked[first : first + batch_size], first, batch_size),
+      data.prompts(conditioned, first, batch_size),
       key,
       samples=drawn,
       sampling=sampling,
     )
     shown, scores = rollouts, None
-    if variant.condition is not None:
-      shown = _shown(chain, some, rollouts)
-    if frozen:
-      scores = models.scorer(frozen, shown)
-    if variant.best_of > 1:
+    if condition is not None:
+      shown = _shown(data, some, rollouts)
+    if reward is not None:
+      scores = models.scorer({'reward': reward}, shown)
+    if best_of > 1:
       chosen = _best(scores, rollouts.ended, samples)
       rollouts, shown, scores = (
         _taken(tree, chosen) for tree in (rollouts, shown, scores)
       )
-    prompts = [e.prompt for e in asked[first : first + batch_size]]
-    yield AnsweredPrompts(
-      some, rollouts, shown, chain.responses(prompts, rollouts), scores
-    )
+    texts = data.responses([e.prompt for e in conditioned], rollouts)
+    yield AnsweredPrompts(some, rollouts, shown, texts, scores)
 
 
-def _conditioned(chain, examples, condition):
+def _conditioned(data, examples, condition):
   """The examples on a condition, all of them; as they are on none."""
   if condition is None:
     return examples
-  asked, _ = chain.encode_all(
+  asked, _ = data.encode_all(
     [e.prompt._replace(condition=condition.text) for e in examples]
   )
   if len(asked) < len(examples):
-    raise definition.ExperimentError(
+    raise ExperimentError(
       f'the condition {condition.text!r} makes prompts longer than '
       'max_prompt_tokens; raise the limit'
     )
   return asked
 
 
-def _shown(chain, examples, rollouts):
+def _shown(data, examples, rollouts):
   """The rollouts' responses to the prompts of `examples`, as Comparisons."""
   tokens, mask = map(np.asarray, rollouts.responses)
   said = [
@@ -118,7 +124,7 @@ def _shown(chain, examples, rollouts):
     )
     for example, row, kept in zip(examples, tokens, mask, strict=False)
   ]
-  return chain.batch(said, len(tokens), tokens.shape[1])
+  return data.batch(said, len(tokens), tokens.shape[1])
 
 
 def _best(scores, ended, count):
@@ -149,18 +155,3 @@ def _taken(tree, chosen):
   """The chosen candidates [B, count] of every array [B, K, …] of a batch."""
   rows = np.arange(len(chosen))[:, None]
   return jax.tree.map(lambda x: x[rows, chosen] if x.ndim > 1 else x, tree)
-
-
-def scoring_model(
-  experiment: definition.Experiment, policy: str
-) -> str | Ensemble | None:
-  """Who scores a policy: the evaluation's own, or what the policy learnt from.
-
-  Or else the chain's first reward model; None without one.
-  """
-  if experiment.evaluation.scored_by is not None:
-    return experiment.evaluation.scored_by
-  own = experiment.stages[policy].frozen.get('reward')
-  if isinstance(own, str | Ensemble):
-    return own
-  return next(iter(graph.producing(experiment.stages, 'reward')), None)

@@ -14,7 +14,6 @@ from rlhf_jax.evaluation.samples import PolicySamples
 from rlhf_jax.experiment import (
   ExperimentError,
   answers,
-  measuring,
   overrides,
   prepare,
 )
@@ -113,20 +112,20 @@ class SampledOnceTest(absltest.TestCase):
       chain = prepare(experiment(), folder)
       for name in ('sft', 'reward_model', 'ppo'):
         stage = chain.experiment.stages[name]
-        start = {r: chain.params(s, r) for r, s in stage.start.items()}
-        init = chain.initialiser(stage)
+        start = {r: chain.trained.params(s, r) for r, s in stage.start.items()}
+        init = chain.trained.initialiser(stage)
         chain.loaded[name] = init(jax.random.key(1), start)
-        chain.folder(name).path.mkdir()
-      first = measuring.answer(chain, 'sft')
+        chain.folders[name].path.mkdir()
+      first = answers.answer(chain, 'sft')
       self.assertLen(first.responses, 10)
       # SFT against itself: the log-ratio is nothing.
       np.testing.assert_array_equal(first.kl, np.zeros(10))
       gold = chain.corpus.gold(first.prompts, first.responses)
       np.testing.assert_array_equal(first.gold, gold)
       chain.loaded.clear()  # Without parameters nothing can be sampled.
-      again = measuring.answer(chain, 'sft')
+      again = answers.answer(chain, 'sft')
       with self.assertRaisesRegex(DamagedError, 'params is not there'):
-        measuring.answer(chain, 'ppo')
+        answers.answer(chain, 'ppo')
     for field in dataclasses.fields(first):
       one, other = (getattr(s, field.name) for s in (first, again))
       self.assertEqual(list(one), list(other))
