@@ -144,6 +144,7 @@ def generate(options) -> None:
     samples=options.samples,
     sampling=how,
     batch_size=min(len(asked), MOST_AT_A_TIME),
+    scored=False,
   )
   answered = 0
   for part in parts:

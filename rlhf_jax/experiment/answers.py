@@ -29,7 +29,7 @@ from rlhf_jax.experiment.responding import AnsweredPrompts, respond
 from rlhf_jax.feedback import scoring
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.kernels import logps
-from rlhf_jax.stages import Ensemble, graph, members
+from rlhf_jax.stages import Ensemble, Frozen, Stage, graph, members
 from rlhf_jax.storage import files, seals
 from rlhf_jax.training import stopping
 from rlhf_jax.types import Message, Prompt, Response
@@ -43,22 +43,28 @@ def respond_as(
   variant: PolicyVariant,
   records: Sequence[Prompt],
   key: jax.Array,
+  *,
+  scored: bool = True,
   **how: Any,
 ) -> Iterator[AnsweredPrompts]:
-  """The answers of a variant of a trained policy, scored.
+  """The answers of a variant of a trained policy.
 
   Args:
     run: that trained it.
     variant: which policy, on what condition, the best of how many.
     records: prompts.
     key, how: the key, samples, sampling and batch_size of `respond`.
+    scored: whether scores are asked for even where none choose.
   """
-  reward, trained = scoring_reward(run.experiment, variant.policy), run.trained
+  reward, trained = None, run.trained
+  if scored or variant.best_of > 1:
+    reward = scoring_reward(run.experiment, variant.policy)
   if variant.best_of > 1 and reward is None:
     raise ExperimentError(
-      f'the best of {variant.best_of} is chosen by a reward model, and no '
-      'stage trains one'
+      f'the best of {variant.best_of} is chosen by a reward, and no stage '
+      'trains a reward model or learns from a program'
     )
+  learnt = isinstance(reward, str | Ensemble)
   return respond(
     run.data,
     run.models(reward),
@@ -67,24 +73,27 @@ def respond_as(
     key,
     condition=variant.condition,
     best_of=variant.best_of,
-    reward=None if reward is None else trained.params(reward, 'reward'),
+    reward=trained.params(reward, 'reward') if learnt else reward,
     **how,
   )
 
 
-def scoring_reward(
-  experiment: Experiment, policy: str
-) -> str | Ensemble | None:
+def scoring_reward(experiment: Experiment, policy: str) -> Frozen | None:
   """What scores a policy: the evaluation's own, or what the policy learnt from.
 
-  Or else the first reward model of the experiment; None without one.
+  Or else the first reward model of the experiment or, where no stage trains
+  one, the first program that a stage learns from; None without either.
   """
   if experiment.evaluation.scored_by is not None:
     return experiment.evaluation.scored_by
-  own = experiment.stages[policy].frozen.get('reward')
-  if isinstance(own, str | Ensemble):
-    return own
-  return next(iter(graph.producing(experiment.stages, 'reward')), None)
+  frozen = [
+    stage.frozen.get('reward')
+    for stage in (experiment.stages[policy], *experiment.stages.values())
+    if isinstance(stage, Stage)
+  ]
+  learnt = graph.producing(experiment.stages, 'reward')
+  found = (frozen[0], *learnt, *filter(callable, frozen))
+  return next((reward for reward in found if reward is not None), None)
 
 
 def sample(run: Run, name: str) -> PolicySamples:
@@ -186,12 +195,13 @@ def path(
   That is the measure's prompts and sampling, the code that samples and scores,
   and the addresses of the policy, of the one that win rates and KL are against,
   of the scoring reward model, and of the data, which cover the model, the
-  limits and the seed; and who judges. How many prompts go at a time is no part
-  of it.
+  limits and the seed; a program that scores, by what it runs; and who judges.
+  How many prompts go at a time is no part of it.
   """
   how = experiment.evaluation
   variant = policy_variants(experiment)[policy]
   reward = scoring_reward(experiment, variant.policy)
+  learnt = isinstance(reward, str | Ensemble)
   condition = variant.condition
   key = Code().digest(
     {
@@ -203,7 +213,7 @@ def path(
       'condition': condition and condition.text,
       'best_of': variant.best_of,
       'against': addresses[how.against],
-      'reward': reward and [addresses[name] for name in members(reward)],
+      'reward': [addresses[n] for n in members(reward)] if learnt else reward,
       'combine': isinstance(reward, Ensemble) and reward.combine,
       'data': addresses['data'],
       'gold': without_gold(experiment.data)[1],

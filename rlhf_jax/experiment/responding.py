@@ -18,6 +18,7 @@ from rlhf_jax.types import (
   Params,
   Prompt,
   Response,
+  Reward,
   Rollouts,
 )
 
@@ -31,7 +32,7 @@ class AnsweredPrompts(NamedTuple):
     shown: what judges see of them: the rollouts themselves or, of prompts with
       a condition, Comparisons [B, K, T] of the same responses without it.
     texts: N lists of K.
-    scores: [B, K] by the reward, or None without one.
+    scores: [B, K] by the reward, NaN where it gave none, or None without one.
   """
 
   examples: Sequence[Example]
@@ -53,7 +54,7 @@ def respond(
   batch_size: int,
   condition: Condition | None = None,
   best_of: int = 1,
-  reward: Params | None = None,
+  reward: Params | Reward | None = None,
 ) -> Iterator[AnsweredPrompts]:
   """A policy's answers to prompts, `batch_size` of them at a time.
 
@@ -68,7 +69,8 @@ def respond(
     batch_size: B, or less where the experiment's `max_rows` says so.
     condition: what the policy reads right before its responses, or None.
     best_of: responses sampled for each that is given, which is the best.
-    reward: what the scorer scores with; without it there are no scores.
+    reward: a program that scores the text, or the parameters that the models'
+      scorer scores with; without either there are no scores.
   """
   examples, _ = data.encode_all(records)
   asked = _conditioned(data, examples, condition)
@@ -88,7 +90,9 @@ def respond(
     shown, scores = rollouts, None
     if condition is not None:
       shown = _shown(data, some, rollouts)
-    if reward is not None:
+    if callable(reward):
+      scores = _asked(data, reward, some, rollouts)
+    elif reward is not None:
       scores = models.scorer({'reward': reward}, shown)
     if best_of > 1:
       chosen = _best(scores, rollouts.ended, samples)
@@ -127,6 +131,17 @@ def _shown(data, examples, rollouts):
   return data.batch(said, len(tokens), tokens.shape[1])
 
 
+def _asked(data, reward, examples, rollouts):
+  """[B, K] what a program says of responses; NaN without a score, 0 of none."""
+  prompts = [e.prompt for e in examples]
+  listed = data.responses(prompts, rollouts)
+  asked = [p for p, texts in zip(prompts, listed, strict=True) for _ in texts]
+  scores = np.zeros(rollouts.ended.shape)
+  said = scoring.ask(reward, asked, [text for row in listed for text in row])
+  scores[: len(prompts)] = said.reshape(len(prompts), -1)
+  return scores
+
+
 def _best(scores, ended, count):
   """[B, count] places of the best of each of `count` equal shares.
 
@@ -143,7 +158,7 @@ def _best(scores, ended, count):
   if not scored.any(-1).all():
     raise scoring.ScoringError(
       f'none of {scores.shape[-1]} samples of a prompt has a score, so that '
-      'none is the best; are the numbers of the reward model finite?'
+      'none is the best; are the numbers of the reward finite?'
     )
   whole = ended & scored
   valid = np.where(whole.any(-1, keepdims=True), whole, scored)

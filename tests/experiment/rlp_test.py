@@ -322,7 +322,7 @@ class RlpTest(parameterized.TestCase):
     self.assertIn('uml  resumed at step 2', broken.console.getvalue())
     one, other = (
       running.checkpoints.load_params(
-        made.folders['uml'].path / 'params', made.abstract_params('uml')
+        made.folders['uml'].path / 'params', made.trained.abstract_params('uml')
       )
       for made in (self.chain, broken)
     )

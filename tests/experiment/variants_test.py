@@ -40,6 +40,13 @@ class Told:
     return None if self.text in seen else f'{self.text!r} is new'
 
 
+def even_words(prompts, responses):
+  """The words of a response; no score where their number is odd."""
+  assert not any(prompt.condition for prompt in prompts)
+  counts = [len(response.split()) for response in responses]
+  return [None if n % 2 else n for n in counts]
+
+
 def chain(folder, **variants):
   """A chain with a policy 'told', which starts as another than 'sft'."""
   words = sandbox.CONDITION_WORDS
@@ -229,6 +236,49 @@ class RespondTest(parameterized.TestCase):
       np.testing.assert_allclose(
         part.scores[:rows, 0], np.minimum(*each), atol=1e-5
       )
+
+  def scored_by(self, program):
+    """The chain whose policy 'told' learnt from a program."""
+    stages = dict(self.chain.experiment.stages)
+    stages['told'] = stages['told']._replace(frozen={'reward': program})
+    best = PolicyVariant(policy='told', best_of=6)
+    return small.remade(self.chain, stages=stages, variants={'best': best})
+
+  def test_a_program_scores_what_was_trained_on_it(self):
+    measured = answers.sample(self.scored_by(even_words), 'told')
+    counts = [len(text.split()) for text in measured.responses]
+    self.assertLen({n % 2 for n in counts}, 2)
+    np.testing.assert_array_equal(
+      measured.proxy, [np.nan if n % 2 else n for n in counts]
+    )
+    # What learnt from no reward is scored by the first reward model, as ever.
+    np.testing.assert_array_equal(
+      answers.sample(self.scored_by(even_words), 'sft').proxy,
+      answers.sample(self.chain, 'sft').proxy,
+    )
+
+  def test_a_program_chooses_the_best(self):
+    made = self.scored_by(even_words)
+    pools = parts(made, 'told', samples=12)
+    for pool, best in zip(pools, parts(made, 'best'), strict=True):
+      for row, texts in enumerate(best.texts):
+        for share in range(2):
+          # The longest of an even count that ended or, of none such, any.
+          places = range(6 * share, 6 * share + 6)
+          even = [k for k in places if not len(pool.texts[row][k].split()) % 2]
+          ended = [k for k in even if pool.texts[row][k].ended]
+          most = max(len(pool.texts[row][k].split()) for k in ended or even)
+          self.assertLen(texts[share].split(), most)
+          self.assertEqual(best.scores[row, share], most)
+
+  def test_what_is_kept_depends_on_the_program_that_scores(self):
+    def path(program):
+      made = self.scored_by(program).experiment
+      addresses = dict.fromkeys([*made.stages, 'data'], 'as it was')
+      return answers.path(made, addresses, pathlib.Path('s'), 'told')
+
+    self.assertEqual(path(even_words), path(even_words))
+    self.assertNotEqual(path(even_words), path(sandbox.gold))
 
   def test_the_best_of_n_is_further_away_by_the_closed_form(self):
     measured = answers.sample(self.chain, 'best')
