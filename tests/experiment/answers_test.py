@@ -96,6 +96,20 @@ class FileTest(parameterized.TestCase):
     changed = {p for p in ('sft', 'ppo') if file_of(p) != file_of(p, other)}
     self.assertEqual(changed, expected)
 
+  def test_settings_are_chosen_on_prompts_of_their_own(self):
+    chosen_by = 'measure=experiments.sandbox_chain.validation'
+    claimed, chosen = (
+      overrides.build(sandbox, given) for given in ([], [chosen_by])
+    )
+    self.assertEqual(chosen.evaluation.prompts, 'validation_prompts')
+    self.assertEqual(claimed.evaluation.prompts, 'test_prompts')
+    same = dataclasses.replace(chosen.evaluation, prompts='test_prompts')
+    self.assertEqual(same, claimed.evaluation)
+    # What is tried out and what is claimed share all that is trained.
+    self.assertEqual(stage_addresses(chosen), stage_addresses(claimed))
+    for policy in ('sft', 'ppo'):
+      self.assertNotEqual(file_of(policy, chosen), file_of(policy, claimed))
+
   def test_another_arm_leaves_the_others_where_they_are(self):
     stages = dict(experiment().stages)
     stages['ppo_again'] = stages['ppo']._replace(log_every=1)
