@@ -16,7 +16,11 @@ import numpy as np
 from rlhf_jax.addressing import Code
 from rlhf_jax.evaluation import best_of_n
 from rlhf_jax.evaluation.samples import PolicySamples, prompt_groups
-from rlhf_jax.experiment.addresses import stage_addresses, without_gold
+from rlhf_jax.experiment.addresses import (
+  content,
+  stage_addresses,
+  without_gold,
+)
 from rlhf_jax.experiment.definition import (
   Evaluation,
   Experiment,
@@ -82,7 +86,7 @@ def scoring_reward(experiment: Experiment, policy: str) -> Frozen | None:
   """What scores a policy: the evaluation's own, or what the policy learnt from.
 
   Or else the first reward model of the experiment or, where no stage trains
-  one, the first program that a stage learns from; None without either.
+  one, the first program or folder that a stage learns from; None without.
   """
   if experiment.evaluation.scored_by is not None:
     return experiment.evaluation.scored_by
@@ -92,7 +96,7 @@ def scoring_reward(experiment: Experiment, policy: str) -> Frozen | None:
     if isinstance(stage, Stage)
   ]
   learnt = graph.producing(experiment.stages, 'reward')
-  found = (frozen[0], *learnt, *filter(callable, frozen))
+  found = (frozen[0], *learnt, *frozen)
   return next((reward for reward in found if reward is not None), None)
 
 
@@ -201,7 +205,9 @@ def path(
   how = experiment.evaluation
   variant = policy_variants(experiment)[policy]
   reward = scoring_reward(experiment, variant.policy)
-  learnt = isinstance(reward, str | Ensemble)
+  learnt = isinstance(reward, str | Ensemble) and [
+    addresses.get(name) or content(name) for name in members(reward)
+  ]
   condition = variant.condition
   key = Code().digest(
     {
@@ -213,7 +219,7 @@ def path(
       'condition': condition and condition.text,
       'best_of': variant.best_of,
       'against': addresses[how.against],
-      'reward': [addresses[n] for n in members(reward)] if learnt else reward,
+      'reward': learnt or reward,
       'combine': isinstance(reward, Ensemble) and reward.combine,
       'data': addresses['data'],
       'gold': without_gold(experiment.data)[1],

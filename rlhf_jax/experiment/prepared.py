@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import pathlib
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TextIO
@@ -12,16 +13,26 @@ import jax
 from rlhf_jax import sharding
 from rlhf_jax.data.encoding import Counts
 from rlhf_jax.data.sources import Corpus
-from rlhf_jax.experiment import definition, store
+from rlhf_jax.experiment import definition, store, validation
 from rlhf_jax.experiment.datasets import Data
 from rlhf_jax.experiment.models import assembled, roles
 from rlhf_jax.models import PARTITION_RULES
-from rlhf_jax.stages import DatasetStage, Ensemble, Frozen, Stage
+from rlhf_jax.stages import (
+  DatasetStage,
+  Ensemble,
+  Frozen,
+  Stage,
+  graph,
+  is_folder,
+)
+from rlhf_jax.storage import seals
 from rlhf_jax.training import checkpoints
 from rlhf_jax.training.metrics import Writer
 from rlhf_jax.types import Models, Params
 
 RULES = PARTITION_RULES
+# The roles that are language models; others score.
+POLICIES = ('policy', 'reference')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -61,7 +72,7 @@ class Trained:
     }
 
   def params(self, stage: str | Ensemble, role: str) -> Params:
-    """What a finished stage trained, the part that plays `role`.
+    """What a finished stage trained, or a folder holds, that plays `role`.
 
     Of an ensemble a tuple, its members' in their order.
     """
@@ -74,24 +85,74 @@ class Trained:
         like,
         sharding.shardings(like, RULES, self.mesh),
       )
-      with self.folders.lock(stage).share():
-        self.loaded[stage] = checkpoints.load_params(
-          self.folders[stage].path / store.PARAMS, placed
-        )
+      self.loaded[stage] = self._load(stage, placed)
     return part(self.loaded[stage], role)
 
+  def _load(self, stage, placed):
+    if is_folder(stage):
+      try:
+        return checkpoints.load_params(pathlib.Path(stage), placed)
+      except seals.DamagedError as e:
+        raise definition.ExperimentError(
+          f'the parameters that {stage} is to give are damaged; give a whole '
+          'copy of the folder'
+        ) from e
+    with self.folders.lock(stage).share():
+      return checkpoints.load_params(
+        self.folders[stage].path / store.PARAMS, placed
+      )
+
   def abstract_params(self, name: str) -> Params:
-    """Shapes of what a stage trains."""
+    """Shapes of what a stage trains, or of what a folder holds."""
+    if is_folder(name):
+      return checkpoints.abstract_params(pathlib.Path(name))
     stage = self.stages[name]
     start = {
       role: part(self.abstract_params(earlier), role)
       for role, earlier in stage.start.items()
+      if earlier is not None
     }
     return jax.eval_shape(self.initialiser(stage), jax.random.key(0), start)
+
+  def check_given(self) -> None:
+    """Refuses folders that hold no such parameters as stages take from them.
+
+    Raises:
+      ExperimentError: naming the stage, the folder and the first difference.
+    """
+    for name, stage in self.stages.items():
+      for words, folder in graph.given(stage).items():
+        role = validation.role_of(words)
+        who = f'stage {name!r} takes its {role} from {folder}, which'
+        if not seals.sealed(pathlib.Path(folder)):
+          raise definition.ExperimentError(
+            f'{who} is no folder of finished parameters; give one such as '
+            f'OUT/stages/STAGE/{store.PARAMS}'
+          )
+        there = _shapes(part(self.abstract_params(folder), role))
+        model = self.roles.policy if role in POLICIES else self.roles.reward
+        here = _shapes(jax.eval_shape(model.init, jax.random.key(0)))
+        for leaf, shape in here.items():
+          # How many attributes are scored is the method's to say.
+          if role == 'attributes' and leaf.startswith('head'):
+            continue
+          if there.get(leaf) != shape:
+            held = there.get(leaf, 'not there')
+            raise definition.ExperimentError(
+              f'{who} holds another model: {leaf} is {held}, and {shape} in a '
+              f"{role} of the experiment's size"
+            )
 
   def initialiser(self, stage: Stage) -> Callable[..., Params]:
     """(key, start) -> params of a stage."""
     return functools.partial(stage.init, models=self.roles, config=stage.config)
+
+
+def _shapes(params):
+  return {
+    sharding.leaf_path(path): leaf.shape
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params)
+  }
 
 
 def part(params: Params, role: str) -> Params:

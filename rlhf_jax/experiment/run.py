@@ -112,6 +112,7 @@ def prepare(
     console=folders.console,
     writers=writers,
   )
+  run.trained.check_given()
   for note in corpus.notes:
     run.tell('data', note)
   return run

@@ -15,7 +15,7 @@ from rlhf_jax.data.batches import Batches
 from rlhf_jax.data.encoding import Example
 from rlhf_jax.experiment import reference_logps, sample_log, store, writing
 from rlhf_jax.experiment.datasets import Data
-from rlhf_jax.experiment.prepared import RULES, Run, Trained
+from rlhf_jax.experiment.prepared import RULES, Run, Trained, part
 from rlhf_jax.feedback import scorers, scoring
 from rlhf_jax.stages import DatasetStage, Stage
 from rlhf_jax.storage import files
@@ -72,6 +72,11 @@ def train(run: Run, name: str) -> dict[str, Any]:
   frozen = run.trained.frozen(stage)
   optimizer = config.make_optimizer()
   init_key, run_key = jax.random.split(run.key(name))
+  with jax.set_mesh(run.mesh):
+    state = initial_state(run.trained, stage, optimizer, init_key)
+  for role, source in stage.frozen.items():
+    if source is None:  # The state's own arrays are given to the first update.
+      frozen[role] = jax.tree.map(jnp.copy, part(state.params, role))
   examples, counts = run.data.encode(records)
   if stage.precompute is not None:
     examples = reference_logps.attach(run, name, examples, frozen, models)
@@ -90,7 +95,6 @@ def train(run: Run, name: str) -> dict[str, Any]:
     folder / store.CHECKPOINTS, meta={'address': run.folders.addresses[name]}
   )
   with jax.set_mesh(run.mesh), saved:
-    state = initial_state(run.trained, stage, optimizer, init_key)
     state = saved.restore(state)
     step = int(state.step)
     if step:
@@ -141,7 +145,11 @@ def loop_of(stage: Stage, name: str, console: TextIO) -> loop.Loop:
 
 def initial_state(trained: Trained, stage, optimizer, key) -> TrainState:
   """The state before the first update, each array in its shards."""
-  start = {r: trained.params(source, r) for r, source in stage.start.items()}
+  start = {
+    role: trained.params(source, role)
+    for role, source in stage.start.items()
+    if source is not None
+  }
   init = trained.initialiser(stage)
   extra = getattr(stage.config, 'initial_extra', dict)()
 

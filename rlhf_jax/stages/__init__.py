@@ -8,6 +8,7 @@ from rlhf_jax.stages.stage import (
   Queries,
   RecordBatch,
   Stage,
+  is_folder,
   members,
   names,
 )
@@ -22,6 +23,7 @@ __all__ = [
   'Queries',
   'Writer',
   'RecordBatch',
+  'is_folder',
   'members',
   'names',
 ]

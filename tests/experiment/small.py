@@ -9,7 +9,7 @@ import jax
 
 from experiments import sandbox_chain
 from rlhf_jax import sandbox, sharding
-from rlhf_jax.data.limits import drop
+from rlhf_jax.data.limits import Limits, drop
 from rlhf_jax.experiment import prepare
 from rlhf_jax.experiment.model_queries import ModelQueries
 from rlhf_jax.experiment.models import roles
@@ -30,6 +30,10 @@ MODEL = TransformerConfig(
 )
 
 
+LIMITS = Limits(
+  max_prompt_tokens=sandbox.max_prompt_tokens(),
+  max_response_tokens=sandbox.MAX_RESPONSE_TOKENS,
+)
 LONG = 100  # Times a prompt's words are no prompt within the limits.
 
 
