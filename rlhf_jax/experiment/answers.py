@@ -28,8 +28,8 @@ from rlhf_jax.experiment.definition import (
   PolicyVariant,
   policy_variants,
 )
+from rlhf_jax.experiment.models import AnsweredPrompts, respond
 from rlhf_jax.experiment.prepared import Run
-from rlhf_jax.experiment.responding import AnsweredPrompts, respond
 from rlhf_jax.feedback import scoring
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.kernels import logps
@@ -51,14 +51,9 @@ def respond_as(
   scored: bool = True,
   **how: Any,
 ) -> Iterator[AnsweredPrompts]:
-  """The answers of a variant of a trained policy.
+  """The answers of a variant of a trained policy; arguments as of `respond`.
 
-  Args:
-    run: that trained it.
-    variant: which policy, on what condition, the best of how many.
-    records: prompts.
-    key, how: the key, samples, sampling and batch_size of `respond`.
-    scored: whether scores are asked for even where none choose.
+  Without `scored`, scores are asked for only where the best is chosen.
   """
   reward, trained = None, run.trained
   if scored or variant.best_of > 1:

@@ -21,7 +21,6 @@ from rlhf_jax.data.limits import Limits
 from rlhf_jax.data.sources import Corpus
 from rlhf_jax.experiment import records, store
 from rlhf_jax.experiment.definition import ExperimentError
-from rlhf_jax.generation import rollouts as generation
 from rlhf_jax.stages import names
 from rlhf_jax.types import Prompt, Prompts, Response, Rollouts
 
@@ -116,10 +115,6 @@ class Data:
     ]
     index = first + jnp.arange(rows, dtype=jnp.int32)
     return self.batch(asked, rows).replace(index=index)
-
-  def texts(self, rollouts: Rollouts) -> list[list[str]]:
-    """The plain text of every response of rollouts: B lists of K."""
-    return generation.response_texts(rollouts, self.corpus.tokenizer.decode)
 
   def responses(
     self, prompts: Sequence[Prompt], rollouts: Rollouts

@@ -72,7 +72,7 @@ class Condition(Protocol):
 @dataclasses.dataclass(frozen=True, kw_only=True)
 @checked
 class PolicyVariant:
-  """A trained policy, asked in a way of its own, and measured beside others.
+  """A trained policy, asked in a way of its own, and measured like others.
 
   Attributes:
     policy: the stage that trained it.
@@ -100,7 +100,7 @@ class Experiment:
     limits: of tokens in prompts and responses, and what happens beyond them.
     stages: by name, each after those it needs.
     evaluation: the measure.
-    variants: of trained policies, by name, that are measured beside the
+    variants: of trained policies, by name, that are measured along with the
       policies as they are; one with a stage's name is measured in its place.
     contrasts: what is claimed, in words, and of which two policies: the one
       that is to be better, then the one that is to be worse.

@@ -118,7 +118,7 @@ def left_out(run: Run) -> list[str]:
     facts = run.folders[name].facts()
     extra = getattr(stage, 'extra_data', None)
     counted = [*COUNTED, *(f'{extra}_{k}' for k in COUNTED if extra)]
-    said = [f'{facts[k]} {_words(k)}' for k in counted if facts.get(k)]
+    said = _counted({k: facts.get(k) for k in counted})
     said += [f'{facts[k]:.1%} {words}' for k, words in SHARES if facts.get(k)]
     if said:
       found.append(f'{name}: {", ".join(said)}.')
@@ -132,16 +132,16 @@ def left_out_of_evaluation(experiment: Experiment, data: Data) -> list[str]:
   found = {how.prompts: data.encode_all(asked)[1]}
   if how.comparisons and graph.producing(experiment.stages, 'reward'):
     found[how.comparisons] = decided(data, data.records(how.comparisons))[1]
-  lines = []
-  for dataset, counts in found.items():
-    said = [f'{n} {_words(k)}' for k, n in counts._asdict().items() if n]
-    if said:
-      lines.append(f'evaluation on {dataset}: {", ".join(said)}.')
-  return lines
+  said = {name: _counted(counts._asdict()) for name, counts in found.items()}
+  return [
+    f'evaluation on {name}: {", ".join(words)}.'
+    for name, words in said.items()
+    if words
+  ]
 
 
-def _words(name: str) -> str:
-  return name.replace('_', ' ')
+def _counted(counts):
+  return [f'{n} {name.replace("_", " ")}' for name, n in counts.items() if n]
 
 
 def measure_reward_models(
@@ -197,12 +197,7 @@ def measure_pairs(
 ) -> preference_accuracy.PairMetrics:
   """A reward model's accuracy on comparisons, beside always-the-longer.
 
-  Args:
-    data: of the experiment.
-    scorer: of a learnt reward.
-    params: the reward model's.
-    comparisons: of two responses or more, of which the first two count.
-    batch_size: comparisons at a time, or fewer as `max_rows` says.
+  The first two responses of each count; at most `batch_size` go at a time.
 
   Raises:
     ExperimentError: there is nothing to compare.

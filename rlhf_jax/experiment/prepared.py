@@ -159,7 +159,7 @@ def part(params: Params, role: str) -> Params:
   """What plays a role in a stage's parameters, less what only helped to train.
 
   The policy or critic of an actor-critic stage, the reward model of one that
-  was trained with a bottleneck beside it; any other stage's whole.
+  was trained with a bottleneck; any other stage's whole.
   """
   for name in (role, 'policy', 'reward'):
     if name in params:

@@ -1,4 +1,4 @@
-"""Log-probs of a frozen reference, computed once and kept beside the data.
+"""Log-probs of a frozen reference, computed once and kept with the data.
 
 A file holds them by example (a digest of its prompt's and responses' ids), and
 its name says whose they are (a checksum of the reference's parameters, and a
@@ -79,7 +79,7 @@ def _computed(run, name, examples, frozen, models):
 def file(run: Run, name: str, reference: Params) -> pathlib.Path:
   """Where the log-probs of a stage's data under its reference are kept.
 
-  Beside the last dataset that a stage wrote, or beside the source's.
+  In the folder of the last dataset that a stage wrote, or of the source's.
   """
   stage, model = run.experiment.stages[name], run.experiment.model
   datasets = names(stage.data)

@@ -213,7 +213,7 @@ class MeshBatches:
 class Watch:
   """Watches a stage's metrics: its alarm, and the share of unscored responses.
 
-  Each is told on the console the first time, and kept among the facts.
+  Each is printed the first time, and returned among the facts.
   """
 
   def __init__(self, stage: Stage, tell: Callable[[str, str], None]):

@@ -3,8 +3,8 @@
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
 
+from rlhf_jax.experiment.models import respond
 from rlhf_jax.experiment.prepared import Run, part
-from rlhf_jax.experiment.responding import respond
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.storage import files
 from rlhf_jax.types import Models

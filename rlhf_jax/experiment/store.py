@@ -142,7 +142,7 @@ class Folders:
   """The folders of an experiment's stages, by name; the source's is 'data'.
 
   Attributes:
-    root: where they are, beside those of other experiments.
+    root: where they are, with those of other experiments.
     addresses: each one's name there.
     settings: what addresses would be whatever the code, and what is read.
     console: where it is said that a lock is waited for.

@@ -289,5 +289,5 @@ def _check_writer(name, dataset, stages, done):
     raise ExperimentError(
       f'stage {name!r} takes its data from {dataset!r}, which trains a '
       f'{done[dataset].produces} and writes no dataset; those that do are '
-      f'{", ".join(writers) or "none"}, beside the source'
+      f'{", ".join(writers) or "none"}, and the source'
     )

@@ -191,18 +191,18 @@ class RespondTest(parameterized.TestCase):
 
   def test_the_best_of_n_is_not_of_the_policy_s_own_answers(self):
     # Or it would be compared with its own candidates.
-    asked = self.chain.data.encode(self.chain.data.records('test_prompts')[:3])[
-      0
-    ]
+    data = self.chain.data
+    asked, _ = data.encode(data.records('test_prompts')[:3])
     sampler = self.chain.models().sampler
     rollouts = sampler.sample(
       sampler.load(self.chain.trained.params('sft', 'policy')),
-      self.chain.data.prompts(asked, 0, 4),
+      data.prompts(asked, 0, 4),
       self.chain.key('evaluation'),
       samples=12,
       sampling=Sampling(temperature=1.0),
     )
-    own = {text for row in self.chain.data.texts(rollouts)[:3] for text in row}
+    listed = data.responses([e.prompt for e in asked], rollouts)
+    own = {text for row in listed for text in row}
     plain = answers.sample(self.chain, 'sft').responses
     best = answers.sample(self.chain, 'best').responses
     self.assertLessEqual(set(plain), own)
