@@ -21,7 +21,7 @@ DAY = 86400.0  # Seconds in which a stopped run is expected to go on.
 
 
 @dataclasses.dataclass(frozen=True)
-class Kept:
+class StoredFolder:
   """A folder of the stages' folder.
 
   Attributes:
@@ -79,14 +79,14 @@ def parse(arguments):
   return parser.parse_args(arguments)
 
 
-def kept(stages: pathlib.Path, runs: pathlib.Path) -> list[Kept]:
+def stored(stages: pathlib.Path, runs: pathlib.Path) -> list[StoredFolder]:
   """All folders of stages, by stage, the newest first."""
   needed = users(stages, runs)
   found = []
   for path in stages.iterdir():
     if path.is_dir() and not path.name.startswith('.'):
       found.append(
-        Kept(
+        StoredFolder(
           path=path,
           stage=path.name.rpartition('-')[0],
           runs=needed.get(path.resolve(), ()),
@@ -115,7 +115,7 @@ def users(
   return found
 
 
-def rows(found: Sequence[Kept], runs: pathlib.Path) -> list[list[str]]:
+def rows(found: Sequence[StoredFolder], runs: pathlib.Path) -> list[list[str]]:
   """A table: a row a folder, and of one stage what differs from the first."""
   table = [['stage', 'needed by', 'differs in', 'size', 'age']]
   first = {}
@@ -180,7 +180,7 @@ def disk(options) -> None:
       'runs keep their stages'
     )
   runs = options.runs or options.stages.parent
-  found = kept(options.stages, runs)
+  found = stored(options.stages, runs)
   spare = [one for one in found if one.spare]
   print(tables.plain(rows(found, runs)))
   compiled = size(options.stages / COMPILED)

@@ -110,10 +110,10 @@ def generate(options) -> None:
 
   from rlhf_jax.experiment import (
     ExperimentError,
+    answers,
     definition,
     measuring,
     prepare,
-    responding,
   )
   from rlhf_jax.types import Message, Prompt
 
@@ -121,7 +121,7 @@ def generate(options) -> None:
   checks.whole('--seed', options.seed, 0, checks.LARGEST_SEED)
   how, asked = sampling(options), prompts(options)
   experiment = train.build(train.load(pathlib.Path(options.file)), options.set)
-  chain = prepare(experiment, options.stages, console=sys.stderr)
+  run = prepare(experiment, options.stages, console=sys.stderr)
   found = definition.policy_variants(experiment)
   if options.policy not in found:
     raise ExperimentError(
@@ -129,21 +129,22 @@ def generate(options) -> None:
       f'{", ".join(found)}'
     )
   variant = found[options.policy]
-  if not chain.folder(variant.policy).done:
+  if not run.folders[variant.policy].done:
     raise ExperimentError(
       f'{variant.policy!r} is not trained yet under these settings; run '
       f'python -m launch.train {options.file} first'
     )
-  for warning in measuring.warnings(chain, [options.policy]):
+  for warning in measuring.warnings(experiment, run.data, [options.policy]):
     print(f'warning: {warning}', file=sys.stderr)
-  parts = responding.respond(
-    chain,
+  parts = answers.respond_as(
+    run,
     variant,
     [Prompt((Message('user', text),)) for text in asked],
     jax.random.key(options.seed),
     samples=options.samples,
     sampling=how,
     batch_size=min(len(asked), MOST_AT_A_TIME),
+    scored=False,
   )
   answered = 0
   for part in parts:

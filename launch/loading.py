@@ -39,10 +39,10 @@ def load(file: pathlib.Path) -> ModuleType:
     spec.loader.exec_module(module)
   except (Exception, SystemExit) as e:
     del sys.modules[name]
-    told = _told(e, file)
-    if told is None:
+    refusal = _refusal(e, file)
+    if refusal is None:
       raise
-    raise told from e
+    raise refusal from e
   return module
 
 
@@ -67,10 +67,10 @@ def build(module: ModuleType, assignments: Sequence[str]) -> Any:
   try:
     return overrides.build(checked, assignments)
   except (Exception, SystemExit) as e:
-    told = _told(e, module.__file__)
-    if told is None:
+    refusal = _refusal(e, module.__file__)
+    if refusal is None:
       raise
-    raise told from e
+    raise refusal from e
 
 
 def settings(module: ModuleType) -> type:
@@ -137,7 +137,7 @@ def _check_file(file: pathlib.Path):
     raise _error(f'{file}: it is no Python file: it holds bytes of zero')
 
 
-def _told(error: BaseException, file: str | pathlib.Path):
+def _refusal(error: BaseException, file: str | pathlib.Path):
   """The sentence about an error of a file; None if it is not the file's."""
   if isinstance(error, SyntaxError) and error.lineno:  # It came through none.
     place = f'{errors.shown(error.filename)}:{error.lineno}'

@@ -65,10 +65,10 @@ def listening() -> Iterator[None]:
   stopping.reset()
   before = {number: signal.getsignal(number) for number in SIGNALS}
   hook, sys.unraisablehook = sys.unraisablehook, _quiet(sys.unraisablehook)
-  with _second_heard():
+  with _ended_by_second():
     for number, handler in before.items():
       if handler is not signal.SIG_IGN:
-        signal.signal(number, _heard)
+        signal.signal(number, _on_signal)
     try:
       yield
     finally:
@@ -108,7 +108,7 @@ def leave(exit_status: int) -> None:
   os._exit(exit_status)
 
 
-def _heard(number, frame):
+def _on_signal(number, frame):
   del frame
   if _first.number is None:
     _first.number = signal.Signals(number)
@@ -116,28 +116,28 @@ def _heard(number, frame):
 
 
 @contextlib.contextmanager
-def _second_heard():
+def _ended_by_second():
   """Ends the process at a second signal, while the block runs.
 
   From a thread: no handler runs while the main one compiles or computes.
   """
-  heard, told = os.pipe()
-  os.set_blocking(told, False)
-  before = signal.set_wakeup_fd(told, warn_on_full_buffer=False)
-  thread = threading.Thread(target=_watch, args=(heard,), daemon=True)
+  reader, writer = os.pipe()
+  os.set_blocking(writer, False)
+  before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+  thread = threading.Thread(target=_watch, args=(reader,), daemon=True)
   thread.start()
   try:
     yield
   finally:
     signal.set_wakeup_fd(before)
-    os.close(told)
+    os.close(writer)
     thread.join()
-    os.close(heard)
+    os.close(reader)
 
 
-def _watch(heard):
+def _watch(reader):
   first, since = None, 0.0
-  while number := os.read(heard, 1):
+  while number := os.read(reader, 1):
     if number[0] not in SIGNALS:
       continue
     if first is None:

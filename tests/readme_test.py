@@ -80,7 +80,7 @@ def test_an_experiment_is_made_of_the_library_alone(monkeypatch, tmp_path):
   exec(first, {})
   (chain,) = prepared
   assert list(chain.experiment.stages) == ['sft', 'dpo']
-  assert len(chain.records('comparisons')) > 1000
+  assert len(chain.data.records('comparisons')) > 1000
 
 
 def test_methods_run_without_an_experiment(capsys):

@@ -15,7 +15,7 @@ from experiments.best_of_n import against_ppo
 from experiments.readings import reward_by_kl, runs
 from rlhf_jax.evaluation import best_of_n, potential_gain, reward_curve
 from rlhf_jax.evaluation.reward_curve import RewardCurve
-from rlhf_jax.experiment import PolicyVariant, responding
+from rlhf_jax.experiment import PolicyVariant, answers
 from rlhf_jax.generation.sampling import Sampling
 
 POOL = 64
@@ -27,10 +27,11 @@ ROWS = 5  # Rounds of PPO that are one row.
 def pool(chain):
   """[P, POOL] learnt reward, gold, and whether each of SFT's samples ended."""
   how = chain.experiment.evaluation
-  records = list(chain.records(how.prompts))[: how.count]
+  records = list(chain.data.records(how.prompts))[: how.count]
+  gold = chain.corpus.gold
   scores, golds, ended = [], [], []
   with jax.set_mesh(chain.mesh):
-    for part in responding.respond(
+    for part in answers.respond_as(
       chain,
       PolicyVariant(policy='sft'),
       records,
@@ -42,7 +43,7 @@ def pool(chain):
       count = len(part.examples)
       asked = [e.prompt for e in part.examples for _ in range(POOL)]
       texts = [text for row in part.texts for text in row]
-      golds.append(np.reshape(chain.corpus.gold(asked, texts), (count, POOL)))
+      golds.append(np.reshape(gold(asked, texts), (count, POOL)))
       scores.append(np.asarray(part.scores)[:count])
       ended.append(np.asarray(part.rollouts.ended)[:count])
   return tuple(map(np.concatenate, (scores, golds, ended)))

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 
 from rlhf_jax.data.batches import Batches
-from rlhf_jax.experiment.chain import Chain
+from rlhf_jax.experiment.prepared import Run
 from rlhf_jax.learners import policy_gradient
 from rlhf_jax.training import state as training
 from rlhf_jax.training.compile import jitted
@@ -17,7 +17,7 @@ from rlhf_jax.types import flatten_candidates
 
 
 def gradients(
-  chain: Chain,
+  chain: Run,
   method: ModuleType,
   config: Any,
   params: Mapping[str, Any],
@@ -38,7 +38,7 @@ def gradients(
     show: is told how many are done.
   """
   models = chain.models()
-  examples, _ = chain.encode(chain.records('prompts'))
+  examples, _ = chain.data.encode(chain.data.records('prompts'))
   batches = Batches(
     examples,
     batch_size=config.batch_size,

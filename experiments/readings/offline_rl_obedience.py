@@ -23,8 +23,8 @@ from experiments.offline_rl import against_ppo
 from experiments.readings import obedience, runs, tables
 from experiments.sandbox_chain import offline
 from rlhf_jax.evaluation import plots
-from rlhf_jax.experiment import PolicyVariant, measuring
-from rlhf_jax.experiment.chain import Chain
+from rlhf_jax.experiment import PolicyVariant, answers
+from rlhf_jax.experiment.prepared import Run
 from rlhf_jax.methods import offline_rl
 
 TARGETS = (-2.0, -1.0, 0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0)
@@ -35,10 +35,10 @@ def requests() -> dict[str, PolicyVariant]:
   return {f'dt_at_{z:g}': offline.asking('dt', z) for z in TARGETS}
 
 
-def measure(chain: Chain) -> dict[str, Any]:
+def measure(chain: Run) -> dict[str, Any]:
   """What one seed's policy gives: lists by target, and the pool's range."""
-  pool = offline_rl.statistics(chain.records(offline.FIXED))
-  found = [measuring.answer(chain, name) for name in requests()]
+  pool = offline_rl.statistics(chain.data.records(offline.FIXED))
+  found = [answers.answer(chain, name) for name in requests()]
   obtained = [float(np.mean(pool.standardised(s.proxy))) for s in found]
   within = [pool.lowest_z <= z <= pool.highest_z for z in TARGETS]
   return {

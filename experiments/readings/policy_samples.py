@@ -6,8 +6,8 @@ import jax
 import numpy as np
 
 from rlhf_jax import sandbox
-from rlhf_jax.experiment import PolicyVariant, responding
-from rlhf_jax.experiment.chain import Chain
+from rlhf_jax.experiment import PolicyVariant, answers
+from rlhf_jax.experiment.prepared import Run
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.types import Prompt
 
@@ -31,7 +31,7 @@ class Sampled(NamedTuple):
 
 
 def sample(
-  chain: Chain, policy: str, samples: int, *, rewards: tuple[str, ...] = ()
+  chain: Run, policy: str, samples: int, *, rewards: tuple[str, ...] = ()
 ) -> Sampled:
   """Samples a policy, under a key that evaluation does not use.
 
@@ -42,12 +42,12 @@ def sample(
     rewards: stages of the reward models that score.
   """
   how = chain.experiment.evaluation
-  records = list(chain.records(how.prompts))[: how.count]
-  golds, answers = [], []
+  records = list(chain.data.records(how.prompts))[: how.count]
+  golds, listed = [], []
   scores = {reward: [] for reward in rewards}
   scorer = chain.models().scorer
   with jax.set_mesh(chain.mesh):
-    for part in responding.respond(
+    for part in answers.respond_as(
       chain,
       PolicyVariant(policy=policy),
       records,
@@ -60,14 +60,14 @@ def sample(
       asked = [e.prompt for e in part.examples for _ in range(samples)]
       texts = [text for row in part.texts for text in row]
       golds.append(sandbox.gold(asked, texts).reshape(count, samples))
-      answers.extend(part.texts)
+      listed.extend(part.texts)
       for reward in rewards:
-        frozen = {'reward': chain.params(reward, 'reward')}
+        frozen = {'reward': chain.trained.params(reward, 'reward')}
         scored = np.asarray(scorer(frozen, part.rollouts))[:count]
         scores[reward].append(scored)
   return Sampled(
     prompts=records,
     gold=np.concatenate(golds),
     scores={r: np.concatenate(parts) for r, parts in scores.items()},
-    texts=answers,
+    texts=listed,
   )

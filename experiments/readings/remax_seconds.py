@@ -20,7 +20,7 @@ def seconds(chain) -> dict[str, list[float]]:
   """{stage: median seconds of each part} of one run."""
   found = {}
   for name in STAGES:
-    rows = metrics.read_jsonl(chain.folder(name).path / 'metrics.jsonl')
+    rows = metrics.read_jsonl(chain.folders[name].path / 'metrics.jsonl')
     found[name] = [
       float(np.median([row[f'seconds/{part}'] for row in rows[1:]]))
       for part in PARTS

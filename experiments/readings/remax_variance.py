@@ -20,9 +20,9 @@ import numpy as np
 
 from experiments.readings import gradient_noise, runs
 from experiments.remax import against_ppo
+from rlhf_jax import progress
 from rlhf_jax.evaluation import statistics
 from rlhf_jax.methods import grpo, ppo, reinforce, remax, rloo
-from rlhf_jax.training import metrics
 
 RESPONSES = 128
 COMMON = {'steps': 1, 'kl_coef': 0.05, 'unended_penalty': 1.0}
@@ -42,15 +42,15 @@ PLACES = ('sft', 'ppo')
 def measure(chain, rounds):
   """{place: {method: numbers}} of one seed."""
   frozen = {
-    'reference': chain.params('sft', 'policy'),
-    'reward': chain.params('reward_model', 'reward'),
+    'reference': chain.trained.params('sft', 'policy'),
+    'reward': chain.trained.params('reward_model', 'reward'),
   }
   found = {}
   for place in PLACES:
     critic = 'reward_model' if place == 'sft' else 'ppo'
     params = {
-      'policy': chain.params(place, 'policy'),
-      'critic': chain.params(critic, 'critic'),
+      'policy': chain.trained.params(place, 'policy'),
+      'critic': chain.trained.params(critic, 'critic'),
     }
     found[place] = {
       name: noise(chain, name, params, frozen, rounds, place)
@@ -65,11 +65,11 @@ def noise(chain, name, params, frozen, rounds, place):
   if method is not ppo:
     params = {'policy': params['policy']}
   title = f'{chain.experiment.seed} {place} {name}'
-  progress = metrics.Progress(title, rounds, start=0, out=sys.stderr)
+  shown = progress.Progress(title, rounds, start=0, out=sys.stderr)
   began = time.perf_counter()
   variance, signal = gradient_noise.scatter(
     gradient_noise.gradients(
-      chain, method, config, params, frozen, rounds=rounds, show=progress.show
+      chain, method, config, params, frozen, rounds=rounds, show=shown.show
     )
   )
   return {

@@ -9,10 +9,10 @@ from experiments.readings import runs
 from rlhf_jax.evaluation import plots
 from rlhf_jax.evaluation.reward_curve import RewardCurve
 from rlhf_jax.experiment import measuring
-from rlhf_jax.experiment.chain import Chain
+from rlhf_jax.experiment.prepared import Run
 
 
-def along_training(chain: Chain) -> dict[str, RewardCurve]:
+def along_training(chain: Run) -> dict[str, RewardCurve]:
   """A row for each round of every online policy, on its training prompts.
 
   KL is to the policy that it started from, before the round's update.

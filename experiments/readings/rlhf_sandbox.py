@@ -13,7 +13,7 @@ import numpy as np
 from experiments.readings import runs
 from experiments.rlhf import sandbox as chain_file
 from rlhf_jax import sandbox
-from rlhf_jax.experiment import measuring
+from rlhf_jax.experiment import answers
 
 VOTES = 10
 
@@ -22,7 +22,7 @@ def votes_of(chain, policy):
   """[prompts][VOTES] what a policy states to each held-out prompt."""
   how = dataclasses.replace(chain.experiment.evaluation, samples=VOTES)
   experiment = dataclasses.replace(chain.experiment, evaluation=how)
-  samples = measuring.answer(
+  samples = answers.answer(
     dataclasses.replace(chain, experiment=experiment), policy
   )
   stated = [sandbox.stated(text) for text in samples.responses]
@@ -52,7 +52,7 @@ def accuracy(chain, policy):
 def agreement(chain):
   """Share of annotated pairs of SFT samples that gold ranks the same way."""
   right = []
-  for comparison in chain.records('preferences'):
+  for comparison in chain.data.records('preferences'):
     better, worse = sandbox.gold([comparison.prompt] * 2, comparison.responses)
     if better != worse:
       right.append(better > worse)

@@ -13,7 +13,7 @@ POLICIES = ('rlp_uml', 'rlp_spg')
 
 def rates(chains, policy):
   """{kind: win rate against PPO}, all prompts first."""
-  kinds = {prompt.kind for prompt in chains[0].records('test_prompts')}
+  kinds = {prompt.kind for prompt in chains[0].data.records('test_prompts')}
   return {'all prompts': runs.win_rate_of(chains, policy, 'ppo')} | {
     kind: runs.win_rate_of(chains, policy, 'ppo', kind=kind)
     for kind in sorted(kinds)

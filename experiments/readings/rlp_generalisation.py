@@ -77,17 +77,23 @@ def by_gold(pairs):
 def measure(chain):
   """{pairs: {reward model: share right}}."""
   drawn = samples.sample(chain, 'ppo', SAMPLES, rewards=('reward_model',))
-  sets = {'annotated, trained on': chain.records('preferences')}
+  sets = {'annotated, trained on': chain.data.records('preferences')}
   for name, (choose, stage) in CHOICES.items():
-    sets[f'{name}, trained on'] = chain.records(stage)
+    sets[f'{name}, trained on'] = chain.data.records(stage)
     sets[f'{name}, held out'] = held_out(drawn, choose)
+
+  def share_right(reward, pairs):
+    measured = measuring.measure_pairs(
+      chain.data,
+      chain.models().scorer,
+      chain.trained.params(reward, 'reward'),
+      by_gold(pairs),
+      batch_size=chain.experiment.evaluation.batch_size,
+    )
+    return measured.accuracy.value
+
   return {
-    name: {
-      reward: measuring.measure_pairs(
-        chain, reward, by_gold(pairs)
-      ).accuracy.value
-      for reward in REWARDS
-    }
+    name: {reward: share_right(reward, pairs) for reward in REWARDS}
     for name, pairs in sets.items()
   }
 

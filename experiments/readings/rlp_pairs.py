@@ -15,7 +15,7 @@ import numpy as np
 from experiments.readings import runs, tables
 from experiments.rlp import ablations, threshold
 from rlhf_jax.evaluation import reward_learning_plots, statistics
-from rlhf_jax.experiment.chain import Chain
+from rlhf_jax.experiment.prepared import Run
 
 WAYS = ('spg', 'spg_any', 'select_all', 'reward', 'rlaif')
 FACTS = (
@@ -35,13 +35,13 @@ FACTS = (
 )
 
 
-def facts(chains: Sequence[Chain], stage: str) -> dict[str, list[float]]:
+def facts(chains: Sequence[Run], stage: str) -> dict[str, list[float]]:
   """What a stage of pairs told of itself, one number a seed."""
-  told = [chain.folder(stage).facts() for chain in chains]
+  told = [chain.folders[stage].facts() for chain in chains]
   return {name: [t[name] for t in told] for name in FACTS if name in told[0]}
 
 
-def show_ways(chains: Sequence[Chain]) -> None:
+def show_ways(chains: Sequence[Run]) -> None:
   """The paper's table 5: each way of making pairs."""
   print('pairs                what is told of them, over seeds')
   for way in WAYS:
@@ -50,7 +50,7 @@ def show_ways(chains: Sequence[Chain]) -> None:
       print(f'  {name:18} {tables.over_seeds(values)}')
 
 
-def by_gamma(chains: Sequence[Chain]) -> dict[str, list[statistics.Estimate]]:
+def by_gamma(chains: Sequence[Run]) -> dict[str, list[statistics.Estimate]]:
   """{quantity: an estimate for each γ}."""
   told = [
     facts(chains, f'reward_model_{threshold.policy_of(gamma)}_pairs')

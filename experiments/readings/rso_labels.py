@@ -34,7 +34,7 @@ def main():
   chains = runs.chains(rejection, runs.arguments(__doc__))
   print(f'{"pairs":18} gold agrees, mean gold; by seed')
   for name in PAIRS:
-    found = [agreement(chain.records(name)) for chain in chains]
+    found = [agreement(chain.data.records(name)) for chain in chains]
     print(f'{name:18}', '   '.join(f'{a:.3f} {g:.2f}' for a, g in found))
 
 

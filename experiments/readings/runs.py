@@ -8,8 +8,8 @@ from types import ModuleType
 from typing import Any
 
 from rlhf_jax.evaluation import statistics, win_rate
-from rlhf_jax.experiment import PolicyVariant, measuring, overrides, prepare
-from rlhf_jax.experiment.chain import Chain
+from rlhf_jax.experiment import PolicyVariant, answers, overrides, prepare
+from rlhf_jax.experiment.prepared import Run
 from rlhf_jax.storage import files
 
 
@@ -48,7 +48,7 @@ def chains(
   *,
   needed: Sequence[str] | None = None,
   variants: Mapping[str, PolicyVariant] | None = None,
-) -> list[Chain]:
+) -> list[Run]:
   """Each seed's run of an experiment.
 
   Args:
@@ -76,7 +76,7 @@ def _chain(module, seed, options, needed, variants):
     )
   chain = prepare(experiment, options.stages)
   for name in experiment.stages if needed is None else needed:
-    if not chain.folder(name).done:
+    if not chain.folders[name].done:
       file = module.__name__.replace('.', '/') + '.py'
       raise SystemExit(
         f'error: {name!r} of seed {seed} is not in {options.stages} yet; run '
@@ -87,7 +87,7 @@ def _chain(module, seed, options, needed, variants):
 
 
 def win_rate_of(
-  chains: Sequence[Chain],
+  chains: Sequence[Run],
   better: str,
   worse: str,
   *,
@@ -103,7 +103,7 @@ def win_rate_of(
   """
   credits, prompts = [], []
   for chain in chains:
-    mine, theirs = (measuring.answer(chain, name) for name in (better, worse))
+    mine, theirs = (answers.answer(chain, name) for name in (better, worse))
     own = win_rate.credits_by('gold', mine, theirs)
     rows = [i for i, p in enumerate(mine.prompts) if kind in (None, p.kind)]
     credits.append(own[rows])

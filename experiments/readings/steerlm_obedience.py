@@ -26,8 +26,8 @@ from experiments.sandbox_chain.attributes import NAMES, SCALE, requests
 from experiments.steerlm import steering
 from rlhf_jax import sandbox
 from rlhf_jax.evaluation import plots
-from rlhf_jax.experiment import measuring
-from rlhf_jax.experiment.chain import Chain
+from rlhf_jax.experiment import answers
+from rlhf_jax.experiment.prepared import Run
 
 LEVELS = tuple(range(SCALE.levels))
 LABELS = {
@@ -37,12 +37,12 @@ LABELS = {
 }
 
 
-def measure(chain: Chain) -> dict[str, Any]:
+def measure(chain: Run) -> dict[str, Any]:
   """What one seed's policy gives: by attribute, lists by requested level."""
   obtained, hit = {}, {}
   for name in NAMES:
     given = [
-      attribute(name, measuring.answer(chain, f'{name}_{level}'))
+      attribute(name, answers.answer(chain, f'{name}_{level}'))
       for level in LEVELS
     ]
     obtained[name] = [float(np.mean(rated)) for rated in given]
@@ -60,7 +60,7 @@ def measure(chain: Chain) -> dict[str, Any]:
     'rising steps': {
       name: int(np.sum(np.diff(rated) > 0)) for name, rated in obtained.items()
     },
-    'labels': {name: rightness(chain.records(name)) for name in LABELS},
+    'labels': {name: rightness(chain.data.records(name)) for name in LABELS},
   }
 
 

@@ -11,6 +11,8 @@ from experiments.sandbox_chain.chain import (
   Settings,
   Stages,
   experiment,
+  held_out,
+  validation,
 )
 from experiments.sandbox_chain.feedback import (
   feedback_stages,
@@ -57,6 +59,7 @@ __all__ = [
   'feedback_stages',
   'grpo_stages',
   'gspo_stages',
+  'held_out',
   'ppo_stages',
   'preference_stages',
   'pro_stages',
@@ -70,4 +73,5 @@ __all__ = [
   'slic_stages',
   'tuned',
   'tuned_ppo_stages',
+  'validation',
 ]

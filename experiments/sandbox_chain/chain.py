@@ -1,7 +1,8 @@
 """An experiment in the sandbox, and what is set of it most often."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from rlhf_jax import sandbox
 from rlhf_jax.experiment import (
@@ -26,6 +27,19 @@ CONDITION_TOKENS = 25
 BUCKETS = (10, 18, 26, 38, 48)
 
 
+def held_out(**values: Any) -> Evaluation:
+  """The measure of claims: two responses to each test prompt."""
+  return Evaluation(samples=2, **values)
+
+
+def validation(**values: Any) -> Evaluation:
+  """The measure that settings are chosen by, of prompts that no claim is on.
+
+  Likewise no claim is of the seed that goes with it, 100.
+  """
+  return Evaluation(samples=2, prompts='validation_prompts', **values)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 @checked
 class Settings:
@@ -37,6 +51,7 @@ class Settings:
     pairs: annotated comparisons.
     ppo_steps: rounds of PPO, or of what takes its place.
     kl_coef: penalty per nat of KL to SFT.
+    measure: `held_out` or, to choose other settings by, `validation`.
   """
 
   seed: Seed = 0
@@ -44,6 +59,7 @@ class Settings:
   pairs: Count = 4096
   ppo_steps: Count = 40
   kl_coef: NonNegative = 0.05
+  measure: Callable[..., Evaluation] = held_out
 
 
 def experiment(
@@ -81,7 +97,7 @@ def experiment(
       buckets=BUCKETS if condition_tokens else (),
     ),
     stages=stages,
-    evaluation=Evaluation(samples=2, scored_by=scored_by),
+    evaluation=settings.measure(scored_by=scored_by),
     contrasts=contrasts or {},
     variants=variants or {},
   )

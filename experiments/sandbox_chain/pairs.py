@@ -8,9 +8,9 @@ from rlhf_jax.losses import pairwise
 from rlhf_jax.methods import dpo, slic
 from rlhf_jax.training.optimizers import Adam, Schedule, linear
 
-# Rates and SLiC's anchor are from a coarse grid on validation prompts with seed
-# 100, which no claim uses: the highest win rate, and of two that cannot be told
-# apart the one with less KL.
+# Rates and SLiC's anchor are from a coarse grid by the measure `validation` of
+# seed 100: the highest win rate, and of two that cannot be told apart the one
+# with less KL.
 DPO_RATE = 3e-4
 SLIC_RATE = 3e-4
 

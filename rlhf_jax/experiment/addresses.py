@@ -1,6 +1,7 @@
 """The folders of stages, named after all that their content depends on."""
 
 import dataclasses
+import pathlib
 from collections.abc import Callable
 from typing import Any
 
@@ -9,10 +10,12 @@ from rlhf_jax.addressing import (
   describe,
   digest,
   field_values,
+  hashed,
   import_path,
 )
 from rlhf_jax.experiment import definition, running, writing
 from rlhf_jax.stages import DatasetStage, Ensemble, Stage, graph
+from rlhf_jax.storage import seals
 
 # How a stage is watched: no part of what it makes.
 WATCHED = (
@@ -30,7 +33,8 @@ def stage_addresses(experiment: definition.Experiment) -> dict[str, str]:
   """`<stage>-<digest>` of every stage, and `data-<digest>` of the source.
 
   A digest covers the stage's config, the model, the limits, the seed, the data,
-  the addresses of the stages that it builds on, and the code that all of these
+  the addresses of the stages that it builds on, the seals of the parameters
+  that it is given, and the code that all of these
   and the runner run: not its name in this experiment, nor how often it logs.
   Who judges counts for stages that sample or write, which note what it says.
 
@@ -66,6 +70,8 @@ def _addresses(
     depends = {
       role: found[needed] for role, needed in graph.dependencies(stage).items()
     }
+    for role, folder in graph.given(stage).items():
+      depends[role] = read and content(folder)
     own = [found.get(d, f'{found["data"]}/{d}') for d in graph.datasets(stage)]
     depends['data'] = own[0] if len(own) == 1 else own
     run = writing.write if isinstance(stage, DatasetStage) else running.train
@@ -74,6 +80,12 @@ def _addresses(
       facts['gold'] = said(gold)  # What it samples or pairs is judged by it.
     found[name] = f'{name}-{digest(facts, depends, shape, name_of(run))}'
   return found
+
+
+def content(folder: str) -> str:
+  """Changes when a folder of given parameters does; '' where there is none."""
+  seal = pathlib.Path(folder, seals.SEAL)
+  return hashed(seal.read_text()) if seal.is_file() else ''
 
 
 def without_gold(source: definition.Source) -> tuple[Any, Any]:

@@ -1,13 +1,14 @@
-"""What a policy answers to the held-out prompts: sampled, scored, and kept.
+"""The answers of a variant of a policy: sampled, scored, and kept.
 
-Answers are kept in the policy's stage folder as lines of JSON, one a response,
-in a file that is named after all that they depend on.
+Answers to the held-out prompts are kept in the policy's stage folder, as lines
+of JSON in a file that is named after all that they depend on.
 """
 
 import functools
 import math
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -15,13 +16,24 @@ import numpy as np
 from rlhf_jax.addressing import Code
 from rlhf_jax.evaluation import best_of_n
 from rlhf_jax.evaluation.samples import PolicySamples, prompt_groups
-from rlhf_jax.experiment import definition, locks, responding
-from rlhf_jax.experiment.addresses import stage_addresses, without_gold
-from rlhf_jax.experiment.chain import Chain
+from rlhf_jax.experiment.addresses import (
+  content,
+  stage_addresses,
+  without_gold,
+)
+from rlhf_jax.experiment.definition import (
+  Evaluation,
+  Experiment,
+  ExperimentError,
+  PolicyVariant,
+  policy_variants,
+)
+from rlhf_jax.experiment.models import AnsweredPrompts, respond
+from rlhf_jax.experiment.prepared import Run
 from rlhf_jax.feedback import scoring
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.kernels import logps
-from rlhf_jax.stages import Ensemble, members
+from rlhf_jax.stages import Ensemble, Frozen, Stage, graph, members
 from rlhf_jax.storage import files, seals
 from rlhf_jax.training import stopping
 from rlhf_jax.types import Message, Prompt, Response
@@ -30,8 +42,149 @@ from rlhf_jax.types import Message, Prompt, Response
 SCORES = ('gold', 'proxy', 'kl')
 
 
+def respond_as(
+  run: Run,
+  variant: PolicyVariant,
+  records: Sequence[Prompt],
+  key: jax.Array,
+  *,
+  scored: bool = True,
+  **how: Any,
+) -> Iterator[AnsweredPrompts]:
+  """The answers of a variant of a trained policy; arguments as of `respond`.
+
+  Without `scored`, scores are asked for only where the best is chosen.
+  """
+  reward, trained = None, run.trained
+  if scored or variant.best_of > 1:
+    reward = scoring_reward(run.experiment, variant.policy)
+  if variant.best_of > 1 and reward is None:
+    raise ExperimentError(
+      f'the best of {variant.best_of} is chosen by a reward, and no stage '
+      'trains a reward model or learns from a program'
+    )
+  learnt = isinstance(reward, str | Ensemble)
+  return respond(
+    run.data,
+    run.models(reward),
+    trained.params(variant.policy, 'policy'),
+    records,
+    key,
+    condition=variant.condition,
+    best_of=variant.best_of,
+    reward=trained.params(reward, 'reward') if learnt else reward,
+    **how,
+  )
+
+
+def scoring_reward(experiment: Experiment, policy: str) -> Frozen | None:
+  """What scores a policy: the evaluation's own, or what the policy learnt from.
+
+  Or else the first reward model of the experiment or, where no stage trains
+  one, the first program or folder that a stage learns from; None without.
+  """
+  if experiment.evaluation.scored_by is not None:
+    return experiment.evaluation.scored_by
+  frozen = [
+    stage.frozen.get('reward')
+    for stage in (experiment.stages[policy], *experiment.stages.values())
+    if isinstance(stage, Stage)
+  ]
+  learnt = graph.producing(experiment.stages, 'reward')
+  found = (frozen[0], *learnt, *frozen)
+  return next((reward for reward in found if reward is not None), None)
+
+
+def sample(run: Run, name: str) -> PolicySamples:
+  """A policy's responses to the held-out prompts, prompt by prompt, scored."""
+  how = run.experiment.evaluation
+  variant = policy_variants(run.experiment)[name]
+  temperature = temperature_of(variant, how)
+  parts = respond_as(
+    run,
+    variant,
+    list(run.data.records(how.prompts))[: how.count],
+    run.key(purpose(variant)),
+    samples=how.samples,
+    sampling=Sampling(temperature=temperature),
+    batch_size=how.batch_size,
+  )
+  found: dict[str, list] = {
+    k: [] for k in ('prompts', 'responses', 'lengths', 'ended', 'proxy', 'kl')
+  }
+  with jax.set_mesh(run.mesh):
+    for part in parts:
+      stopping.check()
+      count = len(part.examples)
+      asked = zip(part.examples, part.texts, strict=True)
+      found['prompts'] += [e.prompt for e, texts in asked for _ in texts]
+      found['responses'] += [text for texts in part.texts for text in texts]
+      rows = {
+        'lengths': np.sum(part.rollouts.responses[1], axis=-1),
+        'ended': part.rollouts.ended,
+        'kl': _divergence(run, variant, part, temperature),
+      }
+      if part.scores is not None:
+        rows['proxy'] = part.scores
+      for field, values in rows.items():
+        found[field] += np.asarray(values[:count]).reshape(-1).tolist()
+  gold = run.corpus.gold
+  if gold is not None:
+    gold = scoring.ask(gold, found['prompts'], found['responses'])
+  return PolicySamples(
+    name=name,
+    prompts=found['prompts'],
+    responses=found['responses'],
+    lengths=np.array(found['lengths']),
+    ended=np.array(found['ended']),
+    gold=gold,
+    proxy=np.array(found['proxy']) if found['proxy'] else None,
+    kl=np.array(found['kl']),
+  )
+
+
+def temperature_of(variant: PolicyVariant, how: Evaluation) -> float:
+  """The variant's own temperature, or else the evaluation's."""
+  given = variant.temperature
+  return how.temperature if given is None else given
+
+
+def purpose(variant: PolicyVariant) -> str:
+  """Names the key of a variant's samples.
+
+  Policies answer under one key, so that they differ in nothing else. The best
+  of n is of samples of its own: it would be compared with its own candidates.
+  """
+  if variant.best_of == 1:
+    return 'evaluation'
+  return f'evaluation best of {variant.best_of}'
+
+
+def _divergence(run, variant, part, temperature):
+  """[B, K] log-ratios to the reference, in nats per response.
+
+  Choosing the best of n adds log n − (n − 1) / n, which is exact where no two
+  scores tie and an upper bound otherwise.
+  """
+  model = run.trained.roles.policy
+  policy, reference = (
+    run.trained.params(stage, 'policy')
+    for stage in (variant.policy, run.experiment.evaluation.against)
+  )
+  ratios = _response_logps(model, policy, part.rollouts, temperature)
+  ratios -= _response_logps(model, reference, part.shown, temperature)
+  return ratios + best_of_n.divergence(variant.best_of)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _response_logps(model, params, batch, temperature):
+  return logps.response_logps(
+    model, params, batch=batch, temperature=temperature
+  )
+
+
 def path(
-  experiment: definition.Experiment,
+  experiment: Experiment,
   addresses: Mapping[str, str],
   stages_dir: pathlib.Path,
   policy: str,
@@ -41,12 +194,15 @@ def path(
   That is the measure's prompts and sampling, the code that samples and scores,
   and the addresses of the policy, of the one that win rates and KL are against,
   of the scoring reward model, and of the data, which cover the model, the
-  limits and the seed; and who judges. How many prompts go at a time is no part
-  of it.
+  limits and the seed; a program that scores, by what it runs; and who judges.
+  How many prompts go at a time is no part of it.
   """
   how = experiment.evaluation
-  variant = definition.policy_variants(experiment)[policy]
-  judge = responding.scoring_model(experiment, variant.policy)
+  variant = policy_variants(experiment)[policy]
+  reward = scoring_reward(experiment, variant.policy)
+  learnt = isinstance(reward, str | Ensemble) and [
+    addresses.get(name) or content(name) for name in members(reward)
+  ]
   condition = variant.condition
   key = Code().digest(
     {
@@ -58,8 +214,8 @@ def path(
       'condition': condition and condition.text,
       'best_of': variant.best_of,
       'against': addresses[how.against],
-      'reward': judge and [addresses[name] for name in members(judge)],
-      'combine': isinstance(judge, Ensemble) and judge.combine,
+      'reward': learnt or reward,
+      'combine': isinstance(reward, Ensemble) and reward.combine,
       'data': addresses['data'],
       'gold': without_gold(experiment.data)[1],
     },
@@ -71,34 +227,32 @@ def path(
 
 
 def paths(
-  experiment: definition.Experiment, stages_dir: str | pathlib.Path
+  experiment: Experiment, stages_dir: str | pathlib.Path
 ) -> dict[str, pathlib.Path]:
   """Where the answers of every policy of an experiment are kept, once there."""
   addresses = stage_addresses(experiment)
   return {
     name: path(experiment, addresses, pathlib.Path(stages_dir), name)
-    for name in definition.policy_variants(experiment)
+    for name in policy_variants(experiment)
   }
 
 
-def kept(chain: Chain, name: str) -> PolicySamples:
-  """A policy's answers: those there are, or sampled where none are whole."""
-  file = path(chain.experiment, chain.addresses, chain.stages_dir, name)
-  with locks.alone(
-    chain.stages_dir, file.name, who=name, console=chain.console
-  ):
+def answer(run: Run, name: str) -> PolicySamples:
+  """A policy's answers: those that are kept, or sampled where none are whole.
+
+  What is loaded for them is dropped after them.
+  """
+  folders = run.folders
+  file = path(run.experiment, folders.addresses, folders.root, name)
+  with folders.lock(name, file.name).alone(), run.trained.while_needed():
     files.sweep(file)
     if file.exists():
       try:
         return read(file, name)
       except seals.DamagedError:
-        print(
-          f'{name:>13}  answers again: {file} is damaged',
-          file=chain.console,
-          flush=True,
-        )
+        run.tell(name, f'answers again: {file} is damaged')
     with scoring.during(f'evaluation of {name!r}'):
-      write(file, sample(chain, name))
+      write(file, sample(run, name))
     return read(file, name)
 
 
@@ -163,94 +317,4 @@ def read(file: pathlib.Path, policy: str) -> PolicySamples:
     lengths=np.array([row['length'] for row in rows]),
     ended=np.array([row['ended'] for row in rows]),
     **scores,
-  )
-
-
-def sample(chain: Chain, name: str) -> PolicySamples:
-  """A policy's responses to the held-out prompts, prompt by prompt, scored."""
-  how = chain.experiment.evaluation
-  variant = definition.policy_variants(chain.experiment)[name]
-  records = list(chain.records(how.prompts))[: how.count]
-  temperature = temperature_of(variant, how)
-  found: dict[str, list] = {
-    k: [] for k in ('prompts', 'responses', 'lengths', 'ended', 'proxy', 'kl')
-  }
-  parts = responding.respond(
-    chain,
-    variant,
-    records,
-    chain.key(purpose(variant)),
-    samples=how.samples,
-    sampling=Sampling(temperature=temperature),
-    batch_size=how.batch_size,
-  )
-  with jax.set_mesh(chain.mesh):
-    reference = chain.params(how.against, 'policy')
-    for part in parts:
-      stopping.check()
-      rows = {
-        'prompts': [[e.prompt] * how.samples for e in part.examples],
-        'responses': np.array(part.texts, object),
-        'lengths': np.sum(part.rollouts.responses[1], axis=-1),
-        'ended': part.rollouts.ended,
-        'kl': _divergence(chain, variant, part, reference, temperature),
-      }
-      if part.scores is not None:
-        rows['proxy'] = part.scores
-      for field, values in rows.items():
-        kept = values[: len(part.examples)]
-        found[field] += (
-          sum(kept, [])
-          if field == 'prompts'
-          else np.asarray(kept).reshape(-1).tolist()
-        )
-  gold, asked = chain.corpus.gold, found['prompts']
-  if gold is not None:
-    gold = scoring.ask(gold, asked, found['responses'])
-  return PolicySamples(
-    name=name,
-    prompts=asked,
-    responses=found['responses'],
-    lengths=np.array(found['lengths']),
-    ended=np.array(found['ended']),
-    gold=gold,
-    proxy=np.array(found['proxy']) if found['proxy'] else None,
-    kl=np.array(found['kl']),
-  )
-
-
-def temperature_of(variant, how) -> float:
-  """The variant's own temperature, or else the evaluation's."""
-  given = variant.temperature
-  return how.temperature if given is None else given
-
-
-def purpose(variant) -> str:
-  """Names the key of a variant's samples.
-
-  Policies answer under one key, so that they differ in nothing else. The best
-  of n is of samples of its own: it would be compared with its own candidates.
-  """
-  if variant.best_of == 1:
-    return 'evaluation'
-  return f'evaluation best of {variant.best_of}'
-
-
-def _divergence(chain, variant, part, reference, temperature):
-  """[B, K] log-ratios to the reference, in nats per response.
-
-  Choosing the best of n adds log n − (n − 1) / n, which is exact where no two
-  scores tie and an upper bound otherwise.
-  """
-  model = chain.models().policy
-  params = chain.params(variant.policy, 'policy')
-  ratios = _response_logps(model, params, part.rollouts, temperature)
-  ratios -= _response_logps(model, reference, part.shown, temperature)
-  return ratios + best_of_n.divergence(variant.best_of)
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _response_logps(model, params, batch, temperature):
-  return logps.response_logps(
-    model, params, batch=batch, temperature=temperature
   )

@@ -72,7 +72,7 @@ class Condition(Protocol):
 @dataclasses.dataclass(frozen=True, kw_only=True)
 @checked
 class PolicyVariant:
-  """A trained policy, asked in a way of its own, and measured beside others.
+  """A trained policy, asked in a way of its own, and measured like others.
 
   Attributes:
     policy: the stage that trained it.
@@ -100,7 +100,7 @@ class Experiment:
     limits: of tokens in prompts and responses, and what happens beyond them.
     stages: by name, each after those it needs.
     evaluation: the measure.
-    variants: of trained policies, by name, that are measured beside the
+    variants: of trained policies, by name, that are measured along with the
       policies as they are; one with a stage's name is measured in its place.
     contrasts: what is claimed, in words, and of which two policies: the one
       that is to be better, then the one that is to be worse.
@@ -138,27 +138,25 @@ class Experiment:
       raise ExperimentError(
         'no stage trains a policy, so there is nothing to measure'
       )
-    self._check_variants()
-    scored_by = self.evaluation.scored_by
-    rewards = graph.producing(self.stages, 'reward')
-    if scored_by is not None and scored_by not in rewards:
-      raise ExperimentError(
-        f'policies are to be scored by {scored_by!r}, and no stage of that '
-        f'name trains a reward model; there are {", ".join(rewards) or "none"}'
-      )
-    policies = policy_variants(self)
-    if self.evaluation.against not in policies:
-      raise ExperimentError(
-        f'win rates are against {self.evaluation.against!r}, and no stage of '
-        f'that name trains a policy; there are {", ".join(policies)}'
-      )
+    for name, variant in self.variants.items():
+      who = f'{name!r} answers with the policy'
+      _check_trained(who, variant.policy, policies, 'policy')
+      if name in self.stages and name != variant.policy:
+        raise ExperimentError(
+          f'{name!r} is a variant of {variant.policy!r} and also '
+          'a stage; call it something else'
+        )
+    if self.evaluation.scored_by is not None:
+      rewards = graph.producing(self.stages, 'reward')
+      who = 'policies are to be scored by'
+      _check_trained(who, self.evaluation.scored_by, rewards, 'reward model')
+    measured = policy_variants(self)
+    against = self.evaluation.against
+    _check_trained('win rates are against', against, measured, 'policy')
     for claim, pair in self.contrasts.items():
       for name in pair:
-        if name not in policies:
-          raise ExperimentError(
-            f'the contrast {claim!r} is about {name!r}, and no stage of that '
-            f'name trains a policy; there are {", ".join(policies) or "none"}'
-          )
+        who = f'the contrast {claim!r} is about'
+        _check_trained(who, name, measured, 'policy')
 
   def _check_mesh(self):
     try:
@@ -166,20 +164,14 @@ class Experiment:
     except ValueError as e:
       raise ExperimentError(str(e)) from e
 
-  def _check_variants(self):
-    policies = graph.producing(self.stages, 'policy')
-    for name, variant in self.variants.items():
-      if variant.policy not in policies:
-        raise ExperimentError(
-          f'{name!r} answers with the policy {variant.policy!r}, and no '
-          'stage of that name trains one; there are '
-          f'{", ".join(policies) or "none"}'
-        )
-      if name in self.stages and name != variant.policy:
-        raise ExperimentError(
-          f'{name!r} is a variant of {variant.policy!r} and also '
-          'a stage; call it something else'
-        )
+
+def _check_trained(who, name, trained, what):
+  """Refuses a name that is none of what stages trained."""
+  if name not in trained:
+    raise ExperimentError(
+      f'{who} {name!r}, and no stage of that name trains a {what}; there are '
+      f'{", ".join(trained) or "none"}'
+    )
 
 
 def policy_variants(experiment: Experiment) -> dict[str, PolicyVariant]:

@@ -20,7 +20,10 @@ LOOK_SECONDS = 0.2  # Between two looks at whether a lock is free.
 
 
 class Lock:
-  """One name's lock under a folder of stages; held by nobody at first."""
+  """One name's lock under a folder of stages; held by nobody at first.
+
+  As a context it is let go of at the block's end: `with lock.alone(): …`.
+  """
 
   def __init__(
     self, stages_dir: pathlib.Path, name: str, *, who: str, console: TextIO
@@ -32,53 +35,44 @@ class Lock:
       self._file = (folder / name).open('w')
     self._who, self._console = who, console
 
-  def share(self) -> None:
+  def share(self) -> 'Lock':
     """Waits until nobody holds it alone, and holds it beside others."""
-    self._take(fcntl.LOCK_SH)
+    return self._take(fcntl.LOCK_SH)
 
-  def alone(self) -> None:
+  def alone(self) -> 'Lock':
     """Waits until nobody else holds it, and holds it alone.
 
     What was held shared is let go of before: see again what is there.
     """
     fcntl.flock(self._file, fcntl.LOCK_UN)
-    self._take(fcntl.LOCK_EX)
+    return self._take(fcntl.LOCK_EX)
 
   def close(self) -> None:
     self._file.close()
 
+  def __enter__(self) -> 'Lock':
+    return self
+
+  def __exit__(self, *_) -> None:
+    self.close()
+
   def _take(self, how):
-    told = False
+    waited = False
     while True:
       try:
-        return fcntl.flock(self._file, how | fcntl.LOCK_NB)
+        fcntl.flock(self._file, how | fcntl.LOCK_NB)
+        return self
       except BlockingIOError:
-        if not told:
+        if not waited:
           print(
             f'{self._who:>13}  waits for another run that works on the same '
             f'stage, or still needs it',
             file=self._console,
             flush=True,
           )
-        told = True
+        waited = True
       stopping.check()
       time.sleep(LOOK_SECONDS)
-
-
-@contextlib.contextmanager
-def alone(stages_dir: pathlib.Path, name: str, **told) -> Iterator[None]:
-  """Holds a name alone while the block runs; arguments as of `Lock`."""
-  with contextlib.closing(Lock(stages_dir, name, **told)) as lock:
-    lock.alone()
-    yield
-
-
-@contextlib.contextmanager
-def shared(stages_dir: pathlib.Path, name: str, **told) -> Iterator[None]:
-  """Holds a name beside others while the block runs."""
-  with contextlib.closing(Lock(stages_dir, name, **told)) as lock:
-    lock.share()
-    yield
 
 
 @contextlib.contextmanager

@@ -1,7 +1,7 @@
 """The queries that a dataset stage works with: its policy and its judges."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -11,14 +11,22 @@ import numpy as np
 from rlhf_jax.data.encoding import Example
 from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.data.limits import Limits
-from rlhf_jax.experiment.chain import Chain
+from rlhf_jax.experiment.datasets import Data
 from rlhf_jax.experiment.definition import ExperimentError
+from rlhf_jax.experiment.prepared import Trained
 from rlhf_jax.feedback import scoring
 from rlhf_jax.kernels import logps as kernels
 from rlhf_jax.kernels import masking
 from rlhf_jax.learners import ranking
 from rlhf_jax.stages import DatasetStage, Queries
-from rlhf_jax.types import Comparison, Demonstration, Prompt, Rated, Sampled
+from rlhf_jax.types import (
+  Comparison,
+  Demonstration,
+  Models,
+  Prompt,
+  Rated,
+  Sampled,
+)
 
 MOST_ROWS = 256  # Prompts sampled from or responses scored at a time.
 COLUMNS = 32  # What texts of any length are padded to a multiple of.
@@ -32,15 +40,27 @@ class ModelQueries:
     unscored: responses that could not be scored since the batch began.
   """
 
-  def __init__(self, chain: Chain, name: str, examples: Sequence[Example]):
-    self._chain, self._name, self._examples = chain, name, examples
-    self._stage: DatasetStage = chain.experiment.stages[name]
-    self.batch_size = self._stage.config.batch_size or len(examples)
-    most = min(MOST_ROWS, chain.experiment.max_rows)
-    self._rows = min(self.batch_size, most)
-    self._models = chain.models(self._stage.frozen)
-    self._frozen = chain.frozen(self._stage)
-    self._key = chain.key(name)
+  def __init__(
+    self,
+    name: str,
+    stage: DatasetStage,
+    examples: Sequence[Example],
+    *,
+    data: Data,
+    models: Models,
+    trained: Trained,
+    key_of: Callable[[str], jax.Array],
+  ):
+    """Of a stage on examples; `models` score by what it freezes as a reward.
+
+    `key_of` gives the key of a purpose, as `Run.key` does.
+    """
+    self._name, self._stage, self._examples = name, stage, examples
+    self._data, self._models, self._trained = data, models, trained
+    self.batch_size = stage.config.batch_size or len(examples)
+    self._rows = min(self.batch_size, MOST_ROWS, data.max_rows)
+    self._frozen = trained.frozen(stage)
+    self._key_of, self._key = key_of, key_of(name)
     self.unscored = 0
 
   def batch(self, number: int) -> tuple[list[Any], Queries]:
@@ -55,12 +75,12 @@ class ModelQueries:
 
     def roll_out(asked, *, samples, sampling):
       """Some examples at a time, each time with their rollouts."""
-      rows = self._chain.at_a_time(self._rows, samples)
+      rows = self._data.at_a_time(self._rows, samples)
       for begin in range(0, len(asked), rows):
         part = asked[begin : begin + rows]
         rollouts = self._models.sampler.sample(
           self._loaded,
-          self._chain.prompts(part, first + begin, rows),
+          self._data.prompts(part, first + begin, rows),
           self._key,
           samples=samples,
           sampling=sampling,
@@ -85,7 +105,7 @@ class ModelQueries:
       ]
 
     # Not those of the samples, which are folded from the stage's own key.
-    key = self._chain.key(f'{self._name} seeds')
+    key = self._key_of(f'{self._name} seeds')
     bits = jax.vmap(lambda i: jax.random.bits(jax.random.fold_in(key, i)))
     seeds = np.asarray(bits(np.arange(first, last))).tolist()
     queries = Queries(
@@ -133,7 +153,7 @@ class ModelQueries:
     return self._read(
       functools.partial(log_odds, self._models.reward, self._frozen['ranker']),
       pairs,
-      rows_for(len(pairs), self._chain.at_a_time(self._rows, 2)),  # Both ways.
+      rows_for(len(pairs), self._data.at_a_time(self._rows, 2)),  # Both ways.
     )
 
   def rate(
@@ -177,7 +197,7 @@ class ModelQueries:
     self, prompts: Sequence[Prompt], responses: Sequence[str]
   ) -> np.ndarray:
     """[N] log-probs under the policy of responses without an end, in nats."""
-    corpus = self._chain.corpus
+    corpus = self._data.corpus
     pairs = zip(prompts, responses, strict=True)
     said = [
       Example(
@@ -198,7 +218,7 @@ class ModelQueries:
     found = []
     for first in range(0, len(said), rows):
       some = said[first : first + rows]
-      batch = self._chain.batch(some, rows, limits=limits)
+      batch = self._data.batch(some, rows, limits=limits)
       logps = read(self._models.policy, self._policy(), batch)
       found.append(np.asarray(logps)[: len(some)])
     return np.concatenate(found)
@@ -208,7 +228,7 @@ class ModelQueries:
     _, mask = map(np.asarray, rollouts.responses)
     logps = np.where(mask, np.asarray(rollouts.logps), 0.0).sum(-1)
     arrays = (np.asarray(rollouts.ended), mask.sum(-1), logps)
-    texts = self._chain.responses([e.prompt for e in examples], rollouts)
+    texts = self._data.responses([e.prompt for e in examples], rollouts)
     columns = [texts, *(x.tolist() for x in arrays)]
     drawn = [
       Sampled(example.prompt, *map(tuple, row))
@@ -231,7 +251,7 @@ class ModelQueries:
     ]
 
   def _texts(self, examples, rollouts, ended):
-    texts = self._chain.responses([e.prompt for e in examples], rollouts)
+    texts = self._data.responses([e.prompt for e in examples], rollouts)
     if not ended:
       return texts
     return [[text for text in row if text.ended] for row in texts]
@@ -239,7 +259,7 @@ class ModelQueries:
   def _encoded(self, records):
     """Examples of all records; none may be too long."""
     try:
-      examples, _ = self._chain.encode_all(records)
+      examples, _ = self._data.encode_all(records)
     except DataError as error:
       raise DataError(f'stage {self._name!r}: {error}') from error
     if len(examples) < len(records):
@@ -260,7 +280,7 @@ class ModelQueries:
         f'stage {self._name!r} samples responses and names no policy to sample '
         'from; give it one'
       )
-    return self._chain.params(self._stage.policy, 'policy')
+    return self._trained.params(self._stage.policy, 'policy')
 
   def _judge(self, role):
     if role not in self._stage.frozen:
@@ -275,7 +295,7 @@ class ModelQueries:
     examples, found = self._encoded(records), []
     for first in range(0, len(examples), rows):
       some = examples[first : first + rows]
-      said = function(self._chain.batch(some, rows))
+      said = function(self._data.batch(some, rows))
       found.append(np.asarray(said)[: len(some)])
     return np.concatenate(found)
 

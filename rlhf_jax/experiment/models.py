@@ -1,13 +1,20 @@
-"""Models by role, with a sampler and a scorer, for one tokenizer."""
+"""Models by role for one tokenizer, and a policy's answers to prompts."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
 
 from rlhf_jax.data import at_hand, chat_templates
+from rlhf_jax.data.encoding import Example
 from rlhf_jax.data.templates import Format
 from rlhf_jax.data.tokens import Tokenizer
+from rlhf_jax.experiment.datasets import Data
+from rlhf_jax.experiment.definition import Condition, ExperimentError
 from rlhf_jax.feedback import scoring
-from rlhf_jax.generation import rollouts
+from rlhf_jax.generation.rollouts import policy_sampler
+from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.models import (
   BOTTLENECK,
   TransformerConfig,
@@ -15,7 +22,17 @@ from rlhf_jax.models import (
   scalar_model,
 )
 from rlhf_jax.stages import Ensemble, Frozen
-from rlhf_jax.types import Models, Record, Reward
+from rlhf_jax.types import (
+  Comparison,
+  Comparisons,
+  Models,
+  Params,
+  Prompt,
+  Record,
+  Response,
+  Reward,
+  Rollouts,
+)
 
 
 def roles(model: Any, absent: tuple[int, ...] = ()) -> Models:
@@ -56,7 +73,7 @@ def assembled(
     scorer = scoring.model_scorer(models.reward, reward.combine)
   elif callable(reward):
     scorer = scoring.text_scorer(reward, records, tokenizer.decode)
-  sampler = rollouts.policy_sampler(
+  sampler = policy_sampler(
     models.policy,
     max_response=max_response,
     stop_ids=template.stop_ids(tokenizer),
@@ -90,3 +107,152 @@ def models_of(
     reward=reward,
     records=at_hand.prompt_records(prompts) if prompts else (),
   )
+
+
+class AnsweredPrompts(NamedTuple):
+  """A policy's responses to some prompts.
+
+  Attributes:
+    examples: N prompts, without a condition.
+    rollouts: Rollouts [B, K, T], B at least N, of what was sampled.
+    shown: what judges see of them: the rollouts themselves or, of prompts with
+      a condition, Comparisons [B, K, T] of the same responses without it.
+    texts: N lists of K.
+    scores: [B, K] by the reward, NaN where it gave none, or None without one.
+  """
+
+  examples: Sequence[Example]
+  rollouts: Rollouts
+  shown: Rollouts | Comparisons
+  texts: list[list[Response]]
+  scores: np.ndarray | None
+
+
+def respond(
+  data: Data,
+  models: Models,
+  policy: Params,
+  records: Sequence[Prompt],
+  key: jax.Array,
+  *,
+  samples: int,
+  sampling: Sampling,
+  batch_size: int,
+  condition: Condition | None = None,
+  best_of: int = 1,
+  reward: Params | Reward | None = None,
+) -> Iterator[AnsweredPrompts]:
+  """A policy's answers to prompts, `batch_size` of them at a time.
+
+  Args:
+    data: of the experiment.
+    models: whose sampler answers, and whose scorer scores.
+    policy: the policy's parameters.
+    records: prompts.
+    key: of all; each sample's is folded from it and its prompt's place.
+    samples: K, responses given to each prompt.
+    sampling: of the responses.
+    batch_size: B, or less where the experiment's `max_rows` says so.
+    condition: what the policy reads right before its responses, or None.
+    best_of: responses sampled for each that is given, which is the best.
+    reward: a program that scores the text, or the parameters that the models'
+      scorer scores with; without either there are no scores.
+  """
+  examples, _ = data.encode_all(records)
+  asked = _conditioned(data, examples, condition)
+  policy = models.sampler.load(policy)
+  drawn = samples * best_of
+  batch_size = data.at_a_time(batch_size, drawn)
+  for first in range(0, len(examples), batch_size):
+    some = examples[first : first + batch_size]
+    conditioned = asked[first : first + batch_size]
+    rollouts = models.sampler.sample(
+      policy,
+      data.prompts(conditioned, first, batch_size),
+      key,
+      samples=drawn,
+      sampling=sampling,
+    )
+    shown, scores = rollouts, None
+    if condition is not None:
+      shown = _shown(data, some, rollouts)
+    if callable(reward):
+      scores = _asked(data, reward, some, rollouts)
+    elif reward is not None:
+      scores = models.scorer({'reward': reward}, shown)
+    if best_of > 1:
+      chosen = _best(scores, rollouts.ended, samples)
+      rollouts, shown, scores = (
+        _taken(tree, chosen) for tree in (rollouts, shown, scores)
+      )
+    texts = data.responses([e.prompt for e in conditioned], rollouts)
+    yield AnsweredPrompts(some, rollouts, shown, texts, scores)
+
+
+def _conditioned(data, examples, condition):
+  """The examples on a condition, all of them; as they are on none."""
+  if condition is None:
+    return examples
+  asked, _ = data.encode_all(
+    [e.prompt._replace(condition=condition.text) for e in examples]
+  )
+  if len(asked) < len(examples):
+    raise ExperimentError(
+      f'the condition {condition.text!r} makes prompts longer than '
+      'max_prompt_tokens; raise the limit'
+    )
+  return asked
+
+
+def _shown(data, examples, rollouts):
+  """The rollouts' responses to the prompts of `examples`, as Comparisons."""
+  tokens, mask = map(np.asarray, rollouts.responses)
+  said = [
+    example._replace(
+      record=Comparison(example.prompt, ('',) * len(row)),
+      response_ids=tuple(t[m].tolist() for t, m in zip(row, kept, strict=True)),
+    )
+    for example, row, kept in zip(examples, tokens, mask, strict=False)
+  ]
+  return data.batch(said, len(tokens), tokens.shape[1])
+
+
+def _asked(data, reward, examples, rollouts):
+  """[B, K] what a program says of responses; NaN without a score, 0 of none."""
+  prompts = [e.prompt for e in examples]
+  listed = data.responses(prompts, rollouts)
+  asked = [p for p, texts in zip(prompts, listed, strict=True) for _ in texts]
+  scores = np.zeros(rollouts.ended.shape)
+  said = scoring.ask(reward, asked, [text for row in listed for text in row])
+  scores[: len(prompts)] = said.reshape(len(prompts), -1)
+  return scores
+
+
+def _best(scores, ended, count):
+  """[B, count] places of the best of each of `count` equal shares.
+
+  Of responses that could be scored, and of these those that ended, where any of
+  the share did.
+
+  Raises:
+    ScoringError: in a share none could be scored.
+  """
+  rows = scores.shape[0]
+  scores = np.asarray(scores).reshape(rows, count, -1)
+  ended = np.asarray(ended).reshape(scores.shape)
+  scored = np.isfinite(scores)
+  if not scored.any(-1).all():
+    raise scoring.ScoringError(
+      f'none of {scores.shape[-1]} samples of a prompt has a score, so that '
+      'none is the best; are the numbers of the reward finite?'
+    )
+  whole = ended & scored
+  valid = np.where(whole.any(-1, keepdims=True), whole, scored)
+  best = np.argmax(np.where(valid, scores, -np.inf), axis=-1)
+  return best + scores.shape[-1] * np.arange(count)
+
+
+def _taken(tree, chosen):
+  """The chosen candidates [B, count] of every array [B, K, …] of a batch."""
+  rows = np.arange(len(chosen))[:, None]
+  return jax.tree.map(lambda x: x[rows, chosen] if x.ndim > 1 else x, tree)

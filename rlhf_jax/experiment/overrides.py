@@ -40,9 +40,10 @@ def build(module: Any, assignments: Sequence[str]) -> Any:
     # Of a value that the file works out from what was set, if anything was.
     named = ', '.join(name for name, _ in outer)
     raise OverrideError(f'{named}: {e}' if outer else str(e)) from e
-  for name, _ in inner:
-    if name.split('.')[0] not in field_values(experiment):
-      refuse_root(name, settings, experiment)
+  for root in (name.split('.')[0] for name, _ in inner):
+    if root not in field_values(experiment):
+      both = {**names, **field_values(experiment)}
+      raise OverrideError(_no_such_name(root, root, both, ''))
   return apply_all(experiment, inner)
 
 
@@ -96,17 +97,6 @@ def apply_all(
     for name, texts in given.items()
   }
   return _replace(config, changed, [path for path, _ in assignments], at)
-
-
-def refuse_root(name: str, settings: Any, experiment: Any) -> None:
-  """Says that a dotted name begins neither a setting nor an experiment's value.
-
-  Raises:
-    OverrideError: always, with the nearest names of both.
-  """
-  root = name.split('.')[0]
-  both = {**field_values(settings), **field_values(experiment)}
-  raise OverrideError(_no_such_name(root, root, both, ''))
 
 
 def _member(config, name, value, texts, at, annotation):

@@ -1,4 +1,4 @@
-"""Log-probs of a frozen reference, computed once and kept beside the data.
+"""Log-probs of a frozen reference, computed once and kept with the data.
 
 A file holds them by example (a digest of its prompt's and responses' ids), and
 its name says whose they are (a checksum of the reference's parameters, and a
@@ -13,21 +13,21 @@ from collections.abc import Mapping, Sequence
 import jax
 import numpy as np
 
+from rlhf_jax import progress
 from rlhf_jax.addressing import Code, hashed
 from rlhf_jax.data.collation import collate
 from rlhf_jax.data.encoding import Example
-from rlhf_jax.experiment import locks
-from rlhf_jax.experiment.chain import Chain
 from rlhf_jax.experiment.models import roles
+from rlhf_jax.experiment.prepared import Run
 from rlhf_jax.stages import names
 from rlhf_jax.storage import files, seals
-from rlhf_jax.training import checkpoints, metrics
+from rlhf_jax.training import checkpoints
 from rlhf_jax.training.compile import jitted
 from rlhf_jax.types import Models, Params
 
 
 def attach(
-  chain: Chain,
+  run: Run,
   name: str,
   examples: Sequence[Example],
   frozen: Mapping[str, Params],
@@ -37,60 +37,63 @@ def attach(
 
   The examples as they are where the stage's objective reads no reference.
   """
-  path = file(chain, name, frozen['reference'])
+  path = file(run, name, frozen['reference'])
   # Stages that run side by side may need the same.
-  with locks.alone(
-    chain.stages_dir, path.name, who=name, console=chain.console
-  ):
+  with run.folders.lock(name, path.name).alone():
     files.sweep(path)
-    return _attach(chain, name, examples, frozen, models, path)
-
-
-def _attach(chain, name, examples, frozen, models, path):
-  stage = chain.experiment.stages[name]
-  known = read(path)
-  new = [e for e in examples if digest(e) not in known]
-  if new:
-    size = stage.config.batch_size // stage.config.micro_batches
-    most = max(len(e.response_ids) for e in new)
-    progress = metrics.Progress(
-      f'{name} reference', len(new), start=0, out=chain.console
-    )
-    with jax.set_mesh(chain.mesh):
-      for first in range(0, len(new), size):
-        some = new[first : first + size]
-        values = jitted(stage.precompute)(
-          frozen,
-          chain.batch(some, size, most),
-          models=models,
-          config=stage.config,
-        )
-        if values is None:
-          return list(examples)
-        for example, row in zip(some, np.asarray(values), strict=False):
-          known[digest(example)] = row[: len(example.response_ids)].tolist()
-        progress.show(first + len(some), {})
-    write(path, known)
+    known = read(path)
+    new = [e for e in examples if digest(e) not in known]
+    if new:
+      found = _computed(run, name, new, frozen, models)
+      if found is None:
+        return list(examples)
+      known |= found
+      write(path, known)
   return [e._replace(reference_logps=tuple(known[digest(e)])) for e in examples]
 
 
-def file(chain: Chain, name: str, reference: Params) -> pathlib.Path:
+def _computed(run, name, examples, frozen, models):
+  """{example's digest: log-probs}, or None where the objective reads none."""
+  stage, known = run.experiment.stages[name], {}
+  size = stage.config.batch_size // stage.config.micro_batches
+  most = max(len(e.response_ids) for e in examples)
+  shown = progress.Progress(
+    f'{name} reference', len(examples), start=0, out=run.console
+  )
+  with jax.set_mesh(run.mesh):
+    for first in range(0, len(examples), size):
+      some = examples[first : first + size]
+      values = jitted(stage.precompute)(
+        frozen,
+        run.data.batch(some, size, most),
+        models=models,
+        config=stage.config,
+      )
+      if values is None:
+        return None
+      for example, row in zip(some, np.asarray(values), strict=False):
+        known[digest(example)] = row[: len(example.response_ids)].tolist()
+      shown.show(first + len(some), {})
+  return known
+
+
+def file(run: Run, name: str, reference: Params) -> pathlib.Path:
   """Where the log-probs of a stage's data under its reference are kept.
 
-  Beside the last dataset that a stage wrote, or beside the source's.
+  In the folder of the last dataset that a stage wrote, or of the source's.
   """
-  stage, model = chain.experiment.stages[name], chain.experiment.model
+  stage, model = run.experiment.stages[name], run.experiment.model
   datasets = names(stage.data)
-  absent = chain.corpus.tokenizer.absent_ids(model.vocab_size)
+  absent = run.corpus.tokenizer.absent_ids(model.vocab_size)
   summed = getattr(stage.config, 'response_logps', None)
   parts = (
     '-'.join(datasets),
     checkpoints.checksum(reference),
     Code().digest(stage.precompute, summed, model, absent, roles, collate),
   )
-  written = [d for d in datasets if d in chain.experiment.stages]
+  written = [d for d in datasets if d in run.experiment.stages]
   owner = written[-1] if written else 'data'
-  return chain.folder(owner).path / f'reference_logps-{"-".join(parts)}.jsonl'
+  return run.folders[owner].path / f'reference_logps-{"-".join(parts)}.jsonl'
 
 
 def digest(example: Example) -> str:

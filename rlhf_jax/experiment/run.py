@@ -10,24 +10,16 @@ from typing import TextIO
 
 from rlhf_jax import sharding
 from rlhf_jax.addressing import describe, flatten
-from rlhf_jax.evaluation import (
-  findings,
-  pages,
-  pooling,
-  report,
-  summary,
-  tables,
-)
+from rlhf_jax.evaluation import report
 from rlhf_jax.experiment import (
   definition,
-  locks,
   measuring,
   running,
+  store,
   validation,
 )
 from rlhf_jax.experiment.addresses import stage_addresses, stage_settings
-from rlhf_jax.experiment.chain import Chain
-from rlhf_jax.stages import Stage
+from rlhf_jax.experiment.prepared import Run
 from rlhf_jax.storage import files, seals
 from rlhf_jax.training.metrics import Writer
 
@@ -64,19 +56,19 @@ def run(
     StorageError: a file could not be written.
   """
   out, console = pathlib.Path(out), console or sys.stdout
-  chain = prepare(experiment, stages_dir, writers=writers, console=console)
+  ready = prepare(experiment, stages_dir, writers=writers, console=console)
   files.make_folder(out)
   files.write_json(out / 'config.json', describe(experiment))
   if fresh:
-    clear(chain)
+    clear(ready)
   seconds = {}
   # Held to the end: what follows reads the stages.
   with contextlib.ExitStack() as held:
     for name in experiment.stages:
-      seconds[name] = make(chain, name, held)
-      link(out / 'stages', name, chain.folder(name).path)
+      seconds[name] = make(ready, name, held)
+      link(out / 'stages', name, ready.folders[name].path)
     began = time.perf_counter()
-    results = measure(chain, out)
+    results = measuring.measure(ready, out)
   seconds['evaluation'] = time.perf_counter() - began
   print(f'\n{results.table}\n', file=console)
   spent = '  '.join(f'{name} {s:.0f} s' for name, s in seconds.items())
@@ -91,13 +83,20 @@ def prepare(
   *,
   writers: Sequence[Writer] = (),
   console: TextIO | None = None,
-) -> Chain:
-  """Loads an experiment's data and finds where its stages are."""
-  stages_dir = pathlib.Path(stages_dir)
-  addresses = stage_addresses(experiment)
-  console = console or sys.stdout
-  with locks.alone(stages_dir, addresses['data'], who='data', console=console):
-    corpus = experiment.data.load(stages_dir / addresses['data'])
+) -> Run:
+  """Loads an experiment's data and finds where its stages are.
+
+  Raises:
+    ExperimentError: the experiment cannot be run as it is written.
+  """
+  folders = store.Folders(
+    root=pathlib.Path(stages_dir),
+    addresses=stage_addresses(experiment),
+    settings=stage_settings(experiment),
+    console=console or sys.stdout,
+  )
+  with folders.lock('data').alone():
+    corpus = experiment.data.load(folders['data'].path)
   kinds = validation.check_datasets(experiment.stages, corpus.datasets)
   validation.check_evaluation(experiment.evaluation, corpus.datasets, kinds)
   if corpus.tokenizer.vocab_size > experiment.model.vocab_size:
@@ -105,79 +104,18 @@ def prepare(
       f'the tokenizer has {corpus.tokenizer.vocab_size} tokens and the model '
       f'only {experiment.model.vocab_size}; raise model.vocab_size'
     )
-  for note in corpus.notes:
-    print(f'{"data":>13}  {note}', file=console, flush=True)
-  return Chain(
+  run = Run(
     experiment=experiment,
-    addresses=addresses,
-    settings=stage_settings(experiment),
-    stages_dir=stages_dir,
+    folders=folders,
     corpus=corpus,
     mesh=sharding.make_mesh(experiment.mesh),
-    console=console,
+    console=folders.console,
     writers=writers,
   )
-
-
-def measure(chain: Chain, out: pathlib.Path) -> report.Results:
-  """Samples and scores every policy; writes the results."""
-  how = chain.experiment.evaluation
-  names = list(definition.policy_variants(chain.experiment))
-  print(
-    f'{"evaluation":>13}  {", ".join(names)} on {how.prompts}',
-    file=chain.console,
-    flush=True,
-  )
-  uncounted = measuring.left_out_of_evaluation(chain)
-  for line in uncounted:
-    print(f'{"warning":>13}  {line}', file=chain.console, flush=True)
-  warnings = measuring.warnings(chain)
-  for warning in warnings:
-    print(f'{"warning":>13}  {warning}', file=chain.console, flush=True)
-  samples = {name: measuring.answer(chain.apart(), name) for name in names}
-  models = measuring.measure_on_policies(chain, samples)
-  if how.comparisons:
-    pairs = chain.records(how.comparisons)
-    for model in measuring.reward_models(chain):
-      measured = measuring.measure_pairs(chain.apart(), model, pairs)
-      models[model, how.comparisons] = measured
-  curves = measuring.learning_curves(chain)
-  learnt_from = measuring.learnt_from(chain.experiment)
-  contrasts = chain.experiment.contrasts
-  pooled = pooling.pool(
-    {chain.experiment.seed: samples}, against=how.against, contrasts=contrasts
-  )
-  found = findings.Findings(
-    title=chain.experiment.title,
-    seed=chain.experiment.seed,
-    policies=summary.summarise(
-      samples, against=how.against, learnt_from=learnt_from
-    ),
-    samples=samples,
-    contrasts=pooled.contrasts,
-    curves=curves,
-    produces={
-      name: stage.produces
-      for name, stage in chain.experiment.stages.items()
-      if isinstance(stage, Stage)
-    },
-    reward_curves=measuring.reward_curves(curves),
-    reward_models=models,
-    learnt_from=learnt_from,
-    notes=[
-      *chain.corpus.notes,
-      *measuring.left_out(chain),
-      *uncounted,
-      *warnings,
-    ],
-  )
-  table = report.write(out, found)
-  if not models:
-    return table
-  rows = tables.reward_model_rows(found.telling_pairs())
-  return (
-    f'{table}\n\n{tables.plain(tables.narrowed(rows, pages.MODEL_COLUMNS))}'
-  )
+  run.trained.check_given()
+  for note in corpus.notes:
+    run.tell('data', note)
+  return run
 
 
 def check_same(experiment: definition.Experiment, out: pathlib.Path) -> None:
@@ -215,38 +153,33 @@ def check_same(experiment: definition.Experiment, out: pathlib.Path) -> None:
     )
 
 
-def clear(chain: Chain) -> None:
+def clear(run: Run) -> None:
   """Clears every stage, each once no other run needs it.
 
   Nothing is held while it waits, so that runs that clear each other's stages,
   in whatever order, do not wait for each other for ever.
   """
-  for name in chain.experiment.stages:
-    with locks.alone(
-      chain.stages_dir, chain.addresses[name], who=name, console=chain.console
-    ):
-      chain.folder(name).clear()
+  for name in run.experiment.stages:
+    with run.folders.lock(name).alone():
+      run.folders[name].clear()
 
 
-def make(chain: Chain, name: str, held: contextlib.ExitStack) -> float:
-  """Makes a stage unless it is done; `held` holds it then, beside others.
+def make(run: Run, name: str, held: contextlib.ExitStack) -> float:
+  """Makes a stage unless it is done; `held` then has its lock, shared.
 
   Returns:
     The seconds it took.
   """
-  lock = locks.Lock(
-    chain.stages_dir, chain.addresses[name], who=name, console=chain.console
-  )
-  held.callback(lock.close)
-  folder, seconds = chain.folder(name), 0.0
+  lock = held.enter_context(run.folders.lock(name))
+  folder, seconds = run.folders[name], 0.0
   lock.share()
   while not folder.done:
     lock.alone()
     files.sweep(folder.path)
     if not folder.done:
-      seconds += running.run_stage(chain.apart(), name)
+      seconds += running.run_stage(run, name)
     lock.share()  # Between the two, another may clear it.
-  return seconds or running.run_stage(chain.apart(), name)
+  return seconds or running.run_stage(run, name)
 
 
 def link(folder: pathlib.Path, name: str, target: pathlib.Path) -> None:

@@ -2,7 +2,6 @@
 
 import functools
 import math
-import pathlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TextIO
@@ -15,7 +14,8 @@ from rlhf_jax.addressing import describe
 from rlhf_jax.data.batches import Batches
 from rlhf_jax.data.encoding import Example
 from rlhf_jax.experiment import reference_logps, sample_log, store, writing
-from rlhf_jax.experiment.chain import RULES, Chain, print_counts
+from rlhf_jax.experiment.datasets import Data
+from rlhf_jax.experiment.prepared import RULES, Run, Trained
 from rlhf_jax.feedback import scoring
 from rlhf_jax.stages import DatasetStage, Stage
 from rlhf_jax.storage import files
@@ -38,68 +38,70 @@ SHOWN = (
 SAMPLE_LOGS = 4  # How often a stage writes samples for people.
 
 
-def run_stage(chain: Chain, name: str) -> float:
+def run_stage(run: Run, name: str) -> float:
   """Runs a stage unless it is done. Returns the seconds it took."""
-  folder, stage = chain.folder(name), chain.experiment.stages[name]
-  described = describe(stage)
+  folder, stage = run.folders[name], run.experiment.stages[name]
+  settings, described = run.folders.settings[name], describe(stage)
+  keep = isinstance(stage, Stage) and stage.keep_checkpoint
   if folder.done:
     spent = folder.seconds()
-    tidy(folder, stage, described)
-    print(
-      f'{name:>13}  done before, in {spent:.0f} s: {folder.path}',
-      file=chain.console,
-      flush=True,
-    )
+    folder.tidy(config=described, keep_checkpoint=keep)
+    run.tell(name, f'done before, in {spent:.0f} s: {folder.path}')
     return 0.0
-  for what in folder.in_place_of(chain.settings[name]):
-    print(f'{name:>13}  {what}', file=chain.console, flush=True)
+  for what in folder.in_place_of(settings):
+    run.tell(name, what)
   began = time.perf_counter()
   files.make_folder(folder.path)
   files.write_json(folder.path / store.CONFIG, described)
-  run = writing.write if isinstance(stage, DatasetStage) else train
-  facts = run(chain, name)
+  with run.trained.while_needed():
+    work = writing.write if isinstance(stage, DatasetStage) else train
+    facts = work(run, name)
   spent = time.perf_counter() - began
-  known = {'settings': chain.settings[name], 'seconds': round(spent, 2)}
+  known = {'settings': settings, 'seconds': round(spent, 2)}
   folder.finish({'stage': name} | known | facts)
-  tidy(folder, stage, described)
+  folder.tidy(config=described, keep_checkpoint=keep)
   return spent
 
 
-def tidy(folder: store.Folder, stage: Stage | DatasetStage, config: Any):
-  """Leaves of a stage that is done what it hands on."""
-  keep = isinstance(stage, Stage) and stage.keep_checkpoint
-  folder.tidy(config=config, keep_checkpoint=keep)
-
-
-def train(chain: Chain, name: str) -> dict[str, Any]:
+def train(run: Run, name: str) -> dict[str, Any]:
   """Trains a stage from its newest checkpoint, or from the start."""
-  stage: Stage = chain.experiment.stages[name]
-  folder = chain.folder(name).path
-  config = stage.config
-  records = chain.records(stage.data)
-  models = chain.models(stage.frozen, records)
-  frozen = chain.frozen(stage)
+  stage: Stage = run.experiment.stages[name]
+  folder, config = run.folders[name].path, stage.config
+  records = run.data.records(stage.data)
+  models = run.models(stage.frozen.get('reward'), records)
+  frozen = run.trained.frozen(stage)
   optimizer = config.make_optimizer()
-  init_key, run_key = jax.random.split(chain.key(name))
-  examples, counts = chain.encode(records)
+  init_key, run_key = jax.random.split(run.key(name))
+  with jax.set_mesh(run.mesh):
+    state = initial_state(run.trained, stage, optimizer, init_key)
+  for role, source in stage.frozen.items():
+    if source is None:  # The state's own arrays are given to the first update.
+      frozen[role] = jax.tree.map(jnp.copy, stage.playing(state.params, role))
+  examples, counts = run.data.encode(records)
   if stage.precompute is not None:
-    examples = reference_logps.attach(chain, name, examples, frozen, models)
+    examples = reference_logps.attach(run, name, examples, frozen, models)
     del frozen['reference']
-  facts = print_counts(chain, name, counts)
-  batches = MeshBatches(chain, name, examples, len(records))
-  facts |= batches.facts
-  alarm = AlarmListener(stage.alarm, config.steps, chain.console)
-  unscored = UnscoredShare(chain.console)
-  saved = checkpoints.Checkpoints(
-    folder / store.CHECKPOINTS, meta={'address': chain.addresses[name]}
+  facts = run.tell_counts(name, counts)
+  extra = None
+  if stage.extra_data is not None:
+    extra, counts = run.data.encode(run.data.records(stage.extra_data))
+    own = run.tell_counts(f'{name}: {stage.extra_data}', counts)
+    facts |= {f'{stage.extra_data}_{k}': v for k, v in own.items()}
+  batches = MeshBatches(
+    stage, name, examples, extra, len(records), run.data, run.key
   )
-  with jax.set_mesh(chain.mesh), saved:
-    state = saved.restore(initial_state(chain, stage, optimizer, init_key))
+  watch = Watch(stage, run.tell)
+  saved = checkpoints.Checkpoints(
+    folder / store.CHECKPOINTS, meta={'address': run.folders.addresses[name]}
+  )
+  with jax.set_mesh(run.mesh), saved:
+    state = saved.restore(state)
     step = int(state.step)
     if step:
-      print(f'{name:>13}  resumed at step {step}', file=chain.console)
+      run.tell(name, f'resumed at step {step}')
     writer = metrics.JsonlWriter(folder / store.METRICS, start=step)
-    replay(folder / store.METRICS, name, (alarm, unscored))
+    for row in metrics.read_jsonl(folder / store.METRICS):  # Before a stop.
+      watch.write(name, row.pop('step'), metrics.plain(row))
     samples = sample_log.SampleLog(folder / store.SAMPLES, start=step)
     state = loop.train(
       state,
@@ -112,19 +114,11 @@ def train(chain: Chain, name: str) -> dict[str, Any]:
         optimizer=optimizer,
         config=config,
       ),
-      collect=stage.collect and collector(chain, name, models, records),
-      log_samples=sample_log.sample_logger(chain, name, models, samples),
+      collect=stage.collect and collector(run, name, models, records),
+      log_samples=sample_log.sample_logger(run, name, models, samples),
       saved=saved,
-      writers=(writer, alarm, unscored, *chain.writers),
-      loop=loop.Loop(
-        stage=name,
-        steps=config.steps,
-        log_every=stage.log_every,
-        checkpoint_every=stage.checkpoint_every,
-        sample_every=math.ceil(config.steps / SAMPLE_LOGS),
-        show=SHOWN,
-        console=chain.console,
-      ),
+      writers=(writer, watch, *run.writers),
+      loop=loop_of(stage, name, run.console),
     )
     writer.close()
   checkpoints.save_params(
@@ -132,56 +126,64 @@ def train(chain: Chain, name: str) -> dict[str, Any]:
     state.params,
     also=[folder / copied for copied in store.COPIED],
   )
-  if alarm.sentence:
-    facts['alarm'] = alarm.sentence
-  return {'steps': config.steps} | facts | unscored.facts()
+  return {'steps': config.steps} | facts | watch.facts()
 
 
-def replay(
-  path: pathlib.Path, name: str, listeners: Sequence[metrics.Writer]
-) -> None:
-  """Lets listeners hear the rows of metrics that were written before a stop."""
-  for row in metrics.read_jsonl(path):
-    step = row.pop('step')
-    for listener in listeners:
-      listener.write(name, step, metrics.plain(row))
+def loop_of(stage: Stage, name: str, console: TextIO) -> loop.Loop:
+  """How long a stage is trained, and how it is watched."""
+  steps = stage.config.steps
+  return loop.Loop(
+    stage=name,
+    steps=steps,
+    log_every=stage.log_every,
+    checkpoint_every=stage.checkpoint_every,
+    sample_every=math.ceil(steps / SAMPLE_LOGS),
+    show=SHOWN,
+    console=console,
+  )
 
 
-def initial_state(chain, stage, optimizer, key) -> TrainState:
+def initial_state(trained: Trained, stage, optimizer, key) -> TrainState:
   """The state before the first update, each array in its shards."""
-  start = {r: chain.params(source, r) for r, source in stage.start.items()}
-  init = chain.initialiser(stage)
+  start = {
+    role: trained.params(source, role)
+    for role, source in stage.start.items()
+    if source is not None
+  }
+  init = trained.initialiser(stage)
   extra = getattr(stage.config, 'initial_extra', dict)()
 
   def create(key, start):
     return training.create(init(key, start), optimizer, extra)
 
-  return sharding.init_sharded(create, RULES, chain.mesh, key, start)
+  return sharding.init_sharded(create, RULES, trained.mesh, key, start)
 
 
 class MeshBatches:
   """A stage's batches, each laid out over the mesh.
 
-  With extra data, a batch of that is joined to each.
-
-  Attributes:
-    facts: what became of the extra data.
+  With examples of extra data, a batch of these is joined to each.
   """
 
   def __init__(
-    self, chain: Chain, name: str, examples: Sequence[Example], records: int
+    self,
+    stage: Stage,
+    name: str,
+    examples: Sequence[Example],
+    extra: Sequence[Example] | None,
+    records: int,
+    data: Data,
+    key_of: Callable[[str], jax.Array],
   ):
-    stage = chain.experiment.stages[name]
-
     def seed(purpose):
-      return int(jax.random.bits(chain.key(f'{name} {purpose}')) >> 1)
+      return int(jax.random.bits(key_of(f'{name} {purpose}')) >> 1)
 
     shared = {
-      'pad_id': chain.corpus.tokenizer.pad_id,
-      'limits': chain.experiment.limits,
+      'pad_id': data.corpus.tokenizer.pad_id,
+      'limits': data.limits,
       'steps': stage.config.steps,
     }
-    self._mesh, self._extra, self.facts = chain.mesh, None, {}
+    self._mesh, self._extra = data.mesh, None
     self._batches = Batches(
       examples,
       batch_size=stage.config.batch_size,
@@ -190,12 +192,9 @@ class MeshBatches:
       records=records if stage.collect else None,
       **shared,
     )
-    if stage.extra_data is not None:
-      others, counts = chain.encode(chain.records(stage.extra_data))
-      facts = print_counts(chain, f'{name}: {stage.extra_data}', counts)
-      self.facts = {f'{stage.extra_data}_{k}': v for k, v in facts.items()}
+    if extra is not None:
       self._extra = Batches(
-        others,
+        extra,
         batch_size=stage.config.extra_batch_size,
         seed=seed('order beside'),
         **shared,
@@ -211,73 +210,61 @@ class MeshBatches:
       yield sharding.place_batch(batch, self._mesh)
 
 
-class AlarmListener:
-  """Listens to a stage's metrics; `sentence` is its alarm's first."""
+class Watch:
+  """Watches a stage's metrics: its alarm, and the share of unscored responses.
 
-  def __init__(self, alarm: Callable | None, steps: int, console: TextIO):
-    self._alarm, self._steps, self._console = alarm, steps, console
-    self.sentence: str | None = None
+  Each is printed the first time, and returned among the facts.
+  """
 
-  def write(self, stage: str, step: int, row: Mapping[str, float]) -> None:
-    """Tells the console what the alarm says, the first time that it does."""
-    if self._alarm is None or self.sentence is not None:
-      return
-    self.sentence = self._alarm(row, step / self._steps)
-    if self.sentence is not None:
-      line = f'{"warning":>13}  {stage}: {self.sentence}'
-      print(line, file=self._console, flush=True)
-
-  def close(self) -> None:
-    """Nothing is held open."""
-
-
-class UnscoredShare:
-  """Watches the share of responses that nobody could score, and tells once."""
-
-  def __init__(self, console: TextIO):
-    self._console, self._shares = console, []
+  def __init__(self, stage: Stage, tell: Callable[[str, str], None]):
+    self._alarm, self._steps = stage.alarm, stage.config.steps
+    self._tell, self._said, self._shares = tell, None, []
 
   def write(self, stage: str, step: int, row: Mapping[str, float]) -> None:
-    """Takes a row of metrics, with `unscored` where responses are scored."""
+    """Takes a row, with `unscored` where responses are scored."""
+    if self._alarm is not None and self._said is None:
+      self._said = self._alarm(row, step / self._steps)
+      if self._said is not None:
+        self._tell('warning', f'{stage}: {self._said}')
     share = row.get('unscored', math.nan)
     if math.isnan(share):
       return
     if share and not any(self._shares):
-      print(
-        f'{"warning":>13}  {stage}: {share:.1%} of the responses up to step '
-        f'{step} could not be scored and are left out; `unscored` in '
-        'metrics.jsonl has the share',
-        file=self._console,
-        flush=True,
+      self._tell(
+        'warning',
+        f'{stage}: {share:.1%} of the responses up to step {step} could not be '
+        'scored and are left out; `unscored` in metrics.jsonl has the share',
       )
     self._shares.append(share)
 
-  def facts(self) -> dict[str, float]:
-    """The share over all steps, where it is not 0."""
-    if not any(self._shares):
-      return {}
-    return {'unscored_share': round(sum(self._shares) / len(self._shares), 4)}
+  def facts(self) -> dict[str, Any]:
+    """What the alarm said, and the share over all steps, where it is not 0."""
+    facts = {} if self._said is None else {'alarm': self._said}
+    if any(self._shares):
+      share = sum(self._shares) / len(self._shares)
+      facts['unscored_share'] = round(share, 4)
+    return facts
 
   def close(self) -> None:
     """Nothing is held open."""
 
 
-def collector(chain, name, models, records):
+def collector(run, name, models, records):
   """(state, frozen, prompts, key) -> batch, metrics, gold included if known."""
-  stage = chain.experiment.stages[name]
+  stage, corpus = run.experiment.stages[name], run.corpus
 
   def collect(state, frozen, prompts, key):
     with scoring.during(f'stage {name!r}, step {int(state.step) + 1}'):
       batch, measured = stage.collect(
         state, frozen, prompts, key, models=models, config=stage.config
       )
-      if chain.corpus.gold is not None:
+      if corpus.gold is not None:
         measured |= {'gold': gold_of(frozen, batch.rollouts)}
     return batch, measured
 
   def gold_of(frozen, rollouts):
-    scorer = chain.models({'reward': chain.corpus.gold}, records).scorer
-    gold = scorer(frozen, rollouts)
+    decode = corpus.tokenizer.decode
+    gold = scoring.text_scorer(corpus.gold, records, decode)(frozen, rollouts)
     counted = jnp.any(rollouts.response_mask, axis=-1) & jnp.isfinite(gold)
     return Mean.of(gold, counted)
 

@@ -3,7 +3,8 @@
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
 
-from rlhf_jax.experiment.chain import Chain
+from rlhf_jax.experiment.models import respond
+from rlhf_jax.experiment.prepared import Run
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.storage import files
 from rlhf_jax.types import Models
@@ -48,41 +49,41 @@ def _shown(text: str) -> str:
 
 
 def sample_logger(
-  chain: Chain, name: str, models: Models, log: SampleLog
+  run: Run, name: str, models: Models, log: SampleLog
 ) -> Callable | None:
   """(state, step) -> None; writes what a policy says into its log.
 
   On the condition that it is measured on, if it is on any.
   """
-  stage = chain.experiment.stages[name]
+  stage = run.experiment.stages[name]
   if stage.produces != 'policy':
     return None
-  records = chain.records(chain.experiment.evaluation.prompts)[:PROMPTS]
+  prompts = run.data.records(run.experiment.evaluation.prompts)[:PROMPTS]
   conditions = [
-    variant.condition.text
-    for variant in chain.experiment.variants.values()
+    variant.condition
+    for variant in run.experiment.variants.values()
     if variant.policy == name and variant.condition is not None
   ]
-  if conditions:
-    records = [r._replace(condition=conditions[0]) for r in records]
-  examples, _ = chain.encode_all(records)
-  prompts = chain.prompts(examples, 0, len(examples))
 
   def log_samples(state, step):
-    rollouts = models.sampler.sample(
-      models.sampler.load(stage.playing(state.params, 'policy')),
+    parts = respond(
+      run.data,
+      models,
+      stage.playing(state.params, 'policy'),
       prompts,
-      chain.key('sample log'),
+      run.key('sample log'),
       samples=1,
       sampling=Sampling(temperature=1.0),
+      batch_size=PROMPTS,
+      condition=conditions[0] if conditions else None,
     )
-    texts = chain.texts(rollouts)
-    log.write(
-      step,
-      [
-        (e.prompt.text, text)
-        for e, (text,) in zip(examples, texts, strict=True)
-      ],
-    )
+    said = [
+      (example.prompt.text, text)
+      for answered in parts
+      for example, (text,) in zip(
+        answered.examples, answered.texts, strict=True
+      )
+    ]
+    log.write(step, said)
 
   return log_samples

@@ -3,8 +3,9 @@
 import dataclasses
 import pathlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TextIO
 
+from rlhf_jax.experiment import locks
 from rlhf_jax.storage import files, seals
 from rlhf_jax.storage.files import write_json as write_json
 
@@ -135,3 +136,28 @@ class Folder:
   def clear(self) -> None:
     """Deletes whatever is there, at once in the eyes of others."""
     files.remove(self.path)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Folders:
+  """The folders of an experiment's stages, by name; the source's is 'data'.
+
+  Attributes:
+    root: where they are, with those of other experiments.
+    addresses: each one's name there.
+    settings: what addresses would be whatever the code, and what is read.
+    console: where it is said that a lock is waited for.
+  """
+
+  root: pathlib.Path
+  addresses: Mapping[str, str]
+  settings: Mapping[str, str]
+  console: TextIO
+
+  def __getitem__(self, stage: str) -> Folder:
+    return Folder(self.root / self.addresses[stage])
+
+  def lock(self, who: str, name: str | None = None) -> locks.Lock:
+    """The lock of the stage `who`, or of a file's `name` for its sake."""
+    name = self.addresses[who] if name is None else name
+    return locks.Lock(self.root, name, who=who, console=self.console)

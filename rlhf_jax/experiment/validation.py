@@ -201,7 +201,7 @@ def _check_parameters(name, stage, done):
         f'earlier are {", ".join(trained) or "none"}'
         + nearest(needed, trained).removesuffix('.')
       )
-    fitting = PRODUCERS.get(_plain(role))
+    fitting = PRODUCERS.get(role_of(role))
     produces = trained[needed].produces
     known = any(produces in p for p in PRODUCERS.values())
     if fitting and known and produces not in fitting:
@@ -209,6 +209,12 @@ def _check_parameters(name, stage, done):
       raise ExperimentError(
         f'stage {name!r} takes its {role} from {needed!r}, which trains a '
         f'{produces}; there are {", ".join(fit) or "none that would do"}'
+      )
+  for role, source in stage.frozen.items():
+    if source is None and (role, stage.produces) != ('reference', 'policy'):
+      raise ExperimentError(
+        f'stages.{name}.frozen.{role} is none; name an earlier stage, or give '
+        'a folder of parameters by its path'
       )
   _check_reference(name, stage)
   _check_sampler(name, stage)
@@ -226,10 +232,9 @@ def _check_sampler(name, stage):
     )
 
 
-def _plain(role):
+def role_of(words: str) -> str:
   """The role of 'starting policy', 'frozen reward', 'frozen reward 1'."""
-  words = [w for w in role.split() if not w.isdigit()]
-  return words[-1]
+  return [word for word in words.split() if not word.isdigit()][-1]
 
 
 def _check_reference(name, stage):
@@ -284,5 +289,5 @@ def _check_writer(name, dataset, stages, done):
     raise ExperimentError(
       f'stage {name!r} takes its data from {dataset!r}, which trains a '
       f'{done[dataset].produces} and writes no dataset; those that do are '
-      f'{", ".join(writers) or "none"}, beside the source'
+      f'{", ".join(writers) or "none"}, and the source'
     )

@@ -6,41 +6,50 @@ from typing import Any
 import jax
 import numpy as np
 
+from rlhf_jax import progress
 from rlhf_jax.experiment import records as lines
 from rlhf_jax.experiment import store
-from rlhf_jax.experiment.chain import Chain, print_counts
 from rlhf_jax.experiment.definition import ExperimentError
 from rlhf_jax.experiment.model_queries import ModelQueries
+from rlhf_jax.experiment.prepared import Run
 from rlhf_jax.feedback import scoring
 from rlhf_jax.stages import DatasetStage, RecordBatch
 from rlhf_jax.storage import files, seals
 from rlhf_jax.training import metrics, stopping
-from rlhf_jax.types import Comparison, Mean, Record
+from rlhf_jax.types import Comparison, Mean, Record, Reward
 
 MOST_ASKED = 20  # Prompts asked for each record, before a stage gives up.
 
 
-def write(chain: Chain, name: str) -> dict[str, Any]:
+def write(run: Run, name: str) -> dict[str, Any]:
   """Writes records.jsonl of a dataset stage. Returns facts for people."""
-  stage: DatasetStage = chain.experiment.stages[name]
-  config, folder = stage.config, chain.folder(name).path
-  examples, counts = chain.encode_all(chain.records(stage.data))
-  facts = print_counts(chain, name, counts)
+  stage: DatasetStage = run.experiment.stages[name]
+  config, folder = stage.config, run.folders[name].path
+  examples, counts = run.data.encode_all(run.data.records(stage.data))
+  facts = run.tell_counts(name, counts)
   partial = folder / store.PARTIAL_RECORDS
   # One line a batch, so that a line cut off by a kill costs one batch.
   fields = ('records', 'facts', 'unscored')
   done = metrics.read_jsonl(partial, fields) if partial.exists() else []
   files.write_lines(partial, done)
-  model_queries = ModelQueries(chain, name, examples)
+  model_queries = ModelQueries(
+    name,
+    stage,
+    examples,
+    data=run.data,
+    models=run.models(stage.frozen.get('reward')),
+    trained=run.trained,
+    key_of=run.key,
+  )
   size = model_queries.batch_size
   number, found = len(done), sum(len(row['records']) for row in done)
-  progress = metrics.Progress(
+  shown = progress.Progress(
     name,
     config.count or len(examples),
     start=found if config.count else asked_by(config, size, examples, number),
-    out=chain.console,
+    out=run.console,
   )
-  with jax.set_mesh(chain.mesh):
+  with jax.set_mesh(run.mesh):
     while not finished(config, size, examples, number, found):
       records, queries = model_queries.batch(number)
       with scoring.during(f'stage {name!r}'):
@@ -56,7 +65,7 @@ def write(chain: Chain, name: str) -> dict[str, Any]:
       if config.count and asked > MOST_ASKED * max(found, size):
         unscored = sum(row['unscored'] for row in done)
         raise ExperimentError(too_few(name, stage, asked, found, unscored))
-      progress.show(min(found, config.count) if config.count else asked, {})
+      shown.show(min(found, config.count) if config.count else asked, {})
       stopping.check()
   rows = [line for row in done for line in row['records']][: config.count]
   unscored = sum(row['unscored'] for row in done)
@@ -68,32 +77,33 @@ def write(chain: Chain, name: str) -> dict[str, Any]:
   facts |= over_batches([row['facts'] for row in done])
   if unscored:
     facts['unscored_responses'] = unscored
-  tell_left_out(chain, name, facts)
+  left_out = said_of(facts)
+  if left_out:
+    run.tell(name, f'{" and ".join(left_out)}: left out')
   with scoring.during(f'gold of stage {name!r}'):
-    facts |= agreement(chain, lines.read(path))
+    facts |= agreement(run.corpus.gold, lines.read(path))
   counted = {'records': len(rows), 'asked': asked}
   return facts | counted | {'checksum': seals.checksum(path)}
 
 
-def tell_left_out(chain: Chain, name: str, facts: Mapping[str, Any]) -> None:
-  """Prints what nobody could score or decide on, if there was any."""
+def said_of(facts: Mapping[str, Any]) -> list[str]:
+  """What nobody could score or decide on, in words."""
   unscored, undecided = map(
     facts.get, ('unscored_responses', 'undecided_share')
   )
   said = [f'{unscored} responses could not be scored'] if unscored else []
   said += [f'{undecided:.1%} of pairs had no verdict'] if undecided else []
-  if said:
-    line = f'{name:>13}  {" and ".join(said)}: left out'
-    print(line, file=chain.console, flush=True)
+  return said
 
 
-def agreement(chain: Chain, records: Sequence[Record]) -> dict[str, float]:
+def agreement(
+  gold: Reward | None, records: Sequence[Record]
+) -> dict[str, float]:
   """How often gold ranks the first of two responses above the second.
 
   Equal ones count half. Nothing where no gold is known, or there are no pairs
   that it could score.
   """
-  gold = chain.corpus.gold
   pairs = [r for r in records if isinstance(r, Comparison)]
   pairs = [r for r in pairs if len(r.responses) == 2]
   if gold is None or not pairs:

@@ -8,8 +8,10 @@ from rlhf_jax.stages.stage import (
   Queries,
   RecordBatch,
   Stage,
+  is_folder,
   members,
   names,
+  playing,
 )
 
 __all__ = [
@@ -22,6 +24,8 @@ __all__ = [
   'Queries',
   'Writer',
   'RecordBatch',
+  'is_folder',
+  'playing',
   'members',
   'names',
 ]

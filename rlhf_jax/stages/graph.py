@@ -1,9 +1,14 @@
 """What the stages of an experiment need of each other."""
 
 from collections.abc import Mapping
-from typing import Any
 
-from rlhf_jax.stages.stage import DatasetStage, Ensemble, Stage, names
+from rlhf_jax.stages.stage import (
+  DatasetStage,
+  Ensemble,
+  Stage,
+  is_folder,
+  names,
+)
 
 AnyStage = Stage | DatasetStage
 
@@ -23,8 +28,19 @@ def datasets(stage: AnyStage) -> tuple[str, ...]:
   return names(stage.data) + (() if extra is None else (extra,))
 
 
-def dependencies(stage: AnyStage) -> dict[str, Any]:
+def dependencies(stage: AnyStage) -> dict[str, str]:
   """The earlier stages whose parameters a stage needs, by role."""
+  found = _sources(stage)
+  return {role: name for role, name in found.items() if not is_folder(name)}
+
+
+def given(stage: AnyStage) -> dict[str, str]:
+  """The folders whose parameters a stage needs, by role."""
+  found = _sources(stage)
+  return {role: path for role, path in found.items() if is_folder(path)}
+
+
+def _sources(stage):
   frozen = {}
   for role, source in stage.frozen.items():
     if isinstance(source, str):
@@ -34,4 +50,5 @@ def dependencies(stage: AnyStage) -> dict[str, Any]:
         frozen[f'frozen {role} {number}'] = member
   if isinstance(stage, DatasetStage):
     return ({} if stage.policy is None else {'policy': stage.policy}) | frozen
-  return {f'starting {r}': s for r, s in stage.start.items()} | frozen
+  start = {r: s for r, s in stage.start.items() if s is not None}
+  return {f'starting {r}': s for r, s in start.items()} | frozen

@@ -69,7 +69,8 @@ class Method:
       name, data, extra_data: in place of the method's own.
       curriculum: as of a Stage.
       sources: whose parameters it starts from and keeps, by the names in
-        `start` and `frozen`; `start` may be {role: stage}, for other roles.
+        `start` and `frozen`: a stage or the path of a folder; with `start` None
+        it starts afresh. `start` may be {role: stage}, for other roles.
     """
     found = _sources(self, sources)
     start = found.get('start')
@@ -182,7 +183,7 @@ def _sources(method: Method | Writer, given: Mapping[str, Any]):
 
 
 def _trained(source: Frozen | None) -> str | None:
-  """The stage that trained a source, of several the first; None of programs."""
+  """Who trained a source, of several the first; None of programs."""
   if isinstance(source, Ensemble):
     return source.members[0]
   return source if isinstance(source, str) else None

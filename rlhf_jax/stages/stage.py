@@ -35,9 +35,17 @@ class Ensemble:
   combine: Callable[[chex.Array], chex.Array]
 
 
-# What is kept as it is: an earlier stage's parameters, several reward models'
-# together, or a program that scores text.
+# What is kept as it is: an earlier stage's parameters, or those in a folder;
+# several reward models' together; or a program that scores text.
 Frozen = str | Ensemble | Reward
+
+
+def is_folder(source: str) -> bool:
+  """Whether parameters are given by a folder's path, not by a stage's name.
+
+  The folder is one as a finished stage's `params`; its path has a slash.
+  """
+  return '/' in source
 
 
 def members(reward: str | Ensemble) -> tuple[str, ...]:
@@ -61,9 +69,11 @@ class Stage(NamedTuple):
     config: the method's; it says how long, and with which optimizer.
     data: name of a dataset: the source's own, or an earlier stage that wrote
       one; of several, their records one after the other.
-    start: the earlier stage whose parameters each role starts from.
-    frozen: the earlier stage whose parameters each role keeps; a reward may be
-      an Ensemble of them, or a Reward, which scores the decoded text.
+    start: the earlier stage whose parameters each role starts from, or the
+      path of a folder (`is_folder`); a role that is not named starts afresh.
+    frozen: likewise what each role keeps; a reward may be an Ensemble of
+      stages, or a Reward, which scores the decoded text; a reference of None is
+      the stage's own policy before its first step.
     collect: (state, frozen, prompts, key, *, models, config) -> batch, metrics;
       for methods that learn from their own samples.
     precompute: (frozen, batch, *, models, config) -> [B, K] log-probs of the
@@ -93,8 +103,8 @@ class Stage(NamedTuple):
   update: Annotated[Callable, Called(4, ('models', 'optimizer', 'config'))]
   config: Any
   data: str | tuple[str, ...]
-  start: Mapping[str, str] = {}
-  frozen: Mapping[str, Frozen] = {}
+  start: Mapping[str, str | None] = {}
+  frozen: Mapping[str, Frozen | None] = {}
   collect: Annotated[Callable, Called(4, ('models', 'config'))] | None = None
   precompute: Annotated[Callable, Called(2, ('models', 'config'))] | None = None
   curriculum: Any = None
@@ -108,26 +118,30 @@ class Stage(NamedTuple):
   keep_checkpoint: bool = False
 
   def playing(self, params: Params, role: str) -> Params:
-    """What of a stage's params another stage takes for a role.
+    """What of the stage's params another stage takes for a role."""
+    return playing(params, role, self.produces)
 
-    A key of params is the role that they play in training. A role that is none
-    of them falls to what the stage produces (a reference is a policy, and a
-    critic starts from a reward model), or to all that it trains where
-    `produces` is a word of its own.
 
-    Raises:
-      ValueError: it trains several, and none is meant.
-    """
-    for name in (role, self.produces):
-      if name in params:
-        return params[name]
-    if len(params) > 1:
-      raise ValueError(
-        f'a {role} is taken from a stage that trains {", ".join(params)} and '
-        f'produces {self.produces!r}, which is neither'
-      )
-    (only,) = params.values()
-    return only
+def playing(params: Params, role: str, produces: str) -> Params:
+  """What of params, by role, is taken for a role.
+
+  A key of params is the role that they play in training. A role that is none of
+  them falls to what was produced (a reference is a policy, and a critic starts
+  from a reward model), or to all that there is where that is a word of its own.
+
+  Raises:
+    ValueError: there are several, and none is meant.
+  """
+  for name in (role, produces):
+    if name in params:
+      return params[name]
+  if len(params) > 1:
+    raise ValueError(
+      f'a {role} is taken from a stage that trains {", ".join(params)} and '
+      f'produces {produces!r}, which is neither'
+    )
+  (only,) = params.values()
+  return only
 
 
 class Queries(NamedTuple):
@@ -194,8 +208,9 @@ class DatasetStage(NamedTuple):
       records make a batch (`batch_size`; None for all of them).
     data: name of the dataset that is worked on: the source's own, or an earlier
       stage that wrote one; of several, their records one after the other.
-    policy: the earlier stage that answers them; None where nobody has to.
-    frozen: the earlier stage, by role ('reward', 'ranker', 'attributes'), that
+    policy: the earlier stage that answers them, or the path of a folder; None
+      where nobody has to.
+    frozen: likewise, by role ('reward', 'ranker', 'attributes'), that
       judges; a reward may be an Ensemble, or a Reward, which scores the text.
     reads: the kinds of records that `data` may hold; any where it is empty.
     writes: the kind of record that is written; None where it is not known.

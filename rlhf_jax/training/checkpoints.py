@@ -191,6 +191,15 @@ def load_params(folder: pathlib.Path, like: Params) -> Params:
     return checkpointer.restore(folder.absolute(), abstract)
 
 
+def abstract_params(folder: pathlib.Path) -> Params:
+  """Shapes and types of what `save_params` wrote."""
+  with ocp.StandardCheckpointer() as checkpointer:
+    found = checkpointer.metadata(folder.absolute()).item_metadata
+  return jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), dict(found)
+  )
+
+
 def refuse_not_finite(params: Params, where: str) -> None:
   """Refuses parameters with NaN or infinity among them.
 

@@ -5,7 +5,7 @@ import math
 import pathlib
 import time
 from collections.abc import Mapping, Sequence
-from typing import Protocol, TextIO
+from typing import Protocol
 
 import jax
 
@@ -160,46 +160,3 @@ class Stopwatch:
   def metrics(self) -> dict[str, Mean]:
     """`seconds/<part>`, one reading each."""
     return {f'seconds/{k}': Mean.of(v) for k, v in self.seconds.items()}
-
-
-class Progress:
-  """A line on the console: stage, step, rate, time left, key numbers."""
-
-  def __init__(
-    self,
-    stage: str,
-    steps: int,
-    *,
-    start: int,
-    out: TextIO,
-    every_seconds: float = 5.0,
-  ):
-    self._stage, self._steps, self._out = stage, steps, out
-    self._start, self._every = start, every_seconds
-    self._began = time.perf_counter()
-    self._shown = self._began
-
-  def show(self, step: int, row: Mapping[str, float]) -> None:
-    """Prints if it is time to, and always at the last step."""
-    now = time.perf_counter()
-    if step < self._steps and now - self._shown < self._every:
-      return
-    self._shown = now
-    rate = (step - self._start) / max(now - self._began, 1e-9)
-    left = (self._steps - step) / rate if rate else 0.0
-    numbers = '  '.join(f'{name} {value:.3g}' for name, value in row.items())
-    print(
-      f'{self._stage:>13} {step:>5}/{self._steps}  {_pace(rate)}  '
-      f'{_clock(left)} left  {numbers}',
-      file=self._out,
-      flush=True,
-    )
-
-
-def _pace(rate):
-  slow = 0.0 < rate < 1.0
-  return f'{1 / rate:5.1f} s/step ' if slow else f'{rate:5.1f} steps/s'
-
-
-def _clock(seconds):
-  return f'{int(seconds) // 60}:{int(seconds) % 60:02}'

@@ -235,7 +235,7 @@ def test_an_edit_makes_again_what_runs_it(moved, name):
 def made_twice(tmp_path, change):
   """What the console says of a stage whose folder lies elsewhere, changed."""
   chain = small.chain(tmp_path, {})
-  made, old = chain.folder('sft').path, tmp_path / 'sft-0123456789ab'
+  made, old = chain.folders['sft'].path, tmp_path / 'sft-0123456789ab'
   make(chain, 'sft', contextlib.ExitStack())
   made.rename(old)
   facts = json.loads((old / 'done.json').read_text())

@@ -14,7 +14,6 @@ from rlhf_jax.evaluation.samples import PolicySamples
 from rlhf_jax.experiment import (
   ExperimentError,
   answers,
-  measuring,
   overrides,
   prepare,
 )
@@ -97,6 +96,20 @@ class FileTest(parameterized.TestCase):
     changed = {p for p in ('sft', 'ppo') if file_of(p) != file_of(p, other)}
     self.assertEqual(changed, expected)
 
+  def test_settings_are_chosen_on_prompts_of_their_own(self):
+    chosen_by = 'measure=experiments.sandbox_chain.validation'
+    claimed, chosen = (
+      overrides.build(sandbox, given) for given in ([], [chosen_by])
+    )
+    self.assertEqual(chosen.evaluation.prompts, 'validation_prompts')
+    self.assertEqual(claimed.evaluation.prompts, 'test_prompts')
+    same = dataclasses.replace(chosen.evaluation, prompts='test_prompts')
+    self.assertEqual(same, claimed.evaluation)
+    # What is tried out and what is claimed share all that is trained.
+    self.assertEqual(stage_addresses(chosen), stage_addresses(claimed))
+    for policy in ('sft', 'ppo'):
+      self.assertNotEqual(file_of(policy, chosen), file_of(policy, claimed))
+
   def test_another_arm_leaves_the_others_where_they_are(self):
     stages = dict(experiment().stages)
     stages['ppo_again'] = stages['ppo']._replace(log_every=1)
@@ -113,20 +126,20 @@ class SampledOnceTest(absltest.TestCase):
       chain = prepare(experiment(), folder)
       for name in ('sft', 'reward_model', 'ppo'):
         stage = chain.experiment.stages[name]
-        start = {r: chain.params(s, r) for r, s in stage.start.items()}
-        init = chain.initialiser(stage)
+        start = {r: chain.trained.params(s, r) for r, s in stage.start.items()}
+        init = chain.trained.initialiser(stage)
         chain.loaded[name] = init(jax.random.key(1), start)
-        chain.folder(name).path.mkdir()
-      first = measuring.answer(chain, 'sft')
+        chain.folders[name].path.mkdir()
+      first = answers.answer(chain, 'sft')
       self.assertLen(first.responses, 10)
       # SFT against itself: the log-ratio is nothing.
       np.testing.assert_array_equal(first.kl, np.zeros(10))
       gold = chain.corpus.gold(first.prompts, first.responses)
       np.testing.assert_array_equal(first.gold, gold)
       chain.loaded.clear()  # Without parameters nothing can be sampled.
-      again = measuring.answer(chain, 'sft')
+      again = answers.answer(chain, 'sft')
       with self.assertRaisesRegex(DamagedError, 'params is not there'):
-        measuring.answer(chain, 'ppo')
+        answers.answer(chain, 'ppo')
     for field in dataclasses.fields(first):
       one, other = (getattr(s, field.name) for s in (first, again))
       self.assertEqual(list(one), list(other))

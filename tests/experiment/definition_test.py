@@ -57,7 +57,7 @@ class ExperimentTest(parameterized.TestCase):
         ExperimentError,
         "no dataset 'demos'; there are demonstrations, .*, preferences$",
       ):
-        chain.records('demos')
+        chain.data.records('demos')
 
   def test_a_stage_has_not_the_name_of_a_dataset(self):
     experiment = sandbox.config(sandbox.Settings())

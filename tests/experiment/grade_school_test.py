@@ -42,7 +42,7 @@ class GradeSchoolTest(absltest.TestCase):
   def test_solutions_survive_the_tokenizer_and_the_limits(self):
     chain = self.prepared()
     solved = chain.corpus.datasets['demonstrations']
-    examples, counts = chain.encode(solved)
+    examples, counts = chain.data.encode(solved)
     self.assertEqual(set(counts), {0})
     decoded = [
       chain.corpus.tokenizer.decode(e.response_ids[0]) for e in examples

@@ -80,10 +80,9 @@ class LocksTest(absltest.TestCase):
     self.assertFalse(thread.is_alive())
 
   def test_for_the_length_of_a_block(self):
-    told = {'who': 'sft', 'console': self.console}
-    with locks.alone(self.folder, 'sft-1', **told):
+    with self.lock().alone():
       self.assertTrue(self.waits(self.lock().share))
-    with locks.shared(self.folder, 'sft-1', **told):
+    with self.lock().share():
       self.assertTrue(self.waits(self.lock().alone))
     self.assertFalse(self.waits(self.lock().alone))
 

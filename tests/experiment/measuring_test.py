@@ -22,7 +22,16 @@ class MeasuringTest(absltest.TestCase):
     self.chain = small.dropping(
       small.chain(pathlib.Path(folder.name), {}, evaluation=how)
     )
-    self.pairs = list(self.chain.records('comparisons'))
+    self.pairs = list(self.chain.data.records('comparisons'))
+
+  def measured(self, comparisons):
+    return measuring.measure_pairs(
+      self.chain.data,
+      self.chain.models().scorer,
+      self.chain.trained.params('reward_model', 'reward'),
+      comparisons,
+      batch_size=8,
+    )
 
   def undecided(self):
     """A tie, two responses alike, and three of which the first two tie."""
@@ -36,13 +45,13 @@ class MeasuringTest(absltest.TestCase):
 
   def test_ties_count_neither_way(self):
     rest = self.pairs[3:]
-    alone = measuring.measure_pairs(self.chain, 'reward_model', rest)
+    alone = self.measured(rest)
     turned = [
       [c._replace(responses=c.responses[::order]) for c in self.undecided()]
       for order in (1, -1)
     ]
     for ties in turned:
-      both = measuring.measure_pairs(self.chain, 'reward_model', ties + rest)
+      both = self.measured(ties + rest)
       self.assertEqual(both.count, len(rest))
       np.testing.assert_allclose(
         [both.accuracy.value, both.log_loss, both.calibration_error],
@@ -52,7 +61,7 @@ class MeasuringTest(absltest.TestCase):
 
   def test_nothing_but_ties_is_told(self):
     with self.assertRaisesRegex(ExperimentError, 'of 3 comparisons none has'):
-      measuring.measure_pairs(self.chain, 'reward_model', self.undecided())
+      self.measured(self.undecided())
 
   def test_single_responses_are_refused_before_anything_is_trained(self):
     prompt = Prompt((Message('user', 'q'),), where='f.jsonl:4')
@@ -65,7 +74,7 @@ class MeasuringTest(absltest.TestCase):
         {'prompts': Prompt, 'comparisons': Comparison},
       )
     with self.assertRaisesRegex(ExperimentError, message):
-      measuring.measure_pairs(self.chain, 'reward_model', [alone])
+      self.measured([alone])
 
   def test_what_stages_left_out_of_data_beside_is_told(self):
     facts = {'tied_scores': 1, 'replies_empty_responses': 2, 'steps': 3}
@@ -73,7 +82,7 @@ class MeasuringTest(absltest.TestCase):
       experiment=types.SimpleNamespace(
         stages={'ppo': types.SimpleNamespace(extra_data='replies')}
       ),
-      folder=lambda name: types.SimpleNamespace(facts=lambda: facts),
+      folders={'ppo': types.SimpleNamespace(facts=lambda: facts)},
     )
     self.assertEqual(
       measuring.left_out(chain),
@@ -81,7 +90,7 @@ class MeasuringTest(absltest.TestCase):
     )
 
   def test_what_is_left_out_is_told(self):
-    first, *others = self.chain.records('prompts')
+    first, *others = self.chain.data.records('prompts')
     words = first.text.split() * small.LONG
     long = Prompt((Message('user', ' '.join(words)),))
     chain = small.holding(
@@ -89,7 +98,9 @@ class MeasuringTest(absltest.TestCase):
       prompts=[long, *others],
       comparisons=self.undecided() + self.pairs[3:],
     )
-    prompts, pairs = measuring.left_out_of_evaluation(chain)
+    prompts, pairs = measuring.left_out_of_evaluation(
+      chain.experiment, chain.data
+    )
     self.assertEqual(prompts, 'evaluation on prompts: 1 dropped prompts.')
     self.assertRegex(
       pairs,

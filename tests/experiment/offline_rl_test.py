@@ -15,12 +15,12 @@ from rlhf_jax.experiment import (
   Evaluation,
   Limits,
   PolicyVariant,
+  answers,
   definition,
   measuring,
-  responding,
   running,
 )
-from rlhf_jax.experiment.chain import Chain
+from rlhf_jax.experiment.prepared import Run
 from rlhf_jax.generation.reward_condition import Target
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.methods import labels, offline_rl
@@ -76,24 +76,28 @@ class DecisionTransformerTest(absltest.TestCase):
       running.run_stage(cls.chain, name)
 
   def test_the_pool_is_every_response_once(self):
-    said = [d.response for d in self.chain.records('demonstrations')]
-    said += [t for c in self.chain.records('comparisons') for t in c.responses]
-    pool = self.chain.records('pool')
+    said = [d.response for d in self.chain.data.records('demonstrations')]
+    said += [
+      t for c in self.chain.data.records('comparisons') for t in c.responses
+    ]
+    pool = self.chain.data.records('pool')
     self.assertLen(pool, 3 * small.RECORDS)
     self.assertEqual([d.response for d in pool], said)
-    kinds = [c.prompt.kind for c in self.chain.records('comparisons')]
+    kinds = [c.prompt.kind for c in self.chain.data.records('comparisons')]
     self.assertEqual([d.prompt.kind for d in pool[small.RECORDS :: 2]], kinds)
 
   def test_statistics_are_of_the_whole_pool_and_kept(self):
-    labelled = self.chain.records(('labelled', 'pairs'))
+    labelled = self.chain.data.records(('labelled', 'pairs'))
     rewards = np.array([rated.ratings[0] for rated in labelled])
     mean, std = np.mean(rewards), np.std(rewards, ddof=1)
-    facts = self.chain.folder('pool').facts()
+    facts = self.chain.folders['pool'].facts()
     self.assertEqual(facts['records'], 3 * small.RECORDS)
     self.assertAlmostEqual(facts['reward_mean'], mean)
     self.assertAlmostEqual(facts['reward_std'], std)
     self.assertAlmostEqual(facts['lowest_z'], (rewards.min() - mean) / std)
-    for rated, told in zip(labelled, self.chain.records('pool'), strict=True):
+    for rated, told in zip(
+      labelled, self.chain.data.records('pool'), strict=True
+    ):
       z = (rated.ratings[0] - mean) / std
       self.assertEqual(
         told.prompt.condition.replace(' ', ''),
@@ -102,9 +106,9 @@ class DecisionTransformerTest(absltest.TestCase):
 
   def test_reads_the_same_ids_in_training_and_in_answering(self):
     tokenizer = self.chain.corpus.tokenizer
-    pool = self.chain.records('pool')[:5]
-    examples, _ = self.chain.encode(pool)
-    batch = self.chain.batch(examples, 5)
+    pool = self.chain.data.records('pool')[:5]
+    examples, _ = self.chain.data.encode(pool)
+    batch = self.chain.data.batch(examples, 5)
     for row, demonstration in enumerate(pool):
       tokens = np.asarray(batch.tokens[row])
       said = np.asarray(batch.response_mask[row])
@@ -132,11 +136,11 @@ class DecisionTransformerTest(absltest.TestCase):
 
     models = self.chain.models()._replace(sampler=toy.spy(sampler))
     with (
-      mock.patch.object(Chain, 'models', lambda *chain: models),
+      mock.patch.object(Run, 'models', lambda *chain: models),
       self.assertRaises(StopAsyncIteration),
     ):
       list(
-        responding.respond(
+        answers.respond_as(
           self.chain,
           PolicyVariant(policy='dt', condition=target(z)),
           [prompt],
@@ -151,12 +155,12 @@ class DecisionTransformerTest(absltest.TestCase):
     return np.asarray(prompts.tokens[0])[mask].tolist()
 
   def test_a_target_beyond_the_pool_is_warned_of(self):
-    facts = self.chain.folder('pool').facts()
-    self.assertEqual(measuring.warnings(self.chain), [])
-    far = dataclasses.replace(
-      self.chain, experiment=chain(self.folder, 9.0).experiment
+    facts = self.chain.folders['pool'].facts()
+    self.assertEqual(
+      measuring.warnings(self.chain.experiment, self.chain.data), []
     )
-    (warning,) = measuring.warnings(far)
+    far = chain(self.folder, 9.0).experiment
+    (warning,) = measuring.warnings(far, self.chain.data)
     self.assertStartsWith(warning, 'dt: a reward of 9 is asked for')
     self.assertIn(f' to {round(facts["highest_z"], 1):g} (', warning)
 

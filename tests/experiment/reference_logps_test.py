@@ -55,7 +55,7 @@ class ReferenceLogpsTest(absltest.TestCase):
     return small.chain(self.root / at, {'dpo': made})
 
   def attach(self, chain, records, reference=None):
-    examples, _ = chain.encode(records)
+    examples, _ = chain.data.encode(records)
     frozen = {'reference': reference or small.params('policy')}
     found = reference_logps.attach(
       chain, 'dpo', examples, frozen, chain.models()
@@ -84,7 +84,7 @@ class ReferenceLogpsTest(absltest.TestCase):
 
   def test_are_those_of_the_reference(self):
     chain = self.chain()
-    records = chain.records('comparisons')
+    records = chain.data.records('comparisons')
     first, ragged = records[0], records[1]
     lists = [
       first,
@@ -101,8 +101,8 @@ class ReferenceLogpsTest(absltest.TestCase):
 
   def test_are_those_that_a_step_would_compute(self):
     chain = self.chain()
-    examples = self.attach(chain, chain.records('comparisons'))
-    kept = chain.batch(examples[:8], 8)
+    examples = self.attach(chain, chain.data.records('comparisons'))
+    kept = chain.data.batch(examples[:8], 8)
     live = logps.reference_logps(
       chain.models().policy,
       small.params('policy'),
@@ -113,14 +113,14 @@ class ReferenceLogpsTest(absltest.TestCase):
 
   def test_are_computed_once(self):
     chain = self.chain()
-    records = chain.records('comparisons')
+    records = chain.data.records('comparisons')
     first = self.attach(chain, records)
     self.assertEqual(self.asked, [8, 8, 8])  # 20 records.
     again = self.attach(self.chain(), records)
     self.assertEqual(self.asked, [8, 8, 8])
     self.assertEqual(again, first)
     (path,) = self.files(chain)
-    self.assertEqual(path.parent, chain.folder('data').path)
+    self.assertEqual(path.parent, chain.folders['data'].path)
     self.assertLen(read_lines(path), small.RECORDS)
 
   def test_another_sum_over_a_response_is_kept_by_itself(self):
@@ -148,7 +148,7 @@ class ReferenceLogpsTest(absltest.TestCase):
 
   def test_only_what_is_new_is_computed(self):
     chain = self.chain()
-    records = list(chain.records('comparisons'))
+    records = list(chain.data.records('comparisons'))
     first = self.attach(chain, records[:10])
     del self.asked[:]
     prompt, (a, b), *_ = records[3]
@@ -182,7 +182,7 @@ class ReferenceLogpsTest(absltest.TestCase):
 
   def test_another_reference_has_a_file_of_its_own(self):
     chain = self.chain()
-    records = chain.records('comparisons')[:2]
+    records = chain.data.records('comparisons')[:2]
     other = jax.tree.map(lambda x: 1.5 * x, small.params('policy'))
     first = self.attach(chain, records)
     second = self.attach(chain, records, other)
@@ -198,16 +198,16 @@ class ReferenceLogpsTest(absltest.TestCase):
 
   def test_datasets_of_one_source_have_files_of_their_own(self):
     chain = self.chain()
-    self.attach(chain, chain.records('comparisons')[:2])
+    self.attach(chain, chain.data.records('comparisons')[:2])
     other = self.chain(data='weak_comparisons')
-    self.attach(other, other.records('weak_comparisons')[:2])
+    self.attach(other, other.data.records('weak_comparisons')[:2])
     self.assertLen(self.files(chain), 2)
 
   def trained(self, chain):
     running.run_stage(chain, 'dpo')
     jax.effects_barrier()
     like = {'policy': small.params('policy')}
-    return load_params(chain.folder('dpo').path / 'params', like)
+    return load_params(chain.folders['dpo'].path / 'params', like)
 
   def test_a_stage_learns_the_same_with_them_and_without(self):
     with_them = self.trained(self.chain('with'))
@@ -242,7 +242,7 @@ class ReferenceLogpsTest(absltest.TestCase):
 
   def assert_done(self, chain):
     """The parameters alone are there, after a kill past done.json too."""
-    path = chain.folder('dpo').path
+    path = chain.folders['dpo'].path
     self.assertFalse((path / 'checkpoints').exists())
     for name in ('metrics.jsonl', 'samples.txt'):
       self.assertTrue(seals.same(path / name, path / 'params' / name))

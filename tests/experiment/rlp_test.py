@@ -17,12 +17,11 @@ from rlhf_jax import sandbox
 from rlhf_jax.experiment import (
   Evaluation,
   ExperimentError,
+  answers,
   definition,
-  responding,
   running,
 )
 from rlhf_jax.experiment.addresses import stage_addresses
-from rlhf_jax.experiment.model_queries import ModelQueries
 from rlhf_jax.experiment.models import roles
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.methods import ppo, reward_model, rlp
@@ -117,15 +116,15 @@ class RlpTest(parameterized.TestCase):
       )
     )
     cls.chain = chain(cls.root / 'whole')
-    cls.before = checksum(cls.chain.params('sft', 'policy'))
+    cls.before = checksum(cls.chain.trained.params('sft', 'policy'))
     for name in ('policy_samples', 'uml', 'synthetic', 'spg_unscaled', 'spg',
                  'rlp'):  # fmt: skip
       running.run_stage(cls.chain, name)
-    cls.samples = cls.chain.records('policy_samples')
-    cls.demonstrations = cls.chain.records('demonstrations')
+    cls.samples = cls.chain.data.records('policy_samples')
+    cls.demonstrations = cls.chain.data.records('demonstrations')
 
   def facts(self, name):
-    return self.chain.folder(name).facts()
+    return self.chain.folders[name].facts()
 
   def test_every_prompt_has_its_samples(self):
     self.assertEqual(
@@ -157,7 +156,7 @@ class RlpTest(parameterized.TestCase):
     return found
 
   def test_scores_and_log_probs_are_those_of_the_models(self):
-    queries = ModelQueries(self.chain, 'policy_samples', [])
+    queries = small.queries(self.chain, 'policy_samples', [])
     plain = self.plain()
     # Without an end both log-probs measure the same.
     cut = [(prompt, said) for prompt, said in plain if not said['ended']]
@@ -182,7 +181,7 @@ class RlpTest(parameterized.TestCase):
     )
     running.run_stage(other, 'policy_samples')
     for one, two in zip(
-      self.samples, other.records('policy_samples'), strict=True
+      self.samples, other.data.records('policy_samples'), strict=True
     ):
       self.assertEqual(one.responses, two.responses)
       self.assertEqual((one.ended, one.lengths), (two.ended, two.lengths))
@@ -197,12 +196,12 @@ class RlpTest(parameterized.TestCase):
     )
     scored = chain(self.root / 'program', made)
     running.run_stage(scored, 'policy_samples')
-    for drawn in scored.records('policy_samples'):
+    for drawn in scored.data.records('policy_samples'):
       expected = sandbox.gold([drawn.prompt] * 4, drawn.responses)
       np.testing.assert_allclose(drawn.scores, expected, atol=1e-5)
 
   def test_synthetic_pairs_and_their_facts(self):
-    pairs = {c.prompt.messages: c for c in self.chain.records('synthetic')}
+    pairs = {c.prompt.messages: c for c in self.chain.data.records('synthetic')}
     counts, confidence, gaps, lengths = collections.Counter(), [], [], []
     for drawn in self.samples:
       labels = parity(drawn.responses)
@@ -249,15 +248,16 @@ class RlpTest(parameterized.TestCase):
     self.assertNotIn('alarm', self.facts('spg'))
 
   def test_the_bottleneck_is_left_behind(self):
-    reward = self.chain.params('uml', 'reward')
+    reward = self.chain.trained.params('uml', 'reward')
     self.assertEqual(set(reward), {'trunk', 'head'})
-    whole = self.chain.abstract_params('uml')
+    whole = self.chain.trained.abstract_params('uml')
     self.assertEqual(set(whole), {'reward', 'bottleneck'})
 
   def test_rescaled_scores_are_on_the_first_model_s_scale(self):
-    row = read_jsonl(self.chain.folder('spg').path / 'metrics.jsonl')[-1]
+    row = read_jsonl(self.chain.folders['spg'].path / 'metrics.jsonl')[-1]
     before, after = (
-      self.chain.params(name, 'reward') for name in ('spg_unscaled', 'spg')
+      self.chain.trained.params(name, 'reward')
+      for name in ('spg_unscaled', 'spg')
     )
     chex.assert_trees_all_equal(before['trunk'], after['trunk'])
     np.testing.assert_allclose(
@@ -269,19 +269,19 @@ class RlpTest(parameterized.TestCase):
     stage = self.chain.experiment.stages['rlp']
     with jax.set_mesh(self.chain.mesh):
       start = running.initial_state(
-        self.chain, stage, PPO.make_optimizer(), jax.random.key(0)
+        self.chain.trained, stage, PPO.make_optimizer(), jax.random.key(0)
       )
     self.assertEqual(checksum(start.params['policy']), self.before)
-    others = self.chain.params('ppo', 'policy')
+    others = self.chain.trained.params('ppo', 'policy')
     self.assertNotEqual(checksum(others), self.before)
     self.assertEqual(
       checksum(start.params['critic']),
-      checksum(self.chain.params('spg', 'reward')),
+      checksum(self.chain.trained.params('spg', 'reward')),
     )
     # Training moved the policy and left what it is held to.
-    trained = self.chain.params('rlp', 'policy')
+    trained = self.chain.trained.params('rlp', 'policy')
     self.assertNotEqual(checksum(trained), self.before)
-    reference = self.chain.frozen(stage)['reference']
+    reference = self.chain.trained.frozen(stage)['reference']
     self.assertEqual(checksum(reference), self.before)
     self.assertEqual(checksum(small.params('policy')), self.before)
 
@@ -296,12 +296,12 @@ class RlpTest(parameterized.TestCase):
   def test_all_policies_are_scored_by_one_model(self):
     experiment = self.chain.experiment
     for name in ('sft', 'ppo', 'rlp'):
-      judge = responding.scoring_model(experiment, name)
+      judge = answers.scoring_reward(experiment, name)
       self.assertEqual(judge, 'reward_model', name)
-    (part,) = responding.respond(
+    (part,) = answers.respond_as(
       self.chain,
       definition.policy_variants(experiment)['rlp'],
-      self.chain.records('test_prompts')[:4],
+      self.chain.data.records('test_prompts')[:4],
       jax.random.key(0),
       samples=2,
       sampling=Sampling(temperature=1.0),
@@ -309,7 +309,7 @@ class RlpTest(parameterized.TestCase):
     )
     first, own = (
       self.chain.models().scorer(
-        {'reward': self.chain.params(name, 'reward')}, part.shown
+        {'reward': self.chain.trained.params(name, 'reward')}, part.shown
       )
       for name in ('reward_model', 'spg')
     )
@@ -322,13 +322,13 @@ class RlpTest(parameterized.TestCase):
     self.assertIn('uml  resumed at step 2', broken.console.getvalue())
     one, other = (
       running.checkpoints.load_params(
-        made.folder('uml').path / 'params', made.abstract_params('uml')
+        made.folders['uml'].path / 'params', made.trained.abstract_params('uml')
       )
       for made in (self.chain, broken)
     )
     chex.assert_trees_all_equal(one, other)
     rows = [
-      read_jsonl(made.folder('uml').path / 'metrics.jsonl')
+      read_jsonl(made.folders['uml'].path / 'metrics.jsonl')
       for made in (self.chain, broken)
     ]
     for name in ('step', 'loss/representation', 'loss/preference'):
@@ -341,19 +341,19 @@ class RlpTest(parameterized.TestCase):
     broken = chain(self.root / 'alarmed', made)
     self.resume(broken)
     self.assertIn('doubtful at first', broken.console.getvalue())
-    facts = broken.folder('uml').facts()
+    facts = broken.folders['uml'].facts()
     self.assertEqual(facts.get('alarm'), 'doubtful at first')
 
   def resume(self, broken):
     """Runs 'uml' until it is killed after two of its steps, and again."""
     shutil.copytree(
-      self.chain.folder('policy_samples').path,
-      broken.folder('policy_samples').path,
+      self.chain.folders['policy_samples'].path,
+      broken.folders['policy_samples'].path,
     )
     killed = dataclasses.replace(broken, writers=(Killed(),))
     with self.assertRaises(KeyboardInterrupt):
       running.run_stage(killed, 'uml')
-    self.assertFalse(broken.folder('uml').done)
+    self.assertFalse(broken.folders['uml'].done)
     running.run_stage(broken, 'uml')
 
   @parameterized.parameters('nobody', 'spg_unscaled', 'sft')

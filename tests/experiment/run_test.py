@@ -14,6 +14,12 @@ from rlhf_jax.experiment import locks, running, store
 from rlhf_jax.experiment.run import clear, link, make
 
 
+def folders(root, addresses):
+  return store.Folders(
+    root=root, addresses=addresses, settings={}, console=io.StringIO()
+  )
+
+
 class MakeTest(absltest.TestCase):
   def setUp(self):
     super().setUp()
@@ -25,15 +31,10 @@ class MakeTest(absltest.TestCase):
     self.enterContext(mock.patch.object(running, 'run_stage', self.run_stage))
 
   def chain(self):
-    chain = types.SimpleNamespace(
-      stages_dir=self.stages,
+    return types.SimpleNamespace(
       experiment=types.SimpleNamespace(stages=('sft',)),
-      addresses={'sft': 'sft-1'},
-      console=io.StringIO(),
-      folder=lambda name: self.folder,
+      folders=folders(self.stages, {'sft': 'sft-1'}),
     )
-    chain.apart = lambda: chain
-    return chain
 
   def run_stage(self, chain, name):
     if self.folder.done:
@@ -114,7 +115,7 @@ class FreshTest(absltest.TestCase):
     both = threading.Barrier(2, timeout=2.0)
 
     def run_stage(chain, name):
-      folder = chain.folder(name)
+      folder = chain.folders[name]
       if folder.done:
         return 0.0
       with contextlib.suppress(threading.BrokenBarrierError):
@@ -125,19 +126,15 @@ class FreshTest(absltest.TestCase):
 
     def run(names, fresh):
       chain = types.SimpleNamespace(
-        stages_dir=stages,
         experiment=types.SimpleNamespace(stages=names),
-        addresses={name: name for name in names},
-        console=io.StringIO(),
-        folder=lambda name: store.Folder(stages / name),
+        folders=folders(stages, {name: name for name in names}),
       )
-      chain.apart = lambda: chain
       if fresh:
         clear(chain)
       with contextlib.ExitStack() as held:
         for name in names:
           make(chain, name, held)
-          self.assertTrue(chain.folder(name).done)
+          self.assertTrue(chain.folders[name].done)
       ended.append(names)
 
     ended = []

@@ -9,10 +9,11 @@ import jax
 
 from experiments import sandbox_chain
 from rlhf_jax import sandbox, sharding
-from rlhf_jax.data.limits import drop
+from rlhf_jax.data.limits import Limits, drop
 from rlhf_jax.experiment import prepare
-from rlhf_jax.experiment.chain import Chain
+from rlhf_jax.experiment.model_queries import ModelQueries
 from rlhf_jax.experiment.models import roles
+from rlhf_jax.experiment.prepared import Run
 from rlhf_jax.methods import ranker, reward_model, sft
 from rlhf_jax.models import TransformerConfig
 
@@ -29,6 +30,10 @@ MODEL = TransformerConfig(
 )
 
 
+LIMITS = Limits(
+  max_prompt_tokens=sandbox.max_prompt_tokens(),
+  max_response_tokens=sandbox.MAX_RESPONSE_TOKENS,
+)
 LONG = 100  # Times a prompt's words are no prompt within the limits.
 
 
@@ -54,7 +59,7 @@ def producing(name, role):
   return {name: earlier()[name]._replace(produces=role)}
 
 
-def chain(folder: pathlib.Path, stages, *, devices=1, **changes) -> Chain:
+def chain(folder: pathlib.Path, stages, *, devices=1, **changes) -> Run:
   """A chain with `stages` after an 'sft', a 'reward_model' and a 'ranker'.
 
   Args:
@@ -79,14 +84,33 @@ def chain(folder: pathlib.Path, stages, *, devices=1, **changes) -> Chain:
   return dataclasses.replace(made, mesh=mesh)
 
 
-def holding(chain: Chain, **datasets) -> Chain:
-  """The chain with other records in some datasets of its source."""
-  held = {**chain.corpus.datasets, **datasets}
-  return dataclasses.replace(chain, corpus=chain.corpus._replace(datasets=held))
+def remade(run: Run, **changes) -> Run:
+  """The run of an experiment with other fields."""
+  experiment = dataclasses.replace(run.experiment, **changes)
+  return dataclasses.replace(run, experiment=experiment)
 
 
-def dropping(chain: Chain) -> Chain:
-  """The chain where prompts that are too long are left out."""
-  limits = dataclasses.replace(chain.experiment.limits, overlong=drop)
-  experiment = dataclasses.replace(chain.experiment, limits=limits)
-  return dataclasses.replace(chain, experiment=experiment)
+def queries(run: Run, name: str, examples) -> ModelQueries:
+  """The queries of a dataset stage."""
+  stage = run.experiment.stages[name]
+  return ModelQueries(
+    name,
+    stage,
+    examples,
+    data=run.data,
+    models=run.models(stage.frozen.get('reward')),
+    trained=run.trained,
+    key_of=run.key,
+  )
+
+
+def holding(run: Run, **datasets) -> Run:
+  """The run with other records in some datasets of its source."""
+  held = {**run.corpus.datasets, **datasets}
+  return dataclasses.replace(run, corpus=run.corpus._replace(datasets=held))
+
+
+def dropping(run: Run) -> Run:
+  """The run where prompts that are too long are left out."""
+  limits = dataclasses.replace(run.experiment.limits, overlong=drop)
+  return remade(run, limits=limits)

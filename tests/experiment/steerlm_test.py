@@ -75,21 +75,21 @@ class SteerlmTest(absltest.TestCase):
     )
 
   def written(self, name):
-    folder = self.chain.folder(name)
+    folder = self.chain.folders[name]
     folder.path.mkdir(parents=True)
     folder.finish(writing.write(self.chain, name))
-    return self.chain.records(name)
+    return self.chain.data.records(name)
 
   def test_annotated_then_bootstrapped(self):
     annotated = self.written('annotated')
-    said = [rated.response for rated in self.chain.records('rated')]
-    for compared in self.chain.records('comparisons'):
+    said = [rated.response for rated in self.chain.data.records('rated')]
+    for compared in self.chain.data.records('comparisons'):
       said += compared.responses
     self.assertEqual([a.response for a in annotated], said)
     self.assertEqual(
       {a.prompt.condition for a in annotated}, {SCALE.condition(LEVELS)}
     )
-    (warning,) = measuring.warnings(self.chain)
+    (warning,) = measuring.warnings(self.chain.experiment, self.chain.data)
     self.assertEqual(
       warning,
       'steerlm: trained on no response with helpfulness:4 or with verbosity:4 '
@@ -108,10 +108,10 @@ class SteerlmTest(absltest.TestCase):
 
   def test_what_a_writer_learns_fits_the_limits(self):
     labels = self.written('attribute_labels')
-    examples, counts = self.chain.encode(labels)
+    examples, counts = self.chain.data.encode(labels)
     self.assertLen(labels, small.RECORDS)
     self.assertEqual(counts, Counts())
-    rated = self.chain.records('rated')
+    rated = self.chain.data.records('rated')
     for example, record in zip(examples, rated, strict=True):
       (ids,) = example.response_ids
       self.assertEqual(ids[-1], TOKENIZER.eos_id)

@@ -17,11 +17,11 @@ from rlhf_jax.experiment import (
   Evaluation,
   PolicyVariant,
   answers,
-  responding,
   running,
 )
-from rlhf_jax.experiment.chain import Chain
-from rlhf_jax.experiment.run import make, measure
+from rlhf_jax.experiment.measuring import measure
+from rlhf_jax.experiment.prepared import Run
+from rlhf_jax.experiment.run import make
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.stages import DatasetStage, Stage
 from rlhf_jax.types import Comparison, Mean, Rollouts, prompt_of
@@ -139,7 +139,7 @@ class KeysTest(absltest.TestCase):
     HANDED.clear()
     SEEDS.clear()
 
-  def chain(self, stages) -> Chain:
+  def chain(self, stages) -> Run:
     chain = small.chain(self.root, stages)
     corpus = chain.corpus._replace(gold=None)
     return dataclasses.replace(chain, corpus=corpus)
@@ -169,9 +169,7 @@ class KeysTest(absltest.TestCase):
 
   def test_stages_seeds_and_purposes_have_keys_of_their_own(self):
     chain = self.chain(training('one'))
-    other = dataclasses.replace(
-      chain, experiment=dataclasses.replace(chain.experiment, seed=7)
-    )
+    other = small.remade(chain, seed=7)
     purposes = ('one', 'two', 'one order', 'one order beside', 'one seeds')
     purposes += ('sample log', 'evaluation', 'evaluation best of 4')
     keys = [
@@ -203,7 +201,7 @@ class KeysTest(absltest.TestCase):
 
       return found._replace(sampler=toy.spy(sampler))
 
-    with mock.patch.object(Chain, 'models', lambda _, *given: noting(*given)):
+    with mock.patch.object(Run, 'models', lambda _, *given: noting(*given)):
       for name in ('one', 'two'):
         running.run_stage(chain, name)
     # A stage has a key, and every prompt a place under it.
@@ -233,11 +231,12 @@ class LoadedTest(parameterized.TestCase):
   def test_what_a_stage_loads_goes_with_it(self):
     with tempfile.TemporaryDirectory() as folder:
       chain = small.chain(pathlib.Path(folder), {})
-      there = dict(chain.loaded)
-      apart = chain.apart()
-      apart.loaded['other'] = {'policy': 1}
-      self.assertIs(apart.params('sft', 'policy'), there['sft']['policy'])
-      self.assertEqual(chain.loaded.keys(), there.keys())
+      trained, there = chain.trained, dict(chain.loaded)
+      with trained.while_needed():
+        trained.loaded['other'] = {'policy': 1}
+        self.assertIs(trained.params('sft', 'policy'), there['sft']['policy'])
+        self.assertEqual(trained.params('other', 'policy'), 1)
+      self.assertEqual(trained.loaded.keys(), there.keys())
 
   def test_nothing_is_left_loaded_of_a_run(self):
     with tempfile.TemporaryDirectory() as folder:
@@ -259,7 +258,7 @@ class LoadedTest(parameterized.TestCase):
   def test_devices_share_what_max_rows_allows(self, devices, most, rows, count):
     with tempfile.TemporaryDirectory() as folder:
       chain = small.chain(pathlib.Path(folder), {}, devices=devices)
-      self.assertEqual(chain.at_a_time(most, rows), count)
+      self.assertEqual(chain.data.at_a_time(most, rows), count)
 
 
 class AnswersTest(absltest.TestCase):
@@ -275,7 +274,7 @@ class AnswersTest(absltest.TestCase):
       del frozen
       return np.zeros(rollouts.ended.shape, np.float32)
 
-    models = Chain.models
+    models = Run.models
 
     def noting(chain, *given):
       return models(chain, *given)._replace(
@@ -285,14 +284,14 @@ class AnswersTest(absltest.TestCase):
     key = jax.random.key(9)
     with tempfile.TemporaryDirectory() as folder:
       chain = small.chain(pathlib.Path(folder), {})
-      with mock.patch.object(Chain, 'models', noting):
+      with mock.patch.object(Run, 'models', noting):
         for best_of, count in ((1, 2), (3, 6)):
           asked.clear()
           parts = list(
-            responding.respond(
+            answers.respond_as(
               chain,
               PolicyVariant(policy='sft', best_of=best_of),
-              list(chain.records('test_prompts'))[:10],
+              list(chain.data.records('test_prompts'))[:10],
               key,
               samples=2,
               sampling=Sampling(temperature=1.0),
@@ -337,7 +336,7 @@ class SettingsTest(absltest.TestCase):
         loops.append(named)
         raise Stopped
 
-      chain.folder('one').path.mkdir(parents=True)
+      chain.folders['one'].path.mkdir(parents=True)
       with (
         mock.patch.object(running, 'Batches', noting),
         mock.patch.object(running.loop, 'train', train),
@@ -345,15 +344,15 @@ class SettingsTest(absltest.TestCase):
       ):
         running.train(chain, 'one')
     (own, options), (others, besides) = made
-    prompts = chain.records('prompts')
+    prompts = chain.data.records('prompts')
     self.assertEqual([e.record for e in own], list(prompts))
     self.assertEqual(
-      [e.record for e in others], list(chain.records('demonstrations'))
+      [e.record for e in others], list(chain.data.records('demonstrations'))
     )
     self.assertNotEqual(options.pop('seed'), besides.pop('seed'))
     shared = {
       'pad_id': chain.corpus.tokenizer.pad_id,
-      'limits': chain.experiment.limits,
+      'limits': chain.data.limits,
       'steps': STEPS,
     }
     self.assertEqual(

@@ -17,7 +17,6 @@ from rlhf_jax.experiment import (
   answers,
   definition,
   measuring,
-  responding,
 )
 from rlhf_jax.experiment.addresses import stage_addresses
 from rlhf_jax.generation.sampling import Sampling
@@ -41,6 +40,13 @@ class Told:
     return None if self.text in seen else f'{self.text!r} is new'
 
 
+def even_words(prompts, responses):
+  """The words of a response; no score where their number is odd."""
+  assert not any(prompt.condition for prompt in prompts)
+  counts = [len(response.split()) for response in responses]
+  return [None if n % 2 else n for n in counts]
+
+
 def chain(folder, **variants):
   """A chain with a policy 'told', which starts as another than 'sft'."""
   words = sandbox.CONDITION_WORDS
@@ -61,20 +67,22 @@ def chain(folder, **variants):
   )
   for seed, name in enumerate(('sft', 'told', 'reward_model', 'ranker')):
     stage = made.experiment.stages[name]
-    init = made.initialiser(stage)
-    start = {role: made.params(s, role) for role, s in stage.start.items()}
+    init = made.trained.initialiser(stage)
+    start = {
+      role: made.trained.params(s, role) for role, s in stage.start.items()
+    }
     made.loaded[name] = init(jax.random.key(seed), start)
-    made.folder(name).path.mkdir()
+    made.folders[name].path.mkdir()
   return made
 
 
 def parts(made, name, samples=2, key=0):
   """All that `respond` gives for the first five training prompts."""
   return list(
-    responding.respond(
+    answers.respond_as(
       made,
       definition.policy_variants(made.experiment)[name],
-      made.records('prompts')[:5],
+      made.data.records('prompts')[:5],
       jax.random.key(key),
       samples=samples,
       sampling=Sampling(temperature=1.0),
@@ -133,7 +141,7 @@ class RespondTest(parameterized.TestCase):
     tokenizer = self.chain.corpus.tokenizer
 
     def logp(name, before, response):
-      params = self.chain.params(name, 'policy')
+      params = self.chain.trained.params(name, 'policy')
       ids = np.array([*before, *response], np.int32)[None]
       hidden = model.hidden(params, ids, np.ones(ids.shape, bool))
       laws = jax.nn.log_softmax(model.logits(params, hidden))[0]
@@ -150,8 +158,7 @@ class RespondTest(parameterized.TestCase):
       np.testing.assert_allclose(measured.kl[i], expected, atol=2e-4)
 
   def limited(self, rows):
-    experiment = dataclasses.replace(self.chain.experiment, max_rows=rows)
-    return dataclasses.replace(self.chain, experiment=experiment)
+    return small.remade(self.chain, max_rows=rows)
 
   @parameterized.parameters(('sft', 6, [3, 2]), ('best', 13, [1] * 5))
   def test_no_more_responses_are_sampled_at_a_time(self, name, rows, sizes):
@@ -184,16 +191,18 @@ class RespondTest(parameterized.TestCase):
 
   def test_the_best_of_n_is_not_of_the_policy_s_own_answers(self):
     # Or it would be compared with its own candidates.
-    asked = self.chain.encode(self.chain.records('test_prompts')[:3])[0]
+    data = self.chain.data
+    asked, _ = data.encode(data.records('test_prompts')[:3])
     sampler = self.chain.models().sampler
     rollouts = sampler.sample(
-      sampler.load(self.chain.params('sft', 'policy')),
-      self.chain.prompts(asked, 0, 4),
+      sampler.load(self.chain.trained.params('sft', 'policy')),
+      data.prompts(asked, 0, 4),
       self.chain.key('evaluation'),
       samples=12,
       sampling=Sampling(temperature=1.0),
     )
-    own = {text for row in self.chain.texts(rollouts)[:3] for text in row}
+    listed = data.responses([e.prompt for e in asked], rollouts)
+    own = {text for row in listed for text in row}
     plain = answers.sample(self.chain, 'sft').responses
     best = answers.sample(self.chain, 'best').responses
     self.assertLessEqual(set(plain), own)
@@ -211,17 +220,14 @@ class RespondTest(parameterized.TestCase):
     frozen = {'reward': Ensemble(members, ensembles.worst)}
     stages = self.chain.experiment.stages | small.producing('ranker', 'reward')
     stages['told'] = stage._replace(frozen=frozen)
-    made = dataclasses.replace(
-      self.chain,
-      experiment=dataclasses.replace(self.chain.experiment, stages=stages),
-    )
+    made = small.remade(self.chain, stages=stages)
     model = self.chain.models().reward
     for part in parts(made, 'told'):
       batch = part.shown
       rows = len(part.examples)
       each = [
         model.scores(
-          made.params(name, 'reward'),
+          made.trained.params(name, 'reward'),
           batch.tokens[:rows, 0],
           batch.attention_mask[:rows, 0],
         )[:, 0]
@@ -230,6 +236,49 @@ class RespondTest(parameterized.TestCase):
       np.testing.assert_allclose(
         part.scores[:rows, 0], np.minimum(*each), atol=1e-5
       )
+
+  def scored_by(self, program):
+    """The chain whose policy 'told' learnt from a program."""
+    stages = dict(self.chain.experiment.stages)
+    stages['told'] = stages['told']._replace(frozen={'reward': program})
+    best = PolicyVariant(policy='told', best_of=6)
+    return small.remade(self.chain, stages=stages, variants={'best': best})
+
+  def test_a_program_scores_what_was_trained_on_it(self):
+    measured = answers.sample(self.scored_by(even_words), 'told')
+    counts = [len(text.split()) for text in measured.responses]
+    self.assertLen({n % 2 for n in counts}, 2)
+    np.testing.assert_array_equal(
+      measured.proxy, [np.nan if n % 2 else n for n in counts]
+    )
+    # What learnt from no reward is scored by the first reward model, as ever.
+    np.testing.assert_array_equal(
+      answers.sample(self.scored_by(even_words), 'sft').proxy,
+      answers.sample(self.chain, 'sft').proxy,
+    )
+
+  def test_a_program_chooses_the_best(self):
+    made = self.scored_by(even_words)
+    pools = parts(made, 'told', samples=12)
+    for pool, best in zip(pools, parts(made, 'best'), strict=True):
+      for row, texts in enumerate(best.texts):
+        for share in range(2):
+          # The longest of an even count that ended or, of none such, any.
+          places = range(6 * share, 6 * share + 6)
+          even = [k for k in places if not len(pool.texts[row][k].split()) % 2]
+          ended = [k for k in even if pool.texts[row][k].ended]
+          most = max(len(pool.texts[row][k].split()) for k in ended or even)
+          self.assertLen(texts[share].split(), most)
+          self.assertEqual(best.scores[row, share], most)
+
+  def test_what_is_kept_depends_on_the_program_that_scores(self):
+    def path(program):
+      made = self.scored_by(program).experiment
+      addresses = dict.fromkeys([*made.stages, 'data'], 'as it was')
+      return answers.path(made, addresses, pathlib.Path('s'), 'told')
+
+    self.assertEqual(path(even_words), path(even_words))
+    self.assertNotEqual(path(even_words), path(sandbox.gold))
 
   def test_the_best_of_n_is_further_away_by_the_closed_form(self):
     measured = answers.sample(self.chain, 'best')
@@ -254,29 +303,26 @@ class RespondTest(parameterized.TestCase):
     self.assertLen(set(ways), 5)
     self.assertLen({way.parent for way in ways}, 1)
 
+  def warnings(self, chain, names=None):
+    return measuring.warnings(chain.experiment, chain.data, names)
+
   def test_warned_of_what_was_not_trained_on(self):
     self.assertEqual(
-      measuring.warnings(self.chain), ["told: '<rm_score>: 2' is new"]
+      self.warnings(self.chain), ["told: '<rm_score>: 2' is new"]
     )
-    self.assertEqual(measuring.warnings(self.chain, ['best']), [])
+    self.assertEqual(self.warnings(self.chain, ['best']), [])
     condition = self.chain.experiment.variants['told'].condition
     datasets = dict(self.chain.corpus.datasets)
     datasets['demonstrations'] = [
       Demonstration(r.prompt._replace(condition=condition.text), r.response)
       for r in datasets['demonstrations']
     ]
-    corpus = self.chain.corpus._replace(datasets=datasets)
-    known = dataclasses.replace(self.chain, corpus=corpus)
-    self.assertEqual(measuring.warnings(known), [])
+    known = small.holding(self.chain, **datasets)
+    self.assertEqual(self.warnings(known), [])
 
   def test_a_condition_that_does_not_fit_is_refused(self):
     long = PolicyVariant(policy='told', condition=Told('- ' * 20))
-    made = dataclasses.replace(
-      self.chain,
-      experiment=dataclasses.replace(
-        self.chain.experiment, variants={'told': long}
-      ),
-    )
+    made = small.remade(self.chain, variants={'told': long})
     with self.assertRaisesRegex(ValueError, 'raise max_prompt_tokens'):
       parts(made, 'told')
 

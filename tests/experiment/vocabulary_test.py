@@ -58,17 +58,17 @@ class VocabularyTest(absltest.TestCase):
       console=io.StringIO(),
     )
     models = chain.models()
-    examples, _ = chain.encode([PROMPT])
+    examples, _ = chain.data.encode([PROMPT])
     rollouts = models.sampler.sample(
       models.sampler.load(models.policy.init(jax.random.key(0))),
-      chain.prompts(examples, 0, 1),
+      chain.data.prompts(examples, 0, 1),
       jax.random.key(1),
       samples=64,
       sampling=Sampling(temperature=4.0),
     )
     tokens, mask = map(np.asarray, rollouts.responses)
     self.assertEqual(set(np.unique(tokens[mask])), set(IDS.values()))
-    self.assertIs(chain.roles.policy, models.policy)
+    self.assertIs(chain.trained.roles.policy, models.policy)
 
   def test_ids_of_no_token_are_the_gaps_and_the_tail(self):
     tokenizer = Words().load(None).tokenizer

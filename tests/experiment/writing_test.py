@@ -21,7 +21,7 @@ from rlhf_jax.experiment import (
 )
 from rlhf_jax.experiment import records as lines
 from rlhf_jax.experiment.addresses import stage_addresses
-from rlhf_jax.experiment.chain import Chain
+from rlhf_jax.experiment.prepared import Run
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.stages import DatasetStage, Ensemble, RecordBatch, graph
 from rlhf_jax.types import (
@@ -123,17 +123,15 @@ class StageTest(parameterized.TestCase):
   def records(self, chain):
     """Runs the stage. Returns what it wrote."""
     running.run_stage(chain, 'made')
-    return chain.records('made')
+    return chain.data.records('made')
 
   def queries(self, **stage):
     chain = self.chain(**stage)
     return chain, self.queries_of(chain)
 
   def queries_of(self, chain):
-    queries = writing.ModelQueries(
-      chain, 'made', chain.encode(chain.records('demonstrations'))[0]
-    )
-    return queries.batch(0)[1]
+    examples, _ = chain.data.encode(chain.data.records('demonstrations'))
+    return small.queries(chain, 'made', examples).batch(0)[1]
 
 
 class WritingTest(StageTest):
@@ -147,7 +145,7 @@ class WritingTest(StageTest):
     chain = self.chain(write)
     self.records(chain)
     handed = [record for turn in turns for record in turn]
-    self.assertEqual(handed, list(chain.records('demonstrations')))
+    self.assertEqual(handed, list(chain.data.records('demonstrations')))
     self.assertIsInstance(handed[0], Demonstration)
 
   def test_without_a_count_goes_once_through_the_data(self):
@@ -160,9 +158,9 @@ class WritingTest(StageTest):
     chain = self.chain(write)
     written = self.records(chain)
     self.assertEqual(turns, [(8, 8), (8, 8), (4, 4)])
-    expected = [d.prompt.messages for d in chain.records('demonstrations')]
+    expected = [d.prompt.messages for d in chain.data.records('demonstrations')]
     self.assertEqual([c.prompt.messages for c in written], expected)
-    facts = chain.folder('made').facts()
+    facts = chain.folders['made'].facts()
     self.assertEqual(facts['records'], small.RECORDS)
 
   def test_without_a_batch_size_all_is_seen_at_once(self):
@@ -177,14 +175,17 @@ class WritingTest(StageTest):
     )
     (written,) = self.records(chain)
     self.assertEqual(turns, [2 * small.RECORDS])
-    last = chain.records('demonstrations')[-1]
+    last = chain.data.records('demonstrations')[-1]
     self.assertEqual(written.prompt.messages, last.prompt.messages)
     self.assertEqual(written[1:], ('all', 0.5))
 
   def test_data_may_be_several(self):
     chain = self.chain(data=('demonstrations', 'comparisons'))
     written = self.records(chain)
-    expected = [*chain.records('demonstrations'), *chain.records('comparisons')]
+    expected = [
+      *chain.data.records('demonstrations'),
+      *chain.data.records('comparisons'),
+    ]
     self.assertEqual(
       [c.prompt.messages for c in written],
       [prompt_of(r).messages for r in expected],
@@ -201,7 +202,7 @@ class WritingTest(StageTest):
 
   def test_what_nothing_tells_apart_yet_is_handed_on(self):
     chain = self.chain(data='comparisons')
-    first, second, *others = chain.records('comparisons')
+    first, second, *others = chain.data.records('comparisons')
     same = first._replace(responses=first.responses[:1] * 2)
     tied = second._replace(scores=(1.0, 1.0))
     chain = small.holding(chain, comparisons=[same, tied, *others])
@@ -213,7 +214,7 @@ class WritingTest(StageTest):
 
   def test_what_is_left_out_is_told_and_kept(self):
     chain = self.chain(data='demonstrations')
-    first, *others = chain.records('demonstrations')
+    first, *others = chain.data.records('demonstrations')
     words = first.prompt.text.split() * small.LONG
     prompt = Prompt((Message('user', ' '.join(words)),))
     chain = small.holding(
@@ -221,7 +222,7 @@ class WritingTest(StageTest):
       demonstrations=[first._replace(prompt=prompt), *others],
     )
     self.assertLen(self.records(chain), len(others))
-    self.assertEqual(chain.folder('made').facts()['dropped_prompts'], 1)
+    self.assertEqual(chain.folders['made'].facts()['dropped_prompts'], 1)
     self.assertIn('made  1 dropped prompts\n', chain.console.getvalue())
 
   def test_what_is_noted_of_the_files_is_printed(self):
@@ -235,7 +236,7 @@ class WritingTest(StageTest):
   def test_with_a_count_begins_anew_and_stops_there(self):
     chain = self.chain(config=Config(count=30))
     written = self.records(chain)
-    asked = [d.prompt.messages for d in chain.records('demonstrations')]
+    asked = [d.prompt.messages for d in chain.data.records('demonstrations')]
     expected = (asked + asked)[:30]
     self.assertEqual([c.prompt.messages for c in written], expected)
     # What is asked twice has a seed of its own each time.
@@ -276,7 +277,7 @@ class WritingTest(StageTest):
     broken = self.chain(write, config, at='broken', **options)
     with self.assertRaises(KeyboardInterrupt):
       self.records(broken)
-    folder = broken.folder('made')
+    folder = broken.folders['made']
     self.assertFalse(folder.done)
     self.assertFalse((folder.path / 'records.jsonl').exists())
     with (folder.path / 'records.partial.jsonl').open('a') as file:
@@ -284,7 +285,7 @@ class WritingTest(StageTest):
     found = self.records(broken)
     self.assertEqual(
       (folder.path / 'records.jsonl').read_text(),
-      (unbroken.folder('made').path / 'records.jsonl').read_text(),
+      (unbroken.folders['made'].path / 'records.jsonl').read_text(),
     )
     self.assertLen(found, len(expected))
     # The two turns that were kept are not done again.
@@ -307,8 +308,8 @@ class WritingTest(StageTest):
       self.records(chain)
     # What was found before it broke off is kept, too: 8, 8 and 4 records.
     self.assertLen(self.records(chain), small.RECORDS)
-    facts = chain.folder('made').facts()
-    asked = [d.prompt.text for d in chain.records('demonstrations')]
+    facts = chain.folders['made'].facts()
+    asked = [d.prompt.text for d in chain.data.records('demonstrations')]
     self.assertEqual(
       {
         name: fact
@@ -344,12 +345,10 @@ class WritingTest(StageTest):
     # Right, wrong, equal, right; a list of three is no pair.
     pairs = [('2', '1'), ('1', '2'), ('1', '1'), ('5', '0'), ('3', '2', '1')]
     records = [Comparison(prompt, texts) for texts in pairs]
-    chain = types.SimpleNamespace(corpus=types.SimpleNamespace(gold=gold))
-    found = writing.agreement(chain, [*records, prompt])
+    found = writing.agreement(gold, [*records, prompt])
     self.assertEqual(found, {'gold_agrees': 0.625})
-    self.assertEqual(writing.agreement(chain, [prompt]), {})
-    chain.corpus.gold = None
-    self.assertEqual(writing.agreement(chain, records), {})
+    self.assertEqual(writing.agreement(gold, [prompt]), {})
+    self.assertEqual(writing.agreement(None, records), {})
 
   def test_comparisons_come_back_as_they_were(self):
     prompt = Prompt(
@@ -380,27 +379,27 @@ class WritingTest(StageTest):
       ]
 
     chain = self.chain(write)
-    examples, _ = chain.encode(self.records(chain))
-    batch = chain.batch(examples[:2], 2)
+    examples, _ = chain.data.encode(self.records(chain))
+    batch = chain.data.batch(examples[:2], 2)
     np.testing.assert_array_equal(batch.scores, [[2.0, 1.0]] * 2)
     np.testing.assert_array_equal(batch.margins, [0.5, 0.5])
     decode = chain.corpus.tokenizer.decode
-    for row, record in enumerate(chain.records('demonstrations')[:2]):
+    for row, record in enumerate(chain.data.records('demonstrations')[:2]):
       ids = batch.targets.tokens[row][batch.targets.response_mask[row]]
       self.assertEqual(decode(np.asarray(ids).tolist()), record.response)
 
   def test_a_prompt_is_asked_without_what_its_record_has(self):
     chain = self.chain()
-    prompt, response, _ = chain.records('demonstrations')[0]
+    prompt, response, _ = chain.data.records('demonstrations')[0]
     longest = ' '.join(response.split()[:1] * sandbox.MAX_RESPONSE_TOKENS)
-    examples, _ = chain.encode(
+    examples, _ = chain.data.encode(
       [
         prompt,
         Demonstration(prompt, longest),
         Comparison(prompt, (longest, response), target=longest),
       ]
     )
-    batches = [chain.prompts([e], 5, 2) for e in examples]
+    batches = [chain.data.prompts([e], 5, 2) for e in examples]
     for batch in batches:
       self.assertIsInstance(batch, Prompts)
       self.assertEqual(batch.tokens.shape, (2, sandbox.max_prompt_tokens()))
@@ -412,15 +411,15 @@ class JudgingTest(StageTest):
   """What the queries say, held to one response at a time, without padding."""
 
   def lists(self, chain, counts):
-    texts = [d.response for d in chain.records('demonstrations')]
-    prompts = [d.prompt for d in chain.records('demonstrations')]
+    texts = [d.response for d in chain.data.records('demonstrations')]
+    prompts = [d.prompt for d in chain.data.records('demonstrations')]
     return [
       Comparison(prompts[i], tuple(texts[i : i + count]))
       for i, count in enumerate(counts)
     ]
 
   def ids(self, chain, prompt, *texts):
-    (example,), _ = chain.encode([Comparison(prompt, texts)])
+    (example,), _ = chain.data.encode([Comparison(prompt, texts)])
     rows = [example.prompt_ids, *example.response_ids]
     return np.array([sum(rows, [])], np.int32)
 
@@ -542,9 +541,8 @@ class JudgingTest(StageTest):
       return sampler.sample(params, prompts, key, **how)
 
     models = chain.models()._replace(sampler=sampler._replace(sample=noting))
-    experiment = dataclasses.replace(chain.experiment, max_rows=7)
-    chain = dataclasses.replace(chain, experiment=experiment)
-    with mock.patch.object(Chain, 'models', lambda *_: models):
+    chain = small.remade(chain, max_rows=7)
+    with mock.patch.object(Run, 'models', lambda *_: models):
       limited = self.queries_of(chain)
       self.assertEqual(limited.sample(**ask), rows)
     self.assertEqual(sizes, [6] * (BATCH // 2))
@@ -555,11 +553,13 @@ class JudgingTest(StageTest):
       queries.sample, samples=8, sampling=Sampling(temperature=1.0)
     )
     rows, ended = ask(), ask(ended=True)
-    prompts = [prompt_of(r) for r in chain.records('demonstrations')[:BATCH]]
+    prompts = [
+      prompt_of(r) for r in chain.data.records('demonstrations')[:BATCH]
+    ]
     sampler = chain.models().sampler
     rollouts = sampler.sample(
-      sampler.load(chain.params('sft', 'policy')),
-      chain.prompts(chain.encode(prompts)[0], 0, BATCH),
+      sampler.load(chain.trained.params('sft', 'policy')),
+      chain.data.prompts(chain.data.encode(prompts)[0], 0, BATCH),
       chain.key('made'),
       samples=8,
       sampling=Sampling(temperature=1.0),
@@ -598,13 +598,7 @@ class JudgingTest(StageTest):
       max_prompt_tokens=1, max_response_tokens=8, overlong=drop_all
     )
     chain, _ = self.queries(frozen={'reward': 'reward_model'})
-    queries = writing.ModelQueries(
-      dataclasses.replace(
-        chain, experiment=dataclasses.replace(chain.experiment, limits=limits)
-      ),
-      'made',
-      [],
-    )
+    queries = small.queries(small.remade(chain, limits=limits), 'made', [])
     with self.assertRaisesRegex(
       ValueError, "stage 'made': nothing is left of .* dropped prompts"
     ):

@@ -75,7 +75,8 @@ class DiskTest(absltest.TestCase):
     self.assertFalse((self.stages / 'ppo-ccc').exists())
 
   def test_what_a_run_works_on_is_kept(self):
-    with locks.shared(self.stages, 'sft-bbb', who='sft', console=io.StringIO()):
+    lock = locks.Lock(self.stages, 'sft-bbb', who='sft', console=io.StringIO())
+    with lock.share():
       text = self.run_disk('--remove')
     self.assertIn('sft-bbb is kept: a run works on it', text)
     self.assertTrue((self.stages / 'sft-bbb').exists())

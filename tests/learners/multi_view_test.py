@@ -14,7 +14,7 @@ import pytest
 from absl.testing import absltest, parameterized
 
 from rlhf_jax import sharding
-from rlhf_jax.experiment import chain
+from rlhf_jax.experiment.models import roles
 from rlhf_jax.learners import reward
 from rlhf_jax.learners.reward import multi_view
 from rlhf_jax.losses import multi_view as losses
@@ -29,7 +29,7 @@ MODEL = TransformerConfig(
   vocab_size=16, layers=1, width=8, heads=2, kv_heads=1, head_width=4,
   mlp_width=16,
 )  # fmt: skip
-MODELS = chain.roles(MODEL)
+MODELS = roles(MODEL)
 SIZES = {'latent': 3, 'hidden': 8, 'critic_hidden': 8}
 # Deviations that start about 0 depend on the features from the start.
 CONFIG = multi_view.Config(

@@ -8,7 +8,7 @@ import pytest
 from absl.testing import absltest, parameterized
 
 from rlhf_jax import sharding
-from rlhf_jax.experiment import chain
+from rlhf_jax.experiment.models import roles
 from rlhf_jax.learners import policy_gradient
 from rlhf_jax.methods import dpo, kto, ppo, reward_model, rrhf, sft
 from rlhf_jax.models import PARTITION_RULES, TransformerConfig
@@ -102,7 +102,7 @@ class ShardedTest(parameterized.TestCase):
   @parameterized.named_parameters((name, name) for name in CASES)
   def test_loss_and_gradients_equal_one_devices(self, name):
     method, config, batch = CASES[name]
-    models = chain.roles(MODEL)
+    models = roles(MODEL)
     (stage,) = method.stages(config).values()
     params = stage.init(jax.random.key(0), {}, models=models, config=config)
     frozen = {'reference': models.policy.init(jax.random.key(1))}
@@ -134,7 +134,7 @@ class ShardedTest(parameterized.TestCase):
 
   def test_initial_parameters_do_not_depend_on_the_mesh(self):
     # The same draws; their scaling may be rounded in another place.
-    models = chain.roles(MODEL)
+    models = roles(MODEL)
     mesh = sharding.make_mesh({'data': 2, 'fsdp': 2, 'tensor': 2})
     alone = models.policy.init(jax.random.key(0))
     spread = sharding.init_sharded(

@@ -1,6 +1,5 @@
 """Rows of numbers: averaged, written, read back, and shown."""
 
-import io
 import json
 import math
 import pathlib
@@ -108,18 +107,6 @@ class OtherWritersTest(absltest.TestCase):
       writer.write('sft', 3, {'loss': 0.5})
     package.init.assert_called_once_with(project='project', config={'seed': 1})
     package.init().log.assert_called_once_with({'sft/loss': 0.5, 'sft/step': 3})
-
-
-class ProgressTest(absltest.TestCase):
-  def test_says_what_how_far_and_how_long(self):
-    out = io.StringIO()
-    progress = metrics.Progress('sft', 10, start=0, out=out)
-    progress.show(5, {'loss': 0.123456})  # Too soon to say anything.
-    self.assertEqual(out.getvalue(), '')
-    progress.show(10, {'loss': 0.123456})
-    self.assertRegex(
-      out.getvalue(), r'sft +10/10 .* steps/s +0:00 left +loss 0\.123\n'
-    )
 
 
 if __name__ == '__main__':

@@ -18,14 +18,14 @@ from absl.testing import absltest, parameterized
 
 import rlhf_jax
 from rlhf_jax import losses
-from rlhf_jax.experiment.chain import Chain
+from rlhf_jax.experiment.datasets import Data
 from rlhf_jax.experiment.definition import Experiment
 from rlhf_jax.feedback.similarity.endpoint import Chat
 from rlhf_jax.stages import Stage
 from rlhf_jax.types import calls, rules, values
 
 # What a program makes for itself, and nobody sets.
-MADE = ('Batches', 'Chain', 'Bound', 'LazyRecords', 'Loop')
+MADE = ('Batches', 'Data', 'Bound', 'LazyRecords', 'Loop')
 # Looked at elsewhere, when it is first asked.
 LAZY = (Chat,)
 
@@ -89,7 +89,7 @@ class EveryConfigTest(parameterized.TestCase):
     found = {cls for _, cls, _, _ in numbers_of_configs()}
     self.assertGreater(len(found), 40)
     self.assertIn(Experiment, found)
-    self.assertNotIn(Chain, found)
+    self.assertNotIn(Data, found)
 
   @parameterized.named_parameters(numbers_of_configs())
   def test_every_number_has_a_rule(self, cls, name, hint):

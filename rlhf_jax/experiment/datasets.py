@@ -1,0 +1,134 @@
+"""The datasets of an experiment, and how records become batches."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rlhf_jax import sharding
+from rlhf_jax.data.collation import collate
+from rlhf_jax.data.encoding import (
+  Counts,
+  Example,
+  decoded,
+  encode,
+  encode_all,
+)
+from rlhf_jax.data.limits import Limits
+from rlhf_jax.data.sources import Corpus
+from rlhf_jax.experiment import records, store
+from rlhf_jax.experiment.definition import ExperimentError
+from rlhf_jax.stages import names
+from rlhf_jax.types import Prompt, Prompts, Response, Rollouts
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Data:
+  """An experiment's datasets, and how their records go in and out of models.
+
+  Attributes:
+    corpus: the source's datasets, its tokenizer and its template.
+    written: of every dataset that a stage writes, that stage's folder.
+    limits: of tokens in prompts and responses.
+    mesh: where batches live.
+    max_rows: responses in the models at a time, where nothing is learnt.
+  """
+
+  corpus: Corpus
+  written: Mapping[str, store.Folder]
+  limits: Limits
+  mesh: jax.sharding.Mesh
+  max_rows: int
+
+  def records(self, data: str | tuple[str, ...]) -> Sequence[Any]:
+    """The records of a dataset, or of several one after the other."""
+    if isinstance(data, str):
+      return self._dataset(data)
+    return [record for name in names(data) for record in self._dataset(name)]
+
+  def _dataset(self, dataset: str) -> Sequence[Any]:
+    """A dataset by its name: the source's, or one that a stage wrote."""
+    if dataset in self.corpus.datasets:
+      return self.corpus.datasets[dataset]
+    if dataset in self.written:
+      return records.read(self.written[dataset].records())
+    there = [*self.corpus.datasets, *self.written]
+    raise ExperimentError(
+      f'there is no dataset {dataset!r}; there are {", ".join(there)}'
+    )
+
+  def encode(self, records: Sequence[Any]) -> tuple[list[Example], Counts]:
+    """Records to learn from as token ids, and what was cut or left out."""
+    corpus = self.corpus
+    return encode(records, corpus.tokenizer, corpus.template, self.limits)
+
+  def encode_all(self, records: Sequence[Any]) -> tuple[list[Example], Counts]:
+    """Records to score or to answer: all but those that the limits drop."""
+    corpus = self.corpus
+    return encode_all(records, corpus.tokenizer, corpus.template, self.limits)
+
+  def batch(
+    self,
+    examples: Sequence[Example],
+    rows: int,
+    candidates: int | None = None,
+    limits: Limits | None = None,
+  ) -> Any:
+    """Examples on the mesh, the last repeated until there are `rows`.
+
+    Padded within the experiment's limits, unless others are given.
+    """
+    filled = [*examples, *[examples[-1]] * (rows - len(examples))]
+    return sharding.place_batch(
+      collate(
+        filled,
+        pad_id=self.corpus.tokenizer.pad_id,
+        limits=limits or self.limits,
+        candidates=candidates,
+      ),
+      self.mesh,
+    )
+
+  def at_a_time(self, most: int, rows: int) -> int:
+    """How many prompts of so many rows each: `most`, or as max_rows has it.
+
+    A number that the devices share evenly, where max_rows says it.
+    """
+    if most * rows <= self.max_rows:
+      return most
+    devices = sharding.batch_devices(self.mesh)
+    each = self.max_rows // rows // devices
+    return min(most, devices * max(1, each))
+
+  def prompts(
+    self, examples: Sequence[Example], first: int, rows: int
+  ) -> Prompts:
+    """What examples ask, on the mesh, numbered from `first`, `rows` of them."""
+    asked = [
+      e._replace(
+        record=e.prompt, response_ids=(), target_ids=None, reference_logps=None
+      )
+      for e in examples
+    ]
+    index = first + jnp.arange(rows, dtype=jnp.int32)
+    return self.batch(asked, rows).replace(index=index)
+
+  def responses(
+    self, prompts: Sequence[Prompt], rollouts: Rollouts
+  ) -> list[list[Response]]:
+    """What was answered to the first N prompts of rollouts: N lists of K."""
+    corpus = self.corpus
+    tokens, mask = map(np.asarray, rollouts.responses)
+    rows = zip(prompts, tokens, mask, np.asarray(rollouts.ended), strict=False)
+    return [
+      [
+        decoded(
+          ids[kept].tolist(), ended, prompt, corpus.tokenizer, corpus.template
+        )
+        for ids, kept, ended in zip(*candidates, strict=True)
+      ]
+      for prompt, *candidates in rows
+    ]
