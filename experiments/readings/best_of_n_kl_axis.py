@@ -12,8 +12,8 @@ import jax
 import numpy as np
 
 from experiments.best_of_n import against_ppo
-from experiments.readings import reward_by_kl, runs
-from rlhf_jax.evaluation import best_of_n, potential_gain, reward_curve
+from experiments.readings import potential_gain, reward_by_kl, runs
+from rlhf_jax.evaluation import best_of_n, reward_curve
 from rlhf_jax.evaluation.reward_curve import RewardCurve
 from rlhf_jax.experiment import PolicyVariant, answers
 from rlhf_jax.generation.sampling import Sampling

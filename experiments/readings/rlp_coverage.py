@@ -13,10 +13,9 @@ import numpy as np
 from scipy import stats
 
 from experiments.readings import policy_samples as samples
-from experiments.readings import runs, tables
+from experiments.readings import reward_learning_plots, runs, tables
 from experiments.rlp import sandbox as chain_file
 from rlhf_jax import sandbox
-from rlhf_jax.evaluation import reward_learning_plots
 
 SAMPLES = 10
 POLICIES = ('sft', 'ppo')

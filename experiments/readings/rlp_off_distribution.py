@@ -11,11 +11,10 @@ after python -m launch.seeds experiments/rlp/sandbox.py --seeds 0 1 2 3 4.
 import numpy as np
 
 from experiments.readings import policy_samples as samples
-from experiments.readings import runs, tables
+from experiments.readings import reward_learning_plots, runs, tables
 from experiments.rlp import sandbox
 from rlhf_jax.evaluation import (
   off_distribution,
-  reward_learning_plots,
   statistics,
 )
 

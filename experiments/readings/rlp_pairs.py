@@ -12,9 +12,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from experiments.readings import runs, tables
+from experiments.readings import reward_learning_plots, runs, tables
 from experiments.rlp import ablations, threshold
-from rlhf_jax.evaluation import reward_learning_plots, statistics
+from rlhf_jax.evaluation import statistics
 from rlhf_jax.experiment.prepared import Run
 
 WAYS = ('spg', 'spg_any', 'select_all', 'reward', 'rlaif')

@@ -12,6 +12,7 @@ import warnings
 import numpy as np
 from absl.testing import absltest, parameterized
 
+from experiments.readings import potential_gain
 from rlhf_jax.evaluation import (
   best_of_n,
   findings,
@@ -19,7 +20,6 @@ from rlhf_jax.evaluation import (
   length_control,
   pooling,
   pooling_pages,
-  potential_gain,
   preference_accuracy,
   report,
   reward_curve,

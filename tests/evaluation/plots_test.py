@@ -13,10 +13,10 @@ from absl.testing import absltest, parameterized
 from matplotlib import figure, text
 from matplotlib.backends import backend_agg
 
+from experiments.readings import reward_learning_plots
 from rlhf_jax.evaluation import (
   drawing,
   plots,
-  reward_learning_plots,
   statistics,
 )
 

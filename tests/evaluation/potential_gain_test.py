@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 from absl.testing import absltest, parameterized
 
+from experiments.readings.potential_gain import order_statistic, potential_gain
 from rlhf_jax.evaluation import best_of_n
-from rlhf_jax.evaluation.potential_gain import order_statistic, potential_gain
 
 
 class PotentialGainTest(parameterized.TestCase):
