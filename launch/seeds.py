@@ -39,8 +39,9 @@ def parse(arguments):
   parser.add_argument(
     '--out',
     type=pathlib.Path,
-    help='folder of the results (default: runs/<experiment>); of several '
-    'experiments, the folder of their folders',
+    help='folder of the results (default: as of launch.train); pooled, they '
+    'are in its seeds-<seeds>; of several experiments, the folder of their '
+    'folders',
   )
   parser.add_argument(
     '--jobs',
@@ -64,7 +65,7 @@ def tasks_of(file, options) -> list[Task]:
     raise ExperimentError(
       f'{file} cannot be run over seeds: its Settings have no field "seed"'
     )
-  out = options.out or train.default_out(file)
+  out = options.out or train.default_out(file, options.set)
   if options.out and len(options.files) > 1:
     out = options.out / train.short_name(file)
   tasks = []
@@ -123,17 +124,21 @@ def write_down(task, seconds, options) -> None:
 def pool(done, failed, options) -> None:
   """Pools an experiment's seeds that are done, and prints the tables."""
   from rlhf_jax.evaluation import pooling, pooling_pages
-  from rlhf_jax.experiment import answers
+  from rlhf_jax.experiment import answers, measuring
 
   samples = {}
   for task in done:
     kept = answers.paths(task.experiment, options.stages)
     samples[task.seed] = {k: answers.read(path, k) for k, path in kept.items()}
-  experiment, out = done[0].experiment, done[0].out.parent
+  experiment = done[0].experiment
+  seeds = '-'.join(map(str, sorted(task.seed for task in [*done, *failed])))
+  out = done[0].out.parent / f'seeds-{seeds}'
   pooled = pooling.pool(
     samples,
     against=experiment.evaluation.against,
     contrasts=experiment.contrasts,
+    learnt_from=measuring.learnt_from(experiment),
+    judge=experiment.evaluation.judge,
   )
   notes = [f'{task.name} failed and is left out.' for task in failed]
   table = pooling_pages.write(out, pooled, title=experiment.title, notes=notes)

@@ -8,15 +8,21 @@ and saves it; then the command ends with 130 (Ctrl-C), 143 (SIGTERM) or 129
 import argparse
 import os
 import pathlib
+import shlex
 import sys
+from collections.abc import Sequence
 
 from absl import logging
 
 from launch import checks, console, errors, reporting, settings, signals
 from launch.errors import MENDABLE
 from launch.loading import build, load
+from rlhf_jax.addressing import hashed
 
 __all__ = ['MENDABLE', 'build', 'guarded', 'load', 'main', 'parse', 'train']
+
+
+LONGEST_NAME = 120  # Bytes of a folder's name.
 
 
 def parse(arguments):
@@ -35,7 +41,8 @@ def parse(arguments):
   parser.add_argument(
     '--out',
     type=pathlib.Path,
-    help='folder of the results (default: runs/<experiment>)',
+    help='folder of the results (default: runs/<experiment>, and in it '
+    '<what is set> where something is)',
   )
   parser.add_argument(
     '--resume',
@@ -138,10 +145,30 @@ def train(options) -> None:
       stages_dir=options.stages,
       fresh=options.fresh,
       writers=writers,
+      made=asked(options),
     )
   finally:
     for writer in writers:
       writer.close()
+
+
+def asked(options) -> list[str]:
+  """Lines of Markdown on how a run was asked for: command, and what was set."""
+  command = ['python', '-m', 'launch.train', options.file]
+  for assignment in options.set:
+    command += ['--set', assignment]
+  lines = [f'Command: `{shlex.join(command)}`']
+  if not options.set:
+    return [*lines, 'Settings: as the file has them.']
+  module = load(pathlib.Path(options.file))
+  experiment = build(module, [])
+  known = [*settings.listed(experiment, experiment), *settings.of_file(module)]
+  values = {s.name.removesuffix('.function'): s.value for s in known}
+  said = [
+    f'`{assignment}` (in the file {values.get(assignment.partition("=")[0])})'
+    for assignment in options.set
+  ]
+  return [*lines, f'Set: {", ".join(said)}.']
 
 
 def out_folder(options) -> pathlib.Path:
@@ -155,7 +182,7 @@ def out_folder(options) -> pathlib.Path:
       f'--resume goes on in {options.resume}, and --out names {options.out}; '
       'give one of them'
     )
-  out = options.resume or options.out or default_out(options.file)
+  out = options.resume or options.out or default_out(options.file, options.set)
   checks.folder('--out', out)
   return out
 
@@ -206,9 +233,19 @@ def short_name(file: str) -> str:
   return '/'.join(pathlib.Path(file).with_suffix('').parts[-2:])
 
 
-def default_out(file: str) -> pathlib.Path:
-  """runs/<paper>/<claim> of experiments/<paper>/<claim>.py."""
-  return pathlib.Path('runs', short_name(file))
+def default_out(file: str, assignments: Sequence[str] = ()) -> pathlib.Path:
+  """runs/<paper>/<claim> of experiments/<paper>/<claim>.py.
+
+  With values set, a folder of their own in it: runs/<paper>/<claim>/seed=1.
+  """
+  out = pathlib.Path('runs', short_name(file))
+  if not assignments:
+    return out
+  last = {a.partition('=')[0]: a for a in assignments}
+  name = ','.join(last[key] for key in sorted(last)).replace('/', '_')
+  if len(name.encode()) > LONGEST_NAME:
+    name = f'{name[: LONGEST_NAME // 4]}…{hashed(name)[:12]}'
+  return out / name
 
 
 if __name__ == '__main__':

@@ -84,6 +84,18 @@ class Progress:
     if self._bar is not None:
       self._bar.unpause()
 
+  @contextlib.contextmanager
+  def waiting(self, what: str) -> Iterator[None]:
+    """Says while the block runs that it takes its time: 'compiling'."""
+    if self._bar is None:
+      with waiting(f'{self._name:>13}  {what}', out=self._out):
+        yield
+      return
+    with _every(1.0, lambda seconds: self._bar.refresh()):
+      self._bar.set_postfix_str(what)
+      yield
+    self._bar.set_postfix_str('', refresh=False)
+
   def close(self) -> None:
     """Leaves the bar as it is, if there is one."""
     if self._bar is not None:
@@ -129,20 +141,30 @@ def waiting(
   what: str, *, out: TextIO, every: float | None = None
 ) -> Iterator[None]:
   """Says every few seconds that something takes its time: 'compiling ppo'."""
+
+  def tell(seconds):
+    say(f'{what}, {seconds:.0f} s so far', out)
+
+  with _every(every or EVERY, tell):
+    yield
+
+
+@contextlib.contextmanager
+def _every(length, do):
+  """Does something every so many seconds, while the block runs."""
   over, began = threading.Event(), time.perf_counter()
 
-  def tell():
-    while not over.wait(every or EVERY):
-      seconds = time.perf_counter() - began
-      say(f'{what}, {seconds:.0f} s so far', out)
+  def repeat():
+    while not over.wait(length):
+      do(time.perf_counter() - began)
 
-  teller = threading.Thread(target=tell, daemon=True)
-  teller.start()
+  thread = threading.Thread(target=repeat, daemon=True)
+  thread.start()
   try:
     yield
   finally:
     over.set()
-    teller.join()
+    thread.join()
 
 
 def say(line: str, out: TextIO) -> None:

@@ -2,7 +2,7 @@
 
 import collections
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -84,6 +84,7 @@ def encode(
   tokenizer: Tokenizer,
   template: Format,
   limits: Limits,
+  watch: Callable[[Sequence[Record]], Iterable[Record]] = iter,
 ) -> tuple[list[Example], Counts]:
   """Encodes a dataset, without the examples that nothing can be learnt from.
 
@@ -96,7 +97,7 @@ def encode(
     DataError: nothing is left.
   """
   records = list(records)
-  examples, counts = encode_all(records, tokenizer, template, limits)
+  examples, counts = encode_all(records, tokenizer, template, limits, watch)
   reasons = [unlearnable(example) for example in examples]
   kept = [e for e, reason in zip(examples, reasons, strict=True) if not reason]
   counts = counts._replace(**collections.Counter(filter(None, reasons)))
@@ -150,12 +151,14 @@ def encode_all(
   tokenizer: Tokenizer,
   template: Format,
   limits: Limits,
+  watch: Callable[[Sequence[Record]], Iterable[Record]] = iter,
 ) -> tuple[list[Example], Counts]:
   """Encodes records, whether or not anything can be learnt from them.
 
   Args:
     records: of any one kind.
     limits: of lengths, and how longer prompts are cut.
+    watch: gives the records one by one, and may show how far it is.
 
   Returns:
     Examples in the records' order, and what was cut or dropped. An example's
@@ -168,7 +171,7 @@ def encode_all(
   records = list(records)
   examples: list[Example] = []
   truncated_prompts = dropped_prompts = truncated_responses = 0
-  for index, record in enumerate(records):
+  for index, record in enumerate(watch(records)):
     prompt = prompt_of(record)
     where = prompt.where or f'record {index} ({prompt.text[:40]!r})'
     parts = template.parts(prompt, tokenizer)

@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from rlhf_jax import progress
 from rlhf_jax.addressing import Code
 from rlhf_jax.evaluation import best_of_n
 from rlhf_jax.evaluation.samples import PolicySamples, prompt_groups
@@ -95,15 +96,23 @@ def scoring_reward(experiment: Experiment, policy: str) -> Frozen | None:
   return next((reward for reward in found if reward is not None), None)
 
 
+def reward_name(reward: Frozen | None) -> str:
+  """What a report calls a reward: its stages, or its program's path."""
+  if isinstance(reward, str | Ensemble):
+    return ' + '.join(members(reward))
+  return '' if reward is None else scoring.named(reward)
+
+
 def sample(run: Run, name: str) -> PolicySamples:
   """A policy's responses to the held-out prompts, prompt by prompt, scored."""
   how = run.experiment.evaluation
   variant = policy_variants(run.experiment)[name]
   temperature = temperature_of(variant, how)
+  records = list(run.data.records(how.prompts))[: how.count]
   parts = respond_as(
     run,
     variant,
-    list(run.data.records(how.prompts))[: how.count],
+    records,
     run.key(purpose(variant)),
     samples=how.samples,
     sampling=Sampling(temperature=temperature),
@@ -112,8 +121,15 @@ def sample(run: Run, name: str) -> PolicySamples:
   found: dict[str, list] = {
     k: [] for k in ('prompts', 'responses', 'lengths', 'ended', 'proxy', 'kl')
   }
+  shown = progress.track(
+    parts,
+    f'{name} answers',
+    math.ceil(len(records) / how.batch_size),
+    out=run.console,
+    unit='batch',
+  )
   with jax.set_mesh(run.mesh):
-    for part in parts:
+    for part in shown:
       stopping.check()
       count = len(part.examples)
       asked = zip(part.examples, part.texts, strict=True)
@@ -130,7 +146,13 @@ def sample(run: Run, name: str) -> PolicySamples:
         found[field] += np.asarray(values[:count]).reshape(-1).tolist()
   gold = run.corpus.gold
   if gold is not None:
-    gold = scoring.ask(gold, found['prompts'], found['responses'])
+    with progress.waiting(f'{"gold":>13}  of {name}', out=run.console):
+      gold = scoring.ask(gold, found['prompts'], found['responses'])
+  cut = len(found['ended']) - sum(found['ended'])
+  if cut:
+    most = run.experiment.limits.max_response_tokens
+    total = len(found['ended'])
+    run.tell(name, f'{cut} of {total} responses cut at {most} tokens')
   return PolicySamples(
     name=name,
     prompts=found['prompts'],
@@ -140,6 +162,7 @@ def sample(run: Run, name: str) -> PolicySamples:
     gold=gold,
     proxy=np.array(found['proxy']) if found['proxy'] else None,
     kl=np.array(found['kl']),
+    scored_by=reward_name(scoring_reward(run.experiment, variant.policy)),
   )
 
 
@@ -264,6 +287,7 @@ def write(file: pathlib.Path, samples: PolicySamples) -> None:
     'ids': [text.ids for text in said],
     'length': samples.lengths.tolist(),
     'ended': samples.ended.tolist(),
+    'scored_by': [samples.scored_by] * len(said),
   }
   for name in SCORES:
     values = getattr(samples, name)
@@ -316,5 +340,6 @@ def read(file: pathlib.Path, policy: str) -> PolicySamples:
     ],
     lengths=np.array([row['length'] for row in rows]),
     ended=np.array([row['ended'] for row in rows]),
+    scored_by=rows[0]['scored_by'],
     **scores,
   )

@@ -1,14 +1,15 @@
 """The datasets of an experiment, and how records become batches."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlhf_jax import sharding
+from rlhf_jax import progress, sharding
 from rlhf_jax.data.collation import collate
 from rlhf_jax.data.encoding import (
   Counts,
@@ -35,6 +36,7 @@ class Data:
     limits: of tokens in prompts and responses.
     mesh: where batches live.
     max_rows: responses in the models at a time, where nothing is learnt.
+    console: where progress is shown.
   """
 
   corpus: Corpus
@@ -42,6 +44,7 @@ class Data:
   limits: Limits
   mesh: jax.sharding.Mesh
   max_rows: int
+  console: TextIO
 
   def records(self, data: str | tuple[str, ...]) -> Sequence[Any]:
     """The records of a dataset, or of several one after the other."""
@@ -62,13 +65,23 @@ class Data:
 
   def encode(self, records: Sequence[Any]) -> tuple[list[Example], Counts]:
     """Records to learn from as token ids, and what was cut or left out."""
-    corpus = self.corpus
-    return encode(records, corpus.tokenizer, corpus.template, self.limits)
+    return encode(records, *self._encoding(records))
 
   def encode_all(self, records: Sequence[Any]) -> tuple[list[Example], Counts]:
     """Records to score or to answer: all but those that the limits drop."""
+    return encode_all(records, *self._encoding(records))
+
+  def _encoding(self, records):
+    """What encoding takes besides records; one that takes long is shown."""
+    watch = functools.partial(
+      progress.track,
+      name='encoding',
+      total=len(records),
+      out=self.console,
+      unit='record',
+    )
     corpus = self.corpus
-    return encode_all(records, corpus.tokenizer, corpus.template, self.limits)
+    return corpus.tokenizer, corpus.template, self.limits, watch
 
   def batch(
     self,

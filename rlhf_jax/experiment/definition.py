@@ -3,15 +3,17 @@
 import dataclasses
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Annotated, Protocol
 
 from rlhf_jax import sharding
 from rlhf_jax.data.limits import Limits
 from rlhf_jax.data.sources import Corpus
+from rlhf_jax.evaluation.judges import Judge
 from rlhf_jax.experiment import validation
 from rlhf_jax.experiment.validation import ExperimentError as ExperimentError
 from rlhf_jax.models import TransformerConfig
 from rlhf_jax.stages import DatasetStage, Stage, graph
+from rlhf_jax.types.calls import Called
 from rlhf_jax.types.rules import Count, Positive, Seed
 from rlhf_jax.types.values import checked
 
@@ -45,7 +47,10 @@ class Evaluation:
     temperature: at which responses are sampled.
     scored_by: the reward model whose scores of all policies are reported; where
       None, each policy is scored by the one that it learnt from, or else by the
-      chain's first.
+      first of all.
+    judge: (prompts, responses, others' responses) -> credits [N] of the former
+      in [0, 1], an `evaluation.Judge`: who decides win rates and claims; where
+      None, the gold reward does, or else the scores.
   """
 
   prompts: str = 'test_prompts'
@@ -56,6 +61,7 @@ class Evaluation:
   against: str = 'sft'
   temperature: Positive = 1.0
   scored_by: str | None = None
+  judge: Annotated[Judge, Called(3)] | None = None
 
 
 class Condition(Protocol):

@@ -18,7 +18,7 @@ from rlhf_jax.evaluation import (
 from rlhf_jax.evaluation.reward_curve import RewardCurve
 from rlhf_jax.evaluation.samples import PolicySamples
 from rlhf_jax.experiment import validation
-from rlhf_jax.experiment.answers import answer
+from rlhf_jax.experiment.answers import answer, reward_name
 from rlhf_jax.experiment.datasets import Data
 from rlhf_jax.experiment.definition import (
   Experiment,
@@ -26,8 +26,7 @@ from rlhf_jax.experiment.definition import (
   policy_variants,
 )
 from rlhf_jax.experiment.prepared import Run
-from rlhf_jax.feedback import scoring
-from rlhf_jax.stages import Ensemble, Stage, graph
+from rlhf_jax.stages import Stage, graph
 from rlhf_jax.training import metrics
 from rlhf_jax.types import Comparison, Params, Scorer, prompt_of
 
@@ -39,8 +38,16 @@ SHARES = (
 )
 
 
-def measure(run: Run, out: pathlib.Path) -> report.Results:
-  """Samples and scores every policy; writes the results."""
+def measure(
+  run: Run, out: pathlib.Path, made: Sequence[str] = ()
+) -> report.Results:
+  """Samples and scores every policy; writes the results.
+
+  Args:
+    run: whose stages are done.
+    out: folder of the results.
+    made: lines on how the run was made, for its report.
+  """
   experiment, data = run.experiment, run.data
   how, names = experiment.evaluation, list(policy_variants(experiment))
   run.tell('evaluation', f'{", ".join(names)} on {how.prompts}')
@@ -53,13 +60,19 @@ def measure(run: Run, out: pathlib.Path) -> report.Results:
   pooled = pooling.pool(
     {experiment.seed: samples},
     against=how.against,
+    learnt_from=rewards,
     contrasts=experiment.contrasts,
+    judge=how.judge,
   )
   found = findings.Findings(
     title=experiment.title,
     seed=experiment.seed,
     policies=summary.summarise(
-      samples, against=how.against, learnt_from=rewards
+      samples,
+      against=how.against,
+      judge=how.judge,
+      judged_by=pooled.judged_by,
+      learnt_from=rewards,
     ),
     samples=samples,
     contrasts=pooled.contrasts,
@@ -72,6 +85,7 @@ def measure(run: Run, out: pathlib.Path) -> report.Results:
     reward_curves=reward_curves(curves),
     reward_models=measure_reward_models(run, samples),
     learnt_from=rewards,
+    made=made,
     notes=[*data.corpus.notes, *left_out(run), *uncounted, *doubts],
   )
   return report.write(out, found)
@@ -82,10 +96,8 @@ def learnt_from(experiment: Experiment) -> dict[str, str]:
   found = {}
   for name, variant in policy_variants(experiment).items():
     reward = experiment.stages[variant.policy].frozen.get('reward')
-    if isinstance(reward, Ensemble):
-      found[name] = ' + '.join(reward.members)
-    elif reward is not None:
-      found[name] = reward if isinstance(reward, str) else scoring.named(reward)
+    if reward is not None:
+      found[name] = reward_name(reward)
   return found
 
 

@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 import jax
 
-from rlhf_jax import sharding
+from rlhf_jax import progress, sharding
 from rlhf_jax.data.encoding import Counts
 from rlhf_jax.data.sources import Corpus
 from rlhf_jax.experiment import definition, store, validation
@@ -199,6 +199,7 @@ class Run:
       limits=self.experiment.limits,
       mesh=self.mesh,
       max_rows=self.experiment.max_rows,
+      console=self.console,
     )
 
   @functools.cached_property
@@ -234,12 +235,20 @@ class Run:
 
   def tell(self, who: str, words: str) -> None:
     """Prints a line about a stage, or about `who` else it is."""
-    print(f'{who:>13}  {words}', file=self.console, flush=True)
+    progress.say(f'{who:>13}  {words}', self.console)
 
   def tell_counts(self, who: str, counts: Counts) -> dict[str, int]:
     """Prints what was cut or left out of data; returns it by name."""
     facts = {k: v for k, v in counts._asdict().items() if v}
     if facts:
-      words = (f'{v} {k.replace("_", " ")}' for k, v in facts.items())
+      limits = self.experiment.limits
+      at = {
+        'truncated_prompts': f' at {limits.max_prompt_tokens} tokens',
+        'dropped_prompts': f' of more than {limits.max_prompt_tokens} tokens',
+        'truncated_responses': f' at {limits.max_response_tokens} tokens',
+      }
+      words = (
+        f'{v} {k.replace("_", " ")}{at.get(k, "")}' for k, v in facts.items()
+      )
       self.tell(who, ', '.join(words))
     return facts

@@ -14,6 +14,7 @@ from rlhf_jax.evaluation import report
 from rlhf_jax.experiment import (
   definition,
   measuring,
+  provenance,
   running,
   store,
   validation,
@@ -21,10 +22,13 @@ from rlhf_jax.experiment import (
 from rlhf_jax.experiment.addresses import stage_addresses, stage_settings
 from rlhf_jax.experiment.prepared import Run
 from rlhf_jax.storage import files, seals
+from rlhf_jax.training import stopping
 from rlhf_jax.training.metrics import Writer
 
 STAGES_DIR = pathlib.Path('runs/stages')
 SHOWN_DIFFERENCES = 3
+# Values of an experiment that change nothing of its numbers.
+PRESENTED = ('contrasts', 'title', 'max_rows')
 
 
 def run(
@@ -35,6 +39,7 @@ def run(
   fresh: bool = False,
   writers: Sequence[Writer] = (),
   console: TextIO | None = None,
+  made: Sequence[str] = (),
 ) -> report.Results:
   """Runs what is not done of an experiment, and measures its policies.
 
@@ -46,34 +51,49 @@ def run(
     fresh: do stages again that are done already.
     writers: further places that metrics go to.
     console: where progress is printed; standard output by default.
+    made: lines on how the run was asked for, for its report.
 
   Returns:
     What results.json says; shown, it is the table.
 
   Raises:
-    ExperimentError: the experiment cannot be run as it is written.
+    ExperimentError: the experiment cannot be run as it is written, or `out`
+      holds the results of another one.
+    Stopped: Ctrl-C; the same call goes on from there.
     DamagedError: a file of a stage is not what was written.
     StorageError: a file could not be written.
   """
   out, console = pathlib.Path(out), console or sys.stdout
-  ready = prepare(experiment, stages_dir, writers=writers, console=console)
-  files.make_folder(out)
-  files.write_json(out / 'config.json', describe(experiment))
-  if fresh:
-    clear(ready)
-  seconds = {}
+  refuse_other(experiment, out)
+  with stopping.on_interrupt():
+    ready = prepare(experiment, stages_dir, writers=writers, console=console)
+    files.make_folder(out)
+    files.write_json(out / 'config.json', describe(experiment))
+    if fresh:
+      clear(ready)
+    ready.tell('run', provenance.header(ready))
+    link(out / 'stages', 'data', ready.folders['data'].path)
+    return _made_and_measured(ready, out, made)
+
+
+def _made_and_measured(run: Run, out: pathlib.Path, made: Sequence[str]):
+  """Makes the stages one after the other, and measures what they made."""
+  seconds, spent, stages = {}, {}, run.experiment.stages
   # Held to the end: what follows reads the stages.
   with contextlib.ExitStack() as held:
-    for name in experiment.stages:
-      seconds[name] = make(ready, name, held)
-      link(out / 'stages', name, ready.folders[name].path)
+    for number, name in enumerate(stages, 1):
+      run.tell(name, f'stage {number} of {len(stages)}')
+      spent[name] = make(run, name, held)
+      link(out / 'stages', name, run.folders[name].path)
+      seconds[name] = run.folders[name].seconds()
     began = time.perf_counter()
-    results = measuring.measure(ready, out)
-  seconds['evaluation'] = time.perf_counter() - began
-  print(f'\n{results.table}\n', file=console)
-  spent = '  '.join(f'{name} {s:.0f} s' for name, s in seconds.items())
-  print(f'time: {spent}  in all {sum(seconds.values()):.0f} s', file=console)
-  print(f'report: {out / "report.md"}', file=console, flush=True)
+    lines = [*made, *provenance.lines(run, seconds)]
+    results = measuring.measure(run, out, lines)
+  spent['evaluation'] = time.perf_counter() - began
+  said = '  '.join(f'{name} {s:.0f} s' for name, s in spent.items())
+  print(f'\n{results.table}\n', file=run.console)
+  print(f'time: {said}  in all {sum(spent.values()):.0f} s', file=run.console)
+  print(f'report: {out / "report.md"}', file=run.console, flush=True)
   return results
 
 
@@ -131,26 +151,65 @@ def check_same(experiment: definition.Experiment, out: pathlib.Path) -> None:
       f'--out of an earlier run'
     )
   try:
-    then = flatten(seals.read_json(path, delete=path))
+    changed = differing(experiment, path)
   except seals.DamagedError as e:
     raise definition.ExperimentError(
       f'{path} is damaged, so it does not say which run is to be resumed; '
       f'leave --resume out and give --out {out}: stages that are done are kept'
     ) from e
+  if changed:
+    raise definition.ExperimentError(
+      f'{out} was made by another config: {changed}; leave --resume out to '
+      'start anew'
+    )
+
+
+def refuse_other(experiment: definition.Experiment, out: pathlib.Path) -> None:
+  """Refuses to write over the results of other settings.
+
+  Raises:
+    ExperimentError: naming the first values that differ, and the ways out.
+  """
+  path = out / 'config.json'
+  if not path.exists():
+    return
+  try:
+    changed = differing(experiment, path, but=PRESENTED)
+  except seals.DamagedError:
+    return  # Nobody can tell; it is written anew.
+  if changed:
+    raise definition.ExperimentError(
+      f'{out} holds the results of other settings: {changed}; give another '
+      'folder for the results (--out), or remove this one: stages that are '
+      'done are kept elsewhere'
+    )
+
+
+def differing(
+  experiment: definition.Experiment,
+  path: pathlib.Path,
+  but: Sequence[str] = (),
+) -> str:
+  """The first values that a config.json has otherwise, in words; '' if none.
+
+  Args:
+    experiment: now.
+    path: of the file.
+    but: the first words of names that do not count.
+
+  Raises:
+    DamagedError: the file is not what was written.
+  """
+  then = flatten(seals.read_json(path, delete=path))
   now = flatten(describe(experiment))
   changed = [
     f'{name} was {then.get(name)} and is {now.get(name)}'
     for name in sorted({*then, *now})
-    if then.get(name) != now.get(name)
+    if then.get(name) != now.get(name) and name.split('.')[0] not in but
   ]
-  if changed:
-    more = len(changed) - SHOWN_DIFFERENCES
-    raise definition.ExperimentError(
-      f'{out} was made by another config: '
-      + '; '.join(changed[:SHOWN_DIFFERENCES])
-      + (f'; and {more} more' if more > 0 else '')
-      + '; leave --resume out to start anew'
-    )
+  more = len(changed) - SHOWN_DIFFERENCES
+  said = '; '.join(changed[:SHOWN_DIFFERENCES])
+  return said + (f'; and {more} more' if more > 0 else '')
 
 
 def clear(run: Run) -> None:

@@ -144,9 +144,7 @@ class _Rows:
     """Tells of the first step, whose programs are compiled, that it lasts."""
     if step > self._start:
       return contextlib.nullcontext()
-    return progress.waiting(
-      f'{self._loop.stage:>13}  compiling', out=self._loop.console
-    )
+    return self.progress.waiting('compiling')
 
   def restart(self, done):
     """Counts the time of steps from here."""
@@ -164,7 +162,9 @@ class _Rows:
     for writer in self._writers:
       writer.write(self._loop.stage, done, row)
     shown = {n: row[n] for n in self._loop.show if n in row}
-    loss = {n: x for n, x in row.items() if n.startswith(metrics.LOSS)}
+    terms = {n: x for n, x in row.items() if n.startswith(metrics.LOSS)}
+    # Of one term alone a metric may say the same under a better name.
+    loss = {n: x for n, x in terms.items() if x and x not in shown.values()}
     self.progress.show(done, loss | shown)
 
 

@@ -5,6 +5,8 @@ run is, except inside `held`, where a step is finished first.
 """
 
 import contextlib
+import signal
+import threading
 from collections.abc import Iterator
 
 
@@ -16,6 +18,10 @@ class Stopped(KeyboardInterrupt):
   """
 
   kept = ''
+
+  def __str__(self) -> str:
+    kept = self.kept or 'what was done is kept'
+    return f'{kept}, and the same goes on from there'
 
 
 class _Request:
@@ -60,3 +66,23 @@ def held() -> Iterator[None]:
     yield
   finally:
     _request.holds -= 1
+
+
+@contextlib.contextmanager
+def on_interrupt() -> Iterator[None]:
+  """While the block runs, Ctrl-C asks for a stop, as in a notebook's cell.
+
+  Where somebody listens already, as a command does, it stays theirs.
+  """
+  main = threading.current_thread() is threading.main_thread()
+  own = signal.default_int_handler
+  if not main or signal.getsignal(signal.SIGINT) is not own:
+    yield
+    return
+  reset()
+  signal.signal(signal.SIGINT, lambda number, frame: ask())
+  try:
+    yield
+  finally:
+    signal.signal(signal.SIGINT, own)
+    reset()

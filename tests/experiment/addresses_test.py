@@ -191,8 +191,8 @@ EDITS = {
   'a docstring': (
     'training/loop.py', '"""The one loop', '"""Again, the one loop', set()),
   'a comment': (
-    'training/loop.py', 'pending = list(', '# Rows.\n  pending = list(',
-    set()),
+    'training/loop.py', 'start = int(state.step)',
+    '# Rows.\n  start = int(state.step)', set()),
   'what people see': (
     'experiment/sample_log.py', 'def sample_logger(',
     '@other\ndef sample_logger(', set()),

@@ -107,12 +107,17 @@ def test_every_seed_is_run_written_down_and_pooled(runs, claiming, tmp_path):
   assert written[0]['file'] == str(claiming)
   assert written[0]['win_rates'] == {'sft': 0.5, 'ppo': 0.75}
   assert written[0]['digest'] != written[1]['digest']
-  pooled = json.loads((tmp_path / 'out' / 'pooled.json').read_text())
+  folder = tmp_path / 'out' / 'seeds-0-2'
+  pooled = json.loads((folder / 'pooled.json').read_text())
   # PPO wins 3 of 4 under seed 0, and 4 of 4 under seed 2.
   assert pooled['policies']['ppo']['win_rate']['value'] == 7 / 8
   assert pooled['contrasts']['PPO beats SFT']['by_seed'] == [0.75, 1.0]
   assert 'PPO beats SFT' in out and 'paper/claim seed 2' in out
-  assert (tmp_path / 'out' / 'pooled.md').exists()
+  assert (folder / 'pooled.md').exists()
+  # Other seeds have pages of their own.
+  run(tmp_path, claiming, '--seeds', 2)
+  assert json.loads((folder / 'pooled.json').read_text()) == pooled
+  assert (tmp_path / 'out' / 'seeds-2' / 'pooled.md').exists()
 
 
 def test_what_is_done_is_told_in_a_line_and_not_run_again(
@@ -124,7 +129,8 @@ def test_what_is_done_is_told_in_a_line_and_not_run_again(
   assert [s for s in out.splitlines() if s.startswith('paper/claim seed 0')][
     0
   ].startswith('paper/claim seed 0 done on 2')
-  pooled = json.loads((tmp_path / 'out' / 'pooled.json').read_text())
+  folder = tmp_path / 'out' / 'seeds-0-1-2'
+  pooled = json.loads((folder / 'pooled.json').read_text())
   assert pooled['seeds'] == [0, 1, 2]
 
 
@@ -180,7 +186,9 @@ def test_a_seed_that_fails_does_not_stop_the_others(
   reports = list((tmp_path / 'out' / 'seed-1').glob('error-*.txt'))
   assert len(reports) == bug
   assert 'paper/claim seed 1 failed and is left out' in out
-  pooled = json.loads((tmp_path / 'out' / 'pooled.json').read_text())
+  pooled = json.loads(
+    (tmp_path / 'out' / 'seeds-0-1-2' / 'pooled.json').read_text()
+  )
   assert pooled['seeds'] == [0, 2]
   assert len(lines(tmp_path / 'out' / 'ledger.jsonl')) == 2
 
@@ -197,7 +205,8 @@ def test_several_files_have_folders_of_their_own(runs, claiming, tmp_path):
   status, _, _ = run(tmp_path, claiming, SANDBOX, '--seeds', 0)
   assert status == 0
   for name in ('paper/claim', 'rlhf/sandbox'):
-    assert (tmp_path / 'out' / name / 'pooled.json').exists()
+    pooled = tmp_path / 'out' / name / 'seeds-0' / 'pooled.json'
+    assert pooled.exists()
     assert (tmp_path / 'out' / name / 'seed-0' / 'results.json').exists()
   assert len(lines(tmp_path / 'out' / 'ledger.jsonl')) == 2
 

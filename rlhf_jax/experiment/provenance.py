@@ -1,0 +1,78 @@
+"""How a run was made, for its report: by what, on what, in which time."""
+
+import importlib.metadata
+import platform
+from collections.abc import Mapping
+
+import jax
+import numpy as np
+
+from rlhf_jax.experiment.prepared import Run
+from rlhf_jax.stages import DatasetStage
+
+PACKAGES = ('rlhf_jax', 'jax', 'flax', 'optax')
+
+
+def header(run: Run) -> str:
+  """What is to run, on what: '1 cpu device; policy of 0.11 M parameters; …'."""
+  stages = run.experiment.stages
+  done = sum(run.folders[name].done for name in stages)
+  parts = [
+    devices(run),
+    f'policy of {in_millions(parameters(run))} parameters',
+    f'{len(stages)} stages' + (f', {done} done before' if done else ''),
+  ]
+  return '; '.join(parts)
+
+
+def devices(run: Run) -> str:
+  """'8 cpu devices as data 4, tensor 2', axes of one device left out."""
+  found = run.mesh.devices.ravel()
+  axes = ', '.join(f'{k} {n}' for k, n in run.mesh.shape.items() if n > 1)
+  kind = f'{found[0].platform} device{"s" if len(found) > 1 else ""}'
+  return f'{len(found)} {kind}' + (f' as {axes}' if axes else '')
+
+
+def parameters(run: Run) -> int:
+  """How many numbers the policy has."""
+  shapes = jax.eval_shape(run.trained.roles.policy.init, jax.random.key(0))
+  return sum(int(np.prod(x.shape)) for x in jax.tree.leaves(shapes))
+
+
+def in_millions(count: int) -> str:
+  """'0.11 M', '135 M', '8.03 B'."""
+  number, unit = (count / 1e9, 'B') if count >= 1e9 else (count / 1e6, 'M')
+  return f'{number:.3g} {unit}'
+
+
+def lines(run: Run, seconds: Mapping[str, float]) -> list[str]:
+  """Lines of Markdown on stages, times, devices and versions.
+
+  Args:
+    run: whose stages are done.
+    seconds: that each stage took, when it was made.
+  """
+  facts = {name: run.folders[name].facts() for name in run.experiment.stages}
+  made = []
+  for name, stage in run.experiment.stages.items():
+    known = facts[name]
+    what = f'{known.get("steps", "?")} steps'
+    if isinstance(stage, DatasetStage):
+      what = f'{known.get("records", "?")} records'
+    made.append(
+      f'  - [{name}](stages/{name}): {what}, {seconds[name]:.0f} s'
+      f' ([config](stages/{name}/config.json))'
+    )
+  versions = [f'Python {platform.python_version()}']
+  for package in PACKAGES:
+    try:
+      versions.append(f'{package} {importlib.metadata.version(package)}')
+    except importlib.metadata.PackageNotFoundError:
+      continue  # Run from a checkout.
+  return [
+    'All values: [config.json](config.json); all numbers: '
+    '[results.json](results.json).',
+    f'On {devices(run)}; {", ".join(versions)}.',
+    'Stages, with the time that each took when it was made:',
+    *made,
+  ]
