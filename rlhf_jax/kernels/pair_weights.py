@@ -39,7 +39,7 @@ def next_token_log_expected(
 ) -> chex.Array:
   """`log_expected_probabilities` of what each token from 1 on is drawn from.
 
-  As many columns at a time as make no more logits than `logps.PLAIN_LOGITS`,
+  As many columns at a time as make no more logits than `distributions.PLAIN_LOGITS`,
   so that [N, T, V] of them are never there.
 
   Args:
@@ -62,7 +62,7 @@ def next_token_log_expected(
   found = jax.lax.map(
     lambda column: log_expected_probabilities(read(column)),
     columns,
-    batch_size=max(1, logps.PLAIN_LOGITS // of_column),
+    batch_size=max(1, distributions.PLAIN_LOGITS // of_column),
   )
   return jnp.moveaxis(found, 0, 1)
 

@@ -55,7 +55,9 @@ def loss(
   arrays = arrays_for(
     params, frozen, batch, objectives.reads(config.objective), models=models
   )
-  losses = objectives.evaluate(config.objective, arrays)
+  losses = objectives.losses_of(
+    config.objective, arrays, shape=batch.weight.shape, each='a list'
+  )
   terms = {'ranking': (1.0, Mean.of(losses, batch.weight))}
   return terms, metrics_of(arrays, batch.weight)
 

@@ -104,7 +104,9 @@ def loss(
     models=models,
     config=config,
   )
-  losses = objectives.evaluate(config.objective, arrays)
+  losses = objectives.losses_of(
+    config.objective, arrays, shape=weight.shape, each='a pair'
+  )
   metrics = metrics_of(config.objective, arrays, weight)
   if config.pair_weights is not None:
     weights = weights_of_pairs(params, batch, models=models, config=config)

@@ -112,7 +112,9 @@ def loss(
     models=models,
     config=config,
   )
-  losses = objectives.evaluate(config.objective, arrays)
+  losses = objectives.losses_of(
+    config.objective, arrays, shape=weight.shape, each='a response'
+  )
   log_ratios = arrays['policy_logps'] - arrays['reference_logps']
   wanted = arrays['desirable']
   terms = {'preference': (1.0, Mean.of(losses, weight))}

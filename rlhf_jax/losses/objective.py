@@ -13,6 +13,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 
 import chex
+import jax.numpy as jnp
 
 from rlhf_jax.types.rules import MicroBatches
 from rlhf_jax.types.values import checked
@@ -86,6 +87,32 @@ def evaluate(
       f'stages.<stage>.config.objective.{unbound[0]}'
     )
   return objective(**{name: arrays[name] for name in wanted})
+
+
+def losses_of(
+  objective: Objective,
+  arrays: Mapping[str, chex.Array],
+  *,
+  shape: tuple[int, ...],
+  each: str,
+) -> chex.Array:
+  """The losses of an objective, which owes one of them for each of something.
+
+  Args:
+    objective, arrays: as of `evaluate`.
+    shape: that the losses have to have.
+    each: what one of them is owed for, in words: 'a pair'.
+
+  Raises:
+    ValueError: they have another shape.
+  """
+  losses = jnp.asarray(evaluate(objective, arrays))
+  if losses.shape != shape:
+    raise ValueError(
+      f'{_name(objective)} gave an array of shape {losses.shape}; it owes one '
+      f'loss {each}, shape {shape}'
+    )
+  return losses
 
 
 def coupled(objective: Objective) -> Objective:

@@ -85,6 +85,26 @@ class EvaluateTest(chex.TestCase):
     chex.assert_shape(objective.evaluate(bound, SUMS), (2,))
 
 
+class LossesOfTest(chex.TestCase):
+  def test_says_who_gave_another_shape_and_what_is_owed(self):
+    def mean_of_all(policy_chosen_logps):
+      return policy_chosen_logps.mean()
+
+    with self.assertRaisesRegex(
+      ValueError,
+      r'^mean_of_all gave an array of shape \(\); it owes one loss a pair, '
+      r'shape \(2,\)$',
+    ):
+      objective.losses_of(mean_of_all, SUMS, shape=(2,), each='a pair')
+
+  def test_gives_the_losses(self):
+    bound = functools.partial(reference_free.hinge, beta=0.5)
+    actual = objective.losses_of(
+      bound, LENGTHS | SUMS, shape=(2,), each='a pair'
+    )
+    np.testing.assert_allclose(actual, [0.0, 2.0], atol=1e-6)
+
+
 class RefusePartsTest(parameterized.TestCase):
   def test_names_the_objective_and_what_to_do(self):
     bound = functools.partial(

@@ -145,7 +145,8 @@ def loss(
   _, mask = batch.rollouts.responses
   new = evaluate(params, batch.rollouts, models=models, config=config)
   arrays = arrays_for(new, batch)
-  losses = objectives.evaluate(config.objective, arrays)
+  owed = {'shape': mask.shape, 'each': 'a token'}
+  losses = objectives.losses_of(config.objective, arrays, **owed)
   if config.correction is not None:
     sampled = {
       'logps': batch.logps,
@@ -162,7 +163,7 @@ def loss(
     'entropy': (-config.entropy_coef, config.reduction(new.entropies, mask)),
   }
   if config.reference_objective is not None:
-    losses = objectives.evaluate(config.reference_objective, arrays)
+    losses = objectives.losses_of(config.reference_objective, arrays, **owed)
     terms['reference'] = (config.reference_coef, config.reduction(losses, mask))
   if config.critic is not no_critic:
     losses = config.value_objective(new.values, batch.values, batch.returns)

@@ -68,7 +68,9 @@ def compared(
   weight = batch.pair_weight
   chosen, rejected = scores[:, 0], scores[:, 1]
   arrays = dict(zip(ARRAYS, (chosen, rejected, batch.margins), strict=True))
-  losses = objectives.evaluate(config.objective, arrays)
+  losses = objectives.losses_of(
+    config.objective, arrays, shape=weight.shape, each='a pair'
+  )
   centering = pairwise.centering(chosen, rejected)
   terms = {
     'preference': (1.0, Mean.of(losses, weight)),

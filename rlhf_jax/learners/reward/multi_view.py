@@ -164,7 +164,10 @@ def loss(
       models=models,
       config=config,
     )
-    return objectives.evaluate(config.representation, arrays), arrays
+    loss = objectives.losses_of(
+      config.representation, arrays, shape=(), each='a batch'
+    )
+    return loss, arrays
 
   networks = params['bottleneck']
   constant = jax.lax.stop_gradient((networks, features))
