@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from rlhf_jax import types
-from rlhf_jax.kernels import logps, masking
+from rlhf_jax.kernels import distributions, logps, masking
 
 
 def log_expected_probabilities(logits: chex.Array) -> chex.Array:

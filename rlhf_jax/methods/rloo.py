@@ -44,13 +44,7 @@ class Config(policy_gradient.OnlineConfig):
 def shape(params, frozen, rollouts, scores, *, models, config):
   """Turns scored rollouts into experience. Returns (Experience, metrics).
 
-  Args:
-    params: {'policy'}.
-    frozen: {'reference'}.
-    rollouts: Rollouts [B, K, T].
-    scores: [B, K] in reward units.
-    models: with a policy.
-    config: a Config.
+  Args: as of `policy_gradient.measure`.
   """
   measured = policy_gradient.measure(
     params, frozen, rollouts, scores, models=models, config=config

@@ -170,7 +170,7 @@ class MetricsTest(parameterized.TestCase):
     # One response is no pair, and the last row only fills the batch.
     batch = batch.replace(weight=np.float32([1, 1, 1, 1, 0]))
     _, metrics = listwise.loss(
-      params,
+      {'policy': params},
       {},
       batch,
       None,
@@ -185,7 +185,7 @@ class MetricsTest(parameterized.TestCase):
     # Equal scores are no pair: of the first row high > low and high > mid stay.
     scores = np.float32([[2, 1, 1], [1, 1, 0], [1, 1, 0], [1, 0, 0], [1, 0, 0]])
     _, metrics = listwise.loss(
-      params,
+      {'policy': params},
       {},
       batch.replace(scores=scores),
       None,

@@ -239,7 +239,7 @@ class ScaleTest(absltest.TestCase):
   def test_the_head_alone_changes(self):
     jax.tree.map(
       np.testing.assert_array_equal,
-      self.moved.params['trunk'],
+      self.moved.params['reward']['trunk'],
       self.own['trunk'],
     )
     self.assertEqual(self.moved.step, 1)
