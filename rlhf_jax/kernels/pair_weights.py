@@ -39,8 +39,8 @@ def next_token_log_expected(
 ) -> chex.Array:
   """`log_expected_probabilities` of what each token from 1 on is drawn from.
 
-  As many columns at a time as make no more logits than `distributions.PLAIN_LOGITS`,
-  so that [N, T, V] of them are never there.
+  As many columns at a time as make no more logits than
+  `distributions.PLAIN_LOGITS`, so that [N, T, V] of them are never there.
 
   Args:
     model: the policy.
