@@ -32,6 +32,7 @@ class Progress:
     out: TextIO,
     start: int = 0,
     unit: str = 'step',
+    began: float | None = None,
     every_seconds: float = EVERY,
   ):
     """Begins at `start` of `total` units.
@@ -42,11 +43,13 @@ class Progress:
       out: where it is shown.
       start: units that are done already.
       unit: what is counted.
+      began: when it did, of time.perf_counter; now where None.
       every_seconds: between two lines, where there is no bar.
     """
     self._name, self._total, self._out, self._unit = name, total, out, unit
     self._start, self._every = start, every_seconds
-    self._began = self._shown = time.perf_counter()
+    self._shown = time.perf_counter()
+    self._began = self._shown if began is None else began
     self._bar = None
     if interactive(out):
       self._bar = auto.tqdm(
@@ -127,8 +130,9 @@ def track(
   try:
     for done, item in enumerate(items, 1):
       yield item
-      if shown is None and time.perf_counter() - began > after:
-        shown = Progress(name, total, out=out, unit=unit)
+      late = time.perf_counter() - began > after
+      if shown is None and late and done < total:
+        shown = Progress(name, total, out=out, unit=unit, began=began)
       if shown is not None:
         shown.show(done, {})
   finally:

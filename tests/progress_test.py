@@ -44,7 +44,7 @@ class LinesTest(absltest.TestCase):
     self.assertIn(' prompts/s', out.getvalue())
 
   def test_short_work_is_not_shown_and_long_work_is(self):
-    for after, lines in ((60.0, 0), (0.0, 1)):
+    for after, lines in ((60.0, 0), (-1.0, 1)):
       out = io.StringIO()
       items = progress.track(
         'abc', 'reading', 3, out=out, unit='record', after=after

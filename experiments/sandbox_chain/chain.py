@@ -29,7 +29,7 @@ BUCKETS = (10, 18, 26, 38, 48)
 
 def held_out(**values: Any) -> Evaluation:
   """The measure of claims: two responses to each test prompt."""
-  return Evaluation(samples=2, **values)
+  return Evaluation(samples=2, comparisons='test_comparisons', **values)
 
 
 def validation(**values: Any) -> Evaluation:

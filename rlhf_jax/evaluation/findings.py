@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from rlhf_jax.evaluation.claims import Contrast
-from rlhf_jax.evaluation.preference_accuracy import PairMetrics
+from rlhf_jax.evaluation.preference_accuracy import HeldOut, PairMetrics
 from rlhf_jax.evaluation.reward_curve import RewardCurve
 from rlhf_jax.evaluation.samples import PolicySamples
 from rlhf_jax.evaluation.summary import Summary
@@ -26,6 +26,8 @@ class Findings:
     produces: {stage: what it trains}.
     reward_curves: {policy: its checkpoints}.
     reward_models: {(reward model, whose pairs): how it did on them}.
+    held_out: {stage: how its policy tells held-out pairs}, of those that
+      learnt from pairs.
     learnt_from: {policy: the reward that trained it}, by name.
     notes: sentences on what is to be kept in mind: what was left out.
     made: how it was made, a line of Markdown each: command, settings, times.
@@ -44,6 +46,7 @@ class Findings:
   reward_models: Mapping[tuple[str, str], PairMetrics] = dataclasses.field(
     default_factory=dict
   )
+  held_out: Mapping[str, HeldOut] = dataclasses.field(default_factory=dict)
   learnt_from: Mapping[str, str] = dataclasses.field(default_factory=dict)
   notes: Sequence[str] = ()
   made: Sequence[str] = ()

@@ -80,6 +80,13 @@ def page(found: Findings, drawn: Drawn | None, shown: int) -> str:
       _image(plots.reward_curves, 'Reward against KL'),
       *turn_overs(found.reward_curves),
     ]
+  if found.held_out:
+    parts += [
+      '## Held-out pairs',
+      'How often the log-ratio of a policy that learnt from pairs to its '
+      'reference is higher on the better response.',
+      tables.markdown(tables.held_out_rows(found.held_out)),
+    ]
   parts += [*reward_models(found), '## More', *details(found, plots)]
   if found.notes or found.made:
     parts += ['## How it was made', *found.notes]

@@ -60,6 +60,18 @@ class PairMetrics(NamedTuple):
   lengths: LengthBias | None
 
 
+class HeldOut(NamedTuple):
+  """How a policy that learnt from pairs tells held-out ones.
+
+  Attributes:
+    loss: its stage's, the mean over the pairs.
+    pairs: of its implicit rewards, log-ratios to the reference in nats.
+  """
+
+  loss: float
+  pairs: PairMetrics
+
+
 def measure(
   better: np.ndarray,
   worse: np.ndarray,

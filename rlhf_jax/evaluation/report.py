@@ -80,6 +80,8 @@ def console(found: Findings) -> str:
   if found.reward_models:
     rows = tables.reward_model_rows(found.telling_pairs())
     parts.append(tables.plain(tables.narrowed(rows, pages.MODEL_COLUMNS)))
+  if found.held_out:
+    parts.append(tables.plain(tables.held_out_rows(found.held_out)))
   return '\n\n'.join(parts)
 
 
@@ -94,6 +96,7 @@ def results(found: Findings) -> dict:
       'policies': {k: _policy(k, s) for k, s in found.policies.items()},
       'contrasts': found.contrasts,
       'reward_models': models,
+      'held_out': found.held_out,
       'reward_curves': found.reward_curves,
     }
   )

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-from rlhf_jax.evaluation.preference_accuracy import PairMetrics
+from rlhf_jax.evaluation.preference_accuracy import HeldOut, PairMetrics
 from rlhf_jax.evaluation.summary import Summary
 
 Table = list[list[str]]  # Rows of cells, the header first.
@@ -81,6 +81,33 @@ def reward_model_rows(
         *map(interval, lengths),
         number(m.log_loss, '.3f'),
         number(m.calibration_error, '.3f'),
+        f'{number(m.margin_mean)} (sd {number(m.margin_sd)})',
+        str(m.count),
+      ]
+    )
+  return without_empty_columns(rows)
+
+
+def held_out_rows(found: Mapping[str, HeldOut]) -> Table:
+  """A row for every policy that learnt from pairs, on held-out ones."""
+  rows = [
+    [
+      'held-out pairs',
+      'loss',
+      'right',
+      'always the longer',
+      'margin, nats',
+      'n',
+    ]
+  ]
+  for name, (loss, m) in found.items():
+    longer = m.lengths and m.lengths.always_longer
+    rows.append(
+      [
+        name,
+        number(loss, '.3f'),
+        interval(m.accuracy),
+        interval(longer),
         f'{number(m.margin_mean)} (sd {number(m.margin_sd)})',
         str(m.count),
       ]

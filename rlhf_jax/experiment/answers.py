@@ -126,7 +126,7 @@ def sample(run: Run, name: str) -> PolicySamples:
     f'{name} answers',
     math.ceil(len(records) / how.batch_size),
     out=run.console,
-    unit='batch',
+    unit='round',
   )
   with jax.set_mesh(run.mesh):
     for part in shown:

@@ -26,9 +26,12 @@ from rlhf_jax.experiment.definition import (
   policy_variants,
 )
 from rlhf_jax.experiment.prepared import Run
+from rlhf_jax.kernels.logps import response_logps
 from rlhf_jax.stages import Stage, graph
 from rlhf_jax.training import metrics
-from rlhf_jax.types import Comparison, Params, Scorer, prompt_of
+from rlhf_jax.training import state as training
+from rlhf_jax.training.compile import jitted, override
+from rlhf_jax.types import Comparison, Mean, Params, Scorer, prompt_of
 
 # Facts of a stage that say what became of its data.
 COUNTED = (*Counts._fields, 'unscored_responses')
@@ -84,6 +87,7 @@ def measure(
     },
     reward_curves=reward_curves(curves),
     reward_models=measure_reward_models(run, samples),
+    held_out=measure_preferences(run),
     learnt_from=rewards,
     made=made,
     notes=[*data.corpus.notes, *left_out(run), *uncounted, *doubts],
@@ -178,9 +182,62 @@ def measure_reward_models(
       params = run.trained.params(model, 'reward')
       for name, ranked in pairs.items():
         found[model, name] = measure_pairs(
-          data, run.models().scorer, params, ranked, batch_size=how.batch_size
+          data,
+          run.models().scorer,
+          {'reward': params},
+          ranked,
+          batch_size=how.batch_size,
         )
   return found
+
+
+def measure_preferences(run: Run) -> dict[str, preference_accuracy.HeldOut]:
+  """{stage: how its policy tells held-out pairs}, of those that learnt pairs.
+
+  A response's implicit reward is the policy's log-ratio to its reference, or
+  its log-prob where it has none.
+  """
+  how, data, found = run.experiment.evaluation, run.data, {}
+  if how.comparisons is None:
+    return found
+  pairs = data.records(how.comparisons)
+  for name, stage in graph.producing(run.experiment.stages, 'policy').items():
+    if stage.loss is None:
+      continue
+    with run.trained.while_needed():
+      policy = run.trained.params(name, 'policy')
+      frozen = run.trained.frozen(stage)
+      losses = []
+
+      def implicit(params, batch, stage=stage, frozen=frozen, losses=losses):
+        losses.append(_loss(run, stage, params, frozen, batch))
+        model = run.trained.roles.policy
+        rewards = response_logps(model, params['policy'], batch)
+        if 'reference' in frozen:
+          rewards -= response_logps(model, frozen['reference'], batch)
+        return rewards
+
+      metrics = measure_pairs(
+        data, implicit, {'policy': policy}, pairs, batch_size=how.batch_size
+      )
+      mean = sum(losses[1:], losses[0])
+      found[name] = preference_accuracy.HeldOut(float(mean.value), metrics)
+  return found
+
+
+def _loss(run, stage, params, frozen, batch):
+  """The Mean of a stage's loss over the pairs of a batch."""
+  extra = getattr(stage.config, 'initial_extra', dict)()
+  terms, _ = jitted(stage.loss)(
+    params,
+    frozen,
+    batch,
+    run.key('evaluation'),
+    models=run.trained.roles,
+    config=override(stage.config, extra),
+  )
+  count = float(np.sum(batch.weight))
+  return Mean(training.objective(terms) * count, np.float32(count))
 
 
 def ranked_by_gold(samples: PolicySamples, per_prompt: int) -> list[Comparison]:
@@ -207,9 +264,16 @@ def measure_pairs(
   *,
   batch_size: int,
 ) -> preference_accuracy.PairMetrics:
-  """A reward model's accuracy on comparisons, beside always-the-longer.
+  """How often the better of two responses scores higher, or is the longer.
 
   The first two responses of each count; at most `batch_size` go at a time.
+
+  Args:
+    data: how comparisons become batches.
+    scorer: (params, Comparisons [B, 2, T]) -> scores [B, 2].
+    params: by role.
+    comparisons: the better response of each first.
+    batch_size: B.
 
   Raises:
     ExperimentError: there is nothing to compare.
@@ -226,7 +290,9 @@ def measure_pairs(
     for first in range(0, len(examples), size):
       some = examples[first : first + size]
       batch = data.batch(some, size)
-      scored = scorer({'reward': params}, batch)
+      real = np.arange(size) < len(some)  # The others fill the batch.
+      batch = batch.replace(weight=batch.weight * real)
+      scored = scorer(params, batch)
       scores.append(np.asarray(scored)[: len(some)])
       lengths += [list(map(len, example.response_ids)) for example in some]
   better, worse = np.concatenate(scores).T

@@ -58,7 +58,7 @@ def _computed(run, name, examples, frozen, models):
   size = stage.config.batch_size // stage.config.micro_batches
   most = max(len(e.response_ids) for e in examples)
   shown = progress.Progress(
-    f'{name} reference', len(examples), start=0, out=run.console
+    f'{name} reference', len(examples), out=run.console, unit='example'
   )
   with jax.set_mesh(run.mesh):
     for first in range(0, len(examples), size):

@@ -39,5 +39,6 @@ stages = Method(
   data='preferences',
   reads=(Comparison,),
   init=pairwise.init,
+  loss=loss,
   update=update,
 )

@@ -38,6 +38,7 @@ stages = Method(
   data='preferences',
   reads=(Comparison,),
   init=pairwise.init,
+  loss=loss,
   update=update,
   frozen={'reference': 'start'},
   precompute=pairwise.reference_logps,

@@ -35,6 +35,7 @@ stages = Method(
   data='preferences',
   reads=(Comparison,),
   init=unpaired.init,
+  loss=loss,
   update=update,
   frozen={'reference': 'start'},
 )

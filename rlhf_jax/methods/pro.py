@@ -38,5 +38,6 @@ stages = Method(
   data='candidates',
   reads=(Comparison,),
   init=listwise.init,
+  loss=loss,
   update=update,
 )

@@ -164,6 +164,7 @@ stages = Method(
   data='rso_pairs',
   reads=(Comparison,),
   init=pairwise.init,
+  loss=loss,
   update=update,
   frozen={'reference': 'start'},
   precompute=pairwise.reference_logps,

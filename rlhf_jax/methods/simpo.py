@@ -41,5 +41,6 @@ stages = Method(
   data='preferences',
   reads=(Comparison,),
   init=pairwise.init,
+  loss=loss,
   update=update,
 )

@@ -166,5 +166,6 @@ stages = Method(
   data='slic_pairs',
   reads=(Comparison,),
   init=pairwise.init,
+  loss=loss,
   update=update,
 )

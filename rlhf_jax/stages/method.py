@@ -31,14 +31,15 @@ class Method:
     sources: what these are where the caller gives nothing, other than `SOURCES`
       has it; None for none.
     extra_data: a dataset of which every step has a batch too, if any.
-    init, update, collect, precompute, reads, reads_extra, produces, alarm,
-      log_every, checkpoint_every: as of a Stage.
+    init, update, loss, collect, precompute, reads, reads_extra, produces,
+      alarm, log_every, checkpoint_every: as of a Stage.
   """
 
   name: str
   data: str | tuple[str, ...]
   init: Callable
   update: Callable
+  loss: Callable | None = None
   collect: Callable | None = None
   precompute: Callable | None = None
   start: Mapping[str, str] = dataclasses.field(default_factory=_from_start)
@@ -92,6 +93,7 @@ class Method:
 # What a stage takes over from its method as it is.
 _OF_METHODS = (
   'init',
+  'loss',
   'update',
   'collect',
   'precompute',

@@ -66,6 +66,9 @@ class Stage(NamedTuple):
       `start` holds, by role, the parameters that `start` below names.
     update: (state, frozen, batch, key, *, models, optimizer, config) ->
       state, metrics.
+    loss: (params, frozen, batch, key, *, models, config) -> terms, metrics;
+      what `update` descends, to be measured on held-out pairs; None where it
+      is not.
     config: the method's; it says how long, and with which optimizer.
     data: name of a dataset: the source's own, or an earlier stage that wrote
       one; of several, their records one after the other.
@@ -105,6 +108,7 @@ class Stage(NamedTuple):
   data: str | tuple[str, ...]
   start: Mapping[str, str | None] = {}
   frozen: Mapping[str, Frozen | None] = {}
+  loss: Annotated[Callable, Called(4, ('models', 'config'))] | None = None
   collect: Annotated[Callable, Called(4, ('models', 'config'))] | None = None
   precompute: Annotated[Callable, Called(2, ('models', 'config'))] | None = None
   curriculum: Any = None
