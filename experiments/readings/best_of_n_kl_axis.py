@@ -90,10 +90,10 @@ def print_tables(pooled, gains):
   for row, n in enumerate(NS):
     print(
       f'{n:4} {untied.kl[row]:9.2f} {best.kl[row]:10.2f} '
-      f'{best.proxy[row]:8.2f} {best.gold[row]:7.2f} {gains[row]:12.2f}'
+      f'{best.score[row]:8.2f} {best.gold[row]:7.2f} {gains[row]:12.2f}'
     )
   print('\nPPO, by stretch of training: KL, learnt, gold')
-  for row in zip(ppo.kl, ppo.proxy, ppo.gold, strict=True):
+  for row in zip(ppo.kl, ppo.score, ppo.gold, strict=True):
     print('    ' + ''.join(f'{value:9.2f}' for value in row))
   start = best.gold[0]  # SFT's own.
   print('\ngold above SFT by d = √KL, of Gao et al.')

@@ -39,7 +39,7 @@ def measure(chain: Run) -> dict[str, Any]:
   """What one seed's policy gives: lists by target, and the pool's range."""
   pool = offline_rl.statistics(chain.data.records(offline.FIXED))
   found = [answers.answer(chain, name) for name in requests()]
-  obtained = [float(np.mean(pool.standardised(s.proxy))) for s in found]
+  obtained = [float(np.mean(pool.standardised(s.score))) for s in found]
   within = [pool.lowest_z <= z <= pool.highest_z for z in TARGETS]
   return {
     'seed': chain.experiment.seed,

@@ -24,15 +24,15 @@ def curves_of(chain):
   }
 
 
-def by_proxy(curve):
+def by_score(curve):
   """The same curve with the learnt reward in gold's place."""
-  return curve._replace(gold=curve.proxy)
+  return curve._replace(gold=curve.score)
 
 
 def print_gaps(seeds):
   """How far each is above PPO at the same KL, with an interval over seeds."""
   print('reward less that of PPO at the same KL, over the √KL both reached')
-  for what, read in (('gold', lambda curve: curve), ('learnt', by_proxy)):
+  for what, read in (('gold', lambda curve: curve), ('learnt', by_score)):
     for name in POLICIES:
       gaps = [
         reward_curve.matched_gold(read(seed[name]), read(seed['ppo'])).gap
@@ -47,7 +47,7 @@ def print_rewards(pooled):
   distances = np.sqrt(KLS)
   print(f'\n{"KL, nats":20}' + ''.join(f'{kl:9g}' for kl in KLS))
   for name, curve in pooled.items():
-    for what, read in (('gold', curve), ('learnt', by_proxy(curve))):
+    for what, read in (('gold', curve), ('learnt', by_score(curve))):
       values = reward_curve.gold_at(read, distances)
       cells = ''.join(
         f'{value:9.2f}' if np.isfinite(value) else f'{"–":>9}'

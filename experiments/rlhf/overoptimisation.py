@@ -1,4 +1,4 @@
-"""Claim: pushed hard, the proxy rises while gold turns over (Gao et al. 2022).
+"""Claim: pushed hard, the score rises while gold turns over (Gao et al. 2022).
 
 The chain of `sandbox.py` with hardly any KL penalty and many more rounds of
 PPO; SFT, preferences and reward model are that experiment's own. Holds if,

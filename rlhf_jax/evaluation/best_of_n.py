@@ -89,38 +89,38 @@ def pool_divergence(scores: np.ndarray, n: int) -> np.ndarray:
   return exact_divergence(scores, uniform, n)
 
 
-def expectation(proxy: np.ndarray, values: np.ndarray, n: int) -> np.ndarray:
-  """Expected value of the response that is best by proxy among n.
+def expectation(score: np.ndarray, values: np.ndarray, n: int) -> np.ndarray:
+  """Expected value of the response that is best by score among n.
 
-  Σᵢ C(i − 1, n − 1) / C(K, n) · vᵢ over the pool in ascending order of proxy:
-  the mean over all subsets of n, without drawing one. Responses whose proxy
+  Σᵢ C(i − 1, n − 1) / C(K, n) · vᵢ over the pool in ascending order of score:
+  the mean over all subsets of n, without drawing one. Responses whose score
   ties are chosen with equal chances.
 
   Args:
-    proxy: [..., K] scores that choose.
+    score: [..., K] scores that choose.
     values: [..., K] what is reported of the chosen: gold reward, length, or
-      the proxy itself.
+      the score itself.
     n: responses compared, 1 to K.
 
   Returns:
     [...] one expectation a prompt, unbiased.
   """
-  proxy, values = np.asarray(proxy, float), np.asarray(values, float)
-  pool = proxy.shape[-1]
-  if proxy.shape != values.shape or not 1 <= n <= pool:
+  score, values = np.asarray(score, float), np.asarray(values, float)
+  pool = score.shape[-1]
+  if score.shape != values.shape or not 1 <= n <= pool:
     raise ValueError(
       f'best of {n} needs at least {n} responses a prompt with one value a '
-      f'score; scores have shape {proxy.shape}, values {values.shape}'
+      f'score; scores have shape {score.shape}, values {values.shape}'
     )
-  if not (np.isfinite(proxy).all() and np.isfinite(values).all()):
+  if not (np.isfinite(score).all() and np.isfinite(values).all()):
     raise ValueError(
       'scores that choose, and what is reported, have to be finite; leave out '
       'responses that could not be scored'
     )
   weights = _weights(pool, n)
-  rows = zip(proxy.reshape(-1, pool), values.reshape(-1, pool), strict=True)
+  rows = zip(score.reshape(-1, pool), values.reshape(-1, pool), strict=True)
   chosen = [weights @ _ordered(scores, row) for scores, row in rows]
-  return np.array(chosen).reshape(proxy.shape[:-1])
+  return np.array(chosen).reshape(score.shape[:-1])
 
 
 def _likelier(scores, base, n):

@@ -33,7 +33,7 @@ class Contrast(NamedTuple):
   Attributes:
     better: the policy that is claimed to be better.
     worse: the other.
-    judge: 'gold', 'proxy' or 'judge', or None where nobody could judge.
+    judge: 'gold', 'score' or 'judge', or None where nobody could judge.
     win_rate: of better against worse, row by row.
     by_seed: the win rate of each seed.
     gold_gain: better's gold reward less worse's, in reward units.
@@ -97,7 +97,7 @@ def credits_of_seeds(
   """Of each seed, the credits [N] of mine against theirs.
 
   Args:
-    judge: 'gold' or 'proxy', whose scores decide, or who is asked.
+    judge: 'gold' or 'score', whose scores decide, or who is asked.
     mine, theirs: of each seed.
   """
   pairs = zip(mine, theirs, strict=True)

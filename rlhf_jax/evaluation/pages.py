@@ -174,9 +174,14 @@ def legend(policies: Mapping[str, Summary]) -> str:
       'judged by nobody, since no gold reward, reward model or judge scored '
       'all policies;'
     )
+  units = ['KL is per response.']
+  if any(s.gold for s in policies.values()):
+    units.append('Gold is the true reward, in reward units.')
+  if any(s.score for s in policies.values()):
+    units.append('The score is what a learnt reward or a program gives.')
   lines = [
-    f'{first.prompts} prompts, {judged} ± is a standard error. KL is per '
-    'response.'
+    f'{first.prompts} prompts, {judged} ± is a standard error. '
+    + ' '.join(units)
   ]
   for name, summary in policies.items():
     lines += _missing(name, summary)
@@ -198,7 +203,7 @@ def legend(policies: Mapping[str, Summary]) -> str:
 
 def _missing(name, summary):
   """What a policy's means leave out, and why it may have no win rate."""
-  words = {'gold': 'gold reward', 'proxy': 'score', 'kl': 'KL'}
+  words = {'gold': 'gold reward', 'score': 'score', 'kl': 'KL'}
   for field, count in summary.missing.items():
     if field == 'verdict':
       yield f'{name}: {count} pairs had no verdict, too many for a win rate.'
@@ -215,14 +220,14 @@ def turn_overs(curves: Mapping[str, RewardCurve]) -> list[str]:
   for name, curve in curves.items():
     if curve.gold is None:
       continue
-    curve = curve.where_finite('kl', 'proxy', 'gold')
+    curve = curve.where_finite('kl', 'score', 'gold')
     if len(curve.steps) < FEWEST_ROWS:
       continue
     measured = reward_curve.turn_over(curve)
     if not measured.found:
       sentences.append(f'{name}: no over-optimisation beyond chance.')
       continue
-    score = measured.proxy_gained
+    score = measured.score_gained
     meanwhile = 'did not change beyond chance'
     if score.low > 0:
       meanwhile = f'rose by {tables.interval(score)}'
@@ -271,7 +276,7 @@ def _answers(samples, row):
   """The table of one prompt: a row a policy, a column a score there is."""
   scores = [
     (label, field)
-    for label, field in (('gold', 'gold'), ('score', 'proxy'))
+    for label, field in (('gold', 'gold'), ('score', 'score'))
     if any(getattr(s, field) is not None for s in samples.values())
   ]
   rows = [['policy', 'response', *(label for label, _ in scores), 'tokens']]

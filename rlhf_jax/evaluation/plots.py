@@ -73,7 +73,7 @@ def reward_curves(
   for reward in dict.fromkeys((learnt_from or {}).get(n, '') for n in curves):
     names = [n for n in curves if (learnt_from or {}).get(n, '') == reward]
     said = f'Score by {reward}' if reward else 'Score: what is learnt from'
-    panels_of.append((said, 'proxy', names))
+    panels_of.append((said, 'score', names))
   columns = min(len(panels_of), 2)
   rows = math.ceil(len(panels_of) / columns)
   order = {name: place for place, name in enumerate(curves)}

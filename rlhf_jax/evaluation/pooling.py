@@ -36,8 +36,8 @@ class Policy(NamedTuple):
     by_seed: the win rate of each seed.
     length_controlled: the win rate at equal length, each seed one observation;
       of a single seed, bootstrapped over prompts.
-    gold_reward: reward units.
-    proxy_reward: reward units of the learnt reward model.
+    gold: reward units.
+    score: reward units of the learnt reward model.
     kl: nats per response from the reference.
     length: tokens per response.
     ended: share of responses that closed with end-of-text.
@@ -46,8 +46,8 @@ class Policy(NamedTuple):
   win_rate: Estimate | None
   by_seed: tuple[float, ...]
   length_controlled: Estimate | None
-  gold_reward: Estimate | None
-  proxy_reward: Estimate | None
+  gold: Estimate | None
+  score: Estimate | None
   kl: Estimate | None
   length: Estimate
   ended: float
@@ -59,7 +59,7 @@ class Pooled(NamedTuple):
   Attributes:
     seeds: those that are pooled.
     against: the policy that win rates are against.
-    judge: 'gold' or 'proxy', whose scores decide the win rates, 'judge' where
+    judge: 'gold' or 'score', whose scores decide the win rates, 'judge' where
       somebody is asked, or None.
     judged_by: the same in words.
     policies: {name: its numbers}.
@@ -148,8 +148,8 @@ def _policy(runs, name, against, judge):
     win_rate=rate,
     by_seed=by_seed,
     length_controlled=controlled,
-    gold_reward=mean('gold'),
-    proxy_reward=mean('proxy'),
+    gold=mean('gold'),
+    score=mean('score'),
     kl=mean('kl'),
     length=mean('lengths'),
     ended=float(np.mean([np.mean(s.ended) for s in mine])),

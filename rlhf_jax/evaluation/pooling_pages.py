@@ -12,7 +12,7 @@ from rlhf_jax.evaluation.pooling import Pooled
 from rlhf_jax.storage import files
 
 # What the console shows of policies besides their win rates; the page has all.
-ON_CONSOLE = ('by seed', 'gold reward', 'KL, nats', 'tokens')
+ON_CONSOLE = ('by seed', 'gold', 'KL, nats', 'tokens')
 
 
 def write(
@@ -92,7 +92,7 @@ def policy_rows(pooled: Pooled) -> tables.Table:
       f'wins against {pooled.against}',
       'by seed',
       'at equal length',
-      'gold reward',
+      'gold',
       'score',
       'KL, nats',
       'tokens',
@@ -105,8 +105,8 @@ def policy_rows(pooled: Pooled) -> tables.Table:
         tables.interval(policy.win_rate),
         tables.each(policy.by_seed),
         tables.interval(policy.length_controlled),
-        tables.with_error(policy.gold_reward),
-        tables.with_error(policy.proxy_reward),
+        tables.with_error(policy.gold),
+        tables.with_error(policy.score),
         tables.with_error(policy.kl),
         tables.with_error(policy.length, '.1f'),
       ]

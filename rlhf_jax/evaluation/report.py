@@ -154,8 +154,8 @@ def _policy(name, summary):
     entry |= {'win_rate': half, 'low': half, 'high': half}
   measured = {
     'length_controlled': summary.length_controlled,
-    'gold_reward': summary.gold_reward,
-    'proxy_reward': summary.proxy_reward,
+    'gold': summary.gold,
+    'score': summary.score,
     'kl': summary.kl,
     'length': summary.length,
   }

@@ -1,7 +1,7 @@
 """Reward against distance from where a policy started: over-optimisation.
 
 The distance is d = √KL(policy ‖ start), KL in nats per response. What the
-policy is trained on (the proxy) keeps rising with d; what was meant (gold)
+policy is trained on (the score) keeps rising with d; what was meant (gold)
 turns over.
 
 Source: Gao, Schulman & Hilton 2022, whose forms are fitted here.
@@ -21,13 +21,13 @@ class RewardCurve(NamedTuple):
   Attributes:
     steps: [C] training steps; or n, for the best of n.
     kl: [C] nats per response from the starting policy.
-    proxy: [C] mean score of the learnt reward model.
+    score: [C] mean score of the learnt reward model.
     gold: [C] mean gold reward, or None where no truth is known.
   """
 
   steps: np.ndarray
   kl: np.ndarray
-  proxy: np.ndarray
+  score: np.ndarray
   gold: np.ndarray | None = None
 
   @property
@@ -169,24 +169,24 @@ def matched_gold(first: RewardCurve, second: RewardCurve) -> MatchedGold:
 
 
 class TurnOver(NamedTuple):
-  """Whether gold was lost by the end while the proxy was not.
+  """Whether gold was lost by the end while the score was not.
 
   Attributes:
     step: middle of the stretch of training in which gold was highest.
     kl: mean KL in that stretch, nats per response.
     gold_lost: gold in the best stretch less gold in the last.
-    proxy_gained: proxy in the last stretch less proxy in the best.
+    score_gained: score in the last stretch less score in the best.
   """
 
   step: float
   kl: float
   gold_lost: statistics.Estimate
-  proxy_gained: statistics.Estimate
+  score_gained: statistics.Estimate
 
   @property
   def found(self) -> bool:
-    """Gold fell beyond chance, and the proxy did not fall beyond chance."""
-    return self.gold_lost.low > 0 and self.proxy_gained.high >= 0
+    """Gold fell beyond chance, and the score did not fall beyond chance."""
+    return self.gold_lost.low > 0 and self.score_gained.high >= 0
 
 
 def turn_over(curve: RewardCurve, *, stretches: int = 10) -> TurnOver:
@@ -212,21 +212,21 @@ def turn_over(curve: RewardCurve, *, stretches: int = 10) -> TurnOver:
     rows = np.asarray(values, float)[-stretches * length :]
     return rows.reshape(stretches, length)
 
-  steps, kl, proxy, gold = map(
-    cut, (curve.steps, curve.kl, curve.proxy, curve.gold)
+  steps, kl, score, gold = map(
+    cut, (curve.steps, curve.kl, curve.score, curve.gold)
   )
   halves = [np.arange(length) % 2 == half for half in (0, 1)]
   chosen = [int(np.argmax(gold[:, rows].mean(axis=1))) for rows in halves]
   lost, gained = [], []
   for measured, best in zip(halves, reversed(chosen), strict=True):
     lost.append((gold[best, measured], gold[-1, measured]))
-    gained.append((proxy[-1, measured], proxy[best, measured]))
+    gained.append((score[-1, measured], score[best, measured]))
   best = int(np.argmax(gold.mean(axis=1)))
   return TurnOver(
     step=float(steps[best].mean()),
     kl=float(kl[best].mean()),
     gold_lost=_mean_difference(lost),
-    proxy_gained=_mean_difference(gained),
+    score_gained=_mean_difference(gained),
   )
 
 

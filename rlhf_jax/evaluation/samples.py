@@ -24,10 +24,10 @@ class PolicySamples:
     ended: [N] bool, True where the response closed with end-of-text.
     gold: [N] gold reward, or None where no truth is known. Here and below a
       response without such a number has NaN; None becomes it.
-    proxy: [N] the score of the reward that is learnt from, or None.
+    score: [N] the score of the reward that is learnt from, or None.
     kl: [N] log-ratio to the starting policy in nats per response (or each
       prompt's exact KL), whose mean is the policy's KL; or None.
-    scored_by: who gave `proxy`: a stage's name, or a program's.
+    scored_by: who gave `score`: a stage's name, or a program's.
   """
 
   name: str
@@ -36,21 +36,21 @@ class PolicySamples:
   lengths: np.ndarray
   ended: np.ndarray
   gold: np.ndarray | None = None
-  proxy: np.ndarray | None = None
+  score: np.ndarray | None = None
   kl: np.ndarray | None = None
   scored_by: str = ''
 
   def __post_init__(self):
     if not len(self.prompts):
       raise ValueError(f'policy {self.name!r} has no samples to evaluate')
-    for field in ('responses', 'lengths', 'ended', 'gold', 'proxy', 'kl'):
+    for field in ('responses', 'lengths', 'ended', 'gold', 'score', 'kl'):
       values = getattr(self, field)
       if values is not None and np.shape(values) != (len(self.prompts),):
         raise ValueError(
           f'policy {self.name!r}: {field} has shape {np.shape(values)} for '
           f'{len(self.prompts)} prompts; give one entry a prompt'
         )
-      if values is not None and field in ('gold', 'proxy', 'kl'):
+      if values is not None and field in ('gold', 'score', 'kl'):
         object.__setattr__(self, field, np.asarray(values, float))
 
 
@@ -77,11 +77,11 @@ def check_aligned(first: PolicySamples, second: PolicySamples) -> None:
 
 
 def common_scores(samples: Sequence[PolicySamples]) -> str | None:
-  """The scores to judge all of these by, 'gold' or else 'proxy', or None.
+  """The scores to judge all of these by, 'gold' or else 'score', or None.
 
   Scores of two reward models are not comparable.
   """
-  for field in ('gold', 'proxy'):
+  for field in ('gold', 'score'):
     same = field == 'gold' or len({s.scored_by for s in samples}) == 1
     if same and all(found(s, field).any() for s in samples):
       return field

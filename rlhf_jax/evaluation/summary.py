@@ -28,13 +28,13 @@ class Summary(NamedTuple):
     win_rate: against it; None for that policy itself.
     length_controlled: the win rate at equal length.
     by_kind: {kind: win rate}, empty for the reference itself.
-    gold_reward: reward units.
-    proxy_reward: reward units of the learnt reward model.
+    gold: reward units.
+    score: reward units of the learnt reward model.
     kl: nats per response from the starting policy.
     length: tokens per response.
     ended: share of responses that closed with end-of-text.
     prompts: distinct prompts answered.
-    missing: {'gold', 'proxy', 'kl': responses without such a number, which
+    missing: {'gold', 'score', 'kl': responses without such a number, which
       their means leave out; 'verdict': pairs without one, where they are too
       many for a win rate}; what nothing is missing of is not named.
   """
@@ -44,8 +44,8 @@ class Summary(NamedTuple):
   win_rate: win_rate.WinRate | None
   length_controlled: statistics.Estimate | None
   by_kind: Mapping[str, win_rate.WinRate]
-  gold_reward: statistics.Estimate | None
-  proxy_reward: statistics.Estimate | None
+  gold: statistics.Estimate | None
+  score: statistics.Estimate | None
   kl: statistics.Estimate | None
   length: statistics.Estimate
   ended: float
@@ -111,11 +111,11 @@ def words_of(
   """Whose scores judge, and whether a policy learnt from them.
 
   Args:
-    field: 'gold', 'proxy' or None, of `common_scores`.
+    field: 'gold', 'score' or None, of `common_scores`.
     samples: that are judged.
     learnt_from: {policy: the reward that trained it}, by name.
   """
-  if field != 'proxy':
+  if field != 'score':
     return field and 'the gold reward'
   name = samples[0].scored_by
   said = f'the reward {name}' if name else 'the learnt reward'
@@ -163,12 +163,12 @@ def _measured(policy):
 
   missing = {
     field: int(np.sum(~found(policy, field)))
-    for field in ('gold', 'proxy', 'kl')
+    for field in ('gold', 'score', 'kl')
     if getattr(policy, field) is not None
   }
   return {
-    'gold_reward': mean('gold'),
-    'proxy_reward': mean('proxy'),
+    'gold': mean('gold'),
+    'score': mean('score'),
     'kl': mean('kl'),
     'length': mean('lengths'),
     'ended': float(np.mean(policy.ended)),

@@ -15,8 +15,8 @@ def policy_rows(policies: Mapping[str, Summary]) -> Table:
   columns: dict[str, Callable] = {
     'policy': lambda name, s: name,
     f'wins against {against}': lambda name, s: interval(s.win_rate),
-    'gold reward': lambda name, s: with_error(s.gold_reward),
-    'score': lambda name, s: with_error(s.proxy_reward),
+    'gold': lambda name, s: with_error(s.gold),
+    'score': lambda name, s: with_error(s.score),
     'KL, nats': lambda name, s: with_error(s.kl),
     'tokens': lambda name, s: with_error(s.length, '.1f'),
   }

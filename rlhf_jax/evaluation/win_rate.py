@@ -92,7 +92,7 @@ def credits(
 def credits_by(
   scores: str, samples: PolicySamples, reference: PolicySamples
 ) -> np.ndarray:
-  """[N] credits by the stored scores, 'gold' or 'proxy': the higher wins."""
+  """[N] credits by the stored scores, 'gold' or 'score': the higher wins."""
   same = _identical(samples, reference)
   verdicts = credits_from_scores(
     getattr(samples, scores), getattr(reference, scores)

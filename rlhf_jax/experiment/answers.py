@@ -40,7 +40,7 @@ from rlhf_jax.training import stopping
 from rlhf_jax.types import Message, Prompt, Response
 
 # The columns of PolicySamples that a policy may lack.
-SCORES = ('gold', 'proxy', 'kl')
+SCORES = ('gold', 'score', 'kl')
 
 
 def respond_as(
@@ -119,7 +119,7 @@ def sample(run: Run, name: str) -> PolicySamples:
     batch_size=how.batch_size,
   )
   found: dict[str, list] = {
-    k: [] for k in ('prompts', 'responses', 'lengths', 'ended', 'proxy', 'kl')
+    k: [] for k in ('prompts', 'responses', 'lengths', 'ended', 'score', 'kl')
   }
   shown = progress.track(
     parts,
@@ -141,7 +141,7 @@ def sample(run: Run, name: str) -> PolicySamples:
         'kl': _divergence(run, variant, part, temperature),
       }
       if part.scores is not None:
-        rows['proxy'] = part.scores
+        rows['score'] = part.scores
       for field, values in rows.items():
         found[field] += np.asarray(values[:count]).reshape(-1).tolist()
   gold = run.corpus.gold
@@ -160,7 +160,7 @@ def sample(run: Run, name: str) -> PolicySamples:
     lengths=np.array(found['lengths']),
     ended=np.array(found['ended']),
     gold=gold,
-    proxy=np.array(found['proxy']) if found['proxy'] else None,
+    score=np.array(found['score']) if found['score'] else None,
     kl=np.array(found['kl']),
     scored_by=reward_name(scoring_reward(run.experiment, variant.policy)),
   )

@@ -344,7 +344,7 @@ def learning_curves(run: Run) -> dict[str, dict[str, list[float]]]:
 def reward_curves(
   columns: Mapping[str, Mapping[str, Sequence[float]]],
 ) -> dict[str, RewardCurve]:
-  """KL, proxy and gold along the training of each online policy."""
+  """KL, score and gold along the training of each online policy."""
   return {
     name: RewardCurve(
       *(np.array(column[key]) for key in ('step', 'kl', 'score')),

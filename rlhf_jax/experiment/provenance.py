@@ -73,6 +73,7 @@ def lines(run: Run, seconds: Mapping[str, float]) -> list[str]:
     'All values: [config.json](config.json); all numbers: '
     '[results.json](results.json).',
     f'On {devices(run)}; {", ".join(versions)}.',
-    'Stages, with the time that each took when it was made:',
-    *made,
+    '\n'.join(
+      ['Stages, with the time that each took when it was made:', *made]
+    ),
   ]

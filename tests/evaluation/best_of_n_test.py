@@ -9,24 +9,24 @@ from absl.testing import absltest, parameterized
 from rlhf_jax.evaluation import best_of_n
 
 
-def over_all_subsets(proxy, values, n):
-  """The mean over subsets of n of the value at the highest proxy, ties even."""
+def over_all_subsets(score, values, n):
+  """The mean over subsets of n of the value at the highest score, ties even."""
   chosen = []
-  for subset in itertools.combinations(range(len(proxy)), n):
-    top = max(proxy[i] for i in subset)
-    chosen.append(np.mean([values[i] for i in subset if proxy[i] == top]))
+  for subset in itertools.combinations(range(len(score)), n):
+    top = max(score[i] for i in subset)
+    chosen.append(np.mean([values[i] for i in subset if score[i] == top]))
   return np.mean(chosen)
 
 
 class BestOfNTest(parameterized.TestCase):
   @parameterized.product(n=tuple(range(1, 9)), ties=(False, True))
   def test_equals_all_subsets(self, n, ties):
-    proxy, gold = np.random.default_rng(n).normal(size=(2, 3, 8))
+    score, gold = np.random.default_rng(n).normal(size=(2, 3, 8))
     if ties:
-      proxy = proxy.round()
-    actual = best_of_n.expectation(proxy, gold, n)
+      score = score.round()
+    actual = best_of_n.expectation(score, gold, n)
     expected = [
-      over_all_subsets(p, g, n) for p, g in zip(proxy, gold, strict=True)
+      over_all_subsets(p, g, n) for p, g in zip(score, gold, strict=True)
     ]
     np.testing.assert_allclose(actual, expected, rtol=1e-10)
 
@@ -37,13 +37,13 @@ class BestOfNTest(parameterized.TestCase):
     self.assertAlmostEqual(float(actual), expected)
 
   def test_ends_are_the_mean_and_the_chosen(self):
-    proxy, gold = np.random.default_rng(0).normal(size=(2, 4, 16))
+    score, gold = np.random.default_rng(0).normal(size=(2, 4, 16))
     np.testing.assert_allclose(
-      best_of_n.expectation(proxy, gold, 1), gold.mean(axis=1)
+      best_of_n.expectation(score, gold, 1), gold.mean(axis=1)
     )
     np.testing.assert_allclose(
-      best_of_n.expectation(proxy, gold, 16),
-      gold[np.arange(4), proxy.argmax(axis=1)],
+      best_of_n.expectation(score, gold, 16),
+      gold[np.arange(4), score.argmax(axis=1)],
     )
 
   def test_large_pools_do_not_overflow(self):

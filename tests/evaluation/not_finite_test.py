@@ -43,7 +43,7 @@ def policy(name, gain, **fields):
   noise = np.random.default_rng(ord(name[0])).normal(size=(2, COUNT))
   known = {
     'gold': gain + noise[0],
-    'proxy': gain + noise[1],
+    'score': gain + noise[1],
     'kl': np.full(COUNT, gain),
   }
   return samples.PolicySamples(
@@ -65,7 +65,7 @@ def holed(values, bad, every):
 
 def curve(steps=60, **fields):
   up = np.linspace(0.0, 4.0, steps)
-  known = {'steps': np.arange(steps), 'kl': up, 'proxy': up, 'gold': up}
+  known = {'steps': np.arange(steps), 'kl': up, 'score': up, 'gold': up}
   return reward_curve.RewardCurve(**(known | fields))
 
 
@@ -97,7 +97,7 @@ class NotFiniteTest(parameterized.TestCase):
     return json.loads(text, parse_constant=refuse), page
 
   @parameterized.product(
-    field=('gold', 'proxy', 'kl'),
+    field=('gold', 'score', 'kl'),
     holes=((NAN, 25), (INF, 2), (None, 25), (-INF, 1)),
   )
   def test_a_report_of_any_column(self, field, holes):
@@ -111,7 +111,7 @@ class NotFiniteTest(parameterized.TestCase):
     entry = written['policies']['ppo']
     self.assertEqual(entry['missing'][field], count)
     self.assertEqual(entry['prompts'], COUNT)
-    name = {'gold': 'gold_reward', 'proxy': 'proxy_reward', 'kl': 'kl'}[field]
+    name = {'gold': 'gold', 'score': 'score', 'kl': 'kl'}[field]
     if every == 1:
       self.assertIsNone(entry[name])
     else:
@@ -137,7 +137,7 @@ class NotFiniteTest(parameterized.TestCase):
     self.assertIn('learnt reward', written['policies']['ppo']['judge'])
 
   @parameterized.product(
-    field=('kl', 'proxy', 'gold'), holes=((NAN, 7), (-INF, 7), (INF, 1))
+    field=('kl', 'score', 'gold'), holes=((NAN, 7), (-INF, 7), (INF, 1))
   )
   def test_a_report_with_curves(self, field, holes):
     bad, every = holes
@@ -167,7 +167,7 @@ class NotFiniteTest(parameterized.TestCase):
     self.assertIn('1.00 (sd –)', page)
 
   @parameterized.product(
-    field=('gold', 'proxy', 'kl'), bad=(NAN, INF, None), every=(30, 2, 1),
+    field=('gold', 'score', 'kl'), bad=(NAN, INF, None), every=(30, 2, 1),
     seeds=(1, 2),
   )  # fmt: skip
   def test_pooled_seeds(self, field, bad, every, seeds):

@@ -15,9 +15,9 @@ from rlhf_jax.evaluation.statistics import Estimate
 from rlhf_jax.types import Message, Prompt
 
 
-def answers(name, gold, *, first=0, proxy=None, length=5, kl=0.0):
+def answers(name, gold, *, first=0, score=None, length=5, kl=0.0):
   """One response to each prompt, prompts numbered from `first`."""
-  count = len(proxy if gold is None else gold)
+  count = len(score if gold is None else gold)
   return PolicySamples(
     name=name,
     prompts=[
@@ -27,7 +27,7 @@ def answers(name, gold, *, first=0, proxy=None, length=5, kl=0.0):
     lengths=np.full(count, length),
     ended=np.ones(count, bool),
     gold=None if gold is None else np.array(gold, float),
-    proxy=None if proxy is None else np.array(proxy, float),
+    score=None if score is None else np.array(score, float),
     kl=np.full(count, kl),
   )
 
@@ -56,11 +56,11 @@ class PoolTest(parameterized.TestCase):
     self.assertEqual(ppo.by_seed, (0.75, 1.0))
     self.assertEqual(ppo.win_rate.value, 7 / 8)
     self.assertEqual(dpo.by_seed, (0.75, 0.875))
-    self.assertEqual(ppo.gold_reward.value, (1 + 1 + 1 - 1 + 7) / 8)
+    self.assertEqual(ppo.gold.value, (1 + 1 + 1 - 1 + 7) / 8)
     self.assertEqual(ppo.kl.value, 3.0)
     self.assertEqual(ppo.length.value, 6.0)
     self.assertEqual(ppo.ended, 1.0)
-    self.assertIsNone(ppo.proxy_reward)
+    self.assertIsNone(ppo.score)
     self.assertIsNone(pooled.policies['sft'].win_rate)
     # dpo less ppo: +1 +1 −½ −1, then +1, 0 (a tie), +1, −2.
     contrast = pooled.contrasts['dpo is best']
@@ -123,19 +123,19 @@ class PoolTest(parameterized.TestCase):
   def test_without_gold_the_learnt_reward_judges(self):
     runs = {
       0: {
-        'sft': answers('sft', None, proxy=[0, 0, 0]),
-        'ppo': answers('ppo', None, proxy=[1, 1, -1]),
+        'sft': answers('sft', None, score=[0, 0, 0]),
+        'ppo': answers('ppo', None, score=[1, 1, -1]),
       }
     }
     pooled = pooling.pool(runs, contrasts={'c': ('ppo', 'sft')})
     contrast = pooled.contrasts['c']
-    self.assertEqual((pooled.judge, contrast.judge), ('proxy', 'proxy'))
+    self.assertEqual((pooled.judge, contrast.judge), ('score', 'score'))
     self.assertAlmostEqual(contrast.win_rate.value, 2 / 3)
     self.assertIsNone(contrast.gold_gain)
 
   def test_without_any_score_nobody_judges(self):
-    bare = {name: answers(name, None, proxy=[0, 0]) for name in ('sft', 'ppo')}
-    bare['ppo'] = dataclasses.replace(bare['ppo'], proxy=None)
+    bare = {name: answers(name, None, score=[0, 0]) for name in ('sft', 'ppo')}
+    bare['ppo'] = dataclasses.replace(bare['ppo'], score=None)
     pooled = pooling.pool({0: bare}, contrasts={'c': ('ppo', 'sft')})
     self.assertIsNone(pooled.policies['ppo'].win_rate)
     self.assertEqual(pooled.contrasts['c'].verdict, 'not judged')
@@ -206,7 +206,7 @@ class PagesTest(absltest.TestCase):
   def test_what_has_no_error_is_null(self):
     run = seed([0], [1], [1])
     found = pooling_pages.results(pooling.pool({0: run}))
-    self.assertIsNone(found['policies']['ppo']['gold_reward']['low'])
+    self.assertIsNone(found['policies']['ppo']['gold']['low'])
     json.dumps(found, allow_nan=False)
 
   def test_without_claims_there_is_no_table_of_them(self):

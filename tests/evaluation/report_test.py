@@ -45,7 +45,7 @@ CURVES = {
 }
 
 
-def policy(name, gain, *, gold=True, proxy=True, kinds=True):
+def policy(name, gain, *, gold=True, score=True, kinds=True):
   generator = np.random.default_rng(ord(name[0]))
   noise = generator.normal(size=(2, COUNT))
   prompts = PROMPTS if kinds else [p._replace(kind='') for p in PROMPTS]
@@ -56,7 +56,7 @@ def policy(name, gain, *, gold=True, proxy=True, kinds=True):
     lengths=generator.integers(3, 20, COUNT),
     ended=np.ones(COUNT, bool),
     gold=gain + noise[0] if gold else None,
-    proxy=2 * gain + noise[1] if proxy else None,
+    score=2 * gain + noise[1] if score else None,
     kl=np.full(COUNT, gain),
   )
 
@@ -76,7 +76,7 @@ def turning():
   return reward_curve.RewardCurve(
     steps=steps,
     kl=steps / 20,
-    proxy=steps / 40 + noise[0],
+    score=steps / 40 + noise[0],
     gold=1 - np.abs(steps - 30) / 50 + noise[1],
   )
 
@@ -117,13 +117,13 @@ class ReportTest(parameterized.TestCase):
     for name, entry in results['policies'].items():
       expected = measured[name]
       self.assertEqual(entry['against'], 'sft')
-      self.assertEqual(entry['gold_reward'], expected.gold_reward.value)
-      self.assertEqual(entry['proxy_reward'], expected.proxy_reward.value)
+      self.assertEqual(entry['gold'], expected.gold.value)
+      self.assertEqual(entry['score'], expected.score.value)
       self.assertEqual(entry['kl'], expected.kl.value)
       self.assertEqual(entry['length'], expected.length.value)
       self.assertEqual(
-        entry['standard_errors']['gold_reward'],
-        expected.gold_reward.standard_error,
+        entry['standard_errors']['gold'],
+        expected.gold.standard_error,
       )
       rate = (entry['win_rate'], entry['low'], entry['high'])
       if name == 'sft':
@@ -179,7 +179,7 @@ class ReportTest(parameterized.TestCase):
       reward_models={('reward_model', 'sft'): always_right},
       reward_curves={'ppo': turning()._replace(gold=None)},
     )
-    self.assertIsNone(results['policies']['ppo']['gold_reward'])
+    self.assertIsNone(results['policies']['ppo']['gold'])
     entry = results['reward_models']['reward_model']['sft']
     self.assertIsNone(entry['calibration_slope'])
     self.assertEqual(entry['accuracy']['value'], 1.0)
@@ -191,7 +191,7 @@ class ReportTest(parameterized.TestCase):
     measured, console, page, _ = self.write(policies(), notes=['Seed 7.'])
     rate = measured['ppo'].win_rate
     shown = f'{rate.value:.2f} [{rate.low:.2f}, {rate.high:.2f}]'
-    gold = measured['ppo'].gold_reward
+    gold = measured['ppo'].gold
     for text in (console, page):
       self.assertIn(shown, text)
       self.assertIn(f'{gold.value:.2f} ± {gold.standard_error:.2f}', text)
@@ -212,7 +212,7 @@ class ReportTest(parameterized.TestCase):
     head, line, *rows = console.split('\n\n')[0].splitlines()
     self.assertLen(rows, 3)
     self.assertEqual({len(row) for row in [head, line, *rows]}, {len(line)})
-    at = head.index('gold reward') + len('gold reward')
+    at = head.index('gold') + len('gold')
     self.assertTrue(all(row[at : at + 2] == '  ' for row in rows))
 
   def test_without_gold_the_report_says_who_judged(self):
@@ -222,7 +222,7 @@ class ReportTest(parameterized.TestCase):
       self.assertIn('judged by the learnt reward.', text)
 
   def test_where_nobody_judged_there_are_no_win_rates(self):
-    _, console, page, results = self.write(policies(gold=False, proxy=False))
+    _, console, page, results = self.write(policies(gold=False, score=False))
     for text in (console, page):
       self.assertIn('judged by nobody', text)
       self.assertNotIn('wins', text)
@@ -442,7 +442,7 @@ class ResponsesTest(parameterized.TestCase):
     # Text from a policy is shown as it is, and cannot break the table.
     self.assertIn('| sft | sft says<br>0 \\| &lt;i&gt; |', page)
     self.assertIn(f'| {found["ppo"].gold[1]:.2f} |', page)
-    self.assertIn(f'| {found["ppo"].proxy[1]:.2f} |', page)
+    self.assertIn(f'| {found["ppo"].score[1]:.2f} |', page)
     self.assertIn('> add 1 \\| &lt;b&gt;?', page)
     self.assertNotIn('add 2', page)
 

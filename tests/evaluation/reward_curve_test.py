@@ -9,11 +9,11 @@ from rlhf_jax.evaluation import reward_curve
 DISTANCES = np.linspace(0.2, 4.0, 12)
 
 
-def curve(kl, gold, proxy=None, steps=None):
+def curve(kl, gold, score=None, steps=None):
   return reward_curve.RewardCurve(
     steps=np.arange(len(kl)) if steps is None else steps,
     kl=np.asarray(kl, float),
-    proxy=np.asarray(kl if proxy is None else proxy, float),
+    score=np.asarray(kl if score is None else score, float),
     gold=None if gold is None else np.asarray(gold, float),
   )
 
@@ -109,7 +109,7 @@ class TurnOverTest(parameterized.TestCase):
     return curve(
       0.05 * step,
       shape(step) + 0.1 * generator.normal(size=steps),
-      proxy=proxy_slope * step + 0.1 * generator.normal(size=steps),
+      score=proxy_slope * step + 0.1 * generator.normal(size=steps),
     )
 
   def share_found(self, shape, **options):
@@ -122,13 +122,13 @@ class TurnOverTest(parameterized.TestCase):
   def test_by_hand(self):
     # Two stretches of four rows; the first row is left over.
     gold = [9.0, 5.0, 4.0, 6.0, 3.0, 1.0, 2.0, 0.0, 3.0]
-    proxy = [0.0, 1.0, 1.0, 2.0, 2.0, 4.0, 4.0, 4.0, 6.0]
+    score = [0.0, 1.0, 1.0, 2.0, 2.0, 4.0, 4.0, 4.0, 6.0]
     actual = reward_curve.turn_over(
-      curve(np.arange(9.0), gold, proxy, steps=np.arange(9) * 10), stretches=2
+      curve(np.arange(9.0), gold, score, steps=np.arange(9) * 10), stretches=2
     )
     self.assertEqual((actual.step, actual.kl), (25.0, 2.5))
     self.assertAlmostEqual(actual.gold_lost.value, 4.5 - 1.5)
-    self.assertAlmostEqual(actual.proxy_gained.value, 4.5 - 1.5)
+    self.assertAlmostEqual(actual.score_gained.value, 4.5 - 1.5)
     # Each half's means are of two rows: variances ½, ½, ½, ½ over 2 each.
     self.assertAlmostEqual(
       actual.gold_lost.standard_error,

@@ -12,7 +12,7 @@ PROMPTS = [
 ]
 FIELDS = {
   'gold': np.array([1.0, 2.0, 3.0, 4.0]),
-  'proxy': np.array([0.0, 0.0, 1.0, 1.0]),
+  'score': np.array([0.0, 0.0, 1.0, 1.0]),
   'kl': np.array([0.5, -0.5, 1.0, 1.0]),
 }
 
@@ -42,8 +42,8 @@ class SummariseTest(parameterized.TestCase):
     self.assertIsNone(actual.win_rate)
     self.assertIsNone(actual.length_controlled)
     self.assertEqual(actual.by_kind, {})
-    self.assertEqual(actual.gold_reward.value, 2.5)
-    self.assertEqual(actual.proxy_reward.value, 0.5)
+    self.assertEqual(actual.gold.value, 2.5)
+    self.assertEqual(actual.score.value, 0.5)
     self.assertEqual(actual.kl.value, 0.5)
     self.assertEqual(actual.length.value, 6.0)
     expected = np.std([3, 5, 7, 9], ddof=1) / 2
@@ -62,11 +62,11 @@ class SummariseTest(parameterized.TestCase):
     self.assertEqual(rates, {'a': 1.0, 'b': 0.5})
 
   def test_learnt_reward_judges_otherwise_and_says_so(self):
-    fields = {'proxy': np.array([-1.0, -1.0, 0.0, 2.0])}
+    fields = {'score': np.array([-1.0, -1.0, 0.0, 2.0])}
     actual = summary.summarise(pair(**fields))['ppo']
     self.assertEqual(actual.win_rate.value, 0.25)
     self.assertEqual(actual.judge, 'the learnt reward')
-    self.assertIsNone(actual.gold_reward)
+    self.assertIsNone(actual.gold)
     self.assertIsNone(actual.kl)
 
   def test_a_given_judge_decides(self):

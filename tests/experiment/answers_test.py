@@ -63,7 +63,7 @@ class FileTest(parameterized.TestCase):
       read = answers.read(path, 'ppo')
       self.assertEqual([p.name for p in path.parent.iterdir()], [path.name])
       self.assertIn('"prompt": 2, ', path.read_text().splitlines()[-2])
-    self.assertIsNone(read.proxy)
+    self.assertIsNone(read.score)
     for field in ('name', 'prompts', 'responses'):
       self.assertEqual(getattr(read, field), getattr(written, field))
     # JSON has one word for what is not finite: null.

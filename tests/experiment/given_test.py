@@ -105,10 +105,10 @@ class GivenTest(parameterized.TestCase):
     run = self.prepared(alone(stages), 'fresh')
     answered = answers.answer(run, 'rloo')
     np.testing.assert_array_equal(
-      answered.proxy, np.array(words(None, answered.responses), float)
+      answered.score, np.array(words(None, answered.responses), float)
     )
     np.testing.assert_allclose(
-      results['policies']['rloo']['proxy_reward'], np.nanmean(answered.proxy)
+      results['policies']['rloo']['score'], np.nanmean(answered.score)
     )
     # The reference is the policy's own start: it is left behind step by step.
     first, last = read_jsonl(run.folders['rloo'].path / 'metrics.jsonl')

@@ -249,12 +249,12 @@ class RespondTest(parameterized.TestCase):
     counts = [len(text.split()) for text in measured.responses]
     self.assertLen({n % 2 for n in counts}, 2)
     np.testing.assert_array_equal(
-      measured.proxy, [np.nan if n % 2 else n for n in counts]
+      measured.score, [np.nan if n % 2 else n for n in counts]
     )
     # What learnt from no reward is scored by the first reward model, as ever.
     np.testing.assert_array_equal(
-      answers.sample(self.scored_by(even_words), 'sft').proxy,
-      answers.sample(self.chain, 'sft').proxy,
+      answers.sample(self.scored_by(even_words), 'sft').score,
+      answers.sample(self.chain, 'sft').score,
     )
 
   def test_a_program_chooses_the_best(self):
