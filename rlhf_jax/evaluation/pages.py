@@ -58,7 +58,7 @@ def page(found: Findings, drawn: Drawn | None, shown: int) -> str:
   plots, policies = drawn or Drawn(), found.policies
   parts = [
     f'# {found.title}',
-    '\n'.join(claims.sentences(found.contrasts) or headline(policies)),
+    listed(claims.sentences(found.contrasts) or headline(policies)),
   ]
   if found.seed is not None and compared(policies):
     parts.append(claims.covers([found.seed]))
@@ -90,8 +90,13 @@ def page(found: Findings, drawn: Drawn | None, shown: int) -> str:
   parts += [*reward_models(found), '## More', *details(found, plots)]
   if found.notes or found.made:
     parts += ['## How it was made', *found.notes]
-    parts.append('\n'.join(f'- {line}' for line in found.made))
+    parts.append(listed(found.made))
   return '\n\n'.join(part for part in parts if part) + '\n'
+
+
+def listed(lines: Sequence[str]) -> str:
+  """Lines of Markdown, one below the other."""
+  return '\n'.join(f'- {line}' for line in lines)
 
 
 def compared(policies: Mapping[str, Summary]) -> dict[str, Estimate]:

@@ -37,7 +37,7 @@ def write(
   found = [rows for rows in found if len(rows) > 1]
   page = [
     f'# {title}',
-    '\n'.join(claims.sentences(pooled.contrasts)),
+    pages.listed(claims.sentences(pooled.contrasts)),
     tables.markdown(found[0]),
     *said,
     draw(out, pooled),
