@@ -41,22 +41,27 @@ def stage_addresses(experiment: definition.Experiment) -> dict[str, str]:
   Raises:
     NoSourceError: a function of the config has no source.
   """
-  return _addresses(experiment, experiment.data.fingerprint(), Code().name)
+  read = experiment.data.fingerprint()
+  return _addresses(experiment, read, content, Code().name)
 
 
 def stage_settings(experiment: definition.Experiment) -> dict[str, str]:
   """What addresses would be if code, and what is read, were always the same."""
-  return _addresses(experiment, '', import_path)
+  return _addresses(experiment, '', lambda folder: '', import_path)
 
 
 def _addresses(
-  experiment: definition.Experiment, read: str, name_of: Callable[[Any], str]
+  experiment: definition.Experiment,
+  read: str,
+  content_of: Callable[[str], str],
+  name_of: Callable[[Any], str],
 ) -> dict[str, str]:
   """Addresses.
 
   Args:
     experiment: whose.
     read: fingerprint of what is read.
+    content_of: says the content of a folder of parameters.
     name_of: says a function or class.
   """
 
@@ -71,7 +76,7 @@ def _addresses(
       role: found[needed] for role, needed in graph.dependencies(stage).items()
     }
     for role, folder in graph.given(stage).items():
-      depends[role] = read and content(folder)
+      depends[role] = content_of(folder)
     own = [found.get(d, f'{found["data"]}/{d}') for d in graph.datasets(stage)]
     depends['data'] = own[0] if len(own) == 1 else own
     run = writing.write if isinstance(stage, DatasetStage) else running.train

@@ -91,13 +91,7 @@ class Trained:
 
   def _load(self, stage, placed):
     if is_folder(stage):
-      try:
-        return checkpoints.load_params(pathlib.Path(stage), placed)
-      except seals.DamagedError as e:
-        raise definition.ExperimentError(
-          f'the parameters that {stage} is to give are damaged; give a whole '
-          'copy of the folder'
-        ) from e
+      return checkpoints.load_params(pathlib.Path(stage), placed)
     with self.folders.lock(stage).share():
       return checkpoints.load_params(
         self.folders[stage].path / store.PARAMS, placed
@@ -131,11 +125,13 @@ class Trained:
       for words, folder in graph.given(stage).items():
         role = validation.role_of(words)
         who = f'stage {name!r} takes its {role} from {folder}, which'
-        if not seals.sealed(pathlib.Path(folder)):
+        try:
+          seals.verify(pathlib.Path(folder), delete=pathlib.Path(folder))
+        except seals.DamagedError as e:
           raise definition.ExperimentError(
-            f'{who} is no folder of finished parameters; give one such as '
-            f'OUT/stages/STAGE/{store.PARAMS}'
-          )
+            f'{who} is no whole folder of finished parameters; give one such '
+            f'as OUT/stages/STAGE/{store.PARAMS}'
+          ) from e
         held = self.abstract_params(folder)
         there = _shapes(self._playing(folder, held, role))
         model = self.roles.policy if role in POLICIES else self.roles.reward

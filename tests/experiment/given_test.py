@@ -115,17 +115,6 @@ class GivenTest(parameterized.TestCase):
     self.assertAlmostEqual(first['kl'], 0.0, places=5)
     self.assertGreater(abs(last['kl']), 1e-5)
 
-  def test_a_fresh_start_is_the_models_own(self):
-    stages = rloo.stages(RLOO, start=None, reward=words)
-    run = self.prepared(alone(stages))
-    key = jax.random.key(3)
-    state = running.initial_state(
-      run.trained, run.experiment.stages['rloo'], RLOO.make_optimizer(), key
-    )
-    chex.assert_trees_all_close(
-      state.params['policy'], run.trained.roles.policy.init(key), rtol=1e-6
-    )
-
   def test_from_the_command_line(self):
     made = small.chain(self.root / 'chain', ppo.stages(PPO)).experiment
     path = self.folder('sft')
@@ -162,7 +151,7 @@ class GivenTest(parameterized.TestCase):
     self.assertNotEqual(address(first), address(copy))
 
   @parameterized.parameters(
-    ('./nowhere', {}, 'from ./nowhere, which is no folder of finished param'),
+    ('./nowhere', {}, 'from ./nowhere, which is no whole folder of'),
     ('nowhere', {}, "from 'nowhere', which is no earlier stage"),
     ('reward_model', {}, 'which holds another model: .* and .* in a policy of'),
     (
@@ -182,11 +171,10 @@ class GivenTest(parameterized.TestCase):
   def test_damage_is_told(self):
     broken = self.root / 'broken'
     shutil.copytree(self.folder('sft'), broken)
-    stages = rloo.stages(RLOO, start=str(broken), reward=words)
-    run = self.prepared(alone(stages), 'damaged')
     (broken / 'manifest.ocdbt').write_bytes(b'')
-    with self.assertRaisesRegex(ExperimentError, 'is damaged.*a whole copy'):
-      running.run_stage(run, 'rloo')
+    stages = rloo.stages(RLOO, start=str(broken), reward=words)
+    with self.assertRaisesRegex(ExperimentError, 'broken, which is no whole'):
+      self.prepared(alone(stages))
 
 
 if __name__ == '__main__':
