@@ -86,7 +86,7 @@ def measure(chain):
     measured = measuring.measure_pairs(
       chain.data,
       chain.models().scorer,
-      chain.trained.params(reward, 'reward'),
+      {'reward': chain.trained.params(reward, 'reward')},
       by_gold(pairs),
       batch_size=chain.experiment.evaluation.batch_size,
     )

@@ -1,7 +1,7 @@
 """All that was measured of an experiment, for its report."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from rlhf_jax.evaluation.claims import Contrast
 from rlhf_jax.evaluation.preference_accuracy import HeldOut, PairMetrics
@@ -12,8 +12,7 @@ from rlhf_jax.evaluation.summary import Summary
 Curves = Mapping[str, Sequence[float]]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Findings:
+class Findings(NamedTuple):
   """What a report is made of.
 
   Attributes:
@@ -37,23 +36,15 @@ class Findings:
   policies: Mapping[str, Summary]
   samples: Mapping[str, PolicySamples]
   seed: int | None = None
-  contrasts: Mapping[str, Contrast] = dataclasses.field(default_factory=dict)
-  curves: Mapping[str, Curves] = dataclasses.field(default_factory=dict)
-  produces: Mapping[str, str] = dataclasses.field(default_factory=dict)
-  reward_curves: Mapping[str, RewardCurve] = dataclasses.field(
-    default_factory=dict
-  )
-  reward_models: Mapping[tuple[str, str], PairMetrics] = dataclasses.field(
-    default_factory=dict
-  )
-  held_out: Mapping[str, HeldOut] = dataclasses.field(default_factory=dict)
-  learnt_from: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  contrasts: Mapping[str, Contrast] = {}
+  curves: Mapping[str, Curves] = {}
+  produces: Mapping[str, str] = {}
+  reward_curves: Mapping[str, RewardCurve] = {}
+  reward_models: Mapping[tuple[str, str], PairMetrics] = {}
+  held_out: Mapping[str, HeldOut] = {}
+  learnt_from: Mapping[str, str] = {}
   notes: Sequence[str] = ()
   made: Sequence[str] = ()
-
-  def __post_init__(self):
-    if not self.policies:
-      raise ValueError('there is no policy to report on')
 
   @property
   def against(self) -> str:

@@ -50,7 +50,12 @@ def write(out: pathlib.Path, found: Findings, *, shown: int = 3) -> Results:
 
   Returns:
     What results.json says, with the tables for the console.
+
+  Raises:
+    ValueError: there is no policy.
   """
+  if not found.policies:
+    raise ValueError('there is no policy to report on')
   out, content = pathlib.Path(out), results(found)
   files.make_folder(out)
   text = json.dumps(content, indent=2, allow_nan=False) + '\n'

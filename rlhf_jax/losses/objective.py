@@ -92,7 +92,6 @@ def evaluate(
 def losses_of(
   objective: Objective,
   arrays: Mapping[str, chex.Array],
-  *,
   shape: tuple[int, ...],
   each: str,
 ) -> chex.Array:

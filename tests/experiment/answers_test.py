@@ -103,7 +103,13 @@ class FileTest(parameterized.TestCase):
     )
     self.assertEqual(chosen.evaluation.prompts, 'validation_prompts')
     self.assertEqual(claimed.evaluation.prompts, 'test_prompts')
-    same = dataclasses.replace(chosen.evaluation, prompts='test_prompts')
+    # Nor on the pairs that claims are measured on.
+    self.assertIsNone(chosen.evaluation.comparisons)
+    same = dataclasses.replace(
+      chosen.evaluation,
+      prompts='test_prompts',
+      comparisons='test_comparisons',
+    )
     self.assertEqual(same, claimed.evaluation)
     # What is tried out and what is claimed share all that is trained.
     self.assertEqual(stage_addresses(chosen), stage_addresses(claimed))

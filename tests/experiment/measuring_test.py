@@ -28,7 +28,7 @@ class MeasuringTest(absltest.TestCase):
     return measuring.measure_pairs(
       self.chain.data,
       self.chain.models().scorer,
-      self.chain.trained.params('reward_model', 'reward'),
+      {'reward': self.chain.trained.params('reward_model', 'reward')},
       comparisons,
       batch_size=8,
     )
