@@ -124,7 +124,7 @@ class ReferenceLogpsTest(absltest.TestCase):
     self.assertLen(read_lines(path), small.RECORDS)
 
   def test_another_sum_over_a_response_is_kept_by_itself(self):
-    records = self.chain().records('comparisons')
+    records = self.chain().data.records('comparisons')
     whole = self.attach(self.chain(), records)
     found = []
     for alpha in (1.0, 0.25):
