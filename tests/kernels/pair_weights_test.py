@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlhf_jax.kernels import logps, pair_weights
+from rlhf_jax.kernels import distributions, pair_weights
 from tests import toy
 
 # Two places, three tokens: Σ π² is 0.38 and 0.66.
@@ -106,7 +106,7 @@ class PolicyTest(chex.TestCase):
       shape((8, 256), bool),
     ).compile()  # fmt: skip
     held = compiled.memory_analysis().temp_size_in_bytes
-    self.assertLess(held, 3 * 4 * logps.PLAIN_LOGITS)
+    self.assertLess(held, 3 * 4 * distributions.PLAIN_LOGITS)
 
 
 class OnPolicyTest(chex.TestCase):
