@@ -230,8 +230,10 @@ class KeysTest(absltest.TestCase):
 class LoadedTest(parameterized.TestCase):
   def test_what_a_stage_loads_goes_with_it(self):
     with tempfile.TemporaryDirectory() as folder:
-      chain = small.chain(pathlib.Path(folder), {})
+      other = {'other': small.earlier()['sft']}
+      chain = small.chain(pathlib.Path(folder), other)
       trained, there = chain.trained, dict(chain.loaded)
+      self.assertNotIn('other', there)
       with trained.while_needed():
         trained.loaded['other'] = {'policy': 1}
         self.assertIs(trained.params('sft', 'policy'), there['sft']['policy'])
