@@ -83,9 +83,10 @@ class Progress:
 
   def begin(self, done: int) -> None:
     """Counts time from here on: what came before was compiled first."""
-    self._start, self._began = done, time.perf_counter()
-    if self._bar is not None:
-      self._bar.unpause()
+    if done < self._total:
+      self._start, self._began = done, time.perf_counter()
+      if self._bar is not None:
+        self._bar.unpause()
 
   @contextlib.contextmanager
   def waiting(self, what: str) -> Iterator[None]:

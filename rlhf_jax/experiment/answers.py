@@ -121,10 +121,12 @@ def sample(run: Run, name: str) -> PolicySamples:
   found: dict[str, list] = {
     k: [] for k in ('prompts', 'responses', 'lengths', 'ended', 'score', 'kl')
   }
+  drawn = how.samples * variant.best_of
+  size = run.data.at_a_time(how.batch_size, drawn)
   shown = progress.track(
     parts,
     f'{name} answers',
-    math.ceil(len(records) / how.batch_size),
+    math.ceil(len(records) / size),
     out=run.console,
     unit='round',
   )
