@@ -223,7 +223,8 @@ class WritingTest(StageTest):
     )
     self.assertLen(self.records(chain), len(others))
     self.assertEqual(chain.folders['made'].facts()['dropped_prompts'], 1)
-    self.assertIn('made  1 dropped prompts\n', chain.console.getvalue())
+    said = 'made  1 dropped prompts of more than 10 tokens\n'
+    self.assertIn(said, chain.console.getvalue())
 
   def test_what_is_noted_of_the_files_is_printed(self):
     noted = Noted(demonstrations=small.RECORDS, comparisons=small.RECORDS)
