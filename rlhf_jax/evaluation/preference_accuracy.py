@@ -64,7 +64,8 @@ class HeldOut(NamedTuple):
   """How a policy that learnt from pairs tells held-out ones.
 
   Attributes:
-    loss: its stage's, the mean over the pairs.
+    loss: its stage's, the mean over the pairs; NaN where the pairs lack what
+      it reads.
     pairs: of its implicit rewards, log-ratios to the reference in nats.
   """
 

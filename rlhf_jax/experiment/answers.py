@@ -146,15 +146,11 @@ def sample(run: Run, name: str) -> PolicySamples:
         rows['score'] = part.scores
       for field, values in rows.items():
         found[field] += np.asarray(values[:count]).reshape(-1).tolist()
+  tell_cut(run, name, found['ended'])
   gold = run.corpus.gold
   if gold is not None:
     with progress.waiting(f'{"gold":>13}  of {name}', out=run.console):
       gold = scoring.ask(gold, found['prompts'], found['responses'])
-  cut = len(found['ended']) - sum(found['ended'])
-  if cut:
-    most = run.experiment.limits.max_response_tokens
-    total = len(found['ended'])
-    run.tell(name, f'{cut} of {total} responses cut at {most} tokens')
   return PolicySamples(
     name=name,
     prompts=found['prompts'],
@@ -166,6 +162,13 @@ def sample(run: Run, name: str) -> PolicySamples:
     kl=np.array(found['kl']),
     scored_by=reward_name(scoring_reward(run.experiment, variant.policy)),
   )
+
+
+def tell_cut(run: Run, name: str, ended: Sequence[bool]) -> None:
+  """Prints how many responses the limit cut, if it cut any."""
+  cut, most = ended.count(False), run.experiment.limits.max_response_tokens
+  if cut:
+    run.tell(name, f'{cut} of {len(ended)} responses cut at {most} tokens')
 
 
 def temperature_of(variant: PolicyVariant, how: Evaluation) -> float:

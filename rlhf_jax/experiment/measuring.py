@@ -1,6 +1,8 @@
 """Measuring what the stages made: every policy, and every reward model."""
 
 import collections
+import contextlib
+import math
 import pathlib
 from collections.abc import Mapping, Sequence
 
@@ -27,6 +29,7 @@ from rlhf_jax.experiment.definition import (
 )
 from rlhf_jax.experiment.prepared import Run
 from rlhf_jax.kernels.logps import response_logps
+from rlhf_jax.losses import objective as objectives
 from rlhf_jax.stages import Stage, graph
 from rlhf_jax.training import metrics
 from rlhf_jax.training import state as training
@@ -207,10 +210,13 @@ def measure_preferences(run: Run) -> dict[str, preference_accuracy.HeldOut]:
     with run.trained.while_needed():
       policy = run.trained.params(name, 'policy')
       frozen = run.trained.frozen(stage)
-      losses = []
+      losses = [Mean(np.float32(0.0), np.float32(0.0))]
 
       def implicit(params, batch, stage=stage, frozen=frozen, losses=losses):
-        losses.append(_loss(run, stage, params, frozen, batch))
+        # Held-out pairs may lack scores that an objective reads, and the
+        # reference of a fresh start is not kept.
+        with contextlib.suppress(objectives.MissingArraysError):
+          losses.append(_loss(run, stage, params, frozen, batch))
         model = run.trained.roles.policy
         rewards = response_logps(model, params['policy'], batch)
         if 'reference' in frozen:
@@ -221,7 +227,8 @@ def measure_preferences(run: Run) -> dict[str, preference_accuracy.HeldOut]:
         data, implicit, {'policy': policy}, pairs, batch_size=how.batch_size
       )
       mean = sum(losses[1:], losses[0])
-      found[name] = preference_accuracy.HeldOut(float(mean.value), metrics)
+      loss = float(mean.value) if mean.weight else math.nan
+      found[name] = preference_accuracy.HeldOut(loss, metrics)
   return found
 
 

@@ -21,6 +21,10 @@ from rlhf_jax.types.values import checked
 Objective = Callable[..., chex.Array]
 
 
+class MissingArraysError(ValueError):
+  """An objective names arrays that the stage, or its data, has not."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 @checked
 class Config:
@@ -64,12 +68,13 @@ def evaluate(
   """Calls an objective with those of the arrays that it names.
 
   Raises:
-    ValueError: it names one that is not there, or lacks an option.
+    MissingArraysError: it names one that is not there.
+    ValueError: it lacks an option.
   """
   wanted = reads(objective)
   missing = [name for name in wanted if name not in arrays]
   if missing:
-    raise ValueError(
+    raise MissingArraysError(
       f'{_name(objective)} reads {", ".join(missing)}, and this stage has only '
       f'{", ".join(arrays)}; freeze a reference, or choose data with what is '
       'missing, or another objective'

@@ -1,14 +1,18 @@
 """What reward models and policies are measured on, and what is left out."""
 
+import math
 import pathlib
 import tempfile
 import types
 
+import jax
 import numpy as np
-from absl.testing import absltest
+from absl.testing import absltest, parameterized
+from scipy import special
 
 from rlhf_jax.experiment import ExperimentError, measuring, validation
 from rlhf_jax.experiment.definition import Evaluation
+from rlhf_jax.methods import dpo
 from rlhf_jax.types import Comparison, Message, Prompt
 from tests.experiment import small
 
@@ -106,6 +110,61 @@ class MeasuringTest(absltest.TestCase):
       pairs,
       'evaluation on comparisons: .*1 identical responses, 2 tied scores.$',
     )
+
+
+class HeldOutTest(parameterized.TestCase):
+  """A DPO policy of known parameters, told on pairs that it never saw."""
+
+  def measured(self, **config):
+    folder = self.enterContext(tempfile.TemporaryDirectory())
+    how = Evaluation(prompts='prompts', comparisons='comparisons', batch_size=8)
+    stages = dpo.stages(dpo.Config(steps=1, **config), data='comparisons')
+    run = small.chain(pathlib.Path(folder), stages, evaluation=how)
+    run = small.dropping(run)
+    key = jax.random.key(7)
+    run.loaded['dpo'] = {'policy': run.trained.roles.policy.init(key)}
+    return run, measuring.measure_preferences(run)['dpo']
+
+  def gaps(self, run):
+    """[N, 2] log-ratios of each pair's responses, from whole distributions."""
+    model, found = run.trained.roles.policy, []
+    examples, _ = measuring.decided(run.data, run.data.records('comparisons'))
+    for example in examples:
+      both = []
+      for ids in example.response_ids:
+        tokens = np.array([[*example.prompt_ids, *ids]], np.int32)
+        total = 0.0
+        for stage, sign in (('dpo', 1.0), ('sft', -1.0)):
+          params = run.loaded[stage]['policy']
+          hidden = model.hidden(params, tokens, np.ones(tokens.shape, bool))
+          logps = special.log_softmax(
+            np.asarray(model.logits(params, hidden)[0], np.float64), axis=-1
+          )
+          places = np.arange(len(example.prompt_ids) - 1, tokens.size - 1)
+          total += sign * logps[places, tokens[0, 1:][places]].sum()
+        both.append(total)
+      found.append(both)
+    return np.array(found)
+
+  def test_loss_accuracy_and_margin_are_by_definition(self):
+    run, (loss, pairs) = self.measured()
+    chosen, rejected = self.gaps(run).T
+    margins = chosen - rejected
+    self.assertGreater(len(margins), 8)  # More than a batch, and no multiple.
+    self.assertEqual(pairs.count, len(margins))
+    self.assertAlmostEqual(pairs.accuracy.value, np.mean(margins > 0))
+    np.testing.assert_allclose(pairs.margin_mean, margins.mean(), rtol=1e-3)
+    expected = -np.mean(special.log_expit(0.1 * margins))
+    np.testing.assert_allclose(loss, expected, rtol=1e-4)
+
+  def test_where_pairs_lack_what_the_objective_reads_there_is_no_loss(self):
+    def of_scores(chosen_scores, rejected_scores):
+      return rejected_scores - chosen_scores
+
+    run, (loss, pairs) = self.measured(objective=of_scores)
+    self.assertTrue(math.isnan(loss))
+    chosen, rejected = self.gaps(run).T
+    self.assertAlmostEqual(pairs.accuracy.value, np.mean(chosen > rejected))
 
 
 if __name__ == '__main__':
