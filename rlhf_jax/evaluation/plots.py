@@ -47,7 +47,9 @@ def learning_curves(
     for panel, (name, unit) in zip(panels, units.items(), strict=True):
       _curve(panel, curves['step'], curves[name])
       panel.set_ylabel(unit)
-    sheet.suptitle(f'{title} (bold: running mean)', x=0.01, ha='left')
+    if _window(len(curves['step'])) > 1:
+      title += ' (bold: running mean)'
+    sheet.suptitle(title, x=0.01, ha='left')
     save(sheet, path)
 
 
@@ -182,12 +184,17 @@ def win_rates_by_kind(
     save(sheet, path)
 
 
+def _window(rows):
+  """How many rows a running mean is over."""
+  return max(rows // 20, 1)
+
+
 def _curve(panel, steps, values):
   """One metric: its points faint, their running mean bold."""
   steps, values = np.asarray(steps, float), np.asarray(values, float)
   found = np.isfinite(values)
   steps, values = steps[found], values[found]
-  window = max(values.size // 20, 1)
+  window = _window(values.size)
   if window > 1:
     panel.plot(steps, values, color=COLOURS[5], linewidth=0.8, alpha=0.7)
     values = np.convolve(values, np.full(window, 1 / window), mode='valid')
