@@ -429,6 +429,9 @@ def trained(learner, data, reads, start='sft', **fields):
     'reads': reads,
     'start': {'policy': start} if start else {},
   }
+  # What learns from pairs says its loss, which is measured on held-out ones.
+  if learner in (pairwise, listwise, unpaired):
+    known['loss'] = learner.loss
   return known | fields
 
 
