@@ -1,7 +1,8 @@
 """What runs keep on disk: `python -m launch.disk`, and `--remove`.
 
-A stage is needed where the results of a run lead to it (OUT/stages). What no
-results need is left over from other settings or other code.
+A stage is needed where the results of a run lead to it (OUT/stages), or where a
+run began at its parameters. What no results need is left over from other
+settings or other code.
 """
 
 import argparse
@@ -102,16 +103,26 @@ def stored(stages: pathlib.Path, runs: pathlib.Path) -> list[StoredFolder]:
 def users(
   stages: pathlib.Path, runs: pathlib.Path
 ) -> dict[pathlib.Path, list[pathlib.Path]]:
-  """{a stage's folder: the results that lead to it}."""
+  """{a stage's folder: the results that lead to it}.
+
+  By the links that a run keeps of its stages, and by the folders of parameters
+  that its settings name (`start.policy=…/params`).
+  """
   found = {}
-  for folder, folders, _ in os.walk(runs):
-    if pathlib.Path(folder).resolve() == stages.resolve():
+  for folder, folders, names in os.walk(runs):
+    path = pathlib.Path(folder)
+    if path.resolve() == stages.resolve():
       folders.clear()
-    elif pathlib.Path(folder).name == 'stages':
-      for link in sorted(pathlib.Path(folder).iterdir()):
+    elif path.name == 'stages':
+      for link in sorted(path.iterdir()):
         if link.is_symlink():
-          run = pathlib.Path(folder).parent
-          found.setdefault(link.resolve(), []).append(run)
+          found.setdefault(link.resolve(), []).append(path.parent)
+    elif 'config.json' in names:
+      for value in _settings(path / 'config.json').values():
+        if isinstance(value, str) and '/' in value:
+          given = pathlib.Path(value).resolve().parent
+          if given.parent == stages.resolve():
+            found.setdefault(given, []).append(path)
   return found
 
 

@@ -123,7 +123,7 @@ def write_down(task, seconds, options) -> None:
 
 def pool(done, failed, options) -> None:
   """Pools an experiment's seeds that are done, and prints the tables."""
-  from rlhf_jax.evaluation import pooling, pooling_pages
+  from rlhf_jax.evaluation import judges, pooling, pooling_pages
   from rlhf_jax.experiment import answers, measuring
 
   samples = {}
@@ -131,6 +131,7 @@ def pool(done, failed, options) -> None:
     kept = answers.paths(task.experiment, options.stages)
     samples[task.seed] = {k: answers.read(path, k) for k, path in kept.items()}
   experiment = done[0].experiment
+  judge = experiment.evaluation.judge
   seeds = '-'.join(map(str, sorted(task.seed for task in [*done, *failed])))
   out = done[0].out.parent / f'seeds-{seeds}'
   pooled = pooling.pool(
@@ -138,7 +139,7 @@ def pool(done, failed, options) -> None:
     against=experiment.evaluation.against,
     contrasts=experiment.contrasts,
     learnt_from=measuring.learnt_from(experiment),
-    judge=experiment.evaluation.judge,
+    judge=judge and judges.asked_once(judge, out=sys.stdout),
   )
   notes = [f'{task.name} failed and is left out.' for task in failed]
   table = pooling_pages.write(out, pooled, title=experiment.title, notes=notes)

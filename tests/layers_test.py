@@ -26,7 +26,7 @@ MAY_IMPORT = {
   'models': {'kernels', 'sharding'},
   'data': {'addressing', 'storage'},
   'sandbox': {'data'},
-  'evaluation': {'kernels', 'feedback', 'data', 'storage'},
+  'evaluation': {'kernels', 'feedback', 'data', 'storage', 'progress'},
   'methods': {
     'stages',
     'kernels',

@@ -6,10 +6,14 @@ verdict could be had. It may be slow and may be noisy; `win_rate.credits` does
 not ask it about identical responses.
 """
 
+import functools
 from collections.abc import Callable, Sequence
+from typing import TextIO
 
 import numpy as np
 
+from rlhf_jax import progress
+from rlhf_jax.feedback import scoring
 from rlhf_jax.types import Prompt, Reward
 
 # (N prompts, N responses of A, N of B) -> [N] credits of A.
@@ -41,3 +45,32 @@ def gold_judge(reward: Reward, *, tie_margin: float = 0.0) -> Judge:
     )
 
   return judge
+
+
+def asked_once(judge: Judge, *, out: TextIO, at_a_time: int = 32) -> Judge:
+  """A judge that remembers: no pair is put to it twice, in the same order.
+
+  So a pair that counts for a policy and for a claim has one verdict, though
+  the judge may be noisy, and is paid for once.
+
+  Args:
+    judge: that is asked.
+    out: where it is shown how far it is.
+    at_a_time: pairs that it is given at a time.
+  """
+  verdicts = {}
+
+  @functools.wraps(judge)
+  def remembering(prompts, responses_a, responses_b):
+    pairs = list(zip(prompts, responses_a, responses_b, strict=True))
+    new = [pair for pair in dict.fromkeys(pairs) if pair not in verdicts]
+    parts = [new[i : i + at_a_time] for i in range(0, len(new), at_a_time)]
+    for part in progress.track(
+      parts, 'judging', len(parts), out=out, unit='round'
+    ):
+      verdicts.update(
+        zip(part, scoring.ask(judge, *zip(*part, strict=True)), strict=True)
+      )
+    return np.array([verdicts[pair] for pair in pairs])
+
+  return remembering

@@ -12,6 +12,7 @@ import numpy as np
 from rlhf_jax.data.encoding import Counts, Example, undecided
 from rlhf_jax.evaluation import (
   findings,
+  judges,
   pooling,
   preference_accuracy,
   report,
@@ -56,6 +57,7 @@ def measure(
   """
   experiment, data = run.experiment, run.data
   how, names = experiment.evaluation, list(policy_variants(experiment))
+  judge = how.judge and judges.asked_once(how.judge, out=run.console)
   run.tell('evaluation', f'{", ".join(names)} on {how.prompts}')
   uncounted = left_out_of_evaluation(experiment, data)
   doubts = warnings(experiment, data)
@@ -68,7 +70,7 @@ def measure(
     against=how.against,
     learnt_from=rewards,
     contrasts=experiment.contrasts,
-    judge=how.judge,
+    judge=judge,
   )
   found = findings.Findings(
     title=experiment.title,
@@ -76,7 +78,7 @@ def measure(
     policies=summary.summarise(
       samples,
       against=how.against,
-      judge=how.judge,
+      judge=judge,
       judged_by=pooled.judged_by,
       learnt_from=rewards,
     ),

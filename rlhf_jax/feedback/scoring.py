@@ -9,6 +9,7 @@ fails, or gives another number of scores, the run stops.
 
 import contextlib
 import functools
+import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -127,6 +128,7 @@ def named(function: Callable) -> str:
   """The import path of a function without its partials, or of its type."""
   while isinstance(function, functools.partial):
     function = function.func
+  function = inspect.unwrap(function)
   if not hasattr(function, '__qualname__'):
     function = type(function)
   return f'{function.__module__}.{function.__qualname__}'

@@ -1,9 +1,13 @@
 """Judges by scores."""
 
+import io
+
 import numpy as np
 from absl.testing import absltest, parameterized
 
 from rlhf_jax.evaluation import judges
+from rlhf_jax.feedback import scoring
+from rlhf_jax.types import Message, Prompt
 
 
 class JudgesTest(parameterized.TestCase):
@@ -35,6 +39,34 @@ class JudgesTest(parameterized.TestCase):
     judge = judges.gold_judge(reward, tie_margin=1.0)
     actual = judge([0, 0, 5], ['aaaa', 'a', 'aa'], ['a', 'aaa', 'aaa'])
     np.testing.assert_array_equal(actual, [1.0, 0.0, 0.5])
+
+  def test_asked_once_about_a_pair(self):
+    asked = []
+
+    def noisy(prompts, first, second):
+      asked.extend(zip(prompts, first, second, strict=True))
+      return np.arange(len(first)) / 4
+
+    judge = judges.asked_once(noisy, out=io.StringIO(), at_a_time=2)
+    prompts = [Prompt((Message('user', text),)) for text in 'ppqp']
+    np.testing.assert_array_equal(
+      judge(prompts, list('abca'), list('xxyx')), [0.0, 0.25, 0.0, 0.0]
+    )
+    # Of these the first is known; the other order of it is another question.
+    np.testing.assert_array_equal(
+      judge(prompts[:2], ['a', 'x'], ['x', 'a']), [0.0, 0.0]
+    )
+    first, second, _, _ = prompts
+    self.assertEqual(
+      asked,
+      [
+        (first, 'a', 'x'),
+        (second, 'b', 'x'),
+        (prompts[2], 'c', 'y'),
+        (second, 'x', 'a'),
+      ],
+    )
+    self.assertEqual(scoring.named(judge), scoring.named(noisy))
 
 
 if __name__ == '__main__':

@@ -74,6 +74,15 @@ class DiskTest(absltest.TestCase):
     self.run_disk('--remove')
     self.assertFalse((self.stages / 'ppo-ccc').exists())
 
+  def test_what_a_run_began_at_is_kept(self):
+    given = str(self.stages / 'sft-bbb' / 'params')
+    config = {'stages': {'ppo': {'start': {'policy': given}}}}
+    path = self.runs / 'own' / 'config.json'
+    path.parent.mkdir()
+    path.write_text(json.dumps(config))
+    self.assertIn('own', self.row(self.run_disk('--remove'), 'sft-bbb'))
+    self.assertTrue((self.stages / 'sft-bbb').exists())
+
   def test_what_a_run_works_on_is_kept(self):
     lock = locks.Lock(self.stages, 'sft-bbb', who='sft', console=io.StringIO())
     with lock.share():
