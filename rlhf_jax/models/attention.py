@@ -4,12 +4,26 @@ Letters: H query heads, G heads of keys and values, each shared by H / G query
 heads, and d the width of a head.
 """
 
+import math
+from typing import NamedTuple
+
 import chex
 import jax
 import jax.numpy as jnp
 
+from rlhf_jax.models.config import (
+  Attention,
+  ByWavelength,
+  Linear,
+  Rotary,
+  TransformerConfig,
+  Yarn,
+)
+
 # Finite, so that a query without visible keys has finite values and gradients.
 HIDDEN_SCORE = -1e30
+EVERYTHING = 2**31 - 1  # A window that nothing is outside of.
+PLAIN = Attention()
 
 
 def positions_from_mask(
@@ -57,36 +71,120 @@ def visible_keys(
   return visible
 
 
-def rotary(
-  positions: chex.Array, head_width: int, base: float
-) -> tuple[chex.Array, chex.Array]:
-  """Cosines and sines, [..., d / 2] float32 each, of positions [...].
+def near(queries: chex.Array, keys: chex.Array, window: chex.Numeric):
+  """[T, S] bool, True where key column s is within `window` of t's [T]."""
+  return queries[:, None] - keys[None, :] < window
 
-  Pair i of a head is rotated by position · base^(−2i / d).
+
+def frequencies(rotary: Rotary, width: int) -> chex.Array:
+  """[width / 2] float32, by how much each pair turns from token to token.
+
+  Pair i turns by base^(−2i / width), before any scaling.
 
   Source: Su et al. 2021, section 3.2.2.
   """
-  exponents = jnp.arange(0, head_width, 2, dtype=jnp.float32) / head_width
-  angles = jnp.einsum(
-    '...,i->...i', positions.astype(jnp.float32), base**-exponents
-  )
-  return jnp.cos(angles), jnp.sin(angles)
+  exponents = jnp.arange(0, width, 2, dtype=jnp.float32) / width
+  plain, scaling = rotary.base**-exponents, rotary.scaling
+  if scaling is None:
+    return plain
+  long = plain / scaling.factor
+  if isinstance(scaling, Linear):
+    return long
+  turns = scaling.original * plain / (2 * jnp.pi)
+  if isinstance(scaling, ByWavelength):
+    fast = (turns - scaling.low) / (scaling.high - scaling.low)
+    fast = jnp.clip(fast, 0.0, 1.0)
+  else:
+    fast = 1.0 - ramp(rotary.base, scaling, width)
+  return (1.0 - fast) * long + fast * plain
 
 
-def rotate(x: chex.Array, cos: chex.Array, sin: chex.Array) -> chex.Array:
-  """Rotates each pair (i, i + d / 2) of heads x [..., H, d] by its angle.
+def ramp(base: float, scaling: Yarn, width: int) -> chex.Array:
+  """[width / 2], 0 at pairs that turn fast, 1 at slow ones."""
+
+  def pair(turns):  # The one that turns so often over `original` tokens.
+    wave = scaling.original / (2 * math.pi * turns)
+    return width * math.log(wave) / (2 * math.log(base))
+
+  low, high = pair(scaling.fast), pair(scaling.slow)
+  if scaling.whole:
+    low, high = math.floor(low), math.ceil(high)
+  low, high = max(low, 0), min(high, width - 1)
+  pairs = jnp.arange(width // 2, dtype=jnp.float32)
+  return jnp.clip((pairs - low) / (high - low or 0.001), 0.0, 1.0)
+
+
+def turns(
+  positions: chex.Array, rotary: Rotary | None, head_width: int
+) -> tuple[chex.Array, chex.Array] | None:
+  """Cosines and sines, [..., pairs] float32 each, of positions [...]."""
+  if rotary is None:
+    return None
+  rates = frequencies(rotary, rotary.width or head_width)
+  angles = jnp.einsum('...,i->...i', positions.astype(jnp.float32), rates)
+  if not isinstance(rotary.scaling, Yarn):
+    return jnp.cos(angles), jnp.sin(angles)
+  magnitude = rotary.scaling.magnitude
+  return magnitude * jnp.cos(angles), magnitude * jnp.sin(angles)
+
+
+def rotate(
+  x: chex.Array, rotation: tuple[chex.Array, chex.Array] | None
+) -> chex.Array:
+  """Rotates each pair (i, i + pairs) of heads x [..., H, d] by its angle.
 
   Args:
     x: [..., H, d] queries or keys.
-    cos: [..., d / 2] from `rotary`; likewise sin.
+    rotation: cosines and sines [..., pairs] of `turns`. What of a head is
+      beyond these pairs stays as it is; None leaves all.
 
   Returns:
     [..., H, d], of x's dtype.
   """
-  first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
-  cos, sin = cos[..., None, :], sin[..., None, :]
+  if rotation is None:
+    return x
+  cos, sin = (part[..., None, :] for part in rotation)
+  turned, rest = jnp.split(x, [2 * cos.shape[-1]], axis=-1)
+  first, second = jnp.split(turned.astype(jnp.float32), 2, axis=-1)
   rotated = (first * cos - second * sin, second * cos + first * sin)
-  return jnp.concatenate(rotated, axis=-1).astype(x.dtype)
+  rotated = jnp.concatenate(rotated, axis=-1).astype(x.dtype)
+  return jnp.concatenate([rotated, rest], axis=-1) if rest.size else rotated
+
+
+class Sight(NamedTuple):
+  """What tells the attention of one layer from another's.
+
+  Attributes:
+    rotation: of `turns`.
+    window: how many tokens one sees, itself counted; None sees all before it.
+  """
+
+  rotation: tuple[chex.Array, chex.Array] | None
+  window: chex.Numeric | None
+
+
+def sights(config: TransformerConfig, positions: chex.Array) -> list[Sight]:
+  """`config.sights` at positions [B, T]; all of one structure."""
+  kinds = config.sights
+  everything = None if len(kinds) == 1 else EVERYTHING
+  return [
+    Sight(
+      turns(positions, rotary, config.head_width),
+      everything if window is None else window,
+    )
+    for rotary, window in kinds
+  ]
+
+
+def weigh(
+  scores: chex.Array, visible: chex.Array, options: Attention, head_width: int
+) -> chex.Array:
+  """Softmax over the visible keys [..., S] of products of queries and keys."""
+  scale = head_width**-0.5 if options.scale is None else options.scale
+  scores = scores * scale
+  if options.softcap is not None:
+    scores = options.softcap * jnp.tanh(scores / options.softcap)
+  return jax.nn.softmax(jnp.where(visible, scores, HIDDEN_SCORE))
 
 
 def attend(
@@ -94,6 +192,7 @@ def attend(
   keys: chex.Array,
   values: chex.Array,
   visible: chex.Array,
+  options: Attention = PLAIN,
 ) -> chex.Array:
   """Softmax attention with grouped queries; softmax in float32.
 
@@ -102,6 +201,7 @@ def attend(
     keys: [B, S, G, d]; likewise values.
     visible: [B, T, S] bool. A query without visible keys gets a finite mean of
       the values, which means nothing.
+    options: scale and softcap of the scores.
 
   Returns:
     [B, T, H, d], of the queries' dtype.
@@ -112,7 +212,7 @@ def attend(
   scores = jnp.einsum(
     'btgmd,bsgd->bgmts', queries, keys, preferred_element_type=jnp.float32
   )
-  scores = jnp.where(visible[:, None, None], scores * d**-0.5, HIDDEN_SCORE)
-  weights = jax.nn.softmax(scores).astype(values.dtype)
+  weights = weigh(scores, visible[:, None, None], options, d)
+  weights = weights.astype(values.dtype)
   mixed = jnp.einsum('bgmts,bsgd->btgmd', weights, values)
   return mixed.reshape(B, T, H, d)

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from rlhf_jax.models import attention
+from rlhf_jax.models.config import Attention
 from rlhf_jax.sharding import BATCH, constrain
 
 
@@ -58,12 +59,15 @@ class LayerCache:
       keys=put(self.keys, keys), values=put(self.values, values)
     )
 
-  def attend(self, queries: chex.Array, visible: chex.Array) -> chex.Array:
+  def attend(
+    self, queries: chex.Array, visible: chex.Array, options: Attention
+  ) -> chex.Array:
     """Attention over prompt and response at once; softmax in float32.
 
     Args:
       queries: [B, K, H, d].
       visible: [B · K, P + R] bool, the keys that each may attend to.
+      options: scale and softcap of the scores.
 
     Returns:
       [B, K, H, d], of the queries' dtype.
@@ -85,9 +89,9 @@ class LayerCache:
       preferred_element_type=jnp.float32,
     )
     in_prompt = in_prompt.reshape(B * K, *grouped, P)
-    scores = jnp.concatenate([in_prompt, in_response], axis=-1) * d**-0.5
-    scores = jnp.where(visible[:, None, None], scores, attention.HIDDEN_SCORE)
-    weights = jax.nn.softmax(scores).astype(queries.dtype)
+    scores = jnp.concatenate([in_prompt, in_response], axis=-1)
+    weights = attention.weigh(scores, visible[:, None, None], options, d)
+    weights = weights.astype(queries.dtype)
     of_prompt = weights[..., :P].reshape(B, K, *grouped, P)
     of_response = weights[..., P:]
     mixed = jnp.einsum('bkgmp,bgpd->bkgmd', of_prompt, self.prompt_values)
@@ -115,9 +119,17 @@ class Cache:
     lengths = jnp.sum(self.prompt_mask, axis=-1, dtype=jnp.int32)
     return jnp.repeat(lengths[:, None] + self.step, samples, axis=1)
 
-  def visible(self, samples: int) -> chex.Array:
-    """[B · K, P + R] bool, the keys that the next token may attend to."""
+  def visible(self, samples: int, window: int | None = None) -> chex.Array:
+    """[B · K, P + R] bool, the keys that the next token may attend to.
+
+    With a window, only those of so many columns, its own the last.
+    """
     in_prompt = jnp.repeat(self.prompt_mask, samples, axis=0)
     slots = jnp.arange(self.layers[0].keys.shape[2]) <= self.step
     in_response = jnp.broadcast_to(slots, (in_prompt.shape[0], slots.shape[0]))
-    return jnp.concatenate([in_prompt, in_response], axis=-1)
+    visible = jnp.concatenate([in_prompt, in_response], axis=-1)
+    if window is None:
+      return visible
+    columns = jnp.arange(visible.shape[1])
+    own = self.prompt_mask.shape[1] + self.step
+    return visible & attention.near(own[None], columns, window)

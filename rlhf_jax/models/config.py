@@ -1,20 +1,200 @@
-"""The sizes of a transformer."""
+"""What a decoder-only transformer is made of, as data.
+
+The defaults are those of Llama: RMSNorm, RoPE, grouped queries, SwiGLU.
+"""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Annotated
 
+import chex
+import jax
+
 from rlhf_jax.types.calls import Called
-from rlhf_jax.types.rules import Count, Divides, Positive, Range
+from rlhf_jax.types.rules import (
+  Count,
+  Divides,
+  Natural,
+  NonNegative,
+  Positive,
+  Range,
+)
 from rlhf_jax.types.values import checked
 
-COMPUTE_DTYPES = ('float32', 'bfloat16')
+DTYPES = ('float32', 'bfloat16')
+Factor = Annotated[float, Range(at_least=1.0)]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
+class Norm:
+  """x / sqrt(mean(x²) + ε) · scale, computed in float32.
+
+  Attributes:
+    epsilon: ε.
+    centred: the mean of x is taken off first, and a bias added at the end
+      (layer norm, Ba et al. 2016); else Zhang and Sennrich 2019, eq. 4.
+    from_one: the parameter is how far the scale is from 1.
+  """
+
+  epsilon: Positive = 1e-6
+  centred: bool = False
+  from_one: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
+class Linear:
+  """Positions are divided by a factor (Chen et al. 2023, eq. 4)."""
+
+  factor: Factor
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
+class ByWavelength:
+  """Long waves are divided by a factor, short ones not, those between in part.
+
+  As Llama 3.1 does it.
+
+  Attributes:
+    factor: of long waves.
+    low, high: waves are long from `original` / low tokens on, and short up to
+      `original` / high.
+    original: how many tokens the model was trained on at first.
+  """
+
+  factor: Factor
+  low: Positive = 1.0
+  high: Positive = 4.0
+  original: Count
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
+class Yarn:
+  """Slow pairs are divided by a factor, fast ones not, with a ramp between.
+
+  Attributes:
+    factor: of slow pairs.
+    original: how many tokens the model was trained on at first.
+    fast, slow: turns over `original` tokens where the ramp ends and begins.
+    whole: the ends of the ramp are rounded outwards to whole pairs.
+    magnitude: what cosines and sines are multiplied by.
+
+  Source: Peng et al. 2023, section 3.2 and eq. 21.
+  """
+
+  factor: Factor
+  original: Count
+  fast: Positive = 32.0
+  slow: Positive = 1.0
+  whole: bool = True
+  magnitude: Positive = 1.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
+class Rotary:
+  """Queries and keys are turned by angles that grow with the position.
+
+  Attributes:
+    base: of the wavelengths.
+    width: how much of the front of a head is turned, even; None turns all.
+    scaling: how wavelengths are stretched, beyond what a model was first
+      trained on.
+  """
+
+  base: Annotated[float, Range(above=1.0)] = 10_000.0
+  width: Count | None = None
+  scaling: Linear | ByWavelength | Yarn | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
+class Local:
+  """Layers whose tokens see only a few before them.
+
+  Attributes:
+    window: how many tokens one sees, itself counted.
+    layers: of each layer, whether it is local.
+    rotary: of the local layers.
+  """
+
+  window: Count
+  layers: tuple[bool, ...]
+  rotary: Rotary | None = Rotary()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
+class Positions:
+  """Learned vectors that are added to the embeddings, one for each position.
+
+  Attributes:
+    count: how many tokens a row may have.
+    offset: rows of the table before that of the first token.
+  """
+
+  count: Count
+  offset: Natural = 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
+class Attention:
+  """What is done around softmax attention.
+
+  Attributes:
+    bias: queries, keys and values have one.
+    output_bias: the output has one.
+    norms: queries and keys are normed, each head by itself, before they turn.
+    scale: of the products; None is d^(−1/2).
+    softcap: c, scores are c tanh(scores / c) before the mask; None leaves them.
+  """
+
+  bias: bool = False
+  output_bias: bool = False
+  norms: bool = False
+  scale: Positive | None = None
+  softcap: Positive | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
+class MLP:
+  """f(x W) ⊙ x V or f(x W), times W₂.
+
+  Attributes:
+    activation: f.
+    gated: there is a V (Shazeer 2020, eq. 6).
+    bias: W, V and W₂ have one.
+  """
+
+  activation: Annotated[Callable[..., chex.Array], Called(1)] = jax.nn.silu
+  gated: bool = True
+  bias: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
+class Residual:
+  """How attention and MLP meet the residual stream, each on a norm of it.
+
+  Attributes:
+    parallel: both read the stream as it enters the block.
+    output_norms: what they give is normed as well before it is added.
+  """
+
+  parallel: bool = False
+  output_norms: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 @checked
 class TransformerConfig:
-  """A decoder-only transformer: RMSNorm, RoPE, grouped queries, SwiGLU.
+  """A decoder-only transformer.
 
   Attributes:
     vocab_size: V, how many tokens there are.
@@ -22,14 +202,19 @@ class TransformerConfig:
     width: D, of the residual stream.
     heads: query heads.
     kv_heads: key and value heads, a divisor of `heads`.
-    head_width: d, of one head; even, for RoPE.
+    head_width: d, of one head.
     mlp_width: hidden width of a block's MLP.
-    rope_base: base of the rotary wavelengths.
-    norm_epsilon: added to the mean square inside RMSNorm.
+    norm: of all norms.
+    rotary: None turns nothing.
+    local: layers with a window; None if all see all that is before.
+    positions: learned ones; None has none.
+    attention, mlp, residual: of every block.
+    scaled_embedding: embeddings are multiplied by √D.
     tied_embeddings: logits read the embedding table, not a matrix of their own.
     logit_softcap: c, logits are c tanh(logits / c); None leaves them.
-    compute_dtype: of activations and matrix products, 'float32' or
-      'bfloat16'. Parameters are float32, and so are norms, softmax, logits.
+    param_dtype: of the parameters, 'float32' or 'bfloat16'.
+    compute_dtype: of activations and matrix products likewise. Norms, softmax
+      and logits are float32.
     remat: which residuals the backward pass keeps instead of recomputing, one
       of `jax.checkpoint_policies`; None keeps all.
   """
@@ -41,20 +226,72 @@ class TransformerConfig:
   kv_heads: Annotated[Count, Divides('heads')]
   head_width: Count
   mlp_width: Count
-  rope_base: Annotated[float, Range(above=1.0)] = 10_000.0
-  norm_epsilon: Positive = 1e-6
+  norm: Norm = Norm()
+  rotary: Rotary | None = Rotary()
+  local: Local | None = None
+  positions: Positions | None = None
+  attention: Attention = Attention()
+  mlp: MLP = MLP()
+  residual: Residual = Residual()
+  scaled_embedding: bool = False
   tied_embeddings: bool = True
   logit_softcap: Positive | None = None
+  param_dtype: str = 'float32'
   compute_dtype: str = 'float32'
   remat: Annotated[Callable[..., bool], Called(1)] | None = None
 
   def __post_init__(self):
-    if self.head_width % 2:
+    for name in ('param_dtype', 'compute_dtype'):
+      if getattr(self, name) not in DTYPES:
+        raise ValueError(
+          f'{name} must be {" or ".join(DTYPES)}, got {getattr(self, name)!r}.'
+        )
+    if self.local and len(self.local.layers) != self.layers:
       raise ValueError(
-        f'head_width must be even, as RoPE turns pairs; got {self.head_width}.'
+        f'local.layers says of {len(self.local.layers)} layers whether they '
+        f'are local, and there are {self.layers}.'
       )
-    if self.compute_dtype not in COMPUTE_DTYPES:
+    for rotary in (self.rotary, self.local and self.local.rotary):
+      turned = rotary and (rotary.width or self.head_width)
+      if turned and (turned % 2 or turned > self.head_width):
+        what = 'rotary.width' if rotary.width else 'head_width'
+        raise ValueError(
+          f'{what} must be even, as RoPE turns pairs, and within head_width '
+          f'{self.head_width}; got {turned}.'
+        )
+
+    if len({r and (r.width or self.head_width) for r, _ in self.sights}) > 1:
       raise ValueError(
-        f'compute_dtype must be {" or ".join(COMPUTE_DTYPES)}, got '
-        f'{self.compute_dtype!r}.'
+        'local.rotary must turn as much of a head as rotary does, since all '
+        'layers run as one loop.'
       )
+
+  @property
+  def sights(self) -> tuple[tuple[Rotary | None, int | None], ...]:
+    """(rotation, window) of each kind of layer: global, local, or both."""
+    if self.local is None or not any(self.local.layers):
+      return ((self.rotary, None),)
+    local = (self.local.rotary, self.local.window)
+    return (local,) if all(self.local.layers) else ((self.rotary, None), local)
+
+  @property
+  def sight_of_layer(self) -> tuple[int, ...]:
+    """Which of `sights` each layer has."""
+    if len(self.sights) == 1:
+      return (0,) * self.layers
+    return tuple(map(int, self.local.layers))
+
+
+def gelu(x: chex.Array) -> chex.Array:
+  """x Φ(x) (Hendrycks and Gimpel 2016)."""
+  return jax.nn.gelu(x, approximate=False)
+
+
+def gelu_tanh(x: chex.Array) -> chex.Array:
+  """The approximation of `gelu` by a tanh."""
+  return jax.nn.gelu(x, approximate=True)
+
+
+def yarn_magnitude(factor: float, mscale: NonNegative = 1.0) -> float:
+  """The usual `Yarn.magnitude`: 0.1 m ln(factor) + 1."""
+  return 0.1 * mscale * math.log(factor) + 1.0 if factor > 1 else 1.0

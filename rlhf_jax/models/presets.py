@@ -2,7 +2,7 @@
 
 from jax import checkpoint_policies
 
-from rlhf_jax.models.config import TransformerConfig
+from rlhf_jax.models.config import Norm, Rotary, TransformerConfig
 
 
 def sandbox(vocab_size: int) -> TransformerConfig:
@@ -41,8 +41,8 @@ def llama_1b(vocab_size: int = 128_256) -> TransformerConfig:
     kv_heads=8,
     head_width=64,
     mlp_width=8192,
-    rope_base=500_000.0,
-    norm_epsilon=1e-5,
+    rotary=Rotary(base=500_000.0),
+    norm=Norm(epsilon=1e-5),
     compute_dtype='bfloat16',
     remat=checkpoint_policies.nothing_saveable,
   )
@@ -58,8 +58,8 @@ def llama_8b(vocab_size: int = 128_256) -> TransformerConfig:
     kv_heads=8,
     head_width=128,
     mlp_width=14_336,
-    rope_base=500_000.0,
-    norm_epsilon=1e-5,
+    rotary=Rotary(base=500_000.0),
+    norm=Norm(epsilon=1e-5),
     tied_embeddings=False,
     compute_dtype='bfloat16',
     remat=checkpoint_policies.nothing_saveable,

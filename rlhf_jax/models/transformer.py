@@ -22,11 +22,17 @@ from rlhf_jax.types import LanguageModel, Params
 PARTITION_RULES = (
   (r'(^|/)embedding$', ('tensor', 'fsdp')),
   (r'(^|/)unembedding$', ('fsdp', 'tensor')),
+  (r'(^|/)positions$', (None, 'fsdp')),
   (r'layers/attention/(query|key|value)$', (None, 'fsdp', 'tensor', None)),
   (r'layers/attention/output$', (None, 'tensor', None, 'fsdp')),
   (r'layers/mlp/gate_and_up$', (None, 'fsdp', None, 'tensor')),
+  (r'layers/mlp/up$', (None, 'fsdp', 'tensor')),
   (r'layers/mlp/down$', (None, 'tensor', 'fsdp')),
-  (r'norm/scale$', ()),
+  (r'layers/attention/(query|key|value)_bias$', (None, 'tensor', None)),
+  (r'layers/mlp/gate_and_up_bias$', (None, None, 'tensor')),
+  (r'layers/mlp/up_bias$', (None, 'tensor')),
+  (r'layers/(attention/output|mlp/down)_bias$', ()),
+  (r'norm/(scale|bias)$', ()),
   (r'head/kernel$', ('fsdp', None)),
   (r'head/bias$', ()),
   (r'(mean|deviation|critic)/(first|second|last)/(kernel|bias)$', ()),
@@ -82,9 +88,9 @@ def _language_model(
 
 @functools.partial(jax.jit, static_argnums=0)
 def init(config: TransformerConfig, key: chex.PRNGKey) -> Params:
-  """Random parameters, float32."""
+  """Random parameters."""
   tokens = jnp.zeros((1, 1), jnp.int32)
-  attend = attend_within(jnp.ones((1, 1), bool))
+  attend = attend_within(config, jnp.ones((1, 1), bool))
   return Transformer(config).init(key, tokens, tokens, attend)['params']
 
 
@@ -110,9 +116,10 @@ def hidden(
   chex.assert_rank([tokens, attention_mask], 2)
   chex.assert_type([tokens, attention_mask], [int, bool])
   chex.assert_equal_shape([tokens, attention_mask])
+  check_length(config, tokens.shape[1])
   if positions is None:
     positions = attention.positions_from_mask(attention_mask, segment_ids)
-  attend = attend_within(attention_mask, segment_ids)
+  attend = attend_within(config, attention_mask, segment_ids)
   x, _ = Transformer(config).apply(
     {'params': params}, tokens, positions, attend
   )
@@ -160,12 +167,12 @@ def score(
 def load(config: TransformerConfig, params: Params) -> Params:
   """Parameters for decoding: a list of layers, in the compute dtype.
 
-  The scales of norms stay in float32, in which norms are computed.
+  Those of norms stay as they are, since norms are computed in float32.
   """
 
   def cast(path, leaf):
-    name = leaf_path(path)
-    return leaf if name.endswith('scale') else leaf.astype(config.compute_dtype)
+    is_norm = 'norm/' in leaf_path(path)
+    return leaf if is_norm else leaf.astype(config.compute_dtype)
 
   params = jax.tree_util.tree_map_with_path(cast, params)
   layers = [
@@ -199,7 +206,8 @@ def prefill(
   Returns:
     [B, V] logits of the first response token, and the cache.
   """
-  attends = [attend_within(attention_mask, keep=True)] * config.layers
+  check_length(config, tokens.shape[1] + max_response)
+  attends = [attend_within(config, attention_mask, keep=True)] * config.layers
   positions = attention.positions_from_mask(attention_mask)
   x, kept = through_layers(config, loaded, tokens, positions, attends)
   layers = tuple(
@@ -224,9 +232,11 @@ def decode_step(
     [B, K, V] logits of the token after it, and the cache with it stored.
   """
   samples = tokens.shape[1]
-  positions, visible = cache.positions(samples), cache.visible(samples)
+  positions = cache.positions(samples)
+  visible = {w: cache.visible(samples, w) for _, w in config.sights}
   attends = [
-    attend_cached(stored, cache.step, visible) for stored in cache.layers
+    attend_cached(config, stored, cache.step, visible[config.sights[kind][1]])
+    for kind, stored in zip(config.sight_of_layer, cache.layers, strict=True)
   ]
   x, layers = through_layers(config, loaded, tokens, positions, attends)
   cache = cache.replace(layers=tuple(layers), step=cache.step + 1)
@@ -242,15 +252,20 @@ def through_layers(
 ) -> tuple[chex.Array, list[Any]]:
   """Hidden states [B, T, D], and what each layer's `attend` keeps."""
   variables, module = {'params': loaded}, Transformer(config)
-  rotation = attention.rotary(positions, config.head_width, config.rope_base)
-  x, kept = module.apply(variables, tokens, method='embed'), []
-  for weights, attend in zip(loaded['layers'], attends, strict=True):
-    x, of_layer = Block(config).apply({'params': weights}, x, rotation, attend)
+  sights = attention.sights(config, positions)
+  x, kept = module.apply(variables, tokens, positions, method='embed'), []
+  for weights, attend, kind in zip(
+    loaded['layers'], attends, config.sight_of_layer, strict=True
+  ):
+    x, of_layer = Block(config).apply(
+      {'params': weights}, x, sights[kind], attend
+    )
     kept.append(of_layer)
   return module.apply(variables, x, method='finish'), kept
 
 
 def attend_within(
+  config: TransformerConfig,
   attention_mask: chex.Array,
   segment_ids: chex.Array | None = None,
   *,
@@ -258,24 +273,45 @@ def attend_within(
 ) -> Attend:
   """Causal attention within each row; keeps keys and values if `keep`."""
   visible = attention.visible_keys(attention_mask, segment_ids)
+  columns = jnp.arange(attention_mask.shape[1])
 
-  def attend(queries, keys, values):
-    mixed = attention.attend(queries, keys, values, visible)
+  def attend(queries, keys, values, window):
+    seen = visible
+    if window is not None:
+      seen = visible & attention.near(columns, columns, window)[None]
+    mixed = attention.attend(queries, keys, values, seen, config.attention)
     return mixed, (keys, values) if keep else None
 
   return attend
 
 
 def attend_cached(
-  stored: LayerCache, step: chex.Array, visible: chex.Array
+  config: TransformerConfig,
+  stored: LayerCache,
+  step: chex.Array,
+  visible: chex.Array,
 ) -> Attend:
   """Attention of one token per response over a layer's stored keys."""
 
-  def attend(queries, keys, values):
+  def attend(queries, keys, values, window):
+    del window  # `visible` has heeded it.
     cache = stored.store(step, keys, values)
-    return cache.attend(queries, visible), cache
+    return cache.attend(queries, visible, config.attention), cache
 
   return attend
+
+
+def check_length(config: TransformerConfig, length: int) -> None:
+  """Refuses rows that are longer than the learned positions.
+
+  Raises:
+    ValueError: saying how many there are.
+  """
+  if config.positions is not None and length > config.positions.count:
+    raise ValueError(
+      f'rows have {length} tokens, and the model has positions for '
+      f'{config.positions.count}; lower the limits of tokens'
+    )
 
 
 def unembedding(

@@ -7,6 +7,7 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from rlhf_jax.models import attention, layers
+from rlhf_jax.models.config import Attention, Norm, Rotary
 
 
 def attend_by_definition(queries, keys, values, visible):
@@ -99,6 +100,28 @@ class VisibleKeysTest(absltest.TestCase):
     )
 
 
+class WindowTest(absltest.TestCase):
+  def test_a_window_of_two_sees_itself_and_the_one_before(self):
+    columns = np.arange(4)
+    causal = np.tril(np.ones((4, 4), bool))
+    expected = np.array(
+      [[1, 0, 0, 0], [1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 1]], bool
+    )
+    near = attention.near(columns, columns, 2)
+    np.testing.assert_array_equal(near & causal, expected)
+
+  def test_scores_are_scaled_then_capped_then_masked(self):
+    scores = np.array([3.0, -2.0, 50.0], np.float32)
+    visible = np.array([True, True, False])
+    options = Attention(scale=0.5, softcap=2.0)
+    capped = np.exp(2.0 * np.tanh(np.array([1.5, -1.0]) / 2.0))
+    np.testing.assert_allclose(
+      attention.weigh(scores, visible, options, 16),
+      [*(capped / capped.sum()), 0.0],
+      rtol=1e-6,
+    )
+
+
 class PositionsTest(parameterized.TestCase):
   @parameterized.named_parameters(
     ('left', [0, 0, 1, 1, 1], None, [0, 0, 0, 1, 2]),
@@ -124,8 +147,10 @@ class PositionsTest(parameterized.TestCase):
 
 class RotaryTest(parameterized.TestCase):
   def turn(self, x, position):
-    turns = attention.rotary(jnp.array([position]), x.shape[-1], 100.0)
-    return np.asarray(attention.rotate(x[None, None], *turns))[0, 0]
+    turns = attention.turns(
+      jnp.array([position]), Rotary(base=100.0), x.shape[-1]
+    )
+    return np.asarray(attention.rotate(x[None, None], turns))[0, 0]
 
   def test_pairs_turn_by_their_angles(self):
     x = np.array([1.0, 2.0, 3.0, 4.0], np.float32)
@@ -135,6 +160,14 @@ class RotaryTest(parameterized.TestCase):
         turned = (x[i] + 1j * x[i + 2]) * np.exp(1j * position * rate)
         expected[i], expected[i + 2] = turned.real, turned.imag
       np.testing.assert_allclose(self.turn(x, position), expected, atol=1e-5)
+
+  def test_what_is_beyond_the_width_stays(self):
+    x = np.arange(1.0, 7.0, dtype=np.float32)
+    whole = self.turn(x[:4], 3)
+    rotary = Rotary(base=100.0, width=4)
+    turns = attention.turns(jnp.array([3]), rotary, 6)
+    actual = np.asarray(attention.rotate(x[None, None], turns))[0, 0]
+    np.testing.assert_allclose(actual, [*whole, 5.0, 6.0], rtol=1e-6)
 
   def test_products_depend_on_the_distance_alone(self):
     draw = np.random.default_rng(1)
@@ -151,16 +184,27 @@ class RMSNormTest(absltest.TestCase):
     draw = np.random.default_rng(2)
     x = draw.normal(size=(3, 2, 5)).astype(np.float32)
     scale = draw.normal(size=5).astype(np.float32)
-    norm = layers.RMSNorm(epsilon=0.1)
+    norm = layers.Normalise(Norm(epsilon=0.1))
     actual = norm.apply({'params': {'scale': scale}}, x)
     mean_square = (x.astype(np.float64) ** 2).mean(axis=-1, keepdims=True)
     expected = x / np.sqrt(mean_square + 0.1) * scale
     np.testing.assert_allclose(actual, expected, atol=1e-5)
 
+  def test_a_centred_norm_is_layer_norm(self):
+    draw = np.random.default_rng(2)
+    x = draw.normal(size=(3, 5)).astype(np.float32)
+    scale, bias = draw.normal(size=(2, 5)).astype(np.float32)
+    norm = layers.Normalise(Norm(epsilon=0.1, centred=True, from_one=True))
+    actual = norm.apply({'params': {'scale': scale, 'bias': bias}}, x)
+    wide = x.astype(np.float64)
+    deviation = np.sqrt(wide.var(axis=-1, keepdims=True) + 0.1)
+    centred = (wide - wide.mean(axis=-1, keepdims=True)) / deviation
+    np.testing.assert_allclose(actual, centred * (1 + scale) + bias, atol=1e-5)
+
   def test_statistics_are_float32(self):
     # 300² overflows nothing in bfloat16, but its mean over 2 is off by 1/256.
     x = jnp.asarray([[300.0, 1.0]], jnp.bfloat16)
-    norm = layers.RMSNorm(epsilon=1e-6)
+    norm = layers.Normalise(Norm(epsilon=1e-6))
     actual = norm.apply({'params': {'scale': jnp.ones(2)}}, x)
     self.assertEqual(actual.dtype, jnp.bfloat16)
     exact = np.array([[300.0, 1.0]]) / np.sqrt((300.0**2 + 1.0) / 2)

@@ -10,6 +10,16 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from rlhf_jax.models import TransformerConfig, language_model, layers
+from rlhf_jax.models.config import (
+  MLP,
+  Attention,
+  Local,
+  Norm,
+  Positions,
+  Residual,
+  Rotary,
+  gelu,
+)
 
 TINY = TransformerConfig(
   vocab_size=11,
@@ -20,6 +30,21 @@ TINY = TransformerConfig(
   head_width=4,
   mlp_width=10,
 )
+LOCAL = Local(window=2, layers=(True, False), rotary=Rotary(base=50.0))
+FAMILY = {
+  'layers': layers.UNROLLED_LAYERS + 1,
+  'local': Local(
+    window=4, layers=(True, False, True, True, False), rotary=Rotary(width=2)
+  ),
+  'norm': Norm(centred=True, from_one=True),
+  'rotary': Rotary(width=2),
+  'positions': Positions(count=9, offset=2),
+  'attention': Attention(
+    bias=True, output_bias=True, norms=True, scale=0.3, softcap=2.0
+  ),
+  'mlp': MLP(activation=gelu, gated=False, bias=True),
+  'residual': Residual(parallel=True, output_norms=True),
+}
 PROMPT, RESPONSE, SAMPLES = 5, 4, 3
 
 
@@ -66,15 +91,31 @@ class CacheTest(chex.TestCase):
     ('tied', {}),
     ('free and capped', {'tied_embeddings': False, 'logit_softcap': 1.5}),
     ('scanned', {'layers': layers.UNROLLED_LAYERS + 1, 'kv_heads': 4}),
+    ('windows', {'local': Local(window=3, layers=(True, True))}),
+    ('local and global', {'local': LOCAL, 'scaled_embedding': True}),
+    ('all of a family', FAMILY),
   )
   def test_equals_whole_rows(self, change):
     model = language_model(dataclasses.replace(TINY, **change))
-    params = model.init(jax.random.key(0))
+    draw = np.random.default_rng(1)  # Biases away from 0, scales from 1.
+    params = jax.tree.map(
+      lambda x: x + 0.2 * draw.normal(size=x.shape).astype(np.float32),
+      model.init(jax.random.key(0)),
+    )
     actual = stepwise(model, params, self.prompts, self.mask, self.responses)
     expected = whole(model, params, *self.rows())[:, PROMPT - 1 :]
     np.testing.assert_allclose(
       actual, expected.reshape(actual.shape), atol=1e-5
     )
+
+  def test_refuses_more_tokens_than_positions(self):
+    config = dataclasses.replace(TINY, positions=Positions(count=8))
+    model = language_model(config)
+    params = model.init(jax.random.key(0))
+    with self.assertRaisesRegex(ValueError, 'has positions for 8'):
+      model.prefill(
+        model.load(params), self.prompts, self.mask, SAMPLES, RESPONSE
+      )
 
   def test_prompts_are_stored_once(self):
     model = language_model(TINY)

@@ -1,5 +1,6 @@
 """Every preset's parameters have a place, and eight devices compute as one."""
 
+import dataclasses
 import functools
 import re
 
@@ -16,12 +17,26 @@ from rlhf_jax.models import (
   presets,
   scalar_model,
 )
+from rlhf_jax.models.config import MLP, Attention, Norm, Positions, Residual
 
 PRESETS = {
   'sandbox': presets.sandbox(64),
   'small_text': presets.small_text(4096),
   'llama_1b': presets.llama_1b(),
   'llama_8b': presets.llama_8b(),
+}
+# With every parameter that a transformer may have.
+FULL = dataclasses.replace(
+  PRESETS['small_text'],
+  norm=Norm(centred=True),
+  positions=Positions(count=64),
+  attention=Attention(bias=True, output_bias=True, norms=True),
+  mlp=MLP(bias=True),
+  residual=Residual(output_norms=True),
+)
+PRESETS |= {
+  'gated': FULL,
+  'plain': dataclasses.replace(FULL, mlp=MLP(gated=False, bias=True)),
 }
 
 
@@ -53,7 +68,9 @@ class PresetTest(parameterized.TestCase):
       axes = next(a for r, a in PARTITION_RULES if re.search(r, path))
       spec = sharding.fitting_spec(shape, axes, sizes)
       if path.endswith(('scale', 'bias')):
-        self.assertEqual(set(spec) - {None}, set(), path)
+        self.assertNotIn('fsdp', spec, path)
+      elif path.endswith('positions'):
+        self.assertEqual(set(spec) - {None}, {'fsdp'}, path)
       else:
         wanted = {'fsdp'} if 'head' in path else {'fsdp', 'tensor'}
         self.assertEqual(set(spec) - {None}, wanted, path)

@@ -10,6 +10,7 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from rlhf_jax.models import TransformerConfig, language_model, layers
+from rlhf_jax.models.config import Local
 
 TINY = TransformerConfig(
   vocab_size=11,
@@ -47,9 +48,9 @@ def attention_by_definition(config, weights, x):
   shared = config.heads // config.kv_heads
   out = np.zeros(x.shape)
   for t, h in np.ndindex(len(x), config.heads):
-    q = turn(x[t] @ query[:, h], t, config.rope_base)
+    q = turn(x[t] @ query[:, h], t, config.rotary.base)
     keys = [
-      turn(x[s] @ key[:, h // shared], s, config.rope_base)
+      turn(x[s] @ key[:, h // shared], s, config.rotary.base)
       for s in range(t + 1)
     ]
     weights = np.exp(np.array(keys) @ q / np.sqrt(config.head_width))
@@ -64,7 +65,7 @@ def logits_by_definition(config, params, tokens):
   x = params['embedding'][np.asarray(tokens)]
   for layer in range(config.layers):
     weights = jax.tree.map(lambda leaf, i=layer: leaf[i], params['layers'])
-    epsilon = config.norm_epsilon
+    epsilon = config.norm.epsilon
     normed = rms_norm(x, weights['attention_norm']['scale'], epsilon)
     x = x + attention_by_definition(config, weights['attention'], normed)
     normed = rms_norm(x, weights['mlp_norm']['scale'], epsilon)
@@ -72,7 +73,7 @@ def logits_by_definition(config, params, tokens):
     gate = normed @ gate
     hidden = gate / (1 + np.exp(-gate)) * (normed @ up)
     x = x + hidden @ weights['mlp']['down']
-  x = rms_norm(x, params['final_norm']['scale'], config.norm_epsilon)
+  x = rms_norm(x, params['final_norm']['scale'], config.norm.epsilon)
   tied = config.tied_embeddings
   logits = x @ (params['embedding'].T if tied else params['unembedding'])
   cap = config.logit_softcap
@@ -246,6 +247,33 @@ class ComputeTest(parameterized.TestCase):
       atol=1e-6,
     )
     self.assertIn('remat', str(jax.make_jaxpr(self.loss(remat))(params)))
+
+  def test_layers_that_differ_are_one_loop(self):
+    """As a window and a rotation that each layer looks up."""
+    local = Local(window=2, layers=(True, False) * 4)
+    text = {}
+    for config in (
+      dataclasses.replace(TINY, layers=8),
+      dataclasses.replace(TINY, layers=8, local=local),
+    ):
+      params = language_model(config).init(jax.random.key(0))
+      text[config.local] = str(jax.make_jaxpr(self.loss(config))(params))
+    counts = [one.count('dot_general') for one in text.values()]
+    self.assertEqual(counts[0], counts[1] - 1)  # The other table of turns.
+
+  def test_parameters_may_be_bfloat16(self):
+    config = dataclasses.replace(TINY, param_dtype='bfloat16')
+    params = language_model(config).init(jax.random.key(0))
+    wide = language_model(TINY).init(jax.random.key(0))
+    chex.assert_trees_all_equal(
+      params, jax.tree.map(lambda x: x.astype(jnp.bfloat16), wide)
+    )
+    exact = jax.tree.map(lambda x: x.astype(jnp.float32), params)
+    np.testing.assert_allclose(
+      all_logits(language_model(config), params, self.tokens, self.mask),
+      all_logits(language_model(TINY), exact, self.tokens, self.mask),
+      atol=1e-6,
+    )
 
   def test_bfloat16_is_near_float32(self):
     half = dataclasses.replace(TINY, compute_dtype='bfloat16')
