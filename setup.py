@@ -8,11 +8,13 @@ EXTRAS = {
   'report': ['matplotlib>=3.8'],
   'tensorboard': ['tensorboardX>=2.6'],
   'wandb': ['wandb>=0.16'],
+  'gguf': ['gguf>=0.17'],
   'tpu': ['jax[tpu]>=0.10.2'],
   'cuda': ['jax[cuda12]>=0.10.2'],
 }
 EXTRAS['test'] = [
   *EXTRAS['report'],
+  *EXTRAS['gguf'],
   'pytest>=8',
   'nbclient>=0.10',
   'ipykernel>=6.29',
@@ -38,6 +40,7 @@ setuptools.setup(
     'grain>=0.2.18',
     'jax>=0.10.2',
     'jinja2>=3.1',
+    'ml_dtypes>=0.5',
     'numpy>=2.0',
     'optax>=0.2.8',
     'orbax-checkpoint>=0.12.8',

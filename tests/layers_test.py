@@ -23,7 +23,7 @@ MAY_IMPORT = {
   'learners': {'kernels', 'losses', 'training', 'generation', 'feedback'},
   'generation': {'kernels'},
   'feedback': {'addressing', 'generation'},
-  'models': {'kernels', 'sharding'},
+  'models': {'kernels', 'sharding', 'storage', 'progress'},
   'data': {'addressing', 'storage'},
   'sandbox': {'data'},
   'evaluation': {'kernels', 'feedback', 'data', 'storage', 'progress'},

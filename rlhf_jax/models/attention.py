@@ -16,6 +16,7 @@ from rlhf_jax.models.config import (
   ByWavelength,
   Linear,
   Rotary,
+  Short,
   TransformerConfig,
   Yarn,
 )
@@ -87,6 +88,8 @@ def frequencies(rotary: Rotary, width: int) -> chex.Array:
   plain, scaling = rotary.base**-exponents, rotary.scaling
   if scaling is None:
     return plain
+  if isinstance(scaling, Short):
+    return plain / jnp.asarray(scaling.factors or 1.0, jnp.float32)
   long = plain / scaling.factor
   if isinstance(scaling, Linear):
     return long
@@ -122,9 +125,9 @@ def turns(
     return None
   rates = frequencies(rotary, rotary.width or head_width)
   angles = jnp.einsum('...,i->...i', positions.astype(jnp.float32), rates)
-  if not isinstance(rotary.scaling, Yarn):
+  magnitude = getattr(rotary.scaling, 'magnitude', None)
+  if magnitude is None:
     return jnp.cos(angles), jnp.sin(angles)
-  magnitude = rotary.scaling.magnitude
   return magnitude * jnp.cos(angles), magnitude * jnp.sin(angles)
 
 

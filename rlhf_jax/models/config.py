@@ -96,6 +96,24 @@ class Yarn:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 @checked
+class Short:
+  """What a model does in short rows that turns otherwise in long ones.
+
+  Longer rows are refused: how a row's beginning turns would depend on its end.
+
+  Attributes:
+    original: how many tokens a row may have.
+    factors: what the angle of each pair is divided by; none where empty.
+    magnitude: what cosines and sines are multiplied by.
+  """
+
+  original: Count
+  factors: tuple[Positive, ...] = ()
+  magnitude: Positive = 1.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Rotary:
   """Queries and keys are turned by angles that grow with the position.
 
@@ -108,7 +126,7 @@ class Rotary:
 
   base: Annotated[float, Range(above=1.0)] = 10_000.0
   width: Count | None = None
-  scaling: Linear | ByWavelength | Yarn | None = None
+  scaling: Linear | ByWavelength | Yarn | Short | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -253,6 +271,12 @@ class TransformerConfig:
       )
     for rotary in (self.rotary, self.local and self.local.rotary):
       turned = rotary and (rotary.width or self.head_width)
+      factors = getattr(rotary and rotary.scaling, 'factors', ())
+      if turned and factors and len(factors) != turned // 2:
+        raise ValueError(
+          f'{len(factors)} factors are given for the {turned // 2} pairs of a '
+          'head that turn.'
+        )
       if turned and (turned % 2 or turned > self.head_width):
         what = 'rotary.width' if rotary.width else 'head_width'
         raise ValueError(
@@ -273,6 +297,15 @@ class TransformerConfig:
       return ((self.rotary, None),)
     local = (self.local.rotary, self.local.window)
     return (local,) if all(self.local.layers) else ((self.rotary, None), local)
+
+  @property
+  def longest(self) -> int | None:
+    """How many tokens a row may have, if there is a bound."""
+    bounds = [self.positions.count] if self.positions else []
+    for rotary, _ in self.sights:
+      if rotary and isinstance(rotary.scaling, Short):
+        bounds.append(rotary.scaling.original)
+    return min(bounds, default=None)
 
   @property
   def sight_of_layer(self) -> tuple[int, ...]:

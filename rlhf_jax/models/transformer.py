@@ -302,15 +302,15 @@ def attend_cached(
 
 
 def check_length(config: TransformerConfig, length: int) -> None:
-  """Refuses rows that are longer than the learned positions.
+  """Refuses rows that are longer than the model has positions for.
 
   Raises:
     ValueError: saying how many there are.
   """
-  if config.positions is not None and length > config.positions.count:
+  if config.longest is not None and length > config.longest:
     raise ValueError(
       f'rows have {length} tokens, and the model has positions for '
-      f'{config.positions.count}; lower the limits of tokens'
+      f'{config.longest}; lower the limits of tokens'
     )
 
 

@@ -1,0 +1,280 @@
+"""Reading a folder of transformers straight onto a mesh, tensor by tensor.
+
+On a host there is never more than one tensor of a file: it is mapped to memory,
+each device's part of it is copied to where the rules say, and its pages are
+freed before the next.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import json
+import pathlib
+import sys
+from collections.abc import Mapping
+from typing import NamedTuple, TextIO
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from rlhf_jax import progress, sharding
+from rlhf_jax.models.config import TransformerConfig
+from rlhf_jax.models.huggingface import (
+  architectures,
+  layouts,
+  mapping,
+  safetensors,
+)
+from rlhf_jax.models.huggingface.architectures import Architecture
+from rlhf_jax.models.huggingface.safetensors import CheckpointError, Stored
+from rlhf_jax.models.transformer import PARTITION_RULES
+from rlhf_jax.storage import files
+from rlhf_jax.types import Params
+
+CONFIG = 'config.json'
+REMEMBERED = '.content.json'
+CHUNK = 2**22
+
+
+class Opened(NamedTuple):
+  """What a folder holds, before any tensor is read.
+
+  Attributes:
+    architecture: its table.
+    config: of the model.
+    scores: of a reward model, how many; None for a policy.
+    stored: tensors by name, in the order of their bytes.
+    names: of the expected tensor by the name in the folder.
+    tensors: expected, by name.
+  """
+
+  architecture: Architecture
+  config: TransformerConfig
+  scores: int | None
+  stored: Mapping[str, Stored]
+  names: Mapping[str, str]
+  tensors: Mapping[str, mapping.Tensor]
+
+
+def config_of(folder: str | pathlib.Path) -> TransformerConfig:
+  """The config of the model of a folder.
+
+  Parameters are bfloat16 where the folder says that its tensors are; otherwise
+  they are float32, which holds float16 exactly.
+
+  Raises:
+    CheckpointError: config.json is not there, damaged, or of another kind.
+  """
+  return _config(pathlib.Path(folder))[1]
+
+
+def open_folder(folder: str | pathlib.Path) -> Opened:
+  """Checks a folder: its config, the names and shapes of all tensors, its ids.
+
+  Raises:
+    CheckpointError: saying what is wrong with which file or tensor.
+  """
+  folder = pathlib.Path(folder)
+  architecture, config = _config(folder)
+  _check_tokenizer(folder, config)
+  stored = safetensors.find(folder)
+  score = stored.get(mapping.SCORE)
+  scores = score.shape[0] if score and score.shape else None
+  tensors = mapping.tensors(architecture, config, scores)
+  shapes = {name: one.shape for name, one in stored.items()}
+  names = mapping.matched(architecture, tensors, shapes, str(folder))
+  for name in names:
+    if stored[name].dtype not in safetensors.DTYPES:
+      raise CheckpointError(
+        f'{stored[name].path}: the tensor {name} is of type '
+        f'{stored[name].dtype}; there are {", ".join(safetensors.DTYPES)}'
+      )
+  return Opened(architecture, config, scores, stored, names, tensors)
+
+
+def read(
+  folder: str | pathlib.Path,
+  mesh: Mesh | None = None,
+  rules: sharding.Rules = PARTITION_RULES,
+  *,
+  param_dtype: str | None = None,
+  out: TextIO = sys.stderr,
+) -> tuple[TransformerConfig, Params]:
+  """The config and the parameters of a folder, placed by the rules.
+
+  Those of a policy are as `language_model(config).init` lays them out; those of
+  a folder with a read-out `score.weight` are a reward model's, as of
+  `scalar_model(config)`, its bias 0.
+
+  Args:
+    folder: with config.json and safetensors.
+    mesh: where to; all devices by default.
+    rules: which axis of a parameter is split over which of the mesh.
+    param_dtype: of the parameters; None is the folder's, see `config_of`.
+    out: where progress is shown.
+
+  Raises:
+    CheckpointError: saying what is wrong with which file or tensor.
+  """
+  opened = open_folder(folder)
+  config = opened.config
+  if param_dtype is not None:
+    config = dataclasses.replace(config, param_dtype=param_dtype)
+  mesh = sharding.make_mesh() if mesh is None else mesh
+  like = mapping.parameters(config, opened.scores)
+  placed = mapping.leaves(sharding.shardings(like, rules, mesh))
+  filler = _Filler(mapping.leaves(like), placed, config, opened.scores)
+  wanted = [
+    one
+    for name, one in opened.stored.items()
+    if name in opened.names and not opened.tensors[opened.names[name]].optional
+  ]
+  for stored, array in progress.track(
+    safetensors.each(wanted), 'reading', len(wanted), out=out, unit='tensor'
+  ):
+    filler.fill(opened.tensors[opened.names[stored.name]], array)
+  return config, filler.tree(like)
+
+
+class _Filler:
+  """Parameters that are filled piece by piece, on the devices."""
+
+  def __init__(self, like, placed, config, scores):
+    self._like, self._placed, self._found = like, placed, {}
+    self._size = layouts.sizes(config, scores or 1)
+
+  def fill(self, tensor: mapping.Tensor, array: np.ndarray) -> None:
+    """Puts a tensor of a file where it belongs."""
+    for leaf, pattern, layer in tensor.pieces:
+      view = layouts.view(array, pattern, self._size)
+      like, target = self._like[leaf], self._placed[leaf]
+      at = layouts.place(pattern)
+      at = at if layer is None else (layer, *at)
+      spec = (*target.spec, *(None,) * (len(at) - len(target.spec)))
+      spec = [axis for axis, i in zip(spec, at, strict=True) if i is None]
+      part = jax.make_array_from_callback(
+        view.shape,
+        NamedSharding(target.mesh, PartitionSpec(*spec)),
+        functools.partial(_copy, view, like.dtype),
+      )
+      if any(i is not None for i in at):
+        stack = self._found.pop(leaf, None)
+        if stack is None:
+          stack = _zeros(like.shape, like.dtype, target)
+        starts = tuple(i or 0 for i in at)
+        axes = tuple(axis for axis, i in enumerate(at) if i is not None)
+        part = _put(target, axes)(stack, part, starts)
+      self._found[leaf] = jax.block_until_ready(part)
+
+  def tree(self, like: Params) -> Params:
+    """All parameters; what no file has, a head's bias, is 0."""
+
+    def get(path, leaf):
+      name = sharding.leaf_path(path)
+      if name in self._found:
+        return self._found[name]
+      return _zeros(leaf.shape, leaf.dtype, self._placed[name])
+
+    return jax.tree_util.tree_map_with_path(get, like)
+
+
+def _copy(view, dtype, index):
+  return np.array(view[index], dtype=dtype, order='C')
+
+
+def _zeros(shape, dtype, placed):
+  return jax.jit(lambda: jnp.zeros(shape, dtype), out_shardings=placed)()
+
+
+@functools.lru_cache
+def _put(placed, axes):
+  """Writes a part into a stack, in place."""
+
+  def put(stack, part, starts):
+    part = jnp.expand_dims(part, axes)
+    return jax.lax.dynamic_update_slice(stack, part, starts)
+
+  return jax.jit(put, donate_argnums=0, out_shardings=placed)
+
+
+def _config(folder):
+  found = safetensors.read_json(folder / CONFIG)
+  try:
+    architecture = architectures.of_json(found)
+    config = architecture.read(found)
+  except (ValueError, TypeError) as error:
+    said = str(error).rstrip('.')
+    raise CheckpointError(
+      f'{folder / CONFIG}: {said}; give a folder of another model, or mend it'
+    ) from error
+  dtype = found.get('dtype') or found.get('torch_dtype')
+  if dtype == 'bfloat16':
+    config = dataclasses.replace(config, param_dtype='bfloat16')
+  return architecture, config
+
+
+def _check_tokenizer(folder, config):
+  """Refuses a tokenizer with ids that the model has no rows for."""
+  path = folder / 'tokenizer.json'
+  if not path.is_file():
+    return
+  found = safetensors.read_json(path)
+  model = found.get('model') or {}
+  vocabulary = model.get('vocab') or ()
+  ids = vocabulary.values() if isinstance(vocabulary, dict) else ()
+  most = max([len(vocabulary) - 1, *ids])
+  added = [one.get('id', -1) for one in found.get('added_tokens') or ()]
+  largest = max([most, *added])
+  if largest >= config.vocab_size:
+    raise CheckpointError(
+      f'{path} has tokens up to id {largest}, and {folder / CONFIG} says '
+      f'vocab_size {config.vocab_size}; take the tokenizer of this model'
+    )
+
+
+def fingerprint(folder: str | pathlib.Path) -> str:
+  """SHA-256 of the contents of a folder that a model depends on.
+
+  Large files are read once: what they hashed to is remembered in the folder,
+  with their size and the time of their last change, where it can be written to.
+
+  Raises:
+    CheckpointError: the folder has no config or no tensors.
+  """
+  folder = pathlib.Path(folder)
+  safetensors.read_json(folder / CONFIG)
+  tensors = {stored.path for stored in safetensors.find(folder).values()}
+  known = _remembered(folder)
+  hashes = {}
+  for path in sorted({folder / CONFIG, *tensors}):
+    stat = path.stat()
+    state = [stat.st_size, stat.st_mtime_ns]
+    entry = known.get(path.name)
+    if not entry or entry[:2] != state:
+      entry = [*state, _hash(path)]
+    hashes[path.name] = entry
+  if hashes != known:
+    # Of somebody else's folder nothing is remembered.
+    with contextlib.suppress(files.StorageError):
+      files.write_json(folder / REMEMBERED, hashes)
+  said = json.dumps({name: entry[2] for name, entry in hashes.items()})
+  return hashlib.sha256(said.encode()).hexdigest()
+
+
+def _remembered(folder):
+  try:
+    found = json.loads((folder / REMEMBERED).read_text())
+    return found if isinstance(found, dict) else {}
+  except (OSError, ValueError):
+    return {}
+
+
+def _hash(path):
+  found = hashlib.sha256()
+  with path.open('rb') as file:
+    while chunk := file.read(CHUNK):
+      found.update(chunk)
+  return found.hexdigest()

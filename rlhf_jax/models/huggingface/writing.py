@@ -1,0 +1,324 @@
+"""Writing parameters as a folder that transformers loads."""
+
+import contextlib
+import functools
+import os
+import pathlib
+import shutil
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TextIO
+
+import jax
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
+
+from rlhf_jax import progress
+from rlhf_jax.models.config import TransformerConfig
+from rlhf_jax.models.huggingface import (
+  architectures,
+  layouts,
+  mapping,
+  reading,
+  safetensors,
+)
+from rlhf_jax.models.huggingface.architectures import Architecture
+from rlhf_jax.models.huggingface.safetensors import (
+  DTYPES,
+  CheckpointError,
+  Planned,
+)
+from rlhf_jax.storage import files
+from rlhf_jax.types import Params
+
+LARGEST_FILE = 5 * 10**9  # Bytes; as transformers has it.
+NAMES = {'float32': 'F32', 'float16': 'F16', 'bfloat16': 'BF16'}
+CAUSAL, CLASSIFICATION = 'ForCausalLM', 'ForSequenceClassification'
+# Class names that are not made of the architecture's and one of the above.
+HEADED = {'gpt2': 'LMHeadModel'}
+# Everything beside the tensors that a tokenizer or a sampler reads.
+BESIDE = (
+  'generation_config.json',
+  'tokenizer.json',
+  'tokenizer_config.json',
+  'special_tokens_map.json',
+  'added_tokens.json',
+  'chat_template.jinja',
+  'additional_chat_templates',
+  'vocab.json',
+  'merges.txt',
+  'tokenizer.model',
+)
+
+
+class _Source(NamedTuple):
+  """What a folder is written like.
+
+  Attributes:
+    architecture: whose names it has.
+    json: its config.json.
+    layout: the tensors of each file: (name, name of the expected one, type).
+    constants: what the original has beside our parameters, by name.
+  """
+
+  architecture: Architecture
+  json: dict[str, Any]
+  layout: Mapping[str, Sequence[tuple[str, str, str]]]
+  constants: Mapping[str, safetensors.Stored]
+
+
+def write(
+  folder: str | pathlib.Path,
+  config: TransformerConfig,
+  params: Params,
+  *,
+  original: str | pathlib.Path | None = None,
+  dtype: str | None = None,
+  settings: Mapping[str, Any] | None = None,
+  out: TextIO = sys.stderr,
+) -> None:
+  """Writes config.json, tensors and, of an original, what lies beside them.
+
+  Tensors are named, typed and spread over files as the original's, so that
+  what was not trained is the same bytes. A reward model, {'trunk', 'head'}, is
+  a ForSequenceClassification there, which has no place for a bias of the head:
+  it must be 0.
+
+  Args:
+    folder: to be made, whole or not at all.
+    config: of the parameters.
+    params: of a policy, or of a reward model.
+    original: the folder that they were read from; None writes as the first
+      architecture that computes the same.
+    dtype: of all tensors; None keeps the original's, or the parameters'.
+    settings: more for config.json, as ids of tokens.
+    out: where progress is shown.
+
+  Raises:
+    CheckpointError: the config is not the original's, or nothing that
+      transformers has; or a file cannot be read.
+    StorageError: it cannot be written; nothing is left.
+  """
+  folder = pathlib.Path(folder)
+  scores = params['head']['kernel'].shape[1] if 'head' in params else None
+  if scores is not None and np.any(jax.device_get(params['head']['bias'])):
+    raise CheckpointError(
+      "the reward model's head has a bias, which ForSequenceClassification has "
+      'no place for; train it by comparisons, which leave it 0'
+    )
+  source = _source(config, scores, original, dtype)
+  there = mapping.leaves(params)
+  tensors = mapping.tensors(source.architecture, config, scores)
+  _check(there, mapping.leaves(mapping.parameters(config, scores)))
+  with new_folder(folder) as partial:
+    planned = {
+      name: [
+        Planned(
+          own,
+          kind,
+          tensors[full].shape if full else source.constants[own].shape,
+        )
+        for own, full, kind in entries
+      ]
+      for name, entries in source.layout.items()
+    }
+    todo = [
+      (name, *entry)
+      for name, entries in source.layout.items()
+      for entry in entries
+    ]
+    size = layouts.sizes(config, scores or 1)
+    shown = progress.track(todo, 'writing', len(todo), out=out, unit='tensor')
+    with contextlib.ExitStack() as opened:
+      file, current = None, None
+      for name, own, full, kind in shown:
+        if name != current:
+          current = name
+          file = opened.enter_context((partial / name).open('wb'))
+          safetensors.write_header(file, planned[name])
+        if full:
+          array = _gathered(there, tensors[full], DTYPES[kind], size)
+        else:
+          array = _bytes_of(source.constants[own])
+        file.write(array.data if array.dtype == np.uint8 else array.tobytes())
+    if len(planned) > 1:
+      files.write_json(
+        partial / safetensors.INDEX, safetensors.index_of(planned)
+      )
+    said = source.json | (settings or {})
+    files.write_json(partial / reading.CONFIG, said)
+    if original is not None:
+      copy_beside(pathlib.Path(original), partial)
+
+
+@contextlib.contextmanager
+def new_folder(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+  """A folder to fill, moved to its place when the block ends without error.
+
+  Raises:
+    StorageError: it is there already and not empty, or cannot be written.
+  """
+  if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    raise files.StorageError(
+      f'{folder} is there already; name another, or remove it'
+    )
+  files.make_folder(folder.absolute().parent)
+  files.sweep(folder)
+  partial = files.partial_of(folder)
+  try:
+    with files.naming(folder):
+      partial.mkdir()
+      yield partial
+      for path in partial.rglob('*'):
+        if path.is_file():
+          with path.open('rb') as file:
+            os.fsync(file.fileno())
+      if folder.exists():
+        folder.rmdir()
+      os.replace(partial, folder)
+      files.fsync_folder(folder.absolute().parent)
+  finally:
+    shutil.rmtree(partial, ignore_errors=True)
+
+
+def copy_beside(original: pathlib.Path, folder: pathlib.Path) -> None:
+  """Copies the files of a tokenizer and of a sampler."""
+  for name in BESIDE:
+    path = original / name
+    if path.is_dir():
+      shutil.copytree(path, folder / name)
+    elif path.is_file():
+      shutil.copyfile(path, folder / name)
+
+
+def _source(config, scores, original, dtype):
+  if original is None:
+    architecture, json = architectures.of_config(config)
+    kind = NAMES[dtype or config.param_dtype]
+    tensors = mapping.tensors(architecture, config, scores)
+    entries = [(n, n, kind) for n, one in tensors.items() if not one.optional]
+    sizes = {n: Planned(n, kind, tensors[n].shape).size for n, _, _ in entries}
+    layout, constants = _spread(entries, sizes), {}
+  else:
+    opened = reading.open_folder(original)
+    architecture = opened.architecture
+    if not architectures.fields.same_shape(opened.config, config):
+      raise CheckpointError(
+        f'the parameters are of another model than that of {original}; name '
+        'the folder that they were read from'
+      )
+    json = safetensors.read_json(pathlib.Path(original) / reading.CONFIG)
+    layout = _as_original(opened, scores, NAMES[dtype] if dtype else None)
+    constants = {
+      n: one for n, one in opened.stored.items() if n not in opened.names
+    }
+  head = CAUSAL if scores is None else CLASSIFICATION
+  if scores is None:
+    head = HEADED.get(architecture.kind, CAUSAL)
+  json = dict(json) | {'architectures': [architecture.name + head]}
+  if scores is not None:
+    labels = {str(i): f'LABEL_{i}' for i in range(scores)}
+    json |= {'id2label': labels, 'num_labels': scores}
+    json |= {'label2id': {label: int(i) for i, label in labels.items()}}
+  if dtype or original is None:
+    json.pop('dtype', None)
+    json['torch_dtype'] = dtype or config.param_dtype
+  return _Source(architecture, json, layout, constants)
+
+
+def _as_original(opened, scores, kind):
+  """The files of an original, with the read-out of what is written."""
+  wanted = mapping.tensors(opened.architecture, opened.config, scores)
+  layout = {}
+  for name, stored in opened.stored.items():
+    full = opened.names.get(name, '')
+    if not full or full in wanted:
+      entry = (name, full, kind if kind and full else stored.dtype)
+      layout.setdefault(stored.path.name, []).append(entry)
+  if scores is not None and mapping.SCORE not in opened.names:
+    last = layout[list(layout)[-1]]
+    last.append((mapping.SCORE, mapping.SCORE, last[-1][2]))
+  written = {full for entries in layout.values() for _, full, _ in entries}
+  missing = [
+    name
+    for name, one in wanted.items()
+    if not one.optional and name not in written
+  ]
+  if missing:
+    raise CheckpointError(
+      f'the original has no {missing[0]}, which these parameters have; name '
+      'the folder that they were read from'
+    )
+  return layout
+
+
+def _spread(entries, sizes):
+  """Tensors over files of at most LARGEST_FILE bytes, one at the least."""
+  groups, room = [[]], LARGEST_FILE
+  for entry in entries:
+    if sizes[entry[0]] > room and groups[-1]:
+      groups.append([])
+      room = LARGEST_FILE
+    groups[-1].append(entry)
+    room -= sizes[entry[0]]
+  if len(groups) == 1:
+    return {safetensors.FILE: groups[0]}
+  return {
+    f'model-{i:05}-of-{len(groups):05}.safetensors': group
+    for i, group in enumerate(groups, 1)
+  }
+
+
+def _check(there, expected):
+  shapes = [
+    {name: tuple(leaf.shape) for name, leaf in tree.items()}
+    for tree in (there, expected)
+  ]
+  if shapes[0] != shapes[1]:
+    wrong = sorted(dict(shapes[0].items() ^ shapes[1].items()))
+    raise CheckpointError(
+      f'the parameters are not those of the config: {wrong[0]} differs'
+    )
+
+
+def _gathered(there, tensor, dtype, size):
+  """One tensor of a file, from wherever its pieces are."""
+  array = np.empty(tensor.shape, dtype)
+  for leaf, pattern, layer in tensor.pieces:
+    at = layouts.place(pattern)
+    at = at if layer is None else (layer, *at)
+    piece = np.asarray(_take(there[leaf], at))
+    view = layouts.view(array, pattern, size)
+    view[...] = piece
+    if not np.isfinite(view).all() and np.isfinite(piece).all():
+      raise CheckpointError(
+        f'{leaf} has numbers that {dtype} cannot hold; give another dtype'
+      )
+  return array
+
+
+def _take(leaf, at):
+  """A part of a parameter on the host; of each axis all, or one place."""
+  if not isinstance(leaf, jax.Array):
+    return np.asarray(leaf)[tuple(slice(None) if i is None else i for i in at)]
+  whole = leaf.sharding
+  if isinstance(whole, NamedSharding):
+    whole = NamedSharding(whole.mesh, PartitionSpec())
+  axes = tuple(axis for axis, i in enumerate(at) if i is not None)
+  places = tuple(i for i in at if i is not None)
+  return jax.device_get(_taker(axes, whole)(leaf, places))
+
+
+@functools.lru_cache
+def _taker(axes, whole):
+  def take(leaf, places):
+    for axis, place in zip(axes[::-1], places[::-1], strict=True):
+      leaf = jax.lax.dynamic_index_in_dim(leaf, place, axis, keepdims=False)
+    return leaf
+
+  return jax.jit(take, out_shardings=whole)
+
+
+def _bytes_of(stored):
+  count = stored.stop - stored.start
+  return np.fromfile(stored.path, np.uint8, count, offset=stored.start)
