@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Annotated
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from rlhf_jax.types.rules import (
@@ -52,6 +53,8 @@ class Adam:
     b1, b2, eps: Adam's.
     weight_decay: decoupled, times the learning rate.
     max_grad_norm: the gradient is scaled down to this norm if it is longer.
+    float32_master: of parameters in bfloat16 the optimizer keeps a copy in
+      float32, which is what it moves; parameters are that copy, rounded.
   """
 
   learning_rate: Positive
@@ -62,6 +65,7 @@ class Adam:
   eps: Positive = 1e-8
   weight_decay: NonNegative = 0.0
   max_grad_norm: Bound = 1.0
+  float32_master: bool = False
 
 
 @functools.lru_cache
@@ -80,13 +84,42 @@ def adam(config: Adam, steps: int) -> optax.GradientTransformation:
     [warm],
   )
   rate = optax.inject_hyperparams(optax.scale_by_learning_rate)
-  return optax.chain(
+  moves = optax.chain(
     optax.clip_by_global_norm(config.max_grad_norm),
     optax.scale_by_adam(config.b1, config.b2, config.eps),
     optax.add_decayed_weights(config.weight_decay),
     optax.scale_by_schedule(shape),
     rate(learning_rate=config.learning_rate),
   )
+  return with_master(moves) if config.float32_master else moves
+
+
+def with_master(
+  inner: optax.GradientTransformation,
+) -> optax.GradientTransformation:
+  """An optimizer that moves a float32 copy of the parameters it is given.
+
+  Its state is {'master': the copy, 'inner': state}; its updates are float32,
+  from the rounded parameters to where the copy is now.
+
+  Source: Micikevicius et al. 2018, section 3.1.
+  """
+
+  def widen(tree):
+    return jax.tree.map(lambda x: x.astype(jnp.float32), tree)
+
+  def init(params):
+    # Never the same buffer, which a step would be given twice.
+    master = jax.tree.map(lambda x: jnp.array(x, jnp.float32), params)
+    return {'master': master, 'inner': inner.init(master)}
+
+  def update(grads, state, params):
+    updates, after = inner.update(widen(grads), state['inner'], state['master'])
+    master = optax.apply_updates(state['master'], updates)
+    moves = jax.tree.map(jnp.subtract, master, widen(params))
+    return moves, {'master': master, 'inner': after}
+
+  return optax.GradientTransformation(init, update)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,6 @@
 """AdamW by its definition, and rates by step."""
 
+import dataclasses
 import functools
 
 import jax
@@ -100,6 +101,40 @@ class AdamTest(parameterized.TestCase):
       if 'learning_rate' in jax.tree_util.keystr(path)
     ]
     np.testing.assert_allclose(rates, [0.1], rtol=1e-6)
+
+  def test_a_master_moves_by_less_than_bfloat16_can_say(self):
+    """1 + 2⁻⁹ is 1 in bfloat16: alone it stays there for ever."""
+    config = optimizers.Adam(
+      learning_rate=2.0**-9, warmup=0.0, b1=0.0, b2=0.0, max_grad_norm=np.inf
+    )
+    for master, expected in ((False, 1.0), (True, 1.0 + 8 * 2.0**-9)):
+      own = dataclasses.replace(config, float32_master=master)
+      optimizer = optimizers.adam(own, 8)
+      params = {'norm': {'scale': jnp.ones(3, jnp.bfloat16)}}
+      state = optimizer.init(params)
+      grads = jax.tree.map(lambda x: -jnp.ones_like(x), params)
+      for _ in range(8):
+        updates, state = optimizer.update(grads, state, params)
+        params = optax.apply_updates(params, updates)
+      self.assertEqual(params['norm']['scale'].dtype, jnp.bfloat16)
+      np.testing.assert_allclose(
+        params['norm']['scale'].astype(np.float32), expected, rtol=1e-6
+      )
+
+  def test_with_float32_parameters_a_master_changes_nothing(self):
+    config = optimizers.Adam(learning_rate=0.1, weight_decay=0.1)
+    draw = np.random.default_rng(0)
+    grads = [jnp.asarray(g, jnp.float32) for g in draw.normal(size=(4, 5))]
+    found = []
+    for master in (False, True):
+      own = dataclasses.replace(config, float32_master=master)
+      optimizer, params = optimizers.adam(own, 4), jnp.ones(5)
+      state = optimizer.init(params)
+      for grad in grads:
+        updates, state = optimizer.update(grad, state, params)
+        params = optax.apply_updates(params, updates)
+      found.append(params)
+    np.testing.assert_allclose(*found, rtol=1e-6)
 
   def test_roles_have_their_own(self):
     fast, slow = (
