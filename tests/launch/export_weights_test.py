@@ -1,0 +1,68 @@
+"""Taking away what a stage trained."""
+
+import dataclasses
+
+import chex
+import jax
+from absl.testing import absltest
+
+from launch import export_weights
+from rlhf_jax.data import tokens
+from rlhf_jax.models import huggingface, scalar_model
+from rlhf_jax.training import checkpoints
+from tests.launch.import_weights_test import (
+  CommandCase,
+  run_command,
+  tokenizer,
+)
+from tests.models.huggingface_folders import config, drawn, made
+
+
+class ExportTest(CommandCase):
+  def export(self, *arguments):
+    status, said, wrong = run_command(export_weights, *arguments)
+    self.assertEqual(status, 0, wrong)
+    return said
+
+  def test_a_policy_of_a_stage(self):
+    source = made(self.scratch / 'model')
+    own, params = huggingface.read(source)
+    trained = jax.tree.map(lambda x: x + 1.0, params)
+    stage = self.scratch / 'stage'
+    checkpoints.save_params(stage / 'params', {'policy': trained})
+    self.export(stage, self.out, '--original', source)
+    found, read = huggingface.read(self.out)
+    self.assertEqual(found, own)
+    chex.assert_trees_all_equal(read, trained)
+
+  def test_a_reward_model_names_its_padding(self):
+    source = self.scratch / 'model'
+    spare = tokenizer(self.scratch / 'tokenizer')
+    own = dataclasses.replace(config('llama'), vocab_size=spare.vocab_size)
+    huggingface.write(source, own, drawn(own))
+    spare.save(source)
+    params = scalar_model(own).init(jax.random.key(0))
+    both = {'reward': params, 'policy': drawn(own)}
+    checkpoints.save_params(self.scratch / 'params', both)
+    status, _, wrong = run_command(
+      export_weights, self.scratch / 'params', self.out, '--original', source
+    )
+    self.assertEqual(status, 1)
+    self.assertIn('say which with --role', wrong)
+    said = self.export(
+      self.scratch / 'params',
+      self.out,
+      '--original',
+      source,
+      '--role',
+      'reward',
+    )
+    self.assertIn('a reward model', said)
+    chex.assert_trees_all_equal(huggingface.read(self.out)[1], params)
+    config_json = (self.out / 'config.json').read_text()
+    self.assertIn(f'"pad_token_id": {spare.pad_id}', config_json)
+    self.assertEqual(tokens.load(self.out).eos_id, spare.eos_id)
+
+
+if __name__ == '__main__':
+  absltest.main()
