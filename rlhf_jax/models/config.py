@@ -179,6 +179,26 @@ class Attention:
   softcap: Positive | None = None
 
 
+def silu(x: chex.Array) -> chex.Array:
+  """x σ(x) (Elfwing et al. 2017)."""
+  return jax.nn.silu(x)
+
+
+def relu(x: chex.Array) -> chex.Array:
+  """max(x, 0)."""
+  return jax.nn.relu(x)
+
+
+def gelu(x: chex.Array) -> chex.Array:
+  """x Φ(x) (Hendrycks and Gimpel 2016)."""
+  return jax.nn.gelu(x, approximate=False)
+
+
+def gelu_tanh(x: chex.Array) -> chex.Array:
+  """The approximation of `gelu` by a tanh."""
+  return jax.nn.gelu(x, approximate=True)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 @checked
 class MLP:
@@ -190,7 +210,7 @@ class MLP:
     bias: W, V and W₂ have one.
   """
 
-  activation: Annotated[Callable[..., chex.Array], Called(1)] = jax.nn.silu
+  activation: Annotated[Callable[..., chex.Array], Called(1)] = silu
   gated: bool = True
   bias: bool = False
 
@@ -313,16 +333,6 @@ class TransformerConfig:
     if len(self.sights) == 1:
       return (0,) * self.layers
     return tuple(map(int, self.local.layers))
-
-
-def gelu(x: chex.Array) -> chex.Array:
-  """x Φ(x) (Hendrycks and Gimpel 2016)."""
-  return jax.nn.gelu(x, approximate=False)
-
-
-def gelu_tanh(x: chex.Array) -> chex.Array:
-  """The approximation of `gelu` by a tanh."""
-  return jax.nn.gelu(x, approximate=True)
 
 
 def yarn_magnitude(factor: float, mscale: NonNegative = 1.0) -> float:

@@ -277,7 +277,7 @@ class RefusalTest(FolderCase):
     ({'hidden_act': 'zelu'}, "activation 'zelu' is not known"),
     ({'hidden_size': None}, 'there is no hidden_size'),
     ({'num_key_value_heads': 3}, 'kv_heads is 3; it must divide heads, 4'),
-    ({'intermediate_size': 11}, r'down_proj.weight is .12, 10., .* .12, 11.'),
+    ({'intermediate_size': 11}, r'gate_proj.weight is .10, 12., .* .11, 12.'),
     ({'num_hidden_layers': 2}, 'has a tensor model.layers.2.*has no place'),
     ({'num_hidden_layers': 4}, 'has no tensor model.layers.3.*nor 11 more'),
     ({'quantization_config': {'bits': 4}}, 'tensors are quantised'),
@@ -303,7 +303,7 @@ class RefusalTest(FolderCase):
     path = folder / 'model.safetensors'
     whole = path.read_bytes()
     path.write_bytes(whole[:-10])
-    self.refused(folder, 'is cut short: it has .* and model.norm.weight is not')
+    self.refused(folder, 'is cut short: it has .* bytes, and model.layers.2')
     path.write_bytes(whole[:40])
     self.refused(folder, 'is cut short, or no safetensors file')
     path.write_bytes(b'')

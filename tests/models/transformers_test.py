@@ -148,7 +148,10 @@ class TransformersTest(parameterized.TestCase):
     for name in originals:
       original = name and self.scratch / name
       folder = self.scratch / f'ours like {name}'
-      huggingface.write(folder, config, params, original=original)
+      settings = {'pad_token_id': 0}  # Or that of a larger vocabulary.
+      huggingface.write(
+        folder, config, params, original=original, settings=settings
+      )
       again = theirs(loaded(cls, folder), self.tokens, self.mask)
       np.testing.assert_allclose(again[self.mask], expected, atol=1e-4)
 

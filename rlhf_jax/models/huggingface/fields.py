@@ -5,8 +5,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import jax
-
 from rlhf_jax.models.config import (
   MLP,
   Attention,
@@ -22,6 +20,8 @@ from rlhf_jax.models.config import (
   Yarn,
   gelu,
   gelu_tanh,
+  relu,
+  silu,
   yarn_magnitude,
 )
 from rlhf_jax.models.huggingface.safetensors import CheckpointError
@@ -36,13 +36,13 @@ PARTS = {
 }
 # The first name of a function is the one that is written.
 ACTIVATIONS = {
-  'silu': jax.nn.silu,
-  'swish': jax.nn.silu,
+  'silu': silu,
+  'swish': silu,
   'gelu': gelu,
   'gelu_pytorch_tanh': gelu_tanh,
   'gelu_new': gelu_tanh,
   'gelu_fast': gelu_tanh,
-  'relu': jax.nn.relu,
+  'relu': relu,
 }
 ROPE_TYPES = ('default', 'linear', 'dynamic', 'llama3', 'yarn', 'longrope')
 LOCAL = 'sliding_attention'

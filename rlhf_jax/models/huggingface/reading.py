@@ -153,20 +153,21 @@ class _Filler:
       like, target = self._like[leaf], self._placed[leaf]
       at = layouts.place(pattern)
       at = at if layer is None else (layer, *at)
-      spec = (*target.spec, *(None,) * (len(at) - len(target.spec)))
-      spec = [axis for axis, i in zip(spec, at, strict=True) if i is None]
+      fixed = tuple(axis for axis, i in enumerate(at) if i is not None)
+      own = target
+      if fixed:
+        spec = (*target.spec, *(None,) * (len(at) - len(target.spec)))
+        left = [axis for axis, i in zip(spec, at, strict=True) if i is None]
+        own = NamedSharding(target.mesh, PartitionSpec(*left))
       part = jax.make_array_from_callback(
-        view.shape,
-        NamedSharding(target.mesh, PartitionSpec(*spec)),
-        functools.partial(_copy, view, like.dtype),
+        view.shape, own, functools.partial(_copy, view, like.dtype)
       )
-      if any(i is not None for i in at):
+      if fixed:
         stack = self._found.pop(leaf, None)
         if stack is None:
           stack = _zeros(like.shape, like.dtype, target)
         starts = tuple(i or 0 for i in at)
-        axes = tuple(axis for axis, i in enumerate(at) if i is not None)
-        part = _put(target, axes)(stack, part, starts)
+        part = _put(target, fixed)(stack, part, starts)
       self._found[leaf] = jax.block_until_ready(part)
 
   def tree(self, like: Params) -> Params:

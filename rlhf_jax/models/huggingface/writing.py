@@ -289,7 +289,8 @@ def _gathered(there, tensor, dtype, size):
     at = at if layer is None else (layer, *at)
     piece = np.asarray(_take(there[leaf], at))
     view = layouts.view(array, pattern, size)
-    view[...] = piece
+    with np.errstate(over='ignore'):  # Told below.
+      view[...] = piece
     if not np.isfinite(view).all() and np.isfinite(piece).all():
       raise CheckpointError(
         f'{leaf} has numbers that {dtype} cannot hold; give another dtype'
