@@ -14,6 +14,7 @@ import numpy as np
 
 from rlhf_jax import progress
 from rlhf_jax.models.huggingface import safetensors, writing
+from rlhf_jax.models.huggingface.llama import LLAMA, QWEN2, QWEN3
 from rlhf_jax.models.huggingface.safetensors import (
   DTYPES,
   CheckpointError,
@@ -21,9 +22,8 @@ from rlhf_jax.models.huggingface.safetensors import (
 )
 from rlhf_jax.storage import files
 
-# Architectures whose tensors we know, and the class of each. Llama's queries
-# and keys are in another order.
-CLASSES = {'llama': 'Llama', 'qwen2': 'Qwen2', 'qwen3': 'Qwen3'}
+# Those whose tensors we know; Llama's queries and keys are in another order.
+ARCHITECTURES = {one.kind: one for one in (LLAMA, QWEN2, QWEN3)}
 NAMES = {
   'token_embd': 'model.embed_tokens',
   'output_norm': 'model.norm',
@@ -51,6 +51,9 @@ PRE_TOKENIZERS = {
   'qwen2': rf'{_WORDS}|\p{{N}}|{_MARKS}|{_SPACES}',
 }
 CONTROL, USER_DEFINED = 3, 4
+# What they call the tokens that we name bos, eos, pad and unk.
+SPECIAL = {'bos': 'bos', 'eos': 'eos', 'pad': 'padding', 'unk': 'unknown'}
+EMBEDDING = 'model.embed_tokens.weight'
 INSTEAD = "take the model's folder of safetensors instead"
 
 
@@ -78,12 +81,14 @@ def convert(
   reader = _opened(path)
   said = {name: field.contents() for name, field in reader.fields.items()}
   kind = said.get('general.architecture')
-  if kind not in CLASSES:
+  if kind not in ARCHITECTURES:
+    known = ', '.join(ARCHITECTURES)
     raise CheckpointError(
-      f'{path} holds a {kind!r}, and of GGUF files {", ".join(CLASSES)} are '
-      f'known; {INSTEAD}'
+      f'{path} holds a {kind!r}, and of GGUF files {known} are known; {INSTEAD}'
     )
   tensors = {_name(path, one.name): one for one in reader.tensors}
+  if EMBEDDING not in tensors:
+    raise CheckpointError(f'{path} has no token_embd.weight; {INSTEAD}')
   config = _config(path, kind, said, tensors) | {'torch_dtype': dtype}
   tokenizer, tokenizer_config = _tokenizer(path, said)
   planned = [
@@ -99,7 +104,8 @@ def convert(
         array = _values(tensors[one.name])
         if kind == 'llama':
           array = _reordered(one.name, array, config)
-        file.write(array.astype(DTYPES[one.dtype]).tobytes())
+        array = np.ascontiguousarray(array, DTYPES[one.dtype])
+        file.write(array.reshape(-1).view(np.uint8))
     files.write_json(partial / 'config.json', config)
     _write(partial / 'tokenizer.json', tokenizer)
     _write(partial / 'tokenizer_config.json', tokenizer_config)
@@ -173,13 +179,13 @@ def _config(path, kind, said, tensors):
     rope |= {'original_max_position_embeddings': original} if original else {}
   heads, width = get('attention.head_count'), get('embedding_length')
   ids = {
-    f'{name}_token_id': said.get(f'tokenizer.ggml.{key}_token_id')
-    for name, key in (('bos', 'bos'), ('eos', 'eos'), ('pad', 'padding'))
+    f'{name}_token_id': said.get(f'tokenizer.ggml.{SPECIAL[name]}_token_id')
+    for name in ('bos', 'eos', 'pad')
   }
   return {
-    'architectures': [f'{CLASSES[kind]}ForCausalLM'],
+    'architectures': [ARCHITECTURES[kind].name + ARCHITECTURES[kind].causal],
     'model_type': kind,
-    'vocab_size': _shape(tensors['model.embed_tokens.weight'])[0],
+    'vocab_size': _shape(tensors[EMBEDDING])[0],
     'hidden_size': width,
     'num_hidden_layers': get('block_count'),
     'num_attention_heads': heads,
@@ -214,7 +220,9 @@ def _tokenizer(path, said):
       f'byte-level BPE is known, of the kinds {", ".join(PRE_TOKENIZERS)}; '
       + INSTEAD
     )
-  tokens, kinds = get('tokens'), get('token_type')
+  tokens, kinds, merges = get('tokens'), get('token_type'), get('merges')
+  if None in (tokens, kinds, merges):
+    raise CheckpointError(f'the tokenizer of {path} is not whole; {INSTEAD}')
   added = [
     {
       'id': number,
@@ -237,17 +245,12 @@ def _tokenizer(path, said):
       'type': 'BPE',
       'ignore_merges': pre == 'llama-bpe',
       'vocab': {token: number for number, token in enumerate(tokens)},
-      'merges': [merge.split(' ') for merge in get('merges')],
+      'merges': [merge.split(' ') for merge in merges],
     },
   }
   names = {
     f'{name}_token': tokens[get(f'{key}_token_id')]
-    for name, key in (
-      ('bos', 'bos'),
-      ('eos', 'eos'),
-      ('unk', 'unknown'),
-      ('pad', 'padding'),
-    )
+    for name, key in SPECIAL.items()
     if get(f'{key}_token_id') is not None
   }
   template = said.get('tokenizer.chat_template')

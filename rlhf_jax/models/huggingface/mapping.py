@@ -9,7 +9,7 @@ import jax
 from rlhf_jax.models import heads, transformer
 from rlhf_jax.models.config import TransformerConfig
 from rlhf_jax.models.huggingface import layouts
-from rlhf_jax.models.huggingface.architectures import Architecture
+from rlhf_jax.models.huggingface.architecture import Architecture
 from rlhf_jax.models.huggingface.layouts import Piece
 from rlhf_jax.models.huggingface.safetensors import CheckpointError
 from rlhf_jax.sharding import leaf_path
@@ -59,9 +59,8 @@ def tensors(
   size = layouts.sizes(config, scores or 1)
   there = leaves(parameters(config, scores))
   trunk = '' if scores is None else 'trunk/'
-  table = dict(architecture.tensors)
   found = {}
-  for name, pieces in table.items():
+  for name, pieces in architecture.tensors.items():
     own = [(trunk + leaf, p) for leaf, p in pieces.items()]
     own = [(leaf, pattern) for leaf, pattern in own if leaf in there]
     stacked = '{}' in name
@@ -108,10 +107,11 @@ def matched(
         f'{where} has a tensor {name}, which a {architecture.kind} of its '
         'config.json has no place for; take the config.json that belongs to it'
       )
+  there = set(names.values())
   missing = [
     name
     for name, tensor in expected.items()
-    if not tensor.optional and name not in names.values()
+    if not tensor.optional and name not in there
   ]
   if missing:
     raise CheckpointError(

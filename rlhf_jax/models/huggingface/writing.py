@@ -17,12 +17,13 @@ from rlhf_jax import progress
 from rlhf_jax.models.config import TransformerConfig
 from rlhf_jax.models.huggingface import (
   architectures,
+  fields,
   layouts,
   mapping,
   reading,
   safetensors,
 )
-from rlhf_jax.models.huggingface.architectures import Architecture
+from rlhf_jax.models.huggingface.architecture import Architecture
 from rlhf_jax.models.huggingface.safetensors import (
   DTYPES,
   CheckpointError,
@@ -33,9 +34,7 @@ from rlhf_jax.types import Params
 
 LARGEST_FILE = 5 * 10**9  # Bytes; as transformers has it.
 NAMES = {'float32': 'F32', 'float16': 'F16', 'bfloat16': 'BF16'}
-CAUSAL, CLASSIFICATION = 'ForCausalLM', 'ForSequenceClassification'
-# Class names that are not made of the architecture's and one of the above.
-HEADED = {'gpt2': 'LMHeadModel'}
+CLASSIFICATION = 'ForSequenceClassification'
 # Everything beside the tensors that a tokenizer or a sampler reads.
 BESIDE = (
   'generation_config.json',
@@ -110,18 +109,15 @@ def write(
   there = mapping.leaves(params)
   tensors = mapping.tensors(source.architecture, config, scores)
   _check(there, mapping.leaves(mapping.parameters(config, scores)))
+  shapes = {name: one.shape for name, one in source.constants.items()}
+  shapes |= {name: one.shape for name, one in tensors.items()}
+  planned = {
+    name: [
+      Planned(own, kind, shapes[full or own]) for own, full, kind in entries
+    ]
+    for name, entries in source.layout.items()
+  }
   with new_folder(folder) as partial:
-    planned = {
-      name: [
-        Planned(
-          own,
-          kind,
-          tensors[full].shape if full else source.constants[own].shape,
-        )
-        for own, full, kind in entries
-      ]
-      for name, entries in source.layout.items()
-    }
     todo = [
       (name, *entry)
       for name, entries in source.layout.items()
@@ -140,7 +136,7 @@ def write(
           array = _gathered(there, tensors[full], DTYPES[kind], size)
         else:
           array = _bytes_of(source.constants[own])
-        file.write(array.data if array.dtype == np.uint8 else array.tobytes())
+        file.write(array.reshape(-1).view(np.uint8))
     if len(planned) > 1:
       files.write_json(
         partial / safetensors.INDEX, safetensors.index_of(planned)
@@ -202,7 +198,7 @@ def _source(config, scores, original, dtype):
   else:
     opened = reading.open_folder(original)
     architecture = opened.architecture
-    if not architectures.fields.same_shape(opened.config, config):
+    if not fields.same_shape(opened.config, config):
       raise CheckpointError(
         f'the parameters are of another model than that of {original}; name '
         'the folder that they were read from'
@@ -212,9 +208,7 @@ def _source(config, scores, original, dtype):
     constants = {
       n: one for n, one in opened.stored.items() if n not in opened.names
     }
-  head = CAUSAL if scores is None else CLASSIFICATION
-  if scores is None:
-    head = HEADED.get(architecture.kind, CAUSAL)
+  head = architecture.causal if scores is None else CLASSIFICATION
   json = dict(json) | {'architectures': [architecture.name + head]}
   if scores is not None:
     labels = {str(i): f'LABEL_{i}' for i in range(scores)}
