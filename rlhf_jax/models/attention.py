@@ -93,9 +93,9 @@ def frequencies(rotary: Rotary, width: int) -> chex.Array:
   long = plain / scaling.factor
   if isinstance(scaling, Linear):
     return long
-  turns = scaling.original * plain / (2 * jnp.pi)
   if isinstance(scaling, ByWavelength):
-    fast = (turns - scaling.low) / (scaling.high - scaling.low)
+    rounds = scaling.original * plain / (2 * jnp.pi)  # Of a whole row.
+    fast = (rounds - scaling.low) / (scaling.high - scaling.low)
     fast = jnp.clip(fast, 0.0, 1.0)
   else:
     fast = 1.0 - ramp(rotary.base, scaling, width)
@@ -105,8 +105,8 @@ def frequencies(rotary: Rotary, width: int) -> chex.Array:
 def ramp(base: float, scaling: Yarn, width: int) -> chex.Array:
   """[width / 2], 0 at pairs that turn fast, 1 at slow ones."""
 
-  def pair(turns):  # The one that turns so often over `original` tokens.
-    wave = scaling.original / (2 * math.pi * turns)
+  def pair(rounds):  # The one that turns so often over `original` tokens.
+    wave = scaling.original / (2 * math.pi * rounds)
     return width * math.log(wave) / (2 * math.log(base))
 
   low, high = pair(scaling.fast), pair(scaling.slow)
@@ -123,7 +123,7 @@ def turns(
   """Cosines and sines, [..., pairs] float32 each, of positions [...]."""
   if rotary is None:
     return None
-  rates = frequencies(rotary, rotary.width or head_width)
+  rates = frequencies(rotary, rotary.turned(head_width))
   angles = jnp.einsum('...,i->...i', positions.astype(jnp.float32), rates)
   magnitude = getattr(rotary.scaling, 'magnitude', None)
   if magnitude is None:

@@ -97,7 +97,7 @@ class Yarn:
 @dataclasses.dataclass(frozen=True, kw_only=True)
 @checked
 class Short:
-  """What a model does in short rows that turns otherwise in long ones.
+  """The rotation of short rows, of a model that has another for long ones.
 
   Longer rows are refused: how a row's beginning turns would depend on its end.
 
@@ -127,6 +127,10 @@ class Rotary:
   base: Annotated[float, Range(above=1.0)] = 10_000.0
   width: Count | None = None
   scaling: Linear | ByWavelength | Yarn | Short | None = None
+
+  def turned(self, head_width: int) -> int:
+    """How much of the front of a head is turned."""
+    return self.width or head_width
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -289,22 +293,23 @@ class TransformerConfig:
         f'local.layers says of {len(self.local.layers)} layers whether they '
         f'are local, and there are {self.layers}.'
       )
-    for rotary in (self.rotary, self.local and self.local.rotary):
-      turned = rotary and (rotary.width or self.head_width)
-      factors = getattr(rotary and rotary.scaling, 'factors', ())
-      if turned and factors and len(factors) != turned // 2:
-        raise ValueError(
-          f'{len(factors)} factors are given for the {turned // 2} pairs of a '
-          'head that turn.'
-        )
-      if turned and (turned % 2 or turned > self.head_width):
+    widths = [r and r.turned(self.head_width) for r, _ in self.sights]
+    for (rotary, _), turned in zip(self.sights, widths, strict=True):
+      if rotary is None:
+        continue
+      if turned % 2 or turned > self.head_width:
         what = 'rotary.width' if rotary.width else 'head_width'
         raise ValueError(
           f'{what} must be even, as RoPE turns pairs, and within head_width '
           f'{self.head_width}; got {turned}.'
         )
-
-    if len({r and (r.width or self.head_width) for r, _ in self.sights}) > 1:
+      factors = getattr(rotary.scaling, 'factors', ())
+      if factors and len(factors) != turned // 2:
+        raise ValueError(
+          f'{len(factors)} factors are given for the {turned // 2} pairs of a '
+          'head that turn.'
+        )
+    if len(set(widths)) > 1:
       raise ValueError(
         'local.rotary must turn as much of a head as rotary does, since all '
         'layers run as one loop.'
