@@ -57,11 +57,9 @@ def export_weights(options) -> None:
   from rlhf_jax.storage import seals
   from rlhf_jax.training import checkpoints
 
-  folder = options.stage
-  if (folder / 'params').is_dir():
-    folder = folder / 'params'
+  folder = _parameters(options.stage)
   config = huggingface.config_of(options.original)
-  seals.verify(folder, delete=folder.parent)
+  seals.verify(folder, delete=options.stage)
   like = checkpoints.abstract_params(folder)
   role = _role(like, options)
   mesh = sharding.make_mesh({'fsdp': -1})
@@ -91,6 +89,23 @@ def export_weights(options) -> None:
   print(f'{options.folder}: a {kind}, {size}')
 
 
+def _parameters(stage: pathlib.Path) -> pathlib.Path:
+  """The folder of a stage's parameters.
+
+  Raises:
+    OptionError: there is none.
+  """
+  from rlhf_jax.storage import seals
+
+  for folder in (stage / 'params', stage):
+    if seals.sealed(folder):
+      return folder
+  raise checks.OptionError(
+    f'{stage} holds no trained parameters; name the folder of a stage that is '
+    'done'
+  )
+
+
 def _role(like, options):
   """Which entry of the parameters is written; None for all of them.
 
@@ -105,7 +120,7 @@ def _role(like, options):
   if options.role not in like:
     raise checks.OptionError(
       f'{options.stage} has the parameters of {", ".join(like)}; say which '
-      'with --role'
+      'of them with --role'
     )
   return options.role
 

@@ -69,9 +69,8 @@ def import_weights(options) -> None:
   elif HUB_NAME.fullmatch(options.source) and not source.exists():
     _copy(_cached(options.source), options.folder)
   else:
-    raise checks.OptionError(
-      f'there is no {options.source}; SOURCE is {SOURCES}'
-    )
+    what = 'is none of these' if source.exists() else 'is not there'
+    raise checks.OptionError(f'{source} {what}; SOURCE is {SOURCES}')
   print(
     f'{options.folder}: {disk.in_bytes(disk.size(options.folder))}, '
     f'{time.perf_counter() - began:.0f} s'

@@ -48,7 +48,7 @@ class ExportTest(CommandCase):
       export_weights, self.scratch / 'params', self.out, '--original', source
     )
     self.assertEqual(status, 1)
-    self.assertIn('say which with --role', wrong)
+    self.assertIn('say which of them with --role', wrong)
     said = self.export(
       self.scratch / 'params',
       self.out,
@@ -62,6 +62,17 @@ class ExportTest(CommandCase):
     config_json = (self.out / 'config.json').read_text()
     self.assertIn(f'"pad_token_id": {spare.pad_id}', config_json)
     self.assertEqual(tokens.load(self.out).eos_id, spare.eos_id)
+
+  def test_what_is_no_stage_is_said_and_nothing_is_to_be_deleted(self):
+    source = made(self.scratch / 'model')
+    for stage in (self.scratch / 'none', source):
+      status, _, wrong = run_command(
+        export_weights, stage, self.out, '--original', source
+      )
+      self.assertEqual(status, 1)
+      self.assertIn(f'{stage} holds no trained parameters; name', wrong)
+      self.assertNotIn('delete', wrong)
+    self.assertFalse(self.out.exists())
 
 
 if __name__ == '__main__':

@@ -70,9 +70,10 @@ class FolderTest(CommandCase):
     self.assertTrue((self.out / 'generation_config.json').exists())
 
   def test_what_cannot_be_is_one_sentence(self):
-    self.refused(
-      self.scratch / 'none', 'there is no .*none; SOURCE is a folder'
-    )
+    self.refused(self.scratch / 'none', 'none is not there; SOURCE is a fo')
+    file = self.scratch / 'model.txt'
+    file.write_text('')
+    self.refused(file, 'model.txt is none of these; SOURCE is a folder')
     empty = self.scratch / 'empty'
     empty.mkdir()
     self.refused(empty, 'there is no config.json in .*empty')

@@ -274,6 +274,8 @@ class RefusalTest(FolderCase):
   @parameterized.parameters(
     ({'model_type': 'bert'}, "architecture 'bert' is not known; there are lla"),
     ({'rope_scaling': {'type': 'spiral'}}, "rope type 'spiral' is not known"),
+    ({'rope_scaling': [2.0]}, r'rotation must be an object, and is .2.0.'),
+    ({'num_attention_heads': 0, 'head_dim': None}, 'integer .* by zero'),
     ({'hidden_act': 'zelu'}, "activation 'zelu' is not known"),
     ({'hidden_size': None}, 'there is no hidden_size'),
     ({'num_key_value_heads': 3}, 'kv_heads is 3; it must divide heads, 4'),
@@ -329,6 +331,17 @@ class RefusalTest(FolderCase):
     said = {'model': {'vocab': {'a': 0}}, 'added_tokens': [{'id': 23}]}
     (folder / 'tokenizer.json').write_text(json.dumps(said))
     self.refused(folder, 'has tokens up to id 23, .* vocab_size 23')
+
+  @parameterized.parameters(
+    ({},),
+    ({'model': 3},),
+    ({'model': {'vocab': {'a': 'one'}}},),
+    ({'model': {'vocab': {'a': 0}}, 'added_tokens': [5]},),
+  )
+  def test_a_tokenizer_that_is_none(self, said):
+    folder = made(self.scratch / 'model')
+    (folder / 'tokenizer.json').write_text(json.dumps(said))
+    self.refused(folder, 'has no vocabulary of tokens and ids; download it')
 
   def test_nothing_is_left_of_what_cannot_be_written(self):
     folder = made(self.scratch / 'model')

@@ -104,6 +104,8 @@ def rotary(
     CheckpointError: it is of a type that is not known, or turns heads in part.
   """
   found = json.get('rope_parameters') or json.get('rope_scaling') or {}
+  if not isinstance(found, Mapping):
+    raise CheckpointError(f'the rotation must be an object, and is {found!r}')
   base = found.get('rope_theta', json.get('rope_theta', theta))
   said = found.get('partial_rotary_factor', json.get('partial_rotary_factor'))
   if share is None and said not in (None, 1.0):

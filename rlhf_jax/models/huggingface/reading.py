@@ -28,7 +28,7 @@ from rlhf_jax.models.huggingface import (
   mapping,
   safetensors,
 )
-from rlhf_jax.models.huggingface.architectures import Architecture
+from rlhf_jax.models.huggingface.architecture import Architecture
 from rlhf_jax.models.huggingface.safetensors import CheckpointError, Stored
 from rlhf_jax.models.transformer import PARTITION_RULES
 from rlhf_jax.storage import files
@@ -206,7 +206,7 @@ def _config(folder):
   try:
     architecture = architectures.of_json(found)
     config = architecture.read(found)
-  except (ValueError, TypeError) as error:
+  except (ValueError, TypeError, ArithmeticError) as error:
     said = str(error).rstrip('.')
     raise CheckpointError(
       f'{folder / CONFIG}: {said}; give a folder of another model, or mend it'
@@ -223,12 +223,16 @@ def _check_tokenizer(folder, config):
   if not path.is_file():
     return
   found = safetensors.read_json(path)
-  model = found.get('model') or {}
-  vocabulary = model.get('vocab') or ()
-  ids = vocabulary.values() if isinstance(vocabulary, dict) else ()
-  most = max([len(vocabulary) - 1, *ids])
-  added = [one.get('id', -1) for one in found.get('added_tokens') or ()]
-  largest = max([most, *added])
+  try:
+    vocabulary = found['model']['vocab']
+    named = isinstance(vocabulary, dict)  # Or in the order of the ids.
+    ids = vocabulary.values() if named else range(len(vocabulary))
+    added = (one['id'] for one in found.get('added_tokens') or ())
+    largest = max([*ids, *added], default=-1)
+  except (KeyError, TypeError) as error:
+    raise CheckpointError(
+      f'{path} has no vocabulary of tokens and ids; {safetensors.AGAIN}'
+    ) from error
   if largest >= config.vocab_size:
     raise CheckpointError(
       f'{path} has tokens up to id {largest}, and {folder / CONFIG} says '

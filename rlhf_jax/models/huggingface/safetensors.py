@@ -62,7 +62,7 @@ def find(folder: pathlib.Path) -> dict[str, Stored]:
   if not index.is_file():
     if (folder / FILE).is_file():
       return {stored.name: stored for stored in header(folder / FILE)}
-    others = sorted(p.name for p in folder.glob('*.bin')) if folder else []
+    others = sorted(path.name for path in folder.glob('*.bin'))
     raise CheckpointError(
       f'there is no {FILE} nor {INDEX} in {folder}'
       + (
@@ -80,8 +80,7 @@ def find(folder: pathlib.Path) -> dict[str, Stored]:
     if not path.is_file():
       held = [tensor for tensor, file in places.items() if file == name]
       raise CheckpointError(
-        f'{path} is not there, which {INDEX} says holds {held[0]} and '
-        f'{len(held) - 1} more; {AGAIN}'
+        f'{path} is not there, which {INDEX} says holds {held[0]}; {AGAIN}'
       )
     found |= {stored.name: stored for stored in header(path)}
   for tensor, name in places.items():
