@@ -228,7 +228,7 @@ def _check_tokenizer(folder, config):
     named = isinstance(vocabulary, dict)  # Or in the order of the ids.
     ids = vocabulary.values() if named else range(len(vocabulary))
     added = (one['id'] for one in found.get('added_tokens') or ())
-    largest = max([*ids, *added], default=-1)
+    largest = max([-1, *ids, *added])
   except (KeyError, TypeError) as error:
     raise CheckpointError(
       f'{path} has no vocabulary of tokens and ids; {safetensors.AGAIN}'

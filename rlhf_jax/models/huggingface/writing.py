@@ -271,7 +271,8 @@ def _check(there, expected):
   if shapes[0] != shapes[1]:
     wrong = sorted(dict(shapes[0].items() ^ shapes[1].items()))
     raise CheckpointError(
-      f'the parameters are not those of the config: {wrong[0]} differs'
+      f'the parameters are not those of the config: {wrong[0]} differs; name '
+      'the folder that they were read from'
     )
 
 
