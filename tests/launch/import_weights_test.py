@@ -237,7 +237,8 @@ class GgufTest(CommandCase):
   def test_without_the_package(self):
     path = self.write(self.scratch / 'model.gguf')
     with mock.patch.dict(sys.modules, {'gguf': None}):
-      self.refused(path, 'the package gguf is needed: pip install gguf')
+      for source in (path, 'smollm2'):  # Nothing is fetched before.
+        self.refused(source, 'the package gguf is needed: pip install gguf')
 
 
 class WheelTest(CommandCase):

@@ -7,6 +7,7 @@ rows of queries and keys is undone. What it is read with is the package `gguf`.
 import json
 import pathlib
 import sys
+import types
 from collections.abc import Mapping
 from typing import Any, TextIO
 
@@ -113,13 +114,23 @@ def convert(
     files.write_json(partial / 'generation_config.json', ids)
 
 
-def _opened(path):
+def package() -> types.ModuleType:
+  """The package gguf.
+
+  Raises:
+    CheckpointError: it is not installed.
+  """
   try:
     import gguf
   except ModuleNotFoundError as error:
     raise CheckpointError(
-      f'to read {path}, the package gguf is needed: pip install gguf'
+      'to read GGUF files, the package gguf is needed: pip install gguf'
     ) from error
+  return gguf
+
+
+def _opened(path):
+  gguf = package()
   if not path.is_file():
     raise CheckpointError(f'there is no file {path}')
   try:
@@ -149,9 +160,7 @@ def _shape(tensor):
 
 
 def _values(tensor):
-  from gguf import quants
-
-  values = quants.dequantize(tensor.data, tensor.tensor_type)
+  values = package().quants.dequantize(tensor.data, tensor.tensor_type)
   return values.astype(np.float32).reshape(_shape(tensor))
 
 
