@@ -44,7 +44,7 @@ _FOUR_NORMS = {
   'post_feedforward_layernorm': 'mlp_output_norm',
 }
 _GEMMA2_TENSORS = llama.decoder(
-  _FOUR_NORMS, llama.OUTPUTS, llama.INPUTS, llama.BIASES
+  _FOUR_NORMS, llama.INPUTS, llama.OUTPUTS, llama.BIASES
 )
 
 

@@ -38,10 +38,6 @@ _TWO_NORMS = {
   'input_layernorm': 'attention_norm',
   'post_attention_layernorm': 'mlp_norm',
 }
-OUTPUTS = {
-  'self_attn.o_proj.weight': {'attention/output': 'D (H K) -> H K D'},
-  'mlp.down_proj.weight': {'mlp/down': 'D I -> I D'},
-}
 INPUTS = {
   'self_attn.q_proj.weight': {'attention/query': '(H K) D -> D H K'},
   'self_attn.k_proj.weight': {'attention/key': '(G K) D -> D G K'},
@@ -59,6 +55,10 @@ _FUSED_INPUTS = {
   },
   'mlp.gate_up_proj.weight': {'mlp/gate_and_up': '(2 I) D -> D 2 I'},
 }
+OUTPUTS = {
+  'self_attn.o_proj.weight': {'attention/output': 'D (H K) -> H K D'},
+  'mlp.down_proj.weight': {'mlp/down': 'D I -> I D'},
+}
 BIASES = {
   'self_attn.q_proj.bias': {'attention/query_bias': '(H K) -> H K'},
   'self_attn.k_proj.bias': {'attention/key_bias': '(G K) -> G K'},
@@ -68,7 +68,7 @@ BIASES = {
   'mlp.up_proj.bias': {'mlp/gate_and_up_bias': 'I -> 1/2 I'},
   'mlp.down_proj.bias': {'mlp/down_bias': 'D -> D'},
 }
-TENSORS = decoder(_TWO_NORMS, OUTPUTS, INPUTS, BIASES)
+TENSORS = decoder(_TWO_NORMS, INPUTS, OUTPUTS, BIASES)
 
 KEYS = {
   'vocab_size': 'vocab_size',
@@ -168,7 +168,7 @@ PHI3 = Architecture(
   defaults=DEFAULTS | {'rms_norm_eps': 1e-5},
   reads=_windowed(None, share=1.0),
   writes=_windowed_writes,
-  tensors=decoder(_TWO_NORMS, OUTPUTS, _FUSED_INPUTS),
+  tensors=decoder(_TWO_NORMS, _FUSED_INPUTS, OUTPUTS),
 )
 
 
