@@ -19,6 +19,11 @@ with warnings.catch_warnings():
   from tqdm import auto
 
 EVERY = 5.0  # Seconds between two lines.
+# Short, so that a terminal has room for the numbers behind it.
+BAR = (
+  '{desc}: {percentage:3.0f}%|{bar:10}| {n_fmt}/{total_fmt} {rate_fmt} '
+  '{remaining} left{postfix}'
+)
 
 
 class Progress:
@@ -59,6 +64,7 @@ class Progress:
         unit=f' {unit}',
         file=out,
         dynamic_ncols=True,
+        bar_format=BAR,
       )
 
   def show(self, done: int, numbers: Mapping[str, float]) -> None:
@@ -73,13 +79,12 @@ class Progress:
     if done >= self._total or now - self._shown >= self._every:
       self._shown = now
       rate = (done - self._start) / max(now - self._began, 1e-9)
-      left = (self._total - done) / rate if rate else 0.0
-      print(
-        f'{self._name:>13} {done:>5}/{self._total}  {self._pace(rate)}  '
-        f'{_clock(left)} left  {_numbers(numbers)}'.rstrip(),
-        file=self._out,
-        flush=True,
-      )
+      said = [f'{self._name:>13} {done:>5}/{self._total}']
+      if rate:  # Nothing is known of it before the second of two.
+        left = _clock((self._total - done) / rate)
+        said.append(f'{self._pace(rate)}  {left} left')
+      said.append(_numbers(numbers))
+      print('  '.join(said).rstrip(), file=self._out, flush=True)
 
   def begin(self, done: int) -> None:
     """Counts time from here on: what came before was compiled first."""

@@ -38,6 +38,13 @@ class LinesTest(absltest.TestCase):
     _, pace = out.getvalue().split('2/5')
     self.assertGreater(float(pace.split()[0]), 5.0)
 
+  def test_of_what_is_not_known_yet_nothing_is_said(self):
+    out = io.StringIO()
+    shown = progress.Progress('ppo', 4, out=out, every_seconds=0.0)
+    shown.begin(1)
+    shown.show(1, {'score': 0.5})
+    self.assertEqual(out.getvalue(), '          ppo     1/4  score 0.5\n')
+
   def test_what_is_counted_is_said(self):
     out = io.StringIO()
     progress.Progress('answers', 3, out=out, unit='prompt').show(3, {})

@@ -165,7 +165,7 @@ class _Rows:
     terms = {n: x for n, x in row.items() if n.startswith(metrics.LOSS)}
     # Of one term alone a metric may say the same under a better name.
     loss = {n: x for n, x in terms.items() if x and x not in shown.values()}
-    self.progress.show(done, loss | shown)
+    self.progress.show(done, shown | loss)
 
 
 def _keep(state, pending, saved, stage, stopped):
