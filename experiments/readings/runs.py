@@ -104,7 +104,7 @@ def win_rate_of(
   credits, prompts = [], []
   for chain in chains:
     mine, theirs = (answers.answer(chain, name) for name in (better, worse))
-    own = win_rate.credits_by('gold', mine, theirs)
+    own = win_rate.credits(mine, theirs, 'gold')
     rows = [i for i, p in enumerate(mine.prompts) if kind in (None, p.kind)]
     credits.append(own[rows])
     prompts.append([mine.prompts[i] for i in rows])

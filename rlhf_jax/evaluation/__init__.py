@@ -16,7 +16,7 @@ from rlhf_jax.evaluation import (
   summary,
   win_rate,
 )
-from rlhf_jax.evaluation.judges import Judge, gold_judge
+from rlhf_jax.evaluation.judges import Judge
 from rlhf_jax.evaluation.samples import PolicySamples
 from rlhf_jax.evaluation.summary import Summary, summarise
 
@@ -25,7 +25,6 @@ __all__ = [
   'PolicySamples',
   'Summary',
   'best_of_n',
-  'gold_judge',
   'judges',
   'length_control',
   'off_distribution',

@@ -12,7 +12,6 @@ from rlhf_jax.evaluation import statistics, tables, win_rate
 from rlhf_jax.evaluation.judges import Judge
 from rlhf_jax.evaluation.samples import (
   PolicySamples,
-  check_aligned,
   common_scores,
   prompt_groups,
 )
@@ -65,16 +64,16 @@ def contrast(
     judge: who decides; where None, the scores that all of them have.
   """
   mine, theirs = ([run[name] for run in runs] for name in (better, worse))
+  pairs = list(zip(mine, theirs, strict=True))
   scores = common_scores([*mine, *theirs])
-  decides = judge or scores
   rate, by_seed, gain = None, (), None
-  if decides is not None:
-    rate, by_seed = pooled_rate(credits_of_seeds(decides, mine, theirs), mine)
+  if judge or scores:
+    rate, by_seed = pooled_rate(
+      [win_rate.credits(*pair, judge or scores) for pair in pairs], mine
+    )
   if scores == 'gold':
-    for pair in zip(mine, theirs, strict=True):
-      check_aligned(*pair)
     with np.errstate(invalid='ignore'):  # ∞ − ∞ is no gain, and left out.
-      gaps = [a.gold - b.gold for a, b in zip(mine, theirs, strict=True)]
+      gaps = [a.gold - b.gold for a, b in pairs]
     gain = pooled_mean(gaps, mine)
   who = 'judge' if judge else scores
   return Contrast(better, worse, who, rate, by_seed, gain, verdict(rate))
@@ -87,23 +86,6 @@ def verdict(rate: Estimate | None) -> str:
   if rate.low > 0.5:
     return 'holds'
   return 'does not' if rate.high < 0.5 else 'undecided'
-
-
-def credits_of_seeds(
-  judge: str | Judge,
-  mine: Sequence[PolicySamples],
-  theirs: Sequence[PolicySamples],
-) -> list[np.ndarray]:
-  """Of each seed, the credits [N] of mine against theirs.
-
-  Args:
-    judge: 'gold' or 'score', whose scores decide, or who is asked.
-    mine, theirs: of each seed.
-  """
-  pairs = zip(mine, theirs, strict=True)
-  if callable(judge):
-    return [win_rate.credits(a, b, judge) for a, b in pairs]
-  return [win_rate.credits_by(judge, a, b) for a, b in pairs]
 
 
 def pooled_rate(

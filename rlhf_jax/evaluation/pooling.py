@@ -11,7 +11,12 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special
 
-from rlhf_jax.evaluation import claims, length_control, statistics
+from rlhf_jax.evaluation import (
+  claims,
+  length_control,
+  statistics,
+  win_rate,
+)
 from rlhf_jax.evaluation.claims import Contrast
 from rlhf_jax.evaluation.judges import Judge
 from rlhf_jax.evaluation.samples import (
@@ -21,8 +26,7 @@ from rlhf_jax.evaluation.samples import (
   prompt_groups,
 )
 from rlhf_jax.evaluation.statistics import Estimate
-from rlhf_jax.evaluation.summary import words_of
-from rlhf_jax.feedback import scoring
+from rlhf_jax.evaluation.summary import judged_by
 
 # Of one seed, {policy: what it answered}.
 Answers = Mapping[str, PolicySamples]
@@ -115,9 +119,9 @@ def pool(
     seeds=tuple(samples),
     against=against,
     judge='judge' if judge else scores,
-    judged_by=scoring.named(judge)
-    if judge
-    else words_of(scores, list(runs[0].values()), learnt_from or {}),
+    judged_by=judged_by(
+      judge or scores, list(runs[0].values()), learnt_from or {}
+    ),
     policies={
       name: _policy(runs, name, against, judge or scores) for name in runs[0]
     },
@@ -134,7 +138,8 @@ def _policy(runs, name, against, judge):
   theirs = [run[against] for run in runs]
   rate, by_seed, controlled = None, (), None
   if judge is not None and name != against:
-    credits = claims.credits_of_seeds(judge, mine, theirs)
+    pairs = zip(mine, theirs, strict=True)
+    credits = [win_rate.credits(*pair, judge) for pair in pairs]
     rate, by_seed = claims.pooled_rate(credits, mine)
     if rate is not None:
       controlled = _length_controlled(credits, mine, theirs)

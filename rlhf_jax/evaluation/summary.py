@@ -5,18 +5,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rlhf_jax.evaluation import (
-  judges,
-  length_control,
-  statistics,
-  win_rate,
-)
+from rlhf_jax.evaluation import length_control, statistics, win_rate
+from rlhf_jax.evaluation.judges import Judge
 from rlhf_jax.evaluation.samples import (
   PolicySamples,
   common_scores,
   found,
   prompt_groups,
 )
+from rlhf_jax.feedback import scoring
 
 
 class Summary(NamedTuple):
@@ -57,10 +54,8 @@ def summarise(
   samples: Mapping[str, PolicySamples],
   *,
   against: str = 'sft',
-  judge: judges.Judge | None = None,
-  judged_by: str | None = 'the given judge',
+  judge: Judge | None = None,
   learnt_from: Mapping[str, str] | None = None,
-  most_missing: float = 0.05,
 ) -> dict[str, Summary]:
   """Measures every policy on the same prompts, in the order given.
 
@@ -69,33 +64,26 @@ def summarise(
     against: the policy that the others are compared with; one of the names.
     judge: who decides. Where None, the stored scores do: gold if every policy
       has it, otherwise one reward model's, otherwise nobody.
-    judged_by: the judge in words, for the report.
     learnt_from: {policy: the reward that trained it}, by name, so that it is
       said of a judge that is one of these.
-    most_missing: share of missing verdicts that is let pass; where more are, a
-      policy has no win rate.
   """
   if against not in samples:
     raise ValueError(
       f'no samples of {against!r} to compare against; there are '
       f'{", ".join(samples)}'
     )
-  if judge is None:
-    field = common_scores(list(samples.values()))
-    judged_by = words_of(field, list(samples.values()), learnt_from or {})
-  result = {}
+  every, reference, result = list(samples.values()), samples[against], {}
+  judge = judge or common_scores(every)
+  said = judged_by(judge, every, learnt_from or {})
   for name, policy in samples.items():
-    reference = samples[against]
     credits = None
     if name != against and judge is not None:
       credits = win_rate.credits(policy, reference, judge)
-    elif name != against and field is not None:
-      credits = win_rate.credits_by(field, policy, reference)
-    compared, unjudged = _compared(policy, reference, credits, most_missing)
+    compared, unjudged = _compared(policy, reference, credits)
     measured, unscored = _measured(policy)
     result[name] = Summary(
       against=against,
-      judge=judged_by,
+      judge=said,
       missing=unscored | unjudged,
       **compared,
       **measured,
@@ -103,20 +91,22 @@ def summarise(
   return result
 
 
-def words_of(
-  field: str | None,
+def judged_by(
+  judge: Judge | str | None,
   samples: Sequence[PolicySamples],
   learnt_from: Mapping[str, str],
 ) -> str | None:
-  """Whose scores judge, and whether a policy learnt from them.
+  """Who judges, in words, and whether a policy learnt from it.
 
   Args:
-    field: 'gold', 'score' or None, of `common_scores`.
+    judge: who is asked, or else what `common_scores` says.
     samples: that are judged.
     learnt_from: {policy: the reward that trained it}, by name.
   """
-  if field != 'score':
-    return field and 'the gold reward'
+  if judge is None:
+    return None
+  if judge != 'score':
+    return 'the gold reward' if judge == 'gold' else scoring.named(judge)
   name = samples[0].scored_by
   said = f'the reward {name}' if name else 'the learnt reward'
   trained = [s.name for s in samples if learnt_from.get(s.name) == name]
@@ -130,7 +120,7 @@ def _listed(names):
   return f'{", ".join(others)} and {last}' if others else last
 
 
-def _compared(policy, reference, credits, most_missing):
+def _compared(policy, reference, credits):
   """Summary's fields about the win rate, and what is missing for one.
 
   Credits are None where there is no win rate.
@@ -140,7 +130,7 @@ def _compared(policy, reference, credits, most_missing):
     return nothing, {}
   prompts = policy.prompts
   try:
-    rate = win_rate.estimate(credits, prompts, most_missing=most_missing)
+    rate = win_rate.estimate(credits, prompts)
   except win_rate.MissingVerdictsError:
     return nothing, {'verdict': int(np.isnan(credits).sum())}
   gaps = length_control.length_gaps(policy, reference)

@@ -71,14 +71,24 @@ class Difference(NamedTuple):
 
 
 def credits(
-  samples: PolicySamples, reference: PolicySamples, judge: Judge
+  samples: PolicySamples, reference: PolicySamples, judge: Judge | str
 ) -> np.ndarray:
   """[N] credits of `samples` against `reference`, row by row.
 
   Byte-identical responses tie without the judge being asked.
+
+  Args:
+    samples: A's responses.
+    reference: B's, to the same prompts.
+    judge: who is asked; or 'gold' or 'score', where the higher one wins.
   """
-  result = np.full(len(samples.responses), 0.5)
-  rows = np.flatnonzero(~_identical(samples, reference))
+  check_aligned(samples, reference)
+  pairs = zip(samples.responses, reference.responses, strict=True)
+  same = np.array([a == b for a, b in pairs])
+  if isinstance(judge, str):
+    scores = getattr(samples, judge), getattr(reference, judge)
+    return np.where(same, 0.5, credits_from_scores(*scores))
+  result, rows = np.full(same.size, 0.5), np.flatnonzero(~same)
   if rows.size:
     result[rows] = scoring.ask(
       judge,
@@ -87,24 +97,6 @@ def credits(
       [reference.responses[row] for row in rows],
     )
   return result
-
-
-def credits_by(
-  scores: str, samples: PolicySamples, reference: PolicySamples
-) -> np.ndarray:
-  """[N] credits by the stored scores, 'gold' or 'score': the higher wins."""
-  same = _identical(samples, reference)
-  verdicts = credits_from_scores(
-    getattr(samples, scores), getattr(reference, scores)
-  )
-  return np.where(same, 0.5, verdicts)
-
-
-def _identical(samples, reference):
-  """[N] bool: which rows both answered in the same words."""
-  check_aligned(samples, reference)
-  pairs = zip(samples.responses, reference.responses, strict=True)
-  return np.array([a == b for a, b in pairs])
 
 
 def estimate(

@@ -11,9 +11,9 @@ import numpy as np
 
 from rlhf_jax.data.encoding import Counts, Example, undecided
 from rlhf_jax.evaluation import (
+  claims,
   findings,
   judges,
-  pooling,
   preference_accuracy,
   report,
   summary,
@@ -65,13 +65,6 @@ def measure(
     run.tell('warning', line)
   samples = {name: answer(run, name) for name in names}
   curves, rewards = learning_curves(run), learnt_from(experiment)
-  pooled = pooling.pool(
-    {experiment.seed: samples},
-    against=how.against,
-    learnt_from=rewards,
-    contrasts=experiment.contrasts,
-    judge=judge,
-  )
   found = findings.Findings(
     title=experiment.title,
     seed=experiment.seed,
@@ -79,11 +72,13 @@ def measure(
       samples,
       against=how.against,
       judge=judge,
-      judged_by=pooled.judged_by,
       learnt_from=rewards,
     ),
     samples=samples,
-    contrasts=pooled.contrasts,
+    contrasts={
+      claim: claims.contrast([samples], *pair, judge)
+      for claim, pair in experiment.contrasts.items()
+    },
     curves=curves,
     produces={
       name: stage.produces

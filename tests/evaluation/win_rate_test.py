@@ -67,7 +67,7 @@ class CreditsTest(parameterized.TestCase):
   def test_stored_scores(self):
     a = policy('a', ['p', 'q', 'r', 's'], gold=np.array([2.0, 1, 9, NAN]))
     b = policy('b', ['t', 'u', 'r', 'v'], gold=np.array([1.0, 2, 3, 0]))
-    actual = win_rate.credits_by('gold', a, b)
+    actual = win_rate.credits(a, b, 'gold')
     np.testing.assert_array_equal(actual, [1.0, 0.0, 0.5, NAN])
 
   def test_refuses_a_judge_that_miscounts(self):
