@@ -14,7 +14,14 @@ from rlhf_jax.addressing import (
   import_path,
 )
 from rlhf_jax.experiment import definition, running, writing
-from rlhf_jax.stages import DatasetStage, Ensemble, Stage, graph
+from rlhf_jax.stages import (
+  AnyStage,
+  DatasetStage,
+  Ensemble,
+  datasets,
+  is_folder,
+  parameter_sources,
+)
 from rlhf_jax.storage import seals
 
 # How a stage is watched: no part of what it makes.
@@ -73,11 +80,10 @@ def _addresses(
   shape = said((experiment.model, experiment.limits, experiment.seed))
   for name, stage in experiment.stages.items():
     depends = {
-      role: found[needed] for role, needed in graph.dependencies(stage).items()
+      role: content_of(source) if is_folder(source) else found[source]
+      for role, source in parameter_sources(stage).items()
     }
-    for role, folder in graph.given(stage).items():
-      depends[role] = content_of(folder)
-    own = [found.get(d, f'{found["data"]}/{d}') for d in graph.datasets(stage)]
+    own = [found.get(d, f'{found["data"]}/{d}') for d in datasets(stage)]
     depends['data'] = own[0] if len(own) == 1 else own
     run = writing.write if isinstance(stage, DatasetStage) else running.train
     facts = said(_own(stage))
@@ -101,7 +107,7 @@ def without_gold(source: definition.Source) -> tuple[Any, Any]:
   return dataclasses.replace(source, gold=None), gold
 
 
-def _own(stage: Stage | DatasetStage) -> dict[str, Any]:
+def _own(stage: AnyStage) -> dict[str, Any]:
   """A stage less what is watched and what earlier stages made of it."""
   own = {
     field: value

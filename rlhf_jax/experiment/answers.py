@@ -34,7 +34,7 @@ from rlhf_jax.experiment.prepared import Run
 from rlhf_jax.feedback import scoring
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.kernels import logps
-from rlhf_jax.stages import Ensemble, Frozen, Stage, graph, members
+from rlhf_jax.stages import Ensemble, Frozen, Stage, members, producing
 from rlhf_jax.storage import files, seals
 from rlhf_jax.training import stopping
 from rlhf_jax.types import Message, Prompt, Response
@@ -91,7 +91,7 @@ def scoring_reward(experiment: Experiment, policy: str) -> Frozen | None:
     for stage in (experiment.stages[policy], *experiment.stages.values())
     if isinstance(stage, Stage)
   ]
-  learnt = graph.producing(experiment.stages, 'reward')
+  learnt = producing(experiment.stages, 'reward')
   found = (frozen[0], *learnt, *frozen)
   return next((reward for reward in found if reward is not None), None)
 

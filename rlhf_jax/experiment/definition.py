@@ -12,7 +12,7 @@ from rlhf_jax.evaluation.judges import Judge
 from rlhf_jax.experiment import validation
 from rlhf_jax.experiment.validation import ExperimentError as ExperimentError
 from rlhf_jax.models import TransformerConfig
-from rlhf_jax.stages import DatasetStage, Stage, graph
+from rlhf_jax.stages import AnyStage, producing
 from rlhf_jax.types.calls import Called
 from rlhf_jax.types.rules import Count, Positive, Seed
 from rlhf_jax.types.values import checked
@@ -122,7 +122,7 @@ class Experiment:
   data: Source
   model: TransformerConfig
   limits: Limits
-  stages: Mapping[str, Stage | DatasetStage]
+  stages: Mapping[str, AnyStage]
   evaluation: Evaluation = Evaluation()
   variants: Mapping[str, PolicyVariant] = dataclasses.field(
     default_factory=dict
@@ -139,7 +139,7 @@ class Experiment:
   def __post_init__(self):
     validation.check_stages(self.stages)
     self._check_mesh()
-    policies = graph.producing(self.stages, 'policy')
+    policies = producing(self.stages, 'policy')
     if not policies:
       raise ExperimentError(
         'no stage trains a policy, so there is nothing to measure'
@@ -153,7 +153,7 @@ class Experiment:
           'a stage; call it something else'
         )
     if self.evaluation.scored_by is not None:
-      rewards = graph.producing(self.stages, 'reward')
+      rewards = producing(self.stages, 'reward')
       who = 'policies are to be scored by'
       _check_trained(who, self.evaluation.scored_by, rewards, 'reward model')
     measured = policy_variants(self)
@@ -184,6 +184,6 @@ def policy_variants(experiment: Experiment) -> dict[str, PolicyVariant]:
   """All that is measured, by name: every policy, and every variant of one."""
   plain = {
     name: PolicyVariant(policy=name)
-    for name in graph.producing(experiment.stages, 'policy')
+    for name in producing(experiment.stages, 'policy')
   }
   return plain | dict(experiment.variants)

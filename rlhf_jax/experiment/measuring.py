@@ -31,7 +31,7 @@ from rlhf_jax.experiment.definition import (
 from rlhf_jax.experiment.prepared import Run
 from rlhf_jax.kernels.logps import response_logps
 from rlhf_jax.losses import objective as objectives
-from rlhf_jax.stages import Stage, graph
+from rlhf_jax.stages import Stage, producing
 from rlhf_jax.training import metrics
 from rlhf_jax.training import state as training
 from rlhf_jax.training.compile import jitted, override
@@ -146,7 +146,7 @@ def left_out_of_evaluation(experiment: Experiment, data: Data) -> list[str]:
   how = experiment.evaluation
   asked = list(map(prompt_of, data.records(how.prompts)))[: how.count]
   found = {how.prompts: data.encode_all(asked)[1]}
-  if how.comparisons and graph.producing(experiment.stages, 'reward'):
+  if how.comparisons and producing(experiment.stages, 'reward'):
     found[how.comparisons] = decided(data, data.records(how.comparisons))[1]
   said = {name: _counted(counts._asdict()) for name, counts in found.items()}
   return [
@@ -177,7 +177,7 @@ def measure_reward_models(
   if how.comparisons:
     pairs[how.comparisons] = data.records(how.comparisons)
   found = {}
-  for model in graph.producing(run.experiment.stages, 'reward'):
+  for model in producing(run.experiment.stages, 'reward'):
     with run.trained.while_needed():
       params = run.trained.params(model, 'reward')
       for name, ranked in pairs.items():
@@ -201,7 +201,7 @@ def measure_preferences(run: Run) -> dict[str, preference_accuracy.HeldOut]:
   if how.comparisons is None:
     return found
   pairs = data.records(how.comparisons)
-  for name, stage in graph.producing(run.experiment.stages, 'policy').items():
+  for name, stage in producing(run.experiment.stages, 'policy').items():
     if stage.loss is None:
       continue
     with run.trained.while_needed():

@@ -18,12 +18,13 @@ from rlhf_jax.experiment.datasets import Data
 from rlhf_jax.experiment.models import assembled, roles
 from rlhf_jax.models import PARTITION_RULES
 from rlhf_jax.stages import (
+  AnyStage,
   DatasetStage,
   Ensemble,
   Frozen,
   Stage,
-  graph,
   is_folder,
+  parameter_sources,
   playing,
 )
 from rlhf_jax.storage import seals
@@ -48,7 +49,7 @@ class Trained:
     loaded: parameters by stage, as long as something needs them.
   """
 
-  stages: Mapping[str, Stage | DatasetStage]
+  stages: Mapping[str, AnyStage]
   roles: Models
   folders: store.Folders
   mesh: jax.sharding.Mesh
@@ -64,7 +65,7 @@ class Trained:
       self.loaded.clear()
       self.loaded.update(before)
 
-  def frozen(self, stage: Stage | DatasetStage) -> dict[str, Params]:
+  def frozen(self, stage: AnyStage) -> dict[str, Params]:
     """The parameters that a stage keeps as they are, by role."""
     return {
       role: self.params(source, role)
@@ -122,7 +123,9 @@ class Trained:
       ExperimentError: naming the stage, the folder and the first difference.
     """
     for name, stage in self.stages.items():
-      for words, folder in graph.given(stage).items():
+      for words, folder in parameter_sources(stage).items():
+        if not is_folder(folder):
+          continue
         role = validation.role_of(words)
         who = f'stage {name!r} takes its {role} from {folder}, which'
         try:

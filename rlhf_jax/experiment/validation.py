@@ -11,7 +11,14 @@ from typing import Any
 
 from rlhf_jax.data.names import nearest
 from rlhf_jax.losses import objective as objectives
-from rlhf_jax.stages import DatasetStage, Stage, graph
+from rlhf_jax.stages import (
+  AnyStage,
+  DatasetStage,
+  Stage,
+  datasets,
+  is_folder,
+  parameter_sources,
+)
 from rlhf_jax.types import Comparison, Prompt, values
 
 # A stage's name is that of a folder, and part of dotted names.
@@ -36,7 +43,7 @@ class ExperimentError(ValueError):
   """An experiment that cannot be run as it is written."""
 
 
-def check_stages(stages: Mapping[str, graph.AnyStage]) -> None:
+def check_stages(stages: Mapping[str, AnyStage]) -> None:
   """Refuses stages that need what no stage before them gives.
 
   Raises:
@@ -45,19 +52,19 @@ def check_stages(stages: Mapping[str, graph.AnyStage]) -> None:
   """
   if not stages:
     raise ExperimentError('an experiment has stages, and this one has none')
-  done: dict[str, graph.AnyStage] = {}
+  done: dict[str, AnyStage] = {}
   for name, stage in stages.items():
     _check_name(name)
     _check_values(name, stage)
     _check_parameters(name, stage, done)
     _check_extra_data(name, stage)
-    for dataset in graph.datasets(stage):
+    for dataset in datasets(stage):
       _check_writer(name, dataset, stages, done)
     done[name] = stage
 
 
 def check_datasets(
-  stages: Mapping[str, graph.AnyStage], source: Mapping[str, Sequence]
+  stages: Mapping[str, AnyStage], source: Mapping[str, Sequence]
 ) -> dict[str, type | None]:
   """Refuses a stage whose dataset is not there, is empty or of another kind.
 
@@ -80,7 +87,7 @@ def check_datasets(
         'something else'
       )
     extra = getattr(stage, 'extra_data', None)
-    for dataset in graph.datasets(stage):
+    for dataset in datasets(stage):
       who = f'stage {name!r} takes its data from {dataset!r}'
       reads = stage.reads_extra if dataset == extra else stage.reads
       check_dataset(who, dataset, reads, source, kinds)
@@ -193,7 +200,9 @@ def _check_values(name, stage):
 def _check_parameters(name, stage, done):
   """Whether the stages that a stage starts from or keeps are there."""
   trained = {n: s for n, s in done.items() if isinstance(s, Stage)}
-  for role, needed in graph.dependencies(stage).items():
+  for role, needed in parameter_sources(stage).items():
+    if is_folder(needed):
+      continue
     if needed not in trained:
       other = 'writes a dataset' if needed in done else 'is no earlier stage'
       raise ExperimentError(

@@ -2,30 +2,38 @@
 
 from rlhf_jax.stages.method import Method, Online, Writer
 from rlhf_jax.stages.stage import (
+  AnyStage,
   DatasetStage,
   Ensemble,
   Frozen,
   Queries,
   RecordBatch,
   Stage,
+  datasets,
   is_folder,
   members,
   names,
+  parameter_sources,
   playing,
+  producing,
 )
 
 __all__ = [
+  'AnyStage',
   'DatasetStage',
   'Ensemble',
   'Frozen',
   'Method',
   'Online',
-  'Stage',
   'Queries',
-  'Writer',
   'RecordBatch',
+  'Stage',
+  'Writer',
+  'datasets',
   'is_folder',
-  'playing',
   'members',
   'names',
+  'parameter_sources',
+  'playing',
+  'producing',
 ]

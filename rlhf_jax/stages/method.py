@@ -79,31 +79,18 @@ class Method:
       start = {role: _trained(found[of]) for role, of in self.start.items()}
     return {
       name or self.name: Stage(
-        config=config,
-        data=data or self.data,
-        start={role: stage for role, stage in start.items() if stage},
-        frozen={role: found[of] for role, of in self.frozen.items()},
-        extra_data=extra_data or self.extra_data,
-        curriculum=curriculum,
-        **{field: getattr(self, field) for field in _OF_METHODS},
+        **{f: getattr(self, f) for f in Stage._fields if hasattr(self, f)}
+        | {
+          'config': config,
+          'data': data or self.data,
+          'start': {role: stage for role, stage in start.items() if stage},
+          'frozen': {role: found[of] for role, of in self.frozen.items()},
+          'extra_data': extra_data or self.extra_data,
+          'curriculum': curriculum,
+        }
       )
     }
 
-
-# What a stage takes over from its method as it is.
-_OF_METHODS = (
-  'init',
-  'loss',
-  'update',
-  'collect',
-  'precompute',
-  'reads',
-  'reads_extra',
-  'produces',
-  'alarm',
-  'log_every',
-  'checkpoint_every',
-)
 
 # A method of rounds: it learns from its own samples, which a reward scores.
 Online = functools.partial(

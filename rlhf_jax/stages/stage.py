@@ -1,4 +1,4 @@
-"""The stages of an experiment, as data."""
+"""The stages of an experiment, as data, and what they need of each other."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -227,3 +227,40 @@ class DatasetStage(NamedTuple):
   frozen: Mapping[str, Frozen] = {}
   reads: tuple[type, ...] = ()
   writes: type | None = None
+
+
+AnyStage = Stage | DatasetStage
+
+
+def producing(stages: Mapping[str, AnyStage], role: str) -> dict[str, Stage]:
+  """The stages that train this role ('policy', 'reward', …), in order."""
+  return {
+    name: stage
+    for name, stage in stages.items()
+    if isinstance(stage, Stage) and stage.produces == role
+  }
+
+
+def datasets(stage: AnyStage) -> tuple[str, ...]:
+  """The datasets that a stage works on: its data, and its extra data."""
+  extra = getattr(stage, 'extra_data', None)
+  return names(stage.data) + (() if extra is None else (extra,))
+
+
+def parameter_sources(stage: AnyStage) -> dict[str, str]:
+  """{'starting policy': the stage or folder} of all parameters it is given.
+
+  Those that it keeps as they are go by 'frozen reward', the members of an
+  ensemble by 'frozen reward 0' and so on, who answers by 'policy'.
+  """
+  if isinstance(stage, DatasetStage):
+    found = {'policy': stage.policy}
+  else:
+    found = {f'starting {role}': of for role, of in stage.start.items()}
+  for role, source in stage.frozen.items():
+    if isinstance(source, Ensemble):
+      for number, member in enumerate(source.members):
+        found[f'frozen {role} {number}'] = member
+    elif isinstance(source, str):
+      found[f'frozen {role}'] = source
+  return {role: source for role, source in found.items() if source is not None}

@@ -23,7 +23,12 @@ from rlhf_jax.experiment import records as lines
 from rlhf_jax.experiment.addresses import stage_addresses
 from rlhf_jax.experiment.prepared import Run
 from rlhf_jax.generation.sampling import Sampling
-from rlhf_jax.stages import DatasetStage, Ensemble, RecordBatch, graph
+from rlhf_jax.stages import (
+  DatasetStage,
+  Ensemble,
+  RecordBatch,
+  parameter_sources,
+)
 from rlhf_jax.types import (
   Comparison,
   Demonstration,
@@ -487,7 +492,7 @@ class JudgingTest(StageTest):
     np.testing.assert_allclose(found, expected, atol=1e-5)
     stage = chain.experiment.stages['made']
     self.assertEqual(
-      graph.dependencies(stage),
+      parameter_sources(stage),
       {'frozen reward 0': 'reward_model', 'frozen reward 1': 'ranker'},
     )
 

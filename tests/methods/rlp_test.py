@@ -15,7 +15,12 @@ from rlhf_jax.losses import multi_view as losses
 from rlhf_jax.losses import pairwise
 from rlhf_jax.methods import ppo, reward_model, rlp, sft
 from rlhf_jax.models import TransformerConfig, scalar_model
-from rlhf_jax.stages import DatasetStage, graph
+from rlhf_jax.stages import (
+  DatasetStage,
+  datasets,
+  parameter_sources,
+  producing,
+)
 from rlhf_jax.training import optimizers
 from rlhf_jax.training import state as training
 from rlhf_jax.training.compile import jitted
@@ -256,7 +261,7 @@ class ScaleTest(absltest.TestCase):
     self.assertEqual(list(found), ['synthetic', 'raw', 'made'])
     self.assertEqual(found['made'].start, {'reward': 'raw'})
     self.assertEqual(found['made'].frozen, {'reward': 'r'})
-    self.assertEqual(list(graph.producing(found, 'reward')), ['made'])
+    self.assertEqual(list(producing(found, 'reward')), ['made'])
     self.assertEqual(found['raw']._replace(produces='reward'), uml['raw'])
     self.assertEqual(found['synthetic'], synthetic['synthetic'])
 
@@ -337,8 +342,8 @@ class RoundsTest(absltest.TestCase):
     done = {'sft', 'reward_model', 'ppo'}
     self.assertEqual(list(sft.stages(sft.Config(steps=1))), ['sft'])
     for name, stage in self.found.items():
-      needed = set(graph.dependencies(stage).values())
-      needed |= set(graph.datasets(stage)) - {'prompts', 'preferences'}
+      needed = set(parameter_sources(stage).values())
+      needed |= set(datasets(stage)) - {'prompts', 'preferences'}
       self.assertLessEqual(needed, done, name)
       done.add(name)
 
