@@ -10,6 +10,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -206,8 +207,11 @@ def disk(options) -> None:
     return
   gone = 0
   for one in spare:
-    with locks.unless_held(options.stages, one.path.name) as free:
-      if free:
+    lock = locks.Lock(
+      options.stages, one.path.name, who='disk', console=sys.stdout
+    )
+    with lock:
+      if lock.alone_if_free():
         files.remove(one.path)
         gone += one.size
       else:

@@ -5,11 +5,9 @@ still read; whoever makes or clears it holds it alone. The system lets go of the
 locks of a process that ends, however it ends.
 """
 
-import contextlib
 import fcntl
 import pathlib
 import time
-from collections.abc import Iterator
 from typing import TextIO
 
 from rlhf_jax.storage import files
@@ -47,6 +45,10 @@ class Lock:
     fcntl.flock(self._file, fcntl.LOCK_UN)
     return self._take(fcntl.LOCK_EX)
 
+  def alone_if_free(self) -> bool:
+    """Holds it alone, unless somebody else holds it; whether it does."""
+    return self._try(fcntl.LOCK_EX)
+
   def close(self) -> None:
     self._file.close()
 
@@ -56,34 +58,24 @@ class Lock:
   def __exit__(self, *_) -> None:
     self.close()
 
+  def _try(self, how) -> bool:
+    try:
+      fcntl.flock(self._file, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+      return False
+    return True
+
   def _take(self, how):
     waited = False
-    while True:
-      try:
-        fcntl.flock(self._file, how | fcntl.LOCK_NB)
-        return self
-      except BlockingIOError:
-        if not waited:
-          print(
-            f'{self._who:>13}  waits for another run that works on the same '
-            f'stage, or still needs it',
-            file=self._console,
-            flush=True,
-          )
-        waited = True
+    while not self._try(how):
+      if not waited:
+        print(
+          f'{self._who:>13}  waits for another run that works on the same '
+          f'stage, or still needs it',
+          file=self._console,
+          flush=True,
+        )
+      waited = True
       stopping.check()
       time.sleep(LOOK_SECONDS)
-
-
-@contextlib.contextmanager
-def unless_held(stages_dir: pathlib.Path, name: str) -> Iterator[bool]:
-  """Whether nobody holds a name; if so, it is held while the block runs."""
-  folder = stages_dir / FOLDER
-  files.make_folder(folder)
-  with (folder / name).open('w') as file:
-    try:
-      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-      yield False
-      return
-    yield True
+    return self

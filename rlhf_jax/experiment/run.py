@@ -12,7 +12,6 @@ from rlhf_jax import sharding
 from rlhf_jax.addressing import describe, flatten
 from rlhf_jax.evaluation import report
 from rlhf_jax.experiment import (
-  definition,
   measuring,
   provenance,
   running,
@@ -20,6 +19,7 @@ from rlhf_jax.experiment import (
   validation,
 )
 from rlhf_jax.experiment.addresses import stage_addresses, stage_settings
+from rlhf_jax.experiment.definition import Experiment, ExperimentError
 from rlhf_jax.experiment.prepared import Run
 from rlhf_jax.storage import files, seals
 from rlhf_jax.training import stopping
@@ -32,7 +32,7 @@ PRESENTED = ('contrasts', 'title', 'max_rows')
 
 
 def run(
-  experiment: definition.Experiment,
+  experiment: Experiment,
   out: str | pathlib.Path,
   *,
   stages_dir: str | pathlib.Path = STAGES_DIR,
@@ -64,7 +64,7 @@ def run(
     StorageError: a file could not be written.
   """
   out, console = pathlib.Path(out), console or sys.stdout
-  refuse_other(experiment, out)
+  _check_free(experiment, out)
   with stopping.on_interrupt():
     ready = prepare(experiment, stages_dir, writers=writers, console=console)
     files.make_folder(out)
@@ -98,7 +98,7 @@ def _made_and_measured(run: Run, out: pathlib.Path, made: Sequence[str]):
 
 
 def prepare(
-  experiment: definition.Experiment,
+  experiment: Experiment,
   stages_dir: str | pathlib.Path,
   *,
   writers: Sequence[Writer] = (),
@@ -120,7 +120,7 @@ def prepare(
   kinds = validation.check_datasets(experiment.stages, corpus.datasets)
   validation.check_evaluation(experiment.evaluation, corpus.datasets, kinds)
   if corpus.tokenizer.vocab_size > experiment.model.vocab_size:
-    raise definition.ExperimentError(
+    raise ExperimentError(
       f'the tokenizer has {corpus.tokenizer.vocab_size} tokens and the model '
       f'only {experiment.model.vocab_size}; raise model.vocab_size'
     )
@@ -138,67 +138,53 @@ def prepare(
   return run
 
 
-def check_same(experiment: definition.Experiment, out: pathlib.Path) -> None:
+def check_same(experiment: Experiment, out: pathlib.Path) -> None:
   """Refuses to go on with a folder that another config made.
 
   Raises:
     ExperimentError: naming the first values that differ.
   """
-  path = pathlib.Path(out) / 'config.json'
-  if not path.exists():
-    raise definition.ExperimentError(
+  if not (out / 'config.json').exists():
+    raise ExperimentError(
       f'{out} holds no config.json, so there is nothing to resume; give the '
       f'--out of an earlier run'
     )
   try:
-    changed = differing(experiment, path)
+    changed = _differing(experiment, out / 'config.json')
   except seals.DamagedError as e:
-    raise definition.ExperimentError(
-      f'{path} is damaged, so it does not say which run is to be resumed; '
-      f'leave --resume out and give --out {out}: stages that are done are kept'
+    raise ExperimentError(
+      f'{out / "config.json"} is damaged, so it does not say which run is to '
+      f'be resumed; leave --resume out and give --out {out}: stages that are '
+      'done are kept'
     ) from e
   if changed:
-    raise definition.ExperimentError(
+    raise ExperimentError(
       f'{out} was made by another config: {changed}; leave --resume out to '
       'start anew'
     )
 
 
-def refuse_other(experiment: definition.Experiment, out: pathlib.Path) -> None:
-  """Refuses to write over the results of other settings.
-
-  Raises:
-    ExperimentError: naming the first values that differ, and the ways out.
-  """
+def _check_free(experiment: Experiment, out: pathlib.Path) -> None:
+  """Refuses to write over the results of other settings."""
   path = out / 'config.json'
   if not path.exists():
     return
   try:
-    changed = differing(experiment, path, but=PRESENTED)
+    changed = _differing(experiment, path, but=PRESENTED)
   except seals.DamagedError:
     return  # Nobody can tell; it is written anew.
   if changed:
-    raise definition.ExperimentError(
+    raise ExperimentError(
       f'{out} holds the results of other settings: {changed}; give another '
       'folder for the results (--out), or remove this one: stages that are '
       'done are kept elsewhere'
     )
 
 
-def differing(
-  experiment: definition.Experiment,
-  path: pathlib.Path,
-  but: Sequence[str] = (),
-) -> str:
+def _differing(experiment, path, but=()) -> str:
   """The first values that a config.json has otherwise, in words; '' if none.
 
-  Args:
-    experiment: now.
-    path: of the file.
-    but: the first words of names that do not count.
-
-  Raises:
-    DamagedError: the file is not what was written.
+  Names whose first word is in `but` do not count.
   """
   then = flatten(seals.read_json(path, delete=path))
   now = flatten(describe(experiment))

@@ -1,10 +1,11 @@
 """Running a stage: training it, or writing its dataset, from where it stood."""
 
+import dataclasses
 import functools
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TextIO
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,9 +13,7 @@ import jax.numpy as jnp
 from rlhf_jax import sharding
 from rlhf_jax.addressing import describe
 from rlhf_jax.data.batches import Batches
-from rlhf_jax.data.encoding import Example
 from rlhf_jax.experiment import reference_logps, sample_log, store, writing
-from rlhf_jax.experiment.datasets import Data
 from rlhf_jax.experiment.prepared import RULES, Run, Trained
 from rlhf_jax.feedback import scoring
 from rlhf_jax.stages import DatasetStage, Stage
@@ -77,19 +76,7 @@ def train(run: Run, name: str) -> dict[str, Any]:
   for role, source in stage.frozen.items():
     if source is None:  # The state's own arrays are given to the first update.
       frozen[role] = jax.tree.map(jnp.copy, stage.playing(state.params, role))
-  examples, counts = run.data.encode(records)
-  if stage.precompute is not None:
-    examples = reference_logps.attach(run, name, examples, frozen, models)
-    del frozen['reference']
-  facts = run.tell_counts(name, counts)
-  extra = None
-  if stage.extra_data is not None:
-    extra, counts = run.data.encode(run.data.records(stage.extra_data))
-    own = run.tell_counts(f'{name}: {stage.extra_data}', counts)
-    facts |= {f'{stage.extra_data}_{k}': v for k, v in own.items()}
-  batches = MeshBatches(
-    stage, name, examples, extra, len(records), run.data, run.key
-  )
+  batches, facts = _batches(run, name, records, frozen, models)
   watch = Watch(stage, run.tell)
   saved = checkpoints.Checkpoints(
     folder / store.CHECKPOINTS, meta={'address': run.folders.addresses[name]}
@@ -118,7 +105,15 @@ def train(run: Run, name: str) -> dict[str, Any]:
       log_samples=sample_log.sample_logger(run, name, models, samples),
       saved=saved,
       writers=(writer, watch, *run.writers),
-      loop=loop_of(stage, name, run.console),
+      loop=loop.Loop(
+        stage=name,
+        steps=config.steps,
+        log_every=stage.log_every,
+        checkpoint_every=stage.checkpoint_every,
+        sample_every=math.ceil(config.steps / SAMPLE_LOGS),
+        show=SHOWN,
+        console=run.console,
+      ),
     )
     writer.close()
   checkpoints.save_params(
@@ -127,20 +122,6 @@ def train(run: Run, name: str) -> dict[str, Any]:
     also=[folder / copied for copied in store.COPIED],
   )
   return {'steps': config.steps} | facts | watch.facts()
-
-
-def loop_of(stage: Stage, name: str, console: TextIO) -> loop.Loop:
-  """How long a stage is trained, and how it is watched."""
-  steps = stage.config.steps
-  return loop.Loop(
-    stage=name,
-    steps=steps,
-    log_every=stage.log_every,
-    checkpoint_every=stage.checkpoint_every,
-    sample_every=math.ceil(steps / SAMPLE_LOGS),
-    show=SHOWN,
-    console=console,
-  )
 
 
 def initial_state(trained: Trained, stage, optimizer, key) -> TrainState:
@@ -159,55 +140,60 @@ def initial_state(trained: Trained, stage, optimizer, key) -> TrainState:
   return sharding.init_sharded(create, RULES, trained.mesh, key, start)
 
 
-class MeshBatches:
-  """A stage's batches, each laid out over the mesh.
+def _batches(run, name, records, frozen, models):
+  """A stage's batches, and what was cut or left out of its data.
 
-  With examples of extra data, a batch of these is joined to each.
+  Log-probs of the reference that are computed once come with the batches, and
+  the reference is taken out of `frozen`.
   """
+  stage = run.experiment.stages[name]
 
-  def __init__(
-    self,
-    stage: Stage,
-    name: str,
-    examples: Sequence[Example],
-    extra: Sequence[Example] | None,
-    records: int,
-    data: Data,
-    key_of: Callable[[str], jax.Array],
-  ):
-    def seed(purpose):
-      return int(jax.random.bits(key_of(f'{name} {purpose}')) >> 1)
-
-    shared = {
-      'pad_id': data.corpus.tokenizer.pad_id,
-      'limits': data.limits,
-      'steps': stage.config.steps,
-    }
-    self._mesh, self._extra = data.mesh, None
-    self._batches = Batches(
+  def batches(examples, size, purpose, **options):
+    return Batches(
       examples,
-      batch_size=stage.config.batch_size,
-      seed=seed('order'),
-      curriculum=stage.curriculum,
-      records=records if stage.collect else None,
-      **shared,
+      batch_size=size,
+      seed=int(jax.random.bits(run.key(f'{name} {purpose}')) >> 1),
+      pad_id=run.corpus.tokenizer.pad_id,
+      limits=run.experiment.limits,
+      steps=stage.config.steps,
+      **options,
     )
-    if extra is not None:
-      self._extra = Batches(
-        extra,
-        batch_size=stage.config.extra_batch_size,
-        seed=seed('order beside'),
-        **shared,
-      )
 
-  def starting_at(self, step: int):
+  examples, counts = run.data.encode(records)
+  if stage.precompute is not None:
+    examples = reference_logps.attach(run, name, examples, frozen, models)
+    del frozen['reference']
+  facts, extra = run.tell_counts(name, counts), None
+  own = batches(
+    examples,
+    stage.config.batch_size,
+    'order',
+    curriculum=stage.curriculum,
+    records=len(records) if stage.collect else None,
+  )
+  if stage.extra_data is not None:
+    examples, counts = run.data.encode(run.data.records(stage.extra_data))
+    extra = batches(examples, stage.config.extra_batch_size, 'order beside')
+    left_out = run.tell_counts(f'{name}: {stage.extra_data}', counts)
+    facts |= {f'{stage.extra_data}_{k}': v for k, v in left_out.items()}
+  return MeshBatches(own, extra, run.mesh), facts
+
+
+@dataclasses.dataclass(frozen=True)
+class MeshBatches:
+  """Batches by step, each laid out over the mesh, with one of extra data."""
+
+  own: Batches
+  extra: Batches | None
+  mesh: jax.sharding.Mesh
+
+  def starting_at(self, step: int) -> Iterator[Any]:
     """The batches of `step`, `step + 1`, …"""
-    batches = self._batches.starting_at(step)
-    if self._extra is not None:
-      both = zip(batches, self._extra.starting_at(step), strict=False)
-      batches = (WithExtra(*pair) for pair in both)
+    batches = self.own.starting_at(step)
+    if self.extra is not None:
+      batches = map(WithExtra, batches, self.extra.starting_at(step))
     for batch in batches:
-      yield sharding.place_batch(batch, self._mesh)
+      yield sharding.place_batch(batch, self.mesh)
 
 
 class Watch:
@@ -244,9 +230,6 @@ class Watch:
       share = sum(self._shares) / len(self._shares)
       facts['unscored_share'] = round(share, 4)
     return facts
-
-  def close(self) -> None:
-    """Nothing is held open."""
 
 
 def collector(run, name, models, records):
