@@ -17,6 +17,7 @@ from rlhf_jax import progress
 from rlhf_jax.addressing import Code
 from rlhf_jax.evaluation import best_of_n
 from rlhf_jax.evaluation.samples import PolicySamples, prompt_groups
+from rlhf_jax.experiment import records
 from rlhf_jax.experiment.addresses import (
   content,
   stage_addresses,
@@ -37,7 +38,7 @@ from rlhf_jax.kernels import logps
 from rlhf_jax.stages import Ensemble, Frozen, Stage, members, producing
 from rlhf_jax.storage import files, seals
 from rlhf_jax.training import stopping
-from rlhf_jax.types import Message, Prompt, Response
+from rlhf_jax.types import Prompt, Response
 
 # The columns of PolicySamples that a policy may lack.
 SCORES = ('gold', 'score', 'kl')
@@ -46,7 +47,7 @@ SCORES = ('gold', 'score', 'kl')
 def respond_as(
   run: Run,
   variant: PolicyVariant,
-  records: Sequence[Prompt],
+  prompts: Sequence[Prompt],
   key: jax.Array,
   *,
   scored: bool = True,
@@ -69,7 +70,7 @@ def respond_as(
     run.data,
     run.models(reward),
     trained.params(variant.policy, 'policy'),
-    records,
+    prompts,
     key,
     condition=variant.condition,
     best_of=variant.best_of,
@@ -108,11 +109,11 @@ def sample(run: Run, name: str) -> PolicySamples:
   how = run.experiment.evaluation
   variant = policy_variants(run.experiment)[name]
   temperature = temperature_of(variant, how)
-  records = list(run.data.records(how.prompts))[: how.count]
+  asked = list(run.data.records(how.prompts))[: how.count]
   parts = respond_as(
     run,
     variant,
-    records,
+    asked,
     run.key(purpose(variant)),
     samples=how.samples,
     sampling=Sampling(temperature=temperature),
@@ -126,7 +127,7 @@ def sample(run: Run, name: str) -> PolicySamples:
   shown = progress.track(
     parts,
     f'{name} answers',
-    math.ceil(len(records) / size),
+    math.ceil(len(asked) / size),
     out=run.console,
     unit='round',
   )
@@ -134,8 +135,8 @@ def sample(run: Run, name: str) -> PolicySamples:
     for part in shown:
       stopping.check()
       count = len(part.examples)
-      asked = zip(part.examples, part.texts, strict=True)
-      found['prompts'] += [e.prompt for e, texts in asked for _ in texts]
+      pairs = zip(part.examples, part.texts, strict=True)
+      found['prompts'] += [e.prompt for e, texts in pairs for _ in texts]
       found['responses'] += [text for texts in part.texts for text in texts]
       rows = {
         'lengths': np.sum(part.rollouts.responses[1], axis=-1),
@@ -146,7 +147,9 @@ def sample(run: Run, name: str) -> PolicySamples:
         rows['score'] = part.scores
       for field, values in rows.items():
         found[field] += np.asarray(values[:count]).reshape(-1).tolist()
-  tell_cut(run, name, found['ended'])
+  ended, most = found['ended'], run.experiment.limits.max_response_tokens
+  if cut := ended.count(False):
+    run.tell(name, f'{cut} of {len(ended)} responses cut at {most} tokens')
   gold = run.corpus.gold
   if gold is not None:
     with progress.waiting(f'{"gold":>13}  of {name}', out=run.console):
@@ -162,13 +165,6 @@ def sample(run: Run, name: str) -> PolicySamples:
     kl=np.array(found['kl']),
     scored_by=reward_name(scoring_reward(run.experiment, variant.policy)),
   )
-
-
-def tell_cut(run: Run, name: str, ended: Sequence[bool]) -> None:
-  """Prints how many responses the limit cut, if it cut any."""
-  cut, most = ended.count(False), run.experiment.limits.max_response_tokens
-  if cut:
-    run.tell(name, f'{cut} of {len(ended)} responses cut at {most} tokens')
 
 
 def temperature_of(variant: PolicyVariant, how: Evaluation) -> float:
@@ -286,33 +282,28 @@ def answer(run: Run, name: str) -> PolicySamples:
 
 def write(file: pathlib.Path, samples: PolicySamples) -> None:
   """Writes answers, with their checksum, whole or not at all."""
-  said = [Response.of(text) for text in samples.responses]
-  columns = {
-    'response': [str(text) for text in said],
-    'ids': [text.ids for text in said],
-    'length': samples.lengths.tolist(),
-    'ended': samples.ended.tolist(),
-    'scored_by': [samples.scored_by] * len(said),
+  scores = {
+    name: values
+    for name in SCORES
+    if (values := getattr(samples, name)) is not None
   }
-  for name in SCORES:
-    values = getattr(samples, name)
-    if values is not None:
-      numbers = np.asarray(values, float).tolist()
-      columns[name] = [x if math.isfinite(x) else None for x in numbers]
-  lines = []
-  for row, prompt in enumerate(samples.prompts):
-    asked = prompt._asdict() | {
-      'messages': [message._asdict() for message in prompt.messages]
+  rows = []
+  for place, group in enumerate(prompt_groups(samples.prompts).tolist()):
+    prompt, said = samples.prompts[place], samples.responses[place]
+    row = {'prompt': group} | records.prompt_row(prompt)
+    row |= {
+      'where': prompt.where,
+      'response': str(said),
+      'length': samples.lengths[place].item(),
+      'ended': samples.ended[place].item(),
+      'scored_by': samples.scored_by,
     }
-    answered = {name: column[row] for name, column in columns.items()}
-    if answered['ids'] is None:  # The text says it.
-      del answered['ids']
-    lines.append(asked | answered)
-  numbers = prompt_groups(samples.prompts).tolist()
-  seals.write_lines(
-    file,
-    [{'prompt': n} | line for n, line in zip(numbers, lines, strict=True)],
-  )
+    if (ids := Response.of(said).ids) is not None:
+      row['ids'] = ids
+    for name, values in scores.items():  # JSON has no NaN.
+      row[name] = float(values[place]) if np.isfinite(values[place]) else None
+    rows.append(row)
+  seals.write_lines(file, rows)
 
 
 def read(file: pathlib.Path, policy: str) -> PolicySamples:
@@ -329,16 +320,7 @@ def read(file: pathlib.Path, policy: str) -> PolicySamples:
   }
   return PolicySamples(
     name=policy,
-    prompts=[
-      Prompt(
-        tuple(Message(**m) for m in row['messages']),
-        row['kind'],
-        row['where'],
-        row['condition'],
-        row['answer'],
-      )
-      for row in rows
-    ],
+    prompts=[records.parse_prompt(row, row['where']) for row in rows],
     responses=[
       Response(row['response'], ended=row['ended'], ids=row.get('ids'))
       for row in rows

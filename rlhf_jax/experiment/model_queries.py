@@ -35,6 +35,8 @@ COLUMNS = 32  # What texts of any length are padded to a multiple of.
 class ModelQueries:
   """The queries that a dataset stage works with, batch by batch.
 
+  Its methods are those of `stages.Queries`, which says what they return.
+
   Attributes:
     batch_size: records of a batch.
     unscored: responses that could not be scored since the batch began.
@@ -73,36 +75,16 @@ class ModelQueries:
     places = range(first, last)
     some = [self._examples[place % count] for place in places]
 
-    def roll_out(asked, *, samples, sampling):
-      """Some examples at a time, each time with their rollouts."""
-      rows = self._data.at_a_time(self._rows, samples)
-      for begin in range(0, len(asked), rows):
-        part = asked[begin : begin + rows]
-        rollouts = self._models.sampler.sample(
-          self._loaded,
-          self._data.prompts(part, first + begin, rows),
-          self._key,
-          samples=samples,
-          sampling=sampling,
-        )
-        yield part, rollouts
-
     def sample(*, samples, sampling, ended=False, prompts=None):
       asked = some if prompts is None else self._encoded(prompts)
-      return [
-        texts
-        for part, rollouts in roll_out(
-          asked, samples=samples, sampling=sampling
-        )
-        for texts in self._texts(part, rollouts, ended)
-      ]
+      found = []
+      for part, rollouts in self._rollouts(asked, first, samples, sampling):
+        found += self._data.responses([e.prompt for e in part], rollouts)
+      return [[t for t in row if t.ended or not ended] for row in found]
 
     def draw(*, samples, sampling):
-      return [
-        drawn
-        for part, rollouts in roll_out(some, samples=samples, sampling=sampling)
-        for drawn in self._drawn(part, rollouts)
-      ]
+      parts = self._rollouts(some, first, samples, sampling)
+      return [drawn for part in parts for drawn in self._drawn(*part)]
 
     # Not those of the samples, which are folded from the stage's own key.
     key = self._key_of(f'{self._name} seeds')
@@ -121,10 +103,6 @@ class ModelQueries:
     return [example.record for example in some], queries
 
   def score(self, comparisons: Sequence[Comparison]) -> list[np.ndarray]:
-    """[K] scores of each comparison's responses, by the frozen reward.
-
-    NaN of a response that it could not score.
-    """
     reward = self._judge('reward')
     # What a response was conditioned on is not for its judge to see.
     asked = [
@@ -145,7 +123,6 @@ class ModelQueries:
     return np.split(flat, ends)
 
   def prefer(self, pairs: Sequence[Comparison]) -> np.ndarray:
-    """[N] log-odds that the frozen ranker prefers each pair's first."""
     self._judge('ranker')
     if not pairs:
       return np.zeros(0, np.float32)
@@ -159,7 +136,6 @@ class ModelQueries:
   def rate(
     self, prompts: Sequence[Prompt], responses: Sequence[str]
   ) -> np.ndarray:
-    """[N, M] ratings of responses by the frozen attribute model."""
     self._judge('attributes')
     rated = [
       Rated(prompt._replace(condition=''), response, ())
@@ -176,7 +152,6 @@ class ModelQueries:
   def embed(
     self, prompts: Sequence[Prompt], responses: Sequence[str]
   ) -> np.ndarray:
-    """[N, D] hidden states of the frozen reward, a mean over each response."""
     if not isinstance(self._judge('reward'), str):
       raise ExperimentError(
         f'stage {self._name!r} asks for hidden states, which only a single '
@@ -196,7 +171,6 @@ class ModelQueries:
   def logps(
     self, prompts: Sequence[Prompt], responses: Sequence[str]
   ) -> np.ndarray:
-    """[N] log-probs under the policy of responses without an end, in nats."""
     corpus = self._data.corpus
     pairs = zip(prompts, responses, strict=True)
     said = [
@@ -208,20 +182,35 @@ class ModelQueries:
       )
       for index, (prompt, response) in enumerate(pairs)
     ]
-    rows = rows_for(len(said), self._rows)
     # Whatever is asked here is no prompt of the experiment's, nor as short.
     limits = Limits(
       max_prompt_tokens=columns(max(len(e.prompt_ids) for e in said)),
       max_response_tokens=columns(max(len(e.response_ids[0]) for e in said)),
     )
     read = jax.jit(kernels.response_logps, static_argnums=0)
-    found = []
-    for first in range(0, len(said), rows):
-      some = said[first : first + rows]
-      batch = self._data.batch(some, rows, limits=limits)
-      logps = read(self._models.policy, self._policy(), batch)
-      found.append(np.asarray(logps)[: len(some)])
-    return np.concatenate(found)
+    return self._of_batches(
+      functools.partial(read, self._models.policy, self._policy()),
+      said,
+      rows_for(len(said), self._rows),
+      limits,
+    )
+
+  def _rollouts(self, asked, first, samples, sampling):
+    """Some examples at a time, each time with their rollouts.
+
+    Their places, which keys are folded from, are counted from `first`.
+    """
+    rows = self._data.at_a_time(self._rows, samples)
+    for begin in range(0, len(asked), rows):
+      part = asked[begin : begin + rows]
+      rollouts = self._models.sampler.sample(
+        self._loaded,
+        self._data.prompts(part, first + begin, rows),
+        self._key,
+        samples=samples,
+        sampling=sampling,
+      )
+      yield part, rollouts
 
   def _drawn(self, examples, rollouts):
     """A Sampled of each example's rollouts."""
@@ -249,12 +238,6 @@ class ModelQueries:
       d._replace(scores=tuple(row.tolist()))
       for d, row in zip(drawn, scores, strict=True)
     ]
-
-  def _texts(self, examples, rollouts, ended):
-    texts = self._data.responses([e.prompt for e in examples], rollouts)
-    if not ended:
-      return texts
-    return [[text for text in row if text.ended] for row in texts]
 
   def _encoded(self, records):
     """Examples of all records; none may be too long."""
@@ -291,11 +274,15 @@ class ModelQueries:
     return self._stage.frozen[role]
 
   def _read(self, function, records, rows) -> np.ndarray:
-    """What `function` of a batch says of each record, so many at a time."""
-    examples, found = self._encoded(records), []
+    """`function` of batches of the records, `rows` at a time, row by row."""
+    return self._of_batches(function, self._encoded(records), rows)
+
+  def _of_batches(self, function, examples, rows, limits=None) -> np.ndarray:
+    """As `_read`, of examples, padded within `limits` where these are given."""
+    found = []
     for first in range(0, len(examples), rows):
       some = examples[first : first + rows]
-      said = function(self._data.batch(some, rows))
+      said = function(self._data.batch(some, rows, limits=limits))
       found.append(np.asarray(said)[: len(some)])
     return np.concatenate(found)
 

@@ -3,10 +3,8 @@
 import json
 import math
 import pathlib
-from collections.abc import Sequence
 from typing import Any
 
-from rlhf_jax.storage import files
 from rlhf_jax.types import (
   Comparison,
   Demonstration,
@@ -26,31 +24,38 @@ KINDS = {
 
 def row(record: Record) -> dict[str, Any]:
   """A record as a line of JSON: its kind, its prompt, and what it says."""
-  prompt = prompt_of(record)
+  fields = {k: _plain(v) for k, v in record._asdict().items() if k != 'prompt'}
+  return (
+    {'record': type(record).__name__} | prompt_row(prompt_of(record)) | fields
+  )
+
+
+def prompt_row(prompt: Prompt) -> dict[str, Any]:
+  """A prompt as JSON, without the place it came from."""
   return {
-    'record': type(record).__name__,
     'messages': [message._asdict() for message in prompt.messages],
     'kind': prompt.kind,
     'condition': prompt.condition,
     'answer': prompt.answer,
-  } | {k: _plain(v) for k, v in record._asdict().items() if k != 'prompt'}
+  }
 
 
 def parse(line: dict[str, Any], where: str) -> Record:
   """The record of a line, its prompt's place being `where`."""
-  said = dict(line)
-  kind = KINDS[said.pop('record')]
-  prompt = Prompt(
-    tuple(Message(**m) for m in said.pop('messages')),
-    said.pop('kind'),
-    where,
-    said.pop('condition'),
-    said.pop('answer'),
+  kind = KINDS[line['record']]
+  fields = {k: _read(line[k]) for k in kind._fields if k in line}
+  if fields.get('scores') is not None:
+    scores = (math.nan if x is None else x for x in fields['scores'])
+    fields['scores'] = tuple(scores)
+  return kind(parse_prompt(line, where), **fields)
+
+
+def parse_prompt(line: dict[str, Any], where: str) -> Prompt:
+  """The prompt of a line, its place being `where`."""
+  messages = tuple(Message(**message) for message in line['messages'])
+  return Prompt(
+    messages, line['kind'], where, line['condition'], line['answer']
   )
-  said = {k: _read(v) for k, v in said.items()}
-  if said.get('scores') is not None:
-    said['scores'] = tuple(math.nan if x is None else x for x in said['scores'])
-  return kind(prompt, **said)
 
 
 def _plain(value: Any) -> Any:
@@ -73,11 +78,6 @@ def _read(value: Any) -> Any:
     case {'text': text, 'ended': ended}:
       return Response(text, ended=ended, ids=value.get('ids'))
   return value
-
-
-def write(path: pathlib.Path, rows: Sequence[dict[str, Any]]) -> None:
-  """Writes the lines whole or not at all."""
-  files.write_lines(path, rows)
 
 
 def read(path: pathlib.Path) -> list[Record]:

@@ -72,7 +72,7 @@ def write(run: Run, name: str) -> dict[str, Any]:
   if not rows:
     raise ExperimentError(none(name, stage, len(examples), unscored))
   path = folder / store.RECORDS
-  lines.write(path, rows)
+  files.write_lines(path, rows)
   asked = asked_by(config, size, examples, number)
   facts |= over_batches([row['facts'] for row in done])
   if unscored:

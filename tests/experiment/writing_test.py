@@ -29,6 +29,7 @@ from rlhf_jax.stages import (
   RecordBatch,
   parameter_sources,
 )
+from rlhf_jax.storage import files
 from rlhf_jax.types import (
   Comparison,
   Demonstration,
@@ -368,7 +369,7 @@ class WritingTest(StageTest):
       Rated(prompt._replace(answer='4'), 'said', (1.0, None)),
     ]
     path = self.root / 'records.jsonl'
-    lines.write(path, list(map(lines.row, written)))
+    files.write_lines(path, map(lines.row, written))
     read = lines.read(path)
     self.assertEqual([c.prompt.where for c in read],
                      [f'{path}:{i}' for i in (1, 2, 3, 4, 5)])  # fmt: skip
