@@ -128,19 +128,15 @@ def pooled_mean(
 
 
 def rows(contrasts: Mapping[str, Contrast]) -> tables.Table:
-  """One row a claim; the header alone where nothing is claimed."""
-  found = [['claim', 'better wins', 'by seed', 'gold gained', 'verdict']]
-  for claim, c in contrasts.items():
-    found.append(
-      [
-        f'{claim}: {c.better} > {c.worse}',
-        tables.interval(c.win_rate),
-        tables.each(c.by_seed),
-        tables.interval(c.gold_gain),
-        c.verdict,
-      ]
-    )
-  return tables.without_empty_columns(found) if contrasts else found
+  """One row a claim."""
+  columns = {
+    'claim': lambda claim, c: f'{claim}: {c.better} > {c.worse}',
+    'better wins': lambda claim, c: tables.interval(c.win_rate),
+    'by seed': lambda claim, c: tables.each(c.by_seed),
+    'gold gained': lambda claim, c: tables.interval(c.gold_gain),
+    'verdict': lambda claim, c: c.verdict,
+  }
+  return tables.of(contrasts, columns)
 
 
 def sentences(contrasts: Mapping[str, Contrast]) -> list[str]:

@@ -280,16 +280,16 @@ def rows_shown(samples: PolicySamples, shown: int) -> list[int]:
 def _answers(samples, row):
   """The table of one prompt: a row a policy, a column a score there is."""
   scores = [
-    (label, field)
-    for label, field in (('gold', 'gold'), ('score', 'score'))
+    field
+    for field in ('gold', 'score')
     if any(getattr(s, field) is not None for s in samples.values())
   ]
-  rows = [['policy', 'response', *(label for label, _ in scores), 'tokens']]
+  rows = [['policy', 'response', *scores, 'tokens']]
   for name, policy in samples.items():
     text = policy.responses[row]
     if len(text) > LONGEST_SHOWN:
       text = text[:LONGEST_SHOWN] + ' […]'
-    values = [getattr(policy, field) for _, field in scores]
+    values = [getattr(policy, field) for field in scores]
     rows.append(
       [
         name,

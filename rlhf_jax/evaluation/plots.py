@@ -10,7 +10,6 @@ from matplotlib import ticker
 
 from rlhf_jax.evaluation.drawing import (
   COLOURS,
-  MARKERS,
   NEUTRAL,
   POINT,
   STYLE,
@@ -114,14 +113,15 @@ def win_rates(
     groups: {(policy, against): its win rate}, set apart from each other.
   """
   groups = [group for group in groups if group]
-  # As in other plots, where policies stand in their own order.
-  order = dict.fromkeys(name for group in groups[::-1] for name, _ in group)
-  order = list(order)
+  # Colours as in other plots, where policies stand in their own order.
+  names = (name for group in groups[::-1] for name, _ in group)
+  order = list(dict.fromkeys(names))
   with matplotlib.rc_context(STYLE | {'axes.grid.axis': 'x'}):
     rows = [pair for group in groups for pair in group]
     sheet = page(7.5, 0.34 * len(rows) + 1.4)
     panel = sheet.subplots()
-    panel.axvline(0.5, **NEUTRAL)
+    labels = [f'{name} against {against}' for name, against in rows]
+    _rate_axes(panel, labels, 'win rate, with 95 % interval')
     row = 0
     for group in groups:
       if row:
@@ -136,12 +136,6 @@ def win_rates(
           color='#333333',
         )
         row += 1
-    names = [f'{name} against {against}' for name, against in rows]
-    panel.set_yticks(range(len(rows)), names)
-    panel.set_ylim(len(rows) - 0.5, -0.5)
-    panel.set_xlim(0, 1)
-    panel.tick_params(axis='y', length=0)
-    panel.set_xlabel('win rate, with 95 % interval')
     sheet.suptitle('How often one policy beats another', x=0.01, ha='left')
     save(sheet, path)
 
@@ -167,16 +161,11 @@ def win_rates_by_kind(
   with matplotlib.rc_context(STYLE | {'axes.grid.axis': 'x'}):
     sheet = page(7.5, height * len(rows) + 1.5)
     panel = sheet.subplots()
-    panel.axvline(0.5, **NEUTRAL)
+    _rate_axes(panel, rows, f'win rate against {against}, with 95 % interval')
     for place, (name, rates) in enumerate(policies.items()):
       shift = line / height * (place - (len(policies) - 1) / 2)
       found = {r + shift: rates[k] for r, k in enumerate(rows) if k in rates}
       _rates(panel, place, name, found)
-    panel.set_yticks(range(len(rows)), rows)
-    panel.set_ylim(len(rows) - 0.5, -0.5)
-    panel.set_xlim(0, 1)
-    panel.tick_params(axis='y', length=0)
-    panel.set_xlabel(f'win rate against {against}, with 95 % interval')
     if ALL in kinds and len(rows) > 1:
       panel.axhline(0.5, color='#BBBBBB', linewidth=1)
     sheet.legend(loc='outside lower center', ncols=min(len(policies), 5))
@@ -206,6 +195,16 @@ def _curve(panel, steps, values):
   )
 
 
+def _rate_axes(panel, rows, label):
+  """Axes of win rates from 0 to 1, a labelled row each, the first on top."""
+  panel.axvline(0.5, **NEUTRAL)
+  panel.set_yticks(range(len(rows)), rows)
+  panel.set_ylim(len(rows) - 0.5, -0.5)
+  panel.set_xlim(0, 1)
+  panel.tick_params(axis='y', length=0)
+  panel.set_xlabel(label)
+
+
 def _rates(panel, place, name, rates):
   """One policy's win rates, {height: rate}, as points with intervals."""
   values, ends = intervals(list(rates.values()))
@@ -216,8 +215,7 @@ def _rates(panel, place, name, rates):
 
 def _path(panel, place, name, distances, reward):
   """One policy's checkpoints in order, the best ringed, the last one named."""
-  colour = COLOURS[place % len(COLOURS)]
-  marker = MARKERS[place % len(MARKERS)]
+  colour, marker = look(place).values()
   if len(reward) > MOST_POINTS:  # Every training step, say: average stretches.
     panel.plot(distances, reward, '.', color=colour, markersize=3, alpha=0.25)
     distances, reward = (

@@ -1,13 +1,11 @@
 """What is left of an experiment over several seeds: pooled.json, pooled.md."""
 
 import importlib
-import json
 import pathlib
 import textwrap
 from collections.abc import Sequence
-from typing import Any
 
-from rlhf_jax.evaluation import claims, pages, tables
+from rlhf_jax.evaluation import claims, pages, report, tables
 from rlhf_jax.evaluation.pooling import Pooled
 from rlhf_jax.storage import files
 
@@ -30,11 +28,10 @@ def write(
     The tables for the console, several lines.
   """
   files.make_folder(out)
-  text = json.dumps(results(pooled), indent=2, allow_nan=False) + '\n'
-  files.write_text(out / 'pooled.json', text)
+  files.write_json(out / 'pooled.json', report.plain(pooled))
   said = [legend(pooled), *notes]
   found = [policy_rows(pooled), claims.rows(pooled.contrasts)]
-  found = [rows for rows in found if len(rows) > 1]
+  found = [rows for rows in found if rows]
   page = [
     f'# {title}',
     pages.listed(claims.sentences(pooled.contrasts)),
@@ -68,50 +65,21 @@ def draw(out: pathlib.Path, pooled: Pooled) -> str:
   return '![Win rates with their intervals](pooled_win_rates.png)'
 
 
-def results(pooled: Pooled) -> dict[str, Any]:
-  """pooled.json as a dictionary; null where nothing was measured."""
-  found = pooled._asdict()
-  for part in ('policies', 'contrasts'):
-    found[part] = {name: _plain(v) for name, v in found[part].items()}
-  # A single prompt has no standard error: NaN, which JSON does not know.
-  return json.loads(json.dumps(found), parse_constant=lambda _: None)
-
-
-def _plain(entry):
-  return {
-    name: value._asdict() if hasattr(value, '_asdict') else value
-    for name, value in entry._asdict().items()
-  }
-
-
 def policy_rows(pooled: Pooled) -> tables.Table:
-  """One row a policy; a column that no policy has a number for is left out."""
-  rows = [
-    [
-      'policy',
-      f'wins against {pooled.against}',
-      'by seed',
-      'at equal length',
-      'gold',
-      'score',
-      'KL, nats',
-      'tokens',
-    ]
-  ]
-  for name, policy in pooled.policies.items():
-    rows.append(
-      [
-        name,
-        tables.interval(policy.win_rate),
-        tables.each(policy.by_seed),
-        tables.interval(policy.length_controlled),
-        tables.with_error(policy.gold),
-        tables.with_error(policy.score),
-        tables.with_error(policy.kl),
-        tables.with_error(policy.length, '.1f'),
-      ]
-    )
-  return tables.without_empty_columns(rows)
+  """One row a policy."""
+  columns = {
+    'policy': lambda name, p: name,
+    f'wins against {pooled.against}': lambda name, p: tables.interval(
+      p.win_rate
+    ),
+    'by seed': lambda name, p: tables.each(p.by_seed),
+    'at equal length': lambda name, p: tables.interval(p.length_controlled),
+    'gold': lambda name, p: tables.with_error(p.gold),
+    'score': lambda name, p: tables.with_error(p.score),
+    'KL, nats': lambda name, p: tables.with_error(p.kl),
+    'tokens': lambda name, p: tables.with_error(p.length, '.1f'),
+  }
+  return tables.of(pooled.policies, columns)
 
 
 def legend(pooled: Pooled) -> str:

@@ -3,11 +3,11 @@
 import base64
 import html
 import importlib
-import json
 import math
 import pathlib
 import textwrap
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rlhf_jax.evaluation import claims, learning_curves, pages, tables
 from rlhf_jax.evaluation.findings import Findings
@@ -58,13 +58,12 @@ def write(out: pathlib.Path, found: Findings, *, shown: int = 3) -> Results:
     raise ValueError('there is no policy to report on')
   out, content = pathlib.Path(out), results(found)
   files.make_folder(out)
-  text = json.dumps(content, indent=2, allow_nan=False) + '\n'
-  files.write_text(out / 'results.json', text)
+  files.write_json(out / 'results.json', content)
   drawn = draw(out, found)
   files.write_text(out / 'report.md', pages.page(found, drawn, shown))
   plots = (drawn.win_rates, drawn.reward_curves) if drawn else ()
   return Results(
-    json.loads(text), console(found), [out / name for name in plots if name]
+    content, console(found), [out / name for name in plots if name]
   )
 
 
@@ -95,7 +94,7 @@ def results(found: Findings) -> dict:
   models = {}
   for (model, pairs), metrics in found.reward_models.items():
     models.setdefault(model, {})[pairs] = metrics
-  return _finite(
+  return plain(
     {
       'seed': found.seed,
       'policies': {k: _policy(k, s) for k, s in found.policies.items()},
@@ -157,22 +156,16 @@ def _policy(name, summary):
   else:  # A policy against itself wins half; otherwise nobody judged.
     half = 0.5 if name == summary.against else None
     entry |= {'win_rate': half, 'low': half, 'high': half}
-  measured = {
-    'length_controlled': summary.length_controlled,
-    'gold': summary.gold,
-    'score': summary.score,
-    'kl': summary.kl,
-    'length': summary.length,
-  }
-  errors = {}
-  for name, estimate in measured.items():
-    entry[name] = None if estimate is None else estimate.value
-    errors[name] = None if estimate is None else estimate.standard_error
+  measured = ('length_controlled', 'gold', 'score', 'kl', 'length')
+  estimates = {field: getattr(summary, field) for field in measured}
+  entry |= {k: e and e.value for k, e in estimates.items()}
   return entry | {
     'ended': summary.ended,
     'prompts': summary.prompts,
     'missing': dict(summary.missing),
-    'standard_errors': errors,
+    'standard_errors': {
+      k: e and e.standard_error for k, e in estimates.items()
+    },
     'by_kind': {k: _rate(rate) for k, rate in summary.by_kind.items()},
   }
 
@@ -182,16 +175,16 @@ def _rate(rate):
   return {'win_rate': fields.pop('value'), **fields}
 
 
-def _finite(value):
-  """The same as JSON knows it: lists and numbers, null for NaN and ±inf."""
+def plain(value: Any) -> Any:
+  """The same as JSON knows it: null for NaN, ±inf and what was not measured."""
   if isinstance(value, Mapping):
-    return {key: _finite(part) for key, part in value.items()}
+    return {key: plain(part) for key, part in value.items()}
   if hasattr(value, '_asdict'):
-    return _finite(value._asdict())
+    return plain(value._asdict())
   if hasattr(value, 'tolist'):
     value = value.tolist()
   if isinstance(value, (list, tuple)):
-    return [_finite(part) for part in value]
+    return [plain(part) for part in value]
   if isinstance(value, float) and not math.isfinite(value):
     return None
   return value

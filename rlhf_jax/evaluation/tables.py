@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from rlhf_jax.evaluation.preference_accuracy import HeldOut, PairMetrics
 from rlhf_jax.evaluation.summary import Summary
@@ -9,10 +10,24 @@ from rlhf_jax.evaluation.summary import Summary
 Table = list[list[str]]  # Rows of cells, the header first.
 
 
+def of(
+  entries: Mapping[Any, Any], columns: Mapping[str, Callable[[Any, Any], str]]
+) -> Table:
+  """A row an entry; a column that has nothing for any of them is left out.
+
+  Args:
+    entries: {name: what is shown of it}.
+    columns: {heading: (name, entry) -> its cell}.
+  """
+  rows = [[cell(*e) for cell in columns.values()] for e in entries.items()]
+  kept = [c for c in zip(columns, *rows, strict=True) if {*c[1:]} - {'–'}]
+  return [list(row) for row in zip(*kept, strict=True)]
+
+
 def policy_rows(policies: Mapping[str, Summary]) -> Table:
-  """One row a policy; a column that no policy has a number for is left out."""
+  """One row a policy."""
   against = next(iter(policies.values())).against
-  columns: dict[str, Callable] = {
+  columns = {
     'policy': lambda name, s: name,
     f'wins against {against}': lambda name, s: interval(s.win_rate),
     'gold': lambda name, s: with_error(s.gold),
@@ -20,25 +35,17 @@ def policy_rows(policies: Mapping[str, Summary]) -> Table:
     'KL, nats': lambda name, s: with_error(s.kl),
     'tokens': lambda name, s: with_error(s.length, '.1f'),
   }
-  rows = [list(columns)] + [
-    [cell(name, summary) for cell in columns.values()]
-    for name, summary in policies.items()
-  ]
-  return without_empty_columns(rows)
+  return of(policies, columns)
 
 
 def length_rows(policies: Mapping[str, Summary]) -> Table:
   """How many responses ended, and the win rates were they equally long."""
-  rows = [['policy', 'ended', 'wins at equal length']]
-  for name, s in policies.items():
-    rows.append(
-      [
-        name,
-        number(s.ended, '.0%'),
-        interval(s.length_controlled),
-      ]
-    )
-  return without_empty_columns(rows)
+  columns = {
+    'policy': lambda name, s: name,
+    'ended': lambda name, s: number(s.ended, '.0%'),
+    'wins at equal length': lambda name, s: interval(s.length_controlled),
+  }
+  return of(policies, columns)
 
 
 def kind_rows(policies: Mapping[str, Summary]) -> Table:
@@ -57,62 +64,42 @@ def reward_model_rows(
   reward_models: Mapping[tuple[str, str], PairMetrics],
 ) -> Table:
   """A row for every set of pairs that a reward model was measured on."""
-  rows = [
-    [
-      'reward model',
-      'pairs of',
-      'right',
-      'better is longer',
-      'better is shorter',
-      'always the longer',
-      'log loss, nats',
-      'calibration error',
-      'margin, reward units',
-      'n',
-    ]
-  ]
-  for (name, pairs), m in reward_models.items():
-    lengths = [None] * 3 if m.lengths is None else m.lengths
-    rows.append(
-      [
-        name,
-        pairs,
-        interval(m.accuracy),
-        *map(interval, lengths),
-        number(m.log_loss, '.3f'),
-        number(m.calibration_error, '.3f'),
-        f'{number(m.margin_mean)} (sd {number(m.margin_sd)})',
-        str(m.count),
-      ]
-    )
-  return without_empty_columns(rows)
+  columns = {
+    'reward model': lambda key, m: key[0],
+    'pairs of': lambda key, m: key[1],
+    'right': lambda key, m: interval(m.accuracy),
+    'better is longer': lambda key, m: by_length(m, 'better_longer'),
+    'better is shorter': lambda key, m: by_length(m, 'better_shorter'),
+    'always the longer': lambda key, m: by_length(m, 'always_longer'),
+    'log loss, nats': lambda key, m: number(m.log_loss, '.3f'),
+    'calibration error': lambda key, m: number(m.calibration_error, '.3f'),
+    'margin, reward units': lambda key, m: margin(m),
+    'n': lambda key, m: str(m.count),
+  }
+  return of(reward_models, columns)
 
 
 def held_out_rows(found: Mapping[str, HeldOut]) -> Table:
   """A row for every policy that learnt from pairs, on held-out ones."""
-  rows = [
-    [
-      'held-out pairs',
-      'loss',
-      'right',
-      'always the longer',
-      'margin, nats',
-      'n',
-    ]
-  ]
-  for name, (loss, m) in found.items():
-    longer = m.lengths and m.lengths.always_longer
-    rows.append(
-      [
-        name,
-        number(loss, '.3f'),
-        interval(m.accuracy),
-        interval(longer),
-        f'{number(m.margin_mean)} (sd {number(m.margin_sd)})',
-        str(m.count),
-      ]
-    )
-  return without_empty_columns(rows)
+  columns = {
+    'held-out pairs': lambda name, h: name,
+    'loss': lambda name, h: number(h.loss, '.3f'),
+    'right': lambda name, h: interval(h.pairs.accuracy),
+    'always the longer': lambda name, h: by_length(h.pairs, 'always_longer'),
+    'margin, nats': lambda name, h: margin(h.pairs),
+    'n': lambda name, h: str(h.pairs.count),
+  }
+  return of(found, columns)
+
+
+def by_length(metrics: PairMetrics, field: str) -> str:
+  """An accuracy by length, a dash where lengths were not given."""
+  return interval(metrics.lengths and getattr(metrics.lengths, field))
+
+
+def margin(metrics: PairMetrics) -> str:
+  """'0.31 (sd 1.20)'."""
+  return f'{number(metrics.margin_mean)} (sd {number(metrics.margin_sd)})'
 
 
 def narrowed(rows: Table, names: Sequence[str]) -> Table:
@@ -178,10 +165,3 @@ def cell(text: str) -> str:
   ):
     text = text.replace(character, escaped)
   return text.strip().replace('\n', '<br>')
-
-
-def without_empty_columns(rows: Sequence[Sequence[str]]) -> Table:
-  """The columns that have a number for anybody."""
-  columns = zip(*rows, strict=True)
-  kept = [c for c in columns if any(value != '–' for value in c[1:])]
-  return [list(row) for row in zip(*kept, strict=True)]

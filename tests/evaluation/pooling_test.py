@@ -9,7 +9,7 @@ import numpy as np
 import scipy.stats
 from absl.testing import absltest, parameterized
 
-from rlhf_jax.evaluation import claims, pooling, pooling_pages
+from rlhf_jax.evaluation import claims, pooling, pooling_pages, report
 from rlhf_jax.evaluation.samples import PolicySamples
 from rlhf_jax.evaluation.statistics import Estimate
 from rlhf_jax.types import Message, Prompt
@@ -205,13 +205,13 @@ class PagesTest(absltest.TestCase):
 
   def test_what_has_no_error_is_null(self):
     run = seed([0], [1], [1])
-    found = pooling_pages.results(pooling.pool({0: run}))
+    found = report.plain(pooling.pool({0: run}))
     self.assertIsNone(found['policies']['ppo']['gold']['low'])
     json.dumps(found, allow_nan=False)
 
   def test_without_claims_there_is_no_table_of_them(self):
     pooled = pooling.pool(RUNS)
-    self.assertLen(claims.rows(pooled.contrasts), 1)
+    self.assertEmpty(claims.rows(pooled.contrasts))
     with tempfile.TemporaryDirectory() as folder:
       pooling_pages.write(pathlib.Path(folder), pooled, title='t')
       page = pathlib.Path(folder, 'pooled.md').read_text()
