@@ -15,7 +15,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from launch import checks, console, signals, train
+from launch import console, errors, signals, train
 
 COMPILED = '.compiled'
 SHOWN = 3  # Settings that differ, in a row.
@@ -58,12 +58,7 @@ def parse(arguments):
     description='List the stages that are kept, which results need them, what '
     'differs between those of one name, and what they take.',
   )
-  parser.add_argument(
-    '--stages',
-    type=pathlib.Path,
-    default=pathlib.Path('runs/stages'),
-    help='folder where stages are kept (default: %(default)s)',
-  )
+  train.add_shared_arguments(parser)
   parser.add_argument(
     '--runs',
     type=pathlib.Path,
@@ -74,9 +69,6 @@ def parse(arguments):
     action='store_true',
     help='remove the stages that no results need, unfinished ones once they '
     'are a day old; a run that is under way keeps its own',
-  )
-  parser.add_argument(
-    '--traceback', action='store_true', help='show errors whole'
   )
   return parser.parse_args(arguments)
 
@@ -187,7 +179,7 @@ def disk(options) -> None:
   from rlhf_jax.storage import files
 
   if not options.stages.is_dir():
-    raise checks.OptionError(
+    raise errors.OptionError(
       f'there is no folder {options.stages}; give --stages the folder where '
       'runs keep their stages'
     )

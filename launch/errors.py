@@ -1,8 +1,8 @@
 """Which errors their user can mend: each of these is one sentence.
 
 What the system refuses, memory that does not suffice, a package that is
-missing, and every refusal of ours. Anything else is a bug, of ours or of what
-was plugged in.
+missing, and every refusal of ours, of options of the command line first.
+Anything else is a bug, of ours or of what was plugged in.
 """
 
 import contextlib
@@ -26,6 +26,32 @@ OUT_OF_MEMORY = (
 _LIBRARIES = tuple(
   sysconfig.get_path(name) for name in ('stdlib', 'purelib', 'platlib')
 )
+
+LARGEST_SEED = 2**32 - 1  # Of a key of jax, which takes the bits below.
+
+
+class OptionError(ValueError):
+  """An option of the command line that cannot be."""
+
+
+def check_whole(
+  name: str, value: int, least: int, most: int | None = None
+) -> None:
+  """Refuses a whole number that is out of range."""
+  if value < least or (most is not None and value > most):
+    range_ = f'{least} or more' if most is None else f'from {least} to {most}'
+    raise OptionError(f'{name} must be {range_}, got {value}')
+
+
+def check_folder(name: str, path: pathlib.Path | None) -> None:
+  """Refuses a path where no folder can be made, for a file lies there."""
+  if path is None:
+    return
+  there = next((p for p in (path, *path.parents) if p.exists()), None)
+  if there is not None and not there.is_dir():
+    raise OptionError(
+      f'{name} must be a folder, and {there} is a file; name another'
+    )
 
 
 def sentence(error: BaseException) -> str | None:

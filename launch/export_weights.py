@@ -8,7 +8,7 @@ import argparse
 import pathlib
 import sys
 
-from launch import checks, console, disk, import_weights, signals
+from launch import console, disk, errors, import_weights, signals
 
 ROLES = ('policy', 'reward')
 
@@ -100,7 +100,7 @@ def _parameters(stage: pathlib.Path) -> pathlib.Path:
   for folder in (stage / 'params', stage):
     if seals.sealed(folder):
       return folder
-  raise checks.OptionError(
+  raise errors.OptionError(
     f'{stage} holds no trained parameters; name the folder of a stage that is '
     'done'
   )
@@ -118,7 +118,7 @@ def _role(like, options):
   if options.role is None and len(found) == 1:
     return found[0]
   if options.role not in like:
-    raise checks.OptionError(
+    raise errors.OptionError(
       f'{options.stage} has the parameters of {", ".join(like)}; say which '
       'of them with --role'
     )

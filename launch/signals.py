@@ -27,11 +27,7 @@ EPILOG = (
 )
 
 
-class _First:
-  number: signal.Signals | None = None
-
-
-_first = _First()
+_first: list[signal.Signals] = []  # The one that stopped us, if any did.
 _at_once: list[Callable[[], None]] = []
 
 
@@ -61,7 +57,7 @@ def listening() -> Iterator[None]:
   if threading.current_thread() is not threading.main_thread():
     yield
     return
-  _first.number = None
+  _first.clear()
   stopping.reset()
   before = {number: signal.getsignal(number) for number in SIGNALS}
   hook, sys.unraisablehook = sys.unraisablehook, _quiet(sys.unraisablehook)
@@ -89,7 +85,7 @@ def at_once(what: Callable[[], None]) -> Iterator[None]:
 
 def received() -> signal.Signals:
   """The signal that stopped the command; that of Ctrl-C by default."""
-  return _first.number or signal.SIGINT
+  return _first[0] if _first else signal.SIGINT
 
 
 def status() -> int:
@@ -102,7 +98,7 @@ def leave(exit_status: int) -> None:
   for number in SIGNALS:
     if signal.getsignal(number) is not signal.SIG_IGN:
       signal.signal(number, lambda number, _: os._exit(128 + number))
-  if _first.number is None:
+  if not _first:
     sys.exit(exit_status)
   _flush()
   os._exit(exit_status)
@@ -110,8 +106,8 @@ def leave(exit_status: int) -> None:
 
 def _on_signal(number, frame):
   del frame
-  if _first.number is None:
-    _first.number = signal.Signals(number)
+  if not _first:
+    _first.append(signal.Signals(number))
     stopping.ask()
 
 

@@ -14,13 +14,8 @@ from collections.abc import Sequence
 
 from absl import logging
 
-from launch import checks, console, errors, reporting, settings, signals
-from launch.errors import MENDABLE
-from launch.loading import build, load
+from launch import console, errors, loading, reporting, settings, signals
 from rlhf_jax.addressing import hashed
-
-__all__ = ['MENDABLE', 'build', 'guarded', 'load', 'main', 'parse', 'train']
-
 
 LONGEST_NAME = 120  # Bytes of a folder's name.
 
@@ -82,7 +77,7 @@ class Parser(argparse.ArgumentParser):
     for name in self._given:
       if name.endswith('.py'):
         try:
-          own = settings.of_file(load(pathlib.Path(name)))
+          own = settings.of_file(loading.load(pathlib.Path(name)))
         except Exception as e:
           print(f'\n{name}: {errors.sentence(e) or e}', file=file)
         else:
@@ -104,6 +99,11 @@ def add_setting_arguments(parser: argparse.ArgumentParser) -> None:
     metavar='NAME=VALUE',
     help='set a value; may be given many times',
   )
+  add_shared_arguments(parser)
+
+
+def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
+  """What every command takes."""
   parser.add_argument(
     '--stages',
     type=pathlib.Path,
@@ -123,11 +123,11 @@ def train(options) -> None:
   from rlhf_jax.addressing import describe
   from rlhf_jax.training import metrics
 
-  experiment = build(load(pathlib.Path(options.file)), options.set)
+  module = loading.load(pathlib.Path(options.file))
+  experiment = loading.build(module, options.set)
   described = describe(experiment)
   if options.print_config:
-    defaults = build(load(pathlib.Path(options.file)), [])
-    for setting in settings.listed(experiment, defaults):
+    for setting in settings.listed(experiment, loading.build(module, [])):
       print(setting.line)
     return
   options.out = out_folder(options)
@@ -160,8 +160,8 @@ def asked(options) -> list[str]:
   lines = [f'Command: `{shlex.join(command)}`']
   if not options.set:
     return [*lines, 'Settings: as the file has them.']
-  module = load(pathlib.Path(options.file))
-  experiment = build(module, [])
+  module = loading.load(pathlib.Path(options.file))
+  experiment = loading.build(module, [])
   known = [*settings.listed(experiment, experiment), *settings.of_file(module)]
   values = {s.name.removesuffix('.function'): s.value for s in known}
   said = [
@@ -178,12 +178,12 @@ def out_folder(options) -> pathlib.Path:
     OptionError: --resume and --out name two, or no folder can be there.
   """
   if options.resume and options.out not in (None, options.resume):
-    raise checks.OptionError(
+    raise errors.OptionError(
       f'--resume goes on in {options.resume}, and --out names {options.out}; '
       'give one of them'
     )
   out = options.resume or options.out or default_out(options.file, options.set)
-  checks.folder('--out', out)
+  errors.check_folder('--out', out)
   return out
 
 
@@ -202,7 +202,7 @@ def _guarded(command, options):
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
   logging.set_verbosity(logging.ERROR)
   try:
-    checks.folder('--stages', options.stages)
+    errors.check_folder('--stages', options.stages)
     keep_compiled(options.stages / '.compiled')
     return command(options) or 0
   except Exception as e:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from experiments import readings
-from launch import train
+from launch import loading
 from rlhf_jax import experiment
 from rlhf_jax.learners import policy_gradient
 from rlhf_jax.losses import policy_gradient as surrogates
@@ -60,7 +60,7 @@ def test_one_line_puts_it_into_an_experiment(own_loss):
   file, path, value = re.search(
     r'(\S+\.py) --set (\S+)=(\S+)', command
   ).groups()
-  built = train.build(train.load(ROOT / file), [f'{path}={value}'])
+  built = loading.build(loading.load(ROOT / file), [f'{path}={value}'])
   objective = built.stages['dpo'].config.objective
   assert objective.func is own_loss.exponential
   assert objective.keywords == {'beta': 0.1}
@@ -142,7 +142,7 @@ def test_its_commands_name_what_is_there(file, settings, own_loss, tmp_path):
   (tmp_path / 'my_judge.py').write_text(
     'def score(prompts, responses):\n  return []'
   )
-  built = train.build(train.load(ROOT / file), settings)
+  built = loading.build(loading.load(ROOT / file), settings)
   if 'judge=my_judge.score' in settings:
     assert built.data.gold.__name__ == 'score'
     assert built.model.layers == 2

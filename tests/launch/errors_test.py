@@ -12,7 +12,7 @@ import jax
 import numpy as np
 import pytest
 
-from launch import errors, reporting, train
+from launch import errors, loading, reporting, train
 from rlhf_jax import experiment as experiments
 from rlhf_jax.addressing import describe
 from rlhf_jax.experiment import ExperimentError
@@ -51,7 +51,7 @@ REFUSALS = {
   'of ours': lambda: Sampling(temperature=0.0),
   'of ours, below jax': traced,
   'a class of ours, raised by others': raising(ExperimentError('a sentence')),
-  'no file': lambda: train.load(pathlib.Path('none.py')),
+  'no file': lambda: loading.load(pathlib.Path('none.py')),
   'a value without description': lambda: describe(object()),
 }
 ACCIDENTS = {

@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-from launch import train
+from launch import loading
 from rlhf_jax import sandbox
 from rlhf_jax.addressing import describe, flatten
 
@@ -14,7 +14,7 @@ FILE = (
 
 
 def build(*assignments):
-  return train.build(train.load(FILE), assignments)
+  return loading.build(loading.load(FILE), assignments)
 
 
 def test_a_target_changes_what_is_asked_for_and_nothing_else():

@@ -4,14 +4,14 @@ import pathlib
 
 import pytest
 
-from launch import train
+from launch import loading
 from rlhf_jax.addressing import describe, flatten
 
 FILE = pathlib.Path(__file__).parents[2] / 'experiments/steerlm/steering.py'
 
 
 def build(*assignments):
-  return train.build(train.load(FILE), assignments)
+  return loading.build(loading.load(FILE), assignments)
 
 
 def test_a_request_changes_what_policies_are_asked_for_and_nothing_else():

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from launch import generate, train
+from launch import generate, loading, train
 from rlhf_jax.generation import transform
 from rlhf_jax.losses import pairwise
 
@@ -148,8 +148,8 @@ def test_another_config_is_not_resumed(tmp_path):
   assert status == 0
   from rlhf_jax.addressing import describe
 
-  module = train.load(pathlib.Path(SANDBOX))
-  described = describe(train.build(module, ['ppo_steps=7']))
+  module = loading.load(pathlib.Path(SANDBOX))
+  described = describe(loading.build(module, ['ppo_steps=7']))
   (tmp_path / 'config.json').write_text(json.dumps(described))
   status, _, err = run(train, SANDBOX, '--resume', tmp_path)
   assert status == 1
