@@ -1,4 +1,4 @@
-"""Means with their errors: intervals, bootstrap, sign test, pooled runs.
+"""Means with their errors: intervals, resampled groups, pooled runs.
 
 All of it runs on the host in float64. `groups` [N] int says which rows belong
 together (samples of one prompt): groups are independent, rows within one need
@@ -108,24 +108,6 @@ def share(
   return Estimate(value, error, *wilson(value, trials, quantile=quantile))
 
 
-def bootstrap(
-  values: np.ndarray,
-  groups: np.ndarray,
-  *,
-  seed: int = 0,
-  resamples: int = 10_000,
-  confidence: float = 0.95,
-) -> Estimate:
-  """The mean of values [N] with the percentile interval over groups."""
-  values = known(values)
-  means = []
-  for weights in resampled(groups, seed=seed, resamples=resamples):
-    means.append(weights @ values / weights.sum(axis=1))
-  low, high = percentiles(np.concatenate(means), confidence=confidence)
-  error = standard_error(values, groups)
-  return Estimate(float(values.mean()), error, low, high)
-
-
 def resampled(groups: np.ndarray, *, seed: int, resamples: int):
   """Yields blocks [≤ 500, N]: how often each row is drawn in each resample."""
   places = np.unique(groups, return_inverse=True)[1]
@@ -145,17 +127,6 @@ def percentiles(
   tail = 100 * (1 - confidence) / 2
   low, high = np.percentile(known(draws), [tail, 100 - tail])
   return float(low), float(high)
-
-
-def sign_test(differences: np.ndarray) -> float:
-  """Exact two-sided p-value that + and − are equally likely; zeros drop out.
-
-  For differences of 0/1 verdicts this is McNemar's exact test.
-  """
-  positive = int(np.sum(np.asarray(differences) > 0))
-  discordant = positive + int(np.sum(np.asarray(differences) < 0))
-  fewer = min(positive, discordant - positive)
-  return min(1.0, float(2 * special.bdtr(fewer, discordant, 0.5)))
 
 
 def pool_crossed(cells: np.ndarray, *, confidence: float = 0.95) -> Estimate:

@@ -51,25 +51,6 @@ class WinRate(NamedTuple):
   missing: int
 
 
-class Difference(NamedTuple):
-  """How much better A does than B against the same reference.
-
-  Attributes:
-    estimate: mean difference of credits, with a bootstrap interval over
-      prompts.
-    p_value: exact sign test over prompts; McNemar's test for 0/1 verdicts.
-    a_better: prompts on which A's mean credit is higher.
-    b_better: prompts on which B's is.
-    missing: rows left out because one of the two has no verdict.
-  """
-
-  estimate: statistics.Estimate
-  p_value: float
-  a_better: int
-  b_better: int
-  missing: int
-
-
 def credits(
   samples: PolicySamples, reference: PolicySamples, judge: Judge | str
 ) -> np.ndarray:
@@ -155,35 +136,6 @@ def by_kind(
       chosen = [prompts[row] for row in rows]
       result[kind] = estimate(credits[rows], chosen, most_missing=1.0)
   return result
-
-
-def difference(
-  credits_a: np.ndarray,
-  credits_b: np.ndarray,
-  prompts: Sequence[Prompt],
-  *,
-  seed: int = 0,
-  resamples: int = 10_000,
-) -> Difference:
-  """A's win rate less B's, both against the same reference, paired by row.
-
-  A row that either has no verdict on is left out of both. A and B judged
-  against each other directly (`credits(a, b, judge)`) has more power when the
-  two are close.
-  """
-  gaps = np.asarray(credits_a, float) - np.asarray(credits_b, float)
-  found = ~np.isnan(gaps)
-  if not found.any():
-    raise MissingVerdictsError('no row has a verdict on both policies')
-  groups = prompt_groups(prompts)[found]
-  sums = np.bincount(groups, gaps[found])
-  return Difference(
-    statistics.bootstrap(gaps[found], groups, seed=seed, resamples=resamples),
-    statistics.sign_test(sums),
-    a_better=int(np.sum(sums > 0)),
-    b_better=int(np.sum(sums < 0)),
-    missing=int(np.sum(~found)),
-  )
 
 
 def pool(

@@ -22,7 +22,6 @@ from rlhf_jax.data.limits import Limits
 from rlhf_jax.data.sources import Corpus
 from rlhf_jax.experiment import records, store
 from rlhf_jax.experiment.definition import ExperimentError
-from rlhf_jax.stages import names
 from rlhf_jax.types import Prompt, Prompts, Response, Rollouts
 
 
@@ -47,20 +46,19 @@ class Data:
   console: TextIO
 
   def records(self, data: str | tuple[str, ...]) -> Sequence[Any]:
-    """The records of a dataset, or of several one after the other."""
-    if isinstance(data, str):
-      return self._dataset(data)
-    return [record for name in names(data) for record in self._dataset(name)]
+    """The records of a dataset, or of several one after the other.
 
-  def _dataset(self, dataset: str) -> Sequence[Any]:
-    """A dataset by its name: the source's, or one that a stage wrote."""
-    if dataset in self.corpus.datasets:
-      return self.corpus.datasets[dataset]
-    if dataset in self.written:
-      return records.read(self.written[dataset].records())
+    Those of the source, or what a stage wrote.
+    """
+    if not isinstance(data, str):
+      return [record for name in data for record in self.records(name)]
+    if data in self.corpus.datasets:
+      return self.corpus.datasets[data]
+    if data in self.written:
+      return records.read(self.written[data].records())
     there = [*self.corpus.datasets, *self.written]
     raise ExperimentError(
-      f'there is no dataset {dataset!r}; there are {", ".join(there)}'
+      f'there is no dataset {data!r}; there are {", ".join(there)}'
     )
 
   def encode(self, records: Sequence[Any]) -> tuple[list[Example], Counts]:

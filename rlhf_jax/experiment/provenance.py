@@ -52,10 +52,9 @@ def lines(run: Run, seconds: Mapping[str, float]) -> list[str]:
     run: whose stages are done.
     seconds: that each stage took, when it was made.
   """
-  facts = {name: run.folders[name].facts() for name in run.experiment.stages}
   made = []
   for name, stage in run.experiment.stages.items():
-    known = facts[name]
+    known = run.folders[name].facts()
     what = f'{known.get("steps", "?")} steps'
     if isinstance(stage, DatasetStage):
       what = f'{known.get("records", "?")} records'

@@ -48,7 +48,9 @@ def attach(
       if found is None:
         return list(examples)
       known |= found
-      write(path, known)
+      files.make_folder(path.parent)
+      rows = ({'example': k, 'logps': list(v)} for k, v in known.items())
+      seals.write_lines(path, rows)
   return [e._replace(reference_logps=tuple(known[digest(e)])) for e in examples]
 
 
@@ -110,10 +112,3 @@ def read(path: pathlib.Path) -> dict[str, list[float]]:
   except seals.DamagedError:
     return {}  # They are computed again.
   return {row['example']: row['logps'] for row in rows}
-
-
-def write(path: pathlib.Path, known: Mapping[str, Sequence[float]]) -> None:
-  """Writes the file whole or not at all."""
-  files.make_folder(path.parent)
-  rows = ({'example': k, 'logps': list(v)} for k, v in known.items())
-  seals.write_lines(path, rows)

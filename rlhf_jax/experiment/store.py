@@ -7,7 +7,6 @@ from typing import Any, TextIO
 
 from rlhf_jax.experiment import locks
 from rlhf_jax.storage import files, seals
-from rlhf_jax.storage.files import write_json as write_json
 
 # What a stage's folder holds.
 DONE = 'done.json'

@@ -4,7 +4,6 @@ All that the config says is looked at when it is made; what datasets hold, once
 they are read, before anything runs.
 """
 
-import inspect
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,7 +18,7 @@ from rlhf_jax.stages import (
   is_folder,
   parameter_sources,
 )
-from rlhf_jax.types import Comparison, Prompt, values
+from rlhf_jax.types import Comparison, Prompt, calls, values
 
 # A stage's name is that of a folder, and part of dotted names.
 NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9._+-]*')
@@ -249,22 +248,14 @@ def role_of(words: str) -> str:
 def _check_reference(name, stage):
   """Whether a reference is kept where an objective reads one."""
   objective = getattr(stage.config, 'objective', None)
-  if isinstance(stage, DatasetStage) or not callable(objective):
+  if isinstance(stage, DatasetStage) or not calls.parameters(objective):
     return
-  reads = objectives.reads(objective) if _tells(objective) else ()
-  wanted = objectives.of_reference(reads)
+  wanted = objectives.of_reference(objectives.reads(objective))
   if wanted and 'reference' not in stage.frozen:
     raise ExperimentError(
       f'stages.{name}.config.objective reads {", ".join(wanted)}, and stage '
       f'{name!r} keeps no reference; freeze one, or choose another objective'
     )
-
-
-def _tells(function):
-  try:
-    return bool(inspect.signature(function))
-  except (TypeError, ValueError):
-    return False
 
 
 def _check_extra_data(name, stage):

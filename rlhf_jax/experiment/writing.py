@@ -1,5 +1,6 @@
 """Running a stage that writes a dataset, going on where a file breaks off."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,53 @@ from rlhf_jax.training import metrics, stopping
 from rlhf_jax.types import Comparison, Mean, Record, Reward
 
 MOST_ASKED = 20  # Prompts asked for each record, before a stage gives up.
+
+
+@dataclasses.dataclass(frozen=True)
+class Written:
+  """What a dataset stage has written so far, batch by batch.
+
+  Attributes:
+    batches: of each its lines of records, its facts, and how many of its
+      responses were unscored.
+    config: the stage's.
+    size: records that a batch asks about.
+    total: records that there are to ask about.
+  """
+
+  batches: list[dict[str, Any]]
+  config: Any
+  size: int
+  total: int
+
+  @property
+  def found(self) -> int:
+    """Records written."""
+    return sum(len(batch['records']) for batch in self.batches)
+
+  @property
+  def unscored(self) -> int:
+    """Responses that could not be scored."""
+    return sum(batch['unscored'] for batch in self.batches)
+
+  @property
+  def asked(self) -> int:
+    """Records asked about; with `count`, the same ones many times perhaps."""
+    asked = len(self.batches) * self.size
+    return asked if self.config.count else min(asked, self.total)
+
+  @property
+  def finished(self) -> bool:
+    """Whether `count` are written or, without one, all were asked once."""
+    if self.config.count is None or self.config.batch_size is None:
+      return len(self.batches) * self.size >= self.total
+    return self.found >= self.config.count
+
+  @property
+  def shown(self) -> int:
+    """How far it is for people, out of `count` or of `total`."""
+    count = self.config.count
+    return min(self.found, count) if count else self.asked
 
 
 def write(run: Run, name: str) -> dict[str, Any]:
@@ -41,49 +89,54 @@ def write(run: Run, name: str) -> dict[str, Any]:
     trained=run.trained,
     key_of=run.key,
   )
-  size = model_queries.batch_size
-  number, found = len(done), sum(len(row['records']) for row in done)
+  written = Written(done, config, model_queries.batch_size, len(examples))
   shown = progress.Progress(
-    name,
-    config.count or len(examples),
-    start=found if config.count else asked_by(config, size, examples, number),
-    out=run.console,
+    name, config.count or len(examples), start=written.shown, out=run.console
   )
   with jax.set_mesh(run.mesh):
-    while not finished(config, size, examples, number, found):
-      records, queries = model_queries.batch(number)
-      with scoring.during(f'stage {name!r}'):
-        written = stage.write(records, queries, config=config)
-      made = list(map(lines.row, written))
-      own = plain(written.facts if isinstance(written, RecordBatch) else {})
-      done.append(
-        {'records': made, 'facts': own, 'unscored': model_queries.unscored}
-      )
+    while not written.finished:
+      done.append(_batch(name, stage, model_queries, len(done)))
       files.append_line(partial, done[-1])
-      number, found = number + 1, found + len(made)
-      asked = asked_by(config, size, examples, number)
-      if config.count and asked > MOST_ASKED * max(found, size):
-        unscored = sum(row['unscored'] for row in done)
-        raise ExperimentError(too_few(name, stage, asked, found, unscored))
-      shown.show(min(found, config.count) if config.count else asked, {})
+      if config.count and written.asked > MOST_ASKED * max(
+        written.found, written.size
+      ):
+        raise ExperimentError(too_few(name, stage, written))
+      shown.show(written.shown, {})
       stopping.check()
-  rows = [line for row in done for line in row['records']][: config.count]
-  unscored = sum(row['unscored'] for row in done)
+  rows = [line for batch in done for line in batch['records']][: config.count]
   if not rows:
-    raise ExperimentError(none(name, stage, len(examples), unscored))
+    raise ExperimentError(none(name, stage, written))
   path = folder / store.RECORDS
   files.write_lines(path, rows)
-  asked = asked_by(config, size, examples, number)
-  facts |= over_batches([row['facts'] for row in done])
-  if unscored:
-    facts['unscored_responses'] = unscored
+  facts |= over_batches([batch['facts'] for batch in done])
+  if written.unscored:
+    facts['unscored_responses'] = written.unscored
   left_out = said_of(facts)
   if left_out:
     run.tell(name, f'{" and ".join(left_out)}: left out')
   with scoring.during(f'gold of stage {name!r}'):
     facts |= agreement(run.corpus.gold, lines.read(path))
-  counted = {'records': len(rows), 'asked': asked}
+  counted = {'records': len(rows), 'asked': written.asked}
   return facts | counted | {'checksum': seals.checksum(path)}
+
+
+def _batch(name, stage, model_queries, number):
+  """A batch as JSON: lines of records, facts, and unscored responses.
+
+  Of facts that are a Mean, total and weight.
+  """
+  records, queries = model_queries.batch(number)
+  with scoring.during(f'stage {name!r}'):
+    made = stage.write(records, queries, config=stage.config)
+  facts = made.facts if isinstance(made, RecordBatch) else {}
+  return {
+    'records': list(map(lines.row, made)),
+    'facts': {
+      k: [float(v.total), float(v.weight)] if isinstance(v, Mean) else v
+      for k, v in facts.items()
+    },
+    'unscored': model_queries.unscored,
+  }
 
 
 def said_of(facts: Mapping[str, Any]) -> list[str]:
@@ -118,16 +171,6 @@ def agreement(
   return {'gold_agrees': round(float(right[scored].mean()), 4)}
 
 
-def plain(facts: Mapping[str, Any]) -> dict[str, Any]:
-  """Facts of a batch as JSON; a Mean as its total and weight."""
-  return {
-    name: [float(fact.total), float(fact.weight)]
-    if isinstance(fact, Mean)
-    else fact
-    for name, fact in facts.items()
-  }
-
-
 def over_batches(batches: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
   """Facts of a stage from those of its batches: of Means the mean over all."""
   found: dict[str, Any] = {}
@@ -144,32 +187,21 @@ def over_batches(batches: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
   }
 
 
-def asked_by(config, size, examples, number) -> int:
-  """How many records the batches before this one, of `size`, went over."""
-  asked = number * size
-  return asked if config.count else min(asked, len(examples))
-
-
-def finished(config, size, examples, number, found) -> bool:
-  """Whether there are `count` records or, without one, all were asked once."""
-  if config.count is None or config.batch_size is None:
-    return asked_by(config, size, examples, number) >= len(examples)
-  return found >= config.count
-
-
-def none(name, stage, count, unscored) -> str:
-  """What is said of a stage that made nothing of all its data."""
+def none(name: str, stage: DatasetStage, written: Written) -> str:
+  """The error of a stage that made nothing of all its data."""
   why = 'look at what its config keeps'
-  if unscored:
+  if unscored := written.unscored:
     why = f'{unscored} responses had no score: look at what their judge says'
   return (
-    f'stage {name!r} wrote no record out of {count} of {stage.data!r}; {why}'
+    f'stage {name!r} wrote no record out of {written.total} of '
+    f'{stage.data!r}; {why}'
   )
 
 
-def too_few(name, stage, asked, found, unscored) -> str:
-  """What is said of a stage that would never end."""
-  if unscored:
+def too_few(name: str, stage: DatasetStage, written: Written) -> str:
+  """The error of a stage that would never end."""
+  asked, found = written.asked, written.found
+  if unscored := written.unscored:
     return (
       f'stage {name!r} asked {asked} prompts and made {found} records: '
       f'{unscored} responses had no score; look at what its judge says of them'

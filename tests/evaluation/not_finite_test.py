@@ -209,7 +209,6 @@ class NotFiniteTest(parameterized.TestCase):
   @parameterized.parameters(
     (lambda: statistics.mean([], []), 'no values'),
     (lambda: statistics.share([], []), 'no values'),
-    (lambda: statistics.bootstrap([], []), 'no values'),
     (lambda: statistics.standard_error([], []), 'no values'),
     (lambda: statistics.percentiles([]), 'no values'),
     (lambda: statistics.wilson(0.5, 0), '0 trials'),

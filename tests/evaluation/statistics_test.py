@@ -117,36 +117,16 @@ class BootstrapTest(parameterized.TestCase):
       share = np.mean(np.isclose(drawn, value))
       self.assertAlmostEqual(share, expected / 27, delta=0.01)
 
-  def test_same_seed_same_interval(self):
-    values, groups = np.random.default_rng(0).normal(size=30), np.arange(30)
-
-    def draw(seed):
-      return statistics.bootstrap(values, groups, seed=seed, resamples=1100)
-
-    self.assertEqual(draw(1), draw(1))
-    self.assertNotEqual(draw(1), draw(2))
-
   def test_covers_the_truth_as_often_as_it_says(self):
     generator = np.random.default_rng(5)
     hits = 0
     for seed in range(400):
       gaps = generator.choice([-1.0, 0.0, 1.0], size=120, p=[0.2, 0.5, 0.3])
-      estimate = statistics.bootstrap(
-        gaps, np.arange(120), seed=seed, resamples=500
-      )
-      hits += estimate.low <= 0.1 <= estimate.high
+      blocks = statistics.resampled(np.arange(120), seed=seed, resamples=500)
+      means = np.concatenate([w @ gaps / w.sum(axis=1) for w in blocks])
+      low, high = statistics.percentiles(means)
+      hits += low <= 0.1 <= high
     self.assertBetween(hits / 400, 0.92, 0.975)
-
-
-class SignTest(parameterized.TestCase):
-  @parameterized.parameters((8, 2, 5), (3, 3, 1), (0, 6, 0), (30, 12, 100))
-  def test_is_the_exact_binomial(self, better, worse, same):
-    gaps = np.array([1.0] * better + [-0.5] * worse + [0.0] * same)
-    expected = scipy.stats.binomtest(better, better + worse).pvalue
-    self.assertAlmostEqual(statistics.sign_test(gaps), expected, places=10)
-
-  def test_nothing_discordant(self):
-    self.assertEqual(statistics.sign_test(np.zeros(4)), 1.0)
 
 
 class PoolTest(parameterized.TestCase):

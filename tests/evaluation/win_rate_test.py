@@ -141,45 +141,6 @@ class EstimateTest(parameterized.TestCase):
     self.assertEqual(list(actual), ['a'])
 
 
-class DifferenceTest(parameterized.TestCase):
-  def test_by_hand(self):
-    a = np.array([1.0, 1.0, 0.0, 0.5, NAN, 1.0])
-    b = np.array([0.0, 1.0, 1.0, 0.0, 1.0, NAN])
-    actual = win_rate.difference(a, b, prompts_of(6))
-    gaps = np.array([1.0, 0.0, -1.0, 0.5])
-    self.assertAlmostEqual(actual.estimate.value, gaps.mean())
-    self.assertAlmostEqual(
-      actual.estimate.standard_error, np.std(gaps, ddof=1) / 2
-    )
-    self.assertEqual(
-      (actual.a_better, actual.b_better, actual.missing), (2, 1, 2)
-    )
-
-  def test_mcnemar_of_verdicts(self):
-    # 21 prompts only A wins, 7 only B, 50 both, 22 neither.
-    a = np.repeat([1.0, 0.0, 1.0, 0.0], [21, 7, 50, 22])
-    b = np.repeat([0.0, 1.0, 1.0, 0.0], [21, 7, 50, 22])
-    actual = win_rate.difference(a, b, prompts_of(100))
-    expected = scipy.stats.binomtest(21, 28).pvalue
-    self.assertAlmostEqual(actual.p_value, expected)
-    self.assertGreater(actual.estimate.low, 0.0)
-
-  def test_pairing_finds_what_two_intervals_cannot(self):
-    generator = np.random.default_rng(1)
-    b = generator.integers(0, 2, 400).astype(float)
-    a = np.where(generator.random(400) < 0.05, 1.0, b)
-    prompts = prompts_of(400)
-    actual = win_rate.difference(a, b, prompts)
-    self.assertGreater(actual.estimate.low, 0.0)
-    self.assertGreater(
-      win_rate.estimate(b, prompts).high, win_rate.estimate(a, prompts).low
-    )
-
-  def test_refuses_no_common_verdict(self):
-    with self.assertRaises(win_rate.MissingVerdictsError):
-      win_rate.difference([1.0, NAN], [NAN, 1.0], prompts_of(2))
-
-
 class PoolTest(parameterized.TestCase):
   def test_runs_of_one_experiment_share_its_prompts(self):
     prompts = prompts_of(60, repeats=2)
