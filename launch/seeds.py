@@ -123,7 +123,7 @@ def write_down(task, seconds, options) -> None:
 
 def pool(done, failed, options) -> None:
   """Pools an experiment's seeds that are done, and prints the tables."""
-  from rlhf_jax.evaluation import judges, pooling, pooling_pages
+  from rlhf_jax.evaluation import judges, pooling
   from rlhf_jax.experiment import answers, measuring
 
   samples = {}
@@ -142,7 +142,7 @@ def pool(done, failed, options) -> None:
     judge=judge and judges.asked_once(judge, out=sys.stdout),
   )
   notes = [f'{task.name} failed and is left out.' for task in failed]
-  table = pooling_pages.write(out, pooled, title=experiment.title, notes=notes)
+  table = pooling.write(out, pooled, title=experiment.title, notes=notes)
   print(f'\n{table}\n\npooled: {out / "pooled.md"}', flush=True)
 
 

@@ -138,7 +138,10 @@ class Experiment:
 
   def __post_init__(self):
     validation.check_stages(self.stages)
-    self._check_mesh()
+    try:
+      sharding.check_shape(self.mesh)
+    except ValueError as e:
+      raise ExperimentError(str(e)) from e
     policies = producing(self.stages, 'policy')
     if not policies:
       raise ExperimentError(
@@ -163,12 +166,6 @@ class Experiment:
       for name in pair:
         who = f'the contrast {claim!r} is about'
         _check_trained(who, name, measured, 'policy')
-
-  def _check_mesh(self):
-    try:
-      sharding.check_shape(self.mesh)
-    except ValueError as e:
-      raise ExperimentError(str(e)) from e
 
 
 def _check_trained(who, name, trained, what):

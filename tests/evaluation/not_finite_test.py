@@ -19,7 +19,6 @@ from rlhf_jax.evaluation import (
   judges,
   length_control,
   pooling,
-  pooling_pages,
   preference_accuracy,
   report,
   reward_curve,
@@ -179,7 +178,7 @@ class NotFiniteTest(parameterized.TestCase):
     pooled = pooling.pool(
       dict.fromkeys(range(seeds), run), contrasts={'claim': ('ppo', 'sft')}
     )
-    said = pooling_pages.write(self.out, pooled, title='A title')
+    said = pooling.write(self.out, pooled, title='A title')
     self.assertNotRegex(said, r'\b(nan|inf)\b')
     text = (self.out / 'pooled.json').read_text()
     self.assertNotRegex(text, 'NaN|Infinity')

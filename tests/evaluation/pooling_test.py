@@ -9,7 +9,7 @@ import numpy as np
 import scipy.stats
 from absl.testing import absltest, parameterized
 
-from rlhf_jax.evaluation import claims, pooling, pooling_pages, report
+from rlhf_jax.evaluation import claims, pooling, report
 from rlhf_jax.evaluation.samples import PolicySamples
 from rlhf_jax.evaluation.statistics import Estimate
 from rlhf_jax.types import Message, Prompt
@@ -111,7 +111,7 @@ class PoolTest(parameterized.TestCase):
       0.95, 7, gold.mean(), scipy.stats.sem(gold)
     )
     np.testing.assert_allclose(contrast.gold_gain[2:], expected)
-    self.assertIn('prompts only', pooling_pages.legend(pooled))
+    self.assertIn('prompts only', pooling.legend(pooled))
 
   def test_better_and_worse_swapped(self):
     both = {'one': ('dpo', 'ppo'), 'other': ('ppo', 'dpo')}
@@ -187,7 +187,7 @@ class PagesTest(absltest.TestCase):
     pooled = pooling.pool(RUNS, contrasts={'dpo is best': ('dpo', 'ppo')})
     with tempfile.TemporaryDirectory() as folder:
       out = pathlib.Path(folder, 'new')
-      shown = pooling_pages.write(
+      shown = pooling.write(
         out, pooled, title='Two | seeds', notes=['Seed 7 is left out.']
       )
       found = json.loads((out / 'pooled.json').read_text())
@@ -213,7 +213,7 @@ class PagesTest(absltest.TestCase):
     pooled = pooling.pool(RUNS)
     self.assertEmpty(claims.rows(pooled.contrasts))
     with tempfile.TemporaryDirectory() as folder:
-      pooling_pages.write(pathlib.Path(folder), pooled, title='t')
+      pooling.write(pathlib.Path(folder), pooled, title='t')
       page = pathlib.Path(folder, 'pooled.md').read_text()
     self.assertNotIn('verdict', page)
 
