@@ -173,7 +173,7 @@ def in_bytes(count: int) -> str:
 
 
 def disk(options) -> None:
-  """Lists what is kept, and removes what is left over if that is asked for."""
+  """Lists the stages that are kept; with --remove, deletes what none needs."""
   from rlhf_jax.evaluation import tables
   from rlhf_jax.experiment import locks
   from rlhf_jax.storage import files
@@ -212,7 +212,7 @@ def disk(options) -> None:
 
 
 def _settings(path):
-  """What a stage's config says, by dotted name; nothing where it is damaged."""
+  """A config.json by dotted names; empty where it is damaged."""
   from rlhf_jax.addressing import flatten
 
   try:

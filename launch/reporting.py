@@ -1,4 +1,4 @@
-"""Telling an error: a sentence or, of a bug, a report for whoever mends it.
+"""Printing an error: one sentence or, of a bug, a report for developers.
 
 A bug's traceback is written to a file, with the command, the versions and the
 config, and the command ends with 70.
@@ -46,7 +46,7 @@ def tell(error: Exception, options: Any) -> int:
 def unexpected(
   error: BaseException, options: Any, folder: pathlib.Path | None
 ) -> str:
-  """Writes an error down for a report. Returns what its user is told.
+  """Writes a report of an error. Returns the message for its user.
 
   Args:
     error: that nobody foresaw.
@@ -76,7 +76,7 @@ def unexpected(
 
 
 def _report(error, options) -> str:
-  """All that whoever mends an error asks for first."""
+  """Date, command, versions, traceback and configs, for developers."""
   versions = [f'Python {platform.python_version()}, {platform.platform()}']
   for name in PACKAGES:
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -94,7 +94,7 @@ def _report(error, options) -> str:
 
 
 def _configs(options):
-  """The files of a command, and the whole config that each says."""
+  """(file, its whole config as JSON) of the files of a command."""
   from rlhf_jax.addressing import describe
 
   files = getattr(options, 'files', None) or [getattr(options, 'file', None)]

@@ -102,7 +102,7 @@ def documented(owner: Any) -> dict[str, str]:
 
 
 def help_text(file: str, settings: Sequence[Setting]) -> str:
-  """What `--help` says of a file: its settings, one below the other."""
+  """The part of `--help` on a file: its settings, one below the other."""
   lines = [f'settings of {file}, with their defaults:']
   for setting in settings:
     name = setting.name.removesuffix('.function')

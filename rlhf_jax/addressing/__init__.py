@@ -1,4 +1,4 @@
-"""What results are called by: all that their content depends on."""
+"""Hashes and names of results by all that their content depends on."""
 
 from rlhf_jax.addressing.code import Code
 from rlhf_jax.addressing.description import (

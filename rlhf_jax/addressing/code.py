@@ -198,7 +198,7 @@ class Code:
       yield from self._meant(module, chain)
 
   def _by_hand(self, thing) -> tuple[list[str], list[Definition], list[Any]]:
-    """Texts, definitions and values of what is not at the top of a file."""
+    """Texts, definitions and values of a closure, lambda or local class."""
     if not inspect.isclass(thing):
       return self._function(thing)
     texts = [thing.__qualname__]

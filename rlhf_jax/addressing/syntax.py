@@ -17,7 +17,7 @@ Chain = tuple[str, ...]
 
 
 class NoSourceError(TypeError):
-  """Code without source, which cannot be told from other code."""
+  """Code whose source cannot be found, so that it cannot be hashed."""
 
 
 class Statement(NamedTuple):

@@ -17,7 +17,7 @@ from rlhf_jax.evaluation.samples import (
 )
 from rlhf_jax.evaluation.statistics import Estimate
 
-# What is said of a verdict, and of a pair of policies that nobody claims of.
+# A verdict in words.
 SAID = {
   'holds': 'it does',
   'does not': 'it does not',

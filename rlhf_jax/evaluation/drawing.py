@@ -79,7 +79,7 @@ def grid(names: Sequence[str], label: str):
 
 
 def look(place: int) -> dict[str, str]:
-  """Colour and marker of whoever is the place-th in the legend."""
+  """Colour and marker of the place-th policy in the legend."""
   return {
     'color': COLOURS[place % len(COLOURS)],
     'marker': MARKERS[place % len(MARKERS)],

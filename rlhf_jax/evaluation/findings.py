@@ -52,7 +52,7 @@ class Findings(NamedTuple):
     return next(iter(self.policies.values())).against
 
   def telling_pairs(self) -> dict[tuple[str, str], PairMetrics]:
-    """Of the reward models, what tells most: where each began and was used.
+    """The rows of reward models that matter most.
 
     On the pairs of the policy that all are compared with, on those of the
     policies that it trained, and on held-out pairs.

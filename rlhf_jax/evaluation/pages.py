@@ -26,7 +26,7 @@ NO_PLOTS = (
   '`pip install matplotlib`.'
 )
 MOST_SHOWN = 9  # Prompts, most of them folded.
-# Of a reward model, what is not folded.
+# Columns of the table of reward models that are not folded.
 MODEL_COLUMNS = ('reward model', 'pairs of', 'right', 'always the longer', 'n')
 FEWEST_ROWS = 40  # Of a curve that a turn-over is looked for in.
 

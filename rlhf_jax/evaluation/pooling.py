@@ -177,7 +177,7 @@ def write(
 
 
 def draw(out: pathlib.Path, pooled: Pooled) -> str:
-  """Draws the win rates; what the page says to show them, if anything."""
+  """Draws the win rates. Returns the Markdown that shows them, or ''."""
   against = {
     (name, pooled.against): policy.win_rate
     for name, policy in pooled.policies.items()

@@ -1,4 +1,4 @@
-"""How well a reward model tells the better response of a pair.
+"""How well a reward model ranks the two responses of a pair.
 
 A pair's margin is the score of the better response less the worse one's, in
 reward units; σ(margin) is the model's probability of being right.
@@ -61,7 +61,7 @@ class PairMetrics(NamedTuple):
 
 
 class HeldOut(NamedTuple):
-  """How a policy that learnt from pairs tells held-out ones.
+  """How a policy that learnt from pairs ranks held-out ones.
 
   Attributes:
     loss: its stage's, the mean over the pairs; NaN where the pairs lack what

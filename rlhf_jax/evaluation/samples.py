@@ -1,4 +1,4 @@
-"""What a policy answered, with what is known of every answer."""
+"""A policy's responses to prompts, with their scores, KL and lengths."""
 
 import dataclasses
 from collections.abc import Sequence

@@ -124,7 +124,7 @@ def with_error(measured, form: str = '.2f') -> str:
 
 
 def each(rates: Sequence[float]) -> str:
-  """'0.71, 0.64', a number a seed; a dash for one, which stands beside it."""
+  """'0.71, 0.64', a number a seed; a dash where there is a single one."""
   return ', '.join(map(number, rates)) if len(rates) > 1 else '–'
 
 

@@ -24,7 +24,7 @@ from rlhf_jax.stages import (
 )
 from rlhf_jax.storage import seals
 
-# How a stage is watched: no part of what it makes.
+# Fields without influence on what a stage makes.
 WATCHED = (
   'log_every',
   'checkpoint_every',
@@ -32,7 +32,7 @@ WATCHED = (
   'alarm',
   'produces',
 )
-# What earlier stages made counts by their addresses, whatever they are called.
+# Names of earlier stages and datasets, which count by their addresses instead.
 EARLIER = ('start', 'policy', 'data', 'extra_data', 'frozen')
 
 
@@ -41,9 +41,10 @@ def stage_addresses(experiment: definition.Experiment) -> dict[str, str]:
 
   A digest covers the stage's config, the model, the limits, the seed, the data,
   the addresses of the stages that it builds on, the seals of the parameters
-  that it is given, and the code that all of these
-  and the runner run: not its name in this experiment, nor how often it logs.
-  Who judges counts for stages that sample or write, which note what it says.
+  that it is given, and all the code that runs, `running.train` or
+  `writing.write` included. It leaves out the stage's name and how often it logs
+  and saves. The gold reward counts for stages that sample or write, since they
+  keep its scores with their results.
 
   Raises:
     NoSourceError: a function of the config has no source.
@@ -53,7 +54,10 @@ def stage_addresses(experiment: definition.Experiment) -> dict[str, str]:
 
 
 def stage_settings(experiment: definition.Experiment) -> dict[str, str]:
-  """What addresses would be if code, and what is read, were always the same."""
+  """Addresses less code and the files that are read: equal for equal settings.
+
+  They say of two folders of a stage whether only the code or the data differ.
+  """
   return _addresses(experiment, '', lambda folder: '', import_path)
 
 
@@ -66,10 +70,10 @@ def _addresses(
   """Addresses.
 
   Args:
-    experiment: whose.
-    read: fingerprint of what is read.
-    content_of: says the content of a folder of parameters.
-    name_of: says a function or class.
+    experiment: whose stages are addressed.
+    read: fingerprint of the files that the data are read from.
+    content_of: a folder of parameters -> a digest of its content.
+    name_of: a function or class -> its name, perhaps with a hash of its code.
   """
 
   def said(value):
@@ -88,7 +92,7 @@ def _addresses(
     run = writing.write if isinstance(stage, DatasetStage) else running.train
     facts = said(_own(stage))
     if isinstance(stage, DatasetStage) or stage.collect is not None:
-      facts['gold'] = said(gold)  # What it samples or pairs is judged by it.
+      facts['gold'] = said(gold)
     found[name] = f'{name}-{digest(facts, depends, shape, name_of(run))}'
   return found
 
@@ -108,7 +112,7 @@ def without_gold(source: definition.Source) -> tuple[Any, Any]:
 
 
 def _own(stage: AnyStage) -> dict[str, Any]:
-  """A stage less what is watched and what earlier stages made of it."""
+  """The fields of a stage that count by their own values."""
   own = {
     field: value
     for field, value in field_values(stage).items()

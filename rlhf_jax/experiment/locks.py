@@ -26,7 +26,7 @@ class Lock:
   def __init__(
     self, stages_dir: pathlib.Path, name: str, *, who: str, console: TextIO
   ):
-    """`who` waits for it, as `console` is told where that takes a while."""
+    """`who` is the stage that is printed on the console while it waits."""
     folder = stages_dir / FOLDER
     files.make_folder(folder)
     with files.naming(folder / name):
@@ -34,7 +34,7 @@ class Lock:
     self._who, self._console = who, console
 
   def share(self) -> 'Lock':
-    """Waits until nobody holds it alone, and holds it beside others."""
+    """Waits until nobody holds it alone, and holds it shared."""
     return self._take(fcntl.LOCK_SH)
 
   def alone(self) -> 'Lock':

@@ -192,7 +192,7 @@ def measure_reward_models(
 
 
 def measure_preferences(run: Run) -> dict[str, preference_accuracy.HeldOut]:
-  """{stage: how its policy tells held-out pairs}, of those that learnt pairs.
+  """{stage: how its policy ranks held-out pairs}, of those trained on pairs.
 
   A response's implicit reward is the policy's log-ratio to its reference, or
   its log-prob where it has none.

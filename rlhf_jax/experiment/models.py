@@ -218,7 +218,7 @@ def _shown(data, examples, rollouts):
 
 
 def _asked(data, reward, examples, rollouts):
-  """[B, K] what a program says of responses; NaN without a score, 0 of none."""
+  """[B, K] a program's scores; NaN where it gave none, 0 in rows of padding."""
   prompts = [e.prompt for e in examples]
   listed = data.responses(prompts, rollouts)
   asked = [p for p, texts in zip(prompts, listed, strict=True) for _ in texts]

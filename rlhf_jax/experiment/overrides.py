@@ -100,7 +100,7 @@ def apply_all(
 
 
 def _member(config, name, value, texts, at, annotation):
-  """A member with its new value: the whole of it first, then what is inside."""
+  """A member with its new value: the member as a whole first, then its own."""
   full = f'{at}.{name}' if at else name
   own = _annotation(config, name, annotation)
   whole = [text for rest, text in texts if not rest]
@@ -130,7 +130,7 @@ def _members(config) -> Mapping[str, Any] | None:
 
 
 def _option_values(function):
-  """Of a function's options, what is bound or by default; None without."""
+  """{option: its bound value, or else its default or None} of a function."""
   defaults = {
     name: None if option.default is option.empty else option.default
     for name, option in calls.options(function).items()

@@ -1,4 +1,4 @@
-"""Reading a value from text, as what its place is annotated with."""
+"""Reads a value from text, by the annotation of the field that it is for."""
 
 import dataclasses
 import importlib
@@ -23,7 +23,7 @@ class OverrideError(ValueError):
 
 
 def parse(text: str, present: Any, annotation: Any, name: str) -> Any:
-  """Reads `text` as a value of what is annotated, or else of what is there.
+  """Reads `text` as a value of the annotated type, or else of the present one.
 
   Args:
     text: a number, true/false, none, text, several of these with commas in
@@ -57,7 +57,7 @@ def parse(text: str, present: Any, annotation: Any, name: str) -> Any:
 
 
 def kinds_of(present: Any, annotation: Any) -> tuple[Any, ...]:
-  """The types that a value may have, by its annotation or by what is there.
+  """The types that a value may have, by its annotation or its present type.
 
   Of numbers, whole ones too, one is a float: see training/compile.py.
   """

@@ -23,7 +23,7 @@ KINDS = {
 
 
 def row(record: Record) -> dict[str, Any]:
-  """A record as a line of JSON: its kind, its prompt, and what it says."""
+  """A record as a line of JSON: its class, its prompt, and its other fields."""
   fields = {k: _plain(v) for k, v in record._asdict().items() if k != 'prompt'}
   return (
     {'record': type(record).__name__} | prompt_row(prompt_of(record)) | fields

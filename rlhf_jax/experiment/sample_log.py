@@ -1,4 +1,4 @@
-"""What a policy says along its training, for people to read: samples.txt."""
+"""Samples of a policy along its training, for people to read: samples.txt."""
 
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
@@ -13,12 +13,12 @@ PROMPTS = 8  # That are answered each time.
 
 
 class SampleLog:
-  """The file: what a policy said at one step after another."""
+  """The file: prompts and responses at one step after another."""
 
   HEAD = '--- step '
 
   def __init__(self, path: pathlib.Path, *, start: int):
-    """Opens `path`, less what steps after `start` said, to be made again."""
+    """Opens `path`, and drops what is there of steps after `start`."""
     self._path = path
     if path.exists():
       files.write_text(path, ''.join(self._until(start)))
@@ -51,9 +51,10 @@ def _shown(text: str) -> str:
 def sample_logger(
   run: Run, name: str, models: Models, log: SampleLog
 ) -> Callable | None:
-  """(state, step) -> None; writes what a policy says into its log.
+  """(state, step) -> None, which samples the policy into its log.
 
-  On the condition that it is measured on, if it is on any.
+  On the condition that the policy is measured on, if there is one. None where
+  the stage trains no policy.
   """
   stage = run.experiment.stages[name]
   if stage.produces != 'policy':

@@ -62,7 +62,7 @@ class Folder:
     return found
 
   def in_place_of(self, settings: str) -> list[str]:
-    """What to say of the stage's folders that this one is made in place of.
+    """Lines for people on the stage's folders that this one replaces.
 
     Args:
       settings: `<stage>-<digest>`, as in `addresses.stage_settings`.
@@ -133,7 +133,7 @@ class Folder:
       files.write_json(self.path / CONFIG, config)
 
   def clear(self) -> None:
-    """Deletes whatever is there, at once in the eyes of others."""
+    """Deletes the folder atomically."""
     files.remove(self.path)
 
 
@@ -144,7 +144,7 @@ class Folders:
   Attributes:
     root: where they are, with those of other experiments.
     addresses: each one's name there.
-    settings: what addresses would be whatever the code, and what is read.
+    settings: the same of `addresses.stage_settings`, code and files left out.
     console: where it is said that a lock is waited for.
   """
 

@@ -23,7 +23,7 @@ from rlhf_jax.types import Comparison, Prompt, calls, values
 # A stage's name is that of a folder, and part of dotted names.
 NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9._+-]*')
 LONGEST_NAME = 100
-# What is no stage's: the source's folder, and the key of what is measured.
+# Names that no stage may have: the source's folder, the key of evaluation.
 TAKEN = ('data', 'evaluation')
 # What a training stage asks of its config.
 TRAINS = ('steps', 'batch_size', 'make_optimizer')

@@ -154,7 +154,7 @@ class Writer:
 
 
 def _sources(method: Method | Writer, given: Mapping[str, Any]):
-  """What a caller's names stand for: what is given, or else the defaults.
+  """{name: the stage, folder or program} that a caller gave, or by default.
 
   Raises:
     TypeError: a name that the method has no role for.
