@@ -76,17 +76,30 @@ def summarise(
   judge = judge or common_scores(every)
   said = judged_by(judge, every, learnt_from or {})
   for name, policy in samples.items():
-    credits = None
+    prompts, missing = policy.prompts, _missing(policy)
+    rate, controlled, by_kind = None, None, {}
     if name != against and judge is not None:
       credits = win_rate.credits(policy, reference, judge)
-    compared, unjudged = _compared(policy, reference, credits)
-    measured, unscored = _measured(policy)
+      try:
+        rate = win_rate.estimate(credits, prompts)
+        gaps = length_control.length_gaps(policy, reference)
+        controlled = length_control.win_rate(credits, gaps, prompts)
+        by_kind = win_rate.by_kind(credits, prompts)
+      except win_rate.MissingVerdictsError:
+        missing['verdict'] = int(np.isnan(credits).sum())
     result[name] = Summary(
       against=against,
       judge=said,
-      missing=unscored | unjudged,
-      **compared,
-      **measured,
+      win_rate=rate,
+      length_controlled=controlled,
+      by_kind=by_kind,
+      gold=_mean(policy, 'gold'),
+      score=_mean(policy, 'score'),
+      kl=_mean(policy, 'kl'),
+      length=_mean(policy, 'lengths'),
+      ended=float(np.mean(policy.ended)),
+      prompts=len({prompt.messages for prompt in prompts}),
+      missing=missing,
     )
   return result
 
@@ -120,47 +133,20 @@ def _listed(names):
   return f'{", ".join(others)} and {last}' if others else last
 
 
-def _compared(policy, reference, credits):
-  """Summary's fields about the win rate, and what is missing for one.
-
-  Credits are None where there is no win rate.
-  """
-  nothing = {'win_rate': None, 'length_controlled': None, 'by_kind': {}}
-  if credits is None:
-    return nothing, {}
-  prompts = policy.prompts
-  try:
-    rate = win_rate.estimate(credits, prompts)
-  except win_rate.MissingVerdictsError:
-    return nothing, {'verdict': int(np.isnan(credits).sum())}
-  gaps = length_control.length_gaps(policy, reference)
-  return {
-    'win_rate': rate,
-    'length_controlled': length_control.win_rate(credits, gaps, prompts),
-    'by_kind': win_rate.by_kind(credits, prompts),
-  }, {}
-
-
-def _measured(policy):
-  """Summary's fields about the policy alone, and how much is missing."""
+def _mean(policy, field):
+  """The mean of the responses that have such a number; None without any."""
+  rows = found(policy, field)
+  if not rows.any():
+    return None
   groups = prompt_groups(policy.prompts)
+  return statistics.mean(getattr(policy, field)[rows], groups[rows])
 
-  def mean(field):
-    rows = found(policy, field)
-    if not rows.any():
-      return None
-    return statistics.mean(getattr(policy, field)[rows], groups[rows])
 
-  missing = {
+def _missing(policy):
+  """{field: responses without such a number}, where a policy has the field."""
+  counts = {
     field: int(np.sum(~found(policy, field)))
     for field in ('gold', 'score', 'kl')
     if getattr(policy, field) is not None
   }
-  return {
-    'gold': mean('gold'),
-    'score': mean('score'),
-    'kl': mean('kl'),
-    'length': mean('lengths'),
-    'ended': float(np.mean(policy.ended)),
-    'prompts': int(groups.max()) + 1,
-  }, {field: count for field, count in missing.items() if count}
+  return {field: count for field, count in counts.items() if count}

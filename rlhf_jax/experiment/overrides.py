@@ -33,7 +33,7 @@ def build(module: Any, assignments: Sequence[str]) -> Any:
       )
     of_settings = name.split('.')[0] in names
     (outer if of_settings else inner).append((name, text))
-  settings = apply_all(settings, outer)
+  settings = apply(settings, outer)
   try:
     experiment = module.config(settings)
   except values.ValueRuleError as e:
@@ -44,18 +44,10 @@ def build(module: Any, assignments: Sequence[str]) -> Any:
     if root not in field_values(experiment):
       both = {**names, **field_values(experiment)}
       raise OverrideError(_no_such_name(root, root, both, ''))
-  return apply_all(experiment, inner)
+  return apply(experiment, inner)
 
 
-def apply(config: Any, path: str, text: str, *, at: str = '') -> Any:
-  """A copy of `config` with the value at `path` read from `text`.
-
-  Args, Raises: as of `apply_all`, for a single assignment.
-  """
-  return apply_all(config, [(path, text)], at=at)
-
-
-def apply_all(
+def apply(
   config: Any,
   assignments: Sequence[tuple[str, str]],
   *,
@@ -108,7 +100,7 @@ def _member(config, name, value, texts, at, annotation):
     now = parse(whole[-1], value, own, full)
     value = _rebound(value, now)
   inner = [(rest, text) for rest, text in texts if rest]
-  return apply_all(value, inner, at=full, annotation=own)
+  return apply(value, inner, at=full, annotation=own)
 
 
 def _split(path, members):
@@ -154,13 +146,8 @@ def _annotation(config, name, whole=None):
     return of[1] if len(of) == 2 else None
   if isinstance(config, functools.partial):
     return _annotation(config.func, name)
-  return values.hints(config if _is_function(config) else type(config)).get(
-    name
-  )
-
-
-def _is_function(config):
-  return field_values(config) is None
+  owner = config if field_values(config) is None else type(config)
+  return values.hints(owner).get(name)
 
 
 def _replace(config, changed, paths, at):

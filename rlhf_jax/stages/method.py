@@ -14,10 +14,6 @@ from rlhf_jax.types.values import checked
 SOURCES = {'start': 'sft', 'policy': 'sft', 'reward': 'reward_model'}
 
 
-def _from_start():
-  return {'policy': 'start'}
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 @checked
 class Method:
@@ -42,7 +38,9 @@ class Method:
   loss: Callable | None = None
   collect: Callable | None = None
   precompute: Callable | None = None
-  start: Mapping[str, str] = dataclasses.field(default_factory=_from_start)
+  start: Mapping[str, str] = dataclasses.field(
+    default_factory=lambda: {'policy': 'start'}
+  )
   frozen: Mapping[str, str] = dataclasses.field(default_factory=dict)
   sources: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
   extra_data: str | None = None

@@ -28,7 +28,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 def addresses(settings=None, **values):
   experiment = sandbox.config(settings or sandbox.Settings())
   for path, text in values.items():
-    experiment = overrides.apply(experiment, path.replace('__', '.'), text)
+    experiment = overrides.apply(experiment, [(path.replace('__', '.'), text)])
   return stage_addresses(experiment)
 
 
@@ -58,7 +58,9 @@ class AddressTest(parameterized.TestCase):
     ('title', 'other', set()),
   )  # fmt: skip
   def test_changes_with_what_matters_alone(self, path, text, expected):
-    experiment = overrides.apply(sandbox.config(sandbox.Settings()), path, text)
+    experiment = overrides.apply(
+      sandbox.config(sandbox.Settings()), [(path, text)]
+    )
     self.assertEqual(self.changed(stage_addresses(experiment)), expected)
 
   def test_two_experiments_share_what_is_the_same(self):

@@ -30,7 +30,7 @@ def experiment(*assignments):
   made = sandbox.config(sandbox.Settings())
   for assignment in ('evaluation.count=5', 'evaluation.batch_size=8',
                      'model.layers=1', *assignments):  # fmt: skip
-    made = overrides.apply(made, *assignment.split('='))
+    made = overrides.apply(made, [assignment.split('=')])
   return made
 
 

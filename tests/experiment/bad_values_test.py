@@ -66,7 +66,7 @@ class BadValuesTest(parameterized.TestCase):
       for text in set(NEVER + BAD[type(value)]).difference(allowed):
         with self.subTest(name=name, text=text[:40]):
           with self.assertRaises(overrides.OverrideError) as caught:
-            overrides.apply(experiment, name, text)
+            overrides.apply(experiment, [(name, text)])
           said = str(caught.exception)
           self.assertStartsWith(said, name)
           self.assertNotIn('\n', said)
@@ -89,7 +89,7 @@ class BadValuesTest(parameterized.TestCase):
   def test_the_ends_of_the_ranges_are_allowed(self, name, text, within):
     experiment = sandbox.config(sandbox.Settings())
     end, inner = (
-      addressing.describe(overrides.apply(experiment, name, value))
+      addressing.describe(overrides.apply(experiment, [(name, value)]))
       for value in (text, within)
     )
     self.assertNotEqual(end, inner)
@@ -107,7 +107,7 @@ class BadValuesTest(parameterized.TestCase):
   def test_functions_that_cannot_be_called_so(self, text):
     name = 'stages.ppo.config.kl_estimator'
     with self.assertRaisesRegex(overrides.OverrideError, f'^{name} .*'):
-      overrides.apply(sandbox.config(sandbox.Settings()), name, text)
+      overrides.apply(sandbox.config(sandbox.Settings()), [(name, text)])
 
   def test_options_that_nobody_bound_are_told_with_how_to(self):
     experiment = relatives.config(relatives.Settings())
@@ -116,11 +116,11 @@ class BadValuesTest(parameterized.TestCase):
     with self.assertRaisesRegex(
       overrides.OverrideError, f'needs gamma: bind it, .* or set {name}.gamma'
     ):
-      overrides.apply(experiment, name, simpo)
+      overrides.apply(experiment, [(name, simpo)])
     # Together they do, in either order.
     both = [(name, simpo), (f'{name}.gamma', '1')]
     for assignments in (both, both[::-1]):
-      changed = overrides.apply_all(experiment, assignments)
+      changed = overrides.apply(experiment, assignments)
       bound = changed.stages['dpo'].config.objective.keywords
       self.assertEqual((bound['gamma'], bound['beta']), (1.0, 0.1))
 
@@ -151,14 +151,14 @@ class BadValuesTest(parameterized.TestCase):
 
   def test_tuples_are_given_with_commas(self):
     experiment = sandbox.config(sandbox.Settings())
-    made = overrides.apply(experiment, 'limits.buckets', '8,16')
+    made = overrides.apply(experiment, [('limits.buckets', '8,16')])
     self.assertEqual(made.limits.buckets, (8, 16))
     with self.assertRaisesRegex(ValueError, 'limits.buckets.1 is 0; it must'):
-      overrides.apply(experiment, 'limits.buckets', '8,0')
+      overrides.apply(experiment, [('limits.buckets', '8,0')])
     with self.assertRaisesRegex(
       ValueError, 'buckets.1 takes a whole number, n'
     ):
-      overrides.apply(experiment, 'limits.buckets', '8,x')
+      overrides.apply(experiment, [('limits.buckets', '8,x')])
 
   @parameterized.parameters(
     ('model', '3', 'model has values of its own; set one of them, such as mod'),
@@ -170,7 +170,7 @@ class BadValuesTest(parameterized.TestCase):
   )
   def test_says_what_can_be_given(self, name, text, message):
     with self.assertRaisesRegex(overrides.OverrideError, message):
-      overrides.apply(sandbox.config(sandbox.Settings()), name, text)
+      overrides.apply(sandbox.config(sandbox.Settings()), [(name, text)])
 
 
 if __name__ == '__main__':

@@ -32,12 +32,12 @@ class ExperimentTest(parameterized.TestCase):
   def test_data_come_from_earlier_stages(self, stage, data, message):
     with self.assertRaisesRegex(ValueError, message):
       overrides.apply(
-        sandbox.config(sandbox.Settings()), f'stages.{stage}.data', data
+        sandbox.config(sandbox.Settings()), [(f'stages.{stage}.data', data)]
       )
 
   def test_a_mistyped_dataset_is_told_with_those_there_are(self):
     experiment = overrides.apply(
-      sandbox.config(sandbox.Settings()), 'stages.sft.data', 'demos'
+      sandbox.config(sandbox.Settings()), [('stages.sft.data', 'demos')]
     )
     with (
       tempfile.TemporaryDirectory() as folder,
@@ -77,7 +77,7 @@ class ExperimentTest(parameterized.TestCase):
 
   def test_a_model_smaller_than_the_vocabulary_is_refused(self):
     experiment = overrides.apply(
-      sandbox.config(sandbox.Settings()), 'model.vocab_size', '7'
+      sandbox.config(sandbox.Settings()), [('model.vocab_size', '7')]
     )
     with (
       tempfile.TemporaryDirectory() as folder,

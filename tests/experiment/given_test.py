@@ -118,7 +118,7 @@ class GivenTest(parameterized.TestCase):
   def test_from_the_command_line(self):
     made = small.chain(self.root / 'chain', ppo.stages(PPO)).experiment
     path = self.folder('sft')
-    given = overrides.apply_all(
+    given = overrides.apply(
       made,
       [
         ('stages.ppo.start.policy', path),
@@ -128,13 +128,13 @@ class GivenTest(parameterized.TestCase):
     stage = given.stages['ppo']
     self.assertEqual(stage.start['policy'], path)
     self.assertIsNone(stage.frozen['reference'])
-    fresh = overrides.apply(made, 'stages.ppo.start.policy', 'none')
+    fresh = overrides.apply(made, [('stages.ppo.start.policy', 'none')])
     addresses = [stage_addresses(e)['ppo'] for e in (made, given, fresh)]
     self.assertLen(set(addresses), 3)
     with self.assertRaisesRegex(
       overrides.OverrideError, 'frozen.reward is none; name an earlier stage'
     ):
-      overrides.apply(made, 'stages.ppo.frozen.reward', 'none')
+      overrides.apply(made, [('stages.ppo.frozen.reward', 'none')])
 
   def test_the_address_covers_what_is_given(self):
     def address(folder):

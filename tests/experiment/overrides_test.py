@@ -61,7 +61,7 @@ EXPERIMENT = {'stages': {'ppo': stage(Config()), 'sft': stage(Config())}}
 
 
 def after(path, text):
-  changed = overrides.apply(EXPERIMENT, path, text)
+  changed = overrides.apply(EXPERIMENT, [(path, text)])
   return changed['stages']['ppo'].config
 
 
@@ -94,13 +94,13 @@ class ApplyTest(parameterized.TestCase):
   def test_names_may_have_dots(self, name):
     names = ('dpo_0', 'dpo_0.1', 'dpo_0.1.2')
     many = {'stages': {other: stage(Config()) for other in names}}
-    changed = overrides.apply(many, f'stages.{name}.config.steps', '25')
+    changed = overrides.apply(many, [(f'stages.{name}.config.steps', '25')])
     steps = {k: v.config.steps for k, v in changed['stages'].items()}
     self.assertEqual(steps, dict.fromkeys(names, 10) | {name: 25})
     with self.assertRaisesRegex(
       overrides.OverrideError, 'no stages.dpo_9; did you mean dpo_0'
     ):
-      overrides.apply(many, 'stages.dpo_9.9.config.steps', '25')
+      overrides.apply(many, [('stages.dpo_9.9.config.steps', '25')])
 
   @parameterized.parameters(
     ('dpo_beta_0.03', 'dpo_beta_0.03'),
@@ -109,7 +109,7 @@ class ApplyTest(parameterized.TestCase):
   def test_a_source_is_a_stage_or_a_function(self, text, expected):
     for before in ('reward_model', max):
       changed = stage(Config())._replace(frozen={'reward': before})
-      found = overrides.apply(changed, 'frozen.reward', text)
+      found = overrides.apply(changed, [('frozen.reward', text)])
       self.assertEqual(found.frozen, {'reward': expected})
 
   def test_a_source_that_is_no_function_is_told(self):
@@ -117,10 +117,10 @@ class ApplyTest(parameterized.TestCase):
     with self.assertRaisesRegex(
       overrides.OverrideError, "'rlhf_jax.sandbox.no_such' is none"
     ):
-      overrides.apply(made, 'frozen.reward', 'rlhf_jax.sandbox.no_such')
+      overrides.apply(made, [('frozen.reward', 'rlhf_jax.sandbox.no_such')])
 
   def test_leaves_everything_else(self):
-    changed = overrides.apply(EXPERIMENT, 'stages.ppo.config.steps', '25')
+    changed = overrides.apply(EXPERIMENT, [('stages.ppo.config.steps', '25')])
     self.assertEqual(changed['stages']['sft'], EXPERIMENT['stages']['sft'])
     self.assertEqual(EXPERIMENT['stages']['ppo'].config.steps, 10)
 
@@ -158,7 +158,7 @@ class ApplyTest(parameterized.TestCase):
   )
   def test_says_what_is_wrong(self, path, text, message):
     with self.assertRaisesRegex(overrides.OverrideError, message):
-      overrides.apply(EXPERIMENT, path, text)
+      overrides.apply(EXPERIMENT, [(path, text)])
 
 
 # Functions by where they are now.
@@ -183,7 +183,7 @@ class ObjectiveTest(parameterized.TestCase):
     experiment = {'stages': {'dpo': stage(Pairs(objective=objective))}}
     for path, text in assignments:
       at = f'stages.dpo.config.objective{path}'
-      experiment = overrides.apply(experiment, at, text)
+      experiment = overrides.apply(experiment, [(at, text)])
     return experiment['stages']['dpo'].config.objective
 
   def test_keeps_the_options_that_the_new_one_takes_too(self):

@@ -53,7 +53,7 @@ class StagesTest(parameterized.TestCase):
   def test_refuses(self, name, text, message):
     name = f'stages.{name}'
     with self.assertRaisesRegex(overrides.OverrideError, message) as caught:
-      overrides.apply(rlhf(), name, text)
+      overrides.apply(rlhf(), [(name, text)])
     self.assertStartsWith(str(caught.exception), name)
 
   def test_a_stage_has_the_config_of_its_method(self):
@@ -124,15 +124,14 @@ class DatasetsTest(parameterized.TestCase):
     ('evaluation.comparisons', 'test_prompts', 'Comparison is needed'),
   )  # fmt: skip
   def test_refuses(self, name, text, message):
-    experiment = overrides.apply(rlhf(), name, text)
+    experiment = overrides.apply(rlhf(), [(name, text)])
     with self.assertRaisesRegex(experiments.ExperimentError, message):
       prepared(experiment)
 
   def test_ratings_are_not_demonstrations(self):
     experiment = overrides.apply(
       steering.config(steering.Settings()),
-      'stages.attribute_model.data',
-      'demonstrations',
+      [('stages.attribute_model.data', 'demonstrations')],
     )
     with self.assertRaisesRegex(
       experiments.ExperimentError, 'kind Demonstration, and Rated is needed'
@@ -149,7 +148,7 @@ class DatasetsTest(parameterized.TestCase):
 
   def test_several_datasets_of_one_kind_serve(self):
     experiment = overrides.apply(
-      rlhf(), 'stages.reward_model.data', 'preferences,comparisons'
+      rlhf(), [('stages.reward_model.data', 'preferences,comparisons')]
     )
     self.assertEqual(
       experiment.stages['reward_model'].data, ('preferences', 'comparisons')
