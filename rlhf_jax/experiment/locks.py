@@ -5,6 +5,7 @@ still read; whoever makes or clears it holds it alone. The system lets go of the
 locks of a process that ends, however it ends.
 """
 
+import contextlib
 import fcntl
 import pathlib
 import time
@@ -17,7 +18,7 @@ FOLDER = '.locks'
 LOOK_SECONDS = 0.2  # Between two looks at whether a lock is free.
 
 
-class Lock:
+class Lock(contextlib.AbstractContextManager):
   """One name's lock under a folder of stages; held by nobody at first.
 
   As a context it is let go of at the block's end: `with lock.alone(): …`.
@@ -51,9 +52,6 @@ class Lock:
 
   def close(self) -> None:
     self._file.close()
-
-  def __enter__(self) -> 'Lock':
-    return self
 
   def __exit__(self, *_) -> None:
     self.close()

@@ -112,9 +112,10 @@ class Trained:
 
   def _playing(self, source, params, role):
     """What of a stage's or a folder's params is taken for a role."""
+    produces = 'policy' if 'policy' in params else 'reward'
     if not is_folder(source):
-      return self.stages[source].playing(params, role)
-    return playing(params, role, 'policy' if 'policy' in params else 'reward')
+      produces = self.stages[source].produces
+    return playing(params, role, produces)
 
   def check_given(self) -> None:
     """Refuses folders that hold no such parameters as stages take from them.

@@ -5,7 +5,6 @@ import platform
 from collections.abc import Mapping
 
 import jax
-import numpy as np
 
 from rlhf_jax.experiment.prepared import Run
 from rlhf_jax.stages import DatasetStage
@@ -17,9 +16,11 @@ def header(run: Run) -> str:
   """What is to run, on what: '1 cpu device; policy of 0.11 M parameters; …'."""
   stages = run.experiment.stages
   done = sum(run.folders[name].done for name in stages)
+  policy = jax.eval_shape(run.trained.roles.policy.init, jax.random.key(0))
+  count = sum(x.size for x in jax.tree.leaves(policy))
   parts = [
     devices(run),
-    f'policy of {in_millions(parameters(run))} parameters',
+    f'policy of {in_millions(count)} parameters',
     f'{len(stages)} stages' + (f', {done} done before' if done else ''),
   ]
   return '; '.join(parts)
@@ -31,12 +32,6 @@ def devices(run: Run) -> str:
   axes = ', '.join(f'{k} {n}' for k, n in run.mesh.shape.items() if n > 1)
   kind = f'{found[0].platform} device{"s" if len(found) > 1 else ""}'
   return f'{len(found)} {kind}' + (f' as {axes}' if axes else '')
-
-
-def parameters(run: Run) -> int:
-  """How many numbers the policy has."""
-  shapes = jax.eval_shape(run.trained.roles.policy.init, jax.random.key(0))
-  return sum(int(np.prod(x.shape)) for x in jax.tree.leaves(shapes))
 
 
 def in_millions(count: int) -> str:

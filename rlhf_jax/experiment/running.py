@@ -16,7 +16,7 @@ from rlhf_jax.data.batches import Batches
 from rlhf_jax.experiment import reference_logps, sample_log, store, writing
 from rlhf_jax.experiment.prepared import RULES, Run, Trained
 from rlhf_jax.feedback import scoring
-from rlhf_jax.stages import DatasetStage, Stage
+from rlhf_jax.stages import DatasetStage, Stage, playing
 from rlhf_jax.storage import files
 from rlhf_jax.training import checkpoints, loop, metrics
 from rlhf_jax.training import state as training
@@ -75,7 +75,8 @@ def train(run: Run, name: str) -> dict[str, Any]:
     state = initial_state(run.trained, stage, optimizer, init_key)
   for role, source in stage.frozen.items():
     if source is None:  # The state's own arrays are given to the first update.
-      frozen[role] = jax.tree.map(jnp.copy, stage.playing(state.params, role))
+      own = playing(state.params, role, stage.produces)
+      frozen[role] = jax.tree.map(jnp.copy, own)
   batches, facts = _batches(run, name, records, frozen, models)
   watch = Watch(stage, run.tell)
   saved = checkpoints.Checkpoints(

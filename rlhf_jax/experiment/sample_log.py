@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from rlhf_jax.experiment.models import respond
 from rlhf_jax.experiment.prepared import Run
 from rlhf_jax.generation.sampling import Sampling
+from rlhf_jax.stages import playing
 from rlhf_jax.storage import files
 from rlhf_jax.types import Models
 
@@ -70,7 +71,7 @@ def sample_logger(
     parts = respond(
       run.data,
       models,
-      stage.playing(state.params, 'policy'),
+      playing(state.params, 'policy', stage.produces),
       prompts,
       run.key('sample log'),
       samples=1,

@@ -78,7 +78,10 @@ def check_datasets(
   Raises:
     ExperimentError: naming the stage, the dataset and those that there are.
   """
-  kinds = {name: _kind(records) for name, records in source.items()}
+  kinds = {
+    name: type(records[0]) if len(records) else None
+    for name, records in source.items()
+  }
   for name, stage in stages.items():
     if name in source:
       raise ExperimentError(
@@ -156,11 +159,6 @@ def check_dataset(
       f'{who}, which holds records of the kind {kind.__name__}, and '
       f'{wanted} is needed, as in {", ".join(fit) or "no dataset there is"}'
     )
-
-
-def _kind(records):
-  """The kind of a dataset's records, all alike; None of an empty one."""
-  return type(records[0]) if len(records) else None
 
 
 def _check_name(name):

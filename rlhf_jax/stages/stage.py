@@ -121,10 +121,6 @@ class Stage(NamedTuple):
   checkpoint_every: Count = 200
   keep_checkpoint: bool = False
 
-  def playing(self, params: Params, role: str) -> Params:
-    """What of the stage's params another stage takes for a role."""
-    return playing(params, role, self.produces)
-
 
 def playing(params: Params, role: str, produces: str) -> Params:
   """What of params, by role, is taken for a role.
