@@ -2,7 +2,7 @@
 
 All of it runs on the host in float64. `groups` [N] int says which rows belong
 together (samples of one prompt): groups are independent, rows within one need
-not be. Intervals are 95 % unless `confidence` says otherwise.
+not be. Intervals are 95 %.
 
 Values that are missing (NaN) are the caller's to leave out, and to count: a
 statistic of them, or of no values, is refused.
@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import special
+
+UPPER = 0.975  # Of the upper end of a 95 % interval.
 
 
 class Estimate(NamedTuple):
@@ -54,13 +56,11 @@ def standard_error(values: np.ndarray, groups: np.ndarray) -> float:
   return float(np.sqrt(count / (count - 1) * np.sum(sums**2)) / values.size)
 
 
-def mean(
-  values: np.ndarray, groups: np.ndarray, *, confidence: float = 0.95
-) -> Estimate:
+def mean(values: np.ndarray, groups: np.ndarray) -> Estimate:
   """The mean of values [N]; Student's interval, G − 1 degrees of freedom."""
   value, error = float(np.mean(known(values))), standard_error(values, groups)
   degrees = max(_group_count(groups) - 1, 1)
-  half = special.stdtrit(degrees, (1 + confidence) / 2) * error
+  half = special.stdtrit(degrees, UPPER) * error
   return Estimate(value, error, value - half, value + half)
 
 
@@ -84,9 +84,7 @@ def wilson(
   return max(float(centre - half), 0.0), min(float(centre + half), 1.0)
 
 
-def share(
-  credits: np.ndarray, groups: np.ndarray, *, confidence: float = 0.95
-) -> Estimate:
+def share(credits: np.ndarray, groups: np.ndarray) -> Estimate:
   """The mean of credits [N] in [0, 1], with Wilson's interval.
 
   The interval takes the number of 0/1 trials that would have the standard
@@ -100,11 +98,9 @@ def share(
   count = trials = _group_count(groups)
   if error > 0:
     trials = 1 + value * (1 - value) / error**2
-  above = (1 + confidence) / 2
-  repeated = 1 < count < np.size(credits)
-  quantile = (
-    special.stdtrit(count - 1, above) if repeated else (special.ndtri(above))
-  )
+  quantile = special.ndtri(UPPER)
+  if 1 < count < np.size(credits):  # Several rows a group.
+    quantile = special.stdtrit(count - 1, UPPER)
   return Estimate(value, error, *wilson(value, trials, quantile=quantile))
 
 
@@ -129,7 +125,7 @@ def percentiles(
   return float(low), float(high)
 
 
-def pool_crossed(cells: np.ndarray, *, confidence: float = 0.95) -> Estimate:
+def pool_crossed(cells: np.ndarray) -> Estimate:
   """The mean of cells [S, G]: S runs (seeds) on the same G prompts.
 
   Runs and prompts are both random, so with the mean squares of the two-way
@@ -159,7 +155,7 @@ def pool_crossed(cells: np.ndarray, *, confidence: float = 0.95) -> Estimate:
     spread**2 / (noise + ms_prompts**2 / (count - 1)), min(runs, count) - 1
   )
   error = float(np.sqrt(spread / (runs * count)))
-  half = special.stdtrit(degrees, (1 + confidence) / 2) * error
+  half = special.stdtrit(degrees, UPPER) * error
   return Estimate(float(value), error, float(value - half), float(value + half))
 
 

@@ -105,10 +105,9 @@ def content(folder: str) -> str:
 
 def without_gold(source: definition.Source) -> tuple[Any, Any]:
   """A source whose judge is no part of it, and the judge, if one is set."""
-  gold = getattr(source, 'gold', None)
   if 'gold' not in {field.name for field in dataclasses.fields(source)}:
     return source, None
-  return dataclasses.replace(source, gold=None), gold
+  return dataclasses.replace(source, gold=None), source.gold
 
 
 def _own(stage: AnyStage) -> dict[str, Any]:
