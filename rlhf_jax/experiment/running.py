@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -21,7 +21,7 @@ from rlhf_jax.storage import files
 from rlhf_jax.training import checkpoints, loop, metrics
 from rlhf_jax.training import state as training
 from rlhf_jax.training.compile import jitted
-from rlhf_jax.types import Mean, TrainState, WithExtra
+from rlhf_jax.types import Mean, Models, TrainState, WithExtra
 
 # What the console shows of a row, where the row has it.
 SHOWN = (
@@ -68,15 +68,11 @@ def train(run: Run, name: str) -> dict[str, Any]:
   folder, config = run.folders[name].path, stage.config
   records = run.data.records(stage.data)
   models = run.models(stage.frozen.get('reward'), records)
-  frozen = run.trained.frozen(stage)
   optimizer = config.make_optimizer()
   init_key, run_key = jax.random.split(run.key(name))
   with jax.set_mesh(run.mesh):
     state = initial_state(run.trained, stage, optimizer, init_key)
-  for role, source in stage.frozen.items():
-    if source is None:  # The state's own arrays are given to the first update.
-      own = playing(state.params, role, stage.produces)
-      frozen[role] = jax.tree.map(jnp.copy, own)
+  frozen = frozen_params(run.trained, stage, state)
   batches, facts = _batches(run, name, records, frozen, models)
   watch = Watch(stage, run.tell)
   saved = checkpoints.Checkpoints(
@@ -139,6 +135,20 @@ def initial_state(trained: Trained, stage, optimizer, key) -> TrainState:
     return training.create(init(key, start), optimizer, extra)
 
   return sharding.init_sharded(create, RULES, trained.mesh, key, start)
+
+
+def frozen_params(trained: Trained, stage: Stage, state: TrainState):
+  """The parameters that a stage keeps as they are, by role.
+
+  A role whose source is None is played by the stage's own at the start: they
+  are DPO's reference where it starts afresh.
+  """
+  frozen = trained.frozen(stage)
+  for role, source in stage.frozen.items():
+    if source is None:  # Copied, since updates overwrite the state's arrays.
+      own = playing(state.params, role, stage.produces)
+      frozen[role] = jax.tree.map(jnp.copy, own)
+  return frozen
 
 
 def _batches(run, name, records, frozen, models):
@@ -233,23 +243,22 @@ class Watch:
     return facts
 
 
-def collector(run, name, models, records):
+def collector(run: Run, name: str, models: Models, records: Sequence[Any]):
   """(state, frozen, prompts, key) -> batch, metrics, gold included if known."""
-  stage, corpus = run.experiment.stages[name], run.corpus
+  stage, score = run.experiment.stages[name], None
+  if run.corpus.gold is not None:
+    decode = run.corpus.tokenizer.decode
+    score = scoring.text_scorer(run.corpus.gold, records, decode)
 
   def collect(state, frozen, prompts, key):
     with scoring.during(f'stage {name!r}, step {int(state.step) + 1}'):
       batch, measured = stage.collect(
         state, frozen, prompts, key, models=models, config=stage.config
       )
-      if corpus.gold is not None:
-        measured |= {'gold': gold_of(frozen, batch.rollouts)}
+      if score is not None:
+        gold = score(frozen, batch.rollouts)
+        written = jnp.any(batch.rollouts.response_mask, axis=-1)
+        measured |= {'gold': Mean.of(gold, written & jnp.isfinite(gold))}
     return batch, measured
-
-  def gold_of(frozen, rollouts):
-    decode = corpus.tokenizer.decode
-    gold = scoring.text_scorer(corpus.gold, records, decode)(frozen, rollouts)
-    counted = jnp.any(rollouts.response_mask, axis=-1) & jnp.isfinite(gold)
-    return Mean.of(gold, counted)
 
   return collect
