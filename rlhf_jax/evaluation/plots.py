@@ -222,24 +222,12 @@ def _path(panel, place, name, distances, reward):
       np.array([part.mean() for part in np.array_split(x, MOST_POINTS // 2)])
       for x in (distances, reward)
     )
-  panel.plot(
-    distances,
-    reward,
-    color=colour,
-    linewidth=1.6,
-    markersize=4.5,
-    marker=marker,
-    label=name,
-  )
+  line = {'color': colour, 'marker': marker, 'linewidth': 1.6, 'label': name}
+  panel.plot(distances, reward, markersize=4.5, **line)
   best = np.argmax(reward)
+  ring = {'marker': 'o', 'markersize': 12, 'fillstyle': 'none'}
   panel.plot(
-    distances[best],
-    reward[best],
-    color=colour,
-    marker='o',
-    markersize=12,
-    fillstyle='none',
-    markeredgewidth=1.4,
+    distances[best], reward[best], color=colour, markeredgewidth=1.4, **ring
   )
   panel.annotate(
     'end',
