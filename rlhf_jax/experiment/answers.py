@@ -4,6 +4,7 @@ Answers to the held-out prompts are kept in the policy's stage folder, as lines
 of JSON in a file that is named after all that they depend on.
 """
 
+import collections
 import functools
 import math
 import pathlib
@@ -119,9 +120,7 @@ def sample(run: Run, name: str) -> PolicySamples:
     sampling=Sampling(temperature=temperature),
     batch_size=how.batch_size,
   )
-  found: dict[str, list] = {
-    k: [] for k in ('prompts', 'responses', 'lengths', 'ended', 'score', 'kl')
-  }
+  found = collections.defaultdict(list)
   drawn = how.samples * variant.best_of
   size = run.data.at_a_time(how.batch_size, drawn)
   shown = progress.track(
@@ -134,19 +133,8 @@ def sample(run: Run, name: str) -> PolicySamples:
   with jax.set_mesh(run.mesh):
     for part in shown:
       stopping.check()
-      count = len(part.examples)
-      pairs = zip(part.examples, part.texts, strict=True)
-      found['prompts'] += [e.prompt for e, texts in pairs for _ in texts]
-      found['responses'] += [text for texts in part.texts for text in texts]
-      rows = {
-        'lengths': np.sum(part.rollouts.responses[1], axis=-1),
-        'ended': part.rollouts.ended,
-        'kl': _divergence(run, variant, part, temperature),
-      }
-      if part.scores is not None:
-        rows['score'] = part.scores
-      for field, values in rows.items():
-        found[field] += np.asarray(values[:count]).reshape(-1).tolist()
+      for field, values in _columns(run, variant, part, temperature).items():
+        found[field] += values
   ended, most = found['ended'], run.experiment.limits.max_response_tokens
   if cut := ended.count(False):
     run.tell(name, f'{cut} of {len(ended)} responses cut at {most} tokens')
@@ -165,6 +153,25 @@ def sample(run: Run, name: str) -> PolicySamples:
     kl=np.array(found['kl']),
     scored_by=reward_name(scoring_reward(run.experiment, variant.policy)),
   )
+
+
+def _columns(run, variant, part, temperature):
+  """{field of PolicySamples: its values} of some answers, gold left out."""
+  pairs = zip(part.examples, part.texts, strict=True)
+  arrays = {
+    'lengths': np.sum(part.rollouts.responses[1], axis=-1),
+    'ended': part.rollouts.ended,
+    'kl': _divergence(run, variant, part, temperature),
+  }
+  if part.scores is not None:
+    arrays['score'] = part.scores
+  return {
+    'prompts': [e.prompt for e, texts in pairs for _ in texts],
+    'responses': [text for texts in part.texts for text in texts],
+  } | {
+    field: np.asarray(values[: len(part.examples)]).reshape(-1).tolist()
+    for field, values in arrays.items()
+  }
 
 
 def temperature_of(variant: PolicyVariant, how: Evaluation) -> float:
