@@ -32,7 +32,6 @@ from rlhf_jax.training import checkpoints
 from rlhf_jax.training.metrics import Writer
 from rlhf_jax.types import Models, Params
 
-RULES = PARTITION_RULES
 # The roles that are language models; others score.
 POLICIES = ('policy', 'reference')
 
@@ -85,7 +84,7 @@ class Trained:
       placed = jax.tree.map(
         lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
         like,
-        sharding.shardings(like, RULES, self.mesh),
+        sharding.shardings(like, PARTITION_RULES, self.mesh),
       )
       self.loaded[stage] = self._load(stage, placed)
     return self._playing(stage, self.loaded[stage], role)

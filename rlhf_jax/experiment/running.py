@@ -14,8 +14,9 @@ from rlhf_jax import sharding
 from rlhf_jax.addressing import describe
 from rlhf_jax.data.batches import Batches
 from rlhf_jax.experiment import reference_logps, sample_log, store, writing
-from rlhf_jax.experiment.prepared import RULES, Run, Trained
+from rlhf_jax.experiment.prepared import Run, Trained
 from rlhf_jax.feedback import scoring
+from rlhf_jax.models import PARTITION_RULES
 from rlhf_jax.stages import DatasetStage, Stage, playing
 from rlhf_jax.storage import files
 from rlhf_jax.training import checkpoints, loop, metrics
@@ -134,7 +135,9 @@ def initial_state(trained: Trained, stage, optimizer, key) -> TrainState:
   def create(key, start):
     return training.create(init(key, start), optimizer, extra)
 
-  return sharding.init_sharded(create, RULES, trained.mesh, key, start)
+  return sharding.init_sharded(
+    create, PARTITION_RULES, trained.mesh, key, start
+  )
 
 
 def frozen_params(trained: Trained, stage: Stage, state: TrainState):
