@@ -59,7 +59,7 @@ class Written:
   def finished(self) -> bool:
     """Whether `count` are written or, without one, all were asked once."""
     if self.config.count is None or self.config.batch_size is None:
-      return len(self.batches) * self.size >= self.total
+      return self.asked >= self.total
     return self.found >= self.config.count
 
   @property
