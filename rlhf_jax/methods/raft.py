@@ -21,8 +21,8 @@ from rlhf_jax.kernels import logps, selection
 from rlhf_jax.learners import likelihood, policy_gradient
 from rlhf_jax.stages import Online
 from rlhf_jax.training import optimizers
+from rlhf_jax.training import state as training
 from rlhf_jax.training.parts import in_parts
-from rlhf_jax.training.passes import passes
 from rlhf_jax.types import Demonstrations, Mean, Rollouts
 from rlhf_jax.types.rules import Count, Divides, NonNegative, Positive
 from rlhf_jax.types.values import checked
@@ -218,17 +218,14 @@ def update(state, frozen, batch, key, *, models, optimizer, config):
   Raises:
     ValueError: the prompts do not divide into the minibatches.
   """
-  return passes(
+  return training.passes(
     state,
     frozen,
     batch.demonstrations,
     key,
     loss=loss,
-    optimizer=optimizer,
-    epochs=config.epochs,
-    minibatches=config.minibatches,
-    micro_batches=config.micro_batches,
     models=models,
+    optimizer=optimizer,
     config=config,
   )
 

@@ -22,7 +22,7 @@ from rlhf_jax.learners.policy_gradient.evaluation import (
 )
 from rlhf_jax.losses import objective as objectives
 from rlhf_jax.losses import supervised
-from rlhf_jax.training.passes import passes
+from rlhf_jax.training import state as training
 from rlhf_jax.types import (
   Experience,
   Mean,
@@ -226,17 +226,14 @@ def update(
   # Every response is shuffled by itself.
   rest = flatten_candidates(batch.replace(rollouts=None))
   flat = rest.replace(rollouts=flatten_rollouts(batch.rollouts))
-  moved, metrics = passes(
+  moved, metrics = training.passes(
     state,
     frozen,
     flat,
     key,
     loss=loss,
-    optimizer=optimizer,
-    epochs=config.epochs,
-    minibatches=config.minibatches,
-    micro_batches=config.micro_batches,
     models=models,
+    optimizer=optimizer,
     config=config,
   )
   return moved.replace(extra=_adapt(state.extra, flat, config)), metrics
