@@ -26,7 +26,7 @@ from rlhf_jax.methods.rlp.retraining import (
   stages,
   update,
 )
-from rlhf_jax.methods.rlp.rounds import rounds
+from rlhf_jax.methods.rlp.samples import rounds
 
 __all__ = [
   'Config',
