@@ -6,6 +6,7 @@ is not finite is never written.
 """
 
 import contextlib
+import functools
 import hashlib
 import os
 import pathlib
@@ -79,7 +80,9 @@ class Checkpoints:
       return
     where = f'{self._folder}: step {step}'
     refuse_not_finite(state.params, where)
-    _refuse_nan((state.opt_state, state.extra), where)
+    # Infinity is where some optimizers start, as in "the best loss so far".
+    beside = state.opt_state, state.extra
+    _refuse(beside, _is_number, where, 'not a number')
     with _told(self._folder):
       self._manager.wait_until_finished()  # With what is before it: the room.
       _refuse_without_room(self._folder, state)
@@ -206,21 +209,21 @@ def refuse_not_finite(params: Params, where: str) -> None:
   Raises:
     FloatingPointError: naming `where` they go and the first such array.
   """
-  _refuse(params, _all_finite, where, 'not finite')
+  _refuse(params, jnp.isfinite, where, 'not finite')
 
 
-def _refuse_nan(tree, where):
-  # Infinity is where some optimizers start, as in "the best loss so far".
-  _refuse(tree, _none_nan, where, 'not a number')
+def _is_number(x):
+  return ~jnp.isnan(x)
 
 
 def _refuse(tree, good, where, how):
+  """Refuses arrays with a number for which `good` does not hold."""
   leaves = {
     jax.tree_util.keystr(path): leaf
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
     if jnp.issubdtype(leaf.dtype, jnp.floating)
   }
-  bad = [name for name, fine in good(leaves).items() if not fine]
+  bad = [name for name, fine in _all(leaves, good).items() if not fine]
   if bad:
     raise FloatingPointError(
       f'{where} is not saved: {bad[0]} is {how}'
@@ -230,14 +233,9 @@ def _refuse(tree, good, where, how):
     )
 
 
-@jax.jit
-def _all_finite(leaves):
-  return {name: jnp.isfinite(leaf).all() for name, leaf in leaves.items()}
-
-
-@jax.jit
-def _none_nan(leaves):
-  return {name: ~jnp.isnan(leaf).any() for name, leaf in leaves.items()}
+@functools.partial(jax.jit, static_argnums=1)
+def _all(leaves, good):
+  return {name: good(leaf).all() for name, leaf in leaves.items()}
 
 
 def _as_json(metrics: Metrics) -> dict[str, list[float]]:
