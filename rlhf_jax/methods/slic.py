@@ -124,8 +124,7 @@ def write(records, queries, *, config):
       continue
     pairs = config.pair(len(texts), scores, prefer, seed)
     if judged.by_scores:
-      decided = pairing.decisive(pairs, scores)
-      pairs = [p for p, clear in zip(pairs, decided, strict=True) if clear]
+      pairs = pairing.decisive(pairs, scores)
     written += [
       Comparison(prompt, (texts[winner], texts[loser]), target=target)
       for winner, loser in pairs
