@@ -10,7 +10,7 @@ policy was trained on, at temperature 1.
 import dataclasses
 from collections.abc import Callable, Mapping
 
-from rlhf_jax.generation.sampling import Sampling
+from rlhf_jax.generation.sampling import PerPrompt
 from rlhf_jax.stages import DatasetStage, Stage, Writer
 from rlhf_jax.types import Sampled
 from rlhf_jax.types.rules import Count
@@ -21,20 +21,10 @@ Stages = Mapping[str, Stage | DatasetStage]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 @checked
-class Config:
-  """The paper's values.
-
-  Attributes:
-    samples: n, responses to each prompt.
-    count: prompts; None takes each of the data's once.
-    batch_size: prompts at a time.
-    sampling: of the responses.
-  """
+class Config(PerPrompt):
+  """The paper's n."""
 
   samples: Count = 10
-  count: Count | None = None
-  batch_size: Count = 256
-  sampling: Sampling = Sampling(temperature=1.0)
 
 
 def write(records, queries, *, config):
