@@ -55,9 +55,7 @@ def _held_out(record: Record, share: float) -> bool:
   return _falls_below(responses_of(record)[0], share)
 
 
-def distinct_prompts(
-  records: Sequence[types.Record],
-) -> list[Prompt]:
+def distinct_prompts(records: Sequence[types.Record]) -> list[Prompt]:
   """The prompts of records, each conversation once, where it first occurs."""
   first = {}
   for record in records:

@@ -237,13 +237,7 @@ def update(
   """One gradient step; the running mean goes on. Returns (state, metrics)."""
   config = override(config, state.extra)
   state, metrics = step(
-    state,
-    frozen,
-    batch,
-    key,
-    models=models,
-    optimizer=optimizer,
-    config=config,
+    state, frozen, batch, key, models=models, optimizer=optimizer, config=config
   )
   seen = metrics['log_ratio'] + Mean(config.seen_log_ratio, config.seen)
   extra = {'seen_log_ratio': seen.total, 'seen': seen.weight}

@@ -120,9 +120,4 @@ collect = functools.partial(policy_gradient.collect, shape=shape)
 
 
 # Where it starts from is also the reference.
-stages = Online(
-  name='grpo',
-  init=init,
-  update=update,
-  collect=collect,
-)
+stages = Online(name='grpo', init=init, update=update, collect=collect)

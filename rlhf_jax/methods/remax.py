@@ -193,9 +193,4 @@ def collect(state, frozen, prompts, key, *, models, config):
 
 
 # Where it starts from is also the reference.
-stages = Online(
-  name='remax',
-  init=init,
-  update=update,
-  collect=collect,
-)
+stages = Online(name='remax', init=init, update=update, collect=collect)

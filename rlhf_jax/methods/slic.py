@@ -23,12 +23,7 @@ from rlhf_jax.learners import pairwise
 from rlhf_jax.losses import pairwise as losses
 from rlhf_jax.stages import Method, Writer
 from rlhf_jax.training import optimizers
-from rlhf_jax.types import (
-  Comparison,
-  Demonstration,
-  Response,
-  prompt_of,
-)
+from rlhf_jax.types import Comparison, Demonstration, Response, prompt_of
 from rlhf_jax.types.calls import Called
 from rlhf_jax.types.rules import Count
 from rlhf_jax.types.values import checked

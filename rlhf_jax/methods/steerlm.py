@@ -185,10 +185,7 @@ class Config(likelihood.Config, optimizers.Steps):
 
 # The data's responses without attributes, for SFT beside SteerLM.
 plain_stages = Writer(
-  name='plain',
-  data='annotated',
-  write=strip,
-  writes=Demonstration,
+  name='plain', data='annotated', write=strip, writes=Demonstration
 )
 
 

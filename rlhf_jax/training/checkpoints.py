@@ -113,8 +113,7 @@ class Checkpoints:
     found = self._manager.restore(
       step,
       args=ocp.args.Composite(
-        state=ocp.args.StandardRestore(abstract),
-        meta=ocp.args.JsonRestore(),
+        state=ocp.args.StandardRestore(abstract), meta=ocp.args.JsonRestore()
       ),
     )
     if found['meta']['meta'] != self.meta:

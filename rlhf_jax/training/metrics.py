@@ -135,8 +135,7 @@ def plain(row: Mapping[str, float | None]) -> dict[str, float]:
 def added(metrics: Sequence[Metrics]) -> Metrics:
   """Several steps' metrics as one, added in their order."""
   return jax.tree.map(
-    lambda *parts: sum(parts[1:], parts[0]),
-    *jax.device_get(list(metrics)),
+    lambda *parts: sum(parts[1:], parts[0]), *jax.device_get(list(metrics))
   )
 
 

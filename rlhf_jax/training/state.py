@@ -30,11 +30,7 @@ def create(
 
 
 def policy_from(
-  key: chex.PRNGKey,
-  start: Mapping[str, Params],
-  *,
-  models: Models,
-  config: Any,
+  key: chex.PRNGKey, start: Mapping[str, Params], *, models: Models, config: Any
 ) -> Params:
   """A policy learner's `init`: {'policy'}, start's or fresh."""
   del config

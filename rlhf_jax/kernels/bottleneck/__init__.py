@@ -16,11 +16,7 @@ from rlhf_jax.kernels.bottleneck.posteriors import (
   symmetrised_kl,
   tanh_log_variance,
 )
-from rlhf_jax.kernels.bottleneck.schedules import (
-  constant,
-  exponential,
-  linear,
-)
+from rlhf_jax.kernels.bottleneck.schedules import constant, exponential, linear
 
 __all__ = [
   'constant',

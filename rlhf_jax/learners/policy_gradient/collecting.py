@@ -17,9 +17,7 @@ from rlhf_jax.feedback import scoring
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.kernels import divergences
 from rlhf_jax.learners.policy_gradient import updating
-from rlhf_jax.learners.policy_gradient.evaluation import (
-  no_critic,
-)
+from rlhf_jax.learners.policy_gradient.evaluation import no_critic
 from rlhf_jax.training import optimizers
 from rlhf_jax.training.compile import jitted, override
 from rlhf_jax.training.metrics import Stopwatch

@@ -128,7 +128,7 @@ def init(
       critic_hidden=config.critic_hidden,
       critic_inputs=(latent, width if of_inputs else latent),
       deviation_bias=config.deviation_bias,
-    ),
+    )
   }
 
 
@@ -336,13 +336,7 @@ def update(
     now = config.skl_coef * config.schedule(state.step / config.steps)
     config = override(config, {'skl_coef': now})
   return _descend(
-    state,
-    frozen,
-    batch,
-    key,
-    models=models,
-    optimizer=optimizer,
-    config=config,
+    state, frozen, batch, key, models=models, optimizer=optimizer, config=config
   )
 
 

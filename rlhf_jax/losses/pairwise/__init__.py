@@ -27,10 +27,7 @@ from rlhf_jax.losses.pairwise.f_divergences import (
   dpo_forward_kl,
   dpo_jensen_shannon,
 )
-from rlhf_jax.losses.pairwise.per_token import (
-  dpo_mean,
-  ipo_mean,
-)
+from rlhf_jax.losses.pairwise.per_token import dpo_mean, ipo_mean
 from rlhf_jax.losses.pairwise.reference_free import (
   alphapo,
   cpo,
@@ -54,10 +51,7 @@ from rlhf_jax.losses.pairwise.soft_labels import (
   rpo_sq,
   rpo_total_variation,
 )
-from rlhf_jax.losses.pairwise.transport import (
-  aot,
-  aot_unpaired,
-)
+from rlhf_jax.losses.pairwise.transport import aot, aot_unpaired
 
 __all__ = [
   'alphapo',
