@@ -27,18 +27,3 @@ from rlhf_jax.methods.rlp.retraining import (
   update,
 )
 from rlhf_jax.methods.rlp.samples import rounds
-
-__all__ = [
-  'Config',
-  'consistency',
-  'loss',
-  'paper',
-  'retraining',
-  'rounds',
-  'samples',
-  'scale',
-  'stable',
-  'stages',
-  'synthetic',
-  'update',
-]
