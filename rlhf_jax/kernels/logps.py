@@ -86,14 +86,14 @@ def response_logps(
     [...] float32, in nats; 0 for a response masked whole. What is masked may
     be NaN: it changes neither the sum nor the gradient.
   """
-  *leading, width = batch.tokens.shape
+  *leading, T = batch.tokens.shape
 
   def fold(x):
-    return None if x is None else x.reshape(-1, width)
+    return None if x is None else x.reshape(-1, T)
 
   # The prompt's columns of rollouts hold no response: no logits are made there.
   sampled = isinstance(batch, types.Rollouts)
-  start = width - batch.response_length if sampled else 1
+  start = T - batch.response_length if sampled else 1
   packed = isinstance(batch, types.Demonstrations)
   logps = next_token_logps(
     model,

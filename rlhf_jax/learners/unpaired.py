@@ -189,10 +189,10 @@ def arrays_for(
 
 def mismatched(batch: Comparisons) -> Comparisons:
   """Each prompt with the responses to the next prompt of the batch."""
-  rows, candidates, width = batch.tokens.shape
+  B, K, T = batch.tokens.shape
 
   def fold(x):
-    return x.reshape(rows * candidates, width)
+    return x.reshape(B * K, T)
 
   prompt = fold(batch.attention_mask & ~batch.response_mask)
   tokens, attention_mask, response_mask = splicing.splice(
@@ -200,12 +200,12 @@ def mismatched(batch: Comparisons) -> Comparisons:
     prompt,
     fold(jnp.roll(batch.tokens, -1, axis=0)),
     fold(jnp.roll(batch.response_mask, -1, axis=0)),
-    width,
+    T,
   )
   return batch.replace(
-    tokens=tokens.reshape(batch.tokens.shape),
-    attention_mask=attention_mask.reshape(batch.tokens.shape),
-    response_mask=response_mask.reshape(batch.tokens.shape),
+    tokens=tokens.reshape(B, K, T),
+    attention_mask=attention_mask.reshape(B, K, T),
+    response_mask=response_mask.reshape(B, K, T),
   )
 
 

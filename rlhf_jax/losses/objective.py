@@ -100,12 +100,12 @@ def losses_of(
   shape: tuple[int, ...],
   each: str,
 ) -> chex.Array:
-  """The losses of an objective, which owes one of them for each of something.
+  """`evaluate`, with a check that the losses have the shape expected.
 
   Args:
     objective, arrays: as of `evaluate`.
-    shape: that the losses have to have.
-    each: what one of them is owed for, in words: 'a pair'.
+    shape: of the losses.
+    each: what has one loss, in words: 'a pair'.
 
   Raises:
     ValueError: they have another shape.

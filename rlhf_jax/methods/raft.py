@@ -60,8 +60,8 @@ def local(
     False for a prompt that has none.
   """
   best, kept = selection.top(scores, candidate_mask, count=1)
-  rows, samples = scores.shape
-  return samples * jnp.arange(rows) + best[:, 0], kept[:, 0]
+  B, K = scores.shape
+  return K * jnp.arange(B) + best[:, 0], kept[:, 0]
 
 
 def overall(

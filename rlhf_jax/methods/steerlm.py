@@ -42,7 +42,7 @@ class Responses:
 
 
 def strip(records, queries, *, config):
-  """Demonstrations of all responses with nothing asked for: the baseline."""
+  """Demonstrations of all responses without attributes: the SFT baseline."""
   del queries, config
   return [
     Demonstration(prompt._replace(condition=''), response)

@@ -83,8 +83,8 @@ class Checkpoints:
     # Infinity is where some optimizers start, as in "the best loss so far".
     beside = state.opt_state, state.extra
     _refuse(beside, _is_number, where, 'not a number')
-    with _told(self._folder):
-      self._manager.wait_until_finished()  # With what is before it: the room.
+    with _naming(self._folder):
+      self._manager.wait_until_finished()  # It takes room as well.
       _refuse_without_room(self._folder, state)
       # The step is the data position: a batch is a function of the step.
       self._manager.save(
@@ -130,7 +130,7 @@ class Checkpoints:
     Raises:
       StorageError: it was not written.
     """
-    with _told(self._folder):
+    with _naming(self._folder):
       self._manager.wait_until_finished()
 
   def __enter__(self) -> 'Checkpoints':
@@ -141,7 +141,7 @@ class Checkpoints:
     try:
       self.wait()
     finally:
-      with contextlib.suppress(Exception):  # Told by the line above.
+      with contextlib.suppress(Exception):  # Raised by the line above.
         self._manager.close()
       _remove_unfinished(self._folder)
 
@@ -166,7 +166,7 @@ def save_params(
   files.sweep(folder)
   partial = files.partial_of(folder)
   try:
-    with _told(folder):
+    with _naming(folder):
       with ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save(partial.absolute(), params)
       for path in also:
@@ -264,8 +264,8 @@ def _refuse_without_room(folder, tree):
 
 
 @contextlib.contextmanager
-def _told(folder: pathlib.Path) -> Iterator[None]:
-  """Turns what the system refused Orbax into a sentence with the folder."""
+def _naming(folder: pathlib.Path) -> Iterator[None]:
+  """Turns errors of the disk, Orbax's too, into StorageErrors of `folder`."""
   try:
     with files.naming(folder):
       yield

@@ -238,10 +238,10 @@ def shape_scored(
   models: Models,
   config: OnlineConfig,
 ) -> tuple[Any, Metrics]:
-  """What a method's `shape` makes of scored rollouts, compiled.
+  """A method's `shape` of scored rollouts, compiled.
 
-  What is adapted as training goes (the KL coefficient) is the state's, and
-  stands in the place of the config's, which is where it began.
+  A KL coefficient that adapts is read from the state; the config says where it
+  began.
   """
   config = override(config, state.extra)
   return jax.block_until_ready(

@@ -79,8 +79,8 @@ def response_kl(
 
 def flatten_rollouts(rollouts: Rollouts) -> Rollouts:
   """[B, K, …] -> [B * K, …]; each sample keeps its prompt's index."""
-  samples = rollouts.tokens.shape[1]
-  index = jnp.repeat(rollouts.index[:, None], samples, axis=1)
+  _, K, _ = rollouts.tokens.shape
+  index = jnp.repeat(rollouts.index[:, None], K, axis=1)
   return flatten_candidates(rollouts.replace(index=index))
 
 
@@ -170,7 +170,7 @@ def measure(
   models: Models,
   config: Any,
 ) -> MeasuredRollouts:
-  """What a method's `shape` begins with.
+  """Scores and model outputs of rollouts; a method's `shape` begins with it.
 
   Args:
     params: {'policy', and 'critic' where there is one}.
@@ -204,7 +204,7 @@ def measure(
 def penalised(
   scores: chex.Array, rollouts: Rollouts, config: Any
 ) -> chex.Array:
-  """Scores [B, K], clipped and less what is taken off them."""
+  """Scores [B, K], clipped, less the penalties of length and of no end."""
   if config.score_clip is not None:
     scores = jnp.clip(scores, -config.score_clip, config.score_clip)
   scores = rewards.penalise_unended(
@@ -245,7 +245,7 @@ def experience(
   config: Any,
   returns: chex.Array | None = None,
 ) -> tuple[Experience, Metrics]:
-  """What a method's `shape` ends with. Returns (Experience [B, K], metrics).
+  """Experience [B, K] with these advantages, and metrics; `shape` ends with it.
 
   Args:
     measured: of `measure`.

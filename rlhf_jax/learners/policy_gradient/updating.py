@@ -145,8 +145,8 @@ def loss(
   _, mask = batch.rollouts.responses
   new = evaluate(params, batch.rollouts, models=models, config=config)
   arrays = arrays_for(new, batch)
-  owed = {'shape': mask.shape, 'each': 'a token'}
-  losses = objectives.losses_of(config.objective, arrays, **owed)
+  wanted = {'shape': mask.shape, 'each': 'a token'}  # [N, R]
+  losses = objectives.losses_of(config.objective, arrays, **wanted)
   if config.correction is not None:
     sampled = {
       'logps': batch.logps,
@@ -163,7 +163,7 @@ def loss(
     'entropy': (-config.entropy_coef, config.reduction(new.entropies, mask)),
   }
   if config.reference_objective is not None:
-    losses = objectives.losses_of(config.reference_objective, arrays, **owed)
+    losses = objectives.losses_of(config.reference_objective, arrays, **wanted)
     terms['reference'] = (config.reference_coef, config.reduction(losses, mask))
   if config.critic is not no_critic:
     losses = config.value_objective(new.values, batch.values, batch.returns)

@@ -278,7 +278,7 @@ def _comparisons_gradient(params, scores, batch, config):
 def metrics_of(
   arrays: Mapping[str, chex.Array], mask: chex.Array, config: Config
 ) -> Metrics:
-  """What a person watches of the bottleneck.
+  """Metrics of the bottleneck to log, of arrays as `arrays_for` has them.
 
   `information` is the critic's read-out, in nats; `skl` is summed over latents,
   in nats; `active_latents` are those whose mean over the two views varies over

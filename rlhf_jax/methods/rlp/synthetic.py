@@ -68,7 +68,7 @@ class Config(PairConfig):
     linkage: [n, n] bool -> [n] groups, in jax, mapped over prompts; of
       kernels.clustering.
     choose: which member of the largest group is preferred, of `consistency`.
-    tie: what becomes of two groups as large, of `consistency`.
+    tie: which of several largest groups is taken, of `consistency`.
   """
 
   similarity: Similarity = similarities.exact
@@ -248,7 +248,7 @@ def _compared(record: Sampled, chosen: int, rejected: int, weight: float):
 
 
 def of_clustering(labels) -> list[dict[str, float]]:
-  """What the groups [n] of each prompt's samples say of it."""
+  """Confidence, number and entropy of the groups [n] of each prompt."""
   measures = {
     'confidence': of_each(clustering.confidence, labels),
     'groups': [len(np.unique(of_prompt)) for of_prompt in labels],
@@ -267,7 +267,7 @@ def _outcome(made):
 
 
 def _of_pair(record: Sampled, chosen: int, rejected: int):
-  """What the pair looks like, in reward units and tokens."""
+  """Facts of a pair, in reward units and tokens."""
   scores, lengths, ended = record.scores, record.lengths, record.ended
   gap = {}
   if scores is not None:
