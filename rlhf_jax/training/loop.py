@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import math
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TextIO
@@ -39,11 +38,11 @@ class Loop:
 
   stage: str
   steps: int
-  log_every: int = 10
-  checkpoint_every: int = 500
-  sample_every: int = 500
-  show: Sequence[str] = ()
-  console: TextIO = dataclasses.field(default_factory=lambda: sys.stdout)
+  log_every: int
+  checkpoint_every: int
+  sample_every: int
+  show: Sequence[str]
+  console: TextIO
 
 
 def train(
