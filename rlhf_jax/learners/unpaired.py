@@ -81,7 +81,7 @@ class Config(objectives.Config):
   seen: NonNegative = 0.0
 
   def initial_extra(self):
-    """What is carried from step to step."""
+    """The state's `extra`: the running sum of log-ratios, and its count."""
     return {'seen_log_ratio': self.seen_log_ratio, 'seen': self.seen}
 
 

@@ -1,10 +1,10 @@
 """What a learner needs to know of an objective before it calls it.
 
 An objective's positional parameters name the arrays that it reads, and its
-keyword-only ones are options (`beta` and the like), which whoever chooses the
-objective binds. So a learner offers what it can compute, the objective takes
-what it names, and one without a reference never makes a learner compute one:
-`reference_…` and `…_log_ratios` are the names of what needs it.
+keyword-only ones are options (`beta` and the like), bound by functools.partial
+where the objective is chosen. A learner offers what it can compute, and the
+objective takes what it names; a reference is computed only for one that names
+`reference_…` or `…_log_ratios`.
 """
 
 import dataclasses

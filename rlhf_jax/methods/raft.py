@@ -186,15 +186,15 @@ def shape(params, frozen, rollouts, scores, *, models, config):
 
 
 def gain_of_choosing(scores: chex.Array, ended: chex.Array) -> dict[str, Mean]:
-  """What there is to gain by choosing, of each prompt's responses that ended.
+  """Metrics of how far apart the responses to a prompt score.
 
   Args:
     scores: [B, K] in reward units.
     ended: [B, K] bool.
 
   Returns:
-    The best score, and by how much it is above the median, which tells a choice
-    from noise among near-ties; a prompt without any does not count.
+    The best score of those that ended, and its gap to their median, small where
+    a choice is among near-ties; a prompt without any does not count.
   """
   some = jnp.any(ended, axis=-1)
   valid = jnp.where(ended, scores, jnp.nan)

@@ -65,7 +65,7 @@ class Annotation(Responses):
 
 
 def annotate(records, queries, *, config):
-  """Demonstrations of all responses whose attributes somebody knows."""
+  """Demonstrations of all responses whose attributes are known."""
   return demonstrations(
     config.rate(records, queries, config.scale), config.scale
   )
@@ -190,7 +190,7 @@ plain_stages = Writer(
 
 
 def _asked(config, sources):
-  """Whom a stage of annotations asks: who rates, if a model does."""
+  """The `policy` or `frozen` argument of a stage, by who rates."""
   return annotating.asked(config.rate, sources['rater'])
 
 

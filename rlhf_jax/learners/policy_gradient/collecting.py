@@ -103,7 +103,7 @@ class OnlineConfig(updating.Config):
     )
 
   def initial_extra(self):
-    """What is adapted as training goes: the KL coefficient, if anything."""
+    """The state's `extra`: the KL coefficient where it adapts."""
     return {} if self.kl_control is None else {'kl_coef': self.kl_coef}
 
 
@@ -170,7 +170,7 @@ def sample_and_score(
   with stopwatch('sample'):
     rollouts = one_by_one(sample, prompts, count)
   with stopwatch('score'):
-    # A program takes them all: it may ask somebody about many at a time.
+    # A program takes them all: it may send many to a server at a time.
     scores = one_by_one(score, rollouts, count if 'reward' in frozen else 1)
   scored = jnp.isfinite(scores)
   return leave_out(rollouts, ~scored), jnp.where(scored, scores, 0.0)

@@ -91,7 +91,7 @@ def rollout_metrics(
   *,
   scores: chex.Array,
 ) -> Metrics:
-  """What is logged of a batch of flat rollouts [N, T].
+  """Metrics of flat rollouts [N, T].
 
   Args:
     rollouts: the samples.

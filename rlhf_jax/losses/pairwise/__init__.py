@@ -3,7 +3,7 @@
 `scores` are for reward models, all else for policies: `curves` of DPO's Δ, the
 gap between log-ratios to a reference, the same `per_token`, where each side
 counts by itself (`anchored`), by other divergences than KL (`f_divergences`),
-told more of a pair than its order (`soft_labels`), comparing whole batches
+reading more of a pair than its order (`soft_labels`), comparing whole batches
 (`transport`), and `reference_free`.
 """
 

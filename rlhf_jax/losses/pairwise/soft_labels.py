@@ -1,4 +1,4 @@
-"""Pairwise objectives told how much better, not only which one is.
+"""Pairwise objectives that read how much better the chosen response is.
 
 Each draws the policy's probability that the chosen response is preferred,
 p = σ(β Δ), or its log-odds β Δ, to a target q: mostly that of a reward model,
@@ -208,6 +208,6 @@ def _log_probs(log_odds):
 
 
 def _kl(log_p, log_not_p, log_q, log_not_q):
-  """KL(p ‖ q) [...] of two coins."""
-  heads = jnp.exp(log_p) * (log_p - log_q)
-  return heads + jnp.exp(log_not_p) * (log_not_p - log_not_q)
+  """KL(p ‖ q) [...] of two Bernoulli distributions."""
+  yes = jnp.exp(log_p) * (log_p - log_q)
+  return yes + jnp.exp(log_not_p) * (log_not_p - log_not_q)

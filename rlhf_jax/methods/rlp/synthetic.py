@@ -282,7 +282,7 @@ def _of_pair(record: Sampled, chosen: int, rejected: int):
 
 
 def averaged(facts) -> dict[str, Mean]:
-  """Means of what there is of each name."""
+  """The mean of each fact, over the prompts that have it."""
   names = dict.fromkeys(name for each in facts for name in each)
   return {
     name: Mean.of(np.array([f[name] for f in facts if name in f], np.float32))
