@@ -22,6 +22,7 @@ from rlhf_jax.learners.policy_gradient.evaluation import (
   rollout_metrics,
   separate_critic,
   sequence_rewards,
+  shape_by_group,
   shared_trunk,
   token_rewards,
 )

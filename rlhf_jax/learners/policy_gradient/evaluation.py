@@ -272,3 +272,33 @@ def experience(
   per_token = (now.logps, reference_logps, now.values, advantages, returns)
   batch = Experience(measured.rollouts, *map(measured.groups, per_token))
   return batch, metrics
+
+
+def shape_by_group(
+  params: Params,
+  frozen: Mapping[str, Params],
+  rollouts: Rollouts,
+  scores: chex.Array,
+  *,
+  models: Models,
+  config: Any,
+) -> tuple[Experience, Metrics]:
+  """A `shape` that judges a response by the others to its prompt.
+
+  `config.baseline`, a function of kernels.baselines, turns the scores less the
+  KL of whole responses into advantages [B, K], the same at all tokens of a
+  response. Returns (Experience [B, K], metrics).
+
+  Args: as of `measure`.
+  """
+  measured = measure(
+    params, frozen, rollouts, scores, models=models, config=config
+  )
+  rewards = sequence_rewards(measured, config)
+  advantages = config.baseline(measured.groups(rewards), measured.has_score)
+  return experience(
+    measured,
+    advantages=measured.at_tokens(advantages),
+    response_rewards=rewards,
+    config=config,
+  )
