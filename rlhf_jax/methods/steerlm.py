@@ -66,9 +66,12 @@ class Annotation(Responses):
 
 def annotate(records, queries, *, config):
   """Demonstrations of all responses whose attributes are known."""
-  return demonstrations(
-    config.rate(records, queries, config.scale), config.scale
-  )
+  condition = config.scale.condition
+  return [
+    Demonstration(prompt._replace(condition=condition(values)), response)
+    for prompt, response, values in config.rate(records, queries, config.scale)
+    if values
+  ]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -161,15 +164,6 @@ def levels(record, scale):
       f'{record.prompt.text[:40]!r} has no attributes of this scale'
     )
   return values
-
-
-def demonstrations(labelled, scale) -> list[Demonstration]:
-  """Responses to imitate where their attributes are asked for."""
-  return [
-    Demonstration(prompt._replace(condition=scale.condition(values)), response)
-    for prompt, response, values in labelled
-    if values
-  ]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
