@@ -134,7 +134,7 @@ class MeasuredRollouts(NamedTuple):
   Attributes:
     rollouts: Rollouts [B, K, T].
     raw_scores: [B, K] scores as the reward gave them.
-    scores: [N] likewise, clipped and less what is taken off them.
+    scores: [N] likewise, clipped, less the penalties of length and of no end.
     mask: [N, R] bool, True on response tokens.
     outputs: the TokenOutputs of the policy that sampled, [N, R] each.
     reference_logps: [N, R].
@@ -250,8 +250,7 @@ def experience(
   Args:
     measured: of `measure`.
     advantages: [N, R], 0 where masked.
-    response_rewards: [N] of whole responses, less all that is taken off them;
-      logged.
+    response_rewards: [N] of whole responses, less all penalties; logged.
     config: an OnlineConfig.
     returns: [N, R] the critic's targets; the advantages where there is none.
   """
