@@ -19,7 +19,7 @@ from launch import loading
 from rlhf_jax import experiment
 from rlhf_jax.learners import policy_gradient
 from rlhf_jax.losses import policy_gradient as surrogates
-from rlhf_jax.methods import grpo
+from rlhf_jax.methods import rloo
 from tests import toy
 from tests.methods import groups
 
@@ -107,8 +107,8 @@ def test_a_method_of_ones_own_makes_experience():
   scores = np.array([[3.0, 0.0, 1.0, 0.0]], np.float32)
   listed = [[(0, toy.EOS), (1, toy.EOS), (toy.EOS,), (0, 1, toy.EOS)]]
   clipped = groups.shaped(
-    grpo,
-    names['clipped_rloo'](steps=1, samples=4, batch_size=1),
+    rloo,
+    names['clipped_rloo'](steps=1, samples=4, batch_size=1, kl_coef=0.0),
     listed,
     scores,
   )

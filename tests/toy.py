@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlhf_jax.feedback import scoring
-from rlhf_jax.generation import rollouts as generation
+from rlhf_jax.generation import decode
 from rlhf_jax.kernels import distributions
 from rlhf_jax.models import BOTTLENECK
 from rlhf_jax.types import (
@@ -106,7 +106,7 @@ MODELS = Models(
   policy=POLICY,
   reward=SCALAR,
   critic=SCALAR,
-  sampler=generation.policy_sampler(
+  sampler=decode.policy_sampler(
     POLICY, max_response=LONGEST, stop_ids=(EOS,), pad_id=PAD
   ),
   scorer=scoring.model_scorer(SCALAR),

@@ -15,38 +15,3 @@ from rlhf_jax.data.readers import Records
 from rlhf_jax.data.sources import Corpus, Feedback, HhRlhf, Tiers
 from rlhf_jax.data.templates import CHAT, PLAIN, Template
 from rlhf_jax.data.tokens import Tokenizer, load, train_bpe, word_level
-
-__all__ = [
-  'Batches',
-  'CHAT',
-  'Corpus',
-  'Counts',
-  'Curriculum',
-  'DataError',
-  'Example',
-  'Feedback',
-  'Files',
-  'HhRlhf',
-  'Limits',
-  'PLAIN',
-  'Pack',
-  'Problems',
-  'Records',
-  'SPEAKERS',
-  'Template',
-  'Tiers',
-  'Tokenizer',
-  'collate',
-  'comparisons',
-  'demonstrations',
-  'drop',
-  'encode',
-  'keep_end',
-  'keep_start',
-  'load',
-  'pack',
-  'prompts',
-  'refuse',
-  'train_bpe',
-  'word_level',
-]

@@ -8,13 +8,7 @@ from rlhf_jax.data.collation import collate
 from rlhf_jax.data.formats.format import rows_as
 from rlhf_jax.data.limits import Limits, keep_end
 from rlhf_jax.data.tokens import Tokenizer
-from rlhf_jax.types import (
-  Comparisons,
-  Demonstrations,
-  Prompt,
-  Prompts,
-  Record,
-)
+from rlhf_jax.types import Comparisons, Demonstrations, Prompt, Prompts, Record
 
 LIMITS = Limits(
   max_prompt_tokens=512,

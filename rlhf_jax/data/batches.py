@@ -24,6 +24,7 @@ from rlhf_jax.types import (
 
 Batch = Prompts | Demonstrations | Comparisons | Ratings | Samples
 FOREVER = 2**62
+AHEAD = 4  # Batches that are made before they are asked for.
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -167,14 +168,14 @@ class Batches:
         rows[row] = rows[row]._replace(index=index)
     return rows
 
-  def starting_at(self, step: int = 0, *, ahead: int = 4) -> Iterator[Batch]:
+  def starting_at(self, step: int) -> Iterator[Batch]:
     """Yields the batches of `step`, `step + 1`, …, some made ahead of time.
 
     A run resumed at a step takes its batches from there, exactly as before.
     """
     stop = FOREVER if self.curriculum is None else self.steps
     steps = grain.MapDataset.range(step, stop).map(self.__getitem__)
-    options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=ahead)
+    options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=AHEAD)
     yield from steps.to_iter_dataset(options)
 
 

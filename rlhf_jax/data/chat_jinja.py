@@ -115,9 +115,7 @@ def _environment() -> jinja2.Environment:
     raise jinja2.TemplateError(reason)
 
   environment = _Environment(
-    trim_blocks=True,
-    lstrip_blocks=True,
-    extensions=['jinja2.ext.loopcontrols'],
+    trim_blocks=True, lstrip_blocks=True, extensions=['jinja2.ext.loopcontrols']
   )
   environment.globals['raise_exception'] = refuse
   environment.filters['tojson'] = _json

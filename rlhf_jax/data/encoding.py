@@ -109,11 +109,11 @@ def _check_left(
   examples: Sequence[Example], records: Sequence[Record], counts: Counts
 ) -> None:
   if records and not examples:
-    told = [f'{n} {name.replace("_", " ")}' for name, n in left_out(counts)]
+    counted = [f'{n} {name.replace("_", " ")}' for name, n in left_out(counts)]
     raise DataError(
       f'nothing is left of {len(records)} records, the first at '
-      f'{prompt_of(records[0]).place}: {", ".join(told)}. Give other data, or '
-      'raise the limits.'
+      f'{prompt_of(records[0]).place}: {", ".join(counted)}. Give other data, '
+      'or raise the limits.'
     )
 
 
@@ -183,7 +183,7 @@ def encode_all(
       dropped_prompts += parts is None
     if parts is None:
       continue
-    responses, target = _said(record, where)
+    responses, target = _responses_and_target(record, where)
     texts = [*responses, *([] if target is None else [target])]
     whole = [response_ids(text, prompt, tokenizer, template) for text in texts]
     kept = [ids[: limits.max_response_tokens] for ids in whole]
@@ -237,7 +237,9 @@ def decoded(
   return Response(said, ended=ended, ids=ids)
 
 
-def _said(record: Record, where: str) -> tuple[Sequence[str], str | None]:
+def _responses_and_target(
+  record: Record, where: str
+) -> tuple[Sequence[str], str | None]:
   """A record's responses and target, after checking its numbers."""
   match record:
     case Demonstration(_, response, weight):

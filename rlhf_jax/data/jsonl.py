@@ -38,7 +38,7 @@ def read(path: str | pathlib.Path) -> Iterator[Row]:
     DataError: no such file, nothing in it, or a line that is no JSON object.
   """
   path = existing(path)
-  return _some(path, _objects(path, _lines(path)))
+  return _not_empty(path, _objects(path, _lines(path)))
 
 
 def read_any(path: str | pathlib.Path) -> Iterator[Row]:
@@ -58,8 +58,8 @@ def read_any(path: str | pathlib.Path) -> Iterator[Row]:
     if line.strip():
       break
   if before and before[-1].lstrip().startswith(b'['):
-    return _some(path, _array(path, b''.join([*before, *lines])))
-  return _some(path, _objects(path, itertools.chain(before, lines)))
+    return _not_empty(path, _array(path, b''.join([*before, *lines])))
+  return _not_empty(path, _objects(path, itertools.chain(before, lines)))
 
 
 def existing(path: str | pathlib.Path) -> pathlib.Path:
@@ -143,7 +143,7 @@ def _lines(path: pathlib.Path) -> Iterator[bytes]:
       yield line
 
 
-def _some(path: pathlib.Path, rows: Iterator[Row]) -> Iterator[Row]:
+def _not_empty(path: pathlib.Path, rows: Iterator[Row]) -> Iterator[Row]:
   row = None
   for row in rows:
     yield row

@@ -23,12 +23,7 @@ from rlhf_jax.data import (
 )
 from rlhf_jax.data.files import Dataset, Files
 from rlhf_jax.storage import files, seals
-from rlhf_jax.types import (
-  Comparison,
-  Record,
-  Reward,
-  responses_of,
-)
+from rlhf_jax.types import Comparison, Record, Reward, responses_of
 from rlhf_jax.types.rules import Count, Date, ShareBetween
 from rlhf_jax.types.values import checked
 

@@ -6,13 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import tokenizers
-from tokenizers import (
-  AddedToken,
-  decoders,
-  models,
-  pre_tokenizers,
-  trainers,
-)
+from tokenizers import AddedToken, decoders, models, pre_tokenizers, trainers
 
 from rlhf_jax.data.tokenizer import (
   EOS,
@@ -186,10 +180,7 @@ def _token(config: Json, field: str, folder: pathlib.Path) -> str | None:
 
 
 def _add(
-  backend: tokenizers.Tokenizer,
-  config: Json,
-  added: Json,
-  folder: pathlib.Path,
+  backend: tokenizers.Tokenizer, config: Json, added: Json, folder: pathlib.Path
 ) -> None:
   """Adds the tokens that only the configs have, under their ids."""
   for number, token in _declared(config, added, folder):

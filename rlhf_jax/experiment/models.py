@@ -13,7 +13,7 @@ from rlhf_jax.data.tokens import Tokenizer
 from rlhf_jax.experiment.datasets import Data
 from rlhf_jax.experiment.definition import Condition, ExperimentError
 from rlhf_jax.feedback import scoring
-from rlhf_jax.generation.rollouts import policy_sampler
+from rlhf_jax.generation.decode import policy_sampler
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.models import (
   BOTTLENECK,

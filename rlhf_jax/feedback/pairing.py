@@ -60,6 +60,6 @@ def by_score(scores: Sequence[float]) -> Prefer:
   return lambda matches: [scores[i] >= scores[j] for i, j in matches]
 
 
-def decisive(matches: list[Match], scores: Sequence[float]) -> list[bool]:
-  """For each match, whether the scores differ."""
-  return [scores[i] != scores[j] for i, j in matches]
+def decisive(matches: list[Match], scores: Sequence[float]) -> list[Match]:
+  """The matches of two whose scores differ."""
+  return [(i, j) for i, j in matches if scores[i] != scores[j]]

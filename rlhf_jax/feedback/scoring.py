@@ -18,7 +18,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlhf_jax.generation.rollouts import response_texts
 from rlhf_jax.types import (
   Comparisons,
   Params,
@@ -193,6 +192,17 @@ def text_scorer(
     return scores.reshape(batch, samples)
 
   return scorer
+
+
+def response_texts(
+  rollouts: Rollouts, decode_ids: Callable[[Sequence[int]], str]
+) -> list[list[str]]:
+  """The text of every response: B lists of K."""
+  tokens, mask = map(np.asarray, rollouts.responses)
+  return [
+    [decode_ids(row[keep].tolist()) for row, keep in zip(*pair, strict=True)]
+    for pair in zip(tokens, mask, strict=True)
+  ]
 
 
 def _number(given, reward, prompt) -> float:

@@ -3,12 +3,3 @@
 from rlhf_jax.generation.decode import sample
 from rlhf_jax.generation.draws import greedy, gumbel, inverse_cdf
 from rlhf_jax.generation.sampling import Sampling, transform
-
-__all__ = [
-  'Sampling',
-  'greedy',
-  'gumbel',
-  'inverse_cdf',
-  'sample',
-  'transform',
-]

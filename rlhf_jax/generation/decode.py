@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from rlhf_jax.generation import draws
 from rlhf_jax.generation.sampling import Sampling, transform
 from rlhf_jax.kernels import distributions
-from rlhf_jax.types import LanguageModel, Params, Prompts, Rollouts
+from rlhf_jax.types import LanguageModel, Params, Prompts, Rollouts, Sampler
 
 
 @flax.struct.dataclass
@@ -113,6 +113,32 @@ def sample_loaded(
 
   progress, _ = jax.lax.while_loop(unfinished, advance, (progress, cache))
   return rollouts(prompts, progress)
+
+
+@functools.lru_cache
+def policy_sampler(
+  model: LanguageModel,
+  *,
+  max_response: int,
+  stop_ids: tuple[int, ...],
+  pad_id: int,
+) -> Sampler:
+  """A sampler that decodes with `model` itself.
+
+  Args:
+    model: the policy.
+    max_response: R, tokens at most in a response.
+    stop_ids: tokens that end one, themselves kept.
+    pad_id: fills the columns after the end.
+  """
+  sample = functools.partial(
+    sample_loaded,
+    model,
+    max_response=max_response,
+    stop_ids=stop_ids,
+    pad_id=pad_id,
+  )
+  return Sampler(jax.jit(model.load), sample)
 
 
 def candidate_keys(

@@ -5,6 +5,7 @@ is removed; at least one token always stays. Their order and their treatment of
 ties are those of the `generate` function of Hugging Face transformers.
 """
 
+import dataclasses
 from typing import Annotated
 
 import chex
@@ -97,6 +98,24 @@ class Sampling:
 
 STATIC = ('min_tokens_to_keep', 'top_k_bound', 'draw')
 INTEGERS = ('top_k', 'min_new_tokens')  # Of the traced values.
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+@values.checked
+class PerPrompt:
+  """How many responses a stage draws to each prompt, and how.
+
+  Attributes:
+    samples: responses to each prompt.
+    count: prompts; None takes each of the data's once.
+    batch_size: prompts at a time.
+    sampling: of the responses.
+  """
+
+  samples: Count
+  count: Count | None = None
+  batch_size: Count = 256
+  sampling: Sampling = Sampling(temperature=1.0)
 
 
 def transform(

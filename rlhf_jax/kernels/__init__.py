@@ -20,24 +20,3 @@ from rlhf_jax.kernels import (
   token_masks,
   views,
 )
-
-__all__ = [
-  'advantages',
-  'baselines',
-  'bottleneck',
-  'clustering',
-  'distributions',
-  'divergences',
-  'ensembles',
-  'importance',
-  'length_bias',
-  'logps',
-  'masking',
-  'pair_gaps',
-  'pair_weights',
-  'rewards',
-  'selection',
-  'splicing',
-  'token_masks',
-  'views',
-]

@@ -243,11 +243,11 @@ def _tokens(absent, strips, columns, start):
   """[1, W] bool, True where a chunk's column is a token's; None if all are."""
   if not absent:
     return None
-  _, count, size = strips.shape
-  is_token = jnp.asarray(present(count * size, absent))
-  width = columns.shape[1] // count
+  _, S, size = strips.shape
+  is_token = jnp.asarray(present(S * size, absent))
+  width = columns.shape[1] // S
   return jax.lax.dynamic_slice_in_dim(
-    is_token.reshape(count, size), start, width, axis=1
+    is_token.reshape(S, size), start, width, axis=1
   ).reshape(1, -1)
 
 
@@ -258,7 +258,7 @@ def _where(tokens, x, other):
 
 def _hits(targets, strips, columns, start):
   """[N, W] bool, True where a chunk's column is the target of the row."""
-  _, count, size = strips.shape
-  width = columns.shape[1] // count
-  place = start + size * jnp.arange(count)[:, None] + jnp.arange(width)[None]
+  _, S, size = strips.shape
+  width = columns.shape[1] // S
+  place = start + size * jnp.arange(S)[:, None] + jnp.arange(width)[None]
   return targets[:, None] == place.reshape(1, -1)

@@ -97,8 +97,7 @@ def semantic_entropy(labels: chex.Array) -> chex.Array:
 
 
 def _join(
-  similarity: chex.Array,
-  takes: Callable[[chex.Array, chex.Array], chex.Array],
+  similarity: chex.Array, takes: Callable[[chex.Array, chex.Array], chex.Array]
 ) -> chex.Array:
   """Puts each response, in order, into the first group that takes it.
 

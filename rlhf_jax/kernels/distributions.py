@@ -32,10 +32,7 @@ def rule_out(logits: chex.Array, absent: tuple[int, ...]) -> chex.Array:
 
 @jax.jit
 def token_logps(
-  logits: chex.Array,
-  targets: chex.Array,
-  *,
-  temperature: chex.Numeric = 1.0,
+  logits: chex.Array, targets: chex.Array, *, temperature: chex.Numeric = 1.0
 ) -> chex.Array:
   """Log-prob of each target, z[target] − log Σᵥ exp zᵥ.
 

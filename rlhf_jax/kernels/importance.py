@@ -116,11 +116,7 @@ def truncated_weights(
 
 
 def masked_weights(
-  logps: chex.Array,
-  sampler_logps: chex.Array,
-  *,
-  low: NonNegative,
-  high: Bound,
+  logps: chex.Array, sampler_logps: chex.Array, *, low: NonNegative, high: Bound
 ) -> chex.Array:
   """Token weights π / μ, 0 for a token whose weight is not in [low, high].
 

@@ -43,46 +43,6 @@ def next_token_logps(
     padding the value means nothing: mask it. Hidden states of padding may be
     NaN; they reach neither values nor gradients.
   """
-  hidden, targets = _aligned(
-    model, params, tokens, attention_mask, start, segment_ids
-  )
-  return model.token_logps(params, hidden, targets, temperature)
-
-
-def next_token_logps_and_entropies(
-  model: types.LanguageModel,
-  params: types.Params,
-  tokens: chex.Array,
-  attention_mask: chex.Array,
-  *,
-  start: int = 1,
-  segment_ids: chex.Array | None = None,
-  temperature: chex.Numeric = 1.0,
-) -> tuple[chex.Array, chex.Array]:
-  """next_token_logps, and the entropies of the same distributions.
-
-  Args: as in `next_token_logps`.
-
-  Returns:
-    [N, T − start] log-probs and [N, T − start] entropies, float32, in nats.
-  """
-  hidden, targets = _aligned(
-    model, params, tokens, attention_mask, start, segment_ids
-  )
-  return model.token_logps_and_entropies(params, hidden, targets, temperature)
-
-
-def before_tokens(x: chex.Array, *, start: int = 1) -> chex.Array:
-  """Columns start − 1 … T − 2 of x [N, T, ...], [N, T − start, ...].
-
-  One before each token from `start` on: the hidden states that predict these
-  tokens, or the critic's values before them.
-  """
-  return x[:, start - 1 : -1]
-
-
-def _aligned(model, params, tokens, attention_mask, start, segment_ids):
-  """Hidden states [N, T − start, D] and the tokens that follow each."""
   chex.assert_rank([tokens, attention_mask], 2)
   chex.assert_type([tokens, attention_mask], [int, bool])
   chex.assert_equal_shape([tokens, attention_mask])
@@ -93,8 +53,17 @@ def _aligned(model, params, tokens, attention_mask, start, segment_ids):
     )
   hidden = model.hidden(params, tokens, attention_mask, segment_ids=segment_ids)
   real = before_tokens(attention_mask, start=start)[..., None]
-  before = before_tokens(hidden, start=start)
-  return jnp.where(real, before, 0.0), tokens[:, start:]
+  hidden = jnp.where(real, before_tokens(hidden, start=start), 0.0)
+  return model.token_logps(params, hidden, tokens[:, start:], temperature)
+
+
+def before_tokens(x: chex.Array, *, start: int = 1) -> chex.Array:
+  """Columns start − 1 … T − 2 of x [N, T, ...], [N, T − start, ...].
+
+  One before each token from `start` on: the hidden states that predict these
+  tokens, or the critic's values before them.
+  """
+  return x[:, start - 1 : -1]
 
 
 def response_logps(
@@ -117,14 +86,14 @@ def response_logps(
     [...] float32, in nats; 0 for a response masked whole. What is masked may
     be NaN: it changes neither the sum nor the gradient.
   """
-  *leading, width = batch.tokens.shape
+  *leading, T = batch.tokens.shape
 
   def fold(x):
-    return None if x is None else x.reshape(-1, width)
+    return None if x is None else x.reshape(-1, T)
 
   # The prompt's columns of rollouts hold no response: no logits are made there.
   sampled = isinstance(batch, types.Rollouts)
-  start = width - batch.response_length if sampled else 1
+  start = T - batch.response_length if sampled else 1
   packed = isinstance(batch, types.Demonstrations)
   logps = next_token_logps(
     model,

@@ -146,6 +146,6 @@ def fixed_length(
 
   Source: Liu et al. 2025 (Dr. GRPO), the released code's constant divisor.
   """
-  rows, width = losses.shape
-  weight = rows * (width if length is None else length)
+  B, T = losses.shape
+  weight = B * (T if length is None else length)
   return types.Mean(masked_sum(losses, mask), jnp.asarray(weight, jnp.float32))

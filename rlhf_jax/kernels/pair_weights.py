@@ -68,9 +68,7 @@ def next_token_log_expected(
 
 
 def response_weights(
-  token_logps: chex.Array,
-  log_expected: chex.Array,
-  mask: chex.Array,
+  token_logps: chex.Array, log_expected: chex.Array, mask: chex.Array
 ) -> chex.Array:
   """exp of the mean over tokens of log π(yₜ) − log Σᵥ π(v)².
 
@@ -89,9 +87,7 @@ def response_weights(
 
 
 def on_policy(
-  token_logps: chex.Array,
-  log_expected: chex.Array,
-  mask: chex.Array,
+  token_logps: chex.Array, log_expected: chex.Array, mask: chex.Array
 ) -> chex.Array:
   """WPO's weight of a pair, the product of its two `response_weights`.
 

@@ -177,23 +177,23 @@ def rejection_sample_by(
   chex.assert_rank([uniforms, scores], 1)
   chex.assert_type(uniforms, float)
   candidate_mask = _scored(scores, candidate_mask)
-  candidates = scores.shape[0]
-  if uniforms.shape[0] < visits(candidates, count):
+  (N,), (U,) = scores.shape, uniforms.shape
+  if visits(N, count) > U:
     raise ValueError(
-      f'{uniforms.shape[0]} uniforms; to accept {count} of {candidates} '
-      f'candidates may take {visits(candidates, count)}'
+      f'{U} uniforms; to accept {count} of {N} candidates may take '
+      f'{visits(N, count)}'
     )
 
-  nowhere = jnp.full(candidates, count, jnp.int32)
+  nowhere = jnp.full(N, count, jnp.int32)
   start = candidate_mask, nowhere, jnp.int32(0), jnp.int32(0)
   _, place, accepted, visited = jax.lax.fori_loop(
     0,
-    min(count, candidates),
+    min(count, N),
     lambda _, state: _one_pass(state, uniforms, scores, beta, count),
     start,
   )
   indices = jnp.zeros(count, jnp.int32)
-  indices = indices.at[place].set(jnp.arange(candidates), mode='drop')
+  indices = indices.at[place].set(jnp.arange(N), mode='drop')
   return indices, jnp.arange(count) < accepted, visited
 
 

@@ -47,12 +47,12 @@ def draw(
   """
   chex.assert_type(allowed, bool)
   chex.assert_rank(allowed, 2)
-  count = allowed.shape[0]
-  chex.assert_shape(allowed, (count, count))
+  K, _ = allowed.shape
+  chex.assert_shape(allowed, (K, K))
   logits = jnp.where(allowed.ravel(), 0.0, -jnp.inf)
   found = jnp.any(allowed)
   place = jax.random.categorical(key, jnp.where(found, logits, 0.0))
-  return jnp.stack(jnp.divmod(place, count)).astype(jnp.int32), found
+  return jnp.stack(jnp.divmod(place, K)).astype(jnp.int32), found
 
 
 def prompt_ids(tokens: chex.Array, mask: chex.Array) -> chex.Array:

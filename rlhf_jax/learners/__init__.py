@@ -1,6 +1,7 @@
 """Parameters and a batch to new parameters."""
 
 from rlhf_jax.learners import (
+  attributes,
   likelihood,
   listwise,
   pairwise,
@@ -9,13 +10,3 @@ from rlhf_jax.learners import (
   reward,
   unpaired,
 )
-
-__all__ = [
-  'likelihood',
-  'listwise',
-  'pairwise',
-  'policy_gradient',
-  'ranking',
-  'reward',
-  'unpaired',
-]

@@ -69,10 +69,10 @@ def loss(
     ValueError: the data rate another number of attributes.
   """
   del frozen, key  # Nothing stays fixed, nothing is random.
-  there = batch.ratings.shape[-1]
-  if there != len(config.names):
+  _, M = batch.ratings.shape
+  if len(config.names) != M:
     raise ValueError(
-      f'the data rate {there} attributes and the config names '
+      f'the data rate {M} attributes and the config names '
       f'{len(config.names)}: {", ".join(config.names)}'
     )
   scores = models.reward.scores(

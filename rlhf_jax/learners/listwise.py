@@ -85,15 +85,15 @@ def arrays_for(
     params, frozen, batch, models: as in `loss`.
     wanted: names; what takes a model is computed for these alone.
   """
-  candidates = batch.candidate_mask.shape[1]
-  places = -jnp.arange(candidates, dtype=jnp.float32)
+  B, K = batch.candidate_mask.shape
+  places = -jnp.arange(K, dtype=jnp.float32)
   arrays = {
     'policy_logps': logps.response_logps(
       models.policy, params['policy'], batch
     ),
     'lengths': logps.response_lengths(batch),
     'candidate_mask': batch.candidate_mask,
-    'order': jnp.broadcast_to(places, batch.candidate_mask.shape),
+    'order': jnp.broadcast_to(places, (B, K)),
   }
   if batch.scores is not None:
     arrays |= {'scores': batch.scores, 'order': batch.scores}
@@ -106,14 +106,15 @@ def arrays_for(
 
 
 def metrics_of(arrays: Mapping[str, chex.Array], weight: chex.Array) -> Metrics:
-  """What a person watches.
+  """Metrics to log, of arrays [B, K] and weights [B].
 
   `accuracy` is the share of a prompt's ordered pairs that the mean log-prob of
-  a token ranks rightly, over the prompts that have one; `best_logps` is that of
-  the best response, whole.
+  a token ranks rightly, over the prompts that have one; `best_logps` is the
+  log-prob of the best response, whole.
   """
   order, mask = arrays['order'], arrays['candidate_mask']
   means = arrays['policy_logps'] / jnp.maximum(arrays['lengths'], 1.0)
+  # [B, K, K]: candidate i against candidate j.
   both = mask[:, :, None] & mask[:, None, :]
   better = both & (order[:, :, None] > order[:, None, :])
   gap = means[:, :, None] - means[:, None, :]

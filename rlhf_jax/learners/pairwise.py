@@ -134,8 +134,8 @@ def weights_of_pairs(
 
 def _rows(batch):
   """Tokens and attention mask [B · K, T]."""
-  width = batch.tokens.shape[-1]
-  return [x.reshape(-1, width) for x in (batch.tokens, batch.attention_mask)]
+  _, _, T = batch.tokens.shape
+  return [x.reshape(-1, T) for x in (batch.tokens, batch.attention_mask)]
 
 
 def _read(params, batch, models):
@@ -143,16 +143,18 @@ def _read(params, batch, models):
 
   [B · K, T − 1] each, by a policy's parameters.
   """
-  mask = batch.response_mask.reshape(-1, batch.tokens.shape[-1])[:, 1:]
+  _, _, T = batch.tokens.shape
+  mask = batch.response_mask.reshape(-1, T)[:, 1:]
   return logps.next_token_logps(models.policy, params, *_rows(batch)), mask
 
 
 def _summed(read, batch, response_logps):
   """[B, K] log-probs of responses, of what was `_read`."""
-  there = batch.candidate_mask
-  lengths = jnp.where(there, logps.response_lengths(batch), jnp.inf)
-  shorter = jnp.broadcast_to(jnp.min(lengths, 1, keepdims=True), there.shape)
-  return response_logps(*read, shorter.reshape(-1)).reshape(there.shape)
+  B, K = batch.candidate_mask.shape
+  lengths = logps.response_lengths(batch)
+  lengths = jnp.where(batch.candidate_mask, lengths, jnp.inf)
+  shorter = jnp.broadcast_to(jnp.min(lengths, 1, keepdims=True), (B, K))
+  return response_logps(*read, shorter.reshape(-1)).reshape(B, K)
 
 
 def arrays_for(
@@ -228,7 +230,7 @@ def metrics_of(
   arrays: Mapping[str, chex.Array],
   weight: chex.Array,
 ) -> Metrics:
-  """What a person watches: how pairs are told apart, and by how much.
+  """Metrics to log, of arrays [B] and weights [B].
 
   `margin` is the gap between the two log-ratios in nats, or where no reference
   is read the log-probs' own; TRL's rewards/margins is β times as large.

@@ -81,7 +81,7 @@ class Config(objectives.Config):
   seen: NonNegative = 0.0
 
   def initial_extra(self):
-    """What is carried from step to step."""
+    """The state's `extra`: the running sum of log-ratios, and its count."""
     return {'seen_log_ratio': self.seen_log_ratio, 'seen': self.seen}
 
 
@@ -189,10 +189,10 @@ def arrays_for(
 
 def mismatched(batch: Comparisons) -> Comparisons:
   """Each prompt with the responses to the next prompt of the batch."""
-  rows, candidates, width = batch.tokens.shape
+  B, K, T = batch.tokens.shape
 
   def fold(x):
-    return x.reshape(rows * candidates, width)
+    return x.reshape(B * K, T)
 
   prompt = fold(batch.attention_mask & ~batch.response_mask)
   tokens, attention_mask, response_mask = splicing.splice(
@@ -200,12 +200,12 @@ def mismatched(batch: Comparisons) -> Comparisons:
     prompt,
     fold(jnp.roll(batch.tokens, -1, axis=0)),
     fold(jnp.roll(batch.response_mask, -1, axis=0)),
-    width,
+    T,
   )
   return batch.replace(
-    tokens=tokens.reshape(batch.tokens.shape),
-    attention_mask=attention_mask.reshape(batch.tokens.shape),
-    response_mask=response_mask.reshape(batch.tokens.shape),
+    tokens=tokens.reshape(B, K, T),
+    attention_mask=attention_mask.reshape(B, K, T),
+    response_mask=response_mask.reshape(B, K, T),
   )
 
 
@@ -237,13 +237,7 @@ def update(
   """One gradient step; the running mean goes on. Returns (state, metrics)."""
   config = override(config, state.extra)
   state, metrics = step(
-    state,
-    frozen,
-    batch,
-    key,
-    models=models,
-    optimizer=optimizer,
-    config=config,
+    state, frozen, batch, key, models=models, optimizer=optimizer, config=config
   )
   seen = metrics['log_ratio'] + Mean(config.seen_log_ratio, config.seen)
   extra = {'seen_log_ratio': seen.total, 'seen': seen.weight}

@@ -8,12 +8,3 @@ from rlhf_jax.losses import (
   policy_gradient,
   supervised,
 )
-
-__all__ = [
-  'listwise',
-  'multi_view',
-  'objective',
-  'pairwise',
-  'policy_gradient',
-  'supervised',
-]

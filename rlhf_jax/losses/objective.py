@@ -1,10 +1,10 @@
 """What a learner needs to know of an objective before it calls it.
 
 An objective's positional parameters name the arrays that it reads, and its
-keyword-only ones are options (`beta` and the like), which whoever chooses the
-objective binds. So a learner offers what it can compute, the objective takes
-what it names, and one without a reference never makes a learner compute one:
-`reference_…` and `…_log_ratios` are the names of what needs it.
+keyword-only ones are options (`beta` and the like), bound by functools.partial
+where the objective is chosen. A learner offers what it can compute, and the
+objective takes what it names; a reference is computed only for one that names
+`reference_…` or `…_log_ratios`.
 """
 
 import dataclasses
@@ -100,12 +100,12 @@ def losses_of(
   shape: tuple[int, ...],
   each: str,
 ) -> chex.Array:
-  """The losses of an objective, which owes one of them for each of something.
+  """`evaluate`, with a check that the losses have the shape expected.
 
   Args:
     objective, arrays: as of `evaluate`.
-    shape: that the losses have to have.
-    each: what one of them is owed for, in words: 'a pair'.
+    shape: of the losses.
+    each: what has one loss, in words: 'a pair'.
 
   Raises:
     ValueError: they have another shape.

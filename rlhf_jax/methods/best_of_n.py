@@ -11,7 +11,7 @@ Source: Stiennon et al. 2020; Nakano et al. 2021; Dubois et al. 2023
 import dataclasses
 
 from rlhf_jax.feedback import ranking
-from rlhf_jax.generation.sampling import Sampling
+from rlhf_jax.generation.sampling import PerPrompt
 from rlhf_jax.stages import Writer
 from rlhf_jax.types import Demonstration, prompt_of
 from rlhf_jax.types.rules import Count
@@ -20,20 +20,10 @@ from rlhf_jax.types.values import checked
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 @checked
-class Config:
-  """AlpacaFarm's values.
-
-  Attributes:
-    samples: n, responses to each prompt.
-    count: prompts; None takes each of the data's once.
-    batch_size: prompts at a time.
-    sampling: of the responses.
-  """
+class Config(PerPrompt):
+  """AlpacaFarm's n."""
 
   samples: Count = 16
-  count: Count | None = None
-  batch_size: Count = 256
-  sampling: Sampling = Sampling(temperature=1.0)
 
 
 def write(records, queries, *, config):

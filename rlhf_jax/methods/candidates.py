@@ -10,32 +10,26 @@ Source: Yuan et al. 2023 (RRHF); Song et al. 2023 (PRO).
 import dataclasses
 
 from rlhf_jax.feedback import ranking
-from rlhf_jax.generation.sampling import Sampling
+from rlhf_jax.generation.sampling import PerPrompt
 from rlhf_jax.stages import Writer
 from rlhf_jax.types import Comparison, prompt_of, responses_of
-from rlhf_jax.types.rules import Count, Natural
+from rlhf_jax.types.rules import Natural
 from rlhf_jax.types.values import checked
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 @checked
-class Config:
+class Config(PerPrompt):
   """How many candidates there are, and where from.
 
   Attributes:
-    samples: responses of the policy to each prompt.
+    samples: responses of the policy to each prompt; 0 for the data's alone.
     cut: whether those that the token limit cut are candidates too. RRHF and PRO
       imitate the best candidate, and one cut short would teach to ramble.
-    count: prompts; None takes each of the data's once.
-    batch_size: prompts at a time.
-    sampling: of the policy's responses.
   """
 
   samples: Natural = 4
   cut: bool = False
-  count: Count | None = None
-  batch_size: Count = 256
-  sampling: Sampling = Sampling(temperature=1.0)
 
 
 def write(records, queries, *, config):

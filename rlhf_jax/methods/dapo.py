@@ -145,9 +145,4 @@ def collect(state, frozen, prompts, key, *, models, config):
 
 
 # Where it starts from is also the reference.
-stages = Online(
-  name='dapo',
-  init=init,
-  update=update,
-  collect=collect,
-)
+stages = Online(name='dapo', init=init, update=update, collect=collect)

@@ -98,31 +98,9 @@ def gspo(**values) -> Config:
   return Config(**(own | values))
 
 
-def shape(params, frozen, rollouts, scores, *, models, config):
-  """Turns scored rollouts into experience. Returns (Experience, metrics).
-
-  Args: as of `policy_gradient.measure`.
-  """
-  measured = policy_gradient.measure(
-    params, frozen, rollouts, scores, models=models, config=config
-  )
-  rewards = policy_gradient.sequence_rewards(measured, config)
-  advantages = config.baseline(measured.groups(rewards), measured.has_score)
-  return policy_gradient.experience(
-    measured,
-    advantages=measured.at_tokens(advantages),
-    response_rewards=rewards,
-    config=config,
-  )
-
-
+shape = policy_gradient.shape_by_group
 collect = functools.partial(policy_gradient.collect, shape=shape)
 
 
 # Where it starts from is also the reference.
-stages = Online(
-  name='grpo',
-  init=init,
-  update=update,
-  collect=collect,
-)
+stages = Online(name='grpo', init=init, update=update, collect=collect)

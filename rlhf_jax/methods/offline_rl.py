@@ -144,14 +144,14 @@ def conditioned(
   The reward is part of the prompt: nothing is learnt of how likely it is.
   """
 
-  def told(prompt, reward):
+  def conditioned_on(prompt, reward):
     condition = reward_condition.text(
       reward, decimals=decimals, spelling=spelling
     )
     return prompt._replace(condition=condition)
 
   return [
-    Demonstration(told(record.prompt, reward), record.response)
+    Demonstration(conditioned_on(record.prompt, reward), record.response)
     for record, reward in zip(pool, z, strict=True)
   ]
 
@@ -181,7 +181,7 @@ class Pool:
 
 
 def write(records, queries, *, config):
-  """What the recipe makes of the pool, with the pool's statistics."""
+  """Demonstrations that the recipe makes, with the pool's statistics."""
   del queries  # All is labelled.
   found = statistics(records)
   made = config.recipe(records, found.standardised(rewards_of(records)))

@@ -21,8 +21,8 @@ from rlhf_jax.kernels import logps, selection
 from rlhf_jax.learners import likelihood, policy_gradient
 from rlhf_jax.stages import Online
 from rlhf_jax.training import optimizers
+from rlhf_jax.training import state as training
 from rlhf_jax.training.parts import in_parts
-from rlhf_jax.training.passes import passes
 from rlhf_jax.types import Demonstrations, Mean, Rollouts
 from rlhf_jax.types.rules import Count, Divides, NonNegative, Positive
 from rlhf_jax.types.values import checked
@@ -60,8 +60,8 @@ def local(
     False for a prompt that has none.
   """
   best, kept = selection.top(scores, candidate_mask, count=1)
-  rows, samples = scores.shape
-  return samples * jnp.arange(rows) + best[:, 0], kept[:, 0]
+  B, K = scores.shape
+  return K * jnp.arange(B) + best[:, 0], kept[:, 0]
 
 
 def overall(
@@ -186,15 +186,15 @@ def shape(params, frozen, rollouts, scores, *, models, config):
 
 
 def gain_of_choosing(scores: chex.Array, ended: chex.Array) -> dict[str, Mean]:
-  """What there is to gain by choosing, of each prompt's responses that ended.
+  """Metrics of how far apart the responses to a prompt score.
 
   Args:
     scores: [B, K] in reward units.
     ended: [B, K] bool.
 
   Returns:
-    The best score, and by how much it is above the median, which tells a choice
-    from noise among near-ties; a prompt without any does not count.
+    The best score of those that ended, and its gap to their median, small where
+    a choice is among near-ties; a prompt without any does not count.
   """
   some = jnp.any(ended, axis=-1)
   valid = jnp.where(ended, scores, jnp.nan)
@@ -218,17 +218,14 @@ def update(state, frozen, batch, key, *, models, optimizer, config):
   Raises:
     ValueError: the prompts do not divide into the minibatches.
   """
-  return passes(
+  return training.passes(
     state,
     frozen,
     batch.demonstrations,
     key,
     loss=loss,
-    optimizer=optimizer,
-    epochs=config.epochs,
-    minibatches=config.minibatches,
-    micro_batches=config.micro_batches,
     models=models,
+    optimizer=optimizer,
     config=config,
   )
 

@@ -134,9 +134,4 @@ collect = functools.partial(policy_gradient.collect, shape=shape)
 
 
 # Where it starts from is also the reference.
-stages = Online(
-  name='reinforce',
-  init=init,
-  update=update,
-  collect=collect,
-)
+stages = Online(name='reinforce', init=init, update=update, collect=collect)

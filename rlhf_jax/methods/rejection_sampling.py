@@ -18,7 +18,7 @@ import functools
 from collections.abc import Callable, Collection, Sequence
 
 from rlhf_jax.feedback import ranking
-from rlhf_jax.generation.sampling import Sampling
+from rlhf_jax.generation.sampling import PerPrompt, Sampling
 from rlhf_jax.learners import likelihood
 from rlhf_jax.stages import DatasetStage, Frozen, Method, Stage, Writer
 from rlhf_jax.training import optimizers
@@ -43,22 +43,17 @@ def of_kinds(prompt: Prompt, *, kinds: Collection[str]) -> bool:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 @checked
-class Bag:
+class Bag(PerPrompt):
   """How a round's responses are sampled; Llama 2 does not say how many.
 
+  The best temperature grows from round to round, and with their number K.
+
   Attributes:
-    samples: K, responses to each prompt.
     asks: prompt -> whether this round asks it: `every`, `of_kinds`.
-    count: prompts; None takes each of the data's once.
-    batch_size: prompts at a time.
-    sampling: of the responses; the best temperature grows from round to round
-      and with K.
   """
 
   samples: Count = 8
   asks: Callable[[Prompt], bool] = every
-  count: Count | None = None
-  batch_size: Count = 256
   sampling: Sampling = Sampling(temperature=1.2)
 
 

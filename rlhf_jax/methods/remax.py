@@ -116,8 +116,8 @@ def shape(params, frozen, rollouts, scores, greedy_scores, *, models, config):
     frozen: {'reference'}.
     rollouts: Rollouts [B, K, T].
     scores: [B, K] in reward units.
-    greedy_scores: [B] of the greedy responses, less what is taken off them; of
-      a prompt whose greedy response has no score, no response is in the mask.
+    greedy_scores: [B] of the greedy responses, less the penalties; of a
+      prompt whose greedy response has no score, no response is in the mask.
     models: with a policy.
     config: a Config.
   """
@@ -193,9 +193,4 @@ def collect(state, frozen, prompts, key, *, models, config):
 
 
 # Where it starts from is also the reference.
-stages = Online(
-  name='remax',
-  init=init,
-  update=update,
-  collect=collect,
-)
+stages = Online(name='remax', init=init, update=update, collect=collect)

@@ -24,8 +24,7 @@ class Config(reward.Config, optimizers.Steps):
 
   batch_size: Count = 512
   optimizer: optimizers.Adam = optimizers.Adam(
-    learning_rate=1e-5,
-    decay=functools.partial(optimizers.cosine, final=0.1),
+    learning_rate=1e-5, decay=functools.partial(optimizers.cosine, final=0.1)
   )
 
 

@@ -10,6 +10,9 @@ Source: Ahmadian et al. 2024; Kool et al. 2019.
 
 import dataclasses
 import functools
+from collections.abc import Callable
+
+import chex
 
 from rlhf_jax.kernels import baselines, masking
 from rlhf_jax.learners import policy_gradient
@@ -27,10 +30,17 @@ update = policy_gradient.update
 @dataclasses.dataclass(frozen=True, kw_only=True)
 @checked
 class Config(policy_gradient.OnlineConfig):
-  """Four responses to a prompt as in the paper; TRL's KL coefficient."""
+  """Four responses to a prompt as in the paper; TRL's KL coefficient.
 
-  batch_size: Count = 128
+  Attributes:
+    baseline: (rewards [B, K], mask [B, K]) -> advantages [B, K], a function of
+      kernels.baselines.
+  """
+
   samples: Count = 4
+  baseline: Callable[[chex.Array, chex.Array], chex.Array] = (
+    baselines.leave_one_out
+  )
   objective: policy_gradient.Objective = surrogates.policy_gradient
   reduction: policy_gradient.Reduction = masking.sequence_sum
   kl_coef: NonNegative = 0.05
@@ -41,33 +51,9 @@ class Config(policy_gradient.OnlineConfig):
     policy_gradient.refuse(self, fewest_samples=2)
 
 
-def shape(params, frozen, rollouts, scores, *, models, config):
-  """Turns scored rollouts into experience. Returns (Experience, metrics).
-
-  Args: as of `policy_gradient.measure`.
-  """
-  measured = policy_gradient.measure(
-    params, frozen, rollouts, scores, models=models, config=config
-  )
-  rewards = policy_gradient.sequence_rewards(measured, config)
-  advantages = baselines.leave_one_out(
-    measured.groups(rewards), measured.has_score
-  )
-  return policy_gradient.experience(
-    measured,
-    advantages=measured.at_tokens(advantages),
-    response_rewards=rewards,
-    config=config,
-  )
-
-
+shape = policy_gradient.shape_by_group
 collect = functools.partial(policy_gradient.collect, shape=shape)
 
 
 # Where it starts from is also the reference.
-stages = Online(
-  name='rloo',
-  init=init,
-  update=update,
-  collect=collect,
-)
+stages = Online(name='rloo', init=init, update=update, collect=collect)

@@ -104,8 +104,7 @@ def write(records, queries, *, config):
       for winner, loser in config.pair(len(kept), choose)
     ]
     if judged.by_scores:
-      decided = pairing.decisive(pairs, scores)
-      pairs = [p for p, clear in zip(pairs, decided, strict=True) if clear]
+      pairs = pairing.decisive(pairs, scores)
     written += [
       Comparison(
         prompt,

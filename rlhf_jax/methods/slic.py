@@ -23,12 +23,7 @@ from rlhf_jax.learners import pairwise
 from rlhf_jax.losses import pairwise as losses
 from rlhf_jax.stages import Method, Writer
 from rlhf_jax.training import optimizers
-from rlhf_jax.types import (
-  Comparison,
-  Demonstration,
-  Response,
-  prompt_of,
-)
+from rlhf_jax.types import Comparison, Demonstration, Response, prompt_of
 from rlhf_jax.types.calls import Called
 from rlhf_jax.types.rules import Count
 from rlhf_jax.types.values import checked
@@ -124,8 +119,7 @@ def write(records, queries, *, config):
       continue
     pairs = config.pair(len(texts), scores, prefer, seed)
     if judged.by_scores:
-      decided = pairing.decisive(pairs, scores)
-      pairs = [p for p, clear in zip(pairs, decided, strict=True) if clear]
+      pairs = pairing.decisive(pairs, scores)
     written += [
       Comparison(prompt, (texts[winner], texts[loser]), target=target)
       for winner, loser in pairs

@@ -42,7 +42,7 @@ class Responses:
 
 
 def strip(records, queries, *, config):
-  """Demonstrations of all responses with nothing asked for: the baseline."""
+  """Demonstrations of all responses without attributes: the SFT baseline."""
   del queries, config
   return [
     Demonstration(prompt._replace(condition=''), response)
@@ -65,10 +65,13 @@ class Annotation(Responses):
 
 
 def annotate(records, queries, *, config):
-  """Demonstrations of all responses whose attributes somebody knows."""
-  return demonstrations(
-    config.rate(records, queries, config.scale), config.scale
-  )
+  """Demonstrations of all responses whose attributes are known."""
+  condition = config.scale.condition
+  return [
+    Demonstration(prompt._replace(condition=condition(values)), response)
+    for prompt, response, values in config.rate(records, queries, config.scale)
+    if values
+  ]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -163,15 +166,6 @@ def levels(record, scale):
   return values
 
 
-def demonstrations(labelled, scale) -> list[Demonstration]:
-  """Responses to imitate where their attributes are asked for."""
-  return [
-    Demonstration(prompt._replace(condition=scale.condition(values)), response)
-    for prompt, response, values in labelled
-    if values
-  ]
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 @checked
 class Config(likelihood.Config, optimizers.Steps):
@@ -185,15 +179,12 @@ class Config(likelihood.Config, optimizers.Steps):
 
 # The data's responses without attributes, for SFT beside SteerLM.
 plain_stages = Writer(
-  name='plain',
-  data='annotated',
-  write=strip,
-  writes=Demonstration,
+  name='plain', data='annotated', write=strip, writes=Demonstration
 )
 
 
 def _asked(config, sources):
-  """Whom a stage of annotations asks: who rates, if a model does."""
+  """The `policy` or `frozen` argument of a stage, by who rates."""
   return annotating.asked(config.rate, sources['rater'])
 
 

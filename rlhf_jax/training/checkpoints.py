@@ -6,6 +6,7 @@ is not finite is never written.
 """
 
 import contextlib
+import functools
 import hashlib
 import os
 import pathlib
@@ -79,9 +80,11 @@ class Checkpoints:
       return
     where = f'{self._folder}: step {step}'
     refuse_not_finite(state.params, where)
-    _refuse_nan((state.opt_state, state.extra), where)
-    with _told(self._folder):
-      self._manager.wait_until_finished()  # With what is before it: the room.
+    # Infinity is where some optimizers start, as in "the best loss so far".
+    beside = state.opt_state, state.extra
+    _refuse(beside, _is_number, where, 'not a number')
+    with _naming(self._folder):
+      self._manager.wait_until_finished()  # It takes room as well.
       _refuse_without_room(self._folder, state)
       # The step is the data position: a batch is a function of the step.
       self._manager.save(
@@ -110,8 +113,7 @@ class Checkpoints:
     found = self._manager.restore(
       step,
       args=ocp.args.Composite(
-        state=ocp.args.StandardRestore(abstract),
-        meta=ocp.args.JsonRestore(),
+        state=ocp.args.StandardRestore(abstract), meta=ocp.args.JsonRestore()
       ),
     )
     if found['meta']['meta'] != self.meta:
@@ -128,7 +130,7 @@ class Checkpoints:
     Raises:
       StorageError: it was not written.
     """
-    with _told(self._folder):
+    with _naming(self._folder):
       self._manager.wait_until_finished()
 
   def __enter__(self) -> 'Checkpoints':
@@ -139,7 +141,7 @@ class Checkpoints:
     try:
       self.wait()
     finally:
-      with contextlib.suppress(Exception):  # Told by the line above.
+      with contextlib.suppress(Exception):  # Raised by the line above.
         self._manager.close()
       _remove_unfinished(self._folder)
 
@@ -164,7 +166,7 @@ def save_params(
   files.sweep(folder)
   partial = files.partial_of(folder)
   try:
-    with _told(folder):
+    with _naming(folder):
       with ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save(partial.absolute(), params)
       for path in also:
@@ -206,21 +208,21 @@ def refuse_not_finite(params: Params, where: str) -> None:
   Raises:
     FloatingPointError: naming `where` they go and the first such array.
   """
-  _refuse(params, _all_finite, where, 'not finite')
+  _refuse(params, jnp.isfinite, where, 'not finite')
 
 
-def _refuse_nan(tree, where):
-  # Infinity is where some optimizers start, as in "the best loss so far".
-  _refuse(tree, _none_nan, where, 'not a number')
+def _is_number(x):
+  return ~jnp.isnan(x)
 
 
 def _refuse(tree, good, where, how):
+  """Refuses arrays with a number for which `good` does not hold."""
   leaves = {
     jax.tree_util.keystr(path): leaf
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
     if jnp.issubdtype(leaf.dtype, jnp.floating)
   }
-  bad = [name for name, fine in good(leaves).items() if not fine]
+  bad = [name for name, fine in _all(leaves, good).items() if not fine]
   if bad:
     raise FloatingPointError(
       f'{where} is not saved: {bad[0]} is {how}'
@@ -230,14 +232,9 @@ def _refuse(tree, good, where, how):
     )
 
 
-@jax.jit
-def _all_finite(leaves):
-  return {name: jnp.isfinite(leaf).all() for name, leaf in leaves.items()}
-
-
-@jax.jit
-def _none_nan(leaves):
-  return {name: ~jnp.isnan(leaf).any() for name, leaf in leaves.items()}
+@functools.partial(jax.jit, static_argnums=1)
+def _all(leaves, good):
+  return {name: good(leaf).all() for name, leaf in leaves.items()}
 
 
 def _as_json(metrics: Metrics) -> dict[str, list[float]]:
@@ -267,8 +264,8 @@ def _refuse_without_room(folder, tree):
 
 
 @contextlib.contextmanager
-def _told(folder: pathlib.Path) -> Iterator[None]:
-  """Turns what the system refused Orbax into a sentence with the folder."""
+def _naming(folder: pathlib.Path) -> Iterator[None]:
+  """Turns errors of the disk, Orbax's too, into StorageErrors of `folder`."""
   try:
     with files.naming(folder):
       yield

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import math
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TextIO
@@ -39,11 +38,11 @@ class Loop:
 
   stage: str
   steps: int
-  log_every: int = 10
-  checkpoint_every: int = 500
-  sample_every: int = 500
-  show: Sequence[str] = ()
-  console: TextIO = dataclasses.field(default_factory=lambda: sys.stdout)
+  log_every: int
+  checkpoint_every: int
+  sample_every: int
+  show: Sequence[str]
+  console: TextIO
 
 
 def train(
@@ -132,7 +131,7 @@ class _Rows:
   """
 
   def __init__(self, loop, writers, pending, start, *, timed):
-    """`timed` where steps do not wait for the device: rows do, and tell."""
+    """`timed`: rows measure updates, where no step waits for the device."""
     self.pending, self._start, self._timed = list(pending), start, timed
     self.progress = progress.Progress(
       loop.stage, loop.steps, start=start, out=loop.console
@@ -141,7 +140,7 @@ class _Rows:
     self.restart(start)
 
   def compiling(self, step):
-    """Tells of the first step, whose programs are compiled, that it lasts."""
+    """Shows 'compiling' during the first step, which takes longer."""
     if step > self._start:
       return contextlib.nullcontext()
     return self.progress.waiting('compiling')
@@ -163,13 +162,13 @@ class _Rows:
       writer.write(self._loop.stage, done, row)
     shown = {n: row[n] for n in self._loop.show if n in row}
     terms = {n: x for n, x in row.items() if n.startswith(metrics.LOSS)}
-    # Of one term alone a metric may say the same under a better name.
+    # A term that a metric shows under a better name is not shown twice.
     loss = {n: x for n, x in terms.items() if x and x not in shown.values()}
     self.progress.show(done, shown | loss)
 
 
 def _keep(state, pending, saved, stage, stopped):
-  """Saves where a run was stopped, and lets the stop say so."""
+  """Saves the state of a stopped run, and notes it in `stopped`."""
   with stopping.held():
     total = [metrics.added(pending)] if pending else []
     saved.save(state, total)

@@ -125,7 +125,7 @@ def summarise(metrics: Sequence[Metrics]) -> dict[str, float]:
 
 
 def plain(row: Mapping[str, float | None]) -> dict[str, float]:
-  """A row as writers take it, live and read back: NaN is all not finite."""
+  """A row as writers take it: NaN for None and for what is not finite."""
   return {
     name: math.nan if value is None or not math.isfinite(value) else value
     for name, value in row.items()
@@ -135,8 +135,7 @@ def plain(row: Mapping[str, float | None]) -> dict[str, float]:
 def added(metrics: Sequence[Metrics]) -> Metrics:
   """Several steps' metrics as one, added in their order."""
   return jax.tree.map(
-    lambda *parts: sum(parts[1:], parts[0]),
-    *jax.device_get(list(metrics)),
+    lambda *parts: sum(parts[1:], parts[0]), *jax.device_get(list(metrics))
   )
 
 

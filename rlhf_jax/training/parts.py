@@ -55,7 +55,7 @@ def count_for(rows: int, most: int) -> int:
 def one_by_one(
   function: Callable[[Any], chex.ArrayTree], batch: chex.ArrayTree, parts: int
 ) -> chex.ArrayTree:
-  """`in_parts` of what is no program: each part is waited for."""
+  """`in_parts` for a function on the host; waits for each part."""
   if parts == 1:
     return jax.block_until_ready(function(batch))
   dealt = deal(batch, parts)

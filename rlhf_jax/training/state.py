@@ -1,4 +1,4 @@
-"""Gradients of a learner's loss, accumulated exactly, and their step."""
+"""Gradients of a learner's loss, accumulated exactly, and steps down it."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -30,11 +30,7 @@ def create(
 
 
 def policy_from(
-  key: chex.PRNGKey,
-  start: Mapping[str, Params],
-  *,
-  models: Models,
-  config: Any,
+  key: chex.PRNGKey, start: Mapping[str, Params], *, models: Models, config: Any
 ) -> Params:
   """A policy learner's `init`: {'policy'}, start's or fresh."""
   del config
@@ -159,3 +155,61 @@ def gradient_step(loss: Loss) -> Callable[..., tuple[TrainState, Metrics]]:
     return descend(state, grads, optimizer), metrics | {'gradient_norm': norm}
 
   return update
+
+
+def passes(
+  state: TrainState,
+  frozen: Mapping[str, Params],
+  batch: chex.ArrayTree,
+  key: chex.PRNGKey,
+  *,
+  loss: Loss,
+  models: Models,
+  optimizer: optax.GradientTransformation,
+  config: Any,
+) -> tuple[TrainState, Metrics]:
+  """`epochs` passes of `minibatches` optimizer steps over a batch of responses.
+
+  Args:
+    state: where to start.
+    frozen: what stays fixed, by role.
+    batch: arrays [N, ...], N responses; each pass shuffles them anew.
+    key: of the shuffles, and of every step's loss, which is handed its own.
+    loss: a learner's.
+    models: for the loss.
+    optimizer: takes epochs × minibatches steps.
+    config: for the loss; `epochs`, `minibatches`, a divisor of N, and
+      `micro_batches`, into which a minibatch is cut, are read here too.
+
+  Returns:
+    The state, whose `step` counts batches and so rises by one, and the steps'
+    metrics, added up.
+
+  Raises:
+    ValueError: the responses do not divide into the minibatches.
+  """
+  epochs, minibatches = config.epochs, config.minibatches
+  count = jax.tree.leaves(batch)[0].shape[0]
+  if count % minibatches:
+    raise ValueError(
+      f'{count} responses do not divide into {minibatches} minibatches'
+    )
+  update = gradient_step(loss)
+
+  # One for the shuffle of each pass, then one for the loss of each step.
+  keys = jax.random.split(key, epochs + epochs * minibatches)
+
+  def order(pass_key):
+    places = jax.random.permutation(pass_key, count)
+    return places.reshape(minibatches, count // minibatches)
+
+  def step(inner, taken):
+    step_key, rows = taken
+    part = jax.tree.map(lambda x: x[rows], batch)
+    named = {'models': models, 'optimizer': optimizer, 'config': config}
+    return update(inner, frozen, part, step_key, **named)
+
+  orders = jax.vmap(order)(keys[:epochs])
+  rows = orders.reshape(-1, orders.shape[-1])
+  moved, metrics = jax.lax.scan(step, state, (keys[epochs:], rows))
+  return moved.replace(step=state.step + 1), jax.tree.map(jnp.sum, metrics)

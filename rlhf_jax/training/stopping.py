@@ -1,6 +1,6 @@
 """Asking a run to stop, and stopping where nothing is lost.
 
-Whoever listens to signals calls `ask`. It raises there and then, wherever the
+A signal handler calls `ask`. It raises there and then, wherever the
 run is, except inside `held`, where a step is finished first.
 """
 
@@ -60,7 +60,7 @@ def reset() -> None:
 
 @contextlib.contextmanager
 def held() -> Iterator[None]:
-  """What is done inside is done whole; who asks meanwhile waits for it."""
+  """Delays a stop that is asked for until the block ends."""
   _request.holds += 1
   try:
     yield
@@ -72,7 +72,7 @@ def held() -> Iterator[None]:
 def on_interrupt() -> Iterator[None]:
   """While the block runs, Ctrl-C asks for a stop, as in a notebook's cell.
 
-  Where somebody listens already, as a command does, it stays theirs.
+  A handler that is there already, as in a command, stays.
   """
   main = threading.current_thread() is threading.main_thread()
   own = signal.default_int_handler

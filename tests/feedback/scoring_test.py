@@ -9,7 +9,6 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from rlhf_jax.feedback import scoring
-from rlhf_jax.generation import rollouts as generation
 from rlhf_jax.types import Message, Prompt
 from tests import toy
 
@@ -148,7 +147,7 @@ class TextScorerTest(absltest.TestCase):
   def test_a_reward_of_text_may_have_no_score(self):
     words = {0: 'a', 1: 'b', toy.EOS: '.'}
     rollouts = toy.all_rollouts(0)
-    texts = generation.response_texts(
+    texts = scoring.response_texts(
       rollouts, lambda ids: ''.join(words[i] for i in ids)
     )
 

@@ -287,8 +287,10 @@ class AbsentIdsTest(chex.TestCase):
     given = prompts()
 
     def loss(params):
-      scored, spread = logps.next_token_logps_and_entropies(
-        self.model, params, given.tokens, given.attention_mask
+      hidden = self.model.hidden(params, given.tokens, given.attention_mask)
+      before = jnp.where(given.attention_mask[:, :-1, None], hidden[:, :-1], 0)
+      scored, spread = self.model.token_logps_and_entropies(
+        params, before, given.tokens[:, 1:], 1.0
       )
       kept = given.attention_mask[:, :-1] & given.attention_mask[:, 1:]
       kept &= ~jnp.isin(given.tokens[:, 1:], jnp.array(self.ABSENT))

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest, parameterized
 
+from rlhf_jax.feedback import scoring
 from rlhf_jax.generation import draws
-from rlhf_jax.generation import rollouts as generation
+from rlhf_jax.generation.decode import policy_sampler
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.types import Message, Prompt
 from tests import toy
@@ -27,7 +28,7 @@ def asked(text):
 
 class RolloutsTest(absltest.TestCase):
   def test_texts_hold_what_was_written_and_no_padding(self):
-    texts = generation.response_texts(toy.all_rollouts(0), decode)
+    texts = scoring.response_texts(toy.all_rollouts(0), decode)
     expected = [
       ' '.join(WORDS[i] for i in response if i != toy.EOS)
       for response in toy.responses()
@@ -110,7 +111,7 @@ class LawTest(parameterized.TestCase):
     return draws.gumbel(keys, logits)
 
   def sample(self, rules):
-    sampler = generation.policy_sampler(
+    sampler = policy_sampler(
       toy.POLICY, max_response=RESPONSE, stop_ids=(STOP,), pad_id=PADDING
     )
     prompts = toy.prompts(4)

@@ -92,9 +92,16 @@ class NextTokenTest(BigramCase):
     kwargs = {'start': start, 'temperature': temperature}
     arguments = BIGRAM, self.params, self.tokens, self.attended
     actual = logps.next_token_logps(*arguments, **kwargs)
-    both = logps.next_token_logps_and_entropies(*arguments, **kwargs)
+    hidden = BIGRAM.hidden(self.params, self.tokens, self.attended)
+    both = BIGRAM.token_logps_and_entropies(
+      self.params,
+      logps.before_tokens(hidden, start=start),
+      self.tokens[:, start:],
+      temperature,
+    )
     self.assertEqual(actual.shape, (4, 6 - start))
-    np.testing.assert_array_equal(actual, both[0])
+    real = self.attended[:, start - 1 : -1]
+    np.testing.assert_array_equal(actual[real], both[0][real])
     for row, column in itertools.product(range(4), range(start, 6)):
       if not self.attended[row, column - 1 : column + 1].all():
         continue

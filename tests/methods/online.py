@@ -195,7 +195,10 @@ OWN = {
     },
     {'baseline': GROUP_MEAN} | PENALISED,
   ),
-  'rloo': ({}, PENALISED),
+  'rloo': (
+    {'baseline': (baselines.leave_one_out, definitions.leave_one_out)},
+    {'baseline': GROUP_MEAN} | PENALISED,
+  ),
   'dapo': ({}, {}),
   'reinforce': (
     {

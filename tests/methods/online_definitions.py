@@ -359,10 +359,8 @@ def experience(method, tables, s):
     gains, returns = gae(rewards, values, s.discount, s.gae_lambda)
     if s.whiten_advantages:
       gains = whiten(gains, MASK)
-  elif method == 'grpo':
+  elif method in ('grpo', 'rloo'):
     gains = at_all(in_groups(s.baseline, rewards.sum(axis=1)))
-  elif method == 'rloo':
-    gains = at_all(in_groups(leave_one_out, rewards.sum(axis=1)))
   elif method == 'dapo':
     rewards = at_last(scores)
     gains = at_all(in_groups(group_standardised, scores))

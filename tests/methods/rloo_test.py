@@ -3,7 +3,7 @@
 import numpy as np
 from absl.testing import absltest
 
-from rlhf_jax.kernels import masking
+from rlhf_jax.kernels import baselines, masking
 from rlhf_jax.losses import policy_gradient as surrogates
 from rlhf_jax.methods import rloo
 from tests.methods import groups, online
@@ -67,6 +67,7 @@ class WiringTest(online.ShapeCase):
   defaults = {
     'Config': {
       'samples': 4,
+      'baseline': baselines.leave_one_out,
       'objective': surrogates.policy_gradient,
       'reduction': masking.sequence_sum,
       'kl_coef': 0.05,

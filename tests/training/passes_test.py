@@ -1,12 +1,13 @@
 """Passes over a batch, on a loss that is linear in its rows."""
 
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from absl.testing import absltest, parameterized
 
-from rlhf_jax.training import passes
 from rlhf_jax.training import state as training
 from rlhf_jax.types import Mean
 
@@ -14,27 +15,33 @@ ROWS = jnp.arange(1.0, 13.0)
 RATE = 0.01
 
 
-def loss(params, frozen, batch, key, *, scale):
+def loss(params, frozen, batch, key, *, models, config):
   """scale · frozen · p · mean(row), and what was seen."""
-  terms = {'only': (1.0, Mean.of(scale * frozen * params * batch))}
+  del models
+  terms = {'only': (1.0, Mean.of(config.scale * frozen * params * batch))}
   return terms, {
     'row': Mean.of(batch),
     'drawn': Mean.of(jax.random.uniform(key)),
   }
 
 
-def run(loss=loss, **options):
+def run(loss=loss, epochs=1, minibatches=1, micro_batches=1):
   optimizer = optax.sgd(RATE)
   state = training.create(jnp.float32(2.0), optimizer)
-  return passes.passes(
+  return training.passes(
     state,
     jnp.float32(3.0),
     ROWS,
     jax.random.key(0),
     loss=loss,
+    models=None,
     optimizer=optimizer,
-    scale=0.5,
-    **options,
+    config=SimpleNamespace(
+      epochs=epochs,
+      minibatches=minibatches,
+      micro_batches=micro_batches,
+      scale=0.5,
+    ),
   )
 
 
@@ -74,14 +81,14 @@ class PassesTest(parameterized.TestCase):
   def test_no_shuffle_shares_its_key_with_a_loss(self):
     seen, keys = [], []
 
-    def noting(params, frozen, batch, key, *, scale):
+    def noting(params, frozen, batch, key, **named):
       jax.debug.callback(
         lambda x, data: (seen.append(x.tolist()), keys.append(data)),
         batch,
         jax.random.key_data(key),
         ordered=True,
       )
-      return loss(params, frozen, batch, key, scale=scale)
+      return loss(params, frozen, batch, key, **named)
 
     run(loss=noting, epochs=3, minibatches=1)
     jax.effects_barrier()
@@ -96,9 +103,9 @@ class PassesTest(parameterized.TestCase):
   def test_passes_are_shuffled_anew(self):
     seen = []
 
-    def noting(params, frozen, batch, key, *, scale):
+    def noting(params, frozen, batch, key, **named):
       jax.debug.callback(lambda x: seen.append(x.tolist()), batch, ordered=True)
-      return loss(params, frozen, batch, key, scale=scale)
+      return loss(params, frozen, batch, key, **named)
 
     run(loss=noting, epochs=2, minibatches=1)
     jax.effects_barrier()

@@ -170,9 +170,7 @@ def alternating(conversation: Conversation) -> Conversation:
   return conversation
 
 
-def pair(
-  row: Mapping[str, Any],
-) -> tuple[Conversation, tuple[str, str]]:
+def pair(row: Mapping[str, Any]) -> tuple[Conversation, tuple[str, str]]:
   """The prompt's conversation, and a row's `chosen` and `rejected` answers.
 
   The prompt is the row's `prompt` or, where there is none, the common start of

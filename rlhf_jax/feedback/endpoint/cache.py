@@ -21,10 +21,10 @@ class Replies:
     self._path = None if path is None else pathlib.Path(path)
     self._kept: dict[str, str] = {}
     if self._path is not None:
-      with self._told():
+      with self._naming():
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open('ab'):
-          pass  # What cannot be kept is not asked for.
+          pass  # Fails now rather than after the first reply.
         self._read()
 
   def __contains__(self, address: str) -> bool:
@@ -40,7 +40,7 @@ class Replies:
       return
     line = json.dumps({'address': address, 'reply': reply})
     # Breaks first: half a line spoils no other.
-    with self._told(), self._path.open('ab') as file:
+    with self._naming(), self._path.open('ab') as file:
       file.write(b'\n' + line.encode())
 
   def _read(self):
@@ -53,7 +53,7 @@ class Replies:
           self._kept[kept['address']] = kept['reply']
 
   @contextlib.contextmanager
-  def _told(self):
+  def _naming(self):
     try:
       yield
     except OSError as e:

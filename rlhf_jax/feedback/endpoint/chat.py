@@ -62,7 +62,7 @@ class Chat:
   max_bytes: int = 16 * 2**20
 
   def check(self) -> None:
-    """Refuses settings that cannot be; whoever is handed a chat asks this.
+    """Refuses settings that cannot be; called by whatever takes a Chat.
 
     Raises:
       ValueError: naming the attribute.

@@ -22,19 +22,3 @@ from rlhf_jax.feedback.similarity.texts import (
   ngram,
   rouge_l,
 )
-
-__all__ = [
-  'Similarity',
-  'answer',
-  'embedding',
-  'embeddings',
-  'endpoint',
-  'entailment',
-  'exact',
-  'final_number',
-  'final_text',
-  'ngram',
-  'nli_folder',
-  'rouge_l',
-  'texts',
-]

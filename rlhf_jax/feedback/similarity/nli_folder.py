@@ -12,10 +12,7 @@ from rlhf_jax.types.rules import Count
 
 
 def nli_folder(
-  path: str | os.PathLike,
-  *,
-  batch_size: Count = 32,
-  max_tokens: Count = 512,
+  path: str | os.PathLike, *, batch_size: Count = 32, max_tokens: Count = 512
 ) -> Classify:
   """A sequence classifier that was trained on pairs of texts, such as MNLI.
 

@@ -16,26 +16,4 @@ from rlhf_jax.kernels.bottleneck.posteriors import (
   symmetrised_kl,
   tanh_log_variance,
 )
-from rlhf_jax.kernels.bottleneck.schedules import (
-  constant,
-  exponential,
-  linear,
-)
-
-__all__ = [
-  'constant',
-  'exponential',
-  'info_nce',
-  'jensen_shannon',
-  'linear',
-  'negative_pairs',
-  'nwj',
-  'nwj_read_out',
-  'positive_pairs',
-  'rolled_pairs',
-  'sample',
-  'sampled_symmetrised_kl',
-  'softplus_log_variance',
-  'symmetrised_kl',
-  'tanh_log_variance',
-]
+from rlhf_jax.kernels.bottleneck.schedules import constant, exponential, linear

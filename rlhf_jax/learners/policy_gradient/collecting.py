@@ -17,9 +17,7 @@ from rlhf_jax.feedback import scoring
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.kernels import divergences
 from rlhf_jax.learners.policy_gradient import updating
-from rlhf_jax.learners.policy_gradient.evaluation import (
-  no_critic,
-)
+from rlhf_jax.learners.policy_gradient.evaluation import no_critic
 from rlhf_jax.training import optimizers
 from rlhf_jax.training.compile import jitted, override
 from rlhf_jax.training.metrics import Stopwatch
@@ -105,7 +103,7 @@ class OnlineConfig(updating.Config):
     )
 
   def initial_extra(self):
-    """What is adapted as training goes: the KL coefficient, if anything."""
+    """The state's `extra`: the KL coefficient where it adapts."""
     return {} if self.kl_control is None else {'kl_coef': self.kl_coef}
 
 
@@ -172,7 +170,7 @@ def sample_and_score(
   with stopwatch('sample'):
     rollouts = one_by_one(sample, prompts, count)
   with stopwatch('score'):
-    # A program takes them all: it may ask somebody about many at a time.
+    # A program takes them all: it may send many to a server at a time.
     scores = one_by_one(score, rollouts, count if 'reward' in frozen else 1)
   scored = jnp.isfinite(scores)
   return leave_out(rollouts, ~scored), jnp.where(scored, scores, 0.0)
@@ -240,10 +238,10 @@ def shape_scored(
   models: Models,
   config: OnlineConfig,
 ) -> tuple[Any, Metrics]:
-  """What a method's `shape` makes of scored rollouts, compiled.
+  """A method's `shape` of scored rollouts, compiled.
 
-  What is adapted as training goes (the KL coefficient) is the state's, and
-  stands in the place of the config's, which is where it began.
+  A KL coefficient that adapts is read from the state; the config says where it
+  began.
   """
   config = override(config, state.extra)
   return jax.block_until_ready(

@@ -79,8 +79,8 @@ def response_kl(
 
 def flatten_rollouts(rollouts: Rollouts) -> Rollouts:
   """[B, K, …] -> [B * K, …]; each sample keeps its prompt's index."""
-  samples = rollouts.tokens.shape[1]
-  index = jnp.repeat(rollouts.index[:, None], samples, axis=1)
+  _, K, _ = rollouts.tokens.shape
+  index = jnp.repeat(rollouts.index[:, None], K, axis=1)
   return flatten_candidates(rollouts.replace(index=index))
 
 
@@ -91,7 +91,7 @@ def rollout_metrics(
   *,
   scores: chex.Array,
 ) -> Metrics:
-  """What is logged of a batch of flat rollouts [N, T].
+  """Metrics of flat rollouts [N, T].
 
   Args:
     rollouts: the samples.
@@ -134,7 +134,7 @@ class MeasuredRollouts(NamedTuple):
   Attributes:
     rollouts: Rollouts [B, K, T].
     raw_scores: [B, K] scores as the reward gave them.
-    scores: [N] likewise, clipped and less what is taken off them.
+    scores: [N] likewise, clipped, less the penalties of length and of no end.
     mask: [N, R] bool, True on response tokens.
     outputs: the TokenOutputs of the policy that sampled, [N, R] each.
     reference_logps: [N, R].
@@ -170,7 +170,7 @@ def measure(
   models: Models,
   config: Any,
 ) -> MeasuredRollouts:
-  """What a method's `shape` begins with.
+  """Scores and model outputs of rollouts; a method's `shape` begins with it.
 
   Args:
     params: {'policy', and 'critic' where there is one}.
@@ -204,7 +204,7 @@ def measure(
 def penalised(
   scores: chex.Array, rollouts: Rollouts, config: Any
 ) -> chex.Array:
-  """Scores [B, K], clipped and less what is taken off them."""
+  """Scores [B, K], clipped, less the penalties of length and of no end."""
   if config.score_clip is not None:
     scores = jnp.clip(scores, -config.score_clip, config.score_clip)
   scores = rewards.penalise_unended(
@@ -245,13 +245,12 @@ def experience(
   config: Any,
   returns: chex.Array | None = None,
 ) -> tuple[Experience, Metrics]:
-  """What a method's `shape` ends with. Returns (Experience [B, K], metrics).
+  """Experience [B, K] with these advantages, and metrics; `shape` ends with it.
 
   Args:
     measured: of `measure`.
     advantages: [N, R], 0 where masked.
-    response_rewards: [N] of whole responses, less all that is taken off them;
-      logged.
+    response_rewards: [N] of whole responses, less all penalties; logged.
     config: an OnlineConfig.
     returns: [N, R] the critic's targets; the advantages where there is none.
   """
@@ -272,3 +271,33 @@ def experience(
   per_token = (now.logps, reference_logps, now.values, advantages, returns)
   batch = Experience(measured.rollouts, *map(measured.groups, per_token))
   return batch, metrics
+
+
+def shape_by_group(
+  params: Params,
+  frozen: Mapping[str, Params],
+  rollouts: Rollouts,
+  scores: chex.Array,
+  *,
+  models: Models,
+  config: Any,
+) -> tuple[Experience, Metrics]:
+  """A `shape` that judges a response by the others to its prompt.
+
+  `config.baseline`, a function of kernels.baselines, turns the scores less the
+  KL of whole responses into advantages [B, K], the same at all tokens of a
+  response. Returns (Experience [B, K], metrics).
+
+  Args: as of `measure`.
+  """
+  measured = measure(
+    params, frozen, rollouts, scores, models=models, config=config
+  )
+  rewards = sequence_rewards(measured, config)
+  advantages = config.baseline(measured.groups(rewards), measured.has_score)
+  return experience(
+    measured,
+    advantages=measured.at_tokens(advantages),
+    response_rewards=rewards,
+    config=config,
+  )

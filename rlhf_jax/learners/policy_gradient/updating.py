@@ -22,7 +22,7 @@ from rlhf_jax.learners.policy_gradient.evaluation import (
 )
 from rlhf_jax.losses import objective as objectives
 from rlhf_jax.losses import supervised
-from rlhf_jax.training.passes import passes
+from rlhf_jax.training import state as training
 from rlhf_jax.types import (
   Experience,
   Mean,
@@ -145,8 +145,8 @@ def loss(
   _, mask = batch.rollouts.responses
   new = evaluate(params, batch.rollouts, models=models, config=config)
   arrays = arrays_for(new, batch)
-  owed = {'shape': mask.shape, 'each': 'a token'}
-  losses = objectives.losses_of(config.objective, arrays, **owed)
+  wanted = {'shape': mask.shape, 'each': 'a token'}  # [N, R]
+  losses = objectives.losses_of(config.objective, arrays, **wanted)
   if config.correction is not None:
     sampled = {
       'logps': batch.logps,
@@ -163,7 +163,7 @@ def loss(
     'entropy': (-config.entropy_coef, config.reduction(new.entropies, mask)),
   }
   if config.reference_objective is not None:
-    losses = objectives.losses_of(config.reference_objective, arrays, **owed)
+    losses = objectives.losses_of(config.reference_objective, arrays, **wanted)
     terms['reference'] = (config.reference_coef, config.reduction(losses, mask))
   if config.critic is not no_critic:
     losses = config.value_objective(new.values, batch.values, batch.returns)
@@ -226,17 +226,14 @@ def update(
   # Every response is shuffled by itself.
   rest = flatten_candidates(batch.replace(rollouts=None))
   flat = rest.replace(rollouts=flatten_rollouts(batch.rollouts))
-  moved, metrics = passes(
+  moved, metrics = training.passes(
     state,
     frozen,
     flat,
     key,
     loss=loss,
-    optimizer=optimizer,
-    epochs=config.epochs,
-    minibatches=config.minibatches,
-    micro_batches=config.micro_batches,
     models=models,
+    optimizer=optimizer,
     config=config,
   )
   return moved.replace(extra=_adapt(state.extra, flat, config)), metrics

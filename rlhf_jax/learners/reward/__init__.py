@@ -2,5 +2,3 @@
 
 from rlhf_jax.learners.reward import multi_view
 from rlhf_jax.learners.reward.comparisons import Config, init, loss, update
-
-__all__ = ['Config', 'init', 'loss', 'multi_view', 'update']

@@ -52,13 +52,13 @@ def loss(
 
 def scored(params: Params, batch: Comparisons, *, models: Models) -> chex.Array:
   """[B, K] scores of Comparisons [B, K, T]."""
-  rows, candidates, length = batch.tokens.shape
+  B, K, T = batch.tokens.shape
   scores = models.reward.scores(
     params['reward'],
-    batch.tokens.reshape(rows * candidates, length),
-    batch.attention_mask.reshape(rows * candidates, length),
+    batch.tokens.reshape(B * K, T),
+    batch.attention_mask.reshape(B * K, T),
   )
-  return scores[:, 0].reshape(rows, candidates)
+  return scores[:, 0].reshape(B, K)
 
 
 def compared(

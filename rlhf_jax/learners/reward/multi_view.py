@@ -128,7 +128,7 @@ def init(
       critic_hidden=config.critic_hidden,
       critic_inputs=(latent, width if of_inputs else latent),
       deviation_bias=config.deviation_bias,
-    ),
+    )
   }
 
 
@@ -278,7 +278,7 @@ def _comparisons_gradient(params, scores, batch, config):
 def metrics_of(
   arrays: Mapping[str, chex.Array], mask: chex.Array, config: Config
 ) -> Metrics:
-  """What a person watches of the bottleneck.
+  """Metrics of the bottleneck to log, of arrays as `arrays_for` has them.
 
   `information` is the critic's read-out, in nats; `skl` is summed over latents,
   in nats; `active_latents` are those whose mean over the two views varies over
@@ -336,13 +336,7 @@ def update(
     now = config.skl_coef * config.schedule(state.step / config.steps)
     config = override(config, {'skl_coef': now})
   return _descend(
-    state,
-    frozen,
-    batch,
-    key,
-    models=models,
-    optimizer=optimizer,
-    config=config,
+    state, frozen, batch, key, models=models, optimizer=optimizer, config=config
   )
 
 

@@ -3,7 +3,7 @@
 `scores` are for reward models, all else for policies: `curves` of DPO's Δ, the
 gap between log-ratios to a reference, the same `per_token`, where each side
 counts by itself (`anchored`), by other divergences than KL (`f_divergences`),
-told more of a pair than its order (`soft_labels`), comparing whole batches
+reading more of a pair than its order (`soft_labels`), comparing whole batches
 (`transport`), and `reference_free`.
 """
 
@@ -27,10 +27,7 @@ from rlhf_jax.losses.pairwise.f_divergences import (
   dpo_forward_kl,
   dpo_jensen_shannon,
 )
-from rlhf_jax.losses.pairwise.per_token import (
-  dpo_mean,
-  ipo_mean,
-)
+from rlhf_jax.losses.pairwise.per_token import dpo_mean, ipo_mean
 from rlhf_jax.losses.pairwise.reference_free import (
   alphapo,
   cpo,
@@ -54,45 +51,4 @@ from rlhf_jax.losses.pairwise.soft_labels import (
   rpo_sq,
   rpo_total_variation,
 )
-from rlhf_jax.losses.pairwise.transport import (
-  aot,
-  aot_unpaired,
-)
-
-__all__ = [
-  'alphapo',
-  'aot',
-  'aot_unpaired',
-  'apo_down',
-  'apo_zero',
-  'bco_pair',
-  'bradley_terry',
-  'centering',
-  'chosen_only',
-  'cpo',
-  'discopop',
-  'dpo',
-  'dpo_alpha',
-  'dpo_forward_kl',
-  'dpo_jensen_shannon',
-  'dpo_mean',
-  'dpo_soft_labels',
-  'exo_pair',
-  'hinge',
-  'hinge_norm',
-  'ipo_mean',
-  'ipo_sum',
-  'nca_pair',
-  'odds_ratio',
-  'orpo',
-  'robust_dpo',
-  'rpo_backward_kl',
-  'rpo_forward_kl',
-  'rpo_hellinger',
-  'rpo_sq',
-  'rpo_total_variation',
-  'scaled_bradley_terry',
-  'simpo',
-  'slic',
-  'sppo_hard',
-]
+from rlhf_jax.losses.pairwise.transport import aot, aot_unpaired

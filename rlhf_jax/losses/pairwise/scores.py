@@ -40,9 +40,7 @@ def bradley_terry(
 
 
 def scaled_bradley_terry(
-  chosen_scores: chex.Array,
-  rejected_scores: chex.Array,
-  margins: chex.Numeric,
+  chosen_scores: chex.Array, rejected_scores: chex.Array, margins: chex.Numeric
 ) -> chex.Array:
   """Bradley–Terry in which a clear preference counts as several; per pair.
 

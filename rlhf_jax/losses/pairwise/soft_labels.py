@@ -1,4 +1,4 @@
-"""Pairwise objectives told how much better, not only which one is.
+"""Pairwise objectives that read how much better the chosen response is.
 
 Each draws the policy's probability that the chosen response is preferred,
 p = σ(β Δ), or its log-odds β Δ, to a target q: mostly that of a reward model,
@@ -72,14 +72,8 @@ def rpo_sq(
   Source: Sun et al. 2025 (RPO), "Reward-aware Preference Optimization";
   NeMo-Aligner's rpo_sq.
   """
-  h, target = _log_odds(
-    chosen_log_ratios,
-    rejected_log_ratios,
-    chosen_scores,
-    rejected_scores,
-    beta=beta,
-    reward_scale=reward_scale,
-  )
+  h = beta * pair_gaps.gaps(chosen_log_ratios, rejected_log_ratios)
+  target = _target(h, chosen_scores, rejected_scores, reward_scale)
   return (h - target) ** 2
 
 
@@ -99,14 +93,8 @@ def rpo_forward_kl(
 
   Source: Sun et al. 2025 (RPO); NeMo-Aligner's rpo_fwd_kl.
   """
-  h, target = _log_odds(
-    chosen_log_ratios,
-    rejected_log_ratios,
-    chosen_scores,
-    rejected_scores,
-    beta=beta,
-    reward_scale=reward_scale,
-  )
+  h = beta * pair_gaps.gaps(chosen_log_ratios, rejected_log_ratios)
+  target = _target(h, chosen_scores, rejected_scores, reward_scale)
   return _kl(*_log_probs(h), *_log_probs(target))
 
 
@@ -136,14 +124,8 @@ def rpo_backward_kl(
 
   Source: Adler et al. 2024 (Nemotron-4 340B), RPO; NeMo-Aligner's rpo_bwd_kl.
   """
-  h, target = _log_odds(
-    chosen_log_ratios,
-    rejected_log_ratios,
-    chosen_scores,
-    rejected_scores,
-    beta=beta,
-    reward_scale=reward_scale,
-  )
+  h = beta * pair_gaps.gaps(chosen_log_ratios, rejected_log_ratios)
+  target = _target(h, chosen_scores, rejected_scores, reward_scale)
   return _kl(*_log_probs(target), *_log_probs(h))
 
 
@@ -163,14 +145,8 @@ def dpo_soft_labels(
 
   Source: LMFlow's rev_kl. With one q for all pairs, Mitchell 2023, eq. 3.
   """
-  h, target = _log_odds(
-    chosen_log_ratios,
-    rejected_log_ratios,
-    chosen_scores,
-    rejected_scores,
-    beta=beta,
-    reward_scale=reward_scale,
-  )
+  h = beta * pair_gaps.gaps(chosen_log_ratios, rejected_log_ratios)
+  target = _target(h, chosen_scores, rejected_scores, reward_scale)
   log_p, log_not_p = _log_probs(h)
   return -jax.nn.sigmoid(target) * log_p - jax.nn.sigmoid(-target) * log_not_p
 
@@ -188,14 +164,8 @@ def rpo_total_variation(
 
   Source: LMFlow's tv.
   """
-  h, target = _log_odds(
-    chosen_log_ratios,
-    rejected_log_ratios,
-    chosen_scores,
-    rejected_scores,
-    beta=beta,
-    reward_scale=reward_scale,
-  )
+  h = beta * pair_gaps.gaps(chosen_log_ratios, rejected_log_ratios)
+  target = _target(h, chosen_scores, rejected_scores, reward_scale)
   excess = jax.nn.sigmoid(h) - jax.nn.sigmoid(target)
   # JAX gives |x| the gradient 1 at 0; sign(x) makes it 0, the target a rest.
   return excess * jax.lax.stop_gradient(jnp.sign(excess))
@@ -217,14 +187,8 @@ def rpo_hellinger(
 
   Source: LMFlow's hellinger.
   """
-  h, target = _log_odds(
-    chosen_log_ratios,
-    rejected_log_ratios,
-    chosen_scores,
-    rejected_scores,
-    beta=beta,
-    reward_scale=reward_scale,
-  )
+  h = beta * pair_gaps.gaps(chosen_log_ratios, rejected_log_ratios)
+  target = _target(h, chosen_scores, rejected_scores, reward_scale)
   return 0.5 * sum(
     # exp(½ log p), for the root of a p that underflows has no gradient.
     (jnp.exp(0.5 * log_p) - jnp.exp(0.5 * log_q)) ** 2
@@ -232,10 +196,10 @@ def rpo_hellinger(
   )
 
 
-def _log_odds(*ratios_and_scores, beta, reward_scale):
-  """β Δ and η (r_w − r_l), both [...]: the policy's log-odds and the target."""
-  u, v, chosen_scores, rejected_scores = pair_gaps.alike(*ratios_and_scores)
-  return beta * (u - v), reward_scale * (chosen_scores - rejected_scores)
+def _target(h, chosen_scores, rejected_scores, reward_scale):
+  """η (r_w − r_l), the log-odds [...] that h is drawn to."""
+  pair_gaps.alike(h, chosen_scores, rejected_scores)
+  return reward_scale * (chosen_scores - rejected_scores)
 
 
 def _log_probs(log_odds):
@@ -244,6 +208,6 @@ def _log_probs(log_odds):
 
 
 def _kl(log_p, log_not_p, log_q, log_not_q):
-  """KL(p ‖ q) [...] of two coins."""
-  heads = jnp.exp(log_p) * (log_p - log_q)
-  return heads + jnp.exp(log_not_p) * (log_not_p - log_not_q)
+  """KL(p ‖ q) [...] of two Bernoulli distributions."""
+  yes = jnp.exp(log_p) * (log_p - log_q)
+  return yes + jnp.exp(log_not_p) * (log_not_p - log_not_q)

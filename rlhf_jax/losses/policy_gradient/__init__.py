@@ -26,16 +26,3 @@ from rlhf_jax.losses.policy_gradient.weighted import (
   policy_gradient,
   vespo,
 )
-
-__all__ = [
-  'cispo',
-  'clipped_response_surrogate',
-  'clipped_sequence_surrogate',
-  'clipped_surrogate',
-  'dual_clipped_surrogate',
-  'is_clipped',
-  'policy_gradient',
-  'sapo',
-  'sequence_surrogate',
-  'vespo',
-]

@@ -26,19 +26,4 @@ from rlhf_jax.methods.rlp.retraining import (
   stages,
   update,
 )
-from rlhf_jax.methods.rlp.rounds import rounds
-
-__all__ = [
-  'Config',
-  'consistency',
-  'loss',
-  'paper',
-  'retraining',
-  'rounds',
-  'samples',
-  'scale',
-  'stable',
-  'stages',
-  'synthetic',
-  'update',
-]
+from rlhf_jax.methods.rlp.samples import rounds

@@ -30,7 +30,7 @@ class Pair(NamedTuple):
   Attributes:
     chosen: of the largest group.
     rejected: of another one.
-    tied: whether another group is as large.
+    tied: whether another group has the same size.
   """
 
   chosen: int
@@ -57,12 +57,12 @@ def any_member(members, rewards, generator) -> int:
 
 
 def of_best_scored(tied, rewards) -> list[int]:
-  """Of groups as large, the one that holds the sample of the highest reward."""
+  """Of several largest groups, the one with the sample of highest reward."""
   return max(tied, key=lambda group: max(rewards[i] for i in group))
 
 
 def none_of_tied(tied, rewards) -> None:
-  """Groups as large give no pair."""
+  """Several largest groups give no pair."""
   del tied, rewards
 
 
@@ -101,7 +101,7 @@ def pair(
     generator: of the prompt; it draws the rejected sample, uniform over all
       that are not in the largest group.
     choose: which member of the largest group is preferred.
-    tie: what becomes of groups as large.
+    tie: which of several largest groups is taken, if any.
   """
   rewards = np.asarray(rewards, float)
   scored = np.isfinite(rewards)

@@ -8,30 +8,23 @@ policy was trained on, at temperature 1.
 """
 
 import dataclasses
+from collections.abc import Callable, Mapping
 
-from rlhf_jax.generation.sampling import Sampling
-from rlhf_jax.stages import Writer
+from rlhf_jax.generation.sampling import PerPrompt
+from rlhf_jax.stages import DatasetStage, Stage, Writer
 from rlhf_jax.types import Sampled
 from rlhf_jax.types.rules import Count
 from rlhf_jax.types.values import checked
 
+Stages = Mapping[str, Stage | DatasetStage]
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 @checked
-class Config:
-  """The paper's values.
-
-  Attributes:
-    samples: n, responses to each prompt.
-    count: prompts; None takes each of the data's once.
-    batch_size: prompts at a time.
-    sampling: of the responses.
-  """
+class Config(PerPrompt):
+  """The paper's n."""
 
   samples: Count = 10
-  count: Count | None = None
-  batch_size: Count = 256
-  sampling: Sampling = Sampling(temperature=1.0)
 
 
 def write(records, queries, *, config):
@@ -50,3 +43,51 @@ stages = Writer(
   frozen={'reward': 'reward'},
   sources={'policy': 'ppo'},
 )
+
+
+def rounds(
+  count: int,
+  *,
+  samples: Config,
+  retrain: Callable[..., Stages],
+  learn: Callable[..., Stages],
+  earlier: int = 0,
+  policy: str = 'ppo',
+  reward: str = 'reward_model',
+  data: str = 'prompts',
+  name: str = 'rlp',
+) -> dict[str, Stage | DatasetStage]:
+  """{name}_1_samples, …, {name}_1_reward, {name}_1, {name}_2_samples, …
+
+  Rounds of RLP's steps 3 to 5: sample, retrain the reward, then the policy.
+  Whatever learns from a reward model can take PPO's place, since all that RLP
+  needs of it is samples. Every round starts the policy from SFT anew.
+
+  Args:
+    count: of rounds.
+    samples: how each round's policy is sampled.
+    retrain: (samples=, policy=, reward=, name=) -> stages, the last of which,
+      {name}, trains a reward model with these samples; they are of `policy`,
+      which learnt from `reward`.
+    learn: (reward=, name=) -> {name}: the stage that learns from it.
+    earlier: rounds before these, which are counted on from.
+    policy: what the first of these rounds samples.
+    reward: what that policy learnt from.
+    data: prompts that are sampled.
+    name: what the rounds' names begin with.
+
+  Source: Lang, Huang & Li 2024 (RLP), algorithm 1, which stops after one.
+  """
+  found: dict[str, Stage | DatasetStage] = {}
+  for number in range(earlier + 1, earlier + count + 1):
+    trained = f'{name}_{number}'
+    drawn, retrained = f'{trained}_samples', f'{trained}_reward'
+    found |= stages(
+      samples, data=data, policy=policy, reward=reward, name=drawn
+    )
+    found |= retrain(
+      samples=drawn, policy=policy, reward=reward, name=retrained
+    )
+    found |= learn(reward=retrained, name=trained)
+    policy, reward = trained, retrained
+  return found

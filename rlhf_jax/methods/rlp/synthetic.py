@@ -33,7 +33,32 @@ Linkage = Callable[[jax.Array], jax.Array]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 @checked
-class Config:
+class PairConfig:
+  """How many pairs there are, and how much they weigh.
+
+  Attributes:
+    weight: of each pair, beside that of an annotated one.
+    count: the most pairs that are written, the first ones; None for all there
+      are, as in the paper. With a count batch_size has to be None.
+    batch_size: prompts at a time; None for all at once.
+  """
+
+  weight: NonNegative = 1.0
+  count: Count | None = None
+  batch_size: Count | None = 256
+
+  def __post_init__(self):
+    if self.count is not None and self.batch_size is not None:
+      raise ValueError(
+        f'count is {self.count} and batch_size {self.batch_size}; prompts '
+        'would be gone over until there are so many pairs, the same ones '
+        'again. Set batch_size to None, and count is the most that are kept'
+      )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
+class Config(PairConfig):
   """RLP-SPG with the paper's threshold.
 
   Attributes:
@@ -43,11 +68,7 @@ class Config:
     linkage: [n, n] bool -> [n] groups, in jax, mapped over prompts; of
       kernels.clustering.
     choose: which member of the largest group is preferred, of `consistency`.
-    tie: what becomes of two groups as large, of `consistency`.
-    weight: of each pair, beside that of an annotated one.
-    count: the most pairs that are written, the first ones; None for all there
-      are, as in the paper. With a count batch_size has to be None.
-    batch_size: prompts at a time; None for all at once.
+    tie: which of several largest groups is taken, of `consistency`.
   """
 
   similarity: Similarity = similarities.exact
@@ -55,12 +76,6 @@ class Config:
   linkage: Linkage = clustering.greedy
   choose: consistency.Choice = consistency.best_scored
   tie: consistency.Tie = consistency.of_best_scored
-  weight: NonNegative = 1.0
-  count: Count | None = None
-  batch_size: Count | None = 256
-
-  def __post_init__(self):
-    refuse_again(self)
 
 
 def by_consistency(records, queries, *, config):
@@ -90,20 +105,6 @@ def by_consistency(records, queries, *, config):
       facts[-1] |= _of_pair(record, made.chosen, made.rejected)
       facts[-1]['tied'] = float(made.tied)
   return RecordBatch(found, averaged(facts))
-
-
-def refuse_again(config) -> None:
-  """Refuses to go over the prompts until there are so many pairs.
-
-  Raises:
-    ValueError: saying so.
-  """
-  if config.count is not None and config.batch_size is not None:
-    raise ValueError(
-      f'count is {config.count} and batch_size {config.batch_size}; prompts '
-      'would be gone over until there are so many pairs, the same ones again. '
-      'Set batch_size to None, and count is the most that are kept'
-    )
 
 
 def refuse_unfit(records, *, scored: bool) -> None:
@@ -153,41 +154,16 @@ def of_each(function, arrays) -> list[np.ndarray]:
   return [found[i] for i in range(len(arrays))]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-@checked
-class PairConfig:
-  """Two samples of each prompt are labelled: the first two that were drawn.
-
-  Attributes:
-    weight: of each pair, beside that of an annotated one.
-    count: as of `Config`; so too batch_size.
-  """
-
-  weight: NonNegative = 1.0
-  count: Count | None = None
-  batch_size: Count | None = 256
-
-  def __post_init__(self):
-    refuse_again(self)
-
-
 def by_reward(records, queries, *, config):
-  """A Comparison of two samples, the higher reward first.
+  """A Comparison of the first two samples, the higher reward first.
 
   Of the same text, of equal rewards, or where one could not be scored, there is
   none.
   """
   del queries
   refuse_unfit(records, scored=True)
-  found, facts = [], []
-  for record in records:
-    gap = record.scores[0] - record.scores[1]
-    order = (0, 1) if gap > 0 else (1, 0)
-    facts.append({'accepted': 0.0})
-    if gap and np.isfinite(gap) and record.responses[0] != record.responses[1]:
-      found.append(_compared(record, *order, config.weight))
-      facts[-1] |= _of_pair(record, *order)
-  return RecordBatch(found, averaged(facts))
+  gaps = [record.scores[0] - record.scores[1] for record in records]
+  return _first_two(records, gaps, [{} for _ in records], config)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -213,7 +189,7 @@ class AskedConfig(PairConfig):
 
 
 def by_policy(records, queries, *, config):
-  """A Comparison of two samples, the one that the policy prefers first.
+  """A Comparison of the first two samples, the policy's favourite first.
 
   It is asked in both orders, and each time how much likelier it says one answer
   than the other; the mean of the two probabilities decides.
@@ -229,15 +205,30 @@ def by_policy(records, queries, *, config):
   )
   says_first = special.expit(np.asarray(first - second, float)).reshape(-1, 2)
   prefers = 0.5 * (says_first[:, 0] + 1.0 - says_first[:, 1])
-  found, facts = [], []
-  for record, share, each in zip(records, prefers, says_first, strict=True):
-    order = (0, 1) if share > 0.5 else (1, 0)
-    # The first place is chosen in both orders, or in neither.
-    swayed = (each[0] > 0.5) == (each[1] > 0.5)
-    facts.append({'accepted': 0.0, 'swayed_by_order': float(swayed)})
-    if share != 0.5 and record.responses[0] != record.responses[1]:
+  # The first place is chosen in both orders, or in neither.
+  swayed = (says_first[:, 0] > 0.5) == (says_first[:, 1] > 0.5)
+  facts = [{'swayed_by_order': float(each)} for each in swayed]
+  return _first_two(records, prefers - 0.5, facts, config)
+
+
+def _first_two(records, leads, facts, config) -> RecordBatch:
+  """A Comparison of each record's first two samples where one of them leads.
+
+  Args:
+    records: of samples.
+    leads: by how much each one's first sample is ahead; 0 or not finite where
+      neither is.
+    facts: of each record, to which those of its pair are added.
+    config: a PairConfig.
+  """
+  found = []
+  for record, lead, fact in zip(records, leads, facts, strict=True):
+    fact['accepted'] = 0.0
+    first, second, *_ = record.responses
+    if lead and np.isfinite(lead) and first != second:
+      order = (0, 1) if lead > 0 else (1, 0)
       found.append(_compared(record, *order, config.weight))
-      facts[-1] |= _of_pair(record, *order)
+      fact |= _of_pair(record, *order)
   return RecordBatch(found, averaged(facts))
 
 
@@ -257,7 +248,7 @@ def _compared(record: Sampled, chosen: int, rejected: int, weight: float):
 
 
 def of_clustering(labels) -> list[dict[str, float]]:
-  """What the groups [n] of each prompt's samples say of it."""
+  """Confidence, number and entropy of the groups [n] of each prompt."""
   measures = {
     'confidence': of_each(clustering.confidence, labels),
     'groups': [len(np.unique(of_prompt)) for of_prompt in labels],
@@ -276,7 +267,7 @@ def _outcome(made):
 
 
 def _of_pair(record: Sampled, chosen: int, rejected: int):
-  """What the pair looks like, in reward units and tokens."""
+  """Facts of a pair, in reward units and tokens."""
   scores, lengths, ended = record.scores, record.lengths, record.ended
   gap = {}
   if scores is not None:
@@ -291,7 +282,7 @@ def _of_pair(record: Sampled, chosen: int, rejected: int):
 
 
 def averaged(facts) -> dict[str, Mean]:
-  """Means of what there is of each name."""
+  """The mean of each fact, over the prompts that have it."""
   names = dict.fromkeys(name for each in facts for name in each)
   return {
     name: Mean.of(np.array([f[name] for f in facts if name in f], np.float32))
