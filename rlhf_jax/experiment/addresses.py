@@ -14,7 +14,9 @@ from rlhf_jax.addressing import (
   import_path,
 )
 from rlhf_jax.experiment import definition, running, writing
-from rlhf_jax.stages import DatasetStage, Ensemble, Stage, graph
+from rlhf_jax.experiment.pretrained import with_text_rewards
+from rlhf_jax.models import huggingface
+from rlhf_jax.stages import DatasetStage, Ensemble, Pretrained, Stage, graph
 from rlhf_jax.storage import seals
 
 # How a stage is watched: no part of what it makes.
@@ -41,6 +43,7 @@ def stage_addresses(experiment: definition.Experiment) -> dict[str, str]:
   Raises:
     NoSourceError: a function of the config has no source.
   """
+  experiment = with_text_rewards(experiment)
   read = experiment.data.fingerprint()
   return _addresses(experiment, read, content, Code().name)
 
@@ -77,6 +80,8 @@ def _addresses(
     }
     for role, folder in graph.given(stage).items():
       depends[role] = content_of(folder)
+    for role, fresh in graph.drawn(stage).items():
+      depends[role] = said(fresh)
     own = [found.get(d, f'{found["data"]}/{d}') for d in graph.datasets(stage)]
     depends['data'] = own[0] if len(own) == 1 else own
     run = writing.write if isinstance(stage, DatasetStage) else running.train
@@ -89,6 +94,8 @@ def _addresses(
 
 def content(folder: str) -> str:
   """Changes when a folder of given parameters does; '' where there is none."""
+  if huggingface.is_folder(folder):
+    return huggingface.fingerprint(folder)
   seal = pathlib.Path(folder, seals.SEAL)
   return hashed(seal.read_text()) if seal.is_file() else ''
 
@@ -111,6 +118,6 @@ def _own(stage: Stage | DatasetStage) -> dict[str, Any]:
   own['frozen'] = {
     role: source.combine if isinstance(source, Ensemble) else source
     for role, source in stage.frozen.items()
-    if not isinstance(source, str)
+    if not isinstance(source, str | Pretrained)
   }
   return own

@@ -35,7 +35,8 @@ def devices(run: Run) -> str:
 
 def parameters(run: Run) -> int:
   """How many numbers the policy has."""
-  shapes = jax.eval_shape(run.trained.roles.policy.init, jax.random.key(0))
+  policy = run.trained.models(run.experiment.evaluation.against).policy
+  shapes = jax.eval_shape(policy.init, jax.random.key(0))
   return sum(int(np.prod(x.shape)) for x in jax.tree.leaves(shapes))
 
 

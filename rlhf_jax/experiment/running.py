@@ -17,7 +17,7 @@ from rlhf_jax.experiment import reference_logps, sample_log, store, writing
 from rlhf_jax.experiment.datasets import Data
 from rlhf_jax.experiment.prepared import RULES, Run, Trained
 from rlhf_jax.feedback import scoring
-from rlhf_jax.stages import DatasetStage, Stage
+from rlhf_jax.stages import DatasetStage, Pretrained, Stage
 from rlhf_jax.storage import files
 from rlhf_jax.training import checkpoints, loop, metrics
 from rlhf_jax.training import state as training
@@ -68,12 +68,12 @@ def train(run: Run, name: str) -> dict[str, Any]:
   stage: Stage = run.experiment.stages[name]
   folder, config = run.folders[name].path, stage.config
   records = run.data.records(stage.data)
-  models = run.models(stage.frozen.get('reward'), records)
+  models = run.models(stage.frozen.get('reward'), records, stage=name)
   frozen = run.trained.frozen(stage)
   optimizer = config.make_optimizer()
   init_key, run_key = jax.random.split(run.key(name))
   with jax.set_mesh(run.mesh):
-    state = initial_state(run.trained, stage, optimizer, init_key)
+    state = initial_state(run.trained, name, optimizer, init_key)
   for role, source in stage.frozen.items():
     if source is None:  # The state's own arrays are given to the first update.
       frozen[role] = jax.tree.map(jnp.copy, stage.playing(state.params, role))
@@ -143,14 +143,17 @@ def loop_of(stage: Stage, name: str, console: TextIO) -> loop.Loop:
   )
 
 
-def initial_state(trained: Trained, stage, optimizer, key) -> TrainState:
-  """The state before the first update, each array in its shards."""
+def initial_state(
+  trained: Trained, name: str, optimizer, key: jax.Array
+) -> TrainState:
+  """The state of a stage before the first update, each array in its shards."""
+  stage = trained.stages[name]
   start = {
     role: trained.params(source, role)
     for role, source in stage.start.items()
-    if source is not None
+    if isinstance(source, str | Pretrained)
   }
-  init = trained.initialiser(stage)
+  init = trained.initialiser(name)
   extra = getattr(stage.config, 'initial_extra', dict)()
 
   def create(key, start):

@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from rlhf_jax.stages.stage import (
   DatasetStage,
   Ensemble,
+  Fresh,
+  Pretrained,
   Stage,
-  is_folder,
+  folder_of,
   names,
 )
 
@@ -30,20 +32,29 @@ def datasets(stage: AnyStage) -> tuple[str, ...]:
 
 def dependencies(stage: AnyStage) -> dict[str, str]:
   """The earlier stages whose parameters a stage needs, by role."""
-  found = _sources(stage)
-  return {role: name for role, name in found.items() if not is_folder(name)}
+  return {
+    role: source
+    for role, source in _sources(stage).items()
+    if isinstance(source, str) and folder_of(source) is None
+  }
 
 
 def given(stage: AnyStage) -> dict[str, str]:
   """The folders whose parameters a stage needs, by role."""
+  found = {role: folder_of(source) for role, source in _sources(stage).items()}
+  return {role: folder for role, folder in found.items() if folder is not None}
+
+
+def drawn(stage: AnyStage) -> dict[str, Fresh]:
+  """What a stage draws at a size of its own, by role."""
   found = _sources(stage)
-  return {role: path for role, path in found.items() if is_folder(path)}
+  return {role: made for role, made in found.items() if isinstance(made, Fresh)}
 
 
 def _sources(stage):
   frozen = {}
   for role, source in stage.frozen.items():
-    if isinstance(source, str):
+    if isinstance(source, str | Pretrained):
       frozen[f'frozen {role}'] = source
     elif isinstance(source, Ensemble):
       for number, member in enumerate(source.members):
