@@ -8,8 +8,15 @@ from rlhf_jax.experiment.definition import (
   PolicyVariant,
 )
 from rlhf_jax.experiment.models import models_of
+from rlhf_jax.experiment.pretrained import PretrainedReward
 from rlhf_jax.experiment.run import check_same, prepare, run
-from rlhf_jax.stages import DatasetStage, Ensemble, Stage
+from rlhf_jax.stages import (
+  DatasetStage,
+  Ensemble,
+  Fresh,
+  Pretrained,
+  Stage,
+)
 
 __all__ = [
   'PolicyVariant',
@@ -18,6 +25,9 @@ __all__ = [
   'Evaluation',
   'Experiment',
   'ExperimentError',
+  'Fresh',
+  'Pretrained',
+  'PretrainedReward',
   'Stage',
   'Limits',
   'check_same',

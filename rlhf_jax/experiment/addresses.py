@@ -14,12 +14,16 @@ from rlhf_jax.addressing import (
   import_path,
 )
 from rlhf_jax.experiment import definition, running, writing
+from rlhf_jax.experiment.pretrained import with_text_rewards
+from rlhf_jax.models import huggingface
 from rlhf_jax.stages import (
   AnyStage,
   DatasetStage,
   Ensemble,
+  Fresh,
+  Pretrained,
   datasets,
-  is_folder,
+  folder_of,
   parameter_sources,
 )
 from rlhf_jax.storage import seals
@@ -49,6 +53,7 @@ def stage_addresses(experiment: definition.Experiment) -> dict[str, str]:
   Raises:
     NoSourceError: a function of the config has no source.
   """
+  experiment = with_text_rewards(experiment)
   read = experiment.data.fingerprint()
   return _addresses(experiment, read, content, Code().name)
 
@@ -83,10 +88,13 @@ def _addresses(
   found = {'data': f'data-{digest(said(data), read)}'}
   shape = said((experiment.model, experiment.limits, experiment.seed))
   for name, stage in experiment.stages.items():
-    depends = {
-      role: content_of(source) if is_folder(source) else found[source]
-      for role, source in parameter_sources(stage).items()
-    }
+    depends = {}
+    for role, source in parameter_sources(stage).items():
+      folder = folder_of(source)
+      if isinstance(source, Fresh):
+        depends[role] = said(source)
+      else:
+        depends[role] = content_of(folder) if folder else found[source]
     own = [found.get(d, f'{found["data"]}/{d}') for d in datasets(stage)]
     depends['data'] = own[0] if len(own) == 1 else own
     run = writing.write if isinstance(stage, DatasetStage) else running.train
@@ -99,6 +107,8 @@ def _addresses(
 
 def content(folder: str) -> str:
   """Changes when a folder of given parameters does; '' where there is none."""
+  if huggingface.is_folder(folder):
+    return huggingface.fingerprint(folder)
   seal = pathlib.Path(folder, seals.SEAL)
   return hashed(seal.read_text()) if seal.is_file() else ''
 
@@ -120,6 +130,6 @@ def _own(stage: AnyStage) -> dict[str, Any]:
   own['frozen'] = {
     role: source.combine if isinstance(source, Ensemble) else source
     for role, source in stage.frozen.items()
-    if not isinstance(source, str)
+    if not isinstance(source, str | Pretrained)
   }
   return own

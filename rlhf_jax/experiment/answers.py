@@ -33,6 +33,7 @@ from rlhf_jax.experiment.definition import (
 )
 from rlhf_jax.experiment.models import AnsweredPrompts, respond
 from rlhf_jax.experiment.prepared import Run
+from rlhf_jax.experiment.pretrained import with_text_rewards
 from rlhf_jax.feedback import scoring
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.kernels import logps
@@ -69,7 +70,7 @@ def respond_as(
   learnt = isinstance(reward, str | Ensemble)
   return respond(
     run.data,
-    run.models(reward),
+    run.models(reward, stage=variant.policy),
     trained.params(variant.policy, 'policy'),
     prompts,
     key,
@@ -197,7 +198,7 @@ def _divergence(run, variant, part, temperature):
   Choosing the best of n adds log n − (n − 1) / n, which is exact where no two
   scores tie and an upper bound otherwise.
   """
-  model = run.trained.roles.policy
+  model = run.trained.models(variant.policy).policy
   policy, reference = (
     run.trained.params(stage, 'policy')
     for stage in (variant.policy, run.experiment.evaluation.against)
@@ -262,6 +263,7 @@ def paths(
 ) -> dict[str, pathlib.Path]:
   """Where the answers of every policy of an experiment are kept, once there."""
   addresses = stage_addresses(experiment)
+  experiment = with_text_rewards(experiment)
   return {
     name: path(experiment, addresses, pathlib.Path(stages_dir), name)
     for name in policy_variants(experiment)

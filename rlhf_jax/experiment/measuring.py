@@ -183,7 +183,7 @@ def measure_reward_models(
       for name, ranked in pairs.items():
         found[model, name] = measure_pairs(
           data,
-          run.models().scorer,
+          run.models(model).scorer,
           {'reward': params},
           ranked,
           batch_size=how.batch_size,
@@ -206,15 +206,17 @@ def measure_preferences(run: Run) -> dict[str, preference_accuracy.HeldOut]:
       continue
     with run.trained.while_needed():
       policy = run.trained.params(name, 'policy')
-      frozen = run.trained.frozen(stage)
+      frozen, models = run.trained.frozen(stage), run.trained.models(name)
       losses = [Mean(np.float32(0.0), np.float32(0.0))]
 
-      def implicit(params, batch, stage=stage, frozen=frozen, losses=losses):
+      def implicit(
+        params, batch, stage=stage, frozen=frozen, losses=losses, models=models
+      ):
         # Held-out pairs may lack scores that an objective reads, and the
         # reference of a fresh start is not kept.
         with contextlib.suppress(objectives.MissingArraysError):
-          losses.append(_loss(run, stage, params, frozen, batch))
-        model = run.trained.roles.policy
+          losses.append(_loss(run, stage, params, frozen, batch, models))
+        model = models.policy
         rewards = response_logps(model, params['policy'], batch)
         if 'reference' in frozen:
           rewards -= response_logps(model, frozen['reference'], batch)
@@ -229,7 +231,7 @@ def measure_preferences(run: Run) -> dict[str, preference_accuracy.HeldOut]:
   return found
 
 
-def _loss(run, stage, params, frozen, batch):
+def _loss(run, stage, params, frozen, batch, models):
   """The Mean of a stage's loss over the pairs of a batch."""
   extra = getattr(stage.config, 'initial_extra', dict)()
   terms, _ = jitted(stage.loss)(
@@ -237,7 +239,7 @@ def _loss(run, stage, params, frozen, batch):
     frozen,
     batch,
     run.key('evaluation'),
-    models=run.trained.roles,
+    models=models,
     config=override(stage.config, extra),
   )
   count = float(np.sum(batch.weight))

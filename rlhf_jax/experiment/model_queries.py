@@ -18,6 +18,7 @@ from rlhf_jax.feedback import scoring
 from rlhf_jax.kernels import logps as kernels
 from rlhf_jax.kernels import masking
 from rlhf_jax.learners import ranking
+from rlhf_jax.models import scalar_model
 from rlhf_jax.stages import DatasetStage, Queries
 from rlhf_jax.types import (
   Comparison,
@@ -128,7 +129,9 @@ class ModelQueries:
       return np.zeros(0, np.float32)
     log_odds = jax.jit(ranking.log_odds, static_argnums=0)
     return self._read(
-      functools.partial(log_odds, self._models.reward, self._frozen['ranker']),
+      functools.partial(
+        log_odds, self._scalar('ranker'), self._frozen['ranker']
+      ),
       pairs,
       rows_for(len(pairs), self._data.at_a_time(self._rows, 2)),  # Both ways.
     )
@@ -141,7 +144,7 @@ class ModelQueries:
       Rated(prompt._replace(condition=''), response, ())
       for prompt, response in zip(prompts, responses, strict=True)
     ]
-    scores = jax.jit(self._models.reward.scores)
+    scores = jax.jit(self._scalar('attributes').scores)
     params = self._frozen['attributes']
 
     def ratings(batch):
@@ -264,6 +267,10 @@ class ModelQueries:
         'from; give it one'
       )
     return self._trained.params(self._stage.policy, 'policy')
+
+  def _scalar(self, role):
+    """The model of what is frozen in a role."""
+    return scalar_model(self._trained.config(self._stage.frozen[role], role))
 
   def _judge(self, role):
     if role not in self._stage.frozen:

@@ -35,16 +35,21 @@ from rlhf_jax.types import (
 )
 
 
-def roles(model: Any, absent: tuple[int, ...] = ()) -> Models:
-  """Policy, reward model and critic of one size.
+def roles(
+  model: TransformerConfig,
+  absent: tuple[int, ...] = (),
+  *,
+  reward: TransformerConfig | None = None,
+  critic: TransformerConfig | None = None,
+) -> Models:
+  """Policy, reward model and critic, of one size unless others are given.
 
   `absent` ids are no tokens: the policy gives them probability 0.
   """
-  scalar = scalar_model(model)
   return Models(
     policy=language_model(model, absent),
-    reward=scalar,
-    critic=scalar,
+    reward=scalar_model(reward or model),
+    critic=scalar_model(critic or model),
     bottleneck=BOTTLENECK,
   )
 

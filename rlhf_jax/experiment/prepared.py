@@ -11,19 +11,29 @@ from typing import Any, TextIO
 import jax
 
 from rlhf_jax import progress, sharding
+from rlhf_jax.data import tokens
 from rlhf_jax.data.encoding import Counts
 from rlhf_jax.data.sources import Corpus
+from rlhf_jax.data.tokenizer import Tokenizer
 from rlhf_jax.experiment import definition, store, validation
 from rlhf_jax.experiment.datasets import Data
 from rlhf_jax.experiment.models import assembled, roles
-from rlhf_jax.models import PARTITION_RULES
+from rlhf_jax.experiment.pretrained import PretrainedReward
+from rlhf_jax.models import (
+  PARTITION_RULES,
+  TransformerConfig,
+  huggingface,
+  scalar_model,
+)
 from rlhf_jax.stages import (
   AnyStage,
   DatasetStage,
   Ensemble,
+  Fresh,
   Frozen,
-  Stage,
-  is_folder,
+  Pretrained,
+  Start,
+  folder_of,
   parameter_sources,
   playing,
 )
@@ -34,6 +44,8 @@ from rlhf_jax.types import Models, Params
 
 # The roles that are language models; others score.
 POLICIES = ('policy', 'reference')
+# What the experiment's model says of models that come in folders too.
+PRECISION = ('param_dtype', 'compute_dtype', 'remat')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,14 +54,16 @@ class Trained:
 
   Attributes:
     stages: of the experiment, by name.
-    roles: the models by role, all of the experiment's size.
+    model: the experiment's, of all that says no other.
+    tokenizer: of the policies.
     folders: where the stages are.
     mesh: where parameters live.
     loaded: parameters by stage, as long as something needs them.
   """
 
   stages: Mapping[str, AnyStage]
-  roles: Models
+  model: TransformerConfig
+  tokenizer: Tokenizer
   folders: store.Folders
   mesh: jax.sharding.Mesh
   loaded: dict[str, Params]
@@ -64,55 +78,114 @@ class Trained:
       self.loaded.clear()
       self.loaded.update(before)
 
+  def models(self, name: str | None = None) -> Models:
+    """The models of a stage by role; without one, the experiment's own."""
+    stage = self.stages.get(name)
+    if stage is None:
+      return self._roles(self.model)
+    if isinstance(stage, DatasetStage):
+      begins = {} if stage.policy is None else {'policy': stage.policy}
+    else:
+      begins = dict(stage.start)
+    trunk = 'reward' if 'reward' in begins else 'policy'
+    reward = stage.frozen.get('reward', begins.get(trunk))
+    critic = begins.get('critic', begins.get('policy'))
+    return self._roles(
+      self.config(begins.get('policy'), 'policy'),
+      reward=self.config(reward, trunk),
+      critic=self.config(critic, 'critic'),
+    )
+
+  def _roles(self, model, **others):
+    absent = self.tokenizer.absent_ids(model.vocab_size)
+    return roles(model, absent, **others)
+
+  def config(
+    self, source: Start | Frozen | None, role: str
+  ) -> TransformerConfig:
+    """Of the model that a source trains or holds, for a role.
+
+    A folder's types of parameters and activations, and what it recomputes, are
+    the experiment's.
+    """
+    if isinstance(source, Ensemble):
+      source = source.members[0]
+    if isinstance(source, Fresh):
+      return source.model
+    folder = folder_of(source)
+    if folder is not None and huggingface.is_folder(folder):
+      return dataclasses.replace(
+        huggingface.config_of(folder),
+        **{field: getattr(self.model, field) for field in PRECISION},
+      )
+    stage = self.stages.get(source) if isinstance(source, str) else None
+    for one in (role, getattr(stage, 'produces', role), 'policy'):
+      if one in getattr(stage, 'start', {}):
+        return self.config(stage.start[one], one)
+    return self.model
+
   def frozen(self, stage: AnyStage) -> dict[str, Params]:
     """The parameters that a stage keeps as they are, by role."""
     return {
       role: self.params(source, role)
       for role, source in stage.frozen.items()
-      if isinstance(source, str | Ensemble)
+      if isinstance(source, str | Pretrained | Ensemble)
     }
 
-  def params(self, stage: str | Ensemble, role: str) -> Params:
+  def params(self, source: str | Pretrained | Ensemble, role: str) -> Params:
     """What a finished stage trained, or a folder holds, that plays `role`.
 
     Of an ensemble a tuple, its members' in their order.
     """
-    if isinstance(stage, Ensemble):
-      return tuple(self.params(member, role) for member in stage.members)
-    if stage not in self.loaded:
-      like = self.abstract_params(stage)
-      placed = jax.tree.map(
-        lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
-        like,
-        sharding.shardings(like, PARTITION_RULES, self.mesh),
-      )
-      self.loaded[stage] = self._load(stage, placed)
-    return self._playing(stage, self.loaded[stage], role)
+    if isinstance(source, Ensemble):
+      return tuple(self.params(member, role) for member in source.members)
+    name = folder_of(source) or source
+    if name not in self.loaded:
+      self.loaded[name] = self._load(name)
+    return self._playing(name, self.loaded[name], role)
 
-  def _load(self, stage, placed):
-    if is_folder(stage):
-      return checkpoints.load_params(pathlib.Path(stage), placed)
-    with self.folders.lock(stage).share():
+  def _load(self, name):
+    folder = folder_of(name)
+    if folder is not None and huggingface.is_folder(folder):
+      _, params = huggingface.read(
+        folder, self.mesh, PARTITION_RULES, param_dtype=self.model.param_dtype
+      )
+      return {_held(params): params}
+    like = self.abstract_params(name)
+    placed = jax.tree.map(
+      lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
+      like,
+      sharding.shardings(like, PARTITION_RULES, self.mesh),
+    )
+    if folder is not None:
+      return checkpoints.load_params(pathlib.Path(folder), placed)
+    with self.folders.lock(name).share():
       return checkpoints.load_params(
-        self.folders[stage].path / store.PARAMS, placed
+        self.folders[name].path / store.PARAMS, placed
       )
 
-  def abstract_params(self, name: str) -> Params:
+  def abstract_params(self, source: str | Pretrained) -> Params:
     """Shapes of what a stage trains, or of what a folder holds."""
-    if is_folder(name):
-      return checkpoints.abstract_params(pathlib.Path(name))
-    stage = self.stages[name]
+    folder = folder_of(source)
+    if folder is not None and huggingface.is_folder(folder):
+      params = huggingface.abstract_params(
+        folder, param_dtype=self.model.param_dtype
+      )
+      return {_held(params): params}
+    if folder is not None:
+      return checkpoints.abstract_params(pathlib.Path(folder))
+    stage = self.stages[source]
     start = {
       role: self._playing(earlier, self.abstract_params(earlier), role)
       for role, earlier in stage.start.items()
-      if earlier is not None
+      if isinstance(earlier, str | Pretrained)
     }
-    return jax.eval_shape(self.initialiser(stage), jax.random.key(0), start)
+    return jax.eval_shape(self.initialiser(source), jax.random.key(0), start)
 
   def _playing(self, source, params, role):
     """What of a stage's or a folder's params is taken for a role."""
     produces = 'policy' if 'policy' in params else 'reward'
-    if not is_folder(source):
+    if folder_of(source) is None:
       produces = self.stages[source].produces
     return playing(params, role, produces)
 
@@ -123,21 +196,22 @@ class Trained:
       ExperimentError: naming the stage, the folder and the first difference.
     """
     for name, stage in self.stages.items():
-      for words, folder in parameter_sources(stage).items():
-        if not is_folder(folder):
+      reward = stage.frozen.get('reward')
+      if isinstance(reward, PretrainedReward):
+        reward.check()
+      for words, source in parameter_sources(stage).items():
+        folder = folder_of(source)
+        if folder is None:
           continue
         role = validation.role_of(words)
         who = f'stage {name!r} takes its {role} from {folder}, which'
-        try:
-          seals.verify(pathlib.Path(folder), delete=pathlib.Path(folder))
-        except seals.DamagedError as e:
-          raise definition.ExperimentError(
-            f'{who} is no whole folder of finished parameters; give one such '
-            f'as OUT/stages/STAGE/{store.PARAMS}'
-          ) from e
-        held = self.abstract_params(folder)
-        there = _shapes(self._playing(folder, held, role))
-        model = self.roles.policy if role in POLICIES else self.roles.reward
+        self._check_folder(folder, who)
+        there = _shapes(
+          self._playing(folder, self.abstract_params(folder), role)
+        )
+        model = self.models(name).policy
+        if role not in POLICIES:
+          model = scalar_model(self.config(folder, role))
         here = _shapes(jax.eval_shape(model.init, jax.random.key(0)))
         for leaf, shape in here.items():
           # How many attributes are scored is the method's to say.
@@ -146,13 +220,40 @@ class Trained:
           if there.get(leaf) != shape:
             found = there.get(leaf, 'not there')
             raise definition.ExperimentError(
-              f'{who} holds another model: {leaf} is {found}, and {shape} in a '
-              f"{role} of the experiment's size"
+              f'{who} holds another model: {leaf} is {found}, and {shape} in '
+              f'the {role} of the stage'
             )
 
-  def initialiser(self, stage: Stage) -> Callable[..., Params]:
+  def _check_folder(self, folder, who):
+    """Whether a folder is whole, and its model reads what policies read."""
+    if not huggingface.is_folder(folder):
+      try:
+        seals.verify(pathlib.Path(folder), delete=pathlib.Path(folder))
+      except seals.DamagedError as e:
+        raise definition.ExperimentError(
+          f'{who} holds neither the config.json of a model nor finished '
+          f'parameters, as OUT/stages/STAGE/{store.PARAMS} does, or is damaged'
+        ) from e
+      return
+    huggingface.open_folder(folder)
+    own = tokens.load(folder).backend.get_vocab(with_added_tokens=True)
+    if own != self.tokenizer.backend.get_vocab(with_added_tokens=True):
+      raise definition.ExperimentError(
+        f'{who} has another tokenizer than the data; give data.tokenizer this '
+        'folder'
+      )
+
+  def initialiser(self, name: str) -> Callable[..., Params]:
     """(key, start) -> params of a stage."""
-    return functools.partial(stage.init, models=self.roles, config=stage.config)
+    stage = self.stages[name]
+    return functools.partial(
+      stage.init, models=self.models(name), config=stage.config
+    )
+
+
+def _held(params):
+  """What the parameters of a folder of transformers are."""
+  return 'reward' if 'trunk' in params else 'policy'
 
 
 def _shapes(params):
@@ -204,11 +305,10 @@ class Run:
   @functools.cached_property
   def trained(self) -> Trained:
     """The models, and what finished stages trained."""
-    model = self.experiment.model
-    absent = self.corpus.tokenizer.absent_ids(model.vocab_size)
     return Trained(
       stages=self.experiment.stages,
-      roles=roles(model, absent),
+      model=self.experiment.model,
+      tokenizer=self.corpus.tokenizer,
       folders=self.folders,
       mesh=self.mesh,
       loaded=self.loaded,
@@ -220,11 +320,22 @@ class Run:
     return jax.random.fold_in(run, zlib.crc32(purpose.encode()))
 
   def models(
-    self, reward: Frozen | None = None, records: Sequence[Any] = ()
+    self,
+    reward: Frozen | None = None,
+    records: Sequence[Any] = (),
+    *,
+    stage: str | None = None,
   ) -> Models:
-    """The models by role; `reward` and `records` say how scores are made."""
+    """The models of a stage by role, or the experiment's own.
+
+    `reward` and `records` say how scores are made.
+    """
+    models = self.trained.models(stage)
+    if isinstance(reward, str | Ensemble):
+      scalar = scalar_model(self.trained.config(reward, 'reward'))
+      models = models._replace(reward=scalar)
     return assembled(
-      self.trained.roles,
+      models,
       self.corpus.tokenizer,
       self.corpus.template,
       reward=reward,

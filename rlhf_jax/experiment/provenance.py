@@ -16,7 +16,8 @@ def header(run: Run) -> str:
   """What is to run, on what: '1 cpu device; policy of 0.11 M parameters; …'."""
   stages = run.experiment.stages
   done = sum(run.folders[name].done for name in stages)
-  policy = jax.eval_shape(run.trained.roles.policy.init, jax.random.key(0))
+  model = run.trained.models(run.experiment.evaluation.against).policy
+  policy = jax.eval_shape(model.init, jax.random.key(0))
   count = sum(x.size for x in jax.tree.leaves(policy))
   parts = [
     devices(run),

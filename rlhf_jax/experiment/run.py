@@ -21,6 +21,7 @@ from rlhf_jax.experiment import (
 from rlhf_jax.experiment.addresses import stage_addresses, stage_settings
 from rlhf_jax.experiment.definition import Experiment, ExperimentError
 from rlhf_jax.experiment.prepared import Run
+from rlhf_jax.experiment.pretrained import with_text_rewards
 from rlhf_jax.storage import files, seals
 from rlhf_jax.training import stopping
 from rlhf_jax.training.metrics import Writer
@@ -115,6 +116,7 @@ def prepare(
     settings=stage_settings(experiment),
     console=console or sys.stdout,
   )
+  experiment = with_text_rewards(experiment)
   with folders.lock('data').alone():
     corpus = experiment.data.load(folders['data'].path)
   kinds = validation.check_datasets(experiment.stages, corpus.datasets)

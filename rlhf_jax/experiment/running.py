@@ -17,7 +17,7 @@ from rlhf_jax.experiment import reference_logps, sample_log, store, writing
 from rlhf_jax.experiment.prepared import Run, Trained
 from rlhf_jax.feedback import scoring
 from rlhf_jax.models import PARTITION_RULES
-from rlhf_jax.stages import DatasetStage, Stage, playing
+from rlhf_jax.stages import DatasetStage, Pretrained, Stage, playing
 from rlhf_jax.storage import files
 from rlhf_jax.training import checkpoints, loop, metrics
 from rlhf_jax.training import state as training
@@ -68,11 +68,11 @@ def train(run: Run, name: str) -> dict[str, Any]:
   stage: Stage = run.experiment.stages[name]
   folder, config = run.folders[name].path, stage.config
   records = run.data.records(stage.data)
-  models = run.models(stage.frozen.get('reward'), records)
+  models = run.models(stage.frozen.get('reward'), records, stage=name)
   optimizer = config.make_optimizer()
   init_key, run_key = jax.random.split(run.key(name))
   with jax.set_mesh(run.mesh):
-    state = initial_state(run.trained, stage, optimizer, init_key)
+    state = initial_state(run.trained, name, optimizer, init_key)
   frozen = frozen_params(run.trained, stage, state)
   batches, facts = _batches(run, name, records, frozen, models)
   watch = Watch(stage, run.tell)
@@ -122,14 +122,17 @@ def train(run: Run, name: str) -> dict[str, Any]:
   return {'steps': config.steps} | facts | watch.facts()
 
 
-def initial_state(trained: Trained, stage, optimizer, key) -> TrainState:
-  """The state before the first update, each array in its shards."""
+def initial_state(
+  trained: Trained, name: str, optimizer, key: jax.Array
+) -> TrainState:
+  """The state of a stage before the first update, each array in its shards."""
+  stage = trained.stages[name]
   start = {
     role: trained.params(source, role)
     for role, source in stage.start.items()
-    if source is not None
+    if isinstance(source, str | Pretrained)
   }
-  init = trained.initialiser(stage)
+  init = trained.initialiser(name)
   extra = getattr(stage.config, 'initial_extra', dict)()
 
   def create(key, start):

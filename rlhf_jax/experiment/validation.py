@@ -13,9 +13,10 @@ from rlhf_jax.losses import objective as objectives
 from rlhf_jax.stages import (
   AnyStage,
   DatasetStage,
+  Fresh,
   Stage,
   datasets,
-  is_folder,
+  folder_of,
   parameter_sources,
 )
 from rlhf_jax.types import Comparison, Prompt, calls, values
@@ -198,7 +199,7 @@ def _check_parameters(name, stage, done):
   """Whether the stages that a stage starts from or keeps are there."""
   trained = {n: s for n, s in done.items() if isinstance(s, Stage)}
   for role, needed in parameter_sources(stage).items():
-    if is_folder(needed):
+    if isinstance(needed, Fresh) or folder_of(needed) is not None:
       continue
     if needed not in trained:
       other = 'writes a dataset' if needed in done else 'is no earlier stage'

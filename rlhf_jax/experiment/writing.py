@@ -85,7 +85,7 @@ def write(run: Run, name: str) -> dict[str, Any]:
     stage,
     examples,
     data=run.data,
-    models=run.models(stage.frozen.get('reward')),
+    models=run.models(stage.frozen.get('reward'), stage=name),
     trained=run.trained,
     key_of=run.key,
   )

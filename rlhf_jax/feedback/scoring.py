@@ -124,10 +124,15 @@ def during(what: str) -> Iterator[None]:
 
 
 def named(function: Callable) -> str:
-  """The import path of a function without its partials, or of its type."""
+  """What a function calls itself, or else the import path of it or its type.
+
+  Without its partials.
+  """
   while isinstance(function, functools.partial):
     function = function.func
   function = inspect.unwrap(function)
+  if isinstance(getattr(function, 'name', None), str):
+    return function.name
   if not hasattr(function, '__qualname__'):
     function = type(function)
   return f'{function.__module__}.{function.__qualname__}'

@@ -5,7 +5,14 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rlhf_jax.stages.stage import DatasetStage, Ensemble, Frozen, Stage
+from rlhf_jax.stages.stage import (
+  DatasetStage,
+  Ensemble,
+  Fresh,
+  Frozen,
+  Stage,
+  Start,
+)
 from rlhf_jax.types import Prompt
 from rlhf_jax.types.rules import Count
 from rlhf_jax.types.values import checked
@@ -59,7 +66,7 @@ class Method:
     data: str | tuple[str, ...] | None = None,
     extra_data: str | None = None,
     curriculum: Any = None,
-    **sources: Frozen | Mapping[str, str] | None,
+    **sources: Frozen | Fresh | Mapping[str, Start] | None,
   ) -> dict[str, Stage]:
     """{name: the stage} of a config.
 
@@ -68,7 +75,7 @@ class Method:
       name, data, extra_data: in place of the method's own.
       curriculum: as of a Stage.
       sources: whose parameters it starts from and keeps, by the names in
-        `start` and `frozen`: a stage or the path of a folder; with `start` None
+        `start` and `frozen`: a stage, or a Pretrained model; with `start` None
         it starts afresh. `start` may be {role: stage}, for other roles.
     """
     found = _sources(self, sources)
@@ -82,7 +89,9 @@ class Method:
           'config': config,
           'data': data or self.data,
           'start': {role: stage for role, stage in start.items() if stage},
-          'frozen': {role: found[of] for role, of in self.frozen.items()},
+          'frozen': {
+            role: _kept(found[of]) for role, of in self.frozen.items()
+          },
           'extra_data': extra_data or self.extra_data,
           'curriculum': curriculum,
         }
@@ -169,8 +178,16 @@ def _sources(method: Method | Writer, given: Mapping[str, Any]):
   return known | given
 
 
-def _trained(source: Frozen | None) -> str | None:
-  """Who trained a source, of several the first; None of programs."""
+def _kept(source: Frozen | Fresh | None) -> Frozen | None:
+  """What is kept of a source: of a fresh one what is drawn, which is None."""
+  return None if isinstance(source, Fresh) else source
+
+
+def _trained(source: Frozen | Fresh | None) -> Start | None:
+  """Whose parameters those of a source are, of several the first's.
+
+  None of programs.
+  """
   if isinstance(source, Ensemble):
     return source.members[0]
-  return source if isinstance(source, str) else None
+  return source if isinstance(source, Start) else None

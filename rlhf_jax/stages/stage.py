@@ -35,17 +35,45 @@ class Ensemble:
   combine: Callable[[chex.Array], chex.Array]
 
 
+@dataclasses.dataclass(frozen=True)
+@checked
+class Pretrained:
+  """A model in a folder: of transformers, or a finished stage's `params`.
+
+  A text with a slash, 'models/smollm2', stands for one too.
+
+  Attributes:
+    folder: its path.
+  """
+
+  folder: str
+
+
+@dataclasses.dataclass(frozen=True)
+@checked
+class Fresh:
+  """A model of a size of its own, drawn anew.
+
+  Attributes:
+    model: its `models.TransformerConfig`.
+  """
+
+  model: Any
+
+
+# Whose parameters a role starts from: an earlier stage's, or a folder's; or
+# what they are drawn for.
+Start = str | Pretrained | Fresh
 # What is kept as it is: an earlier stage's parameters, or those in a folder;
 # several reward models' together; or a program that scores text.
-Frozen = str | Ensemble | Reward
+Frozen = str | Pretrained | Ensemble | Reward
 
 
-def is_folder(source: str) -> bool:
-  """Whether parameters are given by a folder's path, not by a stage's name.
-
-  The folder is one as a finished stage's `params`; its path has a slash.
-  """
-  return '/' in source
+def folder_of(source: Any) -> str | None:
+  """The folder that parameters are given by, with a slash; None of others."""
+  if isinstance(source, Pretrained):
+    return source.folder if '/' in source.folder else f'./{source.folder}'
+  return source if isinstance(source, str) and '/' in source else None
 
 
 def members(reward: str | Ensemble) -> tuple[str, ...]:
@@ -72,8 +100,9 @@ class Stage(NamedTuple):
     config: the method's; it says how long, and with which optimizer.
     data: name of a dataset: the source's own, or an earlier stage that wrote
       one; of several, their records one after the other.
-    start: the earlier stage whose parameters each role starts from, or the
-      path of a folder (`is_folder`); a role that is not named starts afresh.
+    start: the earlier stage whose parameters each role starts from, a
+      Pretrained model, or a Fresh one; a role that is not named starts afresh,
+      at the experiment's size.
     frozen: likewise what each role keeps; a reward may be an Ensemble of
       stages, or a Reward, which scores the decoded text; a reference of None is
       the stage's own policy before its first step.
@@ -106,7 +135,7 @@ class Stage(NamedTuple):
   update: Annotated[Callable, Called(4, ('models', 'optimizer', 'config'))]
   config: Any
   data: str | tuple[str, ...]
-  start: Mapping[str, str | None] = {}
+  start: Mapping[str, Start | None] = {}
   frozen: Mapping[str, Frozen | None] = {}
   loss: Annotated[Callable, Called(4, ('models', 'config'))] | None = None
   collect: Annotated[Callable, Called(4, ('models', 'config'))] | None = None
@@ -208,7 +237,7 @@ class DatasetStage(NamedTuple):
       records make a batch (`batch_size`; None for all of them).
     data: name of the dataset that is worked on: the source's own, or an earlier
       stage that wrote one; of several, their records one after the other.
-    policy: the earlier stage that answers them, or the path of a folder; None
+    policy: the earlier stage that answers them, or a Pretrained one; None
       where nobody has to.
     frozen: likewise, by role ('reward', 'ranker', 'attributes'), that
       judges; a reward may be an Ensemble, or a Reward, which scores the text.
@@ -219,7 +248,7 @@ class DatasetStage(NamedTuple):
   write: Annotated[Callable, Called(2, ('config',))]
   config: Any
   data: str | tuple[str, ...]
-  policy: str | None = None
+  policy: str | Pretrained | None = None
   frozen: Mapping[str, Frozen] = {}
   reads: tuple[type, ...] = ()
   writes: type | None = None
@@ -243,8 +272,8 @@ def datasets(stage: AnyStage) -> tuple[str, ...]:
   return names(stage.data) + (() if extra is None else (extra,))
 
 
-def parameter_sources(stage: AnyStage) -> dict[str, str]:
-  """{'starting policy': the stage or folder} of all parameters it is given.
+def parameter_sources(stage: AnyStage) -> dict[str, Start]:
+  """{'starting policy': where from} of all parameters that it is given.
 
   Those that it keeps as they are go by 'frozen reward', the members of an
   ensemble by 'frozen reward 0' and so on, who answers by 'policy'.
@@ -257,6 +286,6 @@ def parameter_sources(stage: AnyStage) -> dict[str, str]:
     if isinstance(source, Ensemble):
       for number, member in enumerate(source.members):
         found[f'frozen {role} {number}'] = member
-    elif isinstance(source, str):
+    elif isinstance(source, str | Pretrained):
       found[f'frozen {role}'] = source
   return {role: source for role, source in found.items() if source is not None}

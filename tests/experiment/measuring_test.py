@@ -122,12 +122,12 @@ class HeldOutTest(parameterized.TestCase):
     run = small.chain(pathlib.Path(folder), stages, evaluation=how)
     run = small.dropping(run)
     key = jax.random.key(7)
-    run.loaded['dpo'] = {'policy': run.trained.roles.policy.init(key)}
+    run.loaded['dpo'] = {'policy': run.trained.models().policy.init(key)}
     return run, measuring.measure_preferences(run)['dpo']
 
   def gaps(self, run):
     """[N, 2] log-ratios of each pair's responses, from whole distributions."""
-    model, found = run.trained.roles.policy, []
+    model, found = run.trained.models().policy, []
     examples, _ = measuring.decided(run.data, run.data.records('comparisons'))
     for example in examples:
       both = []

@@ -68,7 +68,7 @@ class VocabularyTest(absltest.TestCase):
     )
     tokens, mask = map(np.asarray, rollouts.responses)
     self.assertEqual(set(np.unique(tokens[mask])), set(IDS.values()))
-    self.assertIs(chain.trained.roles.policy, models.policy)
+    self.assertIs(chain.trained.models().policy, models.policy)
 
   def test_ids_of_no_token_are_the_gaps_and_the_tail(self):
     tokenizer = Words().load(None).tokenizer

@@ -1,8 +1,10 @@
 """Models of transformers: folders of config.json and safetensors, both ways."""
 
 from rlhf_jax.models.huggingface.reading import (
+  abstract_params,
   config_of,
   fingerprint,
+  is_folder,
   open_folder,
   read,
 )
@@ -11,8 +13,10 @@ from rlhf_jax.models.huggingface.writing import write
 
 __all__ = [
   'CheckpointError',
+  'abstract_params',
   'config_of',
   'fingerprint',
+  'is_folder',
   'open_folder',
   'read',
   'write',

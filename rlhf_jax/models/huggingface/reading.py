@@ -71,6 +71,11 @@ def config_of(folder: str | pathlib.Path) -> TransformerConfig:
   return _config(pathlib.Path(folder))[1]
 
 
+def is_folder(folder: str | pathlib.Path) -> bool:
+  """Whether a folder is one of transformers: it has a config.json."""
+  return (pathlib.Path(folder) / CONFIG).is_file()
+
+
 def open_folder(folder: str | pathlib.Path) -> Opened:
   """Checks a folder: its config, the names and shapes of all tensors, its ids.
 
@@ -120,9 +125,7 @@ def read(
     CheckpointError: saying what is wrong with which file or tensor.
   """
   opened = open_folder(folder)
-  config = opened.config
-  if param_dtype is not None:
-    config = dataclasses.replace(config, param_dtype=param_dtype)
+  config = _of_dtype(opened.config, param_dtype)
   mesh = sharding.make_mesh() if mesh is None else mesh
   like = mapping.parameters(config, opened.scores)
   placed = mapping.leaves(sharding.shardings(like, rules, mesh))
@@ -137,6 +140,25 @@ def read(
   ):
     filler.fill(opened.tensors[opened.names[stored.name]], array)
   return config, filler.tree(like)
+
+
+def abstract_params(
+  folder: str | pathlib.Path, *, param_dtype: str | None = None
+) -> Params:
+  """Shapes and types of the parameters that `read` gives.
+
+  Raises:
+    CheckpointError: saying what is wrong with which file or tensor.
+  """
+  opened = open_folder(folder)
+  config = _of_dtype(opened.config, param_dtype)
+  return mapping.parameters(config, opened.scores)
+
+
+def _of_dtype(config, param_dtype):
+  if param_dtype is None:
+    return config
+  return dataclasses.replace(config, param_dtype=param_dtype)
 
 
 class _Filler:

@@ -1,0 +1,146 @@
+"""Reward models in folders of their own, which score text as programs do."""
+
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rlhf_jax.addressing import Code
+from rlhf_jax.data import chat_templates, tokens
+from rlhf_jax.data.encoding import response_ids
+from rlhf_jax.experiment.definition import Experiment, ExperimentError
+from rlhf_jax.models import huggingface, scalar_model
+from rlhf_jax.stages import folder_of
+from rlhf_jax.types import Prompt
+
+ROWS = 32  # Responses that are scored at a time.
+COLUMNS = 64  # What they are padded to a multiple of.
+
+
+class PretrainedReward:
+  """A reward model in a folder of transformers, as a Reward.
+
+  It reads text by its own tokenizer and chat template, so it may be of another
+  architecture, size and vocabulary than the policy. What policies were
+  conditioned on it does not see.
+
+  Attributes:
+    name: of the folder, as reports have it.
+  """
+
+  def __init__(
+    self, folder: str | pathlib.Path, *, compute_dtype: str = 'float32'
+  ):
+    """Of `folder`, which is read when it is asked first.
+
+    Args:
+      folder: with config.json, safetensors and a tokenizer.
+      compute_dtype: of its activations, 'float32' or 'bfloat16'.
+    """
+    self._folder, self._compute_dtype = pathlib.Path(folder), compute_dtype
+    self.name = self._folder.resolve().name
+
+  def check(self) -> None:
+    """Looks at the folder before anything is read of it.
+
+    Raises:
+      CheckpointError: it is not whole.
+      ExperimentError: it holds no reward model.
+      VocabularyError: it has no tokenizer.
+    """
+    if huggingface.open_folder(self._folder).scores is None:
+      raise ExperimentError(
+        f'{self._folder} holds a language model, which gives no reward; a '
+        'reward model has a tensor score.weight'
+      )
+    tokens.files(self._folder)
+
+  def fingerprint(self) -> str:
+    """Changes when the folder's content does, or the code that scores."""
+    contents = [path.read_text() for path in tokens.files(self._folder)]
+    return Code().digest(
+      type(self),
+      huggingface.fingerprint(self._folder),
+      contents,
+      self._compute_dtype,
+    )
+
+  def __call__(
+    self, prompts: Sequence[Prompt], responses: Sequence[str]
+  ) -> np.ndarray:
+    """[N] scores of N responses, in the units of the model.
+
+    Raises:
+      ExperimentError: a conversation is longer than the model reads.
+    """
+    config, _, _ = self._loaded
+    rows = [self._ids(*pair) for pair in zip(prompts, responses, strict=True)]
+    for prompt, ids in zip(prompts, rows, strict=True):
+      if config.longest is not None and len(ids) > config.longest:
+        raise ExperimentError(
+          f'{prompt.place} and a response to it are {len(ids)} tokens, and '
+          f'the reward model {self._folder} reads {config.longest}'
+        )
+    scores = np.zeros(len(rows), np.float32)
+    order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
+    for first in range(0, len(order), ROWS):
+      some = order[first : first + ROWS]
+      scores[some] = self._scores([rows[i] for i in some])
+    return scores
+
+  @functools.cached_property
+  def _loaded(self):
+    """Its config, its scores as a function, and its parameters."""
+    self.check()
+    config, params = huggingface.read(self._folder)
+    config = dataclasses.replace(config, compute_dtype=self._compute_dtype)
+    return config, jax.jit(scalar_model(config).scores), params
+
+  @functools.cached_property
+  def _reader(self):
+    """Its tokenizer, and its chat template."""
+    tokenizer = tokens.load(self._folder)
+    return tokenizer, chat_templates.of(tokenizer)
+
+  def _ids(self, prompt, response):
+    tokenizer, template = self._reader
+    prompt = prompt._replace(condition='')
+    asked = template.parts(prompt, tokenizer).ids
+    return [*asked, *response_ids(response, prompt, tokenizer, template)]
+
+  def _scores(self, rows):
+    """[N] scores of at most ROWS lists of ids."""
+    columns = -(-max(map(len, rows)) // COLUMNS) * COLUMNS
+    ids = np.zeros((ROWS, columns), np.int32)
+    mask = np.zeros((ROWS, columns), bool)
+    mask[:, 0] = True  # Rows that are not filled have a token too.
+    for row, said in enumerate(rows):
+      ids[row, : len(said)] = said
+      mask[row, : len(said)] = True
+    _, scores, params = self._loaded
+    found = scores(params, jnp.asarray(ids), jnp.asarray(mask))
+    return np.asarray(found)[: len(rows), 0]
+
+
+def with_text_rewards(experiment: Experiment) -> Experiment:
+  """An experiment whose pretrained reward models score text."""
+  found: dict[str, PretrainedReward] = {}
+
+  def scoring(stage):
+    reward = stage.frozen.get('reward')
+    folder = folder_of(reward)
+    if folder is None or not huggingface.is_folder(folder):
+      return stage
+    reward = found.setdefault(
+      folder,
+      PretrainedReward(folder, compute_dtype=experiment.model.compute_dtype),
+    )
+    frozen: Mapping = {**stage.frozen, 'reward': reward}
+    return stage._replace(frozen=frozen)
+
+  stages = {name: scoring(stage) for name, stage in experiment.stages.items()}
+  return dataclasses.replace(experiment, stages=stages)
