@@ -151,13 +151,13 @@ class GivenTest(parameterized.TestCase):
     self.assertNotEqual(address(first), address(copy))
 
   @parameterized.parameters(
-    ('./nowhere', {}, 'from ./nowhere, which is no whole folder of'),
+    ('./nowhere', {}, 'from ./nowhere, which holds neither the config.json of'),
     ('nowhere', {}, "from 'nowhere', which is no earlier stage"),
-    ('reward_model', {}, 'which holds another model: .* and .* in a policy of'),
+    ('reward_model', {}, 'which holds another model: .* and .* in the policy of'),
     (
       'sft',
       {'model': dataclasses.replace(small.MODEL, width=8)},
-      r'another model: .* is \(.*16\), and \(.*8\) in a policy of the experim',
+      r'another model: .* is \(.*16\), and \(.*8\) in the policy of the sta',
     ),
   )
   def test_what_does_not_fit_is_one_sentence(self, start, changes, said):
@@ -173,7 +173,7 @@ class GivenTest(parameterized.TestCase):
     shutil.copytree(self.folder('sft'), broken)
     (broken / 'manifest.ocdbt').write_bytes(b'')
     stages = rloo.stages(RLOO, start=str(broken), reward=words)
-    with self.assertRaisesRegex(ExperimentError, 'broken, which is no whole'):
+    with self.assertRaisesRegex(ExperimentError, 'broken, which .* or is damaged'):
       self.prepared(alone(stages))
 
 
