@@ -153,7 +153,11 @@ class GivenTest(parameterized.TestCase):
   @parameterized.parameters(
     ('./nowhere', {}, 'from ./nowhere, which holds neither the config.json of'),
     ('nowhere', {}, "from 'nowhere', which is no earlier stage"),
-    ('reward_model', {}, 'which holds another model: .* and .* in the policy of'),
+    (
+      'reward_model',
+      {},
+      'which holds another model: .* and .* in the policy of',
+    ),
     (
       'sft',
       {'model': dataclasses.replace(small.MODEL, width=8)},
@@ -173,7 +177,9 @@ class GivenTest(parameterized.TestCase):
     shutil.copytree(self.folder('sft'), broken)
     (broken / 'manifest.ocdbt').write_bytes(b'')
     stages = rloo.stages(RLOO, start=str(broken), reward=words)
-    with self.assertRaisesRegex(ExperimentError, 'broken, which .* or is damaged'):
+    with self.assertRaisesRegex(
+      ExperimentError, 'broken, which .* or is damaged'
+    ):
       self.prepared(alone(stages))
 
 
