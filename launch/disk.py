@@ -19,6 +19,7 @@ from launch import console, errors, signals, train
 
 COMPILED = '.compiled'
 SHOWN = 3  # Settings that differ, in a row.
+WIDEST = 48  # Letters of one of them, and of a run's path.
 DAY = 86400.0  # Seconds in which a stopped run is expected to go on.
 
 
@@ -31,6 +32,8 @@ class StoredFolder:
     stage: the stage that it is of; 'data' of a source's.
     runs: the results that lead to it.
     settings: by dotted name, what its config says.
+    digest: of its settings and those of all that it builds on; '' where it is
+      not known.
     done: whether the stage was finished.
     size: bytes.
     changed: seconds since the epoch.
@@ -40,6 +43,7 @@ class StoredFolder:
   stage: str
   runs: Sequence[pathlib.Path]
   settings: Mapping[str, Any]
+  digest: str
   done: bool
   size: int
   changed: float
@@ -79,12 +83,14 @@ def stored(stages: pathlib.Path, runs: pathlib.Path) -> list[StoredFolder]:
   found = []
   for path in stages.iterdir():
     if path.is_dir() and not path.name.startswith('.'):
+      finished = _settings(path / 'done.json')
       found.append(
         StoredFolder(
           path=path,
           stage=path.name.rpartition('-')[0],
           runs=needed.get(path.resolve(), ()),
           settings=_settings(path / 'config.json'),
+          digest=str(finished.get('settings', '')),
           done=(path / 'done.json').exists() or path.name.startswith('data-'),
           size=size(path),
           changed=path.stat().st_mtime,
@@ -130,8 +136,12 @@ def rows(found: Sequence[StoredFolder], runs: pathlib.Path) -> list[list[str]]:
     table.append(
       [
         one.path.name,
-        names[0] + more if names else '–' if one.done else '– (unfinished)',
-        differing(one.settings, base.settings) if one is not base else '',
+        _short(names[0]) + more
+        if names
+        else '–'
+        if one.done
+        else '– (unfinished)',
+        differing(one, base) if one is not base else '',
         in_bytes(one.size),
         _age(time.time() - one.changed),
       ]
@@ -139,16 +149,19 @@ def rows(found: Sequence[StoredFolder], runs: pathlib.Path) -> list[list[str]]:
   return table
 
 
-def differing(settings: Mapping[str, Any], base: Mapping[str, Any]) -> str:
+def differing(one: StoredFolder, base: StoredFolder) -> str:
   """'config.kl_coef=0.1 (0.05)', of the first few that differ."""
+  here, there = one.settings, base.settings
   names = [
     name
-    for name in sorted({*settings, *base})
-    if settings.get(name) != base.get(name)
+    for name in sorted({*here, *there})
+    if here.get(name) != there.get(name)
   ]
+  if not names and one.digest == base.digest:
+    return 'code, or files that are read'
   if not names:
-    return 'code or data'
-  said = [f'{n}={settings.get(n)} ({base.get(n)})' for n in names[:SHOWN]]
+    return 'seed, model, limits, or an earlier stage'
+  said = [_short(f'{n}={here.get(n)} ({there.get(n)})') for n in names[:SHOWN]]
   more = len(names) - SHOWN
   return ', '.join(said) + (f' and {more} more' if more > 0 else '')
 
@@ -219,6 +232,10 @@ def _settings(path):
     return flatten(json.loads(path.read_text()))
   except (OSError, ValueError):
     return {}
+
+
+def _short(text):
+  return text if len(text) <= WIDEST else f'{text[: WIDEST - 1]}…'
 
 
 def _age(seconds):

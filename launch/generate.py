@@ -29,7 +29,9 @@ def parse(arguments):
   parser.add_argument(
     '--samples', type=int, default=4, help='responses to each (default: 4)'
   )
-  parser.add_argument('--seed', type=int, default=0)
+  parser.add_argument(
+    '--seed', type=int, default=0, help='of the samples (default: 0)'
+  )
   for name, kind in SAMPLING.items():
     parser.add_argument(
       '--' + name.replace('_', '-'), type=kind, help=SAMPLING_HELP.get(name)
@@ -46,7 +48,13 @@ SAMPLING = {
   'min_p': float,
   'repetition_penalty': float,
 }
-SAMPLING_HELP = {'temperature': '0 takes the most likely token, greedily'}
+SAMPLING_HELP = {
+  'temperature': '0 takes the most likely token, greedily (default: 1)',
+  'top_k': 'sample from so many most likely tokens alone',
+  'top_p': 'sample from the most likely tokens that have this probability',
+  'min_p': 'sample from tokens at least this share as likely as the likeliest',
+  'repetition_penalty': 'above 1, tokens that were said become less likely',
+}
 
 
 def sampling(options):

@@ -138,11 +138,17 @@ def pool(done, failed, options) -> None:
     samples,
     against=experiment.evaluation.against,
     contrasts=experiment.contrasts,
+    gold=measuring.gold_name(getattr(experiment.data, 'gold', None)),
     learnt_from=measuring.learnt_from(experiment),
     judge=judge and judges.asked_once(judge, out=sys.stdout),
   )
   notes = [f'{task.name} failed and is left out.' for task in failed]
-  table = pooling.write(out, pooled, title=experiment.title, notes=notes)
+  made = train.asked(done[0].file, options.set, seeds=options.seeds)
+  links = (f'[seed {task.seed}](../{task.out.name}/report.md)' for task in done)
+  made.append(f'Stages, times, devices and versions: {", ".join(links)}.')
+  table = pooling.write(
+    out, pooled, title=experiment.title, notes=notes, made=made
+  )
   print(f'\n{table}\n\npooled: {out / "pooled.md"}', flush=True)
 
 
@@ -172,12 +178,11 @@ def run(options) -> int:
         failed.add(task.out)
         print(f'error: {task.name}: {wrong}', file=sys.stderr, flush=True)
       spent += seconds
-      left = spent / over * (len(waiting) - over) / options.jobs
-      print(
-        f'{over} of {len(waiting)} over, {task.name} in {seconds:.0f} s; about '
-        f'{left / 60:.0f} min still',
-        flush=True,
-      )
+      said = f'{over} of {len(waiting)} over, {task.name} in {seconds:.0f} s'
+      if over < len(waiting):
+        left = spent / over * (len(waiting) - over) / options.jobs
+        said += f'; about {left / 60:.0f} min still'
+      print(said, flush=True)
   for tasks in planned:
     done = [task for task in tasks if task.out not in failed]
     if done:

@@ -54,7 +54,12 @@ def one_by_one(tasks: Sequence[Task], options: Any) -> Iterator[Finished]:
     print(f'{task.name} begins', flush=True)
     began, wrong = time.monotonic(), None
     try:
-      experiments.run(task.experiment, task.out, stages_dir=options.stages)
+      experiments.run(
+        task.experiment,
+        task.out,
+        stages_dir=options.stages,
+        made=train.asked(task.file, [*options.set, f'seed={task.seed}']),
+      )
     except Exception as e:
       if isinstance(e, BrokenPipeError) and console.reader_is_gone():
         raise

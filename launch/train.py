@@ -145,28 +145,32 @@ def train(options) -> None:
       stages_dir=options.stages,
       fresh=options.fresh,
       writers=writers,
-      made=asked(options),
+      made=asked(options.file, options.set),
     )
   finally:
     for writer in writers:
       writer.close()
 
 
-def asked(options) -> list[str]:
+def asked(
+  file: str, assignments: Sequence[str], *, seeds: Sequence[int] = ()
+) -> list[str]:
   """Lines of Markdown on how a run was asked for: command, and what was set."""
-  command = ['python', '-m', 'launch.train', options.file]
-  for assignment in options.set:
+  command = ['python', '-m', 'launch.seeds' if seeds else 'launch.train', file]
+  for assignment in assignments:
     command += ['--set', assignment]
+  if seeds:
+    command += ['--seeds', *map(str, seeds)]
   lines = [f'Command: `{shlex.join(command)}`']
-  if not options.set:
+  if not assignments:
     return [*lines, 'Settings: as the file has them.']
-  module = loading.load(pathlib.Path(options.file))
+  module = loading.load(pathlib.Path(file))
   experiment = loading.build(module, [])
   known = [*settings.listed(experiment, experiment), *settings.of_file(module)]
   values = {s.name.removesuffix('.function'): s.value for s in known}
   said = [
     f'`{assignment}` (in the file {values.get(assignment.partition("=")[0])})'
-    for assignment in options.set
+    for assignment in assignments
   ]
   return [*lines, f'Set: {", ".join(said)}.']
 

@@ -55,6 +55,6 @@ def config(settings: Settings) -> Experiment:
     data=source,
     stages=text_chain.sft_stages(settings)
     | dpo.stages(preference, data='comparisons'),
-    evaluation=Evaluation(count=64),
+    evaluation=Evaluation(comparisons='test_comparisons', count=64),
     buckets=(32, 64, 128, 256),
   )

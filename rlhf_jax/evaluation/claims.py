@@ -17,14 +17,6 @@ from rlhf_jax.evaluation.samples import (
 )
 from rlhf_jax.evaluation.statistics import Estimate
 
-# A verdict in words.
-SAID = {
-  'holds': 'it does',
-  'does not': 'it does not',
-  'undecided': 'cannot be told',
-  'not judged': 'nobody judged it',
-}
-
 
 class Contrast(NamedTuple):
   """A claim that one policy is better than another, over all seeds.
@@ -101,7 +93,8 @@ def pooled_rate(
     by_seed = tuple(rate.value for rate in each)
     if len(each) == 1:
       return Estimate(*each[0][:4]), by_seed
-    return win_rate.pool(credits, [s.prompts for s in samples]), by_seed
+    pooled = win_rate.pool(credits, [s.prompts for s in samples])
+    return statistics.within_unit(pooled), by_seed
   except win_rate.MissingVerdictsError:
     return None, ()
 
@@ -143,9 +136,11 @@ def sentences(contrasts: Mapping[str, Contrast]) -> list[str]:
   """A sentence a claim: whether it holds, by which win rate."""
   found = []
   for claim, c in contrasts.items():
-    said = f'**{claim}**: {SAID[c.verdict]}'
+    said = f'**{claim}**: {c.verdict}'
     if c.win_rate is not None:
       said += f'; {c.better} wins {percent(c.win_rate)} against {c.worse}'
+    if c.gold_gain is not None:
+      said += f', {tables.interval(c.gold_gain)} in gold'
     found.append(f'{said}.')
   return found
 

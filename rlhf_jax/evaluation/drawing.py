@@ -22,7 +22,7 @@ COLOURS = (
   '#56B4E9',
   '#000000',
 )
-MARKERS = ('o', 's', '^', 'D', 'v', 'P', 'X')
+MARKERS = ('o', 's', '^', 'D', 'v', 'P', 'X', '*')
 # Of a line that marks where nothing is better or worse.
 NEUTRAL = {'color': '#666666', 'linewidth': 1, 'linestyle': (0, (4, 3))}
 # Of a value that stands alone, with its interval.
@@ -79,7 +79,10 @@ def grid(names: Sequence[str], label: str):
 
 
 def look(place: int) -> dict[str, str]:
-  """Colour and marker of the place-th policy in the legend."""
+  """Colour and marker of the place-th policy in the legend.
+
+  No two of the first 56 are alike.
+  """
   return {
     'color': COLOURS[place % len(COLOURS)],
     'marker': MARKERS[place % len(MARKERS)],

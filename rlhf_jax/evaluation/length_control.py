@@ -93,11 +93,13 @@ def fit(
   return coefficients
 
 
-def far_apart(raw: float, controlled: float) -> bool:
+def far_apart(raw: float, controlled: statistics.Estimate) -> bool:
   """Whether length explains so much of a win rate that readers must know.
 
   True beyond 0.1, or beyond a quarter of the way to the end of the scale if
-  that is more: the rule of AlpacaEval.
+  that is more, the rule of AlpacaEval; and beyond the interval, so that it is
+  no chance of a few prompts.
   """
-  room = 1.0 - raw if controlled > raw else raw
-  return abs(controlled - raw) > max(0.1, room / 4)
+  room = 1.0 - raw if controlled.value > raw else raw
+  far = abs(controlled.value - raw) > max(0.1, room / 4)
+  return far and not controlled.low <= raw <= controlled.high

@@ -58,7 +58,12 @@ def page(found: Findings, drawn: Drawn | None, shown: int) -> str:
   plots, policies = drawn or Drawn(), found.policies
   parts = [
     f'# {found.title}',
-    listed(claims.sentences(found.contrasts) or headline(policies)),
+    listed(
+      [
+        *(claims.sentences(found.contrasts) or headline(policies)),
+        *turn_overs(found.reward_curves, found=True),
+      ]
+    ),
   ]
   if found.seed is not None and compared(policies):
     parts.append(claims.covers([found.seed]))
@@ -78,7 +83,7 @@ def page(found: Findings, drawn: Drawn | None, shown: int) -> str:
     parts += [
       '## Reward against KL',
       _image(plots.reward_curves, 'Reward against KL'),
-      *turn_overs(found.reward_curves),
+      ' '.join(turn_overs(found.reward_curves, found=False)),
     ]
   if found.held_out:
     parts += [
@@ -182,8 +187,11 @@ def legend(policies: Mapping[str, Summary]) -> str:
   units = ['KL is per response.']
   if any(s.gold for s in policies.values()):
     units.append('Gold is the true reward, in reward units.')
-  if any(s.score for s in policies.values()):
-    units.append('The score is what a learnt reward or a program gives.')
+  scorers = {s.scored_by for s in policies.values() if s.score} - {''}
+  if len(scorers) == 1:
+    units.append(f'The score is given by {scorers.pop()}.')
+  elif scorers:
+    units.append('Scores of different scorers have no unit in common.')
   lines = [
     f'{first.prompts} prompts, {judged} ± is a standard error. '
     + ' '.join(units)
@@ -198,10 +206,11 @@ def legend(policies: Mapping[str, Summary]) -> str:
         f'{name}: {rate.missing} of {rate.missing + rate.count} pairs had '
         'no verdict and are left out.'
       )
-    if length_control.far_apart(rate.value, controlled.value):
+    if length_control.far_apart(rate.value, controlled):
       lines.append(
-        f'{name}: length matters, at equal length it would win '
-        f'{controlled.value:.0%} instead of {rate.value:.0%}.'
+        f'{name}: length matters; a fit over lengths has it win '
+        f'{claims.percent(controlled)} at equal length, not '
+        f'{100 * rate.value:.0f} %.'
       )
   return '\n'.join(lines)
 
@@ -219,8 +228,11 @@ def _missing(name, summary):
       )
 
 
-def turn_overs(curves: Mapping[str, RewardCurve]) -> list[str]:
-  """A sentence for each policy whose gold reward can be followed closely."""
+def turn_overs(curves: Mapping[str, RewardCurve], *, found: bool) -> list[str]:
+  """A sentence for each policy that was over-optimised, or else was not.
+
+  Of those whose gold reward can be followed closely.
+  """
   sentences = []
   for name, curve in curves.items():
     if curve.gold is None:
@@ -229,7 +241,9 @@ def turn_overs(curves: Mapping[str, RewardCurve]) -> list[str]:
     if len(curve.steps) < FEWEST_ROWS:
       continue
     measured = reward_curve.turn_over(curve)
-    if not measured.found:
+    if measured.found != found:
+      continue
+    if not found:
       sentences.append(f'{name}: no over-optimisation beyond chance.')
       continue
     score = measured.score_gained
@@ -242,7 +256,7 @@ def turn_overs(curves: Mapping[str, RewardCurve]) -> list[str]:
       f'reward fell by {tables.interval(measured.gold_lost)}, and its score '
       f'{meanwhile}.'
     )
-  return [' '.join(sentences)]
+  return sentences
 
 
 def side_by_side(

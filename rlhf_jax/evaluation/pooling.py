@@ -50,7 +50,8 @@ class Policy(NamedTuple):
     length_controlled: the win rate at equal length, each seed one observation;
       of a single seed, bootstrapped over prompts.
     gold: reward units.
-    score: reward units of the learnt reward model.
+    score: in the units of the reward that scored it.
+    scored_by: which that is; '' where it is not known.
     kl: nats per response from the reference.
     length: tokens per response.
     ended: share of responses that closed with end-of-text.
@@ -61,6 +62,7 @@ class Policy(NamedTuple):
   length_controlled: Estimate | None
   gold: Estimate | None
   score: Estimate | None
+  scored_by: str
   kl: Estimate | None
   length: Estimate
   ended: float
@@ -94,6 +96,7 @@ def pool(
   *,
   against: str = 'sft',
   contrasts: Mapping[str, tuple[str, str]] | None = None,
+  gold: str | None = None,
   learnt_from: Mapping[str, str] | None = None,
   judge: Judge | None = None,
 ) -> Pooled:
@@ -106,6 +109,7 @@ def pool(
     samples: {seed: {policy: its answers}}, the same policies in every seed.
     against: the policy that win rates are against.
     contrasts: {the claim in words: (better, worse)}.
+    gold: what gives the gold reward, by name.
     learnt_from: {policy: the reward that trained it}, by name.
     judge: who decides in place of the scores.
 
@@ -129,7 +133,7 @@ def pool(
     against=against,
     judge='judge' if judge else scores,
     judged_by=judged_by(
-      judge or scores, list(runs[0].values()), learnt_from or {}
+      judge or scores, list(runs[0].values()), gold, learnt_from or {}
     ),
     policies={
       name: _policy(runs, name, against, judge or scores) for name in runs[0]
@@ -143,7 +147,12 @@ def pool(
 
 
 def write(
-  out: pathlib.Path, pooled: Pooled, *, title: str, notes: Sequence[str] = ()
+  out: pathlib.Path,
+  pooled: Pooled,
+  *,
+  title: str,
+  notes: Sequence[str] = (),
+  made: Sequence[str] = (),
 ) -> str:
   """Writes OUT/pooled.json, OUT/pooled.md and the plot that it shows.
 
@@ -152,6 +161,7 @@ def write(
     pooled: what was found.
     title: the page's first line.
     notes: sentences for the page to carry besides: seeds that are missing.
+    made: lines on how the runs were made, for the page's end.
 
   Returns:
     The tables for the console, several lines.
@@ -169,6 +179,8 @@ def write(
     draw(out, pooled),
     *map(tables.markdown, found[1:]),
   ]
+  if made:
+    page += ['## How it was made', pages.listed(made)]
   text = '\n\n'.join(part for part in page if part) + '\n'
   files.write_text(out / 'pooled.md', text)
   found[0] = tables.narrowed(found[0], [*found[0][0][:2], *ON_CONSOLE])
@@ -196,6 +208,8 @@ def draw(out: pathlib.Path, pooled: Pooled) -> str:
 
 def policy_rows(pooled: Pooled) -> tables.Table:
   """One row a policy."""
+  policies = pooled.policies.values()
+  several = len({p.scored_by for p in policies if p.score}) > 1
   columns = {
     'policy': lambda name, p: name,
     f'wins against {pooled.against}': lambda name, p: tables.interval(
@@ -205,6 +219,7 @@ def policy_rows(pooled: Pooled) -> tables.Table:
     'at equal length': lambda name, p: tables.interval(p.length_controlled),
     'gold': lambda name, p: tables.with_error(p.gold),
     'score': lambda name, p: tables.with_error(p.score),
+    'scored by': lambda name, p: (several and p.score and p.scored_by) or '–',
     'KL, nats': lambda name, p: tables.with_error(p.kl),
     'tokens': lambda name, p: tables.with_error(p.length, '.1f'),
   }
@@ -244,6 +259,7 @@ def _policy(runs, name, against, judge):
     length_controlled=controlled,
     gold=mean('gold'),
     score=mean('score'),
+    scored_by=mine[0].scored_by or '',
     kl=mean('kl'),
     length=mean('lengths'),
     ended=float(np.mean([np.mean(s.ended) for s in mine])),
@@ -261,4 +277,5 @@ def _length_controlled(credits, mine, theirs):
     found = ~np.isnan(credit)
     weights = np.ones((1, found.sum()))
     logits.append(length_control.fit(credit[found], gap[found], weights)[0, 0])
-  return statistics.mean(special.expit(logits), np.arange(len(logits)))
+  rates = special.expit(logits)
+  return statistics.within_unit(statistics.mean(rates, np.arange(len(rates))))

@@ -160,6 +160,7 @@ def _policy(name, summary):
   estimates = {field: getattr(summary, field) for field in measured}
   entry |= {k: e and e.value for k, e in estimates.items()}
   return entry | {
+    'scored_by': summary.scored_by,
     'ended': summary.ended,
     'prompts': summary.prompts,
     'missing': dict(summary.missing),

@@ -159,5 +159,11 @@ def pool_crossed(cells: np.ndarray) -> Estimate:
   return Estimate(float(value), error, float(value - half), float(value + half))
 
 
+def within_unit(estimate: Estimate) -> Estimate:
+  """An estimate of a fraction, whose interval ends at 0 and 1 at the latest."""
+  low, high = max(estimate.low, 0.0), min(estimate.high, 1.0)
+  return estimate._replace(low=low, high=high)
+
+
 def _group_count(groups):
   return np.unique(groups).size

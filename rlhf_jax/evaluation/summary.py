@@ -26,7 +26,8 @@ class Summary(NamedTuple):
     length_controlled: the win rate at equal length.
     by_kind: {kind: win rate}, empty for the reference itself.
     gold: reward units.
-    score: reward units of the learnt reward model.
+    score: in the units of the reward that scored it.
+    scored_by: which that is; '' where it is not known.
     kl: nats per response from the starting policy.
     length: tokens per response.
     ended: share of responses that closed with end-of-text.
@@ -43,6 +44,7 @@ class Summary(NamedTuple):
   by_kind: Mapping[str, win_rate.WinRate]
   gold: statistics.Estimate | None
   score: statistics.Estimate | None
+  scored_by: str
   kl: statistics.Estimate | None
   length: statistics.Estimate
   ended: float
@@ -55,6 +57,7 @@ def summarise(
   *,
   against: str = 'sft',
   judge: Judge | None = None,
+  gold: str | None = None,
   learnt_from: Mapping[str, str] | None = None,
 ) -> dict[str, Summary]:
   """Measures every policy on the same prompts, in the order given.
@@ -64,6 +67,7 @@ def summarise(
     against: the policy that the others are compared with; one of the names.
     judge: who decides. Where None, the stored scores do: gold if every policy
       has it, otherwise one reward model's, otherwise nobody.
+    gold: what gives the gold reward, by name.
     learnt_from: {policy: the reward that trained it}, by name, so that it is
       said of a judge that is one of these.
   """
@@ -74,7 +78,7 @@ def summarise(
     )
   every, reference, result = list(samples.values()), samples[against], {}
   judge = judge or common_scores(every)
-  said = judged_by(judge, every, learnt_from or {})
+  said = judged_by(judge, every, gold, learnt_from or {})
   for name, policy in samples.items():
     prompts, missing = policy.prompts, _missing(policy)
     rate, controlled, by_kind = None, None, {}
@@ -95,6 +99,7 @@ def summarise(
       by_kind=by_kind,
       gold=_mean(policy, 'gold'),
       score=_mean(policy, 'score'),
+      scored_by=policy.scored_by or '',
       kl=_mean(policy, 'kl'),
       length=_mean(policy, 'lengths'),
       ended=float(np.mean(policy.ended)),
@@ -107,6 +112,7 @@ def summarise(
 def judged_by(
   judge: Judge | str | None,
   samples: Sequence[PolicySamples],
+  gold: str | None,
   learnt_from: Mapping[str, str],
 ) -> str | None:
   """Who judges, in words, and whether a policy learnt from it.
@@ -114,12 +120,15 @@ def judged_by(
   Args:
     judge: who is asked, or else what `common_scores` says.
     samples: that are judged.
+    gold: what gives the gold reward, by name.
     learnt_from: {policy: the reward that trained it}, by name.
   """
   if judge is None:
     return None
+  if judge == 'gold':
+    return f'the gold reward{f" {gold}" if gold else ""}'
   if judge != 'score':
-    return 'the gold reward' if judge == 'gold' else scoring.named(judge)
+    return scoring.named(judge)
   name = samples[0].scored_by
   said = f'the reward {name}' if name else 'the learnt reward'
   trained = [s.name for s in samples if learnt_from.get(s.name) == name]

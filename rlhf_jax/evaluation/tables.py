@@ -27,11 +27,13 @@ def of(
 def policy_rows(policies: Mapping[str, Summary]) -> Table:
   """One row a policy."""
   against = next(iter(policies.values())).against
+  several = len({s.scored_by for s in policies.values() if s.score}) > 1
   columns = {
     'policy': lambda name, s: name,
     f'wins against {against}': lambda name, s: interval(s.win_rate),
     'gold': lambda name, s: with_error(s.gold),
     'score': lambda name, s: with_error(s.score),
+    'scored by': lambda name, s: (several and s.score and s.scored_by) or '–',
     'KL, nats': lambda name, s: with_error(s.kl),
     'tokens': lambda name, s: with_error(s.length, '.1f'),
   }

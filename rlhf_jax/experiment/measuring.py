@@ -29,13 +29,14 @@ from rlhf_jax.experiment.definition import (
   policy_variants,
 )
 from rlhf_jax.experiment.prepared import Run
+from rlhf_jax.feedback import scoring
 from rlhf_jax.kernels.logps import response_logps
 from rlhf_jax.losses import objective as objectives
 from rlhf_jax.stages import Stage, producing
 from rlhf_jax.training import metrics
 from rlhf_jax.training import state as training
 from rlhf_jax.training.compile import jitted, override
-from rlhf_jax.types import Comparison, Mean, Params, Scorer, prompt_of
+from rlhf_jax.types import Comparison, Mean, Params, Reward, Scorer, prompt_of
 
 # Facts of a stage that say what became of its data.
 COUNTED = (*Counts._fields, 'unscored_responses')
@@ -72,6 +73,7 @@ def measure(
       samples,
       against=how.against,
       judge=judge,
+      gold=gold_name(data.corpus.gold),
       learnt_from=rewards,
     ),
     samples=samples,
@@ -90,9 +92,21 @@ def measure(
     held_out=measure_preferences(run),
     learnt_from=rewards,
     made=made,
-    notes=[*data.corpus.notes, *left_out(run), *uncounted, *doubts],
+    notes=[
+      *alarms(run),
+      *data.corpus.notes,
+      *left_out(run),
+      *uncounted,
+      *doubts,
+    ],
   )
   return report.write(out, found)
+
+
+def gold_name(gold: Reward | None) -> str | None:
+  """What reports call a gold reward of a user's own; None of the library's."""
+  name = None if gold is None else scoring.named(gold)
+  return None if name is None or name.startswith('rlhf_jax.') else name
 
 
 def learnt_from(experiment: Experiment) -> dict[str, str]:
@@ -127,6 +141,12 @@ def warnings(
   return found
 
 
+def alarms(run: Run) -> list[str]:
+  """What looked wrong while stages trained, a line for each that did."""
+  said = {n: run.folders[n].facts().get('alarm') for n in run.experiment.stages}
+  return [f'Warning of {n}: {alarm}' for n, alarm in said.items() if alarm]
+
+
 def left_out(run: Run) -> list[str]:
   """What stages cut, left out or could not score, a line for each that did."""
   found = []
@@ -137,7 +157,7 @@ def left_out(run: Run) -> list[str]:
     said = _counted({k: facts.get(k) for k in counted})
     said += [f'{facts[k]:.1%} {words}' for k, words in SHARES if facts.get(k)]
     if said:
-      found.append(f'{name}: {", ".join(said)}.')
+      found.append(f'Cut or left out by {name}: {", ".join(said)}.')
   return found
 
 
@@ -150,7 +170,7 @@ def left_out_of_evaluation(experiment: Experiment, data: Data) -> list[str]:
     found[how.comparisons] = decided(data, data.records(how.comparisons))[1]
   said = {name: _counted(counts._asdict()) for name, counts in found.items()}
   return [
-    f'evaluation on {name}: {", ".join(words)}.'
+    f'Cut or left out of {name}: {", ".join(words)}.'
     for name, words in said.items()
     if words
   ]

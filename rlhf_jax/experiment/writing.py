@@ -91,7 +91,11 @@ def write(run: Run, name: str) -> dict[str, Any]:
   )
   written = Written(done, config, model_queries.batch_size, len(examples))
   shown = progress.Progress(
-    name, config.count or len(examples), start=written.shown, out=run.console
+    name,
+    config.count or len(examples),
+    start=written.shown,
+    unit='record',
+    out=run.console,
   )
   with jax.set_mesh(run.mesh):
     while not written.finished:

@@ -4,7 +4,7 @@ import numpy as np
 from absl.testing import absltest, parameterized
 from scipy import optimize, special
 
-from rlhf_jax.evaluation import length_control, samples
+from rlhf_jax.evaluation import length_control, samples, statistics
 from rlhf_jax.types import Message, Prompt
 
 
@@ -99,14 +99,18 @@ class LengthControlTest(parameterized.TestCase):
     )
     np.testing.assert_array_equal(actual, [3, -4])
 
+  # Raw, and at equal length with its interval.
   @parameterized.parameters(
     (0.60, 0.69, False),  # Less than ten points.
     (0.60, 0.71, True),  # A quarter of the way up is 0.10.
     (0.60, 0.46, False),  # A quarter of the way down is 0.15.
     (0.60, 0.44, True),
     (0.20, 0.38, False),  # A quarter of the way up is 0.20.
+    (0.25, 0.82, False, 0.6),  # Of few prompts, whose interval holds both.
   )
-  def test_far_apart_by_hand(self, raw, controlled, expected):
+  def test_far_apart_by_hand(self, raw, value, expected, half=0.05):
+    ends = value - half, value + half
+    controlled = statistics.Estimate(value, half / 2, *ends)
     self.assertEqual(length_control.far_apart(raw, controlled), expected)
 
 

@@ -304,6 +304,21 @@ class ReportTest(parameterized.TestCase):
     self.assertEqual(page.count('matplotlib is not installed'), 1)
     self.assertIn('ppo: over-optimised.', page)
 
+  def test_scores_of_several_scorers_are_told_apart(self):
+    def by(*scorers):
+      pairs = zip(policies().values(), scorers, strict=True)
+      scored = [dataclasses.replace(p, scored_by=name) for p, name in pairs]
+      return self.write({policy.name: policy for policy in scored})
+
+    _, console, page, results = by('rm', 'mine.score', 'rm')
+    self.assertEqual(results['policies']['ppo']['scored_by'], 'mine.score')
+    for text in (console, page):
+      self.assertIn('scored by', text)
+      self.assertIn('have no unit in', flat(text))
+    _, console, page, _ = by('rm', 'rm', 'rm')
+    self.assertIn('The score is given by rm.', flat(page))
+    self.assertNotIn('scored by', console)
+
   def test_length_is_mentioned_where_it_matters(self):
     # The longer response always wins, and ppo's mostly are longer.
     found = policies()
@@ -318,7 +333,7 @@ class ReportTest(parameterized.TestCase):
     )
     measured, console, _, _ = self.write(found)
     self.assertEqual(measured['ppo'].win_rate.value, 0.8)
-    self.assertIn('ppo: length matters, at equal length it would win', console)
+    self.assertIn('ppo: length matters; a fit over lengths has it', console)
     self.assertNotIn('rlp_uml: length', console)
 
   def test_missing_verdicts_are_mentioned(self):
@@ -337,7 +352,7 @@ class ReportTest(parameterized.TestCase):
       found, seed=3, contrasts=pooled.contrasts
     )
     first = page.split('\n\n')[1]
-    self.assertIn('**UML helps**: it does not; rlp_uml wins', first)
+    self.assertIn('**UML helps**: does not; rlp_uml wins', first)
     self.assertIn(f' {100 * wins:.0f} % [', first)
     for text in (console, page):
       self.assertIn('intervals cover the choice of prompts only', flat(text))

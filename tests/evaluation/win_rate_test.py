@@ -78,6 +78,14 @@ class CreditsTest(parameterized.TestCase):
         lambda prompts, a, b: np.ones(6),
       )
 
+  def test_refuses_credits_that_are_none(self):
+    with self.assertRaisesRegex(ValueError, 'test_.*<lambda> gave -3 for a pa'):
+      win_rate.credits(
+        self.A,
+        policy('b', ['1', '2', '3', '4', '5', 'mute']),
+        lambda prompts, a, b: np.full(len(a), -3.0),
+      )
+
 
 class EstimateTest(parameterized.TestCase):
   def test_by_hand(self):

@@ -90,7 +90,20 @@ class MeasuringTest(absltest.TestCase):
     )
     self.assertEqual(
       measuring.left_out(chain),
-      ['ppo: 1 tied scores, 2 replies empty responses.'],
+      ['Cut or left out by ppo: 1 tied scores, 2 replies empty responses.'],
+    )
+
+  def test_an_alarm_is_told_again(self):
+    facts = {'sft': {}, 'uml': {'alarm': 'the views tell nothing'}}
+    chain = types.SimpleNamespace(
+      experiment=types.SimpleNamespace(stages=facts),
+      folders={
+        name: types.SimpleNamespace(facts=lambda found=found: found)
+        for name, found in facts.items()
+      },
+    )
+    self.assertEqual(
+      measuring.alarms(chain), ['Warning of uml: the views tell nothing']
     )
 
   def test_what_is_left_out_is_told(self):
@@ -105,10 +118,10 @@ class MeasuringTest(absltest.TestCase):
     prompts, pairs = measuring.left_out_of_evaluation(
       chain.experiment, chain.data
     )
-    self.assertEqual(prompts, 'evaluation on prompts: 1 dropped prompts.')
+    self.assertEqual(prompts, 'Cut or left out of prompts: 1 dropped prompts.')
     self.assertRegex(
       pairs,
-      'evaluation on comparisons: .*1 identical responses, 2 tied scores.$',
+      'Cut or left out of comparisons: .*1 identical resp.*, 2 tied scores.$',
     )
 
 

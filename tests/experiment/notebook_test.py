@@ -70,7 +70,7 @@ class NotebookTest(absltest.TestCase):
     said, shown, error = self.execute('run(60, "whole")')
     self.assertIsNone(error)
     # One line a stage that moves, whatever its steps.
-    moving = [line for line in said.split('\n') if '/60 [' in line]
+    moving = [line for line in said.split('\n') if '/60 ' in line]
     self.assertLen(moving, 1)
     self.assertIn('60/60', moving[0].split('\r')[-1])
     self.assertIn('stage 2 of 2', said)

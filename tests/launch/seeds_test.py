@@ -50,10 +50,11 @@ class Runs:
   """Stands in for running: writes the answers that a run would leave."""
 
   def __init__(self):
-    self.seeds, self.failing = [], {}
+    self.seeds, self.failing, self.made = [], {}, []
 
-  def __call__(self, experiment, out, *, stages_dir, **unused):
+  def __call__(self, experiment, out, *, stages_dir, made, **unused):
     self.seeds.append(experiment.seed)
+    self.made.append(made)
     if experiment.seed in self.failing:
       raise self.failing[experiment.seed]
     gold = {
@@ -112,8 +113,13 @@ def test_every_seed_is_run_written_down_and_pooled(runs, claiming, tmp_path):
   # PPO wins 3 of 4 under seed 0, and 4 of 4 under seed 2.
   assert pooled['policies']['ppo']['win_rate']['value'] == 7 / 8
   assert pooled['contrasts']['PPO beats SFT']['by_seed'] == [0.75, 1.0]
+  # Student's interval of two seeds ends far above 1, which no rate does.
+  assert pooled['policies']['ppo']['win_rate']['high'] == 1.0
   assert 'PPO beats SFT' in out and 'paper/claim seed 2' in out
-  assert (folder / 'pooled.md').exists()
+  page = (folder / 'pooled.md').read_text()
+  assert f'launch.seeds {claiming} --seeds 0 2`' in page
+  assert '[seed 2](../seed-2/report.md)' in page
+  assert runs.made[0][0].endswith(f'launch.train {claiming} --set seed=0`')
   # Other seeds have pages of their own.
   run(tmp_path, claiming, '--seeds', 2)
   assert json.loads((folder / 'pooled.json').read_text()) == pooled
