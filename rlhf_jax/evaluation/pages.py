@@ -96,8 +96,8 @@ def page(found: Findings, drawn: Drawn | None, shown: int) -> str:
     rows = tables.likelihood_rows(found.likelihoods, found.against)
     parts += [
       '## Held-out demonstrations',
-      'How likely the responses to held-out prompts are to each policy, in nats '
-      'a token.',
+      'How likely the responses to held-out prompts are to each policy, in '
+      'nats a token.',
       tables.markdown(rows),
     ]
   parts += [*reward_models(found), '## More', *details(found, plots)]

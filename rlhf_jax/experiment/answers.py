@@ -273,7 +273,7 @@ def path(
 
 
 def _address(addresses, policy):
-  """Of the stage that trained a policy; of a folder, a digest of its content."""
+  """Of the stage that trained a policy; of a folder, what is in it."""
   folder = folder_of(policy)
   return addresses[policy] if folder is None else content(folder)
 
@@ -304,6 +304,7 @@ def answer(run: Run, name: str) -> PolicySamples:
         return read(file, name)
       except seals.DamagedError:
         run.tell(name, f'answers again: {file} is damaged')
+    files.make_folder(file.parent)
     with scoring.during(f'evaluation of {name!r}'):
       write(file, sample(run, name))
     return read(file, name)

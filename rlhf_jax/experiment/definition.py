@@ -185,9 +185,17 @@ def _check_trained(who, name, trained, what):
 
 
 def policy_variants(experiment: Experiment) -> dict[str, PolicyVariant]:
-  """All that is measured, by name: every policy, and every variant of one."""
+  """All that is measured, by name: every policy, and every variant of one.
+
+  Models as they came are the first.
+  """
   plain = {
     name: PolicyVariant(policy=name)
     for name in producing(experiment.stages, 'policy')
   }
-  return plain | dict(experiment.variants)
+  given = {
+    name: variant
+    for name, variant in experiment.variants.items()
+    if folder_of(variant.policy) is not None
+  }
+  return given | plain | dict(experiment.variants)

@@ -174,6 +174,9 @@ def left_out_of_evaluation(experiment: Experiment, data: Data) -> list[str]:
   if how.comparisons and producing(experiment.stages, 'reward'):
     pairs = data.records(how.comparisons)[: how.held_out]
     found[how.comparisons] = decided(data, pairs)[1]
+  if how.demonstrations:
+    answered = data.records(how.demonstrations)[: how.held_out]
+    found[how.demonstrations] = data.encode_all(answered)[1]
   said = {name: _counted(counts._asdict()) for name, counts in found.items()}
   return [
     f'Cut or left out of {name}: {", ".join(words)}.'
