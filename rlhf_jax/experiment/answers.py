@@ -30,6 +30,7 @@ from rlhf_jax.experiment.definition import (
   ExperimentError,
   PolicyVariant,
   policy_variants,
+  reference_of,
 )
 from rlhf_jax.experiment.models import AnsweredPrompts, respond
 from rlhf_jax.experiment.prepared import Run
@@ -198,13 +199,19 @@ def _divergence(run, variant, part, temperature):
   Choosing the best of n adds log n − (n − 1) / n, which is exact where no two
   scores tie and an upper bound otherwise.
   """
-  model = run.trained.models(variant.policy).policy
+  trained, batches = run.trained, (part.rollouts, part.shown)
   policy, reference = (
-    run.trained.params(stage, 'policy')
-    for stage in (variant.policy, run.experiment.evaluation.against)
+    _response_logps(
+      trained.models(stage).policy,
+      trained.params(stage, 'policy'),
+      batch,
+      temperature,
+    )
+    for stage, batch in zip(
+      (variant.policy, reference_of(run.experiment)), batches, strict=True
+    )
   )
-  ratios = _response_logps(model, policy, part.rollouts, temperature)
-  ratios -= _response_logps(model, reference, part.shown, temperature)
+  ratios = policy - reference
   return ratios + best_of_n.divergence(variant.best_of)
 
 
@@ -245,7 +252,7 @@ def path(
       'policy': addresses[variant.policy],
       'condition': condition and condition.text,
       'best_of': variant.best_of,
-      'against': addresses[how.against],
+      'against': addresses[reference_of(experiment)],
       'reward': learnt or reward,
       'combine': isinstance(reward, Ensemble) and reward.combine,
       'data': addresses['data'],

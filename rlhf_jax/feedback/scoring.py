@@ -22,6 +22,7 @@ from rlhf_jax.types import (
   Comparisons,
   Params,
   Prompt,
+  Response,
   Reward,
   Rollouts,
   ScalarModel,
@@ -201,12 +202,15 @@ def text_scorer(
 
 def response_texts(
   rollouts: Rollouts, decode_ids: Callable[[Sequence[int]], str]
-) -> list[list[str]]:
-  """The text of every response: B lists of K."""
+) -> list[list[Response]]:
+  """The text of every response, and whether it ended: B lists of K."""
   tokens, mask = map(np.asarray, rollouts.responses)
   return [
-    [decode_ids(row[keep].tolist()) for row, keep in zip(*pair, strict=True)]
-    for pair in zip(tokens, mask, strict=True)
+    [
+      Response(decode_ids(row[keep].tolist()), ended=ended)
+      for row, keep, ended in zip(*candidates, strict=True)
+    ]
+    for candidates in zip(tokens, mask, np.asarray(rollouts.ended), strict=True)
   ]
 
 

@@ -281,7 +281,7 @@ def fingerprint(folder: str | pathlib.Path) -> str:
     state = [stat.st_size, stat.st_mtime_ns]
     entry = known.get(path.name)
     if not entry or entry[:2] != state:
-      entry = [*state, _hash(path)]
+      entry = [*state, _hash(path, *state)]
     hashes[path.name] = entry
   if hashes != known:
     # Of somebody else's folder nothing is remembered.
@@ -299,7 +299,10 @@ def _remembered(folder):
     return {}
 
 
-def _hash(path):
+@functools.lru_cache
+def _hash(path, size, changed):
+  """SHA-256 of a file, read once while its size and its time are these."""
+  del size, changed
   found = hashlib.sha256()
   with path.open('rb') as file:
     while chunk := file.read(CHUNK):
