@@ -157,6 +157,8 @@ def differing(one: StoredFolder, base: StoredFolder) -> str:
     for name in sorted({*here, *there})
     if here.get(name) != there.get(name)
   ]
+  if not names and not (one.digest and base.digest):
+    return 'code, data, or settings that are not kept'
   if not names and one.digest == base.digest:
     return 'code, or files that are read'
   if not names:

@@ -101,7 +101,7 @@ def scoring_reward(experiment: Experiment, policy: str) -> Frozen | None:
 
 
 def reward_name(reward: Frozen | None) -> str:
-  """What a report calls a reward: its stages, or its program's path."""
+  """What a report calls a reward: its stages or folder, or a program's path."""
   if isinstance(reward, str | Ensemble):
     return ' + '.join(members(reward))
   return '' if reward is None else scoring.named(reward)

@@ -29,6 +29,7 @@ from rlhf_jax.experiment.definition import (
   policy_variants,
 )
 from rlhf_jax.experiment.prepared import Run
+from rlhf_jax.experiment.pretrained import with_text_rewards
 from rlhf_jax.feedback import scoring
 from rlhf_jax.kernels.logps import response_logps
 from rlhf_jax.losses import objective as objectives
@@ -111,7 +112,7 @@ def gold_name(gold: Reward | None) -> str | None:
 
 def learnt_from(experiment: Experiment) -> dict[str, str]:
   """{policy: the reward that trained it}, by name, of all that have one."""
-  found = {}
+  experiment, found = with_text_rewards(experiment), {}
   for name, variant in policy_variants(experiment).items():
     reward = experiment.stages[variant.policy].frozen.get('reward')
     if reward is not None:

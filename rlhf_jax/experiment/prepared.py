@@ -111,7 +111,7 @@ class Trained:
   def config(
     self, source: Start | Frozen | None, role: str
   ) -> TransformerConfig:
-    """Of the model that a source trains or holds, for a role.
+    """The TransformerConfig of what a source trains or holds, in a role.
 
     A folder's types of parameters and activations, and what it recomputes, are
     the experiment's.

@@ -242,6 +242,9 @@ class Watch:
       )
     self._shares.append(share)
 
+  def close(self) -> None:
+    """Nothing is held open."""
+
   def facts(self) -> dict[str, Any]:
     """What the alarm said, and the share over all steps, where it is not 0."""
     facts = {} if self._said is None else {'alarm': self._said}

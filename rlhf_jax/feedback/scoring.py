@@ -62,6 +62,8 @@ def ask(
   first = f'{count} responses, the first one to {prompts[0].place}'
   try:
     given = reward(prompts, *responses)
+  except ScoringError:  # Of a judge that asks another: it is said already.
+    raise
   except Exception as error:  # Whatever anybody's reward may raise.
     raise ScoringError(
       f'{named(reward)} failed on {first}: {_said(error)}'
@@ -129,9 +131,9 @@ def named(function: Callable) -> str:
 
   Without its partials.
   """
-  while isinstance(function, functools.partial):
-    function = function.func
   function = inspect.unwrap(function)
+  while isinstance(function, functools.partial):
+    function = inspect.unwrap(function.func)
   if isinstance(getattr(function, 'name', None), str):
     return function.name
   if not hasattr(function, '__qualname__'):

@@ -62,8 +62,8 @@ class Fresh:
   model: Any
 
 
-# Whose parameters a role starts from: an earlier stage's, or a folder's; or
-# what they are drawn for.
+# Where a role's parameters come from: an earlier stage, a folder, or a size to
+# draw them anew at.
 Start = str | Pretrained | Fresh
 # What is kept as it is: an earlier stage's parameters, or those in a folder;
 # several reward models' together; or a program that scores text.

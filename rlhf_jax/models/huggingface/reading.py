@@ -72,8 +72,12 @@ def config_of(folder: str | pathlib.Path) -> TransformerConfig:
 
 
 def is_folder(folder: str | pathlib.Path) -> bool:
-  """Whether a folder is one of transformers: it has a config.json."""
-  return (pathlib.Path(folder) / CONFIG).is_file()
+  """Whether a folder is one of transformers: it has a config.json.
+
+  A stage's folder has one too, beside its `params`.
+  """
+  folder = pathlib.Path(folder)
+  return (folder / CONFIG).is_file() and not (folder / 'params').is_dir()
 
 
 def open_folder(folder: str | pathlib.Path) -> Opened:
