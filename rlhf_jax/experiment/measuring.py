@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import jax
 import numpy as np
 
+from rlhf_jax import progress
 from rlhf_jax.data.encoding import Counts, Example, undecided
 from rlhf_jax.evaluation import (
   claims,
@@ -34,7 +35,7 @@ from rlhf_jax.feedback import scoring
 from rlhf_jax.kernels.logps import response_logps
 from rlhf_jax.losses import objective as objectives
 from rlhf_jax.stages import Stage, producing
-from rlhf_jax.training import metrics
+from rlhf_jax.training import metrics, stopping
 from rlhf_jax.training import state as training
 from rlhf_jax.training.compile import jitted, override
 from rlhf_jax.types import Comparison, Mean, Params, Reward, Scorer, prompt_of
@@ -312,9 +313,12 @@ def measure_pairs(
       'measure reward models on; give evaluation.comparisons another dataset'
     )
   size = data.at_a_time(batch_size, 2)
-  scores, lengths = [], []
+  firsts, scores, lengths = range(0, len(examples), size), [], []
   with jax.set_mesh(data.mesh):
-    for first in range(0, len(examples), size):
+    for first in progress.track(
+      firsts, 'pairs', len(firsts), out=data.console, unit='round'
+    ):
+      stopping.check()
       some = examples[first : first + size]
       batch = data.batch(some, size)
       real = np.arange(size) < len(some)  # The others fill the batch.
