@@ -133,14 +133,11 @@ def rows(found: Sequence[StoredFolder], runs: pathlib.Path) -> list[list[str]]:
     base = first.setdefault(one.stage, one)
     names = [os.path.relpath(run, runs) for run in one.runs]
     more = f' and {len(names) - 1} more' if len(names) > 1 else ''
+    unneeded = '–' if one.done else '– (unfinished)'
     table.append(
       [
         one.path.name,
-        _short(names[0]) + more
-        if names
-        else '–'
-        if one.done
-        else '– (unfinished)',
+        _short(names[0]) + more if names else unneeded,
         differing(one, base) if one is not base else '',
         in_bytes(one.size),
         _age(time.time() - one.changed),
