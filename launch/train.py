@@ -40,7 +40,8 @@ def parse(arguments):
       'goes on from its last checkpoint. ' + signals.EPILOG
     ),
   )
-  add_experiment_arguments(parser)
+  parser.add_argument('file', help='the experiment, a Python file')
+  add_setting_arguments(parser)
   parser.add_argument(
     '--out',
     type=pathlib.Path,
@@ -97,12 +98,6 @@ class Parser(argparse.ArgumentParser):
           print(f'\n{name}: {errors.sentence(e) or e}', file=file)
         else:
           print(f'\n{settings.help_text(name, own)}', file=file)
-
-
-def add_experiment_arguments(parser: argparse.ArgumentParser) -> None:
-  """What names an experiment, for every command that takes one."""
-  parser.add_argument('file', help='the experiment, a Python file')
-  add_setting_arguments(parser)
 
 
 def add_setting_arguments(parser: argparse.ArgumentParser) -> None:

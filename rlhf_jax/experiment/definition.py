@@ -108,7 +108,7 @@ class Experiment:
   Attributes:
     seed: of everything that is random.
     data: where the datasets come from.
-    model: sizes of the policy, and of the trunks of reward model and critic.
+    model: of every role that a stage names no model of its own for.
     limits: of tokens in prompts and responses, and what happens beyond them.
     stages: by name, each after those it needs.
     evaluation: the measure.
@@ -182,6 +182,11 @@ def _check_trained(who, name, trained, what):
       f'{who} {name!r}, and no stage of that name trains a {what}; there are '
       f'{", ".join(trained) or "none"}'
     )
+
+
+def reference_of(experiment: Experiment) -> str | Pretrained:
+  """The stage, or the folder, that win rates and KL are against."""
+  return policy_variants(experiment)[experiment.evaluation.against].policy
 
 
 def policy_variants(experiment: Experiment) -> dict[str, PolicyVariant]:

@@ -4,6 +4,7 @@ All that the config says is looked at when it is made; what datasets hold, once
 they are read, before anything runs.
 """
 
+import pathlib
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -212,6 +213,7 @@ def _check_parameters(name, stage, done):
         f'stage {name!r} takes its {role} from {needed!r}, which {other}; '
         f'earlier are {", ".join(trained) or "none"}'
         + nearest(needed, trained).removesuffix('.')
+        + _as_folder(needed)
       )
     fitting = PRODUCERS.get(role_of(role))
     produces = trained[needed].produces
@@ -230,6 +232,12 @@ def _check_parameters(name, stage, done):
       )
   _check_reference(name, stage)
   _check_sampler(name, stage)
+
+
+def _as_folder(needed):
+  if pathlib.Path(needed).is_dir():
+    return f'; a folder is given with a slash, ./{needed}'
+  return ''
 
 
 def _check_sampler(name, stage):
