@@ -58,8 +58,8 @@ SLOW = {
     'rlp',
     (
       FIRST,
-      'stages.uml_unscaled.config.steps=1',
-      'stages.spg_unscaled.config.steps=1',
+      'stages.uml.config.steps=1',
+      'stages.spg.config.steps=1',
     ),
     'start ppo rlp_uml rlp_spg',
   ),
