@@ -117,6 +117,8 @@ class Stage(NamedTuple):
       Without it each step computes them.
     curriculum: which examples come when, a `data.curriculum.Curriculum`; all of
       them all the time where None.
+    lora: a `models.LoRA`, with which adapters and heads alone are trained of
+      what starts from given parameters; None to train all of it.
     extra_data: name of a dataset of which every step has a batch too, as in
       `types.WithExtra`; config.extra_batch_size says of how many. None for
       none.
@@ -144,6 +146,7 @@ class Stage(NamedTuple):
   collect: Annotated[Callable, Called(4, ('models', 'config'))] | None = None
   precompute: Annotated[Callable, Called(2, ('models', 'config'))] | None = None
   curriculum: Any = None
+  lora: Any = None
   extra_data: str | None = None
   reads: tuple[type, ...] = ()
   reads_extra: tuple[type, ...] = ()
