@@ -4,6 +4,7 @@ A pipe or a log file gets a line now and then, so that it can be read later.
 """
 
 import contextlib
+import os
 import sys
 import threading
 import time
@@ -63,8 +64,8 @@ class Progress:
         desc=f'{name:>13}',
         unit=f' {unit}',
         file=out,
-        dynamic_ncols=True,
         bar_format=BAR,
+        **_size(out),
       )
 
   def show(self, done: int, numbers: Mapping[str, float]) -> None:
@@ -185,10 +186,25 @@ def say(line: str, out: TextIO) -> None:
 
 def interactive(out: TextIO) -> bool:
   """Whether somebody looks on: a terminal, or the cell of a notebook."""
-  if getattr(out, 'isatty', lambda: False)():
-    return True
+  return getattr(out, 'isatty', lambda: False)() or in_notebook(out)
+
+
+def in_notebook(out: TextIO) -> bool:
+  """Whether it is the cell of a notebook, which shows a last value itself."""
   shell = getattr(sys.modules.get('IPython'), 'get_ipython', lambda: None)()
   return out is sys.stdout and hasattr(shell, 'kernel')
+
+
+def _size(out):
+  """How large a bar may be; a terminal that says no size has the usual one."""
+  try:
+    columns, rows = os.get_terminal_size(out.fileno())
+  except (OSError, ValueError):
+    columns, rows = -1, -1
+  if columns and rows:
+    return {'dynamic_ncols': True}
+  # Of 0 rows tqdm would show nothing, and of 0 columns all but the last letter.
+  return {'ncols': (columns or 80) - 1, 'nrows': rows or 24}
 
 
 def _numbers(row):
