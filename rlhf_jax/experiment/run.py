@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import TextIO
 
-from rlhf_jax import sharding
+from rlhf_jax import progress, sharding
 from rlhf_jax.addressing import describe, flatten
 from rlhf_jax.evaluation import report
 from rlhf_jax.experiment import (
@@ -92,7 +92,9 @@ def _made_and_measured(run: Run, out: pathlib.Path, made: Sequence[str]):
     results = measuring.measure(run, out, lines)
   spent['evaluation'] = time.perf_counter() - began
   said = '  '.join(f'{name} {s:.0f} s' for name, s in spent.items())
-  print(f'\n{results.table}\n', file=run.console)
+  # A notebook shows what is returned, which is the table and the plots.
+  table = '' if progress.in_notebook(run.console) else f'{results.table}\n\n'
+  print(f'\n{table}', end='', file=run.console)
   print(f'time: {said}  in all {sum(spent.values()):.0f} s', file=run.console)
   print(f'report: {out / "report.md"}', file=run.console, flush=True)
   return results
