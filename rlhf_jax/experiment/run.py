@@ -91,7 +91,7 @@ def _made_and_measured(run: Run, out: pathlib.Path, made: Sequence[str]):
     lines = [*made, *provenance.lines(run, seconds)]
     results = measuring.measure(run, out, lines)
   spent['evaluation'] = time.perf_counter() - began
-  said = '  '.join(f'{name} {s:.0f} s' for name, s in spent.items())
+  said = '  '.join(f'{k} {s:.0f} s' for k, s in spent.items() if s >= 0.5)
   # A notebook shows what is returned, which is the table and the plots.
   table = '' if progress.in_notebook(run.console) else f'{results.table}\n\n'
   print(f'\n{table}', end='', file=run.console)
