@@ -12,20 +12,19 @@ from rlhf_jax.evaluation import (
   learning_curves,
   length_control,
   reward_curve,
+  side_by_side,
   tables,
 )
 from rlhf_jax.evaluation.findings import Findings
 from rlhf_jax.evaluation.reward_curve import RewardCurve
-from rlhf_jax.evaluation.samples import PolicySamples, prompt_groups
 from rlhf_jax.evaluation.statistics import Estimate
 from rlhf_jax.evaluation.summary import Summary
 
-LONGEST_SHOWN = 600  # Characters of a prompt's end, or of a response.
 NO_PLOTS = (
   'Plots are left out, since matplotlib is not installed: '
   '`pip install matplotlib`.'
 )
-MOST_SHOWN = 9  # Prompts, most of them folded.
+MOST_SHOWN = 9  # Prompts with their responses, most of them folded.
 # Columns of the table of reward models that are not folded.
 MODEL_COLUMNS = ('right', 'always the longer')
 HELD_OUT = (
@@ -82,10 +81,10 @@ def page(found: Findings, drawn: Drawn | None, shown: int) -> str:
   ]
   if drawn is None:
     parts.append(NO_PLOTS)
-  rows = rows_shown(next(iter(found.samples.values())), MOST_SHOWN)
-  parts += ['## Samples', side_by_side(found.samples, rows[:shown])]
+  rows = side_by_side.rows_shown(next(iter(found.samples.values())), MOST_SHOWN)
+  parts += ['## Samples', side_by_side.markdown(found.samples, rows[:shown])]
   if rows[shown:]:
-    more = side_by_side(found.samples, rows[shown:])
+    more = side_by_side.markdown(found.samples, rows[shown:])
     parts.append(folded(f'{len(rows[shown:])} prompts more', more))
   if found.reward_curves and (plots.reward_curves or others):
     parts += [
@@ -283,62 +282,6 @@ def turn_overs(
       f'{meanwhile}.'
     )
   return sentences, others
-
-
-def side_by_side(
-  samples: Mapping[str, PolicySamples], rows: Sequence[int]
-) -> str:
-  """Prompts with what each policy answered, its first sample of each."""
-  first, parts = next(iter(samples.values())), []
-  for row in rows:
-    prompt = first.prompts[row]
-    asked = prompt.text
-    if len(asked) > LONGEST_SHOWN:
-      asked = f'[…] {asked[-LONGEST_SHOWN:]}'
-    quoted = '\n'.join(f'> {tables.cell(line)}' for line in asked.splitlines())
-    parts.append(f'**{prompt.kind}**\n\n{quoted}' if prompt.kind else quoted)
-    parts.append(tables.markdown(_answers(samples, row), left=2))
-  return '\n\n'.join(parts)
-
-
-def rows_shown(samples: PolicySamples, shown: int) -> list[int]:
-  """Up to `shown` rows of distinct prompts, the kinds taking turns."""
-  seen, by_kind = set(), {}
-  for row, group in enumerate(prompt_groups(samples.prompts).tolist()):
-    if group not in seen:
-      seen.add(group)
-      by_kind.setdefault(samples.prompts[row].kind, []).append(row)
-  depth = max(map(len, by_kind.values()))
-  turns = [
-    rows[turn]
-    for turn in range(depth)
-    for rows in by_kind.values()
-    if turn < len(rows)
-  ]
-  return turns[:shown]
-
-
-def _answers(samples, row):
-  """The table of one prompt: a row a policy, a column a score there is."""
-  scores = [
-    field
-    for field in ('gold', 'score')
-    if any(getattr(s, field) is not None for s in samples.values())
-  ]
-  rows = [['policy', 'response', *scores]]
-  for name, policy in samples.items():
-    text = policy.responses[row]
-    if len(text) > LONGEST_SHOWN:
-      text = text[:LONGEST_SHOWN] + ' […]'
-    values = [getattr(policy, field) for field in scores]
-    rows.append(
-      [
-        name,
-        text,
-        *(tables.number(None if v is None else v[row]) for v in values),
-      ]
-    )
-  return rows
 
 
 def _image(file, description):

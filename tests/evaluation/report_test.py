@@ -15,13 +15,13 @@ from absl.testing import absltest, parameterized
 from rlhf_jax.evaluation import (
   findings,
   learning_curves,
-  pages,
   plots,
   pooling,
   preference_accuracy,
   report,
   reward_curve,
   samples,
+  side_by_side,
   summary,
   tables,
 )
@@ -499,7 +499,7 @@ class ChosenTest(absltest.TestCase):
 class ResponsesTest(parameterized.TestCase):
   def test_side_by_side(self):
     found = policies()
-    page = pages.side_by_side(found, [0, 1])
+    page = side_by_side.markdown(found, [0, 1])
     # Text from a policy is shown as it is, and cannot break the table.
     self.assertIn('| sft | sft says<br>0 \\| &lt;i&gt; |', page)
     self.assertIn(f'| {found["ppo"].gold[1]:.2f} |', page)
@@ -520,21 +520,21 @@ class ResponsesTest(parameterized.TestCase):
       lengths=np.ones(14),
       ended=np.ones(14, bool),
     )
-    self.assertEqual(pages.rows_shown(rows, 5), [0, 8, 12, 2, 10])
-    self.assertEqual(pages.rows_shown(rows, 99), [0, 8, 12, 2, 10, 4, 6])
+    self.assertEqual(side_by_side.rows_shown(rows, 5), [0, 8, 12, 2, 10])
+    self.assertEqual(side_by_side.rows_shown(rows, 99), [0, 8, 12, 2, 10, 4, 6])
 
   def test_of_a_long_prompt_the_end_is_shown(self):
     asked = Prompt((Message('user', 'a' * 5000 + 'the question'),))
     found = dataclasses.replace(policy('sft', 0.0), prompts=[asked] * COUNT)
-    page = pages.side_by_side({'sft': found}, [0])
+    page = side_by_side.markdown({'sft': found}, [0])
     self.assertRegex(page, r'> \[…\] a{500,600}the question\n')
 
   def test_long_responses_are_cut(self):
     found = {'sft': policy('sft', 0.0)}
     found['sft'].responses[0] = 'y' * 5000
-    page = pages.side_by_side(found, [0])
-    self.assertIn('y' * pages.LONGEST_SHOWN + ' […]', page)
-    self.assertNotIn('y' * (pages.LONGEST_SHOWN + 1), page)
+    page = side_by_side.markdown(found, [0])
+    self.assertIn('y' * side_by_side.LONGEST_SHOWN + ' […]', page)
+    self.assertNotIn('y' * (side_by_side.LONGEST_SHOWN + 1), page)
 
 
 class ColumnsTest(parameterized.TestCase):
