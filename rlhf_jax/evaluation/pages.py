@@ -204,7 +204,7 @@ def legend(policies: Mapping[str, Summary]) -> str:
     )
   lines = [
     f'{first.prompts} prompts, {judged} ± is a standard error. '
-    f'{units(policies)}'
+    f'{units(policies, first.judge)}'
   ]
   for name, summary in policies.items():
     lines += _missing(name, summary)
@@ -225,13 +225,21 @@ def legend(policies: Mapping[str, Summary]) -> str:
   return '\n'.join(lines)
 
 
-def units(policies: Mapping[str, Any]) -> str:
-  """What KL, gold and score are, of a table of policies that have them."""
+def units(policies: Mapping[str, Any], judge: str | None) -> str:
+  """What KL, gold and score are, of a table of policies that have them.
+
+  Args:
+    policies: {name: its numbers}.
+    judge: who judged, in words.
+  """
   said, policies = [], policies.values()
   if any(s.kl for s in policies):
     said.append('KL is from the starting policy, per response.')
   if any(s.gold for s in policies):
-    said.append('Gold is the true reward, in reward units.')
+    # A user's own may not be the truth, and has a name.
+    named = (judge or '').partition('the gold reward ')[2]
+    gold = f'what {named} gives' if named else 'the true reward'
+    said.append(f'Gold is {gold}, in reward units.')
   scorers = {s.scored_by for s in policies if s.score} - {''}
   if len(scorers) == 1:
     said.append(f'The score is given by {scorers.pop()}.')

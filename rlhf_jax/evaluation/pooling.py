@@ -236,8 +236,9 @@ def legend(pooled: Pooled) -> str:
   return (
     f'{claims.covers(pooled.seeds)} {pooled.prompts} prompts, {judged}. Win '
     'rates are fractions with 95 % intervals, a tie counting half; ± is a '
-    f'standard error. {pages.units(pooled.policies)} A claim holds where the '
-    'whole interval lies above one half, and does not where it lies below.'
+    f'standard error. {pages.units(pooled.policies, pooled.judged_by)} A claim '
+    'holds where the whole interval lies above one half, and does not where it '
+    'lies below.'
   )
 
 
