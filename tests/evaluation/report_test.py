@@ -15,6 +15,7 @@ from absl.testing import absltest, parameterized
 from rlhf_jax.evaluation import (
   findings,
   learning_curves,
+  pages,
   plots,
   pooling,
   preference_accuracy,
@@ -414,6 +415,13 @@ class ReportTest(parameterized.TestCase):
     )
     _, _, page, _ = self.write(found, learnt_from={})
     self.assertIn('judged by the reward reward_model.', page)
+
+  def test_a_gold_reward_of_ones_own_is_not_called_the_truth(self):
+    found = policies()
+    mine = summary.summarise(found, gold='mine.score')
+    self.assertIn('Gold is what mine.score gives,', pages.legend(mine))
+    theirs = summary.summarise(found)
+    self.assertIn('Gold is the true reward,', pages.legend(theirs))
 
   def test_scores_of_two_rewards_judge_nobody(self):
     found = policies(gold=False)
