@@ -20,6 +20,7 @@ with warnings.catch_warnings():
   from tqdm import auto
 
 EVERY = 5.0  # Seconds between two lines.
+SELDOM = 60.0  # The most between two on one wait, which come ever less often.
 # Short, so that a terminal has room for the numbers behind it.
 BAR = (
   '{desc}: {percentage:3.0f}%|{bar:10}| {n_fmt}/{total_fmt} {rate_fmt} '
@@ -151,23 +152,25 @@ def track(
 def waiting(
   what: str, *, out: TextIO, every: float | None = None
 ) -> Iterator[None]:
-  """Says every few seconds that something takes its time: 'compiling ppo'."""
+  """Says now and then that something takes its time: 'compiling ppo'."""
 
   def tell(seconds):
     say(f'{what}, {seconds:.0f} s so far', out)
 
-  with _every(every or EVERY, tell):
+  with _every(every or EVERY, tell, slower=2.0):
     yield
 
 
 @contextlib.contextmanager
-def _every(length, do):
-  """Does something every so many seconds, while the block runs."""
+def _every(length, do, slower=1.0):
+  """Does something every so many seconds, or less often, in a block."""
   over, began = threading.Event(), time.perf_counter()
 
   def repeat():
-    while not over.wait(length):
+    pause = length
+    while not over.wait(pause):
       do(time.perf_counter() - began)
+      pause = max(length, min(pause * slower, SELDOM))
 
   thread = threading.Thread(target=repeat, daemon=True)
   thread.start()

@@ -69,7 +69,8 @@ class LinesTest(absltest.TestCase):
     with progress.waiting('compiling ppo', out=out, every=0.05):
       time.sleep(0.3)
     told = out.getvalue().splitlines()
-    self.assertBetween(len(told), 2, 6)
+    # After 0.05, 0.15 and 0.35 s, and so on, ever less often.
+    self.assertBetween(len(told), 1, 2)
     self.assertEqual(set(told), {'compiling ppo, 0 s so far'})
     time.sleep(0.1)
     self.assertLen(out.getvalue().splitlines(), len(told))
