@@ -14,7 +14,15 @@ from collections.abc import Sequence
 
 from absl import logging
 
-from launch import console, errors, loading, reporting, settings, signals
+from launch import (
+  console,
+  errors,
+  exporting,
+  loading,
+  reporting,
+  settings,
+  signals,
+)
 from rlhf_jax.addressing import hashed
 
 LONGEST_NAME = 120  # Bytes of a folder's name.
@@ -53,6 +61,13 @@ def parse(arguments):
     '--print-config',
     action='store_true',
     help='print every value of the experiment and stop',
+  )
+  parser.add_argument(
+    '--export',
+    type=pathlib.Path,
+    metavar='DIR',
+    help='at the end, write the last trained policy, or else reward model, as '
+    'a folder of transformers',
   )
   parser.add_argument(
     '--tensorboard',
@@ -126,6 +141,9 @@ def train(options) -> None:
       print(setting.line)
     return
   options.out = out_folder(options)
+  if options.export:
+    check_new('--export', options.export)
+    trained, original = exporting.last_trained(experiment.stages)
   if options.resume:
     experiments.check_same(experiment, options.out)
   writers = []
@@ -145,6 +163,19 @@ def train(options) -> None:
   finally:
     for writer in writers:
       writer.close()
+  if options.export:
+    folder = options.out / 'stages' / trained
+    kind = exporting.export(folder, options.export, original=original)
+    print(f'exported: {options.export}, the {kind} of {trained}')
+
+
+def check_new(name: str, path: pathlib.Path) -> None:
+  """Refuses a folder that holds something already."""
+  errors.check_folder(name, path)
+  if path.exists() and any(path.iterdir()):
+    raise errors.OptionError(
+      f'{name}: {path} is not empty; name another folder'
+    )
 
 
 def asked(

@@ -88,6 +88,9 @@ def console(found: Findings) -> str:
     parts.append(tables.fitted(tables.parted(rows, pages.MODEL_COLUMNS)[0]))
   if found.held_out:
     parts.append(tables.fitted(tables.held_out_rows(found.held_out)))
+  if found.likelihoods:
+    rows = tables.likelihood_rows(found.likelihoods, found.against)
+    parts.append(tables.fitted(rows))
   return '\n\n'.join(parts)
 
 
@@ -109,6 +112,7 @@ def results(found: Findings) -> dict:
       'contrasts': found.contrasts,
       'reward_models': models,
       'held_out': found.held_out,
+      'likelihoods': found.likelihoods,
       'reward_curves': found.reward_curves,
     }
   )

@@ -38,7 +38,15 @@ from rlhf_jax.experiment.pretrained import with_text_rewards
 from rlhf_jax.feedback import scoring
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.kernels import logps
-from rlhf_jax.stages import Ensemble, Frozen, Stage, members, producing
+from rlhf_jax.stages import (
+  DatasetStage,
+  Ensemble,
+  Frozen,
+  Pretrained,
+  folder_of,
+  members,
+  producing,
+)
 from rlhf_jax.storage import files, seals
 from rlhf_jax.training import stopping
 from rlhf_jax.types import Prompt, Response
@@ -82,7 +90,9 @@ def respond_as(
   )
 
 
-def scoring_reward(experiment: Experiment, policy: str) -> Frozen | None:
+def scoring_reward(
+  experiment: Experiment, policy: str | Pretrained
+) -> Frozen | None:
   """What scores a policy: the evaluation's own, or what the policy learnt from.
 
   Or else the first reward model of the experiment or, where no stage trains
@@ -90,13 +100,13 @@ def scoring_reward(experiment: Experiment, policy: str) -> Frozen | None:
   """
   if experiment.evaluation.scored_by is not None:
     return experiment.evaluation.scored_by
-  frozen = [
-    stage.frozen.get('reward')
-    for stage in (experiment.stages[policy], *experiment.stages.values())
-    if isinstance(stage, Stage)
-  ]
+  own, *frozen = (
+    getattr(stage, 'frozen', {}).get('reward')
+    for stage in (experiment.stages.get(policy), *experiment.stages.values())
+    if not isinstance(stage, DatasetStage)
+  )
   learnt = producing(experiment.stages, 'reward')
-  found = (frozen[0], *learnt, *frozen)
+  found = (own, *learnt, *frozen)
   return next((reward for reward in found if reward is not None), None)
 
 
@@ -201,13 +211,13 @@ def _divergence(run, variant, part, temperature):
   """
   trained, batches = run.trained, (part.rollouts, part.shown)
   policy, reference = (
-    _response_logps(
-      trained.models(stage).policy,
-      trained.params(stage, 'policy'),
+    logps_of(
+      trained.models(source).policy,
+      trained.params(source, 'policy'),
       batch,
       temperature,
     )
-    for stage, batch in zip(
+    for source, batch in zip(
       (variant.policy, reference_of(run.experiment)), batches, strict=True
     )
   )
@@ -216,7 +226,8 @@ def _divergence(run, variant, part, temperature):
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _response_logps(model, params, batch, temperature):
+def logps_of(model, params, batch, temperature=1.0):
+  """`logps.response_logps`, compiled."""
   return logps.response_logps(
     model, params, batch=batch, temperature=temperature
   )
@@ -249,10 +260,10 @@ def path(
       'count': how.count,
       'samples': how.samples,
       'temperature': temperature_of(variant, how),
-      'policy': addresses[variant.policy],
+      'policy': _address(addresses, variant.policy),
       'condition': condition and condition.text,
       'best_of': variant.best_of,
-      'against': addresses[reference_of(experiment)],
+      'against': _address(addresses, reference_of(experiment)),
       'reward': learnt or reward,
       'combine': isinstance(reward, Ensemble) and reward.combine,
       'data': addresses['data'],
@@ -261,8 +272,15 @@ def path(
     (experiment.model, experiment.limits, experiment.seed),
     sample,
   )
-  folder = pathlib.Path(stages_dir) / addresses[variant.policy]
-  return folder / f'answers-{key}.jsonl'
+  # Those of a model that no stage trained are kept with the data.
+  folder = addresses.get(variant.policy, addresses['data'])
+  return pathlib.Path(stages_dir) / folder / f'answers-{key}.jsonl'
+
+
+def _address(addresses, policy):
+  """Of the stage that trained a policy; of a folder, what is in it."""
+  folder = folder_of(policy)
+  return addresses[policy] if folder is None else content(folder)
 
 
 def paths(
@@ -291,6 +309,7 @@ def answer(run: Run, name: str) -> PolicySamples:
         return read(file, name)
       except seals.DamagedError:
         run.tell(name, f'answers again: {file} is damaged')
+    files.make_folder(file.parent)
     with scoring.during(f'evaluation of {name!r}'):
       write(file, sample(run, name))
     return read(file, name)

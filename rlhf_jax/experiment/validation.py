@@ -20,7 +20,7 @@ from rlhf_jax.stages import (
   folder_of,
   parameter_sources,
 )
-from rlhf_jax.types import Comparison, Prompt, calls, values
+from rlhf_jax.types import Comparison, Demonstration, Prompt, calls, values
 
 # A stage's name is that of a folder, and part of dotted names.
 NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9._+-]*')
@@ -110,12 +110,17 @@ def check_evaluation(
     source: the source's datasets, by name.
     kinds: of `check_datasets`.
   """
-  for field, reads in (('prompts', ()), ('comparisons', (Comparison,))):
+  wanted = {
+    'prompts': (),
+    'comparisons': (Comparison,),
+    'demonstrations': (Demonstration,),
+  }
+  for field, reads in wanted.items():
     dataset = getattr(evaluation, field)
     if dataset is not None:
       who = f'evaluation.{field} is {dataset!r}'
       check_dataset(who, dataset, reads, source, kinds)
-      if reads:
+      if field == 'comparisons':
         check_several(source.get(dataset, ()))
 
 

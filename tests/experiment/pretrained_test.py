@@ -19,12 +19,14 @@ from rlhf_jax.experiment import (
   Experiment,
   ExperimentError,
   Fresh,
+  PolicyVariant,
   Pretrained,
   PretrainedReward,
   answers,
   running,
 )
 from rlhf_jax.experiment.addresses import stage_addresses
+from rlhf_jax.experiment.definition import policy_variants
 from rlhf_jax.methods import ppo, ranker, rloo, sft
 from rlhf_jax.models import huggingface, language_model, scalar_model
 from rlhf_jax.training import checkpoints
@@ -230,6 +232,35 @@ class PretrainedTest(absltest.TestCase):
       "'sft' takes its policy from .*other, which has another tokenizer than",
     ):
       self.prepared(alone(stages))
+
+  def test_a_folder_is_measured_as_it_is(self):
+    folder = Pretrained(str(self.policy))
+    given = PolicyVariant(policy=folder)
+    stages = rloo.stages(RLOO, start=folder, reward=str(self.reward))
+    experiment = alone(
+      stages,
+      variants={'start': given},
+      evaluation=Evaluation(count=2, samples=1, batch_size=4, against='start'),
+    )
+    run = self.prepared(experiment)
+    answered = answers.answer(run, 'start')
+    np.testing.assert_array_equal(answered.kl, np.zeros(2))
+    self.assertEqual(answered.scored_by, 'judge')
+    # As a stage answers that has the parameters of the folder.
+    running.run_stage(run, 'rloo')
+    run.loaded['rloo'] = {'policy': self.params}
+    same = answers.sample(run, 'rloo')
+    self.assertEqual(answered.responses, same.responses)
+    np.testing.assert_array_equal(answered.score, same.score)
+    self.assertEqual([*policy_variants(experiment)], ['start', 'rloo'])
+
+  def test_a_folder_that_is_measured_has_the_tokenizer_of_the_data(self):
+    stages = sft.stages(sft.Config(steps=1), start=None)
+    given = {'judge': PolicyVariant(policy=Pretrained(str(self.reward)))}
+    with self.assertRaisesRegex(
+      ExperimentError, "'judge' takes its policy from .*another tokenizer than"
+    ):
+      self.prepared(alone(stages, variants=given))
 
   def test_a_language_model_is_no_reward_model(self):
     stages = rloo.stages(RLOO, start=None, reward=str(self.policy))
