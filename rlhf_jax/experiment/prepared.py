@@ -92,7 +92,7 @@ class Trained:
     critic = begins.get('critic', begins.get('policy'))
     return self._roles(
       self.config(begins.get('policy'), 'policy'),
-      reward=self.config(reward, trunk),
+      reward=_cut(self.config(reward, trunk), stage),
       critic=self.config(critic, 'critic'),
     )
 
@@ -121,8 +121,8 @@ class Trained:
     stage = self.stages.get(source) if isinstance(source, str) else None
     for one in (role, getattr(stage, 'produces', role), 'policy'):
       if one in getattr(stage, 'start', {}):
-        return self.config(stage.start[one], one)
-    return self.model
+        return _cut(self.config(stage.start[one], one), stage)
+    return _cut(self.model, stage)
 
   def frozen(self, stage: AnyStage) -> dict[str, Params]:
     """The parameters that a stage keeps as they are, by role."""
@@ -249,6 +249,12 @@ class Trained:
     return functools.partial(
       stage.init, models=self.models(name), config=stage.config
     )
+
+
+def _cut(config, stage):
+  """The config of a trunk of which a stage takes the first layers."""
+  layers = getattr(getattr(stage, 'config', None), 'trunk_layers', None)
+  return config if layers is None else config.first(layers)
 
 
 def _held(params):
