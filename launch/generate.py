@@ -137,7 +137,8 @@ def generate(options) -> None:
       f'{", ".join(found)}'
     )
   variant = found[options.policy]
-  if not run.folders[variant.policy].done:
+  trained = run.experiment.stages.get(variant.policy)
+  if trained is not None and not run.folders[variant.policy].done:
     raise ExperimentError(
       f'{variant.policy!r} is not trained yet under these settings; run '
       f'python -m launch.train {options.file} first'

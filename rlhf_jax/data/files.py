@@ -12,6 +12,7 @@ from rlhf_jax.data.readers import Records
 from rlhf_jax.types import Record
 
 Dataset = Sequence[Record]
+JSON = ('.json', '.jsonl', '.json.gz', '.jsonl.gz')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +74,40 @@ def own_files(
   Raises:
     DataError: columns that are not FIELD=COLUMN, or a field twice.
   """
+  return _files([name.strip() for name in names.split(',')], columns, read)
+
+
+def files_at(
+  place: str, columns: str, *, read: Callable[..., Dataset]
+) -> tuple[str, Files]:
+  """A folder, and the files in it that a path means.
+
+  Args:
+    place: of a file; of a folder, for all files of JSON in it; or of both with
+      a pattern of files, as in 'data/hh_*'.
+    columns: as of `own_files`.
+    read: likewise.
+
+  Raises:
+    DataError: as of `own_files`; or there are no such files in the folder.
+  """
+  path = pathlib.Path(place)
+  folder, pattern = path.parent, path.name
+  if path.is_dir():
+    folder, pattern = path, '*'
+  found = sorted(
+    p.name
+    for p in folder.glob(pattern)
+    if p.name.endswith(JSON) and not path.is_file()
+  )
+  if path.is_dir() and not found:
+    raise jsonl.DataError(
+      f'{place} holds no file of JSON, which would end in {", ".join(JSON)}.'
+    )
+  return str(folder), _files(found or [path.name], columns, read)
+
+
+def _files(names, columns, read) -> Files:
   if columns:
     pairs = [part.partition('=') for part in columns.split(',')]
     given = {field.strip(): column.strip() for field, _, column in pairs}
@@ -82,4 +117,4 @@ def own_files(
         f'them, as in prompt=question,chosen=good; not {columns!r}.'
       )
     read = functools.partial(read, columns=given)
-  return Files(tuple(name.strip() for name in names.split(',')), read)
+  return Files(tuple(names), read)

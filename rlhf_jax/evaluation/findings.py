@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from rlhf_jax.evaluation.claims import Contrast
+from rlhf_jax.evaluation.likelihoods import Likelihood
 from rlhf_jax.evaluation.preference_accuracy import HeldOut, PairMetrics
 from rlhf_jax.evaluation.reward_curve import RewardCurve
 from rlhf_jax.evaluation.samples import PolicySamples
@@ -27,6 +28,7 @@ class Findings(NamedTuple):
     reward_models: {(reward model, whose pairs): how it did on them}.
     held_out: {stage: how its policy tells held-out pairs}, of those that
       learnt from pairs.
+    likelihoods: {policy: how likely held-out demonstrations are to it}.
     learnt_from: {policy: the reward that trained it}, by name.
     notes: sentences on what is to be kept in mind: what was left out.
     made: how it was made, a line of Markdown each: command, settings, times.
@@ -42,6 +44,7 @@ class Findings(NamedTuple):
   reward_curves: Mapping[str, RewardCurve] = {}
   reward_models: Mapping[tuple[str, str], PairMetrics] = {}
   held_out: Mapping[str, HeldOut] = {}
+  likelihoods: Mapping[str, Likelihood] = {}
   learnt_from: Mapping[str, str] = {}
   notes: Sequence[str] = ()
   made: Sequence[str] = ()

@@ -92,6 +92,14 @@ def page(found: Findings, drawn: Drawn | None, shown: int) -> str:
       'reference is higher on the better response.',
       tables.markdown(tables.held_out_rows(found.held_out)),
     ]
+  if found.likelihoods:
+    rows = tables.likelihood_rows(found.likelihoods, found.against)
+    parts += [
+      '## Held-out demonstrations',
+      'How likely the responses to held-out prompts are to each policy, in nats '
+      'a token.',
+      tables.markdown(rows),
+    ]
   parts += [*reward_models(found), '## More', *details(found, plots)]
   if found.notes or found.made:
     parts += ['## How it was made', *found.notes]

@@ -86,6 +86,9 @@ def console(found: Findings) -> str:
     parts.append(tables.plain(tables.narrowed(rows, pages.MODEL_COLUMNS)))
   if found.held_out:
     parts.append(tables.plain(tables.held_out_rows(found.held_out)))
+  if found.likelihoods:
+    rows = tables.likelihood_rows(found.likelihoods, found.against)
+    parts.append(tables.plain(rows))
   return '\n\n'.join(parts)
 
 
@@ -101,6 +104,7 @@ def results(found: Findings) -> dict:
       'contrasts': found.contrasts,
       'reward_models': models,
       'held_out': found.held_out,
+      'likelihoods': found.likelihoods,
       'reward_curves': found.reward_curves,
     }
   )

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from rlhf_jax.evaluation.likelihoods import Likelihood
 from rlhf_jax.evaluation.preference_accuracy import HeldOut, PairMetrics
 from rlhf_jax.evaluation.summary import Summary
 
@@ -90,6 +91,19 @@ def held_out_rows(found: Mapping[str, HeldOut]) -> Table:
     'always the longer': lambda name, h: by_length(h.pairs, 'always_longer'),
     'margin, nats': lambda name, h: margin(h.pairs),
     'n': lambda name, h: str(h.pairs.count),
+  }
+  return of(found, columns)
+
+
+def likelihood_rows(found: Mapping[str, Likelihood], against: str) -> Table:
+  """A row a policy, on held-out demonstrations; its change from `against`."""
+  columns = {
+    'held-out demonstrations': lambda name, m: name,
+    'loss, nats': lambda name, m: interval(m.loss),
+    f'less than {against}': lambda name, m: with_error(m.fall, '.3f'),
+    'perplexity': lambda name, m: number(m.perplexity),
+    'tokens': lambda name, m: str(m.tokens),
+    'n': lambda name, m: str(m.count),
   }
   return of(found, columns)
 

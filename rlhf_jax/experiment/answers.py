@@ -37,7 +37,15 @@ from rlhf_jax.experiment.pretrained import with_text_rewards
 from rlhf_jax.feedback import scoring
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.kernels import logps
-from rlhf_jax.stages import Ensemble, Frozen, Stage, members, producing
+from rlhf_jax.stages import (
+  DatasetStage,
+  Ensemble,
+  Frozen,
+  Pretrained,
+  folder_of,
+  members,
+  producing,
+)
 from rlhf_jax.storage import files, seals
 from rlhf_jax.training import stopping
 from rlhf_jax.types import Prompt, Response
@@ -81,7 +89,9 @@ def respond_as(
   )
 
 
-def scoring_reward(experiment: Experiment, policy: str) -> Frozen | None:
+def scoring_reward(
+  experiment: Experiment, policy: str | Pretrained
+) -> Frozen | None:
   """What scores a policy: the evaluation's own, or what the policy learnt from.
 
   Or else the first reward model of the experiment or, where no stage trains
@@ -89,13 +99,13 @@ def scoring_reward(experiment: Experiment, policy: str) -> Frozen | None:
   """
   if experiment.evaluation.scored_by is not None:
     return experiment.evaluation.scored_by
-  frozen = [
-    stage.frozen.get('reward')
-    for stage in (experiment.stages[policy], *experiment.stages.values())
-    if isinstance(stage, Stage)
-  ]
+  own, *frozen = (
+    getattr(stage, 'frozen', {}).get('reward')
+    for stage in (experiment.stages.get(policy), *experiment.stages.values())
+    if not isinstance(stage, DatasetStage)
+  )
   learnt = producing(experiment.stages, 'reward')
-  found = (frozen[0], *learnt, *frozen)
+  found = (own, *learnt, *frozen)
   return next((reward for reward in found if reward is not None), None)
 
 
@@ -199,17 +209,19 @@ def _divergence(run, variant, part, temperature):
   scores tie and an upper bound otherwise.
   """
   model = run.trained.models(variant.policy).policy
+  against = policy_variants(run.experiment)[run.experiment.evaluation.against]
   policy, reference = (
-    run.trained.params(stage, 'policy')
-    for stage in (variant.policy, run.experiment.evaluation.against)
+    run.trained.params(source, 'policy')
+    for source in (variant.policy, against.policy)
   )
-  ratios = _response_logps(model, policy, part.rollouts, temperature)
-  ratios -= _response_logps(model, reference, part.shown, temperature)
+  ratios = logps_of(model, policy, part.rollouts, temperature)
+  ratios -= logps_of(model, reference, part.shown, temperature)
   return ratios + best_of_n.divergence(variant.best_of)
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _response_logps(model, params, batch, temperature):
+def logps_of(model, params, batch, temperature=1.0):
+  """`logps.response_logps`, compiled."""
   return logps.response_logps(
     model, params, batch=batch, temperature=temperature
   )
@@ -230,7 +242,8 @@ def path(
   How many prompts go at a time is no part of it.
   """
   how = experiment.evaluation
-  variant = policy_variants(experiment)[policy]
+  variants = policy_variants(experiment)
+  variant = variants[policy]
   reward = scoring_reward(experiment, variant.policy)
   learnt = isinstance(reward, str | Ensemble) and [
     addresses.get(name) or content(name) for name in members(reward)
@@ -242,10 +255,10 @@ def path(
       'count': how.count,
       'samples': how.samples,
       'temperature': temperature_of(variant, how),
-      'policy': addresses[variant.policy],
+      'policy': _address(addresses, variant.policy),
       'condition': condition and condition.text,
       'best_of': variant.best_of,
-      'against': addresses[how.against],
+      'against': _address(addresses, variants[how.against].policy),
       'reward': learnt or reward,
       'combine': isinstance(reward, Ensemble) and reward.combine,
       'data': addresses['data'],
@@ -254,8 +267,15 @@ def path(
     (experiment.model, experiment.limits, experiment.seed),
     sample,
   )
-  folder = pathlib.Path(stages_dir) / addresses[variant.policy]
-  return folder / f'answers-{key}.jsonl'
+  # Those of a model that no stage trained are kept with the data.
+  folder = addresses.get(variant.policy, addresses['data'])
+  return pathlib.Path(stages_dir) / folder / f'answers-{key}.jsonl'
+
+
+def _address(addresses, policy):
+  """Of the stage that trained a policy; of a folder, a digest of its content."""
+  folder = folder_of(policy)
+  return addresses[policy] if folder is None else content(folder)
 
 
 def paths(

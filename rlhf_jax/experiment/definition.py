@@ -12,7 +12,7 @@ from rlhf_jax.evaluation.judges import Judge
 from rlhf_jax.experiment import validation
 from rlhf_jax.experiment.validation import ExperimentError as ExperimentError
 from rlhf_jax.models import TransformerConfig
-from rlhf_jax.stages import AnyStage, producing
+from rlhf_jax.stages import AnyStage, Pretrained, folder_of, producing
 from rlhf_jax.types.calls import Called
 from rlhf_jax.types.rules import Count, Positive, Seed
 from rlhf_jax.types.values import checked
@@ -40,6 +40,10 @@ class Evaluation:
     prompts: dataset of held-out prompts.
     comparisons: dataset of held-out pairs for the reward models, or None where
       pairs come from the policies themselves, ranked by the gold reward.
+    demonstrations: dataset of held-out demonstrations, of which all policies
+      have a loss, or None.
+    held_out: how many of the comparisons, and of the demonstrations; all of
+      them where None.
     count: how many of the prompts; all of them where None.
     samples: responses to each prompt.
     batch_size: prompts answered at a time.
@@ -55,6 +59,8 @@ class Evaluation:
 
   prompts: str = 'test_prompts'
   comparisons: str | None = None
+  demonstrations: str | None = None
+  held_out: Count | None = None
   count: Count | None = None
   samples: Count = 2
   batch_size: Count = 256
@@ -78,17 +84,17 @@ class Condition(Protocol):
 @dataclasses.dataclass(frozen=True, kw_only=True)
 @checked
 class PolicyVariant:
-  """A trained policy, asked in a way of its own, and measured like others.
+  """A policy, asked in a way of its own, and measured like others.
 
   Attributes:
-    policy: the stage that trained it.
+    policy: the stage that trained it, or the folder of a model as it is.
     condition: what its responses are conditioned on, or None.
     best_of: responses sampled for each that is given, which is the best by the
       reward model that scores the policy (`Evaluation.scored_by`).
     temperature: at which it samples; the evaluation's where None.
   """
 
-  policy: str
+  policy: str | Pretrained
   condition: Condition | None = None
   best_of: Count = 1
   temperature: Positive | None = None
@@ -106,8 +112,8 @@ class Experiment:
     limits: of tokens in prompts and responses, and what happens beyond them.
     stages: by name, each after those it needs.
     evaluation: the measure.
-    variants: of trained policies, by name, that are measured along with the
-      policies as they are; one with a stage's name is measured in its place.
+    variants: of policies, by name, that are measured along with the stages'
+      as they are; one with a stage's name is measured in its place.
     contrasts: what is claimed, in words, and of which two policies: the one
       that is to be better, then the one that is to be worse.
     mesh: devices along each axis, as `sharding.make_mesh` takes it; by default
@@ -143,13 +149,14 @@ class Experiment:
     except ValueError as e:
       raise ExperimentError(str(e)) from e
     policies = producing(self.stages, 'policy')
-    if not policies:
+    if not (policies or self.variants):
       raise ExperimentError(
         'no stage trains a policy, so there is nothing to measure'
       )
     for name, variant in self.variants.items():
       who = f'{name!r} answers with the policy'
-      _check_trained(who, variant.policy, policies, 'policy')
+      if folder_of(variant.policy) is None:
+        _check_trained(who, variant.policy, policies, 'policy')
       if name in self.stages and name != variant.policy:
         raise ExperimentError(
           f'{name!r} is a variant of {variant.policy!r} and also '

@@ -5,6 +5,7 @@ import contextlib
 import math
 import pathlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -14,6 +15,7 @@ from rlhf_jax.evaluation import (
   claims,
   findings,
   judges,
+  likelihoods,
   preference_accuracy,
   report,
   summary,
@@ -21,7 +23,7 @@ from rlhf_jax.evaluation import (
 from rlhf_jax.evaluation.reward_curve import RewardCurve
 from rlhf_jax.evaluation.samples import PolicySamples
 from rlhf_jax.experiment import validation
-from rlhf_jax.experiment.answers import answer, reward_name
+from rlhf_jax.experiment.answers import answer, logps_of, reward_name
 from rlhf_jax.experiment.datasets import Data
 from rlhf_jax.experiment.definition import (
   Experiment,
@@ -90,6 +92,7 @@ def measure(
     reward_curves=reward_curves(curves),
     reward_models=measure_reward_models(run, samples),
     held_out=measure_preferences(run),
+    likelihoods=measure_likelihoods(run),
     learnt_from=rewards,
     made=made,
     notes=[
@@ -113,7 +116,8 @@ def learnt_from(experiment: Experiment) -> dict[str, str]:
   """{policy: the reward that trained it}, by name, of all that have one."""
   found = {}
   for name, variant in policy_variants(experiment).items():
-    reward = experiment.stages[variant.policy].frozen.get('reward')
+    stage = experiment.stages.get(variant.policy)
+    reward = None if stage is None else stage.frozen.get('reward')
     if reward is not None:
       found[name] = reward_name(reward)
   return found
@@ -133,7 +137,8 @@ def warnings(
   for name, variant in policy_variants(experiment).items():
     if variant.condition is None or (names and name not in names):
       continue
-    records = data.records(experiment.stages[variant.policy].data)
+    stage = experiment.stages.get(variant.policy)
+    records = () if stage is None else data.records(stage.data)
     seen = sorted({prompt_of(record).condition for record in records})
     warning = variant.condition.warning(seen)
     if warning:
@@ -167,7 +172,8 @@ def left_out_of_evaluation(experiment: Experiment, data: Data) -> list[str]:
   asked = list(map(prompt_of, data.records(how.prompts)))[: how.count]
   found = {how.prompts: data.encode_all(asked)[1]}
   if how.comparisons and producing(experiment.stages, 'reward'):
-    found[how.comparisons] = decided(data, data.records(how.comparisons))[1]
+    pairs = data.records(how.comparisons)[: how.held_out]
+    found[how.comparisons] = decided(data, pairs)[1]
   said = {name: _counted(counts._asdict()) for name, counts in found.items()}
   return [
     f'Cut or left out of {name}: {", ".join(words)}.'
@@ -195,7 +201,7 @@ def measure_reward_models(
   }
   pairs = {name: ranked for name, ranked in pairs.items() if ranked}
   if how.comparisons:
-    pairs[how.comparisons] = data.records(how.comparisons)
+    pairs[how.comparisons] = held_out(run, how.comparisons)
   found = {}
   for model in producing(run.experiment.stages, 'reward'):
     with run.trained.while_needed():
@@ -220,7 +226,7 @@ def measure_preferences(run: Run) -> dict[str, preference_accuracy.HeldOut]:
   how, data, found = run.experiment.evaluation, run.data, {}
   if how.comparisons is None:
     return found
-  pairs = data.records(how.comparisons)
+  pairs = held_out(run, how.comparisons)
   for name, stage in producing(run.experiment.stages, 'policy').items():
     if stage.loss is None:
       continue
@@ -249,6 +255,43 @@ def measure_preferences(run: Run) -> dict[str, preference_accuracy.HeldOut]:
       loss = float(mean.value) if mean.weight else math.nan
       found[name] = preference_accuracy.HeldOut(loss, metrics)
   return found
+
+
+def held_out(run: Run, dataset: str) -> Sequence[Any]:
+  """The records of a dataset that something is measured on."""
+  return run.data.records(dataset)[: run.experiment.evaluation.held_out]
+
+
+def measure_likelihoods(run: Run) -> dict[str, likelihoods.Likelihood]:
+  """{policy: how likely held-out demonstrations are to it}, of all policies.
+
+  Of variants that answer on no condition.
+  """
+  how, data, found = run.experiment.evaluation, run.data, {}
+  if how.demonstrations is None:
+    return {}
+  records = held_out(run, how.demonstrations)
+  examples, _ = data.encode_all(records)
+  lengths = [len(ids) for e in examples for ids in e.response_ids]
+  size = data.at_a_time(how.batch_size, 1)
+  for name, variant in policy_variants(run.experiment).items():
+    if variant.condition is not None or variant.best_of > 1:
+      continue
+    found[name] = []
+    model = run.trained.models(variant.policy).policy
+    with run.trained.while_needed(), jax.set_mesh(data.mesh):
+      params = run.trained.params(variant.policy, 'policy')
+      for first in range(0, len(examples), size):
+        some = examples[first : first + size]
+        batch = data.batch(some, size)
+        logps = logps_of(model, params, batch)
+        found[name] += np.asarray(logps)[: len(some)].tolist()
+  return likelihoods.measure(
+    found,
+    np.array(lengths),
+    against=how.against,
+    prompts=[records[example.index].prompt for example in examples],
+  )
 
 
 def _loss(run, stage, params, frozen, batch, models):

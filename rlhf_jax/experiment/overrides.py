@@ -31,7 +31,10 @@ def build(module: Any, assignments: Sequence[str]) -> Any:
       raise OverrideError(
         f'--set takes NAME=VALUE, and {assignment!r} has no "="'
       )
-    of_settings = name.split('.')[0] in names
+    root, _, rest = name.partition('.')
+    # Nothing is inside a text: where a setting is one, `model` or `data`, the
+    # values inside are those of the experiment.
+    of_settings = root in names and not (rest and isinstance(names[root], str))
     (outer if of_settings else inner).append((name, text))
   settings = apply(settings, outer)
   try:

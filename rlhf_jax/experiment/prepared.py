@@ -78,11 +78,11 @@ class Trained:
       self.loaded.clear()
       self.loaded.update(before)
 
-  def models(self, name: str | None = None) -> Models:
-    """The models of a stage by role; without one, the experiment's own."""
+  def models(self, name: str | Pretrained | None = None) -> Models:
+    """The models of a stage or of a folder by role; else the experiment's."""
     stage = self.stages.get(name)
     if stage is None:
-      return self._roles(self.model)
+      return self._roles(self.config(name, 'policy'))
     if isinstance(stage, DatasetStage):
       begins = {} if stage.policy is None else {'policy': stage.policy}
     else:
@@ -189,12 +189,21 @@ class Trained:
       produces = self.stages[source].produces
     return playing(params, role, produces)
 
-  def check_given(self) -> None:
-    """Refuses folders that hold no such parameters as stages take from them.
+  def check_given(self, measured: Mapping[str, Any]) -> None:
+    """Refuses folders that hold no such parameters as are taken from them.
+
+    Args:
+      measured: {name: its PolicyVariant} of all that is measured.
 
     Raises:
       ExperimentError: naming the stage, the folder and the first difference.
     """
+    for name, variant in measured.items():
+      folder = folder_of(variant.policy)
+      if folder is not None:
+        who = f'{name!r} takes its policy from {folder}, which'
+        model = self.models(variant.policy).policy
+        self._check_held(who, folder, 'policy', model)
     for name, stage in self.stages.items():
       reward = stage.frozen.get('reward')
       if isinstance(reward, PretrainedReward):
@@ -205,24 +214,26 @@ class Trained:
           continue
         role = validation.role_of(words)
         who = f'stage {name!r} takes its {role} from {folder}, which'
-        self._check_folder(folder, who)
-        there = _shapes(
-          self._playing(folder, self.abstract_params(folder), role)
-        )
         model = self.models(name).policy
         if role not in POLICIES:
           model = scalar_model(self.config(folder, role))
-        here = _shapes(jax.eval_shape(model.init, jax.random.key(0)))
-        for leaf, shape in here.items():
-          # How many attributes are scored is the method's to say.
-          if role == 'attributes' and leaf.startswith('head'):
-            continue
-          if there.get(leaf) != shape:
-            found = there.get(leaf, 'not there')
-            raise definition.ExperimentError(
-              f'{who} holds another model: {leaf} is {found}, and {shape} in '
-              f'the {role} of the stage'
-            )
+        self._check_held(who, folder, role, model)
+
+  def _check_held(self, who, folder, role, model):
+    """Whether a folder is whole, and has the parameters of a model."""
+    self._check_folder(folder, who)
+    there = _shapes(self._playing(folder, self.abstract_params(folder), role))
+    here = _shapes(jax.eval_shape(model.init, jax.random.key(0)))
+    for leaf, shape in here.items():
+      # How many attributes are scored is the method's to say.
+      if role == 'attributes' and leaf.startswith('head'):
+        continue
+      if there.get(leaf) != shape:
+        found = there.get(leaf, 'not there')
+        raise definition.ExperimentError(
+          f'{who} holds another model: {leaf} is {found}, and {shape} in '
+          f'the {role} of the stage'
+        )
 
   def _check_folder(self, folder, who):
     """Whether a folder is whole, and its model reads what policies read."""

@@ -19,7 +19,11 @@ from rlhf_jax.experiment import (
   validation,
 )
 from rlhf_jax.experiment.addresses import stage_addresses, stage_settings
-from rlhf_jax.experiment.definition import Experiment, ExperimentError
+from rlhf_jax.experiment.definition import (
+  Experiment,
+  ExperimentError,
+  policy_variants,
+)
 from rlhf_jax.experiment.prepared import Run
 from rlhf_jax.experiment.pretrained import with_text_rewards
 from rlhf_jax.storage import files, seals
@@ -134,7 +138,7 @@ def prepare(
     console=folders.console,
     writers=writers,
   )
-  run.trained.check_given()
+  run.trained.check_given(policy_variants(experiment))
   for note in corpus.notes:
     run.tell('data', note)
   return run

@@ -1,0 +1,205 @@
+"""What the recipes share: a model in a folder, your data, and the measure.
+
+A recipe begins from the model as it is, or, where none is given, from SFT on
+the best answers of the data, of a small model drawn anew. What it begins from
+answers the held-out prompts too, beside what was trained.
+"""
+
+import dataclasses
+import importlib
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import Any
+
+from rlhf_jax.data import formats
+from rlhf_jax.data.files import Dataset, files_at
+from rlhf_jax.data.limits import keep_end
+from rlhf_jax.data.sources import Feedback
+from rlhf_jax.experiment import (
+  DatasetStage,
+  Evaluation,
+  Experiment,
+  ExperimentError,
+  Limits,
+  PolicyVariant,
+  Pretrained,
+  Stage,
+)
+from rlhf_jax.methods import reward_model, sft
+from rlhf_jax.models import huggingface, presets
+from rlhf_jax.stages import Method
+from rlhf_jax.training.optimizers import Adam, linear
+from rlhf_jax.types import Comparison, Reward
+from rlhf_jax.types.rules import Count, Positive, Seed
+from rlhf_jax.types.values import checked
+
+Stages = Mapping[str, Stage | DatasetStage]
+Reader = Callable[..., Dataset]
+VOCABULARY = 2048  # Of a model that is drawn anew.
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
+class Settings:
+  """What is set most often.
+
+  Attributes:
+    model: folder of a model of transformers to begin from, tokenizer and all;
+      '' for a small one drawn anew.
+    data: a file, a folder of files, or a pattern of them as in 'data/hh_*', of
+      any format of `rlhf_jax.data.formats`.
+    data_columns: what your files call the fields of their format, as in
+      'prompt=question,chosen=good,rejected=bad'.
+    seed: of everything random.
+    steps: updates; rounds, where the policy samples.
+    batch_size: examples of a step; prompts of a round.
+    learning_rate: the highest; it falls in a line to 0.
+    max_prompt_tokens, max_response_tokens: what is longer is cut, a prompt's
+      beginning and a response's end.
+    test_prompts: held-out prompts that are answered before and after.
+    test_examples: held-out examples that are measured on.
+    judge: your function of prompts and responses that says how good each is;
+      who wins is decided by it.
+  """
+
+  model: str = ''
+  data: str = 'data.jsonl'
+  data_columns: str = ''
+  seed: Seed = 0
+  steps: Count = 40
+  batch_size: Count = 8
+  learning_rate: Positive = 1e-5
+  max_prompt_tokens: Count = 128
+  max_response_tokens: Count = 64
+  test_prompts: Count = 16
+  test_examples: Count = 200
+  judge: Reward | None = None
+
+  def lengths(self, **values: Any) -> dict[str, Any]:
+    """The values of a method's config that are settings, and others."""
+    optimizer = Adam(learning_rate=self.learning_rate, decay=linear)
+    return {
+      'steps': self.steps,
+      'batch_size': self.batch_size,
+      'optimizer': optimizer,
+    } | values
+
+
+def start(settings: Settings) -> tuple[dict[str, Stage], str | Pretrained]:
+  """The stages before a recipe's own, and what its policy begins from."""
+  if settings.model:
+    return {}, Pretrained(settings.model)
+  drawn_anew = sft.Config(
+    steps=120,
+    batch_size=32,
+    optimizer=Adam(learning_rate=1e-3, decay=linear),
+  )
+  return sft.stages(drawn_anew), 'sft'
+
+
+def source(settings: Settings, **readers: Reader) -> Feedback:
+  """The data, read by a reader of `formats` for each of its datasets.
+
+  With the model's tokenizer; a model drawn anew needs answers to imitate, too.
+  """
+  if not settings.model:
+    readers = {'demonstrations': formats.demonstrations} | readers
+  place, columns = settings.data, settings.data_columns
+  found = {
+    name: files_at(place, columns, read=read) for name, read in readers.items()
+  }
+  ((folder, _), *_) = found.values()
+  return Feedback(
+    folder,
+    **{name: files for name, (_, files) in found.items()},
+    vocab_size=VOCABULARY,
+    tokenizer=settings.model,
+    gold=settings.judge,
+  )
+
+
+def experiment(
+  settings: Settings,
+  *,
+  title: str,
+  data: Feedback,
+  stages: Stages,
+  **measured: str,
+) -> Experiment:
+  """A recipe's experiment; `measured` names held-out datasets of the data."""
+  variants, model = {}, presets.small_text(VOCABULARY)
+  if settings.model:
+    model = huggingface.config_of(settings.model)
+    variants = {'start': PolicyVariant(policy=Pretrained(settings.model))}
+  return Experiment(
+    title=title,
+    seed=settings.seed,
+    data=data,
+    model=model,
+    limits=Limits(
+      max_prompt_tokens=settings.max_prompt_tokens,
+      max_response_tokens=settings.max_response_tokens,
+      overlong=keep_end,
+      buckets=(64, 128, 256, 512),
+    ),
+    stages={name: _as_set(settings, stage) for name, stage in stages.items()},
+    variants=variants,
+    evaluation=Evaluation(
+      against='start' if settings.model else 'sft',
+      count=settings.test_prompts,
+      held_out=settings.test_examples,
+      samples=1,
+      batch_size=16,
+      **measured,
+    ),
+  )
+
+
+def _as_set(settings, stage):
+  """A stage with what is set of all stages that train."""
+  del settings
+  if isinstance(stage, DatasetStage):
+    return stage
+  # A checkpoint of a real model takes seconds and gigabytes.
+  return stage._replace(checkpoint_every=100)
+
+
+def from_pairs(
+  method: ModuleType, settings: Settings, start: str | Pretrained
+) -> dict[str, Stage]:
+  """The stage of a method that learns a policy from the data's pairs."""
+  stages = method.stages(
+    method.Config(**settings.lengths()), data='comparisons', start=start
+  )
+  # A short run reads few of the pairs: the reference is asked of these alone.
+  return {n: stage._replace(precompute=None) for n, stage in stages.items()}
+
+
+def pair_method(path: str) -> ModuleType:
+  """The module of a method that learns a policy from pairs.
+
+  Args:
+    path: its import path; it has a `Config`, and `stages`, a `Method`.
+
+  Raises:
+    ExperimentError: saying why it does not serve.
+  """
+  try:
+    module = importlib.import_module(path)
+  except ImportError as e:
+    raise ExperimentError(f'method is {path!r}: {e}') from e
+  stages = getattr(module, 'stages', None)
+  if not isinstance(stages, Method) or not hasattr(module, 'Config'):
+    raise ExperimentError(f'method is {path!r}, which has no Config and stages')
+  fits = (
+    stages.reads == (Comparison,)
+    and stages.produces == 'policy'
+    and stages.frozen.keys() <= {'reference'}
+    and stages.extra_data is None
+  )
+  if not fits:
+    raise ExperimentError(
+      f'method is {path!r}, which does not learn a policy from pairs alone; '
+      'take one such as rlhf_jax.methods.simpo'
+    )
+  return module
