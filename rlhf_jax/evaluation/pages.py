@@ -27,7 +27,14 @@ NO_PLOTS = (
 )
 MOST_SHOWN = 9  # Prompts, most of them folded.
 # Columns of the table of reward models that are not folded.
-MODEL_COLUMNS = ('reward model', 'pairs of', 'right', 'always the longer', 'n')
+MODEL_COLUMNS = (
+  'reward model',
+  'pairs of',
+  'right',
+  'always the longer',
+  'right beyond that',
+  'n',
+)
 FEWEST_ROWS = 40  # Of a curve that a turn-over is looked for in.
 
 
@@ -194,7 +201,10 @@ def legend(policies: Mapping[str, Summary]) -> str:
     )
   units = ['KL is per response.']
   if any(s.gold for s in policies.values()):
-    units.append('Gold is the true reward, in reward units.')
+    # A user's own may not be the truth, and has a name.
+    named = (first.judge or '').partition('the gold reward ')[2]
+    said = f'what {named} gives' if named else 'the true reward'
+    units.append(f'Gold is {said}, in reward units.')
   scorers = {s.scored_by for s in policies.values() if s.score} - {''}
   if len(scorers) == 1:
     units.append(f'The score is given by {scorers.pop()}.')

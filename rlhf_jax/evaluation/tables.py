@@ -74,6 +74,7 @@ def reward_model_rows(
     'better is longer': lambda key, m: by_length(m, 'better_longer'),
     'better is shorter': lambda key, m: by_length(m, 'better_shorter'),
     'always the longer': lambda key, m: by_length(m, 'always_longer'),
+    'right beyond that': lambda key, m: by_length(m, 'over_longer'),
     'log loss, nats': lambda key, m: number(m.log_loss, '.3f'),
     'calibration error': lambda key, m: number(m.calibration_error, '.3f'),
     'margin, reward units': lambda key, m: margin(m),

@@ -109,8 +109,14 @@ def check_evaluation(
     source: the source's datasets, by name.
     kinds: of `check_datasets`.
   """
-  for field, reads in (('prompts', ()), ('comparisons', (Comparison,))):
-    dataset = getattr(evaluation, field)
+  compared = evaluation.comparisons
+  asked = [('prompts', evaluation.prompts, ())] + [
+    ('comparisons', dataset, (Comparison,))
+    for dataset in (
+      compared.values() if isinstance(compared, Mapping) else (compared,)
+    )
+  ]
+  for field, dataset, reads in asked:
     if dataset is not None:
       who = f'evaluation.{field} is {dataset!r}'
       check_dataset(who, dataset, reads, source, kinds)

@@ -139,10 +139,9 @@ class KeptFeaturesTest(absltest.TestCase):
     examples, _ = run.data.encode(run.data.records('comparisons'))
     batch = run.data.batch(examples, len(examples))
     scores = run.models('kept').scorer({'reward': params}, batch)
-    kernel, bias = (np.asarray(x, float) for x in params['head'].values())
-    kernel, bias = params['head']['kernel'], params['head']['bias']
+    head_params = {k: np.asarray(v, float) for k, v in params['head'].items()}
     features = np.stack([self.afresh(e) for e in examples])
-    expected = features.astype(float) @ np.asarray(kernel, float) + bias
+    expected = features @ head_params['kernel'] + head_params['bias']
     np.testing.assert_allclose(scores, expected[..., 0], atol=1e-3)
     # It has learnt its pairs, and scores them around 0.
     self.assertGreater(np.mean(scores[:, 0] > scores[:, 1]), 0.7)
