@@ -151,7 +151,7 @@ class HeadTest(parameterized.TestCase):
     found = []
     for features in (self.features[:4], other):
       terms, _ = reward_head.loss(
-        {'head': {'kernel': np.ones((D, 1), np.float32)}},
+        {'reward': {'head': {'kernel': np.ones((D, 1), np.float32)}}},
         {'features': self.seen},
         batch.replace(features=features, weight=weight),
         jax.random.key(0),

@@ -109,28 +109,25 @@ def loss(
   models: Models,
   config: Config,
 ) -> tuple[Terms, Metrics]:
-  """Terms and metrics of Comparisons [B, 2, T] with their features.
+  """Terms and metrics of Comparisons [B, 2, T]. Differentiate in the head.
 
   Args:
-    params: {'head'} of standardised features. Differentiate here.
+    params: {'reward'}.
     frozen: 'features', their `spread`.
-    batch: with `features` [B, 2, D], as the trunk gives them.
+    batch: with `features` [B, 2, D] where they are kept.
     key: of nothing.
-    models: whose reward's head is read.
+    models: whose reward is read.
     config: of the objective.
   """
   del key  # Nothing is random.
-  mean, deviation = (
-    frozen['features'][name][None, None] for name in ('mean', 'deviation')
-  )
-  standardised = (batch.features - mean) / deviation
-  scores = models.reward.head(params, standardised)[..., 0]
+  found = batch.features
+  if found is None:
+    found = features(params, batch, models=models, config=config)
+  scores = models.reward.head(params['reward'], found)[..., 0]
   terms, metrics = comparisons.compared(scores, batch, config=config)
-  squared = jnp.sum(params['head']['kernel'] ** 2)
+  standard = standardise(params['reward']['head'], frozen['features'])
+  squared = jnp.sum(standard['kernel'] ** 2)
   return terms | {'ridge': (config.ridge, Mean.of(squared))}, metrics
-
-
-_descend = training.gradient_step(loss)
 
 
 def update(
@@ -143,10 +140,15 @@ def update(
   optimizer: optax.GradientTransformation,
   config: Config,
 ) -> tuple[TrainState, Metrics]:
-  """One gradient step of the head, by an optimizer `of_head`."""
+  """One gradient step of the standardised head, by an optimizer `of_head`."""
   reward, seen = state.params['reward'], frozen['features']
+
+  def of_standardised(params, *given, **named):
+    own = reward | {'head': destandardise(params['head'], seen)}
+    return loss({'reward': own}, *given, **named)
+
   own = state.replace(params={'head': standardise(reward['head'], seen)})
-  own, metrics = _descend(
+  own, metrics = training.gradient_step(of_standardised)(
     own, frozen, batch, key, models=models, optimizer=optimizer, config=config
   )
   head = destandardise(own.params['head'], seen)
@@ -157,20 +159,22 @@ def standardise(head: Params, seen: Mapping[str, chex.Array]) -> Params:
   """The head of standardised features that scores as this one of the trunk's.
 
   Args:
-    head: {'kernel' [D, M], 'bias' [M]}.
+    head: {'kernel' [D, M], 'bias' [M]}; without a bias the scores differ by
+      what is the same for all.
     seen: the features' `spread`.
   """
-  kernel = head['kernel'] * seen['deviation'][:, None]
-  return {
-    'kernel': kernel,
-    'bias': head['bias'] + seen['mean'] @ head['kernel'],
-  }
+  moved = {'kernel': head['kernel'] * seen['deviation'][:, None]}
+  if 'bias' in head:
+    moved['bias'] = head['bias'] + seen['mean'] @ head['kernel']
+  return moved
 
 
 def destandardise(head: Params, seen: Mapping[str, chex.Array]) -> Params:
   """The inverse of `standardise`."""
-  kernel = head['kernel'] / seen['deviation'][:, None]
-  return {'kernel': kernel, 'bias': head['bias'] - seen['mean'] @ kernel}
+  moved = {'kernel': head['kernel'] / seen['deviation'][:, None]}
+  if 'bias' in head:
+    moved['bias'] = head['bias'] - seen['mean'] @ moved['kernel']
+  return moved
 
 
 @functools.lru_cache
