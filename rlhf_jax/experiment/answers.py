@@ -208,15 +208,18 @@ def _divergence(run, variant, part, temperature):
   Choosing the best of n adds log n − (n − 1) / n, which is exact where no two
   scores tie and an upper bound otherwise.
   """
-  model = run.trained.models(variant.policy).policy
+  chosen = best_of_n.divergence(variant.best_of)
   against = policy_variants(run.experiment)[run.experiment.evaluation.against]
+  if variant.condition is None and variant.policy == against.policy:
+    return np.full(part.rollouts.ended.shape, chosen)  # It is the reference.
+  model = run.trained.models(variant.policy).policy
   policy, reference = (
     run.trained.params(source, 'policy')
     for source in (variant.policy, against.policy)
   )
   ratios = logps_of(model, policy, part.rollouts, temperature)
   ratios -= logps_of(model, reference, part.shown, temperature)
-  return ratios + best_of_n.divergence(variant.best_of)
+  return ratios + chosen
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -21,7 +21,11 @@ from tests.experiment import small
 
 DEEP = dataclasses.replace(small.MODEL, layers=3)
 CONFIG = reward_head.Config(
-  steps=60, batch_size=8, trunk_layers=2, optimizer=Adam(learning_rate=0.02)
+  steps=60,
+  batch_size=8,
+  trunk_layers=2,
+  ridge=1e-3,
+  optimizer=Adam(learning_rate=0.05),
 )
 ASKED = []  # Rows of each batch that features were asked of.
 
