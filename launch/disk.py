@@ -133,14 +133,11 @@ def rows(found: Sequence[StoredFolder], runs: pathlib.Path) -> list[list[str]]:
     base = first.setdefault(one.stage, one)
     names = [os.path.relpath(run, runs) for run in one.runs]
     more = f' and {len(names) - 1} more' if len(names) > 1 else ''
+    unneeded = '–' if one.done else '– (unfinished)'
     table.append(
       [
         one.path.name,
-        _short(names[0]) + more
-        if names
-        else '–'
-        if one.done
-        else '– (unfinished)',
+        _short(names[0]) + more if names else unneeded,
         differing(one, base) if one is not base else '',
         in_bytes(one.size),
         _age(time.time() - one.changed),
@@ -157,6 +154,8 @@ def differing(one: StoredFolder, base: StoredFolder) -> str:
     for name in sorted({*here, *there})
     if here.get(name) != there.get(name)
   ]
+  if not names and not (one.digest and base.digest):
+    return 'code, data, or settings that are not kept'
   if not names and one.digest == base.digest:
     return 'code, or files that are read'
   if not names:

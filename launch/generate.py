@@ -1,4 +1,8 @@
-"""Samples a trained policy: `python -m launch.generate FILE --prompt TEXT`."""
+"""Samples a policy: `python -m launch.generate FILE --prompt TEXT`.
+
+FILE is an experiment that trained it; `--model DIR` in its place is a folder of
+transformers.
+"""
 
 import argparse
 import pathlib
@@ -11,10 +15,23 @@ def parse(arguments):
   """Reads the command line."""
   parser = argparse.ArgumentParser(
     prog='python -m launch.generate',
-    description='Sample responses from a policy that an experiment trained.',
+    description='Sample responses from a policy that an experiment trained, or '
+    'that a folder of transformers holds.',
     epilog='Without --prompt, one prompt is read from each line of the input.',
   )
-  train.add_experiment_arguments(parser)
+  parser.add_argument('file', nargs='?', help='the experiment, a Python file')
+  train.add_setting_arguments(parser)
+  parser.add_argument(
+    '--model',
+    metavar='DIR',
+    help='a folder of transformers to sample from, in place of an experiment',
+  )
+  parser.add_argument(
+    '--max-tokens',
+    type=int,
+    default=128,
+    help='of a response of --model (default: 128); an experiment has limits',
+  )
   parser.add_argument(
     '--policy',
     default='ppo',
@@ -113,6 +130,40 @@ def _lines(file) -> list[str]:
 
 def generate(options) -> None:
   """Prints the responses to every prompt."""
+  from rlhf_jax.types import Message, Prompt
+
+  errors.check_whole('--samples', options.samples, 1)
+  errors.check_whole('--seed', options.seed, 0, errors.LARGEST_SEED)
+  errors.check_whole('--max-tokens', options.max_tokens, 1, LARGEST)
+  if (options.file is None) == (options.model is None):
+    raise errors.OptionError(
+      'a policy is of an experiment or of a folder: give FILE or --model DIR'
+    )
+  how, asked = sampling(options), prompts(options)
+  parts = (of_model if options.model else of_experiment)(
+    options,
+    [Prompt((Message('user', text),)) for text in asked],
+    samples=options.samples,
+    sampling=how,
+    batch_size=min(len(asked), MOST_AT_A_TIME),
+  )
+  answered = 0
+  for part in parts:
+    answered += len(part.examples)
+    for example, texts in zip(part.examples, part.texts, strict=True):
+      print(example.prompt.text)
+      for text in texts:
+        print(f'  → {text}')
+  if answered < len(asked):
+    print(
+      f'warning: {len(asked) - answered} of {len(asked)} prompts are longer '
+      'than limits.max_prompt_tokens, and were left out',
+      file=sys.stderr,
+    )
+
+
+def of_experiment(options, asked, **how):
+  """The answers of a policy that an experiment trained."""
   import jax
 
   from rlhf_jax.experiment import (
@@ -122,11 +173,7 @@ def generate(options) -> None:
     measuring,
     prepare,
   )
-  from rlhf_jax.types import Message, Prompt
 
-  errors.check_whole('--samples', options.samples, 1)
-  errors.check_whole('--seed', options.seed, 0, errors.LARGEST_SEED)
-  how, asked = sampling(options), prompts(options)
   module = loading.load(pathlib.Path(options.file))
   experiment = loading.build(module, options.set)
   run = prepare(experiment, options.stages, console=sys.stderr)
@@ -145,29 +192,50 @@ def generate(options) -> None:
     )
   for warning in measuring.warnings(experiment, run.data, [options.policy]):
     print(f'warning: {warning}', file=sys.stderr)
-  parts = answers.respond_as(
-    run,
-    variant,
-    [Prompt((Message('user', text),)) for text in asked],
-    jax.random.key(options.seed),
-    samples=options.samples,
-    sampling=how,
-    batch_size=min(len(asked), MOST_AT_A_TIME),
-    scored=False,
-  )
-  answered = 0
-  for part in parts:
-    answered += len(part.examples)
-    for example, texts in zip(part.examples, part.texts, strict=True):
-      print(example.prompt.text)
-      for text in texts:
-        print(f'  → {text}')
-  if answered < len(asked):
-    print(
-      f'warning: {len(asked) - answered} of {len(asked)} prompts are longer '
-      'than limits.max_prompt_tokens, and were left out',
-      file=sys.stderr,
+  key = jax.random.key(options.seed)
+  return answers.respond_as(run, variant, asked, key, scored=False, **how)
+
+
+def of_model(options, asked, **how):
+  """The answers of a policy in a folder of transformers."""
+  import dataclasses
+
+  import jax
+
+  from rlhf_jax import sharding
+  from rlhf_jax.data import at_hand, chat_templates, tokens
+  from rlhf_jax.data.sources import Corpus
+  from rlhf_jax.experiment import models
+  from rlhf_jax.experiment.datasets import Data
+  from rlhf_jax.models import huggingface
+
+  if options.set:
+    raise errors.OptionError(
+      '--set is of an experiment; --model takes options of sampling alone'
     )
+  mesh = sharding.make_mesh()
+  config, params = huggingface.read(options.model, mesh)
+  if 'head' in params:
+    raise errors.OptionError(
+      f'{options.model} holds a reward model, which says nothing; give the '
+      'folder of a language model'
+    )
+  tokenizer = tokens.load(options.model)
+  corpus = Corpus(tokenizer, chat_templates.of(tokenizer), {})
+  data = Data(
+    corpus=corpus,
+    written={},
+    limits=dataclasses.replace(
+      at_hand.LIMITS, max_response_tokens=options.max_tokens
+    ),
+    mesh=mesh,
+    max_rows=MOST_AT_A_TIME,
+    console=sys.stderr,
+  )
+  made = models.models_of(config, tokenizer, max_response=options.max_tokens)
+  key = jax.random.key(options.seed)
+  with jax.set_mesh(mesh):
+    yield from models.respond(data, made, params, asked, key, **how)
 
 
 def main(arguments=None) -> int:

@@ -14,7 +14,15 @@ from collections.abc import Sequence
 
 from absl import logging
 
-from launch import console, errors, loading, reporting, settings, signals
+from launch import (
+  console,
+  errors,
+  exporting,
+  loading,
+  reporting,
+  settings,
+  signals,
+)
 from rlhf_jax.addressing import hashed
 
 LONGEST_NAME = 120  # Bytes of a folder's name.
@@ -32,7 +40,8 @@ def parse(arguments):
       'goes on from its last checkpoint. ' + signals.EPILOG
     ),
   )
-  add_experiment_arguments(parser)
+  parser.add_argument('file', help='the experiment, a Python file')
+  add_setting_arguments(parser)
   parser.add_argument(
     '--out',
     type=pathlib.Path,
@@ -52,6 +61,13 @@ def parse(arguments):
     '--print-config',
     action='store_true',
     help='print every value of the experiment and stop',
+  )
+  parser.add_argument(
+    '--export',
+    type=pathlib.Path,
+    metavar='DIR',
+    help='at the end, write the last trained policy, or else reward model, as '
+    'a folder of transformers',
   )
   parser.add_argument(
     '--tensorboard',
@@ -82,12 +98,6 @@ class Parser(argparse.ArgumentParser):
           print(f'\n{name}: {errors.sentence(e) or e}', file=file)
         else:
           print(f'\n{settings.help_text(name, own)}', file=file)
-
-
-def add_experiment_arguments(parser: argparse.ArgumentParser) -> None:
-  """What names an experiment, for every command that takes one."""
-  parser.add_argument('file', help='the experiment, a Python file')
-  add_setting_arguments(parser)
 
 
 def add_setting_arguments(parser: argparse.ArgumentParser) -> None:
@@ -131,6 +141,9 @@ def train(options) -> None:
       print(setting.line)
     return
   options.out = out_folder(options)
+  if options.export:
+    check_new('--export', options.export)
+    trained, original = exporting.last_trained(experiment.stages)
   if options.resume:
     experiments.check_same(experiment, options.out)
   writers = []
@@ -150,6 +163,19 @@ def train(options) -> None:
   finally:
     for writer in writers:
       writer.close()
+  if options.export:
+    folder = options.out / 'stages' / trained
+    kind = exporting.export(folder, options.export, original=original)
+    print(f'exported: {options.export}, the {kind} of {trained}')
+
+
+def check_new(name: str, path: pathlib.Path) -> None:
+  """Refuses a folder that holds something already."""
+  errors.check_folder(name, path)
+  if path.exists() and any(path.iterdir()):
+    raise errors.OptionError(
+      f'{name}: {path} is not empty; name another folder'
+    )
 
 
 def asked(

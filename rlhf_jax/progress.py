@@ -80,7 +80,7 @@ class Progress:
       self._shown = now
       rate = (done - self._start) / max(now - self._began, 1e-9)
       said = [f'{self._name:>13} {done:>5}/{self._total}']
-      if rate:  # Nothing is known of it before the second of two.
+      if rate:  # The pace is unknown until one unit was timed.
         left = _clock((self._total - done) / rate)
         said.append(f'{self._pace(rate)}  {left} left')
       said.append(_numbers(numbers))

@@ -34,6 +34,15 @@ for number, handler in (
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 
 
+def pytest_runtest_teardown(item, nextitem):
+  """Drops what was compiled with the last test of a module.
+
+  Thousands of programs are more than a process may map into its memory.
+  """
+  if nextitem is None or nextitem.path != item.path:
+    jax.clear_caches()
+
+
 def pytest_terminal_summary(terminalreporter):
   """Counts the golden cases: how many ran, and what has no counterpart yet."""
 

@@ -25,7 +25,7 @@ from rlhf_jax.experiment import (
   Pretrained,
   Stage,
 )
-from rlhf_jax.methods import reward_model, sft
+from rlhf_jax.methods import ppo, reward_model, sft
 from rlhf_jax.models import huggingface, presets
 from rlhf_jax.stages import Method
 from rlhf_jax.training.optimizers import Adam, linear
@@ -50,6 +50,7 @@ class Settings:
       any format of `rlhf_jax.data.formats`.
     data_columns: what your files call the fields of their format, as in
       'prompt=question,chosen=good,rejected=bad'.
+    examples: how many are read, from the beginning; all where None.
     seed: of everything random.
     steps: updates; rounds, where the policy samples.
     batch_size: examples of a step; prompts of a round.
@@ -65,14 +66,15 @@ class Settings:
   model: str = ''
   data: str = 'data.jsonl'
   data_columns: str = ''
+  examples: Count | None = None
   seed: Seed = 0
-  steps: Count = 40
+  steps: Count = 30
   batch_size: Count = 8
   learning_rate: Positive = 1e-5
-  max_prompt_tokens: Count = 128
+  max_prompt_tokens: Count = 96
   max_response_tokens: Count = 64
-  test_prompts: Count = 16
-  test_examples: Count = 200
+  test_prompts: Count = 8
+  test_examples: Count = 100
   judge: Reward | None = None
 
   def lengths(self, **values: Any) -> dict[str, Any]:
@@ -83,6 +85,26 @@ class Settings:
       'batch_size': self.batch_size,
       'optimizer': optimizer,
     } | values
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
+class OnlineSettings(Settings):
+  """As of all recipes, and:
+
+  Attributes:
+    reward: folder of a reward model of transformers, or your function of
+      prompts and responses; without one, a reward model is trained first, on
+      the pairs of the data.
+    samples: responses to each prompt of a round.
+  """
+
+  reward: str | Reward | None = None
+  steps: Count = 12
+  samples: Count = 4
+  learning_rate: Positive = 2e-5
+  max_response_tokens: Count = 48
+  test_prompts: Count = 24
 
 
 def start(settings: Settings) -> tuple[dict[str, Stage], str | Pretrained]:
@@ -106,7 +128,8 @@ def source(settings: Settings, **readers: Reader) -> Feedback:
     readers = {'demonstrations': formats.demonstrations} | readers
   place, columns = settings.data, settings.data_columns
   found = {
-    name: files_at(place, columns, read=read) for name, read in readers.items()
+    name: files_at(place, columns, read=read, first=settings.examples)
+    for name, read in readers.items()
   }
   ((folder, _), *_) = found.values()
   return Feedback(
@@ -118,9 +141,48 @@ def source(settings: Settings, **readers: Reader) -> Feedback:
   )
 
 
+def scored(
+  settings: OnlineSettings,
+) -> tuple[Feedback, dict[str, Stage], dict[str, Any]]:
+  """The data, the stages before the policy's, and what it begins from.
+
+  The last by the names that a method takes it by: its start and its reward.
+  """
+  before, begins = start(settings)
+  reward: Any = settings.reward
+  if reward is None:
+    data = source(settings, comparisons=formats.comparisons)
+    before |= reward_stages(begins)
+    reward = 'reward_model'
+  else:
+    data = source(settings, prompts=formats.prompts)
+  if isinstance(settings.reward, str):
+    reward = Pretrained(settings.reward)
+  return data, before, {'start': begins, 'reward': reward}
+
+
+def ppo_config(settings: Settings, **values: Any) -> ppo.Config:
+  """One answer to a prompt; what the limit cuts costs nothing."""
+  return ppo.Config(
+    **settings.lengths(kl_coef=0.05, unended_penalty=0.0), **values
+  )
+
+
+def reward_stages(start: str | Pretrained, **placed: Any) -> dict[str, Stage]:
+  """{'reward_model'}: from the pairs of the data, before a policy's stage."""
+  config = reward_model.Config(
+    steps=30,
+    batch_size=8,
+    centering=0.01,
+    optimizer=Adam(learning_rate=2e-5, decay=linear),
+  )
+  return reward_model.stages(
+    config, **{'data': 'comparisons', 'start': start} | placed
+  )
+
+
 def experiment(
   settings: Settings,
-  *,
   title: str,
   data: Feedback,
   stages: Stages,
@@ -142,7 +204,7 @@ def experiment(
       overlong=keep_end,
       buckets=(64, 128, 256, 512),
     ),
-    stages={name: _as_set(settings, stage) for name, stage in stages.items()},
+    stages={name: _as_set(stage) for name, stage in stages.items()},
     variants=variants,
     evaluation=Evaluation(
       against='start' if settings.model else 'sft',
@@ -155,13 +217,12 @@ def experiment(
   )
 
 
-def _as_set(settings, stage):
+def _as_set(stage):
   """A stage with what is set of all stages that train."""
-  del settings
   if isinstance(stage, DatasetStage):
     return stage
-  # A checkpoint of a real model takes seconds and gigabytes.
-  return stage._replace(checkpoint_every=100)
+  # A step of a real model takes seconds, and a checkpoint of it gigabytes.
+  return stage._replace(log_every=1, checkpoint_every=100)
 
 
 def from_pairs(

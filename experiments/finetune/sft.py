@@ -12,7 +12,7 @@ from experiments.finetune import recipe
 from rlhf_jax.data import formats
 from rlhf_jax.experiment import Experiment, Pretrained
 from rlhf_jax.methods import sft
-from rlhf_jax.types.rules import Count, Positive
+from rlhf_jax.types.rules import Positive
 from rlhf_jax.types.values import checked
 
 
@@ -21,8 +21,6 @@ from rlhf_jax.types.values import checked
 class Settings(recipe.Settings):
   """As of all recipes."""
 
-  steps: Count = 60
-  batch_size: Count = 16
   learning_rate: Positive = 2e-5
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from rlhf_jax.data import jsonl
 from rlhf_jax.data.readers import Records
 from rlhf_jax.types import Record
+from rlhf_jax.types.rules import Count
 
 Dataset = Sequence[Record]
 JSON = ('.json', '.jsonl', '.json.gz', '.jsonl.gz')
@@ -23,18 +24,21 @@ class Files:
     names: the files' names.
     read: path -> records, such as a function of `readers`, or `formats.read`
       and its like, which find the format by the fields.
+    first: so many records are taken, from the beginning; all where None.
   """
 
   names: tuple[str, ...]
   read: Callable[[pathlib.Path], Dataset]
+  first: Count | None = None
 
   def records(self, folder: str | pathlib.Path) -> Records:
     """The records of all files, in order, and the notes on each file."""
     found = [self._read(pathlib.Path(folder) / name) for name in self.names]
-    return Records(
-      (record for records in found for record in records),
-      (note for records in found for note in getattr(records, 'notes', ())),
-    )
+    records = [record for records in found for record in records]
+    notes = [n for records in found for n in getattr(records, 'notes', ())]
+    if self.first is not None and self.first < len(records):
+      notes.append(f'the first {self.first} of {len(records)} are taken')
+    return Records(records[: self.first], notes)
 
   def _read(self, path: pathlib.Path) -> Dataset:
     """The records of a file; a failing reader of a user's own is named."""
@@ -57,7 +61,8 @@ class Files:
   def contents(self, folder: str | pathlib.Path) -> list[Any]:
     """For a fingerprint: the reader, and each file's SHA-256."""
     paths = [pathlib.Path(folder) / name for name in self.names]
-    return [self.read, *map(jsonl.digest, paths)]
+    first = [] if self.first is None else [self.first]
+    return [self.read, *first, *map(jsonl.digest, paths)]
 
 
 def own_files(
@@ -78,7 +83,11 @@ def own_files(
 
 
 def files_at(
-  place: str, columns: str, *, read: Callable[..., Dataset]
+  place: str,
+  columns: str,
+  *,
+  read: Callable[..., Dataset],
+  first: int | None = None,
 ) -> tuple[str, Files]:
   """A folder, and the files in it that a path means.
 
@@ -87,6 +96,7 @@ def files_at(
       a pattern of files, as in 'data/hh_*'.
     columns: as of `own_files`.
     read: likewise.
+    first: as of Files.
 
   Raises:
     DataError: as of `own_files`; or there are no such files in the folder.
@@ -104,10 +114,10 @@ def files_at(
     raise jsonl.DataError(
       f'{place} holds no file of JSON, which would end in {", ".join(JSON)}.'
     )
-  return str(folder), _files(found or [path.name], columns, read)
+  return str(folder), _files(found or [path.name], columns, read, first)
 
 
-def _files(names, columns, read) -> Files:
+def _files(names, columns, read, first=None) -> Files:
   if columns:
     pairs = [part.partition('=') for part in columns.split(',')]
     given = {field.strip(): column.strip() for field, _, column in pairs}
@@ -117,4 +127,4 @@ def _files(names, columns, read) -> Files:
         f'them, as in prompt=question,chosen=good; not {columns!r}.'
       )
     read = functools.partial(read, columns=given)
-  return Files(tuple(names), read)
+  return Files(tuple(names), read, first)

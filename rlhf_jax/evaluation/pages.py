@@ -63,12 +63,13 @@ def page(found: Findings, drawn: Drawn | None, shown: int) -> str:
     shown: how many prompts to show.
   """
   plots, policies = drawn or Drawn(), found.policies
+  over_optimised, others = turn_overs(found.reward_curves)
   parts = [
     f'# {found.title}',
     listed(
       [
         *(claims.sentences(found.contrasts) or headline(policies)),
-        *turn_overs(found.reward_curves, found=True),
+        *over_optimised,
       ]
     ),
   ]
@@ -90,7 +91,7 @@ def page(found: Findings, drawn: Drawn | None, shown: int) -> str:
     parts += [
       '## Reward against KL',
       _image(plots.reward_curves, 'Reward against KL'),
-      ' '.join(turn_overs(found.reward_curves, found=False)),
+      ' '.join(others),
     ]
   if found.held_out:
     parts += [
@@ -103,8 +104,8 @@ def page(found: Findings, drawn: Drawn | None, shown: int) -> str:
     rows = tables.likelihood_rows(found.likelihoods, found.against)
     parts += [
       '## Held-out demonstrations',
-      'How likely the responses to held-out prompts are to each policy, in nats '
-      'a token.',
+      'How likely the responses to held-out prompts are to each policy, in '
+      'nats a token.',
       tables.markdown(rows),
     ]
   parts += [*reward_models(found), '## More', *details(found, plots)]
@@ -161,7 +162,7 @@ def reward_models(found: Findings) -> list[str]:
 
 
 def details(found: Findings, plots: Drawn) -> list[str]:
-  """What some readers want, folded."""
+  """By kind of prompt, by length, and while training: folded."""
   parts, kinds = [], tables.kind_rows(found.policies)
   if len(kinds) > 2:
     image = _image(plots.by_kind, 'Win rates by kind of prompt')
@@ -246,12 +247,14 @@ def _missing(name, summary):
       )
 
 
-def turn_overs(curves: Mapping[str, RewardCurve], *, found: bool) -> list[str]:
-  """A sentence for each policy that was over-optimised, or else was not.
+def turn_overs(
+  curves: Mapping[str, RewardCurve],
+) -> tuple[list[str], list[str]]:
+  """A sentence for each policy whose gold reward can be followed closely.
 
-  Of those whose gold reward can be followed closely.
+  Those of the policies that were over-optimised, and those of the others.
   """
-  sentences = []
+  sentences, others = [], []
   for name, curve in curves.items():
     if curve.gold is None:
       continue
@@ -259,10 +262,8 @@ def turn_overs(curves: Mapping[str, RewardCurve], *, found: bool) -> list[str]:
     if len(curve.steps) < FEWEST_ROWS:
       continue
     measured = reward_curve.turn_over(curve)
-    if measured.found != found:
-      continue
-    if not found:
-      sentences.append(f'{name}: no over-optimisation beyond chance.')
+    if not measured.found:
+      others.append(f'{name}: no over-optimisation beyond chance.')
       continue
     score = measured.score_gained
     meanwhile = 'did not change beyond chance'
@@ -274,7 +275,7 @@ def turn_overs(curves: Mapping[str, RewardCurve], *, found: bool) -> list[str]:
       f'reward fell by {tables.interval(measured.gold_lost)}, and its score '
       f'{meanwhile}.'
     )
-  return sentences
+  return sentences, others
 
 
 def side_by_side(

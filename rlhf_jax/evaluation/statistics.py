@@ -116,12 +116,9 @@ def resampled(groups: np.ndarray, *, seed: int, resamples: int):
     yield draws[:, places].astype(float)
 
 
-def percentiles(
-  draws: np.ndarray, *, confidence: float = 0.95
-) -> tuple[float, float]:
-  """The two ends that leave (1 − confidence) / 2 of the draws outside each."""
-  tail = 100 * (1 - confidence) / 2
-  low, high = np.percentile(known(draws), [tail, 100 - tail])
+def percentiles(draws: np.ndarray) -> tuple[float, float]:
+  """The two ends that leave 2.5 % of the draws outside each."""
+  low, high = np.quantile(known(draws), [1 - UPPER, UPPER])
   return float(low), float(high)
 
 

@@ -30,6 +30,7 @@ from rlhf_jax.experiment.definition import (
   ExperimentError,
   PolicyVariant,
   policy_variants,
+  reference_of,
 )
 from rlhf_jax.experiment.models import AnsweredPrompts, respond
 from rlhf_jax.experiment.prepared import Run
@@ -110,7 +111,7 @@ def scoring_reward(
 
 
 def reward_name(reward: Frozen | None) -> str:
-  """What a report calls a reward: its stages, or its program's path."""
+  """What a report calls a reward: its stages or folder, or a program's path."""
   if isinstance(reward, str | Ensemble):
     return ' + '.join(members(reward))
   return '' if reward is None else scoring.named(reward)
@@ -208,18 +209,22 @@ def _divergence(run, variant, part, temperature):
   Choosing the best of n adds log n − (n − 1) / n, which is exact where no two
   scores tie and an upper bound otherwise.
   """
-  chosen = best_of_n.divergence(variant.best_of)
-  against = policy_variants(run.experiment)[run.experiment.evaluation.against]
-  if variant.condition is None and variant.policy == against.policy:
-    return np.full(part.rollouts.ended.shape, chosen)  # It is the reference.
-  model = run.trained.models(variant.policy).policy
+  own, chosen = variant.policy, best_of_n.divergence(variant.best_of)
+  if variant.condition is None and own == reference_of(run.experiment):
+    return np.full(part.rollouts.ended.shape, chosen)  # Nothing to read.
+  trained, batches = run.trained, (part.rollouts, part.shown)
   policy, reference = (
-    run.trained.params(source, 'policy')
-    for source in (variant.policy, against.policy)
+    logps_of(
+      trained.models(source).policy,
+      trained.params(source, 'policy'),
+      batch,
+      temperature,
+    )
+    for source, batch in zip(
+      (variant.policy, reference_of(run.experiment)), batches, strict=True
+    )
   )
-  ratios = logps_of(model, policy, part.rollouts, temperature)
-  ratios -= logps_of(model, reference, part.shown, temperature)
-  return ratios + chosen
+  return policy - reference + chosen
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -245,8 +250,7 @@ def path(
   How many prompts go at a time is no part of it.
   """
   how = experiment.evaluation
-  variants = policy_variants(experiment)
-  variant = variants[policy]
+  variant = policy_variants(experiment)[policy]
   reward = scoring_reward(experiment, variant.policy)
   learnt = isinstance(reward, str | Ensemble) and [
     addresses.get(name) or content(name) for name in members(reward)
@@ -261,7 +265,7 @@ def path(
       'policy': _address(addresses, variant.policy),
       'condition': condition and condition.text,
       'best_of': variant.best_of,
-      'against': _address(addresses, variants[how.against].policy),
+      'against': _address(addresses, reference_of(experiment)),
       'reward': learnt or reward,
       'combine': isinstance(reward, Ensemble) and reward.combine,
       'data': addresses['data'],
@@ -276,7 +280,7 @@ def path(
 
 
 def _address(addresses, policy):
-  """Of the stage that trained a policy; of a folder, a digest of its content."""
+  """Of the stage that trained a policy; of a folder, what is in it."""
   folder = folder_of(policy)
   return addresses[policy] if folder is None else content(folder)
 
@@ -307,6 +311,7 @@ def answer(run: Run, name: str) -> PolicySamples:
         return read(file, name)
       except seals.DamagedError:
         run.tell(name, f'answers again: {file} is damaged')
+    files.make_folder(file.parent)
     with scoring.during(f'evaluation of {name!r}'):
       write(file, sample(run, name))
     return read(file, name)

@@ -115,7 +115,7 @@ class Experiment:
   Attributes:
     seed: of everything that is random.
     data: where the datasets come from.
-    model: sizes of the policy, and of the trunks of reward model and critic.
+    model: of every role that a stage names no model of its own for.
     limits: of tokens in prompts and responses, and what happens beyond them.
     stages: by name, each after those it needs.
     evaluation: the measure.
@@ -195,10 +195,23 @@ def _check_trained(who, name, trained, what):
     )
 
 
+def reference_of(experiment: Experiment) -> str | Pretrained:
+  """The stage, or the folder, that win rates and KL are against."""
+  return policy_variants(experiment)[experiment.evaluation.against].policy
+
+
 def policy_variants(experiment: Experiment) -> dict[str, PolicyVariant]:
-  """All that is measured, by name: every policy, and every variant of one."""
+  """All that is measured, by name: every policy, and every variant of one.
+
+  Models as they came are the first.
+  """
   plain = {
     name: PolicyVariant(policy=name)
     for name in producing(experiment.stages, 'policy')
   }
-  return plain | dict(experiment.variants)
+  given = {
+    name: variant
+    for name, variant in experiment.variants.items()
+    if folder_of(variant.policy) is not None
+  }
+  return given | plain | dict(experiment.variants)

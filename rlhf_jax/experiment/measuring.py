@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from rlhf_jax import progress
 from rlhf_jax.data.encoding import Counts, Example, undecided
 from rlhf_jax.evaluation import (
   claims,
@@ -31,11 +32,12 @@ from rlhf_jax.experiment.definition import (
   policy_variants,
 )
 from rlhf_jax.experiment.prepared import Run
+from rlhf_jax.experiment.pretrained import with_text_rewards
 from rlhf_jax.feedback import scoring
 from rlhf_jax.kernels.logps import response_logps
 from rlhf_jax.losses import objective as objectives
 from rlhf_jax.stages import Stage, producing
-from rlhf_jax.training import metrics
+from rlhf_jax.training import metrics, stopping
 from rlhf_jax.training import state as training
 from rlhf_jax.training.compile import jitted, override
 from rlhf_jax.types import Comparison, Mean, Params, Reward, Scorer, prompt_of
@@ -114,7 +116,7 @@ def gold_name(gold: Reward | None) -> str | None:
 
 def learnt_from(experiment: Experiment) -> dict[str, str]:
   """{policy: the reward that trained it}, by name, of all that have one."""
-  found = {}
+  experiment, found = with_text_rewards(experiment), {}
   for name, variant in policy_variants(experiment).items():
     stage = experiment.stages.get(variant.policy)
     reward = None if stage is None else stage.frozen.get('reward')
@@ -176,6 +178,9 @@ def left_out_of_evaluation(experiment: Experiment, data: Data) -> list[str]:
     if dataset is not None and dataset not in found:
       pairs = data.records(dataset)[: how.held_out]
       found[dataset] = decided(data, pairs)[1]
+  if how.demonstrations:
+    answered = data.records(how.demonstrations)[: how.held_out]
+    found[how.demonstrations] = data.encode_all(answered)[1]
   said = {name: _counted(counts._asdict()) for name, counts in found.items()}
   return [
     f'Cut or left out of {name}: {", ".join(words)}.'
@@ -355,9 +360,12 @@ def measure_pairs(
       'measure reward models on; give evaluation.comparisons another dataset'
     )
   size = data.at_a_time(batch_size, 2)
-  scores, lengths = [], []
+  firsts, scores, lengths = range(0, len(examples), size), [], []
   with jax.set_mesh(data.mesh):
-    for first in range(0, len(examples), size):
+    for first in progress.track(
+      firsts, 'pairs', len(firsts), out=data.console, unit='round'
+    ):
+      stopping.check()
       some = examples[first : first + size]
       batch = data.batch(some, size)
       real = np.arange(size) < len(some)  # The others fill the batch.

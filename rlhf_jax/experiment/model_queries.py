@@ -166,7 +166,7 @@ class ModelQueries:
     ]
     pool = jax.jit(mean_hidden, static_argnums=0)
     return self._read(
-      functools.partial(pool, self._models.reward, self._frozen['reward']),
+      functools.partial(pool, self._scalar('reward'), self._frozen['reward']),
       said,
       rows_for(len(said), self._rows),
     )

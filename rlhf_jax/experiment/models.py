@@ -32,6 +32,7 @@ from rlhf_jax.types import (
   Response,
   Reward,
   Rollouts,
+  ScalarModel,
 )
 
 
@@ -61,6 +62,7 @@ def assembled(
   *,
   max_response: int,
   reward: Frozen | None = None,
+  judge: ScalarModel | None = None,
   records: Sequence[Record] = (),
 ) -> Models:
   """Models with a sampler of the policy's and a scorer.
@@ -71,11 +73,13 @@ def assembled(
     max_response: tokens at most in a response.
     reward: what scores: a program, or an ensemble of reward models; a reward
       model alone where it is neither.
+    judge: the model of a frozen reward; that of `models` where None.
     records: what is asked, where a program scores it.
   """
-  scorer = scoring.model_scorer(models.reward)
+  judge = judge or models.reward
+  scorer = scoring.model_scorer(judge)
   if isinstance(reward, Ensemble):
-    scorer = scoring.model_scorer(models.reward, reward.combine)
+    scorer = scoring.model_scorer(judge, reward.combine)
   elif callable(reward):
     scorer = scoring.text_scorer(reward, records, tokenizer.decode)
   sampler = policy_sampler(

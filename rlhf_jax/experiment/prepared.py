@@ -32,6 +32,7 @@ from rlhf_jax.stages import (
   Fresh,
   Frozen,
   Pretrained,
+  Stage,
   Start,
   folder_of,
   parameter_sources,
@@ -44,7 +45,9 @@ from rlhf_jax.types import Models, Params
 
 # The roles that are language models; others score.
 POLICIES = ('policy', 'reference')
-# What the experiment's model says of models that come in folders too.
+# What a scoring model goes on from; else it has the trunk of a policy.
+SCALARS = ('reward', 'ranker', 'attributes')
+# Taken from the experiment's model for models in folders too.
 PRECISION = ('param_dtype', 'compute_dtype', 'remat')
 
 
@@ -77,6 +80,12 @@ class Trained:
     finally:
       self.loaded.clear()
       self.loaded.update(before)
+      for reward in self._text_rewards():
+        reward.forget()
+
+  def _text_rewards(self):
+    rewards = (stage.frozen.get('reward') for stage in self.stages.values())
+    return [r for r in rewards if isinstance(r, PretrainedReward)]
 
   def models(self, name: str | Pretrained | None = None) -> Models:
     """The models of a stage or of a folder by role; else the experiment's."""
@@ -87,12 +96,11 @@ class Trained:
       begins = {} if stage.policy is None else {'policy': stage.policy}
     else:
       begins = dict(stage.start)
-    trunk = 'reward' if 'reward' in begins else 'policy'
-    reward = stage.frozen.get('reward', begins.get(trunk))
+    trunk = next((role for role in SCALARS if role in begins), 'policy')
     critic = begins.get('critic', begins.get('policy'))
     return self._roles(
       self.config(begins.get('policy'), 'policy'),
-      reward=_cut(self.config(reward, trunk), stage),
+      reward=_cut(self.config(begins.get(trunk), trunk), stage),
       critic=self.config(critic, 'critic'),
     )
 
@@ -103,7 +111,7 @@ class Trained:
   def config(
     self, source: Start | Frozen | None, role: str
   ) -> TransformerConfig:
-    """Of the model that a source trains or holds, for a role.
+    """The TransformerConfig of what a source trains or holds, in a role.
 
     A folder's types of parameters and activations, and what it recomputes, are
     the experiment's.
@@ -198,6 +206,8 @@ class Trained:
     Raises:
       ExperimentError: naming the stage, the folder and the first difference.
     """
+    for reward in self._text_rewards():
+      reward.check()
     for name, variant in measured.items():
       folder = folder_of(variant.policy)
       if folder is not None:
@@ -205,9 +215,7 @@ class Trained:
         model = self.models(variant.policy).policy
         self._check_held(who, folder, 'policy', model)
     for name, stage in self.stages.items():
-      reward = stage.frozen.get('reward')
-      if isinstance(reward, PretrainedReward):
-        reward.check()
+      self._check_alike(name, stage)
       for words, source in parameter_sources(stage).items():
         folder = folder_of(source)
         if folder is None:
@@ -235,6 +243,26 @@ class Trained:
           f'the {role} of the stage'
         )
 
+  def _check_alike(self, name, stage):
+    """Whether models that are read as one are of one config."""
+    reference = stage.frozen.get('reference')
+    if isinstance(stage, Stage) and isinstance(reference, str | Pretrained):
+      own = self.config(stage.start.get('policy'), 'policy')
+      if self.config(reference, 'policy') != own:
+        raise definition.ExperimentError(
+          f'stage {name!r} trains another model than its reference '
+          f'{folder_of(reference) or reference} is; give '
+          f'stages.{name}.frozen.reference what the policy starts from'
+        )
+    reward = stage.frozen.get('reward')
+    if isinstance(reward, Ensemble):
+      configs = {self.config(m, 'reward') for m in reward.members}
+      if len(configs) > 1:
+        raise definition.ExperimentError(
+          f'the reward of stage {name!r} is an ensemble of different models, '
+          'which cannot be read as one; give members of one config'
+        )
+
   def _check_folder(self, folder, who):
     """Whether a folder is whole, and its model reads what policies read."""
     if not huggingface.is_folder(folder):
@@ -251,7 +279,7 @@ class Trained:
     if own != self.tokenizer.backend.get_vocab(with_added_tokens=True):
       raise definition.ExperimentError(
         f'{who} has another tokenizer than the data; give data.tokenizer this '
-        'folder'
+        'folder or, where it is no policy, start from another model'
       )
 
   def initialiser(self, name: str) -> Callable[..., Params]:
@@ -348,14 +376,15 @@ class Run:
     `reward` and `records` say how scores are made.
     """
     models = self.trained.models(stage)
+    judge = models.reward
     if isinstance(reward, str | Ensemble):
-      scalar = scalar_model(self.trained.config(reward, 'reward'))
-      models = models._replace(reward=scalar)
+      judge = scalar_model(self.trained.config(reward, 'reward'))
     return assembled(
       models,
       self.corpus.tokenizer,
       self.corpus.template,
       reward=reward,
+      judge=judge,
       records=records,
       max_response=self.experiment.limits.max_response_tokens,
     )

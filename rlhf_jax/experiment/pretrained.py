@@ -6,16 +6,16 @@ import pathlib
 from collections.abc import Mapping, Sequence
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from rlhf_jax.addressing import Code
+from rlhf_jax import sharding
+from rlhf_jax.addressing import digest
 from rlhf_jax.data import chat_templates, tokens
 from rlhf_jax.data.encoding import response_ids
 from rlhf_jax.experiment.definition import Experiment, ExperimentError
 from rlhf_jax.models import huggingface, scalar_model
 from rlhf_jax.stages import folder_of
-from rlhf_jax.types import Prompt
+from rlhf_jax.types import Prompt, Response
 
 ROWS = 32  # Responses that are scored at a time.
 COLUMNS = 64  # What they are padded to a multiple of.
@@ -35,7 +35,7 @@ class PretrainedReward:
   def __init__(
     self, folder: str | pathlib.Path, *, compute_dtype: str = 'float32'
   ):
-    """Of `folder`, which is read when it is asked first.
+    """Of `folder`, of which nothing is read before it is checked or asked.
 
     Args:
       folder: with config.json, safetensors and a tokenizer.
@@ -52,22 +52,28 @@ class PretrainedReward:
       ExperimentError: it holds no reward model.
       VocabularyError: it has no tokenizer.
     """
-    if huggingface.open_folder(self._folder).scores is None:
+    scores = huggingface.open_folder(self._folder).scores
+    if scores is None:
       raise ExperimentError(
         f'{self._folder} holds a language model, which gives no reward; a '
         'reward model has a tensor score.weight'
       )
+    if scores != 1:
+      raise ExperimentError(
+        f'{self._folder} gives {scores} scores a response; a reward model '
+        'gives one'
+      )
     tokens.files(self._folder)
 
   def fingerprint(self) -> str:
-    """Changes when the folder's content does, or the code that scores."""
+    """Changes when the folder's content does."""
     contents = [path.read_text() for path in tokens.files(self._folder)]
-    return Code().digest(
-      type(self),
-      huggingface.fingerprint(self._folder),
-      contents,
-      self._compute_dtype,
-    )
+    model = huggingface.fingerprint(self._folder)
+    return digest(model, contents, self._compute_dtype)
+
+  def forget(self) -> None:
+    """Drops its parameters, which are read again when it is asked again."""
+    self.__dict__.pop('_loaded', None)
 
   def __call__(
     self, prompts: Sequence[Prompt], responses: Sequence[str]
@@ -77,7 +83,7 @@ class PretrainedReward:
     Raises:
       ExperimentError: a conversation is longer than the model reads.
     """
-    config, _, _ = self._loaded
+    config, *_ = self._loaded
     rows = [self._ids(*pair) for pair in zip(prompts, responses, strict=True)]
     for prompt, ids in zip(prompts, rows, strict=True):
       if config.longest is not None and len(ids) > config.longest:
@@ -94,11 +100,13 @@ class PretrainedReward:
 
   @functools.cached_property
   def _loaded(self):
-    """Its config, its scores as a function, and its parameters."""
+    """Its config, its scores as a function, its parameters and their mesh."""
     self.check()
-    config, params = huggingface.read(self._folder)
+    mesh = jax.sharding.get_mesh()  # Empty where none is set.
+    mesh = sharding.make_mesh() if mesh.empty else mesh
+    config, params = huggingface.read(self._folder, mesh)
     config = dataclasses.replace(config, compute_dtype=self._compute_dtype)
-    return config, jax.jit(scalar_model(config).scores), params
+    return config, jax.jit(scalar_model(config).scores), params, mesh
 
   @functools.cached_property
   def _reader(self):
@@ -110,7 +118,9 @@ class PretrainedReward:
     tokenizer, template = self._reader
     prompt = prompt._replace(condition='')
     asked = template.parts(prompt, tokenizer).ids
-    return [*asked, *response_ids(response, prompt, tokenizer, template)]
+    # Sampled ids are the policy's; here the text counts.
+    said = Response(str(response), ended=Response.of(response).ended)
+    return [*asked, *response_ids(said, prompt, tokenizer, template)]
 
   def _scores(self, rows):
     """[N] scores of at most ROWS lists of ids."""
@@ -121,8 +131,8 @@ class PretrainedReward:
     for row, said in enumerate(rows):
       ids[row, : len(said)] = said
       mask[row, : len(said)] = True
-    _, scores, params = self._loaded
-    found = scores(params, jnp.asarray(ids), jnp.asarray(mask))
+    _, scores, params, mesh = self._loaded
+    found = scores(params, *sharding.place_batch((ids, mask), mesh))
     return np.asarray(found)[: len(rows), 0]
 
 
@@ -133,8 +143,10 @@ def with_text_rewards(experiment: Experiment) -> Experiment:
   def scoring(stage):
     reward = stage.frozen.get('reward')
     folder = folder_of(reward)
-    if folder is None or not huggingface.is_folder(folder):
+    if folder is None:
       return stage
+    if not huggingface.is_folder(folder):  # A finished stage's parameters.
+      return stage._replace(frozen={**stage.frozen, 'reward': folder})
     reward = found.setdefault(
       folder,
       PretrainedReward(folder, compute_dtype=experiment.model.compute_dtype),

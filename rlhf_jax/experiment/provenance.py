@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import jax
 
+from rlhf_jax.experiment.definition import reference_of
 from rlhf_jax.experiment.prepared import Run
 from rlhf_jax.stages import DatasetStage
 
@@ -16,7 +17,7 @@ def header(run: Run) -> str:
   """What is to run, on what: '1 cpu device; policy of 0.11 M parameters; …'."""
   stages = run.experiment.stages
   done = sum(run.folders[name].done for name in stages)
-  model = run.trained.models(run.experiment.evaluation.against).policy
+  model = run.trained.models(reference_of(run.experiment)).policy
   policy = jax.eval_shape(model.init, jax.random.key(0))
   count = sum(x.size for x in jax.tree.leaves(policy))
   parts = [

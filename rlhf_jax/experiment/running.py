@@ -79,7 +79,9 @@ def train(run: Run, name: str) -> dict[str, Any]:
   optimizer = config.make_optimizer()
   init_key, run_key = jax.random.split(run.key(name))
   with jax.set_mesh(run.mesh):
-    state = initial_state(run.trained, name, optimizer, init_key)
+    run.trained.frozen(stage)  # First, so that a start that is kept is shared.
+    with run.trained.while_needed():
+      state = initial_state(run.trained, name, optimizer, init_key)
   frozen = frozen_params(run.trained, stage, state)
   batches, facts = _batches(run, name, records, state.params, frozen, models)
   watch = Watch(stage, run.tell)
@@ -250,6 +252,9 @@ class Watch:
         'scored and are left out; `unscored` in metrics.jsonl has the share',
       )
     self._shares.append(share)
+
+  def close(self) -> None:
+    """Nothing is held open."""
 
   def facts(self) -> dict[str, Any]:
     """What the alarm said, and the share over all steps, where it is not 0."""

@@ -144,7 +144,7 @@ class Folders:
   Attributes:
     root: where they are, with those of other experiments.
     addresses: each one's name there.
-    settings: the same of `addresses.stage_settings`, code and files left out.
+    settings: digests of `addresses.stage_settings`, without code and files.
     console: where it is said that a lock is waited for.
   """
 

@@ -4,6 +4,7 @@ All that the config says is looked at when it is made; what datasets hold, once
 they are read, before anything runs.
 """
 
+import pathlib
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,7 +20,7 @@ from rlhf_jax.stages import (
   folder_of,
   parameter_sources,
 )
-from rlhf_jax.types import Comparison, Prompt, calls, values
+from rlhf_jax.types import Comparison, Demonstration, Prompt, calls, values
 
 # A stage's name is that of a folder, and part of dotted names.
 NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9._+-]*')
@@ -110,17 +111,18 @@ def check_evaluation(
     kinds: of `check_datasets`.
   """
   compared = evaluation.comparisons
-  asked = [('prompts', evaluation.prompts, ())] + [
-    ('comparisons', dataset, (Comparison,))
-    for dataset in (
-      compared.values() if isinstance(compared, Mapping) else (compared,)
-    )
+  if not isinstance(compared, Mapping):
+    compared = {'': compared}
+  asked = [
+    ('prompts', evaluation.prompts, ()),
+    ('demonstrations', evaluation.demonstrations, (Demonstration,)),
+    *(('comparisons', of, (Comparison,)) for of in compared.values()),
   ]
   for field, dataset, reads in asked:
     if dataset is not None:
       who = f'evaluation.{field} is {dataset!r}'
       check_dataset(who, dataset, reads, source, kinds)
-      if reads:
+      if field == 'comparisons':
         check_several(source.get(dataset, ()))
 
 
@@ -213,6 +215,7 @@ def _check_parameters(name, stage, done):
         f'stage {name!r} takes its {role} from {needed!r}, which {other}; '
         f'earlier are {", ".join(trained) or "none"}'
         + nearest(needed, trained).removesuffix('.')
+        + _as_folder(needed)
       )
     fitting = PRODUCERS.get(role_of(role))
     produces = trained[needed].produces
@@ -231,6 +234,12 @@ def _check_parameters(name, stage, done):
       )
   _check_reference(name, stage)
   _check_sampler(name, stage)
+
+
+def _as_folder(needed):
+  if pathlib.Path(needed).is_dir():
+    return f'; a folder is given with a slash, ./{needed}'
+  return ''
 
 
 def _check_sampler(name, stage):

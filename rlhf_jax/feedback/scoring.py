@@ -22,6 +22,7 @@ from rlhf_jax.types import (
   Comparisons,
   Params,
   Prompt,
+  Response,
   Reward,
   Rollouts,
   ScalarModel,
@@ -61,6 +62,8 @@ def ask(
   first = f'{count} responses, the first one to {prompts[0].place}'
   try:
     given = reward(prompts, *responses)
+  except ScoringError:  # Of a judge that asks another: it is said already.
+    raise
   except Exception as error:  # Whatever anybody's reward may raise.
     raise ScoringError(
       f'{named(reward)} failed on {first}: {_said(error)}'
@@ -128,9 +131,9 @@ def named(function: Callable) -> str:
 
   Without its partials.
   """
-  while isinstance(function, functools.partial):
-    function = function.func
   function = inspect.unwrap(function)
+  while isinstance(function, functools.partial):
+    function = inspect.unwrap(function.func)
   if isinstance(getattr(function, 'name', None), str):
     return function.name
   if not hasattr(function, '__qualname__'):
@@ -201,12 +204,15 @@ def text_scorer(
 
 def response_texts(
   rollouts: Rollouts, decode_ids: Callable[[Sequence[int]], str]
-) -> list[list[str]]:
-  """The text of every response: B lists of K."""
+) -> list[list[Response]]:
+  """The text of every response, and whether it ended: B lists of K."""
   tokens, mask = map(np.asarray, rollouts.responses)
   return [
-    [decode_ids(row[keep].tolist()) for row, keep in zip(*pair, strict=True)]
-    for pair in zip(tokens, mask, strict=True)
+    [
+      Response(decode_ids(row[keep].tolist()), ended=ended)
+      for row, keep, ended in zip(*candidates, strict=True)
+    ]
+    for candidates in zip(tokens, mask, np.asarray(rollouts.ended), strict=True)
   ]
 
 

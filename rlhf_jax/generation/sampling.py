@@ -103,7 +103,7 @@ INTEGERS = ('top_k', 'min_new_tokens')  # Of the traced values.
 @dataclasses.dataclass(frozen=True, kw_only=True)
 @values.checked
 class PerPrompt:
-  """How many responses a stage draws to each prompt, and how.
+  """How many responses are drawn to each prompt, and how.
 
   Attributes:
     samples: responses to each prompt.

@@ -81,7 +81,9 @@ class Method:
     """
     found = _sources(self, sources)
     start = found.get('start')
-    if not isinstance(start, Mapping):
+    if isinstance(start, Mapping):  # What the policy starts from is kept.
+      found['start'] = start.get('policy')
+    else:
       start = {role: _trained(found[of]) for role, of in self.start.items()}
     return {
       name or self.name: Stage(
@@ -180,7 +182,7 @@ def _sources(method: Method | Writer, given: Mapping[str, Any]):
 
 
 def _kept(source: Frozen | Fresh | None) -> Frozen | None:
-  """What is kept of a source: of a fresh one what is drawn, which is None."""
+  """What is kept of a source: of what is drawn, as None, its own start."""
   return None if isinstance(source, Fresh) else source
 
 

@@ -1,6 +1,7 @@
 """The stages of an experiment, as data, and what they need of each other."""
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
 
@@ -61,8 +62,8 @@ class Fresh:
   model: Any
 
 
-# Whose parameters a role starts from: an earlier stage's, or a folder's; or
-# what they are drawn for.
+# Where a role's parameters come from: an earlier stage, a folder, or a size to
+# draw them anew at.
 Start = str | Pretrained | Fresh
 # What is kept as it is: an earlier stage's parameters, or those in a folder;
 # several reward models' together; or a program that scores text.
@@ -71,9 +72,11 @@ Frozen = str | Pretrained | Ensemble | Reward
 
 def folder_of(source: Any) -> str | None:
   """The folder that parameters are given by, with a slash; None of others."""
-  if isinstance(source, Pretrained):
-    return source.folder if '/' in source.folder else f'./{source.folder}'
-  return source if isinstance(source, str) and '/' in source else None
+  given = source.folder if isinstance(source, Pretrained) else source
+  if not isinstance(given, str) or (given is source and '/' not in given):
+    return None
+  path = os.path.normpath(given)
+  return path if '/' in path else f'./{path}'
 
 
 def members(reward: str | Ensemble) -> tuple[str, ...]:
@@ -102,7 +105,7 @@ class Stage(NamedTuple):
       one; of several, their records one after the other.
     start: the earlier stage whose parameters each role starts from, a
       Pretrained model, or a Fresh one; a role that is not named starts afresh,
-      at the experiment's size.
+      a policy at the experiment's size, a critic at the policy's.
     frozen: likewise what each role keeps; a reward may be an Ensemble of
       stages, or a Reward, which scores the decoded text; a reference of None is
       the stage's own policy before its first step.

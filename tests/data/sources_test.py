@@ -373,6 +373,35 @@ class FeedbackTest(parameterized.TestCase):
       with self.assertRaisesRegex(jsonl.DataError, 'given as FIELD=COLUMN'):
         files.own_files('a.jsonl', columns, read=formats.read)
 
+  def test_a_path_means_a_file_a_folder_or_a_pattern(self):
+    for name in ('b.jsonl', 'a.json.gz', 'notes.md', 'c.json'):
+      (self.root / name).write_text('')
+    for place, names in (
+      ('b.jsonl', ('b.jsonl',)),
+      ('', ('a.json.gz', 'b.jsonl', 'c.json')),
+      ('?.json*', ('a.json.gz', 'b.jsonl', 'c.json')),
+      ('[bc].*', ('b.jsonl', 'c.json')),
+      ('missing.jsonl', ('missing.jsonl',)),
+    ):
+      folder, found = files.files_at(
+        str(self.root / place), '', read=formats.read
+      )
+      self.assertEqual((folder, found.names), (str(self.root), names))
+    (self.root / 'empty').mkdir()
+    with self.assertRaisesRegex(jsonl.DataError, 'empty holds no file of JSON'):
+      files.files_at(str(self.root / 'empty'), '', read=formats.read)
+
+  def test_the_first_of_all_files_are_taken(self):
+    self.write('a.jsonl', map(pair, range(6)))
+    self.write('b.jsonl', map(pair, range(6, 12)))
+    folder, whole = files.files_at(str(self.root), '', read=formats.read)
+    _, part = files.files_at(str(self.root), '', read=formats.read, first=8)
+    everything, some = whole.records(folder), part.records(folder)
+    self.assertLen(everything, 12)
+    self.assertEqual(some, everything[:8])
+    self.assertIn('the first 8 of 12 are taken', some.notes)
+    self.assertNotEqual(part.contents(folder), whole.contents(folder))
+
 
 class TiersTest(parameterized.TestCase):
   def test_tiers_are_split_and_the_strongest_imitated(self):

@@ -1,5 +1,6 @@
 """Judges by scores."""
 
+import functools
 import io
 
 import numpy as np
@@ -54,6 +55,17 @@ class JudgesTest(absltest.TestCase):
       ],
     )
     self.assertEqual(scoring.named(judge), scoring.named(noisy))
+    bound = judges.asked_once(functools.partial(noisy), out=io.StringIO())
+    self.assertEqual(scoring.named(bound), scoring.named(noisy))
+
+  def test_a_failure_is_told_once(self):
+    def failing(prompts, first, second):
+      raise RuntimeError('no server')
+
+    judge = judges.asked_once(failing, out=io.StringIO())
+    with self.assertRaises(scoring.ScoringError) as caught:
+      scoring.ask(judge, [Prompt((Message('user', 'x'),))], ['a'], ['b'])
+    self.assertEqual(str(caught.exception).count('failed on'), 1)
 
 
 if __name__ == '__main__':

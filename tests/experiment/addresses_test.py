@@ -287,7 +287,8 @@ def test_who_judges_counts_where_it_is_noted_what_it_says(tmp_path):
   (tmp_path / 'pairs.jsonl').write_text('{"prompt": "q"}\n')
   found, answered = [], []
   for judge in (one, two):
-    settings = finetune.Settings(data_dir=str(tmp_path), judge=judge)
+    data = str(tmp_path / 'pairs.jsonl')
+    settings = finetune.Settings(data=data, judge=judge)
     made = finetune.config(settings)
     samples = rloo.stages(rloo.Config(steps=1), reward=one)
     made = dataclasses.replace(made, stages={**made.stages, **samples})

@@ -133,7 +133,7 @@ class SampledOnceTest(absltest.TestCase):
       for name in ('sft', 'reward_model', 'ppo'):
         stage = chain.experiment.stages[name]
         start = {r: chain.trained.params(s, r) for r, s in stage.start.items()}
-        init = chain.trained.initialiser(stage)
+        init = chain.trained.initialiser(name)
         chain.loaded[name] = init(jax.random.key(1), start)
         chain.folders[name].path.mkdir()
       first = answers.answer(chain, 'sft')

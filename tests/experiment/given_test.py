@@ -172,6 +172,14 @@ class GivenTest(parameterized.TestCase):
       )
     self.assertNotIn('\n', str(caught.exception))
 
+  def test_a_stage_s_folder_is_not_its_parameters(self):
+    folder = str(self.chain.folders['sft'].path)
+    stages = rloo.stages(RLOO, start=folder, reward=words)
+    with self.assertRaisesRegex(
+      ExperimentError, "'rloo' takes its policy from .* as OUT/stages/STAGE/par"
+    ):
+      self.prepared(alone(stages))
+
   def test_damage_is_told(self):
     broken = self.root / 'broken'
     shutil.copytree(self.folder('sft'), broken)

@@ -136,7 +136,7 @@ class DecisionTransformerTest(absltest.TestCase):
 
     models = self.chain.models()._replace(sampler=toy.spy(sampler))
     with (
-      mock.patch.object(Run, 'models', lambda *chain: models),
+      mock.patch.object(Run, 'models', lambda *chain, stage: models),
       self.assertRaises(StopAsyncIteration),
     ):
       list(

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import math
+import types
 from collections.abc import Callable
 
 import jax.numpy as jnp
@@ -240,6 +241,38 @@ class ObjectiveTest(parameterized.TestCase):
   def test_says_what_is_wrong(self, path, text, message):
     with self.assertRaisesRegex(overrides.OverrideError, message):
       self.after((path, text))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+  model: str = ''
+  optimizer: Optimizer = Optimizer()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Built:
+  model: Config
+  learnt: Optimizer
+
+
+class FileTest(absltest.TestCase):
+  def build(self, *assignments):
+    module = types.SimpleNamespace(
+      Settings=Settings,
+      config=lambda settings: Built(
+        model=Config(name=settings.model or 'small'), learnt=settings.optimizer
+      ),
+    )
+    return overrides.build(module, assignments)
+
+  def test_what_is_inside_a_text_is_the_experiments(self):
+    found = self.build('model.steps=3', 'model=m', 'optimizer.learning_rate=1')
+    self.assertEqual(found.model, Config(name='m', steps=3))
+    self.assertEqual(found.learnt.learning_rate, 1.0)
+
+  def test_what_is_inside_neither_is_told(self):
+    with self.assertRaisesRegex(overrides.OverrideError, 'no model.step; did'):
+      self.build('model.step=3')
 
 
 if __name__ == '__main__':

@@ -19,16 +19,18 @@ from rlhf_jax.experiment import (
   Experiment,
   ExperimentError,
   Fresh,
+  PolicyVariant,
   Pretrained,
   PretrainedReward,
   answers,
   running,
 )
 from rlhf_jax.experiment.addresses import stage_addresses
-from rlhf_jax.methods import ppo, rloo, sft
+from rlhf_jax.experiment.definition import policy_variants
+from rlhf_jax.methods import ppo, ranker, rloo, sft
 from rlhf_jax.models import huggingface, language_model, scalar_model
 from rlhf_jax.training import checkpoints
-from rlhf_jax.types import Message, Prompt
+from rlhf_jax.types import Message, Prompt, Response
 from tests.experiment import small
 
 PPO = ppo.Config(steps=1, batch_size=4, epochs=1, minibatches=1)
@@ -44,9 +46,14 @@ def written(folder, config, params, tokenizer):
   return folder
 
 
+def words(prompts, responses):
+  del prompts
+  return [len(text.split()) for text in responses]
+
+
 def alone(stages, **changes):
   """An experiment of a single stage, which its policy is measured against."""
-  (name,) = stages
+  name = list(stages)[-1]
   settings = {
     'seed': 0,
     'data': small.WORLD,
@@ -117,6 +124,57 @@ class PretrainedTest(absltest.TestCase):
       expected = model.scores(self.reward_params, ids, jnp.ones_like(ids, bool))
       np.testing.assert_allclose(score, expected[0, 0], rtol=1e-5)
 
+  def test_sampled_ids_are_the_policy_s_and_the_text_counts(self):
+    reward = PretrainedReward(self.reward)
+    prompt = Prompt((Message('user', 'what ?'),))
+    sampled = Response('it is 7 .', ids=(5, 6, 7))
+    cut = Response('it is 7 .', ended=False)
+    plain, same, open_end = reward([prompt] * 3, ['it is 7 .', sampled, cut])
+    self.assertEqual(plain, same)
+    self.assertNotEqual(plain, open_end)
+
+  def test_a_classifier_of_several_labels_is_no_reward_model(self):
+    params = scalar_model(self.config).init(jax.random.key(0), scores=2)
+    folder = written(self.root / 'labels', self.config, params, self.tokenizer)
+    with self.assertRaisesRegex(ExperimentError, 'labels gives 2 scores a re'):
+      PretrainedReward(folder)([], [])
+
+  def test_each_role_is_read_by_its_own_model(self):
+    narrow = dataclasses.replace(small.MODEL, width=8, head_width=4)
+    stages = (
+      sft.stages(sft.Config(steps=1))
+      | ranker.stages(
+        ranker.Config(steps=1), data='comparisons', start=Fresh(narrow)
+      )
+      | ranker.stages(
+        ranker.Config(steps=1),
+        data='comparisons',
+        start={'ranker': 'ranker'},
+        name='on',
+      )
+      | rloo.stages(RLOO, start=Pretrained(str(self.policy)), reward=words)
+    )
+    how = Evaluation(count=2, samples=1, batch_size=4)
+    run = self.prepared(alone(stages, evaluation=how))
+    self.assertIs(run.trained.models('on').reward, scalar_model(narrow))
+    self.assertIs(run.trained.models('sft').reward, scalar_model(small.MODEL))
+    for name in ('sft', 'rloo'):
+      running.run_stage(run, name)
+    # Its KL is against a policy of another size.
+    model = run.trained.models('sft').policy
+    answered = answers.sample(run, 'rloo')
+    self.assertTrue(np.isfinite(answered.kl).all())
+    self.assertIsNot(model, run.trained.models('rloo').policy)
+
+  def test_a_reference_of_another_size_is_refused(self):
+    stages = rloo.stages(RLOO, start=Pretrained(str(self.policy)), reward=words)
+    stages['rloo'].frozen['reference'] = 'sft'
+    stages = sft.stages(sft.Config(steps=1)) | stages
+    with self.assertRaisesRegex(
+      ExperimentError, "'rloo' trains another model than its reference sft is"
+    ):
+      self.prepared(alone(stages, evaluation=Evaluation()))
+
   def test_scores_a_policy_of_another_tokenizer(self):
     stages = rloo.stages(
       RLOO, start=Pretrained(str(self.policy)), reward=str(self.reward)
@@ -142,12 +200,7 @@ class PretrainedTest(absltest.TestCase):
     critic = dataclasses.replace(small.MODEL, width=8, head_width=4)
     start = {'policy': str(self.policy), 'critic': Fresh(critic)}
     stages = ppo.stages(PPO, start=start, reward=str(self.reward))
-    stages['ppo'] = stages['ppo']._replace(
-      frozen={
-        'reference': Pretrained(str(self.policy)),
-        'reward': str(self.reward),
-      }
-    )
+    self.assertEqual(stages['ppo'].frozen['reference'], str(self.policy))
     run = self.prepared(alone(stages))
     running.run_stage(run, 'ppo')
     like = run.trained.abstract_params('ppo')
@@ -179,6 +232,35 @@ class PretrainedTest(absltest.TestCase):
       "'sft' takes its policy from .*other, which has another tokenizer than",
     ):
       self.prepared(alone(stages))
+
+  def test_a_folder_is_measured_as_it_is(self):
+    folder = Pretrained(str(self.policy))
+    given = PolicyVariant(policy=folder)
+    stages = rloo.stages(RLOO, start=folder, reward=str(self.reward))
+    experiment = alone(
+      stages,
+      variants={'start': given},
+      evaluation=Evaluation(count=2, samples=1, batch_size=4, against='start'),
+    )
+    run = self.prepared(experiment)
+    answered = answers.answer(run, 'start')
+    np.testing.assert_array_equal(answered.kl, np.zeros(2))
+    self.assertEqual(answered.scored_by, 'judge')
+    # As a stage answers that has the parameters of the folder.
+    running.run_stage(run, 'rloo')
+    run.loaded['rloo'] = {'policy': self.params}
+    same = answers.sample(run, 'rloo')
+    self.assertEqual(answered.responses, same.responses)
+    np.testing.assert_array_equal(answered.score, same.score)
+    self.assertEqual([*policy_variants(experiment)], ['start', 'rloo'])
+
+  def test_a_folder_that_is_measured_has_the_tokenizer_of_the_data(self):
+    stages = sft.stages(sft.Config(steps=1), start=None)
+    given = {'judge': PolicyVariant(policy=Pretrained(str(self.reward)))}
+    with self.assertRaisesRegex(
+      ExperimentError, "'judge' takes its policy from .*another tokenizer than"
+    ):
+      self.prepared(alone(stages, variants=given))
 
   def test_a_language_model_is_no_reward_model(self):
     stages = rloo.stages(RLOO, start=None, reward=str(self.policy))

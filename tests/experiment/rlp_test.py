@@ -266,10 +266,9 @@ class RlpTest(parameterized.TestCase):
     )  # fmt: skip
 
   def test_the_policy_starts_from_sft_and_the_reference_stays(self):
-    stage = self.chain.experiment.stages['rlp']
     with jax.set_mesh(self.chain.mesh):
       start = running.initial_state(
-        self.chain.trained, stage, PPO.make_optimizer(), jax.random.key(0)
+        self.chain.trained, 'rlp', PPO.make_optimizer(), jax.random.key(0)
       )
     self.assertEqual(checksum(start.params['policy']), self.before)
     others = self.chain.trained.params('ppo', 'policy')
@@ -281,6 +280,7 @@ class RlpTest(parameterized.TestCase):
     # Training moved the policy and left what it is held to.
     trained = self.chain.trained.params('rlp', 'policy')
     self.assertNotEqual(checksum(trained), self.before)
+    stage = self.chain.experiment.stages['rlp']
     reference = self.chain.trained.frozen(stage)['reference']
     self.assertEqual(checksum(reference), self.before)
     self.assertEqual(checksum(small.params('policy')), self.before)

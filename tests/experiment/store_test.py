@@ -191,8 +191,8 @@ class KeysTest(absltest.TestCase):
     chain = self.chain({name: made(name) for name in ('one', 'two')})
     models = chain.models
 
-    def noting(*given):
-      found = models(*given)
+    def noting(*given, **how):
+      found = models(*given, **how)
 
       def sampler(params, prompts, key, **how):
         del params
@@ -201,7 +201,7 @@ class KeysTest(absltest.TestCase):
 
       return found._replace(sampler=toy.spy(sampler))
 
-    with mock.patch.object(Run, 'models', lambda _, *given: noting(*given)):
+    with mock.patch.object(Run, 'models', lambda _, *a, **k: noting(*a, **k)):
       for name in ('one', 'two'):
         running.run_stage(chain, name)
     # A stage has a key, and every prompt a place under it.
@@ -278,8 +278,8 @@ class AnswersTest(absltest.TestCase):
 
     models = Run.models
 
-    def noting(chain, *given):
-      return models(chain, *given)._replace(
+    def noting(chain, *given, **how):
+      return models(chain, *given, **how)._replace(
         sampler=toy.spy(sampler), scorer=scorer
       )
 

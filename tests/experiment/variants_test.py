@@ -67,7 +67,7 @@ def chain(folder, **variants):
   )
   for seed, name in enumerate(('sft', 'told', 'reward_model', 'ranker')):
     stage = made.experiment.stages[name]
-    init = made.trained.initialiser(stage)
+    init = made.trained.initialiser(name)
     start = {
       role: made.trained.params(s, role) for role, s in stage.start.items()
     }

@@ -63,6 +63,22 @@ class DiskTest(absltest.TestCase):
     self.assertIn('--remove', text)
     self.assertLen(list(self.stages.glob('*-*')), 3)
 
+  def test_what_differs_where_the_config_does_not(self):
+    for name, settings in {'rm-a': 'x', 'rm-b': 'x', 'rm-c': 'y'}.items():
+      self.make(name, {'config': {'steps': 10}}, 10)
+      done = {'settings': settings}
+      (self.stages / name / 'done.json').write_text(json.dumps(done))
+    self.make('rm-d', {'config': {'steps': 10}}, 10)
+    for age, name in enumerate(('rm-a', 'rm-b', 'rm-c', 'rm-d')):
+      os.utime(self.stages / name, (time.time() - 60 * age,) * 2)
+    text = self.run_disk()
+    for name, said in {
+      'rm-b': 'code, or files that are read',
+      'rm-c': 'seed, model, limits, or an earlier stage',
+      'rm-d': 'code, data, or settings that are not kept',
+    }.items():
+      self.assertIn(said, self.row(text, name))
+
   def test_removes_what_no_results_need(self):
     text = self.run_disk('--remove')
     self.assertIn('removed 2.5 MB', text)

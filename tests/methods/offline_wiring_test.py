@@ -94,6 +94,7 @@ def adam(rate, **other):
     'eps': 1e-8,
     'weight_decay': 0.0,
     'max_grad_norm': 1.0,
+    'float32_master': False,
   }
   return usual | other
 

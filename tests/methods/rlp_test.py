@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest, parameterized
 
+from rlhf_jax.feedback import scoring
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.kernels import bottleneck
 from rlhf_jax.learners.reward import multi_view
@@ -208,7 +209,7 @@ class ScaleTest(absltest.TestCase):
       {'reward': like},
       cls.batch,
       jax.random.key(0),
-      models=MODELS,
+      models=MODELS._replace(scorer=scoring.model_scorer(MODELS.reward)),
       optimizer=optimizer,
       config=config,
     )

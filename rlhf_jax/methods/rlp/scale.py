@@ -55,12 +55,12 @@ def update(state, frozen, batch, key, *, models, optimizer, config):
   tokens, mask = flatten_candidates((batch.tokens, batch.attention_mask))
   there = batch.candidate_mask.reshape(-1)
 
-  def moments(params):
-    scores = models.reward.scores(params, tokens, mask)[:, 0]
+  def moments(scores):
     return jnp.mean(scores, where=there), jnp.std(scores, where=there)
 
-  mean, deviation = moments(state.params['reward'])
-  like_mean, like_deviation = moments(frozen['reward'])
+  own = models.reward.scores(state.params['reward'], tokens, mask)[:, 0]
+  mean, deviation = moments(own)
+  like_mean, like_deviation = moments(models.scorer(frozen, batch).reshape(-1))
   # Scores that are all alike have no scale.
   scale = jnp.where(deviation > 0, like_deviation / deviation, 1.0)
   shift = like_mean - scale * mean

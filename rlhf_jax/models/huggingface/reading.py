@@ -72,8 +72,12 @@ def config_of(folder: str | pathlib.Path) -> TransformerConfig:
 
 
 def is_folder(folder: str | pathlib.Path) -> bool:
-  """Whether a folder is one of transformers: it has a config.json."""
-  return (pathlib.Path(folder) / CONFIG).is_file()
+  """Whether a folder is one of transformers: it has a config.json.
+
+  A stage's folder has one too, beside its `params`.
+  """
+  folder = pathlib.Path(folder)
+  return (folder / CONFIG).is_file() and not (folder / 'params').is_dir()
 
 
 def open_folder(folder: str | pathlib.Path) -> Opened:
@@ -281,7 +285,7 @@ def fingerprint(folder: str | pathlib.Path) -> str:
     state = [stat.st_size, stat.st_mtime_ns]
     entry = known.get(path.name)
     if not entry or entry[:2] != state:
-      entry = [*state, _hash(path)]
+      entry = [*state, _hash(path, *state)]
     hashes[path.name] = entry
   if hashes != known:
     # Of somebody else's folder nothing is remembered.
@@ -299,7 +303,10 @@ def _remembered(folder):
     return {}
 
 
-def _hash(path):
+@functools.lru_cache
+def _hash(path, size, changed):
+  """SHA-256 of a file, read once while its size and its time are these."""
+  del size, changed
   found = hashlib.sha256()
   with path.open('rb') as file:
     while chunk := file.read(CHUNK):

@@ -117,26 +117,16 @@ def write(
     ]
     for name, entries in source.layout.items()
   }
+  size = layouts.sizes(config, scores or 1)
+
+  def bytes_of(own, full, kind):
+    if not full:
+      return _bytes_of(source.constants[own])
+    array = _gathered(there, tensors[full], DTYPES[kind], size)
+    return array.reshape(-1).view(np.uint8)
+
   with new_folder(folder) as partial:
-    todo = [
-      (name, *entry)
-      for name, entries in source.layout.items()
-      for entry in entries
-    ]
-    size = layouts.sizes(config, scores or 1)
-    shown = progress.track(todo, 'writing', len(todo), out=out, unit='tensor')
-    with contextlib.ExitStack() as opened:
-      file, current = None, None
-      for name, own, full, kind in shown:
-        if name != current:
-          current = name
-          file = opened.enter_context((partial / name).open('wb'))
-          safetensors.write_header(file, planned[name])
-        if full:
-          array = _gathered(there, tensors[full], DTYPES[kind], size)
-        else:
-          array = _bytes_of(source.constants[own])
-        file.write(array.reshape(-1).view(np.uint8))
+    _write_tensors(partial, source.layout, planned, bytes_of, out)
     if len(planned) > 1:
       files.write_json(
         partial / safetensors.INDEX, safetensors.index_of(planned)
@@ -145,6 +135,20 @@ def write(
     files.write_json(partial / reading.CONFIG, said)
     if original is not None:
       copy_beside(pathlib.Path(original), partial)
+
+
+def _write_tensors(partial, layout, planned, bytes_of, out):
+  """Writes the files of a layout, tensor by tensor."""
+  todo = [(name, e) for name, entries in layout.items() for e in entries]
+  shown = progress.track(todo, 'writing', len(todo), out=out, unit='tensor')
+  with contextlib.ExitStack() as opened:
+    file, current = None, None
+    for name, entry in shown:
+      if name != current:
+        current = name
+        file = opened.enter_context((partial / name).open('wb'))
+        safetensors.write_header(file, planned[name])
+      file.write(bytes_of(*entry))
 
 
 @contextlib.contextmanager

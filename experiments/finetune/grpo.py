@@ -1,0 +1,33 @@
+"""GRPO: a model learns from how its own answers to a prompt compare.
+
+Run: python -m launch.train experiments/finetune/grpo.py
+  --set model=models/smollm2 --set data=prompts.jsonl
+  --set reward=my_reward.score
+A line of prompts.jsonl is {"prompt": "…"}, or any other format of
+`rlhf_jax.data.formats`. my_reward.py has `def score(prompts, responses)`, which
+returns a number for each response; a folder of a reward model does as well.
+"""
+
+import dataclasses
+
+from experiments.finetune import recipe
+from rlhf_jax.experiment import Experiment
+from rlhf_jax.methods import grpo
+from rlhf_jax.types.values import checked
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
+class Settings(recipe.OnlineSettings):
+  """As of all recipes that sample."""
+
+
+def config(settings: Settings) -> Experiment:
+  data, before, given = recipe.scored(settings)
+  learnt = grpo.Config(**settings.lengths(samples=settings.samples))
+  return recipe.experiment(
+    settings,
+    title='GRPO on your prompts',
+    data=data,
+    stages=before | grpo.stages(learnt, **given),
+  )

@@ -1,0 +1,33 @@
+"""KTO: a model learns from answers that are each good or bad, on their own.
+
+Run: python -m launch.train experiments/finetune/kto.py
+  --set model=models/smollm2 --set data=pairs.jsonl
+Pairs serve as they are: the chosen answer is good, the rejected one bad. A line
+of labelled answers is {"prompt": "…", "completion": "…", "label": true}; these
+have no pairs to measure on: --set evaluation.comparisons=none
+"""
+
+import dataclasses
+
+from experiments.finetune import recipe
+from rlhf_jax.data import formats
+from rlhf_jax.experiment import Experiment
+from rlhf_jax.methods import kto
+from rlhf_jax.types.values import checked
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
+class Settings(recipe.Settings):
+  """As of all recipes."""
+
+
+def config(settings: Settings) -> Experiment:
+  before, start = recipe.start(settings)
+  return recipe.experiment(
+    settings,
+    title='KTO on your answers',
+    data=recipe.source(settings, comparisons=formats.comparisons),
+    stages=before | recipe.from_pairs(kto, settings, start),
+    comparisons='test_comparisons',
+  )

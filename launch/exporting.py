@@ -1,0 +1,133 @@
+"""Writing what a stage trained as a folder that transformers loads."""
+
+import pathlib
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from launch import errors
+
+ROLES = ('policy', 'reward')
+
+
+def export(
+  stage: pathlib.Path,
+  destination: pathlib.Path,
+  *,
+  original: pathlib.Path,
+  role: str | None = None,
+  dtype: str | None = None,
+) -> str:
+  """Writes what a stage trained as a folder, or leaves nothing.
+
+  Args:
+    stage: its folder, or that of its parameters.
+    destination: the folder that is written.
+    original: the folder that the model began from.
+    role: which of the stage's models; None where there is one alone.
+    dtype: of all tensors; the original's where None.
+
+  Returns:
+    What it is: a language model or a reward model.
+
+  Raises:
+    OptionError: the stage has no parameters, or none of that role.
+  """
+  import jax
+
+  from rlhf_jax import sharding
+  from rlhf_jax.data import tokens
+  from rlhf_jax.models import PARTITION_RULES, huggingface
+  from rlhf_jax.storage import seals
+  from rlhf_jax.training import checkpoints
+
+  folder = _parameters(stage)
+  config = huggingface.config_of(original)
+  seals.verify(folder, delete=stage)
+  like = checkpoints.abstract_params(folder)
+  role = _role(like, stage, role)
+  mesh = sharding.make_mesh({'fsdp': -1})
+  placed = sharding.shardings(like, PARTITION_RULES, mesh)
+  like = jax.tree.map(
+    lambda one, at: jax.ShapeDtypeStruct(one.shape, one.dtype, sharding=at),
+    like,
+    placed,
+  )
+  params = checkpoints.load_params(folder, like)
+  params = params if role is None else params[role]
+  settings = {}
+  if 'head' in params and (original / 'tokenizer.json').is_file():
+    # ForSequenceClassification finds the last token by what is no padding.
+    settings['pad_token_id'] = tokens.load(original).pad_id
+  huggingface.write(
+    destination,
+    config,
+    params,
+    original=original,
+    dtype=dtype,
+    settings=settings,
+    out=sys.stderr,
+  )
+  return 'reward model' if 'head' in params else 'language model'
+
+
+def last_trained(stages: Mapping[str, Any]) -> tuple[str, pathlib.Path]:
+  """The last stage that trains a policy, and the folder that it began from.
+
+  Where none trains a policy, the last that trains a reward model.
+
+  Raises:
+    OptionError: it began from no folder of transformers.
+  """
+  from rlhf_jax.models import huggingface
+  from rlhf_jax.stages import folder_of, producing
+
+  found = producing(stages, 'policy') or producing(stages, 'reward')
+  *_, last = found
+  source = last
+  while source in stages:
+    start = stages[source].start
+    source = start.get('policy', start.get('reward'))
+  folder = folder_of(source)
+  if folder is None or not huggingface.is_folder(folder):
+    raise errors.OptionError(
+      f'--export lays a model out as the folder that it began from, and '
+      f'{last!r} began from none; begin from one, as --set model=DIR does'
+    )
+  return last, pathlib.Path(folder)
+
+
+def _parameters(stage: pathlib.Path) -> pathlib.Path:
+  """The folder of a stage's parameters.
+
+  Raises:
+    OptionError: there is none.
+  """
+  from rlhf_jax.storage import seals
+
+  for folder in (stage / 'params', stage):
+    if seals.sealed(folder):
+      return folder
+  raise errors.OptionError(
+    f'{stage} holds no trained parameters; name the folder of a stage that is '
+    'done'
+  )
+
+
+def _role(like, stage, given):
+  """Which entry of the parameters is written; None for all of them.
+
+  Raises:
+    OptionError: it is not said, or is none of them.
+  """
+  if 'embedding' in like or 'trunk' in like:
+    return None
+  found = [role for role in ROLES if role in like]
+  if given is None and len(found) == 1:
+    return found[0]
+  if given not in like:
+    raise errors.OptionError(
+      f'{stage} has the parameters of {", ".join(like)}; say which '
+      'of them with --role'
+    )
+  return given

@@ -1,0 +1,221 @@
+"""The recipes on a small model in a folder and a file, and what they refuse."""
+
+import io
+import json
+import pathlib
+
+import jax
+import pytest
+
+from launch import loading, train
+from rlhf_jax import experiment as experiments
+from rlhf_jax.data import tokens
+from rlhf_jax.experiment import ExperimentError
+from rlhf_jax.experiment.definition import policy_variants
+from rlhf_jax.models import huggingface, language_model, presets, scalar_model
+from tests.launch.train_test import run as run_command
+
+ROOT = pathlib.Path(__file__).parents[2] / 'experiments' / 'finetune'
+ROWS = [
+  {'prompt': f'what is {a} plus {b} ?', 'chosen': f'{a + b} .', 'rejected': 'x'}
+  for a in range(6)
+  for b in range(6)
+]
+SMALL = (
+  'steps=1',
+  'batch_size=8',
+  'max_prompt_tokens=48',
+  'max_response_tokens=8',
+  'limits.buckets=',
+  'test_prompts=8',
+  'test_examples=8',
+  'data.held_out=0.3',
+)
+PROGRAM = ('data={0}/prompts.jsonl', f'reward={__name__}.brief')
+JUDGE = ('data={0}/prompts.jsonl', 'reward={0}/judge')
+FIRST = 'stages.reward_model.config.steps=1'
+# Recipes, values that are set, and the policies that are measured then.
+QUICK = {
+  'sft': ('sft', (), 'start sft'),
+  'grpo': ('grpo', PROGRAM, 'start grpo'),
+}
+SLOW = {
+  'dpo': ('dpo', (), 'start dpo'),
+  'reward model': ('reward_model', (), 'start'),
+  'another method': ('dpo', ('method=rlhf_jax.methods.simpo',), 'start simpo'),
+  'kto': ('kto', (), 'start kto'),
+  'kto on labels': (
+    'kto',
+    ('data={0}/labels.jsonl', 'evaluation.comparisons=none'),
+    'start kto',
+  ),
+  'orpo': ('orpo', (), 'start orpo'),
+  'rloo on a folder': ('rloo', JUDGE, 'start rloo'),
+  'ppo on a folder': ('ppo', JUDGE, 'start ppo'),
+  'ppo on a program': ('ppo', PROGRAM, 'start ppo'),
+  'ppo on pairs': ('ppo', (FIRST,), 'start ppo'),
+  'rlp': (
+    'rlp',
+    (
+      FIRST,
+      'stages.uml_unscaled.config.steps=1',
+      'stages.spg_unscaled.config.steps=1',
+    ),
+    'start ppo rlp_uml rlp_spg',
+  ),
+  'no model': (
+    'dpo',
+    ('model=', 'model.layers=1', 'stages.sft.config.steps=1'),
+    'sft dpo',
+  ),
+}
+
+
+def brief(prompts, responses):
+  return [-len(response) for response in responses]
+
+
+@pytest.fixture(scope='module')
+def made(tmp_path_factory):
+  """A folder with a model, a judge of the same tokenizer, pairs and prompts."""
+  root = tmp_path_factory.mktemp('finetune')
+  (root / 'pairs.jsonl').write_text('\n'.join(map(json.dumps, ROWS)))
+  asked = [{'prompt': row['prompt']} for row in ROWS]
+  (root / 'prompts.jsonl').write_text('\n'.join(map(json.dumps, asked)))
+  labels = [
+    {'prompt': row['prompt'], 'completion': row[side], 'label': good}
+    for row in ROWS
+    for side, good in (('chosen', True), ('rejected', False))
+  ]
+  (root / 'labels.jsonl').write_text('\n'.join(map(json.dumps, labels)))
+  said = [' '.join(row.values()) for row in ROWS]
+  tokenizer = tokens.train_bpe(said, vocab_size=280)
+  config = presets.sandbox(tokenizer.vocab_size)
+  for name, model in (('model', language_model), ('judge', scalar_model)):
+    params = model(config).init(jax.random.key(0))
+    huggingface.write(root / name, config, params)
+    tokenizer.save(root / name)
+  return root
+
+
+def settings(made, *given):
+  """What is set: the model and the file, few steps, and what is given."""
+  place = f'model={made}/model', f'data={made}/pairs.jsonl'
+  return [*place, *SMALL, *(text.format(made) for text in given)]
+
+
+def built(made, recipe, *given):
+  module = loading.load(ROOT / f'{recipe}.py')
+  return loading.build(module, settings(made, *given))
+
+
+@pytest.mark.parametrize(
+  ('recipe', 'given', 'policies'),
+  [
+    *(pytest.param(*case, id=name) for name, case in QUICK.items()),
+    *(
+      pytest.param(*case, id=name, marks=pytest.mark.long)
+      for name, case in SLOW.items()
+    ),
+  ],
+)
+def test_runs_and_measures_what_it_began_from(
+  made, tmp_path, recipe, given, policies
+):
+  results = experiments.run(
+    built(made, recipe, *given),
+    tmp_path,
+    stages_dir=made / 'stages',
+    console=io.StringIO(),
+  )
+  assert [*results['policies']] == policies.split()
+  first = policies.split()[0]
+  samples = (tmp_path / 'report.md').read_text().partition('## Samples')[2]
+  for name in policies.split():
+    assert f'| {name} |' in samples
+    assert results['policies'][name]['against'] == first
+
+
+@pytest.mark.parametrize(
+  ('recipe', 'given', 'policies'),
+  [*QUICK.values(), *SLOW.values()],
+  ids=[*QUICK, *SLOW],
+)
+def test_its_data_and_folders_fit_it(made, tmp_path, recipe, given, policies):
+  experiment = built(made, recipe, *given)
+  run = experiments.prepare(experiment, tmp_path, console=io.StringIO())
+  assert run.corpus.datasets['test_prompts']
+  assert [*policy_variants(experiment)] == policies.split()
+
+
+@pytest.mark.parametrize(
+  'path', sorted(ROOT.glob('*.py')), ids=lambda p: p.stem
+)
+def test_a_recipe_is_short(path):
+  if path.stem != 'recipe':
+    assert len(path.read_text().splitlines()) < 60
+
+
+@pytest.mark.parametrize(
+  ('method', 'words'),
+  [
+    (
+      'rlhf_jax.methods.reward_model',
+      'does not learn a policy from pairs alone',
+    ),
+    ('rlhf_jax.methods.ppo', 'does not learn a policy from pairs alone'),
+    ('rlhf_jax.methods.rlp', 'which has no Config and stages'),
+    ('rlhf_jax.methods.dp', 'No module named .rlhf_jax.methods.dp'),
+  ],
+)
+def test_a_method_that_does_not_learn_from_pairs_is_refused(
+  made, method, words
+):
+  with pytest.raises(ExperimentError, match=words):
+    built(made, 'dpo', f'method={method}')
+
+
+def test_prompts_alone_need_a_reward(made, tmp_path):
+  experiment = built(made, 'grpo', 'data={0}/prompts.jsonl')
+  with pytest.raises(ValueError, match='comparisons are needed here'):
+    experiments.prepare(experiment, tmp_path, console=io.StringIO())
+
+
+def test_values_inside_the_model_and_the_data_are_the_experiments(made):
+  experiment = built(made, 'sft', 'model.compute_dtype=bfloat16')
+  assert experiment.model.compute_dtype == 'bfloat16'
+  assert experiment.data.held_out == 0.3
+
+
+def command(made, tmp_path, recipe, given, *options):
+  """Exit status, output and errors of `launch.train` on a recipe."""
+  assigned = [x for s in settings(made, *given) for x in ('--set', s)]
+  return run_command(
+    train, ROOT / f'{recipe}.py', *assigned, '--out', tmp_path / 'out',
+    '--stages', made / 'stages', *options,
+  )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+  ('recipe', 'what'), [('dpo', 'language model'), ('reward_model', 'reward')]
+)
+def test_what_was_trained_goes_out_as_a_folder(made, tmp_path, recipe, what):
+  status, out, err = command(
+    made, tmp_path, recipe, (), '--export', tmp_path / 'new'
+  )
+  assert status == 0, err
+  assert f'new, the {what}' in out
+  config, params = huggingface.read(tmp_path / 'new')
+  assert config == huggingface.config_of(made / 'model')
+  assert ('head' in params) == (what == 'reward')
+  assert tokens.load(tmp_path / 'new').vocab_size == config.vocab_size
+
+
+def test_nothing_is_trained_that_cannot_go_out(made, tmp_path):
+  _, _, taken = command(made, tmp_path, 'dpo', (), '--export', made / 'model')
+  assert 'model is not empty; name another folder' in taken
+  _, _, anew = command(
+    made, tmp_path, 'dpo', ('model=',), '--export', tmp_path / 'new'
+  )
+  assert "'dpo' began from none; begin from one" in anew
+  assert not (tmp_path / 'out').exists()
