@@ -4,6 +4,6 @@ All text goes to the model as it is, without markers of turns, so that any
 model of text serves.
 """
 
-from experiments.afternoon.source import Source
+from experiments.afternoon.source import LIMITS, Source, size
 
-__all__ = ['Source']
+__all__ = ['LIMITS', 'Source', 'size']

@@ -14,8 +14,10 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from rlhf_jax.addressing import Code
 from rlhf_jax.data import fields, jsonl, readers, splits, templates, tokens
+from rlhf_jax.data.limits import Limits, keep_end
 from rlhf_jax.data.sources import Corpus
 from rlhf_jax.feedback.word_odds import WordOdds
+from rlhf_jax.models import TransformerConfig, huggingface, presets
 from rlhf_jax.types import Comparison, Prompt, Response
 from rlhf_jax.types.rules import Count, ShareBetween
 from rlhf_jax.types.values import checked
@@ -45,6 +47,23 @@ gives it; rt-polarity.pos and .neg of \
 cs.cornell.edu/people/pabo/movie-review-data), a line each as \
 {{"text": "…", "label": 1}}, 1 positive and 0 negative."""
 
+NO_MODEL = """\
+there is no model in {folder}; name a folder by --set model=DIR, or make it by \
+python -m launch.import_weights smollm2 {folder}"""
+LIMITS = Limits(
+  max_prompt_tokens=64,
+  max_response_tokens=48,
+  overlong=keep_end,
+  buckets=(16, 32, 48, 64, 80, 96),
+)
+
+
+def size(folder: str) -> TransformerConfig:
+  """Of the model in a folder; of any, where nothing is there yet."""
+  if huggingface.is_folder(folder):
+    return huggingface.config_of(folder)
+  return presets.small_text(2048)
+
 
 @dataclasses.dataclass(frozen=True)
 @checked
@@ -73,7 +92,13 @@ class Source:
   prompts: Count = 96
 
   def fingerprint(self) -> str:
-    """Of the settings, of every file's content, and of the code that reads."""
+    """Of the settings, of every file's content, and of the code that reads.
+
+    Raises:
+      DataError: a file is not there, or no model.
+    """
+    if not huggingface.is_folder(self.tokenizer):
+      raise jsonl.DataError(NO_MODEL.format(folder=self.tokenizer))
     paths = [self.path(name) for name in (*_names(), REVIEWS)]
     read = [*paths, *tokens.files(self.tokenizer)]
     values = [v for n, v in vars(self).items() if n not in FOLDERS]

@@ -97,9 +97,8 @@ class FirstAfternoonTest(absltest.TestCase):
       f'data={self.root}',
       f'model={self.model}',
       'trunk_layers=1',
-      'prompts=6',
-      'best_of=3',
-      'max_response_tokens=16',
+      'data.prompts=4',
+      'limits.max_response_tokens=12',
     ]
     built = loading.build(loading.load(FILE), assignments)
     console = io.StringIO()
@@ -121,13 +120,13 @@ class FirstAfternoonTest(absltest.TestCase):
       self.assertAlmostEqual(
         found['lengths']['over_longer']['value'], beyond, places=6
       )
-    best = results['policies']['best of 3']
+    best = results['policies']['best of 8']
     self.assertIn('words of other reviews', best['judge'])
     self.assertEqual(best['scored_by'], 'review')
     one = results['policies']['one sample']
     self.assertGreater(best['score'], one['score'])
     report = (self.root / 'out' / 'report.md').read_text()
-    self.assertIn('The best of 3 by a learnt reward reads as more', report)
+    self.assertIn('The best by a learnt reward reads as more positive', report)
     self.assertIn('words of other reviews', report)
     self.assertIn('right beyond that', results.table)
 
@@ -162,6 +161,12 @@ class FirstAfternoonTest(absltest.TestCase):
       nowhere.fingerprint()
     for words in ('--set data=DIR', 'MIT', 'CC BY 4.0', 'anthropics/hh-rlhf'):
       self.assertIn(words, str(e.exception))
+    unmade = afternoon.Source(str(self.root), 'models/none')
+    with self.assertRaisesRegex(jsonl.DataError, 'import_weights smollm2 mode'):
+      unmade.fingerprint()
+    # What can be set is shown without either.
+    built = loading.build(loading.load(FILE), [])
+    self.assertEqual(built.evaluation.scored_by, 'review')
 
 
 if __name__ == '__main__':
