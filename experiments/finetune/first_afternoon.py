@@ -1,4 +1,4 @@
-"""What a real model of 135 M parameters can tell apart, on a laptop's two cores.
+"""What a real model of 135 M parameters tells apart, on two cores of a laptop.
 
 Run: python -m launch.import_weights smollm2 models/smollm2
      python -m launch.train experiments/finetune/first_afternoon.py
