@@ -14,10 +14,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from rlhf_jax.addressing import Code
 from rlhf_jax.data import fields, jsonl, readers, splits, templates, tokens
-from rlhf_jax.data.limits import Limits, keep_end
 from rlhf_jax.data.sources import Corpus
 from rlhf_jax.feedback.word_odds import WordOdds
-from rlhf_jax.models import TransformerConfig, huggingface, presets
+from rlhf_jax.models import huggingface
 from rlhf_jax.types import Comparison, Prompt, Response
 from rlhf_jax.types.rules import Count, ShareBetween
 from rlhf_jax.types.values import checked
@@ -30,6 +29,7 @@ DIALOGUES = {
   ),
   'harmless': ('hh_harmless_base_test.jsonl.gz',),
 }
+KINDS = ('review', *DIALOGUES)
 REVIEWS = 'rt_polarity.jsonl.gz'
 REVIEW = {'text': fields.filled, 'label': fields.number}
 
@@ -50,19 +50,6 @@ cs.cornell.edu/people/pabo/movie-review-data), a line each as \
 NO_MODEL = """\
 there is no model in {folder}; name a folder by --set model=DIR, or make it by \
 python -m launch.import_weights smollm2 {folder}"""
-LIMITS = Limits(
-  max_prompt_tokens=64,
-  max_response_tokens=48,
-  overlong=keep_end,
-  buckets=(16, 32, 48, 64, 80, 96),
-)
-
-
-def size(folder: str) -> TransformerConfig:
-  """Of the model in a folder; of any, where nothing is there yet."""
-  if huggingface.is_folder(folder):
-    return huggingface.config_of(folder)
-  return presets.small_text(2048)
 
 
 @dataclasses.dataclass(frozen=True)

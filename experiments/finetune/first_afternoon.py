@@ -14,18 +14,10 @@ that has counted words of other reviews.
 import dataclasses
 
 from experiments import afternoon
-from rlhf_jax.experiment import (
-  Evaluation,
-  Experiment,
-  PolicyVariant,
-  Pretrained,
-)
+from rlhf_jax.experiment import Experiment, Pretrained
 from rlhf_jax.methods import reward_head
 from rlhf_jax.types.rules import Count, Seed
 from rlhf_jax.types.values import checked
-
-REWARDS = ('review', 'helpful', 'harmless')
-CLAIM = 'The best by a learnt reward reads as more positive than one sample'
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,30 +39,15 @@ class Settings:
 
 
 def config(settings: Settings) -> Experiment:
-  policy, stages = Pretrained(settings.model), {}
-  for kind in REWARDS:
-    head = reward_head.Config(trunk_layers=settings.trunk_layers)
+  learnt = reward_head.Config(trunk_layers=settings.trunk_layers)
+  stages = {}
+  for kind in afternoon.KINDS:
     stages |= reward_head.stages(
-      head, name=kind, data=f'{kind}_pairs', start=policy
+      learnt,
+      name=kind,
+      data=f'{kind}_pairs',
+      start=Pretrained(settings.model),
     )
-  return Experiment(
-    title='A first afternoon with a real model',
-    seed=settings.seed,
-    data=afternoon.Source(settings.data, settings.model),
-    model=afternoon.size(settings.model),
-    limits=afternoon.LIMITS,
-    stages=stages,
-    variants={
-      'one sample': PolicyVariant(policy=policy),
-      'best of 8': PolicyVariant(policy=policy, best_of=8),
-    },
-    contrasts={CLAIM: ('best of 8', 'one sample')},
-    evaluation=Evaluation(
-      prompts='openings',
-      comparisons={kind: f'test_{kind}_pairs' for kind in REWARDS},
-      samples=1,
-      batch_size=48,
-      against='one sample',
-      scored_by='review',
-    ),
+  return afternoon.experiment(
+    stages, data=settings.data, model=settings.model, seed=settings.seed
   )
