@@ -12,6 +12,7 @@ from absl.testing import absltest, parameterized
 
 from rlhf_jax.kernels import importance, rewards
 from rlhf_jax.learners import likelihood, policy_gradient
+from rlhf_jax.learners.reward import head
 from rlhf_jax.losses import unpaired
 from rlhf_jax.methods import (
   attribute_model,
@@ -30,6 +31,7 @@ from rlhf_jax.methods import (
   reinforce,
   rejection_sampling,
   remax,
+  reward_head,
   reward_model,
   rloo,
   rlp,
@@ -121,6 +123,7 @@ def lists(seed):
   return toy.ranked_lists(seed=seed)
 
 
+FEATURES = np.random.default_rng(3).normal(size=(4, 2, 4)).astype(np.float32)
 RAFT = raft.Config(steps=1, batch_size=4, samples=4, minibatches=2)
 CONTROL = functools.partial(rewards.adaptive_kl_coef, target=1.0, horizon=100.0)
 
@@ -154,6 +157,12 @@ METHODS = {
     reward_model,
     reward_model.Config(steps=1, centering=0.1),
     pairs,
+    False,
+  ),
+  'reward_head': (
+    reward_head,
+    reward_head.Config(steps=1),
+    lambda s: pairs(s).replace(features=FEATURES),
     False,
   ),
   'rlp': (
@@ -250,6 +259,7 @@ SUMMED = toy.MODELS._replace(
   reward=summed(toy.SCALAR),
   critic=summed(toy.SCALAR),
 )
+OPTIMIZERS = {reward_head: head.of_head(OPTIMIZER)}  # Of a part of params.
 
 
 @functools.cache
@@ -264,12 +274,16 @@ class TableCase(parameterized.TestCase):
     self.method, self.config, _, self.key_matters = METHODS[name]
     (stage,) = self.method.stages(self.config).values()
     self.batch = batch_of(name)
-    self.frozen = {'reference': toy.POLICY.init(jax.random.key(7))}
+    self.frozen = {
+      'reference': toy.POLICY.init(jax.random.key(7)),
+      'features': head.spread(list(FEATURES)),
+    }
+    self.optimizer = OPTIMIZERS.get(self.method, OPTIMIZER)
     extra = getattr(self.config, 'initial_extra', dict)()
 
     def state(key):
       params = stage.init(key, {}, models=toy.MODELS, config=self.config)
-      return training.create(params, OPTIMIZER, extra)
+      return training.create(params, self.optimizer, extra)
 
     self.make_state = state
     return state(jax.random.key(seed))
@@ -282,7 +296,7 @@ class TableCase(parameterized.TestCase):
       self.batch,
       key,
       models=toy.MODELS,
-      optimizer=OPTIMIZER,
+      optimizer=self.optimizer,
       config=self.config,
     )
 
@@ -346,7 +360,7 @@ class ContractTest(TableCase):
         self.batch,
         jax.random.key(step),
         models=toy.MODELS,
-        optimizer=OPTIMIZER,
+        optimizer=self.optimizer,
         config=self.config,
       )
     self.assertLen(traces, 1)

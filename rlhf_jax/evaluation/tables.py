@@ -93,6 +93,7 @@ def reward_model_rows(
     'reward model on pairs': lambda key, m: ' on '.join(key),
     'right': lambda key, m: interval(m.accuracy),
     'always the longer': lambda key, m: by_length(m, 'always_longer'),
+    'right beyond that': lambda key, m: by_length(m, 'over_longer'),
     'better is longer': lambda key, m: by_length(m, 'better_longer'),
     'better is shorter': lambda key, m: by_length(m, 'better_shorter'),
     'log loss, nats': lambda key, m: number(m.log_loss, '.3f'),

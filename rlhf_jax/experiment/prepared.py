@@ -102,7 +102,7 @@ class Trained:
     critic = begins.get('critic', begins.get('policy'))
     return self._roles(
       self.config(begins.get('policy'), 'policy'),
-      reward=self.config(begins.get(trunk), trunk),
+      reward=_cut(self.config(begins.get(trunk), trunk), stage),
       critic=self.config(critic, 'critic'),
     )
 
@@ -131,8 +131,8 @@ class Trained:
     stage = self.stages.get(source) if isinstance(source, str) else None
     for one in (role, getattr(stage, 'produces', role), 'policy'):
       if one in getattr(stage, 'start', {}):
-        return self.config(stage.start[one], one)
-    return self.model
+        return _cut(self.config(stage.start[one], one), stage)
+    return _cut(self.model, stage)
 
   def frozen(self, stage: AnyStage) -> dict[str, Params]:
     """The parameters that a stage keeps as they are, by role."""
@@ -364,6 +364,12 @@ class Trained:
         raise definition.ExperimentError(f'stages.{name}.lora: {e}') from e
 
     return adapted, given
+
+
+def _cut(config, stage):
+  """The config of a trunk of which a stage takes the first layers."""
+  layers = getattr(getattr(stage, 'config', None), 'trunk_layers', None)
+  return config if layers is None else config.first(layers)
 
 
 def _held(params):

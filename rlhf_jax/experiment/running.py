@@ -13,9 +13,16 @@ import jax.numpy as jnp
 from rlhf_jax import sharding
 from rlhf_jax.addressing import describe
 from rlhf_jax.data.batches import Batches
-from rlhf_jax.experiment import reference_logps, sample_log, store, writing
+from rlhf_jax.experiment import (
+  kept_features,
+  reference_logps,
+  sample_log,
+  store,
+  writing,
+)
 from rlhf_jax.experiment.prepared import Run, Trained
 from rlhf_jax.feedback import scoring
+from rlhf_jax.learners.reward import head
 from rlhf_jax.models import PARTITION_RULES
 from rlhf_jax.stages import DatasetStage, Stage, playing
 from rlhf_jax.storage import files
@@ -76,7 +83,7 @@ def train(run: Run, name: str) -> dict[str, Any]:
     with run.trained.while_needed():
       state = initial_state(run.trained, name, optimizer, init_key)
       frozen = frozen_params(run.trained, name, state)
-  batches, facts = _batches(run, name, records, frozen, models)
+  batches, facts = _batches(run, name, records, state.params, frozen, models)
   watch = Watch(stage, run.tell)
   saved = checkpoints.Checkpoints(
     folder / store.CHECKPOINTS, meta={'address': run.folders.addresses[name]}
@@ -155,11 +162,12 @@ def frozen_params(trained: Trained, name: str, state: TrainState):
   return frozen
 
 
-def _batches(run, name, records, frozen, models):
+def _batches(run, name, records, params, frozen, models):
   """A stage's batches, and what was cut or left out of its data.
 
   Log-probs of the reference that are computed once come with the batches, and
-  the reference is taken out of `frozen`.
+  the reference is taken out of `frozen`; so do features of a trunk that stays,
+  and how they spread is put there.
   """
   stage = run.experiment.stages[name]
 
@@ -178,6 +186,9 @@ def _batches(run, name, records, frozen, models):
   if stage.precompute is not None:
     examples = reference_logps.attach(run, name, examples, frozen, models)
     del frozen['reference']
+  if stage.features is not None:
+    examples = kept_features.attach(run, name, examples, params, models)
+    frozen['features'] = head.spread([e.features for e in examples])
   facts, extra = run.tell_counts(name, counts), None
   own = batches(
     examples,
