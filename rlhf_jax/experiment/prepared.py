@@ -264,6 +264,11 @@ class Trained:
     for name, stage in self.stages.items():
       self._check_alike(name, stage)
       if isinstance(stage, Stage) and stage.lora is not None:
+        if stage.features is not None:
+          raise definition.ExperimentError(
+            f'stages.{name}.lora: features of a trunk that stays are kept, so '
+            'it has no adapters; leave lora out'
+          )
         self.abstract_params(name)
       for words, source in parameter_sources(stage).items():
         folder = folder_of(source)

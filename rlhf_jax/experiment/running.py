@@ -14,6 +14,7 @@ from rlhf_jax import sharding
 from rlhf_jax.addressing import describe
 from rlhf_jax.data.batches import Batches
 from rlhf_jax.experiment import (
+  adapters,
   kept_features,
   reference_logps,
   sample_log,
@@ -123,6 +124,8 @@ def train(run: Run, name: str) -> dict[str, Any]:
       ),
     )
     writer.close()
+  if stage.lora is not None:
+    files.write_json(folder / store.BASE, adapters.described(frozen['base']))
   checkpoints.save_params(
     folder / store.PARAMS,
     state.params,

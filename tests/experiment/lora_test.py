@@ -1,5 +1,6 @@
 """Stages whose adapters alone are trained, beside a base that they share."""
 
+import io
 import pathlib
 import tempfile
 
@@ -8,14 +9,17 @@ import jax
 import numpy as np
 from absl.testing import absltest
 
-from rlhf_jax.experiment import ExperimentError, running
+from launch import export_weights, import_weights
+from rlhf_jax import sandbox
+from rlhf_jax.experiment import ExperimentError, Pretrained, prepare, running
 from rlhf_jax.experiment.store import PARAMS
 from rlhf_jax.methods import dpo, ppo, reward_model, sft
-from rlhf_jax.models import LoRA, lora
+from rlhf_jax.models import LoRA, huggingface, lora
 from rlhf_jax.training import checkpoints
 from rlhf_jax.training import state as training
 from rlhf_jax.training.compile import jitted
-from tests.experiment import small
+from tests.experiment import pretrained_test, small
+from tests.launch.import_weights_test import run_command
 
 TWO = LoRA(rank=2)
 ONE_STEP = {'steps': 1, 'batch_size': 4}
@@ -144,6 +148,47 @@ class LoRAStagesTest(absltest.TestCase):
       ExperimentError, r'stages\.more\.lora: .*rank 2 already'
     ):
       run.trained.check_given()
+
+
+class FolderTest(absltest.TestCase):
+  def test_adapters_leave_and_come_back(self):
+    root = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+    base = pretrained_test.written(
+      root / 'base', small.MODEL, small.params('policy'), sandbox.tokenizer()
+    )
+    stages = with_lora(
+      sft.stages(sft.Config(**ONE_STEP), start=Pretrained(str(base)))
+    )
+    run = prepare(
+      pretrained_test.alone(stages), root / 'stages', console=io.StringIO()
+    )
+    running.run_stage(run, 'sft')
+    params = run.trained.params('sft', 'policy')
+    stage = run.folders['sft'].path
+    for folder, options in (('whole', ()), ('adapters', ('--adapters',))):
+      status, _, wrong = run_command(
+        export_weights, stage, root / folder, '--original', base, *options
+      )
+      self.assertEqual(status, 0, wrong)
+    _, whole = huggingface.read(root / 'whole')
+    chex.assert_trees_all_close(whole, lora.merge(params), atol=1e-6)
+    status, _, wrong = run_command(
+      import_weights, root / 'adapters', root / 'again'
+    )
+    self.assertEqual(status, 0, wrong)
+    _, again = huggingface.read(root / 'again')
+    chex.assert_trees_all_close(again, whole, atol=1e-6)
+
+    other = jax.tree.map(lambda x: x + 1.0, small.params('policy'))
+    other = pretrained_test.written(
+      root / 'other', small.MODEL, other, sandbox.tokenizer()
+    )
+    status, _, wrong = run_command(
+      export_weights, stage, root / 'no', '--original', other
+    )
+    self.assertEqual(status, 1)
+    self.assertIn('were trained beside other parameters than those of', wrong)
+    self.assertFalse((root / 'no').exists())
 
 
 if __name__ == '__main__':

@@ -49,9 +49,10 @@ class _Map(NamedTuple):
   b: str
 
 
-def is_folder(folder: str | pathlib.Path) -> bool:
-  """Whether a folder holds adapters."""
-  return (pathlib.Path(folder) / CONFIG).is_file()
+def base_of(folder: str | pathlib.Path) -> str:
+  """What a folder of adapters says that its base is: a folder, or a name."""
+  said = safetensors.read_json(pathlib.Path(folder) / CONFIG)
+  return str(said.get('base_model_name_or_path'))
 
 
 def write(
