@@ -158,6 +158,9 @@ def comparisons(
       'reference log-probs',
       [e.reference_logps for e in examples],
     ),
+    features=_of_all(
+      examples, candidates, 'features', [e.features for e in examples]
+    ),
   )
 
 
@@ -186,11 +189,12 @@ def samples(
 
 
 def _of_all(examples, candidates, what, values) -> np.ndarray | None:
-  """[B, K] the numbers of each example, padded with 0; None without any."""
+  """[B, K, …] the numbers of each example, padded with 0; None without any."""
   _refuse_some(examples, what, values)
   if values[0] is None:
     return None
-  filled = np.zeros((len(values), candidates), np.float32)
+  each = np.shape(values[0])[1:]
+  filled = np.zeros((len(values), candidates, *each), np.float32)
   for row, numbers in enumerate(values):
     filled[row, : len(numbers)] = numbers
   return filled

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+import numpy as np
+
 from rlhf_jax.data import fields
 from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.data.limits import Limits
@@ -36,6 +38,7 @@ class Example(NamedTuple):
     target_ids: the comparison's target, likewise, where it has one.
     reference_logps: of the responses under a frozen reference, in nats, where
       they were computed beforehand.
+    features: [K, D] hidden states of the responses' ends, likewise.
   """
 
   record: Record
@@ -44,6 +47,7 @@ class Example(NamedTuple):
   index: int
   target_ids: list[int] | None = None
   reference_logps: tuple[float, ...] | None = None
+  features: np.ndarray | None = None
 
   @property
   def prompt(self) -> Prompt:

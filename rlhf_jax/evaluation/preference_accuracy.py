@@ -25,11 +25,13 @@ class LengthBias(NamedTuple):
     better_longer: accuracy on pairs whose better response is the longer.
     better_shorter: accuracy on pairs whose better response is the shorter.
     always_longer: accuracy of always choosing the longer, equal lengths ½.
+    over_longer: the model's accuracy less that, of the same pairs.
   """
 
   better_longer: statistics.Estimate | None
   better_shorter: statistics.Estimate | None
   always_longer: statistics.Estimate
+  over_longer: statistics.Estimate
 
 
 class PairMetrics(NamedTuple):
@@ -142,6 +144,7 @@ def length_bias(
     better_longer=accuracy(gaps > 0),
     better_shorter=accuracy(gaps < 0),
     always_longer=statistics.share(longer, groups),
+    over_longer=statistics.mean(credits - longer, groups),
   )
 
 

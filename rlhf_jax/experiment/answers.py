@@ -209,6 +209,9 @@ def _divergence(run, variant, part, temperature):
   Choosing the best of n adds log n − (n − 1) / n, which is exact where no two
   scores tie and an upper bound otherwise.
   """
+  own, chosen = variant.policy, best_of_n.divergence(variant.best_of)
+  if variant.condition is None and own == reference_of(run.experiment):
+    return np.full(part.rollouts.ended.shape, chosen)  # Nothing to read.
   trained, batches = run.trained, (part.rollouts, part.shown)
   policy, reference = (
     logps_of(
@@ -221,8 +224,7 @@ def _divergence(run, variant, part, temperature):
       (variant.policy, reference_of(run.experiment)), batches, strict=True
     )
   )
-  ratios = policy - reference
-  return ratios + best_of_n.divergence(variant.best_of)
+  return policy - reference + chosen
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -38,8 +38,9 @@ class Evaluation:
 
   Attributes:
     prompts: dataset of held-out prompts.
-    comparisons: dataset of held-out pairs for the reward models, or None where
-      pairs come from the policies themselves, ranked by the gold reward.
+    comparisons: dataset of held-out pairs for the reward models, or {stage: its
+      own}, or None where pairs come from the policies themselves, ranked by the
+      gold reward.
     demonstrations: dataset of held-out demonstrations, of which all policies
       have a loss, or None.
     held_out: how many of the comparisons, and of the demonstrations; all of
@@ -58,7 +59,7 @@ class Evaluation:
   """
 
   prompts: str = 'test_prompts'
-  comparisons: str | None = None
+  comparisons: str | Mapping[str, str] | None = None
   demonstrations: str | None = None
   held_out: Count | None = None
   count: Count | None = None
@@ -68,6 +69,12 @@ class Evaluation:
   temperature: Positive = 1.0
   scored_by: str | None = None
   judge: Annotated[Judge, Called(3)] | None = None
+
+  def pairs_of(self, stage: str) -> str | None:
+    """The dataset of held-out pairs that a stage is measured on, if any."""
+    if isinstance(self.comparisons, Mapping):
+      return self.comparisons.get(stage)
+    return self.comparisons
 
 
 class Condition(Protocol):
@@ -166,6 +173,10 @@ class Experiment:
       rewards = producing(self.stages, 'reward')
       who = 'policies are to be scored by'
       _check_trained(who, self.evaluation.scored_by, rewards, 'reward model')
+    if isinstance(self.evaluation.comparisons, Mapping):
+      for name in self.evaluation.comparisons:
+        who = 'held-out pairs are for'
+        _check_trained(who, name, self.stages, 'reward model')
     measured = policy_variants(self)
     against = self.evaluation.against
     _check_trained('win rates are against', against, measured, 'policy')

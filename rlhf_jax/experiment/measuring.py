@@ -173,9 +173,11 @@ def left_out_of_evaluation(experiment: Experiment, data: Data) -> list[str]:
   how = experiment.evaluation
   asked = list(map(prompt_of, data.records(how.prompts)))[: how.count]
   found = {how.prompts: data.encode_all(asked)[1]}
-  if how.comparisons and producing(experiment.stages, 'reward'):
-    pairs = data.records(how.comparisons)[: how.held_out]
-    found[how.comparisons] = decided(data, pairs)[1]
+  for model in producing(experiment.stages, 'reward'):
+    dataset = how.pairs_of(model)
+    if dataset is not None and dataset not in found:
+      pairs = data.records(dataset)[: how.held_out]
+      found[dataset] = decided(data, pairs)[1]
   if how.demonstrations:
     answered = data.records(how.demonstrations)[: how.held_out]
     found[how.demonstrations] = data.encode_all(answered)[1]
@@ -196,7 +198,7 @@ def measure_reward_models(
 ) -> dict[tuple[str, str], preference_accuracy.PairMetrics]:
   """{(reward model, whose pairs): how it did}: policies', ranked by gold.
 
-  And on the comparisons that the evaluation names, if it names any.
+  And on the comparisons that the evaluation names for it, if it names any.
   """
   how, data = run.experiment.evaluation, run.data
   pairs = {
@@ -205,13 +207,13 @@ def measure_reward_models(
     if answered.gold is not None and how.samples > 1
   }
   pairs = {name: ranked for name, ranked in pairs.items() if ranked}
-  if how.comparisons:
-    pairs[how.comparisons] = held_out(run, how.comparisons)
   found = {}
   for model in producing(run.experiment.stages, 'reward'):
+    dataset = how.pairs_of(model)
+    own = {} if dataset is None else {dataset: held_out(run, dataset)}
     with run.trained.while_needed():
       params = run.trained.params(model, 'reward')
-      for name, ranked in pairs.items():
+      for name, ranked in (pairs | own).items():
         found[model, name] = measure_pairs(
           data,
           run.models(model).scorer,
@@ -229,12 +231,11 @@ def measure_preferences(run: Run) -> dict[str, preference_accuracy.HeldOut]:
   its log-prob where it has none.
   """
   how, data, found = run.experiment.evaluation, run.data, {}
-  if how.comparisons is None:
-    return found
-  pairs = held_out(run, how.comparisons)
   for name, stage in producing(run.experiment.stages, 'policy').items():
-    if stage.loss is None:
+    dataset = how.pairs_of(name)
+    if stage.loss is None or dataset is None:
       continue
+    pairs = held_out(run, dataset)
     with run.trained.while_needed():
       policy = run.trained.params(name, 'policy')
       frozen, models = run.trained.frozen(stage), run.trained.models(name)

@@ -52,9 +52,9 @@ def lines(run: Run, seconds: Mapping[str, float]) -> list[str]:
   made = []
   for name, stage in run.experiment.stages.items():
     known = run.folders[name].facts()
-    what = f'{known.get("steps", "?")} steps'
-    if isinstance(stage, DatasetStage):
-      what = f'{known.get("records", "?")} records'
+    unit = 'record' if isinstance(stage, DatasetStage) else 'step'
+    count = known.get(f'{unit}s', '?')
+    what = f'{count} {unit}{"" if count == 1 else "s"}'
     made.append(
       f'  - [{name}](stages/{name}): {what}, {seconds[name]:.0f} s'
       f' ([config](stages/{name}/config.json))'

@@ -110,13 +110,15 @@ def check_evaluation(
     source: the source's datasets, by name.
     kinds: of `check_datasets`.
   """
-  wanted = {
-    'prompts': (),
-    'comparisons': (Comparison,),
-    'demonstrations': (Demonstration,),
-  }
-  for field, reads in wanted.items():
-    dataset = getattr(evaluation, field)
+  compared = evaluation.comparisons
+  if not isinstance(compared, Mapping):
+    compared = {'': compared}
+  asked = [
+    ('prompts', evaluation.prompts, ()),
+    ('demonstrations', evaluation.demonstrations, (Demonstration,)),
+    *(('comparisons', of, (Comparison,)) for of in compared.values()),
+  ]
+  for field, dataset, reads in asked:
     if dataset is not None:
       who = f'evaluation.{field} is {dataset!r}'
       check_dataset(who, dataset, reads, source, kinds)

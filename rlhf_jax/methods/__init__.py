@@ -22,6 +22,7 @@ from rlhf_jax.methods import (
   reinforce,
   rejection_sampling,
   remax,
+  reward_head,
   reward_model,
   rloo,
   rlp,

@@ -315,6 +315,22 @@ class TransformerConfig:
         'layers run as one loop.'
       )
 
+  def first(self, layers: int) -> 'TransformerConfig':
+    """The same, cut off after so many layers.
+
+    Raises:
+      ValueError: it has fewer.
+    """
+    if layers > self.layers:
+      raise ValueError(
+        f'the first {layers} layers are asked for, and the model has '
+        f'{self.layers}.'
+      )
+    local = self.local and dataclasses.replace(
+      self.local, layers=self.local.layers[:layers]
+    )
+    return dataclasses.replace(self, layers=layers, local=local)
+
   @property
   def sights(self) -> tuple[tuple[Rotary | None, int | None], ...]:
     """(rotation, window) of each kind of layer: global, local, or both."""

@@ -31,13 +31,25 @@ def scalar_model(config: TransformerConfig, *, scores: int = 1) -> ScalarModel:
     scores=functools.partial(read_scores, config),
     values=functools.partial(read_values, config),
     head=head,
-    trunk=trunk_from_policy,
+    trunk=functools.partial(trunk_from_policy, layers=config.layers),
   )
 
 
-def trunk_from_policy(policy_params: Params) -> Params:
-  """A trunk's parameters: a policy's without an untied unembedding."""
-  return {k: v for k, v in policy_params.items() if k != 'unembedding'}
+def trunk_from_policy(
+  policy_params: Params, *, layers: int | None = None
+) -> Params:
+  """A trunk's parameters: a policy's without an untied unembedding.
+
+  Args:
+    policy_params: of `transformer.init`.
+    layers: how many are taken, from the first on; all where None. The final
+      norm stays what it is behind the last one: whoever reads the cut trunk
+      linearly scales its channels anyway, and a norm of another scale would be
+      another model's.
+  """
+  trunk = {k: v for k, v in policy_params.items() if k != 'unembedding'}
+  stacked = jax.tree.map(lambda leaf: leaf[:layers], trunk['layers'])
+  return trunk | {'layers': stacked}
 
 
 def init(

@@ -34,8 +34,8 @@ class Method:
     sources: what these are where the caller gives nothing, other than `SOURCES`
       has it; None for none.
     extra_data: a dataset of which every step has a batch too, if any.
-    init, update, loss, collect, precompute, reads, reads_extra, produces,
-      alarm, log_every, checkpoint_every: as of a Stage.
+    init, update, loss, collect, precompute, features, reads, reads_extra,
+      produces, alarm, log_every, checkpoint_every: as of a Stage.
   """
 
   name: str
@@ -45,6 +45,7 @@ class Method:
   loss: Callable | None = None
   collect: Callable | None = None
   precompute: Callable | None = None
+  features: Callable | None = None
   start: Mapping[str, str] = dataclasses.field(
     default_factory=lambda: {'policy': 'start'}
   )

@@ -115,8 +115,15 @@ class Stage(NamedTuple):
       frozen reference, computed once for every example and kept beside the
       data, so that no step computes them again, or None where none are read.
       Without it each step computes them.
+    features: (params, batch, *, models, config) -> [B, K, D] hidden states of
+      responses, read by parameters at the start that the stage never moves:
+      computed once for every example and kept beside the data, so that a step
+      reads `batch.features` alone. `frozen['features']` says how they spread.
+      None for stages that read tokens.
     curriculum: which examples come when, a `data.curriculum.Curriculum`; all of
       them all the time where None.
+    lora: a `models.LoRA`, with which adapters and heads alone are trained of
+      what starts from given parameters; None to train all of it.
     extra_data: name of a dataset of which every step has a batch too, as in
       `types.WithExtra`; config.extra_batch_size says of how many. None for
       none.
@@ -143,7 +150,9 @@ class Stage(NamedTuple):
   loss: Annotated[Callable, Called(4, ('models', 'config'))] | None = None
   collect: Annotated[Callable, Called(4, ('models', 'config'))] | None = None
   precompute: Annotated[Callable, Called(2, ('models', 'config'))] | None = None
+  features: Annotated[Callable, Called(2, ('models', 'config'))] | None = None
   curriculum: Any = None
+  lora: Any = None
   extra_data: str | None = None
   reads: tuple[type, ...] = ()
   reads_extra: tuple[type, ...] = ()

@@ -76,6 +76,8 @@ class Comparisons:
     targets: Demonstrations [B, T] to imitate beside; None for the best of each.
     reference_logps: [B, K] float32, log-probs of the responses under a frozen
       reference, in nats, where they were computed beforehand.
+    features: [B, K, D] float32, hidden states of the responses' ends, likewise;
+      0 where there is no response.
   """
 
   tokens: chex.Array
@@ -87,6 +89,7 @@ class Comparisons:
   scores: chex.Array | None = None
   targets: Demonstrations | None = None
   reference_logps: chex.Array | None = None
+  features: chex.Array | None = None
 
   @property
   def pair_weight(self) -> chex.Array:

@@ -64,6 +64,26 @@ class MeasureTest(parameterized.TestCase):
     self.assertAlmostEqual(actual.better_shorter.value, 1.0)
     self.assertAlmostEqual(actual.always_longer.value, 3.5 / 5)
 
+  def test_beyond_the_longer_is_paired(self):
+    better, worse = np.array([[1, 0, 1, 1, 0, 1], [0, 1, 0, 0, 1, 1]], float)
+    prompts = [Prompt((Message('user', text),)) for text in 'aabcde']
+    actual = preference_accuracy.measure(
+      better,
+      worse,
+      prompts=prompts,
+      better_lengths=np.array([2, 2, 1, 1, 2, 3]),
+      worse_lengths=np.array([1, 1, 2, 1, 1, 1]),
+    ).lengths.over_longer
+    # Right less longer, pair by pair; the first two are one prompt's.
+    gaps = np.array([0, -1, 1, 0.5, -1, -0.5])
+    sums = np.array([0 - 1, 1, 0.5, -1, -0.5]) - np.array([2, 1, 1, 1, 1]) * (
+      gaps.mean()
+    )
+    self.assertAlmostEqual(actual.value, gaps.mean())
+    error = np.sqrt(5 / 4 * np.sum(sums**2)) / 6
+    self.assertAlmostEqual(actual.standard_error, error)
+    self.assertLess(actual.low, actual.value)
+
   def test_no_pairs_of_a_length(self):
     actual = preference_accuracy.measure(
       BETTER, WORSE, better_lengths=np.arange(5), worse_lengths=np.arange(5)

@@ -42,6 +42,7 @@ QUICK = {
 SLOW = {
   'dpo': ('dpo', (), 'start dpo'),
   'reward model': ('reward_model', (), 'start'),
+  'reward head': ('reward_head', ('trunk_layers=1',), 'start'),
   'another method': ('dpo', ('method=rlhf_jax.methods.simpo',), 'start simpo'),
   'kto': ('kto', (), 'start kto'),
   'kto on labels': (

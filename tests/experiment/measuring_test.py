@@ -37,6 +37,30 @@ class MeasuringTest(absltest.TestCase):
       batch_size=8,
     )
 
+  def test_a_reward_model_has_pairs_of_its_own(self):
+    run = small.holding(self.chain, others=self.pairs[:7])
+    how = Evaluation(
+      prompts='prompts', comparisons={'reward_model': 'others'}, batch_size=8
+    )
+    run = small.remade(run, evaluation=how)
+    found = measuring.measure_reward_models(run, {})
+    self.assertEqual(list(found), [('reward_model', 'others')])
+    counts = [metrics.count for metrics in found.values()]
+    self.assertEqual(counts, [self.measured(self.pairs[:7]).count])
+    kinds = validation.check_datasets(
+      run.experiment.stages, run.corpus.datasets
+    )
+    wrong = Evaluation(prompts='prompts', comparisons={'reward_model': 'other'})
+    with self.assertRaisesRegex(
+      ExperimentError, "evaluation.comparisons is 'o"
+    ):
+      validation.check_evaluation(wrong, run.corpus.datasets, kinds)
+
+  def test_pairs_are_held_out_for_a_stage_that_there_is(self):
+    how = Evaluation(prompts='prompts', comparisons={'reward': 'comparisons'})
+    with self.assertRaisesRegex(ExperimentError, "'reward', and no stage"):
+      small.remade(self.chain, evaluation=how)
+
   def undecided(self):
     """A tie, two responses alike, and three of which the first two tie."""
     tied, same, three = self.pairs[:3]

@@ -47,7 +47,13 @@ from rlhf_jax.methods import (
   slic,
   steerlm,
 )
-from rlhf_jax.methods.rlp import retraining, samples, scale, synthetic
+from rlhf_jax.methods.rlp import (
+  labelled,
+  retraining,
+  samples,
+  scale,
+  synthetic,
+)
 from rlhf_jax.stages import DatasetStage, Stage
 from rlhf_jax.training import optimizers
 from rlhf_jax.types import (
@@ -372,14 +378,14 @@ DEFAULTS = {
 }
 COUNTED = {  # Written elsewhere in this table, as its base.
   'multi_view': multi_view.Config,
-  'objective': synthetic.AskedConfig,
+  'objective': labelled.AskedConfig,
 }
 MODULES = (
   attribute_model, attribute_writer, candidates, cpo, curriculum, dpo, kto,
   labels, offline_rl, orpo, preferences, pro, ranker, rejection_sampling,
   reward_model, rrhf, rso, sft, simpo, slic, steerlm, retraining, samples,
-  scale, synthetic, attributes, likelihood, listwise, pairwise, ranking,
-  reward.comparisons, unpaired, multi_view,
+  scale, synthetic, labelled, attributes, likelihood, listwise, pairwise,
+  ranking, reward.comparisons, unpaired, multi_view,
 )  # fmt: skip
 
 
@@ -667,9 +673,9 @@ STAGES = {
     )},
   ),
   'rlp synthetic by reward': (
-    synthetic.stages_by_reward, (synthetic.PairConfig(),), {},
+    labelled.stages_by_reward, (synthetic.PairConfig(),), {},
     {'synthetic': written(
-      synthetic.by_reward, 'policy_samples', Comparison, reads=(Sampled,)
+      labelled.by_reward, 'policy_samples', Comparison, reads=(Sampled,)
     )},
   ),
 }  # fmt: skip

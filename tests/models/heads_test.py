@@ -14,6 +14,7 @@ from rlhf_jax.models import (
   scalar_model,
   trunk_from_policy,
 )
+from rlhf_jax.models.config import Local
 
 TINY = TransformerConfig(
   vocab_size=11,
@@ -126,6 +127,31 @@ class TrunkTest(parameterized.TestCase):
     features = model.features({'trunk': trunk}, tokens, mask)
     hidden = policy.hidden(policy_params, tokens, mask)
     np.testing.assert_array_equal(features[0], hidden[0, -1])
+
+  @parameterized.parameters(TINY, FREE)
+  def test_the_first_layer_of_two_is_a_model_of_one(self, config):
+    two = dataclasses.replace(
+      config, layers=2, local=Local(window=2, layers=(True, False))
+    )
+    policy = language_model(two).init(jax.random.key(1))
+    one = dataclasses.replace(config, local=Local(window=2, layers=(True,)))
+    self.assertEqual(two.first(1), one)
+    params = {k: v for k, v in policy.items() if k != 'unembedding'}
+    params['layers'] = jax.tree.map(lambda x: x[0:1], policy['layers'])
+    model = scalar_model(two.first(1))
+    cut = model.trunk(policy)
+    chex.assert_trees_all_equal(cut, params)
+    draw = np.random.default_rng(0)
+    tokens = draw.integers(0, 11, (2, 5)).astype(np.int32)
+    mask = np.ones((2, 5), bool)
+    np.testing.assert_array_equal(
+      model.features({'trunk': cut}, tokens, mask),
+      language_model(one).hidden(params, tokens, mask)[:, -1],
+    )
+
+  def test_no_more_layers_than_there_are(self):
+    with self.assertRaisesRegex(ValueError, 'first 2 layers .* model has 1'):
+      TINY.first(2)
 
 
 if __name__ == '__main__':

@@ -1,0 +1,128 @@
+"""Features of a trunk that stays, computed once and kept with the data.
+
+A file holds them by example (a digest of its prompt's and responses' ids), and
+its name says whose they are (a checksum of the trunk's parameters, and a digest
+of the model and the code that read them), so what was computed for other data
+or another trunk is never taken for them.
+"""
+
+import base64
+import pathlib
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+
+from rlhf_jax import progress
+from rlhf_jax.addressing import Code
+from rlhf_jax.data.collation import collate
+from rlhf_jax.data.encoding import Example
+from rlhf_jax.experiment import reference_logps
+from rlhf_jax.experiment.models import roles
+from rlhf_jax.experiment.prepared import Run
+from rlhf_jax.stages import names
+from rlhf_jax.storage import files, seals
+from rlhf_jax.training import checkpoints, stopping
+from rlhf_jax.training.compile import jitted
+from rlhf_jax.types import Models, Params
+
+
+def attach(
+  run: Run,
+  name: str,
+  examples: Sequence[Example],
+  params: Params,
+  models: Models,
+) -> list[Example]:
+  """A stage's examples with their features, computed if need be.
+
+  Args:
+    run: of the stage.
+    name: the stage's.
+    examples: of comparisons.
+    params: the stage's at its start, by role.
+    models: the stage's.
+  """
+  path = file(run, name, params)
+  digests = list(map(reference_logps.digest, examples))
+  # Stages that run side by side may need the same.
+  with run.folders.lock(name, path.name).alone():
+    files.sweep(path)
+    known = read(path)
+    new = [e for e, d in zip(examples, digests, strict=True) if d not in known]
+    if new:
+      known |= _computed(run, name, new, params, models)
+      files.make_folder(path.parent)
+      rows = ({'example': k} | _row(found) for k, found in known.items())
+      seals.write_lines(path, rows)
+  return [
+    example._replace(features=known[d])
+    for example, d in zip(examples, digests, strict=True)
+  ]
+
+
+def _computed(run, name, examples, params, models):
+  """{example's digest: its features}, those of like length together."""
+  stage, known = run.experiment.stages[name], {}
+  most = max(len(e.response_ids) for e in examples)
+  size = run.data.at_a_time(stage.config.batch_size, most)
+  ordered = sorted(examples, key=lambda example: example.length)
+  shown = progress.Progress(
+    f'{name} features', len(ordered), out=run.console, unit='example'
+  )
+  with jax.set_mesh(run.mesh):
+    for first in range(0, len(ordered), size):
+      stopping.check()
+      some = ordered[first : first + size]
+      values = jitted(stage.features)(
+        params,
+        run.data.batch(some, size, most),
+        models=models,
+        config=stage.config,
+      )
+      for example, found in zip(some, np.asarray(values), strict=False):
+        kept = found[: len(example.response_ids)]
+        known[reference_logps.digest(example)] = kept
+      shown.show(first + len(some), {})
+  shown.close()
+  return known
+
+
+def file(run: Run, name: str, params: Params) -> pathlib.Path:
+  """Where the features of a stage's data are kept.
+
+  In the folder of the last dataset that a stage wrote, or of the source's.
+  """
+  stage = run.experiment.stages[name]
+  datasets = names(stage.data)
+  trunks = {role: model['trunk'] for role, model in params.items()}
+  config = run.trained.config(name, stage.produces)
+  parts = (
+    '-'.join(datasets),
+    checkpoints.checksum(trunks),
+    Code().digest(stage.features, config, roles, collate),
+  )
+  written = [d for d in datasets if d in run.experiment.stages]
+  owner = written[-1] if written else 'data'
+  return run.folders[owner].path / f'features-{"-".join(parts)}.jsonl'
+
+
+def _row(found):
+  said = base64.b64encode(np.asarray(found, '<f4').tobytes()).decode()
+  return {'shape': found.shape, 'float32': said}
+
+
+def read(path: pathlib.Path) -> dict[str, np.ndarray]:
+  """{example's digest: [K, D] features}; {} without a whole file."""
+  if not path.exists():
+    return {}
+  try:
+    rows = seals.read_lines(path)
+  except seals.DamagedError:
+    return {}  # They are computed again.
+  return {
+    row['example']: np.frombuffer(
+      base64.b64decode(row['float32']), '<f4'
+    ).reshape(row['shape'])
+    for row in rows
+  }
