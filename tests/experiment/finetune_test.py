@@ -165,7 +165,7 @@ def test_a_recipe_is_short(path):
       'does not learn a policy from pairs alone',
     ),
     ('rlhf_jax.methods.ppo', 'does not learn a policy from pairs alone'),
-    ('rlhf_jax.methods.rlp', 'which has no Config and stages'),
+    ('rlhf_jax.losses', 'which has no Config and stages'),
     ('rlhf_jax.methods.dp', 'No module named .rlhf_jax.methods.dp'),
   ],
 )
