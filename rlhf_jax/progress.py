@@ -63,7 +63,7 @@ class Progress:
         total=total,
         initial=start,
         desc=f'{name:>13}',
-        unit=f' {unit}',
+        unit=unit,
         file=out,
         bar_format=BAR,
         **_size(out),

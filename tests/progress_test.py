@@ -1,5 +1,6 @@
 """Progress as a terminal, a notebook, a pipe and a log file see it."""
 
+import contextlib
 import fcntl
 import io
 import os
@@ -70,7 +71,7 @@ class LinesTest(absltest.TestCase):
       time.sleep(0.3)
     told = out.getvalue().splitlines()
     # After 0.05, 0.15 and 0.35 s, and so on, ever less often.
-    self.assertBetween(len(told), 1, 2)
+    self.assertBetween(len(told), 1, 3)
     self.assertEqual(set(told), {'compiling ppo, 0 s so far'})
     time.sleep(0.1)
     self.assertLen(out.getvalue().splitlines(), len(told))
@@ -98,7 +99,11 @@ class BarsTest(parameterized.TestCase):
       progress.Progress('sft', 4, out=out) as shown,
     ):
       shown.show(4, {'loss': 0.125})
-    last = os.read(ours, 9999).decode().rstrip('\r\n').split('\r')[-1]
+    written = b''
+    with contextlib.suppress(OSError):  # Raised once all of it is read.
+      while more := os.read(ours, 9999):
+        written += more
+    last = written.decode().rstrip('\r\n').split('\r')[-1]
     self.assertRegex(last, r'sft: 100%.* 4/4 .*loss 0\.125$')
 
   def test_what_is_said_stands_above_the_bar(self):

@@ -123,7 +123,7 @@ def pooled_mean(
 def rows(contrasts: Mapping[str, Contrast]) -> tables.Table:
   """One row a claim."""
   columns = {
-    'claim': lambda claim, c: f'{claim}: {c.better} > {c.worse}',
+    'claim': lambda claim, c: claim,
     'verdict': lambda claim, c: c.verdict,
     'better wins': lambda claim, c: tables.interval(c.win_rate),
     'gold gained': lambda claim, c: tables.interval(c.gold_gain),

@@ -26,7 +26,7 @@ NO_PLOTS = (
 )
 MOST_SHOWN = 9  # Prompts with their responses, most of them folded.
 # Columns of the table of reward models that are not folded.
-MODEL_COLUMNS = ('right', 'always the longer', 'right beyond that')
+MODEL_COLUMNS = ('right', 'always the longer', 'beyond the longer')
 HELD_OUT = (
   'How often the log-ratio of a policy that learnt from pairs to its reference '
   'is higher on the better response, beside always taking the longer one; the '

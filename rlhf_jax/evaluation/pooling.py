@@ -186,8 +186,12 @@ def write(
   text = '\n\n'.join(part for part in page if part) + '\n'
   files.write_text(out / 'pooled.md', text)
   _, short = tables.parted(policies, ON_PAGE_ALONE)
-  found = map(tables.fitted, filter(None, (short, claimed)))
-  return '\n\n'.join([*found, *(report.sentences([line]) for line in said)])
+  console = [tables.fitted(short)]
+  if claimed:
+    console.append(report.sentences(claims.sentences(pooled.contrasts)))
+    each, _ = tables.parted(claimed, ['by seed'])
+    console += [tables.fitted(each)] if len(each[0]) > 1 else []
+  return '\n\n'.join([*console, *(report.sentences([line]) for line in said)])
 
 
 def draw(out: pathlib.Path, pooled: Pooled) -> str:
@@ -217,7 +221,6 @@ def policy_rows(pooled: Pooled) -> tables.Table:
     f'wins against {pooled.against}': lambda name, p: tables.interval(
       p.win_rate
     ),
-    'by seed': lambda name, p: tables.each(p.by_seed),
     'wins at equal length': lambda name, p: tables.interval(
       p.length_controlled
     ),
@@ -226,6 +229,7 @@ def policy_rows(pooled: Pooled) -> tables.Table:
     'scored by': lambda name, p: (several and p.score and p.scored_by) or '–',
     'KL, nats': lambda name, p: tables.with_error(p.kl),
     'tokens': lambda name, p: tables.with_error(p.length, '.1f'),
+    'by seed': lambda name, p: tables.each(p.by_seed),
   }
   return tables.of(pooled.policies, columns)
 

@@ -22,7 +22,7 @@ from rlhf_jax.learners import (
   reward,
   unpaired,
 )
-from rlhf_jax.learners.reward import multi_view
+from rlhf_jax.learners.reward import multi_view, view_metrics
 from rlhf_jax.methods import (
   attribute_model,
   attribute_writer,
@@ -662,7 +662,7 @@ STAGES = {
     {'reward_model_uml': trained(
       multi_view, 'preferences', PAIRS, produces='reward',
       reads_extra=(Sampled,), extra_data='policy_samples',
-      alarm=multi_view.collapse,
+      alarm=view_metrics.collapse,
     )},
   ),
   'rlp synthetic': (
