@@ -23,7 +23,8 @@ def header(run: Run) -> str:
   parts = [
     devices(run),
     f'policy of {in_millions(count)} parameters',
-    f'{len(stages)} stages' + (f', {done} done before' if done else ''),
+    f'{len(stages)} stage{"s" if len(stages) > 1 else ""}'
+    + (f', {done} done before' if done else ''),
   ]
   return '; '.join(parts)
 
