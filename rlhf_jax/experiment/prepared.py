@@ -245,10 +245,10 @@ class Trained:
   def check_given(self, measured: Mapping[str, Any]) -> None:
     """Refuses folders that hold no such parameters as are taken from them.
 
+    Adapters of what starts afresh, or of another rank than it has, too.
+
     Args:
       measured: {name: its PolicyVariant} of all that is measured.
-
-    Adapters of what starts afresh, or of another rank than it has, too.
 
     Raises:
       ExperimentError: naming the stage, the folder and the first difference.
