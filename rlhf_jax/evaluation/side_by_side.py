@@ -16,7 +16,9 @@ def markdown(samples: Mapping[str, PolicySamples], rows: Sequence[int]) -> str:
     asked = prompt.text
     if len(asked) > LONGEST_SHOWN:
       asked = f'[…] {asked[-LONGEST_SHOWN:]}'
-    quoted = '\n'.join(f'> {tables.cell(line)}' for line in asked.splitlines())
+    # Two spaces at its end keep a line apart from the next one.
+    lines = (f'> {tables.cell(line)}' for line in asked.splitlines())
+    quoted = '  \n'.join(lines)
     parts.append(f'**{prompt.kind}**\n\n{quoted}' if prompt.kind else quoted)
     parts.append(tables.markdown(_answers(samples, row), left=2))
   return '\n\n'.join(parts)

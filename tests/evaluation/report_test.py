@@ -531,6 +531,13 @@ class ResponsesTest(parameterized.TestCase):
     self.assertEqual(side_by_side.rows_shown(rows, 5), [0, 8, 12, 2, 10])
     self.assertEqual(side_by_side.rows_shown(rows, 99), [0, 8, 12, 2, 10, 4, 6])
 
+  def test_turns_of_a_prompt_stay_lines(self):
+    turns = (Message('user', 'a'), Message('assistant', 'b'))
+    asked = Prompt((*turns, Message('user', 'c')))
+    found = dataclasses.replace(policy('sft', 0.0), prompts=[asked] * COUNT)
+    page = side_by_side.markdown({'sft': found}, [0])
+    self.assertIn('> user: a  \n> assistant: b  \n> user: c\n\n|', page)
+
   def test_of_a_long_prompt_the_end_is_shown(self):
     asked = Prompt((Message('user', 'a' * 5000 + 'the question'),))
     found = dataclasses.replace(policy('sft', 0.0), prompts=[asked] * COUNT)
