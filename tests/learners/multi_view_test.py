@@ -655,7 +655,7 @@ class TableTest(absltest.TestCase):
       mock.patch.object(
         multi_view, 'arrays_for', noting('latents', arrays_for, 4)
       ),
-      mock.patch.object(multi_view, 'metrics_of', lambda *_: {}),
+      mock.patch.object(view_metrics, 'of', lambda *_: {}),
     ):
       terms, _ = jax.jit(
         functools.partial(multi_view.loss, models=toy.MODELS, config=config)
