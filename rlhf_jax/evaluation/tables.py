@@ -162,7 +162,7 @@ def interval(rate) -> str:
   """'0.71 [0.66, 0.76]', or a dash where there is nothing to show."""
   if rate is None or not math.isfinite(rate.value):
     return '–'
-  return f'{rate.value:.2f} [{number(rate.low)}, {number(rate.high)}]'
+  return f'{rate.value:z.2f} [{number(rate.low)}, {number(rate.high)}]'
 
 
 def with_error(measured, form: str = '.2f') -> str:
@@ -170,7 +170,7 @@ def with_error(measured, form: str = '.2f') -> str:
   if measured is None or not math.isfinite(measured.value):
     return '–'
   error = number(measured.standard_error, form)
-  return f'{measured.value:{form}} ± {error}'
+  return f'{measured.value:z{form}} ± {error}'
 
 
 def each(rates: Sequence[float]) -> str:
@@ -182,7 +182,7 @@ def number(value: float | None, form: str = '.2f') -> str:
   """A number, or a dash for what is none: None, NaN and infinities."""
   if value is None or not math.isfinite(value):
     return '–'
-  return f'{value:{form}}'
+  return f'{value:z{form}}'
 
 
 def fitted(rows: Table, width: int = CONSOLE) -> str:

@@ -2,7 +2,7 @@
 
 from absl.testing import absltest
 
-from rlhf_jax.evaluation import tables
+from rlhf_jax.evaluation import statistics, tables
 
 ROWS = [['on', 'right', 'loss', 'pairs'], ['ab', '0.5', '0.75', '12']]
 
@@ -16,6 +16,15 @@ class PartedTest(absltest.TestCase):
         [['on', 'loss'], ['ab', '0.75']],
       ),
     )
+
+
+class NumberTest(absltest.TestCase):
+  def test_what_rounds_to_0_has_no_sign(self):
+    estimate = statistics.Estimate(-0.001, 0.002, -0.004, 0.006)
+    self.assertEqual(tables.number(-0.004), '0.00')
+    self.assertEqual(tables.with_error(estimate), '0.00 ± 0.00')
+    self.assertEqual(tables.interval(estimate), '0.00 [0.00, 0.01]')
+    self.assertEqual(tables.number(-0.006), '-0.01')
 
 
 class FittedTest(absltest.TestCase):
