@@ -23,6 +23,10 @@ class Stopped(KeyboardInterrupt):
     kept = self.kept or 'what was done is kept'
     return f'{kept}, and the same goes on from there'
 
+  def _render_traceback_(self) -> list[str]:
+    """What a notebook shows, in place of where in the code it was stopped."""
+    return [f'Stopped: {self}']
+
 
 class _Request:
   asked = False

@@ -86,6 +86,7 @@ class NotebookTest(absltest.TestCase):
     self.assertEqual(error['ename'], 'Stopped')
     step = re.search(r'sft is saved at step (\d+)', error['evalue'])
     self.assertIsNotNone(step, error['evalue'])
+    self.assertEqual(error['traceback'], [f'Stopped: {error["evalue"]}'])
     said, _, _ = self.execute(long, interrupt_at='resumed at step')
     self.assertIn(f'resumed at step {step[1]}', said)
 
