@@ -39,6 +39,11 @@ def parse(arguments):
     help="of all tensors (default: the original's)",
   )
   parser.add_argument(
+    '--adapters',
+    action='store_true',
+    help="write adapters alone, in PEFT's format (default: they are merged)",
+  )
+  parser.add_argument(
     '--traceback', action='store_true', help='show errors whole'
   )
   return parser.parse_args(arguments)
@@ -52,6 +57,7 @@ def export_weights(options) -> None:
     original=options.original,
     role=options.role,
     dtype=options.dtype,
+    adapters=options.adapters,
   )
   size = disk.in_bytes(disk.size(options.folder))
   print(f'{options.folder}: a {kind}, {size}')

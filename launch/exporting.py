@@ -1,5 +1,6 @@
 """Writing what a stage trained as a folder that transformers loads."""
 
+import json
 import pathlib
 import sys
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ def export(
   original: pathlib.Path,
   role: str | None = None,
   dtype: str | None = None,
+  adapters: bool = False,
 ) -> str:
   """Writes what a stage trained as a folder, or leaves nothing.
 
@@ -26,18 +28,23 @@ def export(
     original: the folder that the model began from.
     role: which of the stage's models; None where there is one alone.
     dtype: of all tensors; the original's where None.
+    adapters: write adapters alone, in PEFT's format; otherwise they are merged.
 
   Returns:
     What it is: a language model or a reward model.
 
   Raises:
-    OptionError: the stage has no parameters, or none of that role.
+    OptionError: the stage has no parameters, or none of that role, or no
+      adapters.
   """
   import jax
 
   from rlhf_jax import sharding
   from rlhf_jax.data import tokens
-  from rlhf_jax.models import PARTITION_RULES, huggingface
+  from rlhf_jax.experiment import store
+  from rlhf_jax.experiment.adapters import joined
+  from rlhf_jax.models import PARTITION_RULES, huggingface, lora
+  from rlhf_jax.models.huggingface import peft
   from rlhf_jax.storage import seals
   from rlhf_jax.training import checkpoints
 
@@ -55,7 +62,18 @@ def export(
   )
   params = checkpoints.load_params(folder, like)
   params = params if role is None else params[role]
-  settings = {}
+  said = folder / store.BASE
+  if said.exists():
+    said = json.loads(said.read_text())
+    params = joined(params, role, said, original, mesh)
+  elif adapters:
+    raise errors.OptionError(
+      f'{stage} was trained without adapters; leave --adapters out'
+    )
+  if adapters:
+    peft.write(destination, config, params, original=original)
+    return 'folder of adapters'
+  params, settings = lora.merge(params), {}
   if 'head' in params and (original / 'tokenizer.json').is_file():
     # ForSequenceClassification finds the last token by what is no padding.
     settings['pad_token_id'] = tokens.load(original).pad_id

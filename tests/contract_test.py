@@ -233,6 +233,32 @@ METHODS = {
 
 
 OPTIMIZER = optax.adam(0.1)
+# Roles whose parameters the table's models read; a bottleneck has none of them.
+BASED = ('policy', 'critic', 'reward', 'ranker', 'attributes')
+
+
+def summed(model):
+  """The model of params {'base', 'change'}, which are base + change."""
+
+  def reads(function):
+    def read(params, *given, **options):
+      if 'change' in params:
+        params = jax.tree.map(jnp.add, params['base'], params['change'])
+      return function(params, *given, **options)
+
+    return read
+
+  functions = {
+    k: f for k, f in model._asdict().items() if k not in ('init', 'trunk')
+  }
+  return model._replace(**{k: reads(f) for k, f in functions.items()})
+
+
+SUMMED = toy.MODELS._replace(
+  policy=summed(toy.POLICY),
+  reward=summed(toy.SCALAR),
+  critic=summed(toy.SCALAR),
+)
 OPTIMIZERS = {reward_head: head.of_head(OPTIMIZER)}  # Of a part of params.
 
 
@@ -242,8 +268,7 @@ def batch_of(name):
   return METHODS[name][2](1)
 
 
-@parameterized.named_parameters((name, name) for name in METHODS)
-class ContractTest(parameterized.TestCase):
+class TableCase(parameterized.TestCase):
   def begin(self, name, seed=0):
     """A method, its batch, and a state to start from."""
     self.method, self.config, _, self.key_matters = METHODS[name]
@@ -275,6 +300,34 @@ class ContractTest(parameterized.TestCase):
       config=self.config,
     )
 
+  def check_what_moves_beside_a_base(self, name):
+    # params = base + change: the change moves as params do alone.
+    state = self.begin(name)
+    there, _ = self.update(state)
+    own = state.params
+    inner = {role: x for role, x in own.items() if role in BASED}
+    change = {
+      r: {'change': jax.tree.map(jnp.zeros_like, inner[r])} for r in inner
+    }
+    base = {role: {'base': params} for role, params in inner.items()}
+    extra = getattr(self.config, 'initial_extra', dict)()
+    moved, _ = jitted(self.method.update)(
+      training.create(own | change, OPTIMIZER, extra),
+      self.frozen | {'base': base},
+      self.batch,
+      jax.random.key(11),
+      models=SUMMED,
+      optimizer=OPTIMIZER,
+      config=self.config,
+    )
+    for role, params in moved.params.items():
+      if role in inner:
+        params = jax.tree.map(jnp.add, own[role], params['change'])
+      chex.assert_trees_all_close(params, there.params[role], atol=1e-5)
+
+
+@parameterized.named_parameters((name, name) for name in METHODS)
+class ContractTest(TableCase):
   def test_is_finite_and_moves(self, name):
     state = self.begin(name)
     moved, metrics = self.update(state)
@@ -356,6 +409,10 @@ class ContractTest(parameterized.TestCase):
       self.assertNotEqual(terms[term][1].weight, 0)
 
   @pytest.mark.long
+  def test_moves_what_is_trained_beside_a_base(self, name):
+    self.check_what_moves_beside_a_base(name)
+
+  @pytest.mark.long
   def test_seeds_can_be_vmapped(self, name):
     self.begin(name)
     keys = jax.random.split(jax.random.key(3), 3)
@@ -369,6 +426,26 @@ class ContractTest(parameterized.TestCase):
         alone.params,
         atol=2e-5,
       )
+
+
+# A method of each learner.
+LEARNERS = (
+  'sft',
+  'dpo',
+  'pro',
+  'kto',
+  'ppo',
+  'raft',
+  'reward_model',
+  'ranker',
+  'attribute_model',
+)
+
+
+@parameterized.named_parameters((name, name) for name in LEARNERS)
+class BaseTest(TableCase):
+  def test_moves_what_is_trained_beside_a_base(self, name):
+    self.check_what_moves_beside_a_base(name)
 
 
 def flat(batch):

@@ -1,11 +1,17 @@
 """Progress as a terminal, a notebook, a pipe and a log file see it."""
 
+import contextlib
+import fcntl
 import io
+import os
+import pty
+import struct
+import termios
 import time
 
 import nbclient
 import nbformat
-from absl.testing import absltest
+from absl.testing import absltest, parameterized
 
 from rlhf_jax import progress
 
@@ -64,13 +70,14 @@ class LinesTest(absltest.TestCase):
     with progress.waiting('compiling ppo', out=out, every=0.05):
       time.sleep(0.3)
     told = out.getvalue().splitlines()
-    self.assertBetween(len(told), 2, 6)
+    # After 0.05, 0.15 and 0.35 s, and so on, ever less often.
+    self.assertBetween(len(told), 1, 3)
     self.assertEqual(set(told), {'compiling ppo, 0 s so far'})
     time.sleep(0.1)
     self.assertLen(out.getvalue().splitlines(), len(told))
 
 
-class BarsTest(absltest.TestCase):
+class BarsTest(parameterized.TestCase):
   def test_a_terminal_has_one_line_that_moves(self):
     out = Terminal()
     with progress.Progress('sft', 4, out=out, start=1) as shown:
@@ -80,6 +87,24 @@ class BarsTest(absltest.TestCase):
     self.assertLen(text.rstrip('\n').split('\n'), 1)
     last = text.rstrip('\n').split('\r')[-1]
     self.assertRegex(last, r'sft: 100%.* 4/4 .*loss 0\.25')
+
+  @parameterized.parameters((24, 80), (0, 0), (0, 80), (24, 0))
+  def test_a_terminal_that_says_no_size_has_its_bar(self, rows, columns):
+    ours, theirs = pty.openpty()
+    self.addCleanup(os.close, ours)
+    size = struct.pack('HHHH', rows, columns, 0, 0)
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, size)
+    with (
+      os.fdopen(theirs, 'w') as out,
+      progress.Progress('sft', 4, out=out) as shown,
+    ):
+      shown.show(4, {'loss': 0.125})
+    written = b''
+    with contextlib.suppress(OSError):  # Raised once all of it is read.
+      while more := os.read(ours, 9999):
+        written += more
+    last = written.decode().rstrip('\r\n').split('\r')[-1]
+    self.assertRegex(last, r'sft: 100%.* 4/4 .*loss 0\.125$')
 
   def test_what_is_said_stands_above_the_bar(self):
     out = Terminal()

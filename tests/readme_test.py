@@ -11,12 +11,13 @@ import sys
 import unittest
 from types import SimpleNamespace
 
+import jax
 import numpy as np
 import pytest
 
 from experiments import readings
-from launch import loading
-from rlhf_jax import experiment
+from launch import loading, train
+from rlhf_jax import experiment, models
 from rlhf_jax.learners import policy_gradient
 from rlhf_jax.losses import policy_gradient as surrogates
 from rlhf_jax.methods import rloo
@@ -133,15 +134,32 @@ def commands():
   for line in '\n'.join(code(text, 'sh')).splitlines():
     words = shlex.split(line, comments=True)
     if 'launch.train' in words and 'experiments' in line:
-      file, *options = words[words.index('launch.train') + 1 :]
-      yield file, [o for o in options if o != '--set']
+      given = words[words.index('launch.train') + 1 :]
+      if '--help' not in given:
+        options = train.parse(given)
+        yield options.file, options.set
+
+
+@pytest.fixture(scope='module')
+def models_of_ones_own(tmp_path_factory):
+  """A folder with the models that the README begins from."""
+  root = tmp_path_factory.mktemp('own')
+  config = models.presets.sandbox(300)
+  params = models.language_model(config).init(jax.random.key(0))
+  for name in ('smollm2', 'mine'):
+    models.huggingface.write(root / 'models' / name, config, params)
+  return root
 
 
 @pytest.mark.parametrize(('file', 'settings'), list(commands()))
-def test_its_commands_name_what_is_there(file, settings, own_loss, tmp_path):
-  (tmp_path / 'my_judge.py').write_text(
-    'def score(prompts, responses):\n  return []'
-  )
+def test_its_commands_name_what_is_there(
+  file, settings, own_loss, models_of_ones_own, tmp_path, monkeypatch
+):
+  for name in ('my_judge', 'my_reward'):
+    (tmp_path / f'{name}.py').write_text(
+      'def score(prompts, responses):\n  return []'
+    )
+  monkeypatch.chdir(models_of_ones_own)
   built = loading.build(loading.load(ROOT / file), settings)
   if 'judge=my_judge.score' in settings:
     assert built.data.gold.__name__ == 'score'

@@ -26,7 +26,7 @@ from rlhf_jax.experiment import (
   Stage,
 )
 from rlhf_jax.methods import ppo, reward_model, sft
-from rlhf_jax.models import huggingface, presets
+from rlhf_jax.models import LoRA, huggingface, presets
 from rlhf_jax.stages import Method
 from rlhf_jax.training.optimizers import Adam, linear
 from rlhf_jax.types import Comparison, Reward
@@ -55,6 +55,9 @@ class Settings:
     steps: updates; rounds, where the policy samples.
     batch_size: examples of a step; prompts of a round.
     learning_rate: the highest; it falls in a line to 0.
+    lora: adapters alone are trained of what is given, of the rank that is set
+      as lora.rank=16; a learning rate ten times as high is usual. All
+      parameters are trained where None.
     max_prompt_tokens, max_response_tokens: what is longer is cut, a prompt's
       beginning and a response's end.
     test_prompts: held-out prompts that are answered before and after.
@@ -71,6 +74,7 @@ class Settings:
   steps: Count = 30
   batch_size: Count = 8
   learning_rate: Positive = 1e-5
+  lora: LoRA | None = None
   max_prompt_tokens: Count = 96
   max_response_tokens: Count = 64
   test_prompts: Count = 8
@@ -204,7 +208,7 @@ def experiment(
       overlong=keep_end,
       buckets=(64, 128, 256, 512),
     ),
-    stages={name: _as_set(stage) for name, stage in stages.items()},
+    stages={name: _as_set(stage, settings) for name, stage in stages.items()},
     variants=variants,
     evaluation=Evaluation(
       against='start' if settings.model else 'sft',
@@ -217,12 +221,15 @@ def experiment(
   )
 
 
-def _as_set(stage):
+def _as_set(stage, settings):
   """A stage with what is set of all stages that train."""
   if isinstance(stage, DatasetStage):
     return stage
   # A step of a real model takes seconds, and a checkpoint of it gigabytes.
-  return stage._replace(log_every=1, checkpoint_every=100)
+  stage = stage._replace(log_every=1, checkpoint_every=100)
+  # What is drawn anew, or whose features are kept, has nothing to adapt.
+  adapts = stage.start and stage.features is None
+  return stage._replace(lora=settings.lora) if adapts else stage
 
 
 def from_pairs(

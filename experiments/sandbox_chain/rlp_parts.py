@@ -6,7 +6,7 @@ Each function gives {policy: the stages of the reward that it learns from}.
 from experiments.sandbox_chain import rlp
 from experiments.sandbox_chain.chain import Settings, Stages
 from rlhf_jax.losses import multi_view
-from rlhf_jax.methods.rlp import consistency, synthetic
+from rlhf_jax.methods.rlp import consistency, labelled, synthetic
 
 # What a policy is asked about two responses, in words that it knows.
 QUESTION = '{prompt} first {first} last {second}'
@@ -44,16 +44,16 @@ def pairs(settings: Settings) -> dict[str, Stages]:
 
 
 def _labelled_by_reward(settings, name):
-  labelled = synthetic.stages_by_reward(
+  pairs = labelled.stages_by_reward(
     synthetic.PairConfig(), name=f'{name}_pairs'
   )
-  return labelled | rlp.retrained_stages(settings, *labelled, name=name)
+  return pairs | rlp.retrained_stages(settings, *pairs, name=name)
 
 
 def _labelled_by_policy(settings, name):
-  config = synthetic.AskedConfig(question=QUESTION, answers=ANSWERS)
-  labelled = synthetic.stages_by_policy(config, name=f'{name}_pairs')
-  return labelled | rlp.retrained_stages(settings, *labelled, name=name)
+  config = labelled.AskedConfig(question=QUESTION, answers=ANSWERS)
+  pairs = labelled.stages_by_policy(config, name=f'{name}_pairs')
+  return pairs | rlp.retrained_stages(settings, *pairs, name=name)
 
 
 def beside_the_paper(settings: Settings) -> dict[str, Stages]:

@@ -21,11 +21,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from rlhf_jax.addressing import description, syntax
-from rlhf_jax.addressing.syntax import Chain, Module, NoSourceError
+from rlhf_jax.addressing.syntax import DottedName, Module, NoSourceError
 
 LIBRARY = 'rlhf_jax'
 # Modules without influence on results: messages, checks, locks, logs.
-WATCHING = tuple(
+WITHOUT_INFLUENCE = tuple(
   f'{LIBRARY}.{name}'
   for name in (
     'addressing',
@@ -62,7 +62,7 @@ class Code:
     self._files: dict[str, pathlib.Path | None] = {}
     self._modules: dict[str, Module] = {}
     self._names: dict[Definition, str] = {}
-    self._busy: list[int] = []
+    self._in_progress: list[int] = []
 
   def describe(self, value: Any) -> Any:
     """A value as JSON, functions and classes with the hash of their code.
@@ -87,22 +87,22 @@ class Code:
       NoSourceError: it has no source, or something that it names has none.
     """
     thing = inspect.unwrap(thing)
-    if self._foreign(thing):
+    if self._counts_by_name(thing):
       return description.import_path(thing)
     top = self._definition(thing)
     if top in self._names:
       return self._names[top] + thing.__qualname__
-    if id(thing) in self._busy:
+    if id(thing) in self._in_progress:
       return 'itself'
-    self._busy.append(id(thing))
+    self._in_progress.append(id(thing))
     try:
       texts, waiting, values = [], [top], []
       if top is None:
-        texts, waiting, values = self._by_hand(thing)
-      texts += self._reached(waiting)
+        texts, waiting, values = self._local(thing)
+      texts += self._all_texts(waiting)
       said = description.digest(sorted(texts), values) + ' '
     finally:
-      self._busy.pop()
+      self._in_progress.pop()
     if top is not None:
       self._names[top] = said
     return said + thing.__qualname__
@@ -118,8 +118,8 @@ class Code:
       return None
     return top if top.name in self._module(top.module).bound else None
 
-  def _foreign(self, thing: Any) -> bool:
-    """Whether it counts by name: standard library, installed, or WATCHING."""
+  def _counts_by_name(self, thing: Any) -> bool:
+    """Whether its name is all that counts: the code is not looked at."""
     module = getattr(thing, '__module__', None)
     if not isinstance(module, str) or _is_standard(module):
       return True
@@ -129,7 +129,7 @@ class Code:
     """The file of a module that counts: of the library, or of no package."""
     if module not in self._files:
       path, top = _path(module), module.split('.')[0]
-      is_ours = top == LIBRARY and not _watches(module)
+      is_ours = top == LIBRARY and not _is_without_influence(module)
       is_theirs = top != LIBRARY and not _is_standard(module)
       if is_theirs and path is not None:
         is_theirs = not INSTALLED.intersection(pathlib.Path(path).parts)
@@ -149,7 +149,7 @@ class Code:
       )
     return self._modules[name]
 
-  def _reached(self, waiting: Iterable[Definition]) -> set[str]:
+  def _all_texts(self, waiting: Iterable[Definition]) -> set[str]:
     """The texts of definitions, and of all definitions that these name."""
     texts, seen, waiting = set(), set(), list(waiting)
     while waiting:
@@ -158,46 +158,50 @@ class Code:
         seen.add(here)
         for statement in self._module(here.module).bound[here.name]:
           texts.add(statement.text)
-          for chain in statement.chains:
-            waiting += self._meant(here.module, chain)
+          for dotted in statement.names:
+            waiting += self._resolve(here.module, dotted)
           for module, name in statement.imports:
-            waiting += self._inside(module, (name,) if name else ())
+            waiting += self._resolve_in(module, (name,) if name else ())
     return texts
 
-  def _meant(self, module: str, chain: Chain) -> Iterator[Definition]:
-    """The definitions that a chain of names refers to in a module."""
-    name, *rest = chain
+  def _resolve(self, module: str, dotted: DottedName) -> Iterator[Definition]:
+    """The definitions that a dotted name refers to in a module."""
+    name, *rest = dotted
     found = self._module(module)
     if name in found.bound:
       yield Definition(module, name)
     if name in found.imported:
       source, inner = found.imported[name]
-      yield from self._inside(source, (inner, *rest) if inner else tuple(rest))
+      yield from self._resolve_in(
+        source, (inner, *rest) if inner else tuple(rest)
+      )
     elif name not in found.bound:
       for source in found.starred:
         if self._file(source) is not None:
-          yield from self._meant(source, chain)
+          yield from self._resolve(source, dotted)
 
-  def _inside(self, module: str, chain: Chain) -> Iterator[Definition]:
-    """The definitions of `module.chain`; all of them for an empty chain."""
+  def _resolve_in(
+    self, module: str, dotted: DottedName
+  ) -> Iterator[Definition]:
+    """The definitions of `module.dotted`; all of the module for ()."""
     if self._file(module) is None:
       return
     found = self._module(module)
-    if not chain:
+    if not dotted:
       yield from (Definition(module, name) for name in found.bound)
       return
-    name, *rest = chain
+    name, *rest = dotted
     inner = f'{module}.{name}'
     is_own = name in found.bound or found.imported.get(
       name, (module, name)
     ) != (module, name)
     if not is_own and self._file(inner) is not None:
-      yield from self._inside(inner, tuple(rest))
+      yield from self._resolve_in(inner, tuple(rest))
     else:
       # A submodule that its package imports by its own name ends above.
-      yield from self._meant(module, chain)
+      yield from self._resolve(module, dotted)
 
-  def _by_hand(self, thing) -> tuple[list[str], list[Definition], list[Any]]:
+  def _local(self, thing) -> tuple[list[str], list[Definition], list[Any]]:
     """Texts, definitions and values of a closure, lambda or local class."""
     if not inspect.isclass(thing):
       return self._function(thing)
@@ -207,7 +211,7 @@ class Code:
       inner = getattr(value, 'fget', None) or getattr(value, 'func', None)
       inner = inspect.unwrap(inner or getattr(value, '__func__', value))
       if isinstance(inner, types.FunctionType):
-        if not _made(inner):
+        if not _is_generated(inner):
           own = self._function(inner)
           texts += own[0]
           waiting += own[1]
@@ -218,35 +222,39 @@ class Code:
     return texts + [f'{name}: {hints[name]}' for name in hints], waiting, values
 
   def _function(self, function) -> tuple[list[str], list[Definition], list]:
+    """Its text, the definitions that it names, and the values that it reads."""
     statement = syntax.statement(syntax.node(function))
     closed = inspect.getclosurevars(function).nonlocals
     module = function.__module__
     in_file = self._file(module) == pathlib.Path(function.__code__.co_filename)
     known = closed if in_file else {**function.__globals__, **closed}
     waiting, held = [], {}
-    for chain in sorted(statement.chains):
-      if chain[0] in known:
-        waiting += self._value(known[chain[0]], chain, held)
+    for dotted in sorted(statement.names):
+      if dotted[0] in known:
+        waiting += self._resolve_value(known[dotted[0]], dotted, held)
       elif in_file:
-        waiting += self._meant(module, chain)
+        waiting += self._resolve(module, dotted)
     for source, name in statement.imports:
-      waiting += self._inside(source, (name,) if name else ())
+      waiting += self._resolve_in(source, (name,) if name else ())
     held['defaults'] = [function.__defaults__, function.__kwdefaults__]
-    return [statement.text], waiting, [self._held(function, held)]
+    return [statement.text], waiting, [self._described(function, held)]
 
-  def _value(self, value, chain, held) -> Iterator[Definition]:
-    """Definitions that a chain from a value refers to; others go to `held`."""
-    rest = chain[1:]
+  def _resolve_value(self, value, dotted, held) -> Iterator[Definition]:
+    """The definitions that `dotted` refers to, its first name being `value`.
+
+    What is no definition goes into `held`, by that name.
+    """
+    rest = dotted[1:]
     while isinstance(value, types.ModuleType):
       if self._file(value.__name__) is not None:
-        yield from self._inside(value.__name__, rest)
+        yield from self._resolve_in(value.__name__, rest)
         return
       if not rest or not hasattr(value, rest[0]):
         return
       value, rest = getattr(value, rest[0]), rest[1:]
-    held[chain[0]] = value
+    held[dotted[0]] = value
 
-  def _held(self, function, held: Mapping[str, Any]) -> dict[str, Any]:
+  def _described(self, function, held: Mapping[str, Any]) -> dict[str, Any]:
     found = {}
     for name, value in sorted(held.items()):
       try:
@@ -281,10 +289,10 @@ def _is_standard(module: str) -> bool:
   return top in sys.stdlib_module_names and top != '__main__'
 
 
-def _watches(module: str) -> bool:
-  return any(f'{module}.'.startswith(f'{name}.') for name in WATCHING)
+def _is_without_influence(module: str) -> bool:
+  return any(f'{module}.'.startswith(f'{name}.') for name in WITHOUT_INFLUENCE)
 
 
-def _made(function) -> bool:
+def _is_generated(function) -> bool:
   """Whether a function was generated, as dataclasses do."""
   return function.__code__.co_filename.startswith('<string>')

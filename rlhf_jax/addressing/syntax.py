@@ -12,8 +12,8 @@ from rlhf_jax.addressing import description
 
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
-# A name, and attributes of it: ('logps', 'token_logps').
-Chain = tuple[str, ...]
+# 'logps.token_logps' is ('logps', 'token_logps').
+DottedName = tuple[str, ...]
 
 
 class NoSourceError(TypeError):
@@ -25,12 +25,12 @@ class Statement(NamedTuple):
 
   Attributes:
     text: its syntax tree, in words.
-    chains: the names in it, with their attributes.
+    names: the names in it, with their attributes.
     imports: those inside of functions, as in Module.
   """
 
   text: str
-  chains: frozenset[Chain]
+  names: frozenset[DottedName]
   imports: frozenset[tuple[str, str]]
 
 
@@ -180,21 +180,21 @@ def statement(outer: ast.AST, package: str = '') -> Statement:
     outer: of a syntax tree; loses its docstrings.
     package: as of `parsed`.
   """
-  chains, inside = set(), set()
+  names, inside = set(), set()
   for part in ast.walk(outer):
     body = getattr(part, 'body', None)
     if isinstance(body, list):
       part.body = [piece for piece in body if not _is_docstring(piece)]
     if isinstance(part, ast.Attribute | ast.Name) and part not in inside:
-      chain = []
+      dotted = []
       while isinstance(part, ast.Attribute):
-        chain.append(part.attr)
+        dotted.append(part.attr)
         part = part.value
         inside.add(part)
       if isinstance(part, ast.Name):
-        chains.add((part.id, *reversed(chain)))
+        names.add((part.id, *reversed(dotted)))
   imports = {found[1:] for found in _imports(ast.walk(outer), package)}
-  return Statement(_text(outer), frozenset(chains), frozenset(imports))
+  return Statement(_text(outer), frozenset(names), frozenset(imports))
 
 
 def _text(node: Any) -> str:

@@ -123,11 +123,11 @@ def pooled_mean(
 def rows(contrasts: Mapping[str, Contrast]) -> tables.Table:
   """One row a claim."""
   columns = {
-    'claim': lambda claim, c: f'{claim}: {c.better} > {c.worse}',
-    'better wins': lambda claim, c: tables.interval(c.win_rate),
-    'by seed': lambda claim, c: tables.each(c.by_seed),
-    'gold gained': lambda claim, c: tables.interval(c.gold_gain),
+    'claim': lambda claim, c: claim,
     'verdict': lambda claim, c: c.verdict,
+    'better wins': lambda claim, c: tables.interval(c.win_rate),
+    'gold gained': lambda claim, c: tables.interval(c.gold_gain),
+    'by seed': lambda claim, c: tables.each(c.by_seed),
   }
   return tables.of(contrasts, columns)
 

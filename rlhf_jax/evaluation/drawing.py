@@ -27,7 +27,7 @@ MARKERS = ('o', 's', '^', 'D', 'v', 'P', 'X', '*')
 NEUTRAL = {'color': '#666666', 'linewidth': 1, 'linestyle': (0, (4, 3))}
 # Of a value that stands alone, with its interval.
 POINT = {'linestyle': 'none', 'linewidth': 1.8, 'markersize': 6}
-WIDEST_TITLE = 34  # Letters in a line over one of three panels abreast.
+WIDEST_TITLE = 28  # Letters in a line over one of three panels abreast.
 STYLE = {
   'font.family': 'DejaVu Sans',
   'font.size': 10,
@@ -51,7 +51,7 @@ STYLE = {
 
 
 def page(width: float, height: float) -> figure.Figure:
-  """An empty page of so many inches."""
+  """An empty page of so many inches, 6 to 9 wide: a telephone shows 2.5."""
   return figure.Figure(figsize=(width, height), layout='constrained')
 
 
@@ -67,7 +67,7 @@ def grid(names: Sequence[str], label: str):
   """
   columns = min(3, len(names))
   rows = math.ceil(len(names) / columns)
-  sheet = page(max(3.5 * columns + 0.4, 6.0), 2.5 * rows + 0.6)
+  sheet = page(max(2.8 * columns + 0.3, 6.0), 2.2 * rows + 0.6)
   panels = sheet.subplots(rows, columns, squeeze=False).ravel()
   for panel, name in zip(panels, names, strict=False):
     panel.set_title(textwrap.fill(spelt(name), WIDEST_TITLE))

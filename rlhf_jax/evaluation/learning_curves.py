@@ -61,6 +61,31 @@ UNITS = {
   'loss/squared_error': 'levels squared',
   'loss/value': 'reward units squared',
 }
+# Of those whose name does not say what they are.
+MEANINGS = {
+  'active': 'whose rejected response is still pushed',
+  'active_latents': 'latents whose mean varies over prompts',
+  'clip_fraction': 'tokens whose ratio is clipped',
+  'comparisons_gradient': 'what the comparisons send into the features',
+  'critic_accuracy': 'pairs of views, of one prompt or of two, told apart',
+  'effective_share': 'that their weights amount to',
+  'entropy': 'of the next token',
+  'explained_variance': 'how much of the returns the critic foresees, 1 all',
+  'gap': 'the score of a sample less that of the likeliest response',
+  'information': 'what a view tells of the other, at least',
+  'informative': 'prompts whose responses have different scores',
+  'jensen_shannon': 'an objective: higher, the more a view tells of the other',
+  'kl': 'from the reference',
+  'kl_estimate': 'from the reference, of responses to other prompts',
+  'margin': 'how much better the better response does, by the model',
+  'nll_per_token': '−log of the probability of a token that is imitated',
+  'ratio': 'of a sampled token',
+  'representation_gradient': 'what the bottleneck sends into the features',
+  'sampler_gap': 'between log-probs when sampled and when scored, the largest',
+  'sigma': 'standard deviation of a latent, given the responses',
+  'skl': "symmetrised KL of the two views' latents",
+  'update_kl': 'from the policy that sampled',
+}
 # A margin is a gap of scores, or of a policy's log-ratios.
 MARGINS = {'reward': 'reward units', 'policy': 'nats', 'ranker': 'nats'}
 # What a reader looks at first, in this order; the rest is a picture of its own.
@@ -130,6 +155,12 @@ def unit(name: str, produces: str = 'policy') -> str:
   if name.startswith('accuracy_'):
     return 'share of ratings'
   return UNITS.get(name, 'loss' if name.startswith('loss/') else '')
+
+
+def explained(curves: Mapping[str, Sequence[float]]) -> str:
+  """What the numbers are whose name does not say it: '`sigma`: …; …'."""
+  known = [f'`{name}`: {MEANINGS[name]}' for name in MEANINGS if name in curves]
+  return f'{"; ".join(known)}.' if known else ''
 
 
 def _same(first, second):

@@ -5,35 +5,33 @@ and samples side by side; what only some readers want is folded.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rlhf_jax.evaluation import (
   claims,
   learning_curves,
   length_control,
   reward_curve,
+  side_by_side,
   tables,
 )
 from rlhf_jax.evaluation.findings import Findings
 from rlhf_jax.evaluation.reward_curve import RewardCurve
-from rlhf_jax.evaluation.samples import PolicySamples, prompt_groups
 from rlhf_jax.evaluation.statistics import Estimate
 from rlhf_jax.evaluation.summary import Summary
 
-LONGEST_SHOWN = 1_500  # Characters of a response.
 NO_PLOTS = (
   'Plots are left out, since matplotlib is not installed: '
   '`pip install matplotlib`.'
 )
-MOST_SHOWN = 9  # Prompts, most of them folded.
+MOST_SHOWN = 9  # Prompts with their responses, most of them folded.
 # Columns of the table of reward models that are not folded.
-MODEL_COLUMNS = (
-  'reward model',
-  'pairs of',
-  'right',
-  'always the longer',
-  'right beyond that',
-  'n',
+MODEL_COLUMNS = ('right', 'always the longer', 'beyond the longer')
+HELD_OUT = (
+  'How often the log-ratio of a policy that learnt from pairs to its reference '
+  'is higher on the better response, beside always taking the longer one; the '
+  "loss is its stage's, the margin how much higher (sd, its standard "
+  'deviation), and n the pairs.'
 )
 FEWEST_ROWS = 40  # Of a curve that a turn-over is looked for in.
 
@@ -63,6 +61,7 @@ def page(found: Findings, drawn: Drawn | None, shown: int) -> str:
     shown: how many prompts to show.
   """
   plots, policies = drawn or Drawn(), found.policies
+  first, _ = columns(tables.policy_rows(policies))
   over_optimised, others = turn_overs(found.reward_curves)
   parts = [
     f'# {found.title}',
@@ -76,18 +75,18 @@ def page(found: Findings, drawn: Drawn | None, shown: int) -> str:
   if found.seed is not None and compared(policies):
     parts.append(claims.covers([found.seed]))
   parts += [
-    tables.markdown(tables.policy_rows(policies)),
+    tables.markdown(first),
     legend(policies),
     _image(plots.win_rates, 'Win rates with their intervals'),
   ]
   if drawn is None:
     parts.append(NO_PLOTS)
-  rows = rows_shown(next(iter(found.samples.values())), MOST_SHOWN)
-  parts += ['## Samples', side_by_side(found.samples, rows[:shown])]
+  rows = side_by_side.rows_shown(next(iter(found.samples.values())), MOST_SHOWN)
+  parts += ['## Samples', side_by_side.markdown(found.samples, rows[:shown])]
   if rows[shown:]:
-    more = side_by_side(found.samples, rows[shown:])
+    more = side_by_side.markdown(found.samples, rows[shown:])
     parts.append(folded(f'{len(rows[shown:])} prompts more', more))
-  if found.reward_curves:
+  if found.reward_curves and (plots.reward_curves or others):
     parts += [
       '## Reward against KL',
       _image(plots.reward_curves, 'Reward against KL'),
@@ -96,8 +95,7 @@ def page(found: Findings, drawn: Drawn | None, shown: int) -> str:
   if found.held_out:
     parts += [
       '## Held-out pairs',
-      'How often the log-ratio of a policy that learnt from pairs to its '
-      'reference is higher on the better response.',
+      HELD_OUT,
       tables.markdown(tables.held_out_rows(found.held_out)),
     ]
   if found.likelihoods:
@@ -113,6 +111,13 @@ def page(found: Findings, drawn: Drawn | None, shown: int) -> str:
     parts += ['## How it was made', *found.notes]
     parts.append(listed(found.made))
   return '\n\n'.join(part for part in parts if part) + '\n'
+
+
+def columns(rows: tables.Table) -> tuple[tables.Table, tables.Table]:
+  """Of a table of policies, what a page shows first, and what it folds."""
+  rewards = ['gold'] if 'gold' in rows[0] else ['score', 'scored by']
+  wins = [name for name in rows[0] if name.startswith('wins against ')]
+  return tables.parted(rows, [*wins, *rewards, 'KL, nats'])
 
 
 def listed(lines: Sequence[str]) -> str:
@@ -153,31 +158,36 @@ def reward_models(found: Findings) -> list[str]:
     'On how many pairs of responses each is right, beside always taking the '
     'longer one: on those of the policy that all are compared with, of the '
     'policies that learnt from it, and on held-out pairs.',
-    tables.markdown(
-      tables.narrowed(tables.reward_model_rows(telling), MODEL_COLUMNS), left=2
-    ),
   ]
+  first, _ = tables.parted(tables.reward_model_rows(telling), MODEL_COLUMNS)
   rows = tables.reward_model_rows(found.reward_models)
-  return [*parts, folded('On all pairs', tables.markdown(rows, left=2))]
+  every = f'{tables.markdown(rows)}\n\n{tables.explained(rows)}'
+  return [*parts, tables.markdown(first), folded('All pairs, in full', every)]
 
 
 def details(found: Findings, plots: Drawn) -> list[str]:
   """By kind of prompt, by length, and while training: folded."""
   parts, kinds = [], tables.kind_rows(found.policies)
-  if len(kinds) > 2:
+  if kinds:
     image = _image(plots.by_kind, 'Win rates by kind of prompt')
     by_kind = '\n\n'.join(filter(None, (image, tables.markdown(kinds))))
     parts.append(folded('Win rates by kind of prompt', by_kind))
-  lengths = tables.markdown(tables.length_rows(found.policies))
-  parts.append(folded('Responses that ended, and length', lengths))
+  parts.append(rest_of_policies(columns(tables.policy_rows(found.policies))[1]))
   for stage, files in plots.training.items():
     said = [_image(file, f'Training of {stage}') for file in files]
     constant = learning_curves.chosen(found.curves[stage]).constant
     if constant:
       numbers = ', '.join(f'{k} {v:.4g}' for k, v in constant.items())
       said.append(f'The same at every step: {numbers}.')
+    said.append(learning_curves.explained(found.curves[stage]))
     parts.append(folded(f'Training of {stage}', '\n\n'.join(said)))
   return parts
+
+
+def rest_of_policies(rows: tables.Table) -> str:
+  """What of the table of policies is folded."""
+  title = f'More of the policies: {", ".join(rows[0][1:])}'
+  return folded(title, f'{tables.markdown(rows)}\n\n{tables.explained(rows)}')
 
 
 def folded(title: str, content: str) -> str:
@@ -200,20 +210,9 @@ def legend(policies: Mapping[str, Summary]) -> str:
       'judged by nobody, since no gold reward, reward model or judge scored '
       'all policies;'
     )
-  units = ['KL is per response.']
-  if any(s.gold for s in policies.values()):
-    # A user's own may not be the truth, and has a name.
-    named = (first.judge or '').partition('the gold reward ')[2]
-    said = f'what {named} gives' if named else 'the true reward'
-    units.append(f'Gold is {said}, in reward units.')
-  scorers = {s.scored_by for s in policies.values() if s.score} - {''}
-  if len(scorers) == 1:
-    units.append(f'The score is given by {scorers.pop()}.')
-  elif scorers:
-    units.append('Scores of different scorers have no unit in common.')
   lines = [
     f'{first.prompts} prompts, {judged} ± is a standard error. '
-    + ' '.join(units)
+    f'{units(policies, first.judge)}'
   ]
   for name, summary in policies.items():
     lines += _missing(name, summary)
@@ -232,6 +231,29 @@ def legend(policies: Mapping[str, Summary]) -> str:
         f'{100 * rate.value:.0f} %.'
       )
   return '\n'.join(lines)
+
+
+def units(policies: Mapping[str, Any], judge: str | None) -> str:
+  """What KL, gold and score are, of a table of policies that have them.
+
+  Args:
+    policies: {name: its numbers}.
+    judge: who judged, in words.
+  """
+  said, policies = [], policies.values()
+  if any(s.kl for s in policies):
+    said.append('KL is from the starting policy, per response.')
+  if any(s.gold for s in policies):
+    # A user's own may not be the truth, and has a name.
+    named = (judge or '').partition('the gold reward ')[2]
+    gold = f'what {named} gives' if named else 'the true reward'
+    said.append(f'Gold is {gold}, in reward units.')
+  scorers = {s.scored_by for s in policies if s.score} - {''}
+  if len(scorers) == 1:
+    said.append(f'The score is given by {scorers.pop()}.')
+  elif scorers:
+    said.append('Scores of different scorers have no unit in common.')
+  return ' '.join(said)
 
 
 def _missing(name, summary):
@@ -276,62 +298,6 @@ def turn_overs(
       f'{meanwhile}.'
     )
   return sentences, others
-
-
-def side_by_side(
-  samples: Mapping[str, PolicySamples], rows: Sequence[int]
-) -> str:
-  """Prompts with what each policy answered, its first sample of each."""
-  first, parts = next(iter(samples.values())), []
-  for row in rows:
-    prompt = first.prompts[row]
-    quoted = '\n'.join(
-      f'> {tables.cell(line)}' for line in prompt.text.splitlines()
-    )
-    parts.append(f'**{prompt.kind}**\n\n{quoted}' if prompt.kind else quoted)
-    parts.append(tables.markdown(_answers(samples, row), left=2))
-  return '\n\n'.join(parts)
-
-
-def rows_shown(samples: PolicySamples, shown: int) -> list[int]:
-  """Up to `shown` rows of distinct prompts, the kinds taking turns."""
-  seen, by_kind = set(), {}
-  for row, group in enumerate(prompt_groups(samples.prompts).tolist()):
-    if group not in seen:
-      seen.add(group)
-      by_kind.setdefault(samples.prompts[row].kind, []).append(row)
-  depth = max(map(len, by_kind.values()))
-  turns = [
-    rows[turn]
-    for turn in range(depth)
-    for rows in by_kind.values()
-    if turn < len(rows)
-  ]
-  return turns[:shown]
-
-
-def _answers(samples, row):
-  """The table of one prompt: a row a policy, a column a score there is."""
-  scores = [
-    field
-    for field in ('gold', 'score')
-    if any(getattr(s, field) is not None for s in samples.values())
-  ]
-  rows = [['policy', 'response', *scores, 'tokens']]
-  for name, policy in samples.items():
-    text = policy.responses[row]
-    if len(text) > LONGEST_SHOWN:
-      text = text[:LONGEST_SHOWN] + ' […]'
-    values = [getattr(policy, field) for field in scores]
-    rows.append(
-      [
-        name,
-        text,
-        *(tables.number(None if v is None else v[row]) for v in values),
-        str(int(policy.lengths[row])),
-      ]
-    )
-  return rows
 
 
 def _image(file, description):

@@ -79,7 +79,7 @@ def reward_curves(
   rows = math.ceil(len(panels_of) / columns)
   order = {name: place for place, name in enumerate(curves)}
   with matplotlib.rc_context(STYLE):
-    sheet = page(5.0 * columns, 3.7 * rows + 0.4)
+    sheet = page(max(3.8 * columns, 6.0), 3.0 * rows + 0.4)
     panels = sheet.subplots(rows, columns, squeeze=False).ravel()
     kls = np.concatenate([np.asarray(c.kl, float) for c in curves.values()])
     furthest = np.max(kls, where=np.isfinite(kls), initial=0.1)
@@ -118,7 +118,7 @@ def win_rates(
   order = list(dict.fromkeys(names))
   with matplotlib.rc_context(STYLE | {'axes.grid.axis': 'x'}):
     rows = [pair for group in groups for pair in group]
-    sheet = page(7.5, 0.34 * len(rows) + 1.4)
+    sheet = page(6.0, 0.34 * len(rows) + 1.4)
     panel = sheet.subplots()
     labels = [f'{name} against {against}' for name, against in rows]
     _rate_axes(panel, labels, 'win rate, with 95 % interval')
@@ -159,7 +159,7 @@ def win_rates_by_kind(
   line, gap = 0.17, 0.15
   height = line * len(policies) + gap
   with matplotlib.rc_context(STYLE | {'axes.grid.axis': 'x'}):
-    sheet = page(7.5, height * len(rows) + 1.5)
+    sheet = page(6.0, height * len(rows) + 1.5)
     panel = sheet.subplots()
     _rate_axes(panel, rows, f'win rate against {against}, with 95 % interval')
     for place, (name, rates) in enumerate(policies.items()):
@@ -168,7 +168,9 @@ def win_rates_by_kind(
       _rates(panel, place, name, found)
     if ALL in kinds and len(rows) > 1:
       panel.axhline(0.5, color='#BBBBBB', linewidth=1)
-    sheet.legend(loc='outside lower center', ncols=min(len(policies), 5))
+    # Seventy-five letters fit below, of which a marker takes six.
+    columns = min(75 // (6 + max(map(len, policies))), len(policies), 5)
+    sheet.legend(loc='outside lower center', ncols=max(columns, 1))
     sheet.suptitle(f'How often each policy beats {against}', x=0.01, ha='left')
     save(sheet, path)
 
@@ -247,4 +249,4 @@ def _root_axis(panel, largest):
   marks = sorted(set(kls + first))
   panel.set_xticks(np.sqrt(marks), [f'{mark:g}' for mark in marks])
   panel.set_xlim(-0.02 * math.sqrt(largest), 1.12 * math.sqrt(largest))
-  panel.set_xlabel('KL, nats per response (axis even in √KL)')
+  panel.set_xlabel('KL, nats per response (even in √KL)')

@@ -7,7 +7,6 @@ the prompts alone, and says nothing of what another seed would give.
 
 import importlib
 import pathlib
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -35,8 +34,8 @@ from rlhf_jax.evaluation.statistics import Estimate
 from rlhf_jax.evaluation.summary import judged_by
 from rlhf_jax.storage import files
 
-# What the console shows of policies besides their win rates; the page has all.
-ON_CONSOLE = ('by seed', 'gold', 'KL, nats', 'tokens')
+# What the page alone shows of policies.
+ON_PAGE_ALONE = ('wins at equal length', 'score', 'scored by')
 # Of one seed, {policy: what it answered}.
 Answers = Mapping[str, PolicySamples]
 
@@ -169,23 +168,30 @@ def write(
   files.make_folder(out)
   files.write_json(out / 'pooled.json', report.plain(pooled))
   said = [legend(pooled), *notes]
-  found = [policy_rows(pooled), claims.rows(pooled.contrasts)]
-  found = [rows for rows in found if rows]
+  policies, claimed = policy_rows(pooled), claims.rows(pooled.contrasts)
+  first, rest = pages.columns(policies)
   page = [
     f'# {title}',
     pages.listed(claims.sentences(pooled.contrasts)),
-    tables.markdown(found[0]),
+    tables.markdown(first),
     *said,
     draw(out, pooled),
-    *map(tables.markdown, found[1:]),
+    pages.rest_of_policies(rest),
   ]
+  if claimed:
+    by_seed = tables.markdown(claimed, left=2)
+    page.append(pages.folded('The claims, seed by seed', by_seed))
   if made:
     page += ['## How it was made', pages.listed(made)]
   text = '\n\n'.join(part for part in page if part) + '\n'
   files.write_text(out / 'pooled.md', text)
-  found[0] = tables.narrowed(found[0], [*found[0][0][:2], *ON_CONSOLE])
-  plain = (textwrap.fill(s.replace('`', ''), 80) for s in said)
-  return '\n\n'.join([*map(tables.plain, found), *plain])
+  _, short = tables.parted(policies, ON_PAGE_ALONE)
+  console = [tables.fitted(short)]
+  if claimed:
+    console.append(report.sentences(claims.sentences(pooled.contrasts)))
+    each, _ = tables.parted(claimed, ['by seed'])
+    console += [tables.fitted(each)] if len(each[0]) > 1 else []
+  return '\n\n'.join([*console, *(report.sentences([line]) for line in said)])
 
 
 def draw(out: pathlib.Path, pooled: Pooled) -> str:
@@ -215,13 +221,15 @@ def policy_rows(pooled: Pooled) -> tables.Table:
     f'wins against {pooled.against}': lambda name, p: tables.interval(
       p.win_rate
     ),
-    'by seed': lambda name, p: tables.each(p.by_seed),
-    'at equal length': lambda name, p: tables.interval(p.length_controlled),
+    'wins at equal length': lambda name, p: tables.interval(
+      p.length_controlled
+    ),
     'gold': lambda name, p: tables.with_error(p.gold),
     'score': lambda name, p: tables.with_error(p.score),
     'scored by': lambda name, p: (several and p.score and p.scored_by) or '–',
     'KL, nats': lambda name, p: tables.with_error(p.kl),
     'tokens': lambda name, p: tables.with_error(p.length, '.1f'),
+    'by seed': lambda name, p: tables.each(p.by_seed),
   }
   return tables.of(pooled.policies, columns)
 
@@ -232,8 +240,9 @@ def legend(pooled: Pooled) -> str:
   return (
     f'{claims.covers(pooled.seeds)} {pooled.prompts} prompts, {judged}. Win '
     'rates are fractions with 95 % intervals, a tie counting half; ± is a '
-    'standard error. A claim holds where the whole interval lies above one '
-    'half, and does not where it lies below.'
+    f'standard error. {pages.units(pooled.policies, pooled.judged_by)} A claim '
+    'holds where the whole interval lies above one half, and does not where it '
+    'lies below.'
   )
 
 

@@ -13,6 +13,9 @@ from rlhf_jax.evaluation import claims, learning_curves, pages, tables
 from rlhf_jax.evaluation.findings import Findings
 from rlhf_jax.storage import files
 
+# Columns of policies that a console does without.
+ON_PAGE_ALONE = ('ended', 'wins at equal length')
+
 
 class Results(dict):
   """What results.json says; shown, in a notebook too, it is the table.
@@ -70,26 +73,31 @@ def write(out: pathlib.Path, found: Findings, *, shown: int = 3) -> Results:
 def console(found: Findings) -> str:
   """The policies' table, that by kind and the claims, as aligned text."""
   policies = found.policies
-  parts = [tables.plain(tables.policy_rows(policies))]
-  kinds = tables.kind_rows(policies)
-  if len(kinds) > 2:  # A header and more than one kind.
-    parts.append(tables.plain(kinds))
+  _, rows = tables.parted(tables.policy_rows(policies), ON_PAGE_ALONE)
+  parts = [tables.fitted(rows)]
+  if kinds := tables.kind_rows(policies):
+    parts.append(tables.fitted(kinds))
   if found.contrasts:
-    parts.append(tables.plain(claims.rows(found.contrasts)))
+    parts.append(sentences(claims.sentences(found.contrasts)))
   said = [*pages.legend(policies).splitlines()]
   if found.seed is not None and pages.compared(policies):
     said.append(claims.covers([found.seed]))
-  plain = (line.replace('`', '') for line in said)
-  parts.append('\n'.join(textwrap.fill(line, 80) for line in plain))
+  parts.append(sentences(said))
   if found.reward_models:
     rows = tables.reward_model_rows(found.telling_pairs())
-    parts.append(tables.plain(tables.narrowed(rows, pages.MODEL_COLUMNS)))
+    parts.append(tables.fitted(tables.parted(rows, pages.MODEL_COLUMNS)[0]))
   if found.held_out:
-    parts.append(tables.plain(tables.held_out_rows(found.held_out)))
+    parts.append(tables.fitted(tables.held_out_rows(found.held_out)))
   if found.likelihoods:
     rows = tables.likelihood_rows(found.likelihoods, found.against)
-    parts.append(tables.plain(rows))
+    parts.append(tables.fitted(rows))
   return '\n\n'.join(parts)
+
+
+def sentences(lines: Sequence[str]) -> str:
+  """Lines of Markdown for a console, each in as many as it takes."""
+  plain = (line.replace('`', '').replace('**', '') for line in lines)
+  return '\n'.join(textwrap.fill(line, tables.CONSOLE) for line in plain)
 
 
 def results(found: Findings) -> dict:
@@ -127,11 +135,10 @@ def draw(out: pathlib.Path, found: Findings) -> pages.Drawn | None:
   if len({kind for of_one in kinds.values() for kind in of_one}) > 1:
     drawn['by_kind'] = 'win_rates_by_kind.png'
     plots.win_rates_by_kind(out / drawn['by_kind'], kinds, found.against)
-  if found.reward_curves:
+  paths = {k: c for k, c in found.reward_curves.items() if len(c.steps) > 1}
+  if paths:
     drawn['reward_curves'] = 'reward_by_kl.png'
-    plots.reward_curves(
-      out / 'reward_by_kl.png', found.reward_curves, found.learnt_from
-    )
+    plots.reward_curves(out / 'reward_by_kl.png', paths, found.learnt_from)
   for stage, curves in found.curves.items():
     chosen = learning_curves.chosen(curves)
     of_stage = ((chosen.first, ''), (chosen.rest, '_more'))

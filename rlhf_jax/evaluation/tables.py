@@ -1,6 +1,7 @@
 """Policies as tables of text: for a console and for a page."""
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,29 @@ from rlhf_jax.evaluation.preference_accuracy import HeldOut, PairMetrics
 from rlhf_jax.evaluation.summary import Summary
 
 Table = list[list[str]]  # Rows of cells, the header first.
+CONSOLE = 80  # Letters in a line.
+NO_BREAK = '\N{NO-BREAK SPACE}'
+# Where a cell may not be broken: in '[0.66, 0.76]', '(sd 1.20)' and '± 0.02'.
+WHOLE = re.compile(r'(?<=[\[(±])[^\[\]()]*')
+
+# Of columns whose heading does not say what they are.
+MEANINGS = {
+  'tokens': 'of a response, its end included',
+  'ended': 'before the limit of tokens',
+  'wins at equal length': 'by a fit of who wins over the gap in length',
+  'by seed': 'the win rate of each',
+  'beyond the longer': 'right less always the longer, pair by pair',
+  'better is longer': 'right on pairs whose better response is the longer',
+  'better is shorter': 'right on those whose better one is the shorter',
+  'log loss, nats': '−log σ(margin) a pair',
+  'calibration error': (
+    'how far σ(margin), how sure it is, lies from how often it is right'
+  ),
+  'margin, reward units': (
+    "the better response's score less the worse one's (sd: its spread)"
+  ),
+  'n': 'pairs',
+}
 
 
 def of(
@@ -37,14 +61,6 @@ def policy_rows(policies: Mapping[str, Summary]) -> Table:
     'scored by': lambda name, s: (several and s.score and s.scored_by) or '–',
     'KL, nats': lambda name, s: with_error(s.kl),
     'tokens': lambda name, s: with_error(s.length, '.1f'),
-  }
-  return of(policies, columns)
-
-
-def length_rows(policies: Mapping[str, Summary]) -> Table:
-  """How many responses ended, and the win rates were they equally long."""
-  columns = {
-    'policy': lambda name, s: name,
     'ended': lambda name, s: number(s.ended, '.0%'),
     'wins at equal length': lambda name, s: interval(s.length_controlled),
   }
@@ -52,14 +68,21 @@ def length_rows(policies: Mapping[str, Summary]) -> Table:
 
 
 def kind_rows(policies: Mapping[str, Summary]) -> Table:
-  """Win rates by kind of prompt: a row a kind, a column a policy."""
+  """Win rates by kind of prompt, the fewer of kinds and policies as columns.
+
+  Empty where there are no two kinds.
+  """
   compared = {k: s for k, s in policies.items() if s.by_kind}
   kinds = sorted({kind for s in compared.values() for kind in s.by_kind})
+  if len(kinds) < 2:
+    return []
   rows = [['kind', 'prompts', *compared]]
   for kind in kinds:
     rates = [s.by_kind.get(kind) for s in compared.values()]
     count = max(rate.prompts for rate in rates if rate is not None)
     rows.append([kind, str(count), *map(interval, rates)])
+  if len(compared) > len(kinds):
+    rows = [list(column) for column in zip(*rows, strict=True)]
   return rows
 
 
@@ -68,13 +91,12 @@ def reward_model_rows(
 ) -> Table:
   """A row for every set of pairs that a reward model was measured on."""
   columns = {
-    'reward model': lambda key, m: key[0],
-    'pairs of': lambda key, m: key[1],
+    'reward model on pairs': lambda key, m: ' on '.join(key),
     'right': lambda key, m: interval(m.accuracy),
+    'always the longer': lambda key, m: by_length(m, 'always_longer'),
+    'beyond the longer': lambda key, m: by_length(m, 'over_longer'),
     'better is longer': lambda key, m: by_length(m, 'better_longer'),
     'better is shorter': lambda key, m: by_length(m, 'better_shorter'),
-    'always the longer': lambda key, m: by_length(m, 'always_longer'),
-    'right beyond that': lambda key, m: by_length(m, 'over_longer'),
     'log loss, nats': lambda key, m: number(m.log_loss, '.3f'),
     'calibration error': lambda key, m: number(m.calibration_error, '.3f'),
     'margin, reward units': lambda key, m: margin(m),
@@ -87,9 +109,9 @@ def held_out_rows(found: Mapping[str, HeldOut]) -> Table:
   """A row for every policy that learnt from pairs, on held-out ones."""
   columns = {
     'held-out pairs': lambda name, h: name,
-    'loss': lambda name, h: number(h.loss, '.3f'),
     'right': lambda name, h: interval(h.pairs.accuracy),
     'always the longer': lambda name, h: by_length(h.pairs, 'always_longer'),
+    'loss': lambda name, h: number(h.loss, '.3f'),
     'margin, nats': lambda name, h: margin(h.pairs),
     'n': lambda name, h: str(h.pairs.count),
   }
@@ -119,17 +141,28 @@ def margin(metrics: PairMetrics) -> str:
   return f'{number(metrics.margin_mean)} (sd {number(metrics.margin_sd)})'
 
 
-def narrowed(rows: Table, names: Sequence[str]) -> Table:
-  """The columns of these names, where a table has them, for the console."""
-  kept = [place for place, name in enumerate(rows[0]) if name in names]
-  return [[row[place] for place in kept] for row in rows]
+def parted(rows: Table, names: Sequence[str]) -> tuple[Table, Table]:
+  """The columns of these names, where a table has them, and the others.
+
+  Both begin with the first column, which says what a row is of.
+  """
+  columns = range(1, len(rows[0]))
+  named = [c for c in columns if rows[0][c] in names]
+  others = [c for c in columns if rows[0][c] not in names]
+  return _columns(rows, named), _columns(rows, others)
+
+
+def explained(rows: Table) -> str:
+  """What columns are whose heading does not say it: 'n: pairs.'; or ''."""
+  known = [f'{k}: {MEANINGS[k]}' for k in rows[0] if k in MEANINGS]
+  return f'{"; ".join(known)}.' if known else ''
 
 
 def interval(rate) -> str:
   """'0.71 [0.66, 0.76]', or a dash where there is nothing to show."""
   if rate is None or not math.isfinite(rate.value):
     return '–'
-  return f'{rate.value:.2f} [{number(rate.low)}, {number(rate.high)}]'
+  return f'{rate.value:z.2f} [{number(rate.low)}, {number(rate.high)}]'
 
 
 def with_error(measured, form: str = '.2f') -> str:
@@ -137,7 +170,7 @@ def with_error(measured, form: str = '.2f') -> str:
   if measured is None or not math.isfinite(measured.value):
     return '–'
   error = number(measured.standard_error, form)
-  return f'{measured.value:{form}} ± {error}'
+  return f'{measured.value:z{form}} ± {error}'
 
 
 def each(rates: Sequence[float]) -> str:
@@ -149,7 +182,23 @@ def number(value: float | None, form: str = '.2f') -> str:
   """A number, or a dash for what is none: None, NaN and infinities."""
   if value is None or not math.isfinite(value):
     return '–'
-  return f'{value:{form}}'
+  return f'{value:z{form}}'
+
+
+def fitted(rows: Table, width: int = CONSOLE) -> str:
+  """As `plain`, in lines of `width` letters.
+
+  Columns for which there is no room come below, with the first one again.
+  """
+  widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+  parts, used = [[]], widths[0]
+  for column, letters in enumerate(widths[1:], 1):
+    used += 2 + letters
+    if used > width and parts[-1]:
+      parts.append([])
+      used = widths[0] + 2 + letters
+    parts[-1].append(column)
+  return '\n\n'.join(plain(_columns(rows, part)) for part in parts)
 
 
 def plain(rows: Table) -> str:
@@ -164,12 +213,27 @@ def plain(rows: Table) -> str:
   return '\n'.join(lines)
 
 
+def _columns(rows, places):
+  """The first column, and those at these places."""
+  return [[row[place] for place in (0, *places)] for row in rows]
+
+
 def markdown(rows: Table, *, left: int = 1) -> str:
-  """A table for a page, its first `left` columns to the left."""
+  """A table for a page, its first `left` columns to the left.
+
+  On a narrow screen '0.71 [0.66, 0.76]' is two lines of a cell, not three.
+  """
   width = len(rows[0])
   align = ['---' if i < left else '---:' for i in range(width)]
-  lines = [map(cell, rows[0]), align, *(map(cell, row) for row in rows[1:])]
+  lines = [map(cell, rows[0]), align]
+  for row in rows[1:]:
+    numbers = (WHOLE.sub(_unbroken, text) for text in row[left:])
+    lines.append([*map(cell, row[:left]), *map(cell, numbers)])
   return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+
+
+def _unbroken(found):
+  return found[0].replace(' ', NO_BREAK)
 
 
 def cell(text: str) -> str:

@@ -1,5 +1,6 @@
 """Setting values deep inside a config by their dotted names."""
 
+import contextlib
 import dataclasses
 import difflib
 import functools
@@ -103,7 +104,18 @@ def _member(config, name, value, texts, at, annotation):
     now = parse(whole[-1], value, own, full)
     value = _rebound(value, now)
   inner = [(rest, text) for rest, text in texts if rest]
+  if value is None and inner:
+    value = _of_defaults(own)
   return apply(value, inner, at=full, annotation=own)
+
+
+def _of_defaults(annotation):
+  """The dataclass that a place may hold, as it is by default; None for none."""
+  for kind in values.alternatives(values.unwrapped(annotation)[0]):
+    if dataclasses.is_dataclass(kind):
+      with contextlib.suppress(TypeError):  # It has values that must be given.
+        return kind()
+  return None
 
 
 def _split(path, members):

@@ -23,6 +23,7 @@ from rlhf_jax.models import (
   PARTITION_RULES,
   TransformerConfig,
   huggingface,
+  lora,
   scalar_model,
 )
 from rlhf_jax.stages import (
@@ -40,6 +41,7 @@ from rlhf_jax.stages import (
 )
 from rlhf_jax.storage import seals
 from rlhf_jax.training import checkpoints
+from rlhf_jax.training import state as training
 from rlhf_jax.training.metrics import Writer
 from rlhf_jax.types import Models, Params
 
@@ -159,18 +161,49 @@ class Trained:
         folder, self.mesh, PARTITION_RULES, param_dtype=self.model.param_dtype
       )
       return {_held(params): params}
-    like = self.abstract_params(name)
-    placed = jax.tree.map(
+    if folder is not None:
+      like = self._placed(self.abstract_params(name))
+      return checkpoints.load_params(pathlib.Path(folder), like)
+    like = self._placed(self.abstract_trained(name))
+    with self.folders.lock(name).share():
+      trained = checkpoints.load_params(
+        self.folders[name].path / store.PARAMS, like
+      )
+    return training.whole(trained, self.base(name))
+
+  def _placed(self, like):
+    """Shapes, with the shards of each on the mesh."""
+    return jax.tree.map(
       lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
       like,
       sharding.shardings(like, PARTITION_RULES, self.mesh),
     )
-    if folder is not None:
-      return checkpoints.load_params(pathlib.Path(folder), placed)
-    with self.folders.lock(name).share():
-      return checkpoints.load_params(
-        self.folders[name].path / store.PARAMS, placed
-      )
+
+  def start(self, name: str) -> dict[str, Params]:
+    """The parameters that a stage starts from, by role.
+
+    Their adapters are merged where the stage trains all parameters.
+    """
+    stage = self.stages[name]
+    found = {
+      role: self.params(source, role)
+      for role, source in stage.start.items()
+      if isinstance(source, str | Pretrained)
+    }
+    return lora.merge(found) if stage.lora is None else found
+
+  def base(self, name: str) -> dict[str, Params]:
+    """{'base': what a stage with adapters keeps of its own models, by role}.
+
+    The very arrays that it starts from; {} where it trains all parameters.
+    """
+    stage = self.stages[name]
+    if stage.lora is None:
+      return {}
+    given = lora.handed_on(
+      self.initialiser(name), jax.random.key(0), self.start(name)
+    )
+    return {'base': lora.base(stage.lora, self.abstract_params(name), given)}
 
   def abstract_params(self, source: str | Pretrained) -> Params:
     """Shapes of what a stage trains, or of what a folder holds."""
@@ -182,13 +215,25 @@ class Trained:
       return {_held(params): params}
     if folder is not None:
       return checkpoints.abstract_params(pathlib.Path(folder))
-    stage = self.stages[source]
+    key, start = jax.random.key(0), self._abstract_start(source)
+    init, _ = self._adapted(source, start)
+    return jax.eval_shape(init, key, start)
+
+  def abstract_trained(self, name: str) -> Params:
+    """Shapes of what a stage moves: of all it trains, or of the adapters."""
+    key, start = jax.random.key(0), self._abstract_start(name)
+    return jax.eval_shape(self.trainable(name, start), key, start)
+
+  def _abstract_start(self, name):
+    stage = self.stages[name]
     start = {
       role: self._playing(earlier, self.abstract_params(earlier), role)
       for role, earlier in stage.start.items()
       if isinstance(earlier, str | Pretrained)
     }
-    return jax.eval_shape(self.initialiser(source), jax.random.key(0), start)
+    if stage.lora is not None:
+      return start
+    return jax.eval_shape(lora.merge, start)
 
   def _playing(self, source, params, role):
     """What of a stage's or a folder's params is taken for a role."""
@@ -199,6 +244,8 @@ class Trained:
 
   def check_given(self, measured: Mapping[str, Any]) -> None:
     """Refuses folders that hold no such parameters as are taken from them.
+
+    Adapters of what starts afresh, or of another rank than it has, too.
 
     Args:
       measured: {name: its PolicyVariant} of all that is measured.
@@ -216,6 +263,13 @@ class Trained:
         self._check_held(who, folder, 'policy', model)
     for name, stage in self.stages.items():
       self._check_alike(name, stage)
+      if isinstance(stage, Stage) and stage.lora is not None:
+        if stage.features is not None:
+          raise definition.ExperimentError(
+            f'stages.{name}.lora: features of a trunk that stays are kept, so '
+            'it has no adapters; leave lora out'
+          )
+        self.abstract_params(name)
       for words, source in parameter_sources(stage).items():
         folder = folder_of(source)
         if folder is None:
@@ -283,11 +337,38 @@ class Trained:
       )
 
   def initialiser(self, name: str) -> Callable[..., Params]:
-    """(key, start) -> params of a stage."""
+    """(key, start) -> params of a stage, without new adapters."""
     stage = self.stages[name]
     return functools.partial(
       stage.init, models=self.models(name), config=stage.config
     )
+
+  def trainable(self, name: str, start: Params) -> Callable[..., Params]:
+    """(key, start) -> what of a stage's params is moved; as of `start`."""
+    init, given = self._adapted(name, start)
+    if given is None:
+      return init
+    return lambda key, start: lora.split(init(key, start), given)[0]
+
+  def _adapted(self, name, start):
+    """(key, start) -> all params of a stage; what `start` hands on of them.
+
+    None is handed on where the stage has no adapters.
+    """
+    init, config = self.initialiser(name), self.stages[name].lora
+    if config is None:
+      return init, None
+    given = lora.handed_on(init, jax.random.key(0), start)
+
+    def adapted(key, start):
+      init_key, adapter_key = jax.random.split(key)
+      params = init(init_key, start)
+      try:
+        return lora.add(config, adapter_key, params, among=given)
+      except ValueError as e:
+        raise definition.ExperimentError(f'stages.{name}.lora: {e}') from e
+
+    return adapted, given
 
 
 def _cut(config, stage):

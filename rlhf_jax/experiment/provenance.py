@@ -23,7 +23,8 @@ def header(run: Run) -> str:
   parts = [
     devices(run),
     f'policy of {in_millions(count)} parameters',
-    f'{len(stages)} stages' + (f', {done} done before' if done else ''),
+    f'{len(stages)} stage{"s" if len(stages) > 1 else ""}'
+    + (f', {done} done before' if done else ''),
   ]
   return '; '.join(parts)
 
@@ -52,9 +53,9 @@ def lines(run: Run, seconds: Mapping[str, float]) -> list[str]:
   made = []
   for name, stage in run.experiment.stages.items():
     known = run.folders[name].facts()
-    what = f'{known.get("steps", "?")} steps'
-    if isinstance(stage, DatasetStage):
-      what = f'{known.get("records", "?")} records'
+    unit = 'record' if isinstance(stage, DatasetStage) else 'step'
+    count = known.get(f'{unit}s', '?')
+    what = f'{count} {unit}{"" if count == 1 else "s"}'
     made.append(
       f'  - [{name}](stages/{name}): {what}, {seconds[name]:.0f} s'
       f' ([config](stages/{name}/config.json))'

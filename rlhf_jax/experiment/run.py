@@ -4,13 +4,14 @@ import contextlib
 import os
 import pathlib
 import sys
+import textwrap
 import time
 from collections.abc import Sequence
 from typing import TextIO
 
-from rlhf_jax import sharding
+from rlhf_jax import progress, sharding
 from rlhf_jax.addressing import describe, flatten
-from rlhf_jax.evaluation import report
+from rlhf_jax.evaluation import report, tables
 from rlhf_jax.experiment import (
   measuring,
   provenance,
@@ -95,9 +96,12 @@ def _made_and_measured(run: Run, out: pathlib.Path, made: Sequence[str]):
     lines = [*made, *provenance.lines(run, seconds)]
     results = measuring.measure(run, out, lines)
   spent['evaluation'] = time.perf_counter() - began
-  said = '  '.join(f'{name} {s:.0f} s' for name, s in spent.items())
-  print(f'\n{results.table}\n', file=run.console)
-  print(f'time: {said}  in all {sum(spent.values()):.0f} s', file=run.console)
+  said = '  '.join(f'{k} {s:.0f} s' for k, s in spent.items() if s >= 0.5)
+  # A notebook shows what is returned, which is the table and the plots.
+  table = '' if progress.in_notebook(run.console) else f'{results.table}\n\n'
+  print(f'\n{table}', end='', file=run.console)
+  said = f'time: {said}  in all {sum(spent.values()):.0f} s'
+  print(textwrap.fill(said, tables.CONSOLE), file=run.console)
   print(f'report: {out / "report.md"}', file=run.console, flush=True)
   return results
 

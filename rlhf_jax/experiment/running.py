@@ -14,6 +14,7 @@ from rlhf_jax import sharding
 from rlhf_jax.addressing import describe
 from rlhf_jax.data.batches import Batches
 from rlhf_jax.experiment import (
+  adapters,
   kept_features,
   reference_logps,
   sample_log,
@@ -24,7 +25,7 @@ from rlhf_jax.experiment.prepared import Run, Trained
 from rlhf_jax.feedback import scoring
 from rlhf_jax.learners.reward import head
 from rlhf_jax.models import PARTITION_RULES
-from rlhf_jax.stages import DatasetStage, Pretrained, Stage, playing
+from rlhf_jax.stages import DatasetStage, Stage, playing
 from rlhf_jax.storage import files
 from rlhf_jax.training import checkpoints, loop, metrics
 from rlhf_jax.training import state as training
@@ -82,7 +83,7 @@ def train(run: Run, name: str) -> dict[str, Any]:
     run.trained.frozen(stage)  # First, so that a start that is kept is shared.
     with run.trained.while_needed():
       state = initial_state(run.trained, name, optimizer, init_key)
-  frozen = frozen_params(run.trained, stage, state)
+      frozen = frozen_params(run.trained, name, state)
   batches, facts = _batches(run, name, records, state.params, frozen, models)
   watch = Watch(stage, run.tell)
   saved = checkpoints.Checkpoints(
@@ -109,7 +110,7 @@ def train(run: Run, name: str) -> dict[str, Any]:
         config=config,
       ),
       collect=stage.collect and collector(run, name, models, records),
-      log_samples=sample_log.sample_logger(run, name, models, samples),
+      log_samples=sample_log.sample_logger(run, name, models, frozen, samples),
       saved=saved,
       writers=(writer, watch, *run.writers),
       loop=loop.Loop(
@@ -123,6 +124,8 @@ def train(run: Run, name: str) -> dict[str, Any]:
       ),
     )
     writer.close()
+  if stage.lora is not None:
+    files.write_json(folder / store.BASE, adapters.described(frozen['base']))
   checkpoints.save_params(
     folder / store.PARAMS,
     state.params,
@@ -135,13 +138,8 @@ def initial_state(
   trained: Trained, name: str, optimizer, key: jax.Array
 ) -> TrainState:
   """The state of a stage before the first update, each array in its shards."""
-  stage = trained.stages[name]
-  start = {
-    role: trained.params(source, role)
-    for role, source in stage.start.items()
-    if isinstance(source, str | Pretrained)
-  }
-  init = trained.initialiser(name)
+  stage, start = trained.stages[name], trained.start(name)
+  init = trained.trainable(name, start)
   extra = getattr(stage.config, 'initial_extra', dict)()
 
   def create(key, start):
@@ -152,17 +150,18 @@ def initial_state(
   )
 
 
-def frozen_params(trained: Trained, stage: Stage, state: TrainState):
+def frozen_params(trained: Trained, name: str, state: TrainState):
   """The parameters that a stage keeps as they are, by role.
 
   A role whose source is None is played by the stage's own at the start: they
-  are DPO's reference where it starts afresh.
+  are DPO's reference where it starts afresh. 'base' is what adapters adapt.
   """
-  frozen = trained.frozen(stage)
+  stage = trained.stages[name]
+  frozen = trained.frozen(stage) | trained.base(name)
   for role, source in stage.frozen.items():
     if source is None:  # Copied, since updates overwrite the state's arrays.
-      own = playing(state.params, role, stage.produces)
-      frozen[role] = jax.tree.map(jnp.copy, own)
+      own = training.whole(jax.tree.map(jnp.copy, state.params), frozen)
+      frozen[role] = playing(own, role, stage.produces)
   return frozen
 
 
@@ -274,8 +273,9 @@ def collector(run: Run, name: str, models: Models, records: Sequence[Any]):
 
   def collect(state, frozen, prompts, key):
     with scoring.during(f'stage {name!r}, step {int(state.step) + 1}'):
+      whole = state.replace(params=training.whole(state.params, frozen))
       batch, measured = stage.collect(
-        state, frozen, prompts, key, models=models, config=stage.config
+        whole, frozen, prompts, key, models=models, config=stage.config
       )
       if score is not None:
         gold = score(frozen, batch.rollouts)

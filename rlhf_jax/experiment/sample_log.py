@@ -1,14 +1,15 @@
 """Samples of a policy along its training, for people to read: samples.txt."""
 
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from rlhf_jax.experiment.models import respond
 from rlhf_jax.experiment.prepared import Run
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.stages import playing
 from rlhf_jax.storage import files
-from rlhf_jax.types import Models
+from rlhf_jax.training.state import whole
+from rlhf_jax.types import Models, Params
 
 PROMPTS = 8  # That are answered each time.
 
@@ -50,7 +51,11 @@ def _shown(text: str) -> str:
 
 
 def sample_logger(
-  run: Run, name: str, models: Models, log: SampleLog
+  run: Run,
+  name: str,
+  models: Models,
+  frozen: Mapping[str, Params],
+  log: SampleLog,
 ) -> Callable | None:
   """(state, step) -> None, which samples the policy into its log.
 
@@ -71,7 +76,7 @@ def sample_logger(
     parts = respond(
       run.data,
       models,
-      playing(state.params, 'policy', stage.produces),
+      playing(whole(state.params, frozen), 'policy', stage.produces),
       prompts,
       run.key('sample log'),
       samples=1,

@@ -20,8 +20,10 @@ CHECKPOINTS = 'checkpoints'
 # Raised where settings get other names, or parameters other paths: what was
 # made before goes by others.
 LAYOUT = 3
+# What adapters were trained beside, of a stage that has some.
+BASE = 'base.json'
 # Copies are kept with the parameters, under their seal.
-COPIED = (METRICS, SAMPLES)
+COPIED = (METRICS, SAMPLES, BASE)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from rlhf_jax.models import attention
+from rlhf_jax.models import attention, lora
 from rlhf_jax.models.attention import Sight
 from rlhf_jax.models.config import Norm, TransformerConfig
 from rlhf_jax.sharding import BATCH, constrain
@@ -82,6 +82,7 @@ class Attention(nn.Module):
     def heads(name, shape):
       kernel = self.param(name, into, shape, config.param_dtype)
       projected = jnp.einsum('btd,dhk->bthk', x, kernel.astype(x.dtype))
+      projected = _with_adapter(self, projected, name, x)
       if options.bias:
         projected = _with_bias(self, config, projected, name, shape[1:])
       return constrain(projected, BATCH, None, 'tensor', None)
@@ -100,6 +101,7 @@ class Attention(nn.Module):
       'output', back, (*shape[1:], config.width), config.param_dtype
     )
     out = jnp.einsum('bthk,hkd->btd', mixed, output.astype(x.dtype))
+    out = _with_adapter(self, out, 'output', mixed)
     if options.output_bias:
       out = _with_bias(self, config, out, 'output', (config.width,))
     return out, kept
@@ -126,6 +128,7 @@ class MLP(nn.Module):
     down = self.param('down', back, (inner, width), config.param_dtype)
     each = 'btd,dif->btif' if options.gated else 'btd,df->btf'
     hidden = jnp.einsum(each, x, first.astype(x.dtype))
+    hidden = _with_adapter(self, hidden, name, x)
     if options.bias:
       hidden = _with_bias(self, config, hidden, name, shape)
     if options.gated:
@@ -134,6 +137,7 @@ class MLP(nn.Module):
     else:
       hidden = options.activation(constrain(hidden, BATCH, None, 'tensor'))
     out = hidden @ down.astype(x.dtype)
+    out = _with_adapter(self, out, 'down', hidden)
     if options.bias:
       out = _with_bias(self, config, out, 'down', (width,))
     return out
@@ -166,6 +170,14 @@ class Block(nn.Module):
     if residual.output_norms:
       out = normed('mlp_output_norm', out)
     return constrain(after + out, BATCH, None, None), kept
+
+
+def _with_adapter(module, y, name, x):
+  """y plus what the adapter of a map of x adds, where it has one."""
+  adapter = name + lora.SUFFIX
+  if not module.has_variable('params', adapter):
+    return y
+  return y + lora.product(name, x, module.get_variable('params', adapter))
 
 
 def _with_bias(module, config, x, name, shape):

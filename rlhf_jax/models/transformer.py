@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from rlhf_jax.kernels import distributions
-from rlhf_jax.models import attention
+from rlhf_jax.models import attention, lora
 from rlhf_jax.models.cache import Cache, LayerCache
 from rlhf_jax.models.config import TransformerConfig
 from rlhf_jax.models.layers import Attend, Block, Transformer
@@ -32,6 +32,12 @@ PARTITION_RULES = (
   (r'layers/mlp/gate_and_up_bias$', (None, None, 'tensor')),
   (r'layers/mlp/up_bias$', (None, 'tensor')),
   (r'layers/(attention/output|mlp/down)_bias$', ()),
+  (r'(query|key|value|gate_and_up|up)_lora/a$', (None, 'fsdp')),
+  (r'(query|key|value|up)_lora/b$', (None, None, 'tensor')),
+  (r'gate_and_up_lora/b$', (None, None, None, 'tensor')),
+  (r'(output|down)_lora/a$', (None, 'tensor')),
+  (r'(output|down)_lora/b$', (None, None, 'fsdp')),
+  (r'_lora/scale$', ()),
   (r'norm/(scale|bias)$', ()),
   (r'head/kernel$', ('fsdp', None)),
   (r'head/bias$', ()),
@@ -167,14 +173,15 @@ def score(
 def load(config: TransformerConfig, params: Params) -> Params:
   """Parameters for decoding: a list of layers, in the compute dtype.
 
-  Those of norms stay as they are, since norms are computed in float32.
+  Adapters are merged into what they adapt. Parameters of norms stay as they
+  are, since norms are computed in float32.
   """
 
   def cast(path, leaf):
     is_norm = 'norm/' in leaf_path(path)
     return leaf if is_norm else leaf.astype(config.compute_dtype)
 
-  params = jax.tree_util.tree_map_with_path(cast, params)
+  params = jax.tree_util.tree_map_with_path(cast, lora.merge(params))
   layers = [
     jax.tree.map(lambda leaf, i=index: leaf[i], params['layers'])
     for index in range(config.layers)

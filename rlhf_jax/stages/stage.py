@@ -122,6 +122,8 @@ class Stage(NamedTuple):
       None for stages that read tokens.
     curriculum: which examples come when, a `data.curriculum.Curriculum`; all of
       them all the time where None.
+    lora: a `models.LoRA`, with which adapters and heads alone are trained of
+      what starts from given parameters; None to train all of it.
     extra_data: name of a dataset of which every step has a batch too, as in
       `types.WithExtra`; config.extra_batch_size says of how many. None for
       none.
@@ -150,6 +152,7 @@ class Stage(NamedTuple):
   precompute: Annotated[Callable, Called(2, ('models', 'config'))] | None = None
   features: Annotated[Callable, Called(2, ('models', 'config'))] | None = None
   curriculum: Any = None
+  lora: Any = None
   extra_data: str | None = None
   reads: tuple[type, ...] = ()
   reads_extra: tuple[type, ...] = ()

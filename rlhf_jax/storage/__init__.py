@@ -1,1 +1,1 @@
-"""Files that are whole or not there, and that are what was written."""
+"""Atomic writing of files, and checksums of what was written."""

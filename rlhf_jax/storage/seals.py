@@ -1,7 +1,7 @@
 """Checksums of files, and verifying them.
 
-A seal is CRC-32: it finds a flipped bit or a lost end, at the speed of the
-memory, but no tampering.
+A seal is a file with the CRC-32 of all others in a folder. It tells a flipped
+bit or a lost end, at the speed of the memory, but no tampering.
 """
 
 import filecmp
@@ -31,7 +31,7 @@ def seal(folder: pathlib.Path) -> None:
   """Writes the checksums of all files in a folder, and flushes them to disk."""
   with files.naming(folder):
     found = {}
-    for path in sorted(_inside(folder)):
+    for path in sorted(_files_in(folder)):
       with path.open('rb') as file:
         os.fsync(file.fileno())
       found[str(path.relative_to(folder))] = checksum(path)
@@ -122,5 +122,5 @@ def read_lines(path: pathlib.Path) -> list[Any]:
   return [json.loads(line) for line in lines[:-1]]
 
 
-def _inside(folder):
+def _files_in(folder):
   return (p for p in folder.rglob('*') if p.is_file() and p.name != SEAL)

@@ -111,28 +111,61 @@ def jitted(
   The config's floats are traced, so a learning rate, a temperature or a KL
   coefficient of another value but 0 runs the same program; everything else
   named (models, optimizer, the config's functions and sizes) is static, and
-  hashed.
+  hashed. An array that stands in several places, as the base of several models
+  does, is one argument of the program.
 
   Args:
     function: what to compile.
-    donate: positions of the arrays whose memory the result may take.
+    donate: positions of the arguments whose memory the result may take.
   """
 
   @functools.partial(
-    jax.jit, static_argnames=('static', 'config'), donate_argnums=donate
+    jax.jit, static_argnames=('places', 'static', 'config'), donate_argnums=(0,)
   )
-  def traced(*arrays, values, config, static):
+  def traced(donated, shared, *, places, values, config, static):
+    arrays = _laid_out(shared, places)
+    for place, tree in zip(donate, donated, strict=True):
+      arrays.insert(place, tree)
     return function(*arrays, config=join_config(config, values), **dict(static))
+
+  def arranged(arrays, config, static):
+    config, values = split_config(config)
+    shared, places = _once(
+      [tree for place, tree in enumerate(arrays) if place not in donate]
+    )
+    donated = [arrays[place] for place in donate]
+    named = {'places': places, 'values': values, 'config': config}
+    return (donated, shared), {
+      **named,
+      'static': tuple(sorted(static.items())),
+    }
 
   @functools.wraps(function)
   def call(*arrays, config, **static):
-    config, values = split_config(config)
-    return traced(
-      *arrays,
-      values=values,
-      config=config,
-      static=tuple(sorted(static.items())),
-    )
+    given, named = arranged(arrays, config, static)
+    return traced(*given, **named)
 
-  call.traced = traced
+  def lower(*arrays, config, **static):
+    given, named = arranged(arrays, config, static)
+    return traced.lower(*given, **named)
+
+  call.lower = lower
   return call
+
+
+def _once(trees: list[Any]) -> tuple[list[Any], tuple[Any, tuple[int, ...]]]:
+  """The leaves of trees, each array once, and where in the trees they stand."""
+  leaves, structure = jax.tree.flatten(trees)
+  kept, at, places = [], {}, []
+  for leaf in leaves:
+    place = at.setdefault(id(leaf), len(kept))
+    if place == len(kept) or not isinstance(leaf, jax.Array):
+      place = len(kept)
+      kept.append(leaf)
+    places.append(place)
+  return kept, (structure, tuple(places))
+
+
+def _laid_out(leaves, places):
+  structure, at = places
+  return jax.tree.unflatten(structure, [leaves[i] for i in at])

@@ -29,6 +29,20 @@ def create(
   )
 
 
+def whole(params: Params, frozen: Mapping[str, Params]) -> Params:
+  """The parameters that a loss reads, of which `params` are what is trained.
+
+  The rest of them, by role, is frozen['base'], if there is such a rest.
+  """
+  base = frozen.get('base')
+  return params if base is None else _joined(params, base)
+
+
+def _joined(params, base):
+  here = {k: _joined(x, base[k]) for k, x in params.items() if k in base}
+  return {**base, **params, **here}
+
+
 def policy_from(
   key: chex.PRNGKey, start: Mapping[str, Params], *, models: Models, config: Any
 ) -> Params:
@@ -95,23 +109,25 @@ def gradient(
   parts is the gradient of the whole, however ragged the rows.
 
   Args:
-    loss: a learner's, `loss(params, frozen, batch, key, **named)`.
+    loss: a learner's, `loss(params, frozen, batch, key, **named)`; it is given
+      the parameters whole.
     micro_batches: k, a divisor of the batch's leading axis.
 
   Returns:
-    A function of the loss's arguments that returns (gradients, metrics), the
-    metrics with the objective and each term's mean added to the loss's own.
+    A function of the loss's arguments, whose first is what is trained of the
+    parameters. It returns (gradients, metrics), the metrics with the objective
+    and each term's mean added to the loss's own.
   """
 
   def wrapped(params, frozen, batch, key, **named):
     def weigh(part):
       # Weights come from masks, not from parameters, so the compiler drops the
       # forward pass.
-      terms, _ = loss(params, frozen, part, key, **named)
+      terms, _ = loss(whole(params, frozen), frozen, part, key, **named)
       return {name: mean.weight for name, (_, mean) in terms.items()}
 
     def share(params, part, weights):
-      terms, metrics = loss(params, frozen, part, key, **named)
+      terms, metrics = loss(whole(params, frozen), frozen, part, key, **named)
       divided = {
         name: (coefficient, Mean(mean.total, weights[name]))
         for name, (coefficient, mean) in terms.items()

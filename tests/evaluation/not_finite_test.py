@@ -163,7 +163,7 @@ class NotFiniteTest(parameterized.TestCase):
     models = {('one', 'pair'): metrics}
     written, page = self.report(found, reward_models=models)
     self.assertIsNone(written['reward_models']['one']['pair']['margin_sd'])
-    self.assertIn('1.00 (sd –)', page)
+    self.assertIn('1.00 (sd –)', page.replace('\N{NO-BREAK SPACE}', ' '))
 
   @parameterized.product(
     field=('gold', 'score', 'kl'), bad=(NAN, INF, None), every=(30, 2, 1),

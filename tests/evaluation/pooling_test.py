@@ -201,8 +201,10 @@ class PagesTest(absltest.TestCase):
     for text in (page, shown):
       self.assertIn('Seed 7 is left out.', text)
       self.assertIn('0.75, 1.00', text)
-      self.assertIn('dpo is best: dpo', text)
-    self.assertIn('| policy | wins against sft |', page)
+      self.assertIn('dpo is best: undecided; dpo wins', text.replace('*', ''))
+    self.assertIn('| policy | wins against sft | gold | KL, nats |', page)
+    self.assertIn('| policy | wins at equal length | tokens | by seed |', page)
+    self.assertIn('KL is from the starting policy', page)
 
   def test_what_has_no_error_is_null(self):
     run = seed([0], [1], [1])

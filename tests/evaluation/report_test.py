@@ -22,6 +22,7 @@ from rlhf_jax.evaluation import (
   report,
   reward_curve,
   samples,
+  side_by_side,
   summary,
   tables,
 )
@@ -192,6 +193,7 @@ class ReportTest(parameterized.TestCase):
     rate = measured['ppo'].win_rate
     shown = f'{rate.value:.2f} [{rate.low:.2f}, {rate.high:.2f}]'
     gold = measured['ppo'].gold
+    page = page.replace(tables.NO_BREAK, ' ')
     for text in (console, page):
       self.assertIn(shown, text)
       self.assertIn(f'{gold.value:.2f} ± {gold.standard_error:.2f}', text)
@@ -242,6 +244,44 @@ class ReportTest(parameterized.TestCase):
     self.assertNotIn('kind ', console)
     self.assertNotIn('| kind |', page)
 
+  def test_a_console_of_80_letters_has_room(self):
+    names = ('ppo', 'reinforce_plus_plus', 'a', 'b', 'c', 'd', 'e', 'f')
+    found = policies() | {name: policy(name, 0.5) for name in names}
+    claims = {f'{n} is better than ppo is': (n, 'ppo') for n in names[1:]}
+    contrasts = pooling.pool({0: found}, contrasts=claims).contrasts
+    measured, console, page, _ = self.write(
+      found, seed=0, contrasts=contrasts, held_out={}
+    )
+    self.assertLessEqual(max(map(len, console.splitlines())), 80)
+    # Nine policies of two kinds: a row a policy, on the page too.
+    rates = measured['reinforce_plus_plus'].by_kind
+    cells = [tables.interval(rates[kind]) for kind in ('list', 'sum')]
+    self.assertIn('| kind | list | sum |', page)
+    self.assertIn(
+      f'| reinforce_plus_plus | {" | ".join(cells)} |',
+      page.replace(tables.NO_BREAK, ' '),
+    )
+
+  def test_what_a_page_folds_of_policies_it_does_not_show_first(self):
+    _, _, page, _ = self.write(policies())
+    heads = [x for x in page.splitlines() if x.startswith('| policy | ')]
+    self.assertEqual(
+      (heads[0], heads[-1]),
+      (
+        '| policy | wins against sft | gold | KL, nats |',
+        '| policy | score | tokens | ended | wins at equal length |',
+      ),
+    )
+    _, _, page, _ = self.write(policies(gold=False))
+    heads = [x for x in page.splitlines() if x.startswith('| policy | ')]
+    self.assertEqual(
+      (heads[0], heads[-1]),
+      (
+        '| policy | wins against sft | score | KL, nats |',
+        '| policy | tokens | ended | wins at equal length |',
+      ),
+    )
+
   def test_plots_of_everything(self):
     _, _, page, _ = self.write(
       policies(), curves=CURVES, reward_curves={'ppo': turning()}
@@ -288,7 +328,7 @@ class ReportTest(parameterized.TestCase):
     _, _, page, _ = self.write(
       policies(), reward_models={('reward_model', 'held-out'): metrics}
     )
-    row = next(x for x in page.splitlines()[::-1] if 'held-out' in x)
+    row = next(x for x in page.splitlines()[::-1] if 'on held-out' in x)
     self.assertIn(f'{metrics.accuracy.value:.2f} [', row)
     self.assertIn(f'{metrics.log_loss:.3f}', row)
     self.assertNotIn('better is longer', page)
@@ -356,7 +396,7 @@ class ReportTest(parameterized.TestCase):
     self.assertIn(f' {100 * wins:.0f} % [', first)
     for text in (console, page):
       self.assertIn('intervals cover the choice of prompts only', flat(text))
-    self.assertIn('UML helps: rlp_uml > ppo', console)
+    self.assertIn('UML helps: does not; rlp_uml wins', console)
     saved = results['contrasts']['UML helps']
     self.assertEqual(saved['verdict'], 'does not')
     self.assertAlmostEqual(saved['win_rate']['value'], wins)
@@ -375,6 +415,13 @@ class ReportTest(parameterized.TestCase):
     )
     _, _, page, _ = self.write(found, learnt_from={})
     self.assertIn('judged by the reward reward_model.', page)
+
+  def test_a_gold_reward_of_ones_own_is_not_called_the_truth(self):
+    found = policies()
+    mine = summary.summarise(found, gold='mine.score')
+    self.assertIn('Gold is what mine.score gives,', pages.legend(mine))
+    theirs = summary.summarise(found)
+    self.assertIn('Gold is the true reward,', pages.legend(theirs))
 
   def test_scores_of_two_rewards_judge_nobody(self):
     found = policies(gold=False)
@@ -395,12 +442,12 @@ class ReportTest(parameterized.TestCase):
     )
     shown, folded = page.split('## Reward models')[1].split('<details>')[:2]
     self.assertEqual(
-      [tuple(x.split(' | ')[:2]) for x in shown.splitlines() if '0.' in x],
+      [x.split(' | ')[0] for x in shown.splitlines() if '0.' in x],
       [
-        ('| first', 'sft'),
-        ('| first', 'ppo'),
-        ('| second', 'sft'),
-        ('| second', 'rlp_uml'),
+        '| first on sft',
+        '| first on ppo',
+        '| second on sft',
+        '| second on rlp_uml',
       ],
     )
     self.assertEqual(sum('| 50 |' in x for x in folded.splitlines()), 6)
@@ -444,6 +491,13 @@ class ChosenTest(absltest.TestCase):
     self.assertEqual(found.rest, ['gradient_norm'])
     self.assertEqual(found.constant, {'kl_coef': 0.1})
 
+  def test_what_a_name_does_not_say_is_explained(self):
+    said = learning_curves.explained({'step': [1], 'sigma': [1.0]})
+    self.assertEqual(
+      said, '`sigma`: standard deviation of a latent, given the responses.'
+    )
+    self.assertEqual(learning_curves.explained({'step': [1]}), '')
+
   def test_a_margin_is_in_what_its_model_gives(self):
     self.assertEqual(learning_curves.unit('margin', 'policy'), 'nats')
     self.assertEqual(learning_curves.unit('margin', 'reward'), 'reward units')
@@ -453,7 +507,7 @@ class ChosenTest(absltest.TestCase):
 class ResponsesTest(parameterized.TestCase):
   def test_side_by_side(self):
     found = policies()
-    page = pages.side_by_side(found, [0, 1])
+    page = side_by_side.markdown(found, [0, 1])
     # Text from a policy is shown as it is, and cannot break the table.
     self.assertIn('| sft | sft says<br>0 \\| &lt;i&gt; |', page)
     self.assertIn(f'| {found["ppo"].gold[1]:.2f} |', page)
@@ -474,15 +528,28 @@ class ResponsesTest(parameterized.TestCase):
       lengths=np.ones(14),
       ended=np.ones(14, bool),
     )
-    self.assertEqual(pages.rows_shown(rows, 5), [0, 8, 12, 2, 10])
-    self.assertEqual(pages.rows_shown(rows, 99), [0, 8, 12, 2, 10, 4, 6])
+    self.assertEqual(side_by_side.rows_shown(rows, 5), [0, 8, 12, 2, 10])
+    self.assertEqual(side_by_side.rows_shown(rows, 99), [0, 8, 12, 2, 10, 4, 6])
+
+  def test_turns_of_a_prompt_stay_lines(self):
+    turns = (Message('user', 'a'), Message('assistant', 'b'))
+    asked = Prompt((*turns, Message('user', 'c')))
+    found = dataclasses.replace(policy('sft', 0.0), prompts=[asked] * COUNT)
+    page = side_by_side.markdown({'sft': found}, [0])
+    self.assertIn('> user: a  \n> assistant: b  \n> user: c\n\n|', page)
+
+  def test_of_a_long_prompt_the_end_is_shown(self):
+    asked = Prompt((Message('user', 'a' * 5000 + 'the question'),))
+    found = dataclasses.replace(policy('sft', 0.0), prompts=[asked] * COUNT)
+    page = side_by_side.markdown({'sft': found}, [0])
+    self.assertRegex(page, r'> \[…\] a{500,600}the question\n')
 
   def test_long_responses_are_cut(self):
     found = {'sft': policy('sft', 0.0)}
     found['sft'].responses[0] = 'y' * 5000
-    page = pages.side_by_side(found, [0])
-    self.assertIn('y' * pages.LONGEST_SHOWN + ' […]', page)
-    self.assertNotIn('y' * (pages.LONGEST_SHOWN + 1), page)
+    page = side_by_side.markdown(found, [0])
+    self.assertIn('y' * side_by_side.LONGEST_SHOWN + ' […]', page)
+    self.assertNotIn('y' * (side_by_side.LONGEST_SHOWN + 1), page)
 
 
 class ColumnsTest(parameterized.TestCase):
@@ -498,6 +565,14 @@ class ColumnsTest(parameterized.TestCase):
     self.assertEqual(
       actual.splitlines(),
       ['| a | b | c |', '| --- | --- | ---: |', '| 1 | 2 | 3\\| |'],
+    )
+
+  def test_numbers_of_a_page_break_before_their_intervals_alone(self):
+    row = ['a [b, c]', '0.5 [0.4, 0.6]', '1.0 ± 0.1', '0.3 (sd 0.7)']
+    (*_, actual) = tables.markdown([['h'] * 4, row]).splitlines()
+    parts = actual.replace(tables.NO_BREAK, '~')
+    self.assertEqual(
+      parts, '| a [b, c] | 0.5 [0.4,~0.6] | 1.0 ±~0.1 | 0.3 (sd~0.7) |'
     )
 
 

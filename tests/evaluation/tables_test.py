@@ -1,17 +1,53 @@
-"""Tables cut to the columns that a console has room for."""
+"""Tables cut to the columns that a console or a page has room for."""
 
 from absl.testing import absltest
 
-from rlhf_jax.evaluation import tables
+from rlhf_jax.evaluation import statistics, tables
+
+ROWS = [['on', 'right', 'loss', 'pairs'], ['ab', '0.5', '0.75', '12']]
 
 
-class NarrowedTest(absltest.TestCase):
-  def test_keeps_the_named_columns_in_the_tables_order(self):
-    rows = [['on', 'right', 'loss', 'pairs'], ['a', '0.5', '0.7', '12']]
+class PartedTest(absltest.TestCase):
+  def test_named_columns_and_the_others_in_the_tables_order(self):
     self.assertEqual(
-      tables.narrowed(rows, ('pairs', 'on', 'absent')),
-      [['on', 'pairs'], ['a', '12']],
+      tables.parted(ROWS, ('pairs', 'right', 'absent')),
+      (
+        [['on', 'right', 'pairs'], ['ab', '0.5', '12']],
+        [['on', 'loss'], ['ab', '0.75']],
+      ),
     )
+
+
+class NumberTest(absltest.TestCase):
+  def test_what_rounds_to_0_has_no_sign(self):
+    estimate = statistics.Estimate(-0.001, 0.002, -0.004, 0.006)
+    self.assertEqual(tables.number(-0.004), '0.00')
+    self.assertEqual(tables.with_error(estimate), '0.00 ± 0.00')
+    self.assertEqual(tables.interval(estimate), '0.00 [0.00, 0.01]')
+    self.assertEqual(tables.number(-0.006), '-0.01')
+
+
+class FittedTest(absltest.TestCase):
+  def test_what_has_no_room_comes_below(self):
+    self.assertEqual(
+      tables.fitted(ROWS, 15).splitlines(),
+      [
+        'on  right  loss',
+        '───────────────',
+        'ab    0.5  0.75',
+        '',
+        'on  pairs',
+        '─────────',
+        'ab     12',
+      ],
+    )
+
+  def test_what_has_room_is_plain(self):
+    self.assertEqual(tables.fitted(ROWS, 22), tables.plain(ROWS))
+    self.assertNotEqual(tables.fitted(ROWS, 21), tables.plain(ROWS))
+
+  def test_a_column_wider_than_a_line_is_shown(self):
+    self.assertLen(tables.fitted(ROWS, 1).split('\n\n'), 3)
 
 
 if __name__ == '__main__':

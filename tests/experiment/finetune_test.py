@@ -59,8 +59,8 @@ SLOW = {
     'rlp',
     (
       FIRST,
-      'stages.uml_unscaled.config.steps=1',
-      'stages.spg_unscaled.config.steps=1',
+      'stages.uml.config.steps=1',
+      'stages.spg.config.steps=1',
     ),
     'start ppo rlp_uml rlp_spg',
   ),
@@ -165,7 +165,7 @@ def test_a_recipe_is_short(path):
       'does not learn a policy from pairs alone',
     ),
     ('rlhf_jax.methods.ppo', 'does not learn a policy from pairs alone'),
-    ('rlhf_jax.methods.rlp', 'which has no Config and stages'),
+    ('rlhf_jax.losses', 'which has no Config and stages'),
     ('rlhf_jax.methods.dp', 'No module named .rlhf_jax.methods.dp'),
   ],
 )

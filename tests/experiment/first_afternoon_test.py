@@ -128,7 +128,7 @@ class FirstAfternoonTest(absltest.TestCase):
     report = (self.root / 'out' / 'report.md').read_text()
     self.assertIn('The best by a learnt reward reads as more positive', report)
     self.assertIn('words of other reviews', report)
-    self.assertIn('right beyond that', results.table)
+    self.assertIn('beyond the longer', results.table)
 
   def test_reads_pairs_of_its_kinds(self):
     corpus = afternoon.Source(str(self.root), self.model).load(self.root)

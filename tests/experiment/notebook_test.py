@@ -77,6 +77,7 @@ class NotebookTest(absltest.TestCase):
     self.assertRegex(
       said, r'run  1 cpu device; policy of 0\.00\d+ M parameters'
     )
+    self.assertNotIn('wins against sft', said)  # It stands there once:
     self.assertIn('wins against sft', shown['text/plain'])
     self.assertIn('<img src="data:image/png;base64,', shown['text/html'])
 

@@ -34,6 +34,7 @@ class Config:
   estimator: Callable[..., float] = divergences.k1
   objective: Callable[..., float] = functools.partial(max, default=0.2)
   optimizer: Optimizer = Optimizer()
+  critic_optimizer: Optimizer | None = None
   sampling: Sampling = Sampling()
 
   def __post_init__(self):
@@ -199,6 +200,12 @@ class ObjectiveTest(parameterized.TestCase):
     self.assertIs(self.after(('', path_of(plain))), plain)
     self.assertIs(self.after(('', 'math.sqrt')), math.sqrt)
     self.assertIs(self.after(('', path_of(of_all))), of_all)
+
+  def test_what_is_none_becomes_what_its_place_holds_by_default(self):
+    changed = overrides.apply(
+      Config(), [('critic_optimizer.learning_rate', '0.5')]
+    )
+    self.assertEqual(changed.critic_optimizer, Optimizer(learning_rate=0.5))
 
   def test_a_number_is_set_in_the_one_that_is_there(self):
     changed = self.after(('.beta', '0.3'))

@@ -251,6 +251,33 @@ def test_any_top_k_is_taken_and_no_more_is_sorted(top_k):
   assert sampling.sorted_candidates(1000) == min(top_k, 1000)
 
 
+def test_each_setting_has_a_folder_of_results():
+  long = f'seed={"1" * 999}'
+  plain, one, two, other = (
+    train.default_out(SANDBOX, values)
+    for values in ([], ['seed=1'], ['b=x/y', 'a=2', 'a=1'], [long])
+  )
+  assert plain == pathlib.Path('runs/rlhf/sandbox')
+  assert one == plain / 'seed=1'
+  # As they were set last, in an order that does not depend on the command.
+  assert two == plain / 'a=1,b=x_y'
+  assert other.parent == plain and len(other.name.encode()) < 256
+  assert other != train.default_out(SANDBOX, [long[:-1]])
+
+
+def test_a_report_names_the_command_and_what_was_set():
+  assert train.asked(SANDBOX, []) == [
+    f'Command: `python -m launch.train {SANDBOX}`',
+    'Settings: as the file has them.',
+  ]
+  assert train.asked(SANDBOX, ['seed=1', 'stages.ppo.config.kl_coef=0.2']) == [
+    f'Command: `python -m launch.train {SANDBOX} --set seed=1 --set '
+    'stages.ppo.config.kl_coef=0.2`',
+    'Set: `seed=1` (in the file 0), `stages.ppo.config.kl_coef=0.2` (in the '
+    'file 0.05).',
+  ]
+
+
 def test_stages_cannot_be_a_file(tmp_path):
   (tmp_path / 'file').write_text('')
   status, _, err = run(train, SANDBOX, '--stages', tmp_path / 'file')

@@ -16,7 +16,7 @@ from absl.testing import absltest, parameterized
 from rlhf_jax import sharding
 from rlhf_jax.experiment.models import roles
 from rlhf_jax.learners import reward
-from rlhf_jax.learners.reward import multi_view
+from rlhf_jax.learners.reward import multi_view, view_metrics
 from rlhf_jax.losses import multi_view as losses
 from rlhf_jax.methods import rlp
 from rlhf_jax.models import PARTITION_RULES, TransformerConfig
@@ -506,7 +506,7 @@ class CollapseTest(parameterized.TestCase):
     (math.inf, 0.9, False),
   )
   def test_speaks_late_and_near_a_critic_of_zeros(self, value, progress, told):
-    said = multi_view.collapse({'jensen_shannon': value}, progress)
+    said = view_metrics.collapse({'jensen_shannon': value}, progress)
     self.assertEqual(said is not None, told)
     if told:
       self.assertIn(f'{value:.3f}', said)
@@ -514,12 +514,12 @@ class CollapseTest(parameterized.TestCase):
 
   def test_bounds_may_be_others(self):
     row = {'jensen_shannon': -1.2}
-    self.assertIsNone(multi_view.collapse(row, 0.5))
-    self.assertIsNotNone(multi_view.collapse(row, 0.5, within=0.2))
-    self.assertIsNone(multi_view.collapse(row, 0.5, within=0.2, after=0.6))
+    self.assertIsNone(view_metrics.collapse(row, 0.5))
+    self.assertIsNotNone(view_metrics.collapse(row, 0.5, within=0.2))
+    self.assertIsNone(view_metrics.collapse(row, 0.5, within=0.2, after=0.6))
 
   def test_without_a_critic_there_is_nothing_to_say(self):
-    self.assertIsNone(multi_view.collapse({'loss/preference': 0.6}, 1.0))
+    self.assertIsNone(view_metrics.collapse({'loss/preference': 0.6}, 1.0))
 
   def test_a_new_critic_is_one_of_zeros(self):
     made = multi_view.init(
@@ -533,7 +533,7 @@ class CollapseTest(parameterized.TestCase):
       metrics['jensen_shannon'], -2 * np.log(2), rtol=1e-6
     )
     row = {'jensen_shannon': float(metrics['jensen_shannon'])}
-    self.assertIsNotNone(multi_view.collapse(row, 0.3))
+    self.assertIsNotNone(view_metrics.collapse(row, 0.3))
 
 
 class InitTest(absltest.TestCase):
@@ -655,7 +655,7 @@ class TableTest(absltest.TestCase):
       mock.patch.object(
         multi_view, 'arrays_for', noting('latents', arrays_for, 4)
       ),
-      mock.patch.object(multi_view, 'metrics_of', lambda *_: {}),
+      mock.patch.object(view_metrics, 'of', lambda *_: {}),
     ):
       terms, _ = jax.jit(
         functools.partial(multi_view.loss, models=toy.MODELS, config=config)

@@ -170,7 +170,7 @@ class RlpTest(parameterized.TestCase):
 
   def test_two_samples_of_which_one_has_no_score_are_no_pair(self):
     records = [drawn((np.nan, 1.0, 0.0, 0.0)), drawn((0.0, 1.0, 0.0, 0.0))]
-    written = rlp.synthetic.by_reward(
+    written = rlp.labelled.by_reward(
       records, FakeQueries().queries, config=rlp.synthetic.PairConfig()
     )
     self.assertEqual([r.responses for r in written.records], [('b', 'a')])
@@ -224,7 +224,7 @@ class CutTest(parameterized.TestCase):
 
   def test_synthetic_pairs_say_which_one_was_cut(self):
     record = drawn((2.0, 1.0), ('a', 'b'), (False, True))
-    (pair,) = rlp.synthetic.by_reward(
+    (pair,) = rlp.labelled.by_reward(
       [record], FakeQueries().queries, config=rlp.synthetic.PairConfig()
     )
     self.assertEqual(pair.responses, ('a', 'b'))

@@ -22,7 +22,7 @@ from rlhf_jax.learners import (
   reward,
   unpaired,
 )
-from rlhf_jax.learners.reward import multi_view
+from rlhf_jax.learners.reward import multi_view, view_metrics
 from rlhf_jax.methods import (
   attribute_model,
   attribute_writer,
@@ -47,7 +47,13 @@ from rlhf_jax.methods import (
   slic,
   steerlm,
 )
-from rlhf_jax.methods.rlp import retraining, samples, scale, synthetic
+from rlhf_jax.methods.rlp import (
+  labelled,
+  retraining,
+  samples,
+  scale,
+  synthetic,
+)
 from rlhf_jax.stages import DatasetStage, Stage
 from rlhf_jax.training import optimizers
 from rlhf_jax.types import (
@@ -372,14 +378,14 @@ DEFAULTS = {
 }
 COUNTED = {  # Written elsewhere in this table, as its base.
   'multi_view': multi_view.Config,
-  'objective': synthetic.AskedConfig,
+  'objective': labelled.AskedConfig,
 }
 MODULES = (
   attribute_model, attribute_writer, candidates, cpo, curriculum, dpo, kto,
   labels, offline_rl, orpo, preferences, pro, ranker, rejection_sampling,
   reward_model, rrhf, rso, sft, simpo, slic, steerlm, retraining, samples,
-  scale, synthetic, attributes, likelihood, listwise, pairwise, ranking,
-  reward.comparisons, unpaired, multi_view,
+  scale, synthetic, labelled, attributes, likelihood, listwise, pairwise,
+  ranking, reward.comparisons, unpaired, multi_view,
 )  # fmt: skip
 
 
@@ -656,7 +662,7 @@ STAGES = {
     {'reward_model_uml': trained(
       multi_view, 'preferences', PAIRS, produces='reward',
       reads_extra=(Sampled,), extra_data='policy_samples',
-      alarm=multi_view.collapse,
+      alarm=view_metrics.collapse,
     )},
   ),
   'rlp synthetic': (
@@ -667,9 +673,9 @@ STAGES = {
     )},
   ),
   'rlp synthetic by reward': (
-    synthetic.stages_by_reward, (synthetic.PairConfig(),), {},
+    labelled.stages_by_reward, (synthetic.PairConfig(),), {},
     {'synthetic': written(
-      synthetic.by_reward, 'policy_samples', Comparison, reads=(Sampled,)
+      labelled.by_reward, 'policy_samples', Comparison, reads=(Sampled,)
     )},
   ),
 }  # fmt: skip

@@ -8,7 +8,7 @@ from absl.testing import absltest, parameterized
 
 from rlhf_jax.feedback import similarity
 from rlhf_jax.kernels import clustering
-from rlhf_jax.methods.rlp import consistency, synthetic
+from rlhf_jax.methods.rlp import consistency, labelled, synthetic
 from rlhf_jax.stages import DatasetStage
 from rlhf_jax.types import Comparison, Sampled
 from tests.methods.fake_queries import FakeQueries, prompt
@@ -208,7 +208,7 @@ class ByRewardTest(absltest.TestCase):
       sampled('a1 a2 c9', prompt('equal texts')),
     ]
     fake = FakeQueries(seeds=range(4))
-    written = synthetic.by_reward(
+    written = labelled.by_reward(
       records, fake.queries, config=synthetic.PairConfig(weight=0.5)
     )
     self.assertEqual(
@@ -233,7 +233,7 @@ class ByRewardTest(absltest.TestCase):
 
 class ByPolicyTest(parameterized.TestCase):
   QUESTION = 'Q {prompt} 1:{first} 2:{second}'
-  CONFIG = synthetic.AskedConfig(
+  CONFIG = labelled.AskedConfig(
     question=QUESTION, answers=('one', 'two'), weight=2.0
   )
 
@@ -244,7 +244,7 @@ class ByPolicyTest(parameterized.TestCase):
       return says[asked.text] * (answer == 'one') - 3.0
 
     fake = FakeQueries(seeds=range(len(records)), logp=logp)
-    written = synthetic.by_policy(records, fake.queries, config=self.CONFIG)
+    written = labelled.by_policy(records, fake.queries, config=self.CONFIG)
     return written, fake
 
   # Log-odds for the first place in the order (a, b), then in (b, a); which is
@@ -321,15 +321,15 @@ class ByPolicyTest(parameterized.TestCase):
 class StagesTest(absltest.TestCase):
   def test_who_is_asked(self):
     spg = synthetic.stages(synthetic.Config(), data='p', reward='r', name='s')
-    by_reward = synthetic.stages_by_reward(synthetic.PairConfig(), name='s')
-    asked = synthetic.AskedConfig(
+    by_reward = labelled.stages_by_reward(synthetic.PairConfig(), name='s')
+    asked = labelled.AskedConfig(
       question='{prompt} {first} {second}', answers=('a', 'b')
     )
-    by_policy = synthetic.stages_by_policy(asked, policy='other', name='s')
+    by_policy = labelled.stages_by_policy(asked, policy='other', name='s')
     for stages, write in (
       (spg, synthetic.by_consistency),
-      (by_reward, synthetic.by_reward),
-      (by_policy, synthetic.by_policy),
+      (by_reward, labelled.by_reward),
+      (by_policy, labelled.by_policy),
     ):
       self.assertEqual(list(stages), ['s'])
       self.assertIsInstance(stages['s'], DatasetStage)

@@ -16,9 +16,11 @@ RATE = 0.01
 
 
 def loss(params, frozen, batch, key, *, models, config):
-  """scale · frozen · p · mean(row), and what was seen."""
+  """scale · factor · p · mean(row), and what was seen."""
   del models
-  terms = {'only': (1.0, Mean.of(config.scale * frozen * params * batch))}
+  terms = {
+    'only': (1.0, Mean.of(config.scale * frozen['factor'] * params * batch))
+  }
   return terms, {
     'row': Mean.of(batch),
     'drawn': Mean.of(jax.random.uniform(key)),
@@ -30,7 +32,7 @@ def run(loss=loss, epochs=1, minibatches=1, micro_batches=1):
   state = training.create(jnp.float32(2.0), optimizer)
   return training.passes(
     state,
-    jnp.float32(3.0),
+    {'factor': jnp.float32(3.0)},
     ROWS,
     jax.random.key(0),
     loss=loss,

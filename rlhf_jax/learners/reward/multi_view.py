@@ -10,7 +10,6 @@ Source: Lang, Huang & Li 2024 (RLP), eq. 1 and §3.1.
 """
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping
 
 import chex
@@ -19,7 +18,7 @@ import jax.numpy as jnp
 import optax
 
 from rlhf_jax.kernels import bottleneck, views
-from rlhf_jax.learners.reward import comparisons
+from rlhf_jax.learners.reward import comparisons, view_metrics
 from rlhf_jax.losses import multi_view
 from rlhf_jax.losses import objective as objectives
 from rlhf_jax.training import state as training
@@ -35,7 +34,7 @@ from rlhf_jax.types import (
   WithExtra,
 )
 from rlhf_jax.types.calls import offering
-from rlhf_jax.types.rules import Count, Finite, NonNegative, Share
+from rlhf_jax.types.rules import Count, Finite, NonNegative
 from rlhf_jax.types.values import checked
 
 # progress in [0, 1] -> a coefficient.
@@ -52,10 +51,6 @@ ARRAYS = (
   'mask',
   'skl_coef',
 )
-
-# A critic that scores all pairs 0 has learnt nothing: −2 log 2.
-UNTRAINED = -2.0 * math.log(2.0)
-ACTIVE_VARIANCE = 0.01  # Over prompts, of the mean of a latent that is used.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -179,7 +174,7 @@ def loss(
     features = scale_gradient(features, jnp.minimum(share, 1.0))
   value, arrays = represent(networks, features)
   terms['representation'] = (config.representation_coef, Mean.of(value))
-  metrics |= metrics_of(arrays, mask, config)
+  metrics |= view_metrics.of(arrays)
   metrics |= {
     'comparisons_gradient': Mean.of(own),
     'representation_gradient': Mean.of(sent),
@@ -275,49 +270,6 @@ def _comparisons_gradient(params, scores, batch, config):
   return optax.tree.norm(cotangent) * optax.tree.norm(kernel)
 
 
-def metrics_of(
-  arrays: Mapping[str, chex.Array], mask: chex.Array, config: Config
-) -> Metrics:
-  """Metrics of the bottleneck to log, of arrays as `arrays_for` has them.
-
-  `information` is the critic's read-out, in nats; `skl` is summed over latents,
-  in nats; `active_latents` are those whose mean over the two views varies over
-  prompts; `critic_accuracy` is the mean of the shares of positive and of
-  negative pairs that it tells apart.
-  """
-  arrays = jax.lax.stop_gradient(arrays)
-  means, log_variances = arrays['means'], arrays['log_variances']
-  (m1, m2), (l1, l2) = (jnp.unstack(x, axis=1) for x in (means, log_variances))
-  counted = jnp.broadcast_to(mask[:, None, None], means.shape)
-  spread = jnp.var(means.mean(axis=1), axis=0, where=mask[:, None])
-  metrics = {
-    'skl': Mean.of(bottleneck.symmetrised_kl(m1, l1, m2, l2), mask),
-    'skl_coef': Mean.of(config.skl_coef),
-    'sigma': Mean.of(jnp.exp(0.5 * log_variances), counted),
-    'active_latents': Mean.of(jnp.sum(spread > ACTIVE_VARIANCE)),
-    'prompts_used': Mean.of(mask),
-  }
-  if 'view_scores' in arrays:
-    scores = arrays['view_scores']
-  elif 'input_scores' in arrays:
-    scores = arrays['input_scores'][0]
-  else:
-    return metrics
-  positives, negatives = arrays['positives'], arrays['negatives']
-  rates = [
-    Mean.of(right, pairs).value
-    for right, pairs in ((scores > 0, positives), (scores < 0, negatives))
-  ]
-  found = {
-    'jensen_shannon': bottleneck.jensen_shannon(scores, positives, negatives),
-    'information': bottleneck.nwj_read_out(scores, positives, negatives),
-    'critic_accuracy': 0.5 * sum(rates),
-  }
-  # A batch without a pair of either kind cannot rate the critic.
-  compared = jnp.any(positives) & jnp.any(negatives)
-  return metrics | {k: Mean.of(v, compared) for k, v in found.items()}
-
-
 _descend = training.gradient_step(loss)
 
 
@@ -337,31 +289,4 @@ def update(
     config = override(config, {'skl_coef': now})
   return _descend(
     state, frozen, batch, key, models=models, optimizer=optimizer, config=config
-  )
-
-
-def collapse(
-  row: Mapping[str, float],
-  progress: float,
-  *,
-  after: Share = 0.3,
-  within: NonNegative = 0.01,
-) -> str | None:
-  """A sentence where the latents tell nothing of each other, or None.
-
-  Args:
-    row: of metrics.
-    progress: share of the steps that are done, in [0, 1].
-    after: share of the steps before which the critic may still be untrained.
-    within: nats, how near the objective is to that of a critic of zeros.
-  """
-  value = row.get('jensen_shannon', math.nan)
-  near = math.isfinite(value) and abs(value - UNTRAINED) <= within
-  if progress < after or not near:
-    return None
-  return (
-    f'the views tell nothing of each other (Jensen–Shannon objective '
-    f'{value:.3f}, that of no information is {UNTRAINED:.3f}): raise the '
-    "bottleneck's learning rate and, where skl_coef counts, lower it or let "
-    'its schedule start lower and rise later'
   )

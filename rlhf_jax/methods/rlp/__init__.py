@@ -5,7 +5,8 @@ step 4 the reward model is trained again with unlabelled samples of that policy
 (`samples`): with an information bottleneck on two views of each prompt
 (`retraining`, RLP-UML), with preferences made of what the samples agree on
 (`synthetic`, RLP-SPG), or both; in step 5 a policy learns from it, from SFT on.
-`scale` keeps the new reward on the old one's scale, `rounds` repeats.
+`scale` keeps the new reward on the old one's scale, `rounds` repeats;
+`labelled` is what the paper compares `synthetic` to.
 
 Source: Lang, Huang & Li 2024, "Fine-Tuning Language Models with Reward Learning
 on Policy" (arXiv 2403.19279).
@@ -13,6 +14,7 @@ on Policy" (arXiv 2403.19279).
 
 from rlhf_jax.methods.rlp import (
   consistency,
+  labelled,
   retraining,
   samples,
   scale,

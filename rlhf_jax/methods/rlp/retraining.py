@@ -8,7 +8,7 @@ import dataclasses
 import functools
 
 from rlhf_jax.kernels import bottleneck
-from rlhf_jax.learners.reward import multi_view
+from rlhf_jax.learners.reward import multi_view, view_metrics
 from rlhf_jax.stages import Method
 from rlhf_jax.training import optimizers
 from rlhf_jax.types import Comparison, Sampled
@@ -93,5 +93,5 @@ stages = Method(
   init=multi_view.init,
   update=update,
   produces='reward',
-  alarm=multi_view.collapse,
+  alarm=view_metrics.collapse,
 )

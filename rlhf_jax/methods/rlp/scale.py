@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import optax
 
 from rlhf_jax.stages import DatasetStage, Stage
+from rlhf_jax.training.state import whole
 from rlhf_jax.types import Comparison, Mean, flatten_candidates
 from rlhf_jax.types.rules import Count
 from rlhf_jax.types.values import checked
@@ -58,7 +59,8 @@ def update(state, frozen, batch, key, *, models, optimizer, config):
   def moments(scores):
     return jnp.mean(scores, where=there), jnp.std(scores, where=there)
 
-  own = models.reward.scores(state.params['reward'], tokens, mask)[:, 0]
+  model = whole(state.params, frozen)['reward']
+  own = models.reward.scores(model, tokens, mask)[:, 0]
   mean, deviation = moments(own)
   like_mean, like_deviation = moments(models.scorer(frozen, batch).reshape(-1))
   # Scores that are all alike have no scale.

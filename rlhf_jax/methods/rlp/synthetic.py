@@ -1,32 +1,24 @@
-"""Synthetic preferences out of a policy's samples, and what RLP compares to.
+"""Synthetic preferences out of a policy's samples: RLP-SPG.
 
-`by_consistency` is RLP-SPG; with gamma 0 it is Select-All. `by_reward` and
-`by_policy` (RLAIF) label a pair of samples instead, with the reward model and
-with the policy itself.
+With gamma 0 it is Select-All.
 
-Source: Lang, Huang & Li 2024 (RLP), §3.2, and table 5 for the alternatives; Lee
-et al. 2023 for how a policy is asked.
+Source: Lang, Huang & Li 2024 (RLP), §3.2, and table 5.
 """
 
 import dataclasses
-import re
 from collections.abc import Callable
 
 import jax
 import numpy as np
-from scipy import special
 
 from rlhf_jax.feedback import similarity as similarities
 from rlhf_jax.feedback.similarity import Similarity
 from rlhf_jax.kernels import clustering
 from rlhf_jax.methods.rlp import consistency
 from rlhf_jax.stages import RecordBatch, Writer
-from rlhf_jax.types import Comparison, Mean, Message, Prompt, Sampled
+from rlhf_jax.types import Comparison, Mean, Sampled
 from rlhf_jax.types.rules import Count, NonNegative, Share
 from rlhf_jax.types.values import checked
-
-# What a question has places for.
-PLACES = ('{prompt}', '{first}', '{second}')
 
 Linkage = Callable[[jax.Array], jax.Array]
 
@@ -101,8 +93,8 @@ def by_consistency(records, queries, *, config):
     )
     facts.append(of_prompt | _outcome(made))
     if isinstance(made, consistency.Pair):
-      found.append(_compared(record, made.chosen, made.rejected, config.weight))
-      facts[-1] |= _of_pair(record, made.chosen, made.rejected)
+      found.append(compared(record, made.chosen, made.rejected, config.weight))
+      facts[-1] |= facts_of(record, made.chosen, made.rejected)
       facts[-1]['tied'] = float(made.tied)
   return RecordBatch(found, averaged(facts))
 
@@ -154,95 +146,10 @@ def of_each(function, arrays) -> list[np.ndarray]:
   return [found[i] for i in range(len(arrays))]
 
 
-def by_reward(records, queries, *, config):
-  """A Comparison of the first two samples, the higher reward first.
-
-  Of the same text, of equal rewards, or where one could not be scored, there is
-  none.
-  """
-  del queries
-  refuse_unfit(records, scored=True)
-  gaps = [record.scores[0] - record.scores[1] for record in records]
-  return _first_two(records, gaps, [{} for _ in records], config)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-@checked
-class AskedConfig(PairConfig):
-  """How a policy is asked which of two responses is better.
-
-  Attributes:
-    question: what it reads; {prompt}, {first} and {second} stand for texts.
-    answers: what it says for the first, and for the second.
-  """
-
-  question: str
-  answers: tuple[str, str]
-
-  def __post_init__(self):
-    super().__post_init__()
-    missing = [p for p in PLACES if p not in self.question]
-    if missing:
-      raise ValueError(
-        f'the question {self.question!r} has no place for {", ".join(missing)}'
-      )
-
-
-def by_policy(records, queries, *, config):
-  """A Comparison of the first two samples, the policy's favourite first.
-
-  It is asked in both orders, and each time how much likelier it says one answer
-  than the other; the mean of the two probabilities decides.
-  """
-  refuse_unfit(records, scored=False)
-  asked = [
-    _question(record, order, config.question)
-    for record in records
-    for order in ((0, 1), (1, 0))
-  ]
-  first, second = (
-    queries.logps(asked, [a] * len(asked)) for a in config.answers
-  )
-  says_first = special.expit(np.asarray(first - second, float)).reshape(-1, 2)
-  prefers = 0.5 * (says_first[:, 0] + 1.0 - says_first[:, 1])
-  # The first place is chosen in both orders, or in neither.
-  swayed = (says_first[:, 0] > 0.5) == (says_first[:, 1] > 0.5)
-  facts = [{'swayed_by_order': float(each)} for each in swayed]
-  return _first_two(records, prefers - 0.5, facts, config)
-
-
-def _first_two(records, leads, facts, config) -> RecordBatch:
-  """A Comparison of each record's first two samples where one of them leads.
-
-  Args:
-    records: of samples.
-    leads: by how much each one's first sample is ahead; 0 or not finite where
-      neither is.
-    facts: of each record, to which those of its pair are added.
-    config: a PairConfig.
-  """
-  found = []
-  for record, lead, fact in zip(records, leads, facts, strict=True):
-    fact['accepted'] = 0.0
-    first, second, *_ = record.responses
-    if lead and np.isfinite(lead) and first != second:
-      order = (0, 1) if lead > 0 else (1, 0)
-      found.append(_compared(record, *order, config.weight))
-      fact |= _of_pair(record, *order)
-  return RecordBatch(found, averaged(facts))
-
-
-def _question(record: Sampled, order, question) -> Prompt:
-  first, second = (record.responses[i] for i in order)
-  said = dict(zip(PLACES, (record.prompt.text, first, second), strict=True))
-  # In one pass, whatever braces the texts hold.
-  text = re.sub(
-    '|'.join(map(re.escape, PLACES)), lambda m: said[m[0]], question
-  )
-  return Prompt((Message('user', text),))
-
-
-def _compared(record: Sampled, chosen: int, rejected: int, weight: float):
+def compared(
+  record: Sampled, chosen: int, rejected: int, weight: float
+) -> Comparison:
+  """Two samples of a record as a pair."""
   texts = (record.response(chosen), record.response(rejected))
   return Comparison(record.prompt, texts, weight=weight)
 
@@ -266,7 +173,7 @@ def _outcome(made):
   return {'accepted': 0.0} | reasons
 
 
-def _of_pair(record: Sampled, chosen: int, rejected: int):
+def facts_of(record: Sampled, chosen: int, rejected: int) -> dict[str, float]:
   """Facts of a pair, in reward units and tokens."""
   scores, lengths, ended = record.scores, record.lengths, record.ended
   gap = {}
@@ -298,26 +205,4 @@ stages = Writer(
   write=by_consistency,
   writes=Comparison,
   frozen={'reward': 'reward'},
-)
-
-
-# Pairs that the reward which scored the samples labels.
-stages_by_reward = Writer(
-  name='synthetic',
-  data='policy_samples',
-  reads=(Sampled,),
-  write=by_reward,
-  writes=Comparison,
-)
-
-
-# Pairs that the policy whose samples they are labels.
-stages_by_policy = Writer(
-  name='synthetic',
-  data='policy_samples',
-  reads=(Sampled,),
-  write=by_policy,
-  writes=Comparison,
-  policy='policy',
-  sources={'policy': 'ppo'},
 )

@@ -1,5 +1,6 @@
 """Models of transformers: folders of config.json and safetensors, both ways."""
 
+from rlhf_jax.models.huggingface import peft
 from rlhf_jax.models.huggingface.reading import (
   abstract_params,
   config_of,
@@ -18,6 +19,7 @@ __all__ = [
   'fingerprint',
   'is_folder',
   'open_folder',
+  'peft',
   'read',
   'write',
 ]

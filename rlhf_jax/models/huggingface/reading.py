@@ -95,12 +95,7 @@ def open_folder(folder: str | pathlib.Path) -> Opened:
   tensors = mapping.tensors(architecture, config, scores)
   shapes = {name: one.shape for name, one in stored.items()}
   names = mapping.matched(architecture, tensors, shapes, str(folder))
-  for name in names:
-    if stored[name].dtype not in safetensors.DTYPES:
-      raise CheckpointError(
-        f'{stored[name].path}: the tensor {name} is of type '
-        f'{stored[name].dtype}; there are {", ".join(safetensors.DTYPES)}'
-      )
+  safetensors.check_types(stored[name] for name in names)
   return Opened(architecture, config, scores, stored, names, tensors)
 
 

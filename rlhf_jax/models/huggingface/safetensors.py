@@ -155,6 +155,20 @@ class Reader:
       self._map.madvise(mmap.MADV_DONTNEED, start, stored.stop - start)
 
 
+def check_types(found: Iterable[Stored]) -> None:
+  """Refuses tensors of other types than parameters have.
+
+  Raises:
+    CheckpointError: naming the file and the tensor.
+  """
+  for one in found:
+    if one.dtype not in DTYPES:
+      raise CheckpointError(
+        f'{one.path}: the tensor {one.name} is of type {one.dtype}; there are '
+        f'{", ".join(DTYPES)}'
+      )
+
+
 def each(found: Iterable[Stored]) -> Iterator[tuple[Stored, np.ndarray]]:
   """Tensors one after the other, each to be let go of before the next."""
   path, reader = None, None
