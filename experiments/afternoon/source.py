@@ -31,6 +31,8 @@ DIALOGUES = {
 }
 KINDS = ('review', *DIALOGUES)
 REVIEWS = 'rt_polarity.jsonl.gz'
+# Tokens that end a sentence, at which going on with a review stops.
+STOPS = ('.', 'Ġ.', '!', 'Ġ!', '?', 'Ġ?')
 REVIEW = {'text': fields.filled, 'label': fields.number}
 
 WANTED = """\
@@ -128,8 +130,10 @@ class Source:
       for name, pairs in found.items()
     }
     found['openings'] = self._openings(held_out)
+    tokenizer = tokens.load(self.tokenizer)
+    known = [t for t in STOPS if tokenizer.backend.token_to_id(t) is not None]
     return Corpus(
-      tokens.load(self.tokenizer),
+      dataclasses.replace(tokenizer, stops=(*tokenizer.stops, *known)),
       templates.PLAIN,
       found,
       gold=WordOdds.of(judged, name='words of other reviews'),

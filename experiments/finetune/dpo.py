@@ -5,6 +5,9 @@ Run: python -m launch.train experiments/finetune/dpo.py
 A line of pairs.jsonl is {"prompt": "…", "chosen": "…", "rejected": "…"}, or any
 other format of `rlhf_jax.data.formats`. Any method that learns from pairs alone
 may take DPO's place, by its module: --set method=rlhf_jax.methods.simpo
+
+To expect of SmolLM2-135M on two idle cores: about five minutes of training, 30
+steps at 274 tokens a second. What it learns is not measured yet.
 """
 
 import dataclasses
