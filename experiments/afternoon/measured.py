@@ -41,10 +41,10 @@ def experiment(
     data=Source(data, model),
     model=size,
     limits=Limits(
-      max_prompt_tokens=64,
-      max_response_tokens=48,
+      max_prompt_tokens=96,
+      max_response_tokens=64,
       overlong=keep_end,
-      buckets=(16, 32, 48, 64, 80, 96),
+      buckets=(16, 32, 48, 64, 80, 96, 128),
     ),
     stages=stages,
     variants={

@@ -65,7 +65,8 @@ class Source:
     pairs: most pairs that each reward is learnt from.
     test_pairs: most held-out pairs of each.
     held_out: share of the dialogues that is held out.
-    longest: of an answer, in characters; longer ones are left out.
+    longest: of an answer and of what is said before it, in characters; pairs
+      with longer ones are left out.
     opening: words of a review that are given to go on from.
     prompts: most such openings.
   """
@@ -76,7 +77,7 @@ class Source:
   pairs: Count = 600
   test_pairs: Count = 500
   held_out: ShareBetween = 0.4
-  longest: Count = 200
+  longest: Count = 320
   opening: Count = 4
   prompts: Count = 96
 
@@ -142,15 +143,15 @@ class Source:
   def _dialogues(
     self, pairs: Iterable[Comparison], kind: str
   ) -> Iterator[Comparison]:
-    """The first pair of each opening, as text, if its answers are short."""
+    """The first short pair of each opening, as text."""
     seen = set()
     for pair in pairs:
-      first = pair.prompt.messages[0].content
-      if first in seen or max(map(len, pair.responses)) > self.longest:
+      turns = [f'{SAID[m.role]}: {m.content}' for m in pair.prompt.messages]
+      first, text = turns[0], '\n\n'.join([*turns, 'Assistant:'])
+      longest = max(map(len, (text, *pair.responses)))
+      if first in seen or longest > self.longest:
         continue
       seen.add(first)
-      turns = [f'{SAID[m.role]}: {m.content}' for m in pair.prompt.messages]
-      text = '\n\n'.join([*turns, 'Assistant:'])
       yield pair._replace(
         prompt=readers.one_turn(text, kind, pair.prompt.where),
         responses=tuple(f' {said}' for said in pair.responses),
