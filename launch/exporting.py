@@ -70,6 +70,7 @@ def export(
     raise errors.OptionError(
       f'{stage} was trained without adapters; leave --adapters out'
     )
+  params = _without_bias(params)
   if adapters:
     peft.write(destination, config, params, original=original)
     return 'folder of adapters'
@@ -113,6 +114,26 @@ def last_trained(stages: Mapping[str, Any]) -> tuple[str, pathlib.Path]:
       f'{last!r} began from none; begin from one, as --set model=DIR does'
     )
   return last, pathlib.Path(folder)
+
+
+def _without_bias(params):
+  """Parameters whose head, if they have one, has no bias.
+
+  ForSequenceClassification has no place for it, and it changes no preference.
+  """
+  import numpy as np
+
+  bias = np.asarray(params['head']['bias']) if 'head' in params else np.zeros(1)
+  if not bias.any():
+    return params
+  numbers = ', '.join(f'{x:.4g}' for x in bias)
+  print(
+    f'left out: the bias of the head, {numbers}, which transformers has no '
+    'place for; scores are less by it there',
+    file=sys.stderr,
+  )
+  head = params['head'] | {'bias': np.zeros_like(bias)}
+  return params | {'head': head}
 
 
 def _parameters(stage: pathlib.Path) -> pathlib.Path:

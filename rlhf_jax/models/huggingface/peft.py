@@ -67,7 +67,7 @@ def write(
   Args:
     folder: to be made, whole or not at all.
     config: of the base.
-    params: with adapters.
+    params: with adapters; a head's bias is left out, as PEFT has none.
     original: the folder that the base was read from; PEFT loads it first.
 
   Raises:
