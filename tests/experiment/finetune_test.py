@@ -198,7 +198,11 @@ def command(made, tmp_path, recipe, given, *options):
 
 
 @pytest.mark.parametrize(
-  ('recipe', 'what'), [('dpo', 'language model'), ('reward_model', 'reward')]
+  ('recipe', 'what'),
+  [
+    pytest.param('dpo', 'language model', marks=pytest.mark.long),
+    ('reward_model', 'reward'),
+  ],
 )
 def test_what_was_trained_goes_out_as_a_folder(made, tmp_path, recipe, what):
   status, out, err = command(
