@@ -11,12 +11,14 @@ from rlhf_jax.data import jsonl
 from rlhf_jax.data.readers import Records
 from rlhf_jax.types import Record
 from rlhf_jax.types.rules import Count
+from rlhf_jax.types.values import checked
 
 Dataset = Sequence[Record]
 JSON = ('.json', '.jsonl', '.json.gz', '.jsonl.gz')
 
 
 @dataclasses.dataclass(frozen=True)
+@checked
 class Files:
   """Files that one reader reads, in a folder given elsewhere.
 

@@ -16,11 +16,14 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from rlhf_jax.types import Prompt
+from rlhf_jax.types.rules import Finite
+from rlhf_jax.types.values import checked
 
 WORD = re.compile(r"[\w']+|[^\w\s]")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+@checked
 class WordOdds:
   """The log-odds of the first kind, as a Reward.
 
@@ -31,7 +34,7 @@ class WordOdds:
   """
 
   odds: Mapping[str, float]
-  prior: float
+  prior: Finite
   name: str
 
   @classmethod

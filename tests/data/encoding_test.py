@@ -36,7 +36,7 @@ class EncodingTest(absltest.TestCase):
   def test_prompts_have_no_responses(self):
     said = prompt('a b c')
     (example,), counts = encode([said])
-    self.assertEqual(example, (said, [0, 1, 2], (), 0, None, None))
+    self.assertEqual(example, (said, [0, 1, 2], (), 0, None, None, None))
     self.assertEqual(example.length, 3)
     self.assertEqual(counts, encoding.Counts())
 

@@ -139,7 +139,7 @@ class LoRAStagesTest(absltest.TestCase):
     with self.assertRaisesRegex(
       ExperimentError, r'stages\.sft\.lora: none of .* starts from given'
     ):
-      run.trained.check_given()
+      run.trained.check_given({})
 
   def test_another_rank_is_a_sentence(self):
     stages = self.stages | with_lora(MORE, LoRA(rank=3))
@@ -147,7 +147,7 @@ class LoRAStagesTest(absltest.TestCase):
     with self.assertRaisesRegex(
       ExperimentError, r'stages\.more\.lora: .*rank 2 already'
     ):
-      run.trained.check_given()
+      run.trained.check_given({})
 
 
 class FolderTest(absltest.TestCase):
