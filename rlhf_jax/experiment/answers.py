@@ -211,7 +211,8 @@ def _divergence(run, variant, part, temperature):
   """
   own, chosen = variant.policy, best_of_n.divergence(variant.best_of)
   if variant.condition is None and own == reference_of(run.experiment):
-    return np.full(part.rollouts.ended.shape, chosen)  # Nothing to read.
+    # Nothing to read.
+    return np.full(part.rollouts.ended.shape, chosen, np.float32)
   trained, batches = run.trained, (part.rollouts, part.shown)
   policy, reference = (
     logps_of(
