@@ -74,12 +74,12 @@ class Source:
   data: str
   tokenizer: str
   _: dataclasses.KW_ONLY
-  pairs: Count = 600
-  test_pairs: Count = 500
+  pairs: Count = 400
+  test_pairs: Count = 300
   held_out: ShareBetween = 0.4
   longest: Count = 320
   opening: Count = 4
-  prompts: Count = 96
+  prompts: Count = 48
 
   def fingerprint(self) -> str:
     """Of the settings, of every file's content, and of the code that reads.

@@ -9,9 +9,10 @@ prefer: for what is helpful and for what is harmless, each by itself, since they
 contradict each other. A third one learns which of two film reviews is positive,
 and by it the best of eight ways to go on with a review is taken. Who judges
 that has counted words of other reviews.
-Of 250 pairs each, seed 0: right on 0.91 [0.89, 0.93] of held-out reviews (the
-longer one 0.54), on 0.55 [0.47, 0.63] of harmless answers (the longer one
-0.50), so that more pairs are needed there.
+Of 250 pairs each, prompts cut at 64 tokens, seed 0: right on 0.91 [0.89, 0.93]
+of held-out reviews (the longer one 0.54), on 0.55 [0.47, 0.63] of harmless
+answers (the longer one 0.50), which shows nothing. How long it takes at today's
+sizes, on two idle cores, has yet to be measured.
 """
 
 import dataclasses
