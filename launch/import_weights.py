@@ -133,6 +133,8 @@ def _merged(source: pathlib.Path, options) -> None:
   config, params = huggingface.read(base, mesh)
   if 'head' in adapters and 'head' not in params:
     params = {'trunk': trunk_from_policy(params)}
+  if 'trunk' in params and 'trunk' not in adapters:
+    adapters = {'trunk': adapters}
   merged = lora.merge(whole(adapters, {'base': params}))
   huggingface.write(options.folder, config, merged, original=base)
   _say(huggingface.open_folder(options.folder))

@@ -195,6 +195,11 @@ def experiment(
   """A recipe's experiment; `measured` names held-out datasets of the data."""
   variants, model = {}, presets.small_text(VOCABULARY)
   if settings.model:
+    if not huggingface.is_folder(settings.model):
+      raise ExperimentError(
+        f'model is {settings.model!r}, which is no folder with a config.json; '
+        'make one by python -m launch.import_weights'
+      )
     model = huggingface.config_of(settings.model)
     variants = {'start': PolicyVariant(policy=Pretrained(settings.model))}
   return Experiment(

@@ -15,6 +15,7 @@ from rlhf_jax.experiment import ExperimentError, Pretrained, prepare, running
 from rlhf_jax.experiment.store import PARAMS
 from rlhf_jax.methods import dpo, ppo, reward_model, sft
 from rlhf_jax.models import LoRA, huggingface, lora
+from rlhf_jax.models.huggingface import peft
 from rlhf_jax.training import checkpoints
 from rlhf_jax.training import state as training
 from rlhf_jax.training.compile import jitted
@@ -178,6 +179,22 @@ class FolderTest(absltest.TestCase):
     self.assertEqual(status, 0, wrong)
     _, again = huggingface.read(root / 'again')
     chex.assert_trees_all_close(again, whole, atol=1e-6)
+
+    judge = pretrained_test.written(
+      root / 'judge', small.MODEL, small.params('reward'), sandbox.tokenizer()
+    )
+    status, _, wrong = run_command(
+      import_weights, root / 'adapters', root / 'judged', '--base', judge
+    )
+    self.assertEqual(status, 0, wrong)
+    _, judged = huggingface.read(root / 'judged')
+    moved = lora.merge(
+      training.whole(
+        peft.read(root / 'adapters', judge),
+        {'base': small.params('reward')['trunk']},
+      )
+    )
+    chex.assert_trees_all_close(judged['trunk'], moved, atol=1e-6)
 
     other = jax.tree.map(lambda x: x + 1.0, small.params('policy'))
     other = pretrained_test.written(

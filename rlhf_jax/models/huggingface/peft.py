@@ -136,23 +136,15 @@ def read(folder: str | pathlib.Path, original: str | pathlib.Path) -> Params:
     for layer in range(opened.config.layers):
       name = module.format(layer)
       pair = [there.pop(f'{name}.lora_{of}.weight', None) for of in 'AB']
-      if pair[0] is not None and pair[1] is not None:
-        size = layouts.sizes(opened.config) | {'R': len(pair[0])}
-        for one in maps:
-          kernel = kernels['/'.join(one.path)].shape
-          adapter = _room_for(found, one, kernel, pair, f'{folder}: {name}')
-          adapter['scale'][layer] = _scale(said, name, len(pair[0]))
-          for leaf, pattern, array in zip('ab', one[1:], pair, strict=True):
-            if array.shape != layouts.shape(pattern, size):
-              raise CheckpointError(
-                f'{folder}: {name}.lora_{leaf.upper()} is '
-                f'{list(array.shape)}, and the base wants '
-                f'{list(layouts.shape(pattern, size))}; name the folder of '
-                'its base'
-              )
-            adapter[leaf][layer][_at(pattern)] = layouts.view(
-              array, pattern, size
-            )
+      if pair[0] is None or pair[1] is None:
+        continue
+      size = layouts.sizes(opened.config) | {'R': len(pair[0])}
+      for one in maps:
+        where = f'{folder}: {name}'
+        kernel = kernels['/'.join(one.path)].shape
+        adapter = _room_for(found, one, kernel, pair, where)
+        adapter['scale'][layer] = _scale(said, name, len(pair[0]))
+        _put(adapter, layer, one, pair, size, where)
   head = there.pop(mapping.SCORE, None)
   if there:
     raise CheckpointError(
@@ -271,6 +263,18 @@ def _room_for(found, one, kernel, pair, where):
         f'one leaf here, have another; give {"/".join(one.path)} one rank'
       )
   return {leaf: found[*path, leaf] for leaf in shapes}
+
+
+def _put(adapter, layer, one, pair, size, where):
+  """Puts A and B of a layer's module where one of its maps has them."""
+  for leaf, pattern, array in zip('ab', one[1:], pair, strict=True):
+    expected = layouts.shape(pattern, size)
+    if array.shape != expected:
+      raise CheckpointError(
+        f'{where}.lora_{leaf.upper()} is {list(array.shape)}, and the base '
+        f'wants {list(expected)}; name the folder of its base'
+      )
+    adapter[leaf][layer][_at(pattern)] = layouts.view(array, pattern, size)
 
 
 def _scale(said, name, rank):
