@@ -169,3 +169,28 @@ def place_batch(batch: Any, mesh: Mesh) -> Any:
     return jax.device_put(x, NamedSharding(mesh, spec))
 
   return jax.tree.map(split, batch)
+
+
+def local_rows(mesh: Mesh, size: int) -> np.ndarray:
+  """The rows of a batch of `size` that this process's devices hold, rising.
+
+  Several processes hold the same rows where `tensor` goes across them.
+  """
+  held = _over_rows(mesh, size).addressable_devices_indices_map((size,))
+  rows = [np.arange(size)[places] for places in held.values()]
+  return np.unique(np.concatenate(rows))
+
+
+def place_rows(rows: Any, size: int, mesh: Mesh) -> Any:
+  """A batch of `size` on the mesh, of which each process has `local_rows`."""
+  split = _over_rows(mesh, size)
+  return jax.tree.map(
+    lambda x: jax.make_array_from_process_local_data(
+      split, x, (size, *x.shape[1:])
+    ),
+    rows,
+  )
+
+
+def _over_rows(mesh: Mesh, size: int) -> NamedSharding:
+  return NamedSharding(mesh, fitting_spec((size,), (BATCH,), dict(mesh.shape)))

@@ -24,6 +24,7 @@ from rlhf_jax.experiment import (
   PolicyVariant,
   Pretrained,
   Stage,
+  ordered,
 )
 from rlhf_jax.methods import ppo, reward_model, sft
 from rlhf_jax.models import LoRA, huggingface, presets
@@ -36,6 +37,7 @@ from rlhf_jax.types.values import checked
 Stages = Mapping[str, Stage | DatasetStage]
 Reader = Callable[..., Dataset]
 VOCABULARY = 2048  # Of a model that is drawn anew.
+STEPS = tuple(range(64, 4096, 64))  # What batches are padded to, in tokens.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -211,9 +213,9 @@ def experiment(
       max_prompt_tokens=settings.max_prompt_tokens,
       max_response_tokens=settings.max_response_tokens,
       overlong=keep_end,
-      buckets=(64, 128, 256, 512),
+      buckets=STEPS,
     ),
-    stages={name: _as_set(stage, settings) for name, stage in stages.items()},
+    stages=ordered({n: _as_set(s, settings) for n, s in stages.items()}),
     variants=variants,
     evaluation=Evaluation(
       against='start' if settings.model else 'sft',

@@ -11,12 +11,15 @@ from rlhf_jax.experiment import (
   Experiment,
   Limits,
   Stage,
+  ordered,
 )
 from rlhf_jax.methods import sft
 from rlhf_jax.models import presets
 from rlhf_jax.training.optimizers import Adam, linear
 from rlhf_jax.types.rules import Count, Seed
 from rlhf_jax.types.values import checked
+
+STEPS = tuple(range(32, 1024, 32))  # What batches are padded to, in tokens.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -81,9 +84,9 @@ def experiment(
     limits=Limits(
       max_prompt_tokens=settings.max_prompt_tokens,
       max_response_tokens=settings.max_response_tokens,
-      **{'overlong': keep_end} | limits,
+      **{'overlong': keep_end, 'buckets': STEPS} | limits,
     ),
-    stages=stages,
+    stages=ordered(stages),
     evaluation=evaluation,
     contrasts=contrasts or {},
   )

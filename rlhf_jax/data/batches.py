@@ -1,13 +1,13 @@
 """Batches by step: the same for a seed, on any number of processes."""
 
-import collections
 import dataclasses
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import grain
 import numpy as np
 
+from rlhf_jax.data import orders
 from rlhf_jax.data.collation import collate
 from rlhf_jax.data.curriculum import Curriculum, members, plan
 from rlhf_jax.data.encoding import Example
@@ -31,10 +31,10 @@ AHEAD = 4  # Batches that are made before they are asked for.
 class Batches:
   """An endless run of batches; batches[step] is the one of that step.
 
-  Every epoch goes through the examples once, in an order that depends only on
-  the seed and on the number of examples. A batch may span several epochs, so a
-  dataset may be smaller than a batch. Each process gets its own rows of the
-  same global batch.
+  Every epoch goes through the examples once, in an order that depends on the
+  seed, the number of examples and, if it is `orders.of_like_length`, their
+  lengths, and on nothing else. A batch may span several epochs, so a dataset
+  may be smaller than a batch.
 
   Attributes:
     examples: of one kind.
@@ -42,8 +42,9 @@ class Batches:
     seed: of the order, at least 0.
     pad_id: fills rows.
     limits: those that the examples were encoded under.
-    process_index: which process this is, from 0.
-    process_count: how many there are.
+    order: of every epoch.
+    rows: of the global batch, those that are made here, in rising order; all
+      where None. They are padded as the whole batch is.
     curriculum: the levels of the examples and how they are mixed, or None.
     steps: of the whole training, over which a curriculum is spread.
     records: size of the dataset, dropped records included. Each repeat of an
@@ -57,8 +58,8 @@ class Batches:
   seed: int
   pad_id: int
   limits: Limits
-  process_index: int = 0
-  process_count: int = 1
+  order: orders.Order = orders.at_random
+  rows: np.ndarray | None = None
   curriculum: Curriculum | None = None
   steps: int | None = None
   records: int | None = None
@@ -69,10 +70,14 @@ class Batches:
         'there are no examples to make batches of; the dataset is empty, or '
         'its prompts were all dropped for their length.'
       )
-    if self.batch_size < 1 or self.batch_size % self.process_count:
+    if self.batch_size < 1:
       raise DataError(
-        f'a batch of {self.batch_size} rows cannot be shared equally by '
-        f'{self.process_count} processes; make batch_size a multiple.'
+        f'batch_size is {self.batch_size}; a batch has a row or more.'
+      )
+    if self.curriculum is not None and self.order is not orders.at_random:
+      raise DataError(
+        'a curriculum says which examples make a batch, and so does the order '
+        'of a stage; leave out one of them.'
       )
     if self.curriculum is not None:
       # Made now, so that a fault does not stop a run in its middle.
@@ -84,17 +89,51 @@ class Batches:
       raise IndexError(f'step {step} is before the first, 0.')
     if self.curriculum is None:
       first = step * self.batch_size
-      count = len(self.examples)
-      return places(count, self.seed, first, first + self.batch_size)
+      return self._places(None, first, first + self.batch_size)
     if step >= self.steps:
       raise IndexError(f'step {step} is past the last, {self.steps - 1}.')
     rows = []
     for level, own in enumerate(self._members):
       first, stop = self._given[step : step + 2, level].tolist()
       if first < stop:
-        seed = level_seed(self.seed, level)
-        rows.append(own[places(len(own), seed, first, stop)])
+        rows.append(own[self._places(level, first, stop)])
     return np.concatenate(rows)
+
+  def _places(self, level: int | None, first: int, stop: int) -> np.ndarray:
+    """Places `first` to `stop` of an endless run through a level's examples.
+
+    The run is one epoch after the other, each in its own order; through all
+    examples where the level is None.
+    """
+    count = len(self.lengths if level is None else self._members[level])
+    epochs, within = np.divmod(np.arange(first, stop), count)
+    return np.concatenate(
+      [
+        self._ordered(level, number)[within[epochs == number]]
+        for number in np.unique(epochs).tolist()
+      ]
+    )
+
+  @functools.cached_property
+  def _ordered(self) -> Callable[[int | None, int], np.ndarray]:
+    """(level, number of an epoch) -> [N] its order, the last ones kept."""
+
+    def ordered(level: int | None, number: int) -> np.ndarray:
+      lengths, seed = self.lengths, self.seed
+      if level is not None:
+        lengths = lengths[self._members[level]]
+        seed = level_seed(seed, level)
+      epoch = orders.Epoch(lengths, self.batch_size, number, seed)
+      return self.order(epoch)
+
+    levels = 1 if self.curriculum is None else len(self._members)
+    # A batch may lie in two epochs, and two batches are made at a time.
+    return functools.lru_cache(maxsize=3 * levels)(ordered)
+
+  @functools.cached_property
+  def lengths(self) -> np.ndarray:
+    """[N] tokens of each example."""
+    return np.array([example.length for example in self.examples], np.int32)
 
   @functools.cached_property
   def _candidates(self) -> int | None:
@@ -140,33 +179,32 @@ class Batches:
     return np.cumsum(np.pad(rows, ((1, 0), (0, 0))), axis=0)
 
   def __getitem__(self, step: int) -> Batch:
-    """This process's rows of the global batch of a step."""
-    rows = self._rows(self.indices(step))
-    share = self.batch_size // self.process_count
-    first = self.process_index * share
+    """The rows of the global batch of a step that are made here."""
+    indices = self.indices(step)
+    made = range(len(indices)) if self.rows is None else self.rows.tolist()
     return collate(
-      rows[first : first + share],
+      self._rows(indices, made),
       pad_id=self.pad_id,
       limits=self.limits,
       # All processes pad alike, or they would run different programs.
-      longest=max(row.length for row in rows),
+      longest=int(self.lengths[indices].max()),
       candidates=self._candidates,
       weighted=self._weighted,
     )
 
-  def _rows(self, indices: np.ndarray) -> list[Example] | list[Pack]:
-    """The examples at these places, repeats with an index of their own."""
-    rows = [self.examples[i] for i in indices]
+  def _rows(
+    self, indices: np.ndarray, made: Sequence[int]
+  ) -> list[Example] | list[Pack]:
+    """The examples of some rows, repeats with an index of their own."""
+    rows = [self.examples[i] for i in indices[made].tolist()]
     if self.records is None:
       return rows
-    seen: collections.Counter = collections.Counter()
-    for row, place in enumerate(indices.tolist()):
-      again = seen[place]
-      seen[place] += 1
-      if again:
-        index = rows[row].index + again * self.records
-        rows[row] = rows[row]._replace(index=index)
-    return rows
+    # How often a row's example stands in the batch before it.
+    again = [int((indices[:row] == indices[row]).sum()) for row in made]
+    return [
+      row._replace(index=row.index + times * self.records) if times else row
+      for row, times in zip(rows, again, strict=True)
+    ]
 
   def starting_at(self, step: int) -> Iterator[Batch]:
     """Yields the batches of `step`, `step + 1`, …, some made ahead of time.
@@ -183,29 +221,3 @@ def level_seed(seed: int, level: int) -> int:
   """The seed of a level's own orders, the same on every machine."""
   bits = np.random.SeedSequence([seed, level])
   return int(bits.generate_state(1, np.uint64)[0])
-
-
-def places(count: int, seed: int, first: int, stop: int) -> np.ndarray:
-  """[stop − first] places in an endless run through `count` examples.
-
-  The run is one epoch's order after the other; `first` may lie in any of them.
-  """
-  epochs, within = np.divmod(np.arange(first, stop), count)
-  return np.concatenate(
-    [
-      order(count, seed, int(epoch))[within[epochs == epoch]]
-      for epoch in np.unique(epochs)
-    ]
-  )
-
-
-@functools.lru_cache(maxsize=16)
-def order(count: int, seed: int, epoch: int) -> np.ndarray:
-  """[count] the order of an epoch, the same on every machine.
-
-  Sorts random bits, whose stream numpy promises to keep. Grain's own shuffle
-  finds one place at a time: in 10 µs among thousands of examples, but in 1 ms
-  among fifty and 5 ms among five.
-  """
-  bits = np.random.Philox(key=np.array([seed, epoch], np.uint64))
-  return np.argsort(bits.random_raw(count), kind='stable')

@@ -27,17 +27,17 @@ class Pack(NamedTuple):
 
 
 def pack(examples: Sequence[Example], row_length: int) -> list[Pack]:
-  """Puts every example into the first row that has room for it (first-fit).
+  """Puts the longest example first, each where least room is left (best-fit).
 
   Args:
-    examples: in the order in which they look for room.
+    examples: those of a length keep their order.
     row_length: tokens that a row holds.
 
   Returns:
     Rows, with each example whole and in one of them.
 
   Raises:
-    DataError: an example with a weight of its own.
+    DataError: an example with a weight of its own, or longer than a row.
   """
   for example in examples:
     if example.record.weight != 1.0:
@@ -46,17 +46,27 @@ def pack(examples: Sequence[Example], row_length: int) -> list[Pack]:
         'demonstrations of different weights cannot share a row; leave them '
         'unpacked.'
       )
-  rows: list[list[Example]] = []
-  room = np.full(len(examples), row_length)  # Of rows not yet begun, too.
-  for example in examples:
     if example.length > row_length:
       raise DataError(
         f'record {example.index} has {example.length} tokens and a row holds '
         f'{row_length}; pack into longer rows, or lower the limits.'
       )
-    row = int(np.argmax(room >= example.length))
-    if row == len(rows):
+  rows: list[list[Example]] = []
+  open_rows: list[list[int]] = [[] for _ in range(row_length + 1)]  # By room.
+  rooms = 0  # Bit n: there is a row with room for n tokens.
+  for place in np.argsort([-e.length for e in examples], kind='stable'):
+    example = examples[place]
+    fitting = rooms >> example.length
+    if fitting:
+      room = example.length + (fitting & -fitting).bit_length() - 1
+      row = open_rows[room].pop()
+    else:
+      room, row = row_length, len(rows)
       rows.append([])
+    if not open_rows[room]:
+      rooms &= ~(1 << room)
     rows[row].append(example)
-    room[row] -= example.length
+    left = room - example.length
+    open_rows[left].append(row)
+    rooms |= 1 << left
   return [Pack(tuple(row), row_length) for row in rows]

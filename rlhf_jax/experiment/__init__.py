@@ -8,6 +8,7 @@ from rlhf_jax.experiment.definition import (
   PolicyVariant,
 )
 from rlhf_jax.experiment.models import models_of
+from rlhf_jax.experiment.ordering import ordered
 from rlhf_jax.experiment.pretrained import PretrainedReward
 from rlhf_jax.experiment.run import check_same, prepare, run
 from rlhf_jax.stages import (
@@ -32,6 +33,7 @@ __all__ = [
   'Limits',
   'check_same',
   'models_of',
+  'ordered',
   'prepare',
   'run',
 ]

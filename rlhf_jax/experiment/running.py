@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from rlhf_jax import sharding
 from rlhf_jax.addressing import describe
+from rlhf_jax.data import orders, packing
 from rlhf_jax.data.batches import Batches
 from rlhf_jax.experiment import (
   adapters,
@@ -181,6 +182,7 @@ def _batches(run, name, records, params, frozen, models):
       seed=int(jax.random.bits(run.key(f'{name} {purpose}')) >> 1),
       pad_id=run.corpus.tokenizer.pad_id,
       limits=run.experiment.limits,
+      rows=sharding.local_rows(run.mesh, size),
       steps=stage.config.steps,
       **options,
     )
@@ -193,10 +195,12 @@ def _batches(run, name, records, params, frozen, models):
     examples = kept_features.attach(run, name, examples, params, models)
     frozen['features'] = head.spread([e.features for e in examples])
   facts, extra = run.tell_counts(name, counts), None
+  row_length = getattr(stage.config, 'row_length', None)
   own = batches(
-    examples,
+    packing.pack(examples, row_length) if row_length else examples,
     stage.config.batch_size,
     'order',
+    order=stage.order or orders.at_random,
     curriculum=stage.curriculum,
     records=len(records) if stage.collect else None,
   )
@@ -218,11 +222,14 @@ class MeshBatches:
 
   def starting_at(self, step: int) -> Iterator[Any]:
     """The batches of `step`, `step + 1`, …"""
-    batches = self.own.starting_at(step)
-    if self.extra is not None:
-      batches = map(WithExtra, batches, self.extra.starting_at(step))
-    for batch in batches:
-      yield sharding.place_batch(batch, self.mesh)
+    own = self._placed(self.own, step)
+    if self.extra is None:
+      return own
+    return map(WithExtra, own, self._placed(self.extra, step))
+
+  def _placed(self, batches: Batches, step: int) -> Iterator[Any]:
+    for rows in batches.starting_at(step):
+      yield sharding.place_rows(rows, batches.batch_size, self.mesh)
 
 
 class Watch:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rlhf_jax.data.names import nearest
+from rlhf_jax.experiment import ordering
 from rlhf_jax.losses import objective as objectives
 from rlhf_jax.stages import (
   AnyStage,
@@ -59,6 +60,7 @@ def check_stages(stages: Mapping[str, AnyStage]) -> None:
     _check_values(name, stage)
     _check_parameters(name, stage, done)
     _check_extra_data(name, stage)
+    _check_order(name, stage)
     for dataset in datasets(stage):
       _check_writer(name, dataset, stages, done)
     done[name] = stage
@@ -286,6 +288,17 @@ def _check_extra_data(name, stage):
     raise ExperimentError(
       f'stages.{name}.extra_data is none, and this method takes extra data; '
       'name a dataset'
+    )
+
+
+def _check_order(name, stage):
+  """Whether batches may be made in the order that is asked for."""
+  if isinstance(stage, DatasetStage) or stage.order is None:
+    return
+  if reason := ordering.reason_for_random(stage):
+    raise ExperimentError(
+      f'stages.{name}.order is set, and its batches have to be drawn at '
+      f'random: {reason}; leave it none'
     )
 
 

@@ -128,15 +128,20 @@ def coupled(objective: Objective) -> Objective:
   return objective
 
 
+def couples(objective: Objective) -> bool:
+  """Whether the loss of one example depends on the others of its batch."""
+  while isinstance(objective, functools.partial):
+    objective = objective.func
+  return getattr(objective, 'couples_examples', False)
+
+
 def refuse_parts(objective: Objective, micro_batches: int) -> None:
   """Refuses to cut the batch of a coupled objective.
 
   Raises:
     ValueError: saying so.
   """
-  while isinstance(objective, functools.partial):
-    objective = objective.func
-  if micro_batches > 1 and getattr(objective, 'couples_examples', False):
+  if micro_batches > 1 and couples(objective):
     raise ValueError(
       f'{_name(objective)} compares the examples of a batch with each other, '
       f'so the batch cannot be cut into {micro_batches} micro-batches; set '

@@ -20,9 +20,16 @@ update = likelihood.update
 @dataclasses.dataclass(frozen=True, kw_only=True)
 @checked
 class Config(likelihood.Config, optimizers.Steps):
-  """Llama 2's values (§3.1), but for the steps, which depend on the data."""
+  """Llama 2's values (§3.1), but for the steps, which depend on the data.
+
+  Attributes:
+    row_length: tokens of a row that several demonstrations share, so that less
+      of it is padding; at least those of the longest one. None gives each a row
+      of its own, and a batch as many demonstrations as it has rows.
+  """
 
   batch_size: Count = 64
+  row_length: Count | None = None
   optimizer: optimizers.Adam = optimizers.Adam(
     learning_rate=2e-5,
     decay=functools.partial(optimizers.cosine, final=0.1),

@@ -66,6 +66,7 @@ class Method:
     name: str | None = None,
     data: str | tuple[str, ...] | None = None,
     extra_data: str | None = None,
+    order: Callable[[Any], Any] | None = None,
     curriculum: Any = None,
     **sources: Frozen | Fresh | Mapping[str, Start] | None,
   ) -> dict[str, Stage]:
@@ -74,7 +75,7 @@ class Method:
     Args:
       config: the method's.
       name, data, extra_data: in place of the method's own.
-      curriculum: as of a Stage.
+      order, curriculum: as of a Stage.
       sources: whose parameters it starts from and keeps, by the names in
         `start` and `frozen`: a stage, or a Pretrained model; with `start` None
         it starts afresh. `start` may be {role: stage}, for other roles.
@@ -96,6 +97,7 @@ class Method:
             role: _kept(found[of]) for role, of in self.frozen.items()
           },
           'extra_data': extra_data or self.extra_data,
+          'order': order,
           'curriculum': curriculum,
         }
       )

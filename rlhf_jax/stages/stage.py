@@ -120,6 +120,9 @@ class Stage(NamedTuple):
       computed once for every example and kept beside the data, so that a step
       reads `batch.features` alone. `frozen['features']` says how they spread.
       None for stages that read tokens.
+    order: in which order an epoch goes through the examples, a function of
+      `data.orders`; any where None. Not for prompts that are sampled from, nor
+      for losses that compare the examples of a batch.
     curriculum: which examples come when, a `data.curriculum.Curriculum`; all of
       them all the time where None.
     lora: a `models.LoRA`, with which adapters and heads alone are trained of
@@ -151,6 +154,7 @@ class Stage(NamedTuple):
   collect: Annotated[Callable, Called(4, ('models', 'config'))] | None = None
   precompute: Annotated[Callable, Called(2, ('models', 'config'))] | None = None
   features: Annotated[Callable, Called(2, ('models', 'config'))] | None = None
+  order: Callable[[Any], np.ndarray] | None = None
   curriculum: Any = None
   lora: Any = None
   extra_data: str | None = None

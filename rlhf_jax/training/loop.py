@@ -12,7 +12,7 @@ import jax
 from rlhf_jax import progress
 from rlhf_jax.training import metrics, stopping
 from rlhf_jax.training.checkpoints import Checkpoints
-from rlhf_jax.types import Metrics, Params, TrainState
+from rlhf_jax.types import Metrics, Params, TrainState, padding
 
 
 class Batches(Protocol):
@@ -93,13 +93,14 @@ def train(
         with rows.compiling(step):
           batch, collected = collect(state, frozen, batch, collect_key)
       with stopping.held():
+        places = padding(batch)
         with rows.compiling(step), stopwatch('update'):
           state, learnt = update(state, frozen, batch, step_key)
           if collect is not None or step == start:
             jax.block_until_ready(learnt)
         if collect is not None:
           collected |= stopwatch.metrics()
-        rows.pending.append({**collected, **learnt})
+        rows.pending.append({**collected, **places, **learnt})
         done = step + 1
         if done == start + 1:
           rows.progress.begin(done)

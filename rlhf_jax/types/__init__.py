@@ -14,6 +14,7 @@ from rlhf_jax.types.batches import (
   Samples,
   WithExtra,
   flatten_candidates,
+  padding,
 )
 from rlhf_jax.types.models import (
   Bottleneck,

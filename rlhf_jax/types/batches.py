@@ -3,6 +3,9 @@
 import chex
 import flax.struct
 import jax
+import jax.numpy as jnp
+
+from rlhf_jax.types.training import Mean, Metrics
 
 
 @flax.struct.dataclass
@@ -198,3 +201,22 @@ class Experience:
 def flatten_candidates(tree: chex.ArrayTree) -> chex.ArrayTree:
   """Folds the leading [B, K] of every array into [B * K]."""
   return jax.tree.map(lambda x: x.reshape((-1, *x.shape[2:])), tree)
+
+
+@jax.jit
+def padding(batch: chex.ArrayTree) -> Metrics:
+  """{'padding': the share of its places for tokens that hold none}.
+
+  Args:
+    batch: of any kind; {} comes of one without attention masks.
+  """
+  masks = [
+    leaf
+    for path, leaf in jax.tree.flatten_with_path(batch)[0]
+    if path and getattr(path[-1], 'name', None) == 'attention_mask'
+  ]
+  if not masks:
+    return {}
+  real = sum(jnp.sum(mask, dtype=jnp.float32) for mask in masks)
+  places = jnp.float32(sum(mask.size for mask in masks))
+  return {'padding': Mean(total=places - real, weight=places)}

@@ -15,6 +15,7 @@ from rlhf_jax.data import (
   encoding,
   jsonl,
   limits,
+  orders,
   packing,
   templates,
   tokens,
@@ -234,14 +235,14 @@ class BatchesTest(parameterized.TestCase):
   def test_seeds_and_levels_have_orders_of_their_own(self):
     # Levels of equal sizes, which one order would draw alike.
     records = comparisons(*[3.0] * 12, *[1.0] * 12)
-    orders = []
+    drawn = []
     for seed in range(3):
       subject = make(
         records, curriculum.uniform, seed=seed, batch_size=24, steps=2
       )
       margins = subject[0].margins.astype(int)
-      orders += [tuple(margins[:12]), tuple(margins[12:] - 12)]
-    self.assertLen(set(orders), 6)
+      drawn += [tuple(margins[:12]), tuple(margins[12:] - 12)]
+    self.assertLen(set(drawn), 6)
 
   def test_the_order_is_the_same_on_every_machine(self):
     # Written down once; numpy promises that these bits never change.
@@ -277,10 +278,9 @@ class BatchesTest(parameterized.TestCase):
       make(
         self.records,
         curriculum.easy_to_hard,
-        process_index=host,
-        process_count=hosts,
+        rows=rows,
       )
-      for host in range(hosts)
+      for rows in np.split(np.arange(6), hosts)
     ]
     for step in range(20):
       together = [part[step] for part in parts]
@@ -300,11 +300,20 @@ class BatchesTest(parameterized.TestCase):
     subject = dataclasses.replace(
       make(self.records, curriculum.uniform), curriculum=None, steps=None
     )
-    run = np.concatenate([batches.order(18, 0, epoch) for epoch in range(7)])
+    run = np.concatenate(
+      [
+        orders.at_random(orders.Epoch(np.ones(18), 6, epoch, 0))
+        for epoch in range(7)
+      ]
+    )
     for step in range(20):
       np.testing.assert_array_equal(
         subject.indices(step), run[6 * step : 6 * step + 6]
       )
+
+  def test_an_order_and_a_curriculum_do_not_go_together(self):
+    with self.assertRaisesRegex(jsonl.DataError, 'leave out one of them'):
+      make(self.records, curriculum.uniform, order=orders.of_like_length)
 
   def test_any_kind_of_record_has_levels(self):
     records = [

@@ -11,9 +11,10 @@ from absl.testing import absltest, parameterized
 from experiments.rlhf import sandbox
 from experiments.steerlm import steering
 from rlhf_jax import experiment as experiments
+from rlhf_jax.data import orders
 from rlhf_jax.experiment import overrides, validation
 from rlhf_jax.losses import pairwise
-from rlhf_jax.methods import dpo, simpo
+from rlhf_jax.methods import dpo, kto, simpo
 
 
 def rlhf():
@@ -71,6 +72,34 @@ class StagesTest(parameterized.TestCase):
       experiments.ExperimentError, 'a stage is called .*; take a name of at m'
     ):
       validation.check_stages(stages)
+
+  @parameterized.parameters(
+    ('ppo', {}, 'it samples responses to its prompts'),
+    ('sft', {'curriculum': object()}, 'its curriculum says which examples'),
+    ('kto', {}, 'config.objective compares the examples of a batch'),
+  )
+  def test_an_order_is_for_examples_that_count_each_alone(
+    self, name, changes, reason
+  ):
+    stages = rlhf().stages | kto.stages(
+      kto.Config(steps=1), data='preferences', start='sft'
+    )
+    stage = stages[name]._replace(**changes)
+    self.assertIsNone(stage.order)
+    self.assertIsNone(experiments.ordered({name: stage})[name].order)
+    stages[name] = stage._replace(order=orders.of_like_length)
+    with self.assertRaisesRegex(
+      experiments.ExperimentError,
+      f'stages.{name}.order is set, and its batches have to be drawn at random:'
+      f' {reason}',
+    ):
+      validation.check_stages(stages)
+
+  def test_all_other_stages_can_be_ordered(self):
+    found = experiments.ordered(rlhf().stages)
+    ordered = {n for n, s in found.items() if getattr(s, 'order', None)}
+    self.assertEqual(ordered, {'sft', 'reward_model'})
+    validation.check_stages(found)
 
   @parameterized.parameters('data', 'evaluation')
   def test_a_stage_takes_no_name_that_something_else_has(self, name):
