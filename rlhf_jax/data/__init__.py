@@ -9,6 +9,7 @@ from rlhf_jax.data.encoding import Counts, Example, encode
 from rlhf_jax.data.files import Files
 from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.data.limits import Limits, drop, keep_end, keep_start, refuse
+from rlhf_jax.data.mixtures import Mixture
 from rlhf_jax.data.packing import Pack, pack
 from rlhf_jax.data.problems import Problems
 from rlhf_jax.data.readers import Records

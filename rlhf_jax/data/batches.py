@@ -9,7 +9,7 @@ import numpy as np
 
 from rlhf_jax.data import orders
 from rlhf_jax.data.collation import collate
-from rlhf_jax.data.curriculum import Curriculum, members, plan
+from rlhf_jax.data.curriculum import Levels, plan
 from rlhf_jax.data.encoding import Example
 from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.data.limits import Limits
@@ -45,7 +45,8 @@ class Batches:
     order: of every epoch.
     rows: of the global batch, those that are made here, in rising order; all
       where None. They are padded as the whole batch is.
-    curriculum: the levels of the examples and how they are mixed, or None.
+    curriculum: the levels of the examples and how they are mixed, a Curriculum
+      or a mixture; None has no levels.
     steps: of the whole training, over which a curriculum is spread.
     records: size of the dataset, dropped records included. Each repeat of an
       example within a batch adds it to the index once more, so that a prompt is
@@ -60,7 +61,7 @@ class Batches:
   limits: Limits
   order: orders.Order = orders.at_random
   rows: np.ndarray | None = None
-  curriculum: Curriculum | None = None
+  curriculum: Levels | None = None
   steps: int | None = None
   records: int | None = None
 
@@ -152,7 +153,7 @@ class Batches:
   @functools.cached_property
   def _members(self) -> list[np.ndarray]:
     """The places of every level's examples."""
-    return members(self.examples, self.curriculum.level)
+    return self.curriculum.members(self.examples)
 
   @functools.cached_property
   def _given(self) -> np.ndarray:

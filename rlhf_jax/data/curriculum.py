@@ -5,6 +5,7 @@ An example's level is read from its record, never from how a policy does on it.
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
 
@@ -16,6 +17,19 @@ from rlhf_jax.types.rules import Finite, Natural
 from rlhf_jax.types.values import checked
 
 Mix = Callable[[float, int], np.ndarray]
+
+
+class Levels(Protocol):
+  """Examples in levels, and how they are mixed: a Curriculum, or a mixture."""
+
+  def members(
+    self, examples: Sequence[Example] | Sequence[Pack]
+  ) -> list[np.ndarray]:
+    """The places of every level's examples, from level 0 to the last."""
+
+  def mix(self, progress: float, levels: int) -> np.ndarray:
+    """[levels] shares of a batch, which sum to 1."""
+
 
 SHARE = 2**30  # A whole step, in the whole numbers that a plan counts in.
 
@@ -36,6 +50,12 @@ class Curriculum:
 
   level: Callable[[Record], int]
   mix: Mix
+
+  def members(
+    self, examples: Sequence[Example] | Sequence[Pack]
+  ) -> list[np.ndarray]:
+    """The places of every level's examples."""
+    return members(examples, self.level)
 
 
 def by_gap(comparison: Comparison, *, edges: tuple[Finite, ...]) -> int:

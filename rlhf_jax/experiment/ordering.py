@@ -31,8 +31,9 @@ def reason_for_random(stage: Stage) -> str | None:
   """
   if stage.collect is not None:
     return 'it samples responses to its prompts'
-  if stage.curriculum is not None:
-    return 'its curriculum says which examples come when'
+  for name in ('curriculum', 'mixture'):
+    if getattr(stage, name) is not None:
+      return f'its {name} says which examples come when'
   fields: Mapping[str, Any] = getattr(stage.config, '__dict__', {})
   for name, part in fields.items():
     if callable(part) and objectives.couples(part):

@@ -26,7 +26,7 @@ from rlhf_jax.experiment.prepared import Run, Trained
 from rlhf_jax.feedback import scoring
 from rlhf_jax.learners.reward import head
 from rlhf_jax.models import PARTITION_RULES
-from rlhf_jax.stages import DatasetStage, Stage, playing
+from rlhf_jax.stages import DatasetStage, Stage, names, playing
 from rlhf_jax.storage import files
 from rlhf_jax.training import checkpoints, loop, metrics
 from rlhf_jax.training import state as training
@@ -196,12 +196,19 @@ def _batches(run, name, records, params, frozen, models):
     frozen['features'] = head.spread([e.features for e in examples])
   facts, extra = run.tell_counts(name, counts), None
   row_length = getattr(stage.config, 'row_length', None)
+  if row_length is not None:
+    examples = packing.pack(examples, row_length)
+  levels, size = stage.curriculum, stage.config.batch_size
+  if stage.mixture is not None:
+    sizes = {of: len(run.data.records(of)) for of in names(stage.data)}
+    rows = size * stage.config.steps
+    levels = stage.mixture.placed(examples, sizes, rows)
   own = batches(
-    packing.pack(examples, row_length) if row_length else examples,
-    stage.config.batch_size,
+    examples,
+    size,
     'order',
     order=stage.order or orders.at_random,
-    curriculum=stage.curriculum,
+    curriculum=levels,
     records=len(records) if stage.collect else None,
   )
   if stage.extra_data is not None:

@@ -293,7 +293,14 @@ def _check_extra_data(name, stage):
 
 def _check_order(name, stage):
   """Whether batches may be made in the order that is asked for."""
-  if isinstance(stage, DatasetStage) or stage.order is None:
+  if isinstance(stage, DatasetStage):
+    return
+  if stage.curriculum is not None and stage.mixture is not None:
+    raise ExperimentError(
+      f'stages.{name} has a curriculum and a mixture, and each says how much '
+      'of what a batch has; leave one of them none'
+    )
+  if stage.order is None:
     return
   if reason := ordering.reason_for_random(stage):
     raise ExperimentError(

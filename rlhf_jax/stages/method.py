@@ -68,6 +68,7 @@ class Method:
     extra_data: str | None = None,
     order: Callable[[Any], Any] | None = None,
     curriculum: Any = None,
+    mixture: Any = None,
     **sources: Frozen | Fresh | Mapping[str, Start] | None,
   ) -> dict[str, Stage]:
     """{name: the stage} of a config.
@@ -75,7 +76,7 @@ class Method:
     Args:
       config: the method's.
       name, data, extra_data: in place of the method's own.
-      order, curriculum: as of a Stage.
+      order, curriculum, mixture: as of a Stage.
       sources: whose parameters it starts from and keeps, by the names in
         `start` and `frozen`: a stage, or a Pretrained model; with `start` None
         it starts afresh. `start` may be {role: stage}, for other roles.
@@ -99,6 +100,7 @@ class Method:
           'extra_data': extra_data or self.extra_data,
           'order': order,
           'curriculum': curriculum,
+          'mixture': mixture,
         }
       )
     }

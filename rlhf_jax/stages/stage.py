@@ -125,6 +125,8 @@ class Stage(NamedTuple):
       for losses that compare the examples of a batch.
     curriculum: which examples come when, a `data.curriculum.Curriculum`; all of
       them all the time where None.
+    mixture: how much of each dataset of `data` a batch has, a
+      `data.mixtures.Mixture`; as much as there is where None.
     lora: a `models.LoRA`, with which adapters and heads alone are trained of
       what starts from given parameters; None to train all of it.
     extra_data: name of a dataset of which every step has a batch too, as in
@@ -156,6 +158,7 @@ class Stage(NamedTuple):
   features: Annotated[Callable, Called(2, ('models', 'config'))] | None = None
   order: Callable[[Any], np.ndarray] | None = None
   curriculum: Any = None
+  mixture: Any = None
   lora: Any = None
   extra_data: str | None = None
   reads: tuple[type, ...] = ()

@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 import tempfile
+from unittest import mock
 
 import chex
 import jax
@@ -11,7 +12,9 @@ from absl.testing import absltest
 
 from rlhf_jax import sharding
 from rlhf_jax.data import orders, packing
+from rlhf_jax.data.batches import Batches
 from rlhf_jax.data.collation import collate
+from rlhf_jax.data.mixtures import Mixture
 from rlhf_jax.experiment import running, store
 from rlhf_jax.methods import sft
 from rlhf_jax.models import language_model
@@ -51,6 +54,31 @@ class BatchingTest(absltest.TestCase):
     self.assertBetween(total, 221, 430)
     found = self.padding('packed', row_length=220)
     self.assertAlmostEqual(found, 1 - total / 440, places=5)
+
+  def test_a_mixture_of_datasets(self):
+    config = sft.Config(steps=3, batch_size=4)
+    run = small.chain(
+      self.folder,
+      sft.stages(
+        config,
+        name='mixed',
+        data=('demonstrations', 'strong_demonstrations'),
+        mixture=Mixture(weights={'strong_demonstrations': 30.0}),
+      ),
+    )
+    records = run.data.records('demonstrations')
+    run = small.holding(run, strong_demonstrations=records[:2])
+    seen = []
+    make = Batches.indices
+    with mock.patch.object(
+      Batches,
+      'indices',
+      lambda self, step: seen.append(make(self, step)) or seen[-1],
+    ):
+      running.run_stage(run, 'mixed')
+    # 30 times 2 to 20: three rows of four, which are number 20 and 21.
+    for rows in seen[:3]:
+      self.assertEqual((rows >= small.RECORDS).sum(), 3)
 
 
 class PackedTest(absltest.TestCase):

@@ -95,6 +95,16 @@ class StagesTest(parameterized.TestCase):
     ):
       validation.check_stages(stages)
 
+  def test_a_stage_has_a_curriculum_or_a_mixture(self):
+    stages = rlhf().stages
+    stages['sft'] = stages['sft']._replace(
+      curriculum=object(), mixture=object()
+    )
+    with self.assertRaisesRegex(
+      experiments.ExperimentError, 'stages.sft has a curriculum and a mixture'
+    ):
+      validation.check_stages(stages)
+
   def test_all_other_stages_can_be_ordered(self):
     found = experiments.ordered(rlhf().stages)
     ordered = {n for n, s in found.items() if getattr(s, 'order', None)}
