@@ -119,7 +119,7 @@ class PretrainedReward:
     prompt = prompt._replace(condition='')
     asked = template.parts(prompt, tokenizer).ids
     # Sampled ids are the policy's; here the text counts.
-    said = Response(str(response), ended=Response.of(response).ended)
+    said = Response.of(response).without_ids
     return [*asked, *response_ids(said, prompt, tokenizer, template)]
 
   def _scores(self, rows):

@@ -173,19 +173,20 @@ def _batches(run, name, records, params, frozen, models):
   and how they spread is put there.
   """
   stage = run.experiment.stages[name]
+  data = run.trained.read_by(run.data, name, stage.produces)
 
   def batches(examples, size, purpose, **options):
     return Batches(
       examples,
       batch_size=size,
       seed=int(jax.random.bits(run.key(f'{name} {purpose}')) >> 1),
-      pad_id=run.corpus.tokenizer.pad_id,
+      pad_id=data.corpus.tokenizer.pad_id,
       limits=run.experiment.limits,
       steps=stage.config.steps,
       **options,
     )
 
-  examples, counts = run.data.encode(records)
+  examples, counts = data.encode(records)
   if stage.precompute is not None:
     examples = reference_logps.attach(run, name, examples, frozen, models)
     del frozen['reference']
@@ -201,7 +202,7 @@ def _batches(run, name, records, params, frozen, models):
     records=len(records) if stage.collect else None,
   )
   if stage.extra_data is not None:
-    examples, counts = run.data.encode(run.data.records(stage.extra_data))
+    examples, counts = data.encode(data.records(stage.extra_data))
     extra = batches(examples, stage.config.extra_batch_size, 'order beside')
     left_out = run.tell_counts(f'{name}: {stage.extra_data}', counts)
     facts |= {f'{stage.extra_data}_{k}': v for k, v in left_out.items()}
