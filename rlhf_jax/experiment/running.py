@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 
 from rlhf_jax import sharding
-from rlhf_jax.addressing import describe
 from rlhf_jax.data.batches import Batches
 from rlhf_jax.experiment import (
   adapters,
@@ -22,6 +21,7 @@ from rlhf_jax.experiment import (
   writing,
 )
 from rlhf_jax.experiment.prepared import Run, Trained
+from rlhf_jax.experiment.pretrained import described
 from rlhf_jax.feedback import scoring
 from rlhf_jax.learners.reward import head
 from rlhf_jax.models import PARTITION_RULES
@@ -49,25 +49,25 @@ SAMPLE_LOGS = 4  # How often a stage writes samples for people.
 def run_stage(run: Run, name: str) -> float:
   """Runs a stage unless it is done. Returns the seconds it took."""
   folder, stage = run.folders[name], run.experiment.stages[name]
-  settings, described = run.folders.settings[name], describe(stage)
+  settings, said = run.folders.settings[name], described(stage)
   keep = isinstance(stage, Stage) and stage.keep_checkpoint
   if folder.done:
     spent = folder.seconds()
-    folder.tidy(config=described, keep_checkpoint=keep)
+    folder.tidy(config=said, keep_checkpoint=keep)
     run.tell(name, f'done before, in {spent:.0f} s: {folder.path}')
     return 0.0
   for what in folder.in_place_of(settings):
     run.tell(name, what)
   began = time.perf_counter()
   files.make_folder(folder.path)
-  files.write_json(folder.path / store.CONFIG, described)
+  files.write_json(folder.path / store.CONFIG, said)
   with run.trained.while_needed():
     work = writing.write if isinstance(stage, DatasetStage) else train
     facts = work(run, name)
   spent = time.perf_counter() - began
   known = {'settings': settings, 'seconds': round(spent, 2)}
   folder.finish({'stage': name} | known | facts)
-  folder.tidy(config=described, keep_checkpoint=keep)
+  folder.tidy(config=said, keep_checkpoint=keep)
   return spent
 
 
