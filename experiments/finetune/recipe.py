@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
+from experiments.finetune import given
 from rlhf_jax.data import formats
-from rlhf_jax.data.files import Dataset, files_at
+from rlhf_jax.data.files import Dataset, columns_of, files_at
 from rlhf_jax.data.limits import keep_end
 from rlhf_jax.data.sources import Feedback
 from rlhf_jax.experiment import (
@@ -25,8 +26,9 @@ from rlhf_jax.experiment import (
   Pretrained,
   Stage,
 )
+from rlhf_jax.experiment.overrides import naming
 from rlhf_jax.methods import ppo, reward_model, sft
-from rlhf_jax.models import LoRA, huggingface, presets
+from rlhf_jax.models import LoRA, presets
 from rlhf_jax.stages import Method
 from rlhf_jax.training.optimizers import Adam, linear
 from rlhf_jax.types import Comparison, Reward
@@ -131,10 +133,13 @@ def source(settings: Settings, **readers: Reader) -> Feedback:
   if not settings.model:
     readers = {'demonstrations': formats.demonstrations} | readers
   place, columns = settings.data, settings.data_columns
-  found = {
-    name: files_at(place, columns, read=read, first=settings.examples)
-    for name, read in readers.items()
-  }
+  with naming('data_columns', columns):
+    columns_of(columns)
+  with naming('data', place):
+    found = {
+      name: files_at(place, columns, read=read, first=settings.examples)
+      for name, read in readers.items()
+    }
   ((folder, _), *_) = found.values()
   return Feedback(
     folder,
@@ -161,7 +166,7 @@ def scored(
   else:
     data = source(settings, prompts=formats.prompts)
   if isinstance(settings.reward, str):
-    reward = Pretrained(settings.reward)
+    reward = given.reward(settings.reward)
   return data, before, {'start': begins, 'reward': reward}
 
 
@@ -195,12 +200,7 @@ def experiment(
   """A recipe's experiment; `measured` names held-out datasets of the data."""
   variants, model = {}, presets.small_text(VOCABULARY)
   if settings.model:
-    if not huggingface.is_folder(settings.model):
-      raise ExperimentError(
-        f'model is {settings.model!r}, which is no folder with a config.json; '
-        'make one by python -m launch.import_weights'
-      )
-    model = huggingface.config_of(settings.model)
+    model = given.model(settings.model)
     variants = {'start': PolicyVariant(policy=Pretrained(settings.model))}
   return Experiment(
     title=title,
@@ -255,15 +255,20 @@ def pair_method(path: str) -> ModuleType:
     path: its import path; it has a `Config`, and `stages`, a `Method`.
 
   Raises:
-    ExperimentError: saying why it does not serve.
+    OverrideError: it does not serve, and why.
   """
+  with naming('method', path):
+    return _pair_method(path)
+
+
+def _pair_method(path):
   try:
     module = importlib.import_module(path)
   except ImportError as e:
-    raise ExperimentError(f'method is {path!r}: {e}') from e
+    raise ExperimentError(str(e)) from e
   stages = getattr(module, 'stages', None)
   if not isinstance(stages, Method) or not hasattr(module, 'Config'):
-    raise ExperimentError(f'method is {path!r}, which has no Config and stages')
+    raise ExperimentError('that module has no Config and stages')
   fits = (
     stages.reads == (Comparison,)
     and stages.produces == 'policy'
@@ -272,7 +277,7 @@ def pair_method(path: str) -> ModuleType:
   )
   if not fits:
     raise ExperimentError(
-      f'method is {path!r}, which does not learn a policy from pairs alone; '
-      'take one such as rlhf_jax.methods.simpo'
+      'that does not learn a policy from pairs alone; take one such as '
+      'rlhf_jax.methods.simpo'
     )
   return module
