@@ -1,11 +1,15 @@
-"""The models that a recipe's settings give: each is there, and is one."""
+"""What a recipe's settings name: a model, a reward, a method. Each is one."""
 
+import importlib
 import pathlib
+from types import ModuleType
 
 from rlhf_jax.experiment import ExperimentError, Pretrained, PretrainedReward
 from rlhf_jax.experiment.overrides import naming
 from rlhf_jax.models import TransformerConfig, huggingface
+from rlhf_jax.stages import Method
 from rlhf_jax.storage import seals
+from rlhf_jax.types import Comparison
 
 
 def model(folder: str) -> TransformerConfig:
@@ -38,3 +42,38 @@ def reward(folder: str) -> Pretrained:
         'the import path of a function, as my_reward.score is'
       )
   return Pretrained(folder)
+
+
+def pair_method(path: str) -> ModuleType:
+  """The module of a method that learns a policy from pairs.
+
+  Args:
+    path: its import path; it has a `Config`, and `stages`, a `Method`.
+
+  Raises:
+    OverrideError: it does not serve, and why.
+  """
+  with naming('method', path):
+    return _pair_method(path)
+
+
+def _pair_method(path):
+  try:
+    module = importlib.import_module(path)
+  except ImportError as e:
+    raise ExperimentError(str(e)) from e
+  stages = getattr(module, 'stages', None)
+  if not isinstance(stages, Method) or not hasattr(module, 'Config'):
+    raise ExperimentError('that module has no Config and stages')
+  fits = (
+    stages.reads == (Comparison,)
+    and stages.produces == 'policy'
+    and stages.frozen.keys() <= {'reference'}
+    and stages.extra_data is None
+  )
+  if not fits:
+    raise ExperimentError(
+      'that does not learn a policy from pairs alone; take one such as '
+      'rlhf_jax.methods.simpo'
+    )
+  return module

@@ -5,8 +5,9 @@ the best answers of the data, of a small model drawn anew. What it begins from
 answers the held-out prompts too, beside what was trained.
 """
 
+import contextlib
 import dataclasses
-import importlib
+import pathlib
 from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
@@ -14,13 +15,13 @@ from typing import Any
 from experiments.finetune import given
 from rlhf_jax.data import formats
 from rlhf_jax.data.files import Dataset, columns_of, files_at
+from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.data.limits import keep_end
 from rlhf_jax.data.sources import Feedback
 from rlhf_jax.experiment import (
   DatasetStage,
   Evaluation,
   Experiment,
-  ExperimentError,
   Limits,
   PolicyVariant,
   Pretrained,
@@ -29,9 +30,8 @@ from rlhf_jax.experiment import (
 from rlhf_jax.experiment.overrides import naming
 from rlhf_jax.methods import ppo, reward_model, sft
 from rlhf_jax.models import LoRA, presets
-from rlhf_jax.stages import Method
 from rlhf_jax.training.optimizers import Adam, linear
-from rlhf_jax.types import Comparison, Reward
+from rlhf_jax.types import Reward
 from rlhf_jax.types.rules import Count, Positive, Seed
 from rlhf_jax.types.values import checked
 
@@ -150,6 +150,20 @@ def source(settings: Settings, **readers: Reader) -> Feedback:
   )
 
 
+def pairs_held_out(settings: Settings) -> dict[str, str]:
+  """{'comparisons': those held out}; {} of a file that labels single answers.
+
+  A fault of the file is for whoever reads it to tell.
+  """
+  folder, files = files_at(settings.data, '', read=formats.comparisons)
+  path = pathlib.Path(folder, files.names[0])
+  columns = columns_of(settings.data_columns)
+  with contextlib.suppress(DataError):
+    if formats.labels(path, columns):
+      return {}
+  return {'comparisons': 'test_comparisons'}
+
+
 def scored(
   settings: OnlineSettings,
 ) -> tuple[Feedback, dict[str, Stage], dict[str, Any]]:
@@ -246,38 +260,3 @@ def from_pairs(
   )
   # A short run reads few of the pairs: the reference is asked of these alone.
   return {n: stage._replace(precompute=None) for n, stage in stages.items()}
-
-
-def pair_method(path: str) -> ModuleType:
-  """The module of a method that learns a policy from pairs.
-
-  Args:
-    path: its import path; it has a `Config`, and `stages`, a `Method`.
-
-  Raises:
-    OverrideError: it does not serve, and why.
-  """
-  with naming('method', path):
-    return _pair_method(path)
-
-
-def _pair_method(path):
-  try:
-    module = importlib.import_module(path)
-  except ImportError as e:
-    raise ExperimentError(str(e)) from e
-  stages = getattr(module, 'stages', None)
-  if not isinstance(stages, Method) or not hasattr(module, 'Config'):
-    raise ExperimentError('that module has no Config and stages')
-  fits = (
-    stages.reads == (Comparison,)
-    and stages.produces == 'policy'
-    and stages.frozen.keys() <= {'reference'}
-    and stages.extra_data is None
-  )
-  if not fits:
-    raise ExperimentError(
-      'that does not learn a policy from pairs alone; take one such as '
-      'rlhf_jax.methods.simpo'
-    )
-  return module
