@@ -138,7 +138,14 @@ def _check_file(file: pathlib.Path):
 
 
 def _refusal(error: BaseException, file: str | pathlib.Path):
-  """The sentence about an error of a file; None if it is not the file's."""
+  """The sentence about an error of a file; None if it is not the file's.
+
+  What names the setting that is wrong is not: its user did not write the file.
+  """
+  from rlhf_jax.experiment import overrides
+
+  if isinstance(error, overrides.OverrideError):
+    return None
   if isinstance(error, SyntaxError) and error.lineno:  # It came through none.
     place = f'{errors.shown(error.filename)}:{error.lineno}'
     text = f', in `{error.text.strip()}`' if error.text else ''

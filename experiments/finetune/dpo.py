@@ -12,7 +12,7 @@ steps at 274 tokens a second. What it learns is not measured yet.
 
 import dataclasses
 
-from experiments.finetune import recipe
+from experiments.finetune import given, recipe
 from rlhf_jax.data import formats
 from rlhf_jax.experiment import Experiment
 from rlhf_jax.types.values import checked
@@ -32,7 +32,7 @@ class Settings(recipe.Settings):
 
 def config(settings: Settings) -> Experiment:
   before, start = recipe.start(settings)
-  method = recipe.pair_method(settings.method)
+  method = given.pair_method(settings.method)
   return recipe.experiment(
     settings,
     title=f'{method.stages.name.upper()} on your pairs',

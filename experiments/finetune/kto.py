@@ -2,9 +2,9 @@
 
 Run: python -m launch.train experiments/finetune/kto.py
   --set model=models/smollm2 --set data=pairs.jsonl
-Pairs serve as they are: the chosen answer is good, the rejected one bad. A line
-of labelled answers is {"prompt": "…", "completion": "…", "label": true}; these
-have no pairs to measure on: --set evaluation.comparisons=none
+Pairs serve as they are: the chosen answer is good, the rejected one bad, and it
+is measured how often the policy tells them apart. A line of labelled answers is
+{"prompt": "…", "completion": "…", "label": true}; these have no pairs for that.
 """
 
 import dataclasses
@@ -29,5 +29,5 @@ def config(settings: Settings) -> Experiment:
     title='KTO on your answers',
     data=recipe.source(settings, comparisons=formats.comparisons),
     stages=before | recipe.from_pairs(kto, settings, start),
-    comparisons='test_comparisons',
+    **recipe.pairs_held_out(settings),
   )

@@ -5,32 +5,34 @@ the best answers of the data, of a small model drawn anew. What it begins from
 answers the held-out prompts too, beside what was trained.
 """
 
+import contextlib
 import dataclasses
-import importlib
+import pathlib
 from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
+from experiments.finetune import given
 from rlhf_jax.data import formats
-from rlhf_jax.data.files import Dataset, files_at
+from rlhf_jax.data.files import Dataset, columns_of, files_at
+from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.data.limits import keep_end
 from rlhf_jax.data.sources import Feedback
 from rlhf_jax.experiment import (
   DatasetStage,
   Evaluation,
   Experiment,
-  ExperimentError,
   Limits,
   PolicyVariant,
   Pretrained,
   Stage,
   ordered,
 )
+from rlhf_jax.experiment.overrides import naming
 from rlhf_jax.methods import ppo, reward_model, sft
-from rlhf_jax.models import LoRA, huggingface, presets
-from rlhf_jax.stages import Method
+from rlhf_jax.models import LoRA, presets
 from rlhf_jax.training.optimizers import Adam, linear
-from rlhf_jax.types import Comparison, Reward
+from rlhf_jax.types import Reward
 from rlhf_jax.types.rules import Count, Positive, Seed
 from rlhf_jax.types.values import checked
 
@@ -133,10 +135,13 @@ def source(settings: Settings, **readers: Reader) -> Feedback:
   if not settings.model:
     readers = {'demonstrations': formats.demonstrations} | readers
   place, columns = settings.data, settings.data_columns
-  found = {
-    name: files_at(place, columns, read=read, first=settings.examples)
-    for name, read in readers.items()
-  }
+  with naming('data_columns', columns):
+    columns_of(columns)
+  with naming('data', place):
+    found = {
+      name: files_at(place, columns, read=read, first=settings.examples)
+      for name, read in readers.items()
+    }
   ((folder, _), *_) = found.values()
   return Feedback(
     folder,
@@ -145,6 +150,20 @@ def source(settings: Settings, **readers: Reader) -> Feedback:
     tokenizer=settings.model,
     gold=settings.judge,
   )
+
+
+def pairs_held_out(settings: Settings) -> dict[str, str]:
+  """{'comparisons': those held out}; {} of a file that labels single answers.
+
+  A fault of the file is for whoever reads it to tell.
+  """
+  folder, files = files_at(settings.data, '', read=formats.comparisons)
+  path = pathlib.Path(folder, files.names[0])
+  columns = columns_of(settings.data_columns)
+  with contextlib.suppress(DataError):
+    if formats.labels(path, columns):
+      return {}
+  return {'comparisons': 'test_comparisons'}
 
 
 def scored(
@@ -163,7 +182,7 @@ def scored(
   else:
     data = source(settings, prompts=formats.prompts)
   if isinstance(settings.reward, str):
-    reward = Pretrained(settings.reward)
+    reward = given.reward(settings.reward)
   return data, before, {'start': begins, 'reward': reward}
 
 
@@ -197,12 +216,7 @@ def experiment(
   """A recipe's experiment; `measured` names held-out datasets of the data."""
   variants, model = {}, presets.small_text(VOCABULARY)
   if settings.model:
-    if not huggingface.is_folder(settings.model):
-      raise ExperimentError(
-        f'model is {settings.model!r}, which is no folder with a config.json; '
-        'make one by python -m launch.import_weights'
-      )
-    model = huggingface.config_of(settings.model)
+    model = given.model(settings.model)
     variants = {'start': PolicyVariant(policy=Pretrained(settings.model))}
   return Experiment(
     title=title,
@@ -248,33 +262,3 @@ def from_pairs(
   )
   # A short run reads few of the pairs: the reference is asked of these alone.
   return {n: stage._replace(precompute=None) for n, stage in stages.items()}
-
-
-def pair_method(path: str) -> ModuleType:
-  """The module of a method that learns a policy from pairs.
-
-  Args:
-    path: its import path; it has a `Config`, and `stages`, a `Method`.
-
-  Raises:
-    ExperimentError: saying why it does not serve.
-  """
-  try:
-    module = importlib.import_module(path)
-  except ImportError as e:
-    raise ExperimentError(f'method is {path!r}: {e}') from e
-  stages = getattr(module, 'stages', None)
-  if not isinstance(stages, Method) or not hasattr(module, 'Config'):
-    raise ExperimentError(f'method is {path!r}, which has no Config and stages')
-  fits = (
-    stages.reads == (Comparison,)
-    and stages.produces == 'policy'
-    and stages.frozen.keys() <= {'reference'}
-    and stages.extra_data is None
-  )
-  if not fits:
-    raise ExperimentError(
-      f'method is {path!r}, which does not learn a policy from pairs alone; '
-      'take one such as rlhf_jax.methods.simpo'
-    )
-  return module

@@ -4,8 +4,9 @@ import dataclasses
 
 from experiments.text_chain import chain
 from rlhf_jax.data import formats
-from rlhf_jax.data.files import own_files
+from rlhf_jax.data.files import columns_of, own_files
 from rlhf_jax.data.sources import HH_CHOSEN, HH_PAIRS, INSTRUCTIONS, HhRlhf
+from rlhf_jax.experiment.overrides import naming
 from rlhf_jax.types.values import checked
 
 
@@ -34,6 +35,10 @@ def source(settings: Settings) -> HhRlhf:
   """HH's files, or those that the settings name."""
   compared = (settings.comparisons, settings.comparison_columns)
   told = (settings.demonstrations, settings.demonstration_columns)
+  for name in ('comparison_columns', 'demonstration_columns'):
+    columns = getattr(settings, name)
+    with naming(name, columns):
+      columns_of(columns)
   comparisons, demonstrations = HH_PAIRS, INSTRUCTIONS
   if settings.hh_demonstrations:
     demonstrations = HH_CHOSEN

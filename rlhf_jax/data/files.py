@@ -119,14 +119,23 @@ def files_at(
   return str(folder), _files(found or [path.name], columns, read, first)
 
 
+def columns_of(text: str) -> dict[str, str]:
+  """{field of a format: the files' name of it}, as a setting gives them.
+
+  Raises:
+    DataError: what is not FIELD=COLUMN, or a field twice.
+  """
+  pairs = [part.partition('=') for part in text.split(',')] if text else []
+  given = {field.strip(): column.strip() for field, _, column in pairs}
+  if len(given) < len(pairs) or not all([*given, *given.values()]):
+    raise jsonl.DataError(
+      'columns are given as FIELD=COLUMN, each field once and commas between '
+      f'them, as in prompt=question,chosen=good; not {text!r}.'
+    )
+  return given
+
+
 def _files(names, columns, read, first=None) -> Files:
   if columns:
-    pairs = [part.partition('=') for part in columns.split(',')]
-    given = {field.strip(): column.strip() for field, _, column in pairs}
-    if len(given) < len(pairs) or not all([*given, *given.values()]):
-      raise jsonl.DataError(
-        'columns are given as FIELD=COLUMN, each field once and commas between '
-        f'them, as in prompt=question,chosen=good; not {columns!r}.'
-      )
-    read = functools.partial(read, columns=given)
+    read = functools.partial(read, columns=columns_of(columns))
   return Files(tuple(names), read, first)

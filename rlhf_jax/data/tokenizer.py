@@ -83,14 +83,18 @@ class Tokenizer:
     return tuple(encoding.ids[: added.index(0) if 0 in added else None])
 
   @functools.cached_property
+  def vocabulary(self) -> dict[str, int]:
+    """The id of every token."""
+    return self.backend.get_vocab(with_added_tokens=True)
+
+  @functools.cached_property
   def vocab_size(self) -> int:
     """One more than the largest id: the rows an embedding needs."""
-    return max(self.backend.get_vocab(with_added_tokens=True).values()) + 1
+    return max(self.vocabulary.values()) + 1
 
   def absent_ids(self, rows: int) -> tuple[int, ...]:
     """Ids below `rows` that are no token's, in rising order."""
-    ids = self.backend.get_vocab(with_added_tokens=True).values()
-    return tuple(sorted(set(range(rows)).difference(ids)))
+    return tuple(sorted(set(range(rows)).difference(self.vocabulary.values())))
 
   @property
   def eos_id(self) -> int:

@@ -13,6 +13,7 @@ from rlhf_jax.addressing import (
   hashed,
   import_path,
 )
+from rlhf_jax.data import jsonl, tokens
 from rlhf_jax.experiment import definition, running, writing
 from rlhf_jax.experiment.pretrained import with_text_rewards
 from rlhf_jax.models import huggingface
@@ -108,7 +109,8 @@ def _addresses(
 def content(folder: str) -> str:
   """Changes when a folder of given parameters does; '' where there is none."""
   if huggingface.is_folder(folder):
-    return huggingface.fingerprint(folder)
+    read = [jsonl.digest(path) for path in tokens.files(folder)]
+    return digest(huggingface.fingerprint(folder), read)
   seal = pathlib.Path(folder, seals.SEAL)
   return hashed(seal.read_text()) if seal.is_file() else ''
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlhf_jax import progress, sharding
+from rlhf_jax.data import chat_templates, tokens
 from rlhf_jax.data.collation import collate
 from rlhf_jax.data.encoding import (
   Counts,
@@ -22,7 +23,7 @@ from rlhf_jax.data.limits import Limits
 from rlhf_jax.data.sources import Corpus
 from rlhf_jax.experiment import records, store
 from rlhf_jax.experiment.definition import ExperimentError
-from rlhf_jax.types import Prompt, Prompts, Response, Rollouts
+from rlhf_jax.types import Prompt, Prompts, Response, Rollouts, without_ids
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,6 +45,24 @@ class Data:
   mesh: jax.sharding.Mesh
   max_rows: int
   console: TextIO
+
+  def read_by(self, folder: str) -> 'Data':
+    """The same data in the ids of the model in a folder of transformers.
+
+    They are read by its own tokenizer and chat template; where its vocabulary
+    is this one, by these.
+
+    Raises:
+      VocabularyError: it has no tokenizer.
+    """
+    tokenizer = tokens.load(folder)
+    if tokenizer.vocabulary == self.corpus.tokenizer.vocabulary:
+      return self
+    corpus = self.corpus._replace(
+      tokenizer=tokenizer, template=chat_templates.of(tokenizer)
+    )
+    fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+    return TextData(**fields | {'corpus': corpus})
 
   def records(self, data: str | tuple[str, ...]) -> Sequence[Any]:
     """The records of a dataset, or of several one after the other.
@@ -86,18 +105,14 @@ class Data:
     examples: Sequence[Example],
     rows: int,
     candidates: int | None = None,
-    limits: Limits | None = None,
   ) -> Any:
-    """Examples on the mesh, the last repeated until there are `rows`.
-
-    Padded within the experiment's limits, unless others are given.
-    """
+    """Examples on the mesh, the last repeated until there are `rows`."""
     filled = [*examples, *[examples[-1]] * (rows - len(examples))]
     return sharding.place_batch(
       collate(
         filled,
         pad_id=self.corpus.tokenizer.pad_id,
-        limits=limits or self.limits,
+        limits=self.limits,
         candidates=candidates,
       ),
       self.mesh,
@@ -147,3 +162,18 @@ class Data:
       ]
       for prompt, *candidates in rows
     ]
+
+
+class TextData(Data):
+  """Data in the ids of another tokenizer than the policies'.
+
+  The text of a response counts: ids that were sampled are a policy's.
+  """
+
+  def encode(self, records: Sequence[Any]) -> tuple[list[Example], Counts]:
+    """As of Data."""
+    return super().encode([*map(without_ids, records)])
+
+  def encode_all(self, records: Sequence[Any]) -> tuple[list[Example], Counts]:
+    """As of Data."""
+    return super().encode_all([*map(without_ids, records)])

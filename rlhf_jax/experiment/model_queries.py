@@ -1,5 +1,6 @@
 """The queries that a dataset stage works with: its policy and its judges."""
 
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -31,6 +32,8 @@ from rlhf_jax.types import (
 
 MOST_ROWS = 256  # Prompts sampled from or responses scored at a time.
 COLUMNS = 32  # What texts of any length are padded to a multiple of.
+LONGEST = 2**31 - 1
+WHOLE = Limits(max_prompt_tokens=LONGEST, max_response_tokens=LONGEST)
 
 
 class ModelQueries:
@@ -63,6 +66,10 @@ class ModelQueries:
     self.batch_size = stage.config.batch_size or len(examples)
     self._rows = min(self.batch_size, MOST_ROWS, data.max_rows)
     self._frozen = trained.frozen(stage)
+    self._read_by = {
+      role: trained.read_by(data, source, role)
+      for role, source in stage.frozen.items()
+    }
     self._key_of, self._key = key_of, key_of(name)
     self.unscored = 0
 
@@ -134,6 +141,7 @@ class ModelQueries:
       ),
       pairs,
       rows_for(len(pairs), self._data.at_a_time(self._rows, 2)),  # Both ways.
+      self._read_by['ranker'],
     )
 
   def rate(
@@ -150,7 +158,7 @@ class ModelQueries:
     def ratings(batch):
       return scores(params, batch.tokens, batch.attention_mask)
 
-    return self._read(ratings, rated, self._rows)
+    return self._read(ratings, rated, self._rows, self._read_by['attributes'])
 
   def embed(
     self, prompts: Sequence[Prompt], responses: Sequence[str]
@@ -185,17 +193,13 @@ class ModelQueries:
       )
       for index, (prompt, response) in enumerate(pairs)
     ]
-    # Whatever is asked here is no prompt of the experiment's, nor as short.
-    limits = Limits(
-      max_prompt_tokens=columns(max(len(e.prompt_ids) for e in said)),
-      max_response_tokens=columns(max(len(e.response_ids[0]) for e in said)),
-    )
     read = jax.jit(kernels.response_logps, static_argnums=0)
+    # Whatever is asked here is no prompt of the experiment's, nor as short.
     return self._of_batches(
       functools.partial(read, self._models.policy, self._policy()),
       said,
       rows_for(len(said), self._rows),
-      limits,
+      fitting(self._data, said),
     )
 
   def _rollouts(self, asked, first, samples, sampling):
@@ -280,17 +284,24 @@ class ModelQueries:
       )
     return self._stage.frozen[role]
 
-  def _read(self, function, records, rows) -> np.ndarray:
-    """`function` of batches of the records, `rows` at a time, row by row."""
-    return self._of_batches(function, self._encoded(records), rows)
+  def _read(self, function, records, rows, data=None) -> np.ndarray:
+    """`function` of batches of the records, `rows` at a time, row by row.
 
-  def _of_batches(self, function, examples, rows, limits=None) -> np.ndarray:
-    """As `_read`, of examples, padded within `limits` where these are given."""
+    What has a tokenizer of its own reads `data`, however long they are in it.
+    """
+    if data is None or data is self._data:
+      return self._of_batches(
+        function, self._encoded(records), rows, self._data
+      )
+    examples, _ = dataclasses.replace(data, limits=WHOLE).encode_all(records)
+    return self._of_batches(function, examples, rows, fitting(data, examples))
+
+  def _of_batches(self, function, examples, rows, data) -> np.ndarray:
+    """As `_read`, of examples, padded within the limits of `data`."""
     found = []
     for first in range(0, len(examples), rows):
       some = examples[first : first + rows]
-      said = function(self._data.batch(some, rows, limits=limits))
-      found.append(np.asarray(said)[: len(some)])
+      found.append(np.asarray(function(data.batch(some, rows)))[: len(some)])
     return np.concatenate(found)
 
 
@@ -299,6 +310,16 @@ def mean_hidden(model, params, batch):
   hidden = model.hidden(params, batch.tokens, batch.attention_mask)
   mask = jnp.broadcast_to(batch.response_mask[..., None], hidden.shape)
   return masking.masked_mean(hidden.astype(jnp.float32), mask, axis=1)
+
+
+def fitting(data: Data, examples: Sequence[Example]) -> Data:
+  """The data with limits that fit examples, whatever its own are."""
+  responses = (ids for example in examples for ids in example.response_ids)
+  limits = Limits(
+    max_prompt_tokens=columns(max(len(e.prompt_ids) for e in examples)),
+    max_response_tokens=columns(max(map(len, responses))),
+  )
+  return dataclasses.replace(data, limits=limits)
 
 
 def columns(longest: int) -> int:

@@ -5,7 +5,7 @@ import dataclasses
 import difflib
 import functools
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rlhf_jax.addressing import field_values
@@ -49,6 +49,19 @@ def build(module: Any, assignments: Sequence[str]) -> Any:
       both = {**names, **field_values(experiment)}
       raise OverrideError(_no_such_name(root, root, both, ''))
   return apply(experiment, inner)
+
+
+@contextlib.contextmanager
+def naming(name: str, value: Any) -> Iterator[None]:
+  """Says of what a file refuses in the block which of its settings it is.
+
+  Raises:
+    OverrideError: '--set NAME=VALUE: …', of a ValueError in the block.
+  """
+  try:
+    yield
+  except ValueError as error:
+    raise OverrideError(f'--set {name}={value}: {error}') from error
 
 
 def apply(

@@ -11,7 +11,7 @@ from typing import Any, TextIO
 import jax
 
 from rlhf_jax import progress, sharding
-from rlhf_jax.data import tokens
+from rlhf_jax.data import chat_templates, tokens
 from rlhf_jax.data.encoding import Counts
 from rlhf_jax.data.sources import Corpus
 from rlhf_jax.data.tokenizer import Tokenizer
@@ -49,6 +49,8 @@ from rlhf_jax.types import Models, Params
 POLICIES = ('policy', 'reference')
 # What a scoring model goes on from; else it has the trunk of a policy.
 SCALARS = ('reward', 'ranker', 'attributes')
+# What has a tokenizer of its own: it reads what policies wrote as text.
+TEXT_READERS = ('ranker', 'attributes')
 # Taken from the experiment's model for models in folders too.
 PRECISION = ('param_dtype', 'compute_dtype', 'remat')
 
@@ -129,10 +131,22 @@ class Trained:
         **{field: getattr(self.model, field) for field in PRECISION},
       )
     stage = self.stages.get(source) if isinstance(source, str) else None
-    for one in (role, getattr(stage, 'produces', role), 'policy'):
-      if one in getattr(stage, 'start', {}):
-        return _cut(self.config(stage.start[one], one), stage)
-    return _cut(self.model, stage)
+    start, one = _began(stage, role)
+    return _cut(self.model if start is None else self.config(start, one), stage)
+
+  def origin(self, source: Start | Frozen | None, role: str) -> str | None:
+    """The folder of transformers that a source's model in a role began as."""
+    folder = folder_of(source)
+    if folder is not None:
+      return folder if huggingface.is_folder(folder) else None
+    if not isinstance(source, str):
+      return None
+    return self.origin(*_began(self.stages.get(source), role))
+
+  def read_by(self, data: Data, source: str | Pretrained, role: str) -> Data:
+    """The data in the ids of a source's model in a role: see `Data`."""
+    folder = self.origin(source, role) if role in TEXT_READERS else None
+    return data if folder is None else data.read_by(folder)
 
   def frozen(self, stage: AnyStage) -> dict[str, Params]:
     """The parameters that a stage keeps as they are, by role."""
@@ -279,11 +293,24 @@ class Trained:
         model = self.models(name).policy
         if role not in POLICIES:
           model = scalar_model(self.config(folder, role))
-        self._check_held(who, folder, role, model)
+        reads_text = self._reads_text(name, words)
+        self._check_held(who, folder, role, model, reads_text)
 
-  def _check_held(self, who, folder, role, model):
+  def _reads_text(self, name, words):
+    """Whether what is taken for such a role has a tokenizer of its own."""
+    stage = self.stages[name]
+    if isinstance(stage, DatasetStage):
+      return validation.role_of(words) in TEXT_READERS
+    # A writer of attributes is asked as a policy is.
+    return (
+      words.startswith('starting')
+      and stage.produces in TEXT_READERS
+      and stage.produces in self.abstract_params(name)
+    )
+
+  def _check_held(self, who, folder, role, model, reads_text=False):
     """Whether a folder is whole, and has the parameters of a model."""
-    self._check_folder(folder, who)
+    self._check_folder(folder, who, reads_text)
     there = _shapes(self._playing(folder, self.abstract_params(folder), role))
     here = _shapes(jax.eval_shape(model.init, jax.random.key(0)))
     for leaf, shape in here.items():
@@ -317,8 +344,8 @@ class Trained:
           'which cannot be read as one; give members of one config'
         )
 
-  def _check_folder(self, folder, who):
-    """Whether a folder is whole, and its model reads what policies read."""
+  def _check_folder(self, folder, who, reads_text):
+    """Whether a folder is whole, and its model can read what it is given."""
     if not huggingface.is_folder(folder):
       try:
         seals.verify(pathlib.Path(folder), delete=pathlib.Path(folder))
@@ -329,8 +356,10 @@ class Trained:
         ) from e
       return
     huggingface.open_folder(folder)
-    own = tokens.load(folder).backend.get_vocab(with_added_tokens=True)
-    if own != self.tokenizer.backend.get_vocab(with_added_tokens=True):
+    tokenizer = tokens.load(folder)
+    if reads_text:
+      chat_templates.of(tokenizer)
+    elif tokenizer.vocabulary != self.tokenizer.vocabulary:
       raise definition.ExperimentError(
         f'{who} has another tokenizer than the data; give data.tokenizer this '
         'folder or, where it is no policy, start from another model'
@@ -369,6 +398,15 @@ class Trained:
         raise definition.ExperimentError(f'stages.{name}.lora: {e}') from e
 
     return adapted, given
+
+
+def _began(stage, role):
+  """What a stage's model in a role starts from, in which role; (None, role)."""
+  start = getattr(stage, 'start', {})
+  for one in (role, getattr(stage, 'produces', role), 'policy'):
+    if one in start:
+      return start[one], one
+  return None, role
 
 
 def _cut(config, stage):

@@ -4,17 +4,18 @@ import dataclasses
 import functools
 import pathlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
 
 from rlhf_jax import sharding
-from rlhf_jax.addressing import digest
+from rlhf_jax.addressing import describe, digest
 from rlhf_jax.data import chat_templates, tokens
 from rlhf_jax.data.encoding import response_ids
 from rlhf_jax.experiment.definition import Experiment, ExperimentError
 from rlhf_jax.models import huggingface, scalar_model
-from rlhf_jax.stages import folder_of
+from rlhf_jax.stages import AnyStage, folder_of
 from rlhf_jax.types import Prompt, Response
 
 ROWS = 32  # Responses that are scored at a time.
@@ -29,6 +30,7 @@ class PretrainedReward:
   conditioned on it does not see.
 
   Attributes:
+    folder: its path, as it was given.
     name: of the folder, as reports have it.
   """
 
@@ -41,8 +43,8 @@ class PretrainedReward:
       folder: with config.json, safetensors and a tokenizer.
       compute_dtype: of its activations, 'float32' or 'bfloat16'.
     """
-    self._folder, self._compute_dtype = pathlib.Path(folder), compute_dtype
-    self.name = self._folder.resolve().name
+    self.folder, self._compute_dtype = str(folder), compute_dtype
+    self.name = pathlib.Path(folder).resolve().name
 
   def check(self) -> None:
     """Looks at the folder before anything is read of it.
@@ -52,23 +54,23 @@ class PretrainedReward:
       ExperimentError: it holds no reward model.
       VocabularyError: it has no tokenizer.
     """
-    scores = huggingface.open_folder(self._folder).scores
+    scores = huggingface.open_folder(self.folder).scores
     if scores is None:
       raise ExperimentError(
-        f'{self._folder} holds a language model, which gives no reward; a '
+        f'{self.folder} holds a language model, which gives no reward; a '
         'reward model has a tensor score.weight'
       )
     if scores != 1:
       raise ExperimentError(
-        f'{self._folder} gives {scores} scores a response; a reward model '
+        f'{self.folder} gives {scores} scores a response; a reward model '
         'gives one'
       )
-    tokens.files(self._folder)
+    tokens.files(self.folder)
 
   def fingerprint(self) -> str:
     """Changes when the folder's content does."""
-    contents = [path.read_text() for path in tokens.files(self._folder)]
-    model = huggingface.fingerprint(self._folder)
+    contents = [path.read_text() for path in tokens.files(self.folder)]
+    model = huggingface.fingerprint(self.folder)
     return digest(model, contents, self._compute_dtype)
 
   def forget(self) -> None:
@@ -89,7 +91,7 @@ class PretrainedReward:
       if config.longest is not None and len(ids) > config.longest:
         raise ExperimentError(
           f'{prompt.place} and a response to it are {len(ids)} tokens, and '
-          f'the reward model {self._folder} reads {config.longest}'
+          f'the reward model {self.folder} reads {config.longest}'
         )
     scores = np.zeros(len(rows), np.float32)
     order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
@@ -104,14 +106,14 @@ class PretrainedReward:
     self.check()
     mesh = jax.sharding.get_mesh()  # Empty where none is set.
     mesh = sharding.make_mesh() if mesh.empty else mesh
-    config, params = huggingface.read(self._folder, mesh)
+    config, params = huggingface.read(self.folder, mesh)
     config = dataclasses.replace(config, compute_dtype=self._compute_dtype)
     return config, jax.jit(scalar_model(config).scores), params, mesh
 
   @functools.cached_property
   def _reader(self):
     """Its tokenizer, and its chat template."""
-    tokenizer = tokens.load(self._folder)
+    tokenizer = tokens.load(self.folder)
     return tokenizer, chat_templates.of(tokenizer)
 
   def _ids(self, prompt, response):
@@ -119,7 +121,7 @@ class PretrainedReward:
     prompt = prompt._replace(condition='')
     asked = template.parts(prompt, tokenizer).ids
     # Sampled ids are the policy's; here the text counts.
-    said = Response(str(response), ended=Response.of(response).ended)
+    said = Response.of(response).without_ids
     return [*asked, *response_ids(said, prompt, tokenizer, template)]
 
   def _scores(self, rows):
@@ -134,6 +136,17 @@ class PretrainedReward:
     _, scores, params, mesh = self._loaded
     found = scores(params, *sharding.place_batch((ids, mask), mesh))
     return np.asarray(found)[: len(rows), 0]
+
+
+def described(stage: AnyStage) -> dict[str, Any]:
+  """A stage in words, for people: of a reward's folder its path, too.
+
+  No address has it, so that a folder may move.
+  """
+  said, reward = describe(stage), stage.frozen.get('reward')
+  if isinstance(reward, PretrainedReward):
+    said['frozen']['reward']['folder'] = reward.folder
+  return said
 
 
 def with_text_rewards(experiment: Experiment) -> Experiment:

@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 
 from rlhf_jax import sharding
-from rlhf_jax.addressing import describe
 from rlhf_jax.data import orders, packing
 from rlhf_jax.data.batches import Batches
 from rlhf_jax.experiment import (
@@ -23,6 +22,7 @@ from rlhf_jax.experiment import (
   writing,
 )
 from rlhf_jax.experiment.prepared import Run, Trained
+from rlhf_jax.experiment.pretrained import described
 from rlhf_jax.feedback import scoring
 from rlhf_jax.learners.reward import head
 from rlhf_jax.models import PARTITION_RULES
@@ -50,25 +50,25 @@ SAMPLE_LOGS = 4  # How often a stage writes samples for people.
 def run_stage(run: Run, name: str) -> float:
   """Runs a stage unless it is done. Returns the seconds it took."""
   folder, stage = run.folders[name], run.experiment.stages[name]
-  settings, described = run.folders.settings[name], describe(stage)
+  settings, said = run.folders.settings[name], described(stage)
   keep = isinstance(stage, Stage) and stage.keep_checkpoint
   if folder.done:
     spent = folder.seconds()
-    folder.tidy(config=described, keep_checkpoint=keep)
+    folder.tidy(config=said, keep_checkpoint=keep)
     run.tell(name, f'done before, in {spent:.0f} s: {folder.path}')
     return 0.0
   for what in folder.in_place_of(settings):
     run.tell(name, what)
   began = time.perf_counter()
   files.make_folder(folder.path)
-  files.write_json(folder.path / store.CONFIG, described)
+  files.write_json(folder.path / store.CONFIG, said)
   with run.trained.while_needed():
     work = writing.write if isinstance(stage, DatasetStage) else train
     facts = work(run, name)
   spent = time.perf_counter() - began
   known = {'settings': settings, 'seconds': round(spent, 2)}
   folder.finish({'stage': name} | known | facts)
-  folder.tidy(config=described, keep_checkpoint=keep)
+  folder.tidy(config=said, keep_checkpoint=keep)
   return spent
 
 
@@ -174,20 +174,21 @@ def _batches(run, name, records, params, frozen, models):
   and how they spread is put there.
   """
   stage = run.experiment.stages[name]
+  data = run.trained.read_by(run.data, name, stage.produces)
 
   def batches(examples, size, purpose, **options):
     return Batches(
       examples,
       batch_size=size,
       seed=int(jax.random.bits(run.key(f'{name} {purpose}')) >> 1),
-      pad_id=run.corpus.tokenizer.pad_id,
+      pad_id=data.corpus.tokenizer.pad_id,
       limits=run.experiment.limits,
       rows=sharding.local_rows(run.mesh, size),
       steps=stage.config.steps,
       **options,
     )
 
-  examples, counts = run.data.encode(records)
+  examples, counts = data.encode(records)
   if stage.precompute is not None:
     examples = reference_logps.attach(run, name, examples, frozen, models)
     del frozen['reference']
@@ -212,7 +213,7 @@ def _batches(run, name, records, params, frozen, models):
     records=len(records) if stage.collect else None,
   )
   if stage.extra_data is not None:
-    examples, counts = run.data.encode(run.data.records(stage.extra_data))
+    examples, counts = data.encode(data.records(stage.extra_data))
     extra = batches(examples, stage.config.extra_batch_size, 'order beside')
     left_out = run.tell_counts(f'{name}: {stage.extra_data}', counts)
     facts |= {f'{stage.extra_data}_{k}': v for k, v in left_out.items()}

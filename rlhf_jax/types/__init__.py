@@ -36,5 +36,6 @@ from rlhf_jax.types.records import (
   Sampled,
   prompt_of,
   responses_of,
+  without_ids,
 )
 from rlhf_jax.types.training import Mean, Metrics, Params, Terms, TrainState

@@ -75,6 +75,11 @@ class Response(str):
     """The text itself where it is a Response, or else one that ended."""
     return text if isinstance(text, cls) else cls(text)
 
+  @property
+  def without_ids(self) -> 'Response':
+    """The text alone, as whoever reads other ids has it."""
+    return Response(str(self), ended=self.ended)
+
 
 class Demonstration(NamedTuple):
   """A prompt and a response to learn from.
@@ -166,6 +171,20 @@ def responses_of(record: Record) -> tuple[str, ...]:
     case Comparison(_, responses) | Sampled(_, responses):
       return responses
   return ()
+
+
+def without_ids(record: Record) -> Record:
+  """A record whose responses are texts alone, without their policy's ids."""
+  said = [Response.of(text).without_ids for text in responses_of(record)]
+  match record:
+    case Demonstration() | Rated():
+      return record._replace(response=said[0])
+    case Comparison(target=target):
+      target = target and Response.of(target).without_ids
+      return record._replace(responses=tuple(said), target=target)
+    case Sampled():
+      return record._replace(responses=tuple(said))
+  return record
 
 
 # Scores [N] of N prompts and their responses, as text, higher is better: a

@@ -3,6 +3,8 @@
 import io
 import json
 import pathlib
+import re
+import shutil
 
 import jax
 import pytest
@@ -10,10 +12,11 @@ import pytest
 from launch import loading, train
 from rlhf_jax import experiment as experiments
 from rlhf_jax.data import tokens
-from rlhf_jax.experiment import ExperimentError
 from rlhf_jax.experiment.definition import policy_variants
+from rlhf_jax.experiment.overrides import OverrideError
 from rlhf_jax.models import huggingface, language_model, presets, scalar_model
 from tests.launch.train_test import run as run_command
+from tests.models import huggingface_folders as folders
 
 ROOT = pathlib.Path(__file__).parents[2] / 'experiments' / 'finetune'
 ROWS = [
@@ -45,11 +48,7 @@ SLOW = {
   'reward head': ('reward_head', ('trunk_layers=1',), 'start'),
   'another method': ('dpo', ('method=rlhf_jax.methods.simpo',), 'start simpo'),
   'kto': ('kto', (), 'start kto'),
-  'kto on labels': (
-    'kto',
-    ('data={0}/labels.jsonl', 'evaluation.comparisons=none'),
-    'start kto',
-  ),
+  'kto on labels': ('kto', ('data={0}/labels.jsonl',), 'start kto'),
   'orpo': ('orpo', (), 'start orpo'),
   'rloo on a folder': ('rloo', JUDGE, 'start rloo'),
   'ppo on a folder': ('ppo', JUDGE, 'start ppo'),
@@ -153,7 +152,7 @@ def test_its_data_and_folders_fit_it(made, tmp_path, recipe, given, policies):
   'path', sorted(ROOT.glob('*.py')), ids=lambda p: p.stem
 )
 def test_a_recipe_is_short(path):
-  if path.stem != 'recipe':
+  if path.stem not in ('recipe', 'given'):
     assert len(path.read_text().splitlines()) < 60
 
 
@@ -165,15 +164,52 @@ def test_a_recipe_is_short(path):
       'does not learn a policy from pairs alone',
     ),
     ('rlhf_jax.methods.ppo', 'does not learn a policy from pairs alone'),
-    ('rlhf_jax.losses', 'which has no Config and stages'),
+    ('rlhf_jax.losses', 'has no Config and stages'),
     ('rlhf_jax.methods.dp', 'No module named .rlhf_jax.methods.dp'),
   ],
 )
 def test_a_method_that_does_not_learn_from_pairs_is_refused(
   made, method, words
 ):
-  with pytest.raises(ExperimentError, match=words):
+  with pytest.raises(OverrideError, match=f'^--set method={method}: .*{words}'):
     built(made, 'dpo', f'method={method}')
+
+
+@pytest.mark.parametrize(
+  ('recipe', 'wrong', 'words'),
+  [
+    ('sft', 'model={0}', 'that is no folder with the config.json of a model'),
+    ('sft', 'model={0}/broken', '.*config.json: the activation .odd. is not'),
+    ('dpo', 'data={0}/empty', '.* holds no file of JSON, which would end in'),
+    ('dpo', 'data_columns=prompt:asked', 'columns are given as FIELD=COLUMN'),
+    ('grpo', 'reward={0}', 'that is neither a folder with the config.json of'),
+    ('ppo', 'reward={0}/model', '.*model holds a language model, which gives'),
+  ],
+)
+def test_a_wrong_setting_is_named_first(made, tmp_path, recipe, wrong, words):
+  (made / 'empty').mkdir(exist_ok=True)
+  broken = made / 'broken'
+  shutil.copytree(made / 'model', broken, dirs_exist_ok=True)
+  folders.edit(broken, hidden_act='odd')
+  status, _, said = command(made, tmp_path, recipe, (wrong,))
+  assert status == 1
+  assert re.match(rf'error: --set {wrong.format(made)}: {words}', said), said
+
+
+def test_labels_have_no_pairs_to_measure_on(made, tmp_path):
+  rows = map(json.loads, (made / 'labels.jsonl').read_text().splitlines())
+  renamed = [row | {'good': row.pop('label')} for row in rows]
+  (made / 'renamed.json').write_text(json.dumps(renamed))
+  (made / 'cut.jsonl').write_text('{"prompt": "a", "comp')
+  for given, expected in [
+    (('data={0}/labels.jsonl',), None),
+    (('data={0}/renamed.json', 'data_columns=label=good'), None),
+    (('data={0}/pairs.jsonl',), 'test_comparisons'),
+    (('data={0}/nowhere.jsonl',), 'test_comparisons'),
+    (('data={0}/cut.jsonl',), 'test_comparisons'),
+  ]:
+    experiment = built(made, 'kto', *given)
+    assert experiment.evaluation.comparisons == expected
 
 
 def test_prompts_alone_need_a_reward(made, tmp_path):

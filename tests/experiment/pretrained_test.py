@@ -2,7 +2,9 @@
 
 import dataclasses
 import io
+import json
 import pathlib
+import shutil
 import tempfile
 
 import chex
@@ -195,6 +197,17 @@ class PretrainedTest(absltest.TestCase):
       rtol=1e-4,
     )
     self.assertIn('judge', results.table)
+    config = json.loads((run.folders['rloo'].path / 'config.json').read_text())
+    self.assertEqual(config['frozen']['reward']['folder'], str(self.reward))
+
+  def test_a_reward_s_folder_may_move(self):
+    copy = self.root / 'moved'
+    shutil.copytree(self.reward, copy)
+    first, moved = (
+      alone(rloo.stages(RLOO, start=None, reward=str(folder)))
+      for folder in (self.reward, copy)
+    )
+    self.assertEqual(stage_addresses(first), stage_addresses(moved))
 
   def test_a_critic_of_another_size(self):
     critic = dataclasses.replace(small.MODEL, width=8, head_width=4)

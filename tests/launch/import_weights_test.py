@@ -21,6 +21,8 @@ from absl.testing import absltest, parameterized
 from launch import import_weights
 from rlhf_jax.data import tokens
 from rlhf_jax.models import huggingface
+from rlhf_jax.models.attention import turns
+from rlhf_jax.models.huggingface import gguf_rotation
 from tests.models.huggingface_folders import config, edit, made
 
 TEXT = 'the cat sat on the mat 42 times'
@@ -51,6 +53,21 @@ class CommandCase(parameterized.TestCase):
     self.assertFalse(self.out.exists())
     left = [p.name for p in self.scratch.iterdir() if p.name.startswith('.')]
     self.assertEqual(left, [])
+
+
+def llama3_factors(factor, width, base=1e5, low=1.0, high=4.0, original=8192):
+  """[width / 2] as llama.cpp's conversion writes them, pair by pair."""
+  found = []
+  for pair in range(width // 2):
+    wave = 2 * np.pi * base ** (2 * pair / width)
+    if wave < original / high:
+      found.append(1.0)
+    elif wave > original / low:
+      found.append(factor)
+    else:
+      smooth = (original / wave - low) / (high - low)
+      found.append(1.0 / ((1.0 - smooth) / factor + smooth))
+  return np.array(found)
 
 
 def tokenizer(folder, vocab_size=300):
@@ -154,7 +171,7 @@ class GgufTest(CommandCase):
         own = draw.normal(size=shape)
         self.tensors[f'blk.{layer}.{name}.weight'] = own
 
-  def write(self, path, kind='llama', pre='smollm'):
+  def write(self, path, kind='llama', pre='smollm', width=8, scaling=None):
     gguf, made = self.gguf, self.made
     writer = gguf.GGUFWriter(path, kind)
     writer.add_block_count(2)
@@ -163,6 +180,10 @@ class GgufTest(CommandCase):
     writer.add_feed_forward_length(64)
     writer.add_head_count(4)
     writer.add_head_count_kv(2)
+    writer.add_key_length(width)
+    if scaling is not None:
+      writer.add_rope_scaling_type(self.gguf.RopeScalingType(scaling))
+      writer.add_rope_scaling_factor(2.0)
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_rope_freq_base(100_000.0)
     backend = made.backend
@@ -214,6 +235,53 @@ class GgufTest(CommandCase):
         ours = params['layers']['attention']['key'][0, :, head, row]
         theirs = stored[8 * head + 2 * (row % 4) + row // 4]
         np.testing.assert_allclose(ours, theirs, **near)
+
+  @parameterized.parameters((8.0, 128), (32.0, 64), (8.0, 8))
+  def test_its_factors_turn_heads_as_llama_3_does(self, factor, width):
+    factors = llama3_factors(factor, width)
+    self.turned(factors)
+    for name, array in self.tensors.items():  # Of heads of 8.
+      axis = {'attn_o': 1, 'attn_q': 0, 'attn_k': 0, 'attn_v': 0}.get(
+        name.removeprefix('blk.')[2:8]
+      )
+      if axis is not None:
+        self.tensors[name] = np.repeat(array, width // 8, axis)
+    path = self.write(self.scratch / 'model.gguf', width=width)
+    status, _, wrong = run_command(import_weights, path, self.out)
+    self.assertEqual(status, 0, wrong)
+    found = huggingface.config_of(self.out)
+    self.assertEqual(found.rotary.scaling.factor, factor)
+    cos, sin = turns(np.arange(50), found.rotary, found.head_width)
+    pairs = np.arange(width // 2)
+    angles = np.outer(np.arange(50), 1e5 ** (-2 * pairs / width) / factors)
+    np.testing.assert_allclose(cos, np.cos(angles), atol=1e-4)
+    np.testing.assert_allclose(sin, np.sin(angles), atol=1e-4)
+
+  def test_factors_of_heads_without_long_waves(self):
+    factors = llama3_factors(32.0, 4, base=5e5)
+    self.assertLess(max(factors), 32.0)
+    found = gguf_rotation.scaling(factors, 5e5)
+    self.assertEqual(found['factor'], 32.0)
+
+  def test_factors_of_1_turn_nothing_otherwise(self):
+    self.turned(np.ones(4))
+    path = self.write(self.scratch / 'model.gguf')
+    run_command(import_weights, path, self.out)
+    self.assertIsNone(huggingface.config_of(self.out).rotary.scaling)
+
+  def test_factors_that_llama_3_does_not_have_are_refused(self):
+    self.turned(np.array([1.0, 2.0, 3.0, 4.0]))
+    path = self.write(self.scratch / 'model.gguf')
+    self.refused(path, 'rope_freqs.weight has factors up to 4, which are not')
+    self.turned(np.ones(3))
+    path = self.write(self.scratch / 'model.gguf')
+    self.refused(path, r'rope_freqs.weight has the shape \(3,\), and heads 4')
+    self.turned(np.ones(4))
+    path = self.write(self.scratch / 'model.gguf', scaling='linear')
+    self.refused(path, 'waves are stretched by rope_freqs.weight, and twice')
+
+  def turned(self, factors):
+    self.tensors['rope_freqs.weight'] = factors
 
   def test_its_tokenizer_cuts_digits(self):
     path = self.write(self.scratch / 'model.gguf')

@@ -23,6 +23,7 @@ from rlhf_jax.data.formats.finding import (
   comparisons,
   demonstrated,
   demonstrations,
+  labels,
   prompts,
   read,
 )

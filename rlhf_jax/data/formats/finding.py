@@ -3,9 +3,9 @@
 import pathlib
 from collections.abc import Callable, Mapping
 
-from rlhf_jax.data import splits
+from rlhf_jax.data import jsonl, splits
 from rlhf_jax.data.formats import answers, preferences, rankings, ratings
-from rlhf_jax.data.formats.format import Format, read_as
+from rlhf_jax.data.formats.format import Format, first_record, read_as
 from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.data.readers import LeftOut, Records, gather
 from rlhf_jax.types import Comparison, Demonstration, Record
@@ -95,6 +95,17 @@ def compared(records: Records) -> Records:
   if not isinstance(records[0], Comparison):
     raise DataError(f'{records.notes[0]}; comparisons are needed here.')
   return records
+
+
+def labels(
+  path: str | pathlib.Path, columns: Mapping[str, str] | None = None
+) -> bool:
+  """Whether a file labels single responses, as far as its first record says.
+
+  Arguments and errors are as of `read`; nothing behind it is looked at.
+  """
+  record = first_record(jsonl.read_any(path), FORMATS, columns)
+  return isinstance(record, Comparison) and len(record.responses) == 1
 
 
 def demonstrations(

@@ -120,6 +120,30 @@ def rows_as(
   columns: Mapping[str, str] | None = None,
 ) -> Records:
   """The records of rows, one or more, of one of some formats; as `read_as`."""
+  form, rows, unread = _begun(rows, formats, columns)
+  records = gather(map(_learnable, _records(form, rows)))
+  read = f'{file}: read as {form.name}, {len(records)} {_kind(records)}'
+  if unread:
+    read += f'; not read: {names.listed(unread)}'
+  return Records(records, [read, *(f'{file}: {n}' for n in records.notes)])
+
+
+def first_record(
+  rows: Iterator[jsonl.Row],
+  formats: Sequence[Format],
+  columns: Mapping[str, str] | None = None,
+) -> Record | None:
+  """The first record of rows, whether or not anything can be learnt from it.
+
+  None where there is none. Arguments and errors are as of `rows_as`.
+  """
+  form, rows, _ = _begun(rows, formats, columns)
+  found = (r for r in _records(form, rows) if not isinstance(r, LeftOut))
+  return next(found, None)
+
+
+def _begun(rows, formats, columns):
+  """The format of rows, the rows in its terms, and columns that it leaves."""
   first = next(rows)
   unread: list[str] = []
   if columns:
@@ -133,11 +157,7 @@ def rows_as(
     form = _fitting_in_part(first, formats)
     unread += [name for name in first.fields if name not in form.schema]
     rows = _restricted(rows, form)
-  records = gather(map(_learnable, _records(form, rows)))
-  read = f'{file}: read as {form.name}, {len(records)} {_kind(records)}'
-  if unread:
-    read += f'; not read: {names.listed(unread)}'
-  return Records(records, [read, *(f'{file}: {n}' for n in records.notes)])
+  return form, rows, unread
 
 
 def _with_known(

@@ -8,13 +8,18 @@ import json
 import pathlib
 import sys
 import types
-from collections.abc import Mapping
-from typing import Any, TextIO
+from typing import TextIO
 
 import numpy as np
 
 from rlhf_jax import progress
-from rlhf_jax.models.huggingface import safetensors, writing
+from rlhf_jax.models.huggingface import (
+  gguf_rotation,
+  gguf_tokenizer,
+  safetensors,
+  writing,
+)
+from rlhf_jax.models.huggingface.gguf_tokenizer import INSTEAD, SPECIAL
 from rlhf_jax.models.huggingface.llama import LLAMA, QWEN2, QWEN3
 from rlhf_jax.models.huggingface.safetensors import (
   DTYPES,
@@ -41,21 +46,7 @@ NAMES = {
   'ffn_up': 'mlp.up_proj',
   'ffn_down': 'mlp.down_proj',
 }
-_SPACES = r'\s*[\r\n]+|\s+(?!\S)|\s+'
-_WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+"
-_MARKS = r' ?[^\s\p{L}\p{N}]+[\r\n]*'
-# How texts are cut before pairs are merged; None as GPT-2 does it.
-PRE_TOKENIZERS = {
-  'gpt-2': None,
-  'smollm': {'type': 'Digits', 'individual_digits': True},
-  'llama-bpe': rf'{_WORDS}|\p{{N}}{{1,3}}|{_MARKS}|{_SPACES}',
-  'qwen2': rf'{_WORDS}|\p{{N}}|{_MARKS}|{_SPACES}',
-}
-CONTROL, USER_DEFINED = 3, 4
-# What they call the tokens that we name bos, eos, pad and unk.
-SPECIAL = {'bos': 'bos', 'eos': 'eos', 'pad': 'padding', 'unk': 'unknown'}
 EMBEDDING = 'model.embed_tokens.weight'
-INSTEAD = "take the model's folder of safetensors instead"
 
 
 def convert(
@@ -87,11 +78,16 @@ def convert(
     raise CheckpointError(
       f'{path} holds a {kind!r}, and of GGUF files {known} are known; {INSTEAD}'
     )
-  tensors = {_name(path, one.name): one for one in reader.tensors}
+  tensors = {
+    _name(path, one.name): one
+    for one in reader.tensors
+    if one.name != gguf_rotation.TENSOR
+  }
   if EMBEDDING not in tensors:
     raise CheckpointError(f'{path} has no token_embd.weight; {INSTEAD}')
   config = _config(path, kind, said, tensors) | {'torch_dtype': dtype}
-  tokenizer, tokenizer_config = _tokenizer(path, said)
+  config['rope_scaling'] = _scaling(path, reader, config)
+  tokenizer, tokenizer_config = gguf_tokenizer.read(path, said)
   planned = [
     Planned(name, writing.NAMES[dtype], _shape(tensors[name]))
     for name in sorted(tensors)
@@ -211,87 +207,29 @@ def _config(path, kind, said, tensors):
   }
 
 
+def _scaling(path, reader, config):
+  """`rope_scaling`, by a tensor of factors where the file has one."""
+  said = config['rope_scaling']
+  for one in reader.tensors:
+    if one.name != gguf_rotation.TENSOR:
+      continue
+    try:
+      if said is not None:
+        raise CheckpointError(f'waves are stretched by {one.name}, and twice')
+      if _shape(one) != (config['head_dim'] // 2,):
+        pairs = config['head_dim'] // 2
+        raise CheckpointError(
+          f'{one.name} has the shape {_shape(one)}, and heads {pairs} pairs'
+        )
+      return gguf_rotation.scaling(_values(one), config['rope_theta'])
+    except CheckpointError as error:
+      raise CheckpointError(f'{path}: {error}; {INSTEAD}') from error
+  return said
+
+
 def _short(number):
   """A number as it was before it was rounded to float32."""
   return float(f'{number:.6g}')
-
-
-def _tokenizer(path, said):
-  """tokenizer.json and tokenizer_config.json."""
-
-  def get(key):
-    return said.get(f'tokenizer.ggml.{key}')
-
-  pre = get('pre')
-  if get('model') != 'gpt2' or pre not in PRE_TOKENIZERS:
-    raise CheckpointError(
-      f'the tokenizer of {path} is of kind {get("model")!r}, {pre!r}; only '
-      f'byte-level BPE is known, of the kinds {", ".join(PRE_TOKENIZERS)}; '
-      + INSTEAD
-    )
-  tokens, kinds, merges = get('tokens'), get('token_type'), get('merges')
-  if None in (tokens, kinds, merges):
-    raise CheckpointError(f'the tokenizer of {path} is not whole; {INSTEAD}')
-  added = [
-    {
-      'id': number,
-      'content': token,
-      'single_word': False,
-      'lstrip': False,
-      'rstrip': False,
-      'normalized': False,
-      'special': kind == CONTROL,
-    }
-    for number, (token, kind) in enumerate(zip(tokens, kinds, strict=True))
-    if kind in (CONTROL, USER_DEFINED)
-  ]
-  whole = {
-    'version': '1.0',
-    'added_tokens': added,
-    'pre_tokenizer': _pre_tokenizer(PRE_TOKENIZERS[pre]),
-    'decoder': _byte_level(use_regex=True),
-    'model': {
-      'type': 'BPE',
-      'ignore_merges': pre == 'llama-bpe',
-      'vocab': {token: number for number, token in enumerate(tokens)},
-      'merges': [merge.split(' ') for merge in merges],
-    },
-  }
-  names = {
-    f'{name}_token': tokens[get(f'{key}_token_id')]
-    for name, key in SPECIAL.items()
-    if get(f'{key}_token_id') is not None
-  }
-  template = said.get('tokenizer.chat_template')
-  return whole, {
-    'tokenizer_class': 'PreTrainedTokenizerFast',
-    'clean_up_tokenization_spaces': False,
-    **names,
-    **({'chat_template': template} if template else {}),
-  }
-
-
-def _pre_tokenizer(cut):
-  if isinstance(cut, str):
-    cut = {
-      'type': 'Split',
-      'pattern': {'Regex': cut},
-      'behavior': 'Isolated',
-      'invert': False,
-    }
-    steps = [cut, _byte_level(use_regex=False)]
-  else:
-    steps = [*([cut] if cut else []), _byte_level(use_regex=True)]
-  return {'type': 'Sequence', 'pretokenizers': steps}
-
-
-def _byte_level(*, use_regex: bool) -> Mapping[str, Any]:
-  return {
-    'type': 'ByteLevel',
-    'add_prefix_space': False,
-    'trim_offsets': True,
-    'use_regex': use_regex,
-  }
 
 
 def _write(path, content):
