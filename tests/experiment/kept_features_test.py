@@ -72,10 +72,14 @@ class KeptFeaturesTest(absltest.TestCase):
     two = language_model(dataclasses.replace(DEEP, layers=2))
     params = dict(self.policy)
     params['layers'] = jax.tree.map(lambda x: x[:2], params['layers'])
+    hidden, columns = jax.jit(two.hidden), small.LIMITS.columns(1)
     found = []
     for response in example.response_ids:
-      ids = np.array([example.prompt_ids + response])
-      found.append(two.hidden(params, ids, np.ones(ids.shape, bool))[0, -1])
+      said = example.prompt_ids + response
+      ids = np.zeros((1, columns), np.int32)
+      ids[0, : len(said)] = said
+      mask = np.arange(columns)[None] < len(said)
+      found.append(hidden(params, ids, mask)[0, len(said) - 1])
     return np.stack(found)
 
   def files(self):

@@ -52,7 +52,7 @@ class LoRAStagesTest(absltest.TestCase):
     folder = cls.enterClassContext(tempfile.TemporaryDirectory())
     cls.stages = with_lora(DPO | REWARD | PPO) | MORE
     cls.made = small.chain(pathlib.Path(folder), cls.stages)
-    for name in cls.stages:
+    for name in ('dpo', 'judge', 'more'):  # PPO's first state is enough.
       running.run_stage(cls.made, name)
     cls.trained = cls.made.trained
     cls.base = small.params('policy')

@@ -165,20 +165,27 @@ class HeldOutTest(parameterized.TestCase):
   def gaps(self, run):
     """[N, 2] log-ratios of each pair's responses, from whole distributions."""
     model, found = run.trained.models().policy, []
+    columns = run.experiment.limits.columns(1)
+
+    @jax.jit
+    def logits(params, tokens, mask):
+      return model.logits(params, model.hidden(params, tokens, mask))
+
     examples, _ = measuring.decided(run.data, run.data.records('comparisons'))
     for example in examples:
       both = []
       for ids in example.response_ids:
-        tokens = np.array([[*example.prompt_ids, *ids]], np.int32)
-        total = 0.0
+        said, total = [*example.prompt_ids, *ids], 0.0
+        tokens = np.zeros((1, columns), np.int32)
+        tokens[0, : len(said)] = said
+        mask = np.arange(columns)[None] < len(said)
         for stage, sign in (('dpo', 1.0), ('sft', -1.0)):
           params = run.loaded[stage]['policy']
-          hidden = model.hidden(params, tokens, np.ones(tokens.shape, bool))
           logps = special.log_softmax(
-            np.asarray(model.logits(params, hidden)[0], np.float64), axis=-1
+            np.asarray(logits(params, tokens, mask)[0], np.float64), axis=-1
           )
-          places = np.arange(len(example.prompt_ids) - 1, tokens.size - 1)
-          total += sign * logps[places, tokens[0, 1:][places]].sum()
+          places = np.arange(len(example.prompt_ids), len(said))
+          total += sign * logps[places - 1, tokens[0, places]].sum()
         both.append(total)
       found.append(both)
     return np.array(found)

@@ -32,16 +32,16 @@ def causal_lm(folder: pathlib.Path, inputs: Arrays, **params: Any) -> dict:
   config, weights = huggingface.read(folder)
   model = language_model(config)
   out = {}
-  for side in ('right', 'left'):
+  read = jax.jit(functools.partial(_read, model))
+  for side in ('left', 'right'):
     tokens, mask = _rows(inputs, side)
-    out |= _read(model, weights, tokens, mask, side)
-  tokens, mask = _rows(inputs, 'right')
+    found = read(weights, tokens, mask)
+    out |= {f'{name}_{side}': values for name, values in found.items()}
   real = mask[:, 1:] & mask[:, :-1]
   logps = out['token_logps_right']
   out['nll'] = -jnp.mean(logps, where=real)
-  out['hidden_states_row0'] = _hidden_states(
-    config, weights, tokens[:1], mask[:1]
-  )
+  states = jax.jit(functools.partial(_hidden_states, config))
+  out['hidden_states_row0'] = states(weights, tokens[:1], mask[:1])
   say = functools.partial(_greedy, model, weights, inputs, params)
   out['greedy_tokens'] = say(())
   out['greedy_tokens_eos'] = say((params['eos_token_id_for_greedy_eos'],))
@@ -66,18 +66,14 @@ def _rows(inputs, side):
   return tokens, np.asarray(inputs[f'attention_mask_{side}'], bool)
 
 
-def _read(model, weights, tokens, mask, side):
-  @jax.jit
-  def run(weights):
-    logits = model.logits(weights, model.hidden(weights, tokens, mask))
-    logps = distributions.token_logps(logits[:, :-1], tokens[:, 1:])
-    real = mask[:, 1:] & mask[:, :-1]
-    return {
-      f'logits_{side}': jnp.where(mask[..., None], logits, 0.0),
-      f'token_logps_{side}': jnp.where(real, logps, 0.0),
-    }
-
-  return run(weights)
+def _read(model, weights, tokens, mask):
+  logits = model.logits(weights, model.hidden(weights, tokens, mask))
+  logps = distributions.token_logps(logits[:, :-1], tokens[:, 1:])
+  real = mask[:, 1:] & mask[:, :-1]
+  return {
+    'logits': jnp.where(mask[..., None], logits, 0.0),
+    'token_logps': jnp.where(real, logps, 0.0),
+  }
 
 
 def _hidden_states(config: TransformerConfig, weights, tokens, mask):
