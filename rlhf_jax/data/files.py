@@ -5,16 +5,31 @@ import functools
 import inspect
 import pathlib
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from rlhf_jax.data import jsonl
+from rlhf_jax.data import arrow, jsonl, splits
+from rlhf_jax.data.names import listed
 from rlhf_jax.data.readers import Records
 from rlhf_jax.types import Record
 from rlhf_jax.types.rules import Count
 from rlhf_jax.types.values import checked
 
 Dataset = Sequence[Record]
-JSON = ('.json', '.jsonl', '.json.gz', '.jsonl.gz')
+READ = ('.json', '.jsonl', '.json.gz', '.jsonl.gz', *arrow.SUFFIXES)
+
+
+class Sides(NamedTuple):
+  """Records to learn from, and those held out of it.
+
+  Attributes:
+    training: to learn from.
+    held_out: to measure on.
+    notes: for a person, on how they were read and split.
+  """
+
+  training: Dataset
+  held_out: Dataset
+  notes: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,15 +42,45 @@ class Files:
     read: path -> records, such as a function of `readers`, or `formats.read`
       and its like, which find the format by the fields.
     first: so many records are taken, from the beginning; all where None.
+    held_out: names of files that whoever published them holds out of training;
+      where there are none, what is held out is split off.
   """
 
   names: tuple[str, ...]
   read: Callable[[pathlib.Path], Dataset]
   first: Count | None = None
+  held_out: tuple[str, ...] = ()
 
   def records(self, folder: str | pathlib.Path) -> Records:
     """The records of all files, in order, and the notes on each file."""
-    found = [self._read(pathlib.Path(folder) / name) for name in self.names]
+    return self._records(folder, (*self.names, *self.held_out))
+
+  def sides(self, folder: str | pathlib.Path, share: float) -> Sides:
+    """The records to learn from, and those held out.
+
+    Args:
+      folder: of the files.
+      share: part of all openings that is held out, where `held_out` names no
+        files; as of `splits.split`.
+    """
+    records = self._records(folder, self.names)
+    if not self.held_out:
+      training, held_out = splits.split(records, share)
+      said = (
+        f'{listed(self.names)}: split by a hash of what is said first, '
+        f'{len(training)} to learn from and {len(held_out)} held out'
+      )
+      return Sides(training, held_out, (*records.notes, said))
+    held_out = self._records(folder, self.held_out)
+    both = splits.on_both_sides(records, held_out)
+    said = (
+      f'{listed(self.held_out)}: held out, as published; {both} openings are '
+      'on both sides'
+    )
+    return Sides(records, held_out, (*records.notes, *held_out.notes, said))
+
+  def _records(self, folder, names) -> Records:
+    found = [self._read(pathlib.Path(folder) / name) for name in names]
     records = [record for records in found for record in records]
     notes = [n for records in found for n in getattr(records, 'notes', ())]
     if self.first is not None and self.first < len(records):
@@ -62,9 +107,11 @@ class Files:
 
   def contents(self, folder: str | pathlib.Path) -> list[Any]:
     """For a fingerprint: the reader, and each file's SHA-256."""
-    paths = [pathlib.Path(folder) / name for name in self.names]
     first = [] if self.first is None else [self.first]
-    return [self.read, *first, *map(jsonl.digest, paths)]
+    held_out = [list(self.held_out)] if self.held_out else []
+    names = (*self.names, *self.held_out)
+    digests = [jsonl.digest(pathlib.Path(folder) / name) for name in names]
+    return [self.read, *first, *held_out, *digests]
 
 
 def own_files(
@@ -81,7 +128,8 @@ def own_files(
   Raises:
     DataError: columns that are not FIELD=COLUMN, or a field twice.
   """
-  return _files([name.strip() for name in names.split(',')], columns, read)
+  given = [name.strip() for name in names.split(',')]
+  return _files(given, columns=columns, read=read)
 
 
 def files_at(
@@ -94,8 +142,9 @@ def files_at(
   """A folder, and the files in it that a path means.
 
   Args:
-    place: of a file; of a folder, for all files of JSON in it; or of both with
-      a pattern of files, as in 'data/hh_*'.
+    place: of a file; of a folder, for all files in it that can be read, or as
+      Hugging Face `datasets` saved it, splits and all; or of both with a
+      pattern of files, as in 'data/hh_*'.
     columns: as of `own_files`.
     read: likewise.
     first: as of Files.
@@ -106,20 +155,23 @@ def files_at(
   path = pathlib.Path(place)
   folder, pattern = path.parent, path.name
   if path.is_dir():
+    if saved := arrow.saved(path):
+      return place, _files(*saved, columns=columns, read=read, first=first)
     folder, pattern = path, '*'
   found = sorted(
     p.name
     for p in folder.glob(pattern)
-    if p.name.endswith(JSON) and not path.is_file()
+    if p.name.endswith(READ) and not path.is_file()
   )
   if path.is_dir() and not found:
     raise jsonl.DataError(
-      f'{place} holds no file of JSON, which would end in {", ".join(JSON)}.'
+      f'{place} holds no file of data, which would end in {", ".join(READ)}.'
     )
-  return str(folder), _files(found or [path.name], columns, read, first)
+  names = found or [path.name]
+  return str(folder), _files(names, columns=columns, read=read, first=first)
 
 
-def _files(names, columns, read, first=None) -> Files:
+def _files(names, held_out=(), *, columns, read, first=None) -> Files:
   if columns:
     pairs = [part.partition('=') for part in columns.split(',')]
     given = {field.strip(): column.strip() for field, _, column in pairs}
@@ -129,4 +181,4 @@ def _files(names, columns, read, first=None) -> Files:
         f'them, as in prompt=question,chosen=good; not {columns!r}.'
       )
     read = functools.partial(read, columns=given)
-  return Files(tuple(names), read, first)
+  return Files(tuple(names), read, first, tuple(held_out))

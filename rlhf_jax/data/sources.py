@@ -148,11 +148,13 @@ class Feedback(FileSource):
 
     Only one at a time may do so in a folder.
     """
-    found = {n: f.records(self.data_dir) for n, f in self._files().items()}
-    notes = [note for records in found.values() for note in records.notes]
+    found = {
+      name: files.sides(self.data_dir, self.held_out)
+      for name, files in self._files().items()
+    }
+    notes = [note for sides in found.values() for note in sides.notes]
     datasets = {}
-    for name, records in found.items():
-      training, test = splits.split(records, self.held_out)
+    for name, (training, test, _) in found.items():
       _check_sides(name, training, test)
       if name == 'comparisons':
         training, test, said = self._scaled(training, test)

@@ -50,10 +50,10 @@ def read(
   format: Callable[..., Records] | None = None,
   columns: Mapping[str, str] | None = None,
 ) -> Records:
-  """Reads a file of JSON lines or a JSON array, in the format its fields fit.
+  """Reads JSON lines, a JSON array or a table, in the format its fields fit.
 
   Args:
-    path: of the file; .gz is unpacked.
+    path: of the file; .gz is unpacked, .arrow and .parquet are tables.
     format: its Format; None finds it.
     columns: maps the format's names of fields to the file's, as in
       {'prompt': 'question'}. Other columns are read where they have the name of
