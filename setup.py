@@ -9,14 +9,12 @@ EXTRAS = {
   'tensorboard': ['tensorboardX>=2.6'],
   'wandb': ['wandb>=0.16'],
   'gguf': ['gguf>=0.17'],
-  'parquet': ['pyarrow>=16'],
   'tpu': ['jax[tpu]>=0.10.2'],
   'cuda': ['jax[cuda12]>=0.10.2'],
 }
 EXTRAS['test'] = [
   *EXTRAS['report'],
   *EXTRAS['gguf'],
-  *EXTRAS['parquet'],
   'pytest>=8',
   'nbclient>=0.10',
   'ipykernel>=6.29',
@@ -46,6 +44,7 @@ setuptools.setup(
     'numpy>=2.0',
     'optax>=0.2.8',
     'orbax-checkpoint>=0.12.8',
+    'pyarrow>=16',
     'scipy>=1.13',
     'tensorflow-datasets>=4.9.9',
     'tokenizers>=0.22',

@@ -9,10 +9,11 @@ import json
 import pathlib
 from collections.abc import Callable, Iterator
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 from rlhf_jax.data import jsonl
 from rlhf_jax.data.jsonl import DataError
+from rlhf_jax.data.splits import Published
 
 SUFFIXES = ('.arrow', '.parquet')
 ROWS = 1000  # In memory at a time.
@@ -47,26 +48,16 @@ def read(path: str | pathlib.Path) -> Iterator[jsonl.Row]:
     raise DataError(f'{path} holds no data; it needs one row or more.')
 
 
-class Saved(NamedTuple):
-  """What a folder that `datasets` saved holds.
-
-  Attributes:
-    training: its files; of a dataset with splits, those of 'train'.
-    held_out: the files of all other splits.
-  """
-
-  training: tuple[str, ...]
-  held_out: tuple[str, ...] = ()
-
-
-def saved(folder: pathlib.Path) -> Saved | None:
+def saved(folder: pathlib.Path) -> Published | None:
   """The files of a folder that `datasets` saved; None of any other folder.
+
+  Of a dataset with splits, those of 'train' are to learn from.
 
   Raises:
     DataError: it has splits and none of them is 'train', or it is not whole.
   """
   if (folder / STATE).is_file():
-    return Saved(_files(folder))
+    return Published(_files(folder))
   if not (folder / SPLITS).is_file():
     return None
   names = _json(folder / SPLITS, lambda found: list(map(str, found['splits'])))
@@ -76,7 +67,7 @@ def saved(folder: pathlib.Path) -> Saved | None:
       'folder of one of them.'
     )
   others = [name for name in names if name != 'train']
-  return Saved(
+  return Published(
     _files(folder, 'train'),
     tuple(file for name in others for file in _files(folder, name)),
   )

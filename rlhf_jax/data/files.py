@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from rlhf_jax.data import arrow, jsonl, splits
+from rlhf_jax.data import arrow, jsonl, prepared, splits
 from rlhf_jax.data.names import listed
 from rlhf_jax.data.readers import Records
 from rlhf_jax.types import Record
@@ -74,8 +74,8 @@ class Files:
     held_out = self._records(folder, self.held_out)
     both = splits.on_both_sides(records, held_out)
     said = (
-      f'{listed(self.held_out)}: held out, as published; {both} openings are '
-      'on both sides'
+      f'{listed(self.held_out)}: held out as it was split; {both} openings '
+      'are on both sides'
     )
     return Sides(records, held_out, (*records.notes, *held_out.notes, said))
 
@@ -110,8 +110,13 @@ class Files:
     first = [] if self.first is None else [self.first]
     held_out = [list(self.held_out)] if self.held_out else []
     names = (*self.names, *self.held_out)
-    digests = [jsonl.digest(pathlib.Path(folder) / name) for name in names]
+    digests = [_digest(pathlib.Path(folder) / name) for name in names]
     return [self.read, *first, *held_out, *digests]
+
+
+def _digest(path: pathlib.Path) -> str:
+  """Of a file's content, or of the records of a prepared split."""
+  return (prepared if prepared.is_split(path) else jsonl).digest(path)
 
 
 def own_files(
@@ -144,7 +149,8 @@ def files_at(
   Args:
     place: of a file; of a folder, for all files in it that can be read, or as
       Hugging Face `datasets` saved it, splits and all; or of both with a
-      pattern of files, as in 'data/hh_*'.
+      pattern of files, as in 'data/hh_*'. Or a prepared dataset, as of
+      `prepared.find`.
     columns: as of `own_files`.
     read: likewise.
     first: as of Files.
@@ -153,6 +159,9 @@ def files_at(
     DataError: as of `own_files`; or there are no such files in the folder.
   """
   path = pathlib.Path(place)
+  if dataset := prepared.find(place):
+    names = prepared.published(dataset)
+    return str(dataset), _files(*names, columns=columns, read=read, first=first)
   folder, pattern = path.parent, path.name
   if path.is_dir():
     if saved := arrow.saved(path):
@@ -166,6 +175,12 @@ def files_at(
   if path.is_dir() and not found:
     raise jsonl.DataError(
       f'{place} holds no file of data, which would end in {", ".join(READ)}.'
+    )
+  if path.name == place and not (found or path.suffix or path.exists()):
+    raise jsonl.DataError(
+      f'there is neither a file {place} nor such a dataset in '
+      f'{prepared.data_dir()}; where it is a public one, prepare it: '
+      f'python -m launch.prepare {place} --from DIR'
     )
   names = found or [path.name]
   return str(folder), _files(names, columns=columns, read=read, first=first)

@@ -2,8 +2,21 @@
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from rlhf_jax.types import Prompt, Record, prompt_of, responses_of
+
+
+class Published(NamedTuple):
+  """The files, or splits, of a dataset that is published in splits.
+
+  Attributes:
+    training: to learn from.
+    held_out: all others.
+  """
+
+  training: tuple[str, ...]
+  held_out: tuple[str, ...] = ()
 
 
 def is_held_out(record: Record, share: float) -> bool:

@@ -166,7 +166,7 @@ class ArrowTest(parameterized.TestCase):
     )
     self.assertIn(
       'validation/data-00000-of-00001.arrow, test/data-00000-of-00001.arrow: '
-      'held out, as published; 1 openings are on both sides',
+      'held out as it was split; 1 openings are on both sides',
       corpus.notes,
     )
 

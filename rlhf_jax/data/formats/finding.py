@@ -3,7 +3,7 @@
 import pathlib
 from collections.abc import Callable, Mapping
 
-from rlhf_jax.data import splits
+from rlhf_jax.data import prepared, splits
 from rlhf_jax.data.formats import answers, preferences, rankings, ratings
 from rlhf_jax.data.formats.format import Format, read_as
 from rlhf_jax.data.jsonl import DataError
@@ -44,16 +44,21 @@ FORMATS = (
 )
 
 
+# Of files a list; of a prepared dataset, what is read as it is asked for.
+Read = Records | prepared.Split
+
+
 def read(
   path: str | pathlib.Path,
   *,
   format: Callable[..., Records] | None = None,
   columns: Mapping[str, str] | None = None,
-) -> Records:
+) -> Read:
   """Reads JSON lines, a JSON array or a table, in the format its fields fit.
 
   Args:
-    path: of the file; .gz is unpacked, .arrow and .parquet are tables.
+    path: of the file; .gz is unpacked, .arrow and .parquet are tables. Or of a
+      split of a prepared dataset, whose records are read as they are.
     format: its Format; None finds it.
     columns: maps the format's names of fields to the file's, as in
       {'prompt': 'question'}. Other columns are read where they have the name of
@@ -67,6 +72,13 @@ def read(
     DataError: the file is of no format that is known, which names the nearest
       and what is missing; or a row does not fit.
   """
+  if prepared.is_split(path):
+    if format is not None or columns:
+      raise DataError(
+        f'{path} is of a prepared dataset, which has no format and columns to '
+        'be named; leave them out.'
+      )
+    return prepared.Split(path)
   if format is not None and not isinstance(format, Format):
     raise DataError(
       f'{getattr(format, "__qualname__", format)} is no format; name one, such '
@@ -80,12 +92,12 @@ def comparisons(
   *,
   format: Callable[..., Records] | None = None,
   columns: Mapping[str, str] | None = None,
-) -> Records:
+) -> Read:
   """As `read`, of files that compare or label responses."""
   return compared(read(path, format=format, columns=columns))
 
 
-def compared(records: Records) -> Records:
+def compared(records: Read) -> Read:
   """The records, which have to compare or label responses.
 
   Raises:
@@ -102,12 +114,12 @@ def demonstrations(
   *,
   format: Callable[..., Records] | None = None,
   columns: Mapping[str, str] | None = None,
-) -> Records:
+) -> Read:
   """As `read`, of files with responses to imitate; of comparisons, the best."""
   return demonstrated(read(path, format=format, columns=columns))
 
 
-def demonstrated(records: Records) -> Records:
+def demonstrated(records: Read) -> Read:
   """Responses to imitate: those of the records or, of comparisons, the best.
 
   Raises:
@@ -133,7 +145,7 @@ def prompts(
   return Records(splits.distinct_prompts(records), records.notes)
 
 
-def _some(records: Records) -> Records:
+def _some(records: Read) -> Read:
   """The same records, of which there have to be some."""
   if not records:
     raise DataError(
