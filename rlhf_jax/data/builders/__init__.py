@@ -10,12 +10,15 @@ from rlhf_jax.data.builders.demonstrations import Alpaca, Dolly
 from rlhf_jax.data.builders.own import Comparisons, Demonstrations, Prompts
 from rlhf_jax.data.builders.preferences import (
   AlpacaFarm,
-  AlpacaFarmRanked,
   HhRlhf,
   Llmbar,
-  Oasst,
   PkuSafeRlhf,
   SummarizeFromFeedback,
   Ultrafeedback,
 )
 from rlhf_jax.data.builders.questions import MtBench, Vicuna
+from rlhf_jax.data.builders.rankings import (
+  AlpacaFarmRanked,
+  Oasst,
+  UltrafeedbackRanked,
+)

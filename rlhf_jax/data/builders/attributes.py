@@ -3,7 +3,7 @@
 from rlhf_jax.data import formats
 from rlhf_jax.data.builders.builder import FeedbackBuilder
 from rlhf_jax.data.builders.layouts import TRAIN, Layout, Part
-from rlhf_jax.data.builders.preferences import Oasst
+from rlhf_jax.data.builders.rankings import Oasst
 from rlhf_jax.types import Rated
 
 

@@ -4,7 +4,13 @@ import pathlib
 from collections.abc import Callable, Mapping
 
 from rlhf_jax.data import prepared, splits
-from rlhf_jax.data.formats import answers, preferences, rankings, ratings
+from rlhf_jax.data.formats import (
+  answers,
+  completions,
+  preferences,
+  rankings,
+  ratings,
+)
 from rlhf_jax.data.formats.format import Format, read_as
 from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.data.readers import LeftOut, Records, gather
@@ -37,6 +43,7 @@ FORMATS = (
   rankings.OASST_TREES,
   rankings.OASST_RANKED,
   rankings.SCORED_OUTPUTS,
+  completions.ULTRAFEEDBACK_COMPLETIONS,
   rankings.TIERS,
   rankings.VICUNA_ANSWERS,
   rankings.TOPICAL_CHAT,

@@ -62,6 +62,23 @@ def ultrafeedback(said):
   }
 
 
+def completions(said):
+  scores = {'so so': 6.5, 'good': 9, 'unrated': None, 'bad': 1}
+  return {
+    'source': 'flan_v2',
+    'instruction': said,
+    'models': ['m'] * 4,
+    'completions': [
+      {'model': 'm', 'principle': 'honesty', 'custom_system_prompt': 's'}
+      | {'response': text, 'annotations': {}, 'critique': 'c'}
+      | {'overall_score': score, 'fine-grained_score': 2.5}
+      for text, score in scores.items()
+    ],
+    'correct_answers': ['None'],
+    'incorrect_answers': ['None'],
+  }
+
+
 def pku(said):
   return {
     'prompt': said,
@@ -178,6 +195,21 @@ DATASETS = (
         )
       ]
       for split, said in (('train', 'q'), ('test', 'r'))
+    },
+  ),
+  (
+    'ultrafeedback_ranked',
+    {'flan.jsonl': [*map(completions, BOTH)]},
+    {
+      split: [
+        Comparison(
+          asked(said, 'flan', f'flan.jsonl:{line}'),
+          ('good', 'so so', 'bad'),
+          2.5,
+          (9.0, 6.5, 1.0),
+        )
+      ]
+      for line, split, said in ((1, 'train', LEARNT), (2, 'test', HELD_OUT))
     },
   ),
   (
