@@ -122,7 +122,8 @@ class Feedback(FileSource):
   """Preferences of people or judges, demonstrations to imitate, and prompts.
 
   Prompts are split into training and held-out by a hash of what the user says
-  first, the same in every dataset, so that no opening is on both sides.
+  first, the same in every dataset, so that no opening is on both sides. What is
+  published or prepared in splits keeps them, and is told what both sides ask.
 
   Attributes:
     comparisons: read as Comparisons; None where there are none.

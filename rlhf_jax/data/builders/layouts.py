@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from rlhf_jax.data import splits
+from rlhf_jax.data.files import READ
 from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.data.names import listed
 from rlhf_jax.data.readers import Records
@@ -46,13 +47,17 @@ class Layout:
   read: Callable[[pathlib.Path], Records | Mapping[str, Records]]
 
   def files(self, folder: pathlib.Path) -> list[tuple[pathlib.Path, Part]]:
-    """The files that are there, each with its part."""
-    return [
-      (path, part)
+    """The files that are there, each with its part.
+
+    One that lies beside its gzipped copy is read once.
+    """
+    found = {
+      str(path).removesuffix('.gz'): (path, part)
       for part in self.parts
       for path in sorted(folder.glob(part.pattern))
-      if path.is_file()
-    ]
+      if path.is_file() and path.name.endswith(READ)
+    }
+    return list(found.values())
 
 
 class Found(NamedTuple):

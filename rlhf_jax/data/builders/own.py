@@ -6,7 +6,7 @@ from rlhf_jax.data.builders.layouts import Layout, Part
 from rlhf_jax.data.files import READ
 from rlhf_jax.types import Comparison, Demonstration, Prompt
 
-_FILES = tuple(Part(f'*{suffix}') for suffix in READ)
+_FILES = (Part('*'),)
 _SOURCE = f'files of any format of rlhf_jax.data.formats ({", ".join(READ)})'
 
 

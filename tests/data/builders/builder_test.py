@@ -106,6 +106,13 @@ class BuilderTest(parameterized.TestCase):
     self.assertEqual(list((self.to / 'hh_rlhf').iterdir()), [])
     self.assertIsNone(prepared.find(str(self.to / 'hh_rlhf')))
 
+  def test_nothing_is_left_beside_it(self):
+    scratch = self.root / 'scratch'
+    scratch.mkdir()
+    with mock.patch.object(tempfile, 'tempdir', str(scratch)):
+      prepare(tfds.builder('hh_rlhf', data_dir=self.to), self.files)
+    self.assertEqual(list(scratch.iterdir()), [])
+
   def test_missing_files_are_told_with_where_to_have_them(self):
     write(self.root / 'other/notes.txt', [])
     with self.assertRaisesRegex(

@@ -1,5 +1,6 @@
 """Folders of files: which split each makes, and what stands on both sides."""
 
+import gzip
 import json
 import pathlib
 import tempfile
@@ -118,6 +119,14 @@ class LayoutsTest(parameterized.TestCase):
       ],
     )
     self.assertIsInstance(found['train'][0], Comparison)
+
+  def test_what_is_no_data_and_a_second_copy_are_not_read(self):
+    self.write('f.jsonl', map(pair, 'abc'))
+    self.write('notes.txt', [])
+    content = gzip.compress((self.root / 'f.jsonl').read_bytes())
+    (self.root / 'f.jsonl.gz').write_bytes(content)
+    layout = Layout((Part('*', 'test'),), formats.comparisons)
+    self.assertLen(layouts.read(self.root, layout).splits['test'], 3)
 
   def test_too_few_to_split(self):
     self.write('f.jsonl', [pair('a')])
