@@ -51,7 +51,8 @@ class Settings:
     model: folder of a model of transformers to begin from, tokenizer and all;
       '' for a small one drawn anew.
     data: a file, a folder of files, or a pattern of them as in 'data/hh_*', of
-      any format of `rlhf_jax.data.formats`.
+      any format of `rlhf_jax.data.formats`; or a dataset that launch.prepare
+      has prepared, by its name or its folder.
     data_columns: what your files call the fields of their format, as in
       'prompt=question,chosen=good,rejected=bad'.
     examples: how many are read, from the beginning; all where None.

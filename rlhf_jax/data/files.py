@@ -5,16 +5,31 @@ import functools
 import inspect
 import pathlib
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from rlhf_jax.data import jsonl
+from rlhf_jax.data import arrow, jsonl, prepared, splits
+from rlhf_jax.data.names import listed
 from rlhf_jax.data.readers import Records
 from rlhf_jax.types import Record
 from rlhf_jax.types.rules import Count
 from rlhf_jax.types.values import checked
 
 Dataset = Sequence[Record]
-JSON = ('.json', '.jsonl', '.json.gz', '.jsonl.gz')
+READ = ('.json', '.jsonl', '.json.gz', '.jsonl.gz', *arrow.SUFFIXES)
+
+
+class Sides(NamedTuple):
+  """Records to learn from, and those held out of it.
+
+  Attributes:
+    training: to learn from.
+    held_out: to measure on.
+    notes: for a person, on how they were read and split.
+  """
+
+  training: Dataset
+  held_out: Dataset
+  notes: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,15 +42,45 @@ class Files:
     read: path -> records, such as a function of `readers`, or `formats.read`
       and its like, which find the format by the fields.
     first: so many records are taken, from the beginning; all where None.
+    held_out: names of files that whoever published them holds out of training;
+      where there are none, what is held out is split off.
   """
 
   names: tuple[str, ...]
   read: Callable[[pathlib.Path], Dataset]
   first: Count | None = None
+  held_out: tuple[str, ...] = ()
 
   def records(self, folder: str | pathlib.Path) -> Records:
     """The records of all files, in order, and the notes on each file."""
-    found = [self._read(pathlib.Path(folder) / name) for name in self.names]
+    return self._records(folder, (*self.names, *self.held_out))
+
+  def sides(self, folder: str | pathlib.Path, share: float) -> Sides:
+    """The records to learn from, and those held out.
+
+    Args:
+      folder: of the files.
+      share: part of all openings that is held out, where `held_out` names no
+        files; as of `splits.split`.
+    """
+    records = self._records(folder, self.names)
+    if not self.held_out:
+      training, held_out = splits.split(records, share)
+      said = (
+        f'{listed(self.names)}: split by a hash of what is said first, '
+        f'{len(training)} to learn from and {len(held_out)} held out'
+      )
+      return Sides(training, held_out, (*records.notes, said))
+    held_out = self._records(folder, self.held_out)
+    both = splits.on_both_sides(records, held_out)
+    said = (
+      f'{listed(self.held_out)}: held out as it was split; {both} openings '
+      'are on both sides'
+    )
+    return Sides(records, held_out, (*records.notes, *held_out.notes, said))
+
+  def _records(self, folder, names) -> Records:
+    found = [self._read(pathlib.Path(folder) / name) for name in names]
     records = [record for records in found for record in records]
     notes = [n for records in found for n in getattr(records, 'notes', ())]
     if self.first is not None and self.first < len(records):
@@ -62,9 +107,16 @@ class Files:
 
   def contents(self, folder: str | pathlib.Path) -> list[Any]:
     """For a fingerprint: the reader, and each file's SHA-256."""
-    paths = [pathlib.Path(folder) / name for name in self.names]
     first = [] if self.first is None else [self.first]
-    return [self.read, *first, *map(jsonl.digest, paths)]
+    held_out = [list(self.held_out)] if self.held_out else []
+    names = (*self.names, *self.held_out)
+    digests = [_digest(pathlib.Path(folder) / name) for name in names]
+    return [self.read, *first, *held_out, *digests]
+
+
+def _digest(path: pathlib.Path) -> str:
+  """Of a file's content, or of the records of a prepared split."""
+  return (prepared if prepared.is_split(path) else jsonl).digest(path)
 
 
 def own_files(
@@ -81,7 +133,8 @@ def own_files(
   Raises:
     DataError: columns that are not FIELD=COLUMN, or a field twice.
   """
-  return _files([name.strip() for name in names.split(',')], columns, read)
+  given = [name.strip() for name in names.split(',')]
+  return _files(given, columns=columns, read=read)
 
 
 def files_at(
@@ -94,8 +147,10 @@ def files_at(
   """A folder, and the files in it that a path means.
 
   Args:
-    place: of a file; of a folder, for all files of JSON in it; or of both with
-      a pattern of files, as in 'data/hh_*'.
+    place: of a file; of a folder, for all files in it that can be read, or as
+      Hugging Face `datasets` saved it, splits and all; or of both with a
+      pattern of files, as in 'data/hh_*'. Or a prepared dataset, as of
+      `prepared.find`.
     columns: as of `own_files`.
     read: likewise.
     first: as of Files.
@@ -104,19 +159,31 @@ def files_at(
     DataError: as of `own_files`; or there are no such files in the folder.
   """
   path = pathlib.Path(place)
+  if dataset := prepared.find(place):
+    names = prepared.published(dataset)
+    return str(dataset), _files(*names, columns=columns, read=read, first=first)
   folder, pattern = path.parent, path.name
   if path.is_dir():
+    if saved := arrow.saved(path):
+      return place, _files(*saved, columns=columns, read=read, first=first)
     folder, pattern = path, '*'
   found = sorted(
     p.name
     for p in folder.glob(pattern)
-    if p.name.endswith(JSON) and not path.is_file()
+    if p.name.endswith(READ) and not path.is_file()
   )
   if path.is_dir() and not found:
     raise jsonl.DataError(
-      f'{place} holds no file of JSON, which would end in {", ".join(JSON)}.'
+      f'{place} holds no file of data, which would end in {", ".join(READ)}.'
     )
-  return str(folder), _files(found or [path.name], columns, read, first)
+  if path.name == place and not (found or path.suffix or path.exists()):
+    raise jsonl.DataError(
+      f'there is neither a file {place} nor such a dataset in '
+      f'{prepared.data_dir()}; where it is a public one, prepare it: '
+      f'python -m launch.prepare {place} --from DIR'
+    )
+  names = found or [path.name]
+  return str(folder), _files(names, columns=columns, read=read, first=first)
 
 
 def columns_of(text: str) -> dict[str, str]:
@@ -135,7 +202,7 @@ def columns_of(text: str) -> dict[str, str]:
   return given
 
 
-def _files(names, columns, read, first=None) -> Files:
+def _files(names, held_out=(), *, columns, read, first=None) -> Files:
   if columns:
     read = functools.partial(read, columns=columns_of(columns))
-  return Files(tuple(names), read, first)
+  return Files(tuple(names), read, first, tuple(held_out))

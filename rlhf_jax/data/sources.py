@@ -122,7 +122,8 @@ class Feedback(FileSource):
   """Preferences of people or judges, demonstrations to imitate, and prompts.
 
   Prompts are split into training and held-out by a hash of what the user says
-  first, the same in every dataset, so that no opening is on both sides.
+  first, the same in every dataset, so that no opening is on both sides. What is
+  published or prepared in splits keeps them, and is told what both sides ask.
 
   Attributes:
     comparisons: read as Comparisons; None where there are none.
@@ -148,11 +149,13 @@ class Feedback(FileSource):
 
     Only one at a time may do so in a folder.
     """
-    found = {n: f.records(self.data_dir) for n, f in self._files().items()}
-    notes = [note for records in found.values() for note in records.notes]
+    found = {
+      name: files.sides(self.data_dir, self.held_out)
+      for name, files in self._files().items()
+    }
+    notes = [note for sides in found.values() for note in sides.notes]
     datasets = {}
-    for name, records in found.items():
-      training, test = splits.split(records, self.held_out)
+    for name, (training, test, _) in found.items():
       _check_sides(name, training, test)
       if name == 'comparisons':
         training, test, said = self._scaled(training, test)

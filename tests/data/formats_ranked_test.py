@@ -34,6 +34,21 @@ class RankedFormatsTest(parameterized.TestCase):
     path.write_text(''.join(json.dumps(line) + '\n' for line in lines))
     return path
 
+  def test_completions_without_two_scores_are_left_out(self):
+    def row(*scores):
+      given = [{'response': f'{x}', 'overall_score': x} for x in scores]
+      return {'instruction': 'q', 'completions': given}
+
+    found = formats.read(self.write(row(4, None, 4.5), row(), row(2, None)))
+    self.assertEqual(
+      found, [Comparison(asked(1), ('4.5', '4'), 0.5, (4.5, 4.0))]
+    )
+    self.assertIn(
+      'r.jsonl: 2 of 3 left out: fewer than two of its completions have a '
+      'score (first at r.jsonl:2)',
+      found.notes,
+    )
+
   def test_ranked_keep_their_order(self):
     path = self.write(
       {'id': 1, 'tree_id': 2, 'source': 's', 'lang': 'en', 'prompt': TURNS}

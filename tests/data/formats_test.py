@@ -240,6 +240,12 @@ ROWS = (
      {'model': 'n', 'output': 'bad', 'score': 0.5, 'v1_win': None}],
     'extra_responses': []},
    [Comparison(asked('q', kind='k'), ('good', 'bad'), 0.25, (0.75, 0.5))]),
+  ('completions', 'UltraFeedback completions',
+   {'source': 's', 'instruction': 'q', 'models': ['m', 'n'], 'completions': [
+     {'model': 'm', 'response': 'bad', 'overall_score': 6},
+     {'model': 'n', 'response': 'good', 'overall_score': 8.5,
+      'fine-grained_score': 4, 'annotations': {}}],
+    'correct_answers': [], 'incorrect_answers': []}, [SCORED_PAIR]),
   ('strengths', 'outputs of models of known strength',
    {'id': 1, 'instruction': 'q', 'outputs': {'instructgpt': 'bad',
                                               'gpt4': 'good'}},

@@ -334,6 +334,8 @@ class FeedbackTest(parameterized.TestCase):
         'pairs.jsonl: read as TRL preference, 40 comparisons',
         'pairs.jsonl: 1 of 41 left out: the responses are the same text '
         '(first at pairs.jsonl:41)',
+        'pairs.jsonl: split by a hash of what is said first, 32 to learn from '
+        'and 8 held out',
       ),
     )
 
@@ -388,7 +390,7 @@ class FeedbackTest(parameterized.TestCase):
       )
       self.assertEqual((folder, found.names), (str(self.root), names))
     (self.root / 'empty').mkdir()
-    with self.assertRaisesRegex(jsonl.DataError, 'empty holds no file of JSON'):
+    with self.assertRaisesRegex(jsonl.DataError, 'empty holds no file of data'):
       files.files_at(str(self.root / 'empty'), '', read=formats.read)
 
   def test_the_first_of_all_files_are_taken(self):

@@ -3,9 +3,20 @@
 import pathlib
 from collections.abc import Callable, Mapping
 
-from rlhf_jax.data import jsonl, splits
-from rlhf_jax.data.formats import answers, preferences, rankings, ratings
-from rlhf_jax.data.formats.format import Format, first_record, read_as
+from rlhf_jax.data import prepared, splits
+from rlhf_jax.data.formats import (
+  answers,
+  completions,
+  preferences,
+  rankings,
+  ratings,
+)
+from rlhf_jax.data.formats.format import (
+  Format,
+  first_record,
+  read_as,
+  rows_of,
+)
 from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.data.readers import LeftOut, Records, gather
 from rlhf_jax.types import Comparison, Demonstration, Record
@@ -37,6 +48,7 @@ FORMATS = (
   rankings.OASST_TREES,
   rankings.OASST_RANKED,
   rankings.SCORED_OUTPUTS,
+  completions.ULTRAFEEDBACK_COMPLETIONS,
   rankings.TIERS,
   rankings.VICUNA_ANSWERS,
   rankings.TOPICAL_CHAT,
@@ -44,16 +56,21 @@ FORMATS = (
 )
 
 
+# Of files a list; of a prepared dataset, what is read as it is asked for.
+Read = Records | prepared.Split
+
+
 def read(
   path: str | pathlib.Path,
   *,
   format: Callable[..., Records] | None = None,
   columns: Mapping[str, str] | None = None,
-) -> Records:
-  """Reads a file of JSON lines or a JSON array, in the format its fields fit.
+) -> Read:
+  """Reads JSON lines, a JSON array or a table, in the format its fields fit.
 
   Args:
-    path: of the file; .gz is unpacked.
+    path: of the file; .gz is unpacked, .arrow and .parquet are tables. Or of a
+      split of a prepared dataset, whose records are read as they are.
     format: its Format; None finds it.
     columns: maps the format's names of fields to the file's, as in
       {'prompt': 'question'}. Other columns are read where they have the name of
@@ -67,6 +84,13 @@ def read(
     DataError: the file is of no format that is known, which names the nearest
       and what is missing; or a row does not fit.
   """
+  if prepared.is_split(path):
+    if format is not None or columns:
+      raise DataError(
+        f'{path} is of a prepared dataset, which has no format and columns to '
+        'be named; leave them out.'
+      )
+    return prepared.Split(path)
   if format is not None and not isinstance(format, Format):
     raise DataError(
       f'{getattr(format, "__qualname__", format)} is no format; name one, such '
@@ -80,12 +104,12 @@ def comparisons(
   *,
   format: Callable[..., Records] | None = None,
   columns: Mapping[str, str] | None = None,
-) -> Records:
+) -> Read:
   """As `read`, of files that compare or label responses."""
   return compared(read(path, format=format, columns=columns))
 
 
-def compared(records: Records) -> Records:
+def compared(records: Read) -> Read:
   """The records, which have to compare or label responses.
 
   Raises:
@@ -104,7 +128,10 @@ def labels(
 
   Arguments and errors are as of `read`; nothing behind it is looked at.
   """
-  record = first_record(jsonl.read_any(path), FORMATS, columns)
+  if prepared.is_split(path):
+    (record,) = prepared.Split(path)[:1] or (None,)
+  else:
+    record = first_record(rows_of(path), FORMATS, columns)
   return isinstance(record, Comparison) and len(record.responses) == 1
 
 
@@ -113,12 +140,12 @@ def demonstrations(
   *,
   format: Callable[..., Records] | None = None,
   columns: Mapping[str, str] | None = None,
-) -> Records:
+) -> Read:
   """As `read`, of files with responses to imitate; of comparisons, the best."""
   return demonstrated(read(path, format=format, columns=columns))
 
 
-def demonstrated(records: Records) -> Records:
+def demonstrated(records: Read) -> Read:
   """Responses to imitate: those of the records or, of comparisons, the best.
 
   Raises:
@@ -144,7 +171,7 @@ def prompts(
   return Records(splits.distinct_prompts(records), records.notes)
 
 
-def _some(records: Records) -> Records:
+def _some(records: Read) -> Read:
   """The same records, of which there have to be some."""
   if not records:
     raise DataError(

@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
-from rlhf_jax.data import fields, jsonl, names, readers
+from rlhf_jax.data import arrow, fields, jsonl, names, readers
 from rlhf_jax.data.formats.conversations import Unusable
 from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.data.readers import SAME_TEXT, LeftOut, Records, gather
@@ -93,10 +93,10 @@ def read_as(
   formats: Sequence[Format],
   columns: Mapping[str, str] | None = None,
 ) -> Records:
-  """Reads a file of JSON lines, or a JSON array, of one of some formats.
+  """Reads JSON lines, a JSON array or a table, of one of some formats.
 
   Args:
-    path: of the file; .gz is unpacked.
+    path: of the file; .gz is unpacked, .arrow and .parquet are tables.
     formats: the first that its first row fits is taken.
     columns: maps the format's names of fields to the file's. Other columns are
       read only where they have the name of a field of such a format.
@@ -108,9 +108,13 @@ def read_as(
     DataError: no format fits, a row does not fit the format, or nothing of the
       file can be learnt from.
   """
-  return rows_as(
-    jsonl.read_any(path), pathlib.Path(path).name, formats, columns
-  )
+  rows = rows_of(path)
+  return rows_as(rows, pathlib.Path(path).name, formats, columns)
+
+
+def rows_of(path: str | pathlib.Path) -> Iterator[jsonl.Row]:
+  """The rows of a table, of JSON lines or of a JSON array."""
+  return arrow.read(path) if arrow.is_table(path) else jsonl.read_any(path)
 
 
 def rows_as(

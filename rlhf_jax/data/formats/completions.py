@@ -1,0 +1,45 @@
+"""UltraFeedback as it was published: four completions, and a judge's scores."""
+
+from collections.abc import Iterator
+
+from rlhf_jax.data import fields
+from rlhf_jax.data.formats.conversations import Unusable
+from rlhf_jax.data.formats.format import Format
+from rlhf_jax.data.readers import Row, one_turn
+from rlhf_jax.types import Comparison
+
+
+def _completions(row: Row, where: str) -> Iterator[Comparison]:
+  scored = [
+    one for one in row['completions'] if one['overall_score'] is not None
+  ]
+  if len(scored) < 2:
+    raise Unusable('fewer than two of its completions have a score')
+  scored.sort(key=lambda one: -one['overall_score'])
+  texts = tuple(one['response'] for one in scored)
+  scores = tuple(one['overall_score'] for one in scored)
+  prompt = one_turn(row['instruction'], where=where)
+  yield Comparison(prompt, texts, scores[0] - scores[1], scores)
+
+
+# Cui et al. 2023. The margin is that of the best over the second.
+ULTRAFEEDBACK_COMPLETIONS = Format(
+  'UltraFeedback completions',
+  {
+    'instruction': fields.filled,
+    'completions': fields.list_of(
+      fields.object_of(
+        {
+          'response': fields.text,
+          'overall_score': fields.Optional(fields.nullable(fields.number)),
+        }
+        | fields.ignored(
+          'model principle custom_system_prompt annotations critique '
+          'fine-grained_score'
+        )
+      )
+    ),
+  }
+  | fields.ignored('source models correct_answers incorrect_answers'),
+  _completions,
+)
