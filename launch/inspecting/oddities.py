@@ -61,7 +61,7 @@ def _of_responses(seen):
         f'{max(right, 1 - right):.2f}: a reward model may learn little else; '
         'measure it against that'
       )
-  if seen.labels is not None:
+  if seen.labels is not None and compared is None:
     rare = min(seen.labels)
     if rare < RARE_LABEL * sum(seen.labels):
       found.append(

@@ -40,10 +40,13 @@ def of(count: int, total: int) -> str:
 
 
 def percent(count: int, total: int) -> str:
-  """'80 %', but '<1 %' of what is not none."""
+  """'80 %', but '<1 %' of what is not none, '>99 %' of what is not all."""
   if not total:
     return '–'
-  return '<1 %' if 0 < 100 * count < total else f'{100 * count / total:.0f} %'
+  share = 100 * count / total
+  if 0 < share < 1:
+    return '<1 %'
+  return '>99 %' if 99 < share < 100 else f'{share:.0f} %'
 
 
 def short(number: float) -> str:

@@ -10,9 +10,17 @@ from unittest import mock
 from absl.testing import absltest, parameterized
 
 from launch import inspect
-from launch.inspecting import examples, methods_for, words
+from launch.inspecting import (
+  contents,
+  examples,
+  methods_for,
+  oddities,
+  words,
+)
 from rlhf_jax.data import templates, tokens
+from rlhf_jax.data.readers import Records
 from rlhf_jax.data.token_inspection import Run
+from rlhf_jax.types import Comparison, Message, Prompt
 
 PAIRS = [
   {'prompt': 'ab', 'chosen': 'long one', 'rejected': 'no'},
@@ -199,6 +207,17 @@ class InspectTest(parameterized.TestCase):
     self.assertNotIn('--print-config', text)
 
 
+class OdditiesTest(absltest.TestCase):
+  def test_a_response_left_alone_among_pairs_is_no_label(self):
+    asked = [Prompt((Message('user', f'{i}'),)) for i in range(40)]
+    alone = Comparison(asked[0], ('a',), scores=(1.0,))
+    pairs = [Comparison(prompt, ('a', 'b')) for prompt in asked[1:]]
+    for records, warned in (([alone, *pairs], False), ([alone] * 2, True)):
+      seen = contents.see(Records(records), held_out=0.5)
+      said = ' '.join(oddities.of_records(seen))
+      self.assertEqual('labels are uneven' in said, warned, said)
+
+
 class ColourTest(absltest.TestCase):
   def test_only_in_a_terminal_that_wants_it(self):
     terminal = mock.Mock(isatty=lambda: True)
@@ -231,6 +250,8 @@ class WordsTest(absltest.TestCase):
   def test_shares(self):
     self.assertEqual(words.percent(1, 1000), '<1 %')
     self.assertEqual(words.percent(0, 1000), '0 %')
+    self.assertEqual(words.percent(999, 1000), '>99 %')
+    self.assertEqual(words.percent(5, 5), '100 %')
     self.assertEqual(words.percent(2, 3), '67 %')
     self.assertEqual(words.percent(0, 0), '–')
 
