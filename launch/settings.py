@@ -103,7 +103,17 @@ def documented(owner: Any) -> dict[str, str]:
 
 def help_text(file: str, settings: Sequence[Setting]) -> str:
   """The part of `--help` on a file: its settings, one below the other."""
-  lines = [f'settings of {file}, with their defaults:']
+  lines = [
+    f'settings of {file}, with their defaults:',
+    *help_lines(settings),
+    '--print-config lists every value behind them, with its sentence.',
+  ]
+  return '\n'.join(lines)
+
+
+def help_lines(settings: Sequence[Setting]) -> list[str]:
+  """How each is set, its default, and its sentence below it."""
+  lines = []
   for setting in settings:
     name = setting.name.removesuffix('.function')
     if name.split('.')[-1] == 'type':
@@ -112,11 +122,11 @@ def help_text(file: str, settings: Sequence[Setting]) -> str:
     lines += textwrap.wrap(
       setting.sentence, WIDTH, initial_indent=' ' * 6, subsequent_indent=' ' * 6
     )
-  lines.append(
-    '--print-config lists every value behind them, with its sentence.'
-  )
-  return '\n'.join(lines)
+  return lines
 
 
 def _plain(value):
+  """As `--set` takes it."""
+  if value is None:
+    return 'none'
   return value if isinstance(value, str) else json.dumps(value)
