@@ -447,10 +447,10 @@ class BaseTest(TableCase):
   def test_moves_what_is_trained_beside_a_base(self, name):
     self.check_what_moves_beside_a_base(name)
 
-  @pytest.mark.long
   @parameterized.named_parameters(
     (name, name) for name in METHODS if name not in (*LEARNERS, *OF_HEADS)
   )
+  @pytest.mark.long  # Innermost, or each case would lose it.
   def test_every_other_moves_what_is_trained_beside_a_base(self, name):
     self.check_what_moves_beside_a_base(name)
 
