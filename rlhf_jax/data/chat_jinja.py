@@ -72,7 +72,7 @@ def render(
   pieces = []
   try:
     for piece in compiled(source).generate(
-      messages=[message._asdict() for message in messages],
+      messages=[{'role': role, 'content': said} for role, said in messages],
       add_generation_prompt=opened,
       tools=None,
       documents=None,
@@ -96,18 +96,9 @@ def compiled(source: str) -> jinja2.Template:
   return _environment().from_string(_without_marks(source))
 
 
-@functools.lru_cache(maxsize=16)
-def looked_for(source: str) -> tuple[str, ...]:
-  """Texts that a template may look for in contents: '</think>'."""
-  tree = _environment().parse(_without_marks(source))
-  kinds = (nodes.Call, nodes.Compare, nodes.Filter, nodes.Test)
-  constants = {
-    constant.value
-    for node in tree.find_all(kinds)
-    for constant in node.find_all(nodes.Const)
-  }
-  texts = {c for c in constants if isinstance(c, str) and c.strip()}
-  return tuple(sorted(texts))
+def parsed(source: str) -> nodes.Template:
+  """The syntax tree of a chat template."""
+  return _environment().parse(_without_marks(source))
 
 
 def _environment() -> jinja2.Environment:

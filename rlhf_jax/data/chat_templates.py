@@ -8,16 +8,15 @@ one.
 
 import contextlib
 import dataclasses
-import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NoReturn
 
-from rlhf_jax.data import chat_jinja, reading, templates, tokens
+from rlhf_jax.data import chat_jinja, rendering, templates, tokens
 from rlhf_jax.data.chat_jinja import TemplateError
+from rlhf_jax.data.reading import Reading
 from rlhf_jax.data.templates import Parts
 from rlhf_jax.data.tokenizer import flag_special
 from rlhf_jax.types import Message, Prompt, Response
-
-ROLES = ('system', 'user', 'assistant')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,56 +44,48 @@ class ChatTemplate:
     with _about(prompt):
       text = chat_jinja.render(
         self.jinja,
-        _turns(prompt),
+        rendering.checked(prompt.messages),
         opened=True,
         tokens=dict(self.named),
         date=self.date,
       )
     return text + prompt.condition + response
 
+  def encode_all(
+    self, asked: Sequence[templates.Asked], tokenizer: tokens.Tokenizer
+  ) -> list['EncodedChat']:
+    """Prompts and responses to them, their texts encoded together."""
+    conversations = []
+    for prompt, responses in asked:
+      messages = prompt.messages
+      conversations.append(rendering.Conversation(messages, opened=True))
+      for said in responses:
+        answered = *messages, Message('assistant', str(said))
+        conversations.append(rendering.Conversation(answered, opened=False))
+    reader = rendering.Reader(self.jinja, self.named, self.date, tokenizer)
+    readings = iter(reader.read_all(conversations))
+    return [
+      EncodedChat(
+        self,
+        tokenizer,
+        prompt,
+        next(readings),
+        {str(said): next(readings) for said in responses},
+      )
+      for prompt, responses in asked
+    ]
+
   def parts(self, prompt: Prompt, tokenizer: tokens.Tokenizer) -> Parts:
     """Ids of the prompt, up to where the response begins."""
-    read = self._read(prompt, tokenizer)
-    turns, tail = read.turns(prompt.messages)
-    said = prompt.condition
-    condition = tokenizer.encode(said) if said else []
-    return Parts(
-      head=list(tokenizer.opening) if self.begun else [],
-      turns=tuple(turns),
-      tail=tail + condition,
-      later=functools.partial(self._later, prompt, tokenizer),
-    )
+    (encoded,) = self.encode_all([(prompt, ())], tokenizer)
+    return encoded.parts
 
   def encode_response(
     self, prompt: Prompt, response: str, tokenizer: tokens.Tokenizer
   ) -> list[int]:
-    """Ids of a response to the prompt, without the token that closes it.
-
-    They include what the template writes around the response. Where the
-    tokenizer would merge the prompt's end and the response's beginning into one
-    token, the response begins with a token of its own, as when it is sampled.
-    """
-    said = Response.of(response)
-    asked = self._read(prompt, tokenizer)
-    answered = self._read(prompt, tokenizer, (Message('assistant', str(said)),))
-    with _about(prompt):
-      if not answered.text.startswith(asked.text):
-        raise TemplateError('it writes the prompt anew once it is answered')
-      if not answered.owners:
-        raise TemplateError('it changes what the assistant says')
-    begin = len(asked.text)
-    _, end = answered.span(len(prompt.messages)) or (begin, begin)
-    spaces = said[len(said.rstrip()) :]
-    end += len(spaces) if answered.text.startswith(spaces, end) else 0
-    _, stop = answered.tokens_of(begin, end)
-    if said.ended:
-      stop = answered.closed(self.end_id(tokenizer), end) or stop
-    count = len(asked.ids)
-    if answered.ids[:count] == asked.ids:
-      return answered.ids[count:stop]
-    return tokenizer.encode_after(
-      answered.text[begin : answered.ends[stop - 1]]
-    )
+    """As `EncodedChat.response_ids`, of one response."""
+    (encoded,) = self.encode_all([(prompt, (response,))], tokenizer)
+    return encoded.response_ids(response)
 
   def end_id(self, tokenizer: tokens.Tokenizer) -> int:
     """The token that closes a response."""
@@ -104,39 +95,107 @@ class ChatTemplate:
     """The tokens that sampling stops at, the one that closes first."""
     return templates.stop_ids(tokenizer, self.end_id(tokenizer))
 
-  def _read(
-    self,
-    prompt: Prompt,
-    tokenizer: tokens.Tokenizer,
-    answer: tuple[Message, ...] = (),
-  ) -> reading.Reading:
-    """The conversation, opened for a response or with one."""
-    with _about(prompt):
-      return reading.read(
-        self.jinja,
-        self.named,
-        self.date,
-        tokenizer,
-        _turns(prompt) + answer,
-        not answer,
-      )
 
-  def _later(
-    self, prompt: Prompt, tokenizer: tokens.Tokenizer, count: int
-  ) -> Parts:
+@dataclasses.dataclass(frozen=True, eq=False)
+class EncodedChat:
+  """A prompt, and the responses to it that it was encoded with.
+
+  Attributes:
+    template: of its ids.
+    tokenizer: likewise.
+    prompt: the prompt.
+    asked: how it reads, or why it cannot be read.
+    answered: likewise with each response.
+  """
+
+  template: ChatTemplate
+  tokenizer: tokens.Tokenizer
+  prompt: Prompt
+  asked: Reading | Exception
+  answered: Mapping[str, Reading | Exception]
+
+  @property
+  def prompt_ids(self) -> list[int]:
+    """Ids of the prompt, up to where the response begins."""
+    return [*self._begun, *self._read(self.asked).ids, *self._condition]
+
+  @property
+  def parts(self) -> Parts:
+    """The same, in parts."""
+    turns, tail = self._read(self.asked).turns(self.prompt.messages)
+    return Parts(
+      head=self._begun,
+      turns=tuple(turns),
+      tail=tail + self._condition,
+      later=self._later,
+    )
+
+  def response_ids(self, response: str) -> list[int]:
+    """Ids of a response to the prompt, without the token that closes it.
+
+    They include what the template writes around the response. Where the
+    tokenizer would merge the prompt's end and the response's beginning into one
+    token, the response begins with a token of its own, as when it is sampled.
+    """
+    said = Response.of(response)
+    asked = self._read(self.asked)
+    answered = self._read(self.answered[str(said)])
+    if not answered.follows(asked):
+      self._refuse('it writes the prompt anew once it is answered')
+    if not answered.found:
+      self._refuse('it changes what the assistant says')
+    begin, count = asked.length, len(asked.ids)
+    _, end = answered.span(len(self.prompt.messages)) or (begin, begin)
+    spaces = said[len(said.rstrip()) :]
+    if spaces and answered.text.startswith(spaces, end):
+      end += len(spaces)
+    stop = None
+    if said.ended:
+      stop = answered.closed(self.template.end_id(self.tokenizer), end)
+    if stop is None and end == answered.length:
+      stop = len(answered.ids)
+    if stop is None:
+      _, stop = answered.tokens_of(begin, end)
+    if answered.ids[:count] == asked.ids:
+      return answered.ids[count:stop]
+    return self.tokenizer.encode_after(
+      answered.text[begin : answered.end_of(stop - 1)]
+    )
+
+  @property
+  def _begun(self) -> list[int]:
+    return list(self.tokenizer.opening) if self.template.begun else []
+
+  @property
+  def _condition(self) -> list[int]:
+    said = self.prompt.condition
+    return self.tokenizer.encode(said) if said else []
+
+  def _read(self, found: Reading | Exception) -> Reading:
+    if isinstance(found, Exception):
+      with _about(self.prompt):
+        raise found
+    return found
+
+  def _refuse(self, reason: str) -> NoReturn:
+    with _about(self.prompt):
+      raise TemplateError(reason)
+
+  def _later(self, count: int) -> Parts:
     """The parts without the `count` oldest turns, or more if it is refused.
 
     Many templates refuse a conversation that the assistant begins.
     """
-    ruled = prompt.messages[0].role == 'system'
-    rules, said = prompt.messages[:ruled], prompt.messages[ruled:]
-    later = prompt._replace(messages=rules + said[count:])
+    messages = self.prompt.messages
+    ruled = messages[0].role == 'system'
+    rules, said = messages[:ruled], messages[ruled:]
+    later = self.prompt._replace(messages=rules + said[count:])
     try:
-      return self.parts(later, tokenizer)
+      return self.template.parts(later, self.tokenizer)
     except TemplateError:
       if count + 1 >= len(said):
         raise
-      return self._later(prompt, tokenizer, count + 1)
+      return self._later(count + 1)
 
 
 # For a pretrained model without roles: the speakers are named in words, and the
@@ -178,10 +237,10 @@ def of(
     date=date,
   )
 
-  def read(*messages: Message, opened: bool) -> reading.Reading:
-    return reading.read(
-      template.jinja, template.named, date, tokenizer, messages, opened
-    )
+  reader = rendering.Reader(template.jinja, template.named, date, tokenizer)
+
+  def read(*messages: Message, opened: bool) -> Reading:
+    return reader.read(rendering.Conversation(messages, opened))
 
   try:
     asked, unopened = (read(ASKED, opened=opened) for opened in (True, False))
@@ -201,14 +260,14 @@ def of(
 
 def _check_answer(
   tokenizer: tokens.Tokenizer,
-  asked: reading.Reading,
-  unopened: reading.Reading,
-  answered: reading.Reading,
+  asked: Reading,
+  unopened: Reading,
+  answered: Reading,
 ) -> None:
   """Refuses a template whose answers do not follow the opened prompt."""
   if answered.span(1) is None:
     raise TemplateError('what the assistant says does not come out of it')
-  if not answered.text.startswith(asked.text):
+  if not answered.follows(asked):
     raise TemplateError(
       "it opens the assistant's turn otherwise than it writes one"
     )
@@ -218,15 +277,6 @@ def _check_answer(
       f"it does not open the assistant's turn where add_generation_prompt asks "
       f'for it, and writes {tokenizer.marks.read(before)!r} before an answer'
     )
-
-
-def _turns(prompt: Prompt) -> tuple[Message, ...]:
-  for role, _ in prompt.messages:
-    if role not in ROLES:
-      raise TemplateError(
-        f'a turn of role {role!r} is none of {", ".join(ROLES)}'
-      )
-  return tuple(prompt.messages)
 
 
 @contextlib.contextmanager

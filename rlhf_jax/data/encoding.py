@@ -1,17 +1,16 @@
 """Records to ids within limits, with counts of what was cut or left out."""
 
 import collections
-import math
-from collections.abc import Callable, Iterable, Sequence
-from itertools import pairwise
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from rlhf_jax.data import fields
+from rlhf_jax.data import ahead, fields, record_numbers
 from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.data.limits import Limits
-from rlhf_jax.data.templates import Format, TemplateError
+from rlhf_jax.data.templates import Encoded, Format, TemplateError
 from rlhf_jax.data.tokens import Tokenizer, VocabularyError
 from rlhf_jax.types import (
   Comparison,
@@ -22,7 +21,10 @@ from rlhf_jax.types import (
   Response,
   Sampled,
   prompt_of,
+  responses_of,
 )
+
+CHUNK = 256  # Records whose texts are encoded together.
 
 
 class Example(NamedTuple):
@@ -173,33 +175,101 @@ def encode_all(
       that do not fit their responses; nothing is left.
   """
   records = list(records)
-  examples: list[Example] = []
-  truncated_prompts = dropped_prompts = truncated_responses = 0
-  for index, record in enumerate(watch(records)):
-    prompt = prompt_of(record)
-    where = prompt.where or f'record {index} ({prompt.text[:40]!r})'
-    parts = template.parts(prompt, tokenizer)
-    if not parts.ids:
-      raise DataError(f'{where}: the prompt has no tokens; give it a text.')
-    if len(parts.ids) > limits.max_prompt_tokens:
-      parts = limits.overlong(parts, limits.max_prompt_tokens, where)
-      truncated_prompts += parts is not None
-      dropped_prompts += parts is None
-    if parts is None:
-      continue
-    responses, target = _responses_and_target(record, where)
-    texts = [*responses, *([] if target is None else [target])]
-    whole = [response_ids(text, prompt, tokenizer, template) for text in texts]
-    kept = [ids[: limits.max_response_tokens] for ids in whole]
-    truncated_responses += sum(
-      len(ids) > limits.max_response_tokens for ids in whole
-    )
-    count = len(responses)
-    example = Example(record, parts.ids, tuple(kept[:count]), index)
-    examples.append(example._replace(target_ids=(kept[count:] or [None])[0]))
-  counts = Counts(truncated_prompts, dropped_prompts, truncated_responses)
+  made = list(stream(watch(records), tokenizer, template, limits))
+  counts = Counts(
+    truncated_prompts=sum(one.truncated_prompt for one in made),
+    dropped_prompts=sum(one.example is None for one in made),
+    truncated_responses=sum(one.truncated_responses for one in made),
+  )
+  examples = [one.example for one in made if one.example is not None]
   _check_left(examples, records, counts)
   return examples, counts
+
+
+class Made(NamedTuple):
+  """What became of a record.
+
+  Attributes:
+    example: None where the limits drop it.
+    truncated_prompt: whether the limit cut its prompt.
+    truncated_responses: how many of its responses the limit cut.
+  """
+
+  example: Example | None
+  truncated_prompt: bool = False
+  truncated_responses: int = 0
+
+
+def stream(
+  records: Iterable[Record],
+  tokenizer: Tokenizer,
+  template: Format,
+  limits: Limits,
+) -> Iterator[Made]:
+  """Encodes records one after the other, of which it holds a few CHUNKs.
+
+  Arguments and errors as those of `encode_all`, which raises at an error; here
+  what is before it has been yielded.
+  """
+  _ = tokenizer.marks  # Made now, or two threads would make them.
+
+  def encoded(chunk):
+    asked = [(prompt_of(one), _without_ids(_texts(one))) for one in chunk]
+    return zip(chunk, template.encode_all(asked, tokenizer), strict=True)
+
+  end_id = template.end_id(tokenizer)
+  chunks = ahead.ahead(encoded, ahead.chunks(records, CHUNK))
+  for index, one in enumerate(itertools.chain.from_iterable(chunks)):
+    yield _made(index, *one, limits, end_id)
+
+
+def _made(
+  index: int, record: Record, encoded: Encoded, limits: Limits, end_id: int
+) -> Made:
+  """What becomes of a record, whose texts are encoded."""
+  prompt = prompt_of(record)
+  where = prompt.where or f'record {index} ({prompt.text[:40]!r})'
+  ids, most = encoded.prompt_ids, limits.max_prompt_tokens
+  if not ids:
+    raise DataError(f'{where}: the prompt has no tokens; give it a text.')
+  too_long = len(ids) > most
+  if too_long:
+    parts = limits.overlong(encoded.parts, most, where)
+    if parts is None:
+      return Made(None)
+    ids = parts.ids
+  record_numbers.check(record, where)
+  whole = [_response_ids(text, encoded, end_id) for text in _texts(record)]
+  kept = [ids[: limits.max_response_tokens] for ids in whole]
+  cut = sum(len(ids) > limits.max_response_tokens for ids in whole)
+  target = None
+  if isinstance(record, Comparison) and record.target is not None:
+    target = kept.pop()
+  return Made(Example(record, ids, tuple(kept), index, target), too_long, cut)
+
+
+def _texts(record: Record) -> Sequence[str]:
+  """A record's responses and, last, its target, if it has one."""
+  match record:
+    case Comparison(_, responses) if record.target is not None:
+      return (*responses, record.target)
+    case Sampled(_, responses):
+      return [record.response(k) for k in range(len(responses))]
+  return responses_of(record)
+
+
+def _without_ids(texts: Sequence[str]) -> list[str]:
+  """Those that were not sampled as other ids than the text's."""
+  return [text for text in texts if Response.of(text).ids is None]
+
+
+def _response_ids(text: str, encoded: Encoded, end_id: int) -> list[int]:
+  """As `response_ids`, of a prompt encoded with its responses."""
+  said = Response.of(text)
+  if said.ids is not None:
+    return list(said.ids)
+  ids = encoded.response_ids(said)
+  return [*ids, end_id] if said.ended else ids
 
 
 def response_ids(
@@ -209,11 +279,8 @@ def response_ids(
 
   Closed as the template closes a turn, unless it is a Response that was cut.
   """
-  said = Response.of(text)
-  if said.ids is not None:
-    return list(said.ids)
-  ids = template.encode_response(prompt, said, tokenizer)
-  return [*ids, template.end_id(tokenizer)] if said.ended else ids
+  (encoded,) = template.encode_all([(prompt, _without_ids([text]))], tokenizer)
+  return _response_ids(text, encoded, template.end_id(tokenizer))
 
 
 def decoded(
@@ -239,59 +306,3 @@ def decoded(
   if again == list(ids):
     return said
   return Response(said, ended=ended, ids=ids)
-
-
-def _responses_and_target(
-  record: Record, where: str
-) -> tuple[Sequence[str], str | None]:
-  """A record's responses and target, after checking its numbers."""
-  match record:
-    case Demonstration(_, response, weight):
-      _check_weight(weight, where)
-      return (response,), None
-    case Rated(_, response):
-      return (response,), None
-    case Comparison():
-      _check_weight(record.weight, where)
-      _check_scores(record, where)
-      return record.responses, record.target
-    case Sampled():
-      return [record.response(k) for k in range(len(record.responses))], None
-  return (), None
-
-
-def _check_weight(weight: float, where: str) -> None:
-  if not (math.isfinite(weight) and weight >= 0.0):
-    raise DataError(
-      f'{where}: the weight is {weight}; give a finite number of 0 or more.'
-    )
-
-
-def _check_scores(comparison: Comparison, where: str) -> None:
-  responses, scores = comparison.responses, comparison.scores
-  if not responses:
-    raise DataError(f'{where}: there are no responses to compare; give some.')
-  if not (math.isfinite(comparison.margin) and comparison.margin >= 0.0):
-    raise DataError(
-      f'{where}: the margin is {comparison.margin}; give a finite number of 0 '
-      'or more, by which the first response is better.'
-    )
-  if scores is None:
-    return
-  for k, score in enumerate(scores, start=1):
-    if not math.isfinite(score):
-      raise DataError(
-        f'{where}: the score of response {k} is {score}; leave out responses '
-        'that could not be scored.'
-      )
-  if len(scores) != len(responses):
-    raise DataError(
-      f'{where}: there are {len(scores)} scores and {len(responses)} '
-      'responses; give each response one.'
-    )
-  for k, (better, worse) in enumerate(pairwise(scores), start=1):
-    if worse > better:
-      raise DataError(
-        f'{where}: response {k + 1} scores {worse:g}, more than the one before '
-        f'it ({better:g}); put the best first.'
-      )

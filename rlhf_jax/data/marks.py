@@ -11,7 +11,7 @@ whole, tokens across the borders included.
 import json
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import tokenizers
@@ -26,8 +26,11 @@ class Marks:
 
   Attributes:
     names: of the marks, by id.
+    ids: of the marks, by secret name.
     backend: the tokenizer with secret names for the marks. It neither truncates
       nor pads.
+    apart: whether what is between two marks is encoded as if it were a text of
+      its own.
   """
 
   def __init__(self, backend: tokenizers.Tokenizer):
@@ -39,10 +42,12 @@ class Marks:
       name: f'\ue000{nonce}{i:x}\ue001' for i, name in self.names.items()
     }
     self._name = {secret: name for name, secret in self._secret.items()}
-    self._secrets = re.compile(f'\ue000{nonce}[0-9a-f]+\ue001')
+    self.ids = {self._secret[name]: i for i, name in self.names.items()}
+    self._secrets = re.compile(f'(\ue000{nonce}[0-9a-f]+\ue001)')
     self._pattern = _any_of({t.content: t.single_word for t in marks.values()})
     spec = renamed(json.loads(backend.to_str()), self._secret)
     self.backend = tokenizers.Tokenizer.from_str(json.dumps(spec))
+    self.apart = _are_apart(spec, marks.values())
     for i, name in self.names.items():
       if self.backend.token_to_id(self._secret[name]) != i:
         raise ValueError(f'{name!r} cannot be told from text')
@@ -51,6 +56,10 @@ class Marks:
     """A text with the names of marks replaced by their secret names."""
     return self._pattern.sub(lambda found: self._secret[found[0]], text)
 
+  def secret(self, i: int) -> str:
+    """The secret name of a mark, by its id."""
+    return self._secret[self.names[i]]
+
   def read(self, spelt: str) -> str:
     """The inverse of `spell`."""
     return self._secrets.sub(lambda found: self._name[found[0]], spelt)
@@ -58,6 +67,10 @@ class Marks:
   def found(self, spelt: str) -> list[str]:
     """Names of the marks in a text with secret names."""
     return [self._name[secret] for secret in self._secrets.findall(spelt)]
+
+  def cut(self, spelt: str) -> list[str]:
+    """The marks of a text with secret names, and what is between them."""
+    return [piece for piece in self._secrets.split(spelt) if piece]
 
   def typed(self, text: str) -> list[str]:
     """Names of marks that a text spells out, as people type them."""
@@ -95,6 +108,24 @@ def renamed(
   added = [t | {'content': new(t['content'])} for t in spec['added_tokens']]
   nothing = {'truncation': None, 'padding': None}
   return {**spec, **nothing, 'model': model, 'added_tokens': added}
+
+
+def _are_apart(
+  spec: Mapping[str, Any], marks: Iterable[tokenizers.AddedToken]
+) -> bool:
+  """Whether the ids of what is between marks depend on nothing else.
+
+  They do where a mark takes the spaces beside it, or is looked for in text that
+  was normalised across it, or where a text's first word is encoded otherwise.
+  """
+  normalizer, words = spec['normalizer'], json.dumps(spec['pre_tokenizer'])
+  return '"first"' not in words and not any(
+    mark.lstrip
+    or mark.rstrip
+    or mark.single_word
+    or (mark.normalized and normalizer is not None)
+    for mark in marks
+  )
 
 
 def _pair(merge: str | list[str]) -> list[str]:

@@ -5,12 +5,14 @@ user who types '<|assistant|>' has typed text, and no more than that.
 """
 
 import dataclasses
+import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from rlhf_jax.data import tokens
 from rlhf_jax.data.chat_jinja import TemplateError
+from rlhf_jax.data.encodings import Encodings
 from rlhf_jax.types import Prompt
 
 
@@ -53,11 +55,35 @@ class Parts(NamedTuple):
     return self._replace(turns=self.turns[count:])
 
 
+# A prompt, and responses to it.
+Asked = tuple[Prompt, Sequence[str]]
+
+
+class Encoded(Protocol):
+  """A prompt and responses to it as ids; what is wrong with one is raised."""
+
+  @property
+  def prompt_ids(self) -> list[int]:
+    """Ids of the prompt, up to where the response begins."""
+
+  @property
+  def parts(self) -> Parts:
+    """The same, in parts."""
+
+  def response_ids(self, response: str) -> list[int]:
+    """Ids of one of the responses, without the token that closes it."""
+
+
 class Format(Protocol):
   """How a conversation becomes ids: a Template, or a ChatTemplate."""
 
   def render(self, prompt: Prompt, response: str = '') -> str:
     """The conversation as text, markers included."""
+
+  def encode_all(
+    self, asked: Sequence[Asked], tokenizer: tokens.Tokenizer
+  ) -> Sequence[Encoded]:
+    """Prompts and responses to them, their texts encoded together."""
 
   def parts(self, prompt: Prompt, tokenizer: tokens.Tokenizer) -> Parts:
     """Ids of the prompt, up to where the response begins."""
@@ -104,12 +130,23 @@ class Template:
   system: Markers | None = ('', '')
   special: tuple[str, ...] = ()
 
+  def encode_all(
+    self, asked: Sequence[Asked], tokenizer: tokens.Tokenizer
+  ) -> list['EncodedTurns']:
+    """Prompts and responses to them, their texts encoded together."""
+    texts = list(map(tokenizer.marks.spell, self._markers))
+    for prompt, responses in asked:
+      texts += [content for _, content in prompt.messages]
+      texts += [prompt.condition, *map(str, responses)]
+    encodings = Encodings(tokenizer, texts)
+    return [EncodedTurns(self, tokenizer, p, encodings) for p, _ in asked]
+
   def encode_response(
     self, prompt: Prompt, response: str, tokenizer: tokens.Tokenizer
   ) -> list[int]:
     """Ids of a response, without the token that closes it."""
-    del prompt
-    return tokenizer.encode(response)
+    (encoded,) = self.encode_all([(prompt, (response,))], tokenizer)
+    return encoded.response_ids(response)
 
   def end_id(self, tokenizer: tokens.Tokenizer) -> int:
     """The token that closes a response."""
@@ -121,30 +158,13 @@ class Template:
 
   def parts(self, prompt: Prompt, tokenizer: tokens.Tokenizer) -> Parts:
     """Ids of the prompt, up to where the response begins."""
-    for name in self.special:
-      if name not in tokenizer.special_ids:
-        raise TemplateError(
-          f'the template marks turns by {name!r}, which is no special token '
-          'of this tokenizer; take chat_templates.of(tokenizer) instead.'
-        )
-    turns = [
-      Turn(
-        tokenizer.encode_markers(before),
-        tokenizer.encode(content),
-        tokenizer.encode_markers(after),
-      )
-      for before, content, after in self.pieces(prompt)
-    ]
-    head = tokenizer.encode_markers(self.begin)
-    if _has_system(prompt):
-      head = turns.pop(0).ids
-    opening = list(tokenizer.opening)
-    if head[: len(opening)] != opening:
-      head = opening + head
-    tail = tokenizer.encode_markers(self.assistant[0])
-    if prompt.condition:
-      tail = tail + tokenizer.encode(prompt.condition)
-    return Parts(head, tuple(turns), tail)
+    (encoded,) = self.encode_all([(prompt, ())], tokenizer)
+    return encoded.parts
+
+  @property
+  def _markers(self) -> list[str]:
+    around = (self.user, self.assistant, self.system or ('', ''))
+    return [self.begin, *itertools.chain(*around)]
 
   def render(self, prompt: Prompt, response: str = '') -> str:
     """The conversation as text, markers included."""
@@ -193,6 +213,61 @@ class Template:
       '{% endfor %}'
       f'{{% if add_generation_prompt %}}{{{{ {opening} }}}}{{% endif %}}'
     )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class EncodedTurns:
+  """A prompt, and the responses to it that it was encoded with.
+
+  Attributes:
+    template: of the markers.
+    tokenizer: of the ids.
+    prompt: the prompt.
+    encodings: of its contents and of the responses.
+  """
+
+  template: Template
+  tokenizer: tokens.Tokenizer
+  prompt: Prompt
+  encodings: Encodings
+
+  @property
+  def prompt_ids(self) -> list[int]:
+    """Ids of the prompt, up to where the response begins."""
+    return self.parts.ids
+
+  @property
+  def parts(self) -> Parts:
+    """The same, in parts."""
+    template, tokenizer = self.template, self.tokenizer
+    for name in template.special:
+      if name not in tokenizer.special_ids:
+        raise TemplateError(
+          f'the template marks turns by {name!r}, which is no special token '
+          'of this tokenizer; take chat_templates.of(tokenizer) instead.'
+        )
+    turns = [
+      Turn(self._marked(before), self._said(content), self._marked(after))
+      for before, content, after in template.pieces(self.prompt)
+    ]
+    head = self._marked(template.begin)
+    if _has_system(self.prompt):
+      head = turns.pop(0).ids
+    opening = list(tokenizer.opening)
+    if head[: len(opening)] != opening:
+      head = opening + head
+    tail = self._marked(template.assistant[0])
+    return Parts(head, tuple(turns), tail + self._said(self.prompt.condition))
+
+  def response_ids(self, response: str) -> list[int]:
+    """Ids of a response, without the token that closes it."""
+    return self._said(str(response))
+
+  def _said(self, text: str) -> list[int]:
+    return self.encodings[text]
+
+  def _marked(self, text: str) -> list[int]:
+    return self.encodings[self.tokenizer.marks.spell(text)]
 
 
 # Contents alone: for one-turn prompts of a vocabulary without roles.

@@ -122,12 +122,25 @@ class Tokenizer:
     """Ids of a template's text, in which names of marks are those tokens."""
     return self.encoding(self.marks.spell(text)).ids
 
+  def encodings(
+    self, spelt: Sequence[str]
+  ) -> list[tokenizers.Encoding | VocabularyError]:
+    """Those of many texts, made in one call; the error of one without any."""
+    try:
+      return self.marks.backend.encode_batch(spelt, add_special_tokens=False)
+    except Exception:  # The library raises nothing narrower, nor says of which.
+      return list(map(self._encoding_or_error, spelt))
+
+  def _encoding_or_error(self, spelt):
+    try:
+      return self.encoding(spelt)
+    except VocabularyError as error:
+      return error
+
   def encoding(self, spelt: str) -> tokenizers.Encoding:
     """Ids, and where in the text they are; marks by their secret names."""
     try:
       return self.marks.backend.encode(spelt, add_special_tokens=False)
-    except VocabularyError:
-      raise
     except Exception as error:  # The library raises nothing narrower.
       raise VocabularyError(self._unknown(self.marks.read(spelt))) from error
 

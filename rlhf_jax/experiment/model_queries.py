@@ -183,15 +183,20 @@ class ModelQueries:
     self, prompts: Sequence[Prompt], responses: Sequence[str]
   ) -> np.ndarray:
     corpus = self._data.corpus
-    pairs = zip(prompts, responses, strict=True)
+    pairs = list(zip(prompts, responses, strict=True))
+    encoded = corpus.template.encode_all(
+      [(prompt, (response,)) for prompt, response in pairs], corpus.tokenizer
+    )
     said = [
       Example(
         Demonstration(prompt, response),
-        corpus.template.parts(prompt, corpus.tokenizer).ids,
-        (corpus.template.encode_response(prompt, response, corpus.tokenizer),),
+        one.prompt_ids,
+        (one.response_ids(response),),
         index,
       )
-      for index, (prompt, response) in enumerate(pairs)
+      for index, ((prompt, response), one) in enumerate(
+        zip(pairs, encoded, strict=True)
+      )
     ]
     read = jax.jit(kernels.response_logps, static_argnums=0)
     # Whatever is asked here is no prompt of the experiment's, nor as short.

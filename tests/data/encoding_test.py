@@ -1,12 +1,24 @@
 """Records to ids by hand, in a vocabulary whose word i has id i."""
 
+import collections
 import copy
 import pickle
+import random
+import re
+from unittest import mock
 
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from rlhf_jax.data import encoding, jsonl, limits, templates, tokens
+from rlhf_jax.data import (
+  ahead,
+  chat_templates,
+  encoding,
+  jsonl,
+  limits,
+  templates,
+  tokens,
+)
 from rlhf_jax.types import (
   Comparison,
   Demonstration,
@@ -165,6 +177,93 @@ class EncodingTest(absltest.TestCase):
   def test_a_prompt_without_tokens_is_refused(self):
     with self.assertRaisesRegex(jsonl.DataError, 'f:1: the prompt has no tok'):
       encode([prompt(' ', 'f:1')])
+
+
+class ManyTest(parameterized.TestCase):
+  """Records are encoded in chunks, as each would be alone."""
+
+  def setUp(self):
+    super().setUp()
+    self.enterContext(mock.patch.object(encoding, 'CHUNK', 4))
+
+  @parameterized.product(
+    overlong=(limits.keep_end, limits.keep_start, limits.drop),
+    chat=(False, True),
+  )
+  def test_as_one_by_one(self, overlong, chat):
+    words = ['he he hello', 'a bé 漢', 'the then there <|user|>']
+    jinja = templates.CHAT.jinja + ('{# Followed. #}' if chat else '')
+    tokenizer = tokens.train_bpe(words * 9, vocab_size=300, chat_template=jinja)
+    template = chat_templates.of(tokenizer)
+    self.assertEqual(isinstance(template, chat_templates.ChatTemplate), chat)
+    random_numbers = random.Random(overlong.__name__)
+
+    def said():
+      return ' '.join(
+        random_numbers.choices(words, k=random_numbers.randint(1, 4))
+      )
+
+    records = []
+    for number in range(30):
+      turns = [('user', said()), ('assistant', said()), ('user', said())]
+      asked = Prompt(tuple(Message(*t) for t in turns[2 * (number % 2) :]))
+      records += [
+        Comparison(
+          asked, (said(), Response(said(), ended=False)), target=said()
+        ),
+        Demonstration(asked, Response('a', ids=(5, 6))),
+        Sampled(asked, (said(), 'he'), (True, False), (1, 1), (0.0, 0.0)),
+      ]
+    under = limits.Limits(
+      max_prompt_tokens=60, max_response_tokens=30, overlong=overlong
+    )
+    examples, counts = encoding.encode_all(records, tokenizer, template, under)
+    alone, tally = [], collections.Counter()
+    for index, record in enumerate(records):
+      (made,) = encoding.stream([record], tokenizer, template, under)
+      tally['dropped_prompts'] += made.example is None
+      tally['truncated_prompts'] += made.truncated_prompt
+      tally['truncated_responses'] += made.truncated_responses
+      if made.example is not None:
+        alone.append(made.example._replace(index=index))
+    self.assertEqual(examples, alone)
+    self.assertEqual(counts, encoding.Counts(**tally))
+    self.assertGreater(len({len(e.prompt_ids) for e in examples}), 5)
+
+  def test_the_first_fault_is_told_whichever_chunk_it_is_in(self):
+    fine = [Demonstration(prompt('a'), 'b')] * 9
+    unknown = Demonstration(prompt('a'), 'z')
+    long = Demonstration(prompt('a b c d e', 'f:1'), 'b')
+    odd = Comparison(prompt('a', 'f:2'), ('b', 'c'), -1.0)
+    for first, said in (
+      (unknown, "'z' is no word"),
+      (long, 'f:1: the prompt has 5 tokens'),
+      (odd, 'f:2: the margin is -1.0'),
+    ):
+      with self.assertRaisesRegex(ValueError, re.escape(said)):
+        encode([*fine, first, unknown, long, odd, *fine])
+
+  def test_the_tokenizer_is_asked_once_a_chunk(self):
+    records = [Demonstration(prompt('a b'), 'c d')] * 12
+    backend = mock.Mock(wraps=TOKENIZER.marks.backend)
+    with mock.patch.object(TOKENIZER.marks, 'backend', backend):
+      encode(records)
+    self.assertEqual(backend.encode_batch.call_count, 3)
+    backend.encode.assert_not_called()
+
+  def test_records_are_taken_as_they_are_needed(self):
+    taken = []
+
+    def records():
+      for number in range(99):
+        taken.append(number)
+        yield prompt('a')
+
+    under = limits.Limits(max_prompt_tokens=4, max_response_tokens=3)
+    made = encoding.stream(records(), TOKENIZER, templates.PLAIN, under)
+    next(made)
+    self.assertLess(len(taken), 4 * (ahead.THREADS + 2))
+    made.close()
 
 
 class DecodedTest(absltest.TestCase):

@@ -2,7 +2,7 @@
 
 from absl.testing import parameterized
 
-from rlhf_jax.data import reading
+from rlhf_jax.data import stand_ins
 from rlhf_jax.data.chat_jinja import TemplateError
 
 
@@ -13,7 +13,7 @@ def places(located, text):
     k: ''.join(
       c for c, owner in zip(text, owners, strict=True) if owner == name
     )
-    for k, name in enumerate(map(reading.owner, range(3)))
+    for k, name in enumerate(map(stand_ins.owner, range(3)))
     if name in owners
   }
 
@@ -21,7 +21,7 @@ def places(located, text):
 class LocateTest(parameterized.TestCase):
   def locate(self, render, said, looked_for=()):
     text = render(said)
-    return text, reading.locate(text, said, render, looked_for=looked_for)
+    return text, stand_ins.locate(text, said, render, looked_for=looked_for)
 
   @parameterized.named_parameters(
     ('whole', lambda s: f'<{s[0]}|{s[1]}>', {0: 'ab', 1: 'abc'}),
@@ -68,6 +68,6 @@ class LocateTest(parameterized.TestCase):
 
   def test_says_when_there_are_not_enough_stand_ins(self):
     alphabet = [chr(c) for c in range(0x100, 0x2F000) if chr(c).isprintable()]
-    self.assertGreater(2 * len(alphabet), reading.LAST - reading.FIRST)
+    self.assertGreater(2 * len(alphabet), stand_ins.LAST - stand_ins.FIRST)
     with self.assertRaisesRegex(TemplateError, 'too many different characters'):
       self.locate(''.join, [''.join(alphabet)] * 2)

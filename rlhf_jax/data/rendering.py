@@ -1,0 +1,167 @@
+"""Conversations to ids by a chat template, many at a time.
+
+Each is rendered once at most. Its skeleton says what the template wrote and
+what people did (`data.skeletons`); where it does not hold, stand-ins do
+(`data.stand_ins`).
+"""
+
+import functools
+import itertools
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from rlhf_jax.data import (
+  chat_jinja,
+  chat_syntax,
+  skeletons,
+  stand_ins,
+  tokens,
+)
+from rlhf_jax.data.chat_jinja import TemplateError
+from rlhf_jax.data.encodings import Encodings
+from rlhf_jax.data.reading import Owned, Pieces, Reading
+from rlhf_jax.data.skeletons import Filled
+from rlhf_jax.data.stand_ins import owner
+from rlhf_jax.types import Message
+
+ROLES = ('system', 'user', 'assistant')
+
+
+class Conversation(NamedTuple):
+  """What is rendered: messages, and whether to open the next answer."""
+
+  messages: tuple[Message, ...]
+  opened: bool
+
+
+class Reader(NamedTuple):
+  """Reads conversations.
+
+  Attributes:
+    source: the chat template.
+    named: (name, token) pairs that it may read, such as 'bos_token'.
+    date: today for the template, YYYY-MM-DD.
+    tokenizer: the folder's own.
+  """
+
+  source: str
+  named: tuple[tuple[str, str], ...]
+  date: str
+  tokenizer: tokens.Tokenizer
+
+  def read(self, conversation: Conversation) -> Reading:
+    """Renders a conversation and encodes it.
+
+    Raises:
+      TemplateError: the template refuses, or changes contents beyond cutting.
+      VocabularyError: the tokenizer cannot encode it.
+    """
+    (found,) = self.read_all([conversation])
+    if isinstance(found, Exception):
+      raise found
+    return found
+
+  def read_all(
+    self, conversations: Iterable[Conversation]
+  ) -> list[Reading | TemplateError | tokens.VocabularyError]:
+    """Reads many, their texts encoded together; the error of one without."""
+    marks, written = self.tokenizer.marks, []
+    for conversation in conversations:
+      try:
+        written.append(self._written(conversation))
+      except TemplateError as error:
+        written.append(error)
+    encodings = (Pieces if marks.apart else Encodings)(
+      self.tokenizer,
+      itertools.chain.from_iterable(
+        one.pieces if marks.apart else [''.join(one.pieces)]
+        for one in written
+        if not isinstance(one, TemplateError)
+      ),
+    )
+    return [
+      one if isinstance(one, TemplateError) else self._read(one, encodings)
+      for one in written
+    ]
+
+  def _read(self, written, encodings):
+    try:
+      return Reading(written, encodings, self.tokenizer.marks)
+    except (TemplateError, tokens.VocabularyError) as error:
+      return error
+
+  def _written(self, conversation: Conversation) -> Filled | Owned:
+    """The text in pieces, and whose it is.
+
+    Raises:
+      TemplateError: as of `read`.
+    """
+    messages, opened = conversation
+    checked(messages)
+    said = [str(content) for _, content in messages]
+    skeleton = skeletons.learn(*self, tuple([r for r, _ in messages]), opened)
+    if skeleton is not None and chat_syntax.only_writes(self.source):
+      filled = skeleton.fill(said)
+      if filled is not None:
+        return filled
+    text = self._rendered(conversation, said)
+    filled = skeleton and skeleton.fill(said, text)
+    return filled or self._looked_for(conversation, said, text)
+
+  def _rendered(self, conversation, said: Sequence[str]) -> str:
+    """The text with other contents."""
+    roles = (message.role for message in conversation.messages)
+    return chat_jinja.render(
+      self.source,
+      list(map(Message, roles, said)),
+      opened=conversation.opened,
+      tokens=dict(self.named),
+      date=self.date,
+    )
+
+  def _looked_for(self, conversation, said, text) -> Owned:
+    """As `_written`, where no skeleton holds."""
+    special, marks = self.tokenizer.special_ids, self.tokenizer.marks
+    literals = chat_syntax.looked_for(self.source)
+    located = stand_ins.locate(
+      text,
+      said,
+      functools.partial(self._rendered, conversation),
+      looked_for=[t for t in literals if t not in special],
+    )
+    if located is None:
+      _check_unmarked(marks, said)
+      return Owned(marks.cut(marks.spell(text)), '')
+    image = marks.spell(located.image)
+    owners = image.translate(located.owners)
+    _check_system(conversation.messages, owners)
+    return Owned(marks.cut(image.translate(located.characters)), owners)
+
+
+def checked(messages: Sequence[Message]) -> Sequence[Message]:
+  """The messages themselves, whose roles are ROLES.
+
+  Raises:
+    TemplateError: one is another.
+  """
+  for role, _ in messages:
+    if role not in ROLES:
+      raise TemplateError(
+        f'a turn of role {role!r} is none of {", ".join(ROLES)}'
+      )
+  return messages
+
+
+def _check_unmarked(marks, said: Sequence[str]) -> None:
+  typed = [name for content in said for name in marks.typed(content)]
+  if typed:
+    raise TemplateError(
+      f'it changes what is said, which spells its token {typed[0]!r}'
+    )
+
+
+def _check_system(messages: Sequence[Message], owners: str) -> None:
+  for k, message in enumerate(messages):
+    lost = owner(k) not in owners
+    if message.role == 'system' and message.content.strip() and lost:
+      raise TemplateError('it leaves out what the system says')

@@ -1,0 +1,219 @@
+"""What a chat template writes around contents, learnt once for many.
+
+A skeleton says where the contents of messages come out and what the template
+cuts off their ends. It is a guess, since a template may look into contents: it
+holds for a conversation where, filled with its contents, it is what the
+template renders.
+"""
+
+import functools
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from rlhf_jax.data import chat_jinja
+from rlhf_jax.data.chat_jinja import TemplateError
+from rlhf_jax.data.stand_ins import FIRST
+from rlhf_jax.data.tokenizer import Tokenizer
+from rlhf_jax.types import Message
+
+# What templates strip from an end of contents, as `str.strip` is told: nothing,
+# line breaks, all spaces; and what is left of one and of the other end so.
+STRIPPED = ('', '\n', None)
+BEGINS = tuple('\n '.lstrip(letters) for letters in STRIPPED)
+ENDS = tuple(' \n'.rstrip(letters) for letters in STRIPPED)
+
+
+# A text of the template, and the number of the content that follows it.
+Slot = tuple[str, int]
+
+
+class Piece(NamedTuple):
+  """A mark, or what is between two, with slots for contents.
+
+  Attributes:
+    slots: one after the other.
+    end: what follows the last content; a mark by its secret name.
+  """
+
+  slots: tuple[Slot, ...]
+  end: str
+
+  def fill(self, contents: Sequence[str]) -> str:
+    """With contents in the slots."""
+    text = ''
+    for before, k in self.slots:
+      text += before + contents[k]
+    return text + self.end
+
+
+class Filled(NamedTuple):
+  """A skeleton with contents in it.
+
+  Attributes:
+    pieces: marks that the template wrote, and what is between them.
+    skeleton: what is filled.
+    contents: what is in its slots.
+  """
+
+  pieces: list[str]
+  skeleton: 'Skeleton'
+  contents: Sequence[str]
+
+  def span(self, k: int) -> tuple[int, int] | None:
+    """Where content k begins and ends, without the spaces around it.
+
+    None where nothing of it is there.
+    """
+    content, places = self.contents[k], self.skeleton.places.get(k)
+    if places is None or not content.strip():
+      return None
+    first = last = self._start(*places[0])
+    if len(places) > 1:
+      last = self._start(*places[-1])
+    spaces = len(content) - len(content.lstrip())
+    return first + spaces, last + len(content.rstrip())
+
+  def _start(self, piece: int, slot: int) -> int:
+    """Where in the text a slot of a piece begins."""
+    start = sum(map(len, self.pieces[:piece]))
+    slots = self.skeleton.pieces[piece].slots
+    for before, k in slots[:slot]:
+      start += len(before) + len(self.contents[k])
+    return start + len(slots[slot][0])
+
+
+class Skeleton(NamedTuple):
+  """What a template writes around contents.
+
+  Attributes:
+    written: all that it writes, as one piece without secret names.
+    pieces: the same, cut at the marks.
+    stripped: of each content, what it loses at its beginning and at its end.
+    places: of each content that comes out, (piece, slot of it).
+    whole: the pieces, where they have no slots.
+  """
+
+  written: Piece
+  pieces: Sequence[Piece]
+  stripped: Sequence[tuple[str | None, str | None]]
+  places: Mapping[int, Sequence[tuple[int, int]]]
+  whole: Sequence[str | None]
+
+  def fill(self, said: Sequence[str], text: str | None = None) -> Filled | None:
+    """With contents; None if the text is given and is another.
+
+    None too where nothing of a content is left, since what is on both of its
+    sides may then read as one.
+    """
+    contents = [
+      content.lstrip(begin).rstrip(end)
+      for content, (begin, end) in zip(said, self.stripped, strict=True)
+    ]
+    if not all(contents[k] for k in self.places):
+      return None
+    if text is not None and self.written.fill(contents) != text:
+      return None
+    pieces = [
+      piece.fill(contents) if whole is None else whole
+      for piece, whole in zip(self.pieces, self.whole, strict=True)
+    ]
+    return Filled(pieces, self, contents)
+
+
+@functools.lru_cache(maxsize=512)
+def learn(
+  source: str,
+  named: tuple[tuple[str, str], ...],
+  date: str,
+  tokenizer: Tokenizer,
+  roles: tuple[str, ...],
+  opened: bool,
+) -> Skeleton | None:
+  """The skeleton of conversations with these roles.
+
+  None where the template refuses them, leaves out what the system says, or
+  changes contents otherwise than at their ends.
+
+  Args:
+    source: the chat template.
+    named: (name, token) pairs that it may read, such as 'bos_token'.
+    date: today for the template, YYYY-MM-DD.
+    tokenizer: whose marks the template writes.
+    roles: of the messages.
+    opened: whether to open the assistant's next turn.
+  """
+  if not roles:
+    return None
+  names = [chr(FIRST + k) for k in range(len(roles))]
+  cut = re.compile(f'([{"".join(names)}])').split
+  try:
+    bare, padded = (
+      chat_jinja.render(
+        source,
+        [
+          Message(role, before + name + after)
+          for role, name in zip(roles, names, strict=True)
+        ],
+        opened=opened,
+        tokens=dict(named),
+        date=date,
+      )
+      for before, after in (('', ''), (BEGINS[0], ENDS[0]))
+    )
+  except TemplateError:
+    return None
+  written, around = cut(bare), cut(padded)
+  order = [ord(name) - FIRST for name in written[1::2]]
+  stripped = _stripped(order, written[::2], around[::2])
+  lost = any(r == 'system' and k not in order for k, r in enumerate(roles))
+  if lost or written[1::2] != around[1::2] or stripped is None:
+    return None
+  marks = tokenizer.marks
+  pieces = [_piece(cut(text)) for text in marks.cut(marks.spell(bare))]
+  places: dict[int, list[tuple[int, int]]] = {}
+  for place, piece in enumerate(pieces):
+    for slot, (_, k) in enumerate(piece.slots):
+      places.setdefault(k, []).append((place, slot))
+  return Skeleton(
+    _piece(written),
+    pieces,
+    [stripped.get(k, ('', '')) for k in range(len(roles))],
+    places,
+    [None if piece.slots else piece.end for piece in pieces],
+  )
+
+
+def _piece(cut: Sequence[str]) -> Piece:
+  """The piece of texts with names of contents between them."""
+  numbers = [ord(name) - FIRST for name in cut[1::2]]
+  return Piece(tuple(zip(cut[:-1:2], numbers, strict=True)), cut[-1])
+
+
+def _stripped(
+  order: Sequence[int], written: Sequence[str], around: Sequence[str]
+) -> dict[int, tuple[str | None, str | None]] | None:
+  """What each content loses at its ends; None where it is something else.
+
+  Args:
+    order: numbers of the contents that come out.
+    written: what is before the first of them, between two, after the last.
+    around: likewise, of contents within BEGINS[0] and ENDS[0].
+  """
+  begins, ends = {}, {}
+  if len(written) != len(around):
+    return None
+  for place, (bare, padded) in enumerate(zip(written, around, strict=True)):
+    for end, begin in itertools.product(range(3), repeat=2):
+      after = ENDS[end] if place else ''
+      before = BEGINS[begin] if place < len(order) else ''
+      if after + bare + before == padded:
+        break
+    else:
+      return None
+    if place:
+      ends.setdefault(order[place - 1], STRIPPED[end])
+    if place < len(order):
+      begins.setdefault(order[place], STRIPPED[begin])
+  return {k: (begins[k], ends[k]) for k in begins}
