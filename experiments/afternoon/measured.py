@@ -42,9 +42,9 @@ def experiment(
     model=size,
     limits=Limits(
       max_prompt_tokens=96,
-      max_response_tokens=64,
+      max_response_tokens=48,
       overlong=keep_end,
-      buckets=(16, 32, 48, 64, 80, 96, 128),
+      buckets=(32, 48, 64, 80, 96),
     ),
     stages=stages,
     variants={
@@ -56,7 +56,7 @@ def experiment(
       prompts='openings',
       comparisons={kind: f'test_{kind}_pairs' for kind in stages},
       samples=1,
-      batch_size=48,
+      batch_size=16,
       against='one sample',
       scored_by='review',
     ),

@@ -74,12 +74,12 @@ class Source:
   data: str
   tokenizer: str
   _: dataclasses.KW_ONLY
-  pairs: Count = 400
-  test_pairs: Count = 300
+  pairs: Count = 300
+  test_pairs: Count = 200
   held_out: ShareBetween = 0.4
-  longest: Count = 320
+  longest: Count = 240
   opening: Count = 4
-  prompts: Count = 48
+  prompts: Count = 32
 
   def fingerprint(self) -> str:
     """Of the settings, of every file's content, and of the code that reads.

@@ -31,6 +31,7 @@ from rlhf_jax.experiment.definition import (
   ExperimentError,
   policy_variants,
 )
+from rlhf_jax.experiment.ordering import reason_for_random
 from rlhf_jax.experiment.prepared import Run
 from rlhf_jax.experiment.pretrained import with_text_rewards
 from rlhf_jax.feedback import scoring
@@ -40,7 +41,16 @@ from rlhf_jax.stages import Stage, producing
 from rlhf_jax.training import metrics, stopping
 from rlhf_jax.training import state as training
 from rlhf_jax.training.compile import jitted, override
-from rlhf_jax.types import Comparison, Mean, Params, Reward, Scorer, prompt_of
+from rlhf_jax.types import (
+  Comparison,
+  Mean,
+  Params,
+  Record,
+  Reward,
+  Scorer,
+  prompt_of,
+  responses_of,
+)
 
 # Facts of a stage that say what became of its data.
 COUNTED = (*Counts._fields, 'unscored_responses')
@@ -211,9 +221,10 @@ def measure_reward_models(
   for model in producing(run.experiment.stages, 'reward'):
     dataset = how.pairs_of(model)
     own = {} if dataset is None else {dataset: held_out(run, dataset)}
+    asked = {n: shortest_first(run, of) for n, of in (pairs | own).items()}
     with run.trained.while_needed():
       params = run.trained.params(model, 'reward')
-      for name, ranked in (pairs | own).items():
+      for name, ranked in asked.items():
         found[model, name] = measure_pairs(
           data,
           run.models(model).scorer,
@@ -236,6 +247,8 @@ def measure_preferences(run: Run) -> dict[str, preference_accuracy.HeldOut]:
     if stage.loss is None or dataset is None:
       continue
     pairs = held_out(run, dataset)
+    if reason_for_random(stage) is None:
+      pairs = shortest_first(run, pairs)
     with run.trained.while_needed():
       policy = run.trained.params(name, 'policy')
       frozen, models = run.trained.frozen(stage), run.trained.models(name)
@@ -268,6 +281,19 @@ def held_out(run: Run, dataset: str) -> Sequence[Any]:
   return run.data.records(dataset)[: run.experiment.evaluation.held_out]
 
 
+def shortest_first(run: Run, records: Sequence[Any]) -> Sequence[Any]:
+  """The records, sorted where batches may be shorter than the limits."""
+  if not run.experiment.limits.buckets:
+    return records
+  return sorted(records, key=letters)
+
+
+def letters(record: Record) -> int:
+  """Of all that is said before a response and of the longest response."""
+  said = (len(message.content) for message in prompt_of(record).messages)
+  return sum(said) + max(map(len, responses_of(record)), default=0)
+
+
 def measure_likelihoods(run: Run) -> dict[str, likelihoods.Likelihood]:
   """{policy: how likely held-out demonstrations are to it}, of all policies.
 
@@ -276,7 +302,7 @@ def measure_likelihoods(run: Run) -> dict[str, likelihoods.Likelihood]:
   how, data, found = run.experiment.evaluation, run.data, {}
   if how.demonstrations is None:
     return {}
-  records = held_out(run, how.demonstrations)
+  records = shortest_first(run, held_out(run, how.demonstrations))
   examples, _ = data.encode_all(records)
   lengths = [len(ids) for e in examples for ids in e.response_ids]
   size = data.at_a_time(how.batch_size, 1)
