@@ -74,8 +74,8 @@ class Source:
   data: str
   tokenizer: str
   _: dataclasses.KW_ONLY
-  pairs: Count = 300
-  test_pairs: Count = 200
+  pairs: Count = 400
+  test_pairs: Count = 250
   held_out: ShareBetween = 0.4
   longest: Count = 240
   opening: Count = 4
