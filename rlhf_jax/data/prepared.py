@@ -11,7 +11,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any, overload
 
-from rlhf_jax.data import examples
+from rlhf_jax.data import tfds_examples
 from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.data.names import listed
 from rlhf_jax.data.splits import Published
@@ -122,10 +122,10 @@ class Split(Sequence[Record]):
         f'record {at} of {self._path} cannot be read ({said}); the dataset is '
         f'damaged: {AGAIN}.'
       ) from error
-    return examples.record(example)
+    return tfds_examples.record(example)
 
   @functools.cached_property
-  def _source(self) -> Sequence[examples.Example]:
+  def _source(self) -> Sequence[tfds_examples.Example]:
     import tensorflow_datasets as tfds  # Half a second, and seldom needed.
 
     builder = tfds.builder_from_directory(os.fspath(self._path.parent))

@@ -9,7 +9,14 @@ from unittest import mock
 import tensorflow_datasets as tfds
 from absl.testing import parameterized
 
-from rlhf_jax.data import examples, files, formats, jsonl, prepared, sources
+from rlhf_jax.data import (
+  files,
+  formats,
+  jsonl,
+  prepared,
+  sources,
+  tfds_examples,
+)
 from rlhf_jax.data.builders import HhRlhf, Vicuna
 
 HH = '\n\nHuman: question {}\n\nAssistant: {}'
@@ -84,7 +91,7 @@ class PreparedTest(parameterized.TestCase):
 
   def test_records_are_read_one_by_one(self):
     with mock.patch.object(
-      examples, 'record', side_effect=examples.record
+      tfds_examples, 'record', side_effect=tfds_examples.record
     ) as read:
       split = prepared.Split(self.folder / 'train')
       self.assertLen(split, 20)

@@ -13,7 +13,7 @@ from unittest import mock
 from absl.testing import absltest, parameterized
 
 from launch import prepare
-from rlhf_jax.data import examples, prepared
+from rlhf_jax.data import prepared
 from rlhf_jax.types import Comparison, Message, Prompt, Rated
 
 HH = '\n\nHuman: {}\n\nAssistant: {}'
@@ -90,7 +90,9 @@ class PrepareTest(parameterized.TestCase):
 
   def test_what_is_prepared_is_told_at_once(self):
     self.prepare('--from', self.files)
-    with mock.patch.object(examples, 'example', side_effect=AssertionError):
+    with mock.patch.object(
+      tfds_examples, 'example', side_effect=AssertionError
+    ):
       status, said, _ = self.prepare()
     self.assertEqual(status, 0)
     self.assertEqual(
@@ -133,7 +135,7 @@ class PrepareTest(parameterized.TestCase):
     (OSError(errno.ENOSPC, 'refused'),),
   )
   def test_a_full_disk_is_a_sentence_and_leaves_nothing(self, error):
-    with mock.patch.object(examples, 'example', side_effect=error):
+    with mock.patch.object(tfds_examples, 'example', side_effect=error):
       self.refused(
         'hh_rlhf/1.0.0: the disk is full; make room',
         *('hh_rlhf', '--from', self.files, '--to', self.to),
@@ -144,7 +146,7 @@ class PrepareTest(parameterized.TestCase):
       os.kill(os.getpid(), signal.SIGTERM)
       return {}
 
-    with mock.patch.object(examples, 'example', killed):
+    with mock.patch.object(tfds_examples, 'example', killed):
       status, _, wrong = self.prepare('--from', self.files)
     self.assertEqual(status, 128 + signal.SIGTERM)
     self.assertIn(f'nothing is left at {self.to}/hh_rlhf/1.0.0', wrong)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import tensorflow_datasets as tfds
 
-from rlhf_jax.data import examples
+from rlhf_jax.data import tfds_examples
 from rlhf_jax.data.builders import features, layouts
 from rlhf_jax.data.builders.layouts import Layout
 from rlhf_jax.types import Record, prompt_of
@@ -101,7 +101,7 @@ class FeedbackBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
   ) -> Iterator[tuple[int, dict[str, Any]]]:
     digest = hashlib.sha256()
     for number, record in enumerate(self.tracked(records, split)):
-      example = examples.example(record)
+      example = tfds_examples.example(record)
       digest.update(json.dumps(example).encode())
       yield number, example
     self.info.metadata['digests'][split] = digest.hexdigest()

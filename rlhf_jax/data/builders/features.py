@@ -11,7 +11,7 @@ from rlhf_jax.types import Comparison, Demonstration, Prompt, Rated, Record
 
 
 def of(kind: type[Record]) -> features.FeaturesDict:
-  """The columns of `data.examples.example` for records of a class."""
+  """The columns of `data.tfds_examples.example` for records of a class."""
   return features.FeaturesDict(_PROMPT | _OF[kind])
 
 

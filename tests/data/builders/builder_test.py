@@ -12,7 +12,7 @@ from unittest import mock
 import tensorflow_datasets as tfds
 from absl.testing import absltest, parameterized
 
-from rlhf_jax.data import builders, examples, formats, prepared
+from rlhf_jax.data import builders, formats, prepared, tfds_examples
 from rlhf_jax.data.builders import HhRlhf
 
 ROOT = pathlib.Path(__file__).parents[3]
@@ -91,7 +91,7 @@ class BuilderTest(parameterized.TestCase):
   @parameterized.parameters(ValueError, KeyboardInterrupt)
   def test_what_breaks_off_leaves_nothing_that_looks_prepared(self, error):
     builder = tfds.builder('hh_rlhf', data_dir=self.to)
-    real, calls = examples.example, itertools.count()
+    real, calls = tfds_examples.example, itertools.count()
 
     def fails_at_the_end(record):
       if next(calls) == 15:
@@ -99,7 +99,7 @@ class BuilderTest(parameterized.TestCase):
       return real(record)
 
     with (
-      mock.patch.object(examples, 'example', fails_at_the_end),
+      mock.patch.object(tfds_examples, 'example', fails_at_the_end),
       self.assertRaises(error),
     ):
       prepare(builder, self.files)

@@ -6,7 +6,7 @@ import tensorflow_datasets as tfds
 from absl.testing import absltest, parameterized
 from tensorflow_datasets.core import example_serializer
 
-from rlhf_jax.data import examples
+from rlhf_jax.data import tfds_examples
 from rlhf_jax.data.builders import features
 from rlhf_jax.types import (
   Comparison,
@@ -47,7 +47,7 @@ def stored(record):
     columns.get_serialized_info()
   )
   content = serializer.serialize_example(
-    columns.encode_example(examples.example(record))
+    columns.encode_example(tfds_examples.example(record))
   )
   return columns.deserialize_example_np(content)
 
@@ -55,13 +55,13 @@ def stored(record):
 class ExamplesTest(parameterized.TestCase):
   @parameterized.parameters(*((record,) for record in RECORDS))
   def test_nothing_is_lost(self, record):
-    found = examples.record(stored(record))
+    found = tfds_examples.record(stored(record))
     self.assertIs(type(found), type(record))
     # By what is printed, as no NaN equals another.
     self.assertEqual(repr(found), repr(record))
 
   def test_what_was_cut_and_ids_return(self):
-    found = examples.record(stored(RECORDS[6]))
+    found = tfds_examples.record(stored(RECORDS[6]))
     said = [*map(Response.of, (*found.responses, found.target))]
     self.assertEqual(
       [(one.ended, one.ids) for one in said],
