@@ -16,9 +16,9 @@ import numpy as np
 
 from rlhf_jax import progress
 from rlhf_jax.addressing import Code
+from rlhf_jax.data import record_lines as records
 from rlhf_jax.evaluation import best_of_n
 from rlhf_jax.evaluation.samples import PolicySamples, prompt_groups
-from rlhf_jax.experiment import records
 from rlhf_jax.experiment.addresses import (
   content,
   stage_addresses,

@@ -120,7 +120,7 @@ class Data:
     """What examples ask, on the mesh, numbered from `first`, `rows` of them."""
     asked = [
       e._replace(
-        record=e.prompt,
+        held=e.prompt,
         response_ids=(),
         target_ids=None,
         reference_logps=None,

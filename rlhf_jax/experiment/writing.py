@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from rlhf_jax import progress
-from rlhf_jax.experiment import records as lines
+from rlhf_jax.data import record_lines as lines
 from rlhf_jax.experiment import store
 from rlhf_jax.experiment.definition import ExperimentError
 from rlhf_jax.experiment.model_queries import ModelQueries

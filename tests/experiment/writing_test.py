@@ -12,6 +12,7 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from rlhf_jax import sandbox
+from rlhf_jax.data import record_lines as lines
 from rlhf_jax.experiment import (
   ExperimentError,
   Limits,
@@ -19,7 +20,6 @@ from rlhf_jax.experiment import (
   running,
   writing,
 )
-from rlhf_jax.experiment import records as lines
 from rlhf_jax.experiment.addresses import stage_addresses
 from rlhf_jax.experiment.prepared import Run
 from rlhf_jax.generation.sampling import Sampling
