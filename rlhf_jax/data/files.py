@@ -3,17 +3,22 @@
 import dataclasses
 import functools
 import inspect
+import itertools
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from rlhf_jax.data import jsonl
+from rlhf_jax.addressing import Code
+from rlhf_jax.data import jsonl, kept_records
+from rlhf_jax.data.kept_records import KeptRecords
 from rlhf_jax.data.readers import Records
+from rlhf_jax.storage import files
 from rlhf_jax.types import Record
 from rlhf_jax.types.rules import Count
 from rlhf_jax.types.values import checked
 
 Dataset = Sequence[Record]
+FEW = 2_000  # Records that are read in less time than it takes to keep them.
 JSON = ('.json', '.jsonl', '.json.gz', '.jsonl.gz')
 
 
@@ -35,12 +40,47 @@ class Files:
 
   def records(self, folder: str | pathlib.Path) -> Records:
     """The records of all files, in order, and the notes on each file."""
-    found = [self._read(pathlib.Path(folder) / name) for name in self.names]
-    records = [record for records in found for record in records]
-    notes = [n for records in found for n in getattr(records, 'notes', ())]
-    if self.first is not None and self.first < len(records):
-      notes.append(f'the first {self.first} of {len(records)} are taken')
-    return Records(records[: self.first], notes)
+    notes: list[str] = []
+    return Records(list(self._stream(folder, notes)), notes)
+
+  def kept(
+    self, folder: str | pathlib.Path, place: str | pathlib.Path
+  ) -> Records | KeptRecords:
+    """The same, on disk where there are more than FEW.
+
+    Only one at a time may do so in a place.
+
+    Args:
+      folder: of the files.
+      place: the folder to keep them in, by the content of the files.
+    """
+    address = Code().digest(kept_records.write, self.contents(folder))
+    own = pathlib.Path(place) / f'records-{address}'
+    files.sweep(own)
+    if not own.is_dir():
+      notes: list[str] = []
+      records = self._stream(folder, notes)
+      few = list(itertools.islice(records, FEW + 1))
+      if len(few) <= FEW:
+        return Records(few, notes)
+      kept_records.write(own, itertools.chain(few, records), notes)
+    return KeptRecords(own)
+
+  def _stream(
+    self, folder: str | pathlib.Path, notes: list[str]
+  ) -> Iterator[Record]:
+    """The records, one after the other; at the end the notes are there."""
+    total = 0
+    for name in self.names:
+      read = getattr(self.read, 'stream', self._read)
+      found = read(pathlib.Path(folder) / name)
+      for record in found:
+        total += 1
+        if self.first is None or total <= self.first:
+          yield record
+      notes += getattr(found, 'notes', ())
+    if self.first is not None and self.first < total:
+      notes.append(f'the first {self.first} of {total} are taken')
 
   def _read(self, path: pathlib.Path) -> Dataset:
     """The records of a file; a failing reader of a user's own is named."""

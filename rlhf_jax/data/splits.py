@@ -1,8 +1,12 @@
 """Training and held-out records, split by the user's first turn."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Sequence
 
+import numpy as np
+
+from rlhf_jax.data import sequences
 from rlhf_jax.types import Prompt, Record, prompt_of, responses_of
 
 
@@ -17,29 +21,46 @@ def is_held_out(record: Record, share: float) -> bool:
     record: any record.
     share: part of all openings, in [0, 1].
   """
+  return opening(record) < math.ceil(share * 2**64)
+
+
+def opening(record: Record) -> int:
+  """A hash of a record's opening, below 2⁶⁴, as of `is_held_out`."""
   texts = responses_of(record)
   if messages := prompt_of(record).messages:
     texts = [m.content for m in messages if m.role == 'user']
   said = next(iter(texts), '')
-  opening = ''.join(filter(str.isalnum, said.casefold())) or said
-  digest = hashlib.sha256(opening.encode('utf-8', 'surrogatepass')).digest()
-  return int.from_bytes(digest[:8], 'big') < share * 2**64
+  plain = ''.join(filter(str.isalnum, said.casefold())) or said
+  digest = hashlib.sha256(plain.encode('utf-8', 'surrogatepass')).digest()
+  return int.from_bytes(digest[:8], 'big')
 
 
 def split(
-  records: Iterable[Record], share: float
-) -> tuple[list[Record], list[Record]]:
+  records: Sequence[Record], share: float
+) -> tuple[Sequence[Record], Sequence[Record]]:
   """(training, held-out) records, each in the order given."""
+  openings = sequences.column(records, 'opening')
+  if openings is not None:
+    # No share reaches 2⁶⁴, which would be none of these numbers.
+    held_out = openings < np.uint64(min(math.ceil(share * 2**64), 2**64 - 1))
+    return tuple(
+      sequences.Selected(records, np.flatnonzero(side))
+      for side in (~held_out, held_out)
+    )
   sides = [], []
   for record in records:
     sides[is_held_out(record, share)].append(record)
   return sides
 
 
-def distinct_prompts(records: Sequence[Record]) -> list[Prompt]:
+def distinct_prompts(records: Sequence[Record]) -> Sequence[Prompt]:
   """The prompts of records, each conversation once, where it first occurs."""
-  first = {}
+  conversations = sequences.column(records, 'conversation')
+  if conversations is not None:
+    _, first = np.unique(conversations, return_index=True)
+    return sequences.Selected(records, np.sort(first), prompt_of, 'prompts')
+  found = {}
   for record in records:
     prompt = prompt_of(record)
-    first.setdefault(prompt.messages, prompt)
-  return list(first.values())
+    found.setdefault(prompt.messages, prompt)
+  return list(found.values())

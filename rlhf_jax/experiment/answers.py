@@ -122,7 +122,7 @@ def sample(run: Run, name: str) -> PolicySamples:
   how = run.experiment.evaluation
   variant = policy_variants(run.experiment)[name]
   temperature = temperature_of(variant, how)
-  asked = list(run.data.records(how.prompts))[: how.count]
+  asked = list(run.data.records(how.prompts)[: how.count])
   parts = respond_as(
     run,
     variant,

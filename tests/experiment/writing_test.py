@@ -370,7 +370,7 @@ class WritingTest(StageTest):
     ]
     path = self.root / 'records.jsonl'
     files.write_lines(path, map(lines.row, written))
-    read = lines.read(path)
+    read = lines.Lines(path, '')
     self.assertEqual([c.prompt.where for c in read],
                      [f'{path}:{i}' for i in (1, 2, 3, 4, 5)])  # fmt: skip
     self.assertEqual(
