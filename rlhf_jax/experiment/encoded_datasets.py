@@ -7,6 +7,7 @@ code that encodes.
 
 import dataclasses
 import functools
+import os
 import pathlib
 from collections.abc import Callable, Sequence
 
@@ -72,5 +73,6 @@ def _examples(
     encoded.keep(
       folder, watch(records), corpus.tokenizer, corpus.template, limits
     )
+    os.utime(folder)  # It was used now: `launch.disk` removes what is not.
   found = view(folder, records)
   return found, found.counts

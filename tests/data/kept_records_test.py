@@ -82,7 +82,9 @@ class SourceTest(absltest.TestCase):
     first = self.load(10)
     with (
       mock.patch.object(readers, 'rows', side_effect=AssertionError),
-      mock.patch.object(kept_records.Lines, '__getitem__', AssertionError),
+      mock.patch.object(
+        kept_records.Lines, '__getitem__', side_effect=AssertionError
+      ),
     ):
       second = self.load(10)
       self.assertEqual(second.notes, first.notes)
