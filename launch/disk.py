@@ -72,7 +72,8 @@ def parse(arguments):
     '--remove',
     action='store_true',
     help='remove the stages that no results need, unfinished ones once they '
-    'are a day old; a run that is under way keeps its own',
+    'are a day old, and encoded datasets that were not used for a day; a run '
+    'that is under way keeps its own',
   )
   return parser.parse_args(arguments)
 
@@ -165,6 +166,16 @@ def differing(one: StoredFolder, base: StoredFolder) -> str:
   return ', '.join(said) + (f' and {more} more' if more > 0 else '')
 
 
+def encoded_folders(stages: pathlib.Path) -> list[pathlib.Path]:
+  """The datasets that are kept as ids; any run makes them again."""
+  from rlhf_jax.experiment.encoded_datasets import FOLDER
+
+  folder = stages / FOLDER
+  if not folder.is_dir():
+    return []
+  return sorted(p for p in folder.iterdir() if not p.name.startswith('.'))
+
+
 def size(path: pathlib.Path) -> int:
   """Bytes of all files below a folder."""
   return sum(
@@ -200,26 +211,29 @@ def disk(options) -> None:
   spare = [one for one in found if one.spare]
   print(tables.plain(rows(found, runs)))
   compiled = size(options.stages / COMPILED)
+  encoded = encoded_folders(options.stages)
+  idle = [path for path in encoded if time.time() - path.stat().st_mtime > DAY]
   print(
     f'\n{in_bytes(sum(one.size for one in found))} in {len(found)} folders, '
     f'{in_bytes(sum(one.size for one in spare))} of it in {len(spare)} that '
-    f'no results below {runs} need; compiled programs {in_bytes(compiled)}'
+    f'no results below {runs} need; compiled programs {in_bytes(compiled)}; '
+    f'encoded datasets {in_bytes(sum(map(size, encoded)))} in {len(encoded)} '
+    f'folders, {in_bytes(sum(map(size, idle)))} of it in {len(idle)} that were '
+    'not used for a day'
   )
-  if spare and not options.remove:
-    print('--remove removes what no results need')
+  if (spare or idle) and not options.remove:
+    print('--remove removes what no results need, and what was not used')
   if not options.remove:
     return
   gone = 0
-  for one in spare:
-    lock = locks.Lock(
-      options.stages, one.path.name, who='disk', console=sys.stdout
-    )
+  for path in [*(one.path for one in spare), *idle]:
+    lock = locks.Lock(options.stages, path.name, who='disk', console=sys.stdout)
     with lock:
       if lock.alone_if_free():
-        files.remove(one.path)
-        gone += one.size
+        gone += size(path)
+        files.remove(path)
       else:
-        print(f'{one.path.name} is kept: a run works on it')
+        print(f'{path.name} is kept: a run works on it')
   print(f'removed {in_bytes(gone)}')
 
 

@@ -10,7 +10,8 @@ import numpy as np
 from rlhf_jax.data import orders
 from rlhf_jax.data.collation import collate
 from rlhf_jax.data.curriculum import Levels, plan
-from rlhf_jax.data.encoding import Example
+from rlhf_jax.data.encoded import Encoded
+from rlhf_jax.data.examples import Example
 from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.data.limits import Limits
 from rlhf_jax.data.packing import Pack
@@ -141,6 +142,8 @@ class Batches:
     """K of the longest list, so that every batch has the same shape."""
     if isinstance(self.examples[0], Pack):
       return None
+    if isinstance(self.examples, Encoded):
+      return int(self.examples.candidates.max())
     return max(len(example.response_ids) for example in self.examples)
 
   @functools.cached_property
@@ -148,7 +151,9 @@ class Batches:
     """Whether demonstrations differ in weight; the same for every batch."""
     if isinstance(self.examples[0], Pack):
       return False
-    return any(getattr(e.record, 'weight', 1.0) != 1.0 for e in self.examples)
+    if isinstance(self.examples, Encoded):
+      return bool(np.any(self.examples.weights != 1.0))
+    return any(getattr(e.held, 'weight', 1.0) != 1.0 for e in self.examples)
 
   @functools.cached_property
   def _members(self) -> list[np.ndarray]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rlhf_jax.data.encoding import Example
+from rlhf_jax.data.examples import Example
 from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.data.limits import Limits
 from rlhf_jax.data.packing import Pack
@@ -47,20 +47,19 @@ def collate(
   if isinstance(examples[0], Pack):
     return packed(examples, examples[0].row_length, pad_id)
   longest = longest or max(example.length for example in examples)
-  record = examples[0].record
-  if isinstance(record, Prompt):
+  kind = examples[0].kind
+  if kind is Prompt:
     return prompts(examples, limits.prompt_columns(longest), pad_id)
   columns = limits.columns(longest)
-  match record:
-    case Comparison():
-      return comparisons(examples, columns, pad_id, candidates)
-    case Sampled():
-      return samples(examples, columns, pad_id, candidates)
-    case Rated():
-      return ratings(examples, columns, pad_id)
+  if kind is Comparison:
+    return comparisons(examples, columns, pad_id, candidates)
+  if kind is Sampled:
+    return samples(examples, columns, pad_id, candidates)
+  if kind is Rated:
+    return ratings(examples, columns, pad_id)
   batch = demonstrations(examples, columns, pad_id)
   if weighted:
-    weights = [example.record.weight for example in examples]
+    weights = [example.held.weight for example in examples]
     batch = batch.replace(weight=np.array(weights, np.float32))
   return batch
 
@@ -95,7 +94,7 @@ def ratings(examples: Sequence[Example], columns: int, pad_id: int) -> Ratings:
   Raises:
     DataError: responses with different numbers of ratings.
   """
-  rated = [example.record.ratings for example in examples]
+  rated = [example.held.ratings for example in examples]
   for example, given in zip(examples, rated, strict=True):
     if len(given) != len(rated[0]):
       raise DataError(
@@ -146,10 +145,10 @@ def comparisons(
     attention_mask=responses.attention_mask,
     response_mask=responses.response_mask,
     candidate_mask=responses.candidate_mask,
-    margins=np.array([e.record.margin for e in examples], np.float32),
-    weight=np.array([e.record.weight for e in examples], np.float32),
+    margins=np.array([e.held.margin for e in examples], np.float32),
+    weight=np.array([e.held.weight for e in examples], np.float32),
     scores=_of_all(
-      examples, candidates, 'scores', [e.record.scores for e in examples]
+      examples, candidates, 'scores', [e.held.scores for e in examples]
     ),
     targets=_targets(examples, columns, pad_id),
     reference_logps=_of_all(

@@ -5,9 +5,8 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-import numpy as np
-
 from rlhf_jax.data import ahead, fields, record_numbers
+from rlhf_jax.data.examples import Example
 from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.data.limits import Limits
 from rlhf_jax.data.templates import Encoded, Format, TemplateError
@@ -25,42 +24,6 @@ from rlhf_jax.types import (
 )
 
 CHUNK = 256  # Records whose texts are encoded together.
-
-
-class Example(NamedTuple):
-  """A record with its ids.
-
-  Attributes:
-    record: the record.
-    prompt_ids: up to where the response begins.
-    response_ids: none of a prompt, one of a demonstration or of a rated
-      response, K of a comparison or of samples; each closed by
-      end-of-text unless it was cut.
-    index: the record's place in its dataset.
-    target_ids: the comparison's target, likewise, where it has one.
-    reference_logps: of the responses under a frozen reference, in nats, where
-      they were computed beforehand.
-    features: [K, D] hidden states of the responses' ends, likewise.
-  """
-
-  record: Record
-  prompt_ids: list[int]
-  response_ids: tuple[list[int], ...]
-  index: int
-  target_ids: list[int] | None = None
-  reference_logps: tuple[float, ...] | None = None
-  features: np.ndarray | None = None
-
-  @property
-  def prompt(self) -> Prompt:
-    """What was asked."""
-    return prompt_of(self.record)
-
-  @property
-  def length(self) -> int:
-    """Tokens of the prompt and its longest response."""
-    said = [*self.response_ids, self.target_ids or []]
-    return len(self.prompt_ids) + max(map(len, said))
 
 
 class Counts(NamedTuple):
@@ -114,12 +77,27 @@ def encode(
 def _check_left(
   examples: Sequence[Example], records: Sequence[Record], counts: Counts
 ) -> None:
-  if records and not examples:
+  first = prompt_of(records[0]).place if records else ''
+  check_left(len(examples), len(records), first, counts)
+
+
+def check_left(left: int, records: int, first: str, counts: Counts) -> None:
+  """Refuses a dataset of which nothing is left.
+
+  Args:
+    left: how many examples there are.
+    records: how many records there were.
+    first: the place of the first of them.
+    counts: what was left out.
+
+  Raises:
+    DataError: no example is left of one record or more.
+  """
+  if records and not left:
     counted = [f'{n} {name.replace("_", " ")}' for name, n in left_out(counts)]
     raise DataError(
-      f'nothing is left of {len(records)} records, the first at '
-      f'{prompt_of(records[0]).place}: {", ".join(counted)}. Give other data, '
-      'or raise the limits.'
+      f'nothing is left of {records} records, the first at {first}: '
+      f'{", ".join(counted)}. Give other data, or raise the limits.'
     )
 
 

@@ -3,18 +3,23 @@
 import dataclasses
 import functools
 import inspect
+import itertools
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from rlhf_jax.data import arrow, jsonl, prepared, splits
+from rlhf_jax.addressing import Code
+from rlhf_jax.data import arrow, jsonl, kept_records, prepared, splits
+from rlhf_jax.data.kept_records import KeptRecords
 from rlhf_jax.data.names import listed
 from rlhf_jax.data.readers import Records
+from rlhf_jax.storage import files
 from rlhf_jax.types import Record
 from rlhf_jax.types.rules import Count
 from rlhf_jax.types.values import checked
 
 Dataset = Sequence[Record]
+FEW = 2_000  # Records that are read in less time than it takes to keep them.
 READ = ('.json', '.jsonl', '.json.gz', '.jsonl.gz', *arrow.SUFFIXES)
 
 
@@ -53,17 +58,28 @@ class Files:
 
   def records(self, folder: str | pathlib.Path) -> Records:
     """The records of all files, in order, and the notes on each file."""
-    return self._records(folder, (*self.names, *self.held_out))
+    notes: list[str] = []
+    names = (*self.names, *self.held_out)
+    return Records(list(self._stream(folder, names, notes)), notes)
 
-  def sides(self, folder: str | pathlib.Path, share: float) -> Sides:
-    """The records to learn from, and those held out.
+  def sides(
+    self,
+    folder: str | pathlib.Path,
+    share: float,
+    place: str | pathlib.Path,
+  ) -> Sides:
+    """The records to learn from, and those held out, on disk where many.
+
+    Only one at a time may do so in a place.
 
     Args:
       folder: of the files.
       share: part of all openings that is held out, where `held_out` names no
         files; as of `splits.split`.
+      place: the folder to keep them in, by the content of the files, where
+        there are more than FEW.
     """
-    records = self._records(folder, self.names)
+    records = self._kept(folder, self.names, place)
     if not self.held_out:
       training, held_out = splits.split(records, share)
       said = (
@@ -71,7 +87,7 @@ class Files:
         f'{len(training)} to learn from and {len(held_out)} held out'
       )
       return Sides(training, held_out, (*records.notes, said))
-    held_out = self._records(folder, self.held_out)
+    held_out = self._kept(folder, self.held_out, place)
     both = splits.on_both_sides(records, held_out)
     said = (
       f'{listed(self.held_out)}: held out as it was split; {both} openings '
@@ -79,13 +95,41 @@ class Files:
     )
     return Sides(records, held_out, (*records.notes, *held_out.notes, said))
 
-  def _records(self, folder, names) -> Records:
-    found = [self._read(pathlib.Path(folder) / name) for name in names]
-    records = [record for records in found for record in records]
-    notes = [n for records in found for n in getattr(records, 'notes', ())]
-    if self.first is not None and self.first < len(records):
-      notes.append(f'the first {self.first} of {len(records)} are taken')
-    return Records(records[: self.first], notes)
+  def _kept(
+    self, folder: str | pathlib.Path, names: Sequence[str], place: Any
+  ) -> Records | KeptRecords:
+    """The records of some of the files, on disk where there are many."""
+    read = dataclasses.replace(self, names=tuple(names), held_out=())
+    address = Code().digest(kept_records.write, read.contents(folder))
+    own = pathlib.Path(place) / f'records-{address}'
+    files.sweep(own)
+    if not own.is_dir():
+      notes: list[str] = []
+      records = self._stream(folder, names, notes)
+      few = list(itertools.islice(records, FEW + 1))
+      if len(few) <= FEW:
+        return Records(few, notes)
+      kept_records.write(own, itertools.chain(few, records), notes)
+    return KeptRecords(own)
+
+  def _stream(
+    self,
+    folder: str | pathlib.Path,
+    names: Sequence[str],
+    notes: list[str],
+  ) -> Iterator[Record]:
+    """The records, one after the other; at the end the notes are there."""
+    total = 0
+    for name in names:
+      read = getattr(self.read, 'stream', self._read)
+      found = read(pathlib.Path(folder) / name)
+      for record in found:
+        total += 1
+        if self.first is None or total <= self.first:
+          yield record
+      notes += getattr(found, 'notes', ())
+    if self.first is not None and self.first < total:
+      notes.append(f'the first {self.first} of {total} are taken')
 
   def _read(self, path: pathlib.Path) -> Dataset:
     """The records of a file; a failing reader of a user's own is named."""

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rlhf_jax.data.encoding import Example
+from rlhf_jax.data.examples import Example
 from rlhf_jax.data.jsonl import DataError
 
 
@@ -40,9 +40,9 @@ def pack(examples: Sequence[Example], row_length: int) -> list[Pack]:
     DataError: an example with a weight of its own, or longer than a row.
   """
   for example in examples:
-    if example.record.weight != 1.0:
+    if example.held.weight != 1.0:
       raise DataError(
-        f'record {example.index} has weight {example.record.weight:g}, and '
+        f'record {example.index} has weight {example.held.weight:g}, and '
         'demonstrations of different weights cannot share a row; leave them '
         'unpacked.'
       )

@@ -1,5 +1,7 @@
 """Files of JSON lines to records: a schema and a few lines for each kind."""
 
+import collections
+import functools
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -41,28 +43,67 @@ class LeftOut(NamedTuple):
 SAME_TEXT = 'the responses are the same text'
 
 
+class Stream(Iterable[Record]):
+  """Records as they are read, but for those left out.
+
+  Attributes:
+    notes: once all were read, one that counts those left out for each reason.
+  """
+
+  def __init__(self, found: Iterable[Record | LeftOut]):
+    self._found, self.notes = found, ()
+
+  def __iter__(self) -> Iterator[Record]:
+    """Yields them once.
+
+    Raises:
+      DataError: at the end, if everything was left out.
+    """
+    kept, left_out, first = 0, collections.Counter(), {}
+    for one in self._found:
+      if isinstance(one, LeftOut):
+        left_out[one.reason] += 1
+        first.setdefault(one.reason, one.where)
+      else:
+        kept += 1
+        yield one
+    total = kept + left_out.total()
+    self.notes = tuple(
+      f'{count} of {total} left out: {reason} (first at {first[reason]})'
+      for reason, count in left_out.items()
+    )
+    if self.notes and not kept:
+      raise DataError(
+        f'{"; ".join(self.notes)}; nothing is left to learn from, give other '
+        'data.'
+      )
+
+
 def gather(found: Iterable[Record | LeftOut]) -> Records:
   """The records, with a note that counts those left out for each reason.
 
   Raises:
     DataError: everything was left out.
   """
-  kept, places = [], {}
-  for one in found:
-    if isinstance(one, LeftOut):
-      places.setdefault(one.reason, []).append(one.where)
-    else:
-      kept.append(one)
-  total = len(kept) + sum(map(len, places.values()))
-  notes = [
-    f'{len(wheres)} of {total} left out: {reason} (first at {wheres[0]})'
-    for reason, wheres in places.items()
-  ]
-  if notes and not kept:
-    raise DataError(
-      f'{"; ".join(notes)}; nothing is left to learn from, give other data.'
-    )
-  return Records(kept, notes)
+  stream = Stream(found)
+  records = list(stream)
+  return Records(records, stream.notes)
+
+
+def reader(
+  found: Callable[[str | pathlib.Path], Iterable[Record | LeftOut]],
+) -> Callable[[str | pathlib.Path], Records]:
+  """A reader of a file, from what is found in it.
+
+  Its `stream`, path -> Stream, holds no more than a record at a time.
+  """
+
+  @functools.wraps(found)
+  def read(path: str | pathlib.Path) -> Records:
+    return gather(found(path))
+
+  read.stream = lambda path: Stream(found(path))
+  return read
 
 
 def rows(
@@ -73,12 +114,13 @@ def rows(
     yield from records(row, where)
 
 
-def distinct(comparisons: Iterable[Comparison]) -> Records:
-  """Leaves out comparisons whose responses are one text, and notes it."""
-  return gather(
-    one if len(set(one.responses)) > 1 else LeftOut(one.prompt.where, SAME_TEXT)
-    for one in comparisons
-  )
+def distinct(
+  comparisons: Iterable[Comparison],
+) -> Iterator[Comparison | LeftOut]:
+  """Leaves out comparisons whose responses are one text."""
+  for one in comparisons:
+    alike = len(set(one.responses)) == 1
+    yield LeftOut(one.prompt.where, SAME_TEXT) if alike else one
 
 
 def one_turn(
@@ -98,12 +140,14 @@ PAIRS = {
 }
 
 
-def pairs(path: str | pathlib.Path) -> Records:
+@reader
+def pairs(path: str | pathlib.Path) -> Iterator[Record | LeftOut]:
   """Reads PAIRS. The subset is the prompt's kind."""
   return distinct(rows(path, PAIRS, pair))
 
 
-def chosen(path: str | pathlib.Path) -> Records:
+@reader
+def chosen(path: str | pathlib.Path) -> Iterator[Record | LeftOut]:
   """Reads PAIRS as demonstrations: the answers that people chose."""
   return _best(rows(path, PAIRS, pair))
 
@@ -124,12 +168,13 @@ INSTRUCTIONS = {
 }
 
 
-def instructions(path: str | pathlib.Path) -> Records:
+@reader
+def instructions(path: str | pathlib.Path) -> Iterator[Record | LeftOut]:
   """Reads INSTRUCTIONS. The category is the prompt's kind.
 
   The user says the instruction and, two lines further, the input.
   """
-  return Records(rows(path, INSTRUCTIONS, instruction))
+  return rows(path, INSTRUCTIONS, instruction)
 
 
 def instruction(row: Row, where: str) -> Iterator[Demonstration]:
@@ -165,12 +210,13 @@ PROBLEMS = {
 }
 
 
-def problems(path: str | pathlib.Path) -> Records:
+@reader
+def problems(path: str | pathlib.Path) -> Iterator[Record | LeftOut]:
   """Reads PROBLEMS as demonstrations of solving them; the subset is the kind.
 
   The response is the whole solution; the prompt's `answer` follows its ####.
   """
-  return Records(rows(path, PROBLEMS, problem))
+  return rows(path, PROBLEMS, problem)
 
 
 def problem(row: Row, where: str) -> Iterator[Demonstration]:
@@ -196,7 +242,8 @@ TIERS = {
 }
 
 
-def tiers(path: str | pathlib.Path) -> Records:
+@reader
+def tiers(path: str | pathlib.Path) -> Iterator[Record | LeftOut]:
   """Reads TIERS: the strongest model's output first, STRENGTHS as scores.
 
   A line may lack models. A text that several models wrote counts once, as the
@@ -205,7 +252,8 @@ def tiers(path: str | pathlib.Path) -> Records:
   return distinct(rows(path, TIERS, tier))
 
 
-def strongest(path: str | pathlib.Path) -> Records:
+@reader
+def strongest(path: str | pathlib.Path) -> Iterator[Record | LeftOut]:
   """Reads TIERS as demonstrations: the strongest model's outputs."""
   return _best(rows(path, TIERS, tier))
 
@@ -226,8 +274,7 @@ def tier(row: Row, where: str) -> Iterator[Comparison]:
   yield Comparison(prompt, responses, scores=scores)
 
 
-def _best(comparisons: Iterable[Comparison]) -> Records:
+def _best(comparisons: Iterable[Comparison]) -> Iterator[Demonstration]:
   """The first response of each, to imitate."""
-  return Records(
-    Demonstration(one.prompt, one.responses[0]) for one in comparisons
-  )
+  for one in comparisons:
+    yield Demonstration(one.prompt, one.responses[0])

@@ -10,6 +10,8 @@ import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from rlhf_jax.addressing import Code
 from rlhf_jax.data import (
   chat_jinja,
@@ -17,6 +19,7 @@ from rlhf_jax.data import (
   jsonl,
   margins,
   readers,
+  sequences,
   splits,
   templates,
   tokens,
@@ -101,7 +104,7 @@ class FileSource:
     self,
     folder: str | pathlib.Path,
     datasets: Mapping[str, Dataset],
-    learnt: Iterable[Record],
+    learnt: Sequence[Record],
     notes: Iterable[str],
   ) -> Corpus:
     """A Corpus, its tokenizer trained on `learnt` and kept in `folder`."""
@@ -147,10 +150,10 @@ class Feedback(FileSource):
   def load(self, folder: str | pathlib.Path) -> Corpus:
     """Reads the files; trains a tokenizer, or finds it again in `folder`.
 
-    Only one at a time may do so in a folder.
+    Only one at a time may do so in a folder, where many records are kept too.
     """
     found = {
-      name: files.sides(self.data_dir, self.held_out)
+      name: files.sides(self.data_dir, self.held_out, folder)
       for name, files in self._files().items()
     }
     notes = [note for sides in found.values() for note in sides.notes]
@@ -165,21 +168,21 @@ class Feedback(FileSource):
     for side in ('', 'test_'):
       asked = splits.distinct_prompts(datasets[side + asking])
       datasets[f'{side}prompts'] = asked
-    learnt = [r for n in _LEARNT[::-1] for r in datasets.get(n, ())]
+    learnt = [datasets[n] for n in _LEARNT[::-1] if n in datasets]
+    learnt = learnt or [datasets['prompts']]
     return self.corpus(
-      folder, datasets, learnt or datasets['prompts'], dict.fromkeys(notes)
+      folder, datasets, sequences.Chained(learnt), dict.fromkeys(notes)
     )
 
   def _scaled(
-    self, training: list[Comparison], test: list[Comparison]
-  ) -> tuple[list[Comparison], list[Comparison], list[str]]:
+    self, training: Dataset, test: Dataset
+  ) -> tuple[Dataset, Dataset, list[str]]:
     """Comparisons in the units of `margins`, and a note if there are any."""
-    given = [record.margin for record in training]
-    factor = self.margins(given)
-    sides = (
-      [record._replace(margin=factor * record.margin) for record in side]
-      for side in (training, test)
-    )
+    given = sequences.column(training, 'margin')
+    if given is None:
+      given = np.array([record.margin for record in training])
+    factor = self.margins(given.tolist())
+    sides = (_times(side, factor) for side in (training, test))
     said = [f'margins are multiplied by {factor:.4g}'] if any(given) else []
     return *sides, said
 
@@ -199,6 +202,18 @@ class Feedback(FileSource):
 
 # Datasets with responses, in the order that prompts are taken from them in.
 _LEARNT = ('comparisons', 'demonstrations')
+
+
+def _times(records: Dataset, factor: float) -> Dataset:
+  """Comparisons with their margins multiplied by a factor."""
+
+  def scaled(record: Comparison) -> Comparison:
+    return record._replace(margin=factor * record.margin)
+
+  if sequences.fingerprint(records) is None:
+    return list(map(scaled, records))
+  places = np.arange(len(records))
+  return sequences.Selected(records, places, scaled, f'×{factor!r}')
 
 
 def _check_sides(name: str, training: Sequence, test: Sequence) -> None:
@@ -246,9 +261,8 @@ class Tiers(HhRlhf):
     return corpus._replace(datasets=datasets)
 
 
-def texts(records: Iterable[Record]) -> Iterator[str]:
+def texts(records: Sequence[Record]) -> Iterator[str]:
   """All contents of messages, each conversation once, and all responses."""
-  records = list(records)
   for prompt in splits.distinct_prompts(records):
     yield from (message.content for message in prompt.messages)
   for record in records:

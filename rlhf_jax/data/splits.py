@@ -1,9 +1,13 @@
 """Training and held-out records, split by the user's first turn."""
 
 import hashlib
+import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
+from rlhf_jax.data import sequences
 from rlhf_jax.types import Prompt, Record, prompt_of, responses_of
 
 
@@ -29,44 +33,64 @@ def is_held_out(record: Record, share: float) -> bool:
     record: any record.
     share: part of all openings, in [0, 1].
   """
-  said = opening(record).encode('utf-8', 'surrogatepass')
-  digest = hashlib.sha256(said).digest()
-  return int.from_bytes(digest[:8], 'big') < share * 2**64
+  return opening(record) < math.ceil(share * 2**64)
 
 
-def opening(record: Record) -> str:
-  """The user's first turn, without case and punctuation.
+def opening(record: Record) -> int:
+  """A hash, below 2⁶⁴, of the user's first turn without case and punctuation.
 
-  Without a prompt, the first response; of what has no letters, the whole.
+  Without a prompt, of the first response; of what has no letters, the whole.
   """
   texts = responses_of(record)
   if messages := prompt_of(record).messages:
     texts = [m.content for m in messages if m.role == 'user']
   said = next(iter(texts), '')
-  return ''.join(filter(str.isalnum, said.casefold())) or said
+  plain = ''.join(filter(str.isalnum, said.casefold())) or said
+  digest = hashlib.sha256(plain.encode('utf-8', 'surrogatepass')).digest()
+  return int.from_bytes(digest[:8], 'big')
 
 
 def on_both_sides(
   training: Iterable[Record], held_out: Iterable[Record]
 ) -> int:
   """How many different openings are both trained on and held out."""
-  return len(set(map(opening, training)) & set(map(opening, held_out)))
+  return len(np.intersect1d(*map(_openings, (training, held_out))))
+
+
+def _openings(records: Iterable[Record]) -> np.ndarray:
+  """[N] as of `opening`."""
+  kept = sequences.column(records, 'opening')
+  if kept is not None:
+    return kept
+  return np.fromiter(map(opening, records), np.uint64)
 
 
 def split(
-  records: Iterable[Record], share: float
-) -> tuple[list[Record], list[Record]]:
+  records: Sequence[Record], share: float
+) -> tuple[Sequence[Record], Sequence[Record]]:
   """(training, held-out) records, each in the order given."""
+  openings = sequences.column(records, 'opening')
+  if openings is not None:
+    # No share reaches 2⁶⁴, which would be none of these numbers.
+    held_out = openings < np.uint64(min(math.ceil(share * 2**64), 2**64 - 1))
+    return tuple(
+      sequences.Selected(records, np.flatnonzero(side))
+      for side in (~held_out, held_out)
+    )
   sides = [], []
   for record in records:
     sides[is_held_out(record, share)].append(record)
   return sides
 
 
-def distinct_prompts(records: Sequence[Record]) -> list[Prompt]:
+def distinct_prompts(records: Sequence[Record]) -> Sequence[Prompt]:
   """The prompts of records, each conversation once, where it first occurs."""
-  first = {}
+  conversations = sequences.column(records, 'conversation')
+  if conversations is not None:
+    _, first = np.unique(conversations, return_index=True)
+    return sequences.Selected(records, np.sort(first), prompt_of, 'prompts')
+  found = {}
   for record in records:
     prompt = prompt_of(record)
-    first.setdefault(prompt.messages, prompt)
-  return list(first.values())
+    found.setdefault(prompt.messages, prompt)
+  return list(found.values())

@@ -10,6 +10,7 @@ from typing import Any
 import tokenizers
 from tokenizers import AddedToken, models
 
+from rlhf_jax.addressing import hashed
 from rlhf_jax.data import chat_jinja, names
 from rlhf_jax.data.marks import Marks
 from rlhf_jax.storage.files import make_folder, write_text
@@ -56,6 +57,12 @@ class Tokenizer:
       )
     for token in (self.pad, *self.stops):
       self.id_of(token)  # They must exist too.
+
+  @functools.cached_property
+  def fingerprint(self) -> str:
+    """Changes when ids of a text do, or what a chat template reads."""
+    facts = (self.eos, self.pad, self.chat_template, self.named, self.stops)
+    return hashed(json.dumps([self.backend.to_str(), *facts]))
 
   @functools.cached_property
   def special_ids(self) -> dict[str, int]:

@@ -16,9 +16,9 @@ import numpy as np
 
 from rlhf_jax import progress
 from rlhf_jax.addressing import Code
+from rlhf_jax.data import record_lines as records
 from rlhf_jax.evaluation import best_of_n
 from rlhf_jax.evaluation.samples import PolicySamples, prompt_groups
-from rlhf_jax.experiment import records
 from rlhf_jax.experiment.addresses import (
   content,
   stage_addresses,
@@ -122,7 +122,7 @@ def sample(run: Run, name: str) -> PolicySamples:
   how = run.experiment.evaluation
   variant = policy_variants(run.experiment)[name]
   temperature = temperature_of(variant, how)
-  asked = list(run.data.records(how.prompts))[: how.count]
+  asked = list(run.data.records(how.prompts)[: how.count])
   parts = respond_as(
     run,
     variant,

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlhf_jax import progress, sharding
-from rlhf_jax.data import chat_templates, tokens
+from rlhf_jax.data import chat_templates, sequences, tokens
 from rlhf_jax.data.collation import collate
 from rlhf_jax.data.encoding import (
   Counts,
@@ -20,8 +20,9 @@ from rlhf_jax.data.encoding import (
   encode_all,
 )
 from rlhf_jax.data.limits import Limits
+from rlhf_jax.data.record_lines import Lines
 from rlhf_jax.data.sources import Corpus
-from rlhf_jax.experiment import records, store
+from rlhf_jax.experiment import store
 from rlhf_jax.experiment.definition import ExperimentError
 from rlhf_jax.types import Prompt, Prompts, Response, Rollouts, without_ids
 
@@ -67,14 +68,17 @@ class Data:
   def records(self, data: str | tuple[str, ...]) -> Sequence[Any]:
     """The records of a dataset, or of several one after the other.
 
-    Those of the source, or what a stage wrote.
+    Those of the source, or what a stage wrote, which are read when they are
+    asked for.
     """
     if not isinstance(data, str):
-      return [record for name in data for record in self.records(name)]
+      return sequences.Chained([self.records(name) for name in data])
     if data in self.corpus.datasets:
       return self.corpus.datasets[data]
     if data in self.written:
-      return records.read(self.written[data].records())
+      folder = self.written[data]
+      checksum = folder.facts().get('checksum')
+      return Lines(folder.records(), f'{folder.path.name}-{checksum}')
     there = [*self.corpus.datasets, *self.written]
     raise ExperimentError(
       f'there is no dataset {data!r}; there are {", ".join(there)}'
@@ -135,7 +139,7 @@ class Data:
     """What examples ask, on the mesh, numbered from `first`, `rows` of them."""
     asked = [
       e._replace(
-        record=e.prompt,
+        held=e.prompt,
         response_ids=(),
         target_ids=None,
         reference_logps=None,

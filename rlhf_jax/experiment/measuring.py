@@ -181,7 +181,7 @@ def left_out(run: Run) -> list[str]:
 def left_out_of_evaluation(experiment: Experiment, data: Data) -> list[str]:
   """What is cut or not measured of the held-out datasets, a line for each."""
   how = experiment.evaluation
-  asked = list(map(prompt_of, data.records(how.prompts)))[: how.count]
+  asked = list(map(prompt_of, data.records(how.prompts)[: how.count]))
   found = {how.prompts: data.encode_all(asked)[1]}
   for model in producing(experiment.stages, 'reward'):
     dataset = how.pairs_of(model)

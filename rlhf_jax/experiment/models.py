@@ -218,7 +218,7 @@ def _shown(data, examples, rollouts):
   tokens, mask = map(np.asarray, rollouts.responses)
   said = [
     example._replace(
-      record=Comparison(example.prompt, ('',) * len(row)),
+      held=Comparison(example.prompt, ('',) * len(row)),
       response_ids=tuple(t[m].tolist() for t, m in zip(row, kept, strict=True)),
     )
     for example, row, kept in zip(examples, tokens, mask, strict=False)

@@ -15,6 +15,7 @@ from rlhf_jax.data import orders, packing
 from rlhf_jax.data.batches import Batches
 from rlhf_jax.experiment import (
   adapters,
+  encoded_datasets,
   kept_features,
   reference_logps,
   sample_log,
@@ -188,7 +189,7 @@ def _batches(run, name, records, params, frozen, models):
       **options,
     )
 
-  examples, counts = data.encode(records)
+  examples, counts = encoded_datasets.learnable(run, name, records, data)
   if stage.precompute is not None:
     examples = reference_logps.attach(run, name, examples, frozen, models)
     del frozen['reference']
@@ -213,7 +214,8 @@ def _batches(run, name, records, params, frozen, models):
     records=len(records) if stage.collect else None,
   )
   if stage.extra_data is not None:
-    examples, counts = data.encode(data.records(stage.extra_data))
+    beside = data.records(stage.extra_data)
+    examples, counts = encoded_datasets.learnable(run, name, beside, data)
     extra = batches(examples, stage.config.extra_batch_size, 'order beside')
     left_out = run.tell_counts(f'{name}: {stage.extra_data}', counts)
     facts |= {f'{stage.extra_data}_{k}': v for k, v in left_out.items()}

@@ -8,8 +8,8 @@ import jax
 import numpy as np
 
 from rlhf_jax import progress
-from rlhf_jax.experiment import records as lines
-from rlhf_jax.experiment import store
+from rlhf_jax.data import record_lines as lines
+from rlhf_jax.experiment import encoded_datasets, store
 from rlhf_jax.experiment.definition import ExperimentError
 from rlhf_jax.experiment.model_queries import ModelQueries
 from rlhf_jax.experiment.prepared import Run
@@ -73,7 +73,9 @@ def write(run: Run, name: str) -> dict[str, Any]:
   """Writes records.jsonl of a dataset stage. Returns facts for people."""
   stage: DatasetStage = run.experiment.stages[name]
   config, folder = stage.config, run.folders[name].path
-  examples, counts = run.data.encode_all(run.data.records(stage.data))
+  examples, counts = encoded_datasets.all_of(
+    run, name, run.data.records(stage.data), run.data
+  )
   facts = run.tell_counts(name, counts)
   partial = folder / store.PARTIAL_RECORDS
   # One line a batch, so that a line cut off by a kill costs one batch.
@@ -119,7 +121,7 @@ def write(run: Run, name: str) -> dict[str, Any]:
   if left_out:
     run.tell(name, f'{" and ".join(left_out)}: left out')
   with scoring.during(f'gold of stage {name!r}'):
-    facts |= agreement(run.corpus.gold, lines.read(path))
+    facts |= agreement(run.corpus.gold, lines.Lines(path, ''))
   counted = {'records': len(rows), 'asked': written.asked}
   return facts | counted | {'checksum': seals.checksum(path)}
 
@@ -161,9 +163,11 @@ def agreement(
   Equal ones count half. Nothing where no gold is known, or there are no pairs
   that it could score.
   """
+  if gold is None:
+    return {}
   pairs = [r for r in records if isinstance(r, Comparison)]
   pairs = [r for r in pairs if len(r.responses) == 2]
-  if gold is None or not pairs:
+  if not pairs:
     return {}
   asked = [r.prompt for r in pairs for _ in r.responses]
   texts = [text for r in pairs for text in r.responses]

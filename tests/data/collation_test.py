@@ -226,7 +226,7 @@ class ListsTest(parameterized.TestCase):
 
   def test_what_is_asked_can_be_taken_from_a_list(self):
     told = ranked([1, 2], [3], [4, 5], index=3, target=[6, 7, 8])
-    asked = told._replace(record=told.prompt, response_ids=(), target_ids=None)
+    asked = told._replace(held=told.prompt, response_ids=(), target_ids=None)
     batch = collate([asked, example([9], index=1)])
     self.assertIsInstance(batch, Prompts)
     check(batch.tokens, [[PAD, 1, 2], [PAD, PAD, 9]], np.int32)
@@ -252,7 +252,7 @@ class ListsTest(parameterized.TestCase):
 
   def test_weights_where_the_dataset_has_some(self):
     heavy = example([1], [2])
-    heavy = heavy._replace(record=heavy.record._replace(weight=2.5))
+    heavy = heavy._replace(held=heavy.record._replace(weight=2.5))
     rows = [heavy, example([1], [2])]
     check(collate(rows, weighted=True).weight, [2.5, 1.0], np.float32)
     self.assertIsNone(collate(rows).weight)
@@ -267,7 +267,7 @@ class ListsTest(parameterized.TestCase):
 
   def test_packed_rows_have_no_weights(self):
     heavy = example([1], [2], index=3)
-    heavy = heavy._replace(record=heavy.record._replace(weight=2.5))
+    heavy = heavy._replace(held=heavy.record._replace(weight=2.5))
     with self.assertRaisesRegex(
       jsonl.DataError, 'record 3 has weight 2.5, and'
     ):

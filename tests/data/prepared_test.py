@@ -145,7 +145,7 @@ class PreparedTest(parameterized.TestCase):
     folder, found = files.files_at(
       str(self.folder), '', read=formats.comparisons, first=4
     )
-    training, held_out, notes = found.sides(folder, 0.5)
+    training, held_out, notes = found.sides(folder, 0.5, self.folder)
     self.assertEqual((len(training), len(held_out)), (4, 4))
     self.assertIn('the first 4 of 20 are taken', notes)
 

@@ -160,7 +160,7 @@ EDITS = {
   'the end of a text': (
     'data/encoding.py', 'if said.ended else ids', 'if False else ids', ONCE),
   'what a batch holds': (
-    'data/collation.py', 'weight=np.array([e.record.weight for e in examples]',
+    'data/collation.py', 'weight=np.array([e.held.weight for e in examples]',
     'weight=np.array([1.0 for e in examples]', ONCE),
   'what is compiled': (
     'training/compile.py', 'blank[field.name] = None',

@@ -12,6 +12,7 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from rlhf_jax import sandbox
+from rlhf_jax.data import record_lines as lines
 from rlhf_jax.experiment import (
   ExperimentError,
   Limits,
@@ -19,7 +20,6 @@ from rlhf_jax.experiment import (
   running,
   writing,
 )
-from rlhf_jax.experiment import records as lines
 from rlhf_jax.experiment.addresses import stage_addresses
 from rlhf_jax.experiment.prepared import Run
 from rlhf_jax.generation.sampling import Sampling
@@ -370,7 +370,7 @@ class WritingTest(StageTest):
     ]
     path = self.root / 'records.jsonl'
     files.write_lines(path, map(lines.row, written))
-    read = lines.read(path)
+    read = lines.Lines(path, '')
     self.assertEqual([c.prompt.where for c in read],
                      [f'{path}:{i}' for i in (1, 2, 3, 4, 5)])  # fmt: skip
     self.assertEqual(

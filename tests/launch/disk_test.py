@@ -11,7 +11,7 @@ import time
 from absl.testing import absltest
 
 from launch import disk
-from rlhf_jax.experiment import locks
+from rlhf_jax.experiment import encoded_datasets, locks
 
 
 class DiskTest(absltest.TestCase):
@@ -105,6 +105,18 @@ class DiskTest(absltest.TestCase):
       text = self.run_disk('--remove')
     self.assertIn('sft-bbb is kept: a run works on it', text)
     self.assertTrue((self.stages / 'sft-bbb').exists())
+
+  def test_encoded_datasets_go_once_nobody_has_used_them_for_a_day(self):
+    for name, hours in (('aaa', 1), ('bbb', 25)):
+      folder = self.stages / encoded_datasets.FOLDER / name
+      folder.mkdir(parents=True)
+      (folder / 'ids').write_bytes(b'x' * 1_000_000)
+      os.utime(folder, (time.time() - hours * 3600,) * 2)
+    text = self.run_disk()
+    self.assertIn('encoded datasets 2.0 MB in 2 folders, 1.0 MB of it in', text)
+    self.assertIn('removed 3.5 MB', self.run_disk('--remove'))
+    (left,) = folder.parent.iterdir()
+    self.assertEqual(left.name, 'aaa')
 
   def test_a_folder_that_is_not_there_is_one_sentence(self):
     with contextlib.redirect_stderr(io.StringIO()) as err:

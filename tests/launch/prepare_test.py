@@ -13,7 +13,7 @@ from unittest import mock
 from absl.testing import absltest, parameterized
 
 from launch import prepare
-from rlhf_jax.data import prepared
+from rlhf_jax.data import prepared, tfds_examples
 from rlhf_jax.types import Comparison, Message, Prompt, Rated
 
 HH = '\n\nHuman: {}\n\nAssistant: {}'

@@ -5,7 +5,7 @@ import math
 
 from absl.testing import absltest, parameterized
 
-from rlhf_jax.experiment import records
+from rlhf_jax.data import record_lines as records
 from rlhf_jax.types import (
   Comparison,
   Demonstration,

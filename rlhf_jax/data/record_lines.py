@@ -1,10 +1,15 @@
-"""Records as lines of JSON: what dataset stages write, and stages read."""
+"""Records as lines of JSON: what is kept of sources, and what stages write."""
 
 import json
 import math
+import os
 import pathlib
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, BinaryIO
 
+import numpy as np
+
+from rlhf_jax.storage import files
 from rlhf_jax.types import (
   Comparison,
   Demonstration,
@@ -17,6 +22,7 @@ from rlhf_jax.types import (
   prompt_of,
 )
 
+CHUNK = 1 << 20  # Bytes of a file that are searched at a time.
 KINDS = {
   kind.__name__: kind for kind in (Comparison, Demonstration, Rated, Sampled)
 }
@@ -24,6 +30,8 @@ KINDS = {
 
 def row(record: Record) -> dict[str, Any]:
   """A record as a line of JSON: its class, its prompt, and its other fields."""
+  if isinstance(record, Prompt):
+    return {'record': Prompt.__name__} | prompt_row(record)
   fields = {k: _plain(v) for k, v in record._asdict().items() if k != 'prompt'}
   return (
     {'record': type(record).__name__} | prompt_row(prompt_of(record)) | fields
@@ -42,6 +50,8 @@ def prompt_row(prompt: Prompt) -> dict[str, Any]:
 
 def parse(line: dict[str, Any], where: str) -> Record:
   """The record of a line, its prompt's place being `where`."""
+  if line['record'] == Prompt.__name__:
+    return parse_prompt(line, where)
   kind = KINDS[line['record']]
   fields = {k: _read(line[k]) for k in kind._fields if k in line}
   if fields.get('scores') is not None:
@@ -80,10 +90,43 @@ def _read(value: Any) -> Any:
   return value
 
 
-def read(path: pathlib.Path) -> list[Record]:
-  """The records that a stage wrote."""
-  lines = path.read_text().splitlines()
-  return [
-    parse(json.loads(line), f'{path}:{number}')
-    for number, line in enumerate(lines, 1)
-  ]
+class Lines(Sequence[Record]):
+  """The records of a file of lines, each read when it is asked for."""
+
+  def __init__(self, path: pathlib.Path, fingerprint: str):
+    """Finds where the lines begin.
+
+    Args:
+      path: of the file.
+      fingerprint: changes when its content does.
+    """
+    self.fingerprint, self._path = fingerprint, path
+    with files.naming(path):
+      self._file = path.open('rb')
+      self._ends = _line_ends(self._file)
+
+  def __len__(self) -> int:
+    return len(self._ends)
+
+  def __getitem__(self, place: int | slice) -> Any:
+    if isinstance(place, slice):
+      return [self[i] for i in range(len(self))[place]]
+    place = range(len(self))[place]
+    begin = int(self._ends[place - 1]) if place else 0
+    with files.naming(self._path):
+      # Unlike `seek` and `read`, of threads side by side.
+      line = os.pread(
+        self._file.fileno(), int(self._ends[place]) - begin, begin
+      )
+    fields = json.loads(line)
+    return parse(fields, fields.get('where') or f'{self._path}:{place + 1}')
+
+
+def _line_ends(file: BinaryIO) -> np.ndarray:
+  """[N] where each line ends."""
+  found, begin = [np.zeros(0, np.int64)], 0
+  while chunk := file.read(CHUNK):
+    breaks = np.frombuffer(chunk, np.uint8) == ord('\n')
+    found.append(np.flatnonzero(breaks) + begin + 1)
+    begin += len(chunk)
+  return np.concatenate(found)

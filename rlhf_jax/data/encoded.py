@@ -1,0 +1,279 @@
+"""A dataset as ids, encoded once and kept in a folder.
+
+The ids lie one after the other in a file that is read where it is needed, so
+that what holds the dataset holds no more than a few numbers for each example.
+"""
+
+import collections
+import contextlib
+import functools
+import itertools
+import math
+import pathlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from rlhf_jax.data import encoding
+from rlhf_jax.data.encoding import Counts
+from rlhf_jax.data.examples import Example, Stored
+from rlhf_jax.data.limits import Limits
+from rlhf_jax.data.numbers_on_disk import Column, Numbers
+from rlhf_jax.data.templates import Format
+from rlhf_jax.data.tokenizer import Tokenizer
+from rlhf_jax.storage import files, seals
+from rlhf_jax.types import (
+  Comparison,
+  Demonstration,
+  Prompt,
+  Rated,
+  Record,
+  Sampled,
+  prompt_of,
+)
+
+KINDS = (Prompt, Demonstration, Comparison, Rated, Sampled)
+# Why nothing can be learnt from an example, by its `reason`.
+REASONS = (None, 'identical_responses', 'tied_scores', 'empty_responses')
+# What is kept of an example beside its ids: its record's numbers, and where its
+# ids and its scores or ratings begin in the files of these.
+EXAMPLE = np.dtype(
+  [
+    ('index', '<i8'),
+    ('text', '<i8'),  # Its prompt's place among texts; the responses follow.
+    ('number', '<i8'),
+    ('weight', '<f8'),
+    ('margin', '<f8'),
+    ('responses', '<i4'),
+    ('numbers', '<i4'),  # How many; −1 where there are none.
+    ('length', '<i4'),  # As of Example.
+    ('kind', 'u1'),
+    ('reason', 'u1'),
+    ('target', '?'),
+  ]
+)
+Row = collections.namedtuple('Row', EXAMPLE.names)
+FACTS = 'facts.json'
+
+
+class Encoded(Sequence[Example]):
+  """Examples that are kept in a folder, each read when it is asked for.
+
+  Attributes:
+    counts: what was cut or left out of the dataset.
+  """
+
+  def __init__(
+    self,
+    folder: pathlib.Path,
+    records: Sequence[Record],
+    counts: Counts,
+    places: np.ndarray | None = None,
+  ):
+    """Of a folder that `keep` wrote.
+
+    Args:
+      folder: its ids.
+      records: those that were encoded.
+      counts: as of the class.
+      places: [N] of the examples, among those of the folder; all by default.
+    """
+    facts = seals.read_json(folder / FACTS, delete=folder)
+    self.counts, self._records, self._places = counts, records, places
+    self._rows = Numbers(folder / 'examples', EXAMPLE)
+    self._ids = Numbers(folder / 'ids', np.dtype(facts['ids']))
+    self._ends = Numbers(folder / 'ends', np.dtype('<i8'))
+    self._numbers = Numbers(folder / 'numbers', np.dtype('<f8'))
+
+  def __len__(self) -> int:
+    return len(self._rows if self._places is None else self._places)
+
+  def __getitem__(self, place: int | slice) -> Any:
+    if isinstance(place, slice):
+      return [self[i] for i in range(len(self))[place]]
+    place = range(len(self))[place]
+    if self._places is not None:
+      place = int(self._places[place])
+    (row,) = self._rows.read(place, place + 1).tolist()
+    return self._example(Row(*row))
+
+  def _example(self, row: 'Row') -> Example:
+    count = 1 + row.responses + row.target
+    begin, *ends = self._ends.read(row.text, row.text + 1 + count).tolist()
+    ids = self._ids.read(begin, ends[-1]).tolist()
+    texts = [
+      ids[a - begin : b - begin] for a, b in itertools.pairwise([begin, *ends])
+    ]
+    return Example(
+      self._stored(row),
+      texts[0],
+      tuple(texts[1 : 1 + row.responses]),
+      row.index,
+      texts[-1] if row.target else None,
+    )
+
+  def _stored(self, row: 'Row') -> Stored:
+    kind, found = KINDS[row.kind], None
+    if row.numbers >= 0:
+      stop = row.number + row.numbers
+      found = tuple(self._numbers.read(row.number, stop).tolist())
+    held = Stored(self._records, row.index, kind, row.weight, row.margin)
+    if kind is Rated:
+      ratings = (None if math.isnan(x) else x for x in found)
+      return held._replace(ratings=tuple(ratings))
+    return held._replace(scores=found)
+
+  @functools.cached_property
+  def lengths(self) -> np.ndarray:
+    """[N] `length` of each example."""
+    return self._column('length')
+
+  @functools.cached_property
+  def candidates(self) -> np.ndarray:
+    """[N] how many responses each example has."""
+    return self._column('responses')
+
+  @functools.cached_property
+  def weights(self) -> np.ndarray:
+    """[N] `weight` of each example's record."""
+    return self._column('weight')
+
+  def _column(self, name: str) -> np.ndarray:
+    column = self._rows.column(name)
+    return column if self._places is None else column[self._places]
+
+
+def all_of(folder: pathlib.Path, records: Sequence[Record]) -> Encoded:
+  """Every example of a folder, as of `encoding.encode_all`.
+
+  Raises:
+    DamagedError: the folder is not what was written.
+    DataError: there is none.
+  """
+  return _view(folder, records)
+
+
+def learnable(folder: pathlib.Path, records: Sequence[Record]) -> Encoded:
+  """Those that something can be learnt from, as of `encoding.encode`."""
+  return _view(folder, records, only=True)
+
+
+def _view(folder, records, only=False) -> Encoded:
+  facts = seals.read_json(folder / FACTS, delete=folder)
+  counts, places = Counts(**facts['counts']), None
+  if only:
+    reasons = Numbers(folder / 'examples', EXAMPLE).column('reason')
+    numbers = np.bincount(reasons, minlength=len(REASONS)).tolist()
+    counts = counts._replace(**dict(zip(REASONS[1:], numbers[1:], strict=True)))
+    if any(numbers[1:]):
+      places = np.flatnonzero(reasons == 0)
+  found = Encoded(folder, records, counts, places)
+  encoding.check_left(len(found), facts['records'], facts['first'], counts)
+  return found
+
+
+def keep(
+  folder: pathlib.Path,
+  records: Iterable[Record],
+  tokenizer: Tokenizer,
+  template: Format,
+  limits: Limits,
+) -> None:
+  """Encodes records into a folder, unless they are there.
+
+  Several may do so at once; one of them is taken. Other arguments and errors as
+  those of `encoding.stream`.
+
+  Raises:
+    DamagedError: the folder is there, and not as it was written.
+  """
+  if not folder.is_dir():
+    files.make_folder(folder.parent)
+    unfinished = files.partial_of(folder)
+    try:
+      with files.naming(folder):
+        unfinished.mkdir()
+        _write(unfinished, records, tokenizer, template, limits)
+        seals.seal(unfinished)
+        _move(unfinished, folder)
+        files.fsync_folder(folder.parent)
+    finally:
+      files.remove(unfinished)
+  seals.verify(folder, delete=folder)
+
+
+def _move(unfinished: pathlib.Path, folder: pathlib.Path) -> None:
+  try:
+    unfinished.rename(folder)
+  except OSError:
+    if not folder.is_dir():  # Else somebody was faster.
+      raise
+
+
+def _write(folder, records, tokenizer, template, limits) -> None:
+  """Writes the files of a folder as the records come."""
+  total, first, tally = 0, '', collections.Counter()
+
+  def counted():
+    nonlocal total, first
+    for record in records:
+      first = first if total else prompt_of(record).place
+      total += 1
+      yield record
+
+  ids = np.dtype('<u2' if tokenizer.vocab_size <= 1 << 16 else '<u4')
+  with _Writer(folder, ids) as writer:
+    for made in encoding.stream(counted(), tokenizer, template, limits):
+      tally['truncated_prompts'] += made.truncated_prompt
+      tally['dropped_prompts'] += made.example is None
+      tally['truncated_responses'] += made.truncated_responses
+      if made.example is not None:
+        writer.add(made.example)
+  facts = {'ids': ids.str, 'records': total, 'first': first, 'counts': tally}
+  files.write_json(folder / FACTS, facts)
+
+
+class _Writer(contextlib.ExitStack):
+  """The files of a folder, to which examples are added."""
+
+  def __init__(self, folder: pathlib.Path, ids: np.dtype):
+    super().__init__()
+
+    def column(name, dtype):
+      return self.enter_context(Column(folder / name, dtype))
+
+    self._rows = column('examples', EXAMPLE)
+    self._ids = column('ids', ids)
+    self._ends = column('ends', np.dtype('<i8'))
+    self._numbers = column('numbers', np.dtype('<f8'))
+    self._ends.add([0])
+
+  def add(self, example: Example) -> None:
+    """Writes an example behind the others."""
+    record, numbers = example.record, None
+    if isinstance(record, Comparison):
+      numbers = record.scores
+    elif isinstance(record, Rated):
+      numbers = [math.nan if x is None else x for x in record.ratings]
+    row = Row(
+      index=example.index,
+      text=self._ends.size - 1,
+      number=self._numbers.size,
+      weight=getattr(record, 'weight', 1.0),
+      margin=getattr(record, 'margin', 0.0),
+      responses=len(example.response_ids),
+      numbers=-1 if numbers is None else len(numbers),
+      length=example.length,
+      kind=KINDS.index(example.kind),
+      reason=REASONS.index(encoding.unlearnable(example)),
+      target=example.target_ids is not None,
+    )
+    texts = [example.prompt_ids, *example.response_ids]
+    for ids in (
+      texts if example.target_ids is None else [*texts, example.target_ids]
+    ):
+      self._ids.add(ids)
+      self._ends.add([self._ids.size])
+    self._numbers.add(numbers or ())
+    self._rows.add([row])

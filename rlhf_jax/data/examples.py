@@ -1,0 +1,79 @@
+"""A record with its ids, wherever the record itself is."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from rlhf_jax.types import Prompt, Record, prompt_of
+
+
+class Stored(NamedTuple):
+  """A record that is kept on disk, and its numbers; its texts are read there.
+
+  Attributes:
+    records: those of its dataset.
+    place: its own among them.
+    kind: its class.
+    weight: as of a Demonstration or a Comparison.
+    margin: as of a Comparison.
+    scores: likewise.
+    ratings: as of a Rated.
+  """
+
+  records: Sequence[Record]
+  place: int
+  kind: type
+  weight: float = 1.0
+  margin: float = 0.0
+  scores: tuple[float, ...] | None = None
+  ratings: tuple[float | None, ...] = ()
+
+
+class Example(NamedTuple):
+  """A record with its ids.
+
+  Attributes:
+    held: the record, or where it is; either has the record's numbers.
+    prompt_ids: up to where the response begins.
+    response_ids: none of a prompt, one of a demonstration or of a rated
+      response, K of a comparison or of samples; each closed by
+      end-of-text unless it was cut.
+    index: the record's place in its dataset.
+    target_ids: the comparison's target, likewise, where it has one.
+    reference_logps: of the responses under a frozen reference, in nats, where
+      they were computed beforehand.
+    features: [K, D] hidden states of the responses' ends, likewise.
+  """
+
+  held: Record | Stored
+  prompt_ids: list[int]
+  response_ids: tuple[list[int], ...]
+  index: int
+  target_ids: list[int] | None = None
+  reference_logps: tuple[float, ...] | None = None
+  features: np.ndarray | None = None
+
+  @property
+  def record(self) -> Record:
+    """The record, which is read where it is on disk."""
+    if isinstance(self.held, Stored):
+      return self.held.records[self.held.place]
+    return self.held
+
+  @property
+  def kind(self) -> type:
+    """The class of the record."""
+    held = self.held
+    return held.kind if isinstance(held, Stored) else type(held)
+
+  @property
+  def prompt(self) -> Prompt:
+    """What was asked."""
+    return prompt_of(self.record)
+
+  @property
+  def length(self) -> int:
+    """Tokens of the prompt and its longest response."""
+    said = [*self.response_ids, self.target_ids or []]
+    return len(self.prompt_ids) + max(map(len, said))
