@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 import grain
 import numpy as np
 
+from rlhf_jax.data import examples as columns
 from rlhf_jax.data import orders
 from rlhf_jax.data.collation import collate
 from rlhf_jax.data.curriculum import Levels, plan
-from rlhf_jax.data.encoded import Encoded
 from rlhf_jax.data.examples import Example
 from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.data.limits import Limits
-from rlhf_jax.data.packing import Pack
+from rlhf_jax.data.packing import Pack, Packs
 from rlhf_jax.types import (
   Comparisons,
   Demonstrations,
@@ -54,7 +54,7 @@ class Batches:
       sampled with other keys. None adds nothing.
   """
 
-  examples: Sequence[Example] | Sequence[Pack]
+  examples: Sequence[Example] | Packs
   _: dataclasses.KW_ONLY
   batch_size: int
   seed: int
@@ -135,25 +135,21 @@ class Batches:
   @functools.cached_property
   def lengths(self) -> np.ndarray:
     """[N] tokens of each example."""
-    return np.array([example.length for example in self.examples], np.int32)
+    return columns.lengths(self.examples)
 
   @functools.cached_property
   def _candidates(self) -> int | None:
     """K of the longest list, so that every batch has the same shape."""
-    if isinstance(self.examples[0], Pack):
+    if isinstance(self.examples, Packs):
       return None
-    if isinstance(self.examples, Encoded):
-      return int(self.examples.candidates.max())
-    return max(len(example.response_ids) for example in self.examples)
+    return int(columns.candidates(self.examples).max())
 
   @functools.cached_property
   def _weighted(self) -> bool:
     """Whether demonstrations differ in weight; the same for every batch."""
-    if isinstance(self.examples[0], Pack):
+    if isinstance(self.examples, Packs):
       return False
-    if isinstance(self.examples, Encoded):
-      return bool(np.any(self.examples.weights != 1.0))
-    return any(getattr(e.held, 'weight', 1.0) != 1.0 for e in self.examples)
+    return bool(np.any(columns.weights(self.examples) != 1.0))
 
   @functools.cached_property
   def _members(self) -> list[np.ndarray]:

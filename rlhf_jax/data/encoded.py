@@ -130,6 +130,11 @@ class Encoded(Sequence[Example]):
     return self._column('length')
 
   @functools.cached_property
+  def indices(self) -> np.ndarray:
+    """[N] `index` of each example."""
+    return self._column('index')
+
+  @functools.cached_property
   def candidates(self) -> np.ndarray:
     """[N] how many responses each example has."""
     return self._column('responses')

@@ -1,7 +1,7 @@
 """A record with its ids, wherever the record itself is."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -77,3 +77,49 @@ class Example(NamedTuple):
     """Tokens of the prompt and its longest response."""
     said = [*self.response_ids, self.target_ids or []]
     return len(self.prompt_ids) + max(map(len, said))
+
+
+class Changed(Sequence[Example]):
+  """Examples with more beside their ids, which is put there when asked for."""
+
+  def __init__(
+    self, examples: Sequence[Example], change: Callable[[Example], Example]
+  ):
+    """`change` leaves ids, index and record as they are."""
+    self._examples, self._change = examples, change
+    self.lengths, self.indices = lengths(examples), indices(examples)
+    self.candidates, self.weights = candidates(examples), weights(examples)
+
+  def __len__(self) -> int:
+    return len(self._examples)
+
+  def __getitem__(self, place: int | slice) -> Any:
+    found = self._examples[place]
+    if isinstance(place, slice):
+      return list(map(self._change, found))
+    return self._change(found)
+
+
+def lengths(examples: Sequence[Example]) -> np.ndarray:
+  """[N] `length` of each example, kept beside them or counted."""
+  return _column(examples, 'lengths', lambda example: example.length)
+
+
+def indices(examples: Sequence[Example]) -> np.ndarray:
+  """[N] `index` of each example, likewise."""
+  return _column(examples, 'indices', lambda example: example.index)
+
+
+def candidates(examples: Sequence[Example]) -> np.ndarray:
+  """[N] how many responses each example has, likewise."""
+  return _column(examples, 'candidates', lambda e: len(e.response_ids))
+
+
+def weights(examples: Sequence[Example]) -> np.ndarray:
+  """[N] the weight of each example's record, likewise; 1 where it has none."""
+  return _column(examples, 'weights', lambda e: getattr(e.held, 'weight', 1.0))
+
+
+def _column(examples, name, of):
+  kept = getattr(examples, name, None)
+  return np.array([*map(of, examples)]) if kept is None else kept

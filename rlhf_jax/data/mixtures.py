@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rlhf_jax.data.encoding import Example
+from rlhf_jax.data import examples as columns
+from rlhf_jax.data.examples import Example
 from rlhf_jax.data.jsonl import DataError
-from rlhf_jax.data.packing import Pack
+from rlhf_jax.data.packing import Packs
 from rlhf_jax.types.rules import Positive
 from rlhf_jax.types.values import checked
 
@@ -74,7 +75,7 @@ class Mixture:
 
   def placed(
     self,
-    examples: Sequence[Example] | Sequence[Pack],
+    examples: Sequence[Example] | Packs,
     records: Mapping[str, int],
     rows: int,
   ) -> 'Placed':
@@ -88,14 +89,13 @@ class Mixture:
     Raises:
       DataError: as of `shares`; or rows hold several examples each.
     """
-    if any(isinstance(example, Pack) for example in examples[:1]):
+    if isinstance(examples, Packs):
       raise DataError(
         'rows of several demonstrations are of several datasets; a mixture '
         'needs one example a row, so leave out row_length.'
       )
     ends = np.cumsum([*records.values()])
-    index = np.array([example.index for example in examples], np.int64)
-    dataset = np.searchsorted(ends, index, side='right')
+    dataset = np.searchsorted(ends, columns.indices(examples), side='right')
     own = [np.flatnonzero(dataset == place) for place in range(len(records))]
     sizes = dict(zip(records, map(len, own), strict=True))
     return Placed(own, self.shares(sizes, rows))

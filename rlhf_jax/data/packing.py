@@ -1,10 +1,11 @@
 """Several short demonstrations in one row, so that less of a row is padding."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from rlhf_jax.data import examples as columns
 from rlhf_jax.data.examples import Example
 from rlhf_jax.data.jsonl import DataError
 
@@ -26,7 +27,35 @@ class Pack(NamedTuple):
     return sum(example.length for example in self.examples)
 
 
-def pack(examples: Sequence[Example], row_length: int) -> list[Pack]:
+class Packs(Sequence[Pack]):
+  """Rows of examples, each made when it is asked for.
+
+  Attributes:
+    lengths: [N] tokens of each row's examples together.
+  """
+
+  def __init__(
+    self,
+    examples: Sequence[Example],
+    rows: Sequence[Sequence[int]],
+    row_length: int,
+  ):
+    """Of examples, those at the places of each row."""
+    self._examples, self._rows, self._row_length = examples, rows, row_length
+    every = columns.lengths(examples)
+    self.lengths = np.array([every[row].sum() for row in rows], np.int64)
+
+  def __len__(self) -> int:
+    return len(self._rows)
+
+  def __getitem__(self, place: int | slice) -> Any:
+    if isinstance(place, slice):
+      return [self[i] for i in range(len(self))[place]]
+    row = self._rows[place]
+    return Pack(tuple(self._examples[i] for i in row), self._row_length)
+
+
+def pack(examples: Sequence[Example], row_length: int) -> Packs:
   """Puts the longest example first, each where least room is left (best-fit).
 
   Args:
@@ -39,34 +68,35 @@ def pack(examples: Sequence[Example], row_length: int) -> list[Pack]:
   Raises:
     DataError: an example with a weight of its own, or longer than a row.
   """
-  for example in examples:
-    if example.held.weight != 1.0:
+  lengths, weights = columns.lengths(examples), columns.weights(examples)
+  index = columns.indices(examples)
+  for place in np.flatnonzero((weights != 1.0) | (lengths > row_length))[:1]:
+    if weights[place] != 1.0:
       raise DataError(
-        f'record {example.index} has weight {example.held.weight:g}, and '
+        f'record {index[place]} has weight {weights[place]:g}, and '
         'demonstrations of different weights cannot share a row; leave them '
         'unpacked.'
       )
-    if example.length > row_length:
-      raise DataError(
-        f'record {example.index} has {example.length} tokens and a row holds '
-        f'{row_length}; pack into longer rows, or lower the limits.'
-      )
-  rows: list[list[Example]] = []
+    raise DataError(
+      f'record {index[place]} has {lengths[place]} tokens and a row holds '
+      f'{row_length}; pack into longer rows, or lower the limits.'
+    )
+  rows: list[list[int]] = []
   open_rows: list[list[int]] = [[] for _ in range(row_length + 1)]  # By room.
   rooms = 0  # Bit n: there is a row with room for n tokens.
-  for place in np.argsort([-e.length for e in examples], kind='stable'):
-    example = examples[place]
-    fitting = rooms >> example.length
+  for place in np.argsort(-lengths, kind='stable').tolist():
+    length = int(lengths[place])
+    fitting = rooms >> length
     if fitting:
-      room = example.length + (fitting & -fitting).bit_length() - 1
+      room = length + (fitting & -fitting).bit_length() - 1
       row = open_rows[room].pop()
     else:
       room, row = row_length, len(rows)
       rows.append([])
     if not open_rows[room]:
       rooms &= ~(1 << room)
-    rows[row].append(example)
-    left = room - example.length
+    rows[row].append(place)
+    left = room - length
     open_rows[left].append(row)
     rooms |= 1 << left
-  return [Pack(tuple(row), row_length) for row in rows]
+  return Packs(examples, rows, row_length)
