@@ -61,7 +61,9 @@ class ChatTemplate:
       conversations.append(rendering.Conversation(messages, opened=True))
       for said in responses:
         answered = *messages, Message('assistant', str(said))
-        conversations.append(rendering.Conversation(answered, opened=False))
+        conversations.append(
+          rendering.Conversation(answered, opened=False, asked=messages)
+        )
     reader = rendering.Reader(self.jinja, self.named, self.date, tokenizer)
     readings = iter(reader.read_all(conversations))
     return [
@@ -144,7 +146,7 @@ class EncodedChat:
       self._refuse('it writes the prompt anew once it is answered')
     if not answered.found:
       self._refuse('it changes what the assistant says')
-    begin, count = asked.length, len(asked.ids)
+    begin, count = asked.length, asked.count
     _, end = answered.span(len(self.prompt.messages)) or (begin, begin)
     spaces = said[len(said.rstrip()) :]
     if spaces and answered.text.startswith(spaces, end):
@@ -153,11 +155,12 @@ class EncodedChat:
     if said.ended:
       stop = answered.closed(self.template.end_id(self.tokenizer), end)
     if stop is None and end == answered.length:
-      stop = len(answered.ids)
+      stop = answered.count
     if stop is None:
       _, stop = answered.tokens_of(begin, end)
-    if answered.ids[:count] == asked.ids:
-      return answered.ids[count:stop]
+    following = answered.following(asked)
+    if following is not None:
+      return following[: stop - count]
     return self.tokenizer.encode_after(
       answered.text[begin : answered.end_of(stop - 1)]
     )

@@ -3,7 +3,7 @@
 import collections
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rlhf_jax.data import ahead, fields, record_numbers
 from rlhf_jax.data.examples import Example
@@ -23,7 +23,7 @@ from rlhf_jax.types import (
   responses_of,
 )
 
-CHUNK = 256  # Records whose texts are encoded together.
+CHUNK = 128  # Records whose texts are encoded together.
 
 
 class Counts(NamedTuple):
@@ -123,11 +123,15 @@ def undecided(example: Example) -> str | None:
   """The count of a comparison without a better response; None of others."""
   match example.record:
     case Comparison(_, [_, _, *_] as said) as record:
-      if len(set(said)) == 1 or len(set(map(tuple, example.response_ids))) == 1:
+      if _are_alike(said) or _are_alike(example.response_ids):
         return 'identical_responses'
       if len(said) == 2 and record.scores and len(set(record.scores)) == 1:
         return 'tied_scores'
   return None
+
+
+def _are_alike(texts: Sequence[Any]) -> bool:
+  return all(text == texts[0] for text in texts)
 
 
 def encode_all(

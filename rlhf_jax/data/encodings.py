@@ -2,38 +2,42 @@
 
 from collections.abc import Iterable, Sequence
 
-from tokenizers import Encoding
-
 from rlhf_jax.data.tokenizer import Tokenizer, VocabularyError
 
 
 class Encodings(dict[str, list[int]]):
-  """Ids by text, found when they are first asked for; nobody changes them.
+  """Ids by text; nobody changes them.
 
-  What could not be encoded raises its VocabularyError then.
+  What could not be encoded raises its VocabularyError where it is asked for.
   """
 
   def __init__(self, tokenizer: Tokenizer, texts: Iterable[str]):
     """Encodes texts; marks by their secret names."""
     super().__init__()
+    self._tokenizer = tokenizer
+    self._errors: dict[str, Exception] = {}
     distinct = list(dict.fromkeys(texts))
-    found = tokenizer.encodings(distinct)
-    self._found = dict(zip(distinct, found, strict=True))
+    for text, found in zip(
+      distinct, tokenizer.encodings(distinct), strict=True
+    ):
+      if isinstance(found, VocabularyError):
+        self._errors[text] = found
+      else:
+        self[text] = found.ids  # The rest takes ten times the room.
 
   def __missing__(self, text: str) -> list[int]:
-    ids = self[text] = self._of(text).ids
-    return ids
+    raise self._errors[text]
+
+  def refuse(self, text: str, error: Exception) -> None:
+    """Raises an error where one of the texts is asked for."""
+    del self[text]
+    self._errors[text] = error
 
   def offsets(self, texts: Sequence[str]) -> list[tuple[int, int]]:
     """Where each token begins and ends in these texts one after the other."""
     begin, found = 0, []
     for text in texts:
-      found += [(begin + a, begin + b) for a, b in self._of(text).offsets]
+      offsets = self._tokenizer.encoding(text).offsets
+      found += [(begin + a, begin + b) for a, b in offsets]
       begin += len(text)
-    return found
-
-  def _of(self, text: str) -> Encoding:
-    found = self._found[text]
-    if isinstance(found, VocabularyError):
-      raise found
     return found

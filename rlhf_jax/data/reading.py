@@ -64,6 +64,11 @@ class Reading:
       self.coded = _split(encodings[self.text], self.pieces, marks)
 
   @functools.cached_property
+  def count(self) -> int:
+    """How many tokens there are."""
+    return sum(map(len, self.coded))
+
+  @functools.cached_property
   def length(self) -> int:
     """Letters of the text."""
     return sum(map(len, self.pieces))
@@ -112,6 +117,17 @@ class Reading:
       and self.pieces[:count] == before
     )
 
+  def following(self, other: 'Reading') -> list[int] | None:
+    """The tokens that follow those of another; None if it begins otherwise."""
+    *before, last = other.coded or [[]]
+    count, stop = len(before), len(last)
+    first = self.coded[count] if count < len(self.coded) else []
+    if first[:stop] != last or self.coded[:count] != before:
+      return None
+    return first[stop:] + list(
+      itertools.chain.from_iterable(self.coded[count + 1 :])
+    )
+
   def closed(self, end_id: int, after: int) -> int | None:
     """The first token of a mark's id past a place in the text, or None."""
     name, place = self._marks.secret(end_id), 0
@@ -151,14 +167,10 @@ class Pieces(Encodings):
 
   def __init__(self, tokenizer: tokens.Tokenizer, texts: Iterable[str]):
     super().__init__(tokenizer, texts)
-    self._marks = tokenizer.marks
-
-  def __missing__(self, text: str) -> list[int]:
-    ids, marks = super().__missing__(text), self._marks
-    if text not in marks.ids and not marks.names.keys().isdisjoint(ids):
-      del self[text]
-      raise _not_told()
-    return ids
+    marks, names = tokenizer.marks, tokenizer.marks.names.keys()
+    for text in [t for t, ids in self.items() if not names.isdisjoint(ids)]:
+      if text not in marks.ids:
+        self.refuse(text, _not_told())
 
 
 def _split(

@@ -28,10 +28,17 @@ ROLES = ('system', 'user', 'assistant')
 
 
 class Conversation(NamedTuple):
-  """What is rendered: messages, and whether to open the next answer."""
+  """What is rendered.
+
+  Attributes:
+    messages: the conversation.
+    opened: whether to open the assistant's next turn.
+    asked: where it is an answered prompt, the prompt.
+  """
 
   messages: tuple[Message, ...]
   opened: bool
+  asked: tuple[Message, ...] | None = None
 
 
 class Reader(NamedTuple):
@@ -66,11 +73,15 @@ class Reader(NamedTuple):
   ) -> list[Reading | TemplateError | tokens.VocabularyError]:
     """Reads many, their texts encoded together; the error of one without."""
     marks, written = self.tokenizer.marks, []
+    before, asked = None, None  # The last prompt, and how it is written.
     for conversation in conversations:
       try:
-        written.append(self._written(conversation))
+        known = asked if conversation.asked is before else None
+        written.append(self._written(conversation, known))
       except TemplateError as error:
         written.append(error)
+      if conversation.opened:
+        before, asked = conversation.messages, written[-1]
     encodings = (Pieces if marks.apart else Encodings)(
       self.tokenizer,
       itertools.chain.from_iterable(
@@ -90,18 +101,27 @@ class Reader(NamedTuple):
     except (TemplateError, tokens.VocabularyError) as error:
       return error
 
-  def _written(self, conversation: Conversation) -> Filled | Owned:
+  def _written(
+    self, conversation: Conversation, asked: Filled | Owned | None
+  ) -> Filled | Owned:
     """The text in pieces, and whose it is.
+
+    Args:
+      conversation: to render.
+      asked: the prompt that it answers, where that is known.
 
     Raises:
       TemplateError: as of `read`.
     """
-    messages, opened = conversation
+    messages, opened, _ = conversation
     checked(messages)
     said = [str(content) for _, content in messages]
     skeleton = skeletons.learn(*self, tuple([r for r, _ in messages]), opened)
     if skeleton is not None and chat_syntax.only_writes(self.source):
-      filled = skeleton.fill(said)
+      filled = None
+      if isinstance(asked, Filled):
+        filled = skeleton.answer(asked, said[-1])
+      filled = filled or skeleton.fill(said)
       if filled is not None:
         return filled
     text = self._rendered(conversation, said)

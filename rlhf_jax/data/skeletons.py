@@ -6,6 +6,7 @@ holds for a conversation where, filled with its contents, it is what the
 template renders.
 """
 
+import dataclasses
 import functools
 import itertools
 import re
@@ -84,7 +85,8 @@ class Filled(NamedTuple):
     return start + len(slots[slot][0])
 
 
-class Skeleton(NamedTuple):
+@dataclasses.dataclass(frozen=True, eq=False)
+class Skeleton:
   """What a template writes around contents.
 
   Attributes:
@@ -92,14 +94,12 @@ class Skeleton(NamedTuple):
     pieces: the same, cut at the marks.
     stripped: of each content, what it loses at its beginning and at its end.
     places: of each content that comes out, (piece, slot of it).
-    whole: the pieces, where they have no slots.
   """
 
   written: Piece
   pieces: Sequence[Piece]
   stripped: Sequence[tuple[str | None, str | None]]
   places: Mapping[int, Sequence[tuple[int, int]]]
-  whole: Sequence[str | None]
 
   def fill(self, said: Sequence[str], text: str | None = None) -> Filled | None:
     """With contents; None if the text is given and is another.
@@ -115,11 +115,36 @@ class Skeleton(NamedTuple):
       return None
     if text is not None and self.written.fill(contents) != text:
       return None
-    pieces = [
-      piece.fill(contents) if whole is None else whole
-      for piece, whole in zip(self.pieces, self.whole, strict=True)
-    ]
+    return Filled(self._filled(contents), self, contents)
+
+  def answer(self, asked: Filled, said: str) -> Filled | None:
+    """As `fill`, with what another is filled with and one content more."""
+    shared = _shared(asked.skeleton, self)
+    begin, end = self.stripped[-1]
+    left = said.lstrip(begin).rstrip(end)
+    if shared is None or not left:
+      return None
+    contents = [*asked.contents, left]
+    pieces = asked.pieces[:shared] + self._filled(contents, shared)
     return Filled(pieces, self, contents)
+
+  def _filled(self, contents: Sequence[str], first: int = 0) -> list[str]:
+    return [
+      piece.fill(contents) if piece.slots else piece.end
+      for piece in self.pieces[first:]
+    ]
+
+
+@functools.lru_cache(maxsize=512)
+def _shared(one: Skeleton, longer: Skeleton) -> int | None:
+  """How many pieces two begin with, of which one has a content more.
+
+  None where what they have in common is stripped of other spaces.
+  """
+  if longer.stripped[:-1] != one.stripped:
+    return None
+  alike = map(Piece.__eq__, one.pieces, longer.pieces)
+  return sum(itertools.takewhile(bool, alike))
 
 
 @functools.lru_cache(maxsize=512)
@@ -181,7 +206,6 @@ def learn(
     pieces,
     [stripped.get(k, ('', '')) for k in range(len(roles))],
     places,
-    [None if piece.slots else piece.end for piece in pieces],
   )
 
 

@@ -4,11 +4,15 @@ Run: python -m tests.benchmarks.encoding --tokenizer FOLDER --data FOLDER
      python -m tests.benchmarks.encoding … --rows 100000
 
 The comparisons are the HH pairs of the data folder, repeated, each with its
-number in the prompt. Block by block they are encoded, and the texts that the
-tokenizer was given for them are given to it once more, for `encode_batch`
-alone; `conversations` are the seconds that it takes for whole conversations,
-one for each response. `one_by_one` is for records that are encoded alone.
-Prints JSON; memory is in MiB above what it is once all is imported.
+number in the prompt, in a file of their own. Prints JSON:
+
+- `ratio`: block by block, the seconds that encoding and keeping takes, over
+  those of `encode_batch` alone on the texts that encoding hands to it; and over
+  those on whole conversations, one for each response.
+- `one_by_one`: seconds a thousand records, encoded each alone.
+- `first`, `second`: in processes of their own, the file as a source that is
+  read and encoded, and once more when all is there: seconds, and MiB in memory
+  at most above what they are once all is imported and the tokenizer is loaded.
 """
 
 import argparse
@@ -16,11 +20,24 @@ import itertools
 import json
 import pathlib
 import re
+import subprocess
+import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from unittest import mock
 
-from rlhf_jax.data import chat_templates, encoding, limits, readers, sources
+from rlhf_jax.data import (
+  chat_templates,
+  encoded,
+  encoding,
+  files,
+  jsonl,
+  limits,
+  readers,
+  sources,
+)
+from rlhf_jax.data.templates import Format
 from rlhf_jax.data.tokens import Tokenizer, load
 from rlhf_jax.types import Comparison
 
@@ -28,28 +45,46 @@ LIMITS = limits.Limits(
   max_prompt_tokens=1024, max_response_tokens=512, overlong=limits.keep_end
 )
 BLOCK = 2048
+FILE = 'pairs.jsonl'
 
 
-def comparisons(folder: pathlib.Path, rows: int) -> Iterator[Comparison]:
-  """So many of the pairs, each with a number of its own in its prompt."""
-  pairs = [p for name in sources.HH for p in readers.pairs(folder / name)]
-  for number, pair in enumerate(itertools.islice(itertools.cycle(pairs), rows)):
-    first, *others = pair.prompt.messages
-    first = first._replace(content=f'{number}: {first.content}')
-    prompt = pair.prompt._replace(messages=(first, *others))
-    yield pair._replace(prompt=prompt)
+def write(data: pathlib.Path, place: pathlib.Path, rows: int) -> None:
+  """Writes so many of the pairs, each with a number in its prompt."""
+  pairs = [row.fields for name in sources.HH for row in jsonl.read(data / name)]
+  numbered = enumerate(itertools.islice(itertools.cycle(pairs), rows))
+  with (place / FILE).open('w') as file:
+    for number, pair in numbered:
+      first, *others = pair['prompt']
+      first = first | {'content': f'{number}: {first["content"]}'}
+      file.write(json.dumps(pair | {'prompt': [first, *others]}) + '\n')
 
 
-def resident() -> float:
-  """MiB of this process in memory."""
-  status = pathlib.Path('/proc/self/status').read_text()
-  return int(re.search(r'VmRSS:\s+(\d+) kB', status)[1]) / 1024
+def blocks(place: pathlib.Path) -> Iterator[list[Comparison]]:
+  """The comparisons of the file."""
+  pairs = iter(readers.pairs.stream(place / FILE))
+  while block := list(itertools.islice(pairs, BLOCK)):
+    yield block
 
 
-def alone(block: list[Comparison], tokenizer: Tokenizer, template) -> float:
+def compare(
+  place: pathlib.Path, tokenizer: Tokenizer, template: Format
+) -> dict[str, float]:
+  """Seconds of encoding and of the tokenizer, which take turns."""
+  found = dict.fromkeys(('ours', 'encode_batch', 'conversations'), 0.0)
+  for number, block in enumerate(blocks(place)):
+    began = time.perf_counter()
+    encoded.keep(place / f'block-{number}', block, tokenizer, template, LIMITS)
+    found['ours'] += time.perf_counter() - began
+    found['encode_batch'] += alone(block, tokenizer, template)
+    found['conversations'] += conversations(block, tokenizer, template)
+  return found
+
+
+def alone(
+  block: Sequence[Comparison], tokenizer: Tokenizer, template: Format
+) -> float:
   """Seconds of `encode_batch` on the texts that encoding hands to it."""
-  spent = 0.0
-  batch = tokenizer.marks.backend.encode_batch
+  spent, batch = 0.0, tokenizer.marks.backend.encode_batch
 
   def timed(texts):
     nonlocal spent
@@ -60,15 +95,14 @@ def alone(block: list[Comparison], tokenizer: Tokenizer, template) -> float:
 
   with mock.patch.object(Tokenizer, 'encodings', lambda _, texts: timed(texts)):
     for first in range(0, len(block), encoding.CHUNK):
-      asked = [
-        (one.prompt, one.responses)
-        for one in block[first : first + encoding.CHUNK]
-      ]
-      template.encode_all(asked, tokenizer)
+      some = block[first : first + encoding.CHUNK]
+      template.encode_all([(o.prompt, o.responses) for o in some], tokenizer)
   return spent
 
 
-def conversations(block: list[Comparison], tokenizer, template) -> float:
+def conversations(
+  block: Sequence[Comparison], tokenizer: Tokenizer, template: Format
+) -> float:
   """Seconds of `encode_batch` on whole conversations."""
   texts = [
     template.render(one.prompt, said) for one in block for said in one.responses
@@ -81,32 +115,81 @@ def conversations(block: list[Comparison], tokenizer, template) -> float:
   return time.perf_counter() - began
 
 
+def one_by_one(
+  place: pathlib.Path, tokenizer: Tokenizer, template: Format, rows: int = 250
+) -> float:
+  """Seconds a thousand records."""
+  block = next(blocks(place))[:rows]
+  began = time.perf_counter()
+  for one in block:
+    encoding.encode_all([one], tokenizer, template, LIMITS)
+  return (time.perf_counter() - began) * 1000 / len(block)
+
+
+def whole(place: pathlib.Path, folder: pathlib.Path) -> dict[str, float]:
+  """Reads the file as a source and encodes it, where that was not done."""
+  source = sources.Feedback(
+    str(place),
+    comparisons=files.Files((FILE,), readers.pairs),
+    tokenizer=str(folder),
+  )
+  _ = load(folder).marks
+  before = memory('VmRSS')
+  pathlib.Path('/proc/self/clear_refs').write_text('5')  # The peak from here.
+  began = time.perf_counter()
+  corpus = source.load(place / 'source')
+  read = time.perf_counter()
+  records = corpus.datasets['comparisons']
+  ids = place / 'ids'
+  encoded.keep(ids, records, corpus.tokenizer, corpus.template, LIMITS)
+  examples = encoded.learnable(ids, records)
+  return {
+    'seconds': time.perf_counter() - began,
+    'of_them_reading': read - began,
+    'examples': len(examples),
+    'tokens_of_the_longest': int(examples.lengths.max()),
+    'mib': memory('VmHWM') - before,
+  }
+
+
+def memory(name: str) -> float:
+  """MiB of this process."""
+  status = pathlib.Path('/proc/self/status').read_text()
+  return int(re.search(rf'{name}:\s+(\d+) kB', status)[1]) / 1024
+
+
 def main() -> None:
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
   parser.add_argument('--tokenizer', type=pathlib.Path, required=True)
   parser.add_argument('--data', type=pathlib.Path, required=True)
   parser.add_argument('--rows', type=int, default=5000)
-  parser.add_argument('--one-by-one', type=int, default=0, metavar='ROWS')
+  parser.add_argument(
+    '--place', type=pathlib.Path, help='only do `first`, of the file there'
+  )
   options = parser.parse_args()
+  if options.place is not None:
+    print(json.dumps(whole(options.place, options.tokenizer)))
+    return
   tokenizer = load(options.tokenizer)
   template = chat_templates.of(tokenizer)
-  rows = comparisons(options.data, options.rows)
-  found = dict.fromkeys(('ours', 'encode_batch', 'conversations'), 0.0)
-  tokens = 0
-  while block := list(itertools.islice(rows, BLOCK)):
-    began = time.perf_counter()
-    examples, _ = encoding.encode_all(block, tokenizer, template, LIMITS)
-    found['ours'] += time.perf_counter() - began
-    tokens += sum(e.length for e in examples)
-    found['encode_batch'] += alone(block, tokenizer, template)
-    found['conversations'] += conversations(block, tokenizer, template)
-  began = time.perf_counter()
-  for one in comparisons(options.data, options.one_by_one):
-    encoding.encode_all([one], tokenizer, template, LIMITS)
-  found['one_by_one'] = time.perf_counter() - began
-  said = {'rows': options.rows, 'tokens': tokens, 'seconds': found}
-  ratio = found['ours'] / found['encode_batch']
-  print(json.dumps(said | {'ratio': ratio}, indent=2))
+  with tempfile.TemporaryDirectory() as folder:
+    place = pathlib.Path(folder)
+    write(options.data, place, options.rows)
+    seconds = compare(place, tokenizer, template)
+    said = {
+      'rows': options.rows,
+      'seconds': seconds,
+      'ratio': seconds['ours'] / seconds['encode_batch'],
+      'ratio_to_conversations': seconds['ours'] / seconds['conversations'],
+      'one_by_one': one_by_one(place, tokenizer, template),
+    }
+    for name in ('first', 'second'):
+      command = [sys.executable, '-m', __spec__.name, *sys.argv[1:]]
+      ran = subprocess.run(
+        [*command, '--place', folder], check=True, stdout=subprocess.PIPE
+      )
+      said[name] = json.loads(ran.stdout)
+  print(json.dumps(said, indent=2))
 
 
 if __name__ == '__main__':
