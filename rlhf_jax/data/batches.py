@@ -10,8 +10,7 @@ import numpy as np
 
 from rlhf_jax.data.collation import collate
 from rlhf_jax.data.curriculum import Curriculum, members, plan
-from rlhf_jax.data.encoded import Encoded
-from rlhf_jax.data.examples import Example
+from rlhf_jax.data.examples import Example, candidates, weights
 from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.data.limits import Limits
 from rlhf_jax.data.packing import Pack
@@ -102,18 +101,14 @@ class Batches:
     """K of the longest list, so that every batch has the same shape."""
     if isinstance(self.examples[0], Pack):
       return None
-    if isinstance(self.examples, Encoded):
-      return int(self.examples.candidates.max())
-    return max(len(example.response_ids) for example in self.examples)
+    return int(candidates(self.examples).max())
 
   @functools.cached_property
   def _weighted(self) -> bool:
     """Whether demonstrations differ in weight; the same for every batch."""
     if isinstance(self.examples[0], Pack):
       return False
-    if isinstance(self.examples, Encoded):
-      return bool(np.any(self.examples.weights != 1.0))
-    return any(getattr(e.held, 'weight', 1.0) != 1.0 for e in self.examples)
+    return bool(np.any(weights(self.examples) != 1.0))
 
   @functools.cached_property
   def _members(self) -> list[np.ndarray]:

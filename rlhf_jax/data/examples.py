@@ -1,7 +1,7 @@
 """A record with its ids, wherever the record itself is."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -77,3 +77,58 @@ class Example(NamedTuple):
     """Tokens of the prompt and its longest response."""
     said = [*self.response_ids, self.target_ids or []]
     return len(self.prompt_ids) + max(map(len, said))
+
+
+class With(Sequence[Example]):
+  """Examples, each with another value of one field."""
+
+  def __init__(
+    self, examples: Sequence[Example], field: str, values: Sequence[Any]
+  ):
+    """Of N examples, the field's name and N values."""
+    self._examples, self._field, self._values = examples, field, values
+
+  def __len__(self) -> int:
+    return len(self._examples)
+
+  def __getitem__(self, place: int | slice) -> Any:
+    if isinstance(place, slice):
+      return [self[i] for i in range(len(self))[place]]
+    changed = {self._field: self._values[place]}
+    return self._examples[place]._replace(**changed)
+
+  @property
+  def lengths(self) -> np.ndarray:
+    """As of the functions of these names."""
+    return lengths(self._examples)
+
+  @property
+  def candidates(self) -> np.ndarray:
+    """Likewise."""
+    return candidates(self._examples)
+
+  @property
+  def weights(self) -> np.ndarray:
+    """Likewise."""
+    return weights(self._examples)
+
+
+def lengths(examples: Sequence[Example]) -> np.ndarray:
+  """[N] `length` of each example; known of those on disk without their ids."""
+  if hasattr(examples, 'lengths'):
+    return examples.lengths
+  return np.array([example.length for example in examples], np.int32)
+
+
+def candidates(examples: Sequence[Example]) -> np.ndarray:
+  """[N] how many responses each has, likewise."""
+  if hasattr(examples, 'candidates'):
+    return examples.candidates
+  return np.array([len(example.response_ids) for example in examples], np.int32)
+
+
+def weights(examples: Sequence[Example]) -> np.ndarray:
+  """[N] `weight` of each record, likewise; 1 of those that have none."""
+  if hasattr(examples, 'weights'):
+    return examples.weights
+  return np.array([getattr(e.held, 'weight', 1.0) for e in examples])

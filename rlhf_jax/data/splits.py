@@ -1,6 +1,7 @@
 """Training and held-out records, split by the user's first turn."""
 
 import hashlib
+import json
 import math
 from collections.abc import Sequence
 
@@ -33,6 +34,12 @@ def opening(record: Record) -> int:
   plain = ''.join(filter(str.isalnum, said.casefold())) or said
   digest = hashlib.sha256(plain.encode('utf-8', 'surrogatepass')).digest()
   return int.from_bytes(digest[:8], 'big')
+
+
+def conversation(record: Record) -> int:
+  """A hash of a record's conversation, below 2⁶⁴."""
+  said = json.dumps(prompt_of(record).messages).encode()
+  return int.from_bytes(hashlib.blake2b(said, digest_size=8).digest(), 'big')
 
 
 def split(

@@ -16,7 +16,7 @@ import numpy as np
 from rlhf_jax import progress
 from rlhf_jax.addressing import Code, hashed
 from rlhf_jax.data.collation import collate
-from rlhf_jax.data.encoding import Example
+from rlhf_jax.data.examples import Example, With, candidates
 from rlhf_jax.experiment.models import roles
 from rlhf_jax.experiment.prepared import Run
 from rlhf_jax.stages import names
@@ -32,7 +32,7 @@ def attach(
   examples: Sequence[Example],
   frozen: Mapping[str, Params],
   models: Models,
-) -> list[Example]:
+) -> Sequence[Example]:
   """A stage's examples with the reference's log-probs, computed if need be.
 
   The examples as they are where the stage's objective reads no reference.
@@ -42,29 +42,30 @@ def attach(
   with run.folders.lock(name, path.name).alone():
     files.sweep(path)
     known = read(path)
-    new = [e for e in examples if digest(e) not in known]
+    digests = list(map(digest, examples))
+    new = [place for place, d in enumerate(digests) if d not in known]
     if new:
-      found = _computed(run, name, new, frozen, models)
+      found = _computed(run, name, examples, new, frozen, models)
       if found is None:
-        return list(examples)
+        return examples
       known |= found
       files.make_folder(path.parent)
       rows = ({'example': k, 'logps': list(v)} for k, v in known.items())
       seals.write_lines(path, rows)
-  return [e._replace(reference_logps=tuple(known[digest(e)])) for e in examples]
+  return With(examples, 'reference_logps', [tuple(known[d]) for d in digests])
 
 
-def _computed(run, name, examples, frozen, models):
-  """{example's digest: log-probs}, or None where the objective reads none."""
+def _computed(run, name, examples, places, frozen, models):
+  """{digest: log-probs} of some, or None where the objective reads none."""
   stage, known = run.experiment.stages[name], {}
   size = stage.config.batch_size // stage.config.micro_batches
-  most = max(len(e.response_ids) for e in examples)
+  most = int(candidates(examples)[places].max())
   shown = progress.Progress(
-    f'{name} reference', len(examples), out=run.console, unit='example'
+    f'{name} reference', len(places), out=run.console, unit='example'
   )
   with jax.set_mesh(run.mesh):
-    for first in range(0, len(examples), size):
-      some = examples[first : first + size]
+    for first in range(0, len(places), size):
+      some = [examples[place] for place in places[first : first + size]]
       values = jitted(stage.precompute)(
         frozen,
         run.data.batch(some, size, most),
