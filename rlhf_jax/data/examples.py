@@ -1,6 +1,6 @@
 """A record with its ids, wherever the record itself is."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -79,47 +79,68 @@ class Example(NamedTuple):
     return len(self.prompt_ids) + max(map(len, said))
 
 
-class Changed(Sequence[Example]):
-  """Examples with more beside their ids, which is put there when asked for."""
+class With(Sequence[Example]):
+  """Examples, each with another value of one field."""
 
   def __init__(
-    self, examples: Sequence[Example], change: Callable[[Example], Example]
+    self, examples: Sequence[Example], field: str, values: Sequence[Any]
   ):
-    """`change` leaves ids, index and record as they are."""
-    self._examples, self._change = examples, change
-    self.lengths, self.indices = lengths(examples), indices(examples)
-    self.candidates, self.weights = candidates(examples), weights(examples)
+    """Of N examples, the field's name and N values."""
+    self._examples, self._field, self._values = examples, field, values
 
   def __len__(self) -> int:
     return len(self._examples)
 
   def __getitem__(self, place: int | slice) -> Any:
-    found = self._examples[place]
     if isinstance(place, slice):
-      return list(map(self._change, found))
-    return self._change(found)
+      return [self[i] for i in range(len(self))[place]]
+    changed = {self._field: self._values[place]}
+    return self._examples[place]._replace(**changed)
+
+  @property
+  def lengths(self) -> np.ndarray:
+    """As of the functions of these names."""
+    return lengths(self._examples)
+
+  @property
+  def indices(self) -> np.ndarray:
+    """Likewise."""
+    return indices(self._examples)
+
+  @property
+  def candidates(self) -> np.ndarray:
+    """Likewise."""
+    return candidates(self._examples)
+
+  @property
+  def weights(self) -> np.ndarray:
+    """Likewise."""
+    return weights(self._examples)
 
 
 def lengths(examples: Sequence[Example]) -> np.ndarray:
-  """[N] `length` of each example, kept beside them or counted."""
-  return _column(examples, 'lengths', lambda example: example.length)
+  """[N] `length` of each example; known of those on disk without their ids."""
+  if hasattr(examples, 'lengths'):
+    return examples.lengths
+  return np.array([example.length for example in examples], np.int32)
 
 
 def indices(examples: Sequence[Example]) -> np.ndarray:
-  """[N] `index` of each example, likewise."""
-  return _column(examples, 'indices', lambda example: example.index)
+  """[N] `index` of each, likewise."""
+  if hasattr(examples, 'indices'):
+    return examples.indices
+  return np.array([example.index for example in examples], np.int64)
 
 
 def candidates(examples: Sequence[Example]) -> np.ndarray:
-  """[N] how many responses each example has, likewise."""
-  return _column(examples, 'candidates', lambda e: len(e.response_ids))
+  """[N] how many responses each has, likewise."""
+  if hasattr(examples, 'candidates'):
+    return examples.candidates
+  return np.array([len(example.response_ids) for example in examples], np.int32)
 
 
 def weights(examples: Sequence[Example]) -> np.ndarray:
-  """[N] the weight of each example's record, likewise; 1 where it has none."""
-  return _column(examples, 'weights', lambda e: getattr(e.held, 'weight', 1.0))
-
-
-def _column(examples, name, of):
-  kept = getattr(examples, name, None)
-  return np.array([*map(of, examples)]) if kept is None else kept
+  """[N] `weight` of each record, likewise; 1 of those that have none."""
+  if hasattr(examples, 'weights'):
+    return examples.weights
+  return np.array([getattr(e.held, 'weight', 1.0) for e in examples])

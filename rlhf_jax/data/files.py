@@ -12,7 +12,7 @@ from rlhf_jax.addressing import Code
 from rlhf_jax.data import arrow, jsonl, kept_records, prepared, splits
 from rlhf_jax.data.kept_records import KeptRecords
 from rlhf_jax.data.names import listed
-from rlhf_jax.data.readers import Records
+from rlhf_jax.data.readers import Records, Stream
 from rlhf_jax.storage import files
 from rlhf_jax.types import Record
 from rlhf_jax.types.rules import Count
@@ -121,8 +121,7 @@ class Files:
     """The records, one after the other; at the end the notes are there."""
     total = 0
     for name in names:
-      read = getattr(self.read, 'stream', self._read)
-      found = read(pathlib.Path(folder) / name)
+      found = self._opened(pathlib.Path(folder) / name)
       for record in found:
         total += 1
         if self.first is None or total <= self.first:
@@ -130,6 +129,12 @@ class Files:
       notes += getattr(found, 'notes', ())
     if self.first is not None and self.first < total:
       notes.append(f'the first {self.first} of {total} are taken')
+
+  def _opened(self, path: pathlib.Path) -> Dataset | Stream:
+    """The records of a file, a few at a time where its reader can."""
+    options = getattr(self.read, 'keywords', {})  # Of a functools.partial.
+    stream = getattr(getattr(self.read, 'func', self.read), 'stream', None)
+    return self._read(path) if stream is None else stream(path, **options)
 
   def _read(self, path: pathlib.Path) -> Dataset:
     """The records of a file; a failing reader of a user's own is named."""

@@ -79,30 +79,50 @@ class Stream(Iterable[Record]):
       )
 
 
+class Then(Stream):
+  """What becomes of the records of a stream, with the notes on both."""
+
+  def __init__(
+    self,
+    before: 'Stream | Records',
+    change: Callable[['Stream | Records'], Iterable[Record | LeftOut]],
+  ):
+    super().__init__(change(before))
+    self._before = before
+
+  def __iter__(self) -> Iterator[Record]:
+    """As of Stream."""
+    yield from super().__iter__()
+    self.notes = (*self._before.notes, *self.notes)
+
+
 def gather(found: Iterable[Record | LeftOut]) -> Records:
   """The records, with a note that counts those left out for each reason.
 
   Raises:
     DataError: everything was left out.
   """
-  stream = Stream(found)
+  return collected(Stream(found))
+
+
+def collected(stream: Stream) -> Records:
+  """The records of a stream, all at once."""
   records = list(stream)
   return Records(records, stream.notes)
 
 
-def reader(
-  found: Callable[[str | pathlib.Path], Iterable[Record | LeftOut]],
-) -> Callable[[str | pathlib.Path], Records]:
-  """A reader of a file, from what is found in it.
+def reader(stream: Callable[..., Stream]) -> Callable[..., Records]:
+  """A reader of a file, from a function that gives a stream of its records.
 
-  Its `stream`, path -> Stream, holds no more than a record at a time.
+  The stream, of which no more than a record at a time is held, stays at hand as
+  the reader's `stream`.
   """
 
-  @functools.wraps(found)
-  def read(path: str | pathlib.Path) -> Records:
-    return gather(found(path))
+  @functools.wraps(stream)
+  def read(path: str | pathlib.Path, **options: Any) -> Records:
+    return collected(stream(path, **options))
 
-  read.stream = lambda path: Stream(found(path))
+  read.stream = stream
   return read
 
 
@@ -141,15 +161,15 @@ PAIRS = {
 
 
 @reader
-def pairs(path: str | pathlib.Path) -> Iterator[Record | LeftOut]:
+def pairs(path: str | pathlib.Path) -> Stream:
   """Reads PAIRS. The subset is the prompt's kind."""
-  return distinct(rows(path, PAIRS, pair))
+  return Stream(distinct(rows(path, PAIRS, pair)))
 
 
 @reader
-def chosen(path: str | pathlib.Path) -> Iterator[Record | LeftOut]:
+def chosen(path: str | pathlib.Path) -> Stream:
   """Reads PAIRS as demonstrations: the answers that people chose."""
-  return _best(rows(path, PAIRS, pair))
+  return Stream(_best(rows(path, PAIRS, pair)))
 
 
 def pair(row: Row, where: str) -> Iterator[Comparison]:
@@ -169,12 +189,12 @@ INSTRUCTIONS = {
 
 
 @reader
-def instructions(path: str | pathlib.Path) -> Iterator[Record | LeftOut]:
+def instructions(path: str | pathlib.Path) -> Stream:
   """Reads INSTRUCTIONS. The category is the prompt's kind.
 
   The user says the instruction and, two lines further, the input.
   """
-  return rows(path, INSTRUCTIONS, instruction)
+  return Stream(rows(path, INSTRUCTIONS, instruction))
 
 
 def instruction(row: Row, where: str) -> Iterator[Demonstration]:
@@ -211,12 +231,12 @@ PROBLEMS = {
 
 
 @reader
-def problems(path: str | pathlib.Path) -> Iterator[Record | LeftOut]:
+def problems(path: str | pathlib.Path) -> Stream:
   """Reads PROBLEMS as demonstrations of solving them; the subset is the kind.
 
   The response is the whole solution; the prompt's `answer` follows its ####.
   """
-  return rows(path, PROBLEMS, problem)
+  return Stream(rows(path, PROBLEMS, problem))
 
 
 def problem(row: Row, where: str) -> Iterator[Demonstration]:
@@ -243,19 +263,19 @@ TIERS = {
 
 
 @reader
-def tiers(path: str | pathlib.Path) -> Iterator[Record | LeftOut]:
+def tiers(path: str | pathlib.Path) -> Stream:
   """Reads TIERS: the strongest model's output first, STRENGTHS as scores.
 
   A line may lack models. A text that several models wrote counts once, as the
   strongest one's; lines with a single text are left out.
   """
-  return distinct(rows(path, TIERS, tier))
+  return Stream(distinct(rows(path, TIERS, tier)))
 
 
 @reader
-def strongest(path: str | pathlib.Path) -> Iterator[Record | LeftOut]:
+def strongest(path: str | pathlib.Path) -> Stream:
   """Reads TIERS as demonstrations: the strongest model's outputs."""
-  return _best(rows(path, TIERS, tier))
+  return Stream(_best(rows(path, TIERS, tier)))
 
 
 def tier(row: Row, where: str) -> Iterator[Comparison]:

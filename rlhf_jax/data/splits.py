@@ -1,6 +1,7 @@
 """Training and held-out records, split by the user's first turn."""
 
 import hashlib
+import json
 import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -63,6 +64,12 @@ def _openings(records: Iterable[Record]) -> np.ndarray:
   if kept is not None:
     return kept
   return np.fromiter(map(opening, records), np.uint64)
+
+
+def conversation(record: Record) -> int:
+  """A hash of a record's conversation, below 2⁶⁴."""
+  said = json.dumps(prompt_of(record).messages).encode()
+  return int.from_bytes(hashlib.blake2b(said, digest_size=8).digest(), 'big')
 
 
 def split(

@@ -16,7 +16,7 @@ import numpy as np
 from rlhf_jax import progress
 from rlhf_jax.addressing import Code
 from rlhf_jax.data.collation import collate
-from rlhf_jax.data.encoding import Example
+from rlhf_jax.data.examples import Example, With, candidates, lengths
 from rlhf_jax.experiment import reference_logps
 from rlhf_jax.experiment.models import roles
 from rlhf_jax.experiment.prepared import Run
@@ -33,7 +33,7 @@ def attach(
   examples: Sequence[Example],
   params: Params,
   models: Models,
-) -> list[Example]:
+) -> Sequence[Example]:
   """A stage's examples with their features, computed if need be.
 
   Args:
@@ -49,31 +49,28 @@ def attach(
   with run.folders.lock(name, path.name).alone():
     files.sweep(path)
     known = read(path)
-    new = [e for e, d in zip(examples, digests, strict=True) if d not in known]
+    new = [place for place, d in enumerate(digests) if d not in known]
     if new:
-      known |= _computed(run, name, new, params, models)
+      known |= _computed(run, name, examples, new, params, models)
       files.make_folder(path.parent)
       rows = ({'example': k} | _row(found) for k, found in known.items())
       seals.write_lines(path, rows)
-  return [
-    example._replace(features=known[d])
-    for example, d in zip(examples, digests, strict=True)
-  ]
+  return With(examples, 'features', [known[d] for d in digests])
 
 
-def _computed(run, name, examples, params, models):
-  """{example's digest: its features}, those of like length together."""
+def _computed(run, name, examples, places, params, models):
+  """{digest: features} of some examples, those of like length together."""
   stage, known = run.experiment.stages[name], {}
-  most = max(len(e.response_ids) for e in examples)
+  most = int(candidates(examples)[places].max())
   size = run.data.at_a_time(stage.config.batch_size, most)
-  ordered = sorted(examples, key=lambda example: example.length)
+  ordered = sorted(places, key=lengths(examples).__getitem__)
   shown = progress.Progress(
     f'{name} features', len(ordered), out=run.console, unit='example'
   )
   with jax.set_mesh(run.mesh):
     for first in range(0, len(ordered), size):
       stopping.check()
-      some = ordered[first : first + size]
+      some = [examples[place] for place in ordered[first : first + size]]
       values = jitted(stage.features)(
         params,
         run.data.batch(some, size, most),

@@ -15,9 +15,8 @@ import numpy as np
 
 from rlhf_jax import progress
 from rlhf_jax.addressing import Code, hashed
-from rlhf_jax.data import examples as columns
 from rlhf_jax.data.collation import collate
-from rlhf_jax.data.examples import Changed, Example
+from rlhf_jax.data.examples import Example, With, candidates
 from rlhf_jax.experiment.models import roles
 from rlhf_jax.experiment.prepared import Run
 from rlhf_jax.stages import names
@@ -43,8 +42,8 @@ def attach(
   with run.folders.lock(name, path.name).alone():
     files.sweep(path)
     known = read(path)
-    digests = map(digest, examples)
-    new = [i for i, said in enumerate(digests) if said not in known]
+    digests = list(map(digest, examples))
+    new = [place for place, d in enumerate(digests) if d not in known]
     if new:
       found = _computed(run, name, examples, new, frozen, models)
       if found is None:
@@ -53,25 +52,20 @@ def attach(
       files.make_folder(path.parent)
       rows = ({'example': k, 'logps': list(v)} for k, v in known.items())
       seals.write_lines(path, rows)
-  return Changed(
-    examples, lambda e: e._replace(reference_logps=tuple(known[digest(e)]))
-  )
+  return With(examples, 'reference_logps', [tuple(known[d]) for d in digests])
 
 
-def _computed(run, name, examples, new, frozen, models):
-  """{digest: log-probs} of the examples at the places `new`.
-
-  None where the objective reads none.
-  """
+def _computed(run, name, examples, places, frozen, models):
+  """{digest: log-probs} of some, or None where the objective reads none."""
   stage, known = run.experiment.stages[name], {}
   size = stage.config.batch_size // stage.config.micro_batches
-  most = int(columns.candidates(examples)[new].max())
+  most = int(candidates(examples)[places].max())
   shown = progress.Progress(
-    f'{name} reference', len(new), out=run.console, unit='example'
+    f'{name} reference', len(places), out=run.console, unit='example'
   )
   with jax.set_mesh(run.mesh):
-    for first in range(0, len(new), size):
-      some = [examples[i] for i in new[first : first + size]]
+    for first in range(0, len(places), size):
+      some = [examples[place] for place in places[first : first + size]]
       values = jitted(stage.precompute)(
         frozen,
         run.data.batch(some, size, most),

@@ -1,47 +1,45 @@
-"""Examples with more beside their ids, and numbers of all of them."""
+"""Examples of records that are elsewhere, and numbers of many."""
 
-import numpy as np
 from absl.testing import absltest
 
 from rlhf_jax.data import examples
-from rlhf_jax.data.examples import Changed, Example
-from rlhf_jax.types import Comparison, Demonstration, Prompt
+from rlhf_jax.data.examples import Example, Stored
+from rlhf_jax.types import Comparison, Demonstration, Message, Prompt
 
-ASKED = Prompt(())
-MADE = [
-  Example(Demonstration(ASKED, 'a', 0.5), [1, 2], ([3],), 4),
-  Example(Comparison(ASKED, ('a', 'b')), [1], ([2], [3, 4, 5]), 7),
-  Example(ASKED, [1, 2, 3], (), 9),
+ASKED = Prompt((Message('user', 'a'),), kind='sums')
+TOLD = Demonstration(ASKED, 'b', 0.5)
+PAIR = Comparison(ASKED, ('b', 'c'))
+EXAMPLES = [
+  Example(TOLD, [1], ([2, 3],), 0),
+  Example(PAIR, [1, 1], ([2], [3]), 1, [4, 5, 6]),
+  Example(ASKED, [1], (), 2),
 ]
 
 
-class ColumnsTest(absltest.TestCase):
-  def test_numbers_of_every_example(self):
-    for rows in (MADE[:2], Changed(MADE[:2], lambda example: example)):
-      np.testing.assert_array_equal(examples.lengths(rows), [3, 4])
-      np.testing.assert_array_equal(examples.indices(rows), [4, 7])
-      np.testing.assert_array_equal(examples.candidates(rows), [1, 2])
-      np.testing.assert_array_equal(examples.weights(rows), [0.5, 1.0])
+class ExampleTest(absltest.TestCase):
+  def test_the_record_is_read_where_it_is(self):
+    held = Stored([TOLD, PAIR], 1, Comparison, margin=2.0)
+    example = Example(held, [1], ([2], [3]), 7)
+    self.assertIs(example.record, PAIR)
+    self.assertIs(example.prompt, ASKED)
+    self.assertEqual((example.kind, example.held.margin), (Comparison, 2.0))
+    kinds = [example.kind for example in EXAMPLES]
+    self.assertEqual(kinds, [Demonstration, Comparison, Prompt])
 
-  def test_a_prompt_has_a_weight_of_one_and_no_response(self):
-    np.testing.assert_array_equal(examples.weights(MADE[2:]), [1.0])
-    np.testing.assert_array_equal(examples.candidates(MADE[2:]), [0])
+  def test_numbers_of_many(self):
+    for given in (EXAMPLES, examples.With(EXAMPLES, 'index', [5, 6, 7])):
+      self.assertEqual(examples.lengths(given).tolist(), [3, 5, 1])
+      self.assertEqual(examples.candidates(given).tolist(), [1, 2, 0])
+      self.assertEqual(examples.weights(given).tolist(), [0.5, 1.0, 1.0])
 
-
-class ChangedTest(absltest.TestCase):
-  def test_changes_what_is_asked_for_and_no_more(self):
-    changed = []
-
-    def change(example):
-      changed.append(example.index)
-      return example._replace(reference_logps=(float(example.index),))
-
-    rows = Changed(MADE, change)
-    self.assertLen(rows, 3)
-    self.assertEqual(rows[1].reference_logps, (7.0,))
-    self.assertEqual(rows[1].prompt_ids, [1])
-    self.assertEqual(changed, [7, 7])
-    self.assertEqual([e.index for e in rows[1:]], [7, 9])
+  def test_another_value_of_a_field(self):
+    found = examples.With(EXAMPLES, 'index', [5, 6, 7])
+    self.assertEqual(
+      list(found),
+      [e._replace(index=i) for e, i in zip(EXAMPLES, (5, 6, 7), strict=True)],
+    )
+    self.assertEqual(found[1:], list(found)[1:])
+    self.assertEqual(found[-1].index, 7)
 
 
 if __name__ == '__main__':

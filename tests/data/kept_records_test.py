@@ -1,6 +1,7 @@
 """A source of many records keeps them on disk, and reads its files once."""
 
 import dataclasses
+import functools
 import json
 import pathlib
 import tempfile
@@ -9,7 +10,14 @@ from unittest import mock
 
 from absl.testing import absltest
 
-from rlhf_jax.data import files, kept_records, readers, sequences, sources
+from rlhf_jax.data import (
+  files,
+  formats,
+  kept_records,
+  readers,
+  sequences,
+  sources,
+)
 from rlhf_jax.storage import seals
 from rlhf_jax.types import (
   Comparison,
@@ -114,6 +122,16 @@ class SourceTest(absltest.TestCase):
     ):
       self.load(10)
     self.assertEmpty(list((self.root / 'run-10').iterdir()))
+
+  def test_formats_that_are_found_hold_one_record_at_a_time(self):
+    told = functools.partial(formats.demonstrations, columns={})
+    for read in (formats.comparisons, formats.TRL_PREFERENCE, told):
+      with mock.patch.object(readers, 'collected', side_effect=AssertionError):
+        own = files.Files(('pairs.jsonl',), read)
+        with mock.patch.object(files, 'FEW', 10):
+          found, _, notes = own.sides(self.root, 0.0, self.root / 'run')
+      self.assertEqual(list(found), list(read(self.root / 'pairs.jsonl')))
+      self.assertEqual(notes[:-1], tuple(read(self.root / 'pairs.jsonl').notes))
 
   def test_the_first_few_of_several_files(self):
     both = files.Files(('pairs.jsonl',) * 2, readers.pairs, first=100)

@@ -1,12 +1,13 @@
 """Every format that is known, and readers that find a file's."""
 
+import collections
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from rlhf_jax.data import prepared, splits
 from rlhf_jax.data.formats import (
   answers,
-  completions,
   preferences,
   rankings,
   ratings,
@@ -14,12 +15,25 @@ from rlhf_jax.data.formats import (
 from rlhf_jax.data.formats.format import (
   Format,
   first_record,
-  read_as,
   rows_of,
+  stream_as,
 )
 from rlhf_jax.data.jsonl import DataError
-from rlhf_jax.data.readers import LeftOut, Records, gather
-from rlhf_jax.types import Comparison, Demonstration, Record
+from rlhf_jax.data.readers import (
+  LeftOut,
+  Records,
+  Stream,
+  Then,
+  collected,
+  reader,
+)
+from rlhf_jax.types import (
+  Comparison,
+  Demonstration,
+  Prompt,
+  Record,
+  prompt_of,
+)
 
 # In the order in which they are tried: the more specific first.
 FORMATS = (
@@ -56,16 +70,13 @@ FORMATS = (
 )
 
 
-# Of files a list; of a prepared dataset, what is read as it is asked for.
-Read = Records | prepared.Split
-
-
+@reader
 def read(
   path: str | pathlib.Path,
   *,
   format: Callable[..., Records] | None = None,
   columns: Mapping[str, str] | None = None,
-) -> Read:
+) -> Stream | prepared.Split:
   """Reads JSON lines, a JSON array or a table, in the format its fields fit.
 
   Args:
@@ -96,29 +107,27 @@ def read(
       f'{getattr(format, "__qualname__", format)} is no format; name one, such '
       'as rlhf_jax.data.formats.HH_RLHF.'
     )
-  return read_as(path, FORMATS if format is None else (format,), columns)
+  return stream_as(path, FORMATS if format is None else (format,), columns)
 
 
+@reader
 def comparisons(
   path: str | pathlib.Path,
   *,
   format: Callable[..., Records] | None = None,
   columns: Mapping[str, str] | None = None,
-) -> Read:
+) -> Stream:
   """As `read`, of files that compare or label responses."""
-  return compared(read(path, format=format, columns=columns))
+  return Then(read.stream(path, format=format, columns=columns), _comparisons)
 
 
-def compared(records: Read) -> Read:
+def compared(records: Records) -> Records:
   """The records, which have to compare or label responses.
 
   Raises:
     DataError: they do not, or there are none.
   """
-  records = _some(records)
-  if not isinstance(records[0], Comparison):
-    raise DataError(f'{records.notes[0]}; comparisons are needed here.')
-  return records
+  return collected(Then(records, _comparisons))
 
 
 def labels(
@@ -135,52 +144,75 @@ def labels(
   return isinstance(record, Comparison) and len(record.responses) == 1
 
 
+@reader
 def demonstrations(
   path: str | pathlib.Path,
   *,
   format: Callable[..., Records] | None = None,
   columns: Mapping[str, str] | None = None,
-) -> Read:
+) -> Stream:
   """As `read`, of files with responses to imitate; of comparisons, the best."""
-  return demonstrated(read(path, format=format, columns=columns))
+  found = read.stream(path, format=format, columns=columns)
+  return Then(found, _demonstrations)
 
 
-def demonstrated(records: Read) -> Read:
+def demonstrated(records: Records) -> Records:
   """Responses to imitate: those of the records or, of comparisons, the best.
 
   Raises:
     DataError: there are none.
   """
-  records = _some(records)
-  if isinstance(records[0], Demonstration):
-    return records
-  if not isinstance(records[0], Comparison):
-    raise DataError(f'{records.notes[0]}; demonstrations are needed here.')
-  found = gather(map(_best, records))
-  return Records(found, (*records.notes, *found.notes))
+  return collected(Then(records, _demonstrations))
 
 
+@reader
 def prompts(
   path: str | pathlib.Path,
   *,
   format: Callable[..., Records] | None = None,
   columns: Mapping[str, str] | None = None,
-) -> Records:
+) -> Stream:
   """As `read`, of any file: its prompts, each once."""
-  records = _some(read(path, format=format, columns=columns))
-  return Records(splits.distinct_prompts(records), records.notes)
+  return Then(read.stream(path, format=format, columns=columns), _prompts)
 
 
-def _some(records: Read) -> Read:
-  """The same records, of which there have to be some."""
-  if not records:
+def _comparisons(stream: Stream | Records) -> Iterator[Record]:
+  return _some(stream, 'comparisons', Comparison)
+
+
+def _demonstrations(stream: Stream | Records) -> Iterator[Record | LeftOut]:
+  return map(_best, _some(stream, 'demonstrations', Demonstration | Comparison))
+
+
+def _prompts(stream: Stream | Records) -> Iterator[Prompt]:
+  known = set()
+  for record in _some(stream, 'prompts', Record):
+    conversation = splits.conversation(record)
+    if conversation not in known:
+      known.add(conversation)
+      yield prompt_of(record)
+
+
+def _some(
+  stream: Stream | Records, needed: str, kinds: Any
+) -> Iterator[Record]:
+  """The same records, of which there have to be some, and of these kinds."""
+  found = iter(stream)
+  first = next(found, None)
+  if first is None:
     raise DataError(
-      f'{"; ".join(records.notes)}: nothing is there to learn from.'
+      f'{"; ".join(stream.notes)}: nothing is there to learn from.'
     )
-  return records
+  if not isinstance(first, kinds):
+    collections.deque(found, maxlen=0)  # The notes come at the end.
+    raise DataError(f'{stream.notes[0]}; {needed} are needed here.')
+  yield first
+  yield from found
 
 
-def _best(record: Comparison) -> Record | LeftOut:
+def _best(record: Record) -> Record | LeftOut:
+  if isinstance(record, Demonstration):
+    return record
   if len(record.responses) == 1 and record.scores and record.scores[0] < 0.0:
     return LeftOut(record.prompt.where, 'the response is not a good one')
   return Demonstration(record.prompt, record.responses[0])

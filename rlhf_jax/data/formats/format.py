@@ -10,7 +10,13 @@ from typing import Any, NoReturn
 from rlhf_jax.data import arrow, fields, jsonl, names, readers
 from rlhf_jax.data.formats.conversations import Unusable
 from rlhf_jax.data.jsonl import DataError
-from rlhf_jax.data.readers import SAME_TEXT, LeftOut, Records, gather
+from rlhf_jax.data.readers import (
+  SAME_TEXT,
+  LeftOut,
+  Records,
+  Stream,
+  collected,
+)
 from rlhf_jax.types import (
   Comparison,
   Demonstration,
@@ -44,7 +50,11 @@ class Format:
 
   def __call__(self, path: str | pathlib.Path) -> Records:
     """Reads a file of this format."""
-    return read_as(path, (self,))
+    return collected(self.stream(path))
+
+  def stream(self, path: str | pathlib.Path) -> Stream:
+    """As a call, a record at a time."""
+    return stream_as(path, (self,))
 
   @functools.cached_property
   def parse(self) -> fields.Parser:
@@ -88,11 +98,11 @@ class Format:
     return True
 
 
-def read_as(
+def stream_as(
   path: str | pathlib.Path,
   formats: Sequence[Format],
   columns: Mapping[str, str] | None = None,
-) -> Records:
+) -> Stream:
   """Reads JSON lines, a JSON array or a table, of one of some formats.
 
   Args:
@@ -105,11 +115,10 @@ def read_as(
     Records, with notes of the format that was read, and of what was left out.
 
   Raises:
-    DataError: no format fits, a row does not fit the format, or nothing of the
-      file can be learnt from.
+    DataError: no format fits; or, as they are read, a row does not fit the
+      format, or nothing of the file can be learnt from.
   """
-  rows = rows_of(path)
-  return rows_as(rows, pathlib.Path(path).name, formats, columns)
+  return _stream(rows_of(path), pathlib.Path(path).name, formats, columns)
 
 
 def rows_of(path: str | pathlib.Path) -> Iterator[jsonl.Row]:
@@ -123,13 +132,8 @@ def rows_as(
   formats: Sequence[Format],
   columns: Mapping[str, str] | None = None,
 ) -> Records:
-  """The records of rows, one or more, of one of some formats; as `read_as`."""
-  form, rows, unread = _begun(rows, formats, columns)
-  records = gather(map(_learnable, _records(form, rows)))
-  read = f'{file}: read as {form.name}, {len(records)} {_kind(records)}'
-  if unread:
-    read += f'; not read: {names.listed(unread)}'
-  return Records(records, [read, *(f'{file}: {n}' for n in records.notes)])
+  """The records of rows, one or more, of one of some formats."""
+  return collected(_stream(rows, file, formats, columns))
 
 
 def first_record(
@@ -144,6 +148,11 @@ def first_record(
   form, rows, _ = _begun(rows, formats, columns)
   found = (r for r in _records(form, rows) if not isinstance(r, LeftOut))
   return next(found, None)
+
+
+def _stream(rows, file, formats, columns) -> Stream:
+  form, rows, unread = _begun(rows, formats, columns)
+  return _Told(map(_learnable, _records(form, rows)), file, form.name, unread)
 
 
 def _begun(rows, formats, columns):
@@ -162,6 +171,33 @@ def _begun(rows, formats, columns):
     unread += [name for name in first.fields if name not in form.schema]
     rows = _restricted(rows, form)
   return form, rows, unread
+
+
+class _Told(Stream):
+  """Records, and a note on the format that they were read as."""
+
+  def __init__(
+    self,
+    found: Iterable[Record | LeftOut],
+    file: str,
+    form: str,
+    unread: Sequence[str],
+  ):
+    super().__init__(found)
+    self._file, self._form, self._unread = file, form, unread
+
+  def __iter__(self) -> Iterator[Record]:
+    """As of Stream."""
+    total, first, alone = 0, None, True
+    for record in super().__iter__():
+      total += 1
+      first = record if first is None else first
+      alone = alone and len(responses_of(record)) == 1
+      yield record
+    read = f'{self._file}: read as {self._form}, {total} {_kind(first, alone)}'
+    if self._unread:
+      read += f'; not read: {names.listed(self._unread)}'
+    self.notes = (read, *(f'{self._file}: {n}' for n in self.notes))
 
 
 def _with_known(
@@ -286,11 +322,15 @@ def _difference(form: Format, given: Iterable[str]) -> str:
   return ' and '.join(parts)
 
 
-def _kind(records: Sequence[Record]) -> str:
-  """What records are, in words."""
-  match records[0] if records else None:
+def _kind(first: Record | None, alone: bool) -> str:
+  """What records are, in words.
+
+  Args:
+    first: of them.
+    alone: whether each has a single response.
+  """
+  match first:
     case Comparison():
-      alone = all(len(responses_of(record)) == 1 for record in records)
       return 'labelled responses' if alone else 'comparisons'
     case Demonstration():
       return 'demonstrations'
