@@ -8,6 +8,7 @@ from typing import Any
 from rlhf_jax.data import prepared, splits
 from rlhf_jax.data.formats import (
   answers,
+  completions,
   preferences,
   rankings,
   ratings,
