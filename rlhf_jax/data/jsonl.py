@@ -85,8 +85,8 @@ def existing(path: str | pathlib.Path) -> pathlib.Path:
 def digest(path: str | pathlib.Path) -> str:
   """SHA-256 of a file's content, in hex."""
   path = existing(path)
-  with _readable(path):
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+  with _readable(path), path.open('rb') as file:
+    return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
 def _missing(path: pathlib.Path) -> str:

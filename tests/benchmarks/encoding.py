@@ -6,9 +6,9 @@ Run: python -m tests.benchmarks.encoding --tokenizer FOLDER --data FOLDER
 The comparisons are the HH pairs of the data folder, repeated, each with its
 number in the prompt, in a file of their own. Prints JSON:
 
-- `ratio`: of the first COMPARED blocks, in turn, the seconds that encoding and keeping takes, over
-  those of `encode_batch` alone on the texts that encoding hands to it; and over
-  those on whole conversations, one for each response.
+- `ratio`: of the first COMPARED blocks, in turn, the seconds that encoding and
+  keeping takes, over those of `encode_batch` alone on the texts that encoding
+  hands to it; and over those on whole conversations, one for each response.
 - `one_by_one`: seconds a thousand records, encoded each alone.
 - `first`, `second`: in processes of their own, the file as a source that is
   read and encoded, and once more when all is there: seconds, and MiB in memory
