@@ -153,8 +153,8 @@ for name, old, new in json.load(sys.stdin):
 ONCE = ALL | {'answers'}
 EDITS = {
   'the order of an epoch': (
-    'data/batches.py', 'order(count, seed, int(epoch))',
-    'order(count, seed, 0)', ALL),
+    'data/orders.py', 'return _shuffled(len(epoch.lengths), epoch.random())',
+    'return np.arange(len(epoch.lengths))', ALL),
   'the keys of steps': (
     'training/loop.py', 'jax.random.fold_in(key, step)', 'key', ALL),
   'the end of a text': (

@@ -180,7 +180,7 @@ def test_a_method_that_does_not_learn_from_pairs_is_refused(
   [
     ('sft', 'model={0}', 'that is no folder with the config.json of a model'),
     ('sft', 'model={0}/broken', '.*config.json: the activation .odd. is not'),
-    ('dpo', 'data={0}/empty', '.* holds no file of JSON, which would end in'),
+    ('dpo', 'data={0}/empty', '.* holds no file of data, which would end in'),
     ('dpo', 'data_columns=prompt:asked', 'columns are given as FIELD=COLUMN'),
     ('grpo', 'reward={0}', 'that is neither a folder with the config.json of'),
     ('ppo', 'reward={0}/model', '.*model holds a language model, which gives'),

@@ -143,7 +143,8 @@ DEFAULTS = {
   'reward': (reward.Config(), COMPARED),
   'sft': (
     sft.Config(steps=3),
-    LIKELIHOOD | {'steps': 3, 'batch_size': 64, 'optimizer': LLAMA},
+    LIKELIHOOD
+    | {'steps': 3, 'batch_size': 64, 'optimizer': LLAMA, 'row_length': None},
   ),
   'dpo': (
     dpo.Config(steps=3),

@@ -25,7 +25,15 @@ from rlhf_jax.stages import Stage
 from rlhf_jax.types import calls, rules, values
 
 # What a program makes for itself, and nobody sets.
-MADE = ('Batches', 'Data', 'Bound', 'LazyRecords', 'Loop', 'Written')
+MADE = (
+  'Batches',
+  'Data',
+  'TextData',
+  'Bound',
+  'LazyRecords',
+  'Loop',
+  'Written',
+)
 # Looked at elsewhere, when it is first asked.
 LAZY = (Chat,)
 
