@@ -64,7 +64,7 @@ class ReferenceLogpsTest(absltest.TestCase):
     self.assertEqual(
       [e._replace(reference_logps=None) for e in found], examples
     )
-    return found
+    return list(found)
 
   def files(self, chain):
     found = self.root.rglob('reference_logps-*')
