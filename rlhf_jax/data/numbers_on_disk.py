@@ -10,7 +10,7 @@ import numpy as np
 
 from rlhf_jax.storage import files
 
-AT_A_TIME = 1 << 16  # Numbers that are written or searched at a time.
+AT_A_TIME = 1 << 13  # Numbers that are written or searched at a time.
 
 
 class Numbers:

@@ -60,7 +60,7 @@ class KeptFeaturesTest(absltest.TestCase):
       run, 'kept', examples, params, run.models(stage='kept')
     )
     jax.effects_barrier()
-    return found
+    return list(found)
 
   def start(self, run):
     return run.trained.initialiser('kept')(
