@@ -22,6 +22,8 @@ os.environ['JAX_ENABLE_COMPILATION_CACHE'] = 'false'
 
 import jax
 
+from rlhf_jax.training import stopping
+
 # A shell starts what runs in the background with interrupts ignored, which the
 # processes that tests start would inherit.
 for number, handler in (
@@ -37,8 +39,10 @@ jax.config.update('jax_numpy_rank_promotion', 'raise')
 def pytest_runtest_teardown(item, nextitem):
   """Drops what was compiled with the last test of a module.
 
-  Thousands of programs are more than a process may map into its memory.
+  Thousands of programs are more than a process may map into its memory. A stop
+  that a test asked for is none of the next test's.
   """
+  stopping.reset()
   if nextitem is None or nextitem.path != item.path:
     jax.clear_caches()
 
