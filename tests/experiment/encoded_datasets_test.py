@@ -75,7 +75,8 @@ class EncodedDatasetsTest(absltest.TestCase):
     )
 
   def learnable(self, run, name='pairs'):
-    return encoded_datasets.learnable(run, 'dpo', run.data.records(name))
+    records = run.data.records(name)
+    return encoded_datasets.learnable(run, 'dpo', records, run.data)
 
   def folders(self):
     return sorted((self.root / encoded_datasets.FOLDER).glob('*'))
@@ -87,7 +88,7 @@ class EncodedDatasetsTest(absltest.TestCase):
       (encoded_datasets.all_of, run.data.encode_all),
     ):
       records = run.data.records('pairs')
-      examples, counts = view(run, 'dpo', records)
+      examples, counts = view(run, 'dpo', records, run.data)
       expected, told = encode(list(records))
       self.assertIsInstance(examples, encoded.Encoded)
       self.assertEqual(counts, told)

@@ -12,6 +12,7 @@ import numpy as np
 import optax
 from absl.testing import absltest, parameterized
 
+from rlhf_jax.data import orders
 from rlhf_jax.data.curriculum import Curriculum, uniform
 from rlhf_jax.experiment import (
   Evaluation,
@@ -352,6 +353,9 @@ class SettingsTest(absltest.TestCase):
       [e.record for e in others], list(chain.data.records('demonstrations'))
     )
     self.assertNotEqual(options.pop('seed'), besides.pop('seed'))
+    for of, size in ((options, BATCH), (besides, besides['batch_size'])):
+      self.assertEqual(of.pop('rows').tolist(), list(range(size)))
+    self.assertIs(options.pop('order'), orders.at_random)
     shared = {
       'pad_id': chain.corpus.tokenizer.pad_id,
       'limits': chain.data.limits,
