@@ -9,7 +9,7 @@ from rlhf_jax.data import ahead, fields, record_numbers
 from rlhf_jax.data.examples import Example
 from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.data.limits import Limits
-from rlhf_jax.data.templates import Encoded, Format, TemplateError
+from rlhf_jax.data.templates import Conversation, Format, TemplateError
 from rlhf_jax.data.tokens import Tokenizer, VocabularyError
 from rlhf_jax.types import (
   Comparison,
@@ -206,7 +206,7 @@ def stream(
 
 
 def _made(
-  index: int, record: Record, encoded: Encoded, limits: Limits, end_id: int
+  index: int, record: Record, encoded: Conversation, limits: Limits, end_id: int
 ) -> Made:
   """What becomes of a record, whose texts are encoded."""
   prompt = prompt_of(record)
@@ -245,7 +245,7 @@ def _without_ids(texts: Sequence[str]) -> list[str]:
   return [text for text in texts if Response.of(text).ids is None]
 
 
-def _response_ids(text: str, encoded: Encoded, end_id: int) -> list[int]:
+def _response_ids(text: str, encoded: Conversation, end_id: int) -> list[int]:
   """As `response_ids`, of a prompt encoded with its responses."""
   said = Response.of(text)
   if said.ids is not None:

@@ -59,7 +59,7 @@ class Parts(NamedTuple):
 Asked = tuple[Prompt, Sequence[str]]
 
 
-class Encoded(Protocol):
+class Conversation(Protocol):
   """A prompt and responses to it as ids; what is wrong with one is raised."""
 
   @property
@@ -82,7 +82,7 @@ class Format(Protocol):
 
   def encode_all(
     self, asked: Sequence[Asked], tokenizer: tokens.Tokenizer
-  ) -> Sequence[Encoded]:
+  ) -> Sequence[Conversation]:
     """Prompts and responses to them, their texts encoded together."""
 
   def parts(self, prompt: Prompt, tokenizer: tokens.Tokenizer) -> Parts:

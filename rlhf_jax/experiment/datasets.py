@@ -84,13 +84,17 @@ class Data:
       f'there is no dataset {data!r}; there are {", ".join(there)}'
     )
 
+  def as_read(self, record: Any) -> Any:
+    """A record as it is encoded."""
+    return record
+
   def encode(self, records: Sequence[Any]) -> tuple[list[Example], Counts]:
     """Records to learn from as token ids, and what was cut or left out."""
-    return encode(records, *self._encoding(records))
+    return encode(map(self.as_read, records), *self._encoding(records))
 
   def encode_all(self, records: Sequence[Any]) -> tuple[list[Example], Counts]:
     """Records to score or to answer: all but those that the limits drop."""
-    return encode_all(records, *self._encoding(records))
+    return encode_all(map(self.as_read, records), *self._encoding(records))
 
   def _encoding(self, records):
     """What encoding takes besides records; one that takes long is shown."""
@@ -174,10 +178,6 @@ class TextData(Data):
   The text of a response counts: ids that were sampled are a policy's.
   """
 
-  def encode(self, records: Sequence[Any]) -> tuple[list[Example], Counts]:
-    """As of Data."""
-    return super().encode([*map(without_ids, records)])
-
-  def encode_all(self, records: Sequence[Any]) -> tuple[list[Example], Counts]:
-    """As of Data."""
-    return super().encode_all([*map(without_ids, records)])
+  def as_read(self, record: Any) -> Any:
+    """A record without the ids of its responses."""
+    return without_ids(record)

@@ -62,6 +62,7 @@ def _examples(
   corpus, limits = data.corpus, data.limits
   address = Code().digest(
     encoded.keep,
+    type(data).as_read,
     said,
     corpus.tokenizer.fingerprint,
     corpus.template,
@@ -77,9 +78,8 @@ def _examples(
   )
   with run.folders.lock(name, address).alone():
     files.sweep(folder)
-    encoded.keep(
-      folder, watch(records), corpus.tokenizer, corpus.template, limits
-    )
+    read = map(data.as_read, watch(records))
+    encoded.keep(folder, read, corpus.tokenizer, corpus.template, limits)
     os.utime(folder)  # It was used now: `launch.disk` removes what is not.
   found = view(folder, records)
   return found, found.counts

@@ -20,9 +20,9 @@ from rlhf_jax.data import (
   tokens,
 )
 from rlhf_jax.experiment import encoded_datasets, store
-from rlhf_jax.experiment.datasets import Data
+from rlhf_jax.experiment.datasets import Data, TextData
 from rlhf_jax.storage import files, seals
-from rlhf_jax.types import Comparison, Message, Prompt
+from rlhf_jax.types import Comparison, Message, Prompt, Response
 
 TEXTS = ['what is it', 'it is 42', 'no'] * 9
 LIMITS = limits.Limits(max_prompt_tokens=64, max_response_tokens=16)
@@ -93,6 +93,29 @@ class EncodedDatasetsTest(absltest.TestCase):
       self.assertIsInstance(examples, encoded.Encoded)
       self.assertEqual(counts, told)
       self.assertEqual([e._replace(held=e.record) for e in examples], expected)
+
+  def test_who_reads_text_has_ids_of_its_own(self):
+    sampled = [
+      pair(n)._replace(responses=(Response('7', ids=(5, 6)), 'no'))
+      for n in range(30)
+    ]
+    with mock.patch(f'{__name__}.pair', sampled.__getitem__):
+      self.write('pairs-aaa', 30)
+    run = self.run_of()
+    values = {
+      f.name: getattr(run.data, f.name) for f in dataclasses.fields(Data)
+    }
+    records = run.data.records('pairs')
+    found = {}
+    for kind in (Data, TextData):
+      examples, _ = encoded_datasets.learnable(
+        run, 'ranker', records, kind(**values)
+      )
+      self.assertIsInstance(examples, encoded.Encoded)
+      found[kind] = examples[0].response_ids[0]
+    self.assertEqual(list(found[Data]), [5, 6])
+    seven = self.tokenizer.encode('7')
+    self.assertEqual(found[TextData][: len(seven)], seven)
 
   def test_another_stage_or_run_encodes_nothing(self):
     examples, _ = self.learnable(self.run_of())
