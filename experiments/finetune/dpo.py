@@ -6,8 +6,10 @@ A line of pairs.jsonl is {"prompt": "…", "chosen": "…", "rejected": "…"}, 
 other format of `rlhf_jax.data.formats`. Any method that learns from pairs alone
 may take DPO's place, by its module: --set method=rlhf_jax.methods.simpo
 
-To expect of SmolLM2-135M on two idle cores: about five minutes of training, 30
-steps at 274 tokens a second. What it learns is not measured yet.
+To expect of SmolLM2-135M and HH's helpful pairs: after 30 steps right on 0.61
+[0.51, 0.70] of 100 held-out pairs, loss 0.656 nats (0.693 before), where always
+the longer is right on 0.56 [0.47, 0.64]: not told apart (seed 0, one setting
+tried). Training took 28 minutes beside other work on two cores, measuring 17.
 """
 
 import dataclasses
