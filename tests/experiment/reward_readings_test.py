@@ -323,6 +323,39 @@ class ChainTest(Case):
         ),
       )
 
+  def test_a_policy_s_scores_may_be_brought_to_another_scale(self):
+    matched = rlp.scale.implicit_stages(
+      rlp.scale.Config(batch_size=small.RECORDS),  # All there are.
+      reward=IMPLICIT,
+      data='comparisons',
+      name='matched',
+    )
+    scaled = dataclasses.replace(IMPLICIT, scale='matched')
+    run = chain(self.folder, matched | ppo.stages(PPO, reward=scaled))
+    running.run_stage(run, 'matched')
+    (row,) = read_jsonl(run.folders['matched'].path / store.METRICS)
+    examples, _ = run.data.encode(run.data.records('comparisons'))
+    batch = run.data.batch(examples, len(examples))
+    before, after, like = (
+      np.asarray(
+        run.trained.scorer(reward)(
+          {'reward': run.trained.params(reward, 'reward')}, batch
+        ),
+        np.float64,
+      )
+      for reward in (IMPLICIT, scaled, 'reward_model')
+    )
+    np.testing.assert_allclose(after.mean(), like.mean(), atol=1e-4)
+    np.testing.assert_allclose(after.std(), like.std(), rtol=1e-3)
+    np.testing.assert_allclose(
+      after, row['scale'] * before + row['shift'], atol=1e-4
+    )
+    with self.assertRaisesRegex(
+      ExperimentError, "reward's scale from 'sft', which trains a policy"
+    ):
+      wrong = dataclasses.replace(IMPLICIT, scale='sft')
+      chain(self.folder, ppo.stages(PPO, reward=wrong))
+
   def test_kept_features_are_of_one_reading(self):
     made = [
       reward_head.stages(
