@@ -35,7 +35,7 @@ def export(
 
   Raises:
     OptionError: the stage has no parameters, or none of that role, or no
-      adapters.
+      adapters, or a head that reads other than the last token.
   """
   import jax
 
@@ -49,6 +49,13 @@ def export(
   from rlhf_jax.training import checkpoints
 
   folder = _parameters(stage)
+  if (folder / store.READING).exists():
+    raise errors.OptionError(
+      f'{stage} trained a reward model whose head reads '
+      f'{json.loads((folder / store.READING).read_text())}, and that of '
+      'transformers reads the last token alone; export one that was trained '
+      'without `reading`'
+    )
   config = huggingface.config_of(original)
   seals.verify(folder, delete=stage)
   like = checkpoints.abstract_params(folder)

@@ -22,7 +22,7 @@ MAY_IMPORT = {
   'training': {'progress', 'sharding', 'storage'},
   'learners': {'kernels', 'losses', 'training', 'generation', 'feedback'},
   'generation': {'kernels'},
-  'feedback': {'addressing', 'generation'},
+  'feedback': {'addressing', 'kernels', 'generation'},
   'models': {'kernels', 'sharding', 'storage', 'progress'},
   'data': {'addressing', 'storage'},
   'sandbox': {'data'},

@@ -45,7 +45,6 @@ def sample(
   records = list(chain.data.records(how.prompts))[: how.count]
   golds, listed = [], []
   scores = {reward: [] for reward in rewards}
-  scorer = chain.models().scorer
   with jax.set_mesh(chain.mesh):
     for part in answers.respond_as(
       chain,
@@ -63,7 +62,8 @@ def sample(
       listed.extend(part.texts)
       for reward in rewards:
         frozen = {'reward': chain.trained.params(reward, 'reward')}
-        scored = np.asarray(scorer(frozen, part.rollouts))[:count]
+        score = chain.trained.scorer(reward)
+        scored = np.asarray(score(frozen, part.rollouts))[:count]
         scores[reward].append(scored)
   return Sampled(
     prompts=records,

@@ -85,7 +85,7 @@ def measure(chain):
   def share_right(reward, pairs):
     measured = measuring.measure_pairs(
       chain.data,
-      chain.models().scorer,
+      chain.trained.scorer(reward),
       {'reward': chain.trained.params(reward, 'reward')},
       by_gold(pairs),
       batch_size=chain.experiment.evaluation.batch_size,

@@ -43,7 +43,7 @@ class Example(NamedTuple):
     target_ids: the comparison's target, likewise, where it has one.
     reference_logps: of the responses under a frozen reference, in nats, where
       they were computed beforehand.
-    features: [K, D] hidden states of the responses' ends, likewise.
+    features: [K, D] what a reward model's head reads of them, likewise.
   """
 
   held: Record | Stored

@@ -15,6 +15,7 @@ from rlhf_jax.stages import (
   DatasetStage,
   Ensemble,
   Fresh,
+  ImplicitReward,
   Pretrained,
   Stage,
 )
@@ -27,6 +28,7 @@ __all__ = [
   'Experiment',
   'ExperimentError',
   'Fresh',
+  'ImplicitReward',
   'Pretrained',
   'PretrainedReward',
   'Stage',

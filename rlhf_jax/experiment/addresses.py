@@ -22,6 +22,8 @@ from rlhf_jax.stages import (
   DatasetStage,
   Ensemble,
   Fresh,
+  Frozen,
+  ImplicitReward,
   Pretrained,
   datasets,
   folder_of,
@@ -129,9 +131,14 @@ def _own(stage: AnyStage) -> dict[str, Any]:
     for field, value in field_values(stage).items()
     if field not in (*EARLIER, *WATCHED)
   }
-  own['frozen'] = {
-    role: source.combine if isinstance(source, Ensemble) else source
-    for role, source in stage.frozen.items()
-    if not isinstance(source, str | Pretrained)
-  }
+  own['frozen'] = {role: own_part(of) for role, of in stage.frozen.items()}
   return own
+
+
+def own_part(kept: Frozen | None) -> Any:
+  """What of a thing that is kept counts by itself, not by its sources."""
+  if isinstance(kept, Ensemble):
+    return [kept.combine, *map(own_part, kept.members)]
+  if isinstance(kept, ImplicitReward):
+    return {'beta': kept.beta}
+  return None if isinstance(kept, str | Pretrained) else kept

@@ -21,6 +21,7 @@ from rlhf_jax.evaluation import best_of_n
 from rlhf_jax.evaluation.samples import PolicySamples, prompt_groups
 from rlhf_jax.experiment.addresses import (
   content,
+  own_part,
   stage_addresses,
   without_gold,
 )
@@ -42,10 +43,12 @@ from rlhf_jax.stages import (
   DatasetStage,
   Ensemble,
   Frozen,
+  ImplicitReward,
+  Learnt,
   Pretrained,
   folder_of,
-  members,
   producing,
+  sources,
 )
 from rlhf_jax.storage import files, seals
 from rlhf_jax.training import stopping
@@ -76,7 +79,7 @@ def respond_as(
       f'the best of {variant.best_of} is chosen by a reward, and no stage '
       'trains a reward model or learns from a program'
     )
-  learnt = isinstance(reward, str | Ensemble)
+  learnt = isinstance(reward, Learnt)
   return respond(
     run.data,
     run.models(reward, stage=variant.policy),
@@ -111,9 +114,16 @@ def scoring_reward(
 
 
 def reward_name(reward: Frozen | None) -> str:
-  """What a report calls a reward: its stages or folder, or a program's path."""
-  if isinstance(reward, str | Ensemble):
-    return ' + '.join(members(reward))
+  """What a report calls a reward: its stages or folder, or a program's path.
+
+  One that is implicit has the name of its policy.
+  """
+  if isinstance(reward, Ensemble):
+    return ' + '.join(map(reward_name, reward.members))
+  if isinstance(reward, ImplicitReward):
+    return reward_name(reward.policy)
+  if isinstance(reward, str | Pretrained):
+    return folder_of(reward) or reward
   return '' if reward is None else scoring.named(reward)
 
 
@@ -246,16 +256,14 @@ def path(
 
   That is the measure's prompts and sampling, the code that samples and scores,
   and the addresses of the policy, of the one that win rates and KL are against,
-  of the scoring reward model, and of the data, which cover the model, the
-  limits and the seed; a program that scores, by what it runs; and who judges.
-  How many prompts go at a time is no part of it.
+  of what the scoring reward is read from, and of the data, which cover the
+  model, the limits and the seed; a program that scores, by what it runs; and
+  who judges. How many prompts go at a time is no part of it.
   """
   how = experiment.evaluation
   variant = policy_variants(experiment)[policy]
   reward = scoring_reward(experiment, variant.policy)
-  learnt = isinstance(reward, str | Ensemble) and [
-    addresses.get(name) or content(name) for name in members(reward)
-  ]
+  parts = sources(reward, 'reward').values()
   condition = variant.condition
   key = Code().digest(
     {
@@ -267,8 +275,8 @@ def path(
       'condition': condition and condition.text,
       'best_of': variant.best_of,
       'against': _address(addresses, reference_of(experiment)),
-      'reward': learnt or reward,
-      'combine': isinstance(reward, Ensemble) and reward.combine,
+      'reward': [_address(addresses, part) for part in parts],
+      'read': own_part(reward),
       'data': addresses['data'],
       'gold': without_gold(experiment.data)[1],
     },

@@ -12,7 +12,14 @@ from rlhf_jax.evaluation.judges import Judge
 from rlhf_jax.experiment import validation
 from rlhf_jax.experiment.validation import ExperimentError as ExperimentError
 from rlhf_jax.models import TransformerConfig
-from rlhf_jax.stages import AnyStage, Pretrained, folder_of, producing
+from rlhf_jax.stages import (
+  AnyStage,
+  ImplicitReward,
+  Pretrained,
+  folder_of,
+  members,
+  producing,
+)
 from rlhf_jax.types.calls import Called
 from rlhf_jax.types.rules import Count, Positive, Seed
 from rlhf_jax.types.values import checked
@@ -50,9 +57,9 @@ class Evaluation:
     batch_size: prompts answered at a time.
     against: the policy that win rates are against.
     temperature: at which responses are sampled.
-    scored_by: the reward model whose scores of all policies are reported; where
-      None, each policy is scored by the one that it learnt from, or else by the
-      first of all.
+    scored_by: the reward whose scores of all policies are reported, of a stage
+      or an ImplicitReward; where None, each policy is scored by the one that it
+      learnt from, or else by the first of all.
     judge: (prompts, responses, others' responses) -> credits [N] of the former
       in [0, 1], an `evaluation.Judge`: who decides win rates and claims; where
       None, the gold reward does, or else the scores.
@@ -67,7 +74,7 @@ class Evaluation:
   batch_size: Count = 256
   against: str = 'sft'
   temperature: Positive = 1.0
-  scored_by: str | None = None
+  scored_by: str | ImplicitReward | None = None
   judge: Annotated[Judge, Called(3)] | None = None
 
   def pairs_of(self, stage: str) -> str | None:
@@ -169,10 +176,13 @@ class Experiment:
           f'{name!r} is a variant of {variant.policy!r} and also '
           'a stage; call it something else'
         )
-    if self.evaluation.scored_by is not None:
+    scored_by = self.evaluation.scored_by
+    if isinstance(scored_by, ImplicitReward):
+      validation.check_reward('evaluation.scored_by', scored_by, self.stages)
+    elif scored_by is not None:
       rewards = producing(self.stages, 'reward')
       who = 'policies are to be scored by'
-      _check_trained(who, self.evaluation.scored_by, rewards, 'reward model')
+      _check_trained(who, scored_by, rewards, 'reward model')
     if isinstance(self.evaluation.comparisons, Mapping):
       for name in self.evaluation.comparisons:
         who = 'held-out pairs are for'
@@ -193,6 +203,21 @@ def _check_trained(who, name, trained, what):
       f'{who} {name!r}, and no stage of that name trains a {what}; there are '
       f'{", ".join(trained) or "none"}'
     )
+
+
+def implicit_rewards(experiment: Experiment) -> dict[str, ImplicitReward]:
+  """The policies that are read as rewards, by the name of stage or folder.
+
+  Those that stages keep, and the one that policies are scored by; of several
+  with one policy the last.
+  """
+  kept = [stage.frozen.get('reward') for stage in experiment.stages.values()]
+  found = {}
+  for reward in (*kept, experiment.evaluation.scored_by):
+    for member in members(reward):
+      if isinstance(member, ImplicitReward):
+        found[folder_of(member.policy) or member.policy] = member
+  return found
 
 
 def reference_of(experiment: Experiment) -> str | Pretrained:

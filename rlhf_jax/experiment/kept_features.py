@@ -94,10 +94,11 @@ def file(run: Run, name: str, params: Params) -> pathlib.Path:
   datasets = names(stage.data)
   trunks = {role: model['trunk'] for role, model in params.items()}
   config = run.trained.config(name, stage.produces)
+  reading = run.trained.reading(name, stage.produces)
   parts = (
     '-'.join(datasets),
     checkpoints.checksum(trunks),
-    Code().digest(stage.features, config, roles, collate),
+    Code().digest(stage.features, config, reading, roles, collate),
   )
   written = [d for d in datasets if d in run.experiment.stages]
   owner = written[-1] if written else 'data'

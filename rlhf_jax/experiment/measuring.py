@@ -29,6 +29,7 @@ from rlhf_jax.experiment.datasets import Data
 from rlhf_jax.experiment.definition import (
   Experiment,
   ExperimentError,
+  implicit_rewards,
   policy_variants,
 )
 from rlhf_jax.experiment.ordering import reason_for_random
@@ -37,7 +38,7 @@ from rlhf_jax.experiment.pretrained import with_text_rewards
 from rlhf_jax.feedback import scoring
 from rlhf_jax.kernels.logps import response_logps
 from rlhf_jax.losses import objective as objectives
-from rlhf_jax.stages import Stage, producing
+from rlhf_jax.stages import Learnt, Stage, producing
 from rlhf_jax.training import metrics, stopping
 from rlhf_jax.training import state as training
 from rlhf_jax.training.compile import jitted, override
@@ -183,7 +184,7 @@ def left_out_of_evaluation(experiment: Experiment, data: Data) -> list[str]:
   how = experiment.evaluation
   asked = list(map(prompt_of, data.records(how.prompts)[: how.count]))
   found = {how.prompts: data.encode_all(asked)[1]}
-  for model in producing(experiment.stages, 'reward'):
+  for model in measured_rewards(experiment):
     dataset = how.pairs_of(model)
     if dataset is not None and dataset not in found:
       pairs = data.records(dataset)[: how.held_out]
@@ -206,7 +207,7 @@ def _counted(counts):
 def measure_reward_models(
   run: Run, samples: Mapping[str, PolicySamples]
 ) -> dict[tuple[str, str], preference_accuracy.PairMetrics]:
-  """{(reward model, whose pairs): how it did}: policies', ranked by gold.
+  """{(reward, whose pairs): how it did}: policies', ranked by gold.
 
   And on the comparisons that the evaluation names for it, if it names any.
   """
@@ -218,21 +219,27 @@ def measure_reward_models(
   }
   pairs = {name: ranked for name, ranked in pairs.items() if ranked}
   found = {}
-  for model in producing(run.experiment.stages, 'reward'):
+  for model, reward in measured_rewards(run.experiment).items():
     dataset = how.pairs_of(model)
     own = {} if dataset is None else {dataset: held_out(run, dataset)}
     asked = {n: shortest_first(run, of) for n, of in (pairs | own).items()}
     with run.trained.while_needed():
-      params = run.trained.params(model, 'reward')
+      params = run.trained.params(reward, 'reward')
       for name, ranked in asked.items():
         found[model, name] = measure_pairs(
           data,
-          run.models(model).scorer,
+          run.trained.scorer(reward),
           {'reward': params},
           ranked,
           batch_size=how.batch_size,
         )
   return found
+
+
+def measured_rewards(experiment: Experiment) -> dict[str, Learnt]:
+  """Every reward model, and every policy that is read as a reward, by name."""
+  models = producing(experiment.stages, 'reward')
+  return {name: name for name in models} | implicit_rewards(experiment)
 
 
 def measure_preferences(run: Run) -> dict[str, preference_accuracy.HeldOut]:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from rlhf_jax.data.encoding import Example
@@ -17,9 +16,8 @@ from rlhf_jax.experiment.definition import ExperimentError
 from rlhf_jax.experiment.prepared import Trained
 from rlhf_jax.feedback import scoring
 from rlhf_jax.kernels import logps as kernels
-from rlhf_jax.kernels import masking
 from rlhf_jax.learners import ranking
-from rlhf_jax.models import scalar_model
+from rlhf_jax.models import mean_of_tokens
 from rlhf_jax.stages import DatasetStage, Queries
 from rlhf_jax.types import (
   Comparison,
@@ -279,7 +277,7 @@ class ModelQueries:
 
   def _scalar(self, role):
     """The model of what is frozen in a role."""
-    return scalar_model(self._trained.config(self._stage.frozen[role], role))
+    return self._trained.scalar(self._stage.frozen[role], role)
 
   def _judge(self, role):
     if role not in self._stage.frozen:
@@ -313,8 +311,7 @@ class ModelQueries:
 def mean_hidden(model, params, batch):
   """[B, D] hidden states [B, T, D], averaged over each row's response."""
   hidden = model.hidden(params, batch.tokens, batch.attention_mask)
-  mask = jnp.broadcast_to(batch.response_mask[..., None], hidden.shape)
-  return masking.masked_mean(hidden.astype(jnp.float32), mask, axis=1)
+  return mean_of_tokens(hidden, batch.response_mask)
 
 
 def fitting(data: Data, examples: Sequence[Example]) -> Data:

@@ -17,22 +17,22 @@ from rlhf_jax.generation.decode import policy_sampler
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.models import (
   BOTTLENECK,
+  Reading,
   TransformerConfig,
   language_model,
+  last_token,
   scalar_model,
 )
-from rlhf_jax.stages import Ensemble, Frozen
 from rlhf_jax.types import (
   Comparison,
   Comparisons,
   Models,
   Params,
   Prompt,
-  Record,
   Response,
   Reward,
   Rollouts,
-  ScalarModel,
+  Scorer,
 )
 
 
@@ -42,14 +42,16 @@ def roles(
   *,
   reward: TransformerConfig | None = None,
   critic: TransformerConfig | None = None,
+  reading: Reading = last_token,
 ) -> Models:
   """Policy, reward model and critic, of one size unless others are given.
 
-  `absent` ids are no tokens: the policy gives them probability 0.
+  `absent` ids are no tokens: the policy gives them probability 0. `reading` is
+  the reward model's.
   """
   return Models(
     policy=language_model(model, absent),
-    reward=scalar_model(reward or model),
+    reward=scalar_model(reward or model, reading=reading),
     critic=scalar_model(critic or model),
     bottleneck=BOTTLENECK,
   )
@@ -61,9 +63,7 @@ def assembled(
   template: Format,
   *,
   max_response: int,
-  reward: Frozen | None = None,
-  judge: ScalarModel | None = None,
-  records: Sequence[Record] = (),
+  scorer: Scorer | None = None,
 ) -> Models:
   """Models with a sampler of the policy's and a scorer.
 
@@ -71,23 +71,15 @@ def assembled(
     models: by role.
     tokenizer, template: of the policy; they say what ends a response.
     max_response: tokens at most in a response.
-    reward: what scores: a program, or an ensemble of reward models; a reward
-      model alone where it is neither.
-    judge: the model of a frozen reward; that of `models` where None.
-    records: what is asked, where a program scores it.
+    scorer: that of the models' own reward model where None.
   """
-  judge = judge or models.reward
-  scorer = scoring.model_scorer(judge)
-  if isinstance(reward, Ensemble):
-    scorer = scoring.model_scorer(judge, reward.combine)
-  elif callable(reward):
-    scorer = scoring.text_scorer(reward, records, tokenizer.decode)
   sampler = policy_sampler(
     models.policy,
     max_response=max_response,
     stop_ids=template.stop_ids(tokenizer),
     pad_id=tokenizer.pad_id,
   )
+  scorer = scorer or scoring.model_scorer(models.reward)
   return models._replace(sampler=sampler, scorer=scorer)
 
 
@@ -108,13 +100,15 @@ def models_of(
     reward: (prompts, responses) -> scores, where a program scores.
     prompts: what it is asked about, as of `data.prompts`.
   """
+  records, scorer = at_hand.prompt_records(prompts) if prompts else (), None
+  if reward is not None:
+    scorer = scoring.text_scorer(reward, records, tokenizer.decode)
   return assembled(
     roles(model, tokenizer.absent_ids(model.vocab_size)),
     tokenizer,
     chat_templates.of(tokenizer),
     max_response=max_response,
-    reward=reward,
-    records=at_hand.prompt_records(prompts) if prompts else (),
+    scorer=scorer,
   )
 
 

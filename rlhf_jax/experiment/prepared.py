@@ -19,10 +19,13 @@ from rlhf_jax.experiment import definition, store, validation
 from rlhf_jax.experiment.datasets import Data
 from rlhf_jax.experiment.models import assembled, roles
 from rlhf_jax.experiment.pretrained import PretrainedReward
+from rlhf_jax.feedback import scoring
 from rlhf_jax.models import (
   PARTITION_RULES,
+  Reading,
   TransformerConfig,
   huggingface,
+  last_token,
   lora,
   scalar_model,
 )
@@ -32,18 +35,22 @@ from rlhf_jax.stages import (
   Ensemble,
   Fresh,
   Frozen,
+  ImplicitReward,
+  Learnt,
   Pretrained,
   Stage,
   Start,
   folder_of,
   parameter_sources,
   playing,
+  sources,
 )
 from rlhf_jax.storage import seals
 from rlhf_jax.training import checkpoints
 from rlhf_jax.training import state as training
 from rlhf_jax.training.metrics import Writer
-from rlhf_jax.types import Models, Params
+from rlhf_jax.types import Models, Params, ScalarModel, Scorer
+from rlhf_jax.types.calls import shown
 
 # The roles that are language models; others score.
 POLICIES = ('policy', 'reference')
@@ -106,6 +113,7 @@ class Trained:
       self.config(begins.get('policy'), 'policy'),
       reward=_cut(self.config(begins.get(trunk), trunk), stage),
       critic=self.config(critic, 'critic'),
+      reading=self.reading(name, trunk),
     )
 
   def _roles(self, model, **others):
@@ -120,8 +128,6 @@ class Trained:
     A folder's types of parameters and activations, and what it recomputes, are
     the experiment's.
     """
-    if isinstance(source, Ensemble):
-      source = source.members[0]
     if isinstance(source, Fresh):
       return source.model
     folder = folder_of(source)
@@ -133,6 +139,34 @@ class Trained:
     stage = self.stages.get(source) if isinstance(source, str) else None
     start, one = _began(stage, role)
     return _cut(self.model if start is None else self.config(start, one), stage)
+
+  def reading(self, source: Start | Frozen | None, role: str) -> Reading:
+    """What the head of a source's model in a role reads of a whole row.
+
+    As the stage says or, where it does not, the one that it goes on from.
+    """
+    stage = self.stages.get(source) if isinstance(source, str) else None
+    if stage is None:
+      return last_token
+    own = getattr(stage, 'reading', None)
+    return own or self.reading(*_began(stage, role))
+
+  def scalar(self, source: str | Pretrained, role: str) -> ScalarModel:
+    """The model of what a source trains or holds, in a role that scores."""
+    reading = self.reading(source, role)
+    return scalar_model(self.config(source, role), reading=reading)
+
+  def scorer(self, reward: Learnt) -> Scorer:
+    """Scores by a reward, of the parameters that `params` gives of it."""
+    if isinstance(reward, Ensemble):
+      members = tuple(map(self.scorer, reward.members))
+      return scoring.ensemble_scorer(members, reward.combine)
+    if isinstance(reward, ImplicitReward):
+      policy, reference = (
+        self.models(of).policy for of in (reward.policy, reward.reference)
+      )
+      return scoring.implicit_scorer(policy, reference, beta=reward.beta)
+    return scoring.model_scorer(self.scalar(reward, 'reward'))
 
   def origin(self, source: Start | Frozen | None, role: str) -> str | None:
     """The folder of transformers that a source's model in a role began as."""
@@ -153,16 +187,21 @@ class Trained:
     return {
       role: self.params(source, role)
       for role, source in stage.frozen.items()
-      if isinstance(source, str | Pretrained | Ensemble)
+      if isinstance(source, Learnt)
     }
 
-  def params(self, source: str | Pretrained | Ensemble, role: str) -> Params:
+  def params(self, source: Learnt, role: str) -> Params:
     """What a finished stage trained, or a folder holds, that plays `role`.
 
-    Of an ensemble a tuple, its members' in their order.
+    Of an ensemble a tuple, its members' in their order; of an implicit reward
+    {'policy', 'reference'}, and 'scale' where it has one.
     """
     if isinstance(source, Ensemble):
       return tuple(self.params(member, role) for member in source.members)
+    if isinstance(source, ImplicitReward):
+      parts = ('policy', 'reference', 'scale')
+      given = {part: getattr(source, part) for part in parts}
+      return {p: self.params(of, p) for p, of in given.items() if of}
     name = folder_of(source) or source
     if name not in self.loaded:
       self.loaded[name] = self._load(name)
@@ -256,13 +295,16 @@ class Trained:
       produces = self.stages[source].produces
     return playing(params, role, produces)
 
-  def check_given(self, measured: Mapping[str, Any]) -> None:
+  def check_given(
+    self, measured: Mapping[str, Any], scored_by: Frozen | None = None
+  ) -> None:
     """Refuses folders that hold no such parameters as are taken from them.
 
     Adapters of what starts afresh, or of another rank than it has, too.
 
     Args:
       measured: {name: its PolicyVariant} of all that is measured.
+      scored_by: what scores them, where the evaluation says it.
 
     Raises:
       ExperimentError: naming the stage, the folder and the first difference.
@@ -275,8 +317,15 @@ class Trained:
         who = f'{name!r} takes its policy from {folder}, which'
         model = self.models(variant.policy).policy
         self._check_held(who, folder, 'policy', model)
+    for words, source in sources(scored_by, 'reward').items():
+      folder = folder_of(source)
+      if folder is not None:
+        who = f'evaluation.scored_by takes its {words} from {folder}, which'
+        model = self.models(source).policy
+        self._check_held(who, folder, 'policy', model)
     for name, stage in self.stages.items():
       self._check_alike(name, stage)
+      self._check_reading(name, stage)
       if isinstance(stage, Stage) and stage.lora is not None:
         if stage.features is not None:
           raise definition.ExperimentError(
@@ -292,7 +341,9 @@ class Trained:
         who = f'stage {name!r} takes its {role} from {folder}, which'
         model = self.models(name).policy
         if role not in POLICIES:
-          model = scalar_model(self.config(folder, role))
+          model = self.scalar(folder, role)
+        elif words.startswith('frozen reward'):
+          model = self.models(source).policy
         reads_text = self._reads_text(name, words)
         self._check_held(who, folder, role, model, reads_text)
 
@@ -335,14 +386,17 @@ class Trained:
           f'{folder_of(reference) or reference} is; give '
           f'stages.{name}.frozen.reference what the policy starts from'
         )
-    reward = stage.frozen.get('reward')
-    if isinstance(reward, Ensemble):
-      configs = {self.config(m, 'reward') for m in reward.members}
-      if len(configs) > 1:
-        raise definition.ExperimentError(
-          f'the reward of stage {name!r} is an ensemble of different models, '
-          'which cannot be read as one; give members of one config'
-        )
+
+  def _check_reading(self, name, stage):
+    """Whether a stage that says how a head reads has one."""
+    if getattr(stage, 'reading', None) is None:
+      return
+    trained = self._playing(name, self.abstract_params(name), stage.produces)
+    if 'trunk' not in trained:
+      raise definition.ExperimentError(
+        f'stages.{name}.reading is {shown(stage.reading)}, and what this stage '
+        'trains has no head that reads whole rows; leave it none'
+      )
 
   def _check_folder(self, folder, who, reads_text):
     """Whether a folder is whole, and its model can read what it is given."""
@@ -354,6 +408,12 @@ class Trained:
           f'{who} holds neither the config.json of a model nor finished '
           f'parameters, as OUT/stages/STAGE/{store.PARAMS} does, or is damaged'
         ) from e
+      if (pathlib.Path(folder) / store.READING).exists():
+        raise definition.ExperimentError(
+          f'{who} holds a reward model that reads more than the last token '
+          f'({store.READING}), as of a folder alone is read; name the stage '
+          'that trains it'
+        )
       return
     huggingface.open_folder(folder)
     tokenizer = tokens.load(folder)
@@ -494,17 +554,17 @@ class Run:
 
     `reward` and `records` say how scores are made.
     """
-    models = self.trained.models(stage)
-    judge = models.reward
-    if isinstance(reward, str | Ensemble):
-      judge = scalar_model(self.trained.config(reward, 'reward'))
+    corpus, scorer = self.corpus, None
+    if callable(reward):
+      decode = corpus.tokenizer.decode
+      scorer = scoring.text_scorer(reward, records, decode)
+    elif reward is not None:
+      scorer = self.trained.scorer(reward)
     return assembled(
-      models,
-      self.corpus.tokenizer,
-      self.corpus.template,
-      reward=reward,
-      judge=judge,
-      records=records,
+      self.trained.models(stage),
+      corpus.tokenizer,
+      corpus.template,
+      scorer=scorer,
       max_response=self.experiment.limits.max_response_tokens,
     )
 

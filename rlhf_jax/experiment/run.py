@@ -142,7 +142,9 @@ def prepare(
     console=folders.console,
     writers=writers,
   )
-  run.trained.check_given(policy_variants(experiment))
+  run.trained.check_given(
+    policy_variants(experiment), experiment.evaluation.scored_by
+  )
   for note in corpus.notes:
     run.tell('data', note)
   return run

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from rlhf_jax import sharding
+from rlhf_jax.addressing import describe
 from rlhf_jax.data import orders, packing
 from rlhf_jax.data.batches import Batches
 from rlhf_jax.experiment import (
@@ -26,7 +27,7 @@ from rlhf_jax.experiment.prepared import Run, Trained
 from rlhf_jax.experiment.pretrained import described
 from rlhf_jax.feedback import scoring
 from rlhf_jax.learners.reward import head
-from rlhf_jax.models import PARTITION_RULES
+from rlhf_jax.models import PARTITION_RULES, last_token
 from rlhf_jax.stages import DatasetStage, Stage, names, playing
 from rlhf_jax.storage import files
 from rlhf_jax.training import checkpoints, loop, metrics
@@ -126,6 +127,9 @@ def train(run: Run, name: str) -> dict[str, Any]:
       ),
     )
     writer.close()
+  reading = run.trained.reading(name, stage.produces)
+  if reading is not last_token:  # The parameters do not say it.
+    files.write_json(folder / store.READING, describe(reading))
   if stage.lora is not None:
     files.write_json(folder / store.BASE, adapters.described(frozen['base']))
   checkpoints.save_params(

@@ -22,8 +22,10 @@ CHECKPOINTS = 'checkpoints'
 LAYOUT = 3
 # What adapters were trained beside, of a stage that has some.
 BASE = 'base.json'
+# What a reward model's head reads, of a stage where it is not the last token.
+READING = 'reading.json'
 # Copies are kept with the parameters, under their seal.
-COPIED = (METRICS, SAMPLES, BASE)
+COPIED = (METRICS, SAMPLES, BASE, READING)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Scores of responses: by reward models, or by functions that read the text.
+"""Scores of responses: by models, or by functions that read the text.
 
 A reward, a judge or a checker may fail on a response: it gives None or NaN (a
 time-out, no answer to parse), or a number that is not finite. That response has
@@ -18,8 +18,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rlhf_jax.kernels import logps
 from rlhf_jax.types import (
   Comparisons,
+  LanguageModel,
   Params,
   Prompt,
   Response,
@@ -141,28 +143,16 @@ def named(function: Callable) -> str:
   return f'{function.__module__}.{function.__qualname__}'
 
 
-def first(members: chex.Array) -> chex.Array:
-  """[E, ...] -> [...]: the scores of one reward model, E = 1."""
-  return members[0]
-
-
 @functools.lru_cache
-def model_scorer(
-  model: ScalarModel, combine: Callable[[chex.Array], chex.Array] = first
-) -> Scorer:
-  """Scores rollouts by the frozen reward model or models `frozen['reward']`.
+def model_scorer(model: ScalarModel) -> Scorer:
+  """Scores rollouts by the reward model whose parameters are frozen['reward'].
 
-  Args:
-    model: of all of them; its first score counts.
-    combine: scores [E, N] of E models to [N]; `frozen['reward']` is then a
-      sequence of E parameters. By default it is the parameters of one model.
+  Of several scores the model's first counts.
   """
 
   @jax.jit
   def score(params, tokens, attention_mask):
-    members = (params,) if combine is first else params
-    scores = [model.scores(p, tokens, attention_mask)[:, 0] for p in members]
-    return combine(jnp.stack(scores))
+    return model.scores(params, tokens, attention_mask)[:, 0]
 
   def scorer(
     frozen: Mapping[str, Params], rollouts: Rollouts | Comparisons
@@ -170,6 +160,60 @@ def model_scorer(
     flat = flatten_candidates((rollouts.tokens, rollouts.attention_mask))
     scores = score(frozen['reward'], *flat)
     return scores.reshape(rollouts.tokens.shape[:2])
+
+  return scorer
+
+
+@functools.lru_cache
+def implicit_scorer(
+  policy: LanguageModel, reference: LanguageModel, *, beta: float
+) -> Scorer:
+  """Scores rollouts by a policy: β · (its log-prob − the reference's).
+
+  Of whole responses, at temperature 1. frozen['reward'] has the parameters of
+  both, {'policy', 'reference'}, and perhaps a 'scale' {'factor' [], 'shift' []}
+  that scores are multiplied with, and what is added to them.
+
+  Source: Rafailov et al. 2023, eq. 5.
+  """
+
+  @jax.jit
+  def score(params, rollouts):
+    own = logps.response_logps(policy, params['policy'], rollouts)
+    kept = logps.response_logps(reference, params['reference'], rollouts)
+    scores = beta * (own - kept)
+    if 'scale' not in params:
+      return scores
+    return params['scale']['factor'] * scores + params['scale']['shift']
+
+  def scorer(
+    frozen: Mapping[str, Params], rollouts: Rollouts | Comparisons
+  ) -> chex.Array:
+    return score(frozen['reward'], rollouts)
+
+  return scorer
+
+
+@functools.lru_cache
+def ensemble_scorer(
+  members: tuple[Scorer, ...], combine: Callable[[chex.Array], chex.Array]
+) -> Scorer:
+  """Scores rollouts by several scorers, whose scores are combined.
+
+  Args:
+    members: E scorers; frozen['reward'] has the parameters of each, in order.
+    combine: scores [E, B, K] -> [B, K].
+  """
+
+  @jax.jit
+  def combined(scores):
+    return combine(jnp.stack(scores))
+
+  def scorer(
+    frozen: Mapping[str, Params], rollouts: Rollouts | Comparisons
+  ) -> chex.Array:
+    each = zip(members, frozen['reward'], strict=True)
+    return combined([score({'reward': own}, rollouts) for score, own in each])
 
   return scorer
 

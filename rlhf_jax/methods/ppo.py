@@ -96,7 +96,7 @@ collect = functools.partial(policy_gradient.collect, shape=shape)
 
 
 # The critic starts from the reward model: of several, from the first; fresh
-# where a program scores.
+# where a program scores, or a policy that is read as a reward.
 stages = Online(
   name='ppo',
   init=init,

@@ -3,7 +3,13 @@
 from rlhf_jax.models import presets
 from rlhf_jax.models.bottleneck import BOTTLENECK
 from rlhf_jax.models.config import TransformerConfig
-from rlhf_jax.models.heads import scalar_model, trunk_from_policy
+from rlhf_jax.models.heads import (
+  Reading,
+  last_token,
+  mean_of_tokens,
+  scalar_model,
+  trunk_from_policy,
+)
 from rlhf_jax.models.lora import LoRA
 from rlhf_jax.models.transformer import PARTITION_RULES, language_model
 
@@ -11,8 +17,11 @@ __all__ = [
   'BOTTLENECK',
   'LoRA',
   'PARTITION_RULES',
+  'Reading',
   'TransformerConfig',
   'language_model',
+  'last_token',
+  'mean_of_tokens',
   'presets',
   'scalar_model',
   'trunk_from_policy',

@@ -1,18 +1,48 @@
-"""Reward models and critics: a transformer's trunk and a linear head."""
+"""Reward models and critics: a transformer's trunk and a linear head.
+
+A reading says which hidden states the head reads of a whole row: a function
+(hidden [B, T, D], attention_mask [B, T]) -> features [B, D].
+"""
 
 import functools
+from collections.abc import Callable
 
 import chex
 import jax
 import jax.numpy as jnp
 
+from rlhf_jax.kernels import masking
 from rlhf_jax.models import transformer
 from rlhf_jax.models.config import TransformerConfig
 from rlhf_jax.types import Params, ScalarModel
 
+Reading = Callable[[chex.Array, chex.Array], chex.Array]
 
-@functools.cache
-def scalar_model(config: TransformerConfig, *, scores: int = 1) -> ScalarModel:
+
+def last_token(hidden: chex.Array, attention_mask: chex.Array) -> chex.Array:
+  """[B, D] hidden state of each row's last real token, wherever padding is.
+
+  A row without real tokens gives that of its first column.
+  """
+  columns = jnp.arange(hidden.shape[1], dtype=jnp.int32)[None]
+  last = jnp.max(jnp.where(attention_mask, columns, 0), axis=1)
+  return jnp.take_along_axis(hidden, last[:, None, None], axis=1)[:, 0]
+
+
+def mean_of_tokens(
+  hidden: chex.Array, attention_mask: chex.Array
+) -> chex.Array:
+  """[B, D] float32 mean of each row's real tokens, prompt and response alike.
+
+  A row without real tokens gives 0.
+  """
+  mask = jnp.broadcast_to(attention_mask[..., None], hidden.shape)
+  return masking.masked_mean(hidden, mask, axis=1)
+
+
+def scalar_model(
+  config: TransformerConfig, *, scores: int = 1, reading: Reading = last_token
+) -> ScalarModel:
   """A model of M scores, linear in the hidden states.
 
   Params are {'trunk': a transformer's, without a free unembedding,
@@ -21,14 +51,22 @@ def scalar_model(config: TransformerConfig, *, scores: int = 1) -> ScalarModel:
   Args:
     config: the trunk's sizes; its settings of logits are not read.
     scores: M, attributes or ensemble members.
+    reading: what the head reads of a whole row.
   """
   if scores < 1:
     raise ValueError(f'a scalar model needs 1 score or more, got {scores}.')
+  return _scalar_model(config, scores, reading)
+
+
+@functools.cache
+def _scalar_model(
+  config: TransformerConfig, scores: int, reading: Reading
+) -> ScalarModel:
   return ScalarModel(
     init=functools.partial(init, config, scores=scores),
     hidden=functools.partial(read_hidden, config),
-    features=functools.partial(features, config),
-    scores=functools.partial(read_scores, config),
+    features=functools.partial(features, config, reading),
+    scores=functools.partial(read_scores, config, reading),
     values=functools.partial(read_values, config),
     head=head,
     trunk=functools.partial(trunk_from_policy, layers=config.layers),
@@ -84,28 +122,25 @@ def read_hidden(
 
 def features(
   config: TransformerConfig,
+  reading: Reading,
   params: Params,
   tokens: chex.Array,
   attention_mask: chex.Array,
 ) -> chex.Array:
-  """[B, D] hidden state of each row's last real token, wherever padding is.
-
-  A row without real tokens gives that of its first column.
-  """
+  """[B, D] what the head reads of whole rows."""
   hidden = read_hidden(config, params, tokens, attention_mask)
-  columns = jnp.arange(tokens.shape[1], dtype=jnp.int32)[None]
-  last = jnp.max(jnp.where(attention_mask, columns, 0), axis=1)
-  return jnp.take_along_axis(hidden, last[:, None, None], axis=1)[:, 0]
+  return reading(hidden, attention_mask)
 
 
 def read_scores(
   config: TransformerConfig,
+  reading: Reading,
   params: Params,
   tokens: chex.Array,
   attention_mask: chex.Array,
 ) -> chex.Array:
   """[B, M] float32 scores of whole rows."""
-  return head(params, features(config, params, tokens, attention_mask))
+  return head(params, features(config, reading, params, tokens, attention_mask))
 
 
 def read_values(

@@ -7,6 +7,8 @@ from rlhf_jax.stages.stage import (
   Ensemble,
   Fresh,
   Frozen,
+  ImplicitReward,
+  Learnt,
   Pretrained,
   Queries,
   RecordBatch,
@@ -19,6 +21,7 @@ from rlhf_jax.stages.stage import (
   parameter_sources,
   playing,
   producing,
+  sources,
 )
 
 __all__ = [
@@ -27,6 +30,8 @@ __all__ = [
   'Ensemble',
   'Fresh',
   'Frozen',
+  'ImplicitReward',
+  'Learnt',
   'Method',
   'Online',
   'Pretrained',
@@ -42,4 +47,5 @@ __all__ = [
   'parameter_sources',
   'playing',
   'producing',
+  'sources',
 ]

@@ -30,7 +30,7 @@ class Method:
     name: of the stage, unless the caller gives another.
     data: likewise of its dataset.
     start: by role, what the caller calls the stage that it starts from.
-    frozen: likewise the stage, ensemble or program that is kept as it is.
+    frozen: likewise the stage, reward or program that is kept as it is.
     sources: what these are where the caller gives nothing, other than `SOURCES`
       has it; None for none.
     extra_data: a dataset of which every step has a batch too, if any.
@@ -69,6 +69,7 @@ class Method:
     order: Callable[[Any], Any] | None = None,
     curriculum: Any = None,
     mixture: Any = None,
+    reading: Callable[[Any, Any], Any] | None = None,
     **sources: Frozen | Fresh | Mapping[str, Start] | None,
   ) -> dict[str, Stage]:
     """{name: the stage} of a config.
@@ -76,7 +77,7 @@ class Method:
     Args:
       config: the method's.
       name, data, extra_data: in place of the method's own.
-      order, curriculum, mixture: as of a Stage.
+      order, curriculum, mixture, reading: as of a Stage.
       sources: whose parameters it starts from and keeps, by the names in
         `start` and `frozen`: a stage, or a Pretrained model; with `start` None
         it starts afresh. `start` may be {role: stage}, for other roles.
@@ -101,6 +102,7 @@ class Method:
           'order': order,
           'curriculum': curriculum,
           'mixture': mixture,
+          'reading': reading,
         }
       )
     }
@@ -193,8 +195,7 @@ def _kept(source: Frozen | Fresh | None) -> Frozen | None:
 def _trained(source: Frozen | Fresh | None) -> Start | None:
   """Whose parameters those of a source are, of several the first's.
 
-  None of programs.
+  None of programs, and of a policy that is read as a reward.
   """
-  if isinstance(source, Ensemble):
-    return source.members[0]
-  return source if isinstance(source, Start) else None
+  first = source.members[0] if isinstance(source, Ensemble) else source
+  return first if isinstance(first, Start) else None

@@ -18,22 +18,8 @@ from rlhf_jax.types import (
   Sampled,
 )
 from rlhf_jax.types.calls import Called
-from rlhf_jax.types.rules import Count
+from rlhf_jax.types.rules import Count, Positive
 from rlhf_jax.types.values import checked
-
-
-@dataclasses.dataclass(frozen=True)
-@checked
-class Ensemble:
-  """Several reward models that score as one.
-
-  Attributes:
-    members: the earlier stages that trained them.
-    combine: scores [E, ...] -> scores [...], of kernels.ensembles.
-  """
-
-  members: tuple[str, ...]
-  combine: Callable[[chex.Array], chex.Array]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +38,46 @@ class Pretrained:
 
 @dataclasses.dataclass(frozen=True)
 @checked
+class ImplicitReward:
+  """A policy that is read as a reward: no learner, and no head.
+
+  r(x, y) = β Σₜ [log π(yₜ | x, y₍<ₜ₎) − log π_ref(yₜ | x, y₍<ₜ₎)] over the
+  response, its end-of-text included. Of a policy that DPO trained it is the
+  reward which DPO has fitted, up to a shift of each prompt.
+
+  Attributes:
+    policy: the earlier stage that trained π, or its folder.
+    reference: likewise π_ref, which is what that stage kept as its reference.
+    beta: β, in reward units per nat; DPO's, for the odds that it has fitted.
+    scale: the earlier stage that has matched its scores to another reward's, of
+      methods.rlp.scale; None to take them as they are.
+
+  Source: Rafailov et al. 2023, eq. 5.
+  """
+
+  policy: str | Pretrained
+  reference: str | Pretrained
+  beta: Positive
+  scale: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+@checked
+class Ensemble:
+  """Several rewards that score as one.
+
+  Attributes:
+    members: the earlier stages that trained them, or policies that are read as
+      rewards.
+    combine: scores [E, ...] -> scores [...], of kernels.ensembles.
+  """
+
+  members: tuple[str | ImplicitReward, ...]
+  combine: Callable[[chex.Array], chex.Array]
+
+
+@dataclasses.dataclass(frozen=True)
+@checked
 class Fresh:
   """A model of a size of its own, drawn anew.
 
@@ -65,9 +91,11 @@ class Fresh:
 # Where a role's parameters come from: an earlier stage, a folder, or a size to
 # draw them anew at.
 Start = str | Pretrained | Fresh
-# What is kept as it is: an earlier stage's parameters, or those in a folder;
-# several reward models' together; or a program that scores text.
-Frozen = str | Pretrained | Ensemble | Reward
+# What is kept as it is and has parameters: an earlier stage's, or those in a
+# folder; as a reward also those of a policy, or of several rewards together.
+Learnt = str | Pretrained | ImplicitReward | Ensemble
+# Or a program that scores text.
+Frozen = Learnt | Reward
 
 
 def folder_of(source: Any) -> str | None:
@@ -79,9 +107,31 @@ def folder_of(source: Any) -> str | None:
   return path if '/' in path else f'./{path}'
 
 
-def members(reward: str | Ensemble) -> tuple[str, ...]:
-  """The stages that trained a reward model, or an ensemble's."""
+def members(reward: Frozen | None) -> tuple[Frozen, ...]:
+  """The rewards that an ensemble is of; others are of themselves alone."""
+  if reward is None:
+    return ()
   return reward.members if isinstance(reward, Ensemble) else (reward,)
+
+
+def sources(kept: Frozen | None, words: str) -> dict[str, str | Pretrained]:
+  """{words: where from} of the parameters of what is kept; {} of programs.
+
+  The members of an ensemble go by 'WORDS 0' and so on, the models of an
+  implicit reward by "WORDS's policy", "WORDS's reference", "WORDS's scale".
+  """
+  if isinstance(kept, Ensemble):
+    found = {}
+    for number, member in enumerate(kept.members):
+      found |= sources(member, f'{words} {number}')
+    return found
+  if isinstance(kept, ImplicitReward):
+    return {
+      f"{words}'s {role}": source
+      for role in ('policy', 'reference', 'scale')
+      if (source := getattr(kept, role)) is not None
+    }
+  return {words: kept} if isinstance(kept, str | Pretrained) else {}
 
 
 def names(data: str | tuple[str, ...]) -> tuple[str, ...]:
@@ -106,19 +156,19 @@ class Stage(NamedTuple):
     start: the earlier stage whose parameters each role starts from, a
       Pretrained model, or a Fresh one; a role that is not named starts afresh,
       a policy at the experiment's size, a critic at the policy's.
-    frozen: likewise what each role keeps; a reward may be an Ensemble of
-      stages, or a Reward, which scores the decoded text; a reference of None is
-      the stage's own policy before its first step.
+    frozen: likewise what each role keeps; a reward may be an ImplicitReward,
+      an Ensemble, or a Reward, which scores the decoded text; a reference of
+      None is the stage's own policy before its first step.
     collect: (state, frozen, prompts, key, *, models, config) -> batch, metrics;
       for methods that learn from their own samples.
     precompute: (frozen, batch, *, models, config) -> [B, K] log-probs of the
       frozen reference, computed once for every example and kept beside the
       data, so that no step computes them again, or None where none are read.
       Without it each step computes them.
-    features: (params, batch, *, models, config) -> [B, K, D] hidden states of
-      responses, read by parameters at the start that the stage never moves:
-      computed once for every example and kept beside the data, so that a step
-      reads `batch.features` alone. `frozen['features']` says how they spread.
+    features: (params, batch, *, models, config) -> [B, K, D], what is read of
+      responses by parameters at the start that the stage never moves: computed
+      once for every example and kept beside the data, so that a step reads
+      `batch.features` alone. `frozen['features']` says how they spread.
       None for stages that read tokens.
     order: in which order an epoch goes through the examples, a function of
       `data.orders`; any where None. Not for prompts that are sampled from, nor
@@ -129,6 +179,10 @@ class Stage(NamedTuple):
       `data.mixtures.Mixture`; as much as there is where None.
     lora: a `models.LoRA`, with which adapters and heads alone are trained of
       what starts from given parameters; None to train all of it.
+    reading: what the head of the model that scores reads of a whole row, a
+      `models.Reading`, in this stage and wherever what it trains scores; where
+      None, what it starts from is read as it was, and a fresh one at the last
+      token.
     extra_data: name of a dataset of which every step has a batch too, as in
       `types.WithExtra`; config.extra_batch_size says of how many. None for
       none.
@@ -160,6 +214,7 @@ class Stage(NamedTuple):
   curriculum: Any = None
   mixture: Any = None
   lora: Any = None
+  reading: Annotated[Callable, Called(2)] | None = None
   extra_data: str | None = None
   reads: tuple[type, ...] = ()
   reads_extra: tuple[type, ...] = ()
@@ -259,7 +314,8 @@ class DatasetStage(NamedTuple):
     policy: the earlier stage that answers them, or a Pretrained one; None
       where nobody has to.
     frozen: likewise, by role ('reward', 'ranker', 'attributes'), that
-      judges; a reward may be an Ensemble, or a Reward, which scores the text.
+      judges; a reward may be an ImplicitReward, an Ensemble, or a Reward,
+      which scores the text.
     reads: the kinds of records that `data` may hold; any where it is empty.
     writes: the kind of record that is written; None where it is not known.
   """
@@ -294,17 +350,13 @@ def datasets(stage: AnyStage) -> tuple[str, ...]:
 def parameter_sources(stage: AnyStage) -> dict[str, Start]:
   """{'starting policy': where from} of all parameters that it is given.
 
-  Those that it keeps as they are go by 'frozen reward', the members of an
-  ensemble by 'frozen reward 0' and so on, who answers by 'policy'.
+  Those that it keeps as they are go by 'frozen reward', or as `sources` has it
+  where there are several; who answers by 'policy'.
   """
   if isinstance(stage, DatasetStage):
     found = {'policy': stage.policy}
   else:
     found = {f'starting {role}': of for role, of in stage.start.items()}
   for role, source in stage.frozen.items():
-    if isinstance(source, Ensemble):
-      for number, member in enumerate(source.members):
-        found[f'frozen {role} {number}'] = member
-    elif isinstance(source, str | Pretrained):
-      found[f'frozen {role}'] = source
+    found |= sources(source, f'frozen {role}')
   return {role: source for role, source in found.items() if source is not None}

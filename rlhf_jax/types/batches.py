@@ -79,8 +79,8 @@ class Comparisons:
     targets: Demonstrations [B, T] to imitate beside; None for the best of each.
     reference_logps: [B, K] float32, log-probs of the responses under a frozen
       reference, in nats, where they were computed beforehand.
-    features: [B, K, D] float32, hidden states of the responses' ends, likewise;
-      0 where there is no response.
+    features: [B, K, D] float32, what a reward model's head reads of them,
+      likewise; 0 where there is no response.
   """
 
   tokens: chex.Array

@@ -47,8 +47,8 @@ class ScalarModel(NamedTuple):
       many scores are read; all other functions follow the parameters.
     hidden: (params, tokens [B, T], attention_mask [B, T]) -> [B, T, D], of the
       last layer.
-    features: (params, tokens, attention_mask) -> [B, D], the hidden state of
-      each row's last real token.
+    features: (params, tokens, attention_mask) -> [B, D], what is read of whole
+      rows, such as the hidden state of each one's last real token.
     scores: (params, tokens, attention_mask) -> [B, M], read from `features`.
     values: (params, tokens, attention_mask) -> [B, T], the first score read
       after every token.

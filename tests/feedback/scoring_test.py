@@ -189,10 +189,41 @@ class ScorersTest(absltest.TestCase):
     expected = [weights[[1, *response]].sum() for response in toy.responses()]
     np.testing.assert_allclose(scores, [expected], rtol=1e-5)
 
+  def test_a_policy_scores_by_its_log_ratio(self):
+    tables = [toy.POLICY.init(jax.random.key(seed)) for seed in (0, 1)]
+    frozen = {'reward': dict(zip(('policy', 'reference'), tables, strict=True))}
+    scorer = scoring.implicit_scorer(toy.POLICY, toy.POLICY, beta=0.3)
+    prompt, listed = (0, 1), toy.responses()
+    policy, reference = (np.asarray(t['embedding'], float) for t in tables)
+    expected = [
+      0.3
+      * (
+        toy.log_probability(policy, prompt, response)
+        - toy.log_probability(reference, prompt, response)
+      )
+      for response in listed
+    ]
+    # Of rollouts, and of the same responses padded otherwise.
+    for batch in (
+      toy.all_rollouts(prompt),
+      toy.compared([prompt, (1, 1, 1)], [listed, listed]),
+    ):
+      found = scorer(frozen, batch)[0]
+      np.testing.assert_allclose(found, expected, atol=1e-5)
+
+    scale = {'factor': np.float32(-2.0), 'shift': np.float32(5.0)}
+    moved = {'reward': frozen['reward'] | {'scale': scale}}
+    np.testing.assert_allclose(
+      scorer(moved, toy.all_rollouts(prompt))[0],
+      5.0 - 2.0 * np.array(expected),
+      atol=1e-5,
+    )
+
   def test_several_models_score_the_same_rollouts(self):
     several = [toy.SCALAR.init(jax.random.key(seed)) for seed in (0, 1)]
-    scorer = scoring.model_scorer(
-      toy.SCALAR, combine=lambda members: members[0] - 2.0 * members[1]
+    scorer = scoring.ensemble_scorer(
+      (scoring.model_scorer(toy.SCALAR),) * 2,
+      lambda members: members[0] - 2.0 * members[1],
     )
     found = scorer({'reward': several}, toy.all_rollouts((0, 1)))
     weights = [np.asarray(p['head']['kernel'])[:, 0] for p in several]

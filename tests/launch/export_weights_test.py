@@ -8,6 +8,7 @@ from absl.testing import absltest
 
 from launch import export_weights
 from rlhf_jax.data import tokens
+from rlhf_jax.experiment import store
 from rlhf_jax.models import huggingface, scalar_model
 from rlhf_jax.training import checkpoints
 from tests.launch.import_weights_test import (
@@ -62,6 +63,21 @@ class ExportTest(CommandCase):
     config_json = (self.out / 'config.json').read_text()
     self.assertIn(f'"pad_token_id": {spare.pad_id}', config_json)
     self.assertEqual(tokens.load(self.out).eos_id, spare.eos_id)
+
+  def test_a_head_that_reads_other_tokens_is_refused(self):
+    source = made(self.scratch / 'model')
+    stage = self.scratch / 'stage'
+    said = self.scratch / store.READING
+    said.write_text('"rlhf_jax.models.heads.mean_of_tokens"')
+    params = {'reward': scalar_model(config('llama')).init(jax.random.key(0))}
+    checkpoints.save_params(stage / 'params', params, also=[said])
+    status, _, wrong = run_command(
+      export_weights, stage, self.out, '--original', source
+    )
+    self.assertEqual(status, 1)
+    self.assertIn('reads rlhf_jax.models.heads.mean_of_tokens, and', wrong)
+    self.assertIn('the last token alone; export one', wrong)
+    self.assertFalse(self.out.exists())
 
   def test_what_is_no_stage_is_said_and_nothing_is_to_be_deleted(self):
     source = made(self.scratch / 'model')

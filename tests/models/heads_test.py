@@ -11,6 +11,8 @@ from absl.testing import absltest, parameterized
 from rlhf_jax.models import (
   TransformerConfig,
   language_model,
+  last_token,
+  mean_of_tokens,
   scalar_model,
   trunk_from_policy,
 )
@@ -73,14 +75,34 @@ class ScalarModelTest(parameterized.TestCase):
       np.testing.assert_allclose(scores[row], self.read(expected), atol=1e-4)
     chex.assert_tree_all_finite((features, scores))
 
+  def test_a_mean_is_over_the_real_tokens(self):
+    model = scalar_model(TINY, scores=2, reading=mean_of_tokens)
+    features = jax.jit(model.features)(self.params, self.tokens, self.mask)
+    scores = jax.jit(model.scores)(self.params, self.tokens, self.mask)
+    for row in range(5):
+      expected = self.hidden[row][self.mask[row]].mean(axis=0)
+      np.testing.assert_allclose(features[row], expected, atol=1e-5)
+      np.testing.assert_allclose(scores[row], self.read(expected), atol=1e-4)
+    np.testing.assert_array_equal(features[5], np.zeros(12))
+
+  def test_padding_is_inert(self):
+    hidden = self.hidden.astype(np.float32)
+    junk = np.where(self.mask[..., None], hidden, np.nan)
+    for reading in (last_token, mean_of_tokens):
+      clean, dirty = (reading(x, self.mask)[:5] for x in (hidden, junk))
+      np.testing.assert_array_equal(clean, dirty)
+      slope = jax.grad(lambda x, read=reading: read(x, self.mask)[:5].sum())
+      self.assertTrue(np.isfinite(slope(junk)).all())
+
   def test_values_are_the_first_score_after_every_token(self):
     values = jax.jit(self.model.values)(self.params, self.tokens, self.mask)
     self.assertEqual(values.shape, (6, 7))
     expected = self.read(self.hidden)[..., 0]
     np.testing.assert_allclose(values, expected, atol=1e-4)
 
-  def test_padding_does_not_move_a_score(self):
-    scores = jax.jit(self.model.scores)
+  @parameterized.parameters(last_token, mean_of_tokens)
+  def test_padding_does_not_move_a_score(self, reading):
+    scores = jax.jit(scalar_model(TINY, scores=2, reading=reading).scores)
     row = self.tokens[0, :3]
     alone = scores(self.params, row[None], np.ones((1, 3), bool))[0]
     tokens = np.full((3, 7), 10, np.int32)
