@@ -19,6 +19,7 @@ from rlhf_jax.stages import (
   Stage,
   datasets,
   folder_of,
+  names,
   parameter_sources,
 )
 from rlhf_jax.types import Comparison, Demonstration, Prompt, calls, values
@@ -126,6 +127,10 @@ def check_evaluation(
       check_dataset(who, dataset, reads, source, kinds)
       if field == 'comparisons':
         check_several(source.get(dataset, ()))
+  for name, fitted in evaluation.fitted_rewards.items():
+    for dataset in names(fitted.data):
+      who = f'evaluation.fitted_rewards.{name} is fitted on {dataset!r}'
+      check_dataset(who, dataset, (Comparison,), source, kinds)
 
 
 def check_several(comparisons: Sequence[Comparison]) -> None:
