@@ -16,7 +16,7 @@ from experiments.readings import runs, tables
 from experiments.rlp import ablations
 from experiments.sandbox_chain.rlp import SAME_ANSWER
 from rlhf_jax import sandbox
-from rlhf_jax.experiment import measuring
+from rlhf_jax.experiment import measuring_pairs
 from rlhf_jax.kernels import clustering
 from rlhf_jax.methods.rlp import consistency
 from rlhf_jax.types import Comparison
@@ -83,7 +83,7 @@ def measure(chain):
     sets[f'{name}, held out'] = held_out(drawn, choose)
 
   def share_right(reward, pairs):
-    measured = measuring.measure_pairs(
+    measured = measuring_pairs.measure_pairs(
       chain.data,
       chain.trained.scorer(reward),
       {'reward': chain.trained.params(reward, 'reward')},

@@ -40,14 +40,18 @@ def config(settings: Settings) -> Experiment:
     'rlp_uml': rlp.uml_stages(settings, name='reward_model_uml'),
     'rlp_spg': rlp.spg_stages(settings, name='reward_model_spg'),
   }
+  stages = (
+    sandbox_chain.feedback_stages(settings)
+    | learnt
+    | rlp.sample_stages(settings, policy=policy)
+    | rlp.arms(settings, retrained, learn=settings.rl)
+  )
   return sandbox_chain.experiment(
     settings,
     title='RLP in the sandbox',
-    stages=sandbox_chain.feedback_stages(settings)
-    | learnt
-    | rlp.sample_stages(settings, policy=policy)
-    | rlp.arms(settings, retrained, learn=settings.rl),
+    stages=stages,
     scored_by='reward_model',
+    measures=sandbox_chain.reward_measures(stages),
     variants={'best_of_n': PolicyVariant(policy='sft', best_of=16)},
     contrasts={
       f'RLP-UML beats {policy.upper()}': ('rlp_uml', policy),

@@ -25,6 +25,7 @@ from experiments.sandbox_chain.lists import (
   pro_stages,
   rrhf_stages,
 )
+from experiments.sandbox_chain.measures import ceilings, reward_measures
 from experiments.sandbox_chain.pairs import (
   DPO_RATE,
   dpo_stages,
@@ -52,6 +53,7 @@ __all__ = [
   'Settings',
   'Stages',
   'candidate_stages',
+  'ceilings',
   'dapo_stages',
   'dpo_stages',
   'dr_grpo_stages',
@@ -66,6 +68,7 @@ __all__ = [
   'reinforce_plus_plus_stages',
   'reinforce_stages',
   'remax_stages',
+  'reward_measures',
   'reward_stages',
   'rloo_stages',
   'rrhf_stages',

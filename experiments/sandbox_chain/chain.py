@@ -71,6 +71,7 @@ def experiment(
   variants: Mapping[str, PolicyVariant] | None = None,
   condition_tokens: int = 0,
   scored_by: str | None = None,
+  measures: Mapping[str, Any] | None = None,
 ) -> Experiment:
   """An experiment in the sandbox; the world is the same for every seed.
 
@@ -84,6 +85,7 @@ def experiment(
       on something: the vocabulary then has the words for it.
     scored_by: the reward model whose scores are reported, where policies learnt
       from several.
+    measures: further values of the evaluation, as of `reward_measures`.
   """
   words = sandbox.CONDITION_WORDS if condition_tokens else ()
   return Experiment(
@@ -97,7 +99,7 @@ def experiment(
       buckets=BUCKETS if condition_tokens else (),
     ),
     stages=stages,
-    evaluation=settings.measure(scored_by=scored_by),
+    evaluation=settings.measure(scored_by=scored_by, **(measures or {})),
     contrasts=contrasts or {},
     variants=variants or {},
   )

@@ -26,6 +26,7 @@ class Findings(NamedTuple):
     produces: {stage: what it trains}.
     reward_curves: {policy: its checkpoints}.
     reward_models: {(reward model, whose pairs): how it did on them}.
+    fitted_rewards: names among those of reward models that are no stage's.
     held_out: {stage: how its policy tells held-out pairs}, of those that
       learnt from pairs.
     likelihoods: {policy: how likely held-out demonstrations are to it}.
@@ -43,6 +44,7 @@ class Findings(NamedTuple):
   produces: Mapping[str, str] = {}
   reward_curves: Mapping[str, RewardCurve] = {}
   reward_models: Mapping[tuple[str, str], PairMetrics] = {}
+  fitted_rewards: Sequence[str] = ()
   held_out: Mapping[str, HeldOut] = {}
   likelihoods: Mapping[str, Likelihood] = {}
   learnt_from: Mapping[str, str] = {}
@@ -58,7 +60,8 @@ class Findings(NamedTuple):
     """The rows of reward models that matter most.
 
     On the pairs of the policy that all are compared with, on those of the
-    policies that it trained, and on held-out pairs.
+    policies that it trained, and on held-out pairs; of fitted rewards, on those
+    of all policies that learnt from a reward.
     """
     return {
       (model, pairs): metrics
@@ -66,4 +69,5 @@ class Findings(NamedTuple):
       if pairs == self.against
       or pairs not in self.policies
       or self.learnt_from.get(pairs) == model
+      or (model in self.fitted_rewards and pairs in self.learnt_from)
     }

@@ -16,6 +16,7 @@ from rlhf_jax.evaluation import (
   tables,
 )
 from rlhf_jax.evaluation.findings import Findings
+from rlhf_jax.evaluation.preference_accuracy import PairMetrics
 from rlhf_jax.evaluation.reward_curve import RewardCurve
 from rlhf_jax.evaluation.statistics import Estimate
 from rlhf_jax.evaluation.summary import Summary
@@ -159,10 +160,24 @@ def reward_models(found: Findings) -> list[str]:
     'longer one: on those of the policy that all are compared with, of the '
     'policies that learnt from it, and on held-out pairs.',
   ]
-  first, _ = tables.parted(tables.reward_model_rows(telling), MODEL_COLUMNS)
+  if further := tables.told_pairs(telling):
+    names = ', '.join(further)
+    parts.append(f'So too on pairs made of the same samples: {names}.')
+  if found.fitted_rewards:
+    names = ', '.join(found.fitted_rewards)
+    parts.append(f'Fitted to comparisons, without a network: {names}.')
+  first = first_of_models(telling)
   rows = tables.reward_model_rows(found.reward_models)
   every = f'{tables.markdown(rows)}\n\n{tables.explained(rows)}'
   return [*parts, tables.markdown(first), folded('All pairs, in full', every)]
+
+
+def first_of_models(
+  reward_models: Mapping[tuple[str, str], PairMetrics],
+) -> tables.Table:
+  """The columns of their table that are not folded."""
+  shown = (*MODEL_COLUMNS, *tables.told_pairs(reward_models))
+  return tables.parted(tables.reward_model_rows(reward_models), shown)[0]
 
 
 def details(found: Findings, plots: Drawn) -> list[str]:

@@ -4,13 +4,14 @@ A pair's margin is the score of the better response less the worse one's, in
 reward units; σ(margin) is the model's probability of being right.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from scipy import optimize, special
 
-from rlhf_jax.evaluation import statistics
+from rlhf_jax.evaluation import calibration, statistics
+from rlhf_jax.evaluation.calibration import Calibration
 from rlhf_jax.evaluation.judges import credits_from_scores
 from rlhf_jax.evaluation.samples import prompt_groups
 from rlhf_jax.types import Prompt
@@ -34,6 +35,18 @@ class LengthBias(NamedTuple):
   over_longer: statistics.Estimate
 
 
+class Told(NamedTuple):
+  """How many of some pairs were told apart.
+
+  Attributes:
+    accuracy: share ordered rightly, equal scores ½.
+    count: pairs.
+  """
+
+  accuracy: statistics.Estimate
+  count: int
+
+
 class PairMetrics(NamedTuple):
   """A reward model measured on N pairs.
 
@@ -48,6 +61,9 @@ class PairMetrics(NamedTuple):
     margin_quantiles: at 5, 25, 50, 75 and 95 %, reward units.
     count: N.
     lengths: accuracy by length, or None where lengths were not given.
+    calibration: to how likely people prefer the better one, or None where that
+      was not given.
+    told: {name: of further pairs, made of the same policy's samples}.
   """
 
   accuracy: statistics.Estimate
@@ -60,6 +76,8 @@ class PairMetrics(NamedTuple):
   margin_quantiles: tuple[float, ...]
   count: int
   lengths: LengthBias | None
+  calibration: Calibration | None = None
+  told: Mapping[str, Told] = {}
 
 
 class HeldOut(NamedTuple):
@@ -82,6 +100,7 @@ def measure(
   prompts: Sequence[Prompt] | None = None,
   better_lengths: np.ndarray | None = None,
   worse_lengths: np.ndarray | None = None,
+  preferred: np.ndarray | None = None,
 ) -> PairMetrics:
   """Measures scores of N pairs.
 
@@ -92,6 +111,7 @@ def measure(
       intervals. All pairs are independent where not given.
     better_lengths: [N] length of the better responses, in any unit.
     worse_lengths: [N] length of the others.
+    preferred: [N] chances that people prefer the better responses.
   """
   better, worse = np.asarray(better, float), np.asarray(worse, float)
   if better.shape != worse.shape or not better.size:
@@ -111,6 +131,9 @@ def measure(
   lengths = None
   if better_lengths is not None:
     lengths = length_bias(credits, better_lengths, worse_lengths, groups)
+  calibrated = None
+  if preferred is not None:
+    calibrated = calibration.measure(margins, preferred, groups)
   return PairMetrics(
     accuracy=statistics.share(credits, groups),
     log_loss=float(np.mean(-special.log_expit(margins))),
@@ -122,7 +145,16 @@ def measure(
     margin_quantiles=tuple(np.quantile(margins, QUANTILES).tolist()),
     count=margins.size,
     lengths=lengths,
+    calibration=calibrated,
   )
+
+
+def told(
+  better: np.ndarray, worse: np.ndarray, prompts: Sequence[Prompt]
+) -> Told:
+  """Of scores [N] of the better responses and of the others, to N prompts."""
+  credits = credits_from_scores(better, worse)
+  return Told(statistics.share(credits, prompt_groups(prompts)), len(credits))
 
 
 def length_bias(
@@ -152,14 +184,13 @@ def reliability(margins: np.ndarray, *, bins: int = 10) -> np.ndarray:
   """[≤ bins, 3] confidence, accuracy and share of the pairs of each bin.
 
   A pair's order is arbitrary, so it is folded: the confidence is
-  σ(|margin|), right if the margin is positive, half right at 0. Bins hold
-  equally many pairs, except that equal confidences stay together.
+  σ(|margin|), right if the margin is positive, half right at 0. Bins are
+  those of `calibration.confidence_bins`.
   """
   margins = statistics.known(margins)
   confidences = special.expit(np.abs(margins))
   right = np.where(margins == 0, 0.5, margins > 0)
-  inner = np.quantile(confidences, np.arange(1, bins) / bins, method='higher')
-  places = np.searchsorted(np.unique(inner), confidences, side='right')
+  places = calibration.confidence_bins(confidences, bins)
   rows = [
     (
       confidences[places == b].mean(),

@@ -28,6 +28,10 @@ MEANINGS = {
   'calibration error': (
     'how far σ(margin), how sure it is, lies from how often it is right'
   ),
+  'off from people': (
+    'how far σ(margin) lies from how likely people prefer the better response'
+  ),
+  'Brier score by people': 'expected (σ(margin) − verdict)² of one of them',
   'margin, reward units': (
     "the better response's score less the worse one's (sd: its spread)"
   ),
@@ -93,16 +97,39 @@ def reward_model_rows(
   columns = {
     'reward model on pairs': lambda key, m: ' on '.join(key),
     'right': lambda key, m: interval(m.accuracy),
+    **{
+      name: lambda key, m, name=name: told(m, name)
+      for name in told_pairs(reward_models)
+    },
     'always the longer': lambda key, m: by_length(m, 'always_longer'),
     'beyond the longer': lambda key, m: by_length(m, 'over_longer'),
     'better is longer': lambda key, m: by_length(m, 'better_longer'),
     'better is shorter': lambda key, m: by_length(m, 'better_shorter'),
     'log loss, nats': lambda key, m: number(m.log_loss, '.3f'),
     'calibration error': lambda key, m: number(m.calibration_error, '.3f'),
+    'off from people': lambda key, m: calibrated(m, 'error'),
+    'Brier score by people': lambda key, m: calibrated(m, 'brier'),
     'margin, reward units': lambda key, m: margin(m),
     'n': lambda key, m: str(m.count),
   }
   return of(reward_models, columns)
+
+
+def told_pairs(
+  reward_models: Mapping[tuple[str, str], PairMetrics],
+) -> list[str]:
+  """The names of further pairs that they were measured on, in order."""
+  return list(dict.fromkeys(n for m in reward_models.values() for n in m.told))
+
+
+def told(metrics: PairMetrics, name: str) -> str:
+  """Right on further pairs, a dash where there were none."""
+  return interval(metrics.told[name].accuracy if name in metrics.told else None)
+
+
+def calibrated(metrics: PairMetrics, field: str) -> str:
+  """A measure of calibration, a dash where people's chances were not given."""
+  return interval(metrics.calibration and getattr(metrics.calibration, field))
 
 
 def held_out_rows(found: Mapping[str, HeldOut]) -> Table:

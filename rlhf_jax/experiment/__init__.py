@@ -5,6 +5,7 @@ from rlhf_jax.experiment.definition import (
   Evaluation,
   Experiment,
   ExperimentError,
+  FittedReward,
   PolicyVariant,
 )
 from rlhf_jax.experiment.models import models_of
@@ -27,6 +28,7 @@ __all__ = [
   'Evaluation',
   'Experiment',
   'ExperimentError',
+  'FittedReward',
   'Fresh',
   'ImplicitReward',
   'Pretrained',

@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Protocol
 
 from rlhf_jax import sharding
@@ -20,9 +20,13 @@ from rlhf_jax.stages import (
   members,
   producing,
 )
+from rlhf_jax.types import Comparison, Prompt, Reward
 from rlhf_jax.types.calls import Called
 from rlhf_jax.types.rules import Count, Positive, Seed
 from rlhf_jax.types.values import checked
+
+# (N prompts, N responses) -> comparisons of these, the better first.
+SamplePairs = Callable[[Sequence[Prompt], Sequence[str]], Sequence[Comparison]]
 
 
 class Source(Protocol):
@@ -40,14 +44,31 @@ class Source(Protocol):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 @checked
+class FittedReward:
+  """A reward of text, without a network, that is fitted where all is measured.
+
+  What it knows of held-out pairs is what comparisons teach whoever can read
+  them: a bound for reward models of the same ones.
+
+  Attributes:
+    fit: comparisons -> (prompts, responses) -> scores [N].
+    data: the dataset of comparisons, or several.
+  """
+
+  fit: Callable[[Sequence[Comparison]], Reward]
+  data: str | tuple[str, ...] = 'preferences'
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Evaluation:
   """How the policies of an experiment are measured at its end.
 
   Attributes:
     prompts: dataset of held-out prompts.
-    comparisons: dataset of held-out pairs for the reward models, or {stage: its
-      own}, or None where pairs come from the policies themselves, ranked by the
-      gold reward.
+    comparisons: dataset of held-out pairs for the reward models, or {stage or
+      fitted reward: its own}, or None where pairs come from the policies
+      themselves, ranked by the gold reward.
     demonstrations: dataset of held-out demonstrations, of which all policies
       have a loss, or None.
     held_out: how many of the comparisons, and of the demonstrations; all of
@@ -63,6 +84,12 @@ class Evaluation:
     judge: (prompts, responses, others' responses) -> credits [N] of the former
       in [0, 1], an `evaluation.Judge`: who decides win rates and claims; where
       None, the gold reward does, or else the scores.
+    sample_pairs: {name: (prompts, responses) -> comparisons, the better first}:
+      further pairs that reward models are measured on, made of each policy's
+      samples, of which a prompt has `samples`, one after the other.
+    preferred_by: a Judge whose credits are the chances that people prefer a
+      response, which reward models' own chances are held to; none where None.
+    fitted_rewards: by name, measured beside the reward models.
   """
 
   prompts: str = 'test_prompts'
@@ -76,6 +103,13 @@ class Evaluation:
   temperature: Positive = 1.0
   scored_by: str | ImplicitReward | None = None
   judge: Annotated[Judge, Called(3)] | None = None
+  sample_pairs: Mapping[str, SamplePairs] = dataclasses.field(
+    default_factory=dict
+  )
+  preferred_by: Annotated[Judge, Called(3)] | None = None
+  fitted_rewards: Mapping[str, FittedReward] = dataclasses.field(
+    default_factory=dict
+  )
 
   def pairs_of(self, stage: str) -> str | None:
     """The dataset of held-out pairs that a stage is measured on, if any."""
@@ -183,10 +217,17 @@ class Experiment:
       rewards = producing(self.stages, 'reward')
       who = 'policies are to be scored by'
       _check_trained(who, scored_by, rewards, 'reward model')
+    for name in self.evaluation.fitted_rewards:
+      if name in self.stages:
+        raise ExperimentError(
+          f'evaluation.fitted_rewards has {name!r}, which is a stage too; call '
+          'it something else'
+        )
     if isinstance(self.evaluation.comparisons, Mapping):
+      rewards = {**self.stages, **self.evaluation.fitted_rewards}
       for name in self.evaluation.comparisons:
         who = 'held-out pairs are for'
-        _check_trained(who, name, self.stages, 'reward model')
+        _check_trained(who, name, rewards, 'reward model')
     measured = policy_variants(self)
     against = self.evaluation.against
     _check_trained('win rates are against', against, measured, 'policy')

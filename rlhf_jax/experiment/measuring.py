@@ -1,17 +1,14 @@
 """Measuring what the stages made: every policy, and every reward model."""
 
-import collections
 import contextlib
 import math
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import jax
 import numpy as np
 
-from rlhf_jax import progress
-from rlhf_jax.data.encoding import Counts, Example, undecided
+from rlhf_jax.data.encoding import Counts
 from rlhf_jax.evaluation import (
   claims,
   findings,
@@ -22,15 +19,19 @@ from rlhf_jax.evaluation import (
   summary,
 )
 from rlhf_jax.evaluation.reward_curve import RewardCurve
-from rlhf_jax.evaluation.samples import PolicySamples
-from rlhf_jax.experiment import validation
 from rlhf_jax.experiment.answers import answer, logps_of, reward_name
 from rlhf_jax.experiment.datasets import Data
 from rlhf_jax.experiment.definition import (
   Experiment,
-  ExperimentError,
-  implicit_rewards,
   policy_variants,
+)
+from rlhf_jax.experiment.measuring_pairs import (
+  decided,
+  held_out,
+  measure_pairs,
+  measure_reward_models,
+  measured_rewards,
+  shortest_first,
 )
 from rlhf_jax.experiment.ordering import reason_for_random
 from rlhf_jax.experiment.prepared import Run
@@ -38,19 +39,14 @@ from rlhf_jax.experiment.pretrained import with_text_rewards
 from rlhf_jax.feedback import scoring
 from rlhf_jax.kernels.logps import response_logps
 from rlhf_jax.losses import objective as objectives
-from rlhf_jax.stages import Learnt, Stage, producing
-from rlhf_jax.training import metrics, stopping
+from rlhf_jax.stages import Stage
+from rlhf_jax.training import metrics
 from rlhf_jax.training import state as training
 from rlhf_jax.training.compile import jitted, override
 from rlhf_jax.types import (
-  Comparison,
   Mean,
-  Params,
-  Record,
   Reward,
-  Scorer,
   prompt_of,
-  responses_of,
 )
 
 # Facts of a stage that say what became of its data.
@@ -104,6 +100,7 @@ def measure(
     },
     reward_curves=reward_curves(curves),
     reward_models=measure_reward_models(run, samples),
+    fitted_rewards=tuple(how.fitted_rewards),
     held_out=measure_preferences(run),
     likelihoods=measure_likelihoods(run),
     learnt_from=rewards,
@@ -184,8 +181,8 @@ def left_out_of_evaluation(experiment: Experiment, data: Data) -> list[str]:
   how = experiment.evaluation
   asked = list(map(prompt_of, data.records(how.prompts)[: how.count]))
   found = {how.prompts: data.encode_all(asked)[1]}
-  for model in measured_rewards(experiment):
-    dataset = how.pairs_of(model)
+  rewards = (*measured_rewards(experiment), *how.fitted_rewards)
+  for dataset in map(how.pairs_of, rewards):
     if dataset is not None and dataset not in found:
       pairs = data.records(dataset)[: how.held_out]
       found[dataset] = decided(data, pairs)[1]
@@ -202,44 +199,6 @@ def left_out_of_evaluation(experiment: Experiment, data: Data) -> list[str]:
 
 def _counted(counts):
   return [f'{n} {name.replace("_", " ")}' for name, n in counts.items() if n]
-
-
-def measure_reward_models(
-  run: Run, samples: Mapping[str, PolicySamples]
-) -> dict[tuple[str, str], preference_accuracy.PairMetrics]:
-  """{(reward, whose pairs): how it did}: policies', ranked by gold.
-
-  And on the comparisons that the evaluation names for it, if it names any.
-  """
-  how, data = run.experiment.evaluation, run.data
-  pairs = {
-    policy: ranked_by_gold(answered, how.samples)
-    for policy, answered in samples.items()
-    if answered.gold is not None and how.samples > 1
-  }
-  pairs = {name: ranked for name, ranked in pairs.items() if ranked}
-  found = {}
-  for model, reward in measured_rewards(run.experiment).items():
-    dataset = how.pairs_of(model)
-    own = {} if dataset is None else {dataset: held_out(run, dataset)}
-    asked = {n: shortest_first(run, of) for n, of in (pairs | own).items()}
-    with run.trained.while_needed():
-      params = run.trained.params(reward, 'reward')
-      for name, ranked in asked.items():
-        found[model, name] = measure_pairs(
-          data,
-          run.trained.scorer(reward),
-          {'reward': params},
-          ranked,
-          batch_size=how.batch_size,
-        )
-  return found
-
-
-def measured_rewards(experiment: Experiment) -> dict[str, Learnt]:
-  """Every reward model, and every policy that is read as a reward, by name."""
-  models = producing(experiment.stages, 'reward')
-  return {name: name for name in models} | implicit_rewards(experiment)
 
 
 def measure_preferences(run: Run) -> dict[str, preference_accuracy.HeldOut]:
@@ -281,24 +240,6 @@ def measure_preferences(run: Run) -> dict[str, preference_accuracy.HeldOut]:
       loss = float(mean.value) if mean.weight else math.nan
       found[name] = preference_accuracy.HeldOut(loss, metrics)
   return found
-
-
-def held_out(run: Run, dataset: str) -> Sequence[Any]:
-  """The records of a dataset that something is measured on."""
-  return run.data.records(dataset)[: run.experiment.evaluation.held_out]
-
-
-def shortest_first(run: Run, records: Sequence[Any]) -> Sequence[Any]:
-  """The records, sorted where batches may be shorter than the limits."""
-  if not run.experiment.limits.buckets:
-    return records
-  return sorted(records, key=letters)
-
-
-def letters(record: Record) -> int:
-  """Of all that is said before a response and of the longest response."""
-  said = (len(message.content) for message in prompt_of(record).messages)
-  return sum(said) + max(map(len, responses_of(record)), default=0)
 
 
 def measure_likelihoods(run: Run) -> dict[str, likelihoods.Likelihood]:
@@ -346,99 +287,6 @@ def _loss(run, stage, params, frozen, batch, models):
   )
   count = float(np.sum(batch.weight))
   return Mean(training.objective(terms) * count, np.float32(count))
-
-
-def ranked_by_gold(samples: PolicySamples, per_prompt: int) -> list[Comparison]:
-  """Pairs of each prompt's first two responses, the better by gold first.
-
-  Pairs of equal gold have no better one, nor have those that gold could not
-  score, and are left out.
-  """
-  found, said = [], samples.responses
-  for first in range(0, len(samples.prompts), per_prompt):
-    gap = samples.gold[first] - samples.gold[first + 1]
-    if np.isfinite(gap) and gap != 0.0:
-      pair = (said[first], said[first + 1])
-      pair = pair if gap > 0.0 else pair[::-1]
-      found.append(Comparison(samples.prompts[first], pair))
-  return found
-
-
-def measure_pairs(
-  data: Data,
-  scorer: Scorer,
-  params: Params,
-  comparisons: Sequence[Comparison],
-  *,
-  batch_size: int,
-) -> preference_accuracy.PairMetrics:
-  """How often the better of two responses scores higher, or is the longer.
-
-  The first two responses of each count; at most `batch_size` go at a time.
-
-  Args:
-    data: how comparisons become batches.
-    scorer: (params, Comparisons [B, 2, T]) -> scores [B, 2].
-    params: by role.
-    comparisons: the better response of each first.
-    batch_size: B.
-
-  Raises:
-    ExperimentError: there is nothing to compare.
-  """
-  examples, _ = decided(data, comparisons)
-  if not examples:
-    raise ExperimentError(
-      f'of {len(comparisons)} comparisons none has a better response to '
-      'measure reward models on; give evaluation.comparisons another dataset'
-    )
-  size = data.at_a_time(batch_size, 2)
-  firsts, scores, lengths = range(0, len(examples), size), [], []
-  with jax.set_mesh(data.mesh):
-    for first in progress.track(
-      firsts, 'pairs', len(firsts), out=data.console, unit='round'
-    ):
-      stopping.check()
-      some = examples[first : first + size]
-      batch = data.batch(some, size)
-      real = np.arange(size) < len(some)  # The others fill the batch.
-      batch = batch.replace(weight=batch.weight * real)
-      scored = scorer(params, batch)
-      scores.append(np.asarray(scored)[: len(some)])
-      lengths += [list(map(len, example.response_ids)) for example in some]
-  better, worse = np.concatenate(scores).T
-  better_lengths, worse_lengths = np.array(lengths).T
-  return preference_accuracy.measure(
-    better,
-    worse,
-    prompts=[comparisons[example.index].prompt for example in examples],
-    better_lengths=better_lengths,
-    worse_lengths=worse_lengths,
-  )
-
-
-def decided(
-  data: Data, comparisons: Sequence[Comparison]
-) -> tuple[list[Example], Counts]:
-  """The first two responses of comparisons, where one of them is the better.
-
-  Returns:
-    Examples in the comparisons' order, whose `index` goes on counting them, and
-    what was cut or left out: ties, too, whose order says nothing.
-
-  Raises:
-    ExperimentError: a comparison has one response.
-  """
-  validation.check_several(comparisons)
-  examples, counts = data.encode_all(
-    [
-      c._replace(responses=c.responses[:2], scores=c.scores and c.scores[:2])
-      for c in comparisons
-    ]
-  )
-  reasons = list(map(undecided, examples))
-  kept = [e for e, reason in zip(examples, reasons, strict=True) if not reason]
-  return kept, counts._replace(**collections.Counter(filter(None, reasons)))
 
 
 def learning_curves(run: Run) -> dict[str, dict[str, list[float]]]:

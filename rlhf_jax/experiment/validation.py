@@ -22,6 +22,7 @@ from rlhf_jax.stages import (
   datasets,
   folder_of,
   members,
+  names,
   parameter_sources,
   sources,
 )
@@ -131,6 +132,10 @@ def check_evaluation(
       check_dataset(who, dataset, reads, source, kinds)
       if field == 'comparisons':
         check_several(source.get(dataset, ()))
+  for name, fitted in evaluation.fitted_rewards.items():
+    for dataset in names(fitted.data):
+      who = f'evaluation.fitted_rewards.{name} is fitted on {dataset!r}'
+      check_dataset(who, dataset, (Comparison,), source, kinds)
 
 
 def check_several(comparisons: Sequence[Comparison]) -> None:

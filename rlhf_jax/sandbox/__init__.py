@@ -12,6 +12,11 @@ from rlhf_jax.sandbox.authors import (
 from rlhf_jax.sandbox.gold import Attributes, attributes, gold
 from rlhf_jax.sandbox.grammar import Parts, answer_given, parse, stated
 from rlhf_jax.sandbox.questions import KINDS, prompts, read
+from rlhf_jax.sandbox.sample_pairs import (
+  is_right,
+  minimal_pairs,
+  right_on_wrong,
+)
 from rlhf_jax.sandbox.world import (
   CONDITION_WORDS,
   MAX_RESPONSE_TOKENS,

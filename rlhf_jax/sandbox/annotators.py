@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import numpy as np
+from scipy import special
 
 from rlhf_jax.sandbox.gold import gold
 from rlhf_jax.types import Comparison, Prompt
@@ -41,6 +42,19 @@ class Annotator:
     order, _ = self._rank(prompt, (response_a, response_b), seed)
     return order[0] == 0
 
+  def chances(
+    self,
+    prompts: Sequence[Prompt],
+    responses: Sequence[str],
+    others: Sequence[str],
+  ) -> np.ndarray:
+    """[N] that each of N responses is preferred to the other one."""
+    gaps = self._worths(prompts, responses) - self._worths(prompts, others)
+    looking = np.where(gaps == 0.0, 0.5, gaps > 0.0)
+    if self.temperature:
+      looking = special.expit(gaps / self.temperature)
+    return self.flip + (1.0 - 2.0 * self.flip) * looking
+
   def compare(
     self, prompt: Prompt, responses: Sequence[str], seed: int | Sequence[int]
   ) -> Comparison:
@@ -62,7 +76,10 @@ class Annotator:
     noise = rng.gumbel(size=(2, len(responses)))[int(looks)]
     seen = self.temperature * noise
     if looks:
-      words = np.array([len(response.split()) for response in responses])
-      worths = gold([prompt] * len(responses), responses)
-      seen = seen + worths + self.length_bias * words
+      seen = seen + self._worths([prompt] * len(responses), responses)
     return np.lexsort((-noise, -seen)).tolist(), seen
+
+  def _worths(self, prompts, responses):
+    """[N] what each is worth to one who looks, in reward units."""
+    words = np.array([len(response.split()) for response in responses])
+    return gold(prompts, responses) + self.length_bias * words

@@ -333,6 +333,53 @@ class ReportTest(parameterized.TestCase):
     self.assertIn(f'{metrics.log_loss:.3f}', row)
     self.assertNotIn('better is longer', page)
 
+  def test_further_pairs_are_columns_and_fitted_rewards_are_rows(self):
+    generator = np.random.default_rng(0)
+    metrics = preference_accuracy.measure(
+      generator.normal(1, 1, 50),
+      generator.normal(0, 1, 50),
+      preferred=np.full(50, 0.9),
+    )
+    asked = policy('sft', 0.0).prompts[:4]
+    blind = preference_accuracy.told(np.zeros(4), np.zeros(4), asked)
+    models = {
+      ('first', 'sft'): metrics._replace(told={'minimal': blind}),
+      ('first', 'ppo'): metrics,
+      ('ceiling', 'sft'): metrics,
+      ('ceiling', 'ppo'): metrics,
+      ('ceiling', 'rlp_uml'): metrics,
+    }
+    _, _, page, results = self.write(
+      policies(),
+      reward_models=models,
+      fitted_rewards=('ceiling',),
+      learnt_from={'ppo': 'first'},
+    )
+    found = results['reward_models']['first']['sft']
+    self.assertEqual(found['told']['minimal']['accuracy']['value'], 0.5)
+    self.assertEqual(found['told']['minimal']['count'], 4)
+    brier = metrics.calibration.brier.value
+    self.assertEqual(found['calibration']['brier']['value'], brier)
+    shown, folded = page.split('## Reward models')[1].split('<details>')[:2]
+    rows = [x.split(' | ') for x in shown.splitlines() if x.startswith('| ')]
+    self.assertEqual(
+      rows[0][:3], ['| reward model on pairs', 'right', 'minimal']
+    )
+    self.assertEqual(
+      [row[0] for row in rows[2:]],
+      [
+        '| first on sft',
+        '| first on ppo',
+        '| ceiling on sft',
+        '| ceiling on ppo',
+      ],
+    )
+    self.assertIn('pairs made of the same samples: minimal.', shown)
+    self.assertIn('to comparisons, without a network: ceiling.', shown)
+    self.assertTrue(rows[2][2].startswith('0.50'))
+    self.assertEqual(rows[3][2], '–')
+    self.assertIn(f'{brier:.2f} [', folded)
+
   def test_without_matplotlib_it_says_so(self):
     sys.modules.pop('rlhf_jax.evaluation.plots', None)
     with mock.patch.dict(sys.modules, {'matplotlib': None}):

@@ -99,6 +99,26 @@ class AnnotatorsTest(parameterized.TestCase):
     differ = labels(sandbox.Annotator()) != labels(sandbox.Annotator(flip=0.25))
     self.assert_share(differ, 0.25, errors=3)
 
+  @parameterized.parameters(
+    ({}, sigmoid(0.8)),
+    ({'temperature': 2.0}, sigmoid(0.4)),
+    ({'flip': 0.25}, 0.25 + 0.5 * sigmoid(0.8)),
+    ({'temperature': 0.0}, 1.0),
+    # The rude one has seven words and marks, the plain one four.
+    ({'length_bias': 0.1}, sigmoid(0.8 - 0.3)),
+  )
+  def test_chances_are_those_of_its_labels(self, fields, expected):
+    annotator = sandbox.Annotator(**fields)
+    both = annotator.chances([PROMPT] * 2, (PLAIN, RUDE), (RUDE, PLAIN))
+    np.testing.assert_allclose(both, [expected, 1.0 - expected], atol=1e-6)
+    drawn = [annotator.annotate(PROMPT, PLAIN, RUDE, i) for i in range(COUNT)]
+    self.assert_share(drawn, expected)
+
+  def test_what_is_worth_the_same_is_a_coin(self):
+    for temperature in (0.0, 1.0):
+      annotator = sandbox.Annotator(temperature=temperature)
+      self.assertEqual(annotator.chances([PROMPT], [PLAIN], [PLAIN]), [0.5])
+
   def test_a_label_depends_on_its_own_seed_alone(self):
     annotator = sandbox.Annotator(flip=0.1)
     some = list(pairs())[:50]
