@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from rlhf_jax.data import splits
-from rlhf_jax.data.files import READ
+from rlhf_jax.data.folders import READ
 from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.data.names import listed
 from rlhf_jax.data.readers import Records

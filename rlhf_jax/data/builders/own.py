@@ -3,7 +3,7 @@
 from rlhf_jax.data import formats
 from rlhf_jax.data.builders.builder import FeedbackBuilder
 from rlhf_jax.data.builders.layouts import Layout, Part
-from rlhf_jax.data.files import READ
+from rlhf_jax.data.folders import READ
 from rlhf_jax.types import Comparison, Demonstration, Prompt
 
 _FILES = (Part('*'),)
