@@ -13,7 +13,7 @@ from typing import Any
 
 from rlhf_jax.data import jsonl
 from rlhf_jax.data.jsonl import DataError
-from rlhf_jax.data.splits import Published
+from rlhf_jax.data.splits import TRAIN
 
 SUFFIXES = ('.arrow', '.parquet')
 ROWS = 1000  # In memory at a time.
@@ -48,40 +48,37 @@ def read(path: str | pathlib.Path) -> Iterator[jsonl.Row]:
     raise DataError(f'{path} holds no data; it needs one row or more.')
 
 
-def saved(folder: pathlib.Path) -> Published | None:
-  """The files of a folder that `datasets` saved; None of any other folder.
+def saved(folder: pathlib.Path) -> dict[str, list[str]]:
+  """The files of a folder that `datasets` saved; none of any other folder.
 
-  Of a dataset with splits, those of 'train' are to learn from.
+  By the name of their split, 'train' first; under '' where there is one only.
 
   Raises:
     DataError: it has splits and none of them is 'train', or it is not whole.
   """
   if (folder / STATE).is_file():
-    return Published(_files(folder))
+    return {'': _files(folder)}
   if not (folder / SPLITS).is_file():
-    return None
+    return {}
   names = _json(folder / SPLITS, lambda found: list(map(str, found['splits'])))
-  if 'train' not in names:
+  if TRAIN not in names:
     raise DataError(
-      f'{folder} has the splits {", ".join(names)} and no train; name the '
+      f'{folder} has the splits {", ".join(names)} and no {TRAIN}; name the '
       'folder of one of them.'
     )
-  others = [name for name in names if name != 'train']
-  return Published(
-    _files(folder, 'train'),
-    tuple(file for name in others for file in _files(folder, name)),
-  )
+  names.sort(key=lambda name: name != TRAIN)
+  return {name: _files(folder, name) for name in names}
 
 
-def _files(folder: pathlib.Path, split: str = '') -> tuple[str, ...]:
+def _files(folder: pathlib.Path, split: str = '') -> list[str]:
   """The Arrow files of a dataset; caches that lie beside them are none."""
-  return tuple(
+  return [
     str(pathlib.Path(split, file))
     for file in _json(
       folder / split / STATE,
       lambda found: [one['filename'] for one in found['_data_files']],
     )
-  )
+  ]
 
 
 def _json(path: pathlib.Path, part: Callable[[Any], list[str]]) -> list[str]:
@@ -101,9 +98,7 @@ def _pyarrow(path: pathlib.Path) -> ModuleType:
     import pyarrow
     import pyarrow.parquet
   except ModuleNotFoundError as error:
-    raise DataError(
-      f'to read {path.name}, the package pyarrow is needed: pip install pyarrow'
-    ) from error
+    raise jsonl.needed(path, error) from error
   return pyarrow
 
 

@@ -9,9 +9,10 @@ from typing import Protocol
 
 import numpy as np
 
+from rlhf_jax.data import examples as columns
 from rlhf_jax.data.encoding import Example, Record
 from rlhf_jax.data.jsonl import DataError
-from rlhf_jax.data.packing import Pack
+from rlhf_jax.data.packing import Packs
 from rlhf_jax.types import Comparison
 from rlhf_jax.types.rules import Finite, Natural
 from rlhf_jax.types.values import checked
@@ -22,9 +23,7 @@ Mix = Callable[[float, int], np.ndarray]
 class Levels(Protocol):
   """Examples in levels, and how they are mixed: a Curriculum, or a mixture."""
 
-  def members(
-    self, examples: Sequence[Example] | Sequence[Pack]
-  ) -> list[np.ndarray]:
+  def members(self, examples: Sequence[Example] | Packs) -> list[np.ndarray]:
     """The places of every level's examples, from level 0 to the last."""
 
   def mix(self, progress: float, levels: int) -> np.ndarray:
@@ -51,9 +50,7 @@ class Curriculum:
   level: Callable[[Record], int]
   mix: Mix
 
-  def members(
-    self, examples: Sequence[Example] | Sequence[Pack]
-  ) -> list[np.ndarray]:
+  def members(self, examples: Sequence[Example] | Packs) -> list[np.ndarray]:
     """The places of every level's examples."""
     return members(examples, self.level)
 
@@ -106,7 +103,7 @@ def only(progress: float, levels: int, *, level: Natural) -> np.ndarray:
 
 
 def members(
-  examples: Sequence[Example] | Sequence[Pack], level: Callable[[Record], int]
+  examples: Sequence[Example] | Packs, level: Callable[[Record], int]
 ) -> list[np.ndarray]:
   """The places of every level's examples, from level 0 to the last there is.
 
@@ -114,17 +111,18 @@ def members(
     DataError: a level that is not a whole number from 0, or examples that have
       no record of their own.
   """
+  if isinstance(examples, Packs):
+    raise DataError(
+      'packed examples have no level; a curriculum needs one example a row.'
+    )
   found: dict[int, list[int]] = {}
-  for place, example in enumerate(examples):
-    if isinstance(example, Pack):
-      raise DataError(
-        'packed examples have no level; a curriculum needs one example a row.'
-      )
-    one = level(example.record)
+  for place, record in enumerate(columns.records(examples)):
+    one = level(record)
     if not isinstance(one, int | np.integer) or one < 0:
+      index = columns.indices(examples)[place]
       raise DataError(
-        f'record {example.index} is of level {one!r}; levels are whole '
-        'numbers, from 0 for the easiest.'
+        f'record {index} is of level {one!r}; levels are whole numbers, from 0 '
+        'for the easiest.'
       )
     found.setdefault(int(one), []).append(place)
   levels = range(max(found) + 1)

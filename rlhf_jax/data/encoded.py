@@ -10,7 +10,7 @@ import functools
 import itertools
 import math
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -123,6 +123,11 @@ class Encoded(Sequence[Example]):
       ratings = (None if math.isnan(x) else x for x in found)
       return held._replace(ratings=tuple(ratings))
     return held._replace(scores=found)
+
+  @property
+  def records(self) -> Iterator[Record]:
+    """`record` of each example."""
+    return (self._records[index] for index in self.indices.tolist())
 
   @functools.cached_property
   def lengths(self) -> np.ndarray:

@@ -1,6 +1,6 @@
 """A record with its ids, wherever the record itself is."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -98,8 +98,13 @@ class With(Sequence[Example]):
     return self._examples[place]._replace(**changed)
 
   @property
-  def lengths(self) -> np.ndarray:
+  def records(self) -> Iterator[Record]:
     """As of the functions of these names."""
+    return records(self._examples)
+
+  @property
+  def lengths(self) -> np.ndarray:
+    """Likewise."""
     return lengths(self._examples)
 
   @property
@@ -116,6 +121,13 @@ class With(Sequence[Example]):
   def weights(self) -> np.ndarray:
     """Likewise."""
     return weights(self._examples)
+
+
+def records(examples: Sequence[Example]) -> Iterator[Record]:
+  """`record` of each example; of those on disk without their ids."""
+  if hasattr(examples, 'records'):
+    return examples.records
+  return (example.record for example in examples)
 
 
 def lengths(examples: Sequence[Example]) -> np.ndarray:

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from rlhf_jax.addressing import Code
-from rlhf_jax.data import arrow, jsonl, kept_records, prepared, splits
+from rlhf_jax.data import folders, jsonl, kept_records, prepared, splits
 from rlhf_jax.data.kept_records import KeptRecords
 from rlhf_jax.data.names import listed
-from rlhf_jax.data.readers import Records, Stream
+from rlhf_jax.data.readers import Records
 from rlhf_jax.storage import files
 from rlhf_jax.types import Record
 from rlhf_jax.types.rules import Count
@@ -20,7 +20,6 @@ from rlhf_jax.types.values import checked
 
 Dataset = Sequence[Record]
 FEW = 2_000  # Records that are read in less time than it takes to keep them.
-READ = ('.json', '.jsonl', '.json.gz', '.jsonl.gz', *arrow.SUFFIXES)
 
 
 class Sides(NamedTuple):
@@ -49,16 +48,18 @@ class Files:
     first: so many records are taken, from the beginning; all where None.
     held_out: names of files that whoever published them holds out of training;
       where there are none, what is held out is split off.
+    beside: names of files that lie beside these and are no data, to be told.
   """
 
   names: tuple[str, ...]
   read: Callable[[pathlib.Path], Dataset]
   first: Count | None = None
   held_out: tuple[str, ...] = ()
+  beside: tuple[str, ...] = ()
 
   def records(self, folder: str | pathlib.Path) -> Records:
     """The records of all files, in order, and the notes on each file."""
-    notes: list[str] = []
+    notes = [*folders.notes(self.beside)]
     names = (*self.names, *self.held_out)
     return Records(list(self._stream(folder, names, notes)), notes)
 
@@ -80,26 +81,27 @@ class Files:
         there are more than FEW.
     """
     records = self._kept(folder, self.names, place)
+    notes = (*folders.notes(self.beside), *records.notes)
     if not self.held_out:
       training, held_out = splits.split(records, share)
       said = (
         f'{listed(self.names)}: split by a hash of what is said first, '
         f'{len(training)} to learn from and {len(held_out)} held out'
       )
-      return Sides(training, held_out, (*records.notes, said))
+      return Sides(training, held_out, (*notes, said))
     held_out = self._kept(folder, self.held_out, place)
     both = splits.on_both_sides(records, held_out)
     said = (
       f'{listed(self.held_out)}: held out as it was split; {both} openings '
       'are on both sides'
     )
-    return Sides(records, held_out, (*records.notes, *held_out.notes, said))
+    return Sides(records, held_out, (*notes, *held_out.notes, said))
 
   def _kept(
     self, folder: str | pathlib.Path, names: Sequence[str], place: Any
   ) -> Records | KeptRecords:
     """The records of some of the files, on disk where there are many."""
-    read = dataclasses.replace(self, names=tuple(names), held_out=())
+    read = Files(tuple(names), self.read, self.first)
     address = Code().digest(kept_records.write, read.contents(folder))
     own = pathlib.Path(place) / f'records-{address}'
     files.sweep(own)
@@ -121,7 +123,7 @@ class Files:
     """The records, one after the other; at the end the notes are there."""
     total = 0
     for name in names:
-      found = self._opened(pathlib.Path(folder) / name)
+      found = opened(self.read, pathlib.Path(folder) / name)
       for record in found:
         total += 1
         if self.first is None or total <= self.first:
@@ -130,30 +132,6 @@ class Files:
     if self.first is not None and self.first < total:
       notes.append(f'the first {self.first} of {total} are taken')
 
-  def _opened(self, path: pathlib.Path) -> Dataset | Stream:
-    """The records of a file, a few at a time where its reader can."""
-    options = getattr(self.read, 'keywords', {})  # Of a functools.partial.
-    stream = getattr(getattr(self.read, 'func', self.read), 'stream', None)
-    return self._read(path) if stream is None else stream(path, **options)
-
-  def _read(self, path: pathlib.Path) -> Dataset:
-    """The records of a file; a failing reader of a user's own is named."""
-    try:
-      return self.read(path)
-    except jsonl.DataError:
-      raise
-    except Exception as error:
-      read = inspect.unwrap(getattr(self.read, 'func', self.read))
-      name = getattr(read, '__qualname__', type(read).__qualname__)
-      module = getattr(read, '__module__', type(read).__module__)
-      if module.startswith('rlhf_jax.'):
-        raise
-      raise jsonl.DataError(
-        f'the reader {module}.{name} failed on {path.name} '
-        f'({type(error).__name__}: {error}); a reader takes the path of a file '
-        'and returns its records.'
-      ) from error
-
   def contents(self, folder: str | pathlib.Path) -> list[Any]:
     """For a fingerprint: the reader, and each file's SHA-256."""
     first = [] if self.first is None else [self.first]
@@ -161,6 +139,32 @@ class Files:
     names = (*self.names, *self.held_out)
     digests = [_digest(pathlib.Path(folder) / name) for name in names]
     return [self.read, *first, *held_out, *digests]
+
+
+def opened(read: Callable[..., Any], path: pathlib.Path) -> Any:
+  """What a reader finds in a file: a few records at a time, where it can."""
+  options = getattr(read, 'keywords', {})  # Of a functools.partial.
+  stream = getattr(getattr(read, 'func', read), 'stream', None)
+  return _read(read, path) if stream is None else stream(path, **options)
+
+
+def _read(read: Callable[..., Any], path: pathlib.Path) -> Any:
+  """What a reader makes of a file; a failing one of a user's own is named."""
+  try:
+    return read(path)
+  except jsonl.DataError:
+    raise
+  except Exception as error:
+    own = inspect.unwrap(getattr(read, 'func', read))
+    name = getattr(own, '__qualname__', type(own).__qualname__)
+    module = getattr(own, '__module__', type(own).__module__)
+    if module.startswith('rlhf_jax.'):
+      raise
+    raise jsonl.DataError(
+      f'the reader {module}.{name} failed on {path.name} '
+      f'({type(error).__name__}: {error}); a reader takes the path of a file '
+      'and returns its records.'
+    ) from error
 
 
 def _digest(path: pathlib.Path) -> str:
@@ -196,10 +200,9 @@ def files_at(
   """A folder, and the files in it that a path means.
 
   Args:
-    place: of a file; of a folder, for all files in it that can be read, or as
-      Hugging Face `datasets` saved it, splits and all; or of both with a
-      pattern of files, as in 'data/hh_*'. Or a prepared dataset, as of
-      `prepared.find`.
+    place: of a file; of a folder, for the data in it, or of both with a pattern
+      of files, as in 'data/hh_*', as of `folders.find`. Or a prepared dataset,
+      as of `prepared.find`.
     columns: as of `own_files`.
     read: likewise.
     first: as of Files.
@@ -211,27 +214,23 @@ def files_at(
   if dataset := prepared.find(place):
     names = prepared.published(dataset)
     return str(dataset), _files(*names, columns=columns, read=read, first=first)
-  folder, pattern = path.parent, path.name
+  folder, pattern = (path, '*') if path.is_dir() else (path.parent, path.name)
+  if not path.is_file():
+    found = folders.find(folder, pattern)
+    if found.splits:
+      made = _files(*found.published, columns=columns, read=read, first=first)
+      return str(folder), dataclasses.replace(made, beside=found.beside)
   if path.is_dir():
-    if saved := arrow.saved(path):
-      return place, _files(*saved, columns=columns, read=read, first=first)
-    folder, pattern = path, '*'
-  found = sorted(
-    p.name
-    for p in folder.glob(pattern)
-    if p.name.endswith(READ) and not path.is_file()
-  )
-  if path.is_dir() and not found:
     raise jsonl.DataError(
-      f'{place} holds no file of data, which would end in {", ".join(READ)}.'
+      f'{place} holds no file of data, which would end in {folders.SAID}.'
     )
-  if path.name == place and not (found or path.suffix or path.exists()):
+  if path.name == place and not (path.suffix or path.exists()):
     raise jsonl.DataError(
       f'there is neither a file {place} nor such a dataset in '
       f'{prepared.data_dir()}; where it is a public one, prepare it: '
       f'python -m launch.prepare {place} --from DIR'
     )
-  names = found or [path.name]
+  names = [path.name]
   return str(folder), _files(names, columns=columns, read=read, first=first)
 
 

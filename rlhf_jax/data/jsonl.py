@@ -1,18 +1,16 @@
-"""JSON from files, a line or an array, plain or gzipped, with clear faults."""
+"""JSON from files, a line or an array, plain or packed, with clear faults."""
 
 import contextlib
-import gzip
 import hashlib
 import itertools
 import json
 import pathlib
 import re
 import stat
-import zlib
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
-from rlhf_jax.data import names
+from rlhf_jax.data import names, packed
 
 
 class DataError(ValueError):
@@ -32,7 +30,9 @@ class Row(NamedTuple):
 
 
 def read(path: str | pathlib.Path) -> Iterator[Row]:
-  """Yields the objects of a .jsonl or .jsonl.gz file; blank lines are skipped.
+  """Yields the objects of a file of JSON lines; blank lines are skipped.
+
+  What ends in .gz, .xz or .zst is unpacked.
 
   Raises:
     DataError: no such file, nothing in it, or a line that is no JSON object.
@@ -125,17 +125,35 @@ def _short(path: pathlib.Path) -> str:
   return name if len(name) < 200 else f'{name[:100]}…'
 
 
+def needed(path: pathlib.Path, error: ModuleNotFoundError) -> DataError:
+  """The error for a file whose reading needs a package that is not there."""
+  package = str(error.name).partition('.')[0]
+  return DataError(
+    f'to read {path.name}, the package {package} is needed: '
+    f'pip install {package}'
+  )
+
+
+def _opened(path: pathlib.Path, packing: packed.Packing) -> BinaryIO:
+  try:
+    return packing.open(path)
+  except ModuleNotFoundError as error:
+    raise needed(path, error) from error
+
+
 def _lines(path: pathlib.Path) -> Iterator[bytes]:
-  opener = gzip.open if path.suffix == '.gz' else open
-  number = 0
-  with _readable(path), opener(path, 'rb') as file:
+  packing, number = packed.of(path), 0
+  with _readable(path), _opened(path, packing) as file:
     while True:
       try:
         line = file.readline()
-      except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+      except packing.faults as error:
+        if getattr(error, 'errno', None):
+          raise
         raise DataError(
-          f'{path.name}: not a whole gzip file after line {number} ({error}); '
-          'fetch it again, or drop .gz from the name of a plain file.'
+          f'{path.name}: not a whole {packing.name} file after line {number} '
+          f'({error}); fetch it again, or drop {path.suffix} from the name of '
+          'a plain file.'
         ) from error
       if not line:
         return

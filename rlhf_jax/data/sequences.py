@@ -37,7 +37,7 @@ class Chained(Sequence[Record]):
     return None if None in found else '+'.join(found)
 
   def __len__(self) -> int:
-    return int(self._ends[-1])
+    return int(self._ends[-1]) if self._parts else 0
 
   def __getitem__(self, place: int | slice) -> Any:
     if isinstance(place, slice):
@@ -45,6 +45,13 @@ class Chained(Sequence[Record]):
     place = range(len(self))[place]
     number = int(np.searchsorted(self._ends, place, side='right'))
     return self._parts[number][place - int(self._ends[number])]
+
+  def column(self, name: str) -> np.ndarray | None:
+    """As of the function."""
+    found = [column(part, name) for part in self._parts]
+    if not found or any(one is None for one in found):
+      return None
+    return np.concatenate(found)
 
 
 class Selected(Sequence[Record]):

@@ -11,6 +11,8 @@ import numpy as np
 from rlhf_jax.data import sequences
 from rlhf_jax.types import Prompt, Record, prompt_of, responses_of
 
+TRAIN, VALIDATION, TEST = 'train', 'validation', 'test'
+
 
 class Published(NamedTuple):
   """The files, or splits, of a dataset that is published in splits.

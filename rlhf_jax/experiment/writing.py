@@ -1,7 +1,9 @@
 """Running a stage that writes a dataset, going on where a file breaks off."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import itertools
+import pathlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -20,6 +22,7 @@ from rlhf_jax.training import metrics, stopping
 from rlhf_jax.types import Comparison, Mean, Record, Reward
 
 MOST_ASKED = 20  # Prompts asked for each record, before a stage gives up.
+MOST_AGREED = 4096  # Pairs that gold scores at a time.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Written:
   """What a dataset stage has written so far, batch by batch.
 
   Attributes:
-    batches: of each its lines of records, its facts, and how many of its
+    batches: of each how many records it made, its facts, and how many of its
       responses were unscored.
     config: the stage's.
     size: records that a batch asks about.
@@ -42,7 +45,7 @@ class Written:
   @property
   def found(self) -> int:
     """Records written."""
-    return sum(len(batch['records']) for batch in self.batches)
+    return sum(batch['records'] for batch in self.batches)
 
   @property
   def unscored(self) -> int:
@@ -78,10 +81,7 @@ def write(run: Run, name: str) -> dict[str, Any]:
   )
   facts = run.tell_counts(name, counts)
   partial = folder / store.PARTIAL_RECORDS
-  # One line a batch, so that a line cut off by a kill costs one batch.
-  fields = ('records', 'facts', 'unscored')
-  done = metrics.read_jsonl(partial, fields) if partial.exists() else []
-  files.write_lines(partial, done)
+  done = _done(partial)
   model_queries = ModelQueries(
     name,
     stage,
@@ -101,19 +101,20 @@ def write(run: Run, name: str) -> dict[str, Any]:
   )
   with jax.set_mesh(run.mesh):
     while not written.finished:
-      done.append(_batch(name, stage, model_queries, len(done)))
-      files.append_line(partial, done[-1])
+      batch = _batch(name, stage, model_queries, len(done))
+      files.append_line(partial, batch)
+      done.append(_without_lines(batch))
       if config.count and written.asked > MOST_ASKED * max(
         written.found, written.size
       ):
         raise ExperimentError(too_few(name, stage, written))
       shown.show(written.shown, {})
       stopping.check()
-  rows = [line for batch in done for line in batch['records']][: config.count]
-  if not rows:
+  if not written.found:
     raise ExperimentError(none(name, stage, written))
   path = folder / store.RECORDS
-  files.write_lines(path, rows)
+  rows = (row for batch in _batches(partial) for row in batch['records'])
+  files.write_lines(path, itertools.islice(rows, config.count))
   facts |= over_batches([batch['facts'] for batch in done])
   if written.unscored:
     facts['unscored_responses'] = written.unscored
@@ -122,8 +123,34 @@ def write(run: Run, name: str) -> dict[str, Any]:
     run.tell(name, f'{" and ".join(left_out)}: left out')
   with scoring.during(f'gold of stage {name!r}'):
     facts |= agreement(run.corpus.gold, lines.Lines(path, ''))
-  counted = {'records': len(rows), 'asked': written.asked}
+  total = min(written.found, config.count or written.found)
+  counted = {'records': total, 'asked': written.asked}
   return facts | counted | {'checksum': seals.checksum(path)}
+
+
+def _done(partial: pathlib.Path) -> list[dict[str, Any]]:
+  """The batches that were written before, of a file that is made if need be.
+
+  A batch is a line, so that a line cut off by a kill costs one batch.
+  """
+  done = []
+
+  def whole():
+    for batch in _batches(partial) if partial.exists() else ():
+      done.append(_without_lines(batch))
+      yield batch
+
+  files.write_lines(partial, whole())
+  return done
+
+
+def _batches(partial: pathlib.Path) -> Iterator[dict[str, Any]]:
+  return metrics.stream_jsonl(partial, ('records', 'facts', 'unscored'))
+
+
+def _without_lines(batch: Mapping[str, Any]) -> dict[str, Any]:
+  """A batch as of Written, whose records stay on disk."""
+  return {**batch, 'records': len(batch['records'])}
 
 
 def _batch(name, stage, model_queries, number):
@@ -156,7 +183,7 @@ def said_of(facts: Mapping[str, Any]) -> list[str]:
 
 
 def agreement(
-  gold: Reward | None, records: Sequence[Record]
+  gold: Reward | None, records: Iterable[Record]
 ) -> dict[str, float]:
   """How often gold ranks the first of two responses above the second.
 
@@ -165,18 +192,18 @@ def agreement(
   """
   if gold is None:
     return {}
-  pairs = [r for r in records if isinstance(r, Comparison)]
-  pairs = [r for r in pairs if len(r.responses) == 2]
-  if not pairs:
-    return {}
-  asked = [r.prompt for r in pairs for _ in r.responses]
-  texts = [text for r in pairs for text in r.responses]
-  better, worse = scoring.ask(gold, asked, texts).reshape(-1, 2).T
-  scored = np.isfinite(better) & np.isfinite(worse)
-  right = (better > worse) + 0.5 * (better == worse)
-  if not scored.any():
-    return {}
-  return {'gold_agrees': round(float(right[scored].mean()), 4)}
+  compared = (r for r in records if isinstance(r, Comparison))
+  pairs = (r for r in compared if len(r.responses) == 2)
+  right = scored = 0.0
+  while some := list(itertools.islice(pairs, MOST_AGREED)):
+    asked = [r.prompt for r in some for _ in r.responses]
+    texts = [text for r in some for text in r.responses]
+    better, worse = scoring.ask(gold, asked, texts).reshape(-1, 2).T
+    known = np.isfinite(better) & np.isfinite(worse)
+    agrees = (better > worse) + 0.5 * (better == worse)
+    right += float(agrees[known].sum())
+    scored += float(known.sum())
+  return {'gold_agrees': round(right / scored, 4)} if scored else {}
 
 
 def over_batches(batches: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

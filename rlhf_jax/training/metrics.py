@@ -4,7 +4,7 @@ import json
 import math
 import pathlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 import jax
@@ -97,18 +97,22 @@ def read_jsonl(
 
   As is a last line that a kill cut off, or one without one of the `fields`.
   """
-  rows = []
-  with files.naming(path):
-    lines = path.read_bytes().splitlines()
-  for line in lines:
-    try:
-      row = json.loads(line)
-    except ValueError:
-      break
-    if not isinstance(row, dict) or any(row.get(f) is None for f in fields):
-      break
-    rows.append(row)
-  return rows
+  return list(stream_jsonl(path, fields))
+
+
+def stream_jsonl(
+  path: pathlib.Path, fields: Sequence[str] = ('step',)
+) -> Iterator[dict]:
+  """As `read_jsonl`, a row at a time."""
+  with files.naming(path), path.open('rb') as lines:
+    for line in lines:
+      try:
+        row = json.loads(line)
+      except ValueError:
+        return
+      if not isinstance(row, dict) or any(row.get(f) is None for f in fields):
+        return
+      yield row
 
 
 def summarise(metrics: Sequence[Metrics]) -> dict[str, float]:

@@ -10,6 +10,7 @@ from absl.testing import absltest, parameterized
 
 from rlhf_jax.data import (
   collation,
+  curriculum,
   encoded,
   encoding,
   jsonl,
@@ -152,6 +153,17 @@ class EncodedTest(parameterized.TestCase):
       found = encoded.learnable(self.folder, Unread(records))
       self.assertEqual(found.lengths.tolist(), [4, 5, 4])
       self.assertEqual(found[0].response_ids, ([1, 9], [2, 3, 9]))
+
+  def test_levels_are_of_records_whose_ids_nobody_reads(self):
+    records = DATASETS['comparisons']
+    self.keep(records)
+    found = encoded.learnable(self.folder, records)
+    with mock.patch.object(
+      encoded.Encoded, '__getitem__', side_effect=AssertionError
+    ):
+      levels = curriculum.members(found, lambda c: int(len(c.responses) > 2))
+    # Identical, tied and dropped ones are none of the three that are left.
+    self.assertEqual([level.tolist() for level in levels], [[0, 2], [1]])
 
   @parameterized.parameters((TOKENIZER, 'a b', 2), (LARGE, 'w1 w69999', 4))
   def test_ids_take_as_much_room_as_they_need(self, tokenizer, text, size):

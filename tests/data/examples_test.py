@@ -28,6 +28,7 @@ class ExampleTest(absltest.TestCase):
 
   def test_numbers_of_many(self):
     for given in (EXAMPLES, examples.With(EXAMPLES, 'index', [5, 6, 7])):
+      self.assertEqual([*examples.records(given)], [TOLD, PAIR, ASKED])
       self.assertEqual(examples.lengths(given).tolist(), [3, 5, 1])
       self.assertEqual(examples.candidates(given).tolist(), [1, 2, 0])
       self.assertEqual(examples.weights(given).tolist(), [0.5, 1.0, 1.0])

@@ -2,12 +2,27 @@
 
 import gzip
 import json
+import lzma
 import pathlib
+import sys
 import tempfile
+from unittest import mock
 
+import pyarrow
 from absl.testing import parameterized
 
 from rlhf_jax.data import jsonl
+
+# The end of a name, what people call it, and other people's packing.
+PACKED = (
+  ('.gz', 'gzip', gzip.compress),
+  ('.xz', 'xz', lzma.compress),
+  (
+    '.zst',
+    'zstd',
+    lambda content: pyarrow.compress(content, codec='zstd', asbytes=True),
+  ),
+)
 
 
 class JsonlTest(parameterized.TestCase):
@@ -31,13 +46,6 @@ class JsonlTest(parameterized.TestCase):
     self.assertEqual(
       list(jsonl.read(path)),
       [('a.jsonl:1', {'a': 'é'}), ('a.jsonl:4', {'a': 2})],
-    )
-
-  def test_reads_gzip(self):
-    content = gzip.compress(b'{"a": 1}\n{"a": 2}\n')
-    path = self.write(content, 'a.jsonl.gz')
-    self.assertEqual(
-      [row.where for row in jsonl.read(path)], ['a.jsonl.gz:1', 'a.jsonl.gz:2']
     )
 
   def test_what_is_read_before_a_fault_is_good(self):
@@ -78,12 +86,30 @@ class JsonlTest(parameterized.TestCase):
     said = self.fault(self.folder / 'data' / 'a.jsonl')
     self.assertIn(f'no folder {self.folder / "data"}', said)
 
-  def test_a_plain_file_named_gz(self):
-    said = self.fault(self.write('{"a": 1}', 'a.jsonl.gz'))
-    self.assertIn('a.jsonl.gz: not a whole gzip file after line 0', said)
+  @parameterized.parameters(*PACKED)
+  def test_packed_files_are_read_as_what_they_hold(self, suffix, name, pack):
+    del name
+    path = self.write(pack(b'{"a": 1}\n{"a": 2}\n'), f'a.jsonl{suffix}')
+    self.assertEqual(
+      list(jsonl.read(path)),
+      [(f'{path.name}:1', {'a': 1}), (f'{path.name}:2', {'a': 2})],
+    )
 
-  def test_a_gzip_file_cut_short(self):
+  @parameterized.parameters(*PACKED)
+  def test_packed_files_that_are_not_whole(self, suffix, name, pack):
     rows = ''.join(json.dumps({'a': i}) + '\n' for i in range(9999))
-    whole = gzip.compress(rows.encode())
-    said = self.fault(self.write(whole[: len(whole) // 2], 'a.jsonl.gz'))
-    self.assertRegex(said, r'a.jsonl.gz: not a whole gzip file after line \d+')
+    whole, file = pack(rows.encode()), f'a.jsonl{suffix}'
+    said = self.fault(self.write(whole[: len(whole) // 2], file))
+    self.assertRegex(said, rf'{file}: not a whole {name} file after line \d+')
+    said = self.fault(self.write('{"a": 1}', file))
+    self.assertRegex(said, rf'{file}: not a whole {name} file after line 0 ')
+    self.assertIn(f'drop {suffix} from the name', said)
+
+  def test_what_unpacks_and_is_not_there_is_named(self):
+    path = self.write(b'', 'a.jsonl.zst')
+    with mock.patch.dict(sys.modules, {'pyarrow': None}):
+      self.assertEqual(
+        self.fault(path),
+        'to read a.jsonl.zst, the package pyarrow is needed: pip install '
+        'pyarrow',
+      )

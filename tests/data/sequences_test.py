@@ -27,6 +27,18 @@ class SequencesTest(absltest.TestCase):
     with self.assertRaises(IndexError):
       _ = found[5]
 
+  def test_numbers_that_are_kept_beside_all_of_them(self):
+    class Counted(list):
+      def column(self, name):
+        return np.array([len(name) + one for one in self])
+
+    found = sequences.Chained([Counted([1, 2]), Counted([5])])
+    self.assertEqual(sequences.column(found, 'abc').tolist(), [4, 5, 8])
+    mixed = sequences.Chained([Counted([1]), [2]])
+    self.assertIsNone(sequences.column(mixed, 'abc'))
+    self.assertEmpty(sequences.Chained([]))
+    self.assertIsNone(sequences.column(sequences.Chained([]), 'abc'))
+
   def test_some_of_them(self):
     found = sequences.Selected(Kept('abcd'), np.array([2, 0, 3]))
     self.assertEqual(''.join(found), 'cad')

@@ -5,6 +5,7 @@ import functools
 import pathlib
 import tempfile
 import types
+import weakref
 from unittest import mock
 
 import jax.numpy as jnp
@@ -267,6 +268,30 @@ class WritingTest(StageTest):
     fewer = self.records(self.chain(several, Config(count=30), at='fewer'))
     self.assertEqual([c[1:] for c in fewer], [c[1:] for c in written[:30]])
 
+  def test_records_of_past_batches_are_on_disk_alone(self):
+    alive, most, made = 0, 0, lines.row
+
+    class Row(dict):
+      """A line that can be watched."""
+
+    def gone():
+      nonlocal alive
+      alive -= 1
+
+    def row(record):
+      nonlocal alive, most
+      found = Row(made(record))
+      weakref.finalize(found, gone)
+      alive += 1
+      most = max(most, alive)
+      return found
+
+    with mock.patch.object(lines, 'row', row):
+      written = self.records(self.chain())
+    self.assertLen(written, small.RECORDS)
+    self.assertLessEqual(most, 2 * BATCH)
+    self.assertGreater(small.RECORDS, 2 * BATCH)
+
   @parameterized.parameters(None, 30)
   def test_goes_on_where_it_broke_off(self, count):
     options = {'policy': 'sft', 'frozen': {'reward': 'reward_model'}}
@@ -354,6 +379,8 @@ class WritingTest(StageTest):
     records = [Comparison(prompt, texts) for texts in pairs]
     found = writing.agreement(gold, [*records, prompt])
     self.assertEqual(found, {'gold_agrees': 0.625})
+    with mock.patch.object(writing, 'MOST_AGREED', 3):
+      self.assertEqual(writing.agreement(gold, records), found)
     self.assertEqual(writing.agreement(gold, [prompt]), {})
     self.assertEqual(writing.agreement(None, records), {})
 

@@ -192,6 +192,13 @@ class InspectTest(parameterized.TestCase):
       self.assertIn(message, err)
       self.assertEqual(err.count('\n'), 1)
 
+  def test_a_folder_with_a_description_of_its_data(self):
+    self.file(*PAIRS)
+    (self.folder / 'MANIFEST.json').write_text('{\n"rows": 4\n}')
+    text = self.flat(self.folder)
+    self.assertIn('MANIFEST.json: a single JSON object, not read as', text)
+    self.assertIn('data.jsonl: read as TRL preference, 4 comparisons', text)
+
   def test_a_stop_is_a_word(self):
     with mock.patch.object(inspect, 'inspect', side_effect=KeyboardInterrupt):
       out, err = self.run_inspect('data.jsonl', status=130)

@@ -2,8 +2,9 @@
 
 from rlhf_jax.data import formats
 from rlhf_jax.data.builders.builder import FeedbackBuilder
-from rlhf_jax.data.builders.layouts import TRAIN, Layout, Part
+from rlhf_jax.data.builders.layouts import Layout, Part
 from rlhf_jax.data.builders.rankings import Oasst
+from rlhf_jax.data.splits import TRAIN, VALIDATION
 from rlhf_jax.types import Rated
 
 
@@ -26,7 +27,7 @@ class Helpsteer(FeedbackBuilder):
 }"""
   LAYOUTS = (
     Layout(
-      tuple(Part(f'{split}.jsonl*', split) for split in (TRAIN, 'validation')),
+      tuple(Part(f'{split}.jsonl*', split) for split in (TRAIN, VALIDATION)),
       formats.HELPSTEER,
     ),
   )

@@ -8,10 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core import splits
 
 from rlhf_jax.data import tfds_examples
-from rlhf_jax.data.builders import features, layouts
+from rlhf_jax.data.builders import features, layouts, shards
 from rlhf_jax.data.builders.layouts import Layout
+from rlhf_jax.storage import files
 from rlhf_jax.types import Record, prompt_of
 
 
@@ -83,12 +85,15 @@ class FeedbackBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
       folder, self.LAYOUTS, self.MANUAL_DOWNLOAD_INSTRUCTIONS
     )
     found = layouts.read(
-      folder, layout, lambda files: self.tracked(files, 'reading')
+      folder,
+      layout,
+      self._records,
+      lambda files: self.tracked(files, 'reading'),
     )
     self.info.metadata.update(
       notes=list(found.notes),
       on_both_sides=found.on_both_sides,
-      kinds={name: _kinds(records) for name, records in found.splits.items()},
+      kinds={},
       digests={},
     )
     return {
@@ -99,12 +104,39 @@ class FeedbackBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
   def _generate_examples(
     self, split: str, records: Sequence[Record]
   ) -> Iterator[tuple[int, dict[str, Any]]]:
-    digest = hashlib.sha256()
+    digest, kinds = hashlib.sha256(), collections.Counter()
     for number, record in enumerate(self.tracked(records, split)):
       example = tfds_examples.example(record)
       digest.update(json.dumps(example).encode())
+      kinds[prompt_of(record).kind] += 1
       yield number, example
+    # The most first.
+    self.info.metadata['kinds'][split] = dict(kinds.most_common())
     self.info.metadata['digests'][split] = digest.hexdigest()
+
+  def _generate_splits(
+    self,
+    dl_manager: tfds.download.DownloadManager,
+    download_config: tfds.download.DownloadConfig,
+  ) -> list[splits.SplitInfo]:
+    """As of GeneratorBasedBuilder, but for what `shards` says of its writer."""
+    del download_config  # Nothing is shuffled, nor left out.
+    made = self._split_generators(dl_manager).items()
+    written = [
+      shards.write(
+        (example for _, example in examples),
+        self.info.features,
+        self._get_filename_template(split),
+      )
+      for split, examples in made
+    ]
+    files.remove(self._records)
+    return written
+
+  @property
+  def _records(self) -> pathlib.Path:
+    """Where the records are kept while they are prepared."""
+    return pathlib.Path(self.data_path, 'records')
 
 
 class _Info(tfds.core.DatasetInfo):
@@ -112,9 +144,3 @@ class _Info(tfds.core.DatasetInfo):
 
   def initialize_from_bucket(self) -> None:
     """Asks nowhere, and leaves no temporary folder behind."""
-
-
-def _kinds(records: Sequence[Record]) -> dict[str, int]:
-  """How many records there are of each kind of prompts, the most first."""
-  counts = collections.Counter(prompt_of(record).kind for record in records)
-  return dict(counts.most_common())

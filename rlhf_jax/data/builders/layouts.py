@@ -1,21 +1,25 @@
 """Which files of a folder make which split of a dataset, and reading them."""
 
+import array
 import contextlib
 import dataclasses
-import itertools
 import pathlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from rlhf_jax.data import splits
-from rlhf_jax.data.files import READ
+import numpy as np
+
+from rlhf_jax.data import kept_records, packed, sequences, splits
+from rlhf_jax.data.files import opened
+from rlhf_jax.data.folders import READ
 from rlhf_jax.data.jsonl import DataError
+from rlhf_jax.data.kept_records import KeptRecords
 from rlhf_jax.data.names import listed
-from rlhf_jax.data.readers import Records
+from rlhf_jax.data.readers import Records, Stream
+from rlhf_jax.data.splits import TEST, TRAIN
 from rlhf_jax.types import Prompt, Record, prompt_of
 
-TRAIN, TEST = 'train', 'test'
 HELD_OUT = 0.1  # Of the openings, where no split is published.
 
 
@@ -40,31 +44,37 @@ class Layout:
   Attributes:
     parts: its files; those that are there are read.
     read: path -> records, a reader of files; or, where rows say their split,
-      records by split.
+      records by split. Of one that has a `stream`, that is read.
   """
 
   parts: tuple[Part, ...]
-  read: Callable[[pathlib.Path], Records | Mapping[str, Records]]
+  read: Callable[[pathlib.Path], Records | Mapping[str, Records | Stream]]
 
   def files(self, folder: pathlib.Path) -> list[tuple[pathlib.Path, Part]]:
     """The files that are there, each with its part.
 
-    One that lies beside its gzipped copy is read once.
+    One that lies beside what it was packed into is read once.
     """
     found = {
-      str(path).removesuffix('.gz'): (path, part)
+      packed.unpacked(path): (path, part)
       for part in self.parts
       for path in sorted(folder.glob(part.pattern))
       if path.is_file() and path.name.endswith(READ)
     }
     return list(found.values())
 
+  def notes(self, folder: pathlib.Path) -> tuple[str, ...]:
+    """On files of it that are not in a folder, for a person."""
+    missing = [p.pattern for p in self.parts if not [*folder.glob(p.pattern)]]
+    return (f'not there: {listed(missing)}',) if missing else ()
+
 
 class Found(NamedTuple):
   """What was read of a folder.
 
   Attributes:
-    splits: records by the name of their split, the training one first.
+    splits: records by the name of their split, the training one first; they are
+      on disk, and read when they are asked for.
     notes: for a person, on the files and the splits.
     on_both_sides: how many openings of the other splits are trained on too.
   """
@@ -96,41 +106,77 @@ def fitting(
 
 
 def read(
-  folder: pathlib.Path, layout: Layout, tracked: Tracked = iter
+  folder: pathlib.Path,
+  layout: Layout,
+  place: pathlib.Path,
+  tracked: Tracked = iter,
 ) -> Found:
-  """Reads the files of a layout and splits their records.
+  """Reads the files of a layout, a record at a time, and splits the records.
 
   Published splits are kept. Without any, or of the training split alone, a hash
   of what is said first holds out HELD_OUT of the openings.
+
+  Args:
+    folder: of the files.
+    layout: one that fits it.
+    place: a folder that is not there, to keep the records in.
+    tracked: of the files.
   """
-  found: dict[str, list[Record]] = {}
-  notes = []
-  for path, part in tracked(layout.files(folder)):
-    with _below(folder, path):
-      given = layout.read(path)
-    by_split = given if isinstance(given, Mapping) else {part.split: given}
-    for split, records in by_split.items():
-      placed = _placed(records, folder, path, part.kind)
-      found.setdefault(split, []).extend(placed)
-      notes += placed.notes
-  missing = [p.pattern for p in layout.parts if not [*folder.glob(p.pattern)]]
-  if missing:
-    notes.append(f'not there: {listed(missing)}')
+  reading = _Reading(folder, layout, tracked)
+  kept_records.write(place, reading.records(), reading.notes)
+  records = KeptRecords(place)
+  notes = [*reading.notes, *layout.notes(folder)]
+  found = reading.split(records)
   if '' in found or found.keys() == {TRAIN}:
-    found = _by_hash([one for split in found.values() for one in split])
+    found = _by_hash(records)
     notes.append(
       'no held-out split is published or there: split by a hash of what is '
       'said first'
     )
-  training = found.pop(TRAIN, [])
-  both = splits.on_both_sides(
-    training, itertools.chain.from_iterable(found.values())
-  )
+  training = found.pop(TRAIN, ())
+  both = splits.on_both_sides(training, sequences.Chained([*found.values()]))
   made = ({TRAIN: training} if training else {}) | found
   return Found(made, tuple(dict.fromkeys(notes)), both)
 
 
-def _by_hash(records: Sequence[Record]) -> dict[str, list[Record]]:
+class _Reading:
+  """The records of a folder, one after the other, and what they are of.
+
+  Attributes:
+    notes: on the files that were read.
+  """
+
+  def __init__(self, folder: pathlib.Path, layout: Layout, tracked: Tracked):
+    self._folder, self._layout, self._tracked = folder, layout, tracked
+    self._names: list[str] = []  # Of splits.
+    self._places = array.array('B')  # Of each record, its split's among them.
+    self.notes: list[str] = []
+
+  def records(self) -> Iterator[Record]:
+    """Reads the files."""
+    for path, part in self._tracked(self._layout.files(self._folder)):
+      with _below(self._folder, path):
+        given = opened(self._layout.read, path)
+        by_split = given if isinstance(given, Mapping) else {part.split: given}
+        for split, found in by_split.items():
+          if split not in self._names:
+            self._names.append(split)
+          place = self._names.index(split)
+          for record in found:
+            self._places.append(place)
+            yield _placed(record, self._folder, path, part.kind)
+          self.notes += (_path(n, self._folder, path) for n in found.notes)
+
+  def split(self, records: Sequence[Record]) -> dict[str, Sequence[Record]]:
+    """Those that were read, by the split that they are of."""
+    places = np.array(self._places)
+    return {
+      name: sequences.Selected(records, np.flatnonzero(places == place))
+      for place, name in enumerate(self._names)
+    }
+
+
+def _by_hash(records: Sequence[Record]) -> dict[str, Sequence[Record]]:
   training, held_out = splits.split(records, HELD_OUT)
   if not training or not held_out:
     raise DataError(
@@ -150,18 +196,15 @@ def _below(folder: pathlib.Path, path: pathlib.Path) -> Iterator[None]:
 
 
 def _placed(
-  records: Records, folder: pathlib.Path, path: pathlib.Path, kind: str
-) -> Records:
-  """Records whose prompts say the file's path below the folder, and a kind."""
-  made = []
-  for record in records:
-    prompt = prompt_of(record)
-    prompt = prompt._replace(
-      where=_path(prompt.where, folder, path), kind=prompt.kind or kind
-    )
-    alone = isinstance(record, Prompt)
-    made.append(prompt if alone else record._replace(prompt=prompt))
-  return Records(made, [_path(note, folder, path) for note in records.notes])
+  record: Record, folder: pathlib.Path, path: pathlib.Path, kind: str
+) -> Record:
+  """A record whose prompt says the file's path below the folder, and a kind."""
+  prompt = prompt_of(record)
+  prompt = prompt._replace(
+    where=_path(prompt.where, folder, path), kind=prompt.kind or kind
+  )
+  alone = isinstance(record, Prompt)
+  return prompt if alone else record._replace(prompt=prompt)
 
 
 def _path(said: str, folder: pathlib.Path, path: pathlib.Path) -> str:

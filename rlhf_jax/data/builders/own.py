@@ -1,13 +1,36 @@
 """Files of one's own, of any format that is known, prepared like the rest."""
 
-from rlhf_jax.data import formats
+import dataclasses
+import pathlib
+
+from rlhf_jax.data import folders, formats
 from rlhf_jax.data.builders.builder import FeedbackBuilder
 from rlhf_jax.data.builders.layouts import Layout, Part
-from rlhf_jax.data.files import READ
 from rlhf_jax.types import Comparison, Demonstration, Prompt
 
-_FILES = (Part('*'),)
-_SOURCE = f'files of any format of rlhf_jax.data.formats ({", ".join(READ)})'
+_SOURCE = (
+  'files of any format of rlhf_jax.data.formats '
+  f'({folders.SAID}), or be one that Hugging Face `datasets` saved'
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Whole(Layout):
+  """All data of a folder, in the splits that its names say."""
+
+  parts: tuple[Part, ...] = ()
+
+  def files(self, folder: pathlib.Path) -> list[tuple[pathlib.Path, Part]]:
+    """As of Layout."""
+    return [
+      (folder / name, Part(name, split))
+      for split, names in folders.find(folder).splits.items()
+      for name in names
+    ]
+
+  def notes(self, folder: pathlib.Path) -> tuple[str, ...]:
+    """On what lies beside the data and is none."""
+    return folders.find(folder).notes
 
 
 class Comparisons(FeedbackBuilder):
@@ -17,7 +40,7 @@ class Comparisons(FeedbackBuilder):
   TITLE = 'Preferences of your own'
   SOURCE = _SOURCE
   LICENCE = 'your own'
-  LAYOUTS = (Layout(_FILES, formats.comparisons),)
+  LAYOUTS = (Whole(read=formats.comparisons),)
 
 
 class Demonstrations(FeedbackBuilder):
@@ -27,7 +50,7 @@ class Demonstrations(FeedbackBuilder):
   TITLE = 'Answers to imitate of your own'
   SOURCE = _SOURCE
   LICENCE = 'your own'
-  LAYOUTS = (Layout(_FILES, formats.demonstrations),)
+  LAYOUTS = (Whole(read=formats.demonstrations),)
 
 
 class Prompts(FeedbackBuilder):
@@ -37,4 +60,4 @@ class Prompts(FeedbackBuilder):
   TITLE = 'Prompts of your own'
   SOURCE = _SOURCE
   LICENCE = 'your own'
-  LAYOUTS = (Layout(_FILES, formats.prompts),)
+  LAYOUTS = (Whole(read=formats.prompts),)

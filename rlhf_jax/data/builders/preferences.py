@@ -6,9 +6,10 @@ import pathlib
 
 from rlhf_jax.data import formats, jsonl, readers
 from rlhf_jax.data.builders.builder import FeedbackBuilder
-from rlhf_jax.data.builders.layouts import TEST, TRAIN, Layout, Part
-from rlhf_jax.data.formats.format import rows_as
-from rlhf_jax.data.readers import Records
+from rlhf_jax.data.builders.layouts import Layout, Part
+from rlhf_jax.data.formats.format import stream_of
+from rlhf_jax.data.readers import Stream
+from rlhf_jax.data.splits import TEST, TRAIN, VALIDATION
 from rlhf_jax.types import Comparison
 
 _HH = (
@@ -155,27 +156,33 @@ class PkuSafeRlhf(FeedbackBuilder):
 # Splits as rows of summarize_from_feedback say them.
 _SPLITS = {
   'train': TRAIN,
-  'valid1': 'validation',
-  'valid2': 'validation',
+  'valid1': VALIDATION,
+  'valid2': VALIDATION,
   'test': TEST,
 }
 
 
-def _summaries(path: pathlib.Path) -> dict[str, Records]:
+def _summaries(path: pathlib.Path) -> dict[str, Stream]:
   """The comparisons of a file by the split that their rows say."""
-  rows: dict[str, list[jsonl.Row]] = {}
-  for row in jsonl.read_any(path):
-    said = row.fields.get('split')
-    if said not in _SPLITS:
-      raise jsonl.DataError(
-        f"{row.where}: field 'split' must be one of {', '.join(_SPLITS)}, not "
-        f'{said!r}.'
-      )
-    rows.setdefault(_SPLITS[said], []).append(row)
+  there = dict.fromkeys(map(_split, jsonl.read_any(path)))
+
+  def rows(split):
+    return (row for row in jsonl.read_any(path) if _split(row) == split)
+
   return {
-    split: rows_as(iter(found), path.name, (formats.SUMMARIES,))
-    for split, found in rows.items()
+    split: stream_of(rows(split), path.name, (formats.SUMMARIES,))
+    for split in there
   }
+
+
+def _split(row: jsonl.Row) -> str:
+  said = row.fields.get('split')
+  if said not in _SPLITS:
+    raise jsonl.DataError(
+      f"{row.where}: field 'split' must be one of {', '.join(_SPLITS)}, not "
+      f'{said!r}.'
+    )
+  return _SPLITS[said]
 
 
 class SummarizeFromFeedback(FeedbackBuilder):

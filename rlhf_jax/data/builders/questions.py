@@ -2,7 +2,8 @@
 
 from rlhf_jax.data import formats
 from rlhf_jax.data.builders.builder import FeedbackBuilder
-from rlhf_jax.data.builders.layouts import TEST, Layout, Part
+from rlhf_jax.data.builders.layouts import Layout, Part
+from rlhf_jax.data.splits import TEST
 from rlhf_jax.types import Prompt
 
 

@@ -81,8 +81,9 @@ def read(
   """Reads JSON lines, a JSON array or a table, in the format its fields fit.
 
   Args:
-    path: of the file; .gz is unpacked, .arrow and .parquet are tables. Or of a
-      split of a prepared dataset, whose records are read as they are.
+    path: of the file; what `data.packed` knows is unpacked, .arrow and .parquet
+      are tables. Or of a split of a prepared dataset, whose records are read as
+      they are.
     format: its Format; None finds it.
     columns: maps the format's names of fields to the file's, as in
       {'prompt': 'question'}. Other columns are read where they have the name of

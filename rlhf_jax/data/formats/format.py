@@ -106,7 +106,8 @@ def stream_as(
   """Reads JSON lines, a JSON array or a table, of one of some formats.
 
   Args:
-    path: of the file; .gz is unpacked, .arrow and .parquet are tables.
+    path: of the file; what `data.packed` knows is unpacked, .arrow and .parquet
+      are tables.
     formats: the first that its first row fits is taken.
     columns: maps the format's names of fields to the file's. Other columns are
       read only where they have the name of a field of such a format.
@@ -118,7 +119,7 @@ def stream_as(
     DataError: no format fits; or, as they are read, a row does not fit the
       format, or nothing of the file can be learnt from.
   """
-  return _stream(rows_of(path), pathlib.Path(path).name, formats, columns)
+  return stream_of(rows_of(path), pathlib.Path(path).name, formats, columns)
 
 
 def rows_of(path: str | pathlib.Path) -> Iterator[jsonl.Row]:
@@ -133,7 +134,7 @@ def rows_as(
   columns: Mapping[str, str] | None = None,
 ) -> Records:
   """The records of rows, one or more, of one of some formats."""
-  return collected(_stream(rows, file, formats, columns))
+  return collected(stream_of(rows, file, formats, columns))
 
 
 def first_record(
@@ -150,7 +151,13 @@ def first_record(
   return next(found, None)
 
 
-def _stream(rows, file, formats, columns) -> Stream:
+def stream_of(
+  rows: Iterator[jsonl.Row],
+  file: str,
+  formats: Sequence[Format],
+  columns: Mapping[str, str] | None = None,
+) -> Stream:
+  """As `rows_as`, a record at a time."""
   form, rows, unread = _begun(rows, formats, columns)
   return _Told(map(_learnable, _records(form, rows)), file, form.name, unread)
 

@@ -4,13 +4,20 @@ import gzip
 import json
 import pathlib
 import tempfile
+import weakref
 
 from absl.testing import absltest, parameterized
 
-from rlhf_jax.data import formats, jsonl, splits
+from rlhf_jax.data import formats, jsonl, readers, splits
 from rlhf_jax.data.builders import layouts
 from rlhf_jax.data.builders.layouts import Layout, Part
-from rlhf_jax.types import Comparison, Message, Prompt
+from rlhf_jax.types import (
+  Comparison,
+  Demonstration,
+  Message,
+  Prompt,
+  Response,
+)
 
 PUBLISHED = Layout(
   (
@@ -37,11 +44,14 @@ class LayoutsTest(parameterized.TestCase):
     path.parent.mkdir(exist_ok=True)
     path.write_text(''.join(json.dumps(row) + '\n' for row in rows))
 
+  def read(self, layout):
+    return layouts.read(self.root, layout, self.root / 'kept')
+
   def test_published_splits_are_kept_and_what_is_on_both_sides_counted(self):
     self.write('one/train.jsonl', map(pair, ('Hello!', 'b', 'b')))
     self.write('two/train.jsonl', [pair('c', subset='own')])
     self.write('one/test.jsonl', map(pair, ('hello', 'HELLO', 'd', 'c?')))
-    found = layouts.read(self.root, PUBLISHED)
+    found = self.read(PUBLISHED)
     self.assertEqual(list(found.splits), ['train', 'test'])
     self.assertEqual(
       [
@@ -72,7 +82,7 @@ class LayoutsTest(parameterized.TestCase):
     self.write('one/train.jsonl', [pair('a'), same])
     self.write('one/test.jsonl', [pair('c')])
     self.assertEqual(
-      layouts.read(self.root, PUBLISHED).notes[1:],
+      self.read(PUBLISHED).notes[1:],
       (
         'one/train.jsonl: 1 of 2 left out: the responses are the same text '
         '(first at one/train.jsonl:2)',
@@ -86,7 +96,7 @@ class LayoutsTest(parameterized.TestCase):
   )
   def test_without_a_held_out_split_a_hash_makes_one(self, name, layout):
     self.write(name, [pair(f'question {i // 2}') for i in range(200)])
-    found = layouts.read(self.root, layout)
+    found = self.read(layout)
     held_out = {
       f'question {i}'
       for i in range(100)
@@ -103,11 +113,11 @@ class LayoutsTest(parameterized.TestCase):
 
   def test_a_held_out_split_alone_stays_held_out(self):
     self.write('one/test.jsonl', [pair('a')])
-    self.assertEqual(list(layouts.read(self.root, PUBLISHED).splits), ['test'])
+    self.assertEqual(list(self.read(PUBLISHED).splits), ['test'])
 
   def test_records_are_those_of_the_reader(self):
     self.write('f.jsonl', [pair(f'{i}', margin=i) for i in range(50)])
-    found = layouts.read(self.root, TOGETHER).splits
+    found = self.read(TOGETHER).splits
     read = formats.comparisons(self.root / 'f.jsonl')
     self.assertEqual(
       [*found['train'], *found['test']],
@@ -126,19 +136,47 @@ class LayoutsTest(parameterized.TestCase):
     content = gzip.compress((self.root / 'f.jsonl').read_bytes())
     (self.root / 'f.jsonl.gz').write_bytes(content)
     layout = Layout((Part('*', 'test'),), formats.comparisons)
-    self.assertLen(layouts.read(self.root, layout).splits['test'], 3)
+    self.assertLen(self.read(layout).splits['test'], 3)
+
+  def test_few_records_are_held_at_a_time(self):
+    self.write('f.jsonl', [pair('a')])
+    alive, most = 0, 0
+
+    def gone():
+      nonlocal alive
+      alive -= 1
+
+    @readers.reader
+    def read(path):
+      del path
+      return readers.Stream(records())
+
+    def records():
+      nonlocal alive, most
+      for number in range(5_000):
+        said = Response(f'answer {number}')
+        weakref.finalize(said, gone)
+        alive += 1
+        most = max(most, alive)
+        prompt = Prompt((Message('user', f'{number}'),), where='f.jsonl:1')
+        yield Demonstration(prompt, said)
+
+    found = self.read(Layout((Part('*.jsonl'),), read))
+    self.assertLess(most, 10)
+    self.assertEqual(sum(map(len, found.splits.values())), 5_000)
+    self.assertGreater(len(found.splits['test']), 400)
 
   def test_too_few_to_split(self):
     self.write('f.jsonl', [pair('a')])
     with self.assertRaisesRegex(
       jsonl.DataError, '^of 1 records . are left to train on and . to test on'
     ):
-      layouts.read(self.root, TOGETHER)
+      self.read(TOGETHER)
 
   def test_a_bad_row_is_told_with_its_folder(self):
     self.write('one/train.jsonl', [pair('a'), {'prompt': 'b'}])
     with self.assertRaisesRegex(jsonl.DataError, '^one/train.jsonl:2: '):
-      layouts.read(self.root, PUBLISHED)
+      self.read(PUBLISHED)
 
   def test_no_such_files_and_no_such_folder(self):
     self.write('notes.txt', [])

@@ -15,38 +15,43 @@ ROWS = 60  # Of each file, unless they are of few openings.
 MEASURES, BOTH = ('test',), ('train', 'test')
 
 
+# Of each dataset a file, its plain reader, its splits, and rows where not ROWS.
+FILES = (
+  ('hh_rlhf', 'hh_harmless_base_test.jsonl.gz', readers.pairs),
+  ('alpaca', 'alpaca_subset.jsonl.gz', formats.read),
+  ('dolly', 'dolly_3k.jsonl.gz', formats.read),
+  ('alpaca_farm_ranked', 'alpacafarm_ranked.jsonl.gz', formats.read),
+  ('ultrafeedback', 'ultrafeedback_pairs.jsonl.gz', formats.read),
+  ('oasst', 'oasst_ranked.jsonl.gz', formats.read),
+  ('oasst_attributes', 'oasst2_attributes.jsonl.gz', formats.read),
+  ('hanna', 'hanna_attributes.jsonl.gz', formats.read, BOTH, 400),
+  ('llmbar', 'llmbar.jsonl', formats.read, MEASURES),
+  ('vicuna', 'vicuna80.jsonl', formats.read, MEASURES),
+  ('mt_bench', 'mt_bench80.jsonl', formats.read, MEASURES),
+)
+
+
+def first_rows(folder, name, rows):
+  """The first rows of a file, in a folder of their own."""
+  path = folder / name
+  path.parent.mkdir(exist_ok=True)
+  opener = gzip.open if path.suffix == '.gz' else open
+  with opener(FOLDER / name, 'rb') as file, opener(path, 'wb') as out:
+    out.writelines(itertools.islice(file, rows))
+  return path
+
+
 @absltest.skipUnless(FOLDER.is_dir(), f'the data sets are not at {FOLDER}')
 class SharedTest(parameterized.TestCase):
   def setUp(self):
     super().setUp()
     self.root = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
 
-  def copy(self, name, rows):
-    """The first rows of a file, in a folder of their own."""
-    path = self.root / 'files' / name
-    path.parent.mkdir(exist_ok=True)
-    opener = gzip.open if path.suffix == '.gz' else open
-    with opener(FOLDER / name, 'rb') as file, opener(path, 'wb') as out:
-      out.writelines(itertools.islice(file, rows))
-    return path
-
-  @parameterized.parameters(
-    ('hh_rlhf', 'hh_harmless_base_test.jsonl.gz', readers.pairs),
-    ('alpaca', 'alpaca_subset.jsonl.gz', formats.read),
-    ('dolly', 'dolly_3k.jsonl.gz', formats.read),
-    ('alpaca_farm_ranked', 'alpacafarm_ranked.jsonl.gz', formats.read),
-    ('ultrafeedback', 'ultrafeedback_pairs.jsonl.gz', formats.read),
-    ('oasst', 'oasst_ranked.jsonl.gz', formats.read),
-    ('oasst_attributes', 'oasst2_attributes.jsonl.gz', formats.read),
-    ('hanna', 'hanna_attributes.jsonl.gz', formats.read, BOTH, 400),
-    ('llmbar', 'llmbar.jsonl', formats.read, MEASURES),
-    ('vicuna', 'vicuna80.jsonl', formats.read, MEASURES),
-    ('mt_bench', 'mt_bench80.jsonl', formats.read, MEASURES),
-  )
+  @parameterized.parameters(*FILES)
   def test_records_are_those_of_the_plain_file(
     self, name, file, read, splits=BOTH, rows=ROWS
   ):
-    path = self.copy(file, rows)
+    path = first_rows(self.root / 'files', file, rows)
     builder = tfds.builder(name, data_dir=self.root / 'to')
     self.assertIsInstance(builder, builders.FeedbackBuilder)
     builder.download_and_prepare(
