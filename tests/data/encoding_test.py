@@ -248,7 +248,7 @@ class ManyTest(parameterized.TestCase):
     backend = mock.Mock(wraps=TOKENIZER.marks.backend)
     with mock.patch.object(TOKENIZER.marks, 'backend', backend):
       encode(records)
-    self.assertEqual(backend.encode_batch.call_count, 3)
+    self.assertEqual(backend.encode_batch_fast.call_count, 3)
     backend.encode.assert_not_called()
 
   def test_records_are_taken_as_they_are_needed(self):
