@@ -1,9 +1,13 @@
-"""What a recipe's settings name: a model, a reward, a method. Each is one."""
+"""What a recipe's settings name: a model, data, a reward, a method."""
 
+import dataclasses
 import importlib
+import os
 import pathlib
+from collections.abc import Callable, Sequence
 from types import ModuleType
 
+from rlhf_jax.data.files import Dataset, Files, files_at
 from rlhf_jax.experiment import ExperimentError, Pretrained, PretrainedReward
 from rlhf_jax.experiment.overrides import naming
 from rlhf_jax.models import TransformerConfig, huggingface
@@ -25,6 +29,69 @@ def model(folder: str) -> TransformerConfig:
         'python -m launch.import_weights'
       )
     return huggingface.config_of(folder)
+
+
+def files(
+  data: str | tuple[str, ...],
+  columns: str,
+  *,
+  read: Callable[..., Dataset],
+  first: int | None = None,
+) -> tuple[str, tuple[Files, ...]]:
+  """A folder, and the files below it that each of `data` means.
+
+  Args:
+    data: what is set: one, or several.
+    columns, read, first: as of `files_at`.
+
+  Raises:
+    OverrideError: one means no file.
+  """
+  found = []
+  for place in [data] if isinstance(data, str) else data:
+    with naming('data', place):
+      if not place:
+        raise ExperimentError('give a file, a folder or a dataset')
+      found.append(files_at(place, columns, read=read, first=first))
+  if len(found) == 1:
+    ((folder, only),) = found
+    return folder, (only,)
+  folders = [os.path.abspath(folder) for folder, _ in found]
+  above = os.path.commonpath(folders)
+  return above, tuple(
+    _below(above, folder, own)
+    for folder, (_, own) in zip(folders, found, strict=True)
+  )
+
+
+def _below(above: str, folder: str, own: Files) -> Files:
+  """Files of a folder, as files of a folder above it."""
+  between = pathlib.PurePath(folder).relative_to(above)
+
+  def named(names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(str(between / name) for name in names)
+
+  return dataclasses.replace(
+    own, names=named(own.names), held_out=named(own.held_out)
+  )
+
+
+def check_shares(
+  data: str | tuple[str, ...], shares: tuple[float, ...]
+) -> None:
+  """Refuses shares of a batch that are not one for each of several data.
+
+  Raises:
+    OverrideError: there are more or fewer.
+  """
+  several = 1 if isinstance(data, str) else len(data)
+  if not shares or len(shares) == several > 1:
+    return
+  with naming('shares', ','.join(f'{share:g}' for share in shares)):
+    raise ExperimentError(
+      f'--set data names {several}, so give '
+      + ('none, or name several' if several == 1 else f'{several} or none')
+    )
 
 
 def reward(folder: str) -> Pretrained:

@@ -7,6 +7,7 @@ answers the held-out prompts too, beside what was trained.
 
 import contextlib
 import dataclasses
+import math
 import pathlib
 from collections.abc import Callable, Mapping
 from types import ModuleType
@@ -14,9 +15,10 @@ from typing import Any
 
 from experiments.finetune import given
 from rlhf_jax.data import formats
-from rlhf_jax.data.files import Dataset, columns_of, files_at
+from rlhf_jax.data.files import Dataset, columns_of
 from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.data.limits import keep_end
+from rlhf_jax.data.mixtures import Mixture
 from rlhf_jax.data.sources import Feedback
 from rlhf_jax.experiment import (
   DatasetStage,
@@ -39,6 +41,7 @@ from rlhf_jax.types.values import checked
 Stages = Mapping[str, Stage | DatasetStage]
 Reader = Callable[..., Dataset]
 VOCABULARY = 2048  # Of a model that is drawn anew.
+MIXED = ('comparisons', 'demonstrations', 'prompts')  # Several data are these.
 STEPS = tuple(range(64, 4096, 64))  # What batches are padded to, in tokens.
 
 
@@ -52,10 +55,12 @@ class Settings:
       '' for a small one drawn anew.
     data: a file, a folder of files, or a pattern of them as in 'data/hh_*', of
       any format of `rlhf_jax.data.formats`; or a dataset that launch.prepare
-      has prepared, by its name or its folder.
+      has prepared, by its name or its folder. Or several, commas between them.
+    shares: how much of every batch is from each of several `data`, as in
+      0.7,0.3; as much as there is of each where none are given.
     data_columns: what your files call the fields of their format, as in
       'prompt=question,chosen=good,rejected=bad'.
-    examples: how many are read, from the beginning; all where None.
+    examples: how many are read of each, from the beginning; all where None.
     seed: of everything random.
     steps: updates; rounds, where the policy samples.
     batch_size: examples of a step; prompts of a round.
@@ -72,7 +77,8 @@ class Settings:
   """
 
   model: str = ''
-  data: str = 'data.jsonl'
+  data: str | tuple[str, ...] = 'data.jsonl'
+  shares: tuple[Positive, ...] = ()
   data_columns: str = ''
   examples: Count | None = None
   seed: Seed = 0
@@ -135,18 +141,22 @@ def source(settings: Settings, **readers: Reader) -> Feedback:
   """
   if not settings.model:
     readers = {'demonstrations': formats.demonstrations} | readers
-  place, columns = settings.data, settings.data_columns
-  with naming('data_columns', columns):
-    columns_of(columns)
-  with naming('data', place):
-    found = {
-      name: files_at(place, columns, read=read, first=settings.examples)
-      for name, read in readers.items()
-    }
+  with naming('data_columns', settings.data_columns):
+    columns_of(settings.data_columns)
+  given.check_shares(settings.data, settings.shares)
+  found = {
+    name: given.files(
+      settings.data,
+      settings.data_columns,
+      read=read,
+      first=settings.examples,
+    )
+    for name, read in readers.items()
+  }
   ((folder, _), *_) = found.values()
   return Feedback(
     folder,
-    **{name: files for name, (_, files) in found.items()},
+    **{n: files if files[1:] else files[0] for n, (_, files) in found.items()},
     vocab_size=VOCABULARY,
     tokenizer=settings.model,
     gold=settings.judge,
@@ -158,12 +168,12 @@ def pairs_held_out(settings: Settings) -> dict[str, str]:
 
   A fault of the file is for whoever reads it to tell.
   """
-  folder, files = files_at(settings.data, '', read=formats.comparisons)
-  path = pathlib.Path(folder, files.names[0])
   columns = columns_of(settings.data_columns)
-  with contextlib.suppress(DataError):
-    if formats.labels(path, columns):
-      return {}
+  folder, several = given.files(settings.data, '', read=formats.comparisons)
+  for files in several:
+    with contextlib.suppress(DataError):
+      if formats.labels(pathlib.Path(folder, files.names[0]), columns):
+        return {}
   return {'comparisons': 'test_comparisons'}
 
 
@@ -249,6 +259,11 @@ def _as_set(stage, settings):
     return stage
   # A step of a real model takes seconds, and a checkpoint of it gigabytes.
   stage = stage._replace(log_every=1, checkpoint_every=100)
+  if settings.shares and stage.data in MIXED:
+    parts = [f'{stage.data}_{k}' for k in range(1, len(settings.shares) + 1)]
+    weights = dict(zip(parts, settings.shares, strict=True))
+    mixture = Mixture(weights=weights, temperature=math.inf)
+    stage = stage._replace(data=tuple(parts), mixture=mixture)
   # What is drawn anew, or whose features are kept, has nothing to adapt.
   adapts = stage.start and stage.features is None
   return stage._replace(lora=settings.lora) if adapts else stage

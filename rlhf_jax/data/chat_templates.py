@@ -66,10 +66,12 @@ class ChatTemplate:
         )
     reader = rendering.Reader(self.jinja, self.named, self.date, tokenizer)
     readings = iter(reader.read_all(conversations))
+    end_id = self.end_id(tokenizer)
     return [
       EncodedChat(
         self,
         tokenizer,
+        end_id,
         prompt,
         next(readings),
         {str(said): next(readings) for said in responses},
@@ -105,6 +107,7 @@ class EncodedChat:
   Attributes:
     template: of its ids.
     tokenizer: likewise.
+    end_id: closes a response.
     prompt: the prompt.
     asked: how it reads, or why it cannot be read.
     answered: likewise with each response.
@@ -112,6 +115,7 @@ class EncodedChat:
 
   template: ChatTemplate
   tokenizer: tokens.Tokenizer
+  end_id: int
   prompt: Prompt
   asked: Reading | Exception
   answered: Mapping[str, Reading | Exception]
@@ -146,14 +150,14 @@ class EncodedChat:
       self._refuse('it writes the prompt anew once it is answered')
     if not answered.found:
       self._refuse('it changes what the assistant says')
-    begin, count = asked.length, asked.count
+    begin, count = asked.past(answered.first)
     _, end = answered.span(len(self.prompt.messages)) or (begin, begin)
     spaces = said[len(said.rstrip()) :]
     if spaces and answered.text.startswith(spaces, end):
       end += len(spaces)
     stop = None
     if said.ended:
-      stop = answered.closed(self.template.end_id(self.tokenizer), end)
+      stop = answered.closed(self.end_id, end)
     if stop is None and end == answered.length:
       stop = answered.count
     if stop is None:

@@ -280,10 +280,11 @@ class _Writer(contextlib.ExitStack):
       target=example.target_ids is not None,
     )
     texts = [example.prompt_ids, *example.response_ids]
-    for ids in (
-      texts if example.target_ids is None else [*texts, example.target_ids]
-    ):
-      self._ids.add(ids)
-      self._ends.add([self._ids.size])
-    self._numbers.add(numbers or ())
+    if example.target_ids is not None:
+      texts.append(example.target_ids)
+    _, *ends = itertools.accumulate(map(len, texts), initial=self._ids.size)
+    self._ids.add(itertools.chain.from_iterable(texts))
+    self._ends.add(ends)
+    if numbers:
+      self._numbers.add(numbers)
     self._rows.add([row])

@@ -5,16 +5,15 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from rlhf_jax.data import ahead, fields, record_numbers
+from rlhf_jax.data import ahead, fields, record_numbers, responses
 from rlhf_jax.data.examples import Example
 from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.data.limits import Limits
-from rlhf_jax.data.templates import Conversation, Format, TemplateError
-from rlhf_jax.data.tokens import Tokenizer, VocabularyError
+from rlhf_jax.data.templates import Conversation, Format
+from rlhf_jax.data.tokens import Tokenizer
 from rlhf_jax.types import (
   Comparison,
   Demonstration,
-  Prompt,
   Rated,
   Record,
   Response,
@@ -131,7 +130,7 @@ def undecided(example: Example) -> str | None:
 
 
 def _are_alike(texts: Sequence[Any]) -> bool:
-  return all(text == texts[0] for text in texts)
+  return texts.count(texts[0]) == len(texts)
 
 
 def encode_all(
@@ -196,8 +195,12 @@ def stream(
   _ = tokenizer.marks  # Made now, or two threads would make them.
 
   def encoded(chunk):
-    asked = [(prompt_of(one), _without_ids(_texts(one))) for one in chunk]
-    return zip(chunk, template.encode_all(asked, tokenizer), strict=True)
+    said = list(map(_said, chunk))
+    asked = zip(
+      map(prompt_of, chunk), map(responses.unsampled, said), strict=True
+    )
+    found = template.encode_all([*asked], tokenizer)
+    return zip(chunk, said, found, strict=True)
 
   end_id = template.end_id(tokenizer)
   chunks = ahead.ahead(encoded, ahead.chunks(records, CHUNK))
@@ -206,7 +209,12 @@ def stream(
 
 
 def _made(
-  index: int, record: Record, encoded: Conversation, limits: Limits, end_id: int
+  index: int,
+  record: Record,
+  said: Sequence[Response],
+  encoded: Conversation,
+  limits: Limits,
+  end_id: int,
 ) -> Made:
   """What becomes of a record, whose texts are encoded."""
   prompt = prompt_of(record)
@@ -221,7 +229,7 @@ def _made(
       return Made(None)
     ids = parts.ids
   record_numbers.check(record, where)
-  whole = [_response_ids(text, encoded, end_id) for text in _texts(record)]
+  whole = [responses.response_ids(one, encoded, end_id) for one in said]
   kept = [ids[: limits.max_response_tokens] for ids in whole]
   cut = sum(len(ids) > limits.max_response_tokens for ids in whole)
   target = None
@@ -230,61 +238,12 @@ def _made(
   return Made(Example(record, ids, tuple(kept), index, target), too_long, cut)
 
 
-def _texts(record: Record) -> Sequence[str]:
+def _said(record: Record) -> list[Response]:
   """A record's responses and, last, its target, if it has one."""
+  texts = responses_of(record)
   match record:
-    case Comparison(_, responses) if record.target is not None:
-      return (*responses, record.target)
-    case Sampled(_, responses):
-      return [record.response(k) for k in range(len(responses))]
-  return responses_of(record)
-
-
-def _without_ids(texts: Sequence[str]) -> list[str]:
-  """Those that were not sampled as other ids than the text's."""
-  return [text for text in texts if Response.of(text).ids is None]
-
-
-def _response_ids(text: str, encoded: Conversation, end_id: int) -> list[int]:
-  """As `response_ids`, of a prompt encoded with its responses."""
-  said = Response.of(text)
-  if said.ids is not None:
-    return list(said.ids)
-  ids = encoded.response_ids(said)
-  return [*ids, end_id] if said.ended else ids
-
-
-def response_ids(
-  text: str, prompt: Prompt, tokenizer: Tokenizer, template: Format
-) -> list[int]:
-  """Ids of a response: those that were sampled, or else those of its text.
-
-  Closed as the template closes a turn, unless it is a Response that was cut.
-  """
-  (encoded,) = template.encode_all([(prompt, _without_ids([text]))], tokenizer)
-  return _response_ids(text, encoded, template.end_id(tokenizer))
-
-
-def decoded(
-  ids: Sequence[int],
-  ended: bool,
-  prompt: Prompt,
-  tokenizer: Tokenizer,
-  template: Format,
-) -> Response:
-  """The text of a sampled response, for which `response_ids` gives its ids.
-
-  Args:
-    ids: of the response, the token that closed it included.
-    ended: whether a token closed it.
-    prompt: that it answers.
-    tokenizer, template: of the ids.
-  """
-  said = Response(tokenizer.decode(ids), ended=ended)
-  try:
-    again = response_ids(said, prompt, tokenizer, template)
-  except (TemplateError, VocabularyError):
-    again = None  # Sampled ids need not be those of any text.
-  if again == list(ids):
-    return said
-  return Response(said, ended=ended, ids=ids)
+    case Comparison() if record.target is not None:
+      texts = (*texts, record.target)
+    case Sampled():
+      texts = map(record.response, range(len(texts)))
+  return list(map(Response.of, texts))

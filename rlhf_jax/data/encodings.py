@@ -18,12 +18,12 @@ class Encodings(dict[str, list[int]]):
     self._errors: dict[str, Exception] = {}
     distinct = list(dict.fromkeys(texts))
     for text, found in zip(
-      distinct, tokenizer.encodings(distinct), strict=True
+      distinct, tokenizer.encode_all(distinct), strict=True
     ):
       if isinstance(found, VocabularyError):
         self._errors[text] = found
       else:
-        self[text] = found.ids  # The rest takes ten times the room.
+        self[text] = found
 
   def __missing__(self, text: str) -> list[int]:
     raise self._errors[text]

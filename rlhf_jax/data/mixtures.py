@@ -10,7 +10,7 @@ from rlhf_jax.data import examples as columns
 from rlhf_jax.data.examples import Example
 from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.data.packing import Packs
-from rlhf_jax.types.rules import Positive
+from rlhf_jax.types.rules import Bound, Positive
 from rlhf_jax.types.values import checked
 
 
@@ -24,7 +24,7 @@ class Mixture:
   Attributes:
     weights: by the name of a dataset; 1 of those that are not named.
     temperature: T. With 1 the shares are those of the examples; the higher, the
-      more of small datasets, up to equal shares.
+      more of small datasets; infinite, the shares are the weights alone.
     epochs: how often a training may go through a dataset. One that would come
       more often has the share that this leaves it, and the others have more.
 
@@ -33,7 +33,7 @@ class Mixture:
   """
 
   weights: Mapping[str, Positive] = dataclasses.field(default_factory=dict)
-  temperature: Positive = 1.0
+  temperature: Bound = 1.0
   epochs: Positive | None = None
 
   def shares(self, sizes: Mapping[str, int], rows: int) -> np.ndarray:

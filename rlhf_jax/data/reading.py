@@ -27,6 +27,7 @@ class Owned(NamedTuple):
 
   pieces: list[str]
   owners: str
+  first = 0  # As of `Filled`: no piece is left out.
 
   def span(self, k: int) -> tuple[int, int] | None:
     """As of `Filled`."""
@@ -36,10 +37,12 @@ class Owned(NamedTuple):
 
 
 class Reading:
-  """A rendered conversation, encoded whole.
+  """A rendered conversation, encoded whole; or an answer to one.
 
   Attributes:
     pieces: marks by their secret names (`data.marks`), and what is between.
+    first: how many pieces are left out, which an answer begins with as its
+      prompt does. Places are counted from there.
     coded: the ids of each piece.
     found: whether the contents were found in it.
   """
@@ -53,7 +56,8 @@ class Reading:
       TemplateError: the marks among its ids are others than in the text.
       VocabularyError: the tokenizer cannot encode it.
     """
-    self.pieces, self._marks = written.pieces, marks
+    self.pieces, self.first = written.pieces, written.first
+    self._marks = marks
     self.found = isinstance(written, Filled) or bool(written.owners)
     self._written, self._encodings = written, encodings
     self._texts = written.pieces  # That were encoded.
@@ -67,6 +71,11 @@ class Reading:
   def count(self) -> int:
     """How many tokens there are."""
     return sum(map(len, self.coded))
+
+  def past(self, first: int) -> tuple[int, int]:
+    """How many letters and tokens there are past the first pieces."""
+    letters = sum(map(len, self.pieces[first:]))
+    return letters, sum(map(len, self.coded[first:]))
 
   @functools.cached_property
   def length(self) -> int:
@@ -107,9 +116,9 @@ class Reading:
       last -= 1
     return first, max(first, last)
 
-  def follows(self, other: 'Reading') -> bool:
-    """Whether the text begins with another's."""
-    *before, last = other.pieces or ['']
+  def follows(self, asked: 'Reading') -> bool:
+    """Whether the text begins with that of a prompt."""
+    *before, last = asked.pieces[self.first :] or ['']
     count = len(before)
     return (
       len(self.pieces) > count
@@ -117,9 +126,9 @@ class Reading:
       and self.pieces[:count] == before
     )
 
-  def following(self, other: 'Reading') -> list[int] | None:
-    """The tokens that follow those of another; None if it begins otherwise."""
-    *before, last = other.coded or [[]]
+  def following(self, asked: 'Reading') -> list[int] | None:
+    """The tokens that follow a prompt's; None if it begins otherwise."""
+    *before, last = asked.coded[self.first :] or [[]]
     count, stop = len(before), len(last)
     first = self.coded[count] if count < len(self.coded) else []
     if first[:stop] != last or self.coded[:count] != before:
@@ -130,12 +139,12 @@ class Reading:
 
   def closed(self, end_id: int, after: int) -> int | None:
     """The first token of a mark's id past a place in the text, or None."""
-    name, place = self._marks.secret(end_id), 0
-    for _ in range(self.pieces.count(name)):
-      place = self.pieces.index(name, place)
-      if sum(map(len, self.pieces[:place])) >= after:
-        return sum(map(len, self.coded[:place]))
-      place += 1
+    name, begin, count = self._marks.secret(end_id), 0, 0
+    for piece, ids in zip(self.pieces, self.coded, strict=True):
+      if begin >= after and piece == name:
+        return count
+      begin += len(piece)
+      count += len(ids)
     return None
 
   def end_of(self, token: int) -> int:

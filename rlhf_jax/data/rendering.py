@@ -114,16 +114,18 @@ class Reader(NamedTuple):
       TemplateError: as of `read`.
     """
     messages, opened, _ = conversation
-    checked(messages)
-    said = [str(content) for _, content in messages]
+    if not isinstance(asked, Filled):
+      checked(messages)
     skeleton = skeletons.learn(*self, tuple([r for r, _ in messages]), opened)
-    if skeleton is not None and chat_syntax.only_writes(self.source):
-      filled = None
-      if isinstance(asked, Filled):
-        filled = skeleton.answer(asked, said[-1])
-      filled = filled or skeleton.fill(said)
+    writes = skeleton is not None and chat_syntax.only_writes(self.source)
+    if writes and isinstance(asked, Filled) and self.tokenizer.marks.apart:
+      filled = skeleton.answer(asked, str(messages[-1].content))
       if filled is not None:
         return filled
+    said = [str(content) for _, content in messages]
+    filled = skeleton.fill(said) if writes else None
+    if filled is not None:
+      return filled
     text = self._rendered(conversation, said)
     filled = skeleton and skeleton.fill(said, text)
     return filled or self._looked_for(conversation, said, text)

@@ -56,16 +56,19 @@ class Filled(NamedTuple):
     pieces: marks that the template wrote, and what is between them.
     skeleton: what is filled.
     contents: what is in its slots.
+    first: how many pieces are left out, which an answer begins with as its
+      prompt does.
   """
 
   pieces: list[str]
   skeleton: 'Skeleton'
   contents: Sequence[str]
+  first: int = 0
 
   def span(self, k: int) -> tuple[int, int] | None:
     """Where content k begins and ends, without the spaces around it.
 
-    None where nothing of it is there.
+    None where nothing of it is there. Of an answer, its own content alone.
     """
     content, places = self.contents[k], self.skeleton.places.get(k)
     if places is None or not content.strip():
@@ -78,7 +81,7 @@ class Filled(NamedTuple):
 
   def _start(self, piece: int, slot: int) -> int:
     """Where in the text a slot of a piece begins."""
-    start = sum(map(len, self.pieces[:piece]))
+    start = sum(map(len, self.pieces[: piece - self.first]))
     slots = self.skeleton.pieces[piece].slots
     for before, k in slots[:slot]:
       start += len(before) + len(self.contents[k])
@@ -118,15 +121,17 @@ class Skeleton:
     return Filled(self._filled(contents), self, contents)
 
   def answer(self, asked: Filled, said: str) -> Filled | None:
-    """As `fill`, with what another is filled with and one content more."""
+    """As `fill`, with what a prompt is filled with and one content more.
+
+    Of the pieces, those from the first that is not the prompt's.
+    """
     shared = _shared(asked.skeleton, self)
     begin, end = self.stripped[-1]
     left = said.lstrip(begin).rstrip(end)
     if shared is None or not left:
       return None
     contents = [*asked.contents, left]
-    pieces = asked.pieces[:shared] + self._filled(contents, shared)
-    return Filled(pieces, self, contents)
+    return Filled(self._filled(contents, shared), self, contents, shared)
 
   def _filled(self, contents: Sequence[str], first: int = 0) -> list[str]:
     return [

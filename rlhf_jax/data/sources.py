@@ -24,7 +24,8 @@ from rlhf_jax.data import (
   templates,
   tokens,
 )
-from rlhf_jax.data.files import Dataset, Files
+from rlhf_jax.data.files import Dataset, Files, Sides
+from rlhf_jax.data.names import listed
 from rlhf_jax.storage import files, seals
 from rlhf_jax.types import Comparison, Record, Reward, responses_of
 from rlhf_jax.types.rules import Count, Date, ShareBetween
@@ -128,23 +129,29 @@ class Feedback(FileSource):
   first, the same in every dataset, so that no opening is on both sides. What is
   published or prepared in splits keeps them, and is told what both sides ask.
 
+  Where several Files make a dataset, each is one too, by its number: they are
+  'comparisons', 'comparisons_1' and 'comparisons_2'. So a stage may mix them.
+
   Attributes:
     comparisons: read as Comparisons; None where there are none.
     demonstrations: read as Demonstrations; None where there are none.
     prompts: read as Prompts; None takes those of the comparisons or, without
       any, of the demonstrations.
-    margins: all margins that are trained on -> the factor of each:
-      `margins.standardised`, `as_given` or `left_out`.
+    margins: all margins of some Files that are trained on -> the factor of
+      each: `margins.standardised`, `as_given` or `left_out`.
   """
 
-  comparisons: Files | None = None
-  demonstrations: Files | None = None
-  prompts: Files | None = None
+  comparisons: Files | tuple[Files, ...] | None = None
+  demonstrations: Files | tuple[Files, ...] | None = None
+  prompts: Files | tuple[Files, ...] | None = None
   margins: Callable[[Sequence[float]], float] = margins.standardised
 
   def fingerprint(self) -> str:
     """Of the settings but `gold`, of every file's content, and of the code."""
-    contents = [f.contents(self.data_dir) for f in self._files().values()]
+    contents = [
+      [files.contents(self.data_dir) for files in several]
+      for several in self._files().values()
+    ]
     return self.digest(contents, self.held_out, self.margins)
 
   def load(self, folder: str | pathlib.Path) -> Corpus:
@@ -153,26 +160,33 @@ class Feedback(FileSource):
     Only one at a time may do so in a folder, where many records are kept too.
     """
     found = {
-      name: files.sides(self.data_dir, self.held_out, folder)
-      for name, files in self._files().items()
+      name: [self._read(name, files, folder) for files in several]
+      for name, several in self._files().items()
     }
-    notes = [note for sides in found.values() for note in sides.notes]
-    datasets = {}
-    for name, (training, test, _) in found.items():
-      _check_sides(name, training, test)
-      if name == 'comparisons':
-        training, test, said = self._scaled(training, test)
-        notes += said
-      datasets |= {name: training, f'test_{name}': test}
     asking = next(n for n in ('prompts', *_LEARNT) if n in found)
-    for side in ('', 'test_'):
-      asked = splits.distinct_prompts(datasets[side + asking])
-      datasets[f'{side}prompts'] = asked
+    notes = [
+      n for read in found.values() for sides in read for n in sides.notes
+    ]
+    found['prompts'] = [
+      Sides(*map(splits.distinct_prompts, sides[:2])) for sides in found[asking]
+    ]
+    datasets: dict[str, Dataset] = {}
+    for name, read in found.items():
+      datasets |= _named(name, read)
     learnt = [datasets[n] for n in _LEARNT[::-1] if n in datasets]
     learnt = learnt or [datasets['prompts']]
     return self.corpus(
       folder, datasets, sequences.Chained(learnt), dict.fromkeys(notes)
     )
+
+  def _read(self, name: str, files: Files, folder: Any) -> Sides:
+    """The records of some files of a dataset."""
+    sides = files.sides(self.data_dir, self.held_out, folder)
+    _check_sides(f'{name} of {listed(files.names)}', *sides[:2])
+    if name != 'comparisons':
+      return sides
+    training, test, said = self._scaled(*sides[:2])
+    return Sides(training, test, (*sides.notes, *said))
 
   def _scaled(
     self, training: Dataset, test: Dataset
@@ -186,7 +200,7 @@ class Feedback(FileSource):
     said = [f'margins are multiplied by {factor:.4g}'] if any(given) else []
     return *sides, said
 
-  def _files(self) -> dict[str, Files]:
+  def _files(self) -> dict[str, tuple[Files, ...]]:
     """The files that are given, by the dataset that they make."""
     given = {
       'comparisons': self.comparisons,
@@ -197,11 +211,27 @@ class Feedback(FileSource):
       raise jsonl.DataError(
         'no file is named; give comparisons, demonstrations or prompts.'
       )
-    return {name: files for name, files in given.items() if files is not None}
+    return {
+      name: files if isinstance(files, tuple) else (files,)
+      for name, files in given.items()
+      if files
+    }
 
 
 # Datasets with responses, in the order that prompts are taken from them in.
 _LEARNT = ('comparisons', 'demonstrations')
+
+
+def _named(name: str, read: Sequence[Sides]) -> dict[str, Dataset]:
+  """What is read, whole and each by its number, both sides of it."""
+  if len(read) == 1:
+    return {name: read[0].training, f'test_{name}': read[0].held_out}
+  found = {}
+  for side, part in (('', 'training'), ('test_', 'held_out')):
+    own = [getattr(sides, part) for sides in read]
+    found[side + name] = sequences.Chained(own)
+    found |= {f'{side}{name}_{k}': one for k, one in enumerate(own, start=1)}
+  return found
 
 
 def _times(records: Dataset, factor: float) -> Dataset:

@@ -15,12 +15,12 @@ from rlhf_jax.data.collation import collate
 from rlhf_jax.data.encoding import (
   Counts,
   Example,
-  decoded,
   encode,
   encode_all,
 )
 from rlhf_jax.data.limits import Limits
 from rlhf_jax.data.record_lines import Lines
+from rlhf_jax.data.responses import decoded
 from rlhf_jax.data.sources import Corpus
 from rlhf_jax.experiment import store
 from rlhf_jax.experiment.definition import ExperimentError
@@ -158,18 +158,19 @@ class Data:
     self, prompts: Sequence[Prompt], rollouts: Rollouts
   ) -> list[list[Response]]:
     """What was answered to the first N prompts of rollouts: N lists of K."""
-    corpus = self.corpus
     tokens, mask = map(np.asarray, rollouts.responses)
     rows = zip(prompts, tokens, mask, np.asarray(rollouts.ended), strict=False)
-    return [
-      [
-        decoded(
-          ids[kept].tolist(), ended, prompt, corpus.tokenizer, corpus.template
-        )
-        for ids, kept, ended in zip(*candidates, strict=True)
-      ]
+    sampled = [
+      (
+        prompt,
+        [
+          (ids[kept].tolist(), ended)
+          for ids, kept, ended in zip(*candidates, strict=True)
+        ],
+      )
       for prompt, *candidates in rows
     ]
+    return decoded(sampled, self.corpus.tokenizer, self.corpus.template)
 
 
 class TextData(Data):

@@ -12,7 +12,7 @@ import numpy as np
 from rlhf_jax import sharding
 from rlhf_jax.addressing import describe, digest
 from rlhf_jax.data import chat_templates, tokens
-from rlhf_jax.data.encoding import response_ids
+from rlhf_jax.data.responses import conversation_ids
 from rlhf_jax.experiment.definition import Experiment, ExperimentError
 from rlhf_jax.models import huggingface, scalar_model
 from rlhf_jax.stages import AnyStage, folder_of
@@ -86,7 +86,7 @@ class PretrainedReward:
       ExperimentError: a conversation is longer than the model reads.
     """
     config, *_ = self._loaded
-    rows = [self._ids(*pair) for pair in zip(prompts, responses, strict=True)]
+    rows = self._ids(prompts, responses)
     for prompt, ids in zip(prompts, rows, strict=True):
       if config.longest is not None and len(ids) > config.longest:
         raise ExperimentError(
@@ -116,13 +116,14 @@ class PretrainedReward:
     tokenizer = tokens.load(self.folder)
     return tokenizer, chat_templates.of(tokenizer)
 
-  def _ids(self, prompt, response):
-    tokenizer, template = self._reader
-    prompt = prompt._replace(condition='')
-    asked = template.parts(prompt, tokenizer).ids
-    # Sampled ids are the policy's; here the text counts.
-    said = Response.of(response).without_ids
-    return [*asked, *response_ids(said, prompt, tokenizer, template)]
+  def _ids(self, prompts, responses):
+    """Ids of each prompt with its response, in the model's own vocabulary."""
+    asked = [
+      # Sampled ids are the policy's; here the text counts.
+      (prompt._replace(condition=''), Response.of(said).without_ids)
+      for prompt, said in zip(prompts, responses, strict=True)
+    ]
+    return conversation_ids(asked, *self._reader)
 
   def _scores(self, rows):
     """[N] scores of at most ROWS lists of ids."""

@@ -105,7 +105,7 @@ NonNegative = Annotated[chex.Numeric, Range(at_least=0.0)]
 Share = Annotated[chex.Numeric, Range(at_least=0.0, at_most=1.0)]
 ShareAboveZero = Annotated[chex.Numeric, Range(above=0.0, at_most=1.0)]
 ShareBetween = Annotated[chex.Numeric, Range(above=0.0, below=1.0)]
-# A bound for clipping; infinity clips nothing.
+# Of what a number of any size may be; infinity bounds nothing.
 Bound = Annotated[chex.Numeric, Range(above=0.0, at_most=math.inf)]
 Date = Annotated[str, Day()]
 # Of labels; at a half they would carry no information.

@@ -2,20 +2,25 @@
 
 Run: python -m tests.benchmarks.encoding --tokenizer FOLDER --data FOLDER
      python -m tests.benchmarks.encoding … --rows 100000
+     python -m tests.benchmarks.encoding … --rows 1000000 --words 4
 
 The comparisons are the HH pairs of the data folder, repeated, each with its
-number in the prompt, in a file of their own. Prints JSON:
+number in the prompt, in a file of their own. With `--words`, of a prompt its
+first turn is left, and so many words of each text. Prints JSON:
 
 - `ratio`: of the first COMPARED blocks, in turn, the seconds that encoding and
   keeping takes, over those of `encode_batch` alone on the texts that encoding
-  hands to it; and over those on whole conversations, one for each response.
+  hands to it; over those of `encode_batch_fast`, which gives ids and no more;
+  and over those of `encode_batch` on whole conversations, one a response.
 - `one_by_one`: seconds a thousand records, encoded each alone.
 - `first`, `second`: in processes of their own, the file as a source that is
-  read and encoded, and once more when all is there: seconds, and MiB in memory
-  at most above what they are once all is imported and the tokenizer is loaded.
+  read and encoded, and once more when all is there: seconds, those of them that
+  DRAWN batches of like length take, and MiB in memory at most above what they
+  are once all is imported and the tokenizer is loaded.
 """
 
 import argparse
+import collections
 import itertools
 import json
 import pathlib
@@ -24,16 +29,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 from unittest import mock
 
 from rlhf_jax.data import (
+  batches,
   chat_templates,
   encoded,
   encoding,
   files,
   jsonl,
   limits,
+  orders,
   readers,
   sources,
 )
@@ -46,18 +54,33 @@ LIMITS = limits.Limits(
 )
 BLOCK = 2048
 COMPARED = 10  # Blocks at most.
+DRAWN, ROWS = 100, 64  # Batches, and rows of each.
 FILE = 'pairs.jsonl'
 
 
-def write(data: pathlib.Path, place: pathlib.Path, rows: int) -> None:
+def write(
+  data: pathlib.Path, place: pathlib.Path, rows: int, words: int | None
+) -> None:
   """Writes so many of the pairs, each with a number in its prompt."""
   pairs = [row.fields for name in sources.HH for row in jsonl.read(data / name)]
   numbered = enumerate(itertools.islice(itertools.cycle(pairs), rows))
   with (place / FILE).open('w') as file:
-    for number, pair in numbered:
+    for number, whole in numbered:
+      pair = whole if words is None else shortened(whole, words)
       first, *others = pair['prompt']
       first = first | {'content': f'{number}: {first["content"]}'}
       file.write(json.dumps(pair | {'prompt': [first, *others]}) + '\n')
+
+
+def shortened(pair: dict[str, Any], words: int) -> dict[str, Any]:
+  """A pair of which the first turn is left, and some words of each text."""
+
+  def some(text: str) -> str:
+    return ' '.join(text.split()[:words])
+
+  first = pair['prompt'][0]
+  said = {side: some(pair[side]) for side in ('chosen', 'rejected')}
+  return pair | {'prompt': [first | {'content': some(first['content'])}]} | said
 
 
 def blocks(place: pathlib.Path) -> Iterator[list[Comparison]]:
@@ -71,31 +94,38 @@ def compare(
   place: pathlib.Path, tokenizer: Tokenizer, template: Format
 ) -> dict[str, float]:
   """Seconds of encoding and of the tokenizer, which take turns."""
-  found = dict.fromkeys(('ours', 'encode_batch', 'conversations'), 0.0)
+  found: dict[str, float] = collections.defaultdict(float)
+  backend = tokenizer.marks.backend
   some = itertools.islice(blocks(place), COMPARED)
   for number, block in enumerate(some):
     began = time.perf_counter()
     encoded.keep(place / f'block-{number}', block, tokenizer, template, LIMITS)
     found['ours'] += time.perf_counter() - began
-    found['encode_batch'] += alone(block, tokenizer, template)
+    for batch in (backend.encode_batch, backend.encode_batch_fast):
+      found[batch.__name__] += alone(block, tokenizer, template, batch)
     found['conversations'] += conversations(block, tokenizer, template)
   return found
 
 
 def alone(
-  block: Sequence[Comparison], tokenizer: Tokenizer, template: Format
+  block: Sequence[Comparison],
+  tokenizer: Tokenizer,
+  template: Format,
+  batch: Callable[..., Any],
 ) -> float:
-  """Seconds of `encode_batch` on the texts that encoding hands to it."""
-  spent, batch = 0.0, tokenizer.marks.backend.encode_batch
+  """Seconds of `batch` on the texts that encoding hands to the tokenizer."""
+  spent = 0.0
 
   def timed(texts):
     nonlocal spent
     began = time.perf_counter()
     found = batch(texts, add_special_tokens=False)
     spent += time.perf_counter() - began
-    return found
+    return [one.ids for one in found]
 
-  with mock.patch.object(Tokenizer, 'encodings', lambda _, texts: timed(texts)):
+  with mock.patch.object(
+    Tokenizer, 'encode_all', lambda _, texts: timed(texts)
+  ):
     for first in range(0, len(block), encoding.CHUNK):
       some = block[first : first + encoding.CHUNK]
       template.encode_all([(o.prompt, o.responses) for o in some], tokenizer)
@@ -145,9 +175,22 @@ def whole(place: pathlib.Path, folder: pathlib.Path) -> dict[str, float]:
   ids = place / 'ids'
   encoded.keep(ids, records, corpus.tokenizer, corpus.template, LIMITS)
   examples = encoded.learnable(ids, records)
+  kept = time.perf_counter()
+  made = batches.Batches(
+    examples,
+    batch_size=ROWS,
+    seed=0,
+    pad_id=corpus.tokenizer.pad_id,
+    limits=LIMITS,
+    order=orders.of_like_length,
+  )
+  for step in range(DRAWN):
+    _ = made[step * len(examples) // (ROWS * DRAWN)]
+  drawn = time.perf_counter()
   return {
-    'seconds': time.perf_counter() - began,
+    'seconds': drawn - began,
     'of_them_reading': read - began,
+    'of_them_batches': drawn - kept,
     'examples': len(examples),
     'tokens_of_the_longest': int(examples.lengths.max()),
     'mib': memory('VmHWM') - before,
@@ -165,6 +208,7 @@ def main() -> None:
   parser.add_argument('--tokenizer', type=pathlib.Path, required=True)
   parser.add_argument('--data', type=pathlib.Path, required=True)
   parser.add_argument('--rows', type=int, default=5000)
+  parser.add_argument('--words', type=int)
   parser.add_argument(
     '--place', type=pathlib.Path, help='only do `first`, of the file there'
   )
@@ -176,12 +220,13 @@ def main() -> None:
   template = chat_templates.of(tokenizer)
   with tempfile.TemporaryDirectory() as folder:
     place = pathlib.Path(folder)
-    write(options.data, place, options.rows)
+    write(options.data, place, options.rows, options.words)
     seconds = compare(place, tokenizer, template)
     said = {
       'rows': options.rows,
       'seconds': seconds,
       'ratio': seconds['ours'] / seconds['encode_batch'],
+      'ratio_to_fast': seconds['ours'] / seconds['encode_batch_fast'],
       'ratio_to_conversations': seconds['ours'] / seconds['conversations'],
       'one_by_one': one_by_one(place, tokenizer, template),
     }

@@ -1,7 +1,9 @@
 """What is kept of a dataset is what encoding gives, and no texts are read."""
 
+import gc
 import pathlib
 import tempfile
+import tracemalloc
 import weakref
 from unittest import mock
 
@@ -9,12 +11,14 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from rlhf_jax.data import (
+  batches,
   collation,
   curriculum,
   encoded,
   encoding,
   jsonl,
   limits,
+  orders,
   templates,
   tokens,
 )
@@ -238,6 +242,41 @@ class EncodedTest(parameterized.TestCase):
       jsonl.DataError, f'nothing is left of 1 records, the first at f:.: {said}'
     ):
       view(self.folder, records)
+
+
+class MemoryTest(absltest.TestCase):
+  def held(self, count):
+    """Bytes, and bytes at most, of the batches of three epochs of rows."""
+    with tempfile.TemporaryDirectory() as folder:
+      kept = pathlib.Path(folder) / 'encoded'
+      rows = (
+        Demonstration(A, ' '.join('ab'[: 1 + k % 2])) for k in range(count)
+      )
+      encoded.keep(kept, rows, TOKENIZER, PLAIN, LIMITS)
+      tracemalloc.start()
+      try:
+        made = batches.Batches(
+          encoded.learnable(kept, Unread()),
+          batch_size=8,
+          seed=0,
+          pad_id=TOKENIZER.pad_id,
+          limits=LIMITS,
+          order=orders.of_like_length,
+        )
+        for epoch in range(3):
+          self.assertEqual(made[epoch * count // 8].tokens.shape[0], 8)
+        gc.collect()
+        return np.array(tracemalloc.get_traced_memory())
+      finally:
+        tracemalloc.stop()
+
+  def test_a_row_is_a_few_numbers_in_memory(self):
+    few, many = 2_000, 12_000
+    now, most = (self.held(many) - self.held(few)) / (many - few)
+    # Its length (4), candidates (4), weight (8), and its place in three epochs.
+    self.assertLess(now, 4 + 4 + 8 + 3 * 8 + 1)
+    # What is sorted meanwhile, eight bytes each.
+    self.assertLess(most, now + 10 * 8)
 
 
 if __name__ == '__main__':

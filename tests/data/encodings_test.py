@@ -18,9 +18,9 @@ class EncodingsTest(parameterized.TestCase):
     texts = ['the cat', '', 'sat\n', 'the cat', '🙂']
     with mock.patch.object(
       tokens.Tokenizer,
-      'encodings',
+      'encode_all',
       autospec=True,
-      side_effect=tokens.Tokenizer.encodings,
+      side_effect=tokens.Tokenizer.encode_all,
     ) as asked:
       found = Encodings(subject, texts)
     asked.assert_called_once_with(subject, ['the cat', '', 'sat\n', '🙂'])

@@ -35,6 +35,7 @@ class SharesTest(parameterized.TestCase):
     ({'weights': {'b': 4.0}}, [0.5, 0.5]),
     ({'temperature': 2.0}, [2 / 3, 1 / 3]),  # √400 to √100.
     ({'temperature': 1e9}, [0.5, 0.5]),
+    ({'weights': {'a': 0.3, 'b': 0.7}, 'temperature': np.inf}, [0.3, 0.7]),
     ({'weights': {'a': 0.25}, 'temperature': 2.0}, [1 / 3, 2 / 3]),
   )
   def test_by_size_temperature_and_weight(self, given, expected):

@@ -86,6 +86,35 @@ class HhRlhfTest(parameterized.TestCase):
     self.assertLen(train | test, 50)
     self.assertEmpty(train & test)
 
+  def test_each_of_several_is_a_dataset_too(self):
+    more = sources.Files(('more.jsonl',), readers.instructions)
+    tasks = sources.Files(('tasks.jsonl',), readers.instructions)
+    source = sources.Feedback(
+      str(self.data), demonstrations=(tasks, more), held_out=0.3, vocab_size=300
+    )
+    datasets = source.load(self.run).datasets
+    for side in ('', 'test_'):
+      whole = list(datasets[f'{side}demonstrations'])
+      first, second = (datasets[f'{side}demonstrations_{k}'] for k in (1, 2))
+      self.assertEqual(whole, [*first, *second])
+      self.assertEqual({r.prompt.where[:4] for r in first}, {'task'})
+      self.assertEqual({r.prompt.where[:4] for r in second}, {'more'})
+      asked = [*datasets[f'{side}prompts_1'], *datasets[f'{side}prompts_2']]
+      self.assertEqual(list(datasets[f'{side}prompts']), asked)
+      self.assertEqual(asked, [record.prompt for record in whole])
+    alone = dataclasses.replace(source, demonstrations=(tasks,))
+    self.assertNotIn('demonstrations_1', alone.load(self.run).datasets)
+    self.assertNotEqual(alone.fingerprint(), source.fingerprint())
+
+  def test_too_few_of_one_of_several_are_told_of_it(self):
+    self.write('one.jsonl', [task(1)])
+    one = sources.Files(('one.jsonl',), readers.instructions)
+    source = sources.Feedback(str(self.data), demonstrations=(TASKS, one))
+    with self.assertRaisesRegex(
+      jsonl.DataError, '^of 1 demonstrations of one.jsonl . are left'
+    ):
+      source.load(self.run)
+
   def test_records_say_where_they_come_from(self):
     datasets = self.source.load(self.run).datasets
     records = datasets['demonstrations'] + datasets['test_demonstrations']
@@ -344,7 +373,7 @@ class FeedbackTest(parameterized.TestCase):
       self.load()
     pairs = self.write('pairs.jsonl', [pair(1)])
     with self.assertRaisesRegex(
-      jsonl.DataError, 'of 1 comparisons . are left to train on and . to test'
+      jsonl.DataError, 'of 1 comparisons of pairs.jsonl . are left to train on'
     ):
       self.load(comparisons=pairs)
 

@@ -15,6 +15,7 @@ from rlhf_jax.data import tokens
 from rlhf_jax.experiment.definition import policy_variants
 from rlhf_jax.experiment.overrides import OverrideError
 from rlhf_jax.models import huggingface, language_model, presets, scalar_model
+from rlhf_jax.types import prompt_of
 from tests.launch.train_test import run as run_command
 from tests.models import huggingface_folders as folders
 
@@ -196,6 +197,83 @@ def test_a_wrong_setting_is_named_first(made, tmp_path, recipe, wrong, words):
   assert re.match(rf'error: --set {wrong.format(made)}: {words}', said), said
 
 
+SEVERAL = 'data={0}/pairs.jsonl,{0}/more'
+
+
+@pytest.fixture
+def more(made):
+  """Another folder of pairs beside the first file."""
+  (made / 'more').mkdir(exist_ok=True)
+  rows = [{**row, 'prompt': f'now, {row["prompt"]}'} for row in ROWS[:20]]
+  path = made / 'more' / 'other.jsonl'
+  path.write_text('\n'.join(map(json.dumps, rows)))
+  return path
+
+
+@pytest.mark.parametrize(
+  ('recipe', 'stage', 'learnt'),
+  [
+    ('sft', 'sft', 'demonstrations'),
+    ('dpo', 'dpo', 'comparisons'),
+    ('ppo', 'reward_model', 'comparisons'),
+    ('ppo', 'ppo', 'prompts'),
+  ],
+)
+def test_several_data_have_their_shares(
+  made, more, tmp_path, recipe, stage, learnt
+):
+  together = built(made, recipe, SEVERAL)
+  assert together.stages[stage].data == learnt
+  assert together.stages[stage].mixture is None
+  experiment = built(made, recipe, SEVERAL, 'shares=0.25,0.75')
+  parts = (f'{learnt}_1', f'{learnt}_2')
+  assert experiment.stages[stage].data == parts
+  corpus = experiments.prepare(
+    experiment, tmp_path, console=io.StringIO()
+  ).corpus
+  sizes = {name: len(corpus.datasets[name]) for name in parts}
+  assert sum(sizes.values()) == len(corpus.datasets[learnt])
+  for record in corpus.datasets[parts[1]]:
+    assert prompt_of(record).where.startswith('other.jsonl')
+  shares = experiment.stages[stage].mixture.shares(sizes, 8)
+  assert shares.tolist() == [0.25, 0.75]
+
+
+@pytest.mark.long
+def test_a_mixture_is_trained_on(made, more, tmp_path):
+  experiment = built(made, 'sft', SEVERAL, 'shares=0.25,0.75')
+  results = experiments.run(
+    experiment, tmp_path, stages_dir=made / 'stages', console=io.StringIO()
+  )
+  assert [*results['policies']] == ['start', 'sft']
+
+
+@pytest.mark.parametrize(
+  ('given', 'words'),
+  [
+    ((SEVERAL, 'shares=1,'), 'shares.1 takes a number'),
+    (
+      (SEVERAL, 'shares=0.5'),
+      '--set shares=0.5: --set data names 2, so give 2',
+    ),
+    (('shares=0.5,0.5',), '--set shares=0.5,0.5: --set data names 1, so give'),
+    ((SEVERAL, 'shares=1,0'), 'shares.1 is 0.0; it must be above 0'),
+    (('data={0}/pairs.jsonl,',), '--set data=: give a file, a folder'),
+    (('data={0}/pairs.jsonl,nowhere',), '--set data=nowhere: there is neither'),
+  ],
+)
+def test_wrong_shares_and_data_are_refused(made, more, given, words):
+  with pytest.raises(OverrideError, match=re.escape(words)):
+    built(made, 'dpo', *given)
+
+
+def test_what_one_of_several_lacks_is_told_of_its_file(made, more, tmp_path):
+  given = ('data={0}/pairs.jsonl,{0}/prompts.jsonl', 'shares=0.5,0.5')
+  experiment = built(made, 'dpo', *given)
+  with pytest.raises(ValueError, match=r'prompts\.jsonl.*comparisons are nee'):
+    experiments.prepare(experiment, tmp_path, console=io.StringIO())
+
+
 def test_labels_have_no_pairs_to_measure_on(made, tmp_path):
   rows = map(json.loads, (made / 'labels.jsonl').read_text().splitlines())
   renamed = [row | {'good': row.pop('label')} for row in rows]
@@ -205,6 +283,7 @@ def test_labels_have_no_pairs_to_measure_on(made, tmp_path):
     (('data={0}/labels.jsonl',), None),
     (('data={0}/renamed.json', 'data_columns=label=good'), None),
     (('data={0}/pairs.jsonl',), 'test_comparisons'),
+    (('data={0}/pairs.jsonl,{0}/labels.jsonl',), None),
     (('data={0}/nowhere.jsonl',), 'test_comparisons'),
     (('data={0}/cut.jsonl',), 'test_comparisons'),
   ]:

@@ -1,19 +1,12 @@
 """A run that is killed and started again ends where an unbroken one does."""
 
-import os
-import pathlib
-import signal
-import subprocess
-import sys
-import time
-
 import numpy as np
 import pytest
 
-from rlhf_jax.storage import seals
 from rlhf_jax.training.metrics import read_jsonl
+from tests.experiment.killed import contents, kill_in_the_middle, start
 
-ROOT = pathlib.Path(__file__).parents[2]
+FILE = 'experiments/rlhf/sandbox.py'
 SMALL = (
   'sft_steps=30',
   'pairs=64',
@@ -31,60 +24,6 @@ SMALL = (
 )
 
 
-def start(folder):
-  """Starts the sandbox chain, small, with everything it writes in `folder`."""
-  command = [
-    sys.executable,
-    '-m',
-    'launch.train',
-    'experiments/rlhf/sandbox.py',
-    '--out',
-    folder / 'out',
-    '--stages',
-    folder / 'stages',
-  ]
-  for assignment in SMALL:
-    command += ['--set', assignment]
-  environment = os.environ | {
-    'JAX_PLATFORMS': 'cpu',
-    'XLA_FLAGS': '',
-    'JAX_COMPILATION_CACHE_DIR': str(folder.parent / 'compiled'),
-    'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0',
-  }
-  log = (folder / 'log.txt').open('a')
-  return subprocess.Popen(
-    list(map(str, command)),
-    cwd=ROOT,
-    env=environment,
-    stdout=log,
-    stderr=subprocess.STDOUT,
-  )
-
-
-def kill_in_the_middle(process, folder, stage, step):
-  """Kills a run (kill -9) once `stage` has logged `step` and saved a state."""
-  deadline = time.time() + 300
-  while time.time() < deadline:
-    for path in (folder / 'stages').glob(f'{stage}-*/metrics.jsonl'):
-      rows = read_jsonl(path)
-      # One without its seal was never there.
-      saved = list((path.parent / 'checkpoints').glob(f'[0-9]*/{seals.SEAL}'))
-      if rows and rows[-1]['step'] >= step and saved:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        return
-    assert process.poll() is None, (folder / 'log.txt').read_text()
-    time.sleep(0.02)
-  pytest.fail(f'{stage} did not reach step {step} in time')
-
-
-def contents(folder, stage):
-  """Every file of the parameters that a stage handed on, by name."""
-  (path,) = (folder / 'stages').glob(f'{stage}-*')
-  assert (path / 'done.json').exists(), f'{stage} is not done'
-  return path
-
-
 def parameters(folder, stage):
   import orbax.checkpoint as ocp
 
@@ -99,11 +38,13 @@ def runs(tmp_path_factory):
   unbroken, broken = root / 'unbroken', root / 'broken'
   for folder in (unbroken, broken):
     folder.mkdir()
-  process = start(unbroken)
+  process = start(unbroken, FILE, SMALL)
   assert process.wait(600) == 0, (unbroken / 'log.txt').read_text()
-  kill_in_the_middle(start(broken), broken, 'sft', 12)
-  kill_in_the_middle(start(broken), broken, 'ppo', 2)
-  assert start(broken).wait(600) == 0, (broken / 'log.txt').read_text()
+  kill_in_the_middle(start(broken, FILE, SMALL), broken, 'sft', 12)
+  kill_in_the_middle(start(broken, FILE, SMALL), broken, 'ppo', 2)
+  assert start(broken, FILE, SMALL).wait(600) == 0, (
+    broken / 'log.txt'
+  ).read_text()
   return unbroken, broken
 
 
