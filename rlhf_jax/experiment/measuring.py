@@ -39,7 +39,7 @@ from rlhf_jax.experiment.pretrained import with_text_rewards
 from rlhf_jax.feedback import scoring
 from rlhf_jax.kernels.logps import response_logps
 from rlhf_jax.losses import objective as objectives
-from rlhf_jax.stages import Stage
+from rlhf_jax.stages import Stage, producing
 from rlhf_jax.training import metrics
 from rlhf_jax.training import state as training
 from rlhf_jax.training.compile import jitted, override
