@@ -11,6 +11,7 @@ from unittest import mock
 
 import numpy as np
 from absl.testing import absltest, parameterized
+from matplotlib.backends import backend_agg
 
 from rlhf_jax.evaluation import (
   findings,
@@ -472,6 +473,17 @@ class ReportTest(parameterized.TestCase):
         'Score by b': ['uml'],
       },
     )
+
+  def test_the_legend_of_rewards_covers_no_curve(self):
+    curves = {f'policy_{i}': turning() for i in range(9)}
+    with mock.patch.object(plots, 'save') as save:
+      plots.reward_curves(pathlib.Path('x.png'), curves)
+    sheet = save.call_args.args[0]
+    (legend,) = sheet.legends
+    self.assertEqual([t.get_text() for t in legend.get_texts()], [*curves])
+    backend_agg.FigureCanvasAgg(sheet).draw()
+    for panel in sheet.axes:
+      self.assertFalse(legend.get_tightbbox().overlaps(panel.get_tightbbox()))
 
 
 class ChosenTest(absltest.TestCase):
