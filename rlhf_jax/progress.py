@@ -20,12 +20,49 @@ with warnings.catch_warnings():
   from tqdm import auto
 
 EVERY = 5.0  # Seconds between two lines.
+BETWEEN = '  '  # Two numbers.
 SELDOM = 60.0  # The most between two on one wait, which come ever less often.
+USUAL = 79  # Letters, where nobody says how many there is room for.
+COUNT = '{n_fmt}/{total_fmt}'
 # Short, so that a terminal has room for the numbers behind it.
-BAR = (
-  '{desc}: {percentage:3.0f}%|{bar:10}| {n_fmt}/{total_fmt} {rate_fmt} '
-  '{remaining} left{postfix}'
-)
+BAR = '{desc}: {percentage:3.0f}%|{bar:10}| ' + COUNT
+LEFT = ' {remaining} left'
+
+
+class _Bar(auto.tqdm):
+  """A bar that in a terminal leaves out what it has no room for.
+
+  Of a number cut at the margin nobody sees that it is cut.
+
+  Attributes:
+    waiting: whether what stands behind it is a wait, not numbers.
+  """
+
+  waiting = False
+
+  def __str__(self):
+    known = self.format_dict
+    room, known['ncols'] = known['ncols'] or USUAL, None
+    pace = _pace(known['rate'] or self._mean_rate(known), self.unit).strip()
+    numbers = (self.postfix or '').split(BETWEEN)
+    after = ' {pace}' + LEFT
+    if self.waiting:
+      numbers, after = [], f', {self.postfix}'
+    line = self.format_meter(**known | {'bar_format': BAR + after}, pace=pace)
+    if len(line) > room:
+      pace = pace.replace(f' {self.unit}s', '')
+      form = {'bar_format': COUNT + after}
+      told = self.format_meter(**known | form, pace=pace)
+      line = f'{_shortened(self.desc.strip(), room - len(told) - 1)} {told}'
+    mark = ', '
+    for number in filter(None, numbers):
+      if len(line) + len(mark) + len(number) > room:
+        break
+      line, mark = f'{line}{mark}{number}', BETWEEN
+    return line[:room]
+
+  def _mean_rate(self, known):
+    return (self.n - self.initial) / max(known['elapsed'], 1e-9)
 
 
 class Progress:
@@ -59,13 +96,13 @@ class Progress:
     self._began = self._shown if began is None else began
     self._bar = None
     if interactive(out):
-      self._bar = auto.tqdm(
+      self._bar = _Bar(
         total=total,
         initial=start,
         desc=f'{name:>13}',
         unit=unit,
         file=out,
-        bar_format=BAR,
+        bar_format=BAR + ' {rate_fmt}' + LEFT + '{postfix}',
         **_size(out),
       )
 
@@ -84,7 +121,7 @@ class Progress:
       said = [f'{self._name:>13} {done:>5}/{self._total}']
       if rate:  # The pace is unknown until one unit was timed.
         left = _clock((self._total - done) / rate)
-        said.append(f'{self._pace(rate)}  {left} left')
+        said.append(f'{_pace(rate, self._unit)}  {left} left')
       said.append(_numbers(numbers))
       print('  '.join(said).rstrip(), file=self._out, flush=True)
 
@@ -102,9 +139,15 @@ class Progress:
       with waiting(f'{self._name:>13}  {what}', out=self._out):
         yield
       return
-    with _every(1.0, lambda seconds: self._bar.refresh()):
-      self._bar.set_postfix_str(what)
+
+    def tell(seconds):
+      self._bar.set_postfix_str(f'{what} {seconds:.0f} s')
+
+    self._bar.waiting = True
+    self._bar.set_postfix_str(what)
+    with _every(1.0, tell):
       yield
+    self._bar.waiting = False
     self._bar.set_postfix_str('', refresh=False)
 
   def close(self) -> None:
@@ -117,11 +160,6 @@ class Progress:
 
   def __exit__(self, *_) -> None:
     self.close()
-
-  def _pace(self, rate):
-    if 0.0 < rate < 1.0:
-      return f'{1 / rate:5.1f} s/{self._unit} '
-    return f'{rate:5.1f} {self._unit}s/s'
 
 
 def track(
@@ -207,11 +245,28 @@ def _size(out):
   if columns and rows:
     return {'dynamic_ncols': True}
   # Of 0 rows tqdm would show nothing, and of 0 columns all but the last letter.
-  return {'ncols': (columns or 80) - 1, 'nrows': rows or 24}
+  return {'ncols': columns - 1 if columns else USUAL, 'nrows': rows or 24}
+
+
+def _pace(rate, unit):
+  """How fast it goes; unknown until one unit was timed."""
+  if not rate:
+    return '?'
+  if rate < 1.0:
+    return f'{1 / rate:5.1f} s/{unit} '
+  return f'{rate:5.1f} {unit}s/s'
 
 
 def _numbers(row):
-  return '  '.join(f'{name} {value:.3g}' for name, value in row.items())
+  return BETWEEN.join(f'{name} {value:.3g}' for name, value in row.items())
+
+
+def _shortened(name, room):
+  """A name without its middle, where it is longer than there is room."""
+  if len(name) <= max(room, 3):
+    return name
+  end = max(room - 1, 2) // 2
+  return f'{name[: max(room - 1, 2) - end]}…{name[-end:]}'
 
 
 def _clock(seconds):

@@ -90,21 +90,64 @@ class BarsTest(parameterized.TestCase):
 
   @parameterized.parameters((24, 80), (0, 0), (0, 80), (24, 0))
   def test_a_terminal_that_says_no_size_has_its_bar(self, rows, columns):
+    out, written = self.terminal(rows, columns)
+    with progress.Progress('sft', 4, out=out) as shown:
+      shown.show(4, {'loss': 0.125})
+    self.assertRegex(written()[-1], r'sft: 100%.* 4/4 .*loss 0\.125$')
+
+  def terminal(self, rows, columns):
+    """A terminal of this size, and how to close it and read its lines."""
     ours, theirs = pty.openpty()
     self.addCleanup(os.close, ours)
     size = struct.pack('HHHH', rows, columns, 0, 0)
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, size)
+    out = os.fdopen(theirs, 'w')
+
+    def written():
+      out.close()
+      read = b''
+      with contextlib.suppress(OSError):  # Raised once all of it is read.
+        while more := os.read(ours, 9999):
+          read += more
+      return read.decode().rstrip('\r\n').split('\r')
+
+    return out, written
+
+  @parameterized.parameters(
+    ('sft', r'sft 8/40 '),
+    ('steerlm_bootstrapped', r'steer\S*…\S*apped 8/40 '),
+  )
+  def test_a_narrow_terminal_has_what_matters(self, name, how_far):
+    out, written = self.terminal(24, 40)
+    with progress.Progress(name, 40, out=out) as shown:
+      shown.begin(1)
+      time.sleep(0.2)
+      shown.show(8, {'loss': 0.125})
+    last = written()[-1]
+    self.assertRegex(last, f'^{how_far}' + r'[\d.]+/s \d\d:\d\d left')
+    self.assertLess(len(last), 40)
+
+  @parameterized.parameters(*range(40, 100, 6))
+  def test_a_number_is_shown_whole_or_not_at_all(self, columns):
+    numbers = ('loss 0.125', 'kl 12.3')
+    out, written = self.terminal(24, columns)
+    with progress.Progress('rlp_spg', 40, out=out) as shown:
+      shown.show(40, {'loss': 0.125, 'kl': 12.3})
+    last = written()[-1]
+    _, _, behind = last.partition('left')
+    whole = [', '.join(['', *numbers[:1]]), f', {"  ".join(numbers)}', '']
+    self.assertIn(behind.rstrip(), whole)
+
+  def test_a_narrow_terminal_says_what_it_waits_for(self):
+    out, written = self.terminal(24, 40)
     with (
-      os.fdopen(theirs, 'w') as out,
-      progress.Progress('sft', 4, out=out) as shown,
+      progress.Progress('steerlm_bootstrapped', 800, out=out) as shown,
+      shown.waiting('compiling'),
     ):
-      shown.show(4, {'loss': 0.125})
-    written = b''
-    with contextlib.suppress(OSError):  # Raised once all of it is read.
-      while more := os.read(ours, 9999):
-        written += more
-    last = written.decode().rstrip('\r\n').split('\r')[-1]
-    self.assertRegex(last, r'sft: 100%.* 4/4 .*loss 0\.125$')
+      pass
+    lines = written()
+    self.assertRegex('\n'.join(lines), r'(?m)^steer\S+ 0/800, compiling *$')
+    self.assertNotIn('compiling', lines[-1])
 
   def test_what_is_said_stands_above_the_bar(self):
     out = Terminal()

@@ -3,6 +3,7 @@
 Each is decided by a win rate and its 95 % interval, over one seed or several.
 """
 
+import collections
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -16,6 +17,14 @@ from rlhf_jax.evaluation.samples import (
   prompt_groups,
 )
 from rlhf_jax.evaluation.statistics import Estimate
+
+# Verdicts in a sentence, of one claim and of several.
+SPOKEN = {
+  'holds': ('holds', 'hold'),
+  'does not': ('does not', 'do not'),
+  'undecided': ('is undecided', 'are undecided'),
+  'not judged': ('is not judged', 'are not judged'),
+}
 
 
 class Contrast(NamedTuple):
@@ -127,6 +136,7 @@ def rows(contrasts: Mapping[str, Contrast]) -> tables.Table:
     'verdict': lambda claim, c: c.verdict,
     'better wins': lambda claim, c: tables.interval(c.win_rate),
     'gold gained': lambda claim, c: tables.interval(c.gold_gain),
+    'policies': lambda claim, c: f'{c.better} against {c.worse}',
     'by seed': lambda claim, c: tables.each(c.by_seed),
   }
   return tables.of(contrasts, columns)
@@ -145,14 +155,25 @@ def sentences(contrasts: Mapping[str, Contrast]) -> list[str]:
   return found
 
 
+def counted(contrasts: Mapping[str, Contrast]) -> str:
+  """'Of 12 claims 3 hold, 4 do not, 5 are undecided.'"""
+  found = collections.Counter(c.verdict for c in contrasts.values())
+  said = ', '.join(
+    f'{found[verdict]} {words[found[verdict] > 1]}'
+    for verdict, words in SPOKEN.items()
+    if found[verdict]
+  )
+  return f'Of {len(contrasts)} claims {said}.'
+
+
 def rates(
-  contrasts: Mapping[str, Contrast], against: str
+  contrasts: Mapping[str, Contrast],
 ) -> dict[tuple[str, str], Estimate]:
-  """{(better, worse): its win rate}, less those against `against`."""
+  """{(better, worse): its win rate}, of the claims that were judged."""
   return {
     (c.better, c.worse): c.win_rate
     for c in contrasts.values()
-    if c.win_rate is not None and c.worse != against
+    if c.win_rate is not None
   }
 
 

@@ -78,6 +78,19 @@ def grid(names: Sequence[str], label: str):
   return sheet, panels[: len(names)]
 
 
+def legend_below(sheet: figure.Figure) -> None:
+  """One legend for all panels of a page, where it covers nothing of them."""
+  found = {}
+  for panel in sheet.axes:
+    lines, names = panel.get_legend_handles_labels()
+    found |= zip(names, lines, strict=True)
+  if found:
+    # Seventy-five letters fit below, of which a marker takes six.
+    columns = min(75 // (6 + max(map(len, found))), len(found), 5)
+    place = {'loc': 'outside lower center', 'ncols': max(columns, 1)}
+    sheet.legend([*found.values()], [*found], **place)
+
+
 def look(place: int) -> dict[str, str]:
   """Colour and marker of the place-th policy in the legend.
 

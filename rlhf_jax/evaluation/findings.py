@@ -32,7 +32,8 @@ class Findings(NamedTuple):
     likelihoods: {policy: how likely held-out demonstrations are to it}.
     learnt_from: {policy: the reward that trained it}, by name.
     notes: sentences on what is to be kept in mind: what was left out.
-    made: how it was made, a line of Markdown each: command, settings, times.
+    made: how it was made, a line of Markdown each: command, settings, devices.
+    stages: those that made it, a line of Markdown each, with their times.
   """
 
   title: str
@@ -50,6 +51,7 @@ class Findings(NamedTuple):
   learnt_from: Mapping[str, str] = {}
   notes: Sequence[str] = ()
   made: Sequence[str] = ()
+  stages: Sequence[str] = ()
 
   @property
   def against(self) -> str:

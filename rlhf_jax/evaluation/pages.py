@@ -5,36 +5,35 @@ and samples side by side; what only some readers want is folded.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from rlhf_jax.evaluation import (
   claims,
+  foremost,
+  headlines,
   learning_curves,
-  length_control,
-  reward_curve,
+  legends,
   side_by_side,
   tables,
 )
-from rlhf_jax.evaluation.findings import Findings
+from rlhf_jax.evaluation.findings import Curves, Findings
 from rlhf_jax.evaluation.preference_accuracy import PairMetrics
-from rlhf_jax.evaluation.reward_curve import RewardCurve
-from rlhf_jax.evaluation.statistics import Estimate
-from rlhf_jax.evaluation.summary import Summary
 
 NO_PLOTS = (
   'Plots are left out, since matplotlib is not installed: '
   '`pip install matplotlib`.'
 )
 MOST_SHOWN = 9  # Prompts with their responses, most of them folded.
+MOST_SENTENCES = 4  # On claims; of more there is a table.
+MOST_FOLDS = 6  # On the training of stages; more are folded together.
 # Columns of the table of reward models that are not folded.
-MODEL_COLUMNS = ('right', 'always the longer', 'beyond the longer')
+MODEL_COLUMNS = ('right', 'beyond the longer')
 HELD_OUT = (
   'How often the log-ratio of a policy that learnt from pairs to its reference '
   'is higher on the better response, beside always taking the longer one; the '
   "loss is its stage's, the margin how much higher (sd, its standard "
   'deviation), and n the pairs.'
 )
-FEWEST_ROWS = 40  # Of a curve that a turn-over is looked for in.
 
 
 class Drawn(NamedTuple):
@@ -62,36 +61,30 @@ def page(found: Findings, drawn: Drawn | None, shown: int) -> str:
     shown: how many prompts to show.
   """
   plots, policies = drawn or Drawn(), found.policies
-  first, _ = columns(tables.policy_rows(policies))
-  over_optimised, others = turn_overs(found.reward_curves)
+  first, rest = of_policies(
+    tables.policy_rows(policies), found.contrasts, found.against
+  )
+  over_optimised, others = headlines.turn_overs(found.reward_curves)
   parts = [
     f'# {found.title}',
-    listed(
-      [
-        *(claims.sentences(found.contrasts) or headline(policies)),
-        *over_optimised,
-      ]
-    ),
+    outcome(found.contrasts) or said(headlines.of(found)),
+    said(over_optimised),
   ]
-  if found.seed is not None and compared(policies):
+  if found.seed is not None and headlines.compared(policies):
     parts.append(claims.covers([found.seed]))
   parts += [
-    tables.markdown(first),
-    legend(policies),
+    first,
+    tables.unbroken(legends.of(policies)),
     _image(plots.win_rates, 'Win rates with their intervals'),
   ]
   if drawn is None:
     parts.append(NO_PLOTS)
-  rows = side_by_side.rows_shown(next(iter(found.samples.values())), MOST_SHOWN)
-  parts += ['## Samples', side_by_side.markdown(found.samples, rows[:shown])]
-  if rows[shown:]:
-    more = side_by_side.markdown(found.samples, rows[shown:])
-    parts.append(folded(f'{len(rows[shown:])} prompts more', more))
+  parts += samples(found, shown)
   if found.reward_curves and (plots.reward_curves or others):
     parts += [
       '## Reward against KL',
       _image(plots.reward_curves, 'Reward against KL'),
-      ' '.join(others),
+      others,
     ]
   if found.held_out:
     parts += [
@@ -107,18 +100,67 @@ def page(found: Findings, drawn: Drawn | None, shown: int) -> str:
       'nats a token.',
       tables.markdown(rows),
     ]
-  parts += [*reward_models(found), '## More', *details(found, plots)]
+  parts += [*reward_models(found), '## More', *details(found, plots, rest)]
   if found.notes or found.made:
-    parts += ['## How it was made', *found.notes]
-    parts.append(listed(found.made))
+    parts += ['## How it was made', listed([*found.notes, *found.made])]
+  if found.stages:
+    title = 'Stages, with the time that each took when it was made'
+    parts.append(folded(title, listed(found.stages)))
   return '\n\n'.join(part for part in parts if part) + '\n'
 
 
-def columns(rows: tables.Table) -> tuple[tables.Table, tables.Table]:
-  """Of a table of policies, what a page shows first, and what it folds."""
+def outcome(contrasts: Mapping[str, claims.Contrast]) -> str:
+  """What was found of the claims: a sentence each, or of many a table."""
+  if len(contrasts) <= MOST_SENTENCES:
+    return said(claims.sentences(contrasts))
+  numbers = ('verdict', 'better wins', 'gold gained', 'policies')
+  rows, _ = tables.parted(claims.rows(contrasts), numbers)
+  return f'{claims.counted(contrasts)}\n\n{tables.markdown(rows, left=2)}'
+
+
+def of_policies(
+  rows: tables.Table, contrasts: Mapping[str, claims.Contrast], against: str
+) -> tuple[str, str]:
+  """Of a table of policies, what a page shows first, and what it folds.
+
+  Args:
+    rows: one a policy.
+    contrasts: the claims; of many policies, theirs come first.
+    against: the policy that win rates are against.
+  """
   rewards = ['gold'] if 'gold' in rows[0] else ['score', 'scored by']
   wins = [name for name in rows[0] if name.startswith('wins against ')]
-  return tables.parted(rows, [*wins, *rewards, 'KL, nats'])
+  first, rest = tables.parted(rows, [*wins, *rewards, 'KL, nats'])
+  names, title = [row[0] for row in rows[1:]], 'More of the policies'
+  shown = foremost.of(names, contrasts, against, foremost.MOST_ROWS)
+  if len(shown) < len(names):
+    first = [first[0], *(row for row in first[1:] if row[0] in shown)]
+    rest, title = rows, f'All {len(names)} policies'
+  title = f'{title}: {", ".join(rest[0][1:])}'
+  explained = f'{tables.markdown(rest)}\n\n{tables.explained(rest)}'
+  return tables.markdown(first), folded(title, explained)
+
+
+def samples(found: Findings, shown: int) -> list[str]:
+  """Responses of the foremost policies to `shown` prompts; more are folded."""
+  answered = found.samples
+  rows = side_by_side.rows_shown(next(iter(answered.values())), MOST_SHOWN)
+  scores = side_by_side.scores_of(answered)
+  names = foremost.of(
+    list(answered), found.contrasts, found.against, foremost.MOST_ANSWERS
+  )
+  few = {name: answered[name] for name in names}
+  parts = [
+    '## Samples',
+    side_by_side.markdown(few, rows[:shown], scores[:1]),
+  ]
+  if len(few) < len(answered):
+    more = side_by_side.markdown(answered, rows, scores)
+    parts.append(folded(f'All {len(answered)} policies', more))
+  elif rows[shown:]:
+    more = side_by_side.markdown(answered, rows[shown:], scores)
+    parts.append(folded(f'{len(rows[shown:])} prompts more', more))
+  return parts
 
 
 def listed(lines: Sequence[str]) -> str:
@@ -126,27 +168,9 @@ def listed(lines: Sequence[str]) -> str:
   return '\n'.join(f'- {line}' for line in lines)
 
 
-def compared(policies: Mapping[str, Summary]) -> dict[str, Estimate]:
-  """{policy: its win rate}, of those that have one."""
-  return {
-    name: summary.win_rate
-    for name, summary in policies.items()
-    if summary.win_rate is not None
-  }
-
-
-def headline(policies: Mapping[str, Summary]) -> list[str]:
-  """A sentence for every policy compared, saying what its interval allows."""
-  sentences = []
-  for name, rate in compared(policies).items():
-    against = policies[name].against
-    verdict = f'cannot be told from {against}: it wins'
-    if rate.low > 0.5:
-      verdict = f'beats {against} and wins'
-    elif rate.high < 0.5:
-      verdict = f'loses to {against} and wins'
-    sentences.append(f'**{name}** {verdict} {claims.percent(rate)}.')
-  return sentences
+def said(lines: Sequence[str]) -> str:
+  """Sentences one below the other, no interval broken over two lines."""
+  return tables.unbroken(listed(lines))
 
 
 def reward_models(found: Findings) -> list[str]:
@@ -156,9 +180,10 @@ def reward_models(found: Findings) -> list[str]:
   telling = found.telling_pairs() or found.reward_models
   parts = [
     '## Reward models',
-    'On how many pairs of responses each is right, beside always taking the '
-    'longer one: on those of the policy that all are compared with, of the '
-    'policies that learnt from it, and on held-out pairs.',
+    'On what share of pairs of responses each is right, and on how much more '
+    'of them than always taking the longer one is: pairs of the policy that '
+    'all are compared with, of the policies that learnt from it, and held-out '
+    'ones.',
   ]
   if further := tables.told_pairs(telling):
     names = ', '.join(further)
@@ -180,29 +205,32 @@ def first_of_models(
   return tables.parted(tables.reward_model_rows(reward_models), shown)[0]
 
 
-def details(found: Findings, plots: Drawn) -> list[str]:
-  """By kind of prompt, by length, and while training: folded."""
+def details(found: Findings, plots: Drawn, policies: str) -> list[str]:
+  """By kind of prompt, more of the policies, and while training: folded."""
   parts, kinds = [], tables.kind_rows(found.policies)
   if kinds:
     image = _image(plots.by_kind, 'Win rates by kind of prompt')
     by_kind = '\n\n'.join(filter(None, (image, tables.markdown(kinds))))
     parts.append(folded('Win rates by kind of prompt', by_kind))
-  parts.append(rest_of_policies(columns(tables.policy_rows(found.policies))[1]))
-  for stage, files in plots.training.items():
-    said = [_image(file, f'Training of {stage}') for file in files]
-    constant = learning_curves.chosen(found.curves[stage]).constant
-    if constant:
-      numbers = ', '.join(f'{k} {v:.4g}' for k, v in constant.items())
-      said.append(f'The same at every step: {numbers}.')
-    said.append(learning_curves.explained(found.curves[stage]))
-    parts.append(folded(f'Training of {stage}', '\n\n'.join(said)))
-  return parts
+  trained = [
+    folded(f'Training of {stage}', training(stage, files, found.curves[stage]))
+    for stage, files in plots.training.items()
+  ]
+  if len(trained) > MOST_FOLDS:
+    title = f'Training of {len(trained)} stages'
+    trained = [folded(title, '\n\n'.join(trained))]
+  return [*parts, policies, *trained]
 
 
-def rest_of_policies(rows: tables.Table) -> str:
-  """What of the table of policies is folded."""
-  title = f'More of the policies: {", ".join(rows[0][1:])}'
-  return folded(title, f'{tables.markdown(rows)}\n\n{tables.explained(rows)}')
+def training(stage: str, files: Sequence[str], curves: Curves) -> str:
+  """The plots of a stage, and what they do not show of its numbers."""
+  parts = [_image(file, f'Training of {stage}') for file in files]
+  constant = learning_curves.chosen(curves).constant
+  if constant:
+    numbers = ', '.join(f'{k} {v:.4g}' for k, v in constant.items())
+    parts.append(f'The same at every step: {numbers}.')
+  parts.append(learning_curves.explained(curves))
+  return '\n\n'.join(filter(None, parts))
 
 
 def folded(title: str, content: str) -> str:
@@ -211,108 +239,6 @@ def folded(title: str, content: str) -> str:
     f'<details><summary>{tables.cell(title)}</summary>\n\n{content}\n\n'
     '</details>'
   )
-
-
-def legend(policies: Mapping[str, Summary]) -> str:
-  """What the table's numbers are, and what to beware of in them."""
-  first = next(iter(policies.values()))
-  judged = (
-    f'judged by {first.judge}. Win rates are fractions with 95 % intervals, '
-    'a tie counting half;'
-  )
-  if first.judge is None:
-    judged = (
-      'judged by nobody, since no gold reward, reward model or judge scored '
-      'all policies;'
-    )
-  lines = [
-    f'{first.prompts} prompts, {judged} ± is a standard error. '
-    f'{units(policies, first.judge)}'
-  ]
-  for name, summary in policies.items():
-    lines += _missing(name, summary)
-    rate, controlled = summary.win_rate, summary.length_controlled
-    if rate is None:
-      continue
-    if rate.missing:
-      lines.append(
-        f'{name}: {rate.missing} of {rate.missing + rate.count} pairs had '
-        'no verdict and are left out.'
-      )
-    if length_control.far_apart(rate.value, controlled):
-      lines.append(
-        f'{name}: length matters; a fit over lengths has it win '
-        f'{claims.percent(controlled)} at equal length, not '
-        f'{100 * rate.value:.0f} %.'
-      )
-  return '\n'.join(lines)
-
-
-def units(policies: Mapping[str, Any], judge: str | None) -> str:
-  """What KL, gold and score are, of a table of policies that have them.
-
-  Args:
-    policies: {name: its numbers}.
-    judge: who judged, in words.
-  """
-  said, policies = [], policies.values()
-  if any(s.kl for s in policies):
-    said.append('KL is from the starting policy, per response.')
-  if any(s.gold for s in policies):
-    # A user's own may not be the truth, and has a name.
-    named = (judge or '').partition('the gold reward ')[2]
-    gold = f'what {named} gives' if named else 'the true reward'
-    said.append(f'Gold is {gold}, in reward units.')
-  scorers = {s.scored_by for s in policies if s.score} - {''}
-  if len(scorers) == 1:
-    said.append(f'The score is given by {scorers.pop()}.')
-  elif scorers:
-    said.append('Scores of different scorers have no unit in common.')
-  return ' '.join(said)
-
-
-def _missing(name, summary):
-  """What a policy's means leave out, and why it may have no win rate."""
-  words = {'gold': 'gold reward', 'score': 'score', 'kl': 'KL'}
-  for field, count in summary.missing.items():
-    if field == 'verdict':
-      yield f'{name}: {count} pairs had no verdict, too many for a win rate.'
-    else:
-      yield (
-        f'{name}: {count} responses had no {words[field]} and are left out of '
-        'its mean.'
-      )
-
-
-def turn_overs(
-  curves: Mapping[str, RewardCurve],
-) -> tuple[list[str], list[str]]:
-  """A sentence for each policy whose gold reward can be followed closely.
-
-  Those of the policies that were over-optimised, and those of the others.
-  """
-  sentences, others = [], []
-  for name, curve in curves.items():
-    if curve.gold is None:
-      continue
-    curve = curve.where_finite('kl', 'score', 'gold')
-    if len(curve.steps) < FEWEST_ROWS:
-      continue
-    measured = reward_curve.turn_over(curve)
-    if not measured.found:
-      others.append(f'{name}: no over-optimisation beyond chance.')
-      continue
-    score = measured.score_gained
-    meanwhile = 'did not change beyond chance'
-    if score.low > 0:
-      meanwhile = f'rose by {tables.interval(score)}'
-    sentences.append(
-      f'{name}: over-optimised. From its best, around step '
-      f'{measured.step:.0f} at {measured.kl:.1f} nats, to the end its gold '
-      f'reward fell by {tables.interval(measured.gold_lost)}, and its score '
-      f'{meanwhile}.'
-    )
-  return sentences, others
 
 
 def _image(file, description):

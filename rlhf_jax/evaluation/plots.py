@@ -15,6 +15,7 @@ from rlhf_jax.evaluation.drawing import (
   STYLE,
   grid,
   intervals,
+  legend_below,
   look,
   page,
   save,
@@ -94,10 +95,11 @@ def reward_curves(
       panel.set_title(title)
       panel.set_ylabel('reward units')
       _root_axis(panel, furthest)
-      if panel.get_legend_handles_labels()[0]:
-        panel.legend(loc='best')
+    legend_below(sheet)
     sheet.suptitle(
-      'Reward by distance from the start, best ringed', x=0.01, ha='left'
+      'Reward by distance from the start: best ringed, end large',
+      x=0.01,
+      ha='left',
     )
     save(sheet, path)
 
@@ -168,9 +170,7 @@ def win_rates_by_kind(
       _rates(panel, place, name, found)
     if ALL in kinds and len(rows) > 1:
       panel.axhline(0.5, color='#BBBBBB', linewidth=1)
-    # Seventy-five letters fit below, of which a marker takes six.
-    columns = min(75 // (6 + max(map(len, policies))), len(policies), 5)
-    sheet.legend(loc='outside lower center', ncols=max(columns, 1))
+    legend_below(sheet)
     sheet.suptitle(f'How often each policy beats {against}', x=0.01, ha='left')
     save(sheet, path)
 
@@ -216,7 +216,7 @@ def _rates(panel, place, name, rates):
 
 
 def _path(panel, place, name, distances, reward):
-  """One policy's checkpoints in order, the best ringed, the last one named."""
+  """One policy's checkpoints in order, the best ringed, the last one large."""
   colour, marker = look(place).values()
   if len(reward) > MOST_POINTS:  # Every training step, say: average stretches.
     panel.plot(distances, reward, '.', color=colour, markersize=3, alpha=0.25)
@@ -231,13 +231,8 @@ def _path(panel, place, name, distances, reward):
   panel.plot(
     distances[best], reward[best], color=colour, markeredgewidth=1.4, **ring
   )
-  panel.annotate(
-    'end',
-    (distances[-1], reward[-1]),
-    xytext=(8, -3),
-    textcoords='offset points',
-    color=colour,
-    fontsize=9,
+  panel.plot(
+    distances[-1], reward[-1], color=colour, marker=marker, markersize=9
   )
 
 

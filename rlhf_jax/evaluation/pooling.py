@@ -15,6 +15,8 @@ from scipy import special
 
 from rlhf_jax.evaluation import (
   claims,
+  foremost,
+  legends,
   length_control,
   pages,
   report,
@@ -168,47 +170,51 @@ def write(
   files.make_folder(out)
   files.write_json(out / 'pooled.json', report.plain(pooled))
   said = [legend(pooled), *notes]
-  policies, claimed = policy_rows(pooled), claims.rows(pooled.contrasts)
-  first, rest = pages.columns(policies)
+  policies, by_seed = policy_rows(pooled), seed_rows(pooled)
+  first, rest = pages.of_policies(policies, pooled.contrasts, pooled.against)
   page = [
     f'# {title}',
-    pages.listed(claims.sentences(pooled.contrasts)),
-    tables.markdown(first),
+    pages.outcome(pooled.contrasts),
+    first,
     *said,
     draw(out, pooled),
-    pages.rest_of_policies(rest),
+    rest,
   ]
-  if claimed:
-    by_seed = tables.markdown(claimed, left=2)
-    page.append(pages.folded('The claims, seed by seed', by_seed))
+  if by_seed:
+    each = tables.markdown(by_seed)
+    page.append(pages.folded('The claims, seed by seed', each))
   if made:
     page += ['## How it was made', pages.listed(made)]
   text = '\n\n'.join(part for part in page if part) + '\n'
   files.write_text(out / 'pooled.md', text)
   _, short = tables.parted(policies, ON_PAGE_ALONE)
   console = [tables.fitted(short)]
-  if claimed:
+  if pooled.contrasts:
     console.append(report.sentences(claims.sentences(pooled.contrasts)))
-    each, _ = tables.parted(claimed, ['by seed'])
-    console += [tables.fitted(each)] if len(each[0]) > 1 else []
+  if by_seed:
+    console.append(tables.fitted(by_seed))
   return '\n\n'.join([*console, *(report.sentences([line]) for line in said)])
+
+
+def seed_rows(pooled: Pooled) -> tables.Table:
+  """A row a claim: the win rate of each seed. Empty of a single seed."""
+  rows = claims.rows(pooled.contrasts)
+  if not rows or 'by seed' not in rows[0]:
+    return []
+  return tables.parted(rows, ['by seed'])[0]
 
 
 def draw(out: pathlib.Path, pooled: Pooled) -> str:
   """Draws the win rates. Returns the Markdown that shows them, or ''."""
-  against = {
-    (name, pooled.against): policy.win_rate
-    for name, policy in pooled.policies.items()
-    if policy.win_rate is not None
-  }
-  claimed = claims.rates(pooled.contrasts, pooled.against)
-  if not (against or claimed):
+  rates = {n: p.win_rate for n, p in pooled.policies.items() if p.win_rate}
+  groups = foremost.win_rates(rates, pooled.contrasts, pooled.against)
+  if not groups:
     return ''
   try:
     plots = importlib.import_module('rlhf_jax.evaluation.plots')
   except ImportError:
     return pages.NO_PLOTS
-  plots.win_rates(out / 'pooled_win_rates.png', [claimed, against])
+  plots.win_rates(out / 'pooled_win_rates.png', groups)
   return '![Win rates with their intervals](pooled_win_rates.png)'
 
 
@@ -240,9 +246,9 @@ def legend(pooled: Pooled) -> str:
   return (
     f'{claims.covers(pooled.seeds)} {pooled.prompts} prompts, {judged}. Win '
     'rates are fractions with 95 % intervals, a tie counting half; ± is a '
-    f'standard error. {pages.units(pooled.policies, pooled.judged_by)} A claim '
-    'holds where the whole interval lies above one half, and does not where it '
-    'lies below.'
+    f'standard error. {legends.units(pooled.policies, pooled.judged_by)} A '
+    'claim holds where the whole interval lies above one half, and does not '
+    'where it lies below.'
   )
 
 

@@ -9,7 +9,15 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rlhf_jax.evaluation import claims, learning_curves, pages, tables
+from rlhf_jax.evaluation import (
+  claims,
+  foremost,
+  headlines,
+  learning_curves,
+  legends,
+  pages,
+  tables,
+)
 from rlhf_jax.evaluation.findings import Findings
 from rlhf_jax.storage import files
 
@@ -79,8 +87,8 @@ def console(found: Findings) -> str:
     parts.append(tables.fitted(kinds))
   if found.contrasts:
     parts.append(sentences(claims.sentences(found.contrasts)))
-  said = [*pages.legend(policies).splitlines()]
-  if found.seed is not None and pages.compared(policies):
+  said = [*legends.of(policies).splitlines()]
+  if found.seed is not None and headlines.compared(policies):
     said.append(claims.covers([found.seed]))
   parts.append(sentences(said))
   if found.reward_models:
@@ -124,13 +132,15 @@ def draw(out: pathlib.Path, found: Findings) -> pages.Drawn | None:
   except ImportError:
     return None
   drawn, training = {}, {}
-  rates = pages.compared(found.policies)
-  against = {(name, found.against): rate for name, rate in rates.items()}
-  claimed = claims.rates(found.contrasts, found.against)
-  if against or claimed:
+  rates = headlines.compared(found.policies)
+  groups = foremost.win_rates(rates, found.contrasts, found.against)
+  if groups:
     drawn['win_rates'] = 'win_rates.png'
-    plots.win_rates(out / 'win_rates.png', [claimed, against])
-  kinds = {name: found.policies[name].by_kind for name in rates}
+    plots.win_rates(out / 'win_rates.png', groups)
+  names = foremost.of(
+    list(rates), found.contrasts, found.against, foremost.MOST_ANSWERS
+  )
+  kinds = {name: found.policies[name].by_kind for name in names}
   if len({kind for of_one in kinds.values() for kind in of_one}) > 1:
     drawn['by_kind'] = 'win_rates_by_kind.png'
     plots.win_rates_by_kind(out / drawn['by_kind'], kinds, found.against)

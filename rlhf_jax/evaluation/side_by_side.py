@@ -8,8 +8,19 @@ from rlhf_jax.evaluation.samples import PolicySamples, prompt_groups
 LONGEST_SHOWN = 600  # Characters of a prompt's end, or of a response.
 
 
-def markdown(samples: Mapping[str, PolicySamples], rows: Sequence[int]) -> str:
-  """Prompts with what each policy answered, its first sample of each."""
+def markdown(
+  samples: Mapping[str, PolicySamples],
+  rows: Sequence[int],
+  scores: Sequence[str],
+) -> str:
+  """Prompts with what each policy answered, its first sample of each.
+
+  Args:
+    samples: {policy: what it answered}.
+    rows: which of the prompts.
+    scores: what is said of a response, 'gold' or 'score'. A telephone has room
+      for one beside the response.
+  """
   first, parts = next(iter(samples.values())), []
   for row in rows:
     prompt = first.prompts[row]
@@ -20,7 +31,7 @@ def markdown(samples: Mapping[str, PolicySamples], rows: Sequence[int]) -> str:
     lines = (f'> {tables.cell(line)}' for line in asked.splitlines())
     quoted = '  \n'.join(lines)
     parts.append(f'**{prompt.kind}**\n\n{quoted}' if prompt.kind else quoted)
-    parts.append(tables.markdown(_answers(samples, row), left=2))
+    parts.append(tables.markdown(_answers(samples, row, scores), left=2))
   return '\n\n'.join(parts)
 
 
@@ -41,13 +52,17 @@ def rows_shown(samples: PolicySamples, shown: int) -> list[int]:
   return turns[:shown]
 
 
-def _answers(samples, row):
-  """The table of one prompt: a row a policy, a column a score there is."""
-  scores = [
+def scores_of(samples: Mapping[str, PolicySamples]) -> list[str]:
+  """The scores that there are, what was meant before what was learnt from."""
+  return [
     field
     for field in ('gold', 'score')
     if any(getattr(s, field) is not None for s in samples.values())
   ]
+
+
+def _answers(samples, row, scores):
+  """The table of one prompt: a row a policy, a column a score."""
   rows = [['policy', 'response', *scores]]
   for name, policy in samples.items():
     text = policy.responses[row]

@@ -12,8 +12,10 @@ from rlhf_jax.evaluation.summary import Summary
 Table = list[list[str]]  # Rows of cells, the header first.
 CONSOLE = 80  # Letters in a line.
 NO_BREAK = '\N{NO-BREAK SPACE}'
-# Where a cell may not be broken: in '[0.66, 0.76]', '(sd 1.20)' and '± 0.02'.
-WHOLE = re.compile(r'(?<=[\[(±])[^\[\]()]*')
+# Where no line may end: in '[0.66, 0.76]', '(sd 1.20)', '± 0.02' and '68 %'.
+WHOLE = re.compile(
+  r'(?<=\[)[-\d][^\[\]]*|(?<=\(sd) |(?<=±) (?=[-\d])|(?<=\d) (?=%)'
+)
 
 # Of columns whose heading does not say what they are.
 MEANINGS = {
@@ -254,13 +256,14 @@ def markdown(rows: Table, *, left: int = 1) -> str:
   align = ['---' if i < left else '---:' for i in range(width)]
   lines = [map(cell, rows[0]), align]
   for row in rows[1:]:
-    numbers = (WHOLE.sub(_unbroken, text) for text in row[left:])
-    lines.append([*map(cell, row[:left]), *map(cell, numbers)])
+    numbers = (cell(unbroken(text)) for text in row[left:])
+    lines.append([*map(cell, row[:left]), *numbers])
   return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
 
 
-def _unbroken(found):
-  return found[0].replace(' ', NO_BREAK)
+def unbroken(text: str) -> str:
+  """The same text, no number of which is broken over two lines of a page."""
+  return WHOLE.sub(lambda found: found[0].replace(' ', NO_BREAK), text)
 
 
 def cell(text: str) -> str:

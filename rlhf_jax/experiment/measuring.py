@@ -58,7 +58,11 @@ SHARES = (
 
 
 def measure(
-  run: Run, out: pathlib.Path, made: Sequence[str] = ()
+  run: Run,
+  out: pathlib.Path,
+  *,
+  made: Sequence[str] = (),
+  stages: Sequence[str] = (),
 ) -> report.Results:
   """Samples and scores every policy; writes the results.
 
@@ -66,6 +70,7 @@ def measure(
     run: whose stages are done.
     out: folder of the results.
     made: lines on how the run was made, for its report.
+    stages: a line on each stage, likewise.
   """
   experiment, data = run.experiment, run.data
   how, names = experiment.evaluation, list(policy_variants(experiment))
@@ -105,6 +110,7 @@ def measure(
     likelihoods=measure_likelihoods(run),
     learnt_from=rewards,
     made=made,
+    stages=stages,
     notes=[
       *alarms(run),
       *data.corpus.notes,

@@ -43,12 +43,12 @@ def in_millions(count: int) -> str:
   return f'{number:.3g} {unit}'
 
 
-def lines(run: Run, seconds: Mapping[str, float]) -> list[str]:
-  """Lines of Markdown on stages, times, devices and versions.
+def stages(run: Run, seconds: Mapping[str, float]) -> list[str]:
+  """A line of Markdown a stage: its size, and its time when it was made.
 
   Args:
     run: whose stages are done.
-    seconds: that each stage took, when it was made.
+    seconds: that each stage took.
   """
   made = []
   for name, stage in run.experiment.stages.items():
@@ -57,9 +57,14 @@ def lines(run: Run, seconds: Mapping[str, float]) -> list[str]:
     count = known.get(f'{unit}s', '?')
     what = f'{count} {unit}{"" if count == 1 else "s"}'
     made.append(
-      f'  - [{name}](stages/{name}): {what}, {seconds[name]:.0f} s'
+      f'[{name}](stages/{name}): {what}, {seconds[name]:.0f} s'
       f' ([config](stages/{name}/config.json))'
     )
+  return made
+
+
+def lines(run: Run) -> list[str]:
+  """Lines of Markdown on files, devices and versions."""
   versions = [f'Python {platform.python_version()}']
   for package in PACKAGES:
     try:
@@ -70,7 +75,4 @@ def lines(run: Run, seconds: Mapping[str, float]) -> list[str]:
     'All values: [config.json](config.json); all numbers: '
     '[results.json](results.json).',
     f'On {devices(run)}; {", ".join(versions)}.',
-    '\n'.join(
-      ['Stages, with the time that each took when it was made:', *made]
-    ),
   ]

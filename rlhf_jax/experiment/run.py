@@ -93,8 +93,12 @@ def _made_and_measured(run: Run, out: pathlib.Path, made: Sequence[str]):
       link(out / 'stages', name, run.folders[name].path)
       seconds[name] = run.folders[name].seconds()
     began = time.perf_counter()
-    lines = [*made, *provenance.lines(run, seconds)]
-    results = measuring.measure(run, out, lines)
+    results = measuring.measure(
+      run,
+      out,
+      made=[*made, *provenance.lines(run)],
+      stages=provenance.stages(run, seconds),
+    )
   spent['evaluation'] = time.perf_counter() - began
   said = '  '.join(f'{k} {s:.0f} s' for k, s in spent.items() if s >= 0.5)
   # A notebook shows what is returned, which is the table and the plots.

@@ -205,6 +205,10 @@ class PagesTest(absltest.TestCase):
     self.assertIn('| policy | wins against sft | gold | KL, nats |', page)
     self.assertIn('| policy | wins at equal length | tokens | by seed |', page)
     self.assertIn('KL is from the starting policy', page)
+    # A verdict and its interval stand once, and each seed's number below.
+    self.assertIn('| claim | by seed |', page)
+    self.assertIn('| dpo is best | 0.50, 0.62 |', page)
+    self.assertEqual(page.count('undecided'), 1)
 
   def test_what_has_no_error_is_null(self):
     run = seed([0], [1], [1])

@@ -11,11 +11,13 @@ from unittest import mock
 
 import numpy as np
 from absl.testing import absltest, parameterized
+from matplotlib.backends import backend_agg
 
 from rlhf_jax.evaluation import (
   findings,
   learning_curves,
-  pages,
+  legends,
+  likelihoods,
   plots,
   pooling,
   preference_accuracy,
@@ -207,7 +209,7 @@ class ReportTest(parameterized.TestCase):
       page,
     )
     self.assertIn('**rlp_uml** cannot be told from sft', page)
-    self.assertIn('\nSeed 7.\n', page)
+    self.assertIn('\n- Seed 7.\n', page)
 
   def test_console_columns_are_aligned(self):
     _, console, _, _ = self.write(policies())
@@ -232,6 +234,32 @@ class ReportTest(parameterized.TestCase):
     self.assertEqual((entry['win_rate'], entry['by_kind']), (None, {}))
     self.assertEqual(entry['kl'], 1.0)
     self.assertEqual(list(self.out.glob('*.png')), [])
+
+  def test_where_nobody_judged_it_begins_with_what_else_was_found(self):
+    better, worse = np.random.default_rng(0).normal(size=(2, 50))
+    lengths = np.array([[3, 2]] * 40 + [[2, 3]] * 10).T
+    metrics = preference_accuracy.measure(
+      better, worse, better_lengths=lengths[0], worse_lengths=lengths[1]
+    )
+    per_token = {'sft': np.full(9, -6.0), 'ppo': np.full(9, -9.0)}
+    asked = PROMPTS[:9]
+    _, _, page, _ = self.write(
+      policies(gold=False, score=False),
+      held_out={'ppo': preference_accuracy.HeldOut(0.6, metrics)},
+      reward_models={('rm', 'held-out'): metrics, ('rm', 'sft'): metrics},
+      likelihoods=likelihoods.measure(
+        per_token, np.full(9, 3), against='sft', prompts=asked
+      ),
+    )
+    first = page.replace(tables.NO_BREAK, ' ').split('\n\n')[1].splitlines()
+    self.assertLen(first, 3)
+    right = 100 * np.mean(better > worse)
+    for name, line in zip(('rm', 'ppo'), first, strict=False):
+      self.assertStartsWith(line, f'- **{name}** is right on {right:.0f} % [')
+      self.assertIn('always taking the longer one is on 80 % [', line)
+    # Nine nats of three tokens, and six.
+    self.assertStartsWith(first[2], '- **ppo** has a loss of 3.00 [3.00, 3.00]')
+    self.assertEndsWith(first[2], ' demonstrations, sft of 2.00 [2.00, 2.00].')
 
   def test_a_policy_alone_has_its_report(self):
     _, console, page, results = self.write({'sft': policy('sft', 0.0)})
@@ -314,7 +342,7 @@ class ReportTest(parameterized.TestCase):
       },
     )
     self.assertIn('ppo: over-optimised. From its best, around step 2', page)
-    self.assertIn('rlp_uml: no over-optimisation beyond chance.', page)
+    self.assertIn('No over-optimisation beyond chance: rlp_uml.', page)
     self.assertRegex(page, 'its gold reward fell by 0.[0-9]+ ')
     self.assertRegex(page, 'and its score rose by 1.[0-9]+ ')
     self.assertNotIn('by -', page)
@@ -380,6 +408,48 @@ class ReportTest(parameterized.TestCase):
     self.assertEqual(rows[3][2], '–')
     self.assertIn(f'{brier:.2f} [', folded)
 
+  def test_of_many_policies_those_of_the_claims_come_first(self):
+    found = policies() | {f'p{i}': policy(f'p{i}', 0.1) for i in range(20)}
+    named = {f'p{i + 1} beats p{i}': (f'p{i + 1}', f'p{i}') for i in range(15)}
+    contrasts = pooling.pool({0: found}, contrasts=named).contrasts
+    _, _, page, _ = self.write(found, seed=0, contrasts=contrasts)
+    shown, folded = page.split('## Samples')[0], page.split('## More')[1]
+    # Fifteen claims are a table, and all of the same verdict are counted.
+    self.assertIn('\nOf 15 claims 15 are undecided.\n', shown)
+    claimed, first = (x for x in shown.split('\n\n') if x.startswith('|'))
+    self.assertEqual(claimed.count(' beats '), 15)
+    self.assertIn(' | p1 against p0 |', claimed)
+    rows = [row.split(' | ')[0] for row in first.splitlines()[2:]]
+    self.assertEqual(rows, ['| sft', *(f'| p{i}' for i in range(11))])
+    answers = page.split('## Samples')[1].split('<details>')[0]
+    self.assertEqual(answers.count('| p4 |'), 3)
+    self.assertNotIn('| p5 |', answers)
+    for name in found:
+      self.assertIn(f'| {name} |', folded)
+
+  def test_a_single_win_rate_is_no_plot(self):
+    found = {name: policies()[name] for name in ('sft', 'ppo')}
+    _, _, page, _ = self.write(found)
+    self.assertNotIn('win_rates.png', page)
+    self.assertFalse((self.out / 'win_rates.png').exists())
+
+  def test_no_interval_of_a_sentence_is_broken_over_two_lines(self):
+    _, _, page, _ = self.write(policies())
+    (sentence,) = [x for x in page.splitlines() if '**ppo** beats' in x]
+    _, _, numbers = sentence.partition('wins ')
+    # '68 % [58, 76]' may end a line before its interval alone.
+    self.assertLen(numbers.split(' '), 2)
+
+  def test_training_of_many_stages_is_folded_together(self):
+    for count in (6, 7):
+      curves = {f's{i}': CURVES['sft'] for i in range(count)}
+      with mock.patch.object(plots, 'learning_curves'):
+        _, _, page, _ = self.write(policies(), curves=curves)
+      more = page.split('## More')[1]
+      self.assertEqual(more.count('<summary>Training of s'), count)
+      together = f'<summary>Training of {count} stages'
+      self.assertEqual(together in more, count == 7)
+
   def test_without_matplotlib_it_says_so(self):
     sys.modules.pop('rlhf_jax.evaluation.plots', None)
     with mock.patch.dict(sys.modules, {'matplotlib': None}):
@@ -438,7 +508,7 @@ class ReportTest(parameterized.TestCase):
     _, console, page, results = self.write(
       found, seed=3, contrasts=pooled.contrasts
     )
-    first = page.split('\n\n')[1]
+    first = page.replace(tables.NO_BREAK, ' ').split('\n\n')[1]
     self.assertIn('**UML helps**: does not; rlp_uml wins', first)
     self.assertIn(f' {100 * wins:.0f} % [', first)
     for text in (console, page):
@@ -466,9 +536,9 @@ class ReportTest(parameterized.TestCase):
   def test_a_gold_reward_of_ones_own_is_not_called_the_truth(self):
     found = policies()
     mine = summary.summarise(found, gold='mine.score')
-    self.assertIn('Gold is what mine.score gives,', pages.legend(mine))
+    self.assertIn('Gold is what mine.score gives,', legends.of(mine))
     theirs = summary.summarise(found)
-    self.assertIn('Gold is the true reward,', pages.legend(theirs))
+    self.assertIn('Gold is the true reward,', legends.of(theirs))
 
   def test_scores_of_two_rewards_judge_nobody(self):
     found = policies(gold=False)
@@ -520,6 +590,17 @@ class ReportTest(parameterized.TestCase):
       },
     )
 
+  def test_the_legend_of_rewards_covers_no_curve(self):
+    curves = {f'policy_{i}': turning() for i in range(9)}
+    with mock.patch.object(plots, 'save') as save:
+      plots.reward_curves(pathlib.Path('x.png'), curves)
+    sheet = save.call_args.args[0]
+    (legend,) = sheet.legends
+    self.assertEqual([t.get_text() for t in legend.get_texts()], [*curves])
+    backend_agg.FigureCanvasAgg(sheet).draw()
+    for panel in sheet.axes:
+      self.assertFalse(legend.get_tightbbox().overlaps(panel.get_tightbbox()))
+
 
 class ChosenTest(absltest.TestCase):
   def test_constants_and_repetitions_are_not_drawn(self):
@@ -554,13 +635,19 @@ class ChosenTest(absltest.TestCase):
 class ResponsesTest(parameterized.TestCase):
   def test_side_by_side(self):
     found = policies()
-    page = side_by_side.markdown(found, [0, 1])
+    page = side_by_side.markdown(found, [0, 1], ['gold', 'score'])
     # Text from a policy is shown as it is, and cannot break the table.
     self.assertIn('| sft | sft says<br>0 \\| &lt;i&gt; |', page)
     self.assertIn(f'| {found["ppo"].gold[1]:.2f} |', page)
     self.assertIn(f'| {found["ppo"].score[1]:.2f} |', page)
     self.assertIn('> add 1 \\| &lt;b&gt;?', page)
     self.assertNotIn('add 2', page)
+
+  def test_first_what_was_meant_then_what_was_learnt_from(self):
+    scores = side_by_side.scores_of
+    self.assertEqual(scores(policies()), ['gold', 'score'])
+    self.assertEqual(scores(policies(gold=False)), ['score'])
+    self.assertEqual(scores(policies(gold=False, score=False)), [])
 
   def test_kinds_take_turns_and_prompts_come_once(self):
     kinds = 'aaaabbc'
@@ -582,19 +669,19 @@ class ResponsesTest(parameterized.TestCase):
     turns = (Message('user', 'a'), Message('assistant', 'b'))
     asked = Prompt((*turns, Message('user', 'c')))
     found = dataclasses.replace(policy('sft', 0.0), prompts=[asked] * COUNT)
-    page = side_by_side.markdown({'sft': found}, [0])
+    page = side_by_side.markdown({'sft': found}, [0], [])
     self.assertIn('> user: a  \n> assistant: b  \n> user: c\n\n|', page)
 
   def test_of_a_long_prompt_the_end_is_shown(self):
     asked = Prompt((Message('user', 'a' * 5000 + 'the question'),))
     found = dataclasses.replace(policy('sft', 0.0), prompts=[asked] * COUNT)
-    page = side_by_side.markdown({'sft': found}, [0])
+    page = side_by_side.markdown({'sft': found}, [0], [])
     self.assertRegex(page, r'> \[…\] a{500,600}the question\n')
 
   def test_long_responses_are_cut(self):
     found = {'sft': policy('sft', 0.0)}
     found['sft'].responses[0] = 'y' * 5000
-    page = side_by_side.markdown(found, [0])
+    page = side_by_side.markdown(found, [0], [])
     self.assertIn('y' * side_by_side.LONGEST_SHOWN + ' […]', page)
     self.assertNotIn('y' * (side_by_side.LONGEST_SHOWN + 1), page)
 
@@ -620,6 +707,11 @@ class ColumnsTest(parameterized.TestCase):
     parts = actual.replace(tables.NO_BREAK, '~')
     self.assertEqual(
       parts, '| a [b, c] | 0.5 [0.4,~0.6] | 1.0 ±~0.1 | 0.3 (sd~0.7) |'
+    )
+    said = 'a (b c): it wins 68 % [-5, 76]. ± is an error [c d].'
+    parts = tables.unbroken(said).replace(tables.NO_BREAK, '~')
+    self.assertEqual(
+      parts, 'a (b c): it wins 68~% [-5,~76]. ± is an error [c d].'
     )
 
 
