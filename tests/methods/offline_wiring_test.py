@@ -10,7 +10,7 @@ import inspect
 
 from absl.testing import absltest, parameterized
 
-from rlhf_jax.feedback import annotating, judging
+from rlhf_jax.feedback import annotating, judging, sampled_pairs
 from rlhf_jax.generation.attributes import Scale
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.learners import (
@@ -375,7 +375,7 @@ DEFAULTS = {
       'weight': 1.0,
     },
   ),
-  'rlp pairs': (synthetic.PairConfig(), ONCE | {'weight': 1.0}),
+  'sampled pairs': (sampled_pairs.PairConfig(), ONCE | {'weight': 1.0}),
 }
 COUNTED = {  # Written elsewhere in this table, as its base.
   'multi_view': multi_view.Config,
@@ -385,8 +385,8 @@ MODULES = (
   attribute_model, attribute_writer, candidates, cpo, curriculum, dpo, kto,
   labels, offline_rl, orpo, preferences, pro, ranker, rejection_sampling,
   reward_model, rrhf, rso, sft, simpo, slic, steerlm, retraining, samples,
-  scale, synthetic, labelled, attributes, likelihood, listwise, pairwise,
-  ranking, reward.comparisons, unpaired, multi_view,
+  sampled_pairs, scale, synthetic, labelled, attributes, likelihood, listwise,
+  pairwise, ranking, reward.comparisons, unpaired, multi_view,
 )  # fmt: skip
 
 
@@ -674,7 +674,7 @@ STAGES = {
     )},
   ),
   'rlp synthetic by reward': (
-    labelled.stages_by_reward, (synthetic.PairConfig(),), {},
+    labelled.stages_by_reward, (sampled_pairs.PairConfig(),), {},
     {'synthetic': written(
       labelled.by_reward, 'policy_samples', Comparison, reads=(Sampled,)
     )},
