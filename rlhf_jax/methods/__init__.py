@@ -28,6 +28,7 @@ from rlhf_jax.methods import (
   rlp,
   rrhf,
   rso,
+  scpo,
   sft,
   simpo,
   slic,

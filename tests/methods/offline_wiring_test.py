@@ -42,6 +42,7 @@ from rlhf_jax.methods import (
   rlp,
   rrhf,
   rso,
+  scpo,
   sft,
   simpo,
   slic,
@@ -188,6 +189,16 @@ DEFAULTS = {
       'batch_size': 64,
       'sampling': 'temperature=0.7 top_k=40',
     },
+  ),
+  'scpo': (
+    scpo.Config(steps=3),
+    of_pairs('dpo_with_likelihood(beta=0.5, likelihood_coef=1)')
+    | {'steps': 3, 'batch_size': 64, 'optimizer': adam(5e-6)},
+  ),
+  'scpo pairs': (
+    scpo.Pairs(),
+    ONCE
+    | {'similarity': 'exact', 'tau': 0.5, 'linkage': 'greedy', 'weight': 1.0},
   ),
   'orpo': (
     orpo.Config(steps=3),
@@ -384,9 +395,9 @@ COUNTED = {  # Written elsewhere in this table, as its base.
 MODULES = (
   attribute_model, attribute_writer, candidates, cpo, curriculum, dpo, kto,
   labels, offline_rl, orpo, preferences, pro, ranker, rejection_sampling,
-  reward_model, rrhf, rso, sft, simpo, slic, steerlm, retraining, samples,
-  sampled_pairs, scale, synthetic, labelled, attributes, likelihood, listwise,
-  pairwise, ranking, reward.comparisons, unpaired, multi_view,
+  reward_model, rrhf, rso, scpo, sft, simpo, slic, steerlm, retraining,
+  samples, sampled_pairs, scale, synthetic, labelled, attributes, likelihood,
+  listwise, pairwise, ranking, reward.comparisons, unpaired, multi_view,
 )  # fmt: skip
 
 
@@ -415,7 +426,7 @@ class DefaultsTest(parameterized.TestCase):
     for learner, methods in {
       likelihood: (sft, offline_rl, attribute_writer, steerlm,
                    rejection_sampling),
-      pairwise: (dpo, slic, rso, orpo, simpo, cpo),
+      pairwise: (dpo, slic, rso, scpo, orpo, simpo, cpo),
       listwise: (rrhf, pro),
       unpaired: (kto,),
       ranking: (ranker,),
@@ -503,6 +514,16 @@ STAGES = {
     rso.pair_stages, (rso.Pairs(),), {},
     {'rso_pairs': written(
       rso.write, 'prompts', Comparison, policy='sft', **REWARD
+    )},
+  ),
+  'scpo': (
+    scpo.stages, (scpo.Config(steps=3),), {},
+    {'scpo': trained(pairwise, 'scpo_pairs', PAIRS, **REFERENCE)},
+  ),
+  'scpo pairs': (
+    scpo.pair_stages, (scpo.Pairs(),), {},
+    {'scpo_pairs': written(
+      scpo.write, 'policy_samples', Comparison, reads=(Sampled,)
     )},
   ),
   'orpo': (
@@ -656,6 +677,12 @@ STAGES = {
     samples.stages, (samples.Config(),), {},
     {'policy_samples': written(
       samples.write, 'prompts', Sampled, policy='ppo', **REWARD
+    )},
+  ),
+  'unscored samples': (
+    samples.unscored_stages, (samples.Config(samples=8),), {},
+    {'policy_samples': written(
+      samples.write, 'prompts', Sampled, policy='sft'
     )},
   ),
   'rlp retraining': (
