@@ -33,4 +33,5 @@ from rlhf_jax.methods import (
   simpo,
   slic,
   steerlm,
+  west_of_n,
 )

@@ -47,6 +47,7 @@ from rlhf_jax.methods import (
   simpo,
   slic,
   steerlm,
+  west_of_n,
 )
 from rlhf_jax.methods.rlp import (
   labelled,
@@ -386,6 +387,10 @@ DEFAULTS = {
       'weight': 1.0,
     },
   ),
+  'west_of_n': (
+    west_of_n.Config(),
+    ONCE | {'weight': 1.0, 'most_sure': 1.0},
+  ),
   'sampled pairs': (sampled_pairs.PairConfig(), ONCE | {'weight': 1.0}),
 }
 COUNTED = {  # Written elsewhere in this table, as its base.
@@ -398,6 +403,7 @@ MODULES = (
   reward_model, rrhf, rso, scpo, sft, simpo, slic, steerlm, retraining,
   samples, sampled_pairs, scale, synthetic, labelled, attributes, likelihood,
   listwise, pairwise, ranking, reward.comparisons, unpaired, multi_view,
+  west_of_n,
 )  # fmt: skip
 
 
@@ -698,6 +704,19 @@ STAGES = {
     {'synthetic': written(
       synthetic.by_consistency, 'policy_samples', Comparison,
       reads=(Sampled,), **REWARD
+    )},
+  ),
+  'west_of_n by reward': (
+    west_of_n.stages_by_reward, (west_of_n.Config(),), {},
+    {'west_of_n': written(
+      west_of_n.by_reward, 'policy_samples', Comparison, reads=(Sampled,)
+    )},
+  ),
+  'west_of_n by ranker': (
+    west_of_n.stages_by_ranker, (west_of_n.Config(),), {},
+    {'west_of_n': written(
+      west_of_n.by_ranker, 'policy_samples', Comparison, reads=(Sampled,),
+      frozen={'ranker': 'ranker'},
     )},
   ),
   'rlp synthetic by reward': (
