@@ -12,6 +12,7 @@ from rlhf_jax.methods import (
   grpo,
   kto,
   labels,
+  ocrm,
   offline_rl,
   orpo,
   ppo,

@@ -32,6 +32,7 @@ from rlhf_jax.methods import (
   dpo,
   kto,
   labels,
+  ocrm,
   offline_rl,
   orpo,
   preferences,
@@ -391,6 +392,16 @@ DEFAULTS = {
     west_of_n.Config(),
     ONCE | {'weight': 1.0, 'most_sure': 1.0},
   ),
+  'ocrm': (
+    ocrm.Config(),
+    {
+      'share': 0.1,
+      'flattening': 0.01,
+      'normalise': 'as_they_are',
+      'count': None,
+      'batch_size': None,
+    },
+  ),
   'sampled pairs': (sampled_pairs.PairConfig(), ONCE | {'weight': 1.0}),
 }
 COUNTED = {  # Written elsewhere in this table, as its base.
@@ -403,7 +414,7 @@ MODULES = (
   reward_model, rrhf, rso, scpo, sft, simpo, slic, steerlm, retraining,
   samples, sampled_pairs, scale, synthetic, labelled, attributes, likelihood,
   listwise, pairwise, ranking, reward.comparisons, unpaired, multi_view,
-  west_of_n,
+  ocrm, west_of_n,
 )  # fmt: skip
 
 
@@ -717,6 +728,13 @@ STAGES = {
     {'west_of_n': written(
       west_of_n.by_ranker, 'policy_samples', Comparison, reads=(Sampled,),
       frozen={'ranker': 'ranker'},
+    )},
+  ),
+  'ocrm': (
+    ocrm.stages, (ocrm.Config(),), {},
+    {'weighted_preferences': written(
+      ocrm.write, 'preferences', Comparison, reads=PAIRS, policy='ppo',
+      frozen={'reference': 'sft'},
     )},
   ),
   'rlp synthetic by reward': (
