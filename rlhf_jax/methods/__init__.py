@@ -34,5 +34,6 @@ from rlhf_jax.methods import (
   simpo,
   slic,
   steerlm,
+  warm,
   west_of_n,
 )

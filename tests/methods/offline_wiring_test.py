@@ -48,6 +48,7 @@ from rlhf_jax.methods import (
   simpo,
   slic,
   steerlm,
+  warm,
   west_of_n,
 )
 from rlhf_jax.methods.rlp import (
@@ -375,6 +376,7 @@ DEFAULTS = {
     samples.Config(),
     ONCE | {'samples': 10, 'sampling': 'temperature=1'},
   ),
+  'warm': (warm.Config(), {'batch_size': 512, 'steps': 1}),
   'rlp scale': (scale.Config(), {'batch_size': 512, 'steps': 1}),
   'rlp synthetic': (
     synthetic.Config(),
@@ -414,7 +416,7 @@ MODULES = (
   reward_model, rrhf, rso, scpo, sft, simpo, slic, steerlm, retraining,
   samples, sampled_pairs, scale, synthetic, labelled, attributes, likelihood,
   listwise, pairwise, ranking, reward.comparisons, unpaired, multi_view,
-  ocrm, west_of_n,
+  ocrm, warm, west_of_n,
 )  # fmt: skip
 
 
