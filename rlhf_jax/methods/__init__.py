@@ -10,6 +10,7 @@ from rlhf_jax.methods import (
   dapo,
   dpo,
   grpo,
+  inform,
   kto,
   labels,
   ocrm,

@@ -42,6 +42,7 @@ PARTITION_RULES = (
   (r'head/kernel$', ('fsdp', None)),
   (r'head/bias$', ()),
   (r'(mean|deviation|critic)/(first|second|last)/(kernel|bias)$', ()),
+  (r'bottleneck/(mean|deviation)/(kernel|bias)$', ()),
 )
 
 

@@ -22,7 +22,7 @@ from rlhf_jax.learners import (
   reward,
   unpaired,
 )
-from rlhf_jax.learners.reward import multi_view, view_metrics
+from rlhf_jax.learners.reward import multi_view, variational, view_metrics
 from rlhf_jax.methods import (
   attribute_model,
   attribute_writer,
@@ -30,6 +30,7 @@ from rlhf_jax.methods import (
   cpo,
   curriculum,
   dpo,
+  inform,
   kto,
   labels,
   ocrm,
@@ -372,6 +373,19 @@ DEFAULTS = {
       'bottleneck_optimizer': adam(1e-4, b2=0.999, warmup=0.0),
     },
   ),
+  'inform': (
+    inform.Config(steps=3),
+    COMPARED
+    | {
+      'latent': 128,
+      'divergence': 'standard_normal_kl',
+      'divergence_coef': 0.1,
+      'log_variance': 'tanh_log_variance',
+      'steps': 3,
+      'batch_size': 512,
+      'optimizer': adam(1e-5, decay='cosine(final=0.1)'),
+    },
+  ),
   'rlp samples': (
     samples.Config(),
     ONCE | {'samples': 10, 'sampling': 'temperature=1'},
@@ -408,6 +422,7 @@ DEFAULTS = {
 }
 COUNTED = {  # Written elsewhere in this table, as its base.
   'multi_view': multi_view.Config,
+  'variational': variational.Config,
   'objective': labelled.AskedConfig,
 }
 MODULES = (
@@ -416,7 +431,7 @@ MODULES = (
   reward_model, rrhf, rso, scpo, sft, simpo, slic, steerlm, retraining,
   samples, sampled_pairs, scale, synthetic, labelled, attributes, likelihood,
   listwise, pairwise, ranking, reward.comparisons, unpaired, multi_view,
-  ocrm, warm, west_of_n,
+  inform, variational, ocrm, warm, west_of_n,
 )  # fmt: skip
 
 
@@ -452,6 +467,7 @@ class DefaultsTest(parameterized.TestCase):
       attributes: (attribute_model,),
       reward: (reward_model,),
       multi_view: (retraining,),
+      variational: (inform,),
     }.items():  # fmt: skip
       for method in methods:
         self.assertIs(method.loss, learner.loss, method)
@@ -589,6 +605,10 @@ STAGES = {
     {'reward_model': trained(
       reward, 'preferences', PAIRS, produces='reward'
     ) | {'start': {'reward': 'x'}}},
+  ),
+  'inform': (
+    inform.stages, (inform.Config(steps=3),), {},
+    {'inform': trained(variational, 'preferences', PAIRS, produces='reward')},
   ),
   'ranker': (
     ranker.stages, (ranker.Config(steps=3),), {},
