@@ -21,6 +21,7 @@ from rlhf_jax.methods import (
   dapo,
   dpo,
   grpo,
+  inform,
   kto,
   offline_rl,
   orpo,
@@ -37,6 +38,7 @@ from rlhf_jax.methods import (
   rlp,
   rrhf,
   rso,
+  scpo,
   sft,
   simpo,
   slic,
@@ -165,6 +167,8 @@ METHODS = {
     lambda s: pairs(s).replace(features=FEATURES),
     False,
   ),
+  'inform': (inform, inform.Config(steps=1, latent=3), pairs, True),
+  'inform_released': (inform, inform.released(steps=1, latent=3), pairs, True),
   'rlp': (
     rlp,
     rlp.paper(steps=1, latent=2, hidden=4, critic_hidden=4, most_gradient=1.0),
@@ -197,6 +201,7 @@ METHODS = {
   'slic': (slic, slic.Config(steps=1), pairs, False),
   'slic_targets': (slic, slic.Config(steps=1), pairs_with_targets, False),
   'rso': (rso, rso.Config(steps=1), pairs, False),
+  'scpo': (scpo, scpo.Config(steps=1), pairs, False),
   'orpo': (orpo, orpo.Config(steps=1), pairs, False),
   'simpo': (simpo, simpo.Config(steps=1), pairs, False),
   'cpo': (cpo, cpo.Config(steps=1), pairs, False),
@@ -441,7 +446,7 @@ LEARNERS = (
 
 
 # They look into the parameters of a head, which is never in a base.
-OF_HEADS = ('rlp', 'reward_head')
+OF_HEADS = ('rlp', 'reward_head', 'inform', 'inform_released')
 
 
 class BaseTest(TableCase):

@@ -104,6 +104,7 @@ class ModelQueries:
       rate=self.rate,
       embed=self.embed,
       logps=self.logps,
+      response_logps=self.response_logps,
       seeds=seeds,
     )
     return [example.record for example in some], queries
@@ -125,8 +126,7 @@ class ModelQueries:
       score = functools.partial(self._models.scorer, self._frozen)
       flat = self._read(score, singles, self._rows)[:, 0]
     self.unscored += int(np.sum(~np.isfinite(flat)))
-    ends = np.cumsum([len(c.responses) for c in comparisons])[:-1]
-    return np.split(flat, ends)
+    return by_comparison(flat, comparisons)
 
   def prefer(self, pairs: Sequence[Comparison]) -> np.ndarray:
     self._judge('ranker')
@@ -204,6 +204,27 @@ class ModelQueries:
       rows_for(len(said), self._rows),
       fitting(self._data, said),
     )
+
+  def response_logps(
+    self, comparisons: Sequence[Comparison], role: str
+  ) -> list[np.ndarray]:
+    if role == 'policy':
+      model, params = self._models.policy, self._policy()
+    else:
+      model = self._trained.models(self._judge(role)).policy
+      params = self._frozen[role]
+    singles = [
+      c._replace(responses=(text,), scores=None)
+      for c in comparisons
+      for text in c.responses
+    ]
+    read = jax.jit(kernels.response_logps, static_argnums=0)
+    flat = self._read(
+      functools.partial(read, model, params),
+      singles,
+      rows_for(len(singles), self._rows),
+    )
+    return by_comparison(flat[:, 0], comparisons)
 
   def _rollouts(self, asked, first, samples, sampling):
     """Some examples at a time, each time with their rollouts.
@@ -306,6 +327,14 @@ class ModelQueries:
       some = examples[first : first + rows]
       found.append(np.asarray(function(data.batch(some, rows)))[: len(some)])
     return np.concatenate(found)
+
+
+def by_comparison(
+  flat: np.ndarray, comparisons: Sequence[Comparison]
+) -> list[np.ndarray]:
+  """What is known of all responses [N] as a [K] of each comparison's own."""
+  ends = np.cumsum([len(c.responses) for c in comparisons])[:-1]
+  return np.split(flat, ends)
 
 
 def mean_hidden(model, params, batch):

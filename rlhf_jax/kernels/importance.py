@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from rlhf_jax.kernels import divergences, masking
-from rlhf_jax.types.rules import Bound, NonNegative
+from rlhf_jax.types.rules import Bound, NonNegative, Share
 
 
 def ratios(logps: chex.Array, old_logps: chex.Array) -> chex.Array:
@@ -28,6 +28,33 @@ def ratios(logps: chex.Array, old_logps: chex.Array) -> chex.Array:
   chex.assert_type([logps, old_logps], float)
   chex.assert_equal_shape([logps, old_logps])
   return jnp.exp(jnp.minimum(logps - old_logps, 80.0))
+
+
+def relative_log_ratios(
+  logps: chex.Array, reference_logps: chex.Array, *, share: Share
+) -> chex.Array:
+  """log π − log(a π + (1 − a) π_ref) [...], of the relative density ratio.
+
+  At most −log a, however much more the policy says something than the
+  reference. Only the difference of the log-probs is exponentiated, so that
+  whole responses, which no float32 could hold as probabilities, keep theirs.
+
+  Args:
+    logps: log π [...] in nats, of tokens or of whole responses.
+    reference_logps: log π_ref [...].
+    share: a, of π in what it is compared with; 0 leaves the plain log-ratio.
+
+  Returns:
+    [...] in nats.
+
+  Source: Yamada et al. 2011, "Relative Density-Ratio Estimation for Robust
+  Distribution Comparison".
+  """
+  chex.assert_type([logps, reference_logps], float)
+  chex.assert_equal_shape([logps, reference_logps])
+  share = jnp.asarray(share, logps.dtype)
+  other = jnp.log1p(-share) - (logps - reference_logps)
+  return -jnp.logaddexp(jnp.log(share), other)
 
 
 def sequence_logps(logps: chex.Array, mask: chex.Array) -> chex.Array:

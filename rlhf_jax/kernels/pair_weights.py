@@ -1,12 +1,15 @@
-"""Weights of pairs that the policy did not write itself (WPO).
+"""Weights of pairs that the policy did not write itself.
 
 They multiply the losses of pairs, and are constants: no gradient flows through
-them. A response weighs about 1 if it is as probable, token by token, as what
-the policy would sample in its place, and little if the policy would never say
-it; a pair weighs the product of its two.
+them. In WPO (`on_policy`) a response weighs about 1 if it is as probable, token
+by token, as what the policy would sample in its place, and little if the policy
+would never say it; a pair weighs the product of its two. In OCRM
+(`off_policy_corrected`) it weighs by how much more the policy says it than the
+one that the data are from.
 
 Source: Zhou et al. 2024, "WPO: Enhancing RLHF with Weighted Preference
-Optimization", eq. 2 with the alignment by the policy's own samples.
+Optimization", eq. 2 with the alignment by the policy's own samples; Ackermann
+et al. 2025 (OCRM).
 """
 
 import chex
@@ -14,7 +17,8 @@ import jax
 import jax.numpy as jnp
 
 from rlhf_jax import types
-from rlhf_jax.kernels import distributions, logps, masking
+from rlhf_jax.kernels import distributions, importance, logps, masking
+from rlhf_jax.types.rules import NonNegative, Share
 
 
 def log_expected_probabilities(logits: chex.Array) -> chex.Array:
@@ -98,3 +102,33 @@ def on_policy(
   """
   of_each = response_weights(token_logps, log_expected, mask)
   return jnp.prod(of_each, axis=-1)
+
+
+def off_policy_corrected(
+  logps: chex.Array,
+  reference_logps: chex.Array,
+  *,
+  share: Share,
+  flattening: NonNegative,
+) -> chex.Array:
+  """OCRM's weight of a pair, exp(η Σ ρ) over its responses.
+
+  ρ is `importance.relative_log_ratios` of a whole response. With η = 1 and
+  share 0 it is the ratio of the two policies' probabilities of the pair, whose
+  variance is beyond use; η flattens it.
+
+  Args:
+    logps: [..., K] of whole responses under the policy of now, in nats.
+    reference_logps: [..., K] under the policy that the data are from.
+    share: a of the relative ratio, in [0, 1].
+    flattening: η; 0 weighs all alike.
+
+  Returns:
+    [...] weights > 0, no gradient.
+
+  Source: Ackermann et al. 2025, "Off-Policy Corrected Reward Modeling".
+  """
+  each = importance.relative_log_ratios(logps, reference_logps, share=share)
+  exponents = flattening * jnp.sum(each, axis=-1)
+  weights = importance.ratios(exponents, jnp.zeros_like(exponents))
+  return jax.lax.stop_gradient(weights)

@@ -43,6 +43,7 @@ PARTITION_RULES = (
   (r'head/bias$', ()),
   (r'(^|/)scale/(factor|shift)$', ()),
   (r'(mean|deviation|critic)/(first|second|last)/(kernel|bias)$', ()),
+  (r'bottleneck/(mean|deviation)/(kernel|bias)$', ()),
 )
 
 

@@ -267,6 +267,9 @@ class Queries(NamedTuple):
       averaged over the response.
     logps: (prompts, responses) -> [N] log-probs under the policy, in nats, of
       responses as they are, without an end; prompts may be of any length.
+    response_logps: (comparisons, role) -> log-probs of their whole responses,
+      end-of-text included, in nats, under the policy (role 'policy') or one
+      that is frozen ('reference'); a list of [K] arrays.
     seeds: [B] ints for whatever else is random, one a record.
   """
 
@@ -277,6 +280,7 @@ class Queries(NamedTuple):
   rate: Callable[[Sequence[Prompt], Sequence[str]], np.ndarray]
   embed: Callable[[Sequence[Prompt], Sequence[str]], np.ndarray]
   logps: Callable[[Sequence[Prompt], Sequence[str]], np.ndarray]
+  response_logps: Callable[[Sequence[Comparison], str], list[np.ndarray]]
   seeds: Sequence[int]
 
 
@@ -313,9 +317,9 @@ class DatasetStage(NamedTuple):
       stage that wrote one; of several, their records one after the other.
     policy: the earlier stage that answers them, or a Pretrained one; None
       where nobody has to.
-    frozen: likewise, by role ('reward', 'ranker', 'attributes'), that
-      judges; a reward may be an ImplicitReward, an Ensemble, or a Reward,
-      which scores the text.
+    frozen: likewise, by role, what judges ('reward', 'ranker', 'attributes') or
+      is compared with the policy ('reference'); a reward may be an
+      ImplicitReward, an Ensemble, or a Reward, which scores the text.
     reads: the kinds of records that `data` may hold; any where it is empty.
     writes: the kind of record that is written; None where it is not known.
   """

@@ -142,6 +142,30 @@ class Steps:
     return adam(self.optimizer, self.steps)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
+class Once:
+  """One step in which nothing is descended.
+
+  Attributes:
+    batch_size: examples that it reads.
+    steps: 1; there is nothing to repeat.
+  """
+
+  batch_size: Count = 512
+  steps: Count = 1
+
+  def __post_init__(self):
+    if self.steps != 1:
+      raise ValueError(
+        f'steps is {self.steps}; this stage is done in one, so leave it 1'
+      )
+
+  def make_optimizer(self) -> optax.GradientTransformation:
+    """Of nothing."""
+    return optax.identity()
+
+
 def by_role(
   optimizers: Mapping[str, optax.GradientTransformation],
 ) -> optax.GradientTransformation:

@@ -11,6 +11,7 @@ from unittest import mock
 import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest, parameterized
+from scipy import special
 
 from rlhf_jax import sandbox
 from rlhf_jax.data import record_lines as lines
@@ -38,6 +39,7 @@ from rlhf_jax.types import (
   Prompt,
   Prompts,
   Rated,
+  Response,
 )
 from tests.experiment import small
 
@@ -523,6 +525,34 @@ class JudgingTest(StageTest):
       parameter_sources(stage),
       {'frozen reward 0': 'reward_model', 'frozen reward 1': 'ranker'},
     )
+
+  def test_log_probs_of_whole_responses_by_two_policies(self):
+    chain = self.chain(
+      policy='sft',
+      frozen={'reference': 'ranker'},
+      others=small.producing('ranker', 'policy'),
+    )
+    own = small.params('policy')
+    other = own | {'embedding': 2.0 * own['embedding']}
+    chain.loaded['ranker'] = {'policy': other}
+    lists = self.lists(chain, [2, 1, 2])
+    cut = Response(lists[2].responses[1], ended=False)
+    lists[2] = lists[2]._replace(responses=(lists[2].responses[0], cut))
+    queries, policy = self.queries_of(chain), chain.models().policy
+    for role, params in (('policy', own), ('reference', other)):
+      found = queries.response_logps(lists, role)
+      self.assertEqual([len(row) for row in found], [2, 1, 2])
+      for i, k in ((0, 0), (1, 0), (2, 1)):
+        (said,), _ = chain.data.encode(lists[i : i + 1])
+        ids = np.array([said.prompt_ids + said.response_ids[k]], np.int32)
+        hidden = policy.hidden(params, ids, np.ones(ids.shape, bool))
+        logits = np.asarray(policy.logits(params, hidden), np.float64)[0]
+        places = np.arange(len(said.prompt_ids), ids.shape[1])
+        logps = special.log_softmax(logits, axis=-1)[places - 1, ids[0, places]]
+        np.testing.assert_allclose(found[i][k], logps.sum(), atol=1e-3)
+        # What was cut has no end to be counted, all others have.
+        words = len(chain.corpus.tokenizer.encode(lists[i].responses[k]))
+        self.assertLen(places, words + (i != 2))
 
   def test_ratings_are_all_scores_of_the_attribute_model(self):
     chain, queries = self.queries(

@@ -24,6 +24,22 @@ class RatiosTest(chex.TestCase):
     np.testing.assert_allclose(actual, expected, rtol=1e-6)
 
   @chex.variants(with_jit=True, without_jit=True)
+  @parameterized.parameters(0.0, 0.1, 0.5, 1.0)
+  def test_relative_to_a_mixture(self, share):
+    # Whole responses: no float32 holds exp(−200), and a float64 does.
+    own = np.float32([-200.0, -200.0, -230.0, -3.0, -200.0])
+    kept = np.float32([-200.0, -230.0, -200.0, -5.0, -203.0])
+    p, q = np.exp(own.astype(np.float64)), np.exp(kept.astype(np.float64))
+    expected = np.log(p / (share * p + (1.0 - share) * q))
+    ratios = functools.partial(importance.relative_log_ratios, share=share)
+    actual = self.variant(ratios)(own, kept)
+    np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6)
+
+  def test_relative_ratios_refuse_what_would_broadcast(self):
+    with self.assertRaises(AssertionError):
+      importance.relative_log_ratios(OLD, OLD[:1], share=0.1)
+
+  @chex.variants(with_jit=True, without_jit=True)
   def test_of_sequences(self):
     actual = self.variant(importance.sequence_ratios)(NEW, OLD, MASK)
     expected = np.array([[4.0 ** (1 / 3)] * 3, [1.32**0.5] * 3])

@@ -1,4 +1,4 @@
-"""WPO's weights against probabilities written out."""
+"""WPO's and OCRM's weights against probabilities written out."""
 
 import functools
 
@@ -6,12 +6,50 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+from absl.testing import parameterized
 
 from rlhf_jax.kernels import distributions, pair_weights
 from tests import toy
 
 # Two places, three tokens: Σ π² is 0.38 and 0.66.
 PROBS = np.array([[0.5, 0.3, 0.2], [0.8, 0.1, 0.1]])
+
+
+class OffPolicyCorrectedTest(chex.TestCase):
+  OWN = np.float32([[-200.0, -210.0], [-190.0, -260.0], [-1.0, -2.0]])
+  KEPT = np.float32([[-205.0, -205.0], [-240.0, -200.0], [-1.0, -2.0]])
+
+  @chex.variants(with_jit=True, without_jit=True)
+  @parameterized.product(share=(0.0, 0.1), flattening=(0.0, 0.01, 0.5))
+  def test_matches_its_definition(self, share, flattening):
+    p, q = np.exp(self.OWN.astype(float)), np.exp(self.KEPT.astype(float))
+    ratios = p / (share * p + (1.0 - share) * q)
+    weigh = functools.partial(
+      pair_weights.off_policy_corrected, share=share, flattening=flattening
+    )
+    np.testing.assert_allclose(
+      self.variant(weigh)(self.OWN, self.KEPT),
+      np.prod(ratios, axis=-1) ** flattening,
+      rtol=1e-5,
+    )
+
+  def test_a_share_bounds_them(self):
+    # Two ratios of at most 1 / a each.
+    weights = pair_weights.off_policy_corrected(
+      np.zeros((1, 2), np.float32), np.float32([[-900.0, -800.0]]),
+      share=0.1, flattening=1.0,
+    )  # fmt: skip
+    np.testing.assert_allclose(weights, [100.0], rtol=1e-5)
+
+  def test_are_finite_and_constants(self):
+    def total(own):
+      return pair_weights.off_policy_corrected(
+        own, self.KEPT, share=0.0, flattening=100.0
+      ).sum()
+
+    value, slope = jax.value_and_grad(total)(jnp.asarray(self.OWN) + 50.0)
+    chex.assert_tree_all_finite(value)
+    np.testing.assert_array_equal(slope, 0.0)
 
 
 class PairWeightsTest(chex.TestCase):

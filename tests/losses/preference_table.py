@@ -8,6 +8,7 @@ from rlhf_jax.losses import pairwise
 from rlhf_jax.losses.pairwise import (
   anchored,
   f_divergences,
+  imitation,
   per_token,
   reference_free,
   soft_labels,
@@ -89,6 +90,11 @@ TABLE = {
     pairwise.dpo,
     {'label_smoothing': 0.2},
     lambda p: smoothed(BETA * (p.u - p.v), 0.2),
+  ),
+  'dpo_with_likelihood': (
+    imitation.dpo_with_likelihood,
+    {'likelihood_coef': 0.7},
+    lambda p: -np.log(prob(BETA * (p.u - p.v))) - 0.7 * p.w / p.n_w,
   ),
   'dpo_mean': (
     per_token.dpo_mean,

@@ -16,6 +16,7 @@ from rlhf_jax.losses import objective
 from rlhf_jax.losses.pairwise import (
   anchored,
   f_divergences,
+  imitation,
   per_token,
   reference_free,
   soft_labels,
@@ -165,6 +166,7 @@ class PreferenceTableTest(chex.TestCase):
     files = (
       anchored,
       f_divergences,
+      imitation,
       reference_free,
       soft_labels,
       per_token,

@@ -33,6 +33,7 @@ class FakeQueries:
     drawn: Sequence[Sampled] = (),
     vectors: Callable[[str], Sequence[float]] | None = None,
     logp: Callable[[Prompt, str], float] | None = None,
+    response_logp: Callable[[str, str], float] | None = None,
     seeds: Sequence[int] | None = None,
   ):
     """By default a text is worth the number it says.
@@ -43,7 +44,7 @@ class FakeQueries:
     self.told = []
     self._texts, self._worth, self._log_odds = texts, worth, log_odds
     self._ratings, self._vectors, self._logp = ratings, vectors, logp
-    self._drawn = drawn
+    self._drawn, self._response_logp = drawn, response_logp
     self.queries = Queries(
       sample=self._sample,
       draw=self._draw,
@@ -52,6 +53,7 @@ class FakeQueries:
       rate=self._rate,
       embed=self._embed,
       logps=self._logps,
+      response_logps=self._response_logps,
       seeds=list(range(len(texts))) if seeds is None else seeds,
     )
 
@@ -79,6 +81,12 @@ class FakeQueries:
     self.told.append((list(prompts), list(responses)))
     pairs = zip(prompts, responses, strict=True)
     return np.array([self._logp(*pair) for pair in pairs], np.float32)
+
+  def _response_logps(self, comparisons, role):
+    return [
+      np.array([self._response_logp(role, t) for t in c.responses], np.float32)
+      for c in comparisons
+    ]
 
   def _rate(self, prompts, responses):
     assert len(prompts) == len(responses)

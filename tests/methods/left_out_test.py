@@ -9,7 +9,7 @@ import functools
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from rlhf_jax.feedback import judging
+from rlhf_jax.feedback import judging, sampled_pairs
 from rlhf_jax.methods import (
   best_of_n,
   candidates,
@@ -171,7 +171,7 @@ class RlpTest(parameterized.TestCase):
   def test_two_samples_of_which_one_has_no_score_are_no_pair(self):
     records = [drawn((np.nan, 1.0, 0.0, 0.0)), drawn((0.0, 1.0, 0.0, 0.0))]
     written = rlp.labelled.by_reward(
-      records, FakeQueries().queries, config=rlp.synthetic.PairConfig()
+      records, FakeQueries().queries, config=sampled_pairs.PairConfig()
     )
     self.assertEqual([r.responses for r in written.records], [('b', 'a')])
 
@@ -225,7 +225,7 @@ class CutTest(parameterized.TestCase):
   def test_synthetic_pairs_say_which_one_was_cut(self):
     record = drawn((2.0, 1.0), ('a', 'b'), (False, True))
     (pair,) = rlp.labelled.by_reward(
-      [record], FakeQueries().queries, config=rlp.synthetic.PairConfig()
+      [record], FakeQueries().queries, config=sampled_pairs.PairConfig()
     )
     self.assertEqual(pair.responses, ('a', 'b'))
     self.assertEqual([r.ended for r in pair.responses], [False, True])

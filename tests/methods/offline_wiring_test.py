@@ -10,7 +10,7 @@ import inspect
 
 from absl.testing import absltest, parameterized
 
-from rlhf_jax.feedback import annotating, judging
+from rlhf_jax.feedback import annotating, judging, sampled_pairs
 from rlhf_jax.generation.attributes import Scale
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.learners import (
@@ -22,7 +22,7 @@ from rlhf_jax.learners import (
   reward,
   unpaired,
 )
-from rlhf_jax.learners.reward import multi_view, view_metrics
+from rlhf_jax.learners.reward import multi_view, variational, view_metrics
 from rlhf_jax.methods import (
   attribute_model,
   attribute_writer,
@@ -30,8 +30,10 @@ from rlhf_jax.methods import (
   cpo,
   curriculum,
   dpo,
+  inform,
   kto,
   labels,
+  ocrm,
   offline_rl,
   orpo,
   preferences,
@@ -42,10 +44,13 @@ from rlhf_jax.methods import (
   rlp,
   rrhf,
   rso,
+  scpo,
   sft,
   simpo,
   slic,
   steerlm,
+  warm,
+  west_of_n,
 )
 from rlhf_jax.methods.rlp import (
   labelled,
@@ -188,6 +193,16 @@ DEFAULTS = {
       'batch_size': 64,
       'sampling': 'temperature=0.7 top_k=40',
     },
+  ),
+  'scpo': (
+    scpo.Config(steps=3),
+    of_pairs('dpo_with_likelihood(beta=0.5, likelihood_coef=1)')
+    | {'steps': 3, 'batch_size': 64, 'optimizer': adam(5e-6)},
+  ),
+  'scpo pairs': (
+    scpo.Pairs(),
+    ONCE
+    | {'similarity': 'exact', 'tau': 0.5, 'linkage': 'greedy', 'weight': 1.0},
   ),
   'orpo': (
     orpo.Config(steps=3),
@@ -358,10 +373,24 @@ DEFAULTS = {
       'bottleneck_optimizer': adam(1e-4, b2=0.999, warmup=0.0),
     },
   ),
+  'inform': (
+    inform.Config(steps=3),
+    COMPARED
+    | {
+      'latent': 128,
+      'divergence': 'standard_normal_kl',
+      'divergence_coef': 0.1,
+      'log_variance': 'tanh_log_variance',
+      'steps': 3,
+      'batch_size': 512,
+      'optimizer': adam(1e-5, decay='cosine(final=0.1)'),
+    },
+  ),
   'rlp samples': (
     samples.Config(),
     ONCE | {'samples': 10, 'sampling': 'temperature=1'},
   ),
+  'warm': (warm.Config(), {'batch_size': 512, 'steps': 1}),
   'rlp scale': (scale.Config(), {'batch_size': 512, 'steps': 1}),
   'rlp synthetic': (
     synthetic.Config(),
@@ -375,18 +404,34 @@ DEFAULTS = {
       'weight': 1.0,
     },
   ),
-  'rlp pairs': (synthetic.PairConfig(), ONCE | {'weight': 1.0}),
+  'west_of_n': (
+    west_of_n.Config(),
+    ONCE | {'weight': 1.0, 'most_sure': 1.0},
+  ),
+  'ocrm': (
+    ocrm.Config(),
+    {
+      'share': 0.1,
+      'flattening': 0.01,
+      'normalise': 'as_they_are',
+      'count': None,
+      'batch_size': None,
+    },
+  ),
+  'sampled pairs': (sampled_pairs.PairConfig(), ONCE | {'weight': 1.0}),
 }
 COUNTED = {  # Written elsewhere in this table, as its base.
   'multi_view': multi_view.Config,
+  'variational': variational.Config,
   'objective': labelled.AskedConfig,
 }
 MODULES = (
   attribute_model, attribute_writer, candidates, cpo, curriculum, dpo, kto,
   labels, offline_rl, orpo, preferences, pro, ranker, rejection_sampling,
-  reward_model, rrhf, rso, sft, simpo, slic, steerlm, retraining, samples,
-  scale, synthetic, labelled, attributes, likelihood, listwise, pairwise,
-  ranking, reward.comparisons, unpaired, multi_view,
+  reward_model, rrhf, rso, scpo, sft, simpo, slic, steerlm, retraining,
+  samples, sampled_pairs, scale, synthetic, labelled, attributes, likelihood,
+  listwise, pairwise, ranking, reward.comparisons, unpaired, multi_view,
+  inform, variational, ocrm, warm, west_of_n,
 )  # fmt: skip
 
 
@@ -415,13 +460,14 @@ class DefaultsTest(parameterized.TestCase):
     for learner, methods in {
       likelihood: (sft, offline_rl, attribute_writer, steerlm,
                    rejection_sampling),
-      pairwise: (dpo, slic, rso, orpo, simpo, cpo),
+      pairwise: (dpo, slic, rso, scpo, orpo, simpo, cpo),
       listwise: (rrhf, pro),
       unpaired: (kto,),
       ranking: (ranker,),
       attributes: (attribute_model,),
       reward: (reward_model,),
       multi_view: (retraining,),
+      variational: (inform,),
     }.items():  # fmt: skip
       for method in methods:
         self.assertIs(method.loss, learner.loss, method)
@@ -505,6 +551,16 @@ STAGES = {
       rso.write, 'prompts', Comparison, policy='sft', **REWARD
     )},
   ),
+  'scpo': (
+    scpo.stages, (scpo.Config(steps=3),), {},
+    {'scpo': trained(pairwise, 'scpo_pairs', PAIRS, **REFERENCE)},
+  ),
+  'scpo pairs': (
+    scpo.pair_stages, (scpo.Pairs(),), {},
+    {'scpo_pairs': written(
+      scpo.write, 'policy_samples', Comparison, reads=(Sampled,)
+    )},
+  ),
   'orpo': (
     orpo.stages, (orpo.Config(steps=3),), {},
     {'orpo': trained(pairwise, 'preferences', PAIRS)},
@@ -549,6 +605,10 @@ STAGES = {
     {'reward_model': trained(
       reward, 'preferences', PAIRS, produces='reward'
     ) | {'start': {'reward': 'x'}}},
+  ),
+  'inform': (
+    inform.stages, (inform.Config(steps=3),), {},
+    {'inform': trained(variational, 'preferences', PAIRS, produces='reward')},
   ),
   'ranker': (
     ranker.stages, (ranker.Config(steps=3),), {},
@@ -658,6 +718,12 @@ STAGES = {
       samples.write, 'prompts', Sampled, policy='ppo', **REWARD
     )},
   ),
+  'unscored samples': (
+    samples.unscored_stages, (samples.Config(samples=8),), {},
+    {'policy_samples': written(
+      samples.write, 'prompts', Sampled, policy='sft'
+    )},
+  ),
   'rlp retraining': (
     retraining.stages, (retraining.Config(steps=3),), {},
     {'reward_model_uml': trained(
@@ -673,8 +739,28 @@ STAGES = {
       reads=(Sampled,), **REWARD
     )},
   ),
+  'west_of_n by reward': (
+    west_of_n.stages_by_reward, (west_of_n.Config(),), {},
+    {'west_of_n': written(
+      west_of_n.by_reward, 'policy_samples', Comparison, reads=(Sampled,)
+    )},
+  ),
+  'west_of_n by ranker': (
+    west_of_n.stages_by_ranker, (west_of_n.Config(),), {},
+    {'west_of_n': written(
+      west_of_n.by_ranker, 'policy_samples', Comparison, reads=(Sampled,),
+      frozen={'ranker': 'ranker'},
+    )},
+  ),
+  'ocrm': (
+    ocrm.stages, (ocrm.Config(),), {},
+    {'weighted_preferences': written(
+      ocrm.write, 'preferences', Comparison, reads=PAIRS, policy='ppo',
+      frozen={'reference': 'sft'},
+    )},
+  ),
   'rlp synthetic by reward': (
-    labelled.stages_by_reward, (synthetic.PairConfig(),), {},
+    labelled.stages_by_reward, (sampled_pairs.PairConfig(),), {},
     {'synthetic': written(
       labelled.by_reward, 'policy_samples', Comparison, reads=(Sampled,)
     )},

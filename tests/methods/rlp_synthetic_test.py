@@ -6,7 +6,7 @@ import math
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from rlhf_jax.feedback import similarity
+from rlhf_jax.feedback import sampled_pairs, similarity
 from rlhf_jax.kernels import clustering
 from rlhf_jax.methods.rlp import consistency, labelled, synthetic
 from rlhf_jax.stages import DatasetStage
@@ -209,7 +209,7 @@ class ByRewardTest(absltest.TestCase):
     ]
     fake = FakeQueries(seeds=range(4))
     written = labelled.by_reward(
-      records, fake.queries, config=synthetic.PairConfig(weight=0.5)
+      records, fake.queries, config=sampled_pairs.PairConfig(weight=0.5)
     )
     self.assertEqual(
       written.records,
@@ -321,7 +321,7 @@ class ByPolicyTest(parameterized.TestCase):
 class StagesTest(absltest.TestCase):
   def test_who_is_asked(self):
     spg = synthetic.stages(synthetic.Config(), data='p', reward='r', name='s')
-    by_reward = labelled.stages_by_reward(synthetic.PairConfig(), name='s')
+    by_reward = labelled.stages_by_reward(sampled_pairs.PairConfig(), name='s')
     asked = labelled.AskedConfig(
       question='{prompt} {first} {second}', answers=('a', 'b')
     )

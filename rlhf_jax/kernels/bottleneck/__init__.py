@@ -1,4 +1,4 @@
-"""A multi-view information bottleneck: posteriors, pairs, bounds, schedules."""
+"""An information bottleneck: posteriors, pairs of views, bounds, schedules."""
 
 from rlhf_jax.kernels.bottleneck.bounds import (
   info_nce,
@@ -10,9 +10,11 @@ from rlhf_jax.kernels.bottleneck.bounds import (
   rolled_pairs,
 )
 from rlhf_jax.kernels.bottleneck.posteriors import (
+  averaged_standard_normal_kl,
   sample,
   sampled_symmetrised_kl,
   softplus_log_variance,
+  standard_normal_kl,
   symmetrised_kl,
   tanh_log_variance,
 )

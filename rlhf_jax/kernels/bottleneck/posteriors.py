@@ -50,6 +50,46 @@ def sample(
 
 
 @jax.jit
+def standard_normal_kl(
+  means: chex.Array, log_variances: chex.Array
+) -> chex.Array:
+  """KL(N(μ, σ²) ‖ N(0, I)) = ½ Σ (μ² + σ² − 1 − log σ²) of each posterior.
+
+  Args:
+    means: [..., d].
+    log_variances: [..., d].
+
+  Returns:
+    [...] float32 in nats, summed over latents.
+
+  Source: Kingma and Welling 2014, appendix B.
+  """
+  _check_posteriors(means, log_variances)
+  means = means.astype(jnp.float32)
+  log_variances = log_variances.astype(jnp.float32)
+  each = means**2 + jnp.expm1(log_variances) - log_variances
+  return 0.5 * jnp.sum(each, axis=-1)
+
+
+def averaged_standard_normal_kl(
+  means: chex.Array, log_variances: chex.Array
+) -> chex.Array:
+  """`standard_normal_kl` of one latent, the d latents' average; as of that.
+
+  Of the means' mean and of the log-variances' mean: latents that are far from 0
+  on both sides cost nothing.
+
+  Source: the released code of InfoRM (Miao et al. 2024).
+  """
+  _check_posteriors(means, log_variances)
+  averaged = (
+    jnp.mean(x.astype(jnp.float32), axis=-1, keepdims=True)
+    for x in (means, log_variances)
+  )
+  return standard_normal_kl(*averaged)
+
+
+@jax.jit
 def symmetrised_kl(
   means_1: chex.Array,
   log_variances_1: chex.Array,

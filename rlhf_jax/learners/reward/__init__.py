@@ -1,4 +1,8 @@
-"""Learning a reward model from ranked responses, alone or beside two views."""
+"""Learning a reward model from ranked responses.
 
-from rlhf_jax.learners.reward import multi_view
+Alone, beside two views of other responses (`multi_view`), or through a
+bottleneck in its own path (`variational`).
+"""
+
+from rlhf_jax.learners.reward import multi_view, variational
 from rlhf_jax.learners.reward.comparisons import Config, init, loss, update

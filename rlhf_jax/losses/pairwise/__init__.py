@@ -1,10 +1,10 @@
 """Objectives over pairs, the preferred response first; a published one each.
 
 `scores` are for reward models, all else for policies: `curves` of DPO's Δ, the
-gap between log-ratios to a reference, the same `per_token`, where each side
-counts by itself (`anchored`), by other divergences than KL (`f_divergences`),
-reading more of a pair than its order (`soft_labels`), comparing whole batches
-(`transport`), and `reference_free`.
+gap between log-ratios to a reference, the same `per_token`, with `imitation`
+beside, where each side counts by itself (`anchored`), by other divergences than
+KL (`f_divergences`), reading more of a pair than its order (`soft_labels`),
+comparing whole batches (`transport`), and `reference_free`.
 """
 
 from rlhf_jax.losses.pairwise.anchored import (
@@ -27,6 +27,7 @@ from rlhf_jax.losses.pairwise.f_divergences import (
   dpo_forward_kl,
   dpo_jensen_shannon,
 )
+from rlhf_jax.losses.pairwise.imitation import dpo_with_likelihood
 from rlhf_jax.losses.pairwise.per_token import dpo_mean, ipo_mean
 from rlhf_jax.losses.pairwise.reference_free import (
   alphapo,

@@ -12,7 +12,7 @@ import re
 import numpy as np
 from scipy import special
 
-from rlhf_jax.methods.rlp import synthetic
+from rlhf_jax.feedback import sampled_pairs
 from rlhf_jax.stages import RecordBatch, Writer
 from rlhf_jax.types import Comparison, Message, Prompt, Sampled
 from rlhf_jax.types.values import checked
@@ -28,14 +28,14 @@ def by_reward(records, queries, *, config):
   none.
   """
   del queries
-  synthetic.refuse_unfit(records, scored=True)
+  sampled_pairs.refuse_unfit(records, scored=True)
   gaps = [record.scores[0] - record.scores[1] for record in records]
   return _first_two(records, gaps, [{} for _ in records], config)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 @checked
-class AskedConfig(synthetic.PairConfig):
+class AskedConfig(sampled_pairs.PairConfig):
   """How a policy is asked which of two responses is better.
 
   Attributes:
@@ -61,7 +61,7 @@ def by_policy(records, queries, *, config):
   It is asked in both orders, and each time how much likelier it says one answer
   than the other; the mean of the two probabilities decides.
   """
-  synthetic.refuse_unfit(records, scored=False)
+  sampled_pairs.refuse_unfit(records, scored=False)
   asked = [
     _question(record, order, config.question)
     for record in records
@@ -94,9 +94,9 @@ def _first_two(records, leads, facts, config) -> RecordBatch:
     first, second, *_ = record.responses
     if lead and np.isfinite(lead) and first != second:
       order = (0, 1) if lead > 0 else (1, 0)
-      found.append(synthetic.compared(record, *order, config.weight))
-      fact |= synthetic.facts_of(record, *order)
-  return RecordBatch(found, synthetic.averaged(facts))
+      found.append(sampled_pairs.compared(record, *order, config.weight))
+      fact |= sampled_pairs.facts_of(record, *order)
+  return RecordBatch(found, sampled_pairs.averaged(facts))
 
 
 def _question(record: Sampled, order, question) -> Prompt:

@@ -28,7 +28,7 @@ class Config(PerPrompt):
 
 
 def write(records, queries, *, config):
-  """A Sampled of each prompt, scored by the frozen reward."""
+  """A Sampled of each prompt, scored by the frozen reward if there is one."""
   del records  # Their prompts are what is answered.
   return queries.draw(samples=config.samples, sampling=config.sampling)
 
@@ -42,6 +42,16 @@ stages = Writer(
   policy='policy',
   frozen={'reward': 'reward'},
   sources={'policy': 'ppo'},
+)
+
+
+# The same of a policy that learnt from no reward.
+unscored_stages = Writer(
+  name='policy_samples',
+  data='prompts',
+  write=write,
+  writes=Sampled,
+  policy='policy',
 )
 
 

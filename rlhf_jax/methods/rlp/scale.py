@@ -10,7 +10,6 @@ import dataclasses
 from collections.abc import Mapping
 
 import jax.numpy as jnp
-import optax
 
 from rlhf_jax.stages import (
   DatasetStage,
@@ -18,32 +17,16 @@ from rlhf_jax.stages import (
   ImplicitReward,
   Stage,
 )
+from rlhf_jax.training import optimizers
 from rlhf_jax.training.state import whole
 from rlhf_jax.types import Comparison, Mean, flatten_candidates
-from rlhf_jax.types.rules import Count
 from rlhf_jax.types.values import checked
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 @checked
-class Config:
-  """One step, on a fixed set of responses.
-
-  Attributes:
-    batch_size: comparisons whose responses are scored.
-    steps: 1; there is nothing to repeat.
-  """
-
-  batch_size: Count = 512
-  steps: Count = 1
-
-  def __post_init__(self):
-    if self.steps != 1:
-      raise ValueError(f'steps is {self.steps}; scores are matched in one')
-
-  def make_optimizer(self):
-    """Nothing is descended."""
-    return optax.identity()
+class Config(optimizers.Once):
+  """Whose responses' scores are matched: those of a batch, a fixed set."""
 
 
 def init(key, start, *, models, config):
