@@ -6,6 +6,12 @@ Run: python -m launch.train experiments/finetune/grpo.py
 A line of prompts.jsonl is {"prompt": "…"}, or any other format of
 `rlhf_jax.data.formats`. my_reward.py has `def score(prompts, responses)`, which
 returns a number for each response; a folder of a reward model does as well.
+
+To expect of SmolLM2-135M on Dolly's prompts, where the reward is how near an
+answer is to twenty words, -|words - 20| / 20: in 12 rounds the samples' score
+rises from -0.71 to -0.52, that of answers to 24 held-out prompts from -0.61 ±
+0.07 to -0.43 ± 0.06, at 1.6 nats; it wins 0.60 [0.41, 0.77], so 24 prompts do
+not tell (seed 0, one setting tried). 23 minutes beside other work on two cores.
 """
 
 import dataclasses
