@@ -410,7 +410,7 @@ class Trained:
         ) from e
       if (pathlib.Path(folder) / store.READING).exists():
         raise definition.ExperimentError(
-          f'{who} holds a reward model that reads more than the last token '
+          f'{who} holds a reward model that reads other than the last token '
           f'({store.READING}), as of a folder alone is read; name the stage '
           'that trains it'
         )
