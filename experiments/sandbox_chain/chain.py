@@ -47,6 +47,7 @@ class Settings:
 
   Attributes:
     seed: of everything random but the world itself.
+    world: seed of the world: its split, its authors, its annotators.
     sft_steps: updates of the SFT policy.
     pairs: annotated comparisons.
     ppo_steps: rounds of PPO, or of what takes its place.
@@ -55,6 +56,7 @@ class Settings:
   """
 
   seed: Seed = 0
+  world: Seed = 0
   sft_steps: Count = 800
   pairs: Count = 4096
   ppo_steps: Count = 40
@@ -73,7 +75,7 @@ def experiment(
   scored_by: str | None = None,
   measures: Mapping[str, Any] | None = None,
 ) -> Experiment:
-  """An experiment in the sandbox; the world is the same for every seed.
+  """An experiment in the sandbox; its world does not depend on the seed.
 
   Args:
     settings: of the chain.
@@ -91,7 +93,9 @@ def experiment(
   return Experiment(
     title=title,
     seed=settings.seed,
-    data=sandbox.World(comparisons=settings.pairs, words=words),
+    data=sandbox.World(
+      seed=settings.world, comparisons=settings.pairs, words=words
+    ),
     model=presets.sandbox(sandbox.tokenizer(words).vocab_size),
     limits=Limits(
       max_prompt_tokens=sandbox.max_prompt_tokens() + condition_tokens,

@@ -30,11 +30,18 @@ def preference_stages(
 
 
 def reward_stages(
-  settings: Settings, *, pairs: int | None = None, **placed: Any
+  settings: Settings,
+  *,
+  pairs: int | None = None,
+  steps: int | None = None,
+  **placed: Any,
 ) -> Stages:
-  """{'reward_model'}: from SFT's trunk, twice over so many pairs, 32 a step."""
+  """{'reward_model'}: from SFT's trunk, twice over so many pairs, 32 a step.
+
+  Or for so many `steps`.
+  """
   config = reward_model.Config(
-    steps=2 * (pairs or settings.pairs) // 32,
+    steps=steps or 2 * (pairs or settings.pairs) // 32,
     batch_size=32,
     centering=0.01,
     optimizer=Adam(learning_rate=2e-3, decay=linear),

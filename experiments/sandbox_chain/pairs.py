@@ -20,12 +20,15 @@ def tuned(
   learning_rate: float,
   *,
   batch_size: int = 64,
+  steps: int | None = None,
   decay: Schedule = linear,
 ) -> dict[str, Any]:
-  """Config values that all methods on pairs or lists share: as many steps as
-  go twice over the preferences."""
+  """Config values that all methods on pairs or lists share.
+
+  As many steps as go twice over the preferences, 64 at a time, or `steps`.
+  """
   return {
-    'steps': 2 * settings.pairs // 64,
+    'steps': steps or 2 * settings.pairs // 64,
     'batch_size': batch_size,
     'optimizer': Adam(learning_rate=learning_rate, decay=decay),
   }
@@ -36,13 +39,21 @@ def dpo_stages(
   *,
   beta: float = 0.1,
   learning_rate: float = DPO_RATE,
+  steps: int | None = None,
+  batch_size: int = 64,
   decay: Schedule = linear,
   **placed: Any,
 ) -> Stages:
   """{'dpo'}: on the preferences."""
   config = dpo.Config(
     objective=functools.partial(pairwise.dpo, beta=beta),
-    **tuned(settings, learning_rate, decay=decay),
+    **tuned(
+      settings,
+      learning_rate,
+      steps=steps,
+      batch_size=batch_size,
+      decay=decay,
+    ),
   )
   return dpo.stages(config, **placed)
 

@@ -16,6 +16,7 @@ from rlhf_jax import sandbox
 from rlhf_jax.feedback import similarity
 from rlhf_jax.kernels import bottleneck
 from rlhf_jax.methods import rlp
+from rlhf_jax.models import Reading
 from rlhf_jax.training.optimizers import Adam, linear
 
 SAME_ANSWER = functools.partial(similarity.answer, extract=sandbox.answer_given)
@@ -50,24 +51,30 @@ def uml_stages(
   settings: Settings,
   *,
   data: str | tuple[str, ...] = 'preferences',
+  reading: Reading | None = None,
   name: str,
   **values: Any,
 ) -> Stages:
   """{name}: as step 2, with views of 32 prompts' samples beside each batch."""
-  config = rlp.Config(
-    steps=2 * settings.pairs // 32,
-    batch_size=32,
-    extra_batch_size=32,
-    centering=0.01,
-    latent=16,
-    hidden=64,
-    critic_hidden=64,
-    schedule=AFTER_THE_CRITIC,
-    optimizer=Adam(learning_rate=2e-3, decay=linear),
-    bottleneck_optimizer=Adam(learning_rate=1e-2, warmup=0.0),
-    **values,
+  here = {
+    'steps': 2 * settings.pairs // 32,
+    'batch_size': 32,
+    'extra_batch_size': 32,
+    'centering': 0.01,
+    'latent': 16,
+    'hidden': 64,
+    'critic_hidden': 64,
+    'schedule': AFTER_THE_CRITIC,
+    'optimizer': Adam(learning_rate=2e-3, decay=linear),
+    'bottleneck_optimizer': Adam(learning_rate=1e-2, warmup=0.0),
+  }
+  trained = rlp.stages(
+    rlp.Config(**here | values),
+    data=data,
+    name=f'{name}_unscaled',
+    reading=reading,
   )
-  return scaled(rlp.stages(config, data=data, name=f'{name}_unscaled'), name)
+  return scaled(trained, name)
 
 
 def spg_stages(

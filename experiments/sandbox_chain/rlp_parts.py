@@ -5,8 +5,9 @@ Each function gives {policy: the stages of the reward that it learns from}.
 
 from experiments.sandbox_chain import rlp
 from experiments.sandbox_chain.chain import Settings, Stages
+from rlhf_jax.feedback import sampled_pairs
 from rlhf_jax.losses import multi_view
-from rlhf_jax.methods.rlp import consistency, labelled, synthetic
+from rlhf_jax.methods.rlp import consistency, labelled
 
 # What a policy is asked about two responses, in words that it knows.
 QUESTION = '{prompt} first {first} last {second}'
@@ -45,7 +46,7 @@ def pairs(settings: Settings) -> dict[str, Stages]:
 
 def _labelled_by_reward(settings, name):
   pairs = labelled.stages_by_reward(
-    synthetic.PairConfig(), name=f'{name}_pairs'
+    sampled_pairs.PairConfig(), name=f'{name}_pairs'
   )
   return pairs | rlp.retrained_stages(settings, *pairs, name=name)
 

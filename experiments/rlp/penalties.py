@@ -1,0 +1,60 @@
+"""What RLP brings at one and the same KL: each arm under three penalties.
+
+PPO, RLP-SPG, its control and the capped RLP-UML of `bench.py`, whose reward
+models and settings these are, at penalties of 0.05, 0.1 and 0.2 a nat. Claims
+at equal KL are read between these:
+`python -m experiments.readings.rlp_equal_kl`.
+Run: python -m launch.seeds experiments/rlp/penalties.py
+  --seeds 13 14 15 16 17 18 19 20 21 22
+"""
+
+from experiments import sandbox_chain
+from experiments.sandbox_chain import on_policy, rlp
+from rlhf_jax.experiment import Experiment
+
+Settings = on_policy.Settings
+PENALTIES = (0.05, 0.1, 0.2)
+
+
+def policy_of(arm: str, penalty: float) -> str:
+  """The policy of an arm that is trained under this penalty."""
+  return f'{arm}_{round(100 * penalty):02d}'
+
+
+def config(settings: Settings) -> Experiment:
+  retrained = {
+    'rlp_spg': on_policy.spg_stages(settings, name='reward_model_spg'),
+    'control': on_policy.retrained_stages(
+      settings, name='reward_model_control'
+    ),
+    'uml_capped': rlp.uml_stages(
+      settings,
+      reading=settings.reading,
+      name='reward_model_uml_capped',
+      most_gradient=1.0,
+    ),
+  }
+  first = on_policy.feedback_stages(settings)
+  stages = first | on_policy.sample_stages(settings)
+  for arm, of_reward in ({'ppo': first} | retrained).items():
+    *_, reward = of_reward
+    stages |= of_reward
+    for penalty in PENALTIES:
+      stages |= rlp.learn_stages(
+        settings, reward=reward, kl_coef=penalty, name=policy_of(arm, penalty)
+      )
+  return sandbox_chain.experiment(
+    settings,
+    title='RLP by penalty',
+    stages=stages,
+    scored_by='reward_model',
+    measures=sandbox_chain.reward_measures(stages),
+    contrasts={
+      f'RLP-SPG beats {worse} at {penalty}': (
+        policy_of('rlp_spg', penalty),
+        policy_of(worse, penalty),
+      )
+      for penalty in PENALTIES
+      for worse in ('ppo', 'control', 'uml_capped')
+    },
+  )

@@ -1,0 +1,165 @@
+"""RLP on a bench where retraining can be seen: more samples, more updates.
+
+Reward models read the mean over tokens. The samples are of a policy that has
+not gone far, PPO's after `sampled_steps` rounds, while policies are judged
+after `ppo_steps`, and each prompt is answered `draws` times over. Any sample of
+the largest group is preferred, and reward models on synthetic pairs, as their
+control on the annotated ones alone, take `retrained_steps` updates.
+"""
+
+import dataclasses
+from typing import Any
+
+from experiments.sandbox_chain import chain, feedback, rlp
+from experiments.sandbox_chain.chain import Stages
+from experiments.sandbox_chain.pairs import dpo_stages
+from rlhf_jax.methods.rlp import consistency, synthetic
+from rlhf_jax.methods.rlp import samples as policy_samples
+from rlhf_jax.models import Reading, mean_of_tokens
+from rlhf_jax.sandbox.world import split
+from rlhf_jax.stages import ImplicitReward
+from rlhf_jax.types.rules import Count, NonNegative, Positive
+from rlhf_jax.types.values import checked
+
+# Of policies that are read as rewards: higher rates lose what tells right from
+# wrong.
+IMPLICIT_RATE = 5e-4
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
+class Settings(chain.Settings):
+  """What is set most often.
+
+  Attributes:
+    sampled_steps: rounds of PPO before its policy is sampled.
+    draws: how often each training prompt is answered, ten times each.
+    retrained_steps: updates of a reward model on synthetic pairs, and of its
+      control on the annotated pairs alone.
+    reading: what the heads of reward models read.
+    beta: of rewards that are read from a policy.
+  """
+
+  ppo_steps: Count = 80
+  kl_coef: NonNegative = 0.1
+  sampled_steps: Count = 40
+  draws: Count = 3
+  retrained_steps: Count = 768
+  reading: Reading = mean_of_tokens
+  beta: Positive = 0.1
+
+
+def feedback_stages(settings: Settings) -> Stages:
+  """Steps 0 to 2: SFT, preferences, reward model."""
+  return (
+    feedback.sft_stages(settings)
+    | feedback.preference_stages(settings)
+    | feedback.reward_stages(settings, reading=settings.reading)
+  )
+
+
+def sample_stages(
+  settings: Settings,
+  *,
+  policy: str = 'sampled_policy',
+  name: str = 'policy_samples',
+  **placed: Any,
+) -> Stages:
+  """{policy, name}: ten samples to every training prompt, `draws` times over.
+
+  Of a policy that PPO trains for `sampled_steps` rounds.
+  """
+  early = dataclasses.replace(settings, ppo_steps=settings.sampled_steps)
+  prompts = len(split(settings.world).train)
+  config = policy_samples.Config(count=settings.draws * prompts)
+  return rlp.learn_stages(early, name=policy, **placed) | policy_samples.stages(
+    config, policy=policy, name=name, **placed
+  )
+
+
+def sampled_stages(settings: Settings) -> Stages:
+  """Steps 0 to 3, and the samples of step 4."""
+  return (
+    feedback_stages(settings)
+    | rlp.learn_stages(settings)
+    | sample_stages(settings)
+  )
+
+
+def pair_stages(
+  settings: Settings,
+  *,
+  samples: str = 'policy_samples',
+  name: str,
+  **values: Any,
+) -> Stages:
+  """{name}: pairs of samples, of which most give one answer.
+
+  Any of these is preferred, unless `choose` says another; the paper's rule is
+  `consistency.best_scored`.
+  """
+  del settings
+  chosen = {'choose': consistency.any_member}
+  config = synthetic.Config(similarity=rlp.SAME_ANSWER, **chosen | values)
+  return synthetic.stages(config, data=samples, name=name)
+
+
+def spg_stages(
+  settings: Settings,
+  *,
+  samples: str = 'policy_samples',
+  name: str,
+  **values: Any,
+) -> Stages:
+  """{name}: as step 2, on pairs of samples that agree too."""
+  made = pair_stages(settings, samples=samples, name=f'{name}_pairs', **values)
+  return made | retrained_stages(settings, *made, name=name)
+
+
+def annotated_stages(settings: Settings, *, pairs: int, name: str) -> Stages:
+  """{name}: as step 2, on so many annotated pairs of policy samples too."""
+  made = feedback.preference_stages(
+    settings,
+    count=pairs,
+    policy='sampled_policy',
+    name=f'{name}_pairs',
+  )
+  return made | retrained_stages(settings, *made, name=name)
+
+
+def retrained_stages(
+  settings: Settings, *pairs: str, steps: int | None = None, name: str
+) -> Stages:
+  """{name}: as step 2, on the annotated pairs and on others; from SFT too."""
+  trained = feedback.reward_stages(
+    settings,
+    steps=steps or settings.retrained_steps,
+    data=('preferences', *pairs),
+    reading=settings.reading,
+    name=f'{name}_unscaled',
+  )
+  return rlp.scaled(trained, name)
+
+
+def implicit_stages(
+  settings: Settings, *pairs: str, steps: int | None = None, name: str
+) -> Stages:
+  """{name}: DPO on the annotated pairs and on others, from SFT.
+
+  As a reward it is read by `implicit`. Without `steps` it goes twice over the
+  annotated pairs, 32 at a time.
+  """
+  return dpo_stages(
+    settings,
+    beta=settings.beta,
+    learning_rate=IMPLICIT_RATE,
+    steps=steps or 2 * settings.pairs // 32,
+    batch_size=32,
+    data=('preferences', *pairs),
+    name=name,
+  )
+
+
+def implicit(settings: Settings, policy: str) -> ImplicitReward:
+  """What a policy of `implicit_stages` is as a reward."""
+  return ImplicitReward(policy, 'sft', settings.beta)
