@@ -74,7 +74,7 @@ def measure(
   how, names = experiment.evaluation, list(policy_variants(experiment))
   judge = how.judge and judges.asked_once(how.judge, out=run.console)
   run.tell('evaluation', f'{", ".join(names)} on {how.prompts}')
-  uncounted = left_out_of_evaluation(experiment, data)
+  uncounted = left_out_of_evaluation(run)
   doubts = warnings(experiment, data)
   for line in (*uncounted, *doubts):
     run.tell('warning', line)
@@ -178,16 +178,16 @@ def left_out(run: Run) -> list[str]:
   return found
 
 
-def left_out_of_evaluation(experiment: Experiment, data: Data) -> list[str]:
+def left_out_of_evaluation(run: Run) -> list[str]:
   """What is cut or not measured of the held-out datasets, a line for each."""
-  how = experiment.evaluation
+  how, data = run.experiment.evaluation, run.data
   asked = list(map(prompt_of, data.records(how.prompts)[: how.count]))
   found = {how.prompts: data.encode_all(asked)[1]}
-  for model in producing(experiment.stages, 'reward'):
+  for model in producing(run.experiment.stages, 'reward'):
     dataset = how.pairs_of(model)
     if dataset is not None and dataset not in found:
-      pairs = data.records(dataset)[: how.held_out]
-      found[dataset] = decided(data, pairs)[1]
+      own = run.trained.read_by(data, model, 'reward')
+      found[dataset] = decided(own, held_out(run, dataset))[1]
   if how.demonstrations:
     answered = data.records(how.demonstrations)[: how.held_out]
     found[how.demonstrations] = data.encode_all(answered)[1]
@@ -210,7 +210,7 @@ def measure_reward_models(
 
   And on the comparisons that the evaluation names for it, if it names any.
   """
-  how, data = run.experiment.evaluation, run.data
+  how = run.experiment.evaluation
   pairs = {
     policy: ranked_by_gold(answered, how.samples)
     for policy, answered in samples.items()
@@ -226,7 +226,7 @@ def measure_reward_models(
       params = run.trained.params(model, 'reward')
       for name, ranked in asked.items():
         found[model, name] = measure_pairs(
-          data,
+          run.trained.read_by(run.data, model, 'reward'),
           run.models(model).scorer,
           {'reward': params},
           ranked,

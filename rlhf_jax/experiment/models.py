@@ -33,6 +33,7 @@ from rlhf_jax.types import (
   Reward,
   Rollouts,
   ScalarModel,
+  Scorer,
 )
 
 
@@ -76,12 +77,10 @@ def assembled(
     judge: the model of a frozen reward; that of `models` where None.
     records: what is asked, where a program scores it.
   """
-  judge = judge or models.reward
-  scorer = scoring.model_scorer(judge)
-  if isinstance(reward, Ensemble):
-    scorer = scoring.model_scorer(judge, reward.combine)
-  elif callable(reward):
+  if callable(reward):
     scorer = scoring.text_scorer(reward, records, tokenizer.decode)
+  else:
+    scorer = scorer_of(reward, judge or models.reward)
   sampler = policy_sampler(
     models.policy,
     max_response=max_response,
@@ -89,6 +88,13 @@ def assembled(
     pad_id=tokenizer.pad_id,
   )
   return models._replace(sampler=sampler, scorer=scorer)
+
+
+def scorer_of(reward: str | Ensemble | None, judge: ScalarModel) -> Scorer:
+  """What scores by the frozen reward model, or the models of an ensemble."""
+  if isinstance(reward, Ensemble):
+    return scoring.model_scorer(judge, reward.combine)
+  return scoring.model_scorer(judge)
 
 
 def models_of(
