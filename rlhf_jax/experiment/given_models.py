@@ -149,7 +149,7 @@ def _of_one_vocabulary(trained, sources, *tokenizers):
 def _check_folder(trained, folder, who, reads_text):
   """Whether a folder is whole, and its model can read what it is given."""
   if not huggingface.is_folder(folder):
-    _check_finished(pathlib.Path(folder), who)
+    _check_finished(trained, pathlib.Path(folder), who, reads_text)
     return
   huggingface.open_folder(folder)
   tokenizer = tokens.load(folder)
@@ -162,8 +162,8 @@ def _check_folder(trained, folder, who, reads_text):
     )
 
 
-def _check_finished(folder, who):
-  """Whether a finished stage's parameters are whole."""
+def _check_finished(trained, folder, who, reads_text):
+  """Whether a finished stage's parameters are whole, and read our ids."""
   try:
     seals.verify(folder, delete=folder)
   except seals.DamagedError as e:
@@ -171,6 +171,17 @@ def _check_finished(folder, who):
       f'{who} holds neither the config.json of a model nor finished '
       f'parameters, as OUT/stages/STAGE/{store.PARAMS} does, or is damaged'
     ) from e
+  if not store.has_vocabulary(folder, trained.tokenizer):
+    other = 'start from another model'
+    if reads_text:
+      other = (
+        'write it as a folder of transformers, python -m '
+        'launch.export_weights, which is read by its own'
+      )
+    raise definition.ExperimentError(
+      f'{who} was trained with another tokenizer than the data has; give '
+      f'data.tokenizer that one or {other}'
+    )
 
 
 def _shapes(params):

@@ -130,6 +130,7 @@ def train(run: Run, name: str) -> dict[str, Any]:
     writer.close()
   if stage.lora is not None:
     files.write_json(folder / store.BASE, adapters.described(frozen['base']))
+  store.write_vocabulary(folder, data.corpus.tokenizer)
   checkpoints.save_params(
     folder / store.PARAMS,
     state.params,

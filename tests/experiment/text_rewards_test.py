@@ -18,6 +18,7 @@ from rlhf_jax.experiment import (
   kept_features,
   measuring,
   running,
+  store,
 )
 from rlhf_jax.kernels import ensembles
 from rlhf_jax.methods import ppo, reward_head, reward_model, rloo
@@ -110,6 +111,16 @@ class TextRewardsTest(other_tokenizer.Case):
     gaps = list(map(self.gap, pairs))
     expected = np.mean(np.log1p(np.exp(-np.array(gaps))))
     np.testing.assert_allclose(row['preference'], expected, rtol=1e-4)
+    # What is kept says whose ids it reads.
+    kept = chain.folders['own'].path / store.PARAMS
+    self.assertTrue(store.has_vocabulary(kept, self.tokenizer))
+    self.assertFalse(store.has_vocabulary(kept, sandbox.tokenizer()))
+    with self.assertRaisesRegex(
+      ExperimentError,
+      f"'made' takes its reward from {kept}, which was trained with another "
+      'tokenizer than .*launch.export_weights',
+    ):
+      self.chain(reward=str(kept))
 
   def test_a_trunk_is_read_once_in_its_own_ids(self):
     config = reward_head.Config(steps=1, batch_size=8)
