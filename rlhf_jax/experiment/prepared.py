@@ -194,15 +194,14 @@ class Trained:
     """What a finished stage trained, or a folder holds, that plays `role`.
 
     Of an ensemble a tuple, its members' in their order; of an implicit reward
-    {'policy', 'reference'}.
+    {'policy', 'reference'}, and 'scale' where it has one.
     """
     if isinstance(source, Ensemble):
       return tuple(self.params(member, role) for member in source.members)
     if isinstance(source, ImplicitReward):
-      return {
-        'policy': self.params(source.policy, 'policy'),
-        'reference': self.params(source.reference, 'reference'),
-      }
+      parts = ('policy', 'reference', 'scale')
+      given = {part: getattr(source, part) for part in parts}
+      return {p: self.params(of, p) for p, of in given.items() if of}
     name = folder_of(source) or source
     if name not in self.loaded:
       self.loaded[name] = self._load(name)
@@ -411,7 +410,7 @@ class Trained:
         ) from e
       if (pathlib.Path(folder) / store.READING).exists():
         raise definition.ExperimentError(
-          f'{who} holds a reward model that reads more than the last token '
+          f'{who} holds a reward model that reads other than the last token '
           f'({store.READING}), as of a folder alone is read; name the stage '
           'that trains it'
         )

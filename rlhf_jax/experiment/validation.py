@@ -42,6 +42,7 @@ PRODUCERS = {
   'critic': ('policy', 'reward'),
   'ranker': ('ranker',),
   'attributes': ('attributes', 'policy'),
+  'scale': ('scale',),
 }
 
 

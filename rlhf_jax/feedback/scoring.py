@@ -171,7 +171,8 @@ def implicit_scorer(
   """Scores rollouts by a policy: β · (its log-prob − the reference's).
 
   Of whole responses, at temperature 1. frozen['reward'] has the parameters of
-  both, {'policy', 'reference'}.
+  both, {'policy', 'reference'}, and perhaps a 'scale' {'factor' [], 'shift' []}
+  that scores are multiplied with, and what is added to them.
 
   Source: Rafailov et al. 2023, eq. 5.
   """
@@ -180,7 +181,10 @@ def implicit_scorer(
   def score(params, rollouts):
     own = logps.response_logps(policy, params['policy'], rollouts)
     kept = logps.response_logps(reference, params['reference'], rollouts)
-    return beta * (own - kept)
+    scores = beta * (own - kept)
+    if 'scale' not in params:
+      return scores
+    return params['scale']['factor'] * scores + params['scale']['shift']
 
   def scorer(
     frozen: Mapping[str, Params], rollouts: Rollouts | Comparisons

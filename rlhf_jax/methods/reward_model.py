@@ -29,6 +29,7 @@ class Config(reward.Config, optimizers.Steps):
 
 
 # From the trunk of a policy; `start={'reward': …}` goes on from a reward model.
+# The head reads the last token; with `reading=models.mean_of_tokens`, all.
 stages = Method(
   name='reward_model',
   data='preferences',

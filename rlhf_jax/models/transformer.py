@@ -41,6 +41,7 @@ PARTITION_RULES = (
   (r'norm/(scale|bias)$', ()),
   (r'head/kernel$', ('fsdp', None)),
   (r'head/bias$', ()),
+  (r'(^|/)scale/(factor|shift)$', ()),
   (r'(mean|deviation|critic)/(first|second|last)/(kernel|bias)$', ()),
 )
 

@@ -49,6 +49,8 @@ class ImplicitReward:
     policy: the earlier stage that trained π, or its folder.
     reference: likewise π_ref, which is what that stage kept as its reference.
     beta: β, in reward units per nat; DPO's, for the odds that it has fitted.
+    scale: the earlier stage that has matched its scores to another reward's, of
+      methods.rlp.scale; None to take them as they are.
 
   Source: Rafailov et al. 2023, eq. 5.
   """
@@ -56,6 +58,7 @@ class ImplicitReward:
   policy: str | Pretrained
   reference: str | Pretrained
   beta: Positive
+  scale: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +118,7 @@ def sources(kept: Frozen | None, words: str) -> dict[str, str | Pretrained]:
   """{words: where from} of the parameters of what is kept; {} of programs.
 
   The members of an ensemble go by 'WORDS 0' and so on, the models of an
-  implicit reward by "WORDS's policy" and "WORDS's reference".
+  implicit reward by "WORDS's policy", "WORDS's reference", "WORDS's scale".
   """
   if isinstance(kept, Ensemble):
     found = {}
@@ -124,8 +127,9 @@ def sources(kept: Frozen | None, words: str) -> dict[str, str | Pretrained]:
     return found
   if isinstance(kept, ImplicitReward):
     return {
-      f"{words}'s policy": kept.policy,
-      f"{words}'s reference": kept.reference,
+      f"{words}'s {role}": source
+      for role in ('policy', 'reference', 'scale')
+      if (source := getattr(kept, role)) is not None
     }
   return {words: kept} if isinstance(kept, str | Pretrained) else {}
 

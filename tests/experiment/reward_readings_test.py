@@ -278,16 +278,25 @@ class AddressTest(Case):
 
 
 class ChainTest(Case):
-  def test_ppo_learns_from_each(self):
-    for reward in ('reward_mean', IMPLICIT):
-      name = answers.reward_name(reward)
-      run = chain(self.folder, ppo.stages(PPO, reward=reward))
-      running.run_stage(run, 'ppo')
-      (row,) = read_jsonl(run.folders['ppo'].path / store.METRICS)
-      self.assertTrue(math.isfinite(row['score'] + row['loss/value']))
-      start = run.experiment.stages['ppo'].start
-      self.assertEqual('critic' in start, reward is not IMPLICIT)
-      self.assertEqual(measuring.learnt_from(run.experiment)['ppo'], name)
+  def test_ppo_learns_from_both(self):
+    both = Ensemble((IMPLICIT, 'reward_mean'), ensembles.mean)
+    run = chain(self.folder, ppo.stages(PPO, reward=both))
+    running.run_stage(run, 'ppo')
+    (row,) = read_jsonl(run.folders['ppo'].path / store.METRICS)
+    self.assertTrue(math.isfinite(row['score'] + row['loss/value']))
+    self.assertEqual(
+      measuring.learnt_from(run.experiment)['ppo'], 'reward_dpo + reward_mean'
+    )
+
+  def test_a_critic_starts_from_what_has_a_trunk(self):
+    for reward, started in (
+      ('reward_mean', 'reward_mean'),
+      (IMPLICIT, None),
+      (Ensemble((IMPLICIT, 'reward_mean'), ensembles.mean), None),
+      (Ensemble(('reward_mean', IMPLICIT), ensembles.mean), 'reward_mean'),
+    ):
+      stage = ppo.stages(PPO, reward=reward)['ppo']
+      self.assertEqual(stage.start.get('critic'), started)
 
   def test_what_goes_on_from_a_reward_model_reads_as_it_does(self):
     scaled = rlp.scale.stages(
@@ -322,6 +331,39 @@ class ChainTest(Case):
           best_of_n.Config(samples=2), name='other', reward=str(params)
         ),
       )
+
+  def test_a_policy_s_scores_may_be_brought_to_another_scale(self):
+    matched = rlp.scale.implicit_stages(
+      rlp.scale.Config(batch_size=small.RECORDS),  # All there are.
+      reward=IMPLICIT,
+      data='comparisons',
+      name='matched',
+    )
+    scaled = dataclasses.replace(IMPLICIT, scale='matched')
+    run = chain(self.folder, matched | ppo.stages(PPO, reward=scaled))
+    running.run_stage(run, 'matched')
+    (row,) = read_jsonl(run.folders['matched'].path / store.METRICS)
+    examples, _ = run.data.encode(run.data.records('comparisons'))
+    batch = run.data.batch(examples, len(examples))
+    before, after, like = (
+      np.asarray(
+        run.trained.scorer(reward)(
+          {'reward': run.trained.params(reward, 'reward')}, batch
+        ),
+        np.float64,
+      )
+      for reward in (IMPLICIT, scaled, 'reward_model')
+    )
+    np.testing.assert_allclose(after.mean(), like.mean(), atol=1e-4)
+    np.testing.assert_allclose(after.std(), like.std(), rtol=1e-3)
+    np.testing.assert_allclose(
+      after, row['scale'] * before + row['shift'], atol=1e-4
+    )
+    with self.assertRaisesRegex(
+      ExperimentError, "reward's scale from 'sft', which trains a policy"
+    ):
+      wrong = dataclasses.replace(IMPLICIT, scale='sft')
+      chain(self.folder, ppo.stages(PPO, reward=wrong))
 
   def test_kept_features_are_of_one_reading(self):
     made = [

@@ -211,6 +211,14 @@ class ScorersTest(absltest.TestCase):
       found = scorer(frozen, batch)[0]
       np.testing.assert_allclose(found, expected, atol=1e-5)
 
+    scale = {'factor': np.float32(-2.0), 'shift': np.float32(5.0)}
+    moved = {'reward': frozen['reward'] | {'scale': scale}}
+    np.testing.assert_allclose(
+      scorer(moved, toy.all_rollouts(prompt))[0],
+      5.0 - 2.0 * np.array(expected),
+      atol=1e-5,
+    )
+
   def test_several_models_score_the_same_rollouts(self):
     several = [toy.SCALAR.init(jax.random.key(seed)) for seed in (0, 1)]
     scorer = scoring.ensemble_scorer(

@@ -2,7 +2,8 @@
 
 A retrained reward model has a scale of its own, and with it the KL penalty that
 a policy is trained under has another weight. On the responses of a dataset, r′
-has the mean and the deviation of the other model's scores.
+has the mean and the deviation of the other model's scores. A head takes a and b
+into itself; beside a policy that is read as a reward they are kept.
 """
 
 import dataclasses
@@ -11,7 +12,12 @@ from collections.abc import Mapping
 import jax.numpy as jnp
 import optax
 
-from rlhf_jax.stages import DatasetStage, Stage
+from rlhf_jax.stages import (
+  DatasetStage,
+  Ensemble,
+  ImplicitReward,
+  Stage,
+)
 from rlhf_jax.training.state import whole
 from rlhf_jax.types import Comparison, Mean, flatten_candidates
 from rlhf_jax.types.rules import Count
@@ -54,18 +60,10 @@ def update(state, frozen, batch, key, *, models, optimizer, config):
   """
   del key, optimizer, config
   tokens, mask = flatten_candidates((batch.tokens, batch.attention_mask))
-  there = batch.candidate_mask.reshape(-1)
-
-  def moments(scores):
-    return jnp.mean(scores, where=there), jnp.std(scores, where=there)
-
   model = whole(state.params, frozen)['reward']
   own = models.reward.scores(model, tokens, mask)[:, 0]
-  mean, deviation = moments(own)
-  like_mean, like_deviation = moments(models.scorer(frozen, batch).reshape(-1))
-  # Scores that are all alike have no scale.
-  scale = jnp.where(deviation > 0, like_deviation / deviation, 1.0)
-  shift = like_mean - scale * mean
+  like = models.scorer(frozen, batch)
+  scale, shift = matched(own.reshape(like.shape), like, batch.candidate_mask)
   reward = state.params['reward']
   head = {
     'kernel': scale * reward['head']['kernel'],
@@ -76,11 +74,48 @@ def update(state, frozen, batch, key, *, models, optimizer, config):
   return state.replace(step=state.step + 1, params=params), metrics
 
 
+def matched(own, like, there):
+  """a and b, with which own scores [B, K] have the moments of others [B, K].
+
+  Over the responses that are there, [B, K] bool.
+  """
+  mean, deviation = jnp.mean(own, where=there), jnp.std(own, where=there)
+  # Scores that are all alike have no scale.
+  deviation_like = jnp.std(like, where=there)
+  scale = jnp.where(deviation > 0, deviation_like / deviation, 1.0)
+  return scale, jnp.mean(like, where=there) - scale * mean
+
+
+def init_beside(key, start, *, models, config):
+  """{'scale'}: a and b of scores as they are, 1 and 0."""
+  del key, start, models, config
+  return {'scale': {'factor': jnp.ones(()), 'shift': jnp.zeros(())}}
+
+
+def update_beside(state, frozen, batch, key, *, models, optimizer, config):
+  """Keeps a and b. Returns (state, metrics).
+
+  frozen['reward'] are two rewards whose scores [2, B, K] of Comparisons
+  [B, K, T] come `side_by_side`: those that are matched, and those like which.
+  """
+  del key, optimizer, config
+  own, like = models.scorer(frozen, batch)
+  scale, shift = matched(own, like, batch.candidate_mask)
+  params = {'scale': {'factor': scale, 'shift': shift}}
+  metrics = {'scale': Mean.of(scale), 'shift': Mean.of(shift)}
+  return state.replace(step=state.step + 1, params=params), metrics
+
+
+def side_by_side(scores):
+  """The scores [E, ...] of an ensemble as they are."""
+  return scores
+
+
 def stages(
   config: Config,
   *,
   trained: Mapping[str, Stage | DatasetStage],
-  like: str = 'reward_model',
+  like: str | ImplicitReward = 'reward_model',
   data: str = 'preferences',
   name: str,
 ) -> dict[str, Stage | DatasetStage]:
@@ -110,3 +145,35 @@ def stages(
   )
   unscaled = trained[last]._replace(produces='unscaled_reward')
   return {**trained, last: unscaled, name: rescaled}
+
+
+def implicit_stages(
+  config: Config,
+  *,
+  reward: ImplicitReward,
+  like: str | ImplicitReward = 'reward_model',
+  data: str = 'preferences',
+  name: str,
+) -> dict[str, Stage]:
+  """{name}: the scale that brings an implicit reward to another's.
+
+  `dataclasses.replace(reward, scale=name)` is the reward on that scale.
+
+  Args:
+    config: of the matching.
+    reward: a policy that is read as a reward.
+    like, data, name: as of `stages`.
+  """
+  both = Ensemble((reward, like), side_by_side)
+  return {
+    name: Stage(
+      init=init_beside,
+      update=update_beside,
+      config=config,
+      data=data,
+      reads=(Comparison,),
+      frozen={'reward': both},
+      produces='scale',
+      log_every=1,
+    )
+  }
