@@ -278,16 +278,25 @@ class AddressTest(Case):
 
 
 class ChainTest(Case):
-  def test_ppo_learns_from_each(self):
-    for reward in ('reward_mean', IMPLICIT):
-      name = answers.reward_name(reward)
-      run = chain(self.folder, ppo.stages(PPO, reward=reward))
-      running.run_stage(run, 'ppo')
-      (row,) = read_jsonl(run.folders['ppo'].path / store.METRICS)
-      self.assertTrue(math.isfinite(row['score'] + row['loss/value']))
-      start = run.experiment.stages['ppo'].start
-      self.assertEqual('critic' in start, reward is not IMPLICIT)
-      self.assertEqual(measuring.learnt_from(run.experiment)['ppo'], name)
+  def test_ppo_learns_from_both(self):
+    both = Ensemble((IMPLICIT, 'reward_mean'), ensembles.mean)
+    run = chain(self.folder, ppo.stages(PPO, reward=both))
+    running.run_stage(run, 'ppo')
+    (row,) = read_jsonl(run.folders['ppo'].path / store.METRICS)
+    self.assertTrue(math.isfinite(row['score'] + row['loss/value']))
+    self.assertEqual(
+      measuring.learnt_from(run.experiment)['ppo'], 'reward_dpo + reward_mean'
+    )
+
+  def test_a_critic_starts_from_what_has_a_trunk(self):
+    for reward, started in (
+      ('reward_mean', 'reward_mean'),
+      (IMPLICIT, None),
+      (Ensemble((IMPLICIT, 'reward_mean'), ensembles.mean), None),
+      (Ensemble(('reward_mean', IMPLICIT), ensembles.mean), 'reward_mean'),
+    ):
+      stage = ppo.stages(PPO, reward=reward)['ppo']
+      self.assertEqual(stage.start.get('critic'), started)
 
   def test_what_goes_on_from_a_reward_model_reads_as_it_does(self):
     scaled = rlp.scale.stages(
