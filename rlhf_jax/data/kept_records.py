@@ -14,13 +14,14 @@ from rlhf_jax.data import splits
 from rlhf_jax.data.numbers_on_disk import Column, Numbers
 from rlhf_jax.data.record_lines import Lines, row
 from rlhf_jax.storage import files, seals
-from rlhf_jax.types import Record, prompt_of
+from rlhf_jax.types import Record, prompt_of, responses_of
 
 FACTS = np.dtype(
   [
     ('opening', '<u8'),  # As of splits.
     ('conversation', '<u8'),  # Likewise.
     ('margin', '<f8'),
+    ('responses', '<u4'),  # How many there are.
   ]
 )
 LINES, NUMBERS, NOTES = 'records.jsonl', 'numbers', 'notes.json'
@@ -80,7 +81,7 @@ def write(
     files.remove(unfinished)
 
 
-def facts(record: Record) -> tuple[int, int, float]:
+def facts(record: Record) -> tuple[int, int, float, int]:
   """FACTS of a record."""
-  margin = getattr(record, 'margin', 0.0)
-  return splits.opening(record), splits.conversation(record), margin
+  margin, said = getattr(record, 'margin', 0.0), responses_of(record)
+  return splits.opening(record), splits.conversation(record), margin, len(said)

@@ -267,6 +267,8 @@ class Tokenizer:
     config = {
       'tokenizer_class': 'PreTrainedTokenizerFast',
       'clean_up_tokenization_spaces': False,
+      # Without it transformers 4 gives segments too, which decoders refuse.
+      'model_input_names': ['input_ids', 'attention_mask'],
       **self.extra,
       'eos_token': self.eos,
     }

@@ -38,6 +38,7 @@ WATCHED = (
   'keep_checkpoint',
   'alarm',
   'produces',
+  'least_responses',
 )
 # Names of earlier stages and datasets, which count by their addresses instead.
 EARLIER = ('start', 'policy', 'data', 'extra_data', 'frozen')

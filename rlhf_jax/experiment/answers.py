@@ -79,6 +79,7 @@ def respond_as(
       f'the best of {variant.best_of} is chosen by a reward, and no stage '
       'trains a reward model or learns from a program'
     )
+  reward = trained.scored_by(reward, run.data)
   learnt = isinstance(reward, Learnt)
   return respond(
     run.data,

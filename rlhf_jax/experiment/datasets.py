@@ -26,6 +26,10 @@ from rlhf_jax.experiment import store
 from rlhf_jax.experiment.definition import ExperimentError
 from rlhf_jax.types import Prompt, Prompts, Response, Rollouts, without_ids
 
+COLUMNS = 32  # What texts of any length are padded to a multiple of.
+LONGEST = 2**31 - 1
+WHOLE = Limits(max_prompt_tokens=LONGEST, max_response_tokens=LONGEST)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Data:
@@ -176,9 +180,38 @@ class Data:
 class TextData(Data):
   """Data in the ids of another tokenizer than the policies'.
 
-  The text of a response counts: ids that were sampled are a policy's.
+  The text of a response counts: ids that were sampled are a policy's. What is
+  to be scored is read whole, however long it is in these ids.
   """
 
   def as_read(self, record: Any) -> Any:
     """A record without the ids of its responses."""
     return without_ids(record)
+
+  def encode_all(self, records: Sequence[Any]) -> tuple[list[Example], Counts]:
+    """Records to score, none of which is cut or dropped."""
+    return Data.encode_all(dataclasses.replace(self, limits=WHOLE), records)
+
+  def batch(
+    self,
+    examples: Sequence[Example],
+    rows: int,
+    candidates: int | None = None,
+  ) -> Any:
+    """As of Data, with as many columns as they need."""
+    return Data.batch(fitting(self, examples), examples, rows, candidates)
+
+
+def fitting(data: Data, examples: Sequence[Example]) -> Data:
+  """The data with limits that fit examples, whatever its own are."""
+  responses = (ids for example in examples for ids in example.response_ids)
+  limits = Limits(
+    max_prompt_tokens=_columns(max(len(e.prompt_ids) for e in examples)),
+    max_response_tokens=_columns(max(map(len, responses))),
+  )
+  return dataclasses.replace(data, limits=limits)
+
+
+def _columns(longest: int) -> int:
+  """Columns for texts up to so long, from few sizes: each is compiled once."""
+  return -(-longest // COLUMNS) * COLUMNS

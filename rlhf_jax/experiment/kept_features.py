@@ -18,6 +18,7 @@ from rlhf_jax.addressing import Code
 from rlhf_jax.data.collation import collate
 from rlhf_jax.data.examples import Example, With, candidates, lengths
 from rlhf_jax.experiment import reference_logps
+from rlhf_jax.experiment.datasets import Data
 from rlhf_jax.experiment.models import roles
 from rlhf_jax.experiment.prepared import Run
 from rlhf_jax.stages import names
@@ -33,6 +34,7 @@ def attach(
   examples: Sequence[Example],
   params: Params,
   models: Models,
+  data: Data,
 ) -> Sequence[Example]:
   """A stage's examples with their features, computed if need be.
 
@@ -42,6 +44,7 @@ def attach(
     examples: of comparisons.
     params: the stage's at its start, by role.
     models: the stage's.
+    data: that the examples are of.
   """
   path = file(run, name, params)
   digests = list(map(reference_logps.digest, examples))
@@ -51,18 +54,18 @@ def attach(
     known = read(path)
     new = [place for place, d in enumerate(digests) if d not in known]
     if new:
-      known |= _computed(run, name, examples, new, params, models)
+      known |= _computed(run, name, examples, new, params, models, data)
       files.make_folder(path.parent)
       rows = ({'example': k} | _row(found) for k, found in known.items())
       seals.write_lines(path, rows)
   return With(examples, 'features', [known[d] for d in digests])
 
 
-def _computed(run, name, examples, places, params, models):
+def _computed(run, name, examples, places, params, models, data):
   """{digest: features} of some examples, those of like length together."""
   stage, known = run.experiment.stages[name], {}
   most = int(candidates(examples)[places].max())
-  size = run.data.at_a_time(stage.config.batch_size, most)
+  size = data.at_a_time(stage.config.batch_size, most)
   ordered = sorted(places, key=lengths(examples).__getitem__)
   shown = progress.Progress(
     f'{name} features', len(ordered), out=run.console, unit='example'
@@ -73,7 +76,7 @@ def _computed(run, name, examples, places, params, models):
       some = [examples[place] for place in ordered[first : first + size]]
       values = jitted(stage.features)(
         params,
-        run.data.batch(some, size, most),
+        data.batch(some, size, most),
         models=models,
         config=stage.config,
       )

@@ -76,7 +76,7 @@ def measure(
   how, names = experiment.evaluation, list(policy_variants(experiment))
   judge = how.judge and judges.asked_once(how.judge, out=run.console)
   run.tell('evaluation', f'{", ".join(names)} on {how.prompts}')
-  uncounted = left_out_of_evaluation(experiment, data)
+  uncounted = left_out_of_evaluation(run)
   doubts = warnings(experiment, data)
   for line in (*uncounted, *doubts):
     run.tell('warning', line)
@@ -182,16 +182,17 @@ def left_out(run: Run) -> list[str]:
   return found
 
 
-def left_out_of_evaluation(experiment: Experiment, data: Data) -> list[str]:
+def left_out_of_evaluation(run: Run) -> list[str]:
   """What is cut or not measured of the held-out datasets, a line for each."""
-  how = experiment.evaluation
+  how, data = run.experiment.evaluation, run.data
   asked = list(map(prompt_of, data.records(how.prompts)[: how.count]))
   found = {how.prompts: data.encode_all(asked)[1]}
-  rewards = (*measured_rewards(experiment), *how.fitted_rewards)
-  for dataset in map(how.pairs_of, rewards):
+  rewards = dict.fromkeys(how.fitted_rewards) | measured_rewards(run.experiment)
+  for name, reward in rewards.items():
+    dataset = how.pairs_of(name)
     if dataset is not None and dataset not in found:
-      pairs = data.records(dataset)[: how.held_out]
-      found[dataset] = decided(data, pairs)[1]
+      own = run.trained.read_by(data, reward, 'reward')
+      found[dataset] = decided(own, held_out(run, dataset))[1]
   if how.demonstrations:
     answered = data.records(how.demonstrations)[: how.held_out]
     found[how.demonstrations] = data.encode_all(answered)[1]

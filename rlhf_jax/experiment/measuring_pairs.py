@@ -71,7 +71,8 @@ def measure_reward_models(
 
   for model, reward in measured_rewards(run.experiment).items():
     with run.trained.while_needed():
-      data, scorer = run.data, run.trained.scorer(reward)
+      data = run.trained.read_by(run.data, reward, 'reward')
+      scorer = run.trained.scorer(reward)
       params = {'reward': run.trained.params(reward, 'reward')}
       score = functools.partial(
         network_scores, data, scorer, params, batch_size=how.batch_size

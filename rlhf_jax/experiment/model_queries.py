@@ -1,6 +1,5 @@
 """The queries that a dataset stage works with: its policy and its judges."""
 
-import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,10 +9,10 @@ import numpy as np
 
 from rlhf_jax.data.encoding import Example
 from rlhf_jax.data.jsonl import DataError
-from rlhf_jax.data.limits import Limits
-from rlhf_jax.experiment.datasets import Data
+from rlhf_jax.experiment.datasets import Data, fitting
 from rlhf_jax.experiment.definition import ExperimentError
 from rlhf_jax.experiment.prepared import Trained
+from rlhf_jax.experiment.text_reading import MOST_ROWS, of_batches, rows_for
 from rlhf_jax.feedback import scoring
 from rlhf_jax.kernels import logps as kernels
 from rlhf_jax.learners import ranking
@@ -27,11 +26,6 @@ from rlhf_jax.types import (
   Rated,
   Sampled,
 )
-
-MOST_ROWS = 256  # Prompts sampled from or responses scored at a time.
-COLUMNS = 32  # What texts of any length are padded to a multiple of.
-LONGEST = 2**31 - 1
-WHOLE = Limits(max_prompt_tokens=LONGEST, max_response_tokens=LONGEST)
 
 
 class ModelQueries:
@@ -68,6 +62,7 @@ class ModelQueries:
       role: trained.read_by(data, source, role)
       for role, source in stage.frozen.items()
     }
+    self._reward = trained.scored_by(stage.frozen.get('reward'), data)
     self._key_of, self._key = key_of, key_of(name)
     self.unscored = 0
 
@@ -110,7 +105,7 @@ class ModelQueries:
     return [example.record for example in some], queries
 
   def score(self, comparisons: Sequence[Comparison]) -> list[np.ndarray]:
-    reward = self._judge('reward')
+    self._judge('reward')
     # What a response was conditioned on is not for its judge to see.
     asked = [
       (c.prompt._replace(condition=''), text)
@@ -119,8 +114,10 @@ class ModelQueries:
     ]
     if not asked:
       return []
-    if callable(reward):
-      flat = scoring.ask(reward, *zip(*asked, strict=True)).astype(np.float32)
+    if callable(self._reward):
+      flat = scoring.ask(self._reward, *zip(*asked, strict=True)).astype(
+        np.float32
+      )
     else:
       singles = [Comparison(prompt, (text,)) for prompt, text in asked]
       score = functools.partial(self._models.scorer, self._frozen)
@@ -175,6 +172,7 @@ class ModelQueries:
       functools.partial(pool, self._scalar('reward'), self._frozen['reward']),
       said,
       rows_for(len(said), self._rows),
+      self._read_by['reward'],
     )
 
   def logps(
@@ -198,11 +196,11 @@ class ModelQueries:
     ]
     read = jax.jit(kernels.response_logps, static_argnums=0)
     # Whatever is asked here is no prompt of the experiment's, nor as short.
-    return self._of_batches(
+    return of_batches(
       functools.partial(read, self._models.policy, self._policy()),
+      fitting(self._data, said),
       said,
       rows_for(len(said), self._rows),
-      fitting(self._data, said),
     )
 
   def response_logps(
@@ -257,9 +255,7 @@ class ModelQueries:
     if 'reward' not in self._stage.frozen:
       return drawn
     asked = [Comparison(d.prompt, d.responses) for d in drawn]
-    if callable(self._stage.frozen['reward']) or any(
-      d.prompt.condition for d in drawn
-    ):
+    if callable(self._reward) or any(d.prompt.condition for d in drawn):
       scores = self.score(asked)
     else:  # The very tokens that were sampled.
       scores = np.asarray(self._models.scorer(self._frozen, rollouts))
@@ -311,22 +307,12 @@ class ModelQueries:
   def _read(self, function, records, rows, data=None) -> np.ndarray:
     """`function` of batches of the records, `rows` at a time, row by row.
 
-    What has a tokenizer of its own reads `data`, however long they are in it.
+    What has a tokenizer of its own reads `data`.
     """
     if data is None or data is self._data:
-      return self._of_batches(
-        function, self._encoded(records), rows, self._data
-      )
-    examples, _ = dataclasses.replace(data, limits=WHOLE).encode_all(records)
-    return self._of_batches(function, examples, rows, fitting(data, examples))
-
-  def _of_batches(self, function, examples, rows, data) -> np.ndarray:
-    """As `_read`, of examples, padded within the limits of `data`."""
-    found = []
-    for first in range(0, len(examples), rows):
-      some = examples[first : first + rows]
-      found.append(np.asarray(function(data.batch(some, rows)))[: len(some)])
-    return np.concatenate(found)
+      return of_batches(function, self._data, self._encoded(records), rows)
+    examples, _ = data.encode_all(records)
+    return of_batches(function, data, examples, rows)
 
 
 def by_comparison(
@@ -341,23 +327,3 @@ def mean_hidden(model, params, batch):
   """[B, D] hidden states [B, T, D], averaged over each row's response."""
   hidden = model.hidden(params, batch.tokens, batch.attention_mask)
   return mean_of_tokens(hidden, batch.response_mask)
-
-
-def fitting(data: Data, examples: Sequence[Example]) -> Data:
-  """The data with limits that fit examples, whatever its own are."""
-  responses = (ids for example in examples for ids in example.response_ids)
-  limits = Limits(
-    max_prompt_tokens=columns(max(len(e.prompt_ids) for e in examples)),
-    max_response_tokens=columns(max(map(len, responses))),
-  )
-  return dataclasses.replace(data, limits=limits)
-
-
-def columns(longest: int) -> int:
-  """Columns for texts up to so long, from few sizes: each is compiled once."""
-  return -(-longest // COLUMNS) * COLUMNS
-
-
-def rows_for(count: int, most: int) -> int:
-  """Rows for `count` of them, from few sizes: each is compiled once."""
-  return min(most, max(8, 1 << (count - 1).bit_length()))

@@ -11,14 +11,14 @@ from typing import Any, TextIO
 import jax
 
 from rlhf_jax import progress, sharding
-from rlhf_jax.data import chat_templates, tokens
 from rlhf_jax.data.encoding import Counts
 from rlhf_jax.data.sources import Corpus
 from rlhf_jax.data.tokenizer import Tokenizer
-from rlhf_jax.experiment import definition, store, validation
+from rlhf_jax.experiment import definition, store
 from rlhf_jax.experiment.datasets import Data
 from rlhf_jax.experiment.models import assembled, roles
 from rlhf_jax.experiment.pretrained import PretrainedReward
+from rlhf_jax.experiment.text_reading import TextReward
 from rlhf_jax.feedback import scoring
 from rlhf_jax.models import (
   PARTITION_RULES,
@@ -38,26 +38,22 @@ from rlhf_jax.stages import (
   ImplicitReward,
   Learnt,
   Pretrained,
-  Stage,
   Start,
   folder_of,
-  parameter_sources,
+  members,
   playing,
-  sources,
 )
-from rlhf_jax.storage import seals
 from rlhf_jax.training import checkpoints
 from rlhf_jax.training import state as training
 from rlhf_jax.training.metrics import Writer
 from rlhf_jax.types import Models, Params, ScalarModel, Scorer
-from rlhf_jax.types.calls import shown
 
 # The roles that are language models; others score.
 POLICIES = ('policy', 'reference')
 # What a scoring model goes on from; else it has the trunk of a policy.
 SCALARS = ('reward', 'ranker', 'attributes')
-# What has a tokenizer of its own: it reads what policies wrote as text.
-TEXT_READERS = ('ranker', 'attributes')
+# What may have a tokenizer of its own: it reads what policies wrote as text.
+TEXT_READERS = ('reward', 'unscaled_reward', 'ranker', 'attributes')
 # Taken from the experiment's model for models in folders too.
 PRECISION = ('param_dtype', 'compute_dtype', 'remat')
 
@@ -91,10 +87,11 @@ class Trained:
     finally:
       self.loaded.clear()
       self.loaded.update(before)
-      for reward in self._text_rewards():
+      for reward in self.text_rewards():
         reward.forget()
 
-  def _text_rewards(self):
+  def text_rewards(self) -> list[PretrainedReward]:
+    """The reward models of folders that stages learn from."""
     rewards = (stage.frozen.get('reward') for stage in self.stages.values())
     return [r for r in rewards if isinstance(r, PretrainedReward)]
 
@@ -159,8 +156,8 @@ class Trained:
   def scorer(self, reward: Learnt) -> Scorer:
     """Scores by a reward, of the parameters that `params` gives of it."""
     if isinstance(reward, Ensemble):
-      members = tuple(map(self.scorer, reward.members))
-      return scoring.ensemble_scorer(members, reward.combine)
+      scorers = tuple(map(self.scorer, reward.members))
+      return scoring.ensemble_scorer(scorers, reward.combine)
     if isinstance(reward, ImplicitReward):
       policy, reference = (
         self.models(of).policy for of in (reward.policy, reward.reference)
@@ -170,6 +167,8 @@ class Trained:
 
   def origin(self, source: Start | Frozen | None, role: str) -> str | None:
     """The folder of transformers that a source's model in a role began as."""
+    if isinstance(source, Ensemble):
+      source = source.members[0]
     folder = folder_of(source)
     if folder is not None:
       return folder if huggingface.is_folder(folder) else None
@@ -177,10 +176,27 @@ class Trained:
       return None
     return self.origin(*_began(self.stages.get(source), role))
 
-  def read_by(self, data: Data, source: str | Pretrained, role: str) -> Data:
+  def read_by(self, data: Data, source: Frozen | None, role: str) -> Data:
     """The data in the ids of a source's model in a role: see `Data`."""
     folder = self.origin(source, role) if role in TEXT_READERS else None
     return data if folder is None else data.read_by(folder)
+
+  def scored_by(self, reward: Frozen | None, data: Data) -> Frozen | None:
+    """What scores responses in the ids of `data` by a reward.
+
+    The reward itself or, where its tokenizer is another, a Reward of text.
+    """
+    if not isinstance(reward, Learnt):
+      return reward
+    own = self.read_by(data, reward, 'reward')
+    if own is data:
+      return reward
+    scorer = self.scorer(reward)
+
+    def score(batch):
+      return scorer({'reward': self.params(reward, 'reward')}, batch)
+
+    return TextReward(' + '.join(members(reward)), own, score)
 
   def frozen(self, stage: AnyStage) -> dict[str, Params]:
     """The parameters that a stage keeps as they are, by role."""
@@ -205,7 +221,7 @@ class Trained:
     name = folder_of(source) or source
     if name not in self.loaded:
       self.loaded[name] = self._load(name)
-    return self._playing(name, self.loaded[name], role)
+    return self.playing(name, self.loaded[name], role)
 
   def _load(self, name):
     folder = folder_of(name)
@@ -280,7 +296,7 @@ class Trained:
   def _abstract_start(self, name):
     stage = self.stages[name]
     start = {
-      role: self._playing(earlier, self.abstract_params(earlier), role)
+      role: self.playing(earlier, self.abstract_params(earlier), role)
       for role, earlier in stage.start.items()
       if isinstance(earlier, str | Pretrained)
     }
@@ -288,142 +304,14 @@ class Trained:
       return start
     return jax.eval_shape(lora.merge, start)
 
-  def _playing(self, source, params, role):
+  def playing(
+    self, source: str | Pretrained, params: Params, role: str
+  ) -> Params:
     """What of a stage's or a folder's params is taken for a role."""
     produces = 'policy' if 'policy' in params else 'reward'
     if folder_of(source) is None:
       produces = self.stages[source].produces
     return playing(params, role, produces)
-
-  def check_given(
-    self, measured: Mapping[str, Any], scored_by: Frozen | None = None
-  ) -> None:
-    """Refuses folders that hold no such parameters as are taken from them.
-
-    Adapters of what starts afresh, or of another rank than it has, too.
-
-    Args:
-      measured: {name: its PolicyVariant} of all that is measured.
-      scored_by: what scores them, where the evaluation says it.
-
-    Raises:
-      ExperimentError: naming the stage, the folder and the first difference.
-    """
-    for reward in self._text_rewards():
-      reward.check()
-    for name, variant in measured.items():
-      folder = folder_of(variant.policy)
-      if folder is not None:
-        who = f'{name!r} takes its policy from {folder}, which'
-        model = self.models(variant.policy).policy
-        self._check_held(who, folder, 'policy', model)
-    for words, source in sources(scored_by, 'reward').items():
-      folder = folder_of(source)
-      if folder is not None:
-        who = f'evaluation.scored_by takes its {words} from {folder}, which'
-        model = self.models(source).policy
-        self._check_held(who, folder, 'policy', model)
-    for name, stage in self.stages.items():
-      self._check_alike(name, stage)
-      self._check_reading(name, stage)
-      if isinstance(stage, Stage) and stage.lora is not None:
-        if stage.features is not None:
-          raise definition.ExperimentError(
-            f'stages.{name}.lora: features of a trunk that stays are kept, so '
-            'it has no adapters; leave lora out'
-          )
-        self.abstract_params(name)
-      for words, source in parameter_sources(stage).items():
-        folder = folder_of(source)
-        if folder is None:
-          continue
-        role = validation.role_of(words)
-        who = f'stage {name!r} takes its {role} from {folder}, which'
-        model = self.models(name).policy
-        if role not in POLICIES:
-          model = self.scalar(folder, role)
-        elif words.startswith('frozen reward'):
-          model = self.models(source).policy
-        reads_text = self._reads_text(name, words)
-        self._check_held(who, folder, role, model, reads_text)
-
-  def _reads_text(self, name, words):
-    """Whether what is taken for such a role has a tokenizer of its own."""
-    stage = self.stages[name]
-    if isinstance(stage, DatasetStage):
-      return validation.role_of(words) in TEXT_READERS
-    # A writer of attributes is asked as a policy is.
-    return (
-      words.startswith('starting')
-      and stage.produces in TEXT_READERS
-      and stage.produces in self.abstract_params(name)
-    )
-
-  def _check_held(self, who, folder, role, model, reads_text=False):
-    """Whether a folder is whole, and has the parameters of a model."""
-    self._check_folder(folder, who, reads_text)
-    there = _shapes(self._playing(folder, self.abstract_params(folder), role))
-    here = _shapes(jax.eval_shape(model.init, jax.random.key(0)))
-    for leaf, shape in here.items():
-      # How many attributes are scored is the method's to say.
-      if role == 'attributes' and leaf.startswith('head'):
-        continue
-      if there.get(leaf) != shape:
-        found = there.get(leaf, 'not there')
-        raise definition.ExperimentError(
-          f'{who} holds another model: {leaf} is {found}, and {shape} in '
-          f'the {role} of the stage'
-        )
-
-  def _check_alike(self, name, stage):
-    """Whether models that are read as one are of one config."""
-    reference = stage.frozen.get('reference')
-    if isinstance(stage, Stage) and isinstance(reference, str | Pretrained):
-      own = self.config(stage.start.get('policy'), 'policy')
-      if self.config(reference, 'policy') != own:
-        raise definition.ExperimentError(
-          f'stage {name!r} trains another model than its reference '
-          f'{folder_of(reference) or reference} is; give '
-          f'stages.{name}.frozen.reference what the policy starts from'
-        )
-
-  def _check_reading(self, name, stage):
-    """Whether a stage that says how a head reads has one."""
-    if getattr(stage, 'reading', None) is None:
-      return
-    trained = self._playing(name, self.abstract_params(name), stage.produces)
-    if 'trunk' not in trained:
-      raise definition.ExperimentError(
-        f'stages.{name}.reading is {shown(stage.reading)}, and what this stage '
-        'trains has no head that reads whole rows; leave it none'
-      )
-
-  def _check_folder(self, folder, who, reads_text):
-    """Whether a folder is whole, and its model can read what it is given."""
-    if not huggingface.is_folder(folder):
-      try:
-        seals.verify(pathlib.Path(folder), delete=pathlib.Path(folder))
-      except seals.DamagedError as e:
-        raise definition.ExperimentError(
-          f'{who} holds neither the config.json of a model nor finished '
-          f'parameters, as OUT/stages/STAGE/{store.PARAMS} does, or is damaged'
-        ) from e
-      if (pathlib.Path(folder) / store.READING).exists():
-        raise definition.ExperimentError(
-          f'{who} holds a reward model that reads other than the last token '
-          f'({store.READING}), as of a folder alone is read; name the stage '
-          'that trains it'
-        )
-      return
-    huggingface.open_folder(folder)
-    tokenizer = tokens.load(folder)
-    if reads_text:
-      chat_templates.of(tokenizer)
-    elif tokenizer.vocabulary != self.tokenizer.vocabulary:
-      raise definition.ExperimentError(
-        f'{who} has another tokenizer than the data; give data.tokenizer this '
-        'folder or, where it is no policy, start from another model'
-      )
 
   def initialiser(self, name: str) -> Callable[..., Params]:
     """(key, start) -> params of a stage, without new adapters."""
@@ -478,13 +366,6 @@ def _cut(config, stage):
 def _held(params):
   """What the parameters of a folder of transformers are."""
   return 'reward' if 'trunk' in params else 'policy'
-
-
-def _shapes(params):
-  return {
-    sharding.leaf_path(path): leaf.shape
-    for path, leaf in jax.tree_util.tree_leaves_with_path(params)
-  }
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

@@ -13,6 +13,7 @@ from rlhf_jax import progress, sharding
 from rlhf_jax.addressing import describe, flatten
 from rlhf_jax.evaluation import report, tables
 from rlhf_jax.experiment import (
+  given_models,
   measuring,
   provenance,
   running,
@@ -146,8 +147,10 @@ def prepare(
     console=folders.console,
     writers=writers,
   )
-  run.trained.check_given(
-    policy_variants(experiment), experiment.evaluation.scored_by
+  given_models.check_given(
+    run.trained,
+    policy_variants(experiment),
+    experiment.evaluation.scored_by,
   )
   for note in corpus.notes:
     run.tell('data', note)

@@ -79,7 +79,9 @@ def train(run: Run, name: str) -> dict[str, Any]:
   stage: Stage = run.experiment.stages[name]
   folder, config = run.folders[name].path, stage.config
   records = run.data.records(stage.data)
-  models = run.models(stage.frozen.get('reward'), records, stage=name)
+  data = run.trained.read_by(run.data, name, stage.produces)
+  reward = run.trained.scored_by(stage.frozen.get('reward'), data)
+  models = run.models(reward, records, stage=name)
   optimizer = config.make_optimizer()
   init_key, run_key = jax.random.split(run.key(name))
   with jax.set_mesh(run.mesh):
@@ -87,7 +89,7 @@ def train(run: Run, name: str) -> dict[str, Any]:
     with run.trained.while_needed():
       state = initial_state(run.trained, name, optimizer, init_key)
       frozen = frozen_params(run.trained, name, state)
-  batches, facts = _batches(run, name, records, state.params, frozen, models)
+  batches, facts = _batches(run, name, data, state.params, frozen, models)
   watch = Watch(stage, run.tell)
   saved = checkpoints.Checkpoints(
     folder / store.CHECKPOINTS, meta={'address': run.folders.addresses[name]}
@@ -132,6 +134,7 @@ def train(run: Run, name: str) -> dict[str, Any]:
     files.write_json(folder / store.READING, describe(reading))
   if stage.lora is not None:
     files.write_json(folder / store.BASE, adapters.described(frozen['base']))
+  store.write_vocabulary(folder, data.corpus.tokenizer)
   checkpoints.save_params(
     folder / store.PARAMS,
     state.params,
@@ -171,15 +174,15 @@ def frozen_params(trained: Trained, name: str, state: TrainState):
   return frozen
 
 
-def _batches(run, name, records, params, frozen, models):
-  """A stage's batches, and what was cut or left out of its data.
+def _batches(run, name, data, params, frozen, models):
+  """A stage's batches, and what was cut or left out of what it reads.
 
   Log-probs of the reference that are computed once come with the batches, and
   the reference is taken out of `frozen`; so do features of a trunk that stays,
   and how they spread is put there.
   """
   stage = run.experiment.stages[name]
-  data = run.trained.read_by(run.data, name, stage.produces)
+  records = data.records(stage.data)
 
   def batches(examples, size, purpose, **options):
     return Batches(
@@ -198,7 +201,7 @@ def _batches(run, name, records, params, frozen, models):
     examples = reference_logps.attach(run, name, examples, frozen, models)
     del frozen['reference']
   if stage.features is not None:
-    examples = kept_features.attach(run, name, examples, params, models)
+    examples = kept_features.attach(run, name, examples, params, models, data)
     frozen['features'] = head.spread([e.features for e in examples])
   facts, extra = run.tell_counts(name, counts), None
   row_length = getattr(stage.config, 'row_length', None)

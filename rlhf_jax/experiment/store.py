@@ -1,10 +1,13 @@
 """Stage folders: what they hold, and whether it is whole."""
 
 import dataclasses
+import json
 import pathlib
 from collections.abc import Mapping
 from typing import Any, TextIO
 
+from rlhf_jax.addressing import hashed
+from rlhf_jax.data.tokenizer import Tokenizer
 from rlhf_jax.experiment import locks
 from rlhf_jax.storage import files, seals
 
@@ -24,8 +27,31 @@ LAYOUT = 3
 BASE = 'base.json'
 # What a reward model's head reads, of a stage where it is not the last token.
 READING = 'reading.json'
+# Whose ids the parameters were trained on.
+VOCABULARY = 'vocabulary.json'
 # Copies are kept with the parameters, under their seal.
-COPIED = (METRICS, SAMPLES, BASE, READING)
+COPIED = (METRICS, SAMPLES, BASE, READING, VOCABULARY)
+
+
+def write_vocabulary(folder: pathlib.Path, tokenizer: Tokenizer) -> None:
+  """Notes in a stage's folder whose ids it is trained on."""
+  files.write_json(folder / VOCABULARY, {'ids': ids_of(tokenizer)})
+
+
+def has_vocabulary(folder: pathlib.Path, tokenizer: Tokenizer) -> bool:
+  """Whether parameters may have been trained on a tokenizer's ids.
+
+  Those of a version that noted nothing may have been.
+  """
+  path = folder / VOCABULARY
+  if not path.exists():
+    return True
+  return seals.read_json(path, delete=folder)['ids'] == ids_of(tokenizer)
+
+
+def ids_of(tokenizer: Tokenizer) -> str:
+  """Changes when the id of a token does."""
+  return hashed(json.dumps(tokenizer.vocabulary, sort_keys=True))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,6 +9,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
+from rlhf_jax.data import sequences
 from rlhf_jax.data.names import nearest
 from rlhf_jax.experiment import ordering
 from rlhf_jax.losses import objective as objectives
@@ -103,6 +106,8 @@ def check_datasets(
       who = f'stage {name!r} takes its data from {dataset!r}'
       reads = stage.reads_extra if dataset == extra else stage.reads
       check_dataset(who, dataset, reads, source, kinds)
+      if isinstance(stage, Stage) and dataset != extra:
+        _check_compared(name, stage, source.get(dataset, ()))
     if isinstance(stage, DatasetStage):
       kinds[name] = stage.writes
   return kinds
@@ -140,13 +145,38 @@ def check_evaluation(
 
 def check_several(comparisons: Sequence[Comparison]) -> None:
   """Refuses to measure reward models on single responses."""
-  for said in comparisons:
-    if len(said.responses) < 2:
-      raise ExperimentError(
-        f'{said.prompt.place}: reward models are measured on two responses to '
-        'a prompt or more, and here is one; give evaluation.comparisons '
-        'another dataset, or none'
-      )
+  single = _first_of_fewer(comparisons, 2)
+  if single is not None:
+    raise ExperimentError(
+      f'{single.prompt.place}: reward models are measured on two responses to '
+      'a prompt or more, and here is one; give evaluation.comparisons '
+      'another dataset, or none'
+    )
+
+
+def _check_compared(name, stage, records):
+  """Whether comparisons have the responses that a stage compares."""
+  if Comparison not in stage.reads:
+    return
+  single = _first_of_fewer(records, stage.least_responses)
+  if single is not None:
+    raise ExperimentError(
+      f'{single.prompt.place}: stage {name!r} compares '
+      f'{stage.least_responses} responses to a prompt or more, and here is '
+      f'{len(single.responses)}; to learn from responses that are each good '
+      'or bad, take rlhf_jax.methods.kto'
+    )
+
+
+def _first_of_fewer(
+  comparisons: Sequence[Comparison], least: int
+) -> Comparison | None:
+  """The first with fewer responses than `least`; None where there is none."""
+  counts = sequences.column(comparisons, 'responses')
+  if counts is None:
+    counts = [len(said.responses) for said in comparisons]
+  fewer = np.flatnonzero(np.asarray(counts) < least)
+  return comparisons[int(fewer[0])] if len(fewer) else None
 
 
 def check_dataset(

@@ -34,6 +34,7 @@ stages = Method(
   name='kto',
   data='preferences',
   reads=(Comparison,),
+  least_responses=1,
   init=unpaired.init,
   loss=loss,
   update=update,

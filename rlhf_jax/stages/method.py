@@ -35,7 +35,8 @@ class Method:
       has it; None for none.
     extra_data: a dataset of which every step has a batch too, if any.
     init, update, loss, collect, precompute, features, reads, reads_extra,
-      produces, alarm, log_every, checkpoint_every: as of a Stage.
+      least_responses, produces, alarm, log_every, checkpoint_every: as of a
+      Stage.
   """
 
   name: str
@@ -54,6 +55,7 @@ class Method:
   extra_data: str | None = None
   reads: tuple[type, ...] = ()
   reads_extra: tuple[type, ...] = ()
+  least_responses: Count = 2
   produces: str = 'policy'
   alarm: Callable | None = None
   log_every: Count = 10

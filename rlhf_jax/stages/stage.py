@@ -188,6 +188,7 @@ class Stage(NamedTuple):
       none.
     reads: the kinds of records that `data` may hold; any where it is empty.
     reads_extra: likewise of `extra_data`.
+    least_responses: how many every Comparison of `data` has at least.
     produces: what others may take it for: 'policy', 'reward', 'ranker' or
       'attributes'; policies and rewards are measured at the end. Any other word
       is for what is only started from.
@@ -218,6 +219,7 @@ class Stage(NamedTuple):
   extra_data: str | None = None
   reads: tuple[type, ...] = ()
   reads_extra: tuple[type, ...] = ()
+  least_responses: Count = 2
   produces: str = 'policy'
   alarm: Callable[[Mapping[str, float], float], str | None] | None = None
   log_every: Count = 10

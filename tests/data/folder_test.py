@@ -47,6 +47,11 @@ class FolderTest(parameterized.TestCase):
     saved = json.loads((self.folder / 'again' / 'tokenizer.json').read_text())
     self.assertEqual((saved['truncation'], saved['padding']), (None, None))
 
+  def test_what_is_saved_gives_no_segments(self):
+    tokens.load(self.folder).save(self.folder / 'again')
+    said = json.loads((self.folder / 'again/tokenizer_config.json').read_text())
+    self.assertEqual(said['model_input_names'], ['input_ids', 'attention_mask'])
+
   def test_every_end_of_text_stops(self):
     ends = [self.id_of('<turn>'), self.id_of('<eos>')]
     self.write('generation_config.json', {'eos_token_id': ends})

@@ -106,6 +106,12 @@ class SourceTest(absltest.TestCase):
     after = self.load(10).datasets['comparisons']
     self.assertNotEqual(after.fingerprint, before.fingerprint)
 
+  def test_how_many_responses_there_are_is_known_without_reading(self):
+    found = self.load(10).datasets
+    with mock.patch.object(kept_records.Lines, '__getitem__'):
+      counts = sequences.column(found['comparisons'], 'responses')
+    self.assertEqual(counts.tolist(), [2] * len(found['comparisons']))
+
   def test_a_damaged_file_is_told(self):
     self.load(10)
     (path,) = self.root.glob('run-10/records-*/records.jsonl')

@@ -57,7 +57,7 @@ class KeptFeaturesTest(absltest.TestCase):
     examples, _ = run.data.encode(records)
     params = self.start(run)
     found = kept_features.attach(
-      run, 'kept', examples, params, run.models(stage='kept')
+      run, 'kept', examples, params, run.models(stage='kept'), run.data
     )
     jax.effects_barrier()
     return list(found)

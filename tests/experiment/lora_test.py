@@ -11,7 +11,13 @@ from absl.testing import absltest
 
 from launch import export_weights, import_weights
 from rlhf_jax import sandbox
-from rlhf_jax.experiment import ExperimentError, Pretrained, prepare, running
+from rlhf_jax.experiment import (
+  ExperimentError,
+  Pretrained,
+  given_models,
+  prepare,
+  running,
+)
 from rlhf_jax.experiment.store import PARAMS
 from rlhf_jax.methods import dpo, ppo, reward_model, sft
 from rlhf_jax.models import LoRA, huggingface, lora
@@ -140,7 +146,7 @@ class LoRAStagesTest(absltest.TestCase):
     with self.assertRaisesRegex(
       ExperimentError, r'stages\.sft\.lora: none of .* starts from given'
     ):
-      run.trained.check_given({})
+      given_models.check_given(run.trained, {})
 
   def test_another_rank_is_a_sentence(self):
     stages = self.stages | with_lora(MORE, LoRA(rank=3))
@@ -148,7 +154,7 @@ class LoRAStagesTest(absltest.TestCase):
     with self.assertRaisesRegex(
       ExperimentError, r'stages\.more\.lora: .*rank 2 already'
     ):
-      run.trained.check_given({})
+      given_models.check_given(run.trained, {})
 
 
 class FolderTest(absltest.TestCase):

@@ -139,9 +139,7 @@ class MeasuringTest(absltest.TestCase):
       prompts=[long, *others],
       comparisons=self.undecided() + self.pairs[3:],
     )
-    prompts, pairs = measuring.left_out_of_evaluation(
-      chain.experiment, chain.data
-    )
+    prompts, pairs = measuring.left_out_of_evaluation(chain)
     self.assertEqual(prompts, 'Cut or left out of prompts: 1 dropped prompts.')
     self.assertRegex(
       pairs,

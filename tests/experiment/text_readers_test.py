@@ -1,97 +1,26 @@
 """Rankers and attribute models whose tokenizer is not the policy's."""
 
-import dataclasses
 import io
 import json
-import pathlib
 import shutil
-import tempfile
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest
 
 from rlhf_jax import experiment as experiments
-from rlhf_jax.data import tokens
 from rlhf_jax.data.limits import Limits
 from rlhf_jax.experiment import ExperimentError, Pretrained, running
 from rlhf_jax.experiment.addresses import stage_addresses
 from rlhf_jax.methods import attribute_writer, ranker
-from rlhf_jax.models import huggingface, language_model, scalar_model
-from rlhf_jax.stages import DatasetStage
 from rlhf_jax.training.metrics import read_jsonl
-from rlhf_jax.types import Comparison, Message, Prompt, Response
-from tests.experiment import small
-from tests.experiment.writing_test import Config, numbered
+from rlhf_jax.types import Comparison, Response
+from tests.experiment import other_tokenizer, small
+from tests.experiment.other_tokenizer import PROMPTS, SAID, SCORES
 
-SCORES = 3
-COLUMNS = 512  # More than any of the texts has; 0 is the padding's id alone.
-PROMPTS = [
-  Prompt((Message('user', text),)) for text in ('what is it ?', 'é', 'why')
-]
-# Other ids than the texts have, and longer than the limits.
-SAID = [Response('it is 7 .', ids=(1, 2)), 'no', 'it is 7 . ' * 40]
 RANKER = ranker.Config(steps=1, batch_size=small.RECORDS)
 
 
-def asked(prompt):
-  return f'\n\nHuman:\n{prompt.text}\n\nAssistant:\n'
-
-
-def measured(state, frozen, batch, key, *, models, optimizer, config):
-  """The loss of a batch; nothing is learnt from it."""
-  del optimizer
-  terms, _ = ranker.loss(
-    state.params, frozen, batch, key, models=models, config=config
-  )
-  state = state.replace(step=state.step + 1)
-  return state, {name: mean for name, (_, mean) in terms.items()}
-
-
-class TextReadersTest(absltest.TestCase):
-  @classmethod
-  def setUpClass(cls):
-    super().setUpClass()
-    cls.root = pathlib.Path(
-      cls.enterClassContext(tempfile.TemporaryDirectory())
-    )
-    cls.tokenizer = tokens.train_bpe(['it is 7 .'], vocab_size=270)
-    cls.config = dataclasses.replace(
-      small.MODEL, width=8, vocab_size=cls.tokenizer.vocab_size
-    )
-    cls.model = scalar_model(cls.config)
-    cls.read = staticmethod(jax.jit(cls.model.scores))
-    key = jax.random.key(3)
-    cls.params = {
-      'trunk': language_model(cls.config).init(key),
-      'rater': cls.model.init(key, scores=SCORES),
-      'ranker': cls.model.init(key),
-    }
-    for name, params in cls.params.items():
-      huggingface.write(cls.root / name, cls.config, params)
-      cls.tokenizer.save(cls.root / name)
-
-  def chain(self, stages=None, limits=small.LIMITS, **frozen):
-    made = DatasetStage(
-      write=numbered, config=Config(), data='demonstrations', frozen=frozen
-    )
-    stages = (stages or {}) | {'made': made}
-    return small.chain(self.root / 'stages', stages, limits=limits)
-
-  def queries(self, chain):
-    examples, _ = chain.data.encode(chain.data.records('demonstrations')[:4])
-    return small.queries(chain, 'made', examples).batch(0)[1]
-
-  def scores(self, name, prompt, *said):
-    """What a model says of a prompt and responses, each with its end."""
-    ids = self.tokenizer.encode(asked(prompt))
-    for text in said:
-      ids += [*self.tokenizer.encode(str(text)), self.tokenizer.eos_id]
-    ids = jnp.array([ids + [0] * (COLUMNS - len(ids))])
-    mask = jnp.arange(COLUMNS)[None] < jnp.sum(ids != 0)
-    return np.asarray(self.read(self.params[name], ids, mask)[0])
-
+class TextReadersTest(other_tokenizer.Case):
   def odds(self, prompt, first, second):
     one, other = (
       self.scores('ranker', prompt, *texts)[0]
@@ -124,7 +53,9 @@ class TextReadersTest(absltest.TestCase):
   def test_a_ranker_learns_from_its_own_ids(self):
     start = {'ranker': str(self.root / 'ranker')}
     stages = ranker.stages(RANKER, data='comparisons', start=start, name='own')
-    stages['own'] = stages['own']._replace(log_every=1, update=measured)
+    stages['own'] = stages['own']._replace(
+      log_every=1, update=other_tokenizer.measured(ranker)
+    )
     limits = Limits(max_prompt_tokens=80, max_response_tokens=100)
     chain = self.chain(stages, limits)
     pairs = [

@@ -14,7 +14,8 @@ from rlhf_jax import experiment as experiments
 from rlhf_jax.data import orders
 from rlhf_jax.experiment import overrides, validation
 from rlhf_jax.losses import pairwise
-from rlhf_jax.methods import dpo, kto, simpo
+from rlhf_jax.methods import dpo, kto, reward_model, simpo
+from rlhf_jax.types import Comparison, Message, Prompt
 
 
 def rlhf():
@@ -184,6 +185,22 @@ class DatasetsTest(parameterized.TestCase):
       validation.check_datasets(
         {'sft': rlhf().stages['sft']}, {'demonstrations': []}
       )
+
+  @parameterized.parameters(dpo, simpo, reward_model)
+  def test_single_responses_are_not_compared(self, method):
+    prompt = Prompt((Message('user', 'q'),), where='labels.jsonl:7')
+    pair = Comparison(prompt._replace(where=''), ('a', 'b'))
+    single = Comparison(prompt, ('a',), scores=(1.0,))
+    config = method.Config(steps=1)
+    stages = method.stages(config, data='comparisons', name='own')
+    with self.assertRaisesRegex(
+      experiments.ExperimentError,
+      "^labels.jsonl:7: stage 'own' compares 2 .*take rlhf_jax.methods.kto$",
+    ):
+      validation.check_datasets(stages, {'comparisons': [pair, single]})
+    validation.check_datasets(stages, {'comparisons': [pair, pair]})
+    alone = kto.stages(kto.Config(steps=1), data='comparisons')
+    validation.check_datasets(alone, {'comparisons': [pair, single]})
 
   def test_several_datasets_of_one_kind_serve(self):
     experiment = overrides.apply(

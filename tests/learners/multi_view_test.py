@@ -12,6 +12,7 @@ import numpy as np
 import optax
 import pytest
 from absl.testing import absltest, parameterized
+from flax import traverse_util
 
 from rlhf_jax import sharding
 from rlhf_jax.experiment.models import roles
@@ -19,7 +20,12 @@ from rlhf_jax.learners import reward
 from rlhf_jax.learners.reward import multi_view, view_metrics
 from rlhf_jax.losses import multi_view as losses
 from rlhf_jax.methods import rlp
-from rlhf_jax.models import PARTITION_RULES, TransformerConfig
+from rlhf_jax.models import (
+  PARTITION_RULES,
+  LoRA,
+  TransformerConfig,
+  lora,
+)
 from rlhf_jax.training import state as training
 from rlhf_jax.training.compile import jitted
 from rlhf_jax.types import Comparisons, Samples, WithExtra
@@ -133,6 +139,42 @@ def without():
 
 def size(tree):
   return float(optax.tree.norm(tree))
+
+
+class AdaptersTest(absltest.TestCase):
+  def test_adapters_descend_as_their_maps_would(self):
+    # B is 0, so that A stands still and B has scale Aᵀ times the gradient of W.
+    given = {
+      path: leaf
+      for path, leaf in traverse_util.flatten_dict(params()).items()
+      if path[:2] == ('reward', 'trunk')
+    }
+    adapted = lora.add(LoRA(rank=4), jax.random.key(2), params(), among=given)
+    trained, base = lora.split(adapted, given)
+
+    def gradient(values, frozen, batch, *, models, config):
+      found = training.gradient(multi_view.loss)
+      return found(values, frozen, batch, KEY, models=models, config=config)
+
+    grads, _ = jitted(gradient)(
+      trained, {'base': base}, joined(), models=MODELS, config=CONFIG
+    )
+    whole, _ = usual()
+    for found, expected in (
+      (grads['bottleneck'], whole['bottleneck']),
+      (grads['reward']['head'], whole['reward']['head']),
+    ):
+      chex.assert_trees_all_close(found, expected, atol=1e-6)
+    layers = grads['reward']['trunk']['layers']
+    own = adapted['reward']['trunk']['layers']['mlp']['down_lora']
+    of_map = whole['reward']['trunk']['layers']['mlp']['down']
+    np.testing.assert_array_equal(layers['mlp']['down_lora']['a'], 0.0)
+    np.testing.assert_allclose(
+      layers['mlp']['down_lora']['b'],
+      8.0 * np.einsum('lfr,lfd->lrd', own['a'], of_map),
+      atol=1e-6,
+    )
+    self.assertGreater(size(layers), 0.0)
 
 
 class GradientTest(absltest.TestCase):

@@ -584,13 +584,15 @@ STAGES = {
   'kto': (
     kto.stages, (kto.Config(steps=3),), {},
     {'kto': trained(
-      unpaired, 'preferences', PAIRS, frozen={'reference': 'sft'}
+      unpaired, 'preferences', PAIRS, frozen={'reference': 'sft'},
+      least_responses=1,
     )},
   ),
   'kto from another': (
     kto.stages, (kto.Config(steps=3),), {'start': 'x'},
     {'kto': trained(
-      unpaired, 'preferences', PAIRS, 'x', frozen={'reference': 'x'}
+      unpaired, 'preferences', PAIRS, 'x', frozen={'reference': 'x'},
+      least_responses=1,
     )},
   ),
   'reward model': (

@@ -82,6 +82,7 @@ def read(
   return whole, {
     'tokenizer_class': 'PreTrainedTokenizerFast',
     'clean_up_tokenization_spaces': False,
+    'model_input_names': ['input_ids', 'attention_mask'],
     **names,
     **({'chat_template': template} if template else {}),
   }
