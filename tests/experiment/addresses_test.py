@@ -158,7 +158,7 @@ EDITS = {
   'the keys of steps': (
     'training/loop.py', 'jax.random.fold_in(key, step)', 'key', ALL),
   'the end of a text': (
-    'data/encoding.py', 'if said.ended else ids', 'if False else ids', ONCE),
+    'data/responses.py', 'if said.ended else ids', 'if False else ids', ONCE),
   'what a batch holds': (
     'data/collation.py', 'weight=np.array([e.held.weight for e in examples]',
     'weight=np.array([1.0 for e in examples]', ONCE),
