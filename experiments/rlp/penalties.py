@@ -1,9 +1,8 @@
 """What RLP brings at one and the same KL: each arm under three penalties.
 
 PPO, RLP-SPG, its control and the capped RLP-UML of `bench.py`, whose reward
-models and settings these are, at penalties of 0.05, 0.1 and 0.2 a nat. Claims
-at equal KL are read between these:
-`python -m experiments.readings.rlp_equal_kl`.
+models and settings these are, at penalties of 0.05, 0.1 and 0.2 a nat. What
+holds at equal KL is read between these, along their curves of gold by KL.
 Run: python -m launch.seeds experiments/rlp/penalties.py
   --seeds 13 14 15 16 17 18 19 20 21 22
 """

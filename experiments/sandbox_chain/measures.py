@@ -5,9 +5,9 @@ from typing import Any
 
 from experiments.sandbox_chain.chain import Stages
 from rlhf_jax import sandbox
-from rlhf_jax.experiment import FittedReward, Stage
+from rlhf_jax.experiment import FittedReward, ImplicitReward, Stage
 from rlhf_jax.sandbox import regression
-from rlhf_jax.stages import names
+from rlhf_jax.stages import members, names
 from rlhf_jax.types import Comparison
 
 # Pairs that differ in what is right, which only a known world can make.
@@ -53,12 +53,21 @@ def ceilings(*data: tuple[str, ...]) -> dict[str, FittedReward]:
 
 
 def compared(stages: Stages) -> list[tuple[str, ...]]:
-  """The comparisons that reward models learn from, each set of them once."""
+  """The comparisons that rewards learn from, each set of them once.
+
+  Those of reward models, and of policies that are read as rewards.
+  """
+  policies = [
+    reward.policy
+    for stage in stages.values()
+    for reward in members(stage.frozen.get('reward'))
+    if isinstance(reward, ImplicitReward)
+  ]
   found = [
     names(stage.data)
-    for stage in stages.values()
+    for name, stage in stages.items()
     if isinstance(stage, Stage)
-    and stage.produces in ('reward', 'unscaled_reward')
     and Comparison in stage.reads
+    and (stage.produces in ('reward', 'unscaled_reward') or name in policies)
   ]
   return list(dict.fromkeys(found))

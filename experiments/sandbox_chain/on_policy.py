@@ -130,15 +130,14 @@ def annotated_stages(settings: Settings, *, pairs: int, name: str) -> Stages:
 def retrained_stages(
   settings: Settings, *pairs: str, steps: int | None = None, name: str
 ) -> Stages:
-  """{name}: as step 2, on the annotated pairs and on others; from SFT too."""
-  trained = feedback.reward_stages(
+  """{name}: as `rlp.retrained_stages`, by the settings' updates and reading."""
+  return rlp.retrained_stages(
     settings,
+    *pairs,
     steps=steps or settings.retrained_steps,
-    data=('preferences', *pairs),
     reading=settings.reading,
-    name=f'{name}_unscaled',
+    name=name,
   )
-  return rlp.scaled(trained, name)
 
 
 def implicit_stages(

@@ -91,10 +91,15 @@ def spg_stages(
   return made | retrained_stages(settings, pairs, name=name)
 
 
-def retrained_stages(settings: Settings, *pairs: str, name: str) -> Stages:
+def retrained_stages(
+  settings: Settings, *pairs: str, name: str, **values: Any
+) -> Stages:
   """{name}: as step 2, on the annotated pairs and on others; from SFT too."""
   trained = feedback.reward_stages(
-    settings, data=('preferences', *pairs), name=f'{name}_unscaled'
+    settings,
+    data=('preferences', *pairs),
+    name=f'{name}_unscaled',
+    **values,
   )
   return scaled(trained, name)
 

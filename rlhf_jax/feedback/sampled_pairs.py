@@ -5,6 +5,7 @@ share is here.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -28,7 +29,7 @@ class PairConfig:
   Attributes:
     weight: of each pair, beside that of an annotated one.
     count: the most pairs that are written, the first ones; None for all there
-      are, as in the paper. With a count batch_size has to be None.
+      are. With a count batch_size has to be None.
     batch_size: prompts at a time; None for all at once.
   """
 
@@ -83,6 +84,14 @@ def groups(
     labels[empty] = len(labels) + np.arange(empty.sum())
     found.append(labels)
   return found
+
+
+def least_count(share: float, count: int) -> int:
+  """How many of `count` are this share of them or more.
+
+  7 of 10 reach 0.7, whatever 0.7 · 10 is in floating point.
+  """
+  return math.ceil(share * count - 1e-9)
 
 
 def of_each(

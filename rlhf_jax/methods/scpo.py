@@ -12,7 +12,6 @@ terms, are averaged by their weights, Σ w ℓ / Σ w; the paper's are over pair
 
 import dataclasses
 import functools
-import math
 
 import numpy as np
 
@@ -78,8 +77,8 @@ def voted(votes, texts, tau, generator) -> tuple[int, int] | None:
   """
   said = np.array([bool(text.strip()) for text in texts])
   most, fewest = max(votes[said], default=0), min(votes[said], default=0)
-  # 7 of 10 reach 0.7, whatever 0.7 · 10 is in floating point.
-  if most == fewest or most < math.ceil(tau * len(votes) - 1e-9):
+  least = sampled_pairs.least_count(tau, len(votes))
+  if most == fewest or most < least:
     return None
   best, worst = (np.flatnonzero(said & (votes == n)) for n in (most, fewest))
   return int(generator.choice(best)), int(generator.choice(worst))

@@ -10,7 +10,6 @@ Source: Pace et al. 2024 (West-of-N, arXiv 2401.12086).
 """
 
 import dataclasses
-import math
 
 import numpy as np
 from scipy import special
@@ -96,7 +95,7 @@ def extremes(texts, scores) -> tuple[int, int] | None:
 def _surest(records, pairs, log_odds, config):
   """The pairs with the largest log-odds [N] of y⁺ ≻ y⁻, all above 0."""
   made = np.flatnonzero(log_odds > 0.0)
-  count = math.ceil(config.most_sure * len(made) - 1e-9)
+  count = sampled_pairs.least_count(config.most_sure, len(made))
   kept = made[np.argsort(-log_odds[made], kind='stable')[:count]]
   found, facts = [], [{'accepted': 0.0} for _ in records]
   for i in sorted(kept):

@@ -3,7 +3,7 @@
 from absl.testing import absltest
 
 from experiments import sandbox_chain
-from experiments.rlp import sandbox
+from experiments.rlp import implicit, sandbox
 from experiments.sandbox_chain import measures
 from rlhf_jax.types import Comparison, Message, Prompt
 
@@ -26,6 +26,13 @@ class MeasuresTest(absltest.TestCase):
     )
     self.assertEqual(
       list(evaluation.sample_pairs), ['minimal', 'right on wrong']
+    )
+
+  def test_so_has_that_of_a_policy_that_is_read_as_a_reward(self):
+    evaluation = implicit.config(implicit.Settings()).evaluation
+    self.assertEqual(
+      [fitted.data for fitted in evaluation.fitted_rewards.values()],
+      [('preferences',)] * 2 + [('preferences', 'implicit_pairs')] * 2,
     )
 
   def test_the_ceiling_knows_answers_and_phrases_alone_do_not(self):

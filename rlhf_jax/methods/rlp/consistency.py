@@ -8,11 +8,12 @@ Source: Lang, Huang & Li 2024 (RLP), §3.2.
 """
 
 import enum
-import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+
+from rlhf_jax.feedback import sampled_pairs
 
 
 class Rejected(enum.Enum):
@@ -110,8 +111,7 @@ def pair(
   if not groups:
     return Rejected.EMPTY
   count, size = len(texts), max(map(len, groups))
-  # 7 of 10 reach 0.7, whatever 0.7 · 10 is in floating point.
-  if size < math.ceil(gamma * count - 1e-9):
+  if size < sampled_pairs.least_count(gamma, count):
     return Rejected.LOW_CONFIDENCE
   if len(groups) == 1:
     return Rejected.ALL_AGREE
