@@ -203,15 +203,13 @@ class TextData(Data):
 
 
 def fitting(data: Data, examples: Sequence[Example]) -> Data:
-  """The data with limits that fit examples, whatever its own are."""
-  responses = (ids for example in examples for ids in example.response_ids)
+  """The data with limits that fit examples, whatever its own are.
+
+  Batches have columns for the longest, from few sizes: each is compiled once.
+  """
+  longest = max(example.length for example in examples)
+  columns = -(-longest // COLUMNS) * COLUMNS
   limits = Limits(
-    max_prompt_tokens=_columns(max(len(e.prompt_ids) for e in examples)),
-    max_response_tokens=_columns(max(map(len, responses))),
+    max_prompt_tokens=columns, max_response_tokens=columns, buckets=(columns,)
   )
   return dataclasses.replace(data, limits=limits)
-
-
-def _columns(longest: int) -> int:
-  """Columns for texts up to so long, from few sizes: each is compiled once."""
-  return -(-longest // COLUMNS) * COLUMNS

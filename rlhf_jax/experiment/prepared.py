@@ -351,7 +351,7 @@ class Trained:
 def _began(stage, role):
   """What a stage's model in a role starts from, in which role; (None, role)."""
   start = getattr(stage, 'start', {})
-  for one in (role, getattr(stage, 'produces', role), 'policy'):
+  for one in (role, getattr(stage, 'produces', role), *SCALARS, 'policy'):
     if one in start:
       return start[one], one
   return None, role

@@ -34,7 +34,7 @@ class TextReward:
       for prompt, response in zip(prompts, responses, strict=True)
     ]
     examples, _ = self._data.encode_all(asked)
-    rows = rows_for(len(asked), min(MOST_ROWS, self._data.max_rows))
+    rows = self._data.at_a_time(rows_for(len(asked), MOST_ROWS), 1)
     return of_batches(self._score, self._data, examples, rows)[:, 0]
 
 

@@ -332,6 +332,24 @@ class ChainTest(Case):
         ),
       )
 
+  def test_so_does_one_that_is_to_be_rescaled(self):
+    again = reward_model.stages(
+      reward_model.Config(steps=1),
+      data='comparisons',
+      name='again',
+      start={'reward': 'reward_mean'},
+    )
+    scaled = rlp.scale.stages(
+      rlp.scale.Config(batch_size=8),
+      trained=again,
+      data='comparisons',
+      name='scaled',
+    )
+    trained = chain(self.folder, scaled).trained
+    for name in ('again', 'scaled'):
+      role = trained.stages[name].produces
+      self.assertIs(trained.reading(name, role), mean_of_tokens)
+
   def test_a_policy_s_scores_may_be_brought_to_another_scale(self):
     matched = rlp.scale.implicit_stages(
       rlp.scale.Config(batch_size=small.RECORDS),  # All there are.

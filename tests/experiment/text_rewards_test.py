@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 
 import chex
 import jax
@@ -20,6 +21,7 @@ from rlhf_jax.experiment import (
   measuring,
   running,
   store,
+  text_reading,
 )
 from rlhf_jax.kernels import ensembles
 from rlhf_jax.methods import ppo, reward_head, reward_model, rloo
@@ -221,6 +223,33 @@ class TextRewardsTest(other_tokenizer.Case):
       answered.prompts, answered.responses, answered.score, strict=True
     ):
       self.assertAlmostEqual(score, self.score(prompt, text), 4)
+
+  def test_rows_are_as_long_as_what_is_read_of_them(self):
+    chain = self.trained()
+    data = chain.trained.read_by(chain.data, 'own', 'reward')
+    prompt, imitated = PROMPTS[0], SAID[2]
+    pair = Comparison(prompt, ('it', 'is'), target=imitated)
+    _, real = self.ids(prompt, imitated)
+    longest = int(real.sum())
+    self.assertGreater(longest, small.LIMITS.columns(1))
+    examples, _ = data.encode_all([pair])
+    batch = data.batch(examples, 1)
+    columns = math.ceil(longest / 32) * 32
+    self.assertEqual(batch.tokens.shape, (1, 2, columns))
+    self.assertEqual(int(batch.targets.attention_mask.sum()), longest)
+
+  def test_devices_share_what_is_read_at_a_time(self):
+    run = small.chain(self.root / 'stages', self.own(), devices=2, max_rows=9)
+    asked = []
+
+    def score(batch):
+      asked.append(len(batch.tokens))
+      return np.ones((len(batch.tokens), 1))
+
+    data = run.trained.read_by(run.data, 'own', 'reward')
+    reward = text_reading.TextReward('own', data, score)
+    self.assertEqual(reward(PROMPTS[:1] * 10, ['it'] * 10).tolist(), [1] * 10)
+    self.assertEqual(asked, [8, 8])
 
   def test_what_it_cannot_be_is_told(self):
     critic = ppo.stages(ppo.Config(steps=1), reward='own')

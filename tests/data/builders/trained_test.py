@@ -23,6 +23,7 @@ from rlhf_jax.data import (
   encoding,
   limits,
   prepared,
+  responses,
   templates,
   tokens,
 )
@@ -208,12 +209,9 @@ class TrainedTest(parameterized.TestCase):
     np.testing.assert_allclose(
       np.asarray(rollouts.logps)[mask], -np.log(VOCABULARY), rtol=1e-5
     )
-    answer = encoding.decoded(
-      ids[0, 0][mask[0, 0]].tolist(),
-      bool(rollouts.ended[0, 0]),
-      some[0].prompt,
-      self.tokenizer,
-      self.template,
+    drawn = (ids[0, 0][mask[0, 0]].tolist(), bool(rollouts.ended[0, 0]))
+    ((answer,),) = responses.decoded(
+      [(some[0].prompt, [drawn])], self.tokenizer, self.template
     )
     self.assertEqual(answer.ended, self.tokenizer.eos_id in ids[0, 0])
     return f'sampled {answer!r}'
