@@ -57,7 +57,8 @@ class Settings:
       any format of `rlhf_jax.data.formats`; or a dataset that launch.prepare
       has prepared, by its name or its folder. Or several, commas between them.
     shares: how much of every batch is from each of several `data`, as in
-      0.7,0.3; as much as there is of each where none are given.
+      0.7,0.3, of stages that learn from these alone; as much as there is of
+      each where none are given.
     data_columns: what your files call the fields of their format, as in
       'prompt=question,chosen=good,rejected=bad'.
     examples: how many are read of each, from the beginning; all where None.

@@ -131,6 +131,7 @@ class Feedback(FileSource):
 
   Where several Files make a dataset, each is one too, by its number: they are
   'comparisons', 'comparisons_1' and 'comparisons_2'. So a stage may mix them.
+  Those held out stand evenly in their dataset: its first few are of each.
 
   Attributes:
     comparisons: read as Comparisons; None where there are none.
@@ -227,11 +228,21 @@ def _named(name: str, read: Sequence[Sides]) -> dict[str, Dataset]:
   if len(read) == 1:
     return {name: read[0].training, f'test_{name}': read[0].held_out}
   found = {}
-  for side, part in (('', 'training'), ('test_', 'held_out')):
+  for side, part, joined in (
+    ('', 'training', sequences.Chained),
+    ('test_', 'held_out', _evenly),
+  ):
     own = [getattr(sides, part) for sides in read]
-    found[side + name] = sequences.Chained(own)
+    found[side + name] = joined(own)
     found |= {f'{side}{name}_{k}': one for k, one in enumerate(own, start=1)}
   return found
+
+
+def _evenly(parts: Sequence[Dataset]) -> Dataset:
+  """Several datasets as one, over which each of them is spread evenly."""
+  shares = [(np.arange(len(part)) + 0.5) / len(part) for part in parts]
+  places = np.argsort(np.concatenate(shares), kind='stable')
+  return sequences.Selected(sequences.Chained(parts), places)
 
 
 def _times(records: Dataset, factor: float) -> Dataset:

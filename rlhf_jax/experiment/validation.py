@@ -21,6 +21,7 @@ from rlhf_jax.stages import (
   Fresh,
   ImplicitReward,
   Learnt,
+  Pretrained,
   Stage,
   datasets,
   folder_of,
@@ -250,10 +251,11 @@ def _check_parameters(name, stage, done):
   for role, needed in parameter_sources(stage).items():
     _check_source(f'stage {name!r} takes its {role} from', role, needed, done)
   for role, source in stage.frozen.items():
-    if role != 'reward' and isinstance(source, ImplicitReward):
+    if role != 'reward' and not isinstance(source, str | Pretrained | None):
       raise ExperimentError(
-        f'stages.{name}.frozen.{role} is an implicit reward, which stands for '
-        'a reward alone; name an earlier stage'
+        f'stages.{name}.frozen.{role} is {calls.shown(source)}, and only a '
+        'reward may be a program, or be read from several models; name an '
+        'earlier stage'
       )
     if source is None and (role, stage.produces) != ('reference', 'policy'):
       raise ExperimentError(

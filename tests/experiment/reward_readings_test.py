@@ -213,10 +213,13 @@ class ImplicitTest(absltest.TestCase):
       ):  # fmt: skip
         how = dataclasses.replace(HOW, scored_by=wrong)
         small.remade(self.chain, evaluation=how)
-    with self.assertRaisesRegex(
-      ExperimentError, 'stages.made.frozen.ranker is an implicit reward'
-    ):
-      self.keeping('made', {'ranker': IMPLICIT})
+    several = Ensemble((IMPLICIT,), ensembles.mean)
+    for kept in (IMPLICIT, several, lambda prompts, responses: None):
+      with self.assertRaisesRegex(
+        ExperimentError,
+        'stages.made.frozen.ranker is .*, and only a reward may be a program',
+      ):
+        self.keeping('made', {'ranker': kept})
 
   def keeping(self, name, frozen):
     stages = dict(self.chain.experiment.stages)
