@@ -85,7 +85,8 @@ def file(run: Run, name: str, reference: Params) -> pathlib.Path:
 
   In the folder of the last dataset that a stage wrote, or of the source's.
   """
-  stage, model = run.experiment.stages[name], run.experiment.model
+  stage = run.experiment.stages[name]
+  model = run.trained.config(stage.start.get('policy'), 'policy')
   datasets = names(stage.data)
   absent = run.corpus.tokenizer.absent_ids(model.vocab_size)
   summed = getattr(stage.config, 'response_logps', None)

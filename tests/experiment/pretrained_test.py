@@ -25,12 +25,14 @@ from rlhf_jax.experiment import (
   Pretrained,
   PretrainedReward,
   answers,
+  reference_logps,
   running,
 )
 from rlhf_jax.experiment.addresses import stage_addresses
 from rlhf_jax.experiment.definition import policy_variants
-from rlhf_jax.methods import ppo, ranker, rloo, sft
+from rlhf_jax.methods import dpo, ppo, ranker, rloo, sft
 from rlhf_jax.models import huggingface, language_model, scalar_model
+from rlhf_jax.models.config import Norm
 from rlhf_jax.training import checkpoints
 from rlhf_jax.types import Message, Prompt, Response
 from tests.experiment import small
@@ -104,6 +106,22 @@ class PretrainedTest(absltest.TestCase):
     running.run_stage(run, 'sft')
     trained = run.trained.params('sft', 'policy')
     chex.assert_trees_all_equal_shapes(trained, self.params)
+
+  def test_the_same_weights_in_another_model_have_other_log_probs(self):
+    other = written(
+      self.root / 'other_norm',
+      dataclasses.replace(POLICY, norm=Norm(epsilon=1e-2)),
+      self.params,
+      sandbox.tokenizer(),
+    )
+    kept = []
+    for folder in (self.policy, other):
+      stages = dpo.stages(
+        dpo.Config(steps=1), data='comparisons', start=str(folder)
+      )
+      run = self.prepared(alone(stages))
+      kept.append(reference_logps.file(run, 'dpo', self.params))
+    self.assertNotEqual(*kept)
 
   def test_a_path_is_one_too(self):
     experiment = alone(sft.stages(sft.Config(steps=1), start=None))
