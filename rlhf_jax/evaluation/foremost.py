@@ -41,8 +41,7 @@ def win_rates(
 ) -> list[dict[tuple[str, str], Estimate]]:
   """{(policy, against): win rate} of a plot: the claims', then the others.
 
-  The claims' alone where both are too many, and nothing of a single number,
-  which a sentence says.
+  The claims' alone where both are too many.
 
   Args:
     rates: {policy: its win rate against `against`}.
@@ -54,4 +53,4 @@ def win_rates(
   apart = {pair: r for pair, r in claimed.items() if pair not in others}
   if claimed and len(apart) + len(others) > MOST_DRAWN:
     apart, others = claimed, {}
-  return [apart, others] if len(apart) + len(others) > 1 else []
+  return [group for group in (apart, others) if group]

@@ -50,15 +50,15 @@ class WinRatesTest(absltest.TestCase):
   def test_of_too_many_the_claims_are_drawn_alone(self):
     rates = {f'p{i}': RATE for i in range(foremost.MOST_DRAWN)}
     claimed = contrasts(('dpo', 'ppo'), ('p1', 'sft'))
-    apart, others = foremost.win_rates(rates, claimed, 'sft')
-    self.assertEqual([*apart], [('dpo', 'ppo'), ('p1', 'sft')])
-    self.assertEmpty(others)
+    (alone,) = foremost.win_rates(rates, claimed, 'sft')
+    self.assertEqual([*alone], [('dpo', 'ppo'), ('p1', 'sft')])
 
-  def test_a_single_number_is_not_drawn(self):
-    one = {'ppo': RATE}
-    self.assertEmpty(foremost.win_rates(one, contrasts(('ppo', 'sft')), 'sft'))
+  def test_of_nothing_there_is_no_group(self):
+    one, claimed = {'ppo': RATE}, contrasts(('ppo', 'sft'))
+    self.assertEqual(
+      foremost.win_rates(one, claimed, 'sft'), [{('ppo', 'sft'): RATE}]
+    )
     self.assertEmpty(foremost.win_rates({}, {}, 'sft'))
-    self.assertLen(foremost.win_rates({**one, 'dpo': RATE}, {}, 'sft'), 2)
 
 
 class CountedTest(absltest.TestCase):

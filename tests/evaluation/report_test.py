@@ -430,12 +430,6 @@ class ReportTest(parameterized.TestCase):
     for name in found:
       self.assertIn(f'| {name} |', folded)
 
-  def test_a_single_win_rate_is_no_plot(self):
-    found = {name: policies()[name] for name in ('sft', 'ppo')}
-    _, _, page, _ = self.write(found)
-    self.assertNotIn('win_rates.png', page)
-    self.assertFalse((self.out / 'win_rates.png').exists())
-
   def test_no_interval_of_a_sentence_is_broken_over_two_lines(self):
     _, _, page, _ = self.write(policies())
     (sentence,) = [x for x in page.splitlines() if '**ppo** beats' in x]
