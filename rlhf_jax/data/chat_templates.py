@@ -9,7 +9,7 @@ one.
 import contextlib
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from rlhf_jax.data import chat_jinja, rendering, templates, tokens
 from rlhf_jax.data.chat_jinja import TemplateError
@@ -100,8 +100,7 @@ class ChatTemplate:
     return templates.stop_ids(tokenizer, self.end_id(tokenizer))
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class EncodedChat:
+class EncodedChat(NamedTuple):
   """A prompt, and the responses to it that it was encoded with.
 
   Attributes:
