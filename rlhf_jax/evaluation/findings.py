@@ -62,14 +62,18 @@ class Findings(NamedTuple):
     """The rows of reward models that matter most.
 
     On the pairs of the policy that all are compared with, on those of the
-    policies that it trained, and on held-out pairs; of fitted rewards, on those
-    of all policies that learnt from a reward.
+    policies that it trained, and on held-out pairs; of fitted rewards, which
+    bound them, on those of the first policy that learnt from a reward alone.
     """
+    first = next(iter(self.learnt_from), self.against)
     return {
       (model, pairs): metrics
       for (model, pairs), metrics in self.reward_models.items()
-      if pairs == self.against
-      or pairs not in self.policies
-      or self.learnt_from.get(pairs) == model
-      or (model in self.fitted_rewards and pairs in self.learnt_from)
+      if (
+        pairs == first
+        if model in self.fitted_rewards
+        else pairs == self.against
+        or pairs not in self.policies
+        or self.learnt_from.get(pairs) == model
+      )
     }

@@ -92,7 +92,8 @@ def console(found: Findings) -> str:
     said.append(claims.covers([found.seed]))
   parts.append(sentences(said))
   if found.reward_models:
-    parts.append(tables.fitted(pages.first_of_models(found.telling_pairs())))
+    rows = tables.reward_model_rows(found.telling_pairs())
+    parts.append(tables.fitted(tables.parted(rows, pages.MODEL_COLUMNS)[0]))
   if found.held_out:
     parts.append(tables.fitted(tables.held_out_rows(found.held_out)))
   if found.likelihoods:

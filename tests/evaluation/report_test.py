@@ -401,7 +401,6 @@ class ReportTest(parameterized.TestCase):
       [
         'first on sft',
         'first on ppo',
-        'ceiling on sft',
         'ceiling on ppo',
       ],
     )
