@@ -6,10 +6,10 @@ of right answers at one penalty; both are primary, and fixed with all settings
 before the seeds that judge them. Beside them who wins how often, the paper's
 rule (the best scored sample), RLP-UML plain and capped, both parts together,
 the control with the first model's updates, thresholds of 0 and 0.9, PPO as
-other experiments have it (the last token, 0.05 a nat), which may be better than
-PPO here, and two bounds: the annotated pairs and as many annotated pairs of the
-policy's own samples, and PPO on gold. By penalty: `penalties.py`. With a policy
-in the reward model's place: `implicit.py`. In another world: --set world=1.
+other experiments have it (the last token, 0.05 a nat), and two bounds: as many
+annotated pairs of the policy's own samples beside the old ones, and PPO on
+gold. By penalty: `penalties.py`. With a policy in the reward model's place:
+`implicit.py`. In another world: --set world=1.
 Run: python -m launch.seeds experiments/rlp/bench.py
   --seeds 13 14 15 16 17 18 19 20 21 22
 """
@@ -18,47 +18,12 @@ from experiments import sandbox_chain
 from experiments.sandbox_chain import feedback, on_policy, rlp
 from rlhf_jax import sandbox
 from rlhf_jax.experiment import Experiment
-from rlhf_jax.methods.rlp import consistency
 
 Settings = on_policy.Settings
-ANNOTATED = 3200  # As many as the synthetic pairs come to.
 
 
 def config(settings: Settings) -> Experiment:
-  def spg(name, **values):
-    return on_policy.spg_stages(settings, name=f'reward_model_{name}', **values)
-
-  def uml(name, **values):
-    return rlp.uml_stages(
-      settings,
-      reading=settings.reading,
-      name=f'reward_model_{name}',
-      **values,
-    )
-
-  first_updates = 2 * settings.pairs // 32
-  retrained = {
-    'control': on_policy.retrained_stages(
-      settings, name='reward_model_control'
-    ),
-    'control_short': on_policy.retrained_stages(
-      settings, steps=first_updates, name='reward_model_short'
-    ),
-    'rlp_spg': spg('spg'),
-    'spg_best': spg('best', choose=consistency.best_scored),
-    'spg_00': spg('spg_00', gamma=0.0),
-    'spg_90': spg('spg_90', gamma=0.9),
-    'rlp_uml': uml('uml'),
-    'uml_capped': uml('uml_capped', most_gradient=1.0),
-    'both': uml(
-      'both',
-      data=('preferences', 'reward_model_spg_pairs'),
-      steps=settings.retrained_steps,
-    ),
-    'annotated': on_policy.annotated_stages(
-      settings, pairs=ANNOTATED, name='reward_model_annotated'
-    ),
-  }
+  retrained = on_policy.rewards(settings)
   stages = (
     on_policy.sampled_stages(settings)
     | rlp.arms(settings, retrained)

@@ -33,21 +33,13 @@ def config(settings: Settings) -> Experiment:
     on_policy.feedback_stages(settings)
     | rlp.learn_stages(settings)
     | on_policy.implicit_stages(settings, name='implicit')
-    | on_policy.sample_stages(
-      settings,
-      reward=first,
-      policy='sampled_policy',
-      name='implicit_samples',
-    )
+    | on_policy.sample_stages(settings, reward=first, name='implicit_samples')
     | pairs
     | rewards
   )
   for policy in ('implicit', *rewards):
-    stages |= rlp.learn_stages(
-      settings,
-      reward=on_policy.implicit(settings, policy),
-      name=f'ppo_{policy}',
-    )
+    reward = on_policy.implicit(settings, policy)
+    stages |= rlp.learn_stages(settings, reward=reward, name=f'ppo_{policy}')
   return sandbox_chain.experiment(
     settings,
     title='RLP on a reward that is read from a policy',
@@ -59,14 +51,8 @@ def config(settings: Settings) -> Experiment:
         'ppo_implicit_spg',
         'ppo_implicit_control',
       ),
-      'PPO on RLP-SPG beats PPO on the first': (
-        'ppo_implicit_spg',
-        'ppo_implicit',
-      ),
-      'DPO on synthetic pairs beats its control': (
-        'implicit_spg',
-        'implicit_control',
-      ),
+      'PPO on RLP-SPG beats the first': ('ppo_implicit_spg', 'ppo_implicit'),
+      'DPO on RLP-SPG beats its control': ('implicit_spg', 'implicit_control'),
       'the implicit reward beats the head': ('ppo_implicit', 'ppo'),
     },
   )

@@ -13,6 +13,7 @@ from rlhf_jax.experiment import Experiment
 
 Settings = on_policy.Settings
 PENALTIES = (0.05, 0.1, 0.2)
+ARMS = ('rlp_spg', 'control', 'uml_capped')
 
 
 def policy_of(arm: str, penalty: float) -> str:
@@ -21,18 +22,8 @@ def policy_of(arm: str, penalty: float) -> str:
 
 
 def config(settings: Settings) -> Experiment:
-  retrained = {
-    'rlp_spg': on_policy.spg_stages(settings, name='reward_model_spg'),
-    'control': on_policy.retrained_stages(
-      settings, name='reward_model_control'
-    ),
-    'uml_capped': rlp.uml_stages(
-      settings,
-      reading=settings.reading,
-      name='reward_model_uml_capped',
-      most_gradient=1.0,
-    ),
-  }
+  rewards = on_policy.rewards(settings)
+  retrained = {arm: rewards[arm] for arm in ARMS}
   first = on_policy.feedback_stages(settings)
   stages = first | on_policy.sample_stages(settings)
   for arm, of_reward in ({'ppo': first} | retrained).items():

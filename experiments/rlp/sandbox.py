@@ -34,8 +34,7 @@ class Settings(sandbox_chain.Settings):
 
 
 def config(settings: Settings) -> Experiment:
-  learnt = settings.rl(settings)
-  (policy,) = learnt
+  (policy,) = learnt = settings.rl(settings)
   retrained = {
     'rlp_uml': rlp.uml_stages(settings, name='reward_model_uml'),
     'rlp_spg': rlp.spg_stages(settings, name='reward_model_spg'),

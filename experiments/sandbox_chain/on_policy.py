@@ -24,6 +24,7 @@ from rlhf_jax.types.values import checked
 # Of policies that are read as rewards: higher rates lose what tells right from
 # wrong.
 IMPLICIT_RATE = 5e-4
+ANNOTATED = 3200  # As many as the synthetic pairs come to.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -104,16 +105,15 @@ def pair_stages(
   return synthetic.stages(config, data=samples, name=name)
 
 
-def spg_stages(
-  settings: Settings,
-  *,
-  samples: str = 'policy_samples',
-  name: str,
-  **values: Any,
-) -> Stages:
+def spg_stages(settings: Settings, *, name: str, **values: Any) -> Stages:
   """{name}: as step 2, on pairs of samples that agree too."""
-  made = pair_stages(settings, samples=samples, name=f'{name}_pairs', **values)
+  made = pair_stages(settings, name=f'{name}_pairs', **values)
   return made | retrained_stages(settings, *made, name=name)
+
+
+def uml_stages(settings: Settings, *, name: str, **values: Any) -> Stages:
+  """{name}: as `rlp.uml_stages`, by the settings' reading."""
+  return rlp.uml_stages(settings, reading=settings.reading, name=name, **values)
 
 
 def annotated_stages(settings: Settings, *, pairs: int, name: str) -> Stages:
@@ -162,3 +162,32 @@ def implicit_stages(
 def implicit(settings: Settings, policy: str) -> ImplicitReward:
   """What a policy of `implicit_stages` is as a reward."""
   return ImplicitReward(policy, 'sft', settings.beta)
+
+
+def rewards(settings: Settings) -> dict[str, Stages]:
+  """{policy: the stages of the retrained reward that it learns from}."""
+
+  def spg(name, **values):
+    return spg_stages(settings, name=f'reward_model_{name}', **values)
+
+  def uml(name, **values):
+    return uml_stages(settings, name=f'reward_model_{name}', **values)
+
+  def again(name, **values):
+    return retrained_stages(settings, name=f'reward_model_{name}', **values)
+
+  old_and_new = ('preferences', 'reward_model_spg_pairs')
+  return {
+    'control': again('control'),
+    'control_short': again('short', steps=2 * settings.pairs // 32),
+    'rlp_spg': spg('spg'),
+    'spg_best': spg('best', choose=consistency.best_scored),
+    'spg_00': spg('spg_00', gamma=0.0),
+    'spg_90': spg('spg_90', gamma=0.9),
+    'rlp_uml': uml('uml'),
+    'uml_capped': uml('uml_capped', most_gradient=1.0),
+    'both': uml('both', data=old_and_new, steps=settings.retrained_steps),
+    'annotated': annotated_stages(
+      settings, pairs=ANNOTATED, name='reward_model_annotated'
+    ),
+  }
