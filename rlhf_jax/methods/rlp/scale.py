@@ -46,7 +46,7 @@ def update(state, frozen, batch, key, *, models, optimizer, config):
   model = whole(state.params, frozen)['reward']
   own = models.reward.scores(model, tokens, mask)[:, 0]
   like = models.scorer(frozen, batch)
-  scale, shift = matched(own.reshape(like.shape), like, batch.candidate_mask)
+  scale, shift = matched(own, like, batch.candidate_mask)
   reward = state.params['reward']
   head = {
     'kernel': scale * reward['head']['kernel'],
@@ -58,10 +58,11 @@ def update(state, frozen, batch, key, *, models, optimizer, config):
 
 
 def matched(own, like, there):
-  """a and b, with which own scores [B, K] have the moments of others [B, K].
+  """a and b, with which own scores have the moments of others.
 
-  Over the responses that are there, [B, K] bool.
+  Both of B K numbers in any shape, over the responses `there` [B, K] bool.
   """
+  own, like, there = (x.reshape(-1) for x in (own, like, there))
   mean, deviation = jnp.mean(own, where=there), jnp.std(own, where=there)
   # Scores that are all alike have no scale.
   deviation_like = jnp.std(like, where=there)
