@@ -145,7 +145,7 @@ def _check_reading(trained, name, stage):
   if getattr(stage, 'reading', None) is None:
     return
   params = trained.abstract_params(name)
-  if 'trunk' not in trained.playing(name, params, stage.produces):
+  if 'trunk' not in trained.playing(name, params, 'reward'):
     raise definition.ExperimentError(
       f'stages.{name}.reading is {shown(stage.reading)}, and what this stage '
       'trains has no head that reads whole rows; leave it none'

@@ -1,12 +1,15 @@
 """The bench of RLP: what its arms learn from, and its primary measures."""
 
 import dataclasses
+import io
+import tempfile
 
 import numpy as np
-from absl.testing import absltest
+from absl.testing import absltest, parameterized
 
 from experiments.readings import rlp_bench
-from experiments.rlp import bench
+from experiments.rlp import bench, implicit, penalties, penalty_by_reading
+from rlhf_jax import experiment
 from rlhf_jax.evaluation.samples import PolicySamples
 from rlhf_jax.types import Message, Prompt
 
@@ -38,6 +41,16 @@ class BenchTest(absltest.TestCase):
       dataclasses.replace(sampled.config, steps=80), stages['ppo'].config
     )
     self.assertEqual(sampled.config.steps, 40)
+
+
+class PreparedTest(parameterized.TestCase):
+  @parameterized.parameters(bench, penalties, implicit, penalty_by_reading)
+  def test_nothing_is_wrong_with_its_stages(self, module):
+    made = module.config(module.Settings())
+    folder = self.enterContext(tempfile.TemporaryDirectory())
+    run = experiment.prepare(made, folder, console=io.StringIO())
+    for name in made.stages:
+      self.assertFalse(run.folders[name].done)
 
 
 class MeasuredTest(absltest.TestCase):
