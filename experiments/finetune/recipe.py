@@ -52,13 +52,13 @@ class Settings:
 
   Attributes:
     model: folder of a model of transformers to begin from, tokenizer and all;
-      '' for a small one drawn anew.
+      '' for a small one drawn anew, which SFT on the data begins with.
     data: a file, a folder of files, or a pattern of them as in 'data/hh_*', of
       any format of `rlhf_jax.data.formats`; or a dataset that launch.prepare
       has prepared, by its name or its folder. Or several, commas between them.
-    shares: how much of every batch is from each of several `data`, as in
-      0.7,0.3, of stages that learn from these alone; as much as there is of
-      each where none are given.
+    shares: in which proportion every batch has each of several `data`, as in
+      0.7,0.3 or 7,3, of stages that learn from these alone; as much as there is
+      of each where none are given.
     data_columns: what your files call the fields of their format, as in
       'prompt=question,chosen=good,rejected=bad'.
     examples: how many are read of each, from the beginning; all where None.

@@ -10,7 +10,7 @@ from rlhf_jax.types import Comparison, Demonstration, Prompt
 
 _SOURCE = (
   'files of any format of rlhf_jax.data.formats '
-  f'({folders.SAID}), or be one that Hugging Face `datasets` saved'
+  f'({folders.SAID}), or what Hugging Face `datasets` saved'
 )
 
 
