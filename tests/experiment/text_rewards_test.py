@@ -116,8 +116,9 @@ class TextRewardsTest(other_tokenizer.Case):
     np.testing.assert_allclose(row['preference'], expected, rtol=1e-4)
     # What is kept says whose ids it reads.
     kept = chain.folders['own'].path / store.PARAMS
-    self.assertTrue(store.has_vocabulary(kept, self.tokenizer))
-    self.assertFalse(store.has_vocabulary(kept, sandbox.tokenizer()))
+    read = store.vocabulary_of(kept)
+    self.assertEqual(read, store.ids_of(self.tokenizer))
+    self.assertNotEqual(read, store.ids_of(sandbox.tokenizer()))
     with self.assertRaisesRegex(
       ExperimentError,
       f"'made' takes its reward from {kept}, which was trained with another "
