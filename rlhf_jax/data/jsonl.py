@@ -251,9 +251,10 @@ def _parsing(
     yield
   except json.JSONDecodeError as error:
     number += error.doc.count('\n', start, error.pos)
+    # The library's words end where it would print a place.
+    said = error.msg.removesuffix(' at').removesuffix(' starting')
     raise DataError(
-      f'{path.name}:{number}: not JSON at column {error.colno} ({error.msg}); '
-      f'{due}.'
+      f'{path.name}:{number}: not JSON at column {error.colno} ({said}); {due}.'
     ) from error
   except _Twice as error:
     raise DataError(

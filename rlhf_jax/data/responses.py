@@ -25,21 +25,6 @@ def response_ids(
   return [*ids, end_id] if said.ended else ids
 
 
-def conversation_ids(
-  asked: Sequence[tuple[Prompt, Response]],
-  tokenizer: Tokenizer,
-  template: Format,
-) -> list[list[int]]:
-  """Ids of prompts, each with the response to it, encoded together."""
-  pairs = [(prompt, unsampled([said])) for prompt, said in asked]
-  found = template.encode_all(pairs, tokenizer)
-  end_id = template.end_id(tokenizer)
-  return [
-    [*encoded.prompt_ids, *response_ids(said, encoded, end_id)]
-    for encoded, (_, said) in zip(found, asked, strict=True)
-  ]
-
-
 # Ids of a response, the token that closed it included, and whether one did.
 Drawn = tuple[Sequence[int], bool]
 

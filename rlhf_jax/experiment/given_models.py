@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from rlhf_jax import sharding
+from rlhf_jax import progress, sharding
 from rlhf_jax.data import chat_templates, tokens
 from rlhf_jax.experiment import definition, store, validation
 from rlhf_jax.experiment.prepared import POLICIES, TEXT_READERS, Trained
@@ -205,7 +205,14 @@ def _check_finished(trained, folder, who, reads_text):
       f'({store.READING}), as of a folder alone is read; name the stage '
       'that trains it'
     )
-  if not store.has_vocabulary(folder, trained.tokenizer):
+  read = store.vocabulary_of(folder)
+  if read is None:
+    progress.say(
+      f'warning: {who} does not say which tokenizer it was trained with, as '
+      'those of an earlier version; it is taken for that of the data',
+      trained.folders.console,
+    )
+  elif read != store.ids_of(trained.tokenizer):
     other = 'start from another model'
     if reads_text:
       other = (

@@ -196,7 +196,9 @@ class Trained:
     def score(batch):
       return scorer({'reward': self.params(reward, 'reward')}, batch)
 
-    return TextReward(' + '.join(members(reward)), own, score)
+    each = [self.config(one, 'reward').longest for one in members(reward)]
+    longest = min((one for one in each if one is not None), default=None)
+    return TextReward(' + '.join(members(reward)), own, score, longest)
 
   def frozen(self, stage: AnyStage) -> dict[str, Params]:
     """The parameters that a stage keeps as they are, by role."""

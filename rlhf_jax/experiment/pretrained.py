@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import pathlib
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,22 +13,24 @@ import numpy as np
 from rlhf_jax import sharding
 from rlhf_jax.addressing import describe, digest
 from rlhf_jax.data import chat_templates, tokens
-from rlhf_jax.data.responses import conversation_ids
+from rlhf_jax.data.sources import Corpus
+from rlhf_jax.experiment.datasets import WHOLE, TextData
 from rlhf_jax.experiment.definition import Experiment, ExperimentError
+from rlhf_jax.experiment.text_reading import TextReward
+from rlhf_jax.feedback import scoring
 from rlhf_jax.models import huggingface, scalar_model
 from rlhf_jax.stages import AnyStage, folder_of
-from rlhf_jax.types import Prompt, Response
+from rlhf_jax.types import Prompt
 
 ROWS = 32  # Responses that are scored at a time.
-COLUMNS = 64  # What they are padded to a multiple of.
 
 
 class PretrainedReward:
   """A reward model in a folder of transformers, as a Reward.
 
-  It reads text by its own tokenizer and chat template, so it may be of another
-  architecture, size and vocabulary than the policy. What policies were
-  conditioned on it does not see.
+  It is the TextReward of the folder, read when it is first asked, and needs no
+  experiment. It reads text by its own tokenizer and chat template, so it may be
+  of another architecture, size and vocabulary than the policy.
 
   Attributes:
     folder: its path, as it was given.
@@ -80,63 +83,34 @@ class PretrainedReward:
   def __call__(
     self, prompts: Sequence[Prompt], responses: Sequence[str]
   ) -> np.ndarray:
-    """[N] scores of N responses, in the units of the model.
+    """[N] scores of N responses; see TextReward.
 
     Raises:
+      CheckpointError, ExperimentError, VocabularyError: as of `check`.
       ExperimentError: a conversation is longer than the model reads.
     """
-    config, *_ = self._loaded
-    rows = self._ids(prompts, responses)
-    for prompt, ids in zip(prompts, rows, strict=True):
-      if config.longest is not None and len(ids) > config.longest:
-        raise ExperimentError(
-          f'{prompt.place} and a response to it are {len(ids)} tokens, and '
-          f'the reward model {self.folder} reads {config.longest}'
-        )
-    scores = np.zeros(len(rows), np.float32)
-    order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
-    for first in range(0, len(order), ROWS):
-      some = order[first : first + ROWS]
-      scores[some] = self._scores([rows[i] for i in some])
-    return scores
+    return self._loaded(prompts, responses)
 
   @functools.cached_property
-  def _loaded(self):
-    """Its config, its scores as a function, its parameters and their mesh."""
+  def _loaded(self) -> TextReward:
+    """Its parameters, and what reads text for them."""
     self.check()
     mesh = jax.sharding.get_mesh()  # Empty where none is set.
     mesh = sharding.make_mesh() if mesh.empty else mesh
     config, params = huggingface.read(self.folder, mesh)
     config = dataclasses.replace(config, compute_dtype=self._compute_dtype)
-    return config, jax.jit(scalar_model(config).scores), params, mesh
-
-  @functools.cached_property
-  def _reader(self):
-    """Its tokenizer, and its chat template."""
     tokenizer = tokens.load(self.folder)
-    return tokenizer, chat_templates.of(tokenizer)
-
-  def _ids(self, prompts, responses):
-    """Ids of each prompt with its response, in the model's own vocabulary."""
-    asked = [
-      # Sampled ids are the policy's; here the text counts.
-      (prompt._replace(condition=''), Response.of(said).without_ids)
-      for prompt, said in zip(prompts, responses, strict=True)
-    ]
-    return conversation_ids(asked, *self._reader)
-
-  def _scores(self, rows):
-    """[N] scores of at most ROWS lists of ids."""
-    columns = -(-max(map(len, rows)) // COLUMNS) * COLUMNS
-    ids = np.zeros((ROWS, columns), np.int32)
-    mask = np.zeros((ROWS, columns), bool)
-    mask[:, 0] = True  # Rows that are not filled have a token too.
-    for row, said in enumerate(rows):
-      ids[row, : len(said)] = said
-      mask[row, : len(said)] = True
-    _, scores, params, mesh = self._loaded
-    found = scores(params, *sharding.place_batch((ids, mask), mesh))
-    return np.asarray(found)[: len(rows), 0]
+    data = TextData(
+      corpus=Corpus(tokenizer, chat_templates.of(tokenizer), {}),
+      written={},
+      limits=WHOLE,
+      mesh=mesh,
+      max_rows=ROWS,
+      console=sys.stderr,
+    )
+    scorer = scoring.model_scorer(scalar_model(config))
+    score = functools.partial(scorer, {'reward': params})
+    return TextReward(self.name, data, score, config.longest)
 
 
 def described(stage: AnyStage) -> dict[str, Any]:

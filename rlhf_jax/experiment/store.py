@@ -38,15 +38,15 @@ def write_vocabulary(folder: pathlib.Path, tokenizer: Tokenizer) -> None:
   files.write_json(folder / VOCABULARY, {'ids': ids_of(tokenizer)})
 
 
-def has_vocabulary(folder: pathlib.Path, tokenizer: Tokenizer) -> bool:
-  """Whether parameters may have been trained on a tokenizer's ids.
+def vocabulary_of(folder: pathlib.Path) -> str | None:
+  """Whose ids parameters were trained on, as of `ids_of`.
 
-  Those of a version that noted nothing may have been.
+  None where it is not known: earlier versions noted nothing.
   """
   path = folder / VOCABULARY
   if not path.exists():
-    return True
-  return seals.read_json(path, delete=folder)['ids'] == ids_of(tokenizer)
+    return None
+  return seals.read_json(path, delete=folder)['ids']
 
 
 def ids_of(tokenizer: Tokenizer) -> str:
@@ -175,7 +175,7 @@ class Folders:
     root: where they are, with those of other experiments.
     addresses: each one's name there.
     settings: digests of `addresses.stage_settings`, without code and files.
-    console: where it is said that a lock is waited for.
+    console: where notes for people are printed.
   """
 
   root: pathlib.Path

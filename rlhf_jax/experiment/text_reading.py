@@ -7,35 +7,71 @@ import numpy as np
 
 from rlhf_jax.data.encoding import Example
 from rlhf_jax.experiment.datasets import Data
+from rlhf_jax.experiment.definition import ExperimentError
 from rlhf_jax.types import Comparison, Prompt
 
 MOST_ROWS = 256  # Prompts sampled from or responses scored at a time.
 
 
 class TextReward:
-  """A reward model that a stage trained, or an ensemble, as a Reward.
+  """A reward model, or an ensemble of them, as a Reward that reads text.
 
-  What policies were conditioned on it does not see.
+  Here text becomes scores, whosever the parameters are: those of a run's stages
+  (`Trained.scored_by`), or those of a folder alone (`PretrainedReward`). What
+  policies were conditioned on it does not see.
 
   Attributes:
-    name: of its stages, as reports have it.
+    name: of the model, as reports have it.
   """
 
-  def __init__(self, name: str, data: Data, score: Callable[[Any], Any]):
-    """`score` gives the scores [B, 1] of Comparisons [B, 1, T] of `data`."""
+  def __init__(
+    self,
+    name: str,
+    data: Data,
+    score: Callable[[Any], Any],
+    longest: int | None = None,
+  ):
+    """Of a model that reads the ids of `data`.
+
+    Args:
+      name: as of the class.
+      data: how text becomes batches.
+      score: Comparisons [B, 1, T] -> scores [B, 1].
+      longest: tokens at most that the model reads of a row.
+    """
     self.name, self._data, self._score = name, data, score
+    self._longest = longest
 
   def __call__(
     self, prompts: Sequence[Prompt], responses: Sequence[str]
   ) -> np.ndarray:
-    """[N] scores of N responses, in the units of the model."""
+    """[N] scores of N responses, in the units of the model.
+
+    Raises:
+      ExperimentError: a conversation is longer than the model reads.
+    """
     asked = [
       Comparison(prompt._replace(condition=''), (response,))
       for prompt, response in zip(prompts, responses, strict=True)
     ]
+    scores = np.zeros(len(asked), np.float32)
+    if not asked:
+      return scores
     examples, _ = self._data.encode_all(asked)
+    self._check_lengths(examples)
     rows = self._data.at_a_time(rows_for(len(asked), MOST_ROWS), 1)
-    return of_batches(self._score, self._data, examples, rows)[:, 0]
+    order = np.argsort([one.length for one in examples], kind='stable')
+    some = [examples[place] for place in order]
+    scores[order] = of_batches(self._score, self._data, some, rows)[:, 0]
+    return scores
+
+  def _check_lengths(self, examples):
+    for one in examples:
+      if self._longest is not None and one.length > self._longest:
+        raise ExperimentError(
+          f'{one.prompt.place} and a response to it are {one.length} tokens, '
+          f'and the reward model {self.name} reads {self._longest}'
+        )
 
 
 def of_batches(

@@ -19,6 +19,7 @@ PARTIAL = '.partial'
 ADVICE = {
   errno.ENOSPC: 'the disk is full; make room, and run the same command again',
   errno.EDQUOT: 'the quota is used up; make room, and run the same again',
+  errno.EFBIG: 'no file may be so large here (ulimit -f); give another folder',
   errno.EROFS: 'the disk is read-only; give a folder that can be written to',
   errno.EACCES: 'permission denied; change the rights, or give another folder',
   errno.EPERM: 'permission denied; change the rights, or give another folder',

@@ -6,12 +6,17 @@ Run: python -m tests.benchmarks.encoding --tokenizer FOLDER --data FOLDER
 
 The comparisons are the HH pairs of the data folder, repeated, each with its
 number in the prompt, in a file of their own. With `--words`, of a prompt its
-first turn is left, and so many words of each text. Prints JSON:
+first turn is left, and so many words of each text. How far it is it says as it
+goes, and at the end prints JSON:
 
 - `ratio`: of the first COMPARED blocks, in turn, the seconds that encoding and
-  keeping takes, over those of `encode_batch` alone on the texts that encoding
-  hands to it; over those of `encode_batch_fast`, which gives ids and no more;
-  and over those of `encode_batch` on whole conversations, one a response.
+  keeping takes, over those of `encode_batch` alone on the same texts: every
+  prompt and every response once, as encoding hands them to it. This is the one
+  to hold to a target.
+- `ratio_to_fast`: over those of `encode_batch_fast` on the same texts, which
+  gives ids and no more.
+- `ratio_to_conversations`: over those of `encode_batch` on whole conversations,
+  one a response, which is what a caller without our pieces would encode.
 - `one_by_one`: seconds a thousand records, encoded each alone.
 - `first`, `second`: in processes of their own, the file as a source that is
   read and encoded, and once more when all is there: seconds, those of them that
@@ -29,10 +34,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 from unittest import mock
 
+from rlhf_jax import progress
 from rlhf_jax.data import (
   batches,
   chat_templates,
@@ -52,8 +58,8 @@ from rlhf_jax.types import Comparison
 LIMITS = limits.Limits(
   max_prompt_tokens=1024, max_response_tokens=512, overlong=limits.keep_end
 )
-BLOCK = 2048
-COMPARED = 10  # Blocks at most.
+BLOCK = 8192
+COMPARED = 3  # Blocks at most.
 DRAWN, ROWS = 100, 64  # Batches, and rows of each.
 FILE = 'pairs.jsonl'
 
@@ -63,13 +69,19 @@ def write(
 ) -> None:
   """Writes so many of the pairs, each with a number in its prompt."""
   pairs = [row.fields for name in sources.HH for row in jsonl.read(data / name)]
-  numbered = enumerate(itertools.islice(itertools.cycle(pairs), rows))
+  some = itertools.islice(itertools.cycle(pairs), rows)
+  numbered = enumerate(shown(some, 'writing', rows))
   with (place / FILE).open('w') as file:
     for number, whole in numbered:
       pair = whole if words is None else shortened(whole, words)
       first, *others = pair['prompt']
       first = first | {'content': f'{number}: {first["content"]}'}
       file.write(json.dumps(pair | {'prompt': [first, *others]}) + '\n')
+
+
+def shown(items: Iterable[Any], name: str, total: int) -> Iterator[Any]:
+  """The items, with how far they are."""
+  return progress.track(items, name, total, out=sys.stderr, unit='record')
 
 
 def shortened(pair: dict[str, Any], words: int) -> dict[str, Any]:
@@ -98,6 +110,7 @@ def compare(
   backend = tokenizer.marks.backend
   some = itertools.islice(blocks(place), COMPARED)
   for number, block in enumerate(some):
+    print(f'comparing, block {number + 1}', file=sys.stderr)
     began = time.perf_counter()
     encoded.keep(place / f'block-{number}', block, tokenizer, template, LIMITS)
     found['ours'] += time.perf_counter() - began
@@ -168,12 +181,14 @@ def whole(place: pathlib.Path, folder: pathlib.Path) -> dict[str, float]:
   _ = load(folder).marks
   before = memory('VmRSS')
   pathlib.Path('/proc/self/clear_refs').write_text('5')  # The peak from here.
+  print('reading', file=sys.stderr)
   began = time.perf_counter()
   corpus = source.load(place / 'source')
   read = time.perf_counter()
   records = corpus.datasets['comparisons']
   ids = place / 'ids'
-  encoded.keep(ids, records, corpus.tokenizer, corpus.template, LIMITS)
+  watched = shown(records, 'encoding', len(records))
+  encoded.keep(ids, watched, corpus.tokenizer, corpus.template, LIMITS)
   examples = encoded.learnable(ids, records)
   kept = time.perf_counter()
   made = batches.Batches(

@@ -56,6 +56,7 @@ class JsonlTest(parameterized.TestCase):
 
   @parameterized.parameters(
     ('{"a": 1}\n{"a" 2}\n', 'a.jsonl:2: not JSON at column 6'),
+    ('{"a": "b\n', 'a.jsonl:1: not JSON at column 7 (Unterminated string);'),
     ('{"a": 1}\n\n[1, 2]\n', 'a.jsonl:3: a JSON list where an object'),
     ('"text"', 'a.jsonl:1: a JSON str where an object'),
     (b'{"a": 1}\n{"a": "\xff"}', 'a.jsonl:2: not UTF-8 (byte 8 of the line)'),

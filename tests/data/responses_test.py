@@ -31,11 +31,11 @@ class DecodedTest(absltest.TestCase):
     self.assertEqual(batch.encode_batch_fast.call_count, 1)
     batch.encode.assert_not_called()
     said = [*found[0], *found[1]]
-    opening = responses.conversation_ids([(ASKED, Response(''))], *coded)
-    begun = opening[0][:-1]
-    again = responses.conversation_ids([(ASKED, x) for x in said], *coded)
-    for text, own, (ids, ended) in zip(said, again, drawn, strict=True):
-      self.assertEqual(own, begun + ids)
+    unsampled = [(ASKED, responses.unsampled([text])) for text in said]
+    encoded = templates.CHAT.encode_all(unsampled, tokenizer)
+    for text, one, (ids, ended) in zip(said, encoded, drawn, strict=True):
+      own = responses.response_ids(text, one, tokenizer.eos_id)
+      self.assertEqual(own, ids)
       self.assertEqual(text.ended, ended)
       # Ids are kept where the text does not say them, and only there.
       alone = tokenizer.encode(text) + [tokenizer.eos_id] * ended

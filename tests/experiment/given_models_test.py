@@ -58,6 +58,16 @@ class FinishedTest(absltest.TestCase):
     ):
       self.chain(self.other)
 
+  def test_what_an_earlier_version_left_is_taken_and_told(self):
+    folder = self.root / 'earlier' / store.PARAMS
+    checkpoints.save_params(folder, {'policy': small.params('policy')})
+    self.assertIn(
+      f"warning: stage 'more' takes its policy from {folder}, which does not "
+      'say which tokenizer it was trained with',
+      self.chain(folder).console.getvalue(),
+    )
+    self.assertNotIn('warning', self.chain(self.same).console.getvalue())
+
   def test_so_does_what_is_measured(self):
     trained = self.chain(self.same).trained
     for folder in (self.same, self.other):

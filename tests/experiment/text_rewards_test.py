@@ -116,8 +116,9 @@ class TextRewardsTest(other_tokenizer.Case):
     np.testing.assert_allclose(row['preference'], expected, rtol=1e-4)
     # What is kept says whose ids it reads.
     kept = chain.folders['own'].path / store.PARAMS
-    self.assertTrue(store.has_vocabulary(kept, self.tokenizer))
-    self.assertFalse(store.has_vocabulary(kept, sandbox.tokenizer()))
+    read = store.vocabulary_of(kept)
+    self.assertEqual(read, store.ids_of(self.tokenizer))
+    self.assertNotEqual(read, store.ids_of(sandbox.tokenizer()))
     with self.assertRaisesRegex(
       ExperimentError,
       f"'made' takes its reward from {kept}, which was trained with another "
@@ -250,6 +251,29 @@ class TextRewardsTest(other_tokenizer.Case):
     reward = text_reading.TextReward('own', data, score)
     self.assertEqual(reward(PROMPTS[:1] * 10, ['it'] * 10).tolist(), [1] * 10)
     self.assertEqual(asked, [8, 8])
+
+  def test_each_text_has_its_own_score_whatever_is_read_with_it(self):
+    chain = self.trained()
+    data = chain.trained.read_by(chain.data, 'own', 'reward')
+
+    def lengths(batch):
+      return np.asarray(batch.attention_mask).sum(-1)
+
+    asked, said = PROMPTS * 5, [*reversed(SAID)] * 5
+    expected = [
+      int(self.ids(prompt, text)[1].sum())
+      for prompt, text in zip(asked, said, strict=True)
+    ]
+    reward = text_reading.TextReward('own', data, lengths)
+    self.assertEqual(reward(asked, said).tolist(), expected)
+    self.assertEqual(reward([], []).tolist(), [])
+    short = text_reading.TextReward('own', data, lengths, max(expected) - 1)
+    with self.assertRaisesRegex(
+      ExperimentError,
+      f"'what is it \\?'.* and a response to it are {max(expected)} tokens, "
+      f'and the reward model own reads {max(expected) - 1}',
+    ):
+      short(asked, said)
 
   def test_what_it_cannot_be_is_told(self):
     critic = ppo.stages(ppo.Config(steps=1), reward='own')

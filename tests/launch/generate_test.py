@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import io
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -70,3 +71,9 @@ def test_mistakes_are_a_sentence(arguments, message, tmp_path, monkeypatch):
   assert (status, out) == (1, '')
   assert message in err
   assert err.count('\n') <= 2
+
+
+def test_a_stop_is_a_word(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  with mock.patch.object(generate, 'generate', side_effect=KeyboardInterrupt):
+    assert run('--model', 'DIR') == (130, '', 'stopped\n')

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import gc
 import hashlib
 import io
 import json
@@ -10,6 +11,7 @@ import pathlib
 import signal
 import sys
 import tempfile
+import time
 import zipfile
 from unittest import mock
 
@@ -121,6 +123,23 @@ class FolderTest(CommandCase):
       import_weights.shutil, 'copyfile', side_effect=interrupt
     ):
       self.refused(source, 'stopped; nothing is left at .*out', status=130)
+
+  def test_an_interruption_is_not_lost_in_a_collector_s_callback(self):
+    source = made(self.scratch / 'model')
+
+    def interrupt(*_):
+      gc.callbacks.append(once)
+      gc.collect()
+      time.sleep(9)
+
+    def once(*_):
+      gc.callbacks.remove(once)
+      os.kill(os.getpid(), signal.SIGTERM)
+
+    with mock.patch.object(
+      import_weights.shutil, 'copyfile', side_effect=interrupt
+    ):
+      self.refused(source, 'stopped; nothing is left at .*out', status=143)
 
   def test_what_is_there_stays(self):
     source = made(self.scratch / 'model')

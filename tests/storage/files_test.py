@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import pathlib
+import resource
 import shutil
 import tempfile
 from unittest import mock
@@ -57,6 +58,14 @@ class FilesTest(parameterized.TestCase):
       files.write_text(self.path, 'new')
     self.assertEqual(self.path.read_bytes(), b'old')
     self.assertEqual(self.names(), ['a.json'])
+
+  def test_a_limit_of_the_shell_is_told(self):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    self.addCleanup(resource.setrlimit, resource.RLIMIT_FSIZE, limits)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8, limits[1]))
+    with self.assertRaisesRegex(StorageError, 'no file may be so large here'):
+      files.write_text(self.path, 'x' * 99)
+    self.assertEqual(self.names(), [])
 
   def test_so_does_what_stops_the_writer(self):
     files.write_text(self.path, 'old')
