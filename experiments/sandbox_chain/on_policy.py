@@ -52,7 +52,7 @@ class Settings(chain.Settings):
   """
 
   pretraining_steps: Count = 800
-  sft_steps: Count = 200
+  sft_steps: Count = 400
   reward_rate: Positive = 5e-4
   ppo_steps: Count = 80
   kl_coef: NonNegative = 0.1
