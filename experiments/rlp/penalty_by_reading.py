@@ -3,7 +3,7 @@
 A head on the last token, a head on the mean over tokens, and a policy that is
 read as a reward, each with PPO at three penalties and two rates, for 40 and for
 80 rounds: what `bench.py` has is chosen here, on the validation prompts with
-seed 100, of which no claim is made.
+seed 100, of which no claim is made, by the most gold after 80 rounds.
 Run: python -m launch.train experiments/rlp/penalty_by_reading.py
 """
 
