@@ -38,7 +38,7 @@ def config(settings: Settings) -> Experiment:
     ),
     variants={p: offline.asking(p, settings.target) for p in TOLD}
     | {f'dt_at_{z:g}': offline.asking('dt', z) for z in OTHER_TARGETS},
-    condition_tokens=sandbox_chain.CONDITION_TOKENS,
+    addition=sandbox_chain.CONDITIONS,
     contrasts={
       'DT beats RWR': ('dt', 'rwr'),
       'DT beats filtering': ('dt', 'filtered'),

@@ -33,7 +33,7 @@ def config(settings: Settings) -> Experiment:
     )
     | rlp.learn_stages(settings, reward=sandbox.gold, name='ppo_gold')
   )
-  return sandbox_chain.experiment(
+  return on_policy.experiment(
     settings,
     title='Reward learning on policy',
     stages=stages,

@@ -40,7 +40,7 @@ def config(settings: Settings) -> Experiment:
   for policy in ('implicit', *rewards):
     reward = on_policy.implicit(settings, policy)
     stages |= rlp.learn_stages(settings, reward=reward, name=f'ppo_{policy}')
-  return sandbox_chain.experiment(
+  return on_policy.experiment(
     settings,
     title='RLP on a reward that is read from a policy',
     stages=stages,

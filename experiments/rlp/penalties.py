@@ -33,7 +33,7 @@ def config(settings: Settings) -> Experiment:
       stages |= rlp.learn_stages(
         settings, reward=reward, kl_coef=penalty, name=policy_of(arm, penalty)
       )
-  return sandbox_chain.experiment(
+  return on_policy.experiment(
     settings,
     title='RLP by penalty',
     stages=stages,

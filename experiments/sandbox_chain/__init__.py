@@ -7,7 +7,8 @@ experiments that take these from here train them once.
 """
 
 from experiments.sandbox_chain.chain import (
-  CONDITION_TOKENS,
+  ANSWERS,
+  CONDITIONS,
   Settings,
   Stages,
   experiment,
@@ -48,7 +49,8 @@ from experiments.sandbox_chain.rl_groups import (
 )
 
 __all__ = [
-  'CONDITION_TOKENS',
+  'ANSWERS',
+  'CONDITIONS',
   'DPO_RATE',
   'Settings',
   'Stages',

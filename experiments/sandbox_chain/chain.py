@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from rlhf_jax import sandbox
 from rlhf_jax.experiment import (
@@ -19,12 +19,28 @@ from rlhf_jax.types.values import checked
 
 Stages = Mapping[str, Stage | DatasetStage]
 
-# Room for the longest condition; the same wherever policies are conditioned, so
-# that these share an SFT policy.
-CONDITION_TOKENS = 25
-# Lengths that most prompts, with a condition or without, and most examples keep
-# to: nearly half of what goes through the models would be padding.
-BUCKETS = (10, 18, 26, 38, 48)
+
+class Addition(NamedTuple):
+  """What prompts have in some chains beside what is asked.
+
+  Attributes:
+    words: of the vocabulary, beside the world's own.
+    tokens: room for the longest; the same wherever it is, so that chains share
+      an SFT policy.
+    buckets: lengths that most prompts, with it or without, and most examples
+      keep to: nearly half of what goes through the models would be padding.
+  """
+
+  words: tuple[str, ...] = ()
+  tokens: int = 0
+  buckets: tuple[int, ...] = ()
+
+
+NOTHING = Addition()
+CONDITIONS = Addition(sandbox.CONDITION_WORDS, 25, (10, 18, 26, 38, 48))
+ANSWERS = Addition(
+  sandbox.VERDICT_WORDS, sandbox.MAX_RESPONSE_TOKENS, (10, 18, 26, 34)
+)
 
 
 def held_out(**values: Any) -> Evaluation:
@@ -71,7 +87,7 @@ def experiment(
   stages: Stages,
   contrasts: Mapping[str, tuple[str, str]] | None = None,
   variants: Mapping[str, PolicyVariant] | None = None,
-  condition_tokens: int = 0,
+  addition: Addition = NOTHING,
   scored_by: str | None = None,
   measures: Mapping[str, Any] | None = None,
 ) -> Experiment:
@@ -83,24 +99,23 @@ def experiment(
     stages: by name.
     contrasts: what is claimed, and of which two policies.
     variants: of the policies, measured beside them as they are.
-    condition_tokens: of the longest condition, where policies are conditioned
-      on something: the vocabulary then has the words for it.
+    addition: `CONDITIONS` where policies are conditioned on something,
+      `ANSWERS` where what was said is a prompt too.
     scored_by: the reward model whose scores are reported, where policies learnt
       from several.
     measures: further values of the evaluation, as of `reward_measures`.
   """
-  words = sandbox.CONDITION_WORDS if condition_tokens else ()
   return Experiment(
     title=title,
     seed=settings.seed,
     data=sandbox.World(
-      seed=settings.world, comparisons=settings.pairs, words=words
+      seed=settings.world, comparisons=settings.pairs, words=addition.words
     ),
-    model=presets.sandbox(sandbox.tokenizer(words).vocab_size),
+    model=presets.sandbox(sandbox.tokenizer(addition.words).vocab_size),
     limits=Limits(
-      max_prompt_tokens=sandbox.max_prompt_tokens() + condition_tokens,
+      max_prompt_tokens=sandbox.max_prompt_tokens() + addition.tokens,
       max_response_tokens=sandbox.MAX_RESPONSE_TOKENS,
-      buckets=BUCKETS if condition_tokens else (),
+      buckets=addition.buckets,
     ),
     stages=stages,
     evaluation=settings.measure(scored_by=scored_by, **(measures or {})),

@@ -8,14 +8,21 @@ from rlhf_jax.methods import preferences, reward_model, sft
 from rlhf_jax.training.optimizers import Adam, linear
 
 
-def sft_stages(settings: Settings) -> Stages:
+def sft_stages(
+  settings: Settings,
+  *,
+  steps: int | None = None,
+  learning_rate: float = 3e-3,
+  **placed: Any,
+) -> Stages:
   """{'sft'}: 128 demonstrations a step."""
   return sft.stages(
     sft.Config(
-      steps=settings.sft_steps,
+      steps=steps or settings.sft_steps,
       batch_size=128,
-      optimizer=Adam(learning_rate=3e-3, decay=linear),
-    )
+      optimizer=Adam(learning_rate=learning_rate, decay=linear),
+    ),
+    **placed,
   )
 
 
@@ -34,6 +41,7 @@ def reward_stages(
   *,
   pairs: int | None = None,
   steps: int | None = None,
+  learning_rate: float = 2e-3,
   **placed: Any,
 ) -> Stages:
   """{'reward_model'}: from SFT's trunk, twice over so many pairs, 32 a step.
@@ -44,7 +52,7 @@ def reward_stages(
     steps=steps or 2 * (pairs or settings.pairs) // 32,
     batch_size=32,
     centering=0.01,
-    optimizer=Adam(learning_rate=2e-3, decay=linear),
+    optimizer=Adam(learning_rate=learning_rate, decay=linear),
   )
   return reward_model.stages(config, **placed)
 

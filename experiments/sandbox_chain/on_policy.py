@@ -1,13 +1,16 @@
 """RLP on a bench where retraining can be seen: more samples, more updates.
 
-Reward models read the mean over tokens. The samples are of a policy that has
-not gone far, PPO's after `sampled_steps` rounds, while policies are judged
+The policy is pretrained on text that says of answers whether they are right:
+without it no state of SFT's says so, and a reward model has to learn a table of
+answers from noisy pairs, which it does not. The samples are of a policy that
+has not gone far, PPO's after `sampled_steps` rounds, while policies are judged
 after `ppo_steps`, and each prompt is answered `draws` times over. Any sample of
 the largest group is preferred, and reward models on synthetic pairs, as their
 control on the annotated ones alone, take `retrained_steps` updates.
 """
 
 import dataclasses
+import functools
 from typing import Any
 
 from experiments.sandbox_chain import chain, feedback, rlp
@@ -15,15 +18,19 @@ from experiments.sandbox_chain.chain import Stages
 from experiments.sandbox_chain.pairs import dpo_stages
 from rlhf_jax.methods.rlp import consistency, synthetic
 from rlhf_jax.methods.rlp import samples as policy_samples
-from rlhf_jax.models import Reading, mean_of_tokens
+from rlhf_jax.models import Reading, last_token
 from rlhf_jax.sandbox.world import split
 from rlhf_jax.stages import ImplicitReward
+from rlhf_jax.training.optimizers import Adam, linear
 from rlhf_jax.types.rules import Count, NonNegative, Positive
 from rlhf_jax.types.values import checked
 
 # Of policies that are read as rewards: higher rates lose what tells right from
 # wrong.
 IMPLICIT_RATE = 5e-4
+SFT_RATE = 1e-3  # A third of the usual: what it begins from is to stay.
+# Of stages that begin with `sft_stages`.
+experiment = functools.partial(chain.experiment, addition=chain.ANSWERS)
 ANNOTATED = 3200  # As many as the synthetic pairs come to.
 
 
@@ -34,6 +41,9 @@ class Settings(chain.Settings):
 
   Attributes:
     sampled_steps: rounds of PPO before its policy is sampled.
+    pretraining_steps: updates on demonstrations and verdicts, before SFT.
+    reward_rate: learning rate of reward models; at higher ones they lose what
+      pretraining knows.
     draws: how often each training prompt is answered, ten times each.
     retrained_steps: updates of a reward model on synthetic pairs, and of its
       control on the annotated pairs alone.
@@ -41,21 +51,43 @@ class Settings(chain.Settings):
     beta: of rewards that are read from a policy.
   """
 
+  pretraining_steps: Count = 800
+  sft_steps: Count = 400
+  reward_rate: Positive = 5e-4
   ppo_steps: Count = 80
   kl_coef: NonNegative = 0.1
   sampled_steps: Count = 40
   draws: Count = 3
   retrained_steps: Count = 768
-  reading: Reading = mean_of_tokens
+  reading: Reading = last_token
   beta: Positive = 0.1
+
+
+def sft_stages(settings: Settings) -> Stages:
+  """{'pretraining', 'sft'}."""
+  return feedback.sft_stages(
+    settings,
+    steps=settings.pretraining_steps,
+    data=('demonstrations', 'verdicts'),
+    name='pretraining',
+  ) | feedback.sft_stages(settings, learning_rate=SFT_RATE, start='pretraining')
+
+
+def reward_stages(settings: Settings, **placed: Any) -> Stages:
+  """{'reward_model'}: as `feedback.reward_stages`, by the settings."""
+  values = {
+    'reading': settings.reading,
+    'learning_rate': settings.reward_rate,
+  }
+  return feedback.reward_stages(settings, **values | placed)
 
 
 def feedback_stages(settings: Settings) -> Stages:
   """Steps 0 to 2: SFT, preferences, reward model."""
   return (
-    feedback.sft_stages(settings)
+    sft_stages(settings)
     | feedback.preference_stages(settings)
-    | feedback.reward_stages(settings, reading=settings.reading)
+    | reward_stages(settings)
   )
 
 
@@ -112,8 +144,14 @@ def spg_stages(settings: Settings, *, name: str, **values: Any) -> Stages:
 
 
 def uml_stages(settings: Settings, *, name: str, **values: Any) -> Stages:
-  """{name}: as `rlp.uml_stages`, by the settings' reading."""
-  return rlp.uml_stages(settings, reading=settings.reading, name=name, **values)
+  """{name}: as `rlp.uml_stages`, by the settings' rate and reading."""
+  return rlp.uml_stages(
+    settings,
+    optimizer=Adam(learning_rate=settings.reward_rate, decay=linear),
+    reading=settings.reading,
+    name=name,
+    **values,
+  )
 
 
 def annotated_stages(settings: Settings, *, pairs: int, name: str) -> Stages:
@@ -130,11 +168,12 @@ def annotated_stages(settings: Settings, *, pairs: int, name: str) -> Stages:
 def retrained_stages(
   settings: Settings, *pairs: str, steps: int | None = None, name: str
 ) -> Stages:
-  """{name}: as `rlp.retrained_stages`, by the settings' updates and reading."""
+  """{name}: as `rlp.retrained_stages`, by what the settings say of it."""
   return rlp.retrained_stages(
     settings,
     *pairs,
     steps=steps or settings.retrained_steps,
+    learning_rate=settings.reward_rate,
     reading=settings.reading,
     name=name,
   )

@@ -54,6 +54,6 @@ def config(settings: Settings) -> Experiment:
     | steered,
     variants={n: attributes.asking(n, settings.attributes) for n in names}
     | attributes.requests(),
-    condition_tokens=sandbox_chain.CONDITION_TOKENS,
+    addition=sandbox_chain.CONDITIONS,
     contrasts=CONTRASTS,
   )

@@ -17,6 +17,7 @@ from rlhf_jax.sandbox.sample_pairs import (
   minimal_pairs,
   right_on_wrong,
 )
+from rlhf_jax.sandbox.verdicts import VERDICT_WORDS
 from rlhf_jax.sandbox.world import (
   CONDITION_WORDS,
   MAX_RESPONSE_TOKENS,

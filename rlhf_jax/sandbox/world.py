@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rlhf_jax.data import templates, tokens
+from rlhf_jax.data import tokens
 from rlhf_jax.data.sources import Corpus
-from rlhf_jax.sandbox import authors, grammar, questions
+from rlhf_jax.sandbox import authors, grammar, questions, verdicts
 from rlhf_jax.sandbox.annotators import Annotator
 from rlhf_jax.sandbox.gold import Attributes, attributes, clip, gold
 from rlhf_jax.types import Comparison, Demonstration, Prompt, Rated
@@ -136,6 +136,8 @@ class World:
     author: who writes both.
     annotator: who compares.
     misrated: share of a person's ratings that are a level off, up or down.
+    verdicts: how many responses there are of which it is said whether they are
+      right.
     words: further words of the vocabulary, as CONDITION_WORDS.
   """
 
@@ -145,6 +147,7 @@ class World:
   author: authors.Author = authors.DEMONSTRATOR
   annotator: Annotator = Annotator()
   misrated: Share = 0.3
+  verdicts: Count = 131_072
   words: tuple[str, ...] = ()
 
   def fingerprint(self) -> str:
@@ -167,6 +170,9 @@ class World:
         with a person's ratings of its attributes, in the order of
         `gold.Attributes`.
       'test_rated': the same for the test prompts, as they truly are.
+      'verdicts': that author's responses to training prompts, each with whether
+        it is right, to learn from before anything else; `words` are then to
+        have VERDICT_WORDS.
     """
     del folder
     train, validation, test = split(self.seed)
@@ -175,7 +181,7 @@ class World:
     strong, medium, weak = TIERS
     return Corpus(
       tokenizer(self.words),
-      templates.PLAIN,
+      verdicts.TEMPLATE,
       {
         'demonstrations': self._demonstrations(train, 1, self.demonstrations),
         'test_demonstrations': self._demonstrations(test, 2, len(test)),
@@ -189,6 +195,7 @@ class World:
         'written': self._written(train, 9),
         'rated': self._rated(train, 10, count, self.misrated),
         'test_rated': self._rated(test, 11, len(test), 0.0),
+        'verdicts': self._verdicts(train, 12, self.verdicts),
         'prompts': train,
         'validation_prompts': validation,
         'test_prompts': test,
@@ -234,6 +241,14 @@ class World:
       off = rng.choice((-1, 1), len(true)) * (rng.random(len(true)) < misrated)
       seen = (clip(level + int(o)) for level, o in zip(true, off, strict=True))
       return Rated(prompt, text, tuple(map(float, seen)))
+
+    return LazyRecords(count, record)
+
+  def _verdicts(self, prompts, stream, count):
+    def record(i: int) -> Demonstration:
+      prompt = prompts[i % len(prompts)]
+      text = authors.write(self.author, prompt, (self.seed, stream, i))
+      return verdicts.judged(prompt, text)
 
     return LazyRecords(count, record)
 

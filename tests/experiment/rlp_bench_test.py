@@ -8,7 +8,13 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from experiments.readings import rlp_bench
-from experiments.rlp import bench, implicit, penalties, penalty_by_reading
+from experiments.rlp import (
+  bench,
+  implicit,
+  penalties,
+  penalty_by_reading,
+  pretraining,
+)
 from rlhf_jax import experiment
 from rlhf_jax.evaluation.samples import PolicySamples
 from rlhf_jax.types import Message, Prompt
@@ -44,7 +50,9 @@ class BenchTest(absltest.TestCase):
 
 
 class PreparedTest(parameterized.TestCase):
-  @parameterized.parameters(bench, penalties, implicit, penalty_by_reading)
+  @parameterized.parameters(
+    bench, penalties, implicit, penalty_by_reading, pretraining
+  )
   def test_nothing_is_wrong_with_its_stages(self, module):
     made = module.config(module.Settings())
     folder = self.enterContext(tempfile.TemporaryDirectory())

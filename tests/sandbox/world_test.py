@@ -31,7 +31,7 @@ def texts(records):
 class WorldTest(parameterized.TestCase):
   def setUp(self):
     super().setUp()
-    self.world = sandbox.World(demonstrations=400, comparisons=100)
+    self.world = sandbox.World(demonstrations=400, comparisons=100, verdicts=50)
     self.corpus = self.world.load('')
     self.datasets = self.corpus.datasets
 
@@ -52,6 +52,7 @@ class WorldTest(parameterized.TestCase):
         'written': 1480,
         'rated': 100,
         'test_rated': 592,
+        'verdicts': 50,
         'prompts': 1480,
         'validation_prompts': 296,
         'test_prompts': 592,
@@ -106,6 +107,8 @@ class WorldTest(parameterized.TestCase):
   def test_training_sees_training_prompts_alone(self):
     train = set(self.datasets['prompts'])
     test = set(self.datasets['test_prompts'])
+    judged = {r.prompt.messages[:1] for r in self.datasets['verdicts']}
+    self.assertLessEqual(judged, {p.messages for p in train})
     for name in ('demonstrations', 'comparisons', 'tiers', *BY_AUTHORS):
       self.assertLessEqual({r.prompt for r in self.datasets[name]}, train)
     for name in ('test_demonstrations', 'test_comparisons'):
