@@ -34,6 +34,7 @@ def reward_stages(
   *,
   pairs: int | None = None,
   steps: int | None = None,
+  learning_rate: float = 2e-3,
   **placed: Any,
 ) -> Stages:
   """{'reward_model'}: from SFT's trunk, twice over so many pairs, 32 a step.
@@ -44,7 +45,7 @@ def reward_stages(
     steps=steps or 2 * (pairs or settings.pairs) // 32,
     batch_size=32,
     centering=0.01,
-    optimizer=Adam(learning_rate=2e-3, decay=linear),
+    optimizer=Adam(learning_rate=learning_rate, decay=linear),
   )
   return reward_model.stages(config, **placed)
 
