@@ -12,7 +12,7 @@ from absl.testing import absltest, parameterized
 
 from rlhf_jax.kernels import importance, rewards
 from rlhf_jax.learners import likelihood, policy_gradient
-from rlhf_jax.learners.reward import head
+from rlhf_jax.learners.reward import head, variational_head
 from rlhf_jax.losses import unpaired
 from rlhf_jax.methods import (
   attribute_model,
@@ -22,6 +22,7 @@ from rlhf_jax.methods import (
   dpo,
   grpo,
   inform,
+  inform_head,
   kto,
   offline_rl,
   orpo,
@@ -169,6 +170,12 @@ METHODS = {
   ),
   'inform': (inform, inform.Config(steps=1, latent=3), pairs, True),
   'inform_released': (inform, inform.released(steps=1, latent=3), pairs, True),
+  'inform_head': (
+    inform_head,
+    inform_head.Config(steps=1, latent=3),
+    lambda s: pairs(s).replace(features=FEATURES),
+    True,
+  ),
   'rlp': (
     rlp,
     rlp.paper(steps=1, latent=2, hidden=4, critic_hidden=4, most_gradient=1.0),
@@ -264,7 +271,10 @@ SUMMED = toy.MODELS._replace(
   reward=summed(toy.SCALAR),
   critic=summed(toy.SCALAR),
 )
-OPTIMIZERS = {reward_head: head.of_head(OPTIMIZER)}  # Of a part of params.
+OPTIMIZERS = {  # Of a part of params.
+  reward_head: head.of_head(OPTIMIZER),
+  inform_head: variational_head.of_bottleneck(OPTIMIZER),
+}
 
 
 @functools.cache
@@ -446,7 +456,7 @@ LEARNERS = (
 
 
 # They look into the parameters of a head, which is never in a base.
-OF_HEADS = ('rlp', 'reward_head', 'inform', 'inform_released')
+OF_HEADS = ('rlp', 'reward_head', 'inform', 'inform_head', 'inform_released')
 
 
 class BaseTest(TableCase):

@@ -120,7 +120,8 @@ class Source:
     found = {}
     for kind, names in DIALOGUES.items():
       pairs = [p for n in names for p in readers.pairs(self.path(n))]
-      sides = splits.split(self._dialogues(pairs, kind), self.held_out)
+      short = dialogues(pairs, kind, longest=self.longest)
+      sides = splits.split(short, self.held_out)
       found[f'{kind}_pairs'], found[f'test_{kind}_pairs'] = sides
     judged, learnt, held_out = _parts(_reviews(self.path(REVIEWS)))
     found['review_pairs'] = _continued(learnt)
@@ -140,23 +141,6 @@ class Source:
       gold=WordOdds.of(judged, name='words of other reviews'),
     )
 
-  def _dialogues(
-    self, pairs: Iterable[Comparison], kind: str
-  ) -> Iterator[Comparison]:
-    """The first short pair of each opening, as text."""
-    seen = set()
-    for pair in pairs:
-      turns = [f'{SAID[m.role]}: {m.content}' for m in pair.prompt.messages]
-      first, text = turns[0], '\n\n'.join([*turns, 'Assistant:'])
-      longest = max(map(len, (text, *pair.responses)))
-      if first in seen or longest > self.longest:
-        continue
-      seen.add(first)
-      yield pair._replace(
-        prompt=readers.one_turn(text, kind, pair.prompt.where),
-        responses=tuple(f' {said}' for said in pair.responses),
-      )
-
   def _openings(self, reviews: Sequence[tuple[str, int]]) -> list[Prompt]:
     """The first words of reviews, each once, of both kinds by turns."""
     sides = ([t for t, label in reviews if label == kind] for kind in (1, 0))
@@ -168,6 +152,30 @@ class Source:
 
 FOLDERS = ('data', 'tokenizer')
 SAID = {'user': 'Human', 'assistant': 'Assistant'}
+
+
+def dialogues(
+  pairs: Iterable[Comparison], kind: str, *, longest: int
+) -> Iterator[Comparison]:
+  """The first short pair of each opening, as text.
+
+  Args:
+    pairs: of dialogues.
+    kind: of their prompts.
+    longest: an answer, and what is said before it, in characters.
+  """
+  seen = set()
+  for pair in pairs:
+    turns = [f'{SAID[m.role]}: {m.content}' for m in pair.prompt.messages]
+    first, text = turns[0], '\n\n'.join([*turns, 'Assistant:'])
+    most = max(map(len, (text, *pair.responses)))
+    if first in seen or most > longest:
+      continue
+    seen.add(first)
+    yield pair._replace(
+      prompt=readers.one_turn(text, kind, pair.prompt.where),
+      responses=tuple(f' {said}' for said in pair.responses),
+    )
 
 
 def _names():

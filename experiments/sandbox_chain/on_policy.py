@@ -51,7 +51,7 @@ class Settings(chain.Settings):
     beta: of rewards that are read from a policy.
   """
 
-  pretraining_steps: Count = 800
+  pretraining_steps: Count = 1600
   sft_steps: Count = 400
   reward_rate: Positive = 5e-4
   ppo_steps: Count = 80
@@ -103,11 +103,15 @@ def sample_stages(
   Of a policy that PPO trains for `sampled_steps` rounds.
   """
   early = dataclasses.replace(settings, ppo_steps=settings.sampled_steps)
-  prompts = len(split(settings.world).train)
-  config = policy_samples.Config(count=settings.draws * prompts)
+  config = policy_samples.Config(count=answered(settings))
   return rlp.learn_stages(early, name=policy, **placed) | policy_samples.stages(
     config, policy=policy, name=name, **placed
   )
+
+
+def answered(settings: Settings) -> int:
+  """How many prompts a policy is asked, each training prompt `draws` times."""
+  return settings.draws * len(split(settings.world).train)
 
 
 def sampled_stages(settings: Settings) -> Stages:

@@ -13,6 +13,7 @@ from rlhf_jax.data.encoding import Counts, Example, undecided
 from rlhf_jax.evaluation import preference_accuracy
 from rlhf_jax.evaluation.samples import PolicySamples
 from rlhf_jax.experiment import validation
+from rlhf_jax.experiment.answers import reward_name
 from rlhf_jax.experiment.datasets import Data
 from rlhf_jax.experiment.definition import (
   Experiment,
@@ -21,7 +22,7 @@ from rlhf_jax.experiment.definition import (
 )
 from rlhf_jax.experiment.prepared import Run
 from rlhf_jax.feedback import scoring
-from rlhf_jax.stages import Learnt, names, producing
+from rlhf_jax.stages import Ensemble, Learnt, names, producing
 from rlhf_jax.training import stopping
 from rlhf_jax.types import (
   Comparison,
@@ -86,9 +87,20 @@ def measure_reward_models(
 
 
 def measured_rewards(experiment: Experiment) -> dict[str, Learnt]:
-  """Every reward model, and every policy that is read as a reward, by name."""
+  """Every reward model, and what is read as a reward, by name.
+
+  That are policies, and the ensembles that policies learn from.
+  """
   models = producing(experiment.stages, 'reward')
-  return {name: name for name in models} | implicit_rewards(experiment)
+  policies = producing(experiment.stages, 'policy').values()
+  ensembles = {
+    reward_name(reward): reward
+    for reward in (stage.frozen.get('reward') for stage in policies)
+    if isinstance(reward, Ensemble)
+  }
+  return (
+    {name: name for name in models} | implicit_rewards(experiment) | ensembles
+  )
 
 
 def pairs_of_policies(

@@ -11,6 +11,7 @@ from rlhf_jax.methods import (
   dpo,
   grpo,
   inform,
+  inform_head,
   kto,
   labels,
   ocrm,

@@ -10,7 +10,13 @@ from rlhf_jax.sandbox.authors import (
   write,
 )
 from rlhf_jax.sandbox.gold import Attributes, attributes, gold
-from rlhf_jax.sandbox.grammar import Parts, answer_given, parse, stated
+from rlhf_jax.sandbox.grammar import (
+  Parts,
+  answer_given,
+  parse,
+  restated,
+  stated,
+)
 from rlhf_jax.sandbox.questions import KINDS, prompts, read
 from rlhf_jax.sandbox.sample_pairs import (
   is_right,

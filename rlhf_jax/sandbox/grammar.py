@@ -139,6 +139,17 @@ def stated(text: str) -> str | None:
   return ' '.join(sorted(words)) or None
 
 
+def restated(text: str, other: str) -> str | None:
+  """A text with the answer word of another in place of its own.
+
+  None where either states none, or several different ones.
+  """
+  own, given = stated(text), stated(other)
+  if own is None or given is None or ' ' in own or ' ' in given:
+    return None
+  return ' '.join(given if word == own else word for word in text.split())
+
+
 def answer_given(prompt: Prompt, response: str) -> str | None:
   """What a response states, as `feedback.similarity.answer` asks for it."""
   del prompt

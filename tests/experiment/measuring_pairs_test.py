@@ -11,7 +11,10 @@ from rlhf_jax import sandbox
 from rlhf_jax.evaluation.samples import PolicySamples
 from rlhf_jax.experiment import ExperimentError, measuring_pairs, validation
 from rlhf_jax.experiment.definition import Evaluation, FittedReward
+from rlhf_jax.kernels import ensembles
+from rlhf_jax.methods import ppo, reward_model
 from rlhf_jax.sandbox import regression
+from rlhf_jax.stages import Ensemble
 from rlhf_jax.types import Comparison
 from tests.experiment import small
 
@@ -31,6 +34,15 @@ def first_two(prompts, responses):
 
 def three_to_one(prompts, responses, others):
   return [0.75] * len(prompts)
+
+
+def scores(run, name, samples):
+  """[N] of a policy's samples by a reward model, one batch of them."""
+  pairs = list(map(Comparison, samples.prompts, zip(samples.responses)))
+  examples, _ = run.data.encode_all(pairs)
+  batch = run.data.batch(examples, len(examples))
+  params = {'reward': run.trained.params(name, 'reward')}
+  return np.asarray(run.trained.scorer(name)(params, batch))[:, 0]
 
 
 def fitted(**values):
@@ -86,6 +98,31 @@ class MeasuringPairsTest(absltest.TestCase):
     # Gold prefers the first of each two here, as the pairs as drawn do.
     self.assertEqual(metrics.told['as drawn'].accuracy, metrics.accuracy)
     self.assertGreater(metrics.calibration.brier.value, 0.75 * 0.25)
+
+  def test_an_ensemble_is_measured_as_one(self):
+    both = Ensemble(('reward_model', 'other'), ensembles.worst)
+    stages = (
+      self.run_of.experiment.stages
+      | reward_model.stages(
+        reward_model.Config(steps=1), data='comparisons', name='other'
+      )
+      | ppo.stages(ppo.Config(steps=1), reward=both)
+    )
+    run = small.remade(self.run_of, stages=stages)
+    run.loaded['other'] = {'reward': small.params('ranker')}
+    rewards = measuring_pairs.measured_rewards(run.experiment)
+    self.assertEqual(rewards['reward_model + other'], both)
+    found = measuring_pairs.measure_reward_models(run, {'sft': self.samples})
+    # Margins of the least of two scores are those of neither.
+    margins = [
+      found[name, 'sft'].margin_quantiles
+      for name in ('reward_model + other', 'reward_model', 'other')
+    ]
+    self.assertLen(set(margins), 3)
+    least = np.minimum(*(scores(run, n, self.samples) for n in both.members))
+    gaps = least[::2] - least[1::2]
+    mean = found['reward_model + other', 'sft'].margin_mean
+    self.assertAlmostEqual(mean, gaps.mean(), places=5)
 
   def test_without_gold_there_are_held_out_pairs_alone(self):
     how = Evaluation(

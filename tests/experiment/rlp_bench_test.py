@@ -7,13 +7,15 @@ import tempfile
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from experiments.readings import rlp_bench
+from experiments.readings import rlp_bench, rlp_manner
 from experiments.rlp import (
   bench,
   implicit,
+  manner,
   penalties,
   penalty_by_reading,
   pretraining,
+  reward_bench,
 )
 from rlhf_jax import experiment
 from rlhf_jax.evaluation.samples import PolicySamples
@@ -51,7 +53,13 @@ class BenchTest(absltest.TestCase):
 
 class PreparedTest(parameterized.TestCase):
   @parameterized.parameters(
-    bench, penalties, implicit, penalty_by_reading, pretraining
+    bench,
+    implicit,
+    manner,
+    penalties,
+    penalty_by_reading,
+    pretraining,
+    reward_bench,
   )
   def test_nothing_is_wrong_with_its_stages(self, module):
     made = module.config(module.Settings())
@@ -73,6 +81,26 @@ class MeasuredTest(absltest.TestCase):
       gold=np.array([1.0, 2.0, -1.0, 0.0, 0.5]),
     )
     self.assertEqual(rlp_bench.measured(samples), {'gold': 0.5, 'right': 0.4})
+
+  def test_manner_decides_where_both_or_neither_are_right(self):
+    def answered(said, gold):
+      return PolicySamples(
+        name='ppo',
+        prompts=[BRIEF] * 4,
+        responses=said,
+        lengths=np.full(4, 4),
+        ended=np.full(4, True),
+        gold=np.array(gold),
+        kl=np.array([1.0, 2.0, 1.0, 2.0]),
+      )
+
+    mine = answered(['8 .', '8 .', '9 .', 'it is 8 .'], [1.0, 0.5, 0.0, 2.0])
+    theirs = answered(['it is 8 .', '7 .', '6 .', '8 .'], [1.5, 0.0, 0.0, 1.0])
+    found = rlp_manner.measured(mine, theirs)
+    # A loss, a win of a right one over a wrong one, a tie, a win.
+    self.assertEqual(found['wins'], 2.5 / 4)
+    self.assertEqual(found['wins by manner'], 1.5 / 3)
+    self.assertEqual((found['right'], found['KL']), (0.75, 1.5))
 
 
 if __name__ == '__main__':

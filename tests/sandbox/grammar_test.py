@@ -61,6 +61,18 @@ class GrammarTest(parameterized.TestCase):
         self.assertBetween(level, 0, 4)
       self.assertTrue(np.isfinite(sandbox.gold([prompt], [text])).all())
 
+  @parameterized.parameters(
+    ('sure , it is 8 . because counting gives 8 .', '7 . hope that helps .',
+     'sure , it is 7 . because counting gives 7 .'),
+    ('it is 8 .', 'well , 8 .', 'it is 8 .'),
+    ('it is 8 .', '7 or 8 .', None),
+    ('8 or 7 .', 'it is 6 .', None),
+    ('hope that helps .', 'it is 6 .', None),
+    ('it is 8 .', 'hope that helps .', None),
+  )  # fmt: skip
+  def test_a_text_says_what_another_says(self, text, other, expected):
+    self.assertEqual(sandbox.restated(text, other), expected)
+
 
 if __name__ == '__main__':
   absltest.main()

@@ -104,8 +104,19 @@ def loss(
 ) -> tuple[Terms, Metrics]:
   """Terms and metrics of Comparisons [B, 2, T]. Differentiate in `params`."""
   del frozen  # Nothing stays fixed.
-  networks = params['bottleneck']
   features = head.features(params, batch, models=models, config=config)
+  return compared(params['bottleneck'], features, batch, key, config=config)
+
+
+def compared(
+  networks: Params,
+  features: chex.Array,
+  batch: Comparisons,
+  key: chex.PRNGKey,
+  *,
+  config: Config,
+) -> tuple[Terms, Metrics]:
+  """Terms and metrics of features [B, 2, D] that pass the bottleneck."""
   means = _apply(networks['mean'], features)
   log_variances = config.log_variance(_apply(networks['deviation'], features))
   sampled = bottleneck.sample(key, means, log_variances)
@@ -147,13 +158,18 @@ def update(
   return state.replace(params=_composed(state.params)), metrics
 
 
-def _composed(params):
-  """The params, with the reward that is read from the posteriors' means."""
-  mean, score = params['bottleneck']['mean'], params['bottleneck']['head']
-  read = {
+def composed(networks: Params) -> Params:
+  """{'kernel' [D, 1], 'bias' [1]}: g(μ(·)), read from features."""
+  mean, score = networks['mean'], networks['head']
+  return {
     'kernel': mean['kernel'] @ score['kernel'],
     'bias': mean['bias'] @ score['kernel'] + score['bias'],
   }
+
+
+def _composed(params):
+  """The params, with the reward that is read from the posteriors' means."""
+  read = composed(params['bottleneck'])
   return params | {'reward': params['reward'] | {'head': read}}
 
 

@@ -6,7 +6,8 @@ step 4 the reward model is trained again with unlabelled samples of that policy
 (`retraining`, RLP-UML), with preferences made of what the samples agree on
 (`synthetic`, RLP-SPG), or both; in step 5 a policy learns from it, from SFT on.
 `scale` keeps the new reward on the old one's scale, `rounds` repeats;
-`labelled` is what the paper compares `synthetic` to.
+`labelled` is what the paper compares `synthetic` to, and `manner`, beyond it,
+keeps how a policy says things.
 
 Source: Lang, Huang & Li 2024, "Fine-Tuning Language Models with Reward Learning
 on Policy" (arXiv 2403.19279).
@@ -15,6 +16,7 @@ on Policy" (arXiv 2403.19279).
 from rlhf_jax.methods.rlp import (
   consistency,
   labelled,
+  manner,
   retraining,
   samples,
   scale,

@@ -1,0 +1,151 @@
+"""Dialogues that people compared, and sums that a program can check.
+
+All text goes to the model as it is, in the form of the dialogues: a sum is
+asked after two that are answered, and the answer ends with its line.
+"""
+
+import dataclasses
+import itertools
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from experiments.afternoon.source import NO_MODEL, dialogues
+from rlhf_jax.addressing import Code
+from rlhf_jax.data import jsonl, readers, splits, templates, tokens
+from rlhf_jax.data.sources import Corpus
+from rlhf_jax.feedback import verifying
+from rlhf_jax.models import huggingface
+from rlhf_jax.types import Comparison, Prompt
+from rlhf_jax.types.rules import Count, ShareBetween
+from rlhf_jax.types.values import checked
+
+DIALOGUES = 'hh_helpful_base_test.jsonl.gz'
+# What ends a line in byte-level tokens, at which an answer stops.
+STOPS = ('Ċ', 'ĊĊ')
+ASKED = 'Human: What is {} {} {}?\n\nAssistant:'
+SHOWN = (
+  f'{ASKED.format(31, "plus", 7)} 38\n\n{ASKED.format(26, "minus", 9)} 17\n\n'
+)
+SIGNS = {'plus': int.__add__, 'minus': int.__sub__, 'times': int.__mul__}
+
+
+@dataclasses.dataclass(frozen=True)
+@checked
+class Source:
+  """Where the dialogues are, and how much is read and asked.
+
+  Attributes:
+    data: folder of `DIALOGUES`, a line each as of `first_afternoon`.
+    tokenizer: folder of the model that reads them.
+    pairs: most pairs that people compared to learn from.
+    test_pairs: most held-out ones.
+    held_out: share of the dialogues that is held out.
+    longest: of an answer and of what is said before it, in characters.
+    problems: sums that are sampled to make pairs of.
+    test_problems: other ones, whose samples rewards are measured on.
+  """
+
+  data: str
+  tokenizer: str
+  _: dataclasses.KW_ONLY
+  pairs: Count = 400
+  test_pairs: Count = 250
+  held_out: ShareBetween = 0.4
+  longest: Count = 240
+  problems: Count = 240
+  test_problems: Count = 240
+
+  def fingerprint(self) -> str:
+    """Of the settings, of the files' content, and of the code that reads.
+
+    Raises:
+      DataError: a file is not there, or no model.
+    """
+    if not huggingface.is_folder(self.tokenizer):
+      raise jsonl.DataError(NO_MODEL.format(folder=self.tokenizer))
+    read = [self.path(), *tokens.files(self.tokenizer)]
+    folders = ('data', 'tokenizer')
+    values = [v for n, v in vars(self).items() if n not in folders]
+    return Code().digest(type(self), values, [*map(jsonl.digest, read)])
+
+  def path(self) -> pathlib.Path:
+    """Of the dialogues.
+
+    Raises:
+      DataError: they are not there.
+    """
+    path = pathlib.Path(self.data) / DIALOGUES
+    if not path.is_file():
+      raise jsonl.DataError(
+        f'there is no {path}, a test file of HH-RLHF (MIT, '
+        'github.com/anthropics/hh-rlhf); give its folder by --set data=DIR'
+      )
+    return path
+
+  def load(self, folder: pathlib.Path) -> Corpus:
+    """Pairs to learn from and others, sums to sample and others.
+
+    Gold is whether the last number of a response is right.
+    """
+    del folder  # Nothing takes long.
+    short = dialogues(
+      readers.pairs(self.path()), 'helpful', longest=self.longest
+    )
+    pairs, test_pairs = splits.split(short, self.held_out)
+    tokenizer = tokens.load(self.tokenizer)
+    known = [t for t in STOPS if tokenizer.backend.token_to_id(t) is not None]
+    sums = problems(self.problems + self.test_problems)
+    return Corpus(
+      dataclasses.replace(tokenizer, stops=(*tokenizer.stops, *known)),
+      templates.PLAIN,
+      {
+        'helpful_pairs': pairs[: self.pairs],
+        'test_helpful_pairs': test_pairs[: self.test_pairs],
+        'problems': sums[: self.problems],
+        'test_problems': sums[self.problems :],
+      },
+      gold=verifying.number,
+    )
+
+
+def problems(count: int) -> list[Prompt]:
+  """So many different sums, always the same, each sign by turns.
+
+  Of two numbers of two digits, or of one digit times two; there are 2136.
+  """
+  draw, numbers = np.random.default_rng(0), range(11, 100)
+  pairs = {
+    'plus': list(itertools.product(numbers, numbers)),
+    'minus': [(a, b) for a in numbers for b in numbers if b < a],
+    'times': list(itertools.product(range(2, 10), numbers)),
+  }
+  mixed = (
+    [(sign, *of[i]) for i in draw.permutation(len(of))]
+    for sign, of in pairs.items()
+  )
+  by_turns = itertools.chain.from_iterable(zip(*mixed, strict=False))
+  return [
+    readers.one_turn(
+      SHOWN + ASKED.format(one, sign, other),
+      sign,
+      answer=str(SIGNS[sign](one, other)),
+    )
+    for sign, one, other in itertools.islice(by_turns, count)
+  ]
+
+
+def one_of_each(
+  prompts: Sequence[Prompt], responses: Sequence[str]
+) -> list[Comparison]:
+  """The first right sample of each prompt against the first wrong one."""
+  found: dict[Prompt, dict[bool, str]] = {}
+  right = verifying.number(prompts, responses)
+  for prompt, response, mark in zip(prompts, responses, right, strict=True):
+    found.setdefault(prompt, {}).setdefault(bool(mark), response)
+  return [
+    Comparison(prompt, (said[True], said[False]))
+    for prompt, said in found.items()
+    if len(said) == 2
+  ]
