@@ -232,7 +232,7 @@ class WritingTest(StageTest):
     )
     self.assertLen(self.records(chain), len(others))
     self.assertEqual(chain.folders['made'].facts()['dropped_prompts'], 1)
-    said = 'made  1 dropped prompts of more than 10 tokens\n'
+    said = 'made  1 dropped prompt of more than 10 tokens\n'
     self.assertIn(said, chain.console.getvalue())
 
   def test_what_is_noted_of_the_files_is_printed(self):
@@ -664,7 +664,7 @@ class JudgingTest(StageTest):
     chain, _ = self.queries(frozen={'reward': 'reward_model'})
     queries = small.queries(small.remade(chain, limits=limits), 'made', [])
     with self.assertRaisesRegex(
-      ValueError, "stage 'made': nothing is left of .* dropped prompts"
+      ValueError, "stage 'made': nothing is left of .* dropped prompt"
     ):
       queries.score(self.lists(chain, [2]))
 
