@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from rlhf_jax import progress
+from rlhf_jax.data import names
 from rlhf_jax.data import record_lines as lines
 from rlhf_jax.experiment import encoded_datasets, store
 from rlhf_jax.experiment.definition import ExperimentError
@@ -177,7 +178,8 @@ def said_of(facts: Mapping[str, Any]) -> list[str]:
   unscored, undecided = map(
     facts.get, ('unscored_responses', 'undecided_share')
   )
-  said = [f'{unscored} responses could not be scored'] if unscored else []
+  responses = names.amounts({'responses': unscored})
+  said = [f'{each} could not be scored' for each in responses]
   said += [f'{undecided:.1%} of pairs had no verdict'] if undecided else []
   return said
 
@@ -224,12 +226,18 @@ def over_batches(batches: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def none(name: str, stage: DatasetStage, written: Written) -> str:
   """The error of a stage that made nothing of all its data."""
-  why = 'look at what its config keeps'
+  facts = over_batches([batch['facts'] for batch in written.batches])
   if unscored := written.unscored:
     why = f'{unscored} responses had no score: look at what their judge says'
+  elif advice := getattr(stage.config, 'when_none', None):
+    why = advice(
+      facts, own=f'stages.{name}.config', drawing=f'stages.{stage.data}.config'
+    )
+  else:
+    why = f'look at what stages.{name}.config keeps'
   return (
     f'stage {name!r} wrote no record out of {written.total} of '
-    f'{stage.data!r}; {why}'
+    f'{stage.data!r}: {why}'
   )
 
 
