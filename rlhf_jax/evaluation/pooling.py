@@ -169,9 +169,11 @@ def write(
   """
   files.make_folder(out)
   files.write_json(out / 'pooled.json', report.plain(pooled))
-  said = [legend(pooled), *notes]
+  said, scores = [legend(pooled), *notes], legends.scores(pooled.policies)
   policies, by_seed = policy_rows(pooled), seed_rows(pooled)
-  first, rest = pages.of_policies(policies, pooled.contrasts, pooled.against)
+  first, rest = pages.of_policies(
+    policies, pooled.contrasts, pooled.against, scores
+  )
   page = [
     f'# {title}',
     pages.outcome(pooled.contrasts),
@@ -193,6 +195,7 @@ def write(
     console.append(report.sentences(claims.sentences(pooled.contrasts)))
   if by_seed:
     console.append(tables.fitted(by_seed))
+  said = filter(None, (scores, *said))
   return '\n\n'.join([*console, *(report.sentences([line]) for line in said)])
 
 

@@ -6,7 +6,7 @@ import importlib
 import math
 import pathlib
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rlhf_jax.evaluation import (
@@ -87,10 +87,10 @@ def console(found: Findings) -> str:
     parts.append(tables.fitted(kinds))
   if found.contrasts:
     parts.append(sentences(claims.sentences(found.contrasts)))
-  said = [*legends.of(policies).splitlines()]
+  said = [*legends.of(policies).splitlines(), legends.scores(policies)]
   if found.seed is not None and headlines.compared(policies):
     said.append(claims.covers([found.seed]))
-  parts.append(sentences(said))
+  parts.append(sentences(filter(None, said)))
   if found.reward_models:
     rows = tables.reward_model_rows(found.telling_pairs())
     parts.append(tables.fitted(tables.parted(rows, pages.MODEL_COLUMNS)[0]))
@@ -102,7 +102,7 @@ def console(found: Findings) -> str:
   return '\n\n'.join(parts)
 
 
-def sentences(lines: Sequence[str]) -> str:
+def sentences(lines: Iterable[str]) -> str:
   """Lines of Markdown for a console, each in as many as it takes."""
   plain = (line.replace('`', '').replace('**', '') for line in lines)
   return '\n'.join(textwrap.fill(line, tables.CONSOLE) for line in plain)

@@ -469,8 +469,20 @@ class ReportTest(parameterized.TestCase):
       self.assertIn('scored by', text)
       self.assertIn('have no unit in', flat(text))
     _, console, page, _ = by('rm', 'rm', 'rm')
-    self.assertIn('The score is given by rm.', flat(page))
+    for text in (console, page):
+      self.assertIn('The score is given by rm.', flat(text))
     self.assertNotIn('scored by', console)
+
+  def test_who_scores_is_said_where_the_scores_are(self):
+    found = {
+      name: dataclasses.replace(policy, scored_by='rm')
+      for name, policy in policies().items()
+    }
+    _, _, page, _ = self.write(found)  # Whose gold is in the first table.
+    above, fold = page.split('<summary>More of the policies', 1)
+    self.assertIn('gold', above)
+    self.assertNotIn('score is given by', flat(above))
+    self.assertIn('score is given by', flat(fold.split('</details>')[0]))
 
   def test_length_is_mentioned_where_it_matters(self):
     # The longer response always wins, and ppo's mostly are longer.
