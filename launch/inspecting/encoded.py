@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from launch.inspecting import sizes
-from launch.inspecting.words import line, of
+from launch.inspecting.words import line, of, table
 from rlhf_jax import progress
 from rlhf_jax.data import (
   DataError,
@@ -125,10 +125,10 @@ def sections(found: Encoded, given: Any) -> Iterator[str]:
     )
   yield sizes.spreads('tokens', found.lengths._asdict())
   yield sizes.histograms('tokens', found.lengths)
-  yield tables.plain(longer_rows(found.lengths, given))
+  yield table(longer_rows(found.lengths, given))
   if found.padding is not None:
     yield line('at the limits set', cuts(found.counts))
-    yield tables.plain(padding_rows(found.padding, given))
+    yield table(padding_rows(found.padding, given))
 
 
 def longer_rows(found: lengths.Lengths, given: Any) -> tables.Table:

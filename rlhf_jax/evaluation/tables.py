@@ -2,6 +2,7 @@
 
 import math
 import re
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,6 @@ from rlhf_jax.evaluation.preference_accuracy import HeldOut, PairMetrics
 from rlhf_jax.evaluation.summary import Summary
 
 Table = list[list[str]]  # Rows of cells, the header first.
-CONSOLE = 80  # Letters in a line.
 NO_BREAK = '\N{NO-BREAK SPACE}'
 # Where no line may end: in '[0.66, 0.76]', '(sd 1.20)', '± 0.02' and '68 %'.
 WHOLE = re.compile(
@@ -214,12 +214,15 @@ def number(value: float | None, form: str = '.2f') -> str:
   return f'{value:z{form}}'
 
 
-def fitted(rows: Table, width: int = CONSOLE) -> str:
+def fitted(rows: Table, width: int) -> str:
   """As `plain`, in lines of `width` letters.
 
-  Columns for which there is no room come below, with the first one again.
+  Columns for which there is no room come below, with the first one again; where
+  one has no room beside the first, the table is `listed`.
   """
   widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+  if any(widths[0] + 2 + letters > width for letters in widths[1:]):
+    return listed(rows, width)
   parts, used = [[]], widths[0]
   for column, letters in enumerate(widths[1:], 1):
     used += 2 + letters
@@ -228,6 +231,22 @@ def fitted(rows: Table, width: int = CONSOLE) -> str:
       used = widths[0] + 2 + letters
     parts[-1].append(column)
   return '\n\n'.join(plain(_columns(rows, part)) for part in parts)
+
+
+def listed(rows: Table, width: int) -> str:
+  """A table for lines too short for its columns: a line a cell.
+
+  What a row is of stands above its cells; those that have nothing are left out.
+  """
+  heading = max(map(len, rows[0][1:]))
+  lines = [rows[0][0], '─' * min(len(rows[0][0]), width)]
+  for first, *cells in rows[1:]:
+    lines += textwrap.wrap(first, width)
+    for name, text in zip(rows[0][1:], cells, strict=True):
+      if text not in ('', '–'):
+        line = f'  {name:<{heading}}  {text}'
+        lines += textwrap.wrap(line, width, subsequent_indent='    ')
+  return '\n'.join(lines)
 
 
 def plain(rows: Table) -> str:

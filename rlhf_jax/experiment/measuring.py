@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import jax
 import numpy as np
 
+from rlhf_jax import progress
 from rlhf_jax.data import names
 from rlhf_jax.data.encoding import Counts
 from rlhf_jax.evaluation import (
@@ -120,7 +121,7 @@ def measure(
       *doubts,
     ],
   )
-  return report.write(out, found)
+  return report.write(out, found, width=progress.width(run.console))
 
 
 def gold_name(gold: Reward | None) -> str | None:

@@ -4,6 +4,7 @@ import base64
 import dataclasses
 import json
 import pathlib
+import re
 import struct
 import sys
 import tempfile
@@ -14,6 +15,7 @@ from absl.testing import absltest, parameterized
 from matplotlib.backends import backend_agg
 
 from rlhf_jax.evaluation import (
+  claims,
   findings,
   learning_curves,
   legends,
@@ -472,6 +474,28 @@ class ReportTest(parameterized.TestCase):
     for text in (console, page):
       self.assertIn('The score is given by rm.', flat(text))
     self.assertNotIn('scored by', console)
+
+  def test_a_narrow_console_has_whole_tables_and_sentences(self):
+    found = policies()
+    found['retrained_on_policy'] = found.pop('rlp_uml')
+    contrasts = {'it beats PPO': ('retrained_on_policy', 'ppo')}
+    measured = findings.Findings(
+      title='A title',
+      policies=summary.summarise(found),
+      samples=found,
+      contrasts={
+        claim: claims.contrast([found], *pair)
+        for claim, pair in contrasts.items()
+      },
+    )
+    shown = report.write(self.out, measured, width=40).table
+    self.assertLessEqual(max(map(len, shown.splitlines())), 40)
+    wide = report.write(self.out, measured).table
+    self.assertLessEqual(max(map(len, wide.splitlines())), 80)
+    numbers = re.findall(r'\d\.\d\d \[.*?\]', wide.split('\n\n')[0])
+    self.assertLen(numbers, 2)
+    for number in numbers:
+      self.assertIn(number, shown)
 
   def test_who_scores_is_said_where_the_scores_are(self):
     found = {
