@@ -30,10 +30,11 @@ MOST_FOLDS = 6  # On the training of stages; more are folded together.
 # Columns of the table of reward models that are not folded.
 MODEL_COLUMNS = ('right', 'beyond the longer')
 HELD_OUT = (
-  'How often the log-ratio of a policy that learnt from pairs to its reference '
-  'is higher on the better response, beside always taking the longer one; the '
-  "loss is its stage's, the margin how much higher (sd, its standard "
-  'deviation), and n the pairs.'
+  'How often a policy that learnt from comparisons has the higher log-ratio to '
+  'its reference on the better response, or log-prob where it has none, '
+  "beside always taking the longer one; the loss is its stage's, a dash where "
+  'that reads what these pairs lack, the margin how much higher (sd, its '
+  'standard deviation), and n the pairs.'
 )
 
 

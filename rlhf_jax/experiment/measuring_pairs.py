@@ -208,7 +208,12 @@ def network_scores(
   firsts, scores = range(0, len(examples), size), []
   with jax.set_mesh(data.mesh):
     for first in progress.track(
-      firsts, 'pairs', len(firsts), out=data.console, unit='round'
+      firsts,
+      'scoring',
+      len(examples),
+      out=data.console,
+      unit='pair',
+      each=size,
     ):
       stopping.check()
       some = examples[first : first + size]
