@@ -200,9 +200,9 @@ def reward_models(found: Findings) -> list[str]:
     'all are compared with, of the policies that learnt from it, and held-out '
     'ones.',
   ]
-  if further := tables.told_pairs(telling):
-    told = ', '.join(further)
-    parts.append(f'So too on pairs made of the same samples: {told}.')
+  if further := tables.further_pairs(telling):
+    listed = ', '.join(further)
+    parts.append(f'So too on pairs made of the same samples: {listed}.')
   if found.fitted_rewards:
     fitted = ', '.join(found.fitted_rewards)
     parts.append(f'Fitted to comparisons, without a network: {fitted}.')
@@ -216,7 +216,7 @@ def first_of_models(
   reward_models: Mapping[tuple[str, str], PairMetrics],
 ) -> tables.Table:
   """The columns of their table that are not folded."""
-  shown = (*MODEL_COLUMNS, *tables.told_pairs(reward_models))
+  shown = (*MODEL_COLUMNS, *tables.further_pairs(reward_models))
   return tables.parted(tables.reward_model_rows(reward_models), shown)[0]
 
 

@@ -100,8 +100,8 @@ def reward_model_rows(
     'reward model on pairs': lambda key, m: ' on '.join(key),
     'right': lambda key, m: interval(m.accuracy),
     **{
-      name: lambda key, m, name=name: told(m, name)
-      for name in told_pairs(reward_models)
+      name: lambda key, m, name=name: right_on(m, name)
+      for name in further_pairs(reward_models)
     },
     'always the longer': lambda key, m: by_length(m, 'always_longer'),
     'beyond the longer': lambda key, m: by_length(m, 'over_longer'),
@@ -117,16 +117,19 @@ def reward_model_rows(
   return of(reward_models, columns)
 
 
-def told_pairs(
+def further_pairs(
   reward_models: Mapping[tuple[str, str], PairMetrics],
 ) -> list[str]:
   """The names of further pairs that they were measured on, in order."""
-  return list(dict.fromkeys(n for m in reward_models.values() for n in m.told))
+  return list(
+    dict.fromkeys(n for m in reward_models.values() for n in m.further)
+  )
 
 
-def told(metrics: PairMetrics, name: str) -> str:
+def right_on(metrics: PairMetrics, name: str) -> str:
   """Right on further pairs, a dash where there were none."""
-  return interval(metrics.told[name].accuracy if name in metrics.told else None)
+  found = metrics.further.get(name)
+  return interval(found and found.accuracy)
 
 
 def calibrated(metrics: PairMetrics, field: str) -> str:

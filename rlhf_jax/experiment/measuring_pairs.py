@@ -186,13 +186,14 @@ def measure_set(
     worse_lengths=lengths[:, 1],
     preferred=preferred,
   )
-  told = {}
+  further = {}
   for name, comparisons in of.further.items():
-    further, _ = decided(data, comparisons)
-    if further:
-      scores = score(further).T
-      told[name] = preference_accuracy.told(*scores, _prompts(further))
-  return metrics._replace(told=told)
+    examples, _ = decided(data, comparisons)
+    if examples:
+      further[name] = preference_accuracy.pair_accuracy(
+        *score(examples).T, _prompts(examples)
+      )
+  return metrics._replace(further=further)
 
 
 def network_scores(

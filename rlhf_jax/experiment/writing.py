@@ -27,7 +27,7 @@ MOST_AGREED = 4096  # Pairs that gold scores at a time.
 
 
 @dataclasses.dataclass(frozen=True)
-class Written:
+class WrittenBatches:
   """What a dataset stage has written so far, batch by batch.
 
   Attributes:
@@ -92,7 +92,9 @@ def write(run: Run, name: str) -> dict[str, Any]:
     trained=run.trained,
     key_of=run.key,
   )
-  written = Written(done, config, model_queries.batch_size, len(examples))
+  written = WrittenBatches(
+    done, config, model_queries.batch_size, len(examples)
+  )
   shown = progress.Progress(
     name,
     config.count or len(examples),
@@ -150,7 +152,7 @@ def _batches(partial: pathlib.Path) -> Iterator[dict[str, Any]]:
 
 
 def _without_lines(batch: Mapping[str, Any]) -> dict[str, Any]:
-  """A batch as of Written, whose records stay on disk."""
+  """A batch as of WrittenBatches, whose records stay on disk."""
   return {**batch, 'records': len(batch['records'])}
 
 
@@ -224,7 +226,7 @@ def over_batches(batches: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
   }
 
 
-def none(name: str, stage: DatasetStage, written: Written) -> str:
+def none(name: str, stage: DatasetStage, written: WrittenBatches) -> str:
   """The error of a stage that made nothing of all its data."""
   facts = over_batches([batch['facts'] for batch in written.batches])
   if unscored := written.unscored:
@@ -241,7 +243,7 @@ def none(name: str, stage: DatasetStage, written: Written) -> str:
   )
 
 
-def too_few(name: str, stage: DatasetStage, written: Written) -> str:
+def too_few(name: str, stage: DatasetStage, written: WrittenBatches) -> str:
   """The error of a stage that would never end."""
   asked, found = written.asked, written.found
   if unscored := written.unscored:

@@ -371,9 +371,9 @@ class ReportTest(parameterized.TestCase):
       preferred=np.full(50, 0.9),
     )
     asked = policy('sft', 0.0).prompts[:4]
-    blind = preference_accuracy.told(np.zeros(4), np.zeros(4), asked)
+    blind = preference_accuracy.pair_accuracy(np.zeros(4), np.zeros(4), asked)
     models = {
-      ('first', 'sft'): metrics._replace(told={'minimal': blind}),
+      ('first', 'sft'): metrics._replace(further={'minimal': blind}),
       ('first', 'ppo'): metrics,
       ('ceiling', 'sft'): metrics,
       ('ceiling', 'ppo'): metrics,
@@ -386,8 +386,8 @@ class ReportTest(parameterized.TestCase):
       learnt_from={'ppo': 'first'},
     )
     found = results['reward_models']['first']['sft']
-    self.assertEqual(found['told']['minimal']['accuracy']['value'], 0.5)
-    self.assertEqual(found['told']['minimal']['count'], 4)
+    self.assertEqual(found['further']['minimal']['accuracy']['value'], 0.5)
+    self.assertEqual(found['further']['minimal']['count'], 4)
     brier = metrics.calibration.brier.value
     self.assertEqual(found['calibration']['brier']['value'], brier)
     shown, folded = page.split('## Reward models')[1].split('<details>')[:2]
