@@ -1,8 +1,12 @@
 """Tables cut to the columns that a console or a page has room for."""
 
+import types
+
+import numpy as np
 from absl.testing import absltest
 
-from rlhf_jax.evaluation import statistics, tables
+from rlhf_jax.evaluation import statistics, tables, win_rate
+from rlhf_jax.types import Message, Prompt
 
 ROWS = [['on', 'right', 'loss', 'pairs'], ['ab', '0.5', '0.75', '12']]
 
@@ -16,6 +20,16 @@ class PartedTest(absltest.TestCase):
         [['on', 'loss'], ['ab', '0.75']],
       ),
     )
+
+
+class KindRowsTest(absltest.TestCase):
+  def test_prompts_are_counted_and_not_their_responses(self):
+    asked = [Prompt((Message('user', f'{i}'),)) for i in range(3)] * 2
+    rate = win_rate.estimate(np.full(6, 0.5), asked)
+    policies = {'ppo': types.SimpleNamespace(by_kind={'a': rate, 'b': rate})}
+    heads, *rows = tables.kind_rows(policies)
+    self.assertEqual(heads[:2], ['kind', 'prompts'])
+    self.assertEqual([row[:2] for row in rows], [['a', '3'], ['b', '3']])
 
 
 class NumberTest(absltest.TestCase):
