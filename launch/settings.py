@@ -65,9 +65,19 @@ def listed(value: Any, default: Any) -> list[Setting]:
   now, then = flatten(describe(value)), flatten(describe(default))
   found = dict(sentences(value))
   return [
-    Setting(name, given, then.get(name), found.get(name, ''))
+    Setting(name, given, then.get(name), _sentence(name, found))
     for name, given in now.items()
   ]
+
+
+def _sentence(name: str, known: Mapping[str, str]) -> str:
+  """That of a value, or else of the one that it is a part of."""
+  if name in known:
+    return known[name]
+  while name := name.rpartition('.')[0]:
+    if name in known:
+      return f'of {name.rpartition(".")[2]}: {known[name]}'
+  return ''
 
 
 def sentences(value: Any, at: str = '') -> Iterator[tuple[str, str]]:
@@ -77,6 +87,8 @@ def sentences(value: Any, at: str = '') -> Iterator[tuple[str, str]]:
   members, said = {}, {}
   if isinstance(value, functools.partial):
     members, said = value.keywords, documented(value.func)
+  elif inspect.ismethod(value):
+    members = {'of': value.__self__}
   elif isinstance(value, Mapping):
     members = value
   elif (fields := field_values(value)) is not None:
