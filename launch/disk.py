@@ -147,6 +147,17 @@ def rows(found: Sequence[StoredFolder], runs: pathlib.Path) -> list[list[str]]:
   return table
 
 
+def shown(table: list[list[str]]) -> str:
+  """A line a folder; a line a cell in a terminal without room for them."""
+  from rlhf_jax import progress
+  from rlhf_jax.evaluation import tables
+
+  text, room = tables.plain(table), progress.width(sys.stdout, sys.maxsize)
+  if max(map(len, text.splitlines())) <= room:
+    return text
+  return tables.listed(table, room)
+
+
 def differing(one: StoredFolder, base: StoredFolder) -> str:
   """'config.kl_coef=0.1 (0.05)', of the first few that differ."""
   here, there = one.settings, base.settings
@@ -197,7 +208,6 @@ def in_bytes(count: int) -> str:
 
 def disk(options) -> None:
   """Lists the stages that are kept; with --remove, deletes what none needs."""
-  from rlhf_jax.evaluation import tables
   from rlhf_jax.experiment import locks
   from rlhf_jax.storage import files
 
@@ -209,7 +219,7 @@ def disk(options) -> None:
   runs = options.runs or options.stages.parent
   found = stored(options.stages, runs)
   spare = [one for one in found if one.spare]
-  print(tables.plain(rows(found, runs)))
+  print(shown(rows(found, runs)))
   compiled = size(options.stages / COMPILED)
   encoded = encoded_folders(options.stages)
   idle = [path for path in encoded if time.time() - path.stat().st_mtime > DAY]

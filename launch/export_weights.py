@@ -22,7 +22,12 @@ def parse(arguments):
     type=pathlib.Path,
     help="a stage's folder, or that of its parameters",
   )
-  parser.add_argument('folder', metavar='DIR', type=pathlib.Path)
+  parser.add_argument(
+    'folder',
+    metavar='DIR',
+    type=pathlib.Path,
+    help='where it goes, a new folder',
+  )
   parser.add_argument(
     '--original',
     type=pathlib.Path,

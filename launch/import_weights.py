@@ -47,7 +47,12 @@ def parse(arguments):
     ),
   )
   parser.add_argument('source', metavar='SOURCE', help=SOURCES)
-  parser.add_argument('folder', metavar='DIR', type=pathlib.Path)
+  parser.add_argument(
+    'folder',
+    metavar='DIR',
+    type=pathlib.Path,
+    help='where the model goes, a new folder',
+  )
   parser.add_argument(
     '--dtype',
     choices=('float32', 'bfloat16', 'float16'),

@@ -115,15 +115,7 @@ def _experiment(module, settings):
 
 def _check_file(file: pathlib.Path):
   if not file.exists():
-    there = sorted(
-      str(path)
-      for path in pathlib.Path('experiments').rglob('*.py')
-      if re.search(r'^def config\(', path.read_text(), re.MULTILINE)
-    )
-    raise _error(
-      f'there is no experiment {file}; there are {", ".join(there) or "none"}'
-      + names.nearest(str(file), there)
-    )
+    raise _error(_missing(file))
   if file.is_dir():
     raise _error(f'{file}: it is a folder; name a Python file in it')
   if file.suffix == '.ipynb':
@@ -135,6 +127,21 @@ def _check_file(file: pathlib.Path):
     raise _error(f'{file}: it is no Python file, which would end in .py')
   if b'\0' in file.read_bytes():
     raise _error(f'{file}: it is no Python file: it holds bytes of zero')
+
+
+def _missing(file: pathlib.Path) -> str:
+  """What is nearest to a file that is not there, and what else there is."""
+  folder = pathlib.Path('experiments')
+  there = sorted(
+    str(path)
+    for path in folder.rglob('*.py')
+    if re.search(r'^def config\(', path.read_text(), re.MULTILINE)
+  )
+  said = f'there is no experiment {file}{names.nearest(str(file), there)}'
+  if not there:
+    return f'{said} {folder.absolute()} has none'
+  short = [str(pathlib.Path(path).relative_to(folder)) for path in there]
+  return f'{said} In {folder}/ there are {", ".join(short)}'
 
 
 def _refusal(error: BaseException, file: str | pathlib.Path):

@@ -131,7 +131,9 @@ def write(builder: Any, source: pathlib.Path) -> None:
 
   from rlhf_jax.data.builders import layouts
 
-  layouts.fitting(source, builder.LAYOUTS, builder.MANUAL_DOWNLOAD_INSTRUCTIONS)
+  layouts.first_there(
+    source, builder.LAYOUTS, builder.MANUAL_DOWNLOAD_INSTRUCTIONS
+  )
   builder.tracked = tracked
   folder = pathlib.Path(builder.data_dir)
   for left in folder.parent.glob('incomplete.*'):
@@ -140,7 +142,7 @@ def write(builder: Any, source: pathlib.Path) -> None:
     )
   tfds.disable_progress_bar()
   with (
-    _told(folder),
+    _refused(folder),
     tempfile.TemporaryDirectory() as scratch,
     contextlib.redirect_stdout(io.StringIO()),
   ):
@@ -157,7 +159,7 @@ def tracked(items: Any, name: str) -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def _told(folder: pathlib.Path) -> Iterator[None]:
+def _refused(folder: pathlib.Path) -> Iterator[None]:
   """Turns what the system refuses into a StorageError; leaves no folder."""
   try:
     with files.naming(folder):

@@ -13,6 +13,7 @@ import sys
 
 from launch import console, errors, loading, signals, train
 from launch.tasks import Task, one_by_one, side_by_side
+from rlhf_jax import progress
 from rlhf_jax.storage import files
 
 # What a line of the ledger is read for.
@@ -147,7 +148,12 @@ def pool(done, failed, options) -> None:
   links = (f'[seed {task.seed}](../{task.out.name}/report.md)' for task in done)
   made.append(f'Stages, times, devices and versions: {", ".join(links)}.')
   table = pooling.write(
-    out, pooled, title=experiment.title, notes=notes, made=made
+    out,
+    pooled,
+    title=experiment.title,
+    notes=notes,
+    made=made,
+    width=progress.width(sys.stdout),
   )
   print(f'\n{table}\n\npooled: {out / "pooled.md"}', flush=True)
 

@@ -8,14 +8,16 @@ import functools
 import inspect
 import json
 import re
+import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from rlhf_jax import progress
+
 SECTIONS = ('Attributes:', 'Args:')
 ENTRY = re.compile(r'(\w+(?:, \w+)*): (.+)')
-WIDTH = 78
 
 
 class Setting(NamedTuple):
@@ -32,6 +34,13 @@ class Setting(NamedTuple):
   value: Any
   default: Any
   sentence: str
+
+  @property
+  def text(self) -> str:
+    """The value as `--set` takes it."""
+    if self.value is None:
+      return 'none'
+    return self.value if isinstance(self.value, str) else json.dumps(self.value)
 
   @property
   def line(self) -> str:
@@ -56,9 +65,19 @@ def listed(value: Any, default: Any) -> list[Setting]:
   now, then = flatten(describe(value)), flatten(describe(default))
   found = dict(sentences(value))
   return [
-    Setting(name, given, then.get(name), found.get(name, ''))
+    Setting(name, given, then.get(name), _sentence(name, found))
     for name, given in now.items()
   ]
+
+
+def _sentence(name: str, known: Mapping[str, str]) -> str:
+  """That of a value, or else of the one that it is a part of."""
+  if name in known:
+    return known[name]
+  while name := name.rpartition('.')[0]:
+    if name in known:
+      return f'of {name.rpartition(".")[2]}: {known[name]}'
+  return ''
 
 
 def sentences(value: Any, at: str = '') -> Iterator[tuple[str, str]]:
@@ -68,6 +87,8 @@ def sentences(value: Any, at: str = '') -> Iterator[tuple[str, str]]:
   members, said = {}, {}
   if isinstance(value, functools.partial):
     members, said = value.keywords, documented(value.func)
+  elif inspect.ismethod(value):
+    members = {'of': value.__self__}
   elif isinstance(value, Mapping):
     members = value
   elif (fields := field_values(value)) is not None:
@@ -113,20 +134,13 @@ def help_text(file: str, settings: Sequence[Setting]) -> str:
 
 def help_lines(settings: Sequence[Setting]) -> list[str]:
   """How each is set, its default, and its sentence below it."""
-  lines = []
+  lines, room = [], progress.width(sys.stdout) - 2
   for setting in settings:
     name = setting.name.removesuffix('.function')
     if name.split('.')[-1] == 'type':
       continue
-    lines.append(f'  --set {name}={_plain(setting.value)}')
+    lines.append(f'  --set {name}={setting.text}')
     lines += textwrap.wrap(
-      setting.sentence, WIDTH, initial_indent=' ' * 6, subsequent_indent=' ' * 6
+      setting.sentence, room, initial_indent=' ' * 6, subsequent_indent=' ' * 6
     )
   return lines
-
-
-def _plain(value):
-  """As `--set` takes it."""
-  if value is None:
-    return 'none'
-  return value if isinstance(value, str) else json.dumps(value)

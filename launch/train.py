@@ -193,11 +193,12 @@ def asked(
   module = loading.load(pathlib.Path(file))
   experiment = loading.build(module, [])
   known = [*settings.listed(experiment, experiment), *settings.of_file(module)]
-  values = {s.name.removesuffix('.function'): s.value for s in known}
-  said = [
-    f'`{assignment}` (in the file {values.get(assignment.partition("=")[0])})'
-    for assignment in assignments
-  ]
+  values = {s.name.removesuffix('.function'): s.text for s in known}
+  said = [f'`{assignment}`' for assignment in assignments]
+  for place, assignment in enumerate(assignments):
+    name = assignment.partition('=')[0]
+    if name in values:
+      said[place] += f' (in the file {values[name]})'
   return [*lines, f'Set: {", ".join(said)}.']
 
 

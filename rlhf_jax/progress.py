@@ -23,6 +23,7 @@ EVERY = 5.0  # Seconds between two lines.
 BETWEEN = '  '  # Two numbers.
 SELDOM = 60.0  # The most between two on one wait, which come ever less often.
 USUAL = 79  # Letters, where nobody says how many there is room for.
+LINE = 80  # The most letters of a line of text.
 COUNT = '{n_fmt}/{total_fmt}'
 # Short, so that a terminal has room for the numbers behind it.
 BAR = '{desc}: {percentage:3.0f}%|{bar:10}| ' + COUNT
@@ -169,13 +170,25 @@ def track(
   *,
   out: TextIO,
   unit: str,
+  each: int = 1,
   after: float = 2.0,
 ) -> Iterator[Any]:
-  """The items, one by one, shown once the work takes longer than `after` s."""
+  """The items, one by one, shown once the work takes longer than `after` s.
+
+  Args:
+    items: what is worked on.
+    name: of the work, for people.
+    total: units in all.
+    out: where it is shown.
+    unit: what is counted.
+    each: units of an item, of the last one perhaps fewer.
+    after: seconds.
+  """
   began, shown = time.perf_counter(), None
   try:
-    for done, item in enumerate(items, 1):
+    for number, item in enumerate(items, 1):
       yield item
+      done = min(number * each, total)
       late = time.perf_counter() - began > after
       if shown is None and late and done < total:
         shown = Progress(name, total, out=out, unit=unit, began=began)
@@ -234,6 +247,15 @@ def in_notebook(out: TextIO) -> bool:
   """Whether it is the cell of a notebook, which shows a last value itself."""
   shell = getattr(sys.modules.get('IPython'), 'get_ipython', lambda: None)()
   return out is sys.stdout and hasattr(shell, 'kernel')
+
+
+def width(out: TextIO, most: int = LINE) -> int:
+  """Letters that a line may have: `most`, or what a narrow terminal shows."""
+  try:
+    columns = os.get_terminal_size(out.fileno()).columns if out.isatty() else 0
+  except (OSError, ValueError):
+    columns = 0
+  return min(columns or most, most)
 
 
 def _size(out):

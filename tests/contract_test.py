@@ -10,6 +10,7 @@ import optax
 import pytest
 from absl.testing import absltest, parameterized
 
+from rlhf_jax.evaluation import learning_curves
 from rlhf_jax.kernels import importance, rewards
 from rlhf_jax.learners import likelihood, policy_gradient
 from rlhf_jax.learners.reward import head, variational_head
@@ -365,6 +366,8 @@ class ContractTest(TableCase):
     )
     self.assertGreater(max(jax.tree.leaves(change)), 1e-4)
     self.assertEqual(moved.step, 1)
+    for metric in metrics:
+      self.assertNotEqual(learning_curves.unit(metric), '', metric)
 
   def test_keeps_tree_shapes_and_dtypes(self, name):
     state = self.begin(name)

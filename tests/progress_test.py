@@ -65,6 +65,14 @@ class LinesTest(absltest.TestCase):
       self.assertEqual(list(items), ['a', 'b', 'c'])
       self.assertLen(out.getvalue().splitlines(), lines)
 
+  def test_an_item_of_several_units_counts_as_these(self):
+    out = io.StringIO()
+    items = progress.track(
+      'abc', 'scoring', 20, out=out, unit='pair', each=8, after=-1.0
+    )
+    self.assertEqual(list(items), ['a', 'b', 'c'])
+    self.assertRegex(out.getvalue(), r'scoring +20/20 .* pairs/s +0:00 left')
+
   def test_a_wait_is_told_while_it_lasts(self):
     out = io.StringIO()
     with progress.waiting('compiling ppo', out=out, every=0.05):
@@ -137,6 +145,17 @@ class BarsTest(parameterized.TestCase):
     _, _, behind = last.partition('left')
     whole = [', '.join(['', *numbers[:1]]), f', {"  ".join(numbers)}', '']
     self.assertIn(behind.rstrip(), whole)
+
+  @parameterized.parameters((40, 40), (80, 80), (200, 80), (0, 80))
+  def test_text_is_as_wide_as_the_terminal_and_no_wider_than_80(
+    self, columns, width
+  ):
+    out, _ = self.terminal(24, columns)
+    self.assertEqual(progress.width(out), width)
+    self.assertEqual(progress.width(out, 400), columns or 400)
+    for other in (io.StringIO(), Terminal()):  # A pipe; one of no known size.
+      self.assertEqual(progress.width(other), 80)
+    out.close()
 
   def test_a_narrow_terminal_says_what_it_waits_for(self):
     out, written = self.terminal(24, 40)

@@ -191,3 +191,11 @@ def rows_of_tests():
 def test_the_tests_of_bad_input_are_there(file, name):
   text = (ROOT / 'tests' / file).read_text()
   assert re.search(rf'^\s*(def|class) {name}\b', text, re.M), (file, name)
+
+
+def test_what_one_looks_for_is_where_the_house_says():
+  rows = re.findall(r'`(\w+)` in \[`\S+`\]\((\S+)\)', section('The house'))
+  assert len(rows) == 5
+  for name, path in rows:
+    text = (ROOT / path).read_text()
+    assert re.search(rf'^(def|class) {name}\b', text, re.M), (name, path)

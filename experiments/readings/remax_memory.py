@@ -60,7 +60,12 @@ def main():
     description=__doc__, formatter_class=argparse.RawTextHelpFormatter
   )
   parser.add_argument('--layers', type=int, help='of the 1B model, to try')
-  parser.add_argument('--out', type=pathlib.Path, default='runs/remax')
+  parser.add_argument(
+    '--out',
+    type=pathlib.Path,
+    default='runs/remax',
+    help='folder of the results (default: %(default)s)',
+  )
   options = parser.parse_args()
   large = presets.llama_1b()
   if options.layers:

@@ -94,7 +94,11 @@ def pooled(found, place, name, number, beside=None):
 
 def main():
   """Prints a table and writes it as JSON."""
-  options = runs.arguments(__doc__, 'runs/remax/variance', rounds=64)
+  options = runs.arguments(
+    __doc__,
+    'runs/remax/variance',
+    rounds=(64, f'of {RESPONSES} responses each, of which gradients are taken'),
+  )
   chains = runs.chains(against_ppo, options, needed=PLACES)
   found = [measure(chain, options.rounds) for chain in chains]
   for place in PLACES:

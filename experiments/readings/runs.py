@@ -14,24 +14,41 @@ from rlhf_jax.storage import files
 
 
 def arguments(
-  doc: str, out: str | None = None, **numbers: int
+  doc: str, out: str | None = None, **numbers: tuple[int, str]
 ) -> argparse.Namespace:
   """Reads seeds, settings, where stages are, and where the results go.
 
   Args:
     doc: of the reading.
     out: folder of the results by default; None if it writes none.
-    numbers: options of its own, by name, with their defaults.
+    numbers: options of its own, by name: their defaults and their sentences.
   """
   parser = argparse.ArgumentParser(
     description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
   )
-  parser.add_argument('seeds', type=int, nargs='+')
-  parser.add_argument('--stages', type=pathlib.Path, default='runs/stages')
+  parser.add_argument(
+    'seeds', type=int, nargs='+', help='of the finished runs that are read'
+  )
+  parser.add_argument(
+    '--stages',
+    type=pathlib.Path,
+    default='runs/stages',
+    help='folder where they kept their stages (default: %(default)s)',
+  )
   if out is not None:
-    parser.add_argument('--out', type=pathlib.Path, default=out)
-  for name, default in numbers.items():
-    parser.add_argument(f'--{name}', type=int, default=default)
+    parser.add_argument(
+      '--out',
+      type=pathlib.Path,
+      default=out,
+      help='folder of the results (default: %(default)s)',
+    )
+  for name, (default, sentence) in numbers.items():
+    parser.add_argument(
+      f'--{name}',
+      type=int,
+      default=default,
+      help=f'{sentence} (default: %(default)s)',
+    )
   parser.add_argument(
     '--set',
     action='append',

@@ -221,9 +221,18 @@ def main() -> None:
   parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
   )
-  parser.add_argument('--seeds', type=int, nargs='+', required=True)
   parser.add_argument(
-    '--out', type=pathlib.Path, default='runs/rlp/without_networks.json'
+    '--seeds',
+    type=int,
+    nargs='+',
+    required=True,
+    help='of annotators, samples and pairs; what is shown is over all of them',
+  )
+  parser.add_argument(
+    '--out',
+    type=pathlib.Path,
+    default='runs/rlp/without_networks.json',
+    help='file of all numbers (default: %(default)s)',
   )
   options = parser.parse_args()
   datasets, rows = sandbox.World().load('').datasets, []

@@ -4,7 +4,14 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from launch.inspecting import sizes
-from launch.inspecting.words import counted, line, of, percent, wrapped
+from launch.inspecting.words import (
+  counted,
+  line,
+  of,
+  percent,
+  table,
+  wrapped,
+)
 from rlhf_jax.data import inspection, splits
 from rlhf_jax.data.readers import Records
 from rlhf_jax.evaluation import tables
@@ -51,7 +58,7 @@ def sections(seen: Seen) -> Iterator[str]:
       'margins', {'first over second': seen.preferences.margins}
     )
   if seen.ratings:
-    yield tables.plain(rating_rows(seen.ratings))
+    yield table(rating_rows(seen.ratings))
 
 
 def facts(seen: Seen) -> Iterator[tuple[str, str]]:

@@ -8,9 +8,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from launch.inspecting import sizes
-from launch.inspecting.words import line, of
+from launch.inspecting.words import line, of, table
 from rlhf_jax import progress
-from rlhf_jax.data import DataError, encoding, lengths, token_inspection
+from rlhf_jax.data import (
+  DataError,
+  encoding,
+  lengths,
+  names,
+  token_inspection,
+)
 from rlhf_jax.data.limits import Limits, keep_end
 from rlhf_jax.data.readers import Records
 from rlhf_jax.data.templates import Format
@@ -119,10 +125,10 @@ def sections(found: Encoded, given: Any) -> Iterator[str]:
     )
   yield sizes.spreads('tokens', found.lengths._asdict())
   yield sizes.histograms('tokens', found.lengths)
-  yield tables.plain(longer_rows(found.lengths, given))
+  yield table(longer_rows(found.lengths, given))
   if found.padding is not None:
     yield line('at the limits set', cuts(found.counts))
-    yield tables.plain(padding_rows(found.padding, given))
+    yield table(padding_rows(found.padding, given))
 
 
 def longer_rows(found: lengths.Lengths, given: Any) -> tables.Table:
@@ -138,11 +144,7 @@ def longer_rows(found: lengths.Lengths, given: Any) -> tables.Table:
 
 def cuts(counts: encoding.Counts) -> str:
   """'12 truncated prompts, …', of the counts above 0."""
-  said = [
-    f'{count:,} {name.replace("_", " ")}'
-    for name, count in counts._asdict().items()
-    if count
-  ]
+  said = names.amounts(counts._asdict())
   return ', '.join(said) or 'nothing is cut or left out'
 
 

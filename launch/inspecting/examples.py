@@ -7,13 +7,12 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from launch.inspecting.encoded import evenly
-from launch.inspecting.words import LINE_END, visible, wrapped
+from launch.inspecting.words import LINE_END, columns, visible, wrapped
 from rlhf_jax.data import token_inspection
 from rlhf_jax.data.encoding import Example
 from rlhf_jax.data.inspection import kind_of
 from rlhf_jax.data.token_inspection import Run
 from rlhf_jax.data.tokens import Tokenizer
-from rlhf_jax.evaluation.tables import CONSOLE
 from rlhf_jax.types import Record, prompt_of, responses_of
 
 GREEN, PLAIN = '\x1b[32m', '\x1b[0m'
@@ -62,7 +61,7 @@ def titled(record: Record) -> str:
   """What an example is, and where it came from, in a line across."""
   where = prompt_of(record).where
   title = f'── {kind_of(record).removesuffix("s")} {visible(where)} '
-  return title[:CONSOLE].ljust(CONSOLE, '─')
+  return title[: columns()].ljust(columns(), '─')
 
 
 def paragraphs(text: str, before: str, after: str) -> str:
@@ -75,7 +74,7 @@ def paragraphs(text: str, before: str, after: str) -> str:
     text = text[:half] + left + text[-half:]
   lines = []
   for line in text.splitlines():
-    lines += textwrap.wrap(visible(line), CONSOLE - 4) or ['']
+    lines += textwrap.wrap(visible(line), columns() - 4) or ['']
   if before == GREEN:
     return '\n'.join(f'{before}{line}{after}' for line in lines)
   return before + '\n'.join(lines) + after
@@ -83,9 +82,9 @@ def paragraphs(text: str, before: str, after: str) -> str:
 
 def laid_out(row: Sequence[Run], colour: bool) -> Iterator[str]:
   """The lines of a row of tokens; one ends where a token ends a line."""
-  line, width = '', 0
+  line, width, most = '', 0, columns()
   for text, learnt in cells(row, marked=not colour):
-    if width and width + len(text) + 1 > CONSOLE:
+    if width and width + len(text) + 1 > most:
       yield line
       line, width = '', 0
     between = BETWEEN if width else ''
@@ -115,7 +114,7 @@ def cells(row: Sequence[Run], *, marked: bool) -> Iterator[tuple[str, bool]]:
 
 def in_parts(text: str) -> list[str]:
   """A text, cut where it is too long for a line."""
-  width = CONSOLE - 4
+  width = columns() - 4
   return [text[at : at + width] for at in range(0, len(text), width)] or ['']
 
 

@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from launch.inspecting.words import percent, short
+from launch.inspecting.words import percent, short, table
 from rlhf_jax.data import lengths
 from rlhf_jax.data.readers import Records
-from rlhf_jax.evaluation import tables
 
 BAR = 14  # Letters.
 
@@ -32,7 +31,7 @@ def spreads(unit: str, measured: Mapping[str, Sequence]) -> str:
       found = lengths.spread(numbers)
       cells = [short(number) for number in found]
       rows.append([name, *cells])
-  return tables.plain(rows)
+  return table(rows)
 
 
 def histograms(unit: str, found: lengths.Lengths) -> str:
@@ -51,7 +50,7 @@ def histograms(unit: str, found: lengths.Lengths) -> str:
       for counts in bins.values()
     ]
     rows.append([label, *bars])
-  return tables.plain(rows)
+  return table(rows)
 
 
 def bar(count: int, counts) -> str:

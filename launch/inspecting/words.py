@@ -1,8 +1,10 @@
 """Numbers in words, and lines that fit a console."""
 
+import sys
 import textwrap
 from collections.abc import Mapping
 
+from rlhf_jax import progress
 from rlhf_jax.evaluation import tables
 
 LINE_END = '↵'
@@ -10,11 +12,21 @@ NAMES = 22  # Letters, of what a line is about.
 MOST = 6  # Different values that a line counts one by one.
 
 
+def columns() -> int:
+  """Letters of a line of the console."""
+  return progress.width(sys.stdout)
+
+
+def table(rows: tables.Table) -> str:
+  """A table in lines of the console."""
+  return tables.fitted(rows, columns())
+
+
 def line(name: str, said: str) -> str:
   """A fact, its name in a column of its own."""
   return textwrap.fill(
     visible(said),
-    tables.CONSOLE,
+    columns(),
     initial_indent=f'{name:<{NAMES}}',
     subsequent_indent=' ' * NAMES,
   )
@@ -22,7 +34,7 @@ def line(name: str, said: str) -> str:
 
 def wrapped(text: str) -> str:
   """A paragraph as wide as the console, all lines but its first indented."""
-  return textwrap.fill(visible(text), tables.CONSOLE, subsequent_indent='  ')
+  return textwrap.fill(visible(text), columns(), subsequent_indent='  ')
 
 
 def counted(counts: Mapping) -> str:

@@ -43,7 +43,7 @@ class Curriculum:
     mix: (progress, levels) -> [levels] shares of a batch, which sum to 1.
       Progress runs from 0 at the start of training to 1 at its end.
 
-  Source: Xu et al. 2023 (arXiv 2310.02263), where the levels are gaps between
+  Source: Xu et al. 2024 (arXiv 2310.02263), where the levels are gaps between
   the models that wrote a pair.
   """
 
@@ -77,7 +77,7 @@ def easy_to_hard(progress: float, levels: int) -> np.ndarray:
   share g = max(0, 1 − |(levels − 1) · progress − g|): of two levels, the easy
   one's falls linearly from 1 to 0.
 
-  Source: Xu et al. 2023, whose linear schedule has two levels.
+  Source: Xu et al. 2024, whose linear schedule has two levels.
   """
   place = progress * (levels - 1)
   return np.maximum(0.0, 1.0 - np.abs(place - np.arange(levels)))

@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from rlhf_jax.data import ahead, fields, record_numbers, responses
+from rlhf_jax.data import ahead, fields, names, record_numbers, responses
 from rlhf_jax.data.examples import Example
 from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.data.limits import Limits
@@ -93,17 +93,18 @@ def check_left(left: int, records: int, first: str, counts: Counts) -> None:
     DataError: no example is left of one record or more.
   """
   if records and not left:
-    counted = [f'{n} {name.replace("_", " ")}' for name, n in left_out(counts)]
+    [all_of_them] = names.amounts({'records': records})
+    counted = ', '.join(names.amounts(left_out(counts)))
     raise DataError(
-      f'nothing is left of {records} records, the first at {first}: '
-      f'{", ".join(counted)}. Give other data, or raise the limits.'
+      f'nothing is left of {all_of_them}, the first at {first}: {counted}. '
+      'Give other data, or raise the limits.'
     )
 
 
-def left_out(counts: Counts) -> list[tuple[str, int]]:
+def left_out(counts: Counts) -> dict[str, int]:
   """The counts above 0, by name, of examples that were left out."""
   cut = ('truncated_prompts', 'truncated_responses')
-  return [(k, n) for k, n in counts._asdict().items() if n and k not in cut]
+  return {k: n for k, n in counts._asdict().items() if n and k not in cut}
 
 
 def unlearnable(example: Example) -> str | None:

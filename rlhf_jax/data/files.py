@@ -48,18 +48,18 @@ class Files:
     first: so many records are taken, from the beginning; all where None.
     held_out: names of files that whoever published them holds out of training;
       where there are none, what is held out is split off.
-    beside: names of files that lie beside these and are no data, to be told.
+    descriptions: names of files beside these that are no data, to be told.
   """
 
   names: tuple[str, ...]
   read: Callable[[pathlib.Path], Dataset]
   first: Count | None = None
   held_out: tuple[str, ...] = ()
-  beside: tuple[str, ...] = ()
+  descriptions: tuple[str, ...] = ()
 
   def records(self, folder: str | pathlib.Path) -> Records:
     """The records of all files, in order, and the notes on each file."""
-    notes = [*folders.notes(self.beside)]
+    notes = [*folders.notes(self.descriptions)]
     names = (*self.names, *self.held_out)
     return Records(list(self._stream(folder, names, notes)), notes)
 
@@ -81,7 +81,7 @@ class Files:
         there are more than FEW.
     """
     records = self._kept(folder, self.names, place)
-    notes = (*folders.notes(self.beside), *records.notes)
+    notes = (*folders.notes(self.descriptions), *records.notes)
     if not self.held_out:
       training, held_out = splits.split(records, share)
       said = (
@@ -219,7 +219,9 @@ def files_at(
     found = folders.find(folder, pattern)
     if found.splits:
       made = _files(*found.published, columns=columns, read=read, first=first)
-      return str(folder), dataclasses.replace(made, beside=found.beside)
+      return str(folder), dataclasses.replace(
+        made, descriptions=found.descriptions
+      )
   if path.is_dir():
     raise jsonl.DataError(
       f'{place} holds no file of data, which would end in {folders.SAID}.'

@@ -35,11 +35,11 @@ class Found(NamedTuple):
   Attributes:
     splits: paths below the folder by the name of their split, 'train' first;
       all of them under '' where none is said.
-    beside: names of JSON files that are left out, as they are no data.
+    descriptions: names of JSON files that are left out, as they are no data.
   """
 
   splits: Mapping[str, Sequence[str]]
-  beside: tuple[str, ...] = ()
+  descriptions: tuple[str, ...] = ()
 
   @property
   def published(self) -> Published:
@@ -51,14 +51,14 @@ class Found(NamedTuple):
   @property
   def notes(self) -> tuple[str, ...]:
     """For a person, on what is left out."""
-    return notes(self.beside)
+    return notes(self.descriptions)
 
 
-def notes(beside: Iterable[str]) -> tuple[str, ...]:
+def notes(descriptions: Iterable[str]) -> tuple[str, ...]:
   """A sentence on each file that is left out."""
   return tuple(
     f'{name}: a single JSON object, not read as data; name the file to read it'
-    for name in beside
+    for name in descriptions
   )
 
 
@@ -74,11 +74,11 @@ def find(folder: pathlib.Path, pattern: str = '*') -> Found:
     if not _files(folder, '*') and _files(folder / DATA, '*'):
       pattern = f'{DATA}/*'
   names = _files(folder, pattern)
-  beside = [name for name in names if _is_object(folder / name)]
-  if len(beside) == len(names):
-    beside = []
-  data = [name for name in names if name not in beside]
-  return Found(by_split(data) if data else {}, tuple(beside))
+  descriptions = [name for name in names if _is_object(folder / name)]
+  if len(descriptions) == len(names):
+    descriptions = []
+  data = [name for name in names if name not in descriptions]
+  return Found(by_split(data) if data else {}, tuple(descriptions))
 
 
 def _files(folder: pathlib.Path, pattern: str) -> list[str]:

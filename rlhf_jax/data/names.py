@@ -1,7 +1,7 @@
 """Names in sentences, and help with a mistyped one."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 LONG = 60  # Letters.
 MOST = 12  # Names.
@@ -16,6 +16,16 @@ def nearest(name: str, valid: Iterable[str], *, most: int = 3) -> str:
 def quoted(text: str) -> str:
   """A text in quotes, its end left out where it is long."""
   return repr(text if len(text) <= LONG else text[:LONG] + '…')
+
+
+def amounts(counts: Mapping[str, int | None]) -> list[str]:
+  """'2 tied scores', '1 empty response': what there is any of.
+
+  Args:
+    counts: {the plural of what is counted, as a field is called: how many}.
+  """
+  found = {k.replace('_', ' '): n for k, n in counts.items() if n}
+  return [f'{n:,} {k[:-1] if n == 1 else k}' for k, n in found.items()]
 
 
 def listed(given: Iterable[str]) -> str:

@@ -125,10 +125,6 @@ class Tokenizer:
     """Ids of a text, without special tokens whatever the text says."""
     return self.encoding(text).ids
 
-  def encode_markers(self, text: str) -> list[int]:
-    """Ids of a template's text, in which names of marks are those tokens."""
-    return self.encoding(self.marks.spell(text)).ids
-
   def encode_all(
     self, spelt: Sequence[str]
   ) -> list[list[int] | VocabularyError]:

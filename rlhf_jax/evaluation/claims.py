@@ -178,12 +178,16 @@ def rates(
 
 
 def percent(rate: Estimate) -> str:
-  """'68 % [64, 72]', or the number alone where it has no interval."""
+  """'68 % [64, 72]', or the number alone where it has no interval.
+
+  Rounded as tables have it: what is 0.45 there is 45 % here.
+  """
   ends = (rate.low, rate.high)
+  rounded = (float(f'{each:.2f}') for each in (rate.value, *ends))
+  value, low, high = (f'{100 * each:.0f}' for each in rounded)
   if not np.isfinite(ends).all():
-    return f'{100 * rate.value:.0f} %'
-  low, high = (f'{100 * end:.0f}' for end in ends)
-  return f'{100 * rate.value:.0f} % [{low}, {high}]'
+    return f'{value} %'
+  return f'{value} % [{low}, {high}]'
 
 
 def covers(seeds: Sequence[int]) -> str:

@@ -46,7 +46,7 @@ def asked_once(judge: Judge, *, out: TextIO, at_a_time: int = 32) -> Judge:
     new = [pair for pair in dict.fromkeys(pairs) if pair not in verdicts]
     parts = [new[i : i + at_a_time] for i in range(0, len(new), at_a_time)]
     for part in progress.track(
-      parts, 'judging', len(parts), out=out, unit='round'
+      parts, 'judging', len(new), out=out, unit='pair', each=at_a_time
     ):
       verdicts.update(
         zip(part, scoring.ask(judge, *zip(*part, strict=True)), strict=True)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from rlhf_jax.data import names
 from rlhf_jax.evaluation import claims, length_control
 from rlhf_jax.evaluation.summary import Summary
 
@@ -43,7 +44,7 @@ def of(policies: Mapping[str, Summary]) -> str:
 
 
 def units(policies: Mapping[str, Any], judge: str | None) -> str:
-  """What KL, gold and score are, of a table of policies that have them.
+  """What KL and gold are, of a table of policies that have them.
 
   Args:
     policies: {name: its numbers}.
@@ -57,12 +58,21 @@ def units(policies: Mapping[str, Any], judge: str | None) -> str:
     named = (judge or '').partition('the gold reward ')[2]
     gold = f'what {named} gives' if named else 'the true reward'
     said.append(f'Gold is {gold}, in reward units.')
-  scorers = {s.scored_by for s in policies if s.score} - {''}
-  if len(scorers) == 1:
-    said.append(f'The score is given by {scorers.pop()}.')
-  elif scorers:
-    said.append('Scores of different scorers have no unit in common.')
   return ' '.join(said)
+
+
+def scores(policies: Mapping[str, Any]) -> str:
+  """What the column of scores is, of a table that has it; '' of others.
+
+  Args:
+    policies: {name: its numbers}.
+  """
+  scorers = {s.scored_by for s in policies.values() if s.score} - {''}
+  if len(scorers) == 1:
+    return f'The score is given by {scorers.pop()}.'
+  if scorers:
+    return 'Scores of different scorers have no unit in common.'
+  return ''
 
 
 def _missing(name, summary):
@@ -70,9 +80,8 @@ def _missing(name, summary):
   words = {'gold': 'gold reward', 'score': 'score', 'kl': 'KL'}
   for field, count in summary.missing.items():
     if field == 'verdict':
-      yield f'{name}: {count} pairs had no verdict, too many for a win rate.'
+      [pairs] = names.amounts({'pairs': count})
+      yield f'{name}: {pairs} had no verdict, too many for a win rate.'
     else:
-      yield (
-        f'{name}: {count} responses had no {words[field]} and are left out of '
-        'its mean.'
-      )
+      [responses] = names.amounts({'responses': count})
+      yield f'{name}: {responses} had no {words[field]}: left out of its mean.'

@@ -7,6 +7,7 @@ and samples side by side; what only some readers want is folded.
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from rlhf_jax.data import names
 from rlhf_jax.evaluation import (
   claims,
   foremost,
@@ -29,10 +30,11 @@ MOST_FOLDS = 6  # On the training of stages; more are folded together.
 # Columns of the table of reward models that are not folded.
 MODEL_COLUMNS = ('right', 'beyond the longer')
 HELD_OUT = (
-  'How often the log-ratio of a policy that learnt from pairs to its reference '
-  'is higher on the better response, beside always taking the longer one; the '
-  "loss is its stage's, the margin how much higher (sd, its standard "
-  'deviation), and n the pairs.'
+  'How often a policy that learnt from comparisons has the higher log-ratio to '
+  'its reference on the better response, or log-prob where it has none, '
+  "beside always taking the longer one; the loss is its stage's, a dash where "
+  'that reads what these pairs lack, the margin how much higher (sd, its '
+  'standard deviation), and n the pairs.'
 )
 
 
@@ -62,7 +64,10 @@ def page(found: Findings, drawn: Drawn | None, shown: int) -> str:
   """
   plots, policies = drawn or Drawn(), found.policies
   first, rest = of_policies(
-    tables.policy_rows(policies), found.contrasts, found.against
+    tables.policy_rows(policies),
+    found.contrasts,
+    found.against,
+    legends.scores(policies),
   )
   over_optimised, others = headlines.turn_overs(found.reward_curves)
   parts = [
@@ -119,7 +124,10 @@ def outcome(contrasts: Mapping[str, claims.Contrast]) -> str:
 
 
 def of_policies(
-  rows: tables.Table, contrasts: Mapping[str, claims.Contrast], against: str
+  rows: tables.Table,
+  contrasts: Mapping[str, claims.Contrast],
+  against: str,
+  scores: str,
 ) -> tuple[str, str]:
   """Of a table of policies, what a page shows first, and what it folds.
 
@@ -127,18 +135,24 @@ def of_policies(
     rows: one a policy.
     contrasts: the claims; of many policies, theirs come first.
     against: the policy that win rates are against.
+    scores: what the column of scores is; said where that stands.
   """
   rewards = ['gold'] if 'gold' in rows[0] else ['score', 'scored by']
   wins = [name for name in rows[0] if name.startswith('wins against ')]
   first, rest = tables.parted(rows, [*wins, *rewards, 'KL, nats'])
-  names, title = [row[0] for row in rows[1:]], 'More of the policies'
-  shown = foremost.of(names, contrasts, against, foremost.MOST_ROWS)
-  if len(shown) < len(names):
+  every, title = [row[0] for row in rows[1:]], 'More of the policies'
+  shown = foremost.of(every, contrasts, against, foremost.MOST_ROWS)
+  if len(shown) < len(every):
     first = [first[0], *(row for row in first[1:] if row[0] in shown)]
-    rest, title = rows, f'All {len(names)} policies'
+    rest, title = rows, f'All {len(every)} policies'
   title = f'{title}: {", ".join(rest[0][1:])}'
-  explained = f'{tables.markdown(rest)}\n\n{tables.explained(rest)}'
-  return tables.markdown(first), folded(title, explained)
+  below = [scores if 'score' in table[0] else '' for table in (first, rest)]
+  below[1] = ' '.join(filter(None, (tables.explained(rest), below[1])))
+  first, rest = (
+    '\n\n'.join(filter(None, (tables.markdown(table), said)))
+    for table, said in zip((first, rest), below, strict=True)
+  )
+  return first, folded(title, rest)
 
 
 def samples(found: Findings, shown: int) -> list[str]:
@@ -146,10 +160,10 @@ def samples(found: Findings, shown: int) -> list[str]:
   answered = found.samples
   rows = side_by_side.rows_shown(next(iter(answered.values())), MOST_SHOWN)
   scores = side_by_side.scores_of(answered)
-  names = foremost.of(
+  first = foremost.of(
     list(answered), found.contrasts, found.against, foremost.MOST_ANSWERS
   )
-  few = {name: answered[name] for name in names}
+  few = {name: answered[name] for name in first}
   parts = [
     '## Samples',
     side_by_side.markdown(few, rows[:shown], scores[:1]),
@@ -159,7 +173,8 @@ def samples(found: Findings, shown: int) -> list[str]:
     parts.append(folded(f'All {len(answered)} policies', more))
   elif rows[shown:]:
     more = side_by_side.markdown(answered, rows[shown:], scores)
-    parts.append(folded(f'{len(rows[shown:])} prompts more', more))
+    [left] = names.amounts({'prompts': len(rows[shown:])})
+    parts.append(folded(f'{left} more', more))
   return parts
 
 
@@ -185,12 +200,12 @@ def reward_models(found: Findings) -> list[str]:
     'all are compared with, of the policies that learnt from it, and held-out '
     'ones.',
   ]
-  if further := tables.told_pairs(telling):
-    names = ', '.join(further)
-    parts.append(f'So too on pairs made of the same samples: {names}.')
+  if further := tables.further_pairs(telling):
+    listed = ', '.join(further)
+    parts.append(f'So too on pairs made of the same samples: {listed}.')
   if found.fitted_rewards:
-    names = ', '.join(found.fitted_rewards)
-    parts.append(f'Fitted to comparisons, without a network: {names}.')
+    fitted = ', '.join(found.fitted_rewards)
+    parts.append(f'Fitted to comparisons, without a network: {fitted}.')
   first = first_of_models(telling)
   rows = tables.reward_model_rows(found.reward_models)
   every = f'{tables.markdown(rows)}\n\n{tables.explained(rows)}'
@@ -201,7 +216,7 @@ def first_of_models(
   reward_models: Mapping[tuple[str, str], PairMetrics],
 ) -> tables.Table:
   """The columns of their table that are not folded."""
-  shown = (*MODEL_COLUMNS, *tables.told_pairs(reward_models))
+  shown = (*MODEL_COLUMNS, *tables.further_pairs(reward_models))
   return tables.parted(tables.reward_model_rows(reward_models), shown)[0]
 
 

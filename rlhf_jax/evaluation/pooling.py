@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special
 
+from rlhf_jax import progress
 from rlhf_jax.evaluation import (
   claims,
   foremost,
@@ -154,6 +155,7 @@ def write(
   title: str,
   notes: Sequence[str] = (),
   made: Sequence[str] = (),
+  width: int = progress.LINE,
 ) -> str:
   """Writes OUT/pooled.json, OUT/pooled.md and the plot that it shows.
 
@@ -163,15 +165,18 @@ def write(
     title: the page's first line.
     notes: sentences for the page to carry besides: seeds that are missing.
     made: lines on how the runs were made, for the page's end.
+    width: letters in a line of the tables for the console.
 
   Returns:
     The tables for the console, several lines.
   """
   files.make_folder(out)
   files.write_json(out / 'pooled.json', report.plain(pooled))
-  said = [legend(pooled), *notes]
+  said, scores = [legend(pooled), *notes], legends.scores(pooled.policies)
   policies, by_seed = policy_rows(pooled), seed_rows(pooled)
-  first, rest = pages.of_policies(policies, pooled.contrasts, pooled.against)
+  first, rest = pages.of_policies(
+    policies, pooled.contrasts, pooled.against, scores
+  )
   page = [
     f'# {title}',
     pages.outcome(pooled.contrasts),
@@ -188,12 +193,15 @@ def write(
   text = '\n\n'.join(part for part in page if part) + '\n'
   files.write_text(out / 'pooled.md', text)
   _, short = tables.parted(policies, ON_PAGE_ALONE)
-  console = [tables.fitted(short)]
+  console = [tables.fitted(short, width)]
   if pooled.contrasts:
-    console.append(report.sentences(claims.sentences(pooled.contrasts)))
+    lines = claims.sentences(pooled.contrasts)
+    console.append(report.sentences(lines, width))
   if by_seed:
-    console.append(tables.fitted(by_seed))
-  return '\n\n'.join([*console, *(report.sentences([line]) for line in said)])
+    console.append(tables.fitted(by_seed, width))
+  said = filter(None, (scores, *said))
+  console += [report.sentences([line], width) for line in said]
+  return '\n\n'.join(console)
 
 
 def seed_rows(pooled: Pooled) -> tables.Table:

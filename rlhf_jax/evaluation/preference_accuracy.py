@@ -35,8 +35,8 @@ class LengthBias(NamedTuple):
   over_longer: statistics.Estimate
 
 
-class Told(NamedTuple):
-  """How many of some pairs were told apart.
+class PairAccuracy(NamedTuple):
+  """How many of some pairs were ranked rightly.
 
   Attributes:
     accuracy: share ordered rightly, equal scores ½.
@@ -63,7 +63,7 @@ class PairMetrics(NamedTuple):
     lengths: accuracy by length, or None where lengths were not given.
     calibration: to how likely people prefer the better one, or None where that
       was not given.
-    told: {name: of further pairs, made of the same policy's samples}.
+    further: {name: of further pairs, made of the same policy's samples}.
   """
 
   accuracy: statistics.Estimate
@@ -77,7 +77,7 @@ class PairMetrics(NamedTuple):
   count: int
   lengths: LengthBias | None
   calibration: Calibration | None = None
-  told: Mapping[str, Told] = {}
+  further: Mapping[str, PairAccuracy] = {}
 
 
 class HeldOut(NamedTuple):
@@ -149,12 +149,14 @@ def measure(
   )
 
 
-def told(
+def pair_accuracy(
   better: np.ndarray, worse: np.ndarray, prompts: Sequence[Prompt]
-) -> Told:
+) -> PairAccuracy:
   """Of scores [N] of the better responses and of the others, to N prompts."""
   credits = credits_from_scores(better, worse)
-  return Told(statistics.share(credits, prompt_groups(prompts)), len(credits))
+  return PairAccuracy(
+    statistics.share(credits, prompt_groups(prompts)), len(credits)
+  )
 
 
 def length_bias(

@@ -6,9 +6,10 @@ import importlib
 import math
 import pathlib
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from rlhf_jax import progress
 from rlhf_jax.evaluation import (
   claims,
   foremost,
@@ -49,7 +50,13 @@ class Results(dict):
     )
 
 
-def write(out: pathlib.Path, found: Findings, *, shown: int = 3) -> Results:
+def write(
+  out: pathlib.Path,
+  found: Findings,
+  *,
+  shown: int = 3,
+  width: int = progress.LINE,
+) -> Results:
   """Writes OUT/results.json, OUT/report.md and the plots that it shows.
 
   Without matplotlib there are no plots, and the report says so.
@@ -58,6 +65,7 @@ def write(out: pathlib.Path, found: Findings, *, shown: int = 3) -> Results:
     out: a folder, made if it is not there.
     found: all that was measured.
     shown: how many prompts to show with their responses; more are folded.
+    width: letters in a line of the tables for the console.
 
   Returns:
     What results.json says, with the tables for the console.
@@ -74,38 +82,40 @@ def write(out: pathlib.Path, found: Findings, *, shown: int = 3) -> Results:
   files.write_text(out / 'report.md', pages.page(found, drawn, shown))
   plots = (drawn.win_rates, drawn.reward_curves) if drawn else ()
   return Results(
-    content, console(found), [out / name for name in plots if name]
+    content, console(found, width), [out / name for name in plots if name]
   )
 
 
-def console(found: Findings) -> str:
+def console(found: Findings, width: int) -> str:
   """The policies' table, that by kind and the claims, as aligned text."""
   policies = found.policies
   _, rows = tables.parted(tables.policy_rows(policies), ON_PAGE_ALONE)
-  parts = [tables.fitted(rows)]
+  parts = [tables.fitted(rows, width)]
   if kinds := tables.kind_rows(policies):
-    parts.append(tables.fitted(kinds))
+    parts.append(tables.fitted(kinds, width))
   if found.contrasts:
-    parts.append(sentences(claims.sentences(found.contrasts)))
-  said = [*legends.of(policies).splitlines()]
+    parts.append(sentences(claims.sentences(found.contrasts), width))
+  said = [*legends.of(policies).splitlines(), legends.scores(policies)]
   if found.seed is not None and headlines.compared(policies):
     said.append(claims.covers([found.seed]))
-  parts.append(sentences(said))
+  parts.append(sentences(filter(None, said), width))
   if found.reward_models:
     rows = tables.reward_model_rows(found.telling_pairs())
-    parts.append(tables.fitted(tables.parted(rows, pages.MODEL_COLUMNS)[0]))
+    rows, _ = tables.parted(rows, pages.MODEL_COLUMNS)
+    parts.append(tables.fitted(rows, width))
   if found.held_out:
-    parts.append(tables.fitted(tables.held_out_rows(found.held_out)))
+    rows = tables.held_out_rows(found.held_out)
+    parts.append(tables.fitted(rows, width))
   if found.likelihoods:
     rows = tables.likelihood_rows(found.likelihoods, found.against)
-    parts.append(tables.fitted(rows))
+    parts.append(tables.fitted(rows, width))
   return '\n\n'.join(parts)
 
 
-def sentences(lines: Sequence[str]) -> str:
+def sentences(lines: Iterable[str], width: int) -> str:
   """Lines of Markdown for a console, each in as many as it takes."""
   plain = (line.replace('`', '').replace('**', '') for line in lines)
-  return '\n'.join(textwrap.fill(line, tables.CONSOLE) for line in plain)
+  return '\n'.join(textwrap.fill(line, width) for line in plain)
 
 
 def results(found: Findings) -> dict:

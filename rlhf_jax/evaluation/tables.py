@@ -2,6 +2,7 @@
 
 import math
 import re
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,6 @@ from rlhf_jax.evaluation.preference_accuracy import HeldOut, PairMetrics
 from rlhf_jax.evaluation.summary import Summary
 
 Table = list[list[str]]  # Rows of cells, the header first.
-CONSOLE = 80  # Letters in a line.
 NO_BREAK = '\N{NO-BREAK SPACE}'
 # Where no line may end: in '[0.66, 0.76]', '(sd 1.20)', '± 0.02' and '68 %'.
 WHOLE = re.compile(
@@ -100,8 +100,8 @@ def reward_model_rows(
     'reward model on pairs': lambda key, m: ' on '.join(key),
     'right': lambda key, m: interval(m.accuracy),
     **{
-      name: lambda key, m, name=name: told(m, name)
-      for name in told_pairs(reward_models)
+      name: lambda key, m, name=name: right_on(m, name)
+      for name in further_pairs(reward_models)
     },
     'always the longer': lambda key, m: by_length(m, 'always_longer'),
     'beyond the longer': lambda key, m: by_length(m, 'over_longer'),
@@ -117,16 +117,19 @@ def reward_model_rows(
   return of(reward_models, columns)
 
 
-def told_pairs(
+def further_pairs(
   reward_models: Mapping[tuple[str, str], PairMetrics],
 ) -> list[str]:
   """The names of further pairs that they were measured on, in order."""
-  return list(dict.fromkeys(n for m in reward_models.values() for n in m.told))
+  return list(
+    dict.fromkeys(n for m in reward_models.values() for n in m.further)
+  )
 
 
-def told(metrics: PairMetrics, name: str) -> str:
+def right_on(metrics: PairMetrics, name: str) -> str:
   """Right on further pairs, a dash where there were none."""
-  return interval(metrics.told[name].accuracy if name in metrics.told else None)
+  found = metrics.further.get(name)
+  return interval(found and found.accuracy)
 
 
 def calibrated(metrics: PairMetrics, field: str) -> str:
@@ -214,12 +217,15 @@ def number(value: float | None, form: str = '.2f') -> str:
   return f'{value:z{form}}'
 
 
-def fitted(rows: Table, width: int = CONSOLE) -> str:
+def fitted(rows: Table, width: int) -> str:
   """As `plain`, in lines of `width` letters.
 
-  Columns for which there is no room come below, with the first one again.
+  Columns for which there is no room come below, with the first one again; where
+  one has no room beside the first, the table is `listed`.
   """
   widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+  if any(widths[0] + 2 + letters > width for letters in widths[1:]):
+    return listed(rows, width)
   parts, used = [[]], widths[0]
   for column, letters in enumerate(widths[1:], 1):
     used += 2 + letters
@@ -228,6 +234,22 @@ def fitted(rows: Table, width: int = CONSOLE) -> str:
       used = widths[0] + 2 + letters
     parts[-1].append(column)
   return '\n\n'.join(plain(_columns(rows, part)) for part in parts)
+
+
+def listed(rows: Table, width: int) -> str:
+  """A table for lines too short for its columns: a line a cell.
+
+  What a row is of stands above its cells; those that have nothing are left out.
+  """
+  heading = max(map(len, rows[0][1:]))
+  lines = [rows[0][0], '─' * min(len(rows[0][0]), width)]
+  for first, *cells in rows[1:]:
+    lines += textwrap.wrap(first, width)
+    for name, text in zip(rows[0][1:], cells, strict=True):
+      if text not in ('', '–'):
+        line = f'  {name:<{heading}}  {text}'
+        lines += textwrap.wrap(line, width, subsequent_indent='    ')
+  return '\n'.join(lines)
 
 
 def plain(rows: Table) -> str:

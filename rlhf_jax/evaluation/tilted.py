@@ -77,9 +77,9 @@ def pair_accuracy(
       often its samples differ in gold.
   """
   order = np.sign(gold[:, :, None] - gold[:, None, :])
-  told = order * np.sign(scores[:, :, None] - scores[:, None, :])
+  agrees = order * np.sign(scores[:, :, None] - scores[:, None, :])
   both = np.einsum('pk,pl->pkl', chances, chances) * np.abs(order)
-  return float(0.5 + 0.5 * np.sum(both * told) / np.sum(both))
+  return float(0.5 + 0.5 * np.sum(both * agrees) / np.sum(both))
 
 
 def _candidates(scores):

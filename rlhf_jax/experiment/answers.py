@@ -6,7 +6,6 @@ of JSON in a file that is named after all that they depend on.
 
 import collections
 import functools
-import math
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -149,9 +148,10 @@ def sample(run: Run, name: str) -> PolicySamples:
   shown = progress.track(
     parts,
     f'{name} answers',
-    math.ceil(len(asked) / size),
+    len(asked),
     out=run.console,
-    unit='round',
+    unit='prompt',
+    each=size,
   )
   with jax.set_mesh(run.mesh):
     for part in shown:

@@ -199,10 +199,10 @@ class TextData(Data):
     candidates: int | None = None,
   ) -> Any:
     """As of Data, with as many columns as they need."""
-    return Data.batch(fitting(self, examples), examples, rows, candidates)
+    return Data.batch(with_room_for(self, examples), examples, rows, candidates)
 
 
-def fitting(data: Data, examples: Sequence[Example]) -> Data:
+def with_room_for(data: Data, examples: Sequence[Example]) -> Data:
   """The data with limits that fit examples, whatever its own are.
 
   Batches have columns for the longest, from few sizes: each is compiled once.

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 import jax
 import numpy as np
 
+from rlhf_jax import progress
+from rlhf_jax.data import names
 from rlhf_jax.data.encoding import Counts
 from rlhf_jax.evaluation import (
   claims,
@@ -119,7 +121,7 @@ def measure(
       *doubts,
     ],
   )
-  return report.write(out, found)
+  return report.write(out, found, width=progress.width(run.console))
 
 
 def gold_name(gold: Reward | None) -> str | None:
@@ -175,7 +177,7 @@ def left_out(run: Run) -> list[str]:
     facts = run.folders[name].facts()
     extra = getattr(stage, 'extra_data', None)
     counted = [*COUNTED, *(f'{extra}_{k}' for k in COUNTED if extra)]
-    said = _counted({k: facts.get(k) for k in counted})
+    said = names.amounts({k: facts.get(k) for k in counted})
     said += [f'{facts[k]:.1%} {words}' for k, words in SHARES if facts.get(k)]
     if said:
       found.append(f'Cut or left out by {name}: {", ".join(said)}.')
@@ -196,16 +198,14 @@ def left_out_of_evaluation(run: Run) -> list[str]:
   if how.demonstrations:
     answered = data.records(how.demonstrations)[: how.held_out]
     found[how.demonstrations] = data.encode_all(answered)[1]
-  said = {name: _counted(counts._asdict()) for name, counts in found.items()}
+  said = {
+    name: names.amounts(counts._asdict()) for name, counts in found.items()
+  }
   return [
     f'Cut or left out of {name}: {", ".join(words)}.'
     for name, words in said.items()
     if words
   ]
-
-
-def _counted(counts):
-  return [f'{n} {name.replace("_", " ")}' for name, n in counts.items() if n]
 
 
 def measure_preferences(run: Run) -> dict[str, preference_accuracy.HeldOut]:

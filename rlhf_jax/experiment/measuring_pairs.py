@@ -198,13 +198,14 @@ def measure_set(
     worse_lengths=lengths[:, 1],
     preferred=preferred,
   )
-  told = {}
+  further = {}
   for name, comparisons in of.further.items():
-    further, _ = decided(data, comparisons)
-    if further:
-      scores = score(further).T
-      told[name] = preference_accuracy.told(*scores, _prompts(further))
-  return metrics._replace(told=told)
+    examples, _ = decided(data, comparisons)
+    if examples:
+      further[name] = preference_accuracy.pair_accuracy(
+        *score(examples).T, _prompts(examples)
+      )
+  return metrics._replace(further=further)
 
 
 def network_scores(
@@ -220,7 +221,12 @@ def network_scores(
   firsts, scores = range(0, len(examples), size), []
   with jax.set_mesh(data.mesh):
     for first in progress.track(
-      firsts, 'pairs', len(firsts), out=data.console, unit='round'
+      firsts,
+      'scoring',
+      len(examples),
+      out=data.console,
+      unit='pair',
+      each=size,
     ):
       stopping.check()
       some = examples[first : first + size]

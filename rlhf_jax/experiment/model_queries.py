@@ -9,7 +9,7 @@ import numpy as np
 
 from rlhf_jax.data.encoding import Example
 from rlhf_jax.data.jsonl import DataError
-from rlhf_jax.experiment.datasets import Data, fitting
+from rlhf_jax.experiment.datasets import Data, with_room_for
 from rlhf_jax.experiment.definition import ExperimentError
 from rlhf_jax.experiment.prepared import Trained
 from rlhf_jax.experiment.text_reading import MOST_ROWS, of_batches, rows_for
@@ -198,7 +198,7 @@ class ModelQueries:
     # Whatever is asked here is no prompt of the experiment's, nor as short.
     return of_batches(
       functools.partial(read, self._models.policy, self._policy()),
-      fitting(self._data, said),
+      with_room_for(self._data, said),
       said,
       rows_for(len(said), self._rows),
     )

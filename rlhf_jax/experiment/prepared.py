@@ -11,6 +11,7 @@ from typing import Any, TextIO
 import jax
 
 from rlhf_jax import progress, sharding
+from rlhf_jax.data import names
 from rlhf_jax.data.encoding import Counts
 from rlhf_jax.data.sources import Corpus
 from rlhf_jax.data.tokenizer import Tokenizer
@@ -466,7 +467,8 @@ class Run:
         'truncated_responses': f' at {limits.max_response_tokens} tokens',
       }
       words = (
-        f'{v} {k.replace("_", " ")}{at.get(k, "")}' for k, v in facts.items()
+        said + at.get(k, '')
+        for k, said in zip(facts, names.amounts(facts), strict=True)
       )
       self.tell(who, ', '.join(words))
     return facts

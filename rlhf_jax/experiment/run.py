@@ -11,7 +11,7 @@ from typing import TextIO
 
 from rlhf_jax import progress, sharding
 from rlhf_jax.addressing import describe, flatten
-from rlhf_jax.evaluation import report, tables
+from rlhf_jax.evaluation import report
 from rlhf_jax.experiment import (
   given_models,
   measuring,
@@ -106,7 +106,7 @@ def _made_and_measured(run: Run, out: pathlib.Path, made: Sequence[str]):
   table = '' if progress.in_notebook(run.console) else f'{results.table}\n\n'
   print(f'\n{table}', end='', file=run.console)
   said = f'time: {said}  in all {sum(spent.values()):.0f} s'
-  print(textwrap.fill(said, tables.CONSOLE), file=run.console)
+  print(textwrap.fill(said, progress.width(run.console)), file=run.console)
   print(f'report: {out / "report.md"}', file=run.console, flush=True)
   return results
 

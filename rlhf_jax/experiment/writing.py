@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from rlhf_jax import progress
+from rlhf_jax.data import names
 from rlhf_jax.data import record_lines as lines
 from rlhf_jax.experiment import encoded_datasets, store
 from rlhf_jax.experiment.definition import ExperimentError
@@ -26,7 +27,7 @@ MOST_AGREED = 4096  # Pairs that gold scores at a time.
 
 
 @dataclasses.dataclass(frozen=True)
-class Written:
+class WrittenBatches:
   """What a dataset stage has written so far, batch by batch.
 
   Attributes:
@@ -91,7 +92,9 @@ def write(run: Run, name: str) -> dict[str, Any]:
     trained=run.trained,
     key_of=run.key,
   )
-  written = Written(done, config, model_queries.batch_size, len(examples))
+  written = WrittenBatches(
+    done, config, model_queries.batch_size, len(examples)
+  )
   shown = progress.Progress(
     name,
     config.count or len(examples),
@@ -149,7 +152,7 @@ def _batches(partial: pathlib.Path) -> Iterator[dict[str, Any]]:
 
 
 def _without_lines(batch: Mapping[str, Any]) -> dict[str, Any]:
-  """A batch as of Written, whose records stay on disk."""
+  """A batch as of WrittenBatches, whose records stay on disk."""
   return {**batch, 'records': len(batch['records'])}
 
 
@@ -177,7 +180,8 @@ def said_of(facts: Mapping[str, Any]) -> list[str]:
   unscored, undecided = map(
     facts.get, ('unscored_responses', 'undecided_share')
   )
-  said = [f'{unscored} responses could not be scored'] if unscored else []
+  responses = names.amounts({'responses': unscored})
+  said = [f'{each} could not be scored' for each in responses]
   said += [f'{undecided:.1%} of pairs had no verdict'] if undecided else []
   return said
 
@@ -222,18 +226,24 @@ def over_batches(batches: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
   }
 
 
-def none(name: str, stage: DatasetStage, written: Written) -> str:
+def none(name: str, stage: DatasetStage, written: WrittenBatches) -> str:
   """The error of a stage that made nothing of all its data."""
-  why = 'look at what its config keeps'
+  facts = over_batches([batch['facts'] for batch in written.batches])
   if unscored := written.unscored:
     why = f'{unscored} responses had no score: look at what their judge says'
+  elif advice := getattr(stage.config, 'when_none', None):
+    why = advice(
+      facts, own=f'stages.{name}.config', drawing=f'stages.{stage.data}.config'
+    )
+  else:
+    why = f'look at what stages.{name}.config keeps'
   return (
     f'stage {name!r} wrote no record out of {written.total} of '
-    f'{stage.data!r}; {why}'
+    f'{stage.data!r}: {why}'
   )
 
 
-def too_few(name: str, stage: DatasetStage, written: Written) -> str:
+def too_few(name: str, stage: DatasetStage, written: WrittenBatches) -> str:
   """The error of a stage that would never end."""
   asked, found = written.asked, written.found
   if unscored := written.unscored:

@@ -45,6 +45,27 @@ class PairConfig:
         'again. Set batch_size to None, and count is the most that are kept'
       )
 
+  def when_none(
+    self, facts: Mapping[str, float], *, own: str, drawing: str
+  ) -> str:
+    """What to change where no prompt gave a pair.
+
+    Args:
+      facts: means over the prompts, by name.
+      own: where these values are set, as in 'stages.pairs.config'.
+      drawing: likewise of the stage that drew the samples.
+    """
+    del facts, own
+    return f'no prompt has two samples to compare; {more_samples(drawing)}'
+
+
+def more_samples(drawing: str) -> str:
+  """How a prompt's samples get more varied; `drawing` as of `when_none`."""
+  return (
+    f'draw more samples of a prompt ({drawing}.samples) or at a higher '
+    f'temperature ({drawing}.sampling.temperature)'
+  )
+
 
 def refuse_unfit(records: Sequence[Sampled], *, scored: bool) -> None:
   """Refuses samples that no pair can be made of.

@@ -33,7 +33,7 @@ KEPT_LOGITS = 2**26
 LANES = 128  # Columns that a TPU or a GPU works on at once.
 
 
-def shares(columns: int) -> tuple[int, int]:
+def device_counts(columns: int) -> tuple[int, int]:
   """The devices that share logits [N, V], and those that share their columns.
 
   Read off the mesh that is set: rows lie along any of its axes, the vocabulary
@@ -46,7 +46,7 @@ def shares(columns: int) -> tuple[int, int]:
   return math.prod(sizes.values()), parts if columns % parts == 0 else 1
 
 
-def fitting(held: int, size: int) -> tuple[int, int]:
+def chunk_sizes(held: int, size: int) -> tuple[int, int]:
   """`width` and `kept` of `logps_and_entropies`.
 
   Args:

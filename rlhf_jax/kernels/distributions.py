@@ -160,7 +160,7 @@ def fused_token_logps_and_entropies(
   shape, (D, V) = targets.shape, unembedding.shape
   hidden = hidden.reshape(-1, D)
   targets = targets.reshape(-1)
-  devices, parts = chunked_logps.shares(V)
+  devices, parts = chunked_logps.device_counts(V)
   held = targets.size * V // devices
   if chunk is None and held <= PLAIN_LOGITS:
     logits = chunked_logps.product('nd,dv->nv', hidden, unembedding)
@@ -172,7 +172,7 @@ def fused_token_logps_and_entropies(
     spreads = entropies(logits, temperature=temperature)
   else:
     size = V // parts
-    width, kept = chunked_logps.fitting(held, size)
+    width, kept = chunked_logps.chunk_sizes(held, size)
     if chunk is not None:
       width, kept = min(max(chunk // parts, 1), size), 0
     logps, spreads = chunked_logps.logps_and_entropies(

@@ -96,7 +96,7 @@ def plackett_luce(
   Returns:
     [...] losses in nats, not averaged, a sum over the K − 1 choices.
 
-  Source: Song et al. 2024 (PRO), the objective without temperatures; Plackett
+  Source: Song et al. 2023 (PRO), the objective without temperatures; Plackett
   1975.
   """
   _check([policy_logps, lengths], candidate_mask)
@@ -123,7 +123,7 @@ def pro_ranking(
   Returns:
     [...] losses in nats, not averaged, a sum over the K − 1 choices.
 
-  Source: Song et al. 2024 (PRO), the objective with temperatures. The released
+  Source: Song et al. 2023 (PRO), the objective with temperatures. The released
   code adds 1e-10 inside the log, which is larger than some of its terms.
   """
   _check([policy_logps, lengths, scores], candidate_mask)
@@ -156,7 +156,7 @@ def pro(
   Returns:
     [...] losses in nats, not averaged; 0 for a list of one candidate.
 
-  Source: Song et al. 2024 (PRO), the objective with temperatures and its
+  Source: Song et al. 2023 (PRO), the objective with temperatures and its
   fine-tuning loss; (K − 1)² as in the released scripts.
   """
   ranking = pro_ranking(policy_logps, lengths, scores, candidate_mask)

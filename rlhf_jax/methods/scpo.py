@@ -46,6 +46,14 @@ class Pairs(sampled_pairs.PairConfig):
   tau: Share = 0.5
   linkage: sampled_pairs.Linkage = clustering.greedy
 
+  def when_none(self, facts, *, own, drawing):
+    """What to change: either too few samples agree, or all of them do."""
+    return (
+      f'{facts["confidence"]:.0%} of the samples of a prompt agree; lower '
+      f'{own}.tau, which is {self.tau:g}, or '
+      f'{sampled_pairs.more_samples(drawing)}'
+    )
+
 
 def write(records, queries, *, config):
   """A Comparison of each prompt on whose answer enough samples agree."""

@@ -70,7 +70,7 @@ PHRASES = (
 BY_PATTERN = {(p.pattern, MARKS[p.form]): p for p in PHRASES}
 
 
-class Part(NamedTuple):
+class UsedPhrase(NamedTuple):
   """A phrase as it was used.
 
   Attributes:
@@ -92,10 +92,10 @@ class Parts(NamedTuple):
     words: how many words and marks it has.
   """
 
-  parts: tuple[Part, ...]
+  parts: tuple[UsedPhrase, ...]
   words: int
 
-  def of(self, form: str) -> tuple[Part, ...]:
+  def of(self, form: str) -> tuple[UsedPhrase, ...]:
     """Its parts of one form, in order."""
     return tuple(part for part in self.parts if part.form == form)
 
@@ -156,9 +156,9 @@ def answer_given(prompt: Prompt, response: str) -> str | None:
   return stated(response)
 
 
-def part_of(words: Sequence[str], mark: str) -> Part:
+def part_of(words: Sequence[str], mark: str) -> UsedPhrase:
   """The part that words and the mark after them make."""
   pattern = ' '.join('_' if word in ANSWER_WORDS else word for word in words)
   phrase = None if '_' in words else BY_PATTERN.get((pattern, mark))
   answers = tuple(word for word in words if word in ANSWER_WORDS)
-  return Part(phrase.form if phrase else BROKEN, phrase, answers)
+  return UsedPhrase(phrase.form if phrase else BROKEN, phrase, answers)

@@ -120,26 +120,26 @@ def coefficients(
   """
 
   found = np.zeros(gaps.shape[1])
-  told = np.unique(gaps.indices)  # The ridge leaves all others at 0.
-  gaps = gaps[:, told]
+  seen = np.unique(gaps.indices)  # The ridge leaves all others at 0.
+  gaps = gaps[:, seen]
   transposed = gaps.T.tocsr()  # Products with it are most of the time.
 
   def loss(w):
     margins = gaps @ w
-    slopes = ridge * w - transposed @ (weights * special.expit(-margins))
+    gradient = ridge * w - transposed @ (weights * special.expit(-margins))
     losses = weights @ -special.log_expit(margins)
-    return losses + 0.5 * ridge * (w @ w), slopes
+    return losses + 0.5 * ridge * (w @ w), gradient
 
-  def curvature(w, direction):
+  def hessian_product(w, direction):
     chances = special.expit(gaps @ w)
     spread = weights * chances * (1.0 - chances)
     return ridge * direction + transposed @ (spread * (gaps @ direction))
 
-  found[told] = optimize.minimize(
+  found[seen] = optimize.minimize(
     loss,
-    np.zeros(told.size),
+    np.zeros(seen.size),
     jac=True,
-    hessp=curvature,
+    hessp=hessian_product,
     method='Newton-CG',
     options={'xtol': 1e-6},
   ).x

@@ -48,7 +48,7 @@ class Called:
 class Reads:
   """A function, each of whose positional parameters names one of these."""
 
-  offered: tuple[str, ...]
+  names: tuple[str, ...]
 
   def complaint(self, function: Callable) -> str | None:
     """What is wrong with a function's parameters, or None."""
@@ -60,12 +60,12 @@ class Reads:
       for name, p in parameters(function).items()
       if p.kind is p.POSITIONAL_OR_KEYWORD and name not in bound
     ]
-    other = [name for name in names if name not in self.offered]
+    other = [name for name in names if name not in self.names]
     if names and not other:
       return None
     return (
       f'is {shown(function)}, which reads {", ".join(other) or "nothing"} by '
-      f'name; there are {", ".join(self.offered)}'
+      f'name; there are {", ".join(self.names)}'
     )
 
 

@@ -233,13 +233,13 @@ class EncodedTest(parameterized.TestCase):
     self.assertLen(encoded.all_of(folder, []), 1)
 
   @parameterized.parameters(
-    (encoded.learnable, [Comparison(A, ('b', 'b'))], '1 identical responses'),
-    (encoded.all_of, [LONG], '1 dropped prompts'),
+    (encoded.learnable, [Comparison(A, ('b', 'b'))], '1 identical response'),
+    (encoded.all_of, [LONG], '1 dropped prompt'),
   )
   def test_nothing_left_is_told(self, view, records, said):
     self.keep(records)
     with self.assertRaisesRegex(
-      jsonl.DataError, f'nothing is left of 1 records, the first at f:.: {said}'
+      jsonl.DataError, f'nothing is left of 1 record, the first at f:.: {said}'
     ):
       view(self.folder, records)
 

@@ -319,8 +319,8 @@ class UnlearnableTest(parameterized.TestCase):
     ]
     with self.assertRaisesRegex(
       jsonl.DataError,
-      'nothing is left of 3 records, the first at f.jsonl:1: 1 dropped prompts,'
-      ' 1 identical responses, 1 tied scores',
+      'nothing is left of 3 records, the first at f.jsonl:1: 1 dropped prompt,'
+      ' 1 identical response, 1 tied score',
     ):
       encode(records, overlong=limits.drop)
 

@@ -87,7 +87,9 @@ class FolderTest(parameterized.TestCase):
     wanted = self.backend.encode(text).ids
     self.config(eos_token='<done>')
     tokenizer = tokens.load(self.folder)
-    self.assertEqual(tokenizer.encode_markers(text), wanted)
+    self.assertEqual(
+      tokenizer.encoding(tokenizer.marks.spell(text)).ids, wanted
+    )
     self.assertEqual(tokenizer.backend.encode(text).ids, wanted)
     self.assertIn('<done>', tokenizer.special_ids)
 

@@ -87,7 +87,7 @@ class ByteLevelTest(parameterized.TestCase):
     tokenizer = byte_level()
     user, eos = tokenizer.id_of('<|user|>'), tokenizer.eos_id
     self.assertEqual(
-      tokenizer.encode_markers('<|user|>the cat<|eos|>'),
+      tokenizer.encoding(tokenizer.marks.spell('<|user|>the cat<|eos|>')).ids,
       [user, *tokenizer.encode('the cat'), eos],
     )
 
@@ -150,7 +150,7 @@ class OtherVocabulariesTest(absltest.TestCase):
     backend.add_special_tokens(['<|eos|>|>', '<|eos|>|'])
     tokenizer = tokens.Tokenizer(backend)
     self.assertEqual(
-      tokenizer.encode_markers('<|eos|>|><|eos|>'),
+      tokenizer.encoding(tokenizer.marks.spell('<|eos|>|><|eos|>')).ids,
       [tokenizer.id_of('<|eos|>|>'), tokenizer.eos_id],
     )
 

@@ -4,6 +4,7 @@ import base64
 import dataclasses
 import json
 import pathlib
+import re
 import struct
 import sys
 import tempfile
@@ -14,6 +15,7 @@ from absl.testing import absltest, parameterized
 from matplotlib.backends import backend_agg
 
 from rlhf_jax.evaluation import (
+  claims,
   findings,
   learning_curves,
   legends,
@@ -369,9 +371,9 @@ class ReportTest(parameterized.TestCase):
       preferred=np.full(50, 0.9),
     )
     asked = policy('sft', 0.0).prompts[:4]
-    blind = preference_accuracy.told(np.zeros(4), np.zeros(4), asked)
+    blind = preference_accuracy.pair_accuracy(np.zeros(4), np.zeros(4), asked)
     models = {
-      ('first', 'sft'): metrics._replace(told={'minimal': blind}),
+      ('first', 'sft'): metrics._replace(further={'minimal': blind}),
       ('first', 'ppo'): metrics,
       ('ceiling', 'sft'): metrics,
       ('ceiling', 'ppo'): metrics,
@@ -384,8 +386,8 @@ class ReportTest(parameterized.TestCase):
       learnt_from={'ppo': 'first'},
     )
     found = results['reward_models']['first']['sft']
-    self.assertEqual(found['told']['minimal']['accuracy']['value'], 0.5)
-    self.assertEqual(found['told']['minimal']['count'], 4)
+    self.assertEqual(found['further']['minimal']['accuracy']['value'], 0.5)
+    self.assertEqual(found['further']['minimal']['count'], 4)
     brier = metrics.calibration.brier.value
     self.assertEqual(found['calibration']['brier']['value'], brier)
     shown, folded = page.split('## Reward models')[1].split('<details>')[:2]
@@ -469,8 +471,42 @@ class ReportTest(parameterized.TestCase):
       self.assertIn('scored by', text)
       self.assertIn('have no unit in', flat(text))
     _, console, page, _ = by('rm', 'rm', 'rm')
-    self.assertIn('The score is given by rm.', flat(page))
+    for text in (console, page):
+      self.assertIn('The score is given by rm.', flat(text))
     self.assertNotIn('scored by', console)
+
+  def test_a_narrow_console_has_whole_tables_and_sentences(self):
+    found = policies()
+    found['retrained_on_policy'] = found.pop('rlp_uml')
+    contrasts = {'it beats PPO': ('retrained_on_policy', 'ppo')}
+    measured = findings.Findings(
+      title='A title',
+      policies=summary.summarise(found),
+      samples=found,
+      contrasts={
+        claim: claims.contrast([found], *pair)
+        for claim, pair in contrasts.items()
+      },
+    )
+    shown = report.write(self.out, measured, width=40).table
+    self.assertLessEqual(max(map(len, shown.splitlines())), 40)
+    wide = report.write(self.out, measured).table
+    self.assertLessEqual(max(map(len, wide.splitlines())), 80)
+    numbers = re.findall(r'\d\.\d\d \[.*?\]', wide.split('\n\n')[0])
+    self.assertLen(numbers, 2)
+    for number in numbers:
+      self.assertIn(number, shown)
+
+  def test_who_scores_is_said_where_the_scores_are(self):
+    found = {
+      name: dataclasses.replace(policy, scored_by='rm')
+      for name, policy in policies().items()
+    }
+    _, _, page, _ = self.write(found)  # Whose gold is in the first table.
+    above, fold = page.split('<summary>More of the policies', 1)
+    self.assertIn('gold', above)
+    self.assertNotIn('score is given by', flat(above))
+    self.assertIn('score is given by', flat(fold.split('</details>')[0]))
 
   def test_length_is_mentioned_where_it_matters(self):
     # The longer response always wins, and ppo's mostly are longer.

@@ -143,6 +143,12 @@ class EstimateTest(parameterized.TestCase):
     self.assertEqual([r.value for r in actual.values()], [0.5, 1.0, 0.5])
     self.assertEqual([r.missing for r in actual.values()], [0, 1, 1])
 
+  def test_two_samples_of_a_prompt_are_one_prompt(self):
+    asked = [*prompts_of(4, kinds=('a', 'b'))] * 2
+    found = win_rate.by_kind(np.tile([1.0, 0.0], 4), asked)
+    counted = {kind: (r.prompts, r.count) for kind, r in found.items()}
+    self.assertEqual(counted, {'a': (2, 4), 'b': (2, 4)})
+
   def test_a_kind_without_verdicts_is_left_out(self):
     credits = np.array([1.0, NAN, 0.0, NAN])
     actual = win_rate.by_kind(credits, prompts_of(4, kinds=('a', 'b')))

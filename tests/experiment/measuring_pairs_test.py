@@ -85,9 +85,9 @@ class MeasuringPairsTest(absltest.TestCase):
     chances = 1 / (1 + np.exp(-np.array([2.0, -2.0, 0.0])))
     brier = np.mean((chances - 0.75) ** 2) + 0.75 * 0.25
     self.assertAlmostEqual(metrics.calibration.brier.value, brier)
-    self.assertEqual(list(metrics.told), ['as drawn'])
-    self.assertEqual(metrics.told['as drawn'].accuracy.value, 0.5)
-    self.assertEqual(metrics.told['as drawn'].count, 3)
+    self.assertEqual(list(metrics.further), ['as drawn'])
+    self.assertEqual(metrics.further['as drawn'].accuracy.value, 0.5)
+    self.assertEqual(metrics.further['as drawn'].count, 3)
 
   def test_a_reward_model_is_measured_on_the_same(self):
     found = measuring_pairs.measure_reward_models(
@@ -96,7 +96,7 @@ class MeasuringPairsTest(absltest.TestCase):
     self.assertEqual(list(found), [('reward_model', 'sft'), ('words', 'sft')])
     metrics = found['reward_model', 'sft']
     # Gold prefers the first of each two here, as the pairs as drawn do.
-    self.assertEqual(metrics.told['as drawn'].accuracy, metrics.accuracy)
+    self.assertEqual(metrics.further['as drawn'].accuracy, metrics.accuracy)
     self.assertGreater(metrics.calibration.brier.value, 0.75 * 0.25)
 
   def test_an_ensemble_is_measured_as_one(self):
@@ -135,7 +135,7 @@ class MeasuringPairsTest(absltest.TestCase):
     self.assertEqual(list(found), [('words', 'comparisons')])
     self.assertEqual(found['words', 'comparisons'].count, small.RECORDS)
     self.assertIsNone(found['words', 'comparisons'].calibration)
-    self.assertEqual(found['words', 'comparisons'].told, {})
+    self.assertEqual(found['words', 'comparisons'].further, {})
 
   def test_what_a_reward_is_fitted_on_has_to_be_there(self):
     run, corpus = self.run_of, self.run_of.corpus
@@ -169,8 +169,8 @@ class MeasuringPairsTest(absltest.TestCase):
     said = [f'it is {question.answer} .', *self.samples.responses[1:]]
     samples = dataclasses.replace(self.samples, responses=said)
     found = measuring_pairs.measure_reward_models(run, {'sft': samples})
-    told = found['ceiling', 'sft'].told['minimal']
-    self.assertGreaterEqual(told.count, 1)
+    minimal = found['ceiling', 'sft'].further['minimal']
+    self.assertGreaterEqual(minimal.count, 1)
     self.assertBetween(
       found['ceiling', 'sft'].calibration.brier.value, 0.0, 1.0
     )

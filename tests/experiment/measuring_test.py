@@ -114,7 +114,7 @@ class MeasuringTest(absltest.TestCase):
     )
     self.assertEqual(
       measuring.left_out(chain),
-      ['Cut or left out by ppo: 1 tied scores, 2 replies empty responses.'],
+      ['Cut or left out by ppo: 1 tied score, 2 replies empty responses.'],
     )
 
   def test_an_alarm_is_told_again(self):
@@ -140,10 +140,10 @@ class MeasuringTest(absltest.TestCase):
       comparisons=self.undecided() + self.pairs[3:],
     )
     prompts, pairs = measuring.left_out_of_evaluation(chain)
-    self.assertEqual(prompts, 'Cut or left out of prompts: 1 dropped prompts.')
+    self.assertEqual(prompts, 'Cut or left out of prompts: 1 dropped prompt.')
     self.assertRegex(
       pairs,
-      'Cut or left out of comparisons: .*1 identical resp.*, 2 tied scores.$',
+      'Cut or left out of comparisons: 1 identical response, 2 tied scores.$',
     )
 
 

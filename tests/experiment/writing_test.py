@@ -35,6 +35,7 @@ from rlhf_jax.storage import files
 from rlhf_jax.types import (
   Comparison,
   Demonstration,
+  Mean,
   Message,
   Prompt,
   Prompts,
@@ -88,6 +89,17 @@ def spread(scores, *, coef):
 def nothing(records, queries, *, config):
   del records, queries, config
   return []
+
+
+def half_of_nothing(records, queries, *, config):
+  del queries, config
+  kept = Mean.of(jnp.arange(len(records)) % 2)
+  return RecordBatch([], {'half': kept})
+
+
+class Hinted(Config):
+  def when_none(self, facts, *, own, drawing):
+    return f'{facts["half"]} of it {own} {drawing}'
 
 
 def sampled(records, queries, *, config):
@@ -232,7 +244,7 @@ class WritingTest(StageTest):
     )
     self.assertLen(self.records(chain), len(others))
     self.assertEqual(chain.folders['made'].facts()['dropped_prompts'], 1)
-    said = 'made  1 dropped prompts of more than 10 tokens\n'
+    said = 'made  1 dropped prompt of more than 10 tokens\n'
     self.assertIn(said, chain.console.getvalue())
 
   def test_what_is_noted_of_the_files_is_printed(self):
@@ -657,6 +669,16 @@ class JudgingTest(StageTest):
       running.run_stage(chain, 'made')
     self.assertNotIn('\n', str(caught.exception))
 
+  @parameterized.parameters(
+    (Config(), "'made' wrote no record out of 20 of 'demonstrations': look at "
+     'what stages.made.config keeps$'),
+    (Hinted(), 'of .demonstrations.: 0.5 of it stages.made.config '
+     'stages.demonstrations.config$'),
+  )  # fmt: skip
+  def test_a_stage_that_wrote_nothing_says_what_to_change(self, config, said):
+    with self.assertRaisesRegex(ExperimentError, said):
+      running.run_stage(self.chain(half_of_nothing, config), 'made')
+
   def test_prompts_too_long_to_be_judged_are_told(self):
     limits = Limits(
       max_prompt_tokens=1, max_response_tokens=8, overlong=drop_all
@@ -664,7 +686,7 @@ class JudgingTest(StageTest):
     chain, _ = self.queries(frozen={'reward': 'reward_model'})
     queries = small.queries(small.remade(chain, limits=limits), 'made', [])
     with self.assertRaisesRegex(
-      ValueError, "stage 'made': nothing is left of .* dropped prompts"
+      ValueError, "stage 'made': nothing is left of .* dropped prompt"
     ):
       queries.score(self.lists(chain, [2]))
 

@@ -125,7 +125,7 @@ class FusedTest(chex.TestCase):
     (2**31, 2**11, 128, 0),
   )
   def test_chunks_fit_the_memory_set_aside(self, held, size, width, kept):
-    self.assertEqual(chunked_logps.fitting(held, size), (width, kept))
+    self.assertEqual(chunked_logps.chunk_sizes(held, size), (width, kept))
 
   @parameterized.parameters(None, 20)
   def test_without_jit(self, chunk):

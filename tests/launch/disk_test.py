@@ -7,10 +7,12 @@ import os
 import pathlib
 import tempfile
 import time
+from unittest import mock
 
 from absl.testing import absltest
 
 from launch import disk
+from rlhf_jax import progress
 from rlhf_jax.experiment import encoded_datasets, locks
 
 
@@ -62,6 +64,18 @@ class DiskTest(absltest.TestCase):
     self.assertIn('in 3 folders', text)
     self.assertIn('--remove', text)
     self.assertLen(list(self.stages.glob('*-*')), 3)
+
+  def test_a_narrow_terminal_has_a_line_a_cell(self):
+    with mock.patch.object(progress, 'width', lambda out, most: 40):
+      text = self.run_disk()
+    listed = text.split('\n\n')[0].splitlines()
+    self.assertLessEqual(max(map(len, listed)), 40)
+    at = listed.index('sft-bbb')
+    self.assertEqual([line.split() for line in listed[at + 1 : at + 4]], [
+      ['differs', 'in', 'config.steps=20', '(10)'],
+      ['size', '2.5', 'MB'],
+      ['age', '5', 'h'],
+    ])  # fmt: skip
 
   def test_what_differs_where_the_config_does_not(self):
     for name, settings in {'rm-a': 'x', 'rm-b': 'x', 'rm-c': 'y'}.items():

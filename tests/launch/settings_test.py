@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import io
 import pathlib
+from collections.abc import Callable
 
 from absl.testing import absltest
 
@@ -53,7 +54,41 @@ class Config(Base):
   inner: Base = Base(second=5)
 
 
+@dataclasses.dataclass(frozen=True)
+class Judge:
+  """A judge.
+
+  Attributes:
+    temperature: of its verdicts.
+  """
+
+  temperature: float = 0.5
+
+  def better(self, prompts):
+    return prompts
+
+
+@dataclasses.dataclass(frozen=True)
+class Judged:
+  """What has parts.
+
+  Attributes:
+    sizes: of both.
+    judge: who decides.
+  """
+
+  sizes: tuple = (1, 2)
+  judge: Callable = Judge().better
+
+
 class ListedTest(absltest.TestCase):
+  def test_a_part_has_its_own_sentence_or_that_of_the_whole(self):
+    found = settings.listed(Judged(), Judged())
+    said = {s.name: s.sentence for s in found}
+    self.assertEqual(said['sizes.1'], 'of sizes: of both.')
+    self.assertEqual(said['judge.of.temperature'], 'of its verdicts.')
+    self.assertEqual(said['judge.method'], 'of judge: who decides.')
+
   def test_names_values_defaults_and_sentences(self):
     found = settings.listed(Config(inner=Base(second=7)), Config())
     lines = {s.name: s.line for s in found if not s.name.endswith('type')}

@@ -89,8 +89,10 @@ MISTAKES = {
   'no such file': (
     ('experiments/rlhf/sandbx.py',),
     (
-      'there is no experiment experiments/rlhf/sandbx.py',
-      f"did you mean '{SANDBOX}'",
+      "there is no experiment experiments/rlhf/sandbx.py; did you mean '"
+      + SANDBOX,
+      'In experiments/ there are ',
+      ' rlhf/sandbox.py, ',
     ),
   ),
   'no such setting': (

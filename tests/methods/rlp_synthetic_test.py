@@ -83,6 +83,22 @@ class ByConsistencyTest(parameterized.TestCase):
       self.assertAlmostEqual(found[name][0], value, places=6, msg=name)
       self.assertEqual(found[name][1], 4, name)
 
+  def test_what_to_change_where_there_is_no_pair(self):
+    _, every, none, _ = self.RECORDS
+    facts = {k: v for k, (v, _) in facts_of(agree([every, none, none])).items()}
+    said = synthetic.Config(gamma=0.7).when_none(
+      facts, own='stages.pairs.config', drawing='stages.drawn.config'
+    )
+    few, agreed = said.split('; ')
+    self.assertEqual(
+      few,
+      'too few samples agree to 67% of the prompts: lower '
+      'stages.pairs.config.gamma, which is 0.7',
+    )
+    self.assertRegex(
+      agreed, '^all samples agree to 33% .*stages.drawn.config.samples'
+    )
+
   def test_what_is_said_of_the_pairs(self):
     written = agree(self.RECORDS)
     found = facts_of(written)

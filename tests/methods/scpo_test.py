@@ -114,6 +114,20 @@ class PairsTest(parameterized.TestCase):
       },
     )
 
+  def test_what_to_change_where_there_is_no_pair(self):
+    written = vote([sampled('aabc'), sampled('abcd')], tau=0.75)
+    self.assertEmpty(written.records)
+    facts = {name: float(m.value) for name, m in written.facts.items()}
+    said = scpo.Pairs(tau=0.75).when_none(
+      facts, own='stages.pairs.config', drawing='stages.drawn.config'
+    )
+    self.assertStartsWith(
+      said,
+      '38% of the samples of a prompt agree; lower stages.pairs.config.tau, '
+      'which is 0.75, or draw more samples of a prompt '
+      '(stages.drawn.config.samples)',
+    )
+
   def test_a_single_sample_is_refused(self):
     with self.assertRaisesRegex(ValueError, 'has 1 sample, and a pair needs'):
       vote([sampled('a')])

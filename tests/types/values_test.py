@@ -32,7 +32,7 @@ MADE = (
   'Bound',
   'LazyRecords',
   'Loop',
-  'Written',
+  'WrittenBatches',
 )
 # Looked at elsewhere, when it is first asked.
 LAZY = (Chat,)

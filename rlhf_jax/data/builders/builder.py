@@ -81,7 +81,7 @@ class FeedbackBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     self, dl_manager: tfds.download.DownloadManager
   ) -> Mapping[str, Iterator[tuple[int, dict[str, Any]]]]:
     folder = pathlib.Path(dl_manager.manual_dir)
-    layout = layouts.fitting(
+    layout = layouts.first_there(
       folder, self.LAYOUTS, self.MANUAL_DOWNLOAD_INSTRUCTIONS
     )
     found = layouts.read(

@@ -88,7 +88,7 @@ class Found(NamedTuple):
 Tracked = Callable[[Sequence[tuple[pathlib.Path, Part]]], Iterator]
 
 
-def fitting(
+def first_there(
   folder: pathlib.Path, layouts: Sequence[Layout], wanted: str
 ) -> Layout:
   """The first layout of which files are in a folder.

@@ -159,7 +159,9 @@ def stream_of(
 ) -> Stream:
   """As `rows_as`, a record at a time."""
   form, rows, unread = _begun(rows, formats, columns)
-  return _Told(map(_learnable, _records(form, rows)), file, form.name, unread)
+  return _NotedStream(
+    map(_learnable, _records(form, rows)), file, form.name, unread
+  )
 
 
 def _begun(rows, formats, columns):
@@ -180,7 +182,7 @@ def _begun(rows, formats, columns):
   return form, rows, unread
 
 
-class _Told(Stream):
+class _NotedStream(Stream):
   """Records, and a note on the format that they were read as."""
 
   def __init__(

@@ -125,7 +125,7 @@ def hinge_norm(
   Returns:
     [...] losses, not averaged.
 
-  Source: Liu et al. 2023 (RSO), hinge-norm.
+  Source: Liu et al. 2024 (RSO), hinge-norm.
   """
   gaps = pair_gaps.gaps(chosen_log_ratios, rejected_log_ratios)
   return jax.nn.relu(1.0 - beta * gaps)

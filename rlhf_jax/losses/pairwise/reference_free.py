@@ -67,7 +67,7 @@ def hinge(
   Returns:
     [...] losses, not averaged.
 
-  Source: Liu et al. 2023 (RSO), hinge.
+  Source: Liu et al. 2024 (RSO), hinge.
   """
   gaps = pair_gaps.gaps(policy_chosen_logps, policy_rejected_logps)
   return jax.nn.relu(1.0 - beta * gaps)

@@ -41,6 +41,27 @@ class Config(sampled_pairs.PairConfig):
   choose: consistency.Choice = consistency.best_scored
   tie: consistency.Tie = consistency.of_best_scored
 
+  def when_none(self, facts, *, own, drawing):
+    """What to change, by why prompts gave no pair."""
+    varied = sampled_pairs.more_samples(drawing)
+    mended_by = {
+      consistency.Rejected.LOW_CONFIDENCE: (
+        'too few samples agree',
+        f'lower {own}.gamma, which is {self.gamma:g}',
+      ),
+      consistency.Rejected.ALL_AGREE: ('all samples agree', varied),
+      consistency.Rejected.TIE: ('as many samples say one as another', varied),
+      consistency.Rejected.EMPTY: (
+        'no sample says anything',
+        'train the policy longer that draws them',
+      ),
+    }
+    return '; '.join(
+      f'{why} to {facts[reason.value]:.0%} of the prompts: {change}'
+      for reason, (why, change) in mended_by.items()
+      if facts.get(reason.value)
+    )
+
 
 def by_consistency(records, queries, *, config):
   """A Comparison of each prompt on whose answer enough samples agree.

@@ -183,13 +183,13 @@ class LayoutsTest(parameterized.TestCase):
     with self.assertRaisesRegex(
       jsonl.DataError, f'^{self.root} holds notes.txt; give files$'
     ):
-      layouts.fitting(self.root, [PUBLISHED, TOGETHER], 'give files')
+      layouts.first_there(self.root, [PUBLISHED, TOGETHER], 'give files')
     with self.assertRaisesRegex(
       jsonl.DataError, f'^there is no folder {self.root}/none; give files$'
     ):
-      layouts.fitting(self.root / 'none', [TOGETHER], 'give files')
+      layouts.first_there(self.root / 'none', [TOGETHER], 'give files')
     self.write('f.jsonl', [pair('a')])
-    found = layouts.fitting(self.root, [PUBLISHED, TOGETHER], 'give files')
+    found = layouts.first_there(self.root, [PUBLISHED, TOGETHER], 'give files')
     self.assertIs(found, TOGETHER)
 
 
