@@ -214,6 +214,10 @@ ROWS = (
   ('alpaca_input', 'Alpaca instructions',
    {'instruction': 'q', 'input': 'it', 'output': 'good'},
    [Demonstration(asked('q\n\nit'), 'good')]),
+  ('alpaca_eval', 'Alpaca instructions',
+   {'dataset': 'koala', 'instruction': 'q', 'output': 'good',
+    'generator': 'm'},
+   [Demonstration(asked('q'), 'good')]),
   ('dolly', 'Dolly instructions',
    {'instruction': 'q', 'context': 'it', 'response': 'good', 'category': 'k'},
    [Demonstration(asked('q\n\nit', kind='k'), 'good')]),
@@ -332,7 +336,9 @@ class FormatsTest(parameterized.TestCase):
     )
     counted = [n for n in found.notes if '1 of 6 left out' in n]
     self.assertLen(counted, 4)
-    self.assertIn('found both responses equal (first at f.jsonl:2)', counted[0])
+    self.assertIn(
+      'both responses were found equal (first at f.jsonl:2)', counted[0]
+    )
     for wrong in ('0', 3, True, 'left', 1.5):
       with self.assertRaisesRegex(ValueError, 'f.jsonl:2: .*must be one of 1'):
         formats.read(self.write(rows[0], pair | {'choice': wrong}))

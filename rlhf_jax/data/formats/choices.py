@@ -12,7 +12,7 @@ from rlhf_jax.types import Comparison, Prompt
 
 # What a person may say in place of 1 or 2, and why nothing is learnt from it.
 UNDECIDED = {
-  'equal': 'somebody found both responses equal',
+  'equal': 'both responses were found equal',
   'unsure': 'somebody was not sure which response is better',
   'skip': 'somebody skipped the pair',
   None: 'nobody has chosen a response yet',
