@@ -1,4 +1,4 @@
-"""What an experiment leaves behind: results.json, report.md and its plots."""
+"""What an experiment leaves behind: results.json, its report, and its plots."""
 
 import base64
 import html
@@ -10,9 +10,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rlhf_jax.evaluation import (
+  blocks,
   claims,
   foremost,
   headlines,
+  html_pages,
   learning_curves,
   legends,
   pages,
@@ -50,7 +52,7 @@ class Results(dict):
 
 
 def write(out: pathlib.Path, found: Findings, *, shown: int = 3) -> Results:
-  """Writes OUT/results.json, OUT/report.md and the plots that it shows.
+  """Writes OUT/results.json, OUT/report.md, report.html and the plots.
 
   Without matplotlib there are no plots, and the report says so.
 
@@ -71,7 +73,9 @@ def write(out: pathlib.Path, found: Findings, *, shown: int = 3) -> Results:
   files.make_folder(out)
   files.write_json(out / 'results.json', content)
   drawn = draw(out, found)
-  files.write_text(out / 'report.md', pages.page(found, drawn, shown))
+  page = pages.report(found, drawn, shown)
+  files.write_text(out / 'report.md', blocks.markdown(page))
+  files.write_text(out / 'report.html', html_pages.page(page, out))
   plots = (drawn.win_rates, drawn.reward_curves) if drawn else ()
   return Results(
     content, console(found), [out / name for name in plots if name]
