@@ -83,7 +83,7 @@ class Page:
   def __init__(self, address):
     self._loop, self._number = asyncio.new_event_loop(), itertools.count(1)
     self._socket = self._wait(
-      websocket.websocket_connect(address, max_message_size=1 << 28)
+      websocket.websocket_connect, address, max_message_size=1 << 28
     )
     self.said = []  # What was written to the console, errors too.
     for domain in ('Page', 'Runtime', 'Log'):
@@ -93,9 +93,9 @@ class Page:
     """The result of a method of the protocol."""
     number = next(self._number)
     message = {'id': number, 'method': method, 'params': params}
-    self._wait(self._socket.write_message(json.dumps(message)))
+    self._wait(self._socket.write_message, json.dumps(message))
     while True:
-      reply = json.loads(self._wait(self._socket.read_message()))
+      reply = json.loads(self._wait(self._socket.read_message))
       if reply.get('id') == number:
         assert 'error' not in reply, reply
         return reply['result']
@@ -158,7 +158,10 @@ class Page:
       if not n['ignored']
     ]
 
-  def _wait(self, what):
-    return self._loop.run_until_complete(
-      asyncio.wait_for(asyncio.ensure_future(what, loop=self._loop), PATIENCE)
-    )
+  def _wait(self, what, *args, **kwargs):
+    """What a call comes to that is made, and awaited, in this page's loop."""
+
+    async def within():
+      return await asyncio.wait_for(what(*args, **kwargs), PATIENCE)
+
+    return self._loop.run_until_complete(within())

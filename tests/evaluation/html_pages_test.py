@@ -28,7 +28,7 @@ EVIL = '</style><script>document.title = 1</script><img src=x onerror=x>"\''
 
 
 def policy(name, gain, count=30, response=None):
-  generator = np.random.default_rng(len(name))
+  generator = np.random.default_rng(list(name.encode()))
   kinds = ('sum', 'list', 'word')
   return samples.PolicySamples(
     name=name,
