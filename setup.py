@@ -9,12 +9,14 @@ EXTRAS = {
   'tensorboard': ['tensorboardX>=2.6'],
   'wandb': ['wandb>=0.16'],
   'gguf': ['gguf>=0.17'],
+  'annotate': ['tornado>=6.4'],
   'tpu': ['jax[tpu]>=0.10.2'],
   'cuda': ['jax[cuda12]>=0.10.2'],
 }
 EXTRAS['test'] = [
   *EXTRAS['report'],
   *EXTRAS['gguf'],
+  *EXTRAS['annotate'],
   'pytest>=8',
   'nbclient>=0.10',
   'ipykernel>=6.29',
@@ -32,7 +34,14 @@ setuptools.setup(
   license='Apache-2.0',
   python_requires='>=3.11',
   packages=setuptools.find_packages(include=['rlhf_jax*', 'launch*']),
-  package_data={'rlhf_jax': ['sandbox/README.md']},
+  package_data={
+    'rlhf_jax': [
+      'sandbox/README.md',
+      'evaluation/report.css',
+      'evaluation/report.js',
+    ],
+    'launch': ['annotating/page.*'],
+  },
   install_requires=[
     'absl-py>=2.1',
     'chex>=0.1.92',

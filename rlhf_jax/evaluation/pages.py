@@ -1,5 +1,7 @@
 """The report as a person reads it: sentences, tables, plots, responses.
 
+It is made of blocks, which become Markdown and HTML alike.
+
 First what was asked and what came out, then the table, the plot of the claims
 and samples side by side; what only some readers want is folded.
 """
@@ -7,24 +9,31 @@ and samples side by side; what only some readers want is folded.
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from rlhf_jax.data import names
 from rlhf_jax.evaluation import (
   claims,
   foremost,
   headlines,
   learning_curves,
   legends,
-  side_by_side,
   tables,
+)
+from rlhf_jax.evaluation.blocks import (
+  Block,
+  Folded,
+  Heading,
+  Image,
+  Items,
+  Table,
+  Text,
 )
 from rlhf_jax.evaluation.findings import Curves, Findings
 from rlhf_jax.evaluation.preference_accuracy import PairMetrics
+from rlhf_jax.evaluation.side_by_side import Answers
 
 NO_PLOTS = (
   'Plots are left out, since matplotlib is not installed: '
   '`pip install matplotlib`.'
 )
-MOST_SHOWN = 9  # Prompts with their responses, most of them folded.
 MOST_SENTENCES = 4  # On claims; of more there is a table.
 MOST_FOLDS = 6  # On the training of stages; more are folded together.
 # Columns of the table of reward models that are not folded.
@@ -54,8 +63,8 @@ class Drawn(NamedTuple):
   training: Mapping[str, Sequence[str]] = {}
 
 
-def page(found: Findings, drawn: Drawn | None, shown: int) -> str:
-  """report.md.
+def report(found: Findings, drawn: Drawn | None, shown: int) -> list[Block]:
+  """All of the report.
 
   Args:
     found: all that was measured.
@@ -70,57 +79,64 @@ def page(found: Findings, drawn: Drawn | None, shown: int) -> str:
     legends.scores(policies),
   )
   over_optimised, others = headlines.turn_overs(found.reward_curves)
-  parts = [
-    f'# {found.title}',
-    outcome(found.contrasts) or said(headlines.of(found)),
+  blocks = [
+    Heading(found.title, 1),
+    *(outcome(found.contrasts) or [said(headlines.of(found))]),
     said(over_optimised),
   ]
   if found.seed is not None and headlines.compared(policies):
-    parts.append(claims.covers([found.seed]))
-  parts += [
-    first,
-    tables.unbroken(legends.of(policies)),
-    _image(plots.win_rates, 'Win rates with their intervals'),
+    blocks.append(Text(claims.covers([found.seed])))
+  blocks += [
+    *first,
+    Text(tables.unbroken(legends.of(policies))),
+    Image(plots.win_rates, 'Win rates with their intervals'),
   ]
   if drawn is None:
-    parts.append(NO_PLOTS)
-  parts += samples(found, shown)
+    blocks.append(Text(NO_PLOTS))
+  blocks += [Heading('Samples'), answers(found, shown)]
   if found.reward_curves and (plots.reward_curves or others):
-    parts += [
-      '## Reward against KL',
-      _image(plots.reward_curves, 'Reward against KL'),
-      others,
+    blocks += [
+      Heading('Reward against KL'),
+      Image(plots.reward_curves, 'Reward against KL'),
+      Text(others),
     ]
   if found.held_out:
-    parts += [
-      '## Held-out pairs',
-      HELD_OUT,
-      tables.markdown(tables.held_out_rows(found.held_out)),
+    blocks += [
+      Heading('Held-out pairs'),
+      Text(HELD_OUT),
+      Table(tables.held_out_rows(found.held_out)),
     ]
   if found.likelihoods:
-    rows = tables.likelihood_rows(found.likelihoods, found.against)
-    parts += [
-      '## Held-out demonstrations',
-      'How likely the responses to held-out prompts are to each policy, in '
-      'nats a token.',
-      tables.markdown(rows),
+    blocks += [
+      Heading('Held-out demonstrations'),
+      Text(
+        'How likely the responses to held-out prompts are to each policy, in '
+        'nats a token.'
+      ),
+      Table(tables.likelihood_rows(found.likelihoods, found.against)),
     ]
-  parts += [*reward_models(found), '## More', *details(found, plots, rest)]
+  blocks += [
+    *reward_models(found),
+    Heading('More'),
+    *details(found, plots, rest),
+  ]
   if found.notes or found.made:
-    parts += ['## How it was made', listed([*found.notes, *found.made])]
+    blocks += [Heading('How it was made'), Items([*found.notes, *found.made])]
   if found.stages:
     title = 'Stages, with the time that each took when it was made'
-    parts.append(folded(title, listed(found.stages)))
-  return '\n\n'.join(part for part in parts if part) + '\n'
+    blocks.append(Folded(title, [Items(found.stages)]))
+  return blocks
 
 
-def outcome(contrasts: Mapping[str, claims.Contrast]) -> str:
+def outcome(contrasts: Mapping[str, claims.Contrast]) -> list[Block]:
   """What was found of the claims: a sentence each, or of many a table."""
+  if not contrasts:
+    return []
   if len(contrasts) <= MOST_SENTENCES:
-    return said(claims.sentences(contrasts))
+    return [said(claims.sentences(contrasts))]
   numbers = ('verdict', 'better wins', 'gold gained', 'policies')
   rows, _ = tables.parted(claims.rows(contrasts), numbers)
-  return f'{claims.counted(contrasts)}\n\n{tables.markdown(rows, left=2)}'
+  return [Text(claims.counted(contrasts)), Table(rows, left=2)]
 
 
 def of_policies(
@@ -128,7 +144,7 @@ def of_policies(
   contrasts: Mapping[str, claims.Contrast],
   against: str,
   scores: str,
-) -> tuple[str, str]:
+) -> tuple[list[Block], Folded]:
   """Of a table of policies, what a page shows first, and what it folds.
 
   Args:
@@ -146,70 +162,53 @@ def of_policies(
     first = [first[0], *(row for row in first[1:] if row[0] in shown)]
     rest, title = rows, f'All {len(every)} policies'
   title = f'{title}: {", ".join(rest[0][1:])}'
-  below = [scores if 'score' in table[0] else '' for table in (first, rest)]
-  below[1] = ' '.join(filter(None, (tables.explained(rest), below[1])))
-  first, rest = (
-    '\n\n'.join(filter(None, (tables.markdown(table), said)))
-    for table, said in zip((first, rest), below, strict=True)
+  shown_first = [Table(first), *_said_of(first, scores)]
+  return shown_first, Folded(
+    title, [*_explained(rest), *_said_of(rest, scores)]
   )
-  return first, folded(title, rest)
 
 
-def samples(found: Findings, shown: int) -> list[str]:
-  """Responses of the foremost policies to `shown` prompts; more are folded."""
-  answered = found.samples
-  rows = side_by_side.rows_shown(next(iter(answered.values())), MOST_SHOWN)
-  scores = side_by_side.scores_of(answered)
-  first = foremost.of(
-    list(answered), found.contrasts, found.against, foremost.MOST_ANSWERS
+def answers(found: Findings, shown: int) -> Answers:
+  """The responses of all policies, some of them foremost."""
+  names = foremost.of(
+    list(found.samples), found.contrasts, found.against, foremost.MOST_ANSWERS
   )
-  few = {name: answered[name] for name in first}
-  parts = [
-    '## Samples',
-    side_by_side.markdown(few, rows[:shown], scores[:1]),
-  ]
-  if len(few) < len(answered):
-    more = side_by_side.markdown(answered, rows, scores)
-    parts.append(folded(f'All {len(answered)} policies', more))
-  elif rows[shown:]:
-    more = side_by_side.markdown(answered, rows[shown:], scores)
-    [left] = names.amounts({'prompts': len(rows[shown:])})
-    parts.append(folded(f'{left} more', more))
-  return parts
+  credits = {
+    name: summary.credits
+    for name, summary in found.policies.items()
+    if summary.credits is not None
+  }
+  return Answers(found.samples, names, found.against, credits, shown)
 
 
-def listed(lines: Sequence[str]) -> str:
-  """Lines of Markdown, one below the other."""
-  return '\n'.join(f'- {line}' for line in lines)
-
-
-def said(lines: Sequence[str]) -> str:
+def said(lines: Sequence[str]) -> Items:
   """Sentences one below the other, no interval broken over two lines."""
-  return tables.unbroken(listed(lines))
+  return Items([tables.unbroken(line) for line in lines])
 
 
-def reward_models(found: Findings) -> list[str]:
+def reward_models(found: Findings) -> list[Block]:
   """How well the reward models tell pairs: what matters, and all of it."""
   if not found.reward_models:
     return []
   telling = found.telling_pairs() or found.reward_models
-  parts = [
-    '## Reward models',
-    'On what share of pairs of responses each is right, and on how much more '
-    'of them than always taking the longer one is: pairs of the policy that '
-    'all are compared with, of the policies that learnt from it, and held-out '
-    'ones.',
+  blocks = [
+    Heading('Reward models'),
+    Text(
+      'On what share of pairs of responses each is right, and on how much more '
+      'of them than always taking the longer one is: pairs of the policy that '
+      'all are compared with, of the policies that learnt from it, and '
+      'held-out ones.'
+    ),
   ]
   if further := tables.further_pairs(telling):
-    listed = ', '.join(further)
-    parts.append(f'So too on pairs made of the same samples: {listed}.')
+    names = ', '.join(further)
+    blocks.append(Text(f'So too on pairs made of the same samples: {names}.'))
   if found.fitted_rewards:
-    fitted = ', '.join(found.fitted_rewards)
-    parts.append(f'Fitted to comparisons, without a network: {fitted}.')
-  first = first_of_models(telling)
-  rows = tables.reward_model_rows(found.reward_models)
-  every = f'{tables.markdown(rows)}\n\n{tables.explained(rows)}'
-  return [*parts, tables.markdown(first), folded('All pairs, in full', every)]
+    names = ', '.join(found.fitted_rewards)
+    blocks.append(Text(f'Fitted to comparisons, without a network: {names}.'))
+  every = _explained(tables.reward_model_rows(found.reward_models))
+  first = Table(first_of_models(telling))
+  return [*blocks, first, Folded('All pairs, in full', every)]
 
 
 def first_of_models(
@@ -220,41 +219,36 @@ def first_of_models(
   return tables.parted(tables.reward_model_rows(reward_models), shown)[0]
 
 
-def details(found: Findings, plots: Drawn, policies: str) -> list[str]:
+def details(found: Findings, plots: Drawn, policies: Folded) -> list[Block]:
   """By kind of prompt, more of the policies, and while training: folded."""
-  parts, kinds = [], tables.kind_rows(found.policies)
+  blocks, kinds = [], tables.kind_rows(found.policies)
   if kinds:
-    image = _image(plots.by_kind, 'Win rates by kind of prompt')
-    by_kind = '\n\n'.join(filter(None, (image, tables.markdown(kinds))))
-    parts.append(folded('Win rates by kind of prompt', by_kind))
+    title = 'Win rates by kind of prompt'
+    blocks.append(Folded(title, [Image(plots.by_kind, title), Table(kinds)]))
   trained = [
-    folded(f'Training of {stage}', training(stage, files, found.curves[stage]))
+    Folded(f'Training of {stage}', training(stage, files, found.curves[stage]))
     for stage, files in plots.training.items()
   ]
   if len(trained) > MOST_FOLDS:
-    title = f'Training of {len(trained)} stages'
-    trained = [folded(title, '\n\n'.join(trained))]
-  return [*parts, policies, *trained]
+    trained = [Folded(f'Training of {len(trained)} stages', trained)]
+  return [*blocks, policies, *trained]
 
 
-def training(stage: str, files: Sequence[str], curves: Curves) -> str:
+def training(stage: str, files: Sequence[str], curves: Curves) -> list[Block]:
   """The plots of a stage, and what they do not show of its numbers."""
-  parts = [_image(file, f'Training of {stage}') for file in files]
+  blocks = [Image(file, f'Training of {stage}') for file in files]
   constant = learning_curves.chosen(curves).constant
   if constant:
     numbers = ', '.join(f'{k} {v:.4g}' for k, v in constant.items())
-    parts.append(f'The same at every step: {numbers}.')
-  parts.append(learning_curves.explained(curves))
-  return '\n\n'.join(filter(None, parts))
+    blocks.append(Text(f'The same at every step: {numbers}.'))
+  return [*blocks, Text(learning_curves.explained(curves))]
 
 
-def folded(title: str, content: str) -> str:
-  """What a reader unfolds."""
-  return (
-    f'<details><summary>{tables.cell(title)}</summary>\n\n{content}\n\n'
-    '</details>'
-  )
+def _explained(rows: tables.Table) -> list[Block]:
+  """A table, and what its columns are whose heading does not say it."""
+  return [Table(rows), Text(tables.explained(rows))]
 
 
-def _image(file, description):
-  return f'![{description}]({file})' if file else ''
+def _said_of(rows: tables.Table, scores: str) -> list[Block]:
+  """What the column of scores is, where a table has it."""
+  return [Text(scores)] if 'score' in rows[0] else []

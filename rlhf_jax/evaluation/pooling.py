@@ -1,4 +1,4 @@
-"""One experiment over several seeds: pooled.json, and pooled.md to read.
+"""One experiment over several seeds: pooled.json, and a page to read.
 
 Seeds are runs of the same experiment. Both seeds and prompts are random, so an
 interval covers both (`statistics.pool_crossed`); with a single seed it covers
@@ -15,8 +15,10 @@ from scipy import special
 
 from rlhf_jax import progress
 from rlhf_jax.evaluation import (
+  blocks,
   claims,
   foremost,
+  html_pages,
   legends,
   length_control,
   pages,
@@ -24,6 +26,14 @@ from rlhf_jax.evaluation import (
   statistics,
   tables,
   win_rate,
+)
+from rlhf_jax.evaluation.blocks import (
+  Folded,
+  Heading,
+  Image,
+  Items,
+  Table,
+  Text,
 )
 from rlhf_jax.evaluation.claims import Contrast
 from rlhf_jax.evaluation.judges import Judge
@@ -157,7 +167,7 @@ def write(
   made: Sequence[str] = (),
   width: int = progress.LINE,
 ) -> str:
-  """Writes OUT/pooled.json, OUT/pooled.md and the plot that it shows.
+  """Writes OUT/pooled.json, OUT/pooled.md, pooled.html and their plot.
 
   Args:
     out: a folder, made if it is not there.
@@ -178,20 +188,19 @@ def write(
     policies, pooled.contrasts, pooled.against, scores
   )
   page = [
-    f'# {title}',
-    pages.outcome(pooled.contrasts),
+    Heading(title, 1),
+    *pages.outcome(pooled.contrasts),
     first,
-    *said,
+    *map(Text, said),
     draw(out, pooled),
     rest,
   ]
   if by_seed:
-    each = tables.markdown(by_seed)
-    page.append(pages.folded('The claims, seed by seed', each))
+    page.append(Folded('The claims, seed by seed', [Table(by_seed)]))
   if made:
-    page += ['## How it was made', pages.listed(made)]
-  text = '\n\n'.join(part for part in page if part) + '\n'
-  files.write_text(out / 'pooled.md', text)
+    page += [Heading('How it was made'), Items(made)]
+  files.write_text(out / 'pooled.md', blocks.markdown(page))
+  files.write_text(out / 'pooled.html', html_pages.page(page, out))
   _, short = tables.parted(policies, ON_PAGE_ALONE)
   console = [tables.fitted(short, width)]
   if pooled.contrasts:
@@ -212,18 +221,18 @@ def seed_rows(pooled: Pooled) -> tables.Table:
   return tables.parted(rows, ['by seed'])[0]
 
 
-def draw(out: pathlib.Path, pooled: Pooled) -> str:
-  """Draws the win rates. Returns the Markdown that shows them, or ''."""
+def draw(out: pathlib.Path, pooled: Pooled) -> Image | Text:
+  """Draws the win rates. Returns what shows them, or why nothing does."""
   rates = {n: p.win_rate for n, p in pooled.policies.items() if p.win_rate}
   groups = foremost.win_rates(rates, pooled.contrasts, pooled.against)
   if not groups:
-    return ''
+    return Text('')
   try:
     plots = importlib.import_module('rlhf_jax.evaluation.plots')
   except ImportError:
-    return pages.NO_PLOTS
+    return Text(pages.NO_PLOTS)
   plots.win_rates(out / 'pooled_win_rates.png', groups)
-  return '![Win rates with their intervals](pooled_win_rates.png)'
+  return Image('pooled_win_rates.png', 'Win rates with their intervals')
 
 
 def policy_rows(pooled: Pooled) -> tables.Table:

@@ -1,4 +1,4 @@
-"""What an experiment leaves behind: results.json, report.md and its plots."""
+"""What an experiment leaves behind: results.json, its report, and its plots."""
 
 import base64
 import html
@@ -11,9 +11,11 @@ from typing import Any
 
 from rlhf_jax import progress
 from rlhf_jax.evaluation import (
+  blocks,
   claims,
   foremost,
   headlines,
+  html_pages,
   learning_curves,
   legends,
   pages,
@@ -57,7 +59,7 @@ def write(
   shown: int = 3,
   width: int = progress.LINE,
 ) -> Results:
-  """Writes OUT/results.json, OUT/report.md and the plots that it shows.
+  """Writes OUT/results.json, OUT/report.md, report.html and the plots.
 
   Without matplotlib there are no plots, and the report says so.
 
@@ -79,7 +81,9 @@ def write(
   files.make_folder(out)
   files.write_json(out / 'results.json', content)
   drawn = draw(out, found)
-  files.write_text(out / 'report.md', pages.page(found, drawn, shown))
+  page = pages.report(found, drawn, shown)
+  files.write_text(out / 'report.md', blocks.markdown(page))
+  files.write_text(out / 'report.html', html_pages.page(page, out))
   plots = (drawn.win_rates, drawn.reward_curves) if drawn else ()
   return Results(
     content, console(found, width), [out / name for name in plots if name]

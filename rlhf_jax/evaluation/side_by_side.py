@@ -1,18 +1,77 @@
 """Responses of several policies to the same prompts, as a page shows them."""
 
+import math
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
+import numpy as np
+
+from rlhf_jax.data import names
 from rlhf_jax.evaluation import tables
+from rlhf_jax.evaluation.blocks import Block, Folded, Quote, Table, Text
 from rlhf_jax.evaluation.samples import PolicySamples, prompt_groups
 
 LONGEST_SHOWN = 600  # Characters of a prompt's end, or of a response.
+MOST_SHOWN = 9  # Prompts with their responses, most of them folded.
 
 
-def markdown(
+class Answers(NamedTuple):
+  """What policies answered to the same prompts.
+
+  Attributes:
+    samples: {policy: what it answered}, row by row the same prompts.
+    names: the foremost of the policies.
+    against: the policy that the others are compared with.
+    credits: {policy: [N] its credit on each row, against that one}; of those
+      that were judged.
+    shown: how many prompts are shown where a page cannot search; more are
+      folded.
+  """
+
+  samples: Mapping[str, PolicySamples]
+  names: Sequence[str]
+  against: str
+  credits: Mapping[str, np.ndarray]
+  shown: int
+
+  @property
+  def foremost(self) -> dict[str, PolicySamples]:
+    """What the foremost of the policies answered."""
+    return {name: self.samples[name] for name in self.names}
+
+  def rows(self, most: int) -> list[int]:
+    """Rows of at most so many prompts, as of `rows_shown`."""
+    return rows_shown(next(iter(self.samples.values())), most)
+
+  def verdict(self, name: str, row: int) -> str:
+    """'wins', 'loses', 'ties', or '' where nobody judged."""
+    credit = self.credits[name][row] if name in self.credits else math.nan
+    if math.isnan(credit):
+      return ''
+    if credit == 0.5:
+      return 'ties'
+    return 'wins' if credit > 0.5 else 'loses'
+
+  def blocks(self) -> list[Block]:
+    """Responses of the foremost to some prompts; all and more are folded."""
+    few, rows = self.foremost, self.rows(MOST_SHOWN)
+    scores = scores_of(self.samples)
+    blocks = of_rows(few, rows[: self.shown], scores[:1])
+    if len(few) < len(self.samples):
+      more = of_rows(self.samples, rows, scores)
+      blocks.append(Folded(f'All {len(self.samples)} policies', more))
+    elif rows[self.shown :]:
+      more = of_rows(self.samples, rows[self.shown :], scores)
+      [left] = names.amounts({'prompts': len(rows[self.shown :])})
+      blocks.append(Folded(f'{left} more', more))
+    return blocks
+
+
+def of_rows(
   samples: Mapping[str, PolicySamples],
   rows: Sequence[int],
   scores: Sequence[str],
-) -> str:
+) -> list[Block]:
   """Prompts with what each policy answered, its first sample of each.
 
   Args:
@@ -21,18 +80,14 @@ def markdown(
     scores: what is said of a response, 'gold' or 'score'. A telephone has room
       for one beside the response.
   """
-  first, parts = next(iter(samples.values())), []
+  first, blocks = next(iter(samples.values())), []
   for row in rows:
     prompt = first.prompts[row]
-    asked = prompt.text
-    if len(asked) > LONGEST_SHOWN:
-      asked = f'[…] {asked[-LONGEST_SHOWN:]}'
-    # Two spaces at its end keep a line apart from the next one.
-    lines = (f'> {tables.cell(line)}' for line in asked.splitlines())
-    quoted = '  \n'.join(lines)
-    parts.append(f'**{prompt.kind}**\n\n{quoted}' if prompt.kind else quoted)
-    parts.append(tables.markdown(_answers(samples, row, scores), left=2))
-  return '\n\n'.join(parts)
+    if prompt.kind:
+      blocks.append(Text(f'**{prompt.kind}**'))
+    blocks.append(Quote(end_of(prompt.text, LONGEST_SHOWN)))
+    blocks.append(Table(_answers(samples, row, scores), left=2))
+  return blocks
 
 
 def rows_shown(samples: PolicySamples, shown: int) -> list[int]:
@@ -61,19 +116,27 @@ def scores_of(samples: Mapping[str, PolicySamples]) -> list[str]:
   ]
 
 
+def score(policy: PolicySamples, field: str, row: int) -> str:
+  """A number of a response, a dash where it has none."""
+  values = getattr(policy, field)
+  return tables.number(None if values is None else values[row])
+
+
+def end_of(text: str, most: int) -> str:
+  """A prompt's end, where what is asked mostly stands."""
+  return text if len(text) <= most else f'[…] {text[-most:]}'
+
+
+def beginning_of(text: str, most: int) -> str:
+  """A response's beginning."""
+  return text if len(text) <= most else f'{text[:most]} […]'
+
+
 def _answers(samples, row, scores):
   """The table of one prompt: a row a policy, a column a score."""
   rows = [['policy', 'response', *scores]]
   for name, policy in samples.items():
-    text = policy.responses[row]
-    if len(text) > LONGEST_SHOWN:
-      text = text[:LONGEST_SHOWN] + ' […]'
-    values = [getattr(policy, field) for field in scores]
-    rows.append(
-      [
-        name,
-        text,
-        *(tables.number(None if v is None else v[row]) for v in values),
-      ]
-    )
+    text = beginning_of(policy.responses[row], LONGEST_SHOWN)
+    numbers = (score(policy, field, row) for field in scores)
+    rows.append([name, text, *numbers])
   return rows

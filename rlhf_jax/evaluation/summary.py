@@ -22,6 +22,8 @@ class Summary(NamedTuple):
   Attributes:
     against: name of the policy that the win rate is against.
     judge: who judged, in words; None where nobody could.
+    credits: [N] against it, row by row, NaN where there is no verdict; None for
+      that policy itself, and where nobody judged.
     win_rate: against it; None for that policy itself.
     length_controlled: the win rate at equal length.
     by_kind: {kind: win rate}, empty for the reference itself.
@@ -39,6 +41,7 @@ class Summary(NamedTuple):
 
   against: str
   judge: str | None
+  credits: np.ndarray | None
   win_rate: win_rate.WinRate | None
   length_controlled: statistics.Estimate | None
   by_kind: Mapping[str, win_rate.WinRate]
@@ -81,7 +84,7 @@ def summarise(
   said = judged_by(judge, every, gold, learnt_from or {})
   for name, policy in samples.items():
     prompts, missing = policy.prompts, _missing(policy)
-    rate, controlled, by_kind = None, None, {}
+    credits, rate, controlled, by_kind = None, None, None, {}
     if name != against and judge is not None:
       credits = win_rate.credits(policy, reference, judge)
       try:
@@ -94,6 +97,7 @@ def summarise(
     result[name] = Summary(
       against=against,
       judge=said,
+      credits=credits,
       win_rate=rate,
       length_controlled=controlled,
       by_kind=by_kind,

@@ -170,6 +170,12 @@ ROWS = (
     'response_2': 'bad', 'model_1': 'm', 'model_2': 'n',
     'annotators': [1, 1, 0], 'label': 1},
    [Comparison(asked('q\n\nit'), ('good', 'bad'))]),
+  ('choices', "people's choices",
+   {'prompt': chat('q'), 'response_1': 'bad', 'response_2': 'good',
+    'choice': 2, 'subset': 'k', 'pair': '0f', 'annotator': 'ann', 'left': 1,
+    'seconds': 3.5, 'time': '2026-01-31T12:00:00+00:00', 'policy_1': 'sft',
+    'policy_2': 'ppo'},
+   [Comparison(asked('q', kind='k'), ('good', 'bad'))]),
   ('unpaired', 'TRL unpaired preference',
    {'prompt': 'q', 'completion': 'bad', 'label': False},
    [Comparison(asked('q'), ('bad',), scores=(-1.0,))]),
@@ -208,6 +214,10 @@ ROWS = (
   ('alpaca_input', 'Alpaca instructions',
    {'instruction': 'q', 'input': 'it', 'output': 'good'},
    [Demonstration(asked('q\n\nit'), 'good')]),
+  ('alpaca_eval', 'Alpaca instructions',
+   {'dataset': 'koala', 'instruction': 'q', 'output': 'good',
+    'generator': 'm'},
+   [Demonstration(asked('q'), 'good')]),
   ('dolly', 'Dolly instructions',
    {'instruction': 'q', 'context': 'it', 'response': 'good', 'category': 'k'},
    [Demonstration(asked('q\n\nit', kind='k'), 'good')]),
@@ -315,6 +325,23 @@ class FormatsTest(parameterized.TestCase):
     self.assertEqual(
       {form.name for form in formats.FORMATS}, {name for _, name, *_ in ROWS}
     )
+
+  def test_what_people_left_undecided_is_left_out_and_counted(self):
+    pair = {'prompt': 'q', 'response_1': 'good', 'response_2': 'bad'}
+    rows = [pair | {'choice': said} for said in (1, 'equal', 'skip', 'unsure')]
+    found = formats.comparisons(self.write(*rows, pair, pair | {'choice': 2}))
+    self.assertEqual(
+      [record.responses for record in found],
+      [('good', 'bad'), ('bad', 'good')],
+    )
+    counted = [n for n in found.notes if '1 of 6 left out' in n]
+    self.assertLen(counted, 4)
+    self.assertIn(
+      'both responses were found equal (first at f.jsonl:2)', counted[0]
+    )
+    for wrong in ('0', 3, True, 'left', 1.5):
+      with self.assertRaisesRegex(ValueError, 'f.jsonl:2: .*must be one of 1'):
+        formats.read(self.write(rows[0], pair | {'choice': wrong}))
 
   @parameterized.parameters('f.json', 'f.json.gz', 'f.jsonl')
   def test_an_array_over_many_lines_is_placed_by_line(self, name):

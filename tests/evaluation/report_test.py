@@ -15,6 +15,7 @@ from absl.testing import absltest, parameterized
 from matplotlib.backends import backend_agg
 
 from rlhf_jax.evaluation import (
+  blocks,
   claims,
   findings,
   learning_curves,
@@ -90,6 +91,10 @@ def flat(text):
   return ' '.join(text.split())
 
 
+def empty_file(path, *_):
+  path.write_bytes(b'')
+
+
 def png_size(path):
   data = path.read_bytes()
   assert data[:8] == b'\x89PNG\r\n\x1a\n' and data[12:16] == b'IHDR'
@@ -160,6 +165,7 @@ class ReportTest(parameterized.TestCase):
     self.assertEqual(
       names,
       [
+        'report.html',
         'report.md',
         'results.json',
         'win_rates.png',
@@ -441,7 +447,7 @@ class ReportTest(parameterized.TestCase):
   def test_training_of_many_stages_is_folded_together(self):
     for count in (6, 7):
       curves = {f's{i}': CURVES['sft'] for i in range(count)}
-      with mock.patch.object(plots, 'learning_curves'):
+      with mock.patch.object(plots, 'learning_curves', empty_file):
         _, _, page, _ = self.write(policies(), curves=curves)
       more = page.split('## More')[1]
       self.assertEqual(more.count('<summary>Training of s'), count)
@@ -667,7 +673,9 @@ class ChosenTest(absltest.TestCase):
 class ResponsesTest(parameterized.TestCase):
   def test_side_by_side(self):
     found = policies()
-    page = side_by_side.markdown(found, [0, 1], ['gold', 'score'])
+    page = blocks.markdown(
+      side_by_side.of_rows(found, [0, 1], ['gold', 'score'])
+    )
     # Text from a policy is shown as it is, and cannot break the table.
     self.assertIn('| sft | sft says<br>0 \\| &lt;i&gt; |', page)
     self.assertIn(f'| {found["ppo"].gold[1]:.2f} |', page)
@@ -701,19 +709,19 @@ class ResponsesTest(parameterized.TestCase):
     turns = (Message('user', 'a'), Message('assistant', 'b'))
     asked = Prompt((*turns, Message('user', 'c')))
     found = dataclasses.replace(policy('sft', 0.0), prompts=[asked] * COUNT)
-    page = side_by_side.markdown({'sft': found}, [0], [])
+    page = blocks.markdown(side_by_side.of_rows({'sft': found}, [0], []))
     self.assertIn('> user: a  \n> assistant: b  \n> user: c\n\n|', page)
 
   def test_of_a_long_prompt_the_end_is_shown(self):
     asked = Prompt((Message('user', 'a' * 5000 + 'the question'),))
     found = dataclasses.replace(policy('sft', 0.0), prompts=[asked] * COUNT)
-    page = side_by_side.markdown({'sft': found}, [0], [])
+    page = blocks.markdown(side_by_side.of_rows({'sft': found}, [0], []))
     self.assertRegex(page, r'> \[…\] a{500,600}the question\n')
 
   def test_long_responses_are_cut(self):
     found = {'sft': policy('sft', 0.0)}
     found['sft'].responses[0] = 'y' * 5000
-    page = side_by_side.markdown(found, [0], [])
+    page = blocks.markdown(side_by_side.of_rows(found, [0], []))
     self.assertIn('y' * side_by_side.LONGEST_SHOWN + ' […]', page)
     self.assertNotIn('y' * (side_by_side.LONGEST_SHOWN + 1), page)
 

@@ -17,6 +17,7 @@ from rlhf_jax.data.formats.answers import (
   TRL_PROMPTS,
   TRL_UNPAIRED,
 )
+from rlhf_jax.data.formats.choices import CHOICES
 from rlhf_jax.data.formats.completions import ULTRAFEEDBACK_COMPLETIONS
 from rlhf_jax.data.formats.finding import (
   FORMATS,

@@ -48,11 +48,12 @@ SHAREGPT = Format(
 )
 
 
-# Taori et al. 2023: a task, its input, the answer.
+# Taori et al. 2023: a task, its input, the answer. Files of answers of
+# AlpacaEval say besides who gave them, and to which set.
 ALPACA = Format(
   'Alpaca instructions',
   readers.INSTRUCTIONS
-  | fields.ignored('id text')
+  | fields.ignored('id text generator dataset datasplit')
   | {'input': OPTIONAL_TEXT, 'output': fields.text},
   readers.instruction,
 )

@@ -8,6 +8,7 @@ from typing import Any
 from rlhf_jax.data import prepared, splits
 from rlhf_jax.data.formats import (
   answers,
+  choices,
   completions,
   preferences,
   rankings,
@@ -46,6 +47,7 @@ FORMATS = (
   preferences.SUMMARIES,
   preferences.LLMBAR,
   preferences.PANDALM,
+  choices.CHOICES,
   answers.CHAT,
   answers.SHAREGPT,
   answers.ALPACA,
