@@ -1,0 +1,76 @@
+"""In which order a judge is shown the two responses of a pair.
+
+A judge that leans to what it is shown first is asked in both orders, and what
+it says of the two is averaged, or counts where it says the same twice; or the
+order is drawn, which costs half.
+
+Source: Zheng et al. 2023 (both orders); Dubois et al. 2023 (a drawn one).
+"""
+
+import functools
+from collections.abc import Sequence
+
+import numpy as np
+
+from rlhf_jax.evaluation.judges import Judge
+from rlhf_jax.feedback import scoring
+from rlhf_jax.feedback.drawing import uniform
+from rlhf_jax.types import Prompt
+
+
+def both(
+  judge: Judge,
+  prompts: Sequence[Prompt],
+  first: Sequence[str],
+  second: Sequence[str],
+) -> np.ndarray:
+  """[N, 2] credits of the first responses: shown first, and shown second."""
+  shown_first = scoring.ask(judge, prompts, first, second)
+  shown_second = 1.0 - scoring.ask(judge, prompts, second, first)
+  return np.stack([shown_first, shown_second], axis=1)
+
+
+def averaged(judge: Judge) -> Judge:
+  """Asks in both orders: the mean of the two credits, NaN where one is."""
+
+  @functools.wraps(judge, updated=())
+  def asked(prompts, first, second):
+    return both(judge, prompts, first, second).mean(axis=1)
+
+  return asked
+
+
+def strict(judge: Judge) -> Judge:
+  """Asks in both orders: a win or loss counts only if it was one twice.
+
+  Otherwise it is a tie; NaN where one order has no verdict.
+  """
+
+  @functools.wraps(judge, updated=())
+  def asked(prompts, first, second):
+    credits = both(judge, prompts, first, second)
+    won, lost = (credits > 0.5).all(axis=1), (credits < 0.5).all(axis=1)
+    decided = np.where(won, 1.0, np.where(lost, 0.0, 0.5))
+    return np.where(np.isnan(credits).any(axis=1), np.nan, decided)
+
+  return asked
+
+
+def drawn(judge: Judge, *, seed: int = 0) -> Judge:
+  """Asks once, in an order drawn for the pair, whichever way it is given."""
+
+  @functools.wraps(judge, updated=())
+  def asked(prompts, first, second):
+    pairs = list(zip(prompts, first, second, strict=True))
+    turned = [
+      (uniform(seed, p, min(a, b), max(a, b)) < 0.5) != (a <= b)
+      for p, a, b in pairs
+    ]
+    shown = [
+      (p, b, a) if turn else (p, a, b)
+      for (p, a, b), turn in zip(pairs, turned, strict=True)
+    ]
+    credits = scoring.ask(judge, *map(list, zip(*shown, strict=True)))
+    return np.where(turned, 1.0 - credits, credits)
+
+  return asked
