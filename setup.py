@@ -32,7 +32,9 @@ setuptools.setup(
   license='Apache-2.0',
   python_requires='>=3.11',
   packages=setuptools.find_packages(include=['rlhf_jax*', 'launch*']),
-  package_data={'rlhf_jax': ['sandbox/README.md']},
+  package_data={
+    'rlhf_jax': ['sandbox/README.md', 'feedback/verdicts/templates/*.txt']
+  },
   install_requires=[
     'absl-py>=2.1',
     'chex>=0.1.92',

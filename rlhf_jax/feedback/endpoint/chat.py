@@ -10,16 +10,19 @@ import queue
 import random
 import re
 import threading
+import time
 import urllib.parse
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from rlhf_jax.addressing import hashed
 from rlhf_jax.feedback.endpoint import answers, cache, keys, post
+from rlhf_jax.feedback.endpoint.answers import Answer
 from rlhf_jax.types import Message
 
 DAY = 86400.0
 LONGEST_PAUSE = 60.0  # Seconds.
+TOP_LOGPROBS = 5  # As AlpacaEval asks for.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +47,8 @@ class Chat:
       least as long as the server asks for. If it asks for more than a minute,
       the request has failed.
     concurrency: most requests under way at a time.
+    per_minute: most requests made in a minute, one after the other at equal
+      distances; None for no such limit.
     cache: a file of JSON lines that keeps replies, or None. The same question
       to the same model with the same settings is not asked again.
     max_bytes: the largest answer of the server, headers included.
@@ -58,6 +63,7 @@ class Chat:
   retries: int = 5
   pause: float = 1.0
   concurrency: int = 8
+  per_minute: float | None = None
   cache: str | os.PathLike | None = None
   max_bytes: int = 16 * 2**20
 
@@ -75,10 +81,28 @@ class Chat:
       if not (right and allowed(value)):
         raise ValueError(f'{name} must be {words}, got {value!r}')
 
+  @property
+  def name(self) -> str:
+    return self.model
+
   def complete(self, conversations: Sequence[Sequence[Message]]) -> list[str]:
+    """The texts of `answers`."""
+    return [answer.text for answer in self.answers(conversations)]
+
+  def answers(
+    self,
+    conversations: Sequence[Sequence[Message]],
+    *,
+    options: Sequence[str] = (),
+  ) -> list[Answer]:
     """The model's replies, [N], to N conversations; equal ones are asked once.
 
     Ctrl-C ends it at once and abandons requests under way.
+
+    Args:
+      conversations: N.
+      options: short texts with which a reply may begin, where their log-probs
+        are asked for; a server may give none.
 
     Raises:
       ConnectionError: the endpoint refuses, or gives no reply in all attempts.
@@ -86,11 +110,12 @@ class Chat:
         or holds none, or the cache cannot be used.
     """
     self.check()
-    addresses = [self._address(asked) for asked in conversations]
+    bodies = [self._body(asked, options) for asked in conversations]
+    addresses = [self._address(body) for body in bodies]
     kept = cache.Replies(self.cache)
     waiting = {
-      address: conversation
-      for address, conversation in zip(addresses, conversations, strict=True)
+      address: body
+      for address, body in zip(addresses, bodies, strict=True)
       if address not in kept
     }
     if waiting:
@@ -104,6 +129,26 @@ class Chat:
           kept.add(address, reply)
     return [kept[address] for address in addresses]
 
+  def unanswered(
+    self,
+    conversations: Sequence[Sequence[Message]],
+    *,
+    options: Sequence[str] = (),
+  ) -> list[Sequence[Message]]:
+    """Those that `answers` would have to ask about: not kept, each once.
+
+    Raises:
+      ValueError: as of `answers`, of the key as well.
+    """
+    self.check()
+    self._key()
+    kept = cache.Replies(self.cache)
+    found = {
+      self._address(self._body(asked, options)): asked
+      for asked in conversations
+    }
+    return [asked for address, asked in found.items() if address not in kept]
+
   @property
   def url(self) -> str:
     return self.base_url.rstrip('/') + '/chat/completions'
@@ -113,21 +158,28 @@ class Chat:
       return None
     return keys.from_environment(self.key_variable, self.base_url)
 
-  def _address(self, conversation) -> str:
-    return hashed(json.dumps([self.base_url, self._body(conversation)]))
+  @functools.cached_property
+  def _pace(self) -> 'Pace':
+    return Pace(self.per_minute)
 
-  def _body(self, conversation) -> dict:
+  def _address(self, body) -> str:
+    return hashed(json.dumps([self.base_url, body]))
+
+  def _body(self, conversation, options) -> dict:
+    asked = {'logprobs': True, 'top_logprobs': TOP_LOGPROBS} if options else {}
     return {
       'model': self.model,
       'messages': [message._asdict() for message in conversation],
       'temperature': self.temperature,
       'max_tokens': self.max_tokens,
-    }
+    } | asked
 
-  def _ask(self, key, conversation, stopped) -> str | ConnectionError:
+  def _ask(self, key, body, stopped) -> Answer | ConnectionError:
     """One reply, in as many attempts as it takes and is allowed."""
-    body = json.dumps(self._body(conversation)).encode()
+    body = json.dumps(body).encode()
     for attempt in range(self.retries + 1):
+      if not self._pace.kept(stopped):
+        return ConnectionError(f'{self.url} is not asked any more')
       answer = post.post(
         self.url, body, key, timeout=self.timeout, max_bytes=self.max_bytes
       )
@@ -135,7 +187,7 @@ class Chat:
       if isinstance(answer, post.Reply):
         asked_to_wait = answers.seconds(answer.headers.get('Retry-After'))
         answer = answers.read(answer, key)
-      if isinstance(answer, str):
+      if isinstance(answer, Answer):
         return answer
       if answer.lasting:
         return ConnectionError(f'{self.url} {answer.why}')
@@ -153,6 +205,26 @@ class Chat:
       f'{self.url} gave no reply in {self.retries + 1} attempts; the last one '
       f'ended with {answer.why}'
     )
+
+
+class Pace:
+  """Lets so many requests a minute begin, whoever of several threads asks.
+
+  Args:
+    per_minute: how many, or None for all at once.
+  """
+
+  def __init__(self, per_minute: float | None):
+    self._gap = 60.0 / per_minute if per_minute else 0.0
+    self._next, self._lock = 0.0, threading.Lock()
+
+  def kept(self, stopped: threading.Event) -> bool:
+    """Waits for the next turn unless stopped; whether it was not."""
+    with self._lock:
+      now = time.monotonic()
+      begin = max(now, self._next)
+      self._next = begin + self._gap
+    return begin <= now or wait(stopped, begin - now)
 
 
 def in_threads(
@@ -226,6 +298,11 @@ VALUES = {
     lambda x: 0 <= x <= DAY,
   ),
   'concurrency': COUNT,
+  'per_minute': (
+    int | float | None,
+    'requests a minute, more than 0, or None',
+    lambda x: x is None or 0 < x < math.inf,
+  ),
   'cache': (
     str | os.PathLike | None,
     'the path of a file, or None',
