@@ -3,7 +3,7 @@
 import numpy as np
 from absl.testing import absltest
 
-from rlhf_jax.evaluation import annotators
+from rlhf_jax.evaluation import simulated_annotators as annotators
 from rlhf_jax.types import Message, Prompt
 
 PROMPTS = [Prompt((Message('user', f'q{i}'),)) for i in range(800)]
