@@ -104,11 +104,34 @@ def measure(
     same=statistics.share(
       (known[:, 0] == known[:, 1]).astype(float), groups_known
     ),
-    first=statistics.share(leaning, groups_known),
+    first=statistics.within_unit(statistics.mean(leaning, groups_known)),
     count=int(found.sum()),
     ties=int(np.sum(found & ~decided)),
     unread=int(np.sum(~found)),
   )
+
+
+def by_kind(
+  credits: np.ndarray, labels: Sequence[float], prompts: Sequence[Prompt]
+) -> dict[str, Agreement]:
+  """`measure` of all pairs, then of each kind of prompt, if there are several.
+
+  Kinds of which nothing can be measured are left out.
+
+  Raises:
+    ValueError: as of `measure`, of all pairs.
+  """
+  labels = np.asarray(labels, float)
+  found = {'all': measure(credits, labels, prompts)}
+  kinds = np.array([prompt.kind for prompt in prompts])
+  several = sorted(set(kinds.tolist()))
+  for kind in several if len(several) > 1 else ():
+    rows = np.flatnonzero(kinds == kind)
+    known = ~np.isnan(credits[rows]).any(axis=1) & (labels[rows] != 0.5)
+    if known.any():
+      own = [prompts[row] for row in rows]
+      found[kind or 'of no kind'] = measure(credits[rows], labels[rows], own)
+  return found
 
 
 def cohens_kappa(

@@ -61,16 +61,34 @@ def drawn(judge: Judge, *, seed: int = 0) -> Judge:
 
   @functools.wraps(judge, updated=())
   def asked(prompts, first, second):
-    pairs = list(zip(prompts, first, second, strict=True))
-    turned = [
-      (uniform(seed, p, min(a, b), max(a, b)) < 0.5) != (a <= b)
-      for p, a, b in pairs
-    ]
-    shown = [
-      (p, b, a) if turn else (p, a, b)
-      for (p, a, b), turn in zip(pairs, turned, strict=True)
-    ]
-    credits = scoring.ask(judge, *map(list, zip(*shown, strict=True)))
-    return np.where(turned, 1.0 - credits, credits)
+    turn = turned(prompts, first, second, seed=seed)
+    shown = turn_round(first, second, turn)
+    credits = scoring.ask(judge, prompts, *shown)
+    return np.where(turn, 1.0 - credits, credits)
 
   return asked
+
+
+def turned(
+  prompts: Sequence[Prompt],
+  first: Sequence[str],
+  second: Sequence[str],
+  *,
+  seed: int = 0,
+) -> np.ndarray:
+  """[N] bool: which pairs `drawn` shows the other way round."""
+  rows = zip(prompts, first, second, strict=True)
+  turn = [
+    (uniform(seed, p, min(a, b), max(a, b)) < 0.5) != (a <= b)
+    for p, a, b in rows
+  ]
+  return np.array(turn, bool)
+
+
+def turn_round(
+  first: Sequence[str], second: Sequence[str], turn: np.ndarray
+) -> tuple[list[str], list[str]]:
+  """The two columns, those rows changed over that [N] bool `turn` names."""
+  rows = zip(first, second, turn, strict=True)
+  shown = [(b, a) if change else (a, b) for a, b, change in rows]
+  return [a for a, _ in shown], [b for _, b in shown]
