@@ -174,6 +174,22 @@ class LogprobsTest(ServedTest):
     answers = chat.answers(asking('a'), options=('A', 'B'))
     self.assertEqual(answers, [endpoint.Answer('A', None)])
 
+  @parameterized.parameters(400, 422)
+  def test_a_server_that_refuses_them_is_asked_without(self, status):
+    def refusing(number, body):
+      if 'top_logprobs' in body:
+        return status, {}, b'no log-probs here'
+      return 200, {}, said('A')
+
+    server = self.serve(refusing)
+    chat = endpoint.Chat(server.url, 'm', concurrency=1)
+    answers = chat.answers(asking('a', 'b', 'c'), options=('A', 'B'))
+    self.assertEqual(answers, [endpoint.Answer('A')] * 3)
+    self.assertLen(server.bodies, 4)  # Only the first was asked twice.
+    wrong = self.serve(in_turn((status, {}, b'no such model')))
+    with self.assertRaisesRegex(ConnectionError, f'refuses with {status}'):
+      endpoint.Chat(wrong.url, 'm').answers(asking('a'), options=('A', 'B'))
+
   @parameterized.parameters('nan', '1.5', '"x"')
   def test_numbers_that_are_none(self, number):
     reply = self.reply(('A', 0.125)).replace(b'0.125', number.encode())

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import errno
 import io
 import json
 
@@ -120,6 +121,29 @@ def test_rewardbench_by_subset(pairs, tmp_path):
     'alpacaeval-easy': 1.0,
     'refusals': 0.5,
   }
+
+
+def test_a_full_disk_is_a_sentence(pairs, monkeypatch):
+  def full(descriptor):
+    raise OSError(errno.ENOSPC, 'No space left on device')
+
+  monkeypatch.setattr('os.fsync', full)
+  status, out, err = run('--judge', 'longer', '--pairs', pairs, '--out', 'o')
+  assert (status, out) == (1, '')
+  assert 'o/asked.jsonl: the disk is full; make room' in err
+  assert 'Traceback' not in err
+
+
+def test_wrong_columns_are_named(pairs):
+  pairs.write_text('{"question": "p", "good": "a", "bad": "b"}\n')
+  status, _, err = run('--judge', 'longer', '--pairs', pairs)
+  assert status == 1
+  assert 'pairs.jsonl:1: ' in err
+  columns = 'prompt=question,chosen=good,rejected=bad'
+  status, _, err = run(
+    '--judge', 'longer', '--pairs', pairs, '--columns', columns
+  )
+  assert status == 0, err
 
 
 def test_what_is_unread_is_counted(pairs, tmp_path):

@@ -19,6 +19,11 @@ from rlhf_jax.types import Message
 
 LONGEST_PAUSE = 60.0  # Seconds.
 TOP_LOGPROBS = 5  # As AlpacaEval asks for.
+_BAD = (400, 422)  # A field of the request is not allowed.
+
+
+class _BadRequestError(ConnectionError):
+  """A server does not take a request as it is."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +97,8 @@ class Chat:
     Args:
       conversations: N.
       options: short texts with which a reply may begin, where their log-probs
-        are asked for; a server may give none.
+        are asked for; a server may give none, or refuse to, and is then asked
+        without.
 
     Raises:
       ConnectionError: the endpoint refuses, or gives no reply in all attempts.
@@ -164,7 +170,25 @@ class Chat:
       'max_tokens': self.max_tokens,
     } | asked
 
+  @functools.cached_property
+  def _gives_none(self) -> threading.Event:
+    """Set once the server refused log-probs, and replied without them."""
+    return threading.Event()
+
   def _ask(self, key, body, stopped) -> Answer | ConnectionError:
+    """One reply, without log-probs where the server refuses to give them."""
+    plain = {k: v for k, v in body.items() if 'logprobs' not in k}
+    if plain == body or self._gives_none.is_set():
+      return self._attempt(key, plain, stopped)
+    said = self._attempt(key, body, stopped)
+    if isinstance(said, _BadRequestError):
+      again = self._attempt(key, plain, stopped)
+      if isinstance(again, Answer):
+        self._gives_none.set()
+        return again
+    return said
+
+  def _attempt(self, key, body, stopped) -> Answer | ConnectionError:
     """One reply, in as many attempts as it takes and is allowed."""
     body = json.dumps(body).encode()
     for attempt in range(self.retries + 1):
@@ -173,14 +197,15 @@ class Chat:
       answer = post.post(
         self.url, body, key, timeout=self.timeout, max_bytes=self.max_bytes
       )
-      asked_to_wait = 0.0
+      asked_to_wait, kind = 0.0, ConnectionError
       if isinstance(answer, post.Reply):
+        kind = _BadRequestError if answer.status in _BAD else ConnectionError
         asked_to_wait = answers.seconds(answer.headers.get('Retry-After'))
         answer = answers.read(answer, key)
       if isinstance(answer, Answer):
         return answer
       if answer.lasting:
-        return ConnectionError(f'{self.url} {answer.why}')
+        return kind(f'{self.url} {answer.why}')
       if asked_to_wait > LONGEST_PAUSE:
         return ConnectionError(
           f'{self.url} fails with {answer.why}, and asks to wait longer than '
