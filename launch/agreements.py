@@ -2,7 +2,7 @@
 
 import sys
 
-from launch import errors, judges
+from launch import costs, errors, judges
 
 SHOWN = ('accuracy', 'kappa', 'same', 'first')
 
@@ -46,7 +46,7 @@ def measure(options) -> None:
     print(note, file=sys.stderr)
   prompts, first, second, labels = map(list, zip(*pairs, strict=True))
   both = ([*prompts, *prompts], [*first, *second], [*second, *first])
-  judges.agreed_to_cost(judge, options, both)
+  costs.agreed_to(judge, options, both)
   files.make_folder(options.out)
   credits = orders.both(
     judges.kept(judge, options.out).judge, prompts, first, second

@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 
-from launch import answering, errors, judges
+from launch import answering, costs, errors, judges
 from launch.agreements import number
 
 
@@ -147,7 +147,7 @@ def _credits(options, judge, prompts, own, other):
     if options.order == 'drawn':
       turn = orders.turned(asked, first, second, seed=options.seed)
       shown = (asked, *orders.turn_round(first, second, turn))
-    judges.agreed_to_cost(judge, options, shown)
+    costs.agreed_to(judge, options, shown)
     kept = judges.kept(judge, options.out)
     credits[differ] = order(kept.judge)(asked, first, second)
   return credits

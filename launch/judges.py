@@ -1,19 +1,16 @@
 """The judge that a command line names, and what asking it costs."""
 
 import argparse
-import math
 import pathlib
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
-from urllib import parse as urls
 
 from launch import errors
 
 DEFAULT_TEMPLATE = 'pair_logprob_1'
 MAX_PROMPT_TOKENS = 8192  # Of a question to a local judge.
 RATING_TIE = 0.1  # Grades of 1 to 10 that differ by no more are equal.
-LETTERS_A_TOKEN = 4  # Of English, about.
 AT_ONCE = 64  # Pairs that a model which is read here is given together.
 
 
@@ -24,17 +21,31 @@ class Named(NamedTuple):
     judge: an `evaluation.Judge`.
     name: as tables have it.
     identity: changes when its verdicts might.
-    chat: the endpoint that it asks, or None.
-    questions: pairs as columns -> what is asked about them in one order.
-    options: replies whose log-probs are asked for.
+    members: the templates by which an endpoint is asked, each a share of the
+      prompts; none of a judge that costs nothing.
   """
 
   judge: Callable[..., Any]
   name: str
   identity: str
-  chat: Any = None
-  questions: Callable[..., list[Any]] | None = None
-  options: Sequence[str] = ()
+  members: Sequence['Member'] = ()
+
+
+class Member(NamedTuple):
+  """A chat model that is asked by one template.
+
+  Attributes:
+    judge: an `evaluation.Judge`.
+    chat: the model.
+    template: of the questions.
+    questions: (prompts, responses, others) -> what it is asked of them, as they
+      are shown.
+  """
+
+  judge: Callable[..., Any]
+  chat: Any
+  template: Any
+  questions: Callable[..., list[Any]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +64,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     default=DEFAULT_TEMPLATE,
     metavar='NAME_OR_FILE',
     help='what a chat model is asked (default: %(default)s); a file of your '
-    'own is as rlhf_jax.feedback.verdicts.templates says',
+    'own is as rlhf_jax.feedback.verdicts.templates says; of several, with '
+    'commas between, each has its share of the prompts',
+  )
+  parser.add_argument(
+    '--flips',
+    type=float,
+    default=0.0,
+    help='share of verdicts that are turned round, as labels of AlpacaFarm are '
+    '(there 0.25; default: 0)',
   )
   parser.add_argument(
     '--order',
@@ -95,10 +114,23 @@ def named(options, kept_in: pathlib.Path) -> Named:
   Raises:
     OptionError: it names none.
   """
+  from rlhf_jax.evaluation import simulated_annotators
+
+  errors.check_whole('--concurrency', options.concurrency, 1)
+  judge = _named(options, kept_in)
+  if not options.flips:
+    return judge
+  return judge._replace(
+    judge=simulated_annotators.with_flips(judge.judge, flips=options.flips),
+    name=f'{judge.name}, {options.flips:.0%} turned round',
+    identity=f'{judge.identity} flips {options.flips}',
+  )
+
+
+def _named(options, kept_in) -> Named:
   from rlhf_jax.evaluation import judges
   from rlhf_jax.models import huggingface
 
-  errors.check_whole('--concurrency', options.concurrency, 1)
   if options.judge == 'longer':
     return Named(judges.longer, 'the longer', 'longer')
   if '://' in options.judge:
@@ -121,7 +153,8 @@ def _of_reward(options) -> Named:
 
   reward = PretrainedReward(options.judge)
   reward.check()
-  return Named(judges.by_reward(reward), reward.name, reward.fingerprint())
+  judge = judges.by_reward(judges.scored_once(reward))
+  return Named(judge, reward.name, reward.fingerprint())
 
 
 def _of_chat_model(options) -> Named:
@@ -131,66 +164,82 @@ def _of_chat_model(options) -> Named:
     FolderPolicy,
     fingerprint,
   )
-  from rlhf_jax.feedback import verdicts
 
-  template = verdicts.load(options.template)
+  templates = _templates(options)
   limits = Limits(
     max_prompt_tokens=MAX_PROMPT_TOKENS,
-    max_response_tokens=template.max_tokens,
+    max_response_tokens=max(t.max_tokens for t in templates),
     buckets=tuple(2**n for n in range(7, 13)),
   )
   policy = FolderPolicy(options.judge, limits=limits, console=sys.stderr)
   chat = FolderChat(policy, temperature=options.judge_temperature)
-  known = fingerprint(options.judge, limits)
-  identity = f'{known} {options.judge_temperature}'
-  judge = _asking(chat, template)
-  return judge._replace(identity=f'{identity} {judge.identity}')
+  known = f'{fingerprint(options.judge, limits)} {options.judge_temperature}'
+  judge = _pooled([_asking(chat, template) for template in templates], known)
+  return judge._replace(members=())  # It costs nothing.
 
 
 def _of_endpoint(options, kept_in) -> Named:
-  from rlhf_jax.feedback import endpoint, verdicts
+  from rlhf_jax.feedback import endpoint
 
   if not options.model:
     raise errors.OptionError(
       f'--model says which model the endpoint {options.judge.split("@")[-1]} '
       'is to answer with'
     )
-  template = verdicts.load(options.template)
-  chat = endpoint.Chat(
-    options.judge,
-    options.model,
-    key_variable=options.key_variable,
-    temperature=options.judge_temperature,
-    max_tokens=template.max_tokens,
-    concurrency=options.concurrency,
-    per_minute=options.per_minute,
-    cache=kept_in / 'replies.jsonl',
-  )
-  chat.check()
-  judge = _asking(chat, template)
-  where = f'{chat.base_url} {chat.model} {chat.temperature}'
-  return judge._replace(
-    chat=chat,
-    identity=f'{where} {judge.identity}',
-    options=template.options,
-  )
+  members = []
+  for template in _templates(options):
+    chat = endpoint.Chat(
+      options.judge,
+      options.model,
+      key_variable=options.key_variable,
+      temperature=options.judge_temperature,
+      max_tokens=template.max_tokens,
+      concurrency=options.concurrency,
+      per_minute=options.per_minute,
+      cache=kept_in / 'replies.jsonl',
+    )
+    chat.check()
+    members.append(_asking(chat, template))
+  known = f'{chat.base_url} {chat.model} {chat.temperature}'
+  return _pooled(members, known)
 
 
-def _asking(chat, template) -> Named:
+def _templates(options) -> list[Any]:
+  from rlhf_jax.feedback import verdicts
+
+  return [verdicts.load(name.strip()) for name in options.template.split(',')]
+
+
+def _asking(chat, template) -> Member:
   """A chat model that is asked about two responses, or about each."""
   from rlhf_jax.evaluation import judges
   from rlhf_jax.feedback import verdicts
 
   if not template.rates:
     judge = verdicts.PairJudge(chat, template)
-    return Named(judge, judge.name, template.digest, questions=judge.questions)
+    return Member(judge, chat, template, judge.questions)
   rater = verdicts.Rater(chat, template)
 
   def questions(prompts, first, second):
     return [*rater.questions(prompts, first), *rater.questions(prompts, second)]
 
   judge = judges.by_reward(rater, tie=RATING_TIE)
-  return Named(judge, rater.name, template.digest, questions=questions)
+  return Member(judge, chat, template, questions)
+
+
+def _pooled(members, known) -> Named:
+  """The judge of one template, or of several that share the prompts."""
+  from rlhf_jax.evaluation import simulated_annotators
+
+  name = ' + '.join(m.template.name for m in members)
+  return Named(
+    members[0].judge
+    if len(members) == 1
+    else simulated_annotators.pool([m.judge for m in members]),
+    f'{members[0].chat.name}, {name}',
+    ' '.join([known, *(m.template.digest for m in members)]),
+    members,
+  )
 
 
 def _of_program(options) -> Named:
@@ -213,56 +262,13 @@ def _of_program(options) -> Named:
   return Named(judge, options.judge, Code().digest(function))
 
 
-def agreed_to_cost(judge: Named, options, pairs: Sequence[Sequence[Any]]):
-  """Says what an endpoint will be asked, and asks whether it may.
-
-  Args:
-    judge: whose endpoint it is; of another nothing is said.
-    options: of the command line.
-    pairs: columns of prompts, responses and others, as they will be shown.
-
-  Raises:
-    OptionError: it may not, or nobody is there to say.
-  """
-  if judge.chat is None:
-    return
-  asked = judge.questions(*pairs)
-  waiting = judge.chat.unanswered(asked, options=judge.options)
-  if not waiting:
-    return
-  letters = sum(len(m.content) for question in waiting for m in question)
-  read = math.ceil(letters / LETTERS_A_TOKEN)
-  written = len(waiting) * judge.chat.max_tokens
-  said = (
-    f'{judge.chat.url} is to be asked {len(waiting)} questions ({len(asked)} '
-    f'with those answered before): about {read:,} tokens to read, at most '
-    f'{written:,} to write'
-  )
-  if options.prices:
-    cost = (read * options.prices[0] + written * options.prices[1]) / 1e6
-    said += f', at most about {cost:,.2f}'
-  print(said, file=sys.stderr)
-  if options.yes or (_is_here(judge.chat.base_url) and not options.prices):
-    return
-  if not sys.stdin.isatty():
-    raise errors.OptionError(
-      'nobody is here to say whether that may be spent; --yes says that it may'
-    )
-  print('go on? [y/N] ', end='', file=sys.stderr, flush=True)
-  if input().strip().lower() not in ('y', 'yes'):
-    raise errors.OptionError('nothing was asked')
-
-
-def _is_here(url: str) -> bool:
-  """Whether an endpoint is of this machine, and so of no price."""
-  return urls.urlsplit(url).hostname in ('localhost', '127.0.0.1', '::1')
-
-
 def kept(judge: Named, folder: pathlib.Path) -> Named:
   """The same judge, whose verdicts are kept in a folder as they come."""
   from rlhf_jax.evaluation.kept_verdicts import kept as keeping
 
-  at_a_time = AT_ONCE if judge.chat is None else 4 * judge.chat.concurrency
+  at_a_time = AT_ONCE
+  if judge.members:
+    at_a_time = 4 * judge.members[0].chat.concurrency
   asked = keeping(
     judge.judge,
     folder / 'asked.jsonl',

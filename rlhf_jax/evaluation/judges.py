@@ -47,6 +47,26 @@ def by_reward(reward: Reward, *, tie: float = 0.0) -> Judge:
   return judge
 
 
+def scored_once(reward: Reward) -> Reward:
+  """A reward that remembers: no response to a prompt is put to it twice.
+
+  So a judge by it that is asked about every two of some responses, in both
+  orders, reads each of them once.
+  """
+  scores = {}
+
+  @functools.wraps(reward, updated=())
+  def remembering(prompts, responses):
+    asked = list(zip(prompts, responses, strict=True))
+    new = [pair for pair in dict.fromkeys(asked) if pair not in scores]
+    if new:
+      said = scoring.ask(reward, *map(list, zip(*new, strict=True)))
+      scores.update(zip(new, said, strict=True))
+    return np.array([scores[pair] for pair in asked])
+
+  return remembering
+
+
 def longer(
   prompts: Sequence[Prompt],
   responses_a: Sequence[str],

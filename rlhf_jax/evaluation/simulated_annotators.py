@@ -14,6 +14,7 @@ import numpy as np
 from rlhf_jax.evaluation.judges import Judge
 from rlhf_jax.feedback import scoring
 from rlhf_jax.feedback.drawing import uniform
+from rlhf_jax.types import Prompt
 
 
 def pool(judges: Sequence[Judge], *, seed: int = 0) -> Judge:
@@ -23,10 +24,17 @@ def pool(judges: Sequence[Judge], *, seed: int = 0) -> Judge:
     raise ValueError('a pool of annotators needs at least one judge')
 
   def pooled(prompts, first, second):
-    places = [int(len(judges) * uniform(seed, p)) for p in prompts]
+    places = shared_out(len(judges), prompts, seed=seed)
     return _in_parts(judges, places, prompts, first, second)
 
   return pooled
+
+
+def shared_out(
+  count: int, prompts: Sequence[Prompt], *, seed: int = 0
+) -> list[int]:
+  """Which of `count` judges of a pool each prompt's pairs go to."""
+  return [int(count * uniform(seed, prompt)) for prompt in prompts]
 
 
 def with_flips(judge: Judge, *, flips: float = 0.25, seed: int = 0) -> Judge:

@@ -169,14 +169,40 @@ def test_nothing_is_spent_unasked(pairs, monkeypatch):
     assert status == 1
     assert 'at most about 0.00' in err
     assert '--yes says that it may' in err
-    monkeypatch.setattr('sys.stdin', io.StringIO('n\n'))
-    monkeypatch.setattr('sys.stdin.isatty', lambda: True)
+    console = io.StringIO('n\n')
+    console.isatty = lambda: True
+    monkeypatch.setattr('sys.stdin', console)
     status, _, err = run('--judge', server.url, *arguments)
     assert (status, 'nothing was asked' in err) == (1, True)
     assert server.bodies == []
     status, _, err = run('--judge', server.url, *arguments, '--yes')
     assert status == 0, err
     assert len(server.bodies) == 6
+
+
+def test_templates_share_the_prompts(pairs, tmp_path):
+  arguments = (
+    '--model', 'm', '--pairs', pairs, '--out', 'o', '--template',
+    'persona_long_1,persona_short_1',
+  )  # fmt: skip
+  with Server(prefers_good) as server:
+    status, _, err = run('--judge', server.url, *arguments)
+    assert status == 0, err
+    assert len(server.bodies) == 6
+    said_to = {}
+    for body in server.bodies:
+      system, user = (message['content'] for message in body['messages'])
+      prompt = next(row['prompt'] for row in PAIRS if row['prompt'] in user)
+      said_to.setdefault(prompt, set()).add('in a hurry' in system)
+    assert all(len(tastes) == 1 for tastes in said_to.values())
+    found = result(tmp_path / 'o')
+    assert found['judge'] == 'm, persona_long_1 + persona_short_1'
+    assert found['agreement']['all']['accuracy']['value'] == 1.0
+    status, _, err = run('--judge', server.url, *arguments, '--flips', 0.5)
+    assert status == 0, err
+    assert len(server.bodies) == 6  # Coins alone.
+    status, _, err = run('--judge', server.url, *arguments, '--flips', 0.6)
+    assert (status, 'from 0 to 0.5, got 0.6' in err) == (1, True)
 
 
 @pytest.mark.parametrize(
