@@ -19,12 +19,12 @@ Without marks of messages all is the user's. In place of `verdict`, `first` and
 response, {output}, gets. A line of the header that begins with # is a comment.
 """
 
-import dataclasses
 import importlib.resources
 import os
 import pathlib
 import re
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from rlhf_jax.addressing import hashed
 from rlhf_jax.feedback import untrusted
@@ -58,8 +58,7 @@ class TemplateError(ValueError):
   """A template that cannot be used: a sentence with its file and line."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Template:
+class Template(NamedTuple):
   """A question to a judge, and how its replies are read.
 
   Attributes:
