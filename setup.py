@@ -37,6 +37,7 @@ setuptools.setup(
   package_data={
     'rlhf_jax': [
       'sandbox/README.md',
+      'feedback/verdicts/templates/*.txt',
       'evaluation/report.css',
       'evaluation/report.js',
     ],

@@ -202,40 +202,18 @@ def of_model(options, asked, **how):
 
   import jax
 
-  from rlhf_jax import sharding
-  from rlhf_jax.data import at_hand, chat_templates, tokens
-  from rlhf_jax.data.sources import Corpus
-  from rlhf_jax.experiment import models
-  from rlhf_jax.experiment.datasets import Data
-  from rlhf_jax.models import huggingface
+  from rlhf_jax.data import at_hand
+  from rlhf_jax.experiment.folder_policy import FolderPolicy
 
   if options.set:
     raise errors.OptionError(
       '--set is of an experiment; --model takes options of sampling alone'
     )
-  if huggingface.open_folder(options.model).scores is not None:
-    raise errors.OptionError(
-      f'{options.model} holds a reward model, which says nothing; give the '
-      'folder of a language model'
-    )
-  tokenizer = tokens.load(options.model)
-  mesh = sharding.make_mesh()
-  config, params = huggingface.read(options.model, mesh)
-  corpus = Corpus(tokenizer, chat_templates.of(tokenizer), {})
-  data = Data(
-    corpus=corpus,
-    written={},
-    limits=dataclasses.replace(
-      at_hand.LIMITS, max_response_tokens=options.max_tokens
-    ),
-    mesh=mesh,
-    max_rows=MOST_AT_A_TIME,
-    console=sys.stderr,
+  limits = dataclasses.replace(
+    at_hand.LIMITS, max_response_tokens=options.max_tokens
   )
-  made = models.models_of(config, tokenizer, max_response=options.max_tokens)
-  key = jax.random.key(options.seed)
-  with jax.set_mesh(mesh):
-    yield from models.respond(data, made, params, asked, key, **how)
+  policy = FolderPolicy(options.model, limits=limits, console=sys.stderr)
+  yield from policy.respond(asked, jax.random.key(options.seed), **how)
 
 
 def main(arguments=None) -> int:

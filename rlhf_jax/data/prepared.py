@@ -62,6 +62,22 @@ def published(folder: pathlib.Path) -> Published:
   return Published(('train',), tuple(n for n in names if n != 'train'))
 
 
+def measured_on(folder: pathlib.Path) -> pathlib.Path:
+  """The split of a prepared dataset to measure on: its test split, or another.
+
+  Raises:
+    DataError: there is none but the one to train on.
+  """
+  names = [split['name'] for split in _json(folder / _INFO)['splits']]
+  others = [name for name in names if name != 'train']
+  if not others:
+    raise DataError(
+      f'{folder} has the split train alone, and nothing to measure on; name it '
+      f'to take it all the same: {folder}/train'
+    )
+  return folder / ('test' if 'test' in others else others[0])
+
+
 def is_split(path: str | pathlib.Path) -> bool:
   """Whether a path means a split of a prepared dataset."""
   path = pathlib.Path(path)

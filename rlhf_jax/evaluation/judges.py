@@ -14,7 +14,7 @@ import numpy as np
 
 from rlhf_jax import progress
 from rlhf_jax.feedback import scoring
-from rlhf_jax.types import Prompt
+from rlhf_jax.types import Prompt, Reward
 
 # (N prompts, N responses of A, N of B) -> [N] credits of A.
 Judge = Callable[[Sequence[Prompt], Sequence[str], Sequence[str]], np.ndarray]
@@ -25,6 +25,58 @@ def credits_from_scores(first: np.ndarray, second: np.ndarray) -> np.ndarray:
   first, second = np.asarray(first, float), np.asarray(second, float)
   verdicts = np.where(first == second, 0.5, first > second)
   return np.where(np.isnan(first) | np.isnan(second), np.nan, verdicts)
+
+
+def by_reward(reward: Reward, *, tie: float = 0.0) -> Judge:
+  """The response with the higher score wins: by gold, a model, a program.
+
+  Args:
+    reward: (prompts, responses) -> [N] scores.
+    tie: a gap of scores that is none yet, in reward units.
+  """
+
+  @functools.wraps(reward, updated=())
+  def judge(prompts, responses_a, responses_b):
+    first, second = (
+      scoring.ask(reward, prompts, responses)
+      for responses in (responses_a, responses_b)
+    )
+    near = np.abs(first - second) <= tie
+    return credits_from_scores(first, np.where(near, first, second))
+
+  return judge
+
+
+def scored_once(reward: Reward) -> Reward:
+  """A reward that remembers: no response to a prompt is put to it twice.
+
+  So a judge by it that is asked about every two of some responses, in both
+  orders, reads each of them once.
+  """
+  scores = {}
+
+  @functools.wraps(reward, updated=())
+  def remembering(prompts, responses):
+    asked = list(zip(prompts, responses, strict=True))
+    new = [pair for pair in dict.fromkeys(asked) if pair not in scores]
+    if new:
+      said = scoring.ask(reward, *map(list, zip(*new, strict=True)))
+      scores.update(zip(new, said, strict=True))
+    return np.array([scores[pair] for pair in asked])
+
+  return remembering
+
+
+def longer(
+  prompts: Sequence[Prompt],
+  responses_a: Sequence[str],
+  responses_b: Sequence[str],
+) -> np.ndarray:
+  """The response of more characters wins: a baseline that reads nothing."""
+  del prompts
+  return credits_from_scores(
+    [len(text) for text in responses_a], [len(text) for text in responses_b]
+  )
 
 
 def asked_once(judge: Judge, *, out: TextIO, at_a_time: int = 32) -> Judge:

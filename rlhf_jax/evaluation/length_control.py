@@ -1,12 +1,14 @@
 """What the win rate would be if both responses were equally long.
 
 The judge's preference is modelled as
-logit sᵢ = θ + φ · tanh(Δlenᵢ / sd(Δlen)), and the length-controlled win rate
-is σ(θ), the prediction at Δlen = 0. Swapping the two policies gives exactly
-one minus it.
+logit sᵢ = θ + φ · tanh(Δlenᵢ / sd(Δlen)) + ψ γᵢ, where γᵢ is how difficult a
+prompt is, if somebody knows it, and the length-controlled win rate is the mean
+of σ(θ + ψ γᵢ), the prediction at Δlen = 0. Swapping the two policies gives
+exactly one minus it.
 
-Source: Dubois et al. 2024 (length-controlled AlpacaEval), without the term
-for a prompt's difficulty, which needs a table of its own.
+Source: Dubois et al. 2024 (length-controlled AlpacaEval). Their fit is held by
+an L1 penalty chosen by cross-validation, and by copies of the reference of
+altered length; this one by a weak normal prior.
 """
 
 from collections.abc import Sequence
@@ -18,7 +20,7 @@ from rlhf_jax.evaluation import statistics
 from rlhf_jax.evaluation.samples import PolicySamples, prompt_groups
 from rlhf_jax.types import Prompt
 
-# Precision of the zero-mean normal prior on θ and φ: it decides nothing but
+# Precision of the zero-mean normal prior on θ, φ and ψ: it decides nothing but
 # where the fit ends when the data are separable.
 PRIOR_PRECISION = 0.01
 
@@ -34,6 +36,7 @@ def win_rate(
   gaps: np.ndarray,
   prompts: Sequence[Prompt],
   *,
+  difficulties: np.ndarray | None = None,
   seed: int = 0,
   resamples: int = 1_000,
 ) -> statistics.Estimate:
@@ -43,6 +46,7 @@ def win_rate(
     credits: [N] in [0, 1]; rows of NaN are left out.
     gaps: [N] length differences, in any one unit.
     prompts: N prompts.
+    difficulties: [N] of the prompts, or None where they are not known.
     seed: of the resampling.
     resamples: how many fits the interval comes from.
 
@@ -53,37 +57,65 @@ def win_rate(
   if not found.any():
     raise ValueError('no pair has a verdict, so no win rate at equal length')
   credits, gaps = np.asarray(credits)[found], np.asarray(gaps, float)[found]
+  if difficulties is not None:
+    difficulties = np.asarray(difficulties, float)[found]
   groups = prompt_groups(prompts)[found]
-  value = fit(credits, gaps, np.ones((1, credits.size)))[0, 0]
-  draws = [
-    fit(credits, gaps, weights)[:, 0]
-    for weights in statistics.resampled(groups, seed=seed, resamples=resamples)
-  ]
-  rates = special.expit(np.concatenate(draws))
+
+  def rates(weights):
+    coefficients = fit(credits, gaps, weights, difficulties)
+    return _equally_long(coefficients, weights, difficulties)
+
+  draws = np.concatenate(
+    [
+      rates(weights)
+      for weights in statistics.resampled(
+        groups, seed=seed, resamples=resamples
+      )
+    ]
+  )
   return statistics.Estimate(
-    float(special.expit(value)),
-    float(rates.std(ddof=1)),
-    *statistics.percentiles(rates),
+    float(rates(np.ones((1, credits.size)))[0]),
+    float(draws.std(ddof=1)),
+    *statistics.percentiles(draws),
   )
 
 
+def _equally_long(coefficients, weights, difficulties) -> np.ndarray:
+  """[F] mean predictions of F fits at equal length, rows weighted by [F, N]."""
+  if difficulties is None:
+    return special.expit(coefficients[:, 0])
+  chances = special.expit(
+    coefficients[:, :1] + coefficients[:, 2:] * difficulties
+  )
+  return np.sum(weights * chances, axis=1) / weights.sum(axis=1)
+
+
 def fit(
-  credits: np.ndarray, gaps: np.ndarray, weights: np.ndarray
+  credits: np.ndarray,
+  gaps: np.ndarray,
+  weights: np.ndarray,
+  difficulties: np.ndarray | None = None,
 ) -> np.ndarray:
-  """[F, 2] (θ, φ) of F fits by Newton steps, rows weighted by [F, N]."""
+  """[F, 2] (θ, φ) of F fits by Newton steps, rows weighted by [F, N].
+
+  [F, 3] (θ, φ, ψ) with the difficulties [N] of their prompts.
+  """
   share = weights / weights.sum(axis=1, keepdims=True)
   centred = gaps - share @ gaps[:, None]
   sd = np.sqrt(np.sum(share * centred**2, axis=1, keepdims=True))
   lengths = np.tanh(gaps / np.where(sd > 0, sd, np.inf))
-  features = np.stack([np.ones_like(lengths), lengths], axis=-1)
-  coefficients = np.zeros((len(weights), 2))
+  columns = [np.ones_like(lengths), lengths]
+  if difficulties is not None:
+    columns.append(np.broadcast_to(difficulties, lengths.shape))
+  features = np.stack(columns, axis=-1)
+  coefficients = np.zeros((len(weights), len(columns)))
   for _ in range(50):
     chances = special.expit(np.sum(features * coefficients[:, None], axis=-1))
     gradient = np.einsum('fn,fnk->fk', weights * (credits - chances), features)
     gradient -= PRIOR_PRECISION * coefficients
     hessian = np.einsum(
       'fn,fnk,fnl->fkl', weights * chances * (1 - chances), features, features
-    ) + PRIOR_PRECISION * np.eye(2)
+    ) + PRIOR_PRECISION * np.eye(len(columns))
     step = np.linalg.solve(hessian, gradient[..., None])[..., 0]
     # Steps of at most 1 keep Newton from overshooting where σ is flat.
     step /= np.maximum(np.linalg.norm(step, axis=1, keepdims=True), 1.0)

@@ -93,9 +93,15 @@ def write_lines(path: pathlib.Path, rows: Iterable[Any]) -> None:
 
 def append_line(path: pathlib.Path, row: Any) -> None:
   """Appends a line of JSON, on a new line after half a line left by a kill."""
+  append_lines(path, [row])
+
+
+def append_lines(path: pathlib.Path, rows: Iterable[Any]) -> None:
+  """Appends lines of JSON, as `append_line` does; a kill may keep the first."""
+  text = ''.join(json.dumps(row) + '\n' for row in rows)
   with naming(path), path.open('ab+') as file:
     broken = file.seek(0, os.SEEK_END) and _last_byte(file) != b'\n'
-    file.write(b'\n' * broken + json.dumps(row).encode() + b'\n')
+    file.write(b'\n' * broken + text.encode())
     file.flush()
     os.fsync(file.fileno())
 

@@ -171,6 +171,20 @@ class PreparedTest(parameterized.TestCase):
     )
     self.assertEqual(found.records(folder)[0].text, 'q')
 
+  def test_what_is_measured_on_is_held_out(self):
+    folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+    for names, expected in (
+      (['train', 'validation', 'test'], 'test'),
+      (['validation'], 'validation'),
+    ):
+      splits = [{'name': name} for name in names]
+      (folder / 'dataset_info.json').write_text(json.dumps({'splits': splits}))
+      self.assertEqual(prepared.measured_on(folder), folder / expected)
+    splits = json.dumps({'splits': [{'name': 'train'}]})
+    (folder / 'dataset_info.json').write_text(splits)
+    with self.assertRaisesRegex(jsonl.DataError, 'the split train alone'):
+      prepared.measured_on(folder)
+
   def test_what_is_not_there(self):
     with self.assertRaisesRegex(
       jsonl.DataError, 'has no split tset; its splits are train, test'

@@ -28,6 +28,40 @@ class JudgesTest(absltest.TestCase):
     actual = judges.credits_from_scores([np.nan, 1.0], [0.0, np.nan])
     self.assertTrue(np.isnan(actual).all())
 
+  def test_the_higher_score_wins(self):
+    def words(prompts, responses):
+      return [len(text.split()) for text in responses]
+
+    prompts = [Prompt((Message('user', text),)) for text in 'pqr']
+    asked = prompts, ['a b c', 'a', 'a b'], ['a', 'a b', 'b a']
+    judge = judges.by_reward(words)
+    np.testing.assert_array_equal(judge(*asked), [1.0, 0.0, 0.5])
+    self.assertEqual(scoring.named(judge), scoring.named(words))
+    near = judges.by_reward(words, tie=1.0)
+    np.testing.assert_array_equal(near(*asked), [1.0, 0.5, 0.5])
+    silent = judges.by_reward(lambda prompts, responses: [None, 1.0, 2.0])
+    np.testing.assert_array_equal(silent(*asked), [np.nan, 0.5, 0.5])
+
+  def test_a_response_is_scored_once(self):
+    asked = []
+
+    def reward(prompts, responses):
+      asked.extend(zip(prompts, responses, strict=True))
+      return [None if text == 'b' else len(text) for text in responses]
+
+    p, q = (Prompt((Message('user', text),)) for text in 'pq')
+    remembering = judges.scored_once(reward)
+    for _ in range(2):
+      scores = remembering([p, p, q, p], ['aa', 'b', 'aa', 'aa'])
+      np.testing.assert_array_equal(scores, [2.0, np.nan, 2.0, 2.0])
+    self.assertEqual(asked, [(p, 'aa'), (p, 'b'), (q, 'aa')])
+    self.assertEqual(scoring.named(remembering), scoring.named(reward))
+
+  def test_the_longer_wins(self):
+    prompts = [Prompt((Message('user', text),)) for text in 'pqr']
+    said = judges.longer(prompts, ['abc', 'a', 'äb'], ['a', 'ab', 'cd'])
+    np.testing.assert_array_equal(said, [1.0, 0.0, 0.5])
+
   def test_asked_once_about_a_pair(self):
     asked = []
 

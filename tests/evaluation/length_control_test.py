@@ -73,6 +73,34 @@ class LengthControlTest(parameterized.TestCase):
       found = optimize.minimize(loss, np.zeros(2), tol=1e-10).x
       np.testing.assert_allclose(expected, found, atol=1e-4)
 
+  def test_with_difficulties_it_is_the_mean_prediction(self):
+    # By another optimiser, of the likelihood as the paper writes it.
+    credits, gaps = draw(0.3, 1.0, count=150)
+    hard = np.random.default_rng(2).normal(0.5, 1.0, 150)
+    lengths = np.tanh(gaps / gaps.std())
+
+    def loss(x):
+      logits = x[0] + x[1] * lengths + x[2] * hard
+      likelihoods = credits * special.log_expit(logits) + (
+        1 - credits
+      ) * special.log_expit(-logits)
+      prior = length_control.PRIOR_PRECISION * np.sum(x**2) / 2
+      return prior - np.sum(likelihoods)
+
+    theta, _, psi = optimize.minimize(loss, np.zeros(3), tol=1e-10).x
+    actual = rate(credits, gaps, difficulties=hard, resamples=50)
+    expected = np.mean(special.expit(theta + psi * hard))
+    self.assertAlmostEqual(actual.value, expected, delta=1e-4)
+    self.assertBetween(actual.value, actual.low, actual.high)
+    back = rate(1 - credits, -gaps, difficulties=hard, resamples=50)
+    self.assertAlmostEqual(back.value, 1 - actual.value, delta=1e-9)
+
+  def test_difficulties_of_no_weight_change_nothing(self):
+    credits, gaps = draw(0.3, 1.0, count=100)
+    plain = rate(credits, gaps, resamples=50)
+    flat = rate(credits, gaps, difficulties=np.zeros(100), resamples=50)
+    np.testing.assert_allclose(plain, flat, atol=1e-9)
+
   def test_all_won_stays_finite(self):
     actual = rate(np.ones(40), np.arange(40.0))
     self.assertGreater(actual.value, 0.9)

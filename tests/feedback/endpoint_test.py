@@ -135,6 +135,81 @@ class CompleteTest(ServedTest):
     self.assertEqual(server.most, 3)
 
 
+class LogprobsTest(ServedTest):
+  def reply(self, *tokens):
+    top = [{'token': t, 'logprob': x} for t, x in tokens]
+    return json.dumps(
+      {
+        'choices': [
+          {
+            'message': {'content': 'A'},
+            'logprobs': {'content': [{'token': 'A', 'top_logprobs': top}]},
+          }
+        ]
+      }
+    ).encode()
+
+  def test_they_are_asked_for_and_kept(self):
+    reply = self.reply(('A', -0.5), (' B', -2))
+    server = self.serve(in_turn((200, {}, reply)))
+    chat = endpoint.Chat(server.url, 'm', cache=self.folder / 'replies')
+    expected = endpoint.Answer('A', {'A': -0.5, ' B': -2.0})
+    for _ in range(2):
+      (answer,) = chat.answers(asking('a'), options=('A', 'B'))
+      self.assertEqual(answer, expected)
+    (body,) = server.bodies
+    self.assertEqual((body['logprobs'], body['top_logprobs']), (True, 5))
+    # The same question without them is another one.
+    self.assertEqual(chat.complete(asking('a')), ['A'])
+    self.assertNotIn('logprobs', server.bodies[1])
+
+  @parameterized.parameters(
+    (said('A'),),
+    (b'{"choices": [{"message": {"content": "A"}, "logprobs": null}]}',),
+    (b'{"choices": [{"message": {"content": "A"}, "logprobs": [3]}]}',),
+  )
+  def test_a_server_that_gives_none(self, reply):
+    server = self.serve(in_turn((200, {}, reply)))
+    chat = endpoint.Chat(server.url, 'm')
+    answers = chat.answers(asking('a'), options=('A', 'B'))
+    self.assertEqual(answers, [endpoint.Answer('A', None)])
+
+  @parameterized.parameters(400, 422)
+  def test_a_server_that_refuses_them_is_asked_without(self, status):
+    def refusing(number, body):
+      if 'top_logprobs' in body:
+        return status, {}, b'no log-probs here'
+      return 200, {}, said('A')
+
+    server = self.serve(refusing)
+    chat = endpoint.Chat(server.url, 'm', concurrency=1)
+    answers = chat.answers(asking('a', 'b', 'c'), options=('A', 'B'))
+    self.assertEqual(answers, [endpoint.Answer('A')] * 3)
+    self.assertLen(server.bodies, 4)  # Only the first was asked twice.
+    wrong = self.serve(in_turn((status, {}, b'no such model')))
+    with self.assertRaisesRegex(ConnectionError, f'refuses with {status}'):
+      endpoint.Chat(wrong.url, 'm').answers(asking('a'), options=('A', 'B'))
+
+  @parameterized.parameters('nan', '1.5', '"x"')
+  def test_numbers_that_are_none(self, number):
+    reply = self.reply(('A', 0.125)).replace(b'0.125', number.encode())
+    server = self.serve(in_turn((200, {}, reply.replace(b'nan', b'NaN'))))
+    chat = endpoint.Chat(server.url, 'm')
+    answers = chat.answers(asking('a'), options=('A', 'B'))
+    self.assertEqual(answers, [endpoint.Answer('A', None)])
+
+
+class PaceTest(ServedTest):
+  def test_requests_begin_at_equal_distances(self):
+    server = self.serve(echo)
+    chat = endpoint.Chat(server.url, 'm', per_minute=60.0, concurrency=1)
+    chat.complete(asking('a', 'b', 'c'))
+    # Nothing sleeps here, so each waits for all that came before it.
+    first, second = self.slept
+    self.assertBetween(first, 0.5, 1.0)
+    self.assertBetween(second, 1.0, 2.0)
+
+
 class RetriesTest(ServedTest):
   @parameterized.parameters(408, 409, 429, 500, 502, 503)
   def test_asks_again(self, status):
@@ -286,6 +361,7 @@ class CacheTest(ServedTest):
     path = pathlib.Path(chat.cache)
     path.parent.mkdir()
     path.write_bytes(
+      b'{"address": "z", "reply": "a", "logprobs": [1]}\n'
       b'3\n{}\n[]\nnull\n\n{"address": "x"}\n{"address": [], "reply": "b"}\n'
       b'\xff\xfe\n' + b'[' * 100_000 + b'\n{"address": "y", "rep'
     )
@@ -317,6 +393,8 @@ class SettingsTest(ServedTest):
     {'retries': -1},
     {'retries': 1.5},
     {'concurrency': 0},
+    {'per_minute': 0},
+    {'per_minute': float('nan')},
     {'timeout': 0.0},
     {'timeout': -1.0},
     {'timeout': float('nan')},

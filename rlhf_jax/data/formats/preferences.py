@@ -104,7 +104,8 @@ TRL_PREFERENCE = Format(
     'rejected': conversations.said,
     'margin': fields.Optional(fields.number, 0.0),
     'tools': fields.Optional(conversations.absent),
-  },
+  }
+  | fields.ignored('chosen_model rejected_model'),  # As RewardBench has them.
   _preference,
 )
 

@@ -5,8 +5,11 @@ import datetime
 import email.utils
 import http
 import json
+import math
 import re
 import urllib.parse
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from rlhf_jax.feedback.endpoint import keys, post
 
@@ -14,8 +17,21 @@ MOST_SHOWN = 400  # Bytes of what a server says.
 _AGAIN = (408, 409, 429)  # Beside all from 500 on.
 
 
-def read(answer: post.Reply, key: keys.Key | None) -> str | post.Failure:
-  """The text that a server replied, or why there is none."""
+class Answer(NamedTuple):
+  """What a model replied.
+
+  Attributes:
+    text: of the reply; '' where it said nothing.
+    logprobs: of the likeliest first tokens, by their text, in nats; or, of a
+      model that was offered options, of these. None where they are not known.
+  """
+
+  text: str
+  logprobs: Mapping[str, float] | None = None
+
+
+def read(answer: post.Reply, key: keys.Key | None) -> Answer | post.Failure:
+  """What a server replied, or why there is no reply."""
   if answer.status // 100 != 2:
     return _refusal(answer, key)
   try:
@@ -24,7 +40,12 @@ def read(answer: post.Reply, key: keys.Key | None) -> str | post.Failure:
     return post.Failure('a reply that is no JSON' + _quoted(answer, key))
   if text is None:
     return post.Failure('no message in the reply' + _quoted(answer, key))
-  return text if key is None else key.hide(text)
+  logprobs = _logprobs(answer.content)
+  if key is None:
+    return Answer(text, logprobs)
+  if logprobs is not None:
+    logprobs = {key.hide(token): x for token, x in logprobs.items()}
+  return Answer(key.hide(text), logprobs)
 
 
 def _refusal(answer, key) -> post.Failure:
@@ -105,6 +126,22 @@ def _text(content: bytes) -> str | None:
   except UnicodeEncodeError:
     return None
   return found
+
+
+def _logprobs(content: bytes) -> dict[str, float] | None:
+  """{token: log-prob} of the likeliest first tokens, where a server says it."""
+  found = {}
+  try:
+    first = _json(content)['choices'][0]['logprobs']['content'][0]
+    for one in first['top_logprobs']:
+      token, logprob = one['token'], float(one['logprob'])
+      token.encode()
+      if math.isnan(logprob) or logprob > 0.0:
+        return None
+      found[token] = logprob
+  except (LookupError, TypeError, ValueError, AttributeError):
+    return None
+  return found or None
 
 
 def _code(content: bytes) -> str | None:

@@ -4,6 +4,10 @@ import contextlib
 import json
 import os
 import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from rlhf_jax.feedback.endpoint.answers import Answer
 
 
 class Replies:
@@ -19,7 +23,7 @@ class Replies:
 
   def __init__(self, path: str | os.PathLike | None):
     self._path = None if path is None else pathlib.Path(path)
-    self._kept: dict[str, str] = {}
+    self._kept: dict[str, Answer] = {}
     if self._path is not None:
       with self._naming():
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -30,15 +34,18 @@ class Replies:
   def __contains__(self, address: str) -> bool:
     return address in self._kept
 
-  def __getitem__(self, address: str) -> str:
+  def __getitem__(self, address: str) -> Answer:
     return self._kept[address]
 
-  def add(self, address: str, reply: str) -> None:
+  def add(self, address: str, reply: Answer) -> None:
     """Remembers a reply, and adds it to the file."""
     self._kept[address] = reply
     if self._path is None:
       return
-    line = json.dumps({'address': address, 'reply': reply})
+    row = {'address': address, 'reply': reply.text}
+    if reply.logprobs is not None:
+      row['logprobs'] = dict(reply.logprobs)
+    line = json.dumps(row)
     # Breaks first: half a line spoils no other.
     with self._naming(), self._path.open('ab') as file:
       file.write(b'\n' + line.encode())
@@ -46,11 +53,12 @@ class Replies:
   def _read(self):
     for line in self._path.read_bytes().splitlines():
       with contextlib.suppress(
-        ValueError, LookupError, TypeError, RecursionError
+        ValueError, LookupError, TypeError, AttributeError, RecursionError
       ):
         kept = json.loads(line)
-        if isinstance(kept['reply'], str):
-          self._kept[kept['address']] = kept['reply']
+        logprobs = kept.get('logprobs')
+        if isinstance(kept['reply'], str) and _whole(logprobs):
+          self._kept[kept['address']] = Answer(kept['reply'], logprobs)
 
   @contextlib.contextmanager
   def _naming(self):
@@ -61,3 +69,11 @@ class Replies:
         f'the cache {self._path} cannot be used: {e.strerror}; name another '
         'file, or free this one'
       ) from e
+
+
+def _whole(logprobs: Any) -> bool:
+  """Whether they are log-probs by token, or none."""
+  return logprobs is None or (
+    isinstance(logprobs, Mapping)
+    and all(isinstance(x, int | float) for x in logprobs.values())
+  )

@@ -4,22 +4,26 @@ import contextlib
 import dataclasses
 import functools
 import json
-import math
 import os
 import queue
 import random
-import re
 import threading
-import urllib.parse
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from rlhf_jax.addressing import hashed
-from rlhf_jax.feedback.endpoint import answers, cache, keys, post
+from rlhf_jax.feedback.endpoint import answers, cache, keys, post, settings
+from rlhf_jax.feedback.endpoint.answers import Answer
 from rlhf_jax.types import Message
 
-DAY = 86400.0
 LONGEST_PAUSE = 60.0  # Seconds.
+TOP_LOGPROBS = 5  # As AlpacaEval asks for.
+_BAD = (400, 422)  # A field of the request is not allowed.
+
+
+class _BadRequestError(ConnectionError):
+  """A server does not take a request as it is."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +48,8 @@ class Chat:
       least as long as the server asks for. If it asks for more than a minute,
       the request has failed.
     concurrency: most requests under way at a time.
+    per_minute: most requests made in a minute, one after the other at equal
+      distances; None for no such limit.
     cache: a file of JSON lines that keeps replies, or None. The same question
       to the same model with the same settings is not asked again.
     max_bytes: the largest answer of the server, headers included.
@@ -58,6 +64,7 @@ class Chat:
   retries: int = 5
   pause: float = 1.0
   concurrency: int = 8
+  per_minute: float | None = None
   cache: str | os.PathLike | None = None
   max_bytes: int = 16 * 2**20
 
@@ -67,18 +74,31 @@ class Chat:
     Raises:
       ValueError: naming the attribute.
     """
-    _check_url(self.base_url)
-    keys.check_variable(self.key_variable)
-    for name, (kinds, words, allowed) in VALUES.items():
-      value = getattr(self, name)
-      right = isinstance(value, kinds) and not isinstance(value, bool)
-      if not (right and allowed(value)):
-        raise ValueError(f'{name} must be {words}, got {value!r}')
+    settings.check(self)
+
+  @property
+  def name(self) -> str:
+    return self.model
 
   def complete(self, conversations: Sequence[Sequence[Message]]) -> list[str]:
+    """The texts of `answers`."""
+    return [answer.text for answer in self.answers(conversations)]
+
+  def answers(
+    self,
+    conversations: Sequence[Sequence[Message]],
+    *,
+    options: Sequence[str] = (),
+  ) -> list[Answer]:
     """The model's replies, [N], to N conversations; equal ones are asked once.
 
     Ctrl-C ends it at once and abandons requests under way.
+
+    Args:
+      conversations: N.
+      options: short texts with which a reply may begin, where their log-probs
+        are asked for; a server may give none, or refuse to, and is then asked
+        without.
 
     Raises:
       ConnectionError: the endpoint refuses, or gives no reply in all attempts.
@@ -86,11 +106,12 @@ class Chat:
         or holds none, or the cache cannot be used.
     """
     self.check()
-    addresses = [self._address(asked) for asked in conversations]
+    bodies = [self._body(asked, options) for asked in conversations]
+    addresses = [self._address(body) for body in bodies]
     kept = cache.Replies(self.cache)
     waiting = {
-      address: conversation
-      for address, conversation in zip(addresses, conversations, strict=True)
+      address: body
+      for address, body in zip(addresses, bodies, strict=True)
       if address not in kept
     }
     if waiting:
@@ -104,6 +125,26 @@ class Chat:
           kept.add(address, reply)
     return [kept[address] for address in addresses]
 
+  def unanswered(
+    self,
+    conversations: Sequence[Sequence[Message]],
+    *,
+    options: Sequence[str] = (),
+  ) -> list[Sequence[Message]]:
+    """Those that `answers` would have to ask about: not kept, each once.
+
+    Raises:
+      ValueError: as of `answers`, of the key as well.
+    """
+    self.check()
+    self._key()
+    kept = cache.Replies(self.cache)
+    found = {
+      self._address(self._body(asked, options)): asked
+      for asked in conversations
+    }
+    return [asked for address, asked in found.items() if address not in kept]
+
   @property
   def url(self) -> str:
     return self.base_url.rstrip('/') + '/chat/completions'
@@ -113,32 +154,58 @@ class Chat:
       return None
     return keys.from_environment(self.key_variable, self.base_url)
 
-  def _address(self, conversation) -> str:
-    return hashed(json.dumps([self.base_url, self._body(conversation)]))
+  @functools.cached_property
+  def _pace(self) -> 'Pace':
+    return Pace(self.per_minute)
 
-  def _body(self, conversation) -> dict:
+  def _address(self, body) -> str:
+    return hashed(json.dumps([self.base_url, body]))
+
+  def _body(self, conversation, options) -> dict:
+    asked = {'logprobs': True, 'top_logprobs': TOP_LOGPROBS} if options else {}
     return {
       'model': self.model,
       'messages': [message._asdict() for message in conversation],
       'temperature': self.temperature,
       'max_tokens': self.max_tokens,
-    }
+    } | asked
 
-  def _ask(self, key, conversation, stopped) -> str | ConnectionError:
+  @functools.cached_property
+  def _gives_none(self) -> threading.Event:
+    """Set once the server refused log-probs, and replied without them."""
+    return threading.Event()
+
+  def _ask(self, key, body, stopped) -> Answer | ConnectionError:
+    """One reply, without log-probs where the server refuses to give them."""
+    plain = {k: v for k, v in body.items() if 'logprobs' not in k}
+    if plain == body or self._gives_none.is_set():
+      return self._attempt(key, plain, stopped)
+    said = self._attempt(key, body, stopped)
+    if isinstance(said, _BadRequestError):
+      again = self._attempt(key, plain, stopped)
+      if isinstance(again, Answer):
+        self._gives_none.set()
+        return again
+    return said
+
+  def _attempt(self, key, body, stopped) -> Answer | ConnectionError:
     """One reply, in as many attempts as it takes and is allowed."""
-    body = json.dumps(self._body(conversation)).encode()
+    body = json.dumps(body).encode()
     for attempt in range(self.retries + 1):
+      if not self._pace.kept(stopped):
+        return ConnectionError(f'{self.url} is not asked any more')
       answer = post.post(
         self.url, body, key, timeout=self.timeout, max_bytes=self.max_bytes
       )
-      asked_to_wait = 0.0
+      asked_to_wait, kind = 0.0, ConnectionError
       if isinstance(answer, post.Reply):
+        kind = _BadRequestError if answer.status in _BAD else ConnectionError
         asked_to_wait = answers.seconds(answer.headers.get('Retry-After'))
         answer = answers.read(answer, key)
-      if isinstance(answer, str):
+      if isinstance(answer, Answer):
         return answer
       if answer.lasting:
-        return ConnectionError(f'{self.url} {answer.why}')
+        return kind(f'{self.url} {answer.why}')
       if asked_to_wait > LONGEST_PAUSE:
         return ConnectionError(
           f'{self.url} fails with {answer.why}, and asks to wait longer than '
@@ -153,6 +220,26 @@ class Chat:
       f'{self.url} gave no reply in {self.retries + 1} attempts; the last one '
       f'ended with {answer.why}'
     )
+
+
+class Pace:
+  """Lets so many requests a minute begin, whoever of several threads asks.
+
+  Args:
+    per_minute: how many, or None for all at once.
+  """
+
+  def __init__(self, per_minute: float | None):
+    self._gap = 60.0 / per_minute if per_minute else 0.0
+    self._next, self._lock = 0.0, threading.Lock()
+
+  def kept(self, stopped: threading.Event) -> bool:
+    """Waits for the next turn unless stopped; whether it was not."""
+    with self._lock:
+      now = time.monotonic()
+      begin = max(now, self._next)
+      self._next = begin + self._gap
+    return begin <= now or wait(stopped, begin - now)
 
 
 def in_threads(
@@ -202,54 +289,3 @@ def in_threads(
 def wait(stopped: threading.Event, seconds: float) -> bool:
   """Waits unless stopped; whether it was not."""
   return not stopped.wait(seconds)
-
-
-COUNT = (int, 'a whole number of 1 or more', lambda x: x >= 1)
-# name: its types, what is allowed in words, and the same as a test.
-VALUES = {
-  'model': (str, "the model's name", bool),
-  'temperature': (
-    int | float,
-    'a number of 0 or more',
-    lambda x: 0 <= x < math.inf,
-  ),
-  'max_tokens': COUNT,
-  'timeout': (
-    int | float,
-    'seconds, more than 0 and at most a day',
-    lambda x: 0 < x <= DAY,
-  ),
-  'retries': (int, 'a whole number of 0 or more', lambda x: x >= 0),
-  'pause': (
-    int | float,
-    'seconds, 0 or more and at most a day',
-    lambda x: 0 <= x <= DAY,
-  ),
-  'concurrency': COUNT,
-  'cache': (
-    str | os.PathLike | None,
-    'the path of a file, or None',
-    lambda x: x is None or os.fspath(x) != '',
-  ),
-  'max_bytes': COUNT,
-}
-
-
-def _check_url(url: Any) -> None:
-  """Refuses what is no base_url, without quoting what may hold a secret."""
-  wanted = 'http:// or https:// and a host, as http://localhost:8000/v1'
-  if not isinstance(url, str) or not re.fullmatch(r'[\x21-\x7e]*', url):
-    raise ValueError(f'base_url must be {wanted}, in ASCII without blanks')
-  if '@' in url or '?' in url or '#' in url:
-    raise ValueError(
-      'base_url must hold no user, password, query or fragment: a key goes '
-      'into an environment variable that key_variable names'
-    )
-  try:
-    parts = urllib.parse.urlsplit(url)
-    right = parts.scheme in ('http', 'https') and parts.port != 0
-    right = right and bool((parts.hostname or '').encode('idna'))
-  except ValueError:  # A port that is no number, a name of no host.
-    right = False
-  if not right:
-    raise ValueError(f'base_url must be {wanted}, got {url!r}')

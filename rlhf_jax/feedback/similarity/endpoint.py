@@ -1,13 +1,12 @@
 """Entailment of pairs of texts, judged by a model behind a chat endpoint."""
 
 import functools
-import json
 import re
 from collections.abc import Sequence
 
 import numpy as np
 
-from rlhf_jax.addressing import hashed
+from rlhf_jax.feedback import untrusted
 from rlhf_jax.feedback.endpoint import Chat
 from rlhf_jax.feedback.similarity import entailment
 from rlhf_jax.types import Message
@@ -15,9 +14,6 @@ from rlhf_jax.types import Message
 __all__ = ['Chat', 'classify', 'question', 'verdict']
 
 MOST_UNREAD = 0.05
-_CONTROL = re.compile(
-  r'<[|｜][^<>]{0,40}[|｜]>|\[/?INST\]|<</?SYS>>|</?s>|<(?:start|end)_of_turn>'
-)
 _VERDICT = re.compile(
   rf'[\W_]*(?:(?:answer|verdict)[\W_]+)?({"|".join(entailment.LABELS)})[\W_]*',
   re.IGNORECASE,
@@ -81,11 +77,10 @@ def question(premise: str, hypothesis: str) -> str:
   The code on the lines around the texts depends on both, so that neither can
   contain it and pretend to have ended.
   """
-  code = hashed(json.dumps([premise, hypothesis]))
   return ENTAILS_1.format(
-    code=code[:16],
-    premise=_CONTROL.sub(' ', premise),
-    hypothesis=_CONTROL.sub(' ', hypothesis),
+    code=untrusted.code(premise, hypothesis),
+    premise=untrusted.without_marks(premise),
+    hypothesis=untrusted.without_marks(hypothesis),
   )
 
 

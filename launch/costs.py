@@ -1,0 +1,76 @@
+"""What asking an endpoint costs, told and agreed to before it is asked."""
+
+import math
+import sys
+from collections.abc import Sequence
+from typing import Any
+from urllib import parse as urls
+
+from launch import errors, judges
+
+LETTERS_A_TOKEN = 4  # Of English, about.
+
+
+def agreed_to(
+  judge: judges.Named, options: Any, pairs: Sequence[Sequence[Any]]
+) -> None:
+  """Says what an endpoint will be asked, and asks whether it may.
+
+  Args:
+    judge: whose endpoint it is; of one without nothing is said.
+    options: of the command line.
+    pairs: columns of prompts, responses and others, as they will be shown.
+
+  Raises:
+    OptionError: it may not, or nobody is there to say.
+  """
+  if not judge.members:
+    return
+  read = written = questions = known = 0
+  for member, shown in _shared(judge.members, pairs):
+    asked = member.questions(*shown)
+    waiting = member.chat.unanswered(asked, options=member.template.options)
+    questions, known = questions + len(waiting), known + len(asked)
+    letters = sum(len(m.content) for question in waiting for m in question)
+    read += math.ceil(letters / LETTERS_A_TOKEN)
+    written += len(waiting) * member.chat.max_tokens
+  if not questions:
+    return
+  url = judge.members[0].chat.url
+  said = (
+    f'{url} is to be asked {questions} questions ({known} with those answered '
+    f'before): about {read:,} tokens to read, at most {written:,} to write'
+  )
+  if options.prices:
+    cost = (read * options.prices[0] + written * options.prices[1]) / 1e6
+    said += f', at most about {cost:,.2f}'
+  print(said, file=sys.stderr)
+  if options.yes or (_is_here(url) and not options.prices):
+    return
+  if not sys.stdin.isatty():
+    raise errors.OptionError(
+      'nobody is here to say whether that may be spent; --yes says that it may'
+    )
+  print('go on? [y/N] ', end='', file=sys.stderr, flush=True)
+  if sys.stdin.readline().strip().lower() not in ('y', 'yes'):
+    raise errors.OptionError('nothing was asked')
+
+
+def _shared(members, pairs):
+  """Each member, with the columns of the pairs that go to it."""
+  from rlhf_jax.evaluation import simulated_annotators
+
+  places = simulated_annotators.shared_out(len(members), pairs[0])
+  for number, member in enumerate(members):
+    yield (
+      member,
+      [
+        [x for x, place in zip(column, places, strict=True) if place == number]
+        for column in pairs
+      ],
+    )
+
+
+def _is_here(url: str) -> bool:
+  """Whether an endpoint is of this machine, and so of no price."""
+  return urls.urlsplit(url).hostname in ('localhost', '127.0.0.1', '::1')

@@ -1,0 +1,279 @@
+"""The judge that a command line names, and what asking it costs."""
+
+import argparse
+import pathlib
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from launch import errors
+
+DEFAULT_TEMPLATE = 'pair_logprob_1'
+MAX_PROMPT_TOKENS = 8192  # Of a question to a local judge.
+RATING_TIE = 0.1  # Grades of 1 to 10 that differ by no more are equal.
+AT_ONCE = 64  # Pairs that a model which is read here is given together.
+
+
+class Named(NamedTuple):
+  """A judge, and what is known of it beforehand.
+
+  Attributes:
+    judge: an `evaluation.Judge`.
+    name: as tables have it.
+    identity: changes when its verdicts might.
+    members: the templates by which an endpoint is asked, each a share of the
+      prompts; none of a judge that costs nothing.
+  """
+
+  judge: Callable[..., Any]
+  name: str
+  identity: str
+  members: Sequence['Member'] = ()
+
+
+class Member(NamedTuple):
+  """A chat model that is asked by one template.
+
+  Attributes:
+    judge: an `evaluation.Judge`.
+    chat: the model.
+    template: of the questions.
+    questions: (prompts, responses, others) -> what it is asked of them, as they
+      are shown.
+  """
+
+  judge: Callable[..., Any]
+  chat: Any
+  template: Any
+  questions: Callable[..., list[Any]]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+  """What a judge is named by, and how an endpoint is asked."""
+  parser.add_argument(
+    '--judge',
+    required=True,
+    metavar='JUDGE',
+    help="'longer'; a folder of transformers, of a reward model or of a chat "
+    'model; the URL of an OpenAI-compatible endpoint, as '
+    'http://localhost:8000/v1; or the import path of a function of (prompts, '
+    'responses) or of (prompts, responses, others)',
+  )
+  parser.add_argument(
+    '--template',
+    default=DEFAULT_TEMPLATE,
+    metavar='NAME_OR_FILE',
+    help='what a chat model is asked (default: %(default)s); a file of your '
+    'own is as rlhf_jax.feedback.verdicts.templates says; of several, with '
+    'commas between, each has its share of the prompts',
+  )
+  parser.add_argument(
+    '--flips',
+    type=float,
+    default=0.0,
+    help='share of verdicts that are turned round, as labels of AlpacaFarm are '
+    '(there 0.25; default: 0)',
+  )
+  parser.add_argument(
+    '--order',
+    choices=('both', 'strict', 'drawn'),
+    default='both',
+    help='both: asked in both orders, and averaged (default); strict: a win '
+    'or loss is one in both; drawn: asked once, in an order drawn for the pair',
+  )
+  parser.add_argument('--model', help="the model's name at the endpoint")
+  parser.add_argument(
+    '--key-variable',
+    metavar='NAME',
+    help='the environment variable that holds the key of the endpoint',
+  )
+  parser.add_argument('--judge-temperature', type=float, default=0.0)
+  parser.add_argument('--concurrency', type=int, default=8)
+  parser.add_argument(
+    '--per-minute', type=float, help='most requests in a minute'
+  )
+  parser.add_argument(
+    '--prices',
+    type=float,
+    nargs=2,
+    metavar=('IN', 'OUT'),
+    help='of a million tokens read, and written, in any currency',
+  )
+  parser.add_argument(
+    '--yes', action='store_true', help='do not ask before asking an endpoint'
+  )
+
+
+def named(options, kept_in: pathlib.Path) -> Named:
+  """The judge of a command line.
+
+  Args:
+    options: of the command line.
+    kept_in: a folder, for the replies of an endpoint.
+
+  Raises:
+    OptionError: it names none.
+  """
+  from rlhf_jax.evaluation import simulated_annotators
+
+  errors.check_whole('--concurrency', options.concurrency, 1)
+  judge = _named(options, kept_in)
+  if not options.flips:
+    return judge
+  return judge._replace(
+    judge=simulated_annotators.with_flips(judge.judge, flips=options.flips),
+    name=f'{judge.name}, {options.flips:.0%} turned round',
+    identity=f'{judge.identity} flips {options.flips}',
+  )
+
+
+def _named(options, kept_in) -> Named:
+  from rlhf_jax.evaluation import judges
+  from rlhf_jax.models import huggingface
+
+  if options.judge == 'longer':
+    return Named(judges.longer, 'the longer', 'longer')
+  if '://' in options.judge:
+    return _of_endpoint(options, kept_in)
+  if huggingface.is_folder(options.judge):
+    scores = huggingface.open_folder(options.judge).scores
+    return _of_chat_model(options) if scores is None else _of_reward(options)
+  if pathlib.Path(options.judge).exists() or '.' not in options.judge:
+    raise errors.OptionError(
+      f"--judge {options.judge} is neither 'longer', a folder of "
+      'transformers (with config.json and weights), the URL of an endpoint, '
+      'nor the import path of a function'
+    )
+  return _of_program(options)
+
+
+def _of_reward(options) -> Named:
+  from rlhf_jax.evaluation import judges
+  from rlhf_jax.experiment.pretrained import PretrainedReward
+
+  reward = PretrainedReward(options.judge)
+  reward.check()
+  judge = judges.by_reward(judges.scored_once(reward))
+  return Named(judge, reward.name, reward.fingerprint())
+
+
+def _of_chat_model(options) -> Named:
+  from rlhf_jax.data.limits import Limits
+  from rlhf_jax.experiment.folder_policy import (
+    FolderChat,
+    FolderPolicy,
+    fingerprint,
+  )
+
+  templates = _templates(options)
+  limits = Limits(
+    max_prompt_tokens=MAX_PROMPT_TOKENS,
+    max_response_tokens=max(t.max_tokens for t in templates),
+    buckets=tuple(2**n for n in range(7, 13)),
+  )
+  policy = FolderPolicy(options.judge, limits=limits, console=sys.stderr)
+  chat = FolderChat(policy, temperature=options.judge_temperature)
+  known = f'{fingerprint(options.judge, limits)} {options.judge_temperature}'
+  judge = _pooled([_asking(chat, template) for template in templates], known)
+  return judge._replace(members=())  # It costs nothing.
+
+
+def _of_endpoint(options, kept_in) -> Named:
+  from rlhf_jax.feedback import endpoint
+
+  if not options.model:
+    raise errors.OptionError(
+      f'--model says which model the endpoint {options.judge.split("@")[-1]} '
+      'is to answer with'
+    )
+  members = []
+  for template in _templates(options):
+    chat = endpoint.Chat(
+      options.judge,
+      options.model,
+      key_variable=options.key_variable,
+      temperature=options.judge_temperature,
+      max_tokens=template.max_tokens,
+      concurrency=options.concurrency,
+      per_minute=options.per_minute,
+      cache=kept_in / 'replies.jsonl',
+    )
+    chat.check()
+    members.append(_asking(chat, template))
+  known = f'{chat.base_url} {chat.model} {chat.temperature}'
+  return _pooled(members, known)
+
+
+def _templates(options) -> list[Any]:
+  from rlhf_jax.feedback import verdicts
+
+  return [verdicts.load(name.strip()) for name in options.template.split(',')]
+
+
+def _asking(chat, template) -> Member:
+  """A chat model that is asked about two responses, or about each."""
+  from rlhf_jax.evaluation import judges
+  from rlhf_jax.feedback import verdicts
+
+  if not template.rates:
+    judge = verdicts.PairJudge(chat, template)
+    return Member(judge, chat, template, judge.questions)
+  rater = verdicts.Rater(chat, template)
+
+  def questions(prompts, first, second):
+    return [*rater.questions(prompts, first), *rater.questions(prompts, second)]
+
+  judge = judges.by_reward(rater, tie=RATING_TIE)
+  return Member(judge, chat, template, questions)
+
+
+def _pooled(members, known) -> Named:
+  """The judge of one template, or of several that share the prompts."""
+  from rlhf_jax.evaluation import simulated_annotators
+
+  name = ' + '.join(m.template.name for m in members)
+  return Named(
+    members[0].judge
+    if len(members) == 1
+    else simulated_annotators.pool([m.judge for m in members]),
+    f'{members[0].chat.name}, {name}',
+    ' '.join([known, *(m.template.digest for m in members)]),
+    members,
+  )
+
+
+def _of_program(options) -> Named:
+  from rlhf_jax.addressing import Code
+  from rlhf_jax.evaluation import judges
+  from rlhf_jax.experiment import parsing
+  from rlhf_jax.types.calls import Called
+
+  function = parsing.parse(options.judge, None, judges.Judge, '--judge')
+  complaint = Called(3).complaint(function)
+  if complaint is None:
+    judge = function
+  elif Called(2).complaint(function) is None:
+    judge = judges.by_reward(function)
+  else:
+    raise errors.OptionError(
+      f'--judge {complaint}; a judge takes (prompts, responses, others), and a '
+      'reward (prompts, responses)'
+    )
+  return Named(judge, options.judge, Code().digest(function))
+
+
+def kept(judge: Named, folder: pathlib.Path) -> Named:
+  """The same judge, whose verdicts are kept in a folder as they come."""
+  from rlhf_jax.evaluation.kept_verdicts import kept as keeping
+
+  at_a_time = AT_ONCE
+  if judge.members:
+    at_a_time = 4 * judge.members[0].chat.concurrency
+  asked = keeping(
+    judge.judge,
+    folder / 'asked.jsonl',
+    judge.identity,
+    out=sys.stderr,
+    at_a_time=at_a_time,
+  )
+  return judge._replace(judge=asked)

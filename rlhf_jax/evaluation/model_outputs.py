@@ -1,0 +1,134 @@
+"""Answers and verdicts in AlpacaEval's formats, so that others read ours.
+
+model_outputs.json is a list of {instruction, output, generator, dataset};
+annotations.json of pairs with a preference from 1, the first output is better,
+to 2, the second is.
+
+Source: Li et al. 2023 (AlpacaEval).
+"""
+
+import csv
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from rlhf_jax.data import fields, jsonl
+from rlhf_jax.data.jsonl import DataError
+from rlhf_jax.types import Prompt
+
+_FIELDS = {
+  'instruction': fields.filled,
+  'output': fields.text,
+  'generator': fields.TEXT_OR_EMPTY,
+}
+_OUTPUT = fields.object_of(_FIELDS)
+
+
+def read(path: str, prompts: Sequence[Prompt]) -> tuple[list[str], str]:
+  """A model's answers to prompts, in their order, and its name, from a file.
+
+  Raises:
+    DataError: the file is no such list, or leaves out a prompt.
+  """
+  answers, name = {}, pathlib.PurePath(path).name.partition('.')[0]
+  for row in jsonl.read_any(path):
+    with fields.placed(row.where):
+      # Whoever adds columns of their own does no harm.
+      known = {k: v for k, v in row.fields.items() if k in _FIELDS}
+      given = _OUTPUT(known)
+    answers[given['instruction'].strip()] = given['output']
+    name = given.get('generator') or name
+  missing = [p for p in prompts if p.text.strip() not in answers]
+  if missing:
+    raise DataError(
+      f'{path} has no answer to {len(missing)} of {len(prompts)} prompts, the '
+      f'first one {missing[0].place}; give answers to the same questions.'
+    )
+  return [answers[p.text.strip()] for p in prompts], name
+
+
+def outputs(
+  prompts: Sequence[Prompt], answers: Sequence[str], generator: str
+) -> list[dict[str, Any]]:
+  """The rows of model_outputs.json."""
+  return [
+    {
+      'dataset': prompt.kind,
+      'instruction': prompt.text,
+      'output': str(answer),
+      'generator': generator,
+    }
+    for prompt, answer in zip(prompts, answers, strict=True)
+  ]
+
+
+def annotations(
+  own: Sequence[Mapping[str, Any]],
+  reference: Sequence[Mapping[str, Any]],
+  credits: np.ndarray,
+  annotator: str,
+) -> list[dict[str, Any]]:
+  """The rows of annotations.json; the second output is one's own.
+
+  Args:
+    own, reference: of `outputs`, of the same prompts.
+    credits: [N] of one's own, NaN where there is no verdict.
+    annotator: who judged.
+  """
+  return [
+    {
+      'instruction': mine['instruction'],
+      'dataset': mine['dataset'],
+      'output_1': other['output'],
+      'generator_1': other['generator'],
+      'output_2': mine['output'],
+      'generator_2': mine['generator'],
+      'annotator': annotator,
+      'preference': None if np.isnan(credit) else 1.0 + credit,
+    }
+    for mine, other, credit in zip(
+      own, reference, credits.tolist(), strict=True
+    )
+  ]
+
+
+def difficulties(path: str, prompts: Sequence[Prompt]) -> np.ndarray:
+  """[N] difficulties of prompts, of a table that somebody gives.
+
+  Args:
+    path: JSON {instruction: number}, or AlpacaEval's CSV of an index and a
+      number, which then has a row for each prompt, in their order.
+    prompts: N.
+
+  Raises:
+    DataError: it is no such table, or leaves out a prompt.
+  """
+  try:
+    text = pathlib.Path(path).read_text(encoding='utf-8')
+    if path.endswith('.json'):
+      table = json.loads(text)
+      found = [float(table[prompt.text]) for prompt in prompts]
+    else:
+      _, *rows = csv.reader(text.splitlines())
+      found = [float(row[-1]) for row in rows if row]
+  except OSError as error:
+    raise DataError(f'{path}: {error.strerror}') from error
+  except KeyError as error:
+    raise DataError(
+      f'{path} has no difficulty of {error.args[0][:60]!r}; give one of each '
+      'question, or leave the table out'
+    ) from error
+  except (ValueError, TypeError, IndexError) as error:
+    raise DataError(
+      f'{path} is no table of difficulties: JSON of {{instruction: number}}, '
+      'or CSV of an index and a number'
+    ) from error
+  if len(found) != len(prompts):
+    raise DataError(
+      f'{path} has {len(found)} difficulties, and there are {len(prompts)} '
+      'questions; as JSON {instruction: number} it may have more'
+    )
+  return np.array(found)

@@ -1,0 +1,215 @@
+"""Language models in folders of transformers, asked without an experiment."""
+
+import functools
+import pathlib
+from collections.abc import Iterator, Sequence
+from typing import Any, TextIO
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rlhf_jax import progress, sharding
+from rlhf_jax.addressing import describe, digest
+from rlhf_jax.data import chat_templates, tokens
+from rlhf_jax.data.limits import Limits
+from rlhf_jax.data.sources import Corpus
+from rlhf_jax.experiment.datasets import Data
+from rlhf_jax.experiment.definition import ExperimentError
+from rlhf_jax.experiment.models import AnsweredPrompts, models_of, respond
+from rlhf_jax.feedback.endpoint import Answer
+from rlhf_jax.generation.draws import greedy
+from rlhf_jax.generation.sampling import Sampling
+from rlhf_jax.models import huggingface
+from rlhf_jax.types import Message, Prompt
+
+MAX_ROWS = 256  # Responses sampled at a time.
+ROWS = 8  # Conversations read at a time.
+COLUMNS = 64  # What they are padded to a multiple of.
+
+
+def fingerprint(folder: str | pathlib.Path, limits: Limits) -> str:
+  """Changes when a folder's content, or the limits, do."""
+  texts = [path.read_text() for path in tokens.files(folder)]
+  return digest(huggingface.fingerprint(folder), texts, describe(limits))
+
+
+class FolderPolicy:
+  """A language model in a folder, with its own tokenizer and chat template.
+
+  Attributes:
+    name: of the folder, as reports have it.
+  """
+
+  def __init__(
+    self, folder: str | pathlib.Path, *, limits: Limits, console: TextIO
+  ):
+    """Reads the folder.
+
+    Args:
+      folder: with config.json, safetensors and a tokenizer.
+      limits: of tokens in prompts and responses.
+      console: where progress is shown.
+
+    Raises:
+      CheckpointError: it is not whole.
+      ExperimentError: it holds a reward model.
+      VocabularyError: it has no tokenizer.
+    """
+    self.name = pathlib.Path(folder).resolve().name
+    self._folder, self._console = str(folder), console
+    self._mesh = sharding.make_mesh()
+    if huggingface.open_folder(folder).scores is not None:
+      raise ExperimentError(
+        f'{folder} holds a reward model, which says nothing; give the folder '
+        'of a language model'
+      )
+    self._tokenizer = tokens.load(folder)
+    self._config, self._params = huggingface.read(folder, self._mesh)
+    self._template = chat_templates.of(self._tokenizer)
+    self._data = Data(
+      corpus=Corpus(self._tokenizer, self._template, {}),
+      written={},
+      limits=limits,
+      mesh=self._mesh,
+      max_rows=MAX_ROWS,
+      console=console,
+    )
+    self._models = models_of(
+      self._config, self._tokenizer, max_response=limits.max_response_tokens
+    )
+
+  def respond(
+    self, prompts: Sequence[Prompt], key: jax.Array, **how: Any
+  ) -> Iterator[AnsweredPrompts]:
+    """Its answers to prompts; further arguments as of `models.respond`."""
+    with jax.set_mesh(self._mesh):
+      yield from respond(
+        self._data, self._models, self._params, prompts, key, **how
+      )
+
+  def option_logps(
+    self, prompts: Sequence[Prompt], options: Sequence[str]
+  ) -> np.ndarray:
+    """[N, K] log-probs that a response begins as each of K options does, nats.
+
+    Of the first token in which the options differ.
+
+    Raises:
+      ExperimentError: a conversation is longer than the model reads, or two
+        options begin alike.
+    """
+    found = self._template.encode_all(
+      [(prompt, options) for prompt in prompts], self._tokenizer
+    )
+    asked = [
+      _opened(
+        [[*one.prompt_ids, *one.response_ids(option)] for option in options],
+        options,
+      )
+      for one in found
+    ]
+    longest = self._config.longest
+    for prompt, (ids, _) in zip(prompts, asked, strict=True):
+      if longest is not None and len(ids) > longest:
+        raise ExperimentError(
+          f'{prompt.place} is asked about in {len(ids)} tokens, and '
+          f'{self._folder} reads {longest}'
+        )
+    logps = np.zeros((len(asked), len(options)), np.float32)
+    order = sorted(range(len(asked)), key=lambda i: len(asked[i][0]))
+    parts = [order[i : i + ROWS] for i in range(0, len(order), ROWS)]
+    for some in progress.track(
+      parts, f'{self.name} reads', len(parts), out=self._console, unit='batch'
+    ):
+      logps[some] = self._next_logps([asked[i] for i in some])
+    return logps
+
+  def _next_logps(self, asked):
+    """[N, K] log-probs of next tokens, of at most ROWS conversations."""
+    columns = -(-max(len(ids) for ids, _ in asked) // COLUMNS) * COLUMNS
+    ids = np.zeros((ROWS, columns), np.int32)
+    mask = np.zeros((ROWS, columns), bool)
+    mask[:, 0] = True  # Rows that are not filled have a token too.
+    for row, (said, _) in enumerate(asked):
+      ids[row, : len(said)] = said
+      mask[row, : len(said)] = True
+    batch = sharding.place_batch((ids, mask), self._mesh)
+    logps = np.asarray(self._read(self._params, *batch))
+    return [logps[row, first] for row, (_, first) in enumerate(asked)]
+
+  @functools.cached_property
+  def _read(self):
+    """(parameters, ids [B, T], mask) -> log-probs [B, V] of what comes next."""
+    model = self._models.policy
+
+    @jax.jit
+    def read(params, ids, mask):
+      hidden = model.hidden(params, ids, mask)
+      last = jnp.sum(mask, axis=-1) - 1
+      ends = hidden[jnp.arange(len(ids)), last]
+      logits = model.logits(params, ends)
+      return jax.nn.log_softmax(logits.astype(jnp.float32))
+
+    return read
+
+
+class FolderChat:
+  """A model in a folder, asked as one behind an endpoint is.
+
+  Where options are offered it is not sampled: their log-probs are read.
+
+  Attributes:
+    name: of the folder.
+  """
+
+  def __init__(
+    self, policy: FolderPolicy, *, temperature: float = 0.0, seed: int = 0
+  ):
+    """Asks `policy`, whose limits count, at a temperature; 0 is greedy."""
+    self.name, self._policy = policy.name, policy
+    self._key = jax.random.key(seed)
+    self._sampling = (
+      Sampling(temperature=temperature)
+      if temperature
+      else Sampling(temperature=None, draw=greedy)
+    )
+
+  def answers(
+    self,
+    conversations: Sequence[Sequence[Message]],
+    *,
+    options: Sequence[str] = (),
+  ) -> list[Answer]:
+    """Its replies to N conversations."""
+    prompts = [Prompt(tuple(asked)) for asked in conversations]
+    if options:
+      rows = self._policy.option_logps(prompts, options)
+      return [
+        Answer(
+          options[int(np.argmax(row))],
+          dict(zip(options, row.tolist(), strict=True)),
+        )
+        for row in rows
+      ]
+    parts = self._policy.respond(
+      prompts,
+      self._key,
+      samples=1,
+      sampling=self._sampling,
+      batch_size=min(len(prompts), ROWS),
+    )
+    return [Answer(str(texts[0])) for part in parts for texts in part.texts]
+
+
+def _opened(rows, options):
+  """What a conversation's ids have in common, and the next id of each."""
+  places = enumerate(zip(*rows, strict=False))
+  shared = next((i for i, ids in places if len(set(ids)) > 1), None)
+  following = [] if shared is None else [ids[shared] for ids in rows]
+  if len(set(following)) < len(rows):
+    raise ExperimentError(
+      f'the options {" and ".join(options)} begin with the same token; give '
+      'options that differ from the first letter on'
+    )
+  return rows[0][:shared], following

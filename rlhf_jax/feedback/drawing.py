@@ -1,0 +1,16 @@
+"""Chances of prompts and texts: the same in every run, in any order."""
+
+import hashlib
+import json
+
+from rlhf_jax.types import Prompt
+
+
+def uniform(seed: int, prompt: Prompt, *texts: str) -> float:
+  """A number in [0, 1) of a prompt's messages and texts, by their hash.
+
+  It depends on nothing else: not on the place among others, nor on the run.
+  """
+  said = json.dumps([seed, *prompt.messages, *texts])
+  first = hashlib.sha256(said.encode()).digest()[:8]
+  return (int.from_bytes(first) >> 11) / 2**53

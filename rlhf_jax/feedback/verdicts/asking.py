@@ -1,0 +1,163 @@
+"""A chat model as a judge of two responses, or as a reward of one."""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from rlhf_jax.feedback.endpoint import Answer
+from rlhf_jax.feedback.verdicts.templates import Template, TemplateError
+from rlhf_jax.types import Message, Prompt
+
+
+class Asked(Protocol):
+  """A chat model: behind an endpoint, or in a folder.
+
+  Attributes:
+    name: as reports have it.
+  """
+
+  name: str
+
+  def answers(
+    self,
+    conversations: Sequence[Sequence[Message]],
+    *,
+    options: Sequence[str] = (),
+  ) -> list[Answer]:
+    """Its replies, with log-probs of the options where it can say them."""
+
+
+class Verdict(NamedTuple):
+  """What a judge said of a pair, or of a response.
+
+  Attributes:
+    number: credit of the first response in [0, 1], or a rating; NaN where the
+      reply says none.
+    reply: its words.
+  """
+
+  number: float
+  reply: str
+
+
+@dataclasses.dataclass(frozen=True)
+class PairJudge:
+  """A chat model that compares two responses, as an `evaluation.Judge`.
+
+  Attributes:
+    asked: the model, whose replies are as long as the template says.
+    template: of the question.
+  """
+
+  asked: Asked
+  template: Template
+
+  def __post_init__(self):
+    if self.template.rates:
+      raise TemplateError(
+        f'{self.template.name} rates one response, and two are to be compared'
+      )
+
+  @property
+  def name(self) -> str:
+    return f'{self.asked.name}, {self.template.name}'
+
+  def __call__(
+    self,
+    prompts: Sequence[Prompt],
+    first: Sequence[str],
+    second: Sequence[str],
+  ) -> np.ndarray:
+    """[N] credits of the first responses, NaN where no verdict was read."""
+    said = self.verdicts(prompts, first, second)
+    return np.array([verdict.number for verdict in said])
+
+  def questions(
+    self,
+    prompts: Sequence[Prompt],
+    first: Sequence[str],
+    second: Sequence[str],
+  ) -> list[tuple[Message, ...]]:
+    """The N conversations that are put to the model."""
+    rows = zip(prompts, first, second, strict=True)
+    return [self.template.filled(*row) for row in rows]
+
+  def verdicts(
+    self,
+    prompts: Sequence[Prompt],
+    first: Sequence[str],
+    second: Sequence[str],
+  ) -> list[Verdict]:
+    """N verdicts with the replies that they were read from."""
+    said = self.asked.answers(
+      self.questions(prompts, first, second), options=self.template.options
+    )
+    return [Verdict(self._credit(answer), answer.text) for answer in said]
+
+  def _credit(self, answer):
+    if answer.logprobs is not None and self.template.options:
+      credit = probability(answer.logprobs, *self.template.options)
+      if credit is not None:
+        return credit
+    credit = self.template.read(answer.text)
+    return math.nan if credit is None else credit
+
+
+@dataclasses.dataclass(frozen=True)
+class Rater:
+  """A chat model that rates a response, as a Reward.
+
+  Attributes:
+    asked: the model.
+    template: of the question, one that rates.
+  """
+
+  asked: Asked
+  template: Template
+
+  def __post_init__(self):
+    if not self.template.rates:
+      raise TemplateError(
+        f'{self.template.name} compares two responses, and one is to be rated'
+      )
+
+  @property
+  def name(self) -> str:
+    return f'{self.asked.name}, {self.template.name}'
+
+  def __call__(
+    self, prompts: Sequence[Prompt], responses: Sequence[str]
+  ) -> np.ndarray:
+    """[N] ratings, NaN where none was read."""
+    read = (
+      self.template.read(answer.text)
+      for answer in self.asked.answers(self.questions(prompts, responses))
+    )
+    return np.array([math.nan if x is None else x for x in read])
+
+  def questions(
+    self, prompts: Sequence[Prompt], responses: Sequence[str]
+  ) -> list[tuple[Message, ...]]:
+    """The N conversations that are put to the model."""
+    rows = zip(prompts, responses, strict=True)
+    return [self.template.filled(*row) for row in rows]
+
+
+def probability(
+  logprobs: Mapping[str, float], first: str, second: str
+) -> float | None:
+  """The first option's share of the two options' probability.
+
+  An option that is not among the log-probs has none; None where neither is.
+  Blanks around tokens do not count.
+
+  Source: Dubois et al. 2024 (AlpacaEval 2).
+  """
+  shares = [
+    sum(math.exp(x) for token, x in logprobs.items() if token.strip() == option)
+    for option in (first, second)
+  ]
+  return shares[0] / sum(shares) if sum(shares) > 0 else None

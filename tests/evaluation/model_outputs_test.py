@@ -1,0 +1,76 @@
+"""AlpacaEval's formats, in and out."""
+
+import json
+import pathlib
+import tempfile
+
+import numpy as np
+from absl.testing import absltest, parameterized
+
+from rlhf_jax.evaluation import model_outputs
+from rlhf_jax.types import Message, Prompt
+
+PROMPTS = [Prompt((Message('user', text),), kind='koala') for text in 'pq']
+
+
+class ModelOutputsTest(parameterized.TestCase):
+  def setUp(self):
+    super().setUp()
+    self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+
+  def file(self, name, content):
+    path = self.folder / name
+    path.write_text(content)
+    return str(path)
+
+  def test_there_and_back(self):
+    rows = model_outputs.outputs(PROMPTS, ['a', 'b'], 'mine')
+    self.assertEqual(
+      rows[0],
+      {'dataset': 'koala', 'instruction': 'p', 'output': 'a',
+       'generator': 'mine'},
+    )  # fmt: skip
+    path = self.file('model_outputs.json', json.dumps(rows[::-1]))
+    self.assertEqual(model_outputs.read(path, PROMPTS), (['a', 'b'], 'mine'))
+
+  def test_a_preference_is_from_one_to_two(self):
+    own = model_outputs.outputs(PROMPTS, ['a', 'b'], 'mine')
+    other = model_outputs.outputs(PROMPTS, ['c', 'd'], 'theirs')
+    first, second = model_outputs.annotations(
+      own, other, np.array([0.75, np.nan]), 'judge'
+    )
+    # 2: the second output, which is one's own, is better.
+    self.assertEqual(first['preference'], 1.75)
+    self.assertEqual((first['output_1'], first['output_2']), ('c', 'a'))
+    self.assertEqual(first['generator_2'], 'mine')
+    self.assertIsNone(second['preference'])
+
+  def test_difficulties(self):
+    by_text = self.file('a.json', '{"p": 0.5, "q": -1, "other": 2}')
+    by_place = self.file('b.csv', ',instruction_difficulty\n0,0.5\n1,-1\n')
+    for path in (by_text, by_place):
+      actual = model_outputs.difficulties(path, PROMPTS)
+      np.testing.assert_array_equal(actual, [0.5, -1.0])
+
+  @parameterized.parameters(
+    ('a.json', '{"p": 0.5}', "has no difficulty of 'q'"),
+    ('a.json', '[', 'is no table of difficulties'),
+    ('a.csv', 'x,y\n0,hard\n', 'is no table of difficulties'),
+    ('a.csv', 'x,y\n0,1\n', 'has 1 difficulties, and there are 2 questions'),
+  )
+  def test_tables_that_are_none(self, name, content, message):
+    with self.assertRaisesRegex(ValueError, message):
+      model_outputs.difficulties(self.file(name, content), PROMPTS)
+
+  def test_answers_that_are_not_there(self):
+    rows = model_outputs.outputs(PROMPTS[:1], ['a'], 'mine')
+    path = self.file('o.json', json.dumps(rows))
+    with self.assertRaisesRegex(ValueError, 'no answer to 1 of 2 prompts'):
+      model_outputs.read(path, PROMPTS)
+    path = self.file('o.json', '[{"output": "a"}]')
+    with self.assertRaisesRegex(ValueError, "o.json:1.*'instruction'"):
+      model_outputs.read(path, PROMPTS)
+
+
+if __name__ == '__main__':
+  absltest.main()

@@ -1,0 +1,360 @@
+"""Measuring judges and policies from the command line."""
+
+import contextlib
+import dataclasses
+import errno
+import io
+import json
+
+import jax
+import pytest
+
+from launch import evaluate
+from rlhf_jax.data import tokens
+from rlhf_jax.models import huggingface, language_model
+from tests.experiment import small
+from tests.feedback.endpoint_server import Server, said
+
+PAIRS = [
+  {'prompt': 'p one', 'chosen': 'good long', 'rejected': 'bad'},
+  {'prompt': 'p two', 'chosen': 'good', 'rejected': 'bad and long'},
+  {'prompt': 'p three', 'chosen': 'good more', 'rejected': 'bad'},
+]
+
+
+def run(*arguments):
+  """Exit status, standard output and standard error."""
+  out, err = io.StringIO(), io.StringIO()
+  with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    status = evaluate.main(list(map(str, arguments)))
+  return status, out.getvalue(), err.getvalue()
+
+
+@pytest.fixture
+def pairs(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  monkeypatch.syspath_prepend(tmp_path)
+  path = tmp_path / 'pairs.jsonl'
+  path.write_text(''.join(json.dumps(row) + '\n' for row in PAIRS))
+  return path
+
+
+def result(folder):
+  return json.loads((folder / 'results.json').read_text())
+
+
+def prefers_good(number, body):
+  text = body['messages'][-1]['content']
+  return 200, {}, said('A' if text.index('good') < text.index('bad') else 'B')
+
+
+def test_the_longer(pairs, tmp_path):
+  status, out, err = run('--judge', 'longer', '--pairs', pairs, '--out', 'o')
+  assert status == 0, err
+  assert 'all    0.67 [' in out
+  found = result(tmp_path / 'o')['agreement']['all']
+  assert found['accuracy']['value'] == pytest.approx(2 / 3)
+  assert found['first']['value'] == 0.5
+  rows = (tmp_path / 'o' / 'verdicts.jsonl').read_text().splitlines()
+  assert [json.loads(row)['credits'] for row in rows] == [
+    [1.0, 1.0], [0.0, 0.0], [1.0, 1.0],
+  ]  # fmt: skip
+
+
+def test_a_program_of_either_kind(pairs, tmp_path):
+  (tmp_path / 'my_judges.py').write_text(
+    'def score(prompts, responses):\n'
+    "  return [text.count('good') for text in responses]\n\n"
+    'def first(prompts, responses, others):\n'
+    '  return [1.0 for _ in responses]\n'
+  )
+  accuracy, bias = {}, {}
+  for name in ('score', 'first'):
+    status, _, err = run(
+      '--judge', f'my_judges.{name}', '--pairs', pairs, '--out', name
+    )
+    assert status == 0, err
+    found = result(tmp_path / name)['agreement']['all']
+    accuracy[name] = found['accuracy']['value']
+    bias[name] = found['first']['value']
+  assert accuracy == {'score': 1.0, 'first': 0.5}
+  assert bias == {'score': 0.5, 'first': 1.0}
+
+
+def test_an_endpoint_that_goes_away_is_not_asked_twice(pairs, tmp_path):
+  def gone_after_two(number, body):
+    return prefers_good(number, body) if number < 2 else (404, {}, b'')
+
+  arguments = (
+    '--judge', None, '--model', 'm', '--pairs', pairs, '--out', 'o',
+    '--template', 'pair_choice_1', '--concurrency', 1,
+  )  # fmt: skip
+  with Server(gone_after_two) as server:
+    status, _, err = run(*('--judge', server.url), *arguments[2:])
+    assert status == 1
+    assert 'refuses with 404' in err
+    assert len(server.bodies) == 3
+    server._script = prefers_good
+    status, out, err = run(*('--judge', server.url), *arguments[2:])
+    assert status == 0, err
+    assert '4 questions (6 with those answered before)' in err
+    assert len(server.bodies) == 3 + 4
+  assert 'all    1.00 [' in out
+
+
+def test_rewardbench_by_subset(pairs, tmp_path):
+  rows = [
+    row
+    | {'id': i, 'subset': subset, 'chosen_model': 'x', 'rejected_model': 'y'}
+    for i, (row, subset) in enumerate(
+      zip(PAIRS, ('alpacaeval-easy', 'refusals', 'refusals'), strict=True)
+    )
+  ]
+  path = tmp_path / 'rewardbench.json'
+  path.write_text(json.dumps(rows))
+  status, _, err = run('--judge', 'longer', '--pairs', path, '--out', 'o')
+  assert status == 0, err
+  found = result(tmp_path / 'o')['agreement']
+  right = {name: row['accuracy']['value'] for name, row in found.items()}
+  assert right == {
+    'all': pytest.approx(2 / 3),
+    'alpacaeval-easy': 1.0,
+    'refusals': 0.5,
+  }
+
+
+def test_a_full_disk_is_a_sentence(pairs, monkeypatch):
+  def full(descriptor):
+    raise OSError(errno.ENOSPC, 'No space left on device')
+
+  monkeypatch.setattr('os.fsync', full)
+  status, out, err = run('--judge', 'longer', '--pairs', pairs, '--out', 'o')
+  assert (status, out) == (1, '')
+  assert 'o/asked.jsonl: the disk is full; make room' in err
+  assert 'Traceback' not in err
+
+
+def test_wrong_columns_are_named(pairs):
+  pairs.write_text('{"question": "p", "good": "a", "bad": "b"}\n')
+  status, _, err = run('--judge', 'longer', '--pairs', pairs)
+  assert status == 1
+  assert 'pairs.jsonl:1: ' in err
+  columns = 'prompt=question,chosen=good,rejected=bad'
+  status, _, err = run(
+    '--judge', 'longer', '--pairs', pairs, '--columns', columns
+  )
+  assert status == 0, err
+
+
+def test_what_is_unread_is_counted(pairs, tmp_path):
+  def hesitates(number, body):
+    if 'p two' in body['messages'][-1]['content']:
+      return 200, {}, said('Hard to say.')
+    return prefers_good(number, body)
+
+  with Server(hesitates) as server:
+    status, _, err = run(
+      '--judge', server.url, '--model', 'm', '--pairs', pairs, '--out', 'o',
+      '--template', 'pair_choice_1',
+    )  # fmt: skip
+  assert status == 0, err
+  found = result(tmp_path / 'o')['agreement']['all']
+  assert (found['count'], found['unread']) == (2, 1)
+
+
+def test_nothing_is_spent_unasked(pairs, monkeypatch):
+  arguments = ('--model', 'm', '--pairs', pairs, '--prices', 1, 2)
+  with Server(prefers_good) as server:
+    status, _, err = run('--judge', server.url, *arguments)
+    assert status == 1
+    assert 'at most about 0.00' in err
+    assert '--yes says that it may' in err
+    console = io.StringIO('n\n')
+    console.isatty = lambda: True
+    monkeypatch.setattr('sys.stdin', console)
+    status, _, err = run('--judge', server.url, *arguments)
+    assert (status, 'nothing was asked' in err) == (1, True)
+    assert server.bodies == []
+    status, _, err = run('--judge', server.url, *arguments, '--yes')
+    assert status == 0, err
+    assert len(server.bodies) == 6
+
+
+def test_templates_share_the_prompts(pairs, tmp_path):
+  arguments = (
+    '--model', 'm', '--pairs', pairs, '--out', 'o', '--template',
+    'persona_long_1,persona_short_1',
+  )  # fmt: skip
+  with Server(prefers_good) as server:
+    status, _, err = run('--judge', server.url, *arguments)
+    assert status == 0, err
+    assert len(server.bodies) == 6
+    said_to = {}
+    for body in server.bodies:
+      system, user = (message['content'] for message in body['messages'])
+      prompt = next(row['prompt'] for row in PAIRS if row['prompt'] in user)
+      said_to.setdefault(prompt, set()).add('in a hurry' in system)
+    assert all(len(tastes) == 1 for tastes in said_to.values())
+    found = result(tmp_path / 'o')
+    assert found['judge'] == 'm, persona_long_1 + persona_short_1'
+    assert found['agreement']['all']['accuracy']['value'] == 1.0
+    status, _, err = run('--judge', server.url, *arguments, '--flips', 0.5)
+    assert status == 0, err
+    assert len(server.bodies) == 6  # Coins alone.
+    status, _, err = run('--judge', server.url, *arguments, '--flips', 0.6)
+    assert (status, 'from 0 to 0.5, got 0.6' in err) == (1, True)
+
+
+@pytest.mark.parametrize(
+  ('arguments', 'message'),
+  [
+    (('--judge', 'longer'), 'give --pairs DATA to measure a judge, or'),
+    (('--judge', 'nowhere', '--pairs', 'pairs.jsonl'), '--judge nowhere is'),
+    (('--judge', 'no.such', '--pairs', 'pairs.jsonl'), 'no.such'),
+    (('--judge', 'os.getcwd', '--pairs', 'pairs.jsonl'), 'takes (prompts, '),
+    (('--judge', 'longer', '--pairs', 'llmbar'), 'launch.prepare llmbar'),
+    (('--judge', 'longer', '--pairs', 'no.jsonl'), 'no.jsonl'),
+    (
+      ('--judge', 'longer', '--pairs', 'pairs.jsonl', '--count', '0'),
+      '--count must be 1 or more',
+    ),
+    (
+      ('--judge', 'longer', '--pairs', 'pairs.jsonl', '--out', 'pairs.jsonl'),
+      '--out must be a folder',
+    ),
+    (('--judge', 'http://h/v1', '--pairs', 'pairs.jsonl'), '--model says'),
+    (
+      ('--judge', 'http://h/v1', '--model', 'm', '--pairs', 'pairs.jsonl',
+       '--key-variable', 'NO_KEY_HERE'),
+      'NO_KEY_HERE is not set',
+    ),
+    (
+      ('--judge', 'http://h/v1', '--model', 'm', '--pairs', 'pairs.jsonl',
+       '--template', 'mine.txt'),
+      'there is no template mine.txt',
+    ),
+  ],
+)  # fmt: skip
+def test_mistakes_are_a_sentence(arguments, message, pairs, monkeypatch):
+  monkeypatch.setenv('TFDS_DATA_DIR', str(pairs.parent / 'none'))
+  status, out, err = run(*arguments)
+  assert (status, out) == (1, '')
+  assert message in err
+  assert 'Traceback' not in err
+
+
+QUESTIONS = [
+  {'question_id': i, 'category': kind, 'turns': [f'what is {i} ?']}
+  for i, kind in enumerate(('math', 'math', 'writing', 'writing'))
+]
+
+
+@pytest.fixture
+def benchmark(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  path = tmp_path / 'question.jsonl'
+  path.write_text(''.join(json.dumps(row) + '\n' for row in QUESTIONS))
+  for name, texts in (
+    ('a', ['good', 'good', 'bad', 'even']),
+    ('b', ['bad', 'bad one', 'good', 'even']),
+  ):
+    rows = [
+      {'instruction': row['turns'][0], 'output': text, 'generator': name}
+      for row, text in zip(QUESTIONS, texts, strict=True)
+    ]
+    (tmp_path / f'{name}.json').write_text(json.dumps(rows))
+  return ('--benchmark', 'vicuna80', '--questions', path)
+
+
+def test_two_files_of_answers_by_an_endpoint(benchmark, tmp_path):
+  with Server(prefers_good) as server:
+    status, out, err = run(
+      *benchmark, '--policy', 'a.json', '--against', 'b.json', '--out', 'o',
+      '--judge', server.url, '--model', 'm', '--template', 'pair_choice_1',
+    )  # fmt: skip
+    assert status == 0, err
+    # Of equal answers nobody is asked; of others in both orders.
+    assert len(server.bodies) == 6
+  assert 'a against b on vicuna80, by m, pair_choice_1 (both)' in out
+  rates = result(tmp_path / 'o')['win_rates']
+  assert rates['all']['win_rate']['value'] == pytest.approx(2.5 / 4)
+  assert rates['math']['win_rate']['value'] == 1.0
+  assert rates['writing']['win_rate']['value'] == 0.25
+  assert 0 < rates['all']['at_equal_length']['value'] < 1
+  written = json.loads((tmp_path / 'o' / 'annotations.json').read_text())
+  assert [row['preference'] for row in written] == [2.0, 2.0, 1.0, 1.5]
+
+
+def test_a_judge_that_talks_nonsense_gives_no_win_rate(benchmark):
+  with Server(lambda number, body: (200, {}, said('Lorem ipsum.'))) as server:
+    status, out, err = run(
+      *benchmark, '--policy', 'a.json', '--against', 'b.json', '--out', 'o',
+      '--judge', server.url, '--model', 'm', '--template', 'pair_choice_1',
+    )  # fmt: skip
+  assert (status, out) == (1, '')
+  assert '3 of 4 pairs have no verdict' in err
+
+
+def test_policies_in_folders_answer_once(benchmark, tmp_path, monkeypatch):
+  tokenizer = tokens.train_bpe(['what is it ?'], vocab_size=265)
+  config = dataclasses.replace(small.MODEL, vocab_size=tokenizer.vocab_size)
+  for seed, name in enumerate(('one', 'two')):
+    params = language_model(config).init(jax.random.key(seed))
+    huggingface.write(tmp_path / name, config, params)
+    tokenizer.save(tmp_path / name)
+  arguments = (
+    *benchmark, '--policy', 'one', '--against', 'two', '--out', 'o',
+    '--judge', 'longer', '--max-tokens', 4, '--max-prompt-tokens', 64,
+    '--at-a-time', 2,
+  )  # fmt: skip
+  status, out, err = run(*arguments)
+  assert status == 0, err
+  assert 'one against two on vicuna80, by the longer' in out
+  files = sorted((tmp_path / 'o').glob('answers-*.jsonl'))
+  before = [path.read_bytes() for path in files]
+  assert len(before) == 2
+  # What a kill cut off is answered again, and alike.
+  files[0].write_bytes(before[0][:-30])
+  status, again, err = run(*arguments)
+  assert (status, again) == (0, out), err
+  rows = [json.loads(x) for x in before[0].splitlines()]
+  found = {}
+  for line in files[0].read_bytes().splitlines():
+    with contextlib.suppress(ValueError):
+      row = json.loads(line)
+      found[row['place']] = row
+  assert found == {row['place']: row for row in rows}
+  assert files[1].read_bytes() == before[1]
+
+
+@pytest.mark.parametrize(
+  ('arguments', 'message'),
+  [
+    (('--benchmark', 'vicuna'), 'did you mean'),
+    (('--benchmark', 'vicuna80'), 'give --policy and --against'),
+    (
+      ('--benchmark', 'vicuna80', '--policy', 'a.json', '--against', 'b.json'),
+      'launch.prepare vicuna --from DIR',
+    ),
+    (
+      ('--benchmark', 'vicuna80', '--questions', 'question.jsonl', '--policy',
+       'a.json', '--against', 'nowhere'),
+      'nowhere is neither a file of answers nor a folder of transformers',
+    ),
+    (
+      ('--benchmark', 'vicuna80', '--policy', 'a.json', '--against', 'b.json',
+       '--max-tokens', '0'),
+      '--max-tokens must be 1 or more',
+    ),
+    (
+      ('--benchmark', 'vicuna80', '--policy', 'a.json', '--against', 'b.json',
+       '--temperature', '-1'),
+      '--temperature must be from 0',
+    ),
+  ],
+)  # fmt: skip
+def test_mistakes_of_a_benchmark(arguments, message, benchmark, monkeypatch):
+  monkeypatch.setenv('TFDS_DATA_DIR', 'none')
+  status, out, err = run('--judge', 'longer', *arguments)
+  assert (status, out) == (1, '')
+  assert message in err
