@@ -94,11 +94,11 @@ class CompiledTest(absltest.TestCase):
       compute_dtype='bfloat16',
       local=Local(window=100, layers=(True, False)),
     )
-    program = self.compiled(config, 384)
+    program = self.compiled(config, 640)
     text = program.as_text()
     for kernel in ('splash_mha_fwd', 'splash_mha_dq', 'splash_mha_dkv'):
       self.assertTrue(kernel in text, kernel)
-    self.assertIsNone(re.search(r'f32\[[\d,]*384,384\]', text))
+    self.assertIsNone(re.search(r'f32\[[\d,]*640,640\]', text))
 
   def test_short_rows_do_without(self):
     self.assertFalse('splash_mha' in self.compiled(TINY, 64).as_text())
