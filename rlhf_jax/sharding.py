@@ -107,6 +107,15 @@ def constrain(x: jax.Array, *axes: Axis) -> jax.Array:
   return jax.lax.with_sharding_constraint(x, spec)
 
 
+def platform() -> str:
+  """'cpu', 'gpu' or 'tpu': where what is traced now will run.
+
+  The devices of the mesh that is set, or else jax's default ones.
+  """
+  device = jax.sharding.get_abstract_mesh().abstract_device
+  return jax.default_backend() if device is None else device.platform
+
+
 def batch_devices(mesh: Any) -> int:
   """The number of devices of a mesh that a batch is split over."""
   return math.prod(mesh.shape.get(axis, 1) for axis in BATCH)

@@ -56,7 +56,7 @@ SCALARS = ('reward', 'ranker', 'attributes')
 # What may have a tokenizer of its own: it reads what policies wrote as text.
 TEXT_READERS = ('reward', 'unscaled_reward', 'ranker', 'attributes')
 # Taken from the experiment's model for models in folders too.
-PRECISION = ('param_dtype', 'compute_dtype', 'remat')
+PRECISION = ('param_dtype', 'compute_dtype', 'attention_core', 'remat')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

@@ -23,7 +23,6 @@ from rlhf_jax.models.config import (
 
 # Finite, so that a query without visible keys has finite values and gradients.
 HIDDEN_SCORE = -1e30
-EVERYTHING = 2**31 - 1  # A window that nothing is outside of.
 PLAIN = Attention()
 
 
@@ -159,23 +158,18 @@ class Sight(NamedTuple):
 
   Attributes:
     rotation: of `turns`.
-    window: how many tokens one sees, itself counted; None sees all before it.
+    kind: which of `config.sights` this is, [] int32.
   """
 
   rotation: tuple[chex.Array, chex.Array] | None
-  window: chex.Numeric | None
+  kind: chex.Numeric
 
 
 def sights(config: TransformerConfig, positions: chex.Array) -> list[Sight]:
   """`config.sights` at positions [B, T]; all of one structure."""
-  kinds = config.sights
-  everything = None if len(kinds) == 1 else EVERYTHING
   return [
-    Sight(
-      turns(positions, rotary, config.head_width),
-      everything if window is None else window,
-    )
-    for rotary, window in kinds
+    Sight(turns(positions, rotary, config.head_width), kind)
+    for kind, (rotary, _) in enumerate(config.sights)
   ]
 
 

@@ -6,7 +6,7 @@ The defaults are those of Llama: RMSNorm, RoPE, grouped queries, SwiGLU.
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 import chex
 import jax
@@ -257,6 +257,8 @@ class TransformerConfig:
     param_dtype: of the parameters, 'float32' or 'bfloat16'.
     compute_dtype: of activations and matrix products likewise. Norms, softmax
       and logits are float32.
+    attention_core: what computes attention within rows, one of `models.cores`;
+      None is what fits the length of the rows and the platform.
     remat: which residuals the backward pass keeps instead of recomputing, one
       of `jax.checkpoint_policies`; None keeps all.
   """
@@ -280,6 +282,7 @@ class TransformerConfig:
   logit_softcap: Positive | None = None
   param_dtype: str = 'float32'
   compute_dtype: str = 'float32'
+  attention_core: Annotated[Callable[..., Any], Called(3)] | None = None
   remat: Annotated[Callable[..., bool], Called(1)] | None = None
 
   def __post_init__(self):
@@ -338,6 +341,11 @@ class TransformerConfig:
       return ((self.rotary, None),)
     local = (self.local.rotary, self.local.window)
     return (local,) if all(self.local.layers) else ((self.rotary, None), local)
+
+  @property
+  def windows(self) -> tuple[int | None, ...]:
+    """Of each of `sights`, how many tokens one sees; None sees all before."""
+    return tuple(window for _, window in self.sights)
 
   @property
   def longest(self) -> int | None:

@@ -18,8 +18,8 @@ from rlhf_jax.sharding import BATCH, constrain
 # by a third with 2 layers and a quarter with 4, and compiles no slower.
 UNROLLED_LAYERS = 4
 
-# (queries, keys, values, window) -> the heads' output [B, T, H, d], and what to
-# keep.
+# (queries, keys, values, kind of sight) -> the heads' output [B, T, H, d], and
+# what to keep.
 Attend = Callable[..., tuple[chex.Array, Any]]
 
 
@@ -96,7 +96,7 @@ class Attention(nn.Module):
     queries = turned('query', heads('query', shape))
     keys = turned('key', heads('key', kv_shape))
     values = heads('value', kv_shape)
-    mixed, kept = attend(queries, keys, values, sight.window)
+    mixed, kept = attend(queries, keys, values, sight.kind)
     output = self.param(
       'output', back, (*shape[1:], config.width), config.param_dtype
     )

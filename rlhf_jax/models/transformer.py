@@ -1,5 +1,6 @@
 """A decoder-only transformer as pure functions of its parameters."""
 
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from rlhf_jax.kernels import distributions
-from rlhf_jax.models import attention, lora
+from rlhf_jax.models import attention, cores, lora
 from rlhf_jax.models.cache import Cache, LayerCache
 from rlhf_jax.models.config import TransformerConfig
 from rlhf_jax.models.layers import Attend, Block, Transformer
@@ -98,6 +99,8 @@ def _language_model(
 def init(config: TransformerConfig, key: chex.PRNGKey) -> Params:
   """Random parameters."""
   tokens = jnp.zeros((1, 1), jnp.int32)
+  # Nothing of it is computed, whatever the setting needs.
+  config = dataclasses.replace(config, attention_core=cores.plain)
   attend = attend_within(config, jnp.ones((1, 1), bool))
   return Transformer(config).init(key, tokens, tokens, attend)['params']
 
@@ -281,14 +284,11 @@ def attend_within(
   keep: bool = False,
 ) -> Attend:
   """Causal attention within each row; keeps keys and values if `keep`."""
-  visible = attention.visible_keys(attention_mask, segment_ids)
-  columns = jnp.arange(attention_mask.shape[1])
+  core = config.attention_core or cores.fitting(attention_mask.shape[1])
+  mix = core(config, attention_mask, segment_ids)
 
-  def attend(queries, keys, values, window):
-    seen = visible
-    if window is not None:
-      seen = visible & attention.near(columns, columns, window)[None]
-    mixed = attention.attend(queries, keys, values, seen, config.attention)
+  def attend(queries, keys, values, kind):
+    mixed = mix(queries, keys, values, kind)
     return mixed, (keys, values) if keep else None
 
   return attend
@@ -302,8 +302,8 @@ def attend_cached(
 ) -> Attend:
   """Attention of one token per response over a layer's stored keys."""
 
-  def attend(queries, keys, values, window):
-    del window  # `visible` has heeded it.
+  def attend(queries, keys, values, kind):
+    del kind  # `visible` has heeded its window.
     cache = stored.store(step, keys, values)
     return cache.attend(queries, visible, config.attention), cache
 

@@ -13,6 +13,7 @@ from absl.testing import absltest, parameterized
 from rlhf_jax import sharding
 from rlhf_jax.models import (
   PARTITION_RULES,
+  cores,
   language_model,
   presets,
   scalar_model,
@@ -107,7 +108,10 @@ class ShardedTest(chex.TestCase):
     logps = self.model.token_logps(params, hidden, tokens)
     return -jnp.mean(logps, where=mask)
 
-  def test_eight_devices_compute_as_one(self):
+  @parameterized.parameters(cores.plain, cores.in_blocks)
+  def test_eight_devices_compute_as_one(self, core):
+    config = dataclasses.replace(self.config, attention_core=core)
+    self.model = language_model(config)
     params = self.model.init(jax.random.key(0))
     gradient = jax.value_and_grad(self.loss)
     expected = jax.jit(gradient)(params, self.tokens, self.mask)

@@ -236,6 +236,11 @@ def types_json(config: TransformerConfig) -> dict[str, Any]:
 
 
 def same_shape(one: TransformerConfig, other: TransformerConfig) -> bool:
-  """Whether two configs compute the same, whatever types they compute in."""
-  free = {'param_dtype': 'float32', 'compute_dtype': 'float32', 'remat': None}
+  """Whether two configs compute the same, in whatever types and way."""
+  free = {
+    'param_dtype': 'float32',
+    'compute_dtype': 'float32',
+    'attention_core': None,
+    'remat': None,
+  }
   return dataclasses.replace(one, **free) == dataclasses.replace(other, **free)
