@@ -235,17 +235,9 @@ def _guarded(command, options):
   try:
     errors.check_folder('--stages', options.stages)
     keep_compiled(options.stages / '.compiled')
-    keep_memory()
     return command(options) or 0
   except Exception as e:
     return reporting.tell(e, options)
-
-
-def keep_memory() -> None:
-  """On a CPU, what a step gives back is there for the next one."""
-  from rlhf_jax.training import allocator
-
-  allocator.keep_memory()
 
 
 def keep_compiled(folder: pathlib.Path) -> None:

@@ -23,7 +23,6 @@ from rlhf_jax.models import (
   language_model,
   scalar_model,
 )
-from rlhf_jax.training import allocator
 from rlhf_jax.training import state as training
 from rlhf_jax.training.compile import jitted
 from rlhf_jax.training.optimizers import Adam
@@ -40,7 +39,6 @@ METHODS = {
 
 def main():
   job, gate = work.asked(), work.Gate()
-  allocator.keep_memory()  # As the launch commands do.
   models = models_of(job)
   mesh = sharding.make_mesh()
   with jax.set_mesh(mesh):
