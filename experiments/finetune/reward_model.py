@@ -5,6 +5,12 @@ Run: python -m launch.train experiments/finetune/reward_model.py
 A line of pairs.jsonl is {"prompt": "…", "chosen": "…", "rejected": "…"}, or any
 other format of `rlhf_jax.data.formats`. The report has how often it is right on
 held-out pairs, and its scores of what the model says as it is.
+
+To expect of SmolLM2-135M and HH's helpful pairs: after 30 steps right on 0.62
+[0.55, 0.69] of 193 held-out pairs, 0.04 [-0.02, 0.11] more than always the
+longer, loss 0.673 nats: not told apart (seed 0, one setting tried). 18 seconds
+a step on two cores, 28 minutes in all beside other work, measuring 5. A head on
+the trunk as it is, `reward_head.py`, takes seconds.
 """
 
 import dataclasses
