@@ -83,6 +83,7 @@ def labelled_pairs(options):
 
 def agreement_table(found) -> str:
   """A line for all pairs, and one for each kind."""
+  from rlhf_jax import progress
   from rlhf_jax.evaluation import tables
 
   columns = {
@@ -95,7 +96,7 @@ def agreement_table(found) -> str:
     'ties': lambda name, a: str(a.ties or '–'),
     'unread': lambda name, a: str(a.unread or '–'),
   }
-  return tables.fitted(tables.of(found, columns))
+  return tables.fitted(tables.of(found, columns), progress.width(sys.stdout))
 
 
 def write(options, judge, pairs, credits, found) -> None:

@@ -175,6 +175,7 @@ def _rates(credits, gaps, prompts, difficulties, most_missing):
 
 
 def _table(found) -> str:
+  from rlhf_jax import progress
   from rlhf_jax.evaluation import tables
 
   columns = {
@@ -185,7 +186,7 @@ def _table(found) -> str:
     'ties': lambda name, r: str(r[0].ties or '–'),
     'no verdict': lambda name, r: str(r[0].missing or '–'),
   }
-  return tables.fitted(tables.of(found, columns))
+  return tables.fitted(tables.of(found, columns), progress.width(sys.stdout))
 
 
 def _write(options, judge, own, other, found) -> None:

@@ -190,7 +190,7 @@ def write(
   page = [
     Heading(title, 1),
     *pages.outcome(pooled.contrasts),
-    first,
+    *first,
     *map(Text, said),
     draw(out, pooled),
     rest,

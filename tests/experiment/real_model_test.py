@@ -81,7 +81,7 @@ class RealModelTest(absltest.TestCase):
     for name in stages:
       found = results['reward_models'][name]['test_helpful_pairs']
       self.assertGreater(found['accuracy']['value'], 0.8, name)
-    kept = list((self.root / 'stages').rglob('features-*.jsonl'))
+    kept = list((self.root / 'stages').glob('data-*/features-*.jsonl'))
     self.assertLen(kept, 1)  # Both heads are of one trunk.
 
   def test_pairs_that_agree_stand_beside_people_s(self):

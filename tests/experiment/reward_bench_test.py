@@ -61,7 +61,7 @@ class RewardsTest(parameterized.TestCase):
       self.assertEqual(member.start, {'reward': 'reward_model_warm_head'})
       self.assertEqual(member.data, 'preferences')
     rates = [m.config.optimizer.learning_rate for m in members]
-    self.assertEqual(rates, [0.001, 0.002, 0.003, 0.004])
+    self.assertEqual(rates, [0.00025, 0.0005, 0.00075, 0.001])
     averaged = self.stages['reward_model_warm_unscaled'].start.values()
     self.assertEqual(
       list(averaged), [f'member_{i}_unscaled' for i in (1, 2, 3, 4)]
