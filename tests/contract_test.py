@@ -13,7 +13,7 @@ from absl.testing import absltest, parameterized
 from rlhf_jax.evaluation import learning_curves
 from rlhf_jax.kernels import importance, rewards
 from rlhf_jax.learners import likelihood, policy_gradient
-from rlhf_jax.learners.reward import head, variational_head
+from rlhf_jax.learners.reward import head
 from rlhf_jax.losses import unpaired
 from rlhf_jax.methods import (
   attribute_model,
@@ -273,8 +273,8 @@ SUMMED = toy.MODELS._replace(
   critic=summed(toy.SCALAR),
 )
 OPTIMIZERS = {  # Of a part of params.
-  reward_head: head.of_head(OPTIMIZER),
-  inform_head: variational_head.of_bottleneck(OPTIMIZER),
+  reward_head: head.of_part(OPTIMIZER, 'head'),
+  inform_head: head.of_part(OPTIMIZER, 'bottleneck'),
 }
 
 

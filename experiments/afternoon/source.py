@@ -11,6 +11,7 @@ import dataclasses
 import itertools
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from rlhf_jax.addressing import Code
 from rlhf_jax.data import fields, jsonl, readers, splits, templates, tokens
@@ -82,17 +83,12 @@ class Source:
   prompts: Count = 32
 
   def fingerprint(self) -> str:
-    """Of the settings, of every file's content, and of the code that reads.
+    """As of `fingerprint`.
 
     Raises:
       DataError: a file is not there, or no model.
     """
-    if not huggingface.is_folder(self.tokenizer):
-      raise jsonl.DataError(NO_MODEL.format(folder=self.tokenizer))
-    paths = [self.path(name) for name in (*_names(), REVIEWS)]
-    read = [*paths, *tokens.files(self.tokenizer)]
-    values = [v for n, v in vars(self).items() if n not in FOLDERS]
-    return Code().digest(type(self), values, [*map(jsonl.digest, read)])
+    return fingerprint(self, [self.path(n) for n in (*_names(), REVIEWS)])
 
   def path(self, name: str) -> pathlib.Path:
     """Of a file in the folder.
@@ -132,10 +128,8 @@ class Source:
       for name, pairs in found.items()
     }
     found['openings'] = self._openings(held_out)
-    tokenizer = tokens.load(self.tokenizer)
-    known = [t for t in STOPS if tokenizer.backend.token_to_id(t) is not None]
     return Corpus(
-      dataclasses.replace(tokenizer, stops=(*tokenizer.stops, *known)),
+      stopping_at(STOPS, tokens.load(self.tokenizer)),
       templates.PLAIN,
       found,
       gold=WordOdds.of(judged, name='words of other reviews'),
@@ -151,6 +145,33 @@ class Source:
 
 
 FOLDERS = ('data', 'tokenizer')
+
+
+def fingerprint(source: Any, paths: Sequence[pathlib.Path]) -> str:
+  """Of a source's settings, the content of files, and the code that reads.
+
+  Args:
+    source: a dataclass whose `FOLDERS` are where things are, and no more.
+    paths: of its data.
+
+  Raises:
+    DataError: there is no model in its folder `tokenizer`.
+  """
+  if not huggingface.is_folder(source.tokenizer):
+    raise jsonl.DataError(NO_MODEL.format(folder=source.tokenizer))
+  read = [*paths, *tokens.files(source.tokenizer)]
+  values = [v for n, v in vars(source).items() if n not in FOLDERS]
+  return Code().digest(type(source), values, [*map(jsonl.digest, read)])
+
+
+def stopping_at(
+  names: Sequence[str], tokenizer: tokens.Tokenizer
+) -> tokens.Tokenizer:
+  """The tokenizer, at whose tokens of these names sampling stops, too."""
+  known = [t for t in names if tokenizer.backend.token_to_id(t) is not None]
+  return dataclasses.replace(tokenizer, stops=(*tokenizer.stops, *known))
+
+
 SAID = {'user': 'Human', 'assistant': 'Assistant'}
 
 

@@ -11,12 +11,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from experiments.afternoon.source import NO_MODEL, dialogues
-from rlhf_jax.addressing import Code
+from experiments.afternoon.source import dialogues, fingerprint, stopping_at
 from rlhf_jax.data import jsonl, readers, splits, templates, tokens
 from rlhf_jax.data.sources import Corpus
 from rlhf_jax.feedback import verifying
-from rlhf_jax.models import huggingface
 from rlhf_jax.types import Comparison, Prompt
 from rlhf_jax.types.rules import Count, ShareBetween
 from rlhf_jax.types.values import checked
@@ -58,17 +56,12 @@ class Source:
   test_problems: Count = 240
 
   def fingerprint(self) -> str:
-    """Of the settings, of the files' content, and of the code that reads.
+    """As of `afternoon.source.fingerprint`.
 
     Raises:
       DataError: a file is not there, or no model.
     """
-    if not huggingface.is_folder(self.tokenizer):
-      raise jsonl.DataError(NO_MODEL.format(folder=self.tokenizer))
-    read = [self.path(), *tokens.files(self.tokenizer)]
-    folders = ('data', 'tokenizer')
-    values = [v for n, v in vars(self).items() if n not in folders]
-    return Code().digest(type(self), values, [*map(jsonl.digest, read)])
+    return fingerprint(self, [self.path()])
 
   def path(self) -> pathlib.Path:
     """Of the dialogues.
@@ -94,11 +87,9 @@ class Source:
       readers.pairs(self.path()), 'helpful', longest=self.longest
     )
     pairs, test_pairs = splits.split(short, self.held_out)
-    tokenizer = tokens.load(self.tokenizer)
-    known = [t for t in STOPS if tokenizer.backend.token_to_id(t) is not None]
     sums = problems(self.problems + self.test_problems)
     return Corpus(
-      dataclasses.replace(tokenizer, stops=(*tokenizer.stops, *known)),
+      stopping_at(STOPS, tokens.load(self.tokenizer)),
       templates.PLAIN,
       {
         'helpful_pairs': pairs[: self.pairs],

@@ -10,7 +10,7 @@ import dataclasses
 
 import optax
 
-from rlhf_jax.learners.reward import variational_head
+from rlhf_jax.learners.reward import head, variational_head
 from rlhf_jax.stages import Method
 from rlhf_jax.training import optimizers
 from rlhf_jax.types import Comparison
@@ -34,7 +34,7 @@ class Config(variational_head.Config, optimizers.Steps):
 
   def make_optimizer(self) -> optax.GradientTransformation:
     """The optimizer of the bottleneck, over all steps."""
-    return variational_head.of_bottleneck(super().make_optimizer())
+    return head.of_part(super().make_optimizer(), 'bottleneck')
 
 
 stages = Method(

@@ -42,7 +42,7 @@ class Config(head.Config, optimizers.Steps):
 
   def make_optimizer(self) -> optax.GradientTransformation:
     """The optimizer of the head, over all steps."""
-    return head.of_head(super().make_optimizer())
+    return head.of_part(super().make_optimizer(), 'head')
 
 
 stages = Method(

@@ -140,7 +140,7 @@ def update(
   optimizer: optax.GradientTransformation,
   config: Config,
 ) -> tuple[TrainState, Metrics]:
-  """One gradient step of the standardised head, by an optimizer `of_head`."""
+  """One gradient step of the standardised head, by an optimizer `of_part`."""
   reward, seen = state.params['reward'], frozen['features']
 
   def of_standardised(params, *given, **named):
@@ -178,12 +178,12 @@ def destandardise(head: Params, seen: Mapping[str, chex.Array]) -> Params:
 
 
 @functools.lru_cache
-def of_head(
-  optimizer: optax.GradientTransformation,
+def of_part(
+  optimizer: optax.GradientTransformation, part: str
 ) -> optax.GradientTransformation:
-  """The optimizer, of the head of params {'reward': {'trunk', 'head'}}."""
+  """The optimizer, of one part of params {'reward': {'trunk', part}}."""
 
   def init(params):
-    return optimizer.init({'head': params['reward']['head']})
+    return optimizer.init({part: params['reward'][part]})
 
   return optax.GradientTransformation(init, optimizer.update)

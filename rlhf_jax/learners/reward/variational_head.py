@@ -7,7 +7,6 @@ g(μ(·)) of the trunk's own. Params are {'reward': {'trunk', 'head',
 """
 
 import dataclasses
-import functools
 from collections.abc import Mapping
 
 import chex
@@ -101,7 +100,7 @@ def update(
   optimizer: optax.GradientTransformation,
   config: Config,
 ) -> tuple[TrainState, Metrics]:
-  """One gradient step of the bottleneck, by an optimizer `of_bottleneck`."""
+  """One gradient step of the bottleneck, by an optimizer `head.of_part`."""
   reward = state.params['reward']
 
   def of_bottleneck_alone(params, *given, **named):
@@ -116,15 +115,3 @@ def update(
   )
   params = {'reward': reward | own.params | {'head': read}}
   return own.replace(params=params), metrics
-
-
-@functools.lru_cache
-def of_bottleneck(
-  optimizer: optax.GradientTransformation,
-) -> optax.GradientTransformation:
-  """The optimizer, of the 'bottleneck' of params {'reward'}."""
-
-  def init(params):
-    return optimizer.init({'bottleneck': params['reward']['bottleneck']})
-
-  return optax.GradientTransformation(init, optimizer.update)
