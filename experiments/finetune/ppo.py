@@ -6,6 +6,12 @@ A reward model is trained on the pairs first; --set reward=DIR takes one that
 you have, --set reward=my_reward.score a function of prompts and responses, and
 then any file with prompts serves as data. The critic begins from the reward
 model; where a function scores, it is a head on the policy's own trunk.
+
+To expect of SmolLM2-135M on Dolly's prompts, with steps=8 and a function as the
+reward, how near an answer is to twenty words, -|words - 20| / 20: answers to 24
+held-out prompts score -0.61 ± 0.07 before and -0.64 ± 0.06 after, at 0.6 nats,
+and win 0.56 [0.40, 0.71]: 8 rounds of 16 answers move nothing that 24 prompts
+could tell (seed 0, one setting tried). 31 minutes beside other work on a core.
 """
 
 import dataclasses

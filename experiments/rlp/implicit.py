@@ -11,6 +11,8 @@ Run: python -m launch.seeds experiments/rlp/implicit.py
   --seeds 13 14 15 16 17 18 19 20 21 22
 """
 
+import functools
+
 from experiments import sandbox_chain
 from experiments.sandbox_chain import on_policy, rlp
 from rlhf_jax.experiment import Experiment
@@ -20,6 +22,7 @@ UPDATES = 512  # Twice over annotated and synthetic pairs, 32 at a time.
 
 
 def config(settings: Settings) -> Experiment:
+  learn = functools.partial(rlp.learn_stages, **on_policy.ON_IMPLICIT)
   first = on_policy.implicit(settings, 'implicit')
   pairs = on_policy.pair_stages(
     settings, samples='implicit_samples', name='implicit_pairs'
@@ -33,13 +36,15 @@ def config(settings: Settings) -> Experiment:
     on_policy.feedback_stages(settings)
     | rlp.learn_stages(settings)
     | on_policy.implicit_stages(settings, name='implicit')
-    | on_policy.sample_stages(settings, reward=first, name='implicit_samples')
+    | on_policy.sample_stages(
+      settings, reward=first, name='implicit_samples', learn=learn
+    )
     | pairs
     | rewards
   )
   for policy in ('implicit', *rewards):
     reward = on_policy.implicit(settings, policy)
-    stages |= rlp.learn_stages(settings, reward=reward, name=f'ppo_{policy}')
+    stages |= learn(settings, reward=reward, name=f'ppo_{policy}')
   return on_policy.experiment(
     settings,
     title='RLP on a reward that is read from a policy',

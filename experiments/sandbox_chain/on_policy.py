@@ -11,6 +11,7 @@ control on the annotated ones alone, take `retrained_steps` updates.
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any
 
 from experiments.sandbox_chain import chain, feedback, rlp
@@ -31,6 +32,8 @@ IMPLICIT_RATE = 5e-4
 SFT_RATE = 1e-3  # A third of the usual: what it begins from is to stay.
 # Of stages that begin with `sft_stages`.
 experiment = functools.partial(chain.experiment, addition=chain.ANSWERS)
+# PPO on each, by `experiments/rlp/penalty_by_reading.py`.
+ON_IMPLICIT = {'kl_coef': 0.1, 'learning_rate': 2e-4}
 ANNOTATED = 3200  # As many as the synthetic pairs come to.
 
 
@@ -55,7 +58,7 @@ class Settings(chain.Settings):
   sft_steps: Count = 400
   reward_rate: Positive = 5e-4
   ppo_steps: Count = 80
-  kl_coef: NonNegative = 0.1
+  kl_coef: NonNegative = 0.05
   sampled_steps: Count = 40
   draws: Count = 3
   retrained_steps: Count = 768
@@ -96,15 +99,16 @@ def sample_stages(
   *,
   policy: str = 'sampled_policy',
   name: str = 'policy_samples',
+  learn: Callable[..., Stages] = rlp.learn_stages,
   **placed: Any,
 ) -> Stages:
   """{policy, name}: ten samples to every training prompt, `draws` times over.
 
-  Of a policy that PPO trains for `sampled_steps` rounds.
+  Of a policy that PPO trains for `sampled_steps` rounds, by `learn`.
   """
   early = dataclasses.replace(settings, ppo_steps=settings.sampled_steps)
   config = policy_samples.Config(count=answered(settings))
-  return rlp.learn_stages(early, name=policy, **placed) | policy_samples.stages(
+  return learn(early, name=policy, **placed) | policy_samples.stages(
     config, policy=policy, name=name, **placed
   )
 

@@ -7,6 +7,7 @@ that what holds the dataset holds no more than a few numbers for each example.
 import collections
 import contextlib
 import functools
+import gc
 import itertools
 import math
 import pathlib
@@ -233,7 +234,7 @@ def _write(folder, records, tokenizer, template, limits) -> None:
       yield record
 
   ids = np.dtype('<u2' if tokenizer.vocab_size <= 1 << 16 else '<u4')
-  with _Writer(folder, ids) as writer:
+  with _uncollected(), _Writer(folder, ids) as writer:
     for made in encoding.stream(counted(), tokenizer, template, limits):
       tally['truncated_prompts'] += made.truncated_prompt
       tally['dropped_prompts'] += made.example is None
@@ -242,6 +243,22 @@ def _write(folder, records, tokenizer, template, limits) -> None:
         writer.add(made.example)
   facts = {'ids': ids.str, 'records': total, 'first': first, 'counts': tally}
   files.write_json(folder / FACTS, facts)
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+  """While the block runs, nothing looks for cycles of garbage.
+
+  Encoding makes a million objects and no cycle; to look through them and all
+  else that is held, time and again, takes a sixth of its time.
+  """
+  enabled = gc.isenabled()
+  gc.disable()
+  try:
+    yield
+  finally:
+    if enabled:
+      gc.enable()
 
 
 class _Writer(contextlib.ExitStack):
