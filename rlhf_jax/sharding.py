@@ -10,7 +10,7 @@ error.
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -20,6 +20,27 @@ AXES = ('data', 'fsdp', 'tensor')
 BATCH = ('data', 'fsdp')  # What a batch's leading axis is split over.
 
 Axis = str | tuple[str, ...] | None
+
+
+class Layout(NamedTuple):
+  """How a residual stream [B, T, D] lies on the mesh.
+
+  Attributes:
+    rows: axes that B is split over.
+    width: axes that D is split over.
+  """
+
+  rows: Axis
+  width: Axis
+
+
+# Rows are split over all devices that a batch is, and weights are gathered for
+# them, layer by layer: worth it where there are many tokens.
+BY_ROWS = Layout(BATCH, None)
+# Weights stay where they lie, split over `fsdp` along the width of the stream,
+# and the stream travels: worth it for a token a row.
+BY_WIDTH = Layout('data', 'fsdp')
+
 Rules = Sequence[tuple[str, tuple[Axis, ...]]]
 
 
@@ -175,7 +196,12 @@ def place_batch(batch: Any, mesh: Mesh) -> Any:
   def split(x):
     axes = (BATCH,) if np.ndim(x) else ()
     spec = fitting_spec(np.shape(x), axes, dict(mesh.shape))
-    return jax.device_put(x, NamedSharding(mesh, spec))
+    placed = NamedSharding(mesh, spec)
+    if placed.is_fully_addressable or isinstance(x, jax.Array):
+      return jax.device_put(x, placed)
+    # Every process has the whole of it, and takes what its devices hold.
+    x = np.asarray(x)
+    return jax.make_array_from_callback(x.shape, placed, lambda at: x[at])
 
   return jax.tree.map(split, batch)
 
