@@ -12,6 +12,7 @@ from rlhf_jax import processes, progress, sharding
 from rlhf_jax.addressing import describe, flatten
 from rlhf_jax.evaluation import report
 from rlhf_jax.experiment import (
+  device_rows,
   given_models,
   measuring,
   provenance,
@@ -146,6 +147,7 @@ def prepare(
       f'only {experiment.model.vocab_size}; raise model.vocab_size'
     )
   mesh = sharding.make_mesh(experiment.mesh)
+  device_rows.check(experiment.stages, sharding.batch_devices(mesh))
   run = Run(
     experiment=experiment,
     folders=folders,
