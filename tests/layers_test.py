@@ -17,7 +17,7 @@ MAY_IMPORT = {
   'sharding': set(),
   'processes': set(),
   'progress': set(),
-  'kernels': set(),
+  'kernels': {'sharding'},
   'losses': {'kernels'},
   'storage': set(),
   'training': {'processes', 'progress', 'sharding', 'storage'},
