@@ -31,15 +31,18 @@ def config(settings: Settings) -> Experiment:
     | rlp.learn_stages(settings)
     | pairs.dpo_stages(settings, steps=4)
   )
+  return experiment(settings, 'On several processes', stages)
+
+
+def experiment(
+  settings: Settings, title: str, stages: sandbox_chain.Stages
+) -> Experiment:
+  """A tiny model's, with little to learn from and little to measure."""
   stages = {name: small(stage) for name, stage in stages.items()}
-  experiment = sandbox_chain.experiment(
-    settings, title='On several processes', stages=stages
-  )
-  few = dataclasses.replace(
-    experiment.evaluation, count=8, held_out=8, batch_size=8
-  )
+  made = sandbox_chain.experiment(settings, title=title, stages=stages)
+  few = dataclasses.replace(made.evaluation, count=8, held_out=8, batch_size=8)
   return dataclasses.replace(
-    experiment, data=WORLD, model=MODEL, mesh={'data': 2}, evaluation=few
+    made, data=WORLD, model=MODEL, mesh={'data': 2}, evaluation=few
   )
 
 

@@ -17,22 +17,21 @@ from rlhf_jax.training.metrics import read_jsonl
 
 ROOT = pathlib.Path(__file__).parents[2]
 FILE = 'tests/experiment/on_processes.py'
+RLP = 'tests/experiment/rlp_on_processes.py'
 DEVICES = 2  # Of the run's mesh, however many processes have them.
 TRAINED = ('sft', 'reward_model', 'ppo', 'dpo')
 AGAIN = 75
 KILLS = 20
 
 
-def start(folder, count=1, settings=()):
-  """Starts the chain in so many processes, each with its log in `folder`."""
+def start(folder, count=1, file=FILE):
+  """Starts a chain in so many processes, each with its log in `folder`."""
   folder.mkdir(exist_ok=True)
   with socket.socket() as some:
     some.bind(('localhost', 0))
     port = some.getsockname()[1]
-  command = [sys.executable, '-m', 'launch.train', FILE]
+  command = [sys.executable, '-m', 'launch.train', file]
   command += ['--out', folder / 'out', '--stages', folder / 'stages']
-  for assignment in settings:
-    command += ['--set', assignment]
   flag = '--xla_force_host_platform_device_count'
   started = []
   for number in range(count):
@@ -151,6 +150,15 @@ def test_one_process_alone_writes(stopped):
   text = (stopped / 'log-1.txt').read_text()
   assert 'stage 1 of' not in text
   assert len(read_jsonl(stopped / 'out' / 'stages' / 'dpo' / 'metrics.jsonl'))
+
+
+@pytest.mark.long
+def test_rlp_is_that_of_one_process(tmp_path):
+  one, two = tmp_path / 'one', tmp_path / 'two'
+  assert ended(start(one, 1, RLP), one) == [0]
+  assert ended(start(two, 2, RLP), two) == [0, 0]
+  for stage in ('reward_model_uml_unscaled', 'rlp_uml', 'rlp_spg'):
+    assert rows(one, stage) == rows(two, stage)
 
 
 @pytest.mark.long
