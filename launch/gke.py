@@ -50,6 +50,12 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         default=GRACE,
         help='seconds to save in (default: %(default)s)',
       )
+      sub.add_argument(
+        '--wait',
+        type=int,
+        default=WAIT,
+        help='seconds in which all hosts must be here (default: %(default)s)',
+      )
       commands.add_restarts(sub)
     if verb == 'submit':
       _add_nodes(sub)
@@ -106,6 +112,7 @@ def xpk(options, shell, run) -> None:
   """Submits a run through xpk, which writes the JobSet itself."""
   codes = ','.join(map(str, commands.RESTARTED))
   project = ['--project', options.project] if options.project else []
+  program = shlex.join(_command(options, run))
   shell.run(
     [
       *('xpk', 'workload', 'create', '--workload', options.name),
@@ -118,7 +125,10 @@ def xpk(options, shell, run) -> None:
       *('--termination-grace-period-seconds', str(options.grace)),
       *(['--spot'] if options.spot else []),
       # In place of the shell that xpk sends signals to.
-      *('--command', f'cd /rlhf_jax && exec {shlex.join(_command(run))}'),
+      *(
+        '--command',
+        f'cd /rlhf_jax && exec {program}',
+      ),
     ]
   )
 
@@ -183,7 +193,7 @@ def jobset(options: argparse.Namespace, run: Sequence[str]) -> str:
     grace=options.grace,
     restarts=options.restarts,
     restarted=list(commands.RESTARTED),
-    command=_command(run),
+    command=_command(options, run),
   )
 
 
@@ -234,9 +244,9 @@ def _hosts_of_slice(options, devices):
   return chips // devices
 
 
-def _command(run):
-  meet = ['python', '-m', 'launch.hosts', 'runs', '--wait', str(WAIT), '--']
-  return meet + commands.program(run)
+def _command(options, run):
+  meet = ['python', '-m', 'launch.hosts', 'runs', '--wait', str(options.wait)]
+  return [*meet, '--', *commands.program(run)]
 
 
 def _kubectl(options, *words):

@@ -255,6 +255,8 @@ def _watch(options, shell) -> int | None:
         print(f'{options.name} is {state}; asking for it again', flush=True)
         return None
       said = hosts(shell, options)
+      if not said:
+        print(f'{options.name}: not every host answers', flush=True)
       ended = {
         host: int(words.split()[1])
         for host, words in said.items()

@@ -57,11 +57,14 @@ class Shell:
     return self._call(command, None, check=False)
 
   def read(self, command: Sequence[str]) -> str | None:
-    """What a command prints; None where it fails; '' when nothing is run."""
+    """What a command prints; None where it fails; '' when nothing is run.
+
+    Without its notices: who asks once a minute is not told each time.
+    """
     if self.dry_run:
       print(shlex.join(command))
       return ''
-    done = self._started(command, stdout=subprocess.PIPE, text=True)
+    done = self._started(command, capture_output=True, text=True)
     return done.stdout if done.returncode == 0 else None
 
   def start(self, command: Sequence[str]) -> subprocess.Popen | None:

@@ -54,3 +54,21 @@ def test_a_proxy_between_hosts_is_named():
   assert said.startswith('https_proxy set')
   kept_out = {'https_proxy': 'p:80', 'no_proxy': 'host-0,host-1'}
   assert environment.complaints(kept_out, tpu_vm=False) == []
+
+
+def test_jax_finds_the_place_that_slurm_gives(monkeypatch):
+  for name, value in {
+    'SLURM_JOB_ID': '17',
+    'SLURM_STEP_NODELIST': 'node[3-4]',
+    'SLURM_NTASKS': '2',
+    'SLURM_PROCID': '1',
+    'SLURM_LOCALID': '0',
+  }.items():
+    monkeypatch.setenv(name, value)
+  # The job's number in the last 4096 ports: 65535 - 4095 + 17 mod 4096.
+  assert environment.place({}) == (1, 2, 'node3:61457')
+
+
+def test_a_machine_of_no_cluster_is_told_what_to_set():
+  with pytest.raises(errors.OptionError, match='part of no cluster'):
+    environment.place({})
