@@ -23,6 +23,7 @@ WAITING = ('ACCEPTED', 'CREATING', 'PROVISIONING', 'WAITING_FOR_RESOURCES')
 PREEMPTED = ('SUSPENDING', 'SUSPENDED')
 ABSENT = 'absent'
 LOOK_SECONDS = 60.0  # Between two looks at a pod.
+UNDER_WAY = ('starting', 'running')  # As worker.sh says.
 LOST = 'lost'  # A host that was started anew during a run.
 
 
@@ -211,9 +212,12 @@ EVERYWHERE = ('--node=all', '--worker=all')
 def _until_done(options, shell, run) -> int:
   for _ in range(options.restarts + 1):
     _get(options, shell)
-    if not any(map(_runs, hosts(shell, options).values())):
-      install(options, shell, run)
-      start(options, shell, run)
+    try:
+      _begin(options, shell, run)
+    except commands.CommandError:
+      if resource(shell, options) == READY:
+        raise
+      continue  # It was preempted meanwhile.
     result = _watch(options, shell)
     if result is not None:
       return result
@@ -221,6 +225,14 @@ def _until_done(options, shell, run) -> int:
     f'{options.name} went away {options.restarts + 1} times; the same command '
     'goes on'
   )
+
+
+def _begin(options, shell, run) -> None:
+  """Installs and starts, unless the run is under way on all hosts."""
+  said = hosts(shell, options).values()
+  if not said or not all(w.startswith(UNDER_WAY) for w in said):
+    install(options, shell, run)
+    start(options, shell, run)
 
 
 def _get(options, shell) -> None:
@@ -272,10 +284,6 @@ def _watch(options, shell) -> int | None:
         log = shell.start(_log(options, '0', lines=1))
   finally:
     log.terminate()
-
-
-def _runs(words):
-  return words.startswith(('starting', 'running'))
 
 
 def _result(failed, options):

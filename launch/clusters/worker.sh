@@ -73,7 +73,12 @@ supervise() {
     sleep "$PAUSE" 9>&- &
     wait $! || true
   done
-  say "ended $status"
+  # A machine that goes down sends SIGTERM, too, and its run is to go on.
+  if [ -n "$asked" ] && ! [ -e "$state/stop" ]; then
+    say lost
+  else
+    say "ended $status"
+  fi
 }
 
 start() {
@@ -82,6 +87,7 @@ start() {
     return
   fi
   say starting
+  rm -f "$state/stop"
   # Or what a shell exports wins over what the machine says of itself.
   unset JAX_COORDINATOR_ADDRESS JAX_NUM_PROCESSES JAX_PROCESS_ID \
     MEGASCALE_COORDINATOR_ADDRESS MEGASCALE_NUM_SLICES MEGASCALE_SLICE_ID \
@@ -103,6 +109,7 @@ status() {
 
 stop() {
   running || return 0
+  touch "$state/stop"
   kill -TERM "$(cat "$state/pid")"
 }
 

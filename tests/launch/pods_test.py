@@ -1,7 +1,10 @@
 """Runs on TPU VMs, on a stand-in for gcloud whose hosts are folders."""
 
 import json
+import os
 import shutil
+import signal
+import time
 
 import pytest
 
@@ -108,6 +111,45 @@ def test_a_preempted_pod_is_asked_for_again(cluster, capfd):
   assert 'me is SUSPENDED; asking for it again' in capfd.readouterr().out
 
 
+@pytest.mark.parametrize('how', [signal.SIGKILL, signal.SIGTERM])
+def test_a_host_that_was_started_anew_goes_on(cluster, how, capfd):
+  cluster.pod(['ACTIVE'], ['waits', 0])
+  looks, hosts = [], pods.hosts
+
+  def killed(shell, options):
+    looks.append(1)
+    if len(looks) == 2:  # Once before it is started, then while it runs.
+      wait_for(lambda: len(cluster.calls('of_the_host')) == 2)
+      pid = (cluster.root / 'host-1/rlhf_jax_run/pid').read_text()
+      os.killpg(int(pid), how)
+      wait_for(lambda: 'lost' in hosts(shell, options).values())
+    if len(looks) == 4:  # It is there again, and its peer has noticed.
+      (cluster.root / 'go').touch()
+    return hosts(shell, options)
+
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(pods, 'hosts', killed)
+    assert run(cluster) == 0
+  assert 'a host was started anew' in capfd.readouterr().out
+  assert verbs(cluster).count('create') == 1
+  for host in ('host-0', 'host-1'):
+    assert len(list((cluster.root / host).glob('started-*'))) == 2
+
+
+def test_a_pod_that_is_preempted_while_it_is_installed(cluster, monkeypatch):
+  cluster.pod(['ACTIVE', 'SUSPENDED'], [0])
+  install = pods.install
+
+  def failing(options, shell, run):
+    monkeypatch.setattr(pods, 'install', install)
+    cluster.pod(['ACTIVE'], [0])
+    raise commands.CommandError('no route to host')
+
+  monkeypatch.setattr(pods, 'install', failing)
+  assert run(cluster) == 0
+  assert verbs(cluster).count('create') == 2
+
+
 def test_a_resource_that_failed_is_said(cluster, capfd):
   cluster.pod(['FAILED'], [0])
   assert run(cluster) == 1
@@ -171,8 +213,6 @@ def test_a_run_that_is_stopped_ends_and_is_not_restarted(cluster):
 
 
 def wait_for(true, seconds=10.0):
-  import time
-
   until = time.monotonic() + seconds
   while not true():
     assert time.monotonic() < until
