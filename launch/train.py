@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from absl import logging
 
 from launch import (
+  compiled,
   console,
   errors,
   exporting,
@@ -162,17 +163,20 @@ def train(options) -> None:
   if options.wandb:
     writers.append(metrics.WandbWriter(options.wandb, described))
   try:
-    experiments.run(
-      experiment,
-      options.out,
-      stages_dir=options.stages,
-      fresh=options.fresh,
-      writers=writers,
-      made=asked(options.file, options.set),
-    )
+    with compiled.counted() as saved:
+      experiments.run(
+        experiment,
+        options.out,
+        stages_dir=options.stages,
+        fresh=options.fresh,
+        writers=writers,
+        made=asked(options.file, options.set),
+      )
   finally:
     for writer in writers:
       writer.close()
+  if said := saved.sentence():
+    print(said)
   if options.export:
     folder = options.out / 'stages' / trained
     kind = exporting.export(folder, options.export, original=original)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 AXES = ('data', 'fsdp', 'tensor')
@@ -73,7 +74,52 @@ def make_mesh(
       'to these'
     )
   types = (AxisType.Auto,) * len(AXES)
-  return Mesh(np.asarray(devices).reshape(sizes), AXES, axis_types=types)
+  return Mesh(arranged(devices, sizes), AXES, axis_types=types)
+
+
+def arranged(devices: Sequence[jax.Device], sizes: Sequence[int]) -> np.ndarray:
+  """Devices as a mesh of `sizes`, one for each of `AXES`.
+
+  On TPUs an axis goes along the links between chips, and slices, which only
+  the slower network connects, lie along `data` as far as it goes. Elsewhere,
+  and of TPUs that are no whole block of chips, devices come as they are given.
+
+  Raises:
+    ValueError: several slices that the axes cannot be split over.
+  """
+  given = np.asarray(devices).reshape(sizes)
+  if len(devices) == 1 or devices[0].platform != 'tpu':
+    return given
+  slices = len({getattr(device, 'slice_index', 0) for device in devices})
+  outer = across_slices(sizes, slices)
+  inner = [size // split for size, split in zip(sizes, outer, strict=True)]
+  options = {'devices': devices, 'allow_split_physical_axes': True}
+  try:
+    if slices == 1:
+      return mesh_utils.create_device_mesh(inner, **options)
+    return mesh_utils.create_hybrid_device_mesh(inner, outer, **options)
+  except (AssertionError, NotImplementedError):
+    return given
+
+
+def across_slices(sizes: Sequence[int], slices: int) -> tuple[int, int, int]:
+  """How many slices lie along each of `AXES`.
+
+  As many as divide `data`, whose devices exchange gradients once a step; the
+  rest along `fsdp`, whose devices gather weights; none along `tensor`.
+
+  Raises:
+    ValueError: data and fsdp together do not divide so.
+  """
+  data, fsdp, _ = sizes
+  along = math.gcd(data, slices)
+  rest = slices // along
+  if fsdp % rest:
+    raise ValueError(
+      f'a mesh of data={data} and fsdp={fsdp} cannot be split over {slices} '
+      f'slices of TPUs; set mesh.data to a multiple of {slices}'
+    )
+  return along, rest, 1
 
 
 def check_shape(shape: Mapping[str, int]) -> None:
