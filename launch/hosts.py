@@ -57,8 +57,8 @@ def code_of(root: pathlib.Path) -> str:
   return f'source {digest.hexdigest()[:12]}, {", ".join(versions)}'
 
 
-def check(options: argparse.Namespace) -> None:
-  """Meets the other processes, or says why not.
+def check(shared: pathlib.Path, wait: float) -> environment.Place:
+  """Meets the other processes, or says why not. Returns which one this is.
 
   Raises:
     MeetingError: what is wrong, in a sentence.
@@ -69,20 +69,23 @@ def check(options: argparse.Namespace) -> None:
   if complaints:
     raise meeting.MeetingError('; '.join(complaints))
   place = environment.place()
-  warnings = meeting.meet(
-    place, options.shared, code=code_of(commands.ROOT), wait=options.wait
-  )
+  warnings = meeting.meet(place, shared, code=code_of(commands.ROOT), wait=wait)
   if place.process == 0:
     for warning in warnings:
       print(f'warning: {warning}', file=sys.stderr)
     print(f'all {place.processes} processes are here', flush=True)
+  return place
+
+
+def _checked(options):
+  check(options.shared, options.wait)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
   """Runs the command line. Returns its exit status, unless it becomes a run."""
   own, run = commands.split(arguments)
   options = parse(own)
-  status = commands.told(lambda: check(options))
+  status = commands.told(lambda: _checked(options))
   if status or not run:
     return status
   # As this process, so that signals reach the run and nobody in between.

@@ -6,7 +6,6 @@ import pathlib
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -32,22 +31,9 @@ def test_without_a_word_of_others_it_is_one_process(tmp_path):
   assert not joining.joined()
 
 
-@pytest.mark.parametrize(
-  ('given', 'said'),
-  [
-    ({joining.ADDRESS: 'a:1'}, 'JAX_NUM_PROCESSES or JAX_PROCESS_ID is not'),
-    (
-      {joining.ADDRESS: 'a:1', joining.COUNT: 'two', joining.NUMBER: '0'},
-      "JAX_NUM_PROCESSES is 'two', and no whole number",
-    ),
-  ],
-)
-def test_an_environment_that_says_half_is_refused(
-  tmp_path, monkeypatch, given, said
-):
-  for variable, value in given.items():
-    monkeypatch.setenv(variable, value)
-  with pytest.raises(errors.OptionError, match=said):
+def test_an_environment_that_says_half_is_refused(tmp_path, monkeypatch):
+  monkeypatch.setenv(joining.ADDRESS, 'a:1')
+  with pytest.raises(errors.OptionError, match='JAX_NUM_PROCESSES'):
     joining.join(options(tmp_path))
 
 
@@ -56,20 +42,6 @@ def test_what_runs_alone_refuses_several(monkeypatch):
   monkeypatch.setenv(joining.ADDRESS, 'a:1')
   with pytest.raises(errors.OptionError, match=r'launch\.seeds runs in one'):
     joining.refuse('launch.seeds')
-
-
-def test_who_is_here_is_told(tmp_path, monkeypatch):
-  own = tmp_path / 'here-1'
-  for name, age in (('here-1', 0), ('there-7', 3), ('gone-9', 3600)):
-    (tmp_path / name).touch()
-    then = time.time() - age
-    os.utime(tmp_path / name, (then, then))
-  monkeypatch.setenv(joining.ADDRESS, 'first:1234')
-  said = joining.missing(own, 4, 60)
-  assert said.startswith(
-    '2 of 4 processes are here after 60 s (on here, there)'
-  )
-  assert 'first:1234 can be reached' in said
 
 
 def test_one_that_is_missing_ends_the_others_with_a_sentence(tmp_path):
@@ -85,10 +57,9 @@ def test_one_that_is_missing_ends_the_others_with_a_sentence(tmp_path):
   ran = subprocess.run(
     command, cwd=ROOT, env=environment, capture_output=True, text=True
   )
-  assert ran.returncode == joining.AGAIN
+  assert ran.returncode == 1
   assert '1 of 2 processes are here after 3 s' in ran.stderr
-  assert 'Traceback' not in ran.stderr
-  assert not list((tmp_path / 'stages' / joining.FOLDER).iterdir())
+  assert len(ran.stderr.splitlines()) == 1
 
 
 def processes(*programs):
