@@ -28,19 +28,22 @@ class Layout(NamedTuple):
 
   Attributes:
     rows: axes that B is split over.
+    length: axes that T is split over between the parts of a block.
     width: axes that D is split over.
   """
 
   rows: Axis
+  length: Axis
   width: Axis
 
 
 # Rows are split over all devices that a batch is, and weights are gathered for
 # them, layer by layer: worth it where there are many tokens.
-BY_ROWS = Layout(BATCH, None)
+# What is kept for the backward pass is split over `tensor` too.
+BY_ROWS = Layout(BATCH, 'tensor', None)
 # Weights stay where they lie, split over `fsdp` along the width of the stream,
 # and the stream travels: worth it for a token a row.
-BY_WIDTH = Layout('data', 'fsdp')
+BY_WIDTH = Layout('data', None, 'fsdp')
 
 Rules = Sequence[tuple[str, tuple[Axis, ...]]]
 

@@ -175,14 +175,13 @@ class Block(nn.Module):
     )
     if residual.output_norms:
       mixed = normed('attention_output_norm', mixed)
-    stream = (self.layout.rows, None, self.layout.width)
-    after = constrain(x + mixed, *stream)
+    after = constrain(x + mixed, *self.layout)
     out = MLP(config, self.layout, name='mlp')(
       normed('mlp_norm', x if residual.parallel else after)
     )
     if residual.output_norms:
       out = normed('mlp_output_norm', out)
-    return constrain(after + out, *stream), kept
+    return constrain(after + out, *self.layout), kept
 
 
 def _in_place(layout, kernel, *axes):
@@ -246,7 +245,7 @@ class Transformer(nn.Module):
     if config.positions is not None:
       table = constrain(self.positions, None, None).astype(x.dtype)
       x = x + table[positions + config.positions.offset]
-    return constrain(x, layout.rows, None, layout.width)
+    return constrain(x, *layout)
 
   def __call__(
     self, tokens: chex.Array, positions: chex.Array, attend: Attend

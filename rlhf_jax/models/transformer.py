@@ -287,7 +287,7 @@ def through_layers(
     )
     kept.append(of_layer)
   x = module.apply(variables, x, method='finish')
-  return constrain(x, layout.rows, None, layout.width), kept
+  return constrain(x, *layout), kept
 
 
 def attend_within(
