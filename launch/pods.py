@@ -7,24 +7,16 @@ own, too. A pod costs money until `delete`.
 """
 
 import argparse
-import shlex
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 
-from launch.clusters import commands
+from launch.clusters import commands, queued
 
 CODE = ('rlhf_jax', 'launch', 'experiments', 'setup.py', 'README.md')
 ARCHIVE = 'rlhf_jax.tar.gz'
-WORKER = 'rlhf_jax/launch/clusters/worker.sh'
-READY = 'ACTIVE'
-WAITING = ('ACCEPTED', 'CREATING', 'PROVISIONING', 'WAITING_FOR_RESOURCES')
-PREEMPTED = ('SUSPENDING', 'SUSPENDED')
-ABSENT = 'absent'
 LOOK_SECONDS = 60.0  # Between two looks at a pod.
-UNDER_WAY = ('starting', 'running')  # As worker.sh says.
-LOST = 'lost'  # A host that was started anew during a run.
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -97,19 +89,13 @@ def create(options, shell, run) -> None:
   del run
   nodes = ['--node-id', f'{options.name}-0']
   if options.slices > 1:
-    nodes = [
-      '--node-count',
-      str(options.slices),
-      '--node-prefix',
-      options.name,
-    ]
+    count = str(options.slices)
+    nodes = ['--node-count', count, '--node-prefix', options.name]
   shell.run(
     [
-      *_gcloud('create', options),
-      '--accelerator-type',
-      options.type,
-      '--runtime-version',
-      options.runtime,
+      *queued.gcloud('create', options),
+      *('--accelerator-type', options.type),
+      *('--runtime-version', options.runtime),
       *nodes,
       *(['--spot'] if options.spot else []),
       *(['--network', options.network] if options.network else []),
@@ -130,14 +116,19 @@ def install(options, shell, run) -> None:
       + ['-C', str(commands.ROOT), *CODE]
     )
     shell.run(
-      [*_gcloud('scp', options), archive, f'{options.name}:', *EVERYWHERE]
+      [
+        *queued.gcloud('scp', options),
+        archive,
+        f'{options.name}:',
+        *queued.EVERYWHERE,
+      ]
     )
   unpack = f'mkdir -p rlhf_jax && tar -xzf {ARCHIVE} -C rlhf_jax'
   nfs = [options.nfs] if options.nfs else []
-  _on_hosts(
+  queued.on_hosts(
     shell,
     options,
-    f'{unpack} && {_worker("install", options.shared, *nfs)}',
+    f'{unpack} && {queued.worker("install", options.shared, *nfs)}',
   )
 
 
@@ -145,33 +136,35 @@ def start(options, shell, run) -> None:
   """Starts a run on every host, where none runs."""
   variables = f'RESTARTED={commands.CODES} RESTARTS={options.restarts}'
   program = ['launch.hosts', 'runs', '--', *commands.program(run)]
-  _on_hosts(shell, options, f'{variables} {_worker("start", *program)}')
+  queued.on_hosts(
+    shell, options, f'{variables} {queued.worker("start", *program)}'
+  )
 
 
 def logs(options, shell, run) -> None:
   """Shows what a host prints, until Ctrl-C."""
   del run
-  shell.status(_log(options, options.worker))
+  shell.status(queued.log(options, options.worker))
 
 
 def status(options, shell, run) -> None:
   """Says how the resource is, and the run on every host."""
   del run
-  print(f'{options.name}: {resource(shell, options)}')
-  for host, said in sorted(hosts(shell, options).items()):
+  print(f'{options.name}: {queued.resource(shell, options)}')
+  for host, said in sorted(queued.hosts(shell, options).items()):
     print(f'{host}: {said}')
 
 
 def stop(options, shell, run) -> None:
   """Lets the run save and end; the pod stays, and costs."""
   del run
-  _on_hosts(shell, options, _worker('stop'))
+  queued.on_hosts(shell, options, queued.worker('stop'))
 
 
 def delete(options, shell, run) -> None:
   """Deletes the pod, and what lies on its disks."""
   del run
-  shell.run([*_gcloud('delete', options), '--force', '--quiet'])
+  shell.run([*queued.gcloud('delete', options), '--force', '--quiet'])
 
 
 def run_to_end(options, shell, run) -> int:
@@ -206,7 +199,6 @@ VERBS = {
   'delete': delete,
   'run': run_to_end,
 }
-EVERYWHERE = ('--node=all', '--worker=all')
 
 
 def _until_done(options, shell, run) -> int:
@@ -215,7 +207,7 @@ def _until_done(options, shell, run) -> int:
     try:
       _begin(options, shell, run)
     except commands.CommandError:
-      if resource(shell, options) == READY:
+      if queued.resource(shell, options) == queued.READY:
         raise
       continue  # It was preempted meanwhile.
     result = _watch(options, shell)
@@ -229,8 +221,8 @@ def _until_done(options, shell, run) -> int:
 
 def _begin(options, shell, run) -> None:
   """Installs and starts, unless the run is under way on all hosts."""
-  said = hosts(shell, options).values()
-  if not said or not all(w.startswith(UNDER_WAY) for w in said):
+  said = queued.hosts(shell, options).values()
+  if not said or not all(w.startswith(queued.UNDER_WAY) for w in said):
     install(options, shell, run)
     start(options, shell, run)
 
@@ -240,13 +232,13 @@ def _get(options, shell) -> None:
   if shell.dry_run:
     return create(options, shell, None)
   said = None
-  while (state := resource(shell, options)) != READY:
-    if state == ABSENT:
+  while (state := queued.resource(shell, options)) != queued.READY:
+    if state == queued.ABSENT:
       create(options, shell, None)
-    elif state in PREEMPTED:
+    elif state in queued.PREEMPTED:
       delete(options, shell, None)
-    elif state not in WAITING:
-      why = shell.read(_described(options, 'value(state)')) or ''
+    elif state not in queued.WAITING:
+      why = shell.read(queued.described(options, 'value(state)')) or ''
       raise commands.CommandError(f'{options.name} is {state}: {why.strip()}')
     if state != said:
       print(f'{options.name}: {state}', flush=True)
@@ -256,17 +248,17 @@ def _get(options, shell) -> None:
 
 def _watch(options, shell) -> int | None:
   """Shows the log until all is over. Its exit status; None if preempted."""
-  log = shell.start(_log(options, '0'))
+  log = shell.start(queued.log(options, '0'))
   if shell.dry_run:
     status(options, shell, None)
     return 0
   try:
     while True:
       time.sleep(LOOK_SECONDS)
-      if (state := resource(shell, options)) != READY:
+      if (state := queued.resource(shell, options)) != queued.READY:
         print(f'{options.name} is {state}; asking for it again', flush=True)
         return None
-      said = hosts(shell, options)
+      said = queued.hosts(shell, options)
       if not said:
         print(f'{options.name}: not every host answers', flush=True)
       ended = {
@@ -277,11 +269,11 @@ def _watch(options, shell) -> int | None:
       failed = {host: code for host, code in ended.items() if code}
       if said and len(ended) == len(said):
         return _result(failed, options)
-      if any(words == LOST for words in said.values()):
+      if any(words == queued.LOST for words in said.values()):
         print('a host was started anew; so is the run', flush=True)
         return None
       if log.poll() is not None:  # The connection went away.
-        log = shell.start(_log(options, '0', lines=1))
+        log = shell.start(queued.log(options, '0', lines=1))
   finally:
     log.terminate()
 
@@ -295,55 +287,6 @@ def _result(failed, options):
       f'{options.zone}'
     )
   return max(failed.values(), default=0)
-
-
-def resource(shell: commands.Shell, options: argparse.Namespace) -> str:
-  """The state of a queued resource, as Cloud TPU calls it, or 'absent'."""
-  said = shell.read(_described(options, 'value(state.state)'))
-  return (said or '').strip() or ABSENT
-
-
-def hosts(shell: commands.Shell, options: argparse.Namespace) -> dict[str, str]:
-  """What `worker.sh status` says, by host; a host that is away is left out."""
-  said = shell.read(_ssh(options, _worker('status'), EVERYWHERE)) or ''
-  found = {}
-  for line in said.splitlines():
-    mark, _, rest = line.partition(' ')
-    if mark == 'rlhf_jax':
-      host, _, words = rest.partition(' ')
-      found[host] = words
-  return found
-
-
-def _gcloud(verb, options):
-  project = ['--project', options.project] if options.project else []
-  return [
-    *('gcloud', 'compute', 'tpus', 'queued-resources', verb),
-    *([] if verb == 'scp' else [options.name]),
-    *('--zone', options.zone),
-    *project,
-  ]
-
-
-def _described(options, what):
-  return [*_gcloud('describe', options), '--format', what]
-
-
-def _ssh(options, command, where):
-  return [*_gcloud('ssh', options), *where, '--command', command]
-
-
-def _on_hosts(shell, options, command):
-  shell.run(_ssh(options, command, EVERYWHERE))
-
-
-def _worker(*words):
-  return shlex.join(['bash', WORKER, *words])
-
-
-def _log(options, worker, *, lines=1000):
-  where = ('--node=0', f'--worker={worker}')
-  return _ssh(options, _worker('log', str(lines)), where)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 import pathlib
+import shutil
 import socket
 import time
 import uuid
@@ -100,7 +101,7 @@ def check_folder(folder: pathlib.Path) -> None:
       'mounted without a hierarchical namespace cannot'
     ) from e
   finally:
-    _remove(place)
+    shutil.rmtree(place, ignore_errors=True)
 
 
 def _host(place, shared, code, wait, deadline):
@@ -290,16 +291,3 @@ def _fsync(folder):
     os.fsync(number)
   finally:
     os.close(number)
-
-
-def _remove(place):
-  for path in (
-    place / 'link',
-    place / 'first' / 'file',
-    place / 'second' / 'file',
-  ):
-    with contextlib.suppress(OSError):
-      path.unlink()
-  for path in (place / 'first', place / 'second', place):
-    with contextlib.suppress(OSError):
-      path.rmdir()

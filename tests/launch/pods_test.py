@@ -9,7 +9,7 @@ import time
 import pytest
 
 from launch import pods
-from launch.clusters import commands
+from launch.clusters import commands, queued
 from tests.launch.clusters import stand_ins
 
 POD = ['me', '--zone', 'us-west4-a']
@@ -114,7 +114,7 @@ def test_a_preempted_pod_is_asked_for_again(cluster, capfd):
 @pytest.mark.parametrize('how', [signal.SIGKILL, signal.SIGTERM])
 def test_a_host_that_was_started_anew_goes_on(cluster, how, capfd):
   cluster.pod(['ACTIVE'], ['waits', 0])
-  looks, hosts = [], pods.hosts
+  looks, hosts = [], queued.hosts
 
   def killed(shell, options):
     looks.append(1)
@@ -128,7 +128,7 @@ def test_a_host_that_was_started_anew_goes_on(cluster, how, capfd):
     return hosts(shell, options)
 
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(pods, 'hosts', killed)
+    patch.setattr(queued, 'hosts', killed)
     assert run(cluster) == 0
   assert 'a host was started anew' in capfd.readouterr().out
   assert verbs(cluster).count('create') == 1

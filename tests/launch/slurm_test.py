@@ -1,5 +1,6 @@
 """Runs on Slurm, on stand-ins for its programs that record their calls."""
 
+import shlex
 import subprocess
 
 import pytest
@@ -44,6 +45,14 @@ def test_a_job_is_submitted(cluster):
     *('launch.train', EXPERIMENT, '--set', 'name=a b'),
     *('--processes', 'auto'),
   ]
+
+
+def test_a_dry_run_prints_what_would_be_called(cluster, capfd):
+  called = submitted(cluster)
+  assert slurm.main([*SUBMIT, '--python', '/py', '--dry-run', *RUN]) == 0
+  *_, line = capfd.readouterr().out.splitlines()
+  assert shlex.split(line) == ['sbatch', *called]
+  assert len(cluster.calls('sbatch')) == 1
 
 
 def test_a_process_for_each_gpu(cluster):
