@@ -175,7 +175,7 @@ def train(options) -> None:
   finally:
     for writer in writers:
       writer.close()
-  if said := saved.sentence():
+  if (said := saved.sentence()) and processes.first():
     print(said)
   if options.export:
     folder = options.out / 'stages' / trained
