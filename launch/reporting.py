@@ -16,7 +16,8 @@ import tempfile
 import traceback
 from typing import Any
 
-from launch import console, errors, loading
+from launch import console, errors, joining, loading
+from rlhf_jax import processes
 
 FAILED = 1
 UNEXPECTED = 70  # EX_SOFTWARE, as sysexits.h calls a bug.
@@ -35,8 +36,13 @@ def tell(error: Exception, options: Any) -> int:
   if options.traceback:
     traceback.print_exception(error)
   said = errors.sentence(error)
+  if joining.joined() and errors.is_lost(error):
+    print(f'error: {errors.LOST}', file=sys.stderr)
+    return joining.AGAIN
   if said is not None:
-    print(f'error: {said}', file=sys.stderr)
+    # Of an error that all processes have, the first one tells.
+    if not joining.joined() or processes.first() or not processes.agreed(error):
+      print(f'error: {said}', file=sys.stderr)
     return FAILED
   out = getattr(options, 'resume', None) or getattr(options, 'out', None)
   print(f'error: {unexpected(error, options, out)}', file=sys.stderr)

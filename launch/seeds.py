@@ -11,7 +11,7 @@ import json
 import pathlib
 import sys
 
-from launch import console, errors, loading, signals, train
+from launch import console, errors, joining, loading, signals, train
 from launch.tasks import Task, one_by_one, side_by_side
 from rlhf_jax import progress
 from rlhf_jax.storage import files
@@ -160,6 +160,7 @@ def pool(done, failed, options) -> None:
 
 def run(options) -> int:
   """Runs what is not done, pools what is; 1 if a seed failed."""
+  joining.refuse('launch.seeds')
   errors.check_whole('--jobs', options.jobs, 1)
   for seed in options.seeds:
     errors.check_whole('--seeds', seed, 0, errors.LARGEST_SEED)

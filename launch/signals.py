@@ -13,17 +13,22 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
+from launch import joining
+from rlhf_jax import processes
 from rlhf_jax.training import stopping
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Whoever stops a group of processes may reach one of them twice.
 SAME_SECONDS = 0.5
+# That the first process waits for the others to say theirs: they end with it.
+LAST_WORDS = 1.0
 EPILOG = (
   'Exit status: 0 done, 1 an error that you can mend, 2 a mistyped option, '
   '70 a bug, with a report in the --out folder, 130 stopped by Ctrl-C, 143 by '
   'SIGTERM, 129 by SIGHUP, 141 whoever read the output went away. A stopped '
   'run saves where it is, and the same command goes on from there; a second '
-  'signal ends it at once.'
+  'signal ends it at once. Of several processes all stop together, with 75, as '
+  'they do where one of them is gone.'
 )
 
 
@@ -44,7 +49,8 @@ def obeyed(run: Callable[[], int]) -> int:
       kept = getattr(e, 'kept', '') or 'what was done is kept'
       above = '\n' if sys.stderr.isatty() else ''  # The terminal's ^C.
       said = f'stopped; {kept}, and the same command goes on from there'
-      print(above + said, file=sys.stderr, flush=True)
+      if not joining.joined() or processes.first():
+        print(above + said, file=sys.stderr, flush=True)
       return status()
 
 
@@ -89,8 +95,11 @@ def received() -> signal.Signals:
 
 
 def status() -> int:
-  """What a shell says of a command that a signal ended."""
-  return 128 + received()
+  """What a shell says of a command that a signal ended.
+
+  Of several processes all end as one that is to be started again.
+  """
+  return joining.AGAIN if joining.joined() else 128 + received()
 
 
 def leave(exit_status: int) -> None:
@@ -98,15 +107,20 @@ def leave(exit_status: int) -> None:
   for number in SIGNALS:
     if signal.getsignal(number) is not signal.SIG_IGN:
       signal.signal(number, lambda number, _: os._exit(128 + number))
-  if not _first:
+  alone = exit_status and joining.joined()  # The others may not end with us.
+  if not _first and not alone:
     sys.exit(exit_status)
   _flush()
+  if alone and processes.first():
+    time.sleep(LAST_WORDS)
   os._exit(exit_status)
 
 
 def _on_signal(number, frame):
   del frame
-  if not _first:
+  if joining.joined():  # JAX's runtime has its own handler of this one.
+    os.kill(os.getpid(), signal.SIGTERM)
+  elif not _first:
     _first.append(signal.Signals(number))
     stopping.ask()
 

@@ -15,9 +15,11 @@ from collections.abc import Sequence
 from absl import logging
 
 from launch import (
+  compiled,
   console,
   errors,
   exporting,
+  joining,
   loading,
   reporting,
   settings,
@@ -42,6 +44,7 @@ def parse(arguments):
   )
   parser.add_argument('file', help='the experiment, a Python file')
   add_setting_arguments(parser)
+  joining.add_arguments(parser)
   parser.add_argument(
     '--out',
     type=pathlib.Path,
@@ -130,6 +133,7 @@ def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
 def train(options) -> None:
   """Runs an experiment as the command line says."""
   from rlhf_jax import experiment as experiments
+  from rlhf_jax import processes
   from rlhf_jax.addressing import describe
   from rlhf_jax.training import metrics
 
@@ -138,31 +142,41 @@ def train(options) -> None:
   described = describe(experiment)
   if options.print_config:
     for setting in settings.listed(experiment, loading.build(module, [])):
-      print(setting.line)
+      print(setting.line, file=processes.output())
     return
   options.out = out_folder(options)
   if options.export:
+    if processes.several():
+      raise errors.OptionError(
+        '--export writes from one process; leave it out, and run python -m '
+        'launch.export_weights afterwards'
+      )
     check_new('--export', options.export)
     trained, original = exporting.last_trained(experiment.stages)
   if options.resume:
     experiments.check_same(experiment, options.out)
   writers = []
+  if not processes.first():
+    options.tensorboard = options.wandb = None
   if options.tensorboard:
     writers.append(metrics.TensorBoardWriter(options.tensorboard))
   if options.wandb:
     writers.append(metrics.WandbWriter(options.wandb, described))
   try:
-    experiments.run(
-      experiment,
-      options.out,
-      stages_dir=options.stages,
-      fresh=options.fresh,
-      writers=writers,
-      made=asked(options.file, options.set),
-    )
+    with compiled.counted() as saved:
+      experiments.run(
+        experiment,
+        options.out,
+        stages_dir=options.stages,
+        fresh=options.fresh,
+        writers=writers,
+        made=asked(options.file, options.set),
+      )
   finally:
     for writer in writers:
       writer.close()
+  if (said := saved.sentence()) and processes.first():
+    print(said)
   if options.export:
     folder = options.out / 'stages' / trained
     kind = exporting.export(folder, options.export, original=original)
@@ -234,6 +248,8 @@ def _guarded(command, options):
   logging.set_verbosity(logging.ERROR)
   try:
     errors.check_folder('--stages', options.stages)
+    if hasattr(options, 'processes'):
+      joining.join(options)
     keep_compiled(options.stages / '.compiled')
     return command(options) or 0
   except Exception as e:

@@ -10,16 +10,41 @@ error.
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 AXES = ('data', 'fsdp', 'tensor')
 BATCH = ('data', 'fsdp')  # What a batch's leading axis is split over.
 
 Axis = str | tuple[str, ...] | None
+
+
+class Layout(NamedTuple):
+  """How a residual stream [B, T, D] lies on the mesh.
+
+  Attributes:
+    rows: axes that B is split over.
+    length: axes that T is split over between the parts of a block.
+    width: axes that D is split over.
+  """
+
+  rows: Axis
+  length: Axis
+  width: Axis
+
+
+# Rows are split over all devices that a batch is, and weights are gathered for
+# them, layer by layer: worth it where there are many tokens.
+# What is kept for the backward pass is split over `tensor` too.
+BY_ROWS = Layout(BATCH, 'tensor', None)
+# Weights stay where they lie, split over `fsdp` along the width of the stream,
+# and the stream travels: worth it for a token a row.
+BY_WIDTH = Layout('data', None, 'fsdp')
+
 Rules = Sequence[tuple[str, tuple[Axis, ...]]]
 
 
@@ -52,7 +77,52 @@ def make_mesh(
       'to these'
     )
   types = (AxisType.Auto,) * len(AXES)
-  return Mesh(np.asarray(devices).reshape(sizes), AXES, axis_types=types)
+  return Mesh(arranged(devices, sizes), AXES, axis_types=types)
+
+
+def arranged(devices: Sequence[jax.Device], sizes: Sequence[int]) -> np.ndarray:
+  """Devices as a mesh of `sizes`, one for each of `AXES`.
+
+  On TPUs an axis goes along the links between chips, and slices, which only
+  the slower network connects, lie along `data` as far as it goes. Elsewhere,
+  and of TPUs that are no whole block of chips, devices come as they are given.
+
+  Raises:
+    ValueError: several slices that the axes cannot be split over.
+  """
+  given = np.asarray(devices).reshape(sizes)
+  if len(devices) == 1 or devices[0].platform != 'tpu':
+    return given
+  slices = len({getattr(device, 'slice_index', 0) for device in devices})
+  outer = across_slices(sizes, slices)
+  inner = [size // split for size, split in zip(sizes, outer, strict=True)]
+  options = {'devices': devices, 'allow_split_physical_axes': True}
+  try:
+    if slices == 1:
+      return mesh_utils.create_device_mesh(inner, **options)
+    return mesh_utils.create_hybrid_device_mesh(inner, outer, **options)
+  except (AssertionError, NotImplementedError):
+    return given
+
+
+def across_slices(sizes: Sequence[int], slices: int) -> tuple[int, int, int]:
+  """How many slices lie along each of `AXES`.
+
+  As many as divide `data`, whose devices exchange gradients once a step; the
+  rest along `fsdp`, whose devices gather weights; none along `tensor`.
+
+  Raises:
+    ValueError: data and fsdp together do not divide so.
+  """
+  data, fsdp, _ = sizes
+  along = math.gcd(data, slices)
+  rest = slices // along
+  if fsdp % rest:
+    raise ValueError(
+      f'a mesh of data={data} and fsdp={fsdp} cannot be split over {slices} '
+      f'slices of TPUs; set mesh.data to a multiple of {slices}'
+    )
+  return along, rest, 1
 
 
 def check_shape(shape: Mapping[str, int]) -> None:
@@ -175,7 +245,12 @@ def place_batch(batch: Any, mesh: Mesh) -> Any:
   def split(x):
     axes = (BATCH,) if np.ndim(x) else ()
     spec = fitting_spec(np.shape(x), axes, dict(mesh.shape))
-    return jax.device_put(x, NamedSharding(mesh, spec))
+    placed = NamedSharding(mesh, spec)
+    if placed.is_fully_addressable or isinstance(x, jax.Array):
+      return jax.device_put(x, placed)
+    # Every process has the whole of it, and takes what its devices hold.
+    x = np.asarray(x)
+    return jax.make_array_from_callback(x.shape, placed, lambda at: x[at])
 
   return jax.tree.map(split, batch)
 

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from rlhf_jax import progress
+from rlhf_jax import processes, progress
 from rlhf_jax.addressing import Code
 from rlhf_jax.data import record_lines as records
 from rlhf_jax.evaluation import best_of_n
@@ -182,7 +182,7 @@ def _columns(run, variant, part, temperature):
   """{field of PolicySamples: its values} of some answers, gold left out."""
   pairs = zip(part.examples, part.texts, strict=True)
   arrays = {
-    'lengths': np.sum(part.rollouts.responses[1], axis=-1),
+    'lengths': part.rollouts.responses[1].sum(-1),
     'ended': part.rollouts.ended,
     'kl': _divergence(run, variant, part, temperature),
   }
@@ -192,8 +192,8 @@ def _columns(run, variant, part, temperature):
     'prompts': [e.prompt for e, texts in pairs for _ in texts],
     'responses': [text for texts in part.texts for text in texts],
   } | {
-    field: np.asarray(values[: len(part.examples)]).reshape(-1).tolist()
-    for field, values in arrays.items()
+    field: values[: len(part.examples)].reshape(-1).tolist()
+    for field, values in processes.on_host(arrays).items()
   }
 
 
@@ -314,21 +314,28 @@ def answer(run: Run, name: str) -> PolicySamples:
   """
   folders = run.folders
   file = path(run.experiment, folders.addresses, folders.root, name)
-  with folders.lock(name, file.name).alone(), run.trained.while_needed():
+
+  def kept():
     files.sweep(file)
-    if file.exists():
-      try:
-        return read(file, name)
-      except seals.DamagedError:
-        run.tell(name, f'answers again: {file} is damaged')
-    files.make_folder(file.parent)
+    if not file.exists():
+      return None
+    try:
+      return read(file, name)
+    except seals.DamagedError:
+      run.tell(name, f'answers again: {file} is damaged')
+
+  with folders.lock(name, file.name).alone(), run.trained.while_needed():
+    if (found := processes.by_first(kept)) is not None:
+      return found
     with scoring.during(f'evaluation of {name!r}'):
-      write(file, sample(run, name))
-    return read(file, name)
+      samples = sample(run, name)
+    processes.by_first(lambda: write(file, samples))
+    return processes.by_first(lambda: read(file, name))
 
 
 def write(file: pathlib.Path, samples: PolicySamples) -> None:
   """Writes answers, with their checksum, whole or not at all."""
+  files.make_folder(file.parent)
   scores = {
     name: values
     for name in SCORES

@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from rlhf_jax import progress, sharding
+from rlhf_jax import processes, progress, sharding
 from rlhf_jax.data import chat_templates, sequences, tokens
 from rlhf_jax.data.collation import collate
 from rlhf_jax.data.encoding import (
@@ -118,7 +117,11 @@ class Data:
     rows: int,
     candidates: int | None = None,
   ) -> Any:
-    """Examples on the mesh, the last repeated until there are `rows`."""
+    """Examples on the mesh, the last repeated until there are `rows`.
+
+    Or as many more as the devices can share evenly.
+    """
+    rows = self._shared(rows)
     filled = [*examples, *[examples[-1]] * (rows - len(examples))]
     return sharding.place_batch(
       collate(
@@ -141,6 +144,11 @@ class Data:
     each = self.max_rows // rows // devices
     return min(most, devices * max(1, each))
 
+  def _shared(self, rows: int) -> int:
+    """So many rows, or more, that the devices have equal shares."""
+    devices = sharding.batch_devices(self.mesh)
+    return -(-rows // devices) * devices
+
   def prompts(
     self, examples: Sequence[Example], first: int, rows: int
   ) -> Prompts:
@@ -155,15 +163,17 @@ class Data:
       )
       for e in examples
     ]
-    index = first + jnp.arange(rows, dtype=jnp.int32)
-    return self.batch(asked, rows).replace(index=index)
+    index = first + np.arange(self._shared(rows), dtype=np.int32)
+    placed = sharding.place_batch(index, self.mesh)
+    return self.batch(asked, rows).replace(index=placed)
 
   def responses(
     self, prompts: Sequence[Prompt], rollouts: Rollouts
   ) -> list[list[Response]]:
     """What was answered to the first N prompts of rollouts: N lists of K."""
-    tokens, mask = map(np.asarray, rollouts.responses)
-    rows = zip(prompts, tokens, mask, np.asarray(rollouts.ended), strict=False)
+    tokens, mask = processes.on_host(rollouts.responses)
+    ended = processes.on_host(rollouts.ended)
+    rows = zip(prompts, tokens, mask, ended, strict=False)
     sampled = [
       (
         prompt,

@@ -11,7 +11,7 @@ import os
 import pathlib
 from collections.abc import Callable, Sequence
 
-from rlhf_jax import progress
+from rlhf_jax import processes, progress
 from rlhf_jax.addressing import Code
 from rlhf_jax.data import encoded, sequences
 from rlhf_jax.data.encoding import Counts
@@ -76,10 +76,14 @@ def _examples(
     out=run.console,
     unit='record',
   )
-  with run.folders.lock(name, address).alone():
+
+  def keep():
     files.sweep(folder)
     read = map(data.as_read, watch(records))
     encoded.keep(folder, read, corpus.tokenizer, corpus.template, limits)
     os.utime(folder)  # It was used now: `launch.disk` removes what is not.
+
+  with run.folders.lock(name, address).alone():
+    processes.by_first(keep)
   found = view(folder, records)
   return found, found.counts

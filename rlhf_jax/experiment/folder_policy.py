@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlhf_jax import progress, sharding
+from rlhf_jax import processes, progress, sharding
 from rlhf_jax.addressing import describe, digest
 from rlhf_jax.data import chat_templates, tokens
 from rlhf_jax.data.limits import Limits
@@ -58,7 +58,7 @@ class FolderPolicy:
     """
     self.name = pathlib.Path(folder).resolve().name
     self._folder, self._console = str(folder), console
-    self._mesh = sharding.make_mesh()
+    self._mesh = sharding.make_mesh(devices=processes.devices())
     if huggingface.open_folder(folder).scores is not None:
       raise ExperimentError(
         f'{folder} holds a reward model, which says nothing; give the folder '

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
-from rlhf_jax import progress
+from rlhf_jax import processes, progress
 from rlhf_jax.addressing import Code
 from rlhf_jax.data.collation import collate
 from rlhf_jax.data.examples import Example, With, candidates, lengths
@@ -50,14 +50,12 @@ def attach(
   digests = list(map(reference_logps.digest, examples))
   # Stages that run side by side may need the same.
   with run.folders.lock(name, path.name).alone():
-    files.sweep(path)
-    known = read(path)
+    processes.by_first(lambda: files.sweep(path))
+    known = processes.in_turn(lambda: read(path))
     new = [place for place, d in enumerate(digests) if d not in known]
     if new:
       known |= _computed(run, name, examples, new, params, models, data)
-      files.make_folder(path.parent)
-      rows = ({'example': k} | _row(found) for k, found in known.items())
-      seals.write_lines(path, rows)
+      processes.by_first(lambda: _write(path, known))
   return With(examples, 'features', [known[d] for d in digests])
 
 
@@ -80,7 +78,8 @@ def _computed(run, name, examples, places, params, models, data):
         models=models,
         config=stage.config,
       )
-      for example, found in zip(some, np.asarray(values), strict=False):
+      rows = processes.on_host(values)
+      for example, found in zip(some, rows, strict=False):
         kept = found[: len(example.response_ids)]
         known[reference_logps.digest(example)] = kept
       shown.show(first + len(some), {})
@@ -106,6 +105,12 @@ def file(run: Run, name: str, params: Params) -> pathlib.Path:
   written = [d for d in datasets if d in run.experiment.stages]
   owner = written[-1] if written else 'data'
   return run.folders[owner].path / f'features-{"-".join(parts)}.jsonl'
+
+
+def _write(path, known):
+  files.make_folder(path.parent)
+  rows = ({'example': k} | _row(found) for k, found in known.items())
+  seals.write_lines(path, rows)
 
 
 def _row(found):

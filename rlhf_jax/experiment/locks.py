@@ -2,7 +2,8 @@
 
 Whoever reads what a stage made holds its lock shared, for as long as it may
 still read; whoever makes or clears it holds it alone. The system lets go of the
-locks of a process that ends, however it ends.
+locks of a process that ends, however it ends. Of a run in several processes the
+first one holds them, for all.
 """
 
 import contextlib
@@ -11,6 +12,7 @@ import pathlib
 import time
 from typing import TextIO
 
+from rlhf_jax import processes
 from rlhf_jax.storage import files
 from rlhf_jax.training import stopping
 
@@ -28,33 +30,40 @@ class Lock(contextlib.AbstractContextManager):
     self, stages_dir: pathlib.Path, name: str, *, who: str, console: TextIO
   ):
     """`who` is the stage that is printed on the console while it waits."""
-    folder = stages_dir / FOLDER
-    files.make_folder(folder)
-    with files.naming(folder / name):
-      self._file = (folder / name).open('w')
+    self._path, self._file = stages_dir / FOLDER / name, None
     self._who, self._console = who, console
+    processes.by_first(self._open)
 
   def share(self) -> 'Lock':
     """Waits until nobody holds it alone, and holds it shared."""
-    return self._take(fcntl.LOCK_SH)
+    processes.by_first(lambda: self._take(fcntl.LOCK_SH))
+    return self
 
   def alone(self) -> 'Lock':
     """Waits until nobody else holds it, and holds it alone.
 
     What was held shared is let go of before: see again what is there.
     """
-    fcntl.flock(self._file, fcntl.LOCK_UN)
-    return self._take(fcntl.LOCK_EX)
+    processes.by_first(lambda: self._take(fcntl.LOCK_EX))
+    return self
 
   def alone_if_free(self) -> bool:
     """Holds it alone, unless somebody else holds it; whether it does."""
-    return self._try(fcntl.LOCK_EX)
+    return processes.by_first(lambda: self._try(fcntl.LOCK_EX))
 
   def close(self) -> None:
-    self._file.close()
+    if self._file is not None:
+      self._file.close()
 
-  def __exit__(self, *_) -> None:
+  def __exit__(self, kind: type[BaseException] | None, *_) -> None:
+    if kind is None:
+      processes.wait('the end of what a lock is for')
     self.close()
+
+  def _open(self):
+    files.make_folder(self._path.parent)
+    with files.naming(self._path):
+      self._file = self._path.open('w')
 
   def _try(self, how) -> bool:
     try:
@@ -64,6 +73,8 @@ class Lock(contextlib.AbstractContextManager):
     return True
 
   def _take(self, how):
+    if how == fcntl.LOCK_EX:
+      fcntl.flock(self._file, fcntl.LOCK_UN)
     waited = False
     while not self._try(how):
       if not waited:
@@ -76,4 +87,3 @@ class Lock(contextlib.AbstractContextManager):
       waited = True
       stopping.check()
       time.sleep(LOOK_SECONDS)
-    return self

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import jax
 import numpy as np
 
-from rlhf_jax import progress
+from rlhf_jax import processes, progress
 from rlhf_jax.data import names
 from rlhf_jax.data.encoding import Counts
 from rlhf_jax.evaluation import (
@@ -39,7 +39,6 @@ from rlhf_jax.experiment.ordering import reason_for_random
 from rlhf_jax.experiment.prepared import Run
 from rlhf_jax.experiment.pretrained import with_text_rewards
 from rlhf_jax.feedback import scoring
-from rlhf_jax.kernels.logps import response_logps
 from rlhf_jax.losses import objective as objectives
 from rlhf_jax.stages import Stage, producing
 from rlhf_jax.training import metrics
@@ -76,15 +75,33 @@ def measure(
   """
   experiment, data = run.experiment, run.data
   how, names = experiment.evaluation, list(policy_variants(experiment))
-  judge = how.judge and judges.asked_once(how.judge, out=run.console)
   run.tell('evaluation', f'{", ".join(names)} on {how.prompts}')
   uncounted = left_out_of_evaluation(run)
   doubts = warnings(experiment, data)
   for line in (*uncounted, *doubts):
     run.tell('warning', line)
   samples = {name: answer(run, name) for name in names}
+  known = {
+    'notes': [*uncounted, *doubts],
+    'made': made,
+    'stages': stages,
+    'reward_models': measure_reward_models(run, samples),
+    'held_out': measure_preferences(run),
+    'likelihoods': measure_likelihoods(run),
+  }
+  width = progress.width(run.console)
+  return processes.by_first(
+    lambda: report.write(out, _findings(run, samples, **known), width=width)
+  )
+
+
+def _findings(run, samples, *, notes, **known):
+  """What a report tells, of answers that a judge may have to compare."""
+  experiment, data = run.experiment, run.data
+  how = experiment.evaluation
+  judge = how.judge and judges.asked_once(how.judge, out=run.console)
   curves, rewards = learning_curves(run), learnt_from(experiment)
-  found = findings.Findings(
+  return findings.Findings(
     title=experiment.title,
     seed=experiment.seed,
     policies=summary.summarise(
@@ -106,22 +123,11 @@ def measure(
       if isinstance(stage, Stage)
     },
     reward_curves=reward_curves(curves),
-    reward_models=measure_reward_models(run, samples),
     fitted_rewards=tuple(how.fitted_rewards),
-    held_out=measure_preferences(run),
-    likelihoods=measure_likelihoods(run),
     learnt_from=rewards,
-    made=made,
-    stages=stages,
-    notes=[
-      *alarms(run),
-      *data.corpus.notes,
-      *left_out(run),
-      *uncounted,
-      *doubts,
-    ],
+    notes=[*alarms(run), *data.corpus.notes, *left_out(run), *notes],
+    **known,
   )
-  return report.write(out, found, width=progress.width(run.console))
 
 
 def gold_name(gold: Reward | None) -> str | None:
@@ -235,9 +241,9 @@ def measure_preferences(run: Run) -> dict[str, preference_accuracy.HeldOut]:
         with contextlib.suppress(objectives.MissingArraysError):
           losses.append(_loss(run, stage, params, frozen, batch, models))
         model = models.policy
-        rewards = response_logps(model, params['policy'], batch)
+        rewards = logps_of(model, params['policy'], batch)
         if 'reference' in frozen:
-          rewards -= response_logps(model, frozen['reference'], batch)
+          rewards -= logps_of(model, frozen['reference'], batch)
         return rewards
 
       metrics = measure_pairs(
@@ -272,7 +278,7 @@ def measure_likelihoods(run: Run) -> dict[str, likelihoods.Likelihood]:
         some = examples[first : first + size]
         batch = data.batch(some, size)
         logps = logps_of(model, params, batch)
-        found[name] += np.asarray(logps)[: len(some)].tolist()
+        found[name] += processes.on_host(logps)[: len(some)].tolist()
   return likelihoods.measure(
     found,
     np.array(lengths),
@@ -292,7 +298,7 @@ def _loss(run, stage, params, frozen, batch, models):
     models=models,
     config=override(stage.config, extra),
   )
-  count = float(np.sum(batch.weight))
+  count = float(processes.on_host(batch.weight).sum())
   return Mean(training.objective(terms) * count, np.float32(count))
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from rlhf_jax import progress
+from rlhf_jax import processes, progress
 from rlhf_jax.data.encoding import Counts, Example, undecided
 from rlhf_jax.evaluation import preference_accuracy
 from rlhf_jax.evaluation.samples import PolicySamples
@@ -231,9 +231,11 @@ def network_scores(
       stopping.check()
       some = examples[first : first + size]
       batch = data.batch(some, size)
-      real = np.arange(size) < len(some)  # The others fill the batch.
+      # The others fill the batch.
+      real = np.arange(len(batch.weight)) < len(some)
       batch = batch.replace(weight=batch.weight * real)
-      scores.append(np.asarray(scorer(params, batch))[: len(some)])
+      found = processes.on_host(scorer(params, batch))
+      scores.append(found[: len(some)])
   return np.concatenate(scores)
 
 

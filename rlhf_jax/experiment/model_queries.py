@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from rlhf_jax import processes
 from rlhf_jax.data.encoding import Example
 from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.experiment.datasets import Data, with_room_for
@@ -243,9 +244,11 @@ class ModelQueries:
 
   def _drawn(self, examples, rollouts):
     """A Sampled of each example's rollouts."""
-    _, mask = map(np.asarray, rollouts.responses)
-    logps = np.where(mask, np.asarray(rollouts.logps), 0.0).sum(-1)
-    arrays = (np.asarray(rollouts.ended), mask.sum(-1), logps)
+    mask, logps, ended = processes.on_host(
+      (rollouts.responses[1], rollouts.logps, rollouts.ended)
+    )
+    logps = np.where(mask, logps, 0.0).sum(-1)
+    arrays = (ended, mask.sum(-1), logps)
     texts = self._data.responses([e.prompt for e in examples], rollouts)
     columns = [texts, *(x.tolist() for x in arrays)]
     drawn = [
@@ -258,7 +261,7 @@ class ModelQueries:
     if callable(self._reward) or any(d.prompt.condition for d in drawn):
       scores = self.score(asked)
     else:  # The very tokens that were sampled.
-      scores = np.asarray(self._models.scorer(self._frozen, rollouts))
+      scores = processes.on_host(self._models.scorer(self._frozen, rollouts))
       scores = scores[: len(drawn)]
       self.unscored += int(np.sum(~np.isfinite(scores)))
     return [

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from rlhf_jax import processes
 from rlhf_jax.data import at_hand, chat_templates
 from rlhf_jax.data.encoding import Example
 from rlhf_jax.data.templates import Format
@@ -209,7 +210,7 @@ def _conditioned(data, examples, condition):
 
 def _shown(data, examples, rollouts):
   """The rollouts' responses to the prompts of `examples`, as Comparisons."""
-  tokens, mask = map(np.asarray, rollouts.responses)
+  tokens, mask = processes.on_host(rollouts.responses)
   said = [
     example._replace(
       held=Comparison(example.prompt, ('',) * len(row)),
@@ -241,8 +242,8 @@ def _best(scores, ended, count):
     ScoringError: in a share none could be scored.
   """
   rows = scores.shape[0]
-  scores = np.asarray(scores).reshape(rows, count, -1)
-  ended = np.asarray(ended).reshape(scores.shape)
+  scores = processes.on_host(scores).reshape(rows, count, -1)
+  ended = processes.on_host(ended).reshape(scores.shape)
   scored = np.isfinite(scores)
   if not scored.any(-1).all():
     raise scoring.ScoringError(

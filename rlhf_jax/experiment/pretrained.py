@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from rlhf_jax import sharding
+from rlhf_jax import processes, sharding
 from rlhf_jax.addressing import describe, digest
 from rlhf_jax.data import chat_templates, tokens
 from rlhf_jax.data.sources import Corpus
@@ -96,7 +96,8 @@ class PretrainedReward:
     """Its parameters, and what reads text for them."""
     self.check()
     mesh = jax.sharding.get_mesh()  # Empty where none is set.
-    mesh = sharding.make_mesh() if mesh.empty else mesh
+    if mesh.empty:
+      mesh = sharding.make_mesh(devices=processes.devices())
     config, params = huggingface.read(self.folder, mesh)
     config = dataclasses.replace(config, compute_dtype=self._compute_dtype)
     tokenizer = tokens.load(self.folder)

@@ -11,9 +11,8 @@ import pathlib
 from collections.abc import Mapping, Sequence
 
 import jax
-import numpy as np
 
-from rlhf_jax import progress
+from rlhf_jax import processes, progress
 from rlhf_jax.addressing import Code, hashed
 from rlhf_jax.data.collation import collate
 from rlhf_jax.data.examples import Example, With, candidates
@@ -40,8 +39,8 @@ def attach(
   path = file(run, name, frozen['reference'])
   # Stages that run side by side may need the same.
   with run.folders.lock(name, path.name).alone():
-    files.sweep(path)
-    known = read(path)
+    processes.by_first(lambda: files.sweep(path))
+    known = processes.in_turn(lambda: read(path))
     digests = list(map(digest, examples))
     new = [place for place, d in enumerate(digests) if d not in known]
     if new:
@@ -49,9 +48,7 @@ def attach(
       if found is None:
         return examples
       known |= found
-      files.make_folder(path.parent)
-      rows = ({'example': k, 'logps': list(v)} for k, v in known.items())
-      seals.write_lines(path, rows)
+      processes.by_first(lambda: _write(path, known))
   return With(examples, 'reference_logps', [tuple(known[d]) for d in digests])
 
 
@@ -74,7 +71,8 @@ def _computed(run, name, examples, places, frozen, models):
       )
       if values is None:
         return None
-      for example, row in zip(some, np.asarray(values), strict=False):
+      rows = processes.on_host(values)
+      for example, row in zip(some, rows, strict=False):
         known[digest(example)] = row[: len(example.response_ids)].tolist()
       shown.show(first + len(some), {})
   return known
@@ -103,6 +101,12 @@ def file(run: Run, name: str, reference: Params) -> pathlib.Path:
 def digest(example: Example) -> str:
   """Changes when a token of an example's prompt or responses does."""
   return hashed(json.dumps([example.prompt_ids, example.response_ids]))[:24]
+
+
+def _write(path, known):
+  files.make_folder(path.parent)
+  rows = ({'example': k, 'logps': list(v)} for k, v in known.items())
+  seals.write_lines(path, rows)
 
 
 def read(path: pathlib.Path) -> dict[str, list[float]]:

@@ -3,16 +3,16 @@
 import contextlib
 import os
 import pathlib
-import sys
 import textwrap
 import time
 from collections.abc import Sequence
 from typing import TextIO
 
-from rlhf_jax import progress, sharding
+from rlhf_jax import processes, progress, sharding
 from rlhf_jax.addressing import describe, flatten
 from rlhf_jax.evaluation import report
 from rlhf_jax.experiment import (
+  device_rows,
   given_models,
   measuring,
   provenance,
@@ -70,17 +70,21 @@ def run(
     DamagedError: a file of a stage is not what was written.
     StorageError: a file could not be written.
   """
-  out, console = pathlib.Path(out), console or sys.stdout
-  _check_free(experiment, out)
+  out, console = pathlib.Path(out), console or processes.output()
+  processes.by_first(lambda: _check_free(experiment, out))
   with stopping.on_interrupt():
     ready = prepare(experiment, stages_dir, writers=writers, console=console)
-    files.make_folder(out)
-    files.write_json(out / 'config.json', describe(experiment))
+    processes.by_first(lambda: _begin(out, experiment))
     if fresh:
       clear(ready)
     ready.tell('run', provenance.header(ready))
     link(out / 'stages', 'data', ready.folders['data'].path)
     return _made_and_measured(ready, out, made)
+
+
+def _begin(out: pathlib.Path, experiment: Experiment) -> None:
+  files.make_folder(out)
+  files.write_json(out / 'config.json', describe(experiment))
 
 
 def _made_and_measured(run: Run, out: pathlib.Path, made: Sequence[str]):
@@ -127,11 +131,14 @@ def prepare(
     root=pathlib.Path(stages_dir),
     addresses=stage_addresses(experiment),
     settings=stage_settings(experiment),
-    console=console or sys.stdout,
+    console=console or processes.output(),
   )
+  _check_processes(folders)
   experiment = with_text_rewards(experiment)
   with folders.lock('data').alone():
-    corpus = experiment.data.load(folders['data'].path)
+    corpus = processes.in_turn(
+      lambda: experiment.data.load(folders['data'].path)
+    )
   kinds = validation.check_datasets(experiment.stages, corpus.datasets)
   validation.check_evaluation(experiment.evaluation, corpus.datasets, kinds)
   if corpus.tokenizer.vocab_size > experiment.model.vocab_size:
@@ -139,11 +146,13 @@ def prepare(
       f'the tokenizer has {corpus.tokenizer.vocab_size} tokens and the model '
       f'only {experiment.model.vocab_size}; raise model.vocab_size'
     )
+  mesh = sharding.make_mesh(experiment.mesh)
+  device_rows.check(experiment.stages, sharding.batch_devices(mesh))
   run = Run(
     experiment=experiment,
     folders=folders,
     corpus=corpus,
-    mesh=sharding.make_mesh(experiment.mesh),
+    mesh=mesh,
     console=folders.console,
     writers=writers,
   )
@@ -155,6 +164,11 @@ def prepare(
   for note in corpus.notes:
     run.tell('data', note)
   return run
+
+
+def _check_processes(folders: store.Folders) -> None:
+  processes.check_same('experiment', sorted(folders.addresses.items()))
+  processes.check_shared(folders.root)
 
 
 def check_same(experiment: Experiment, out: pathlib.Path) -> None:
@@ -225,7 +239,7 @@ def clear(run: Run) -> None:
   """
   for name in run.experiment.stages:
     with run.folders.lock(name).alone():
-      run.folders[name].clear()
+      processes.by_first(run.folders[name].clear)
 
 
 def make(run: Run, name: str, held: contextlib.ExitStack) -> float:
@@ -239,7 +253,7 @@ def make(run: Run, name: str, held: contextlib.ExitStack) -> float:
   lock.share()
   while not folder.done:
     lock.alone()
-    files.sweep(folder.path)
+    processes.by_first(lambda: files.sweep(folder.path))
     if not folder.done:
       seconds += running.run_stage(run, name)
     lock.share()  # Between the two, another may clear it.
@@ -248,6 +262,10 @@ def make(run: Run, name: str, held: contextlib.ExitStack) -> float:
 
 def link(folder: pathlib.Path, name: str, target: pathlib.Path) -> None:
   """Makes OUT/stages/<name> lead to the stage's folder."""
+  processes.by_first(lambda: _link(folder, name, target))
+
+
+def _link(folder, name, target):
   files.make_folder(folder)
   path = folder / name
   new = files.partial_of(path)

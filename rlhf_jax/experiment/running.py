@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from rlhf_jax import sharding
+from rlhf_jax import processes, sharding
 from rlhf_jax.addressing import describe
 from rlhf_jax.data import orders, packing
 from rlhf_jax.data.batches import Batches
@@ -46,6 +46,7 @@ SHOWN = (
   'response_length',
   'entropy',
 )
+COMPARED_EVERY = 50  # Steps between two looks at whether batches are one.
 SAMPLE_LOGS = 4  # How often a stage writes samples for people.
 
 
@@ -56,21 +57,20 @@ def run_stage(run: Run, name: str) -> float:
   keep = isinstance(stage, Stage) and stage.keep_checkpoint
   if folder.done:
     spent = folder.seconds()
-    folder.tidy(config=said, keep_checkpoint=keep)
+    processes.by_first(lambda: folder.tidy(config=said, keep_checkpoint=keep))
     run.tell(name, f'done before, in {spent:.0f} s: {folder.path}')
     return 0.0
-  for what in folder.in_place_of(settings):
+  for what in processes.by_first(lambda: folder.in_place_of(settings)):
     run.tell(name, what)
   began = time.perf_counter()
-  files.make_folder(folder.path)
-  files.write_json(folder.path / store.CONFIG, said)
+  processes.by_first(lambda: folder.begin(said))
   with run.trained.while_needed():
     work = writing.write if isinstance(stage, DatasetStage) else train
     facts = work(run, name)
   spent = time.perf_counter() - began
   known = {'settings': settings, 'seconds': round(spent, 2)}
   folder.finish({'stage': name} | known | facts)
-  folder.tidy(config=said, keep_checkpoint=keep)
+  processes.by_first(lambda: folder.tidy(config=said, keep_checkpoint=keep))
   return spent
 
 
@@ -99,10 +99,17 @@ def train(run: Run, name: str) -> dict[str, Any]:
     step = int(state.step)
     if step:
       run.tell(name, f'resumed at step {step}')
-    writer = metrics.JsonlWriter(folder / store.METRICS, start=step)
-    for row in metrics.read_jsonl(folder / store.METRICS):  # Before a stop.
+    writer = processes.only_first(
+      lambda: metrics.JsonlWriter(folder / store.METRICS, start=step)
+    )
+    before = processes.by_first(
+      lambda: metrics.read_jsonl(folder / store.METRICS)
+    )
+    for row in before:  # Of before a stop.
       watch.write(name, row.pop('step'), metrics.plain(row))
-    samples = sample_log.SampleLog(folder / store.SAMPLES, start=step)
+    samples = processes.only_first(
+      lambda: sample_log.SampleLog(folder / store.SAMPLES, start=step)
+    )
     state = loop.train(
       state,
       frozen,
@@ -117,7 +124,7 @@ def train(run: Run, name: str) -> dict[str, Any]:
       collect=stage.collect and collector(run, name, models, records),
       log_samples=sample_log.sample_logger(run, name, models, frozen, samples),
       saved=saved,
-      writers=(writer, watch, *run.writers),
+      writers=(writer, watch, *run.writers) if writer else (watch,),
       loop=loop.Loop(
         stage=name,
         steps=config.steps,
@@ -128,13 +135,18 @@ def train(run: Run, name: str) -> dict[str, Any]:
         console=run.console,
       ),
     )
-    writer.close()
   reading = run.trained.reading(name, stage.produces)
-  if reading is not last_token:  # The parameters do not say it.
-    files.write_json(folder / store.READING, describe(reading))
-  if stage.lora is not None:
-    files.write_json(folder / store.BASE, adapters.described(frozen['base']))
-  store.write_vocabulary(folder, data.corpus.tokenizer)
+  base = None if stage.lora is None else adapters.described(frozen['base'])
+
+  def describe_params():  # What they do not say themselves.
+    writer.close()
+    if reading is not last_token:
+      files.write_json(folder / store.READING, describe(reading))
+    if base is not None:
+      files.write_json(folder / store.BASE, base)
+    store.write_vocabulary(folder, data.corpus.tokenizer)
+
+  processes.only_first(describe_params)
   checkpoints.save_params(
     folder / store.PARAMS,
     state.params,
@@ -245,7 +257,10 @@ class MeshBatches:
     return map(WithExtra, own, self._placed(self.extra, step))
 
   def _placed(self, batches: Batches, step: int) -> Iterator[Any]:
-    for rows in batches.starting_at(step):
+    for at, rows in enumerate(batches.starting_at(step), step):
+      if at % COMPARED_EVERY == 0:
+        order = batches.indices(at).tobytes()
+        processes.check_same(f'batch at step {at}', order)
       yield sharding.place_rows(rows, batches.batch_size, self.mesh)
 
 

@@ -55,12 +55,12 @@ def sample_logger(
   name: str,
   models: Models,
   frozen: Mapping[str, Params],
-  log: SampleLog,
+  log: SampleLog | None,
 ) -> Callable | None:
   """(state, step) -> None, which samples the policy into its log.
 
   On the condition that the policy is measured on, if there is one. None where
-  the stage trains no policy.
+  the stage trains no policy. `log` is that of the process that writes it.
   """
   stage = run.experiment.stages[name]
   if stage.produces != 'policy':
@@ -91,6 +91,7 @@ def sample_logger(
         answered.examples, answered.texts, strict=True
       )
     ]
-    log.write(step, said)
+    if log is not None:
+      log.write(step, said)
 
   return log_samples

@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any, TextIO
 
+from rlhf_jax import processes
 from rlhf_jax.addressing import hashed
 from rlhf_jax.data.tokenizer import Tokenizer
 from rlhf_jax.experiment import locks
@@ -65,11 +66,17 @@ class Folder:
 
   @property
   def done(self) -> bool:
-    return (self.path / DONE).exists()
+    return processes.by_first((self.path / DONE).exists)
+
+  def begin(self, config: Any) -> None:
+    """Makes the folder, with what its config.json says."""
+    files.make_folder(self.path)
+    files.write_json(self.path / CONFIG, config)
 
   def finish(self, facts: Mapping[str, Any]) -> None:
     """Marks the stage done, with a few facts for people."""
-    files.write_json(self.path / DONE, {'layout': LAYOUT} | dict(facts))
+    content = {'layout': LAYOUT} | dict(facts)
+    processes.by_first(lambda: files.write_json(self.path / DONE, content))
 
   def facts(self) -> dict[str, Any]:
     """What `finish` wrote.
@@ -77,7 +84,9 @@ class Folder:
     Raises:
       DamagedError: done.json is not what was written.
     """
-    return seals.read_json(self.path / DONE, delete=self.path)
+    return processes.by_first(
+      lambda: seals.read_json(self.path / DONE, delete=self.path)
+    )
 
   def seconds(self) -> float:
     """How long the stage took.

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from rlhf_jax import processes
 from rlhf_jax.data.encoding import Example
 from rlhf_jax.experiment.datasets import Data
 from rlhf_jax.experiment.definition import ExperimentError
@@ -84,7 +85,8 @@ def of_batches(
   found = []
   for first in range(0, len(examples), rows):
     some = examples[first : first + rows]
-    found.append(np.asarray(function(data.batch(some, rows)))[: len(some)])
+    values = processes.on_host(function(data.batch(some, rows)))
+    found.append(values[: len(some)])
   return np.concatenate(found)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from rlhf_jax import progress
+from rlhf_jax import processes, progress
 from rlhf_jax.data import names
 from rlhf_jax.data import record_lines as lines
 from rlhf_jax.experiment import encoded_datasets, store
@@ -82,7 +82,7 @@ def write(run: Run, name: str) -> dict[str, Any]:
   )
   facts = run.tell_counts(name, counts)
   partial = folder / store.PARTIAL_RECORDS
-  done = _done(partial)
+  done = processes.by_first(lambda: _done(partial))
   model_queries = ModelQueries(
     name,
     stage,
@@ -105,7 +105,7 @@ def write(run: Run, name: str) -> dict[str, Any]:
   with jax.set_mesh(run.mesh):
     while not written.finished:
       batch = _batch(name, stage, model_queries, len(done))
-      files.append_line(partial, batch)
+      _append(partial, batch)
       done.append(_without_lines(batch))
       if config.count and written.asked > MOST_ASKED * max(
         written.found, written.size
@@ -116,8 +116,7 @@ def write(run: Run, name: str) -> dict[str, Any]:
   if not written.found:
     raise ExperimentError(none(name, stage, written))
   path = folder / store.RECORDS
-  rows = (row for batch in _batches(partial) for row in batch['records'])
-  files.write_lines(path, itertools.islice(rows, config.count))
+  processes.by_first(lambda: _join(partial, path, config.count))
   facts |= over_batches([batch['facts'] for batch in done])
   if written.unscored:
     facts['unscored_responses'] = written.unscored
@@ -125,10 +124,13 @@ def write(run: Run, name: str) -> dict[str, Any]:
   if left_out:
     run.tell(name, f'{" and ".join(left_out)}: left out')
   with scoring.during(f'gold of stage {name!r}'):
-    facts |= agreement(run.corpus.gold, lines.Lines(path, ''))
+    facts |= processes.by_first(
+      lambda: agreement(run.corpus.gold, lines.Lines(path, ''))
+    )
   total = min(written.found, config.count or written.found)
   counted = {'records': total, 'asked': written.asked}
-  return facts | counted | {'checksum': seals.checksum(path)}
+  checksum = processes.by_first(lambda: seals.checksum(path))
+  return facts | counted | {'checksum': checksum}
 
 
 def _done(partial: pathlib.Path) -> list[dict[str, Any]]:
@@ -145,6 +147,16 @@ def _done(partial: pathlib.Path) -> list[dict[str, Any]]:
 
   files.write_lines(partial, whole())
   return done
+
+
+def _append(partial: pathlib.Path, batch: Mapping[str, Any]) -> None:
+  processes.by_first(lambda: files.append_line(partial, batch))
+
+
+def _join(partial: pathlib.Path, path: pathlib.Path, count: int | None) -> None:
+  """Writes the records of all batches, or the first `count` of them."""
+  rows = (row for batch in _batches(partial) for row in batch['records'])
+  files.write_lines(path, itertools.islice(rows, count))
 
 
 def _batches(partial: pathlib.Path) -> Iterator[dict[str, Any]]:

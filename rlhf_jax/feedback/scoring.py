@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rlhf_jax import processes
 from rlhf_jax.kernels import logps
 from rlhf_jax.types import (
   Comparisons,
@@ -236,7 +237,7 @@ def text_scorer(
     batch, samples = rollouts.tokens.shape[:2]
     prompts = [
       records[i % len(records)]
-      for i in np.asarray(rollouts.index)
+      for i in processes.on_host(rollouts.index)
       for _ in range(samples)
     ]
     texts = [t for row in response_texts(rollouts, decode_ids) for t in row]
@@ -250,13 +251,14 @@ def response_texts(
   rollouts: Rollouts, decode_ids: Callable[[Sequence[int]], str]
 ) -> list[list[Response]]:
   """The text of every response, and whether it ended: B lists of K."""
-  tokens, mask = map(np.asarray, rollouts.responses)
+  tokens, mask = processes.on_host(rollouts.responses)
+  ended = processes.on_host(rollouts.ended)
   return [
     [
       Response(decode_ids(row[keep].tolist()), ended=ended)
       for row, keep, ended in zip(*candidates, strict=True)
     ]
-    for candidates in zip(tokens, mask, np.asarray(rollouts.ended), strict=True)
+    for candidates in zip(tokens, mask, ended, strict=True)
   ]
 
 

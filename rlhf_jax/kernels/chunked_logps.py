@@ -23,9 +23,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax.custom_derivatives import SymbolicZero
 
-# Logits of one chunk on a device (16 MiB): few enough to stay near the core,
+from rlhf_jax import sharding
+
+# Logits of one chunk on a CPU (16 MiB): few enough to stay near the core,
 # enough for products to run at full speed.
 CHUNK_LOGITS = 2**22
+# On an accelerator (256 MiB): split over a mesh, each chunk of the unembedding
+# is gathered on its own, and products of few columns leave units idle.
+ACCELERATOR_CHUNK_LOGITS = 2**26
 # Logits that a device keeps from the forward pass (256 MiB): half of those of
 # 4096 rows and 32 k columns, which takes 1.2 times as long as keeping them all,
 # where keeping none takes 1.3 times as long.
@@ -54,7 +59,9 @@ def chunk_sizes(held: int, size: int) -> tuple[int, int]:
     size: columns of a strip.
   """
   column = max(1, held // size)  # Logits in one column of every strip.
-  width = min(math.ceil(CHUNK_LOGITS / column / LANES) * LANES, size)
+  cpu = sharding.platform() == 'cpu'
+  most = CHUNK_LOGITS if cpu else ACCELERATOR_CHUNK_LOGITS
+  width = min(math.ceil(most / column / LANES) * LANES, size)
   return width, min(KEPT_LOGITS // (width * column), size // width)
 
 

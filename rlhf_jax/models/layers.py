@@ -1,5 +1,6 @@
 """The modules of a transformer: norm, attention, MLP, block, and the whole."""
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +13,7 @@ import jax.numpy as jnp
 from rlhf_jax.models import attention, lora
 from rlhf_jax.models.attention import Sight
 from rlhf_jax.models.config import Norm, TransformerConfig
-from rlhf_jax.sharding import BATCH, constrain
+from rlhf_jax.sharding import BATCH, BY_ROWS, Layout, constrain
 
 # Up to so many layers the loop over them is unrolled: a training step is faster
 # by a third with 2 layers and a quarter with 4, and compiles no slower.
@@ -67,12 +68,14 @@ class Attention(nn.Module):
   """Multi-head attention with grouped keys and values."""
 
   config: TransformerConfig
+  layout: Layout = BY_ROWS
 
   @nn.compact
   def __call__(
     self, x: chex.Array, sight: Sight, attend: Attend
   ) -> tuple[chex.Array, Any]:
     config, options = self.config, self.config.attention
+    in_place = functools.partial(_in_place, self.layout)
     into = normal(config.width**-0.5)
     shape = (config.width, config.heads, config.head_width)
     kv_shape = (config.width, config.kv_heads, config.head_width)
@@ -81,7 +84,8 @@ class Attention(nn.Module):
 
     def heads(name, shape):
       kernel = self.param(name, into, shape, config.param_dtype)
-      projected = jnp.einsum('btd,dhk->bthk', x, kernel.astype(x.dtype))
+      kernel = in_place(kernel.astype(x.dtype), 'fsdp', 'tensor')
+      projected = jnp.einsum('btd,dhk->bthk', x, kernel)
       projected = _with_adapter(self, projected, name, x)
       if options.bias:
         projected = _with_bias(self, config, projected, name, shape[1:])
@@ -100,7 +104,9 @@ class Attention(nn.Module):
     output = self.param(
       'output', back, (*shape[1:], config.width), config.param_dtype
     )
-    out = jnp.einsum('bthk,hkd->btd', mixed, output.astype(x.dtype))
+    mixed = constrain(mixed, self.layout.rows, None, 'tensor', None)
+    output = in_place(output.astype(x.dtype), 'tensor', None, 'fsdp')
+    out = jnp.einsum('bthk,hkd->btd', mixed, output)
     out = _with_adapter(self, out, 'output', mixed)
     if options.output_bias:
       out = _with_bias(self, config, out, 'output', (config.width,))
@@ -115,6 +121,7 @@ class MLP(nn.Module):
   """
 
   config: TransformerConfig
+  layout: Layout = BY_ROWS
 
   @nn.compact
   def __call__(self, x: chex.Array) -> chex.Array:
@@ -127,16 +134,20 @@ class MLP(nn.Module):
     first = self.param(name, into, (width, *shape), config.param_dtype)
     down = self.param('down', back, (inner, width), config.param_dtype)
     each = 'btd,dif->btif' if options.gated else 'btd,df->btf'
-    hidden = jnp.einsum(each, x, first.astype(x.dtype))
+    axes = ('fsdp', *[None] * (len(shape) - 1), 'tensor')
+    first = _in_place(self.layout, first.astype(x.dtype), *axes)
+    down = _in_place(self.layout, down.astype(x.dtype), 'tensor', 'fsdp')
+    hidden = jnp.einsum(each, x, first)
     hidden = _with_adapter(self, hidden, name, x)
     if options.bias:
       hidden = _with_bias(self, config, hidden, name, shape)
     if options.gated:
-      hidden = constrain(hidden, BATCH, None, None, 'tensor')
+      hidden = constrain(hidden, self.layout.rows, None, None, 'tensor')
       hidden = options.activation(hidden[:, :, 0]) * hidden[:, :, 1]
     else:
-      hidden = options.activation(constrain(hidden, BATCH, None, 'tensor'))
-    out = hidden @ down.astype(x.dtype)
+      hidden = constrain(hidden, self.layout.rows, None, 'tensor')
+      hidden = options.activation(hidden)
+    out = hidden @ down
     out = _with_adapter(self, out, 'down', hidden)
     if options.bias:
       out = _with_bias(self, config, out, 'down', (width,))
@@ -147,6 +158,7 @@ class Block(nn.Module):
   """Attention and the MLP, each on a norm of the residual stream."""
 
   config: TransformerConfig
+  layout: Layout = BY_ROWS
 
   @nn.compact
   def __call__(
@@ -158,18 +170,23 @@ class Block(nn.Module):
     def normed(name, x):
       return Normalise(config.norm, config.param_dtype, name=name)(x)
 
-    mixed, kept = Attention(config, name='attention')(
+    mixed, kept = Attention(config, self.layout, name='attention')(
       normed('attention_norm', x), sight, attend
     )
     if residual.output_norms:
       mixed = normed('attention_output_norm', mixed)
-    after = constrain(x + mixed, BATCH, None, None)
-    out = MLP(config, name='mlp')(
+    after = constrain(x + mixed, *self.layout)
+    out = MLP(config, self.layout, name='mlp')(
       normed('mlp_norm', x if residual.parallel else after)
     )
     if residual.output_norms:
       out = normed('mlp_output_norm', out)
-    return constrain(after + out, BATCH, None, None), kept
+    return constrain(after + out, *self.layout), kept
+
+
+def _in_place(layout, kernel, *axes):
+  """A kernel on the axes where it lies, if the layout leaves it there."""
+  return kernel if layout.width is None else constrain(kernel, *axes)
 
 
 def _with_adapter(module, y, name, x):
@@ -209,18 +226,26 @@ class Transformer(nn.Module):
     self.layers = Block(config)
     self.final_norm = Normalise(config.norm, dtype)
 
-  def embed(self, tokens: chex.Array, positions: chex.Array) -> chex.Array:
+  def embed(
+    self,
+    tokens: chex.Array,
+    positions: chex.Array,
+    layout: Layout = BY_ROWS,
+  ) -> chex.Array:
     """[B, T, D] in the compute dtype."""
     config = self.config
-    # A row is gathered whole, so its width must not be split.
-    table = constrain(self.embedding, 'tensor', None)
-    x = table.astype(config.compute_dtype)[tokens]
+    # Ids travel, not the table: a device looks up its own columns of all rows,
+    # then rows and columns change places. Cast after, so that the gradients of
+    # a token's occurrences are summed in the parameters' dtype.
+    table = constrain(self.embedding, 'tensor', 'fsdp')
+    x = table[constrain(tokens, 'data', None)]
+    x = constrain(x, 'data', None, 'fsdp').astype(config.compute_dtype)
     if config.scaled_embedding:
       x = x * jnp.asarray(config.width**0.5, x.dtype)
     if config.positions is not None:
       table = constrain(self.positions, None, None).astype(x.dtype)
       x = x + table[positions + config.positions.offset]
-    return constrain(x, BATCH, None, None)
+    return constrain(x, *layout)
 
   def __call__(
     self, tokens: chex.Array, positions: chex.Array, attend: Attend

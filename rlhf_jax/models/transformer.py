@@ -14,7 +14,14 @@ from rlhf_jax.models import attention, cores, lora
 from rlhf_jax.models.cache import Cache, LayerCache
 from rlhf_jax.models.config import TransformerConfig
 from rlhf_jax.models.layers import Attend, Block, Transformer
-from rlhf_jax.sharding import leaf_path
+from rlhf_jax.sharding import (
+  BATCH,
+  BY_ROWS,
+  BY_WIDTH,
+  Layout,
+  constrain,
+  leaf_path,
+)
 from rlhf_jax.types import LanguageModel, Params
 
 # The mesh axes of each parameter of transformer and heads: the first pattern
@@ -150,6 +157,7 @@ def logits(
     '...d,dv->...v', x, kernel, preferred_element_type=jnp.float32
   )
   cap = config.logit_softcap
+  out = constrain(out, BATCH, *[None] * (out.ndim - 2), 'tensor')
   out = out if cap is None else cap * jnp.tanh(out / cap)
   return distributions.rule_out(out, absent)
 
@@ -250,7 +258,10 @@ def decode_step(
     attend_cached(config, stored, cache.step, visible[config.sights[kind][1]])
     for kind, stored in zip(config.sight_of_layer, cache.layers, strict=True)
   ]
-  x, layers = through_layers(config, loaded, tokens, positions, attends)
+  # For a token a row, gathered weights would be nearly all of the traffic.
+  x, layers = through_layers(
+    config, loaded, tokens, positions, attends, BY_WIDTH
+  )
   cache = cache.replace(layers=tuple(layers), step=cache.step + 1)
   return logits(config, loaded, x, absent=absent), cache
 
@@ -261,19 +272,22 @@ def through_layers(
   tokens: chex.Array,
   positions: chex.Array,
   attends: Sequence[Attend],
+  layout: Layout = BY_ROWS,
 ) -> tuple[chex.Array, list[Any]]:
   """Hidden states [B, T, D], and what each layer's `attend` keeps."""
   variables, module = {'params': loaded}, Transformer(config)
   sights = attention.sights(config, positions)
-  x, kept = module.apply(variables, tokens, positions, method='embed'), []
+  x = module.apply(variables, tokens, positions, layout, method='embed')
+  kept = []
   for weights, attend, kind in zip(
     loaded['layers'], attends, config.sight_of_layer, strict=True
   ):
-    x, of_layer = Block(config).apply(
+    x, of_layer = Block(config, layout).apply(
       {'params': weights}, x, sights[kind], attend
     )
     kept.append(of_layer)
-  return module.apply(variables, x, method='finish'), kept
+  x = module.apply(variables, x, method='finish')
+  return constrain(x, *layout), kept
 
 
 def attend_within(

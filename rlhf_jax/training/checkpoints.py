@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
+from rlhf_jax import processes
 from rlhf_jax.storage import files, seals
 from rlhf_jax.storage.files import StorageError
 from rlhf_jax.types import Mean, Metrics, Params, TrainState
@@ -55,8 +56,7 @@ class Checkpoints:
     self, folder: pathlib.Path, *, meta: Mapping[str, Any], keep: int = 1
   ):
     self.meta, self.pending, self._folder = dict(meta), [], folder
-    files.make_folder(folder)
-    _remove_unfinished(folder)
+    processes.by_first(lambda: _remove_unfinished(folder))
     self._manager = ocp.CheckpointManager(
       folder.absolute(),
       options=ocp.CheckpointManagerOptions(
@@ -85,7 +85,8 @@ class Checkpoints:
     _refuse(beside, _is_number, where, 'not a number')
     with _naming(self._folder):
       self._manager.wait_until_finished()  # It takes room as well.
-      _refuse_without_room(self._folder, state)
+      need = _bytes(state)
+      processes.by_first(lambda: _refuse_without_room(self._folder, need))
       # The step is the data position: a batch is a function of the step.
       self._manager.save(
         step,
@@ -104,11 +105,9 @@ class Checkpoints:
       DamagedError: it is not what was written.
       ValueError: it was written under another config.
     """
-    step = self._manager.latest_step()
+    step = processes.by_first(self._sound_step)
     if step is None:
       return like
-    folder = self._folder / str(step)
-    seals.verify(folder, delete=self._folder)
     abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
     found = self._manager.restore(
       step,
@@ -124,6 +123,13 @@ class Checkpoints:
     self.pending = list(map(_from_json, found['meta']['pending']))
     return found['state']
 
+  def _sound_step(self):
+    """The newest step, verified; None if there is none."""
+    step = self._manager.latest_step()
+    if step is not None:
+      seals.verify(self._folder / str(step), delete=self._folder)
+    return step
+
   def wait(self) -> None:
     """Waits until what was saved is on the disk.
 
@@ -136,14 +142,20 @@ class Checkpoints:
   def __enter__(self) -> 'Checkpoints':
     return self
 
-  def __exit__(self, *_) -> None:
-    """Waits until what was saved is on disk, whatever ended the run."""
+  def __exit__(self, kind: Any, error: BaseException | None, _: Any) -> None:
+    """Waits until what was saved is on disk, whatever ended the run.
+
+    But of several processes, where one alone has an error: the others do not
+    come to wait with it.
+    """
+    if error is not None and not processes.agreed(error):
+      return
     try:
       self.wait()
     finally:
       with contextlib.suppress(Exception):  # Raised by the line above.
         self._manager.close()
-      _remove_unfinished(self._folder)
+      processes.by_first(lambda: _remove_unfinished(self._folder))
 
 
 def save_params(
@@ -161,14 +173,16 @@ def save_params(
     StorageError: they could not be written.
   """
   refuse_not_finite(params, str(folder))
-  files.make_folder(folder.parent)
-  _refuse_without_room(folder.parent, params)
-  files.sweep(folder)
-  partial = files.partial_of(folder)
-  try:
+  need = _bytes(params)
+
+  def begin():
+    files.make_folder(folder.parent)
+    _refuse_without_room(folder.parent, need)
+    files.sweep(folder)
+    return files.partial_of(folder)
+
+  def finish():
     with _naming(folder):
-      with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(partial.absolute(), params)
       for path in also:
         if path.exists():
           shutil.copyfile(path, partial / path.name)
@@ -176,9 +190,16 @@ def save_params(
       files.remove(folder)
       os.replace(partial, folder)
       files.fsync_folder(folder.parent)
+
+  partial = processes.by_first(begin)
+  try:
+    with _naming(folder), ocp.StandardCheckpointer() as checkpointer:
+      checkpointer.save(partial.absolute(), params)
+    processes.by_first(finish)
   finally:
-    for left in folder.parent.glob(f'{partial.name}*'):
-      shutil.rmtree(left, ignore_errors=True)
+    if processes.first():
+      for left in folder.parent.glob(f'{partial.name}*'):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def load_params(folder: pathlib.Path, like: Params) -> Params:
@@ -187,7 +208,7 @@ def load_params(folder: pathlib.Path, like: Params) -> Params:
   Raises:
     DamagedError: it is not what was written.
   """
-  seals.verify(folder, delete=folder.parent)
+  processes.by_first(lambda: seals.verify(folder, delete=folder.parent))
   abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
   with ocp.StandardCheckpointer() as checkpointer:
     return checkpointer.restore(folder.absolute(), abstract)
@@ -252,8 +273,11 @@ def _from_json(metrics: Mapping[str, list[str]]) -> Metrics:
   }
 
 
-def _refuse_without_room(folder, tree):
-  need = ROOM * sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
+def _bytes(tree):
+  return ROOM * sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
+
+
+def _refuse_without_room(folder, need):
   with files.naming(folder):
     free = shutil.disk_usage(folder).free
   if free < need:
@@ -279,6 +303,7 @@ def _naming(folder: pathlib.Path) -> Iterator[None]:
 
 def _remove_unfinished(folder):
   """Deletes what a kill, or a disk that was full, left of a step."""
+  files.make_folder(folder)
   steps = (path for path in folder.iterdir() if path.name.isdigit())
   unsealed = [path for path in steps if not seals.sealed(path)]
   for path in (*unsealed, *folder.glob(UNFINISHED)):
@@ -289,7 +314,7 @@ def checksum(params: Params) -> str:
   """Sixteen hexadecimal digits of the names, shapes, types and bytes."""
   found = hashlib.sha256()
   for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-    array = np.asarray(leaf)
+    array = processes.on_host(leaf)
     found.update(f'{path} {array.dtype} {array.shape}'.encode())
     found.update(array.tobytes())
   return found.hexdigest()[:16]

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import NamedSharding
 
 Path = tuple[str, ...]
 
@@ -116,17 +117,27 @@ def jitted(
 
   Args:
     function: what to compile.
-    donate: positions of the arguments whose memory the result may take.
+    donate: positions of the arguments whose memory the results may take. They
+      are the first of the results, in their order, and on a mesh of several
+      devices they lie where the arguments lay.
   """
 
   @functools.partial(
-    jax.jit, static_argnames=('places', 'static', 'config'), donate_argnums=(0,)
+    jax.jit,
+    static_argnames=('places', 'static', 'config', 'laid'),
+    donate_argnums=(0,),
   )
-  def traced(donated, shared, *, places, values, config, static):
+  def traced(donated, shared, *, places, values, config, static, laid):
     arrays = _laid_out(shared, places)
     for place, tree in zip(donate, donated, strict=True):
       arrays.insert(place, tree)
-    return function(*arrays, config=join_config(config, values), **dict(static))
+    results = function(
+      *arrays, config=join_config(config, values), **dict(static)
+    )
+    if laid is None:
+      return results
+    count = len(donate)
+    return *_pinned(results[:count], laid), *results[count:]
 
   def arranged(arrays, config, static):
     config, values = split_config(config)
@@ -134,7 +145,12 @@ def jitted(
       [tree for place, tree in enumerate(arrays) if place not in donate]
     )
     donated = [arrays[place] for place in donate]
-    named = {'places': places, 'values': values, 'config': config}
+    named = {
+      'places': places,
+      'values': values,
+      'config': config,
+      'laid': _shardings(donated),
+    }
     return (donated, shared), {
       **named,
       'static': tuple(sorted(static.items())),
@@ -164,6 +180,24 @@ def _once(trees: list[Any]) -> tuple[list[Any], tuple[Any, tuple[int, ...]]]:
       kept.append(leaf)
     places.append(place)
   return kept, (structure, tuple(places))
+
+
+def _shardings(trees: list[Any]) -> tuple[NamedSharding | None, ...] | None:
+  """Where the leaves of trees lie on a mesh; None if none lies on several."""
+  found = [getattr(leaf, 'sharding', None) for leaf in jax.tree.leaves(trees)]
+  found = [s if isinstance(s, NamedSharding) else None for s in found]
+  if not any(s is not None and s.mesh.size > 1 for s in found):
+    return None
+  return tuple(found)
+
+
+def _pinned(trees, shardings):
+  leaves, structure = jax.tree.flatten(list(trees))
+  pinned = [
+    leaf if s is None else jax.lax.with_sharding_constraint(leaf, s)
+    for leaf, s in zip(leaves, shardings, strict=True)
+  ]
+  return jax.tree.unflatten(structure, pinned)
 
 
 def _laid_out(leaves, places):

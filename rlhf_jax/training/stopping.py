@@ -9,15 +9,19 @@ import signal
 import threading
 from collections.abc import Iterator
 
+from rlhf_jax import processes
+
 
 class Stopped(KeyboardInterrupt):
   """A run was asked to stop.
 
   Attributes:
     kept: what was saved because of it, for people; empty if nothing was.
+    agreed: all processes of a run stop together.
   """
 
   kept = ''
+  agreed = True
 
   def __str__(self) -> str:
     kept = self.kept or 'what was done is kept'
@@ -48,12 +52,12 @@ def ask() -> None:
 
 
 def check() -> None:
-  """Stops if that was asked for.
+  """Stops if that was asked for; of several processes, where all agree on it.
 
   Raises:
     Stopped: it was.
   """
-  if _request.asked:
+  if _request.asked or processes.stop_agreed():
     raise Stopped
 
 

@@ -1,6 +1,7 @@
 """Log-probs and entropies from hidden states, whole and a chunk at a time."""
 
 import functools
+from unittest import mock
 
 import chex
 import jax
@@ -9,6 +10,7 @@ import numpy as np
 from absl.testing import parameterized
 from jax.test_util import check_grads
 
+from rlhf_jax import sharding
 from rlhf_jax.kernels import chunked_logps, distributions
 
 D, V = 8, 37
@@ -126,6 +128,12 @@ class FusedTest(chex.TestCase):
   )
   def test_chunks_fit_the_memory_set_aside(self, held, size, width, kept):
     self.assertEqual(chunked_logps.chunk_sizes(held, size), (width, kept))
+
+  def test_chunks_are_wider_on_accelerators(self):
+    # Of 16 rows of 2048 tokens, 2²⁶ logits are 2048 columns.
+    with mock.patch.object(sharding, 'platform', lambda: 'tpu'):
+      width, kept = chunked_logps.chunk_sizes(16 * 2048 * 128_256, 128_256)
+    self.assertEqual((width, kept), (2048, 1))
 
   @parameterized.parameters(None, 20)
   def test_without_jit(self, chunk):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 import re
 
 import chex
@@ -134,7 +135,13 @@ class ShardedTest(chex.TestCase):
       jax.device_get(actual), jax.device_get(expected), atol=1e-7
     )
 
-  def test_decodes_in_shards(self):
+  @parameterized.parameters(
+    {'data': 2, 'fsdp': 2, 'tensor': 2},
+    {'fsdp': 4, 'tensor': 2},
+    {'data': 2, 'fsdp': 4},
+    {'fsdp': 8},
+  )
+  def test_decodes_in_shards(self, **shape):
     params = self.model.init(jax.random.key(0))
 
     @functools.partial(jax.jit, static_argnums=3)
@@ -149,13 +156,36 @@ class ShardedTest(chex.TestCase):
       return jnp.stack(found)
 
     expected = steps(params, self.tokens, self.mask, 2)
-    placed = sharding.place(params, PARTITION_RULES, self.mesh)
-    batch = sharding.place_batch((self.tokens, self.mask), self.mesh)
-    with jax.set_mesh(self.mesh):
+    mesh = sharding.make_mesh(shape)
+    placed = sharding.place(params, PARTITION_RULES, mesh)
+    batch = sharding.place_batch((self.tokens, self.mask), mesh)
+    with jax.set_mesh(mesh):
       actual = steps(placed, *batch, 2)
     np.testing.assert_allclose(
       jax.device_get(actual), jax.device_get(expected), atol=1e-5
     )
+
+  def test_a_step_of_decoding_gathers_no_weights(self):
+    mesh = sharding.make_mesh({'fsdp': 8})
+    params = self.model.load(self.model.init(jax.random.key(0)))
+    prompts = self.tokens, np.ones_like(self.tokens, bool)
+    _, cache = self.model.prefill(params, *prompts, 1, 2)
+    layers = params['layers']
+    stacked = jax.tree.map(lambda *each: jnp.stack(each), *layers)
+    placed = sharding.place(params | {'layers': stacked}, PARTITION_RULES, mesh)
+    split = self.model.load(placed)
+    with jax.set_mesh(mesh):
+      step = jax.jit(self.model.decode_step)
+      cache = sharding.place_batch(cache, mesh)
+      text = step.lower(split, cache, self.tokens[:, :1]).compile().as_text()
+    gathered = [
+      math.prod(map(int, sizes.split(',')))
+      for sizes in re.findall(r'= \w+\[([\d,]+)\]\S* all-gather', text)
+    ]
+    matrices = [x.size for x in jax.tree.leaves(layers) if x.ndim > 1]
+    # What is gathered is the stream of a token a row.
+    self.assertNotEmpty(gathered)
+    self.assertLess(max(gathered), min(matrices))
 
 
 if __name__ == '__main__':

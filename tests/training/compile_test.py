@@ -8,7 +8,9 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 from absl.testing import absltest, parameterized
+from jax.sharding import NamedSharding, PartitionSpec
 
+from rlhf_jax import sharding
 from rlhf_jax.training.compile import jitted, join_config, split_config
 
 
@@ -108,10 +110,31 @@ class CompileTest(parameterized.TestCase):
     self.assertIs(jitted(_noop), jitted(_noop))
     self.assertIsNot(jitted(_noop), jitted(_noop, donate=(0,)))
 
+  @parameterized.parameters(('fsdp', None), (None, 'fsdp'))
+  def test_what_is_donated_comes_back_where_it_lay(self, *axes):
+    mesh = sharding.make_mesh({'fsdp': 8})
+    lies = NamedSharding(mesh, PartitionSpec(*axes))
+    state = jax.device_put(jnp.arange(64.0).reshape(8, 8), lies)
+    # Left to itself, the sum would lie as the batch does.
+    batch = jax.device_put(
+      jnp.ones((8, 8)), NamedSharding(mesh, PartitionSpec('fsdp'))
+    )
+    call = jitted(_summed, donate=(0,))
+    with jax.set_mesh(mesh):
+      state, total = call(state, batch, config=Config(1.0))
+    self.assertEqual(state.sharding.spec, lies.spec)
+    self.assertEqual(total, 65 * 64 / 2)
+
 
 def _noop(x, *, config):
   del config
   return x
+
+
+def _summed(state, batch, *, config):
+  del config
+  state = state + batch
+  return state, jnp.sum(state)
 
 
 def power(x, *, base=2.0, exponent=1.0, times=1, then=jnp.abs):

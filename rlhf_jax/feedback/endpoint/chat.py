@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+from rlhf_jax import processes
 from rlhf_jax.addressing import hashed
 from rlhf_jax.feedback.endpoint import answers, cache, keys, post, settings
 from rlhf_jax.feedback.endpoint.answers import Answer
@@ -106,6 +107,10 @@ class Chat:
         or holds none, or the cache cannot be used.
     """
     self.check()
+    # Of several processes one asks.
+    return processes.by_first(lambda: self._answers(conversations, options))
+
+  def _answers(self, conversations, options):
     bodies = [self._body(asked, options) for asked in conversations]
     addresses = [self._address(body) for body in bodies]
     kept = cache.Replies(self.cache)

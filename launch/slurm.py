@@ -1,0 +1,144 @@
+"""Runs on Slurm: `python -m launch.slurm submit NAME … -- launch.train FILE …`.
+
+From the folder of the code, which all nodes must see. A job that is preempted,
+or runs into its time limit, saves, is queued again and goes on.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from launch import errors
+from launch.clusters import commands
+
+SCRIPT = 'launch/clusters/slurm.sh'
+LOGS = 'runs/slurm'
+WAIT = 300  # Seconds; all nodes of a job start together.
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+  """Reads the command line before its `--`."""
+  parser = argparse.ArgumentParser(
+    prog='python -m launch.slurm', description=__doc__.partition('\n')[0]
+  )
+  verbs = parser.add_subparsers(dest='verb', required=True, metavar='WHAT')
+  for verb, function in VERBS.items():
+    sub = verbs.add_parser(
+      verb, help=function.__doc__, description=function.__doc__
+    )
+    if verb == 'submit':
+      sub.add_argument('name', help='of the job')
+      _add_job(sub)
+    else:
+      sub.add_argument('job', help='its number, as sbatch said it')
+    commands.add_shared_arguments(sub)
+  return parser.parse_args(arguments)
+
+
+def _add_job(parser):
+  parser.add_argument('--nodes', type=int, required=True)
+  parser.add_argument('--gpus-per-node', type=int, required=True)
+  parser.add_argument(
+    '--processes-per',
+    choices=('node', 'gpu'),
+    default='node',
+    help='one process for a node, or for a GPU (default: %(default)s)',
+  )
+  parser.add_argument(
+    '--time', default='24:00:00', help='(default: %(default)s)'
+  )
+  parser.add_argument('--partition')
+  parser.add_argument('--account')
+  parser.add_argument(
+    '--grace',
+    type=int,
+    default=300,
+    help='seconds before the time limit at which it saves (default: '
+    '%(default)s)',
+  )
+  parser.add_argument(
+    '--python',
+    default=sys.executable,
+    help='interpreter that all nodes see (default: %(default)s)',
+  )
+  parser.add_argument(
+    '--sbatch',
+    action='append',
+    default=[],
+    metavar='OPTION',
+    help='one more option of sbatch, as --sbatch=--constraint=h100; may be '
+    'given many times',
+  )
+  commands.add_restarts(parser)
+
+
+def submit(options, shell, run) -> None:
+  """Submits a run; sbatch says the number of the job."""
+  for name in ('nodes', 'gpus_per_node'):
+    errors.check_whole(f'--{name.replace("_", "-")}', getattr(options, name), 1)
+  one = options.processes_per == 'node'
+  shell.run(['mkdir', '-p', LOGS])
+  given = {
+    'PYTHON': options.python,
+    'RESTARTED': commands.CODES,
+    'RESTARTS': options.restarts,
+    'WAIT': WAIT,
+  }
+  shell.run(
+    [
+      'sbatch',
+      f'--job-name={options.name}',
+      f'--nodes={options.nodes}',
+      f'--gpus-per-node={options.gpus_per_node}',
+      f'--ntasks-per-node={1 if one else options.gpus_per_node}',
+      '--exclusive',
+      f'--time={options.time}',
+      f'--signal=TERM@{options.grace}',
+      '--requeue',
+      '--open-mode=append',
+      f'--output={LOGS}/%j.log',
+      '--export=ALL,' + ','.join(f'{k}={v}' for k, v in given.items()),
+      *([f'--partition={options.partition}'] if options.partition else []),
+      *([f'--account={options.account}'] if options.account else []),
+      *options.sbatch,
+      SCRIPT,
+      *commands.program(run),
+    ]
+  )
+
+
+def logs(options, shell, run) -> None:
+  """Shows what a job prints, until Ctrl-C."""
+  del run
+  shell.status(['tail', '-n', '1000', '-F', f'{LOGS}/{options.job}.log'])
+
+
+def status(options, shell, run) -> None:
+  """Says how a job is, and how it ended each time it was started."""
+  del run
+  fields = 'JobID,JobName,State,ExitCode,Elapsed,NodeList'
+  shell.run(
+    ['sacct', '--duplicates', f'--jobs={options.job}', f'--format={fields}']
+  )
+
+
+def stop(options, shell, run) -> None:
+  """Lets a job save and end for good."""
+  del run
+  shell.run(['scontrol', 'update', f'JobId={options.job}', 'Requeue=0'])
+  shell.run(['scancel', '--signal=TERM', options.job])
+
+
+VERBS = {'submit': submit, 'logs': logs, 'status': status, 'stop': stop}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+  """Runs the command line. Returns its exit status."""
+  own, run = commands.split(arguments)
+  options = parse(own)
+  shell = commands.Shell(options.dry_run)
+  return commands.told(lambda: VERBS[options.verb](options, shell, run))
+
+
+if __name__ == '__main__':
+  sys.exit(main())
