@@ -6,7 +6,7 @@ import sys
 import numpy as np
 
 from launch import answering, costs, errors, judges
-from launch.agreements import number
+from launch.agreements import plain
 
 
 def add_arguments(parser) -> None:
@@ -192,11 +192,6 @@ def _table(found) -> str:
 def _write(options, judge, own, other, found) -> None:
   from rlhf_jax.storage import files
 
-  def plain(estimate):
-    if estimate is None:
-      return None
-    return {name: number(x) for name, x in estimate._asdict().items()}
-
   results = {
     'benchmark': options.benchmark,
     'policy': own.name,
@@ -206,7 +201,10 @@ def _write(options, judge, own, other, found) -> None:
     'order': options.order,
     'difficulties': options.difficulties,
     'win_rates': {
-      name: {'win_rate': plain(rate), 'at_equal_length': plain(controlled)}
+      name: {
+        'win_rate': plain(rate),
+        'at_equal_length': controlled and plain(controlled),
+      }
       for name, (rate, controlled) in found.items()
     },
   }

@@ -107,19 +107,26 @@ def test_rewardbench_by_subset(pairs, tmp_path):
     row
     | {'id': i, 'subset': subset, 'chosen_model': 'x', 'rejected_model': 'y'}
     for i, (row, subset) in enumerate(
-      zip(PAIRS, ('alpacaeval-easy', 'refusals', 'refusals'), strict=True)
+      zip(PAIRS, ('alpacaeval-easy', 'donotanswer', 'donotanswer'), strict=True)
     )
   ]
   path = tmp_path / 'rewardbench.json'
   path.write_text(json.dumps(rows))
-  status, _, err = run('--judge', 'longer', '--pairs', path, '--out', 'o')
+  status, out, err = run('--judge', 'longer', '--pairs', path, '--out', 'o')
   assert status == 0, err
+  sections = result(tmp_path / 'o')['sections']
+  assert [(k, v['value']) for k, v in sections.items()] == [
+    ('Chat', 1.0),
+    ('Safety', 0.5),
+  ]
+  assert 'Sections of RewardBench:' in out
+  assert 'Without alpacaeval-length, alpacaeval-hard' in out
   found = result(tmp_path / 'o')['agreement']
   right = {name: row['accuracy']['value'] for name, row in found.items()}
   assert right == {
     'all': pytest.approx(2 / 3),
     'alpacaeval-easy': 1.0,
-    'refusals': 0.5,
+    'donotanswer': 0.5,
   }
 
 
