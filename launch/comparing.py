@@ -24,7 +24,8 @@ def add_arguments(parser) -> None:
     group.add_argument(
       f'--{name}',
       metavar='DIR_OR_FILE',
-      help=f'what is {what}: a folder of transformers, or answers as '
+      help=f'what is {what}: a folder of transformers, a run (the --out of '
+      'launch.train) or a stage of it (RUN/stages/dpo), or answers as '
       "AlpacaEval's model_outputs.json has them",
     )
   group.add_argument('--max-tokens', type=int, default=300)
@@ -96,6 +97,7 @@ def _check(options):
   """Refuses options that cannot be, before anything is read."""
   from rlhf_jax.data import names
   from rlhf_jax.evaluation.questions import BENCHMARKS
+  from rlhf_jax.experiment.folder_policy import MAX_ROWS
 
   if options.benchmark not in BENCHMARKS:
     raise errors.OptionError(
@@ -107,10 +109,11 @@ def _check(options):
     if getattr(options, name) is None:
       raise errors.OptionError(
         '--benchmark compares two: give --policy and --against, each a folder '
-        'of transformers or a file of answers'
+        'of transformers, a run, a stage of one, or a file of answers'
       )
-  for name in ('max_tokens', 'max_prompt_tokens', 'at_a_time'):
+  for name in ('max_tokens', 'max_prompt_tokens'):
     errors.check_whole(f'--{name.replace("_", "-")}', getattr(options, name), 1)
+  errors.check_whole('--at-a-time', options.at_a_time, 1, MAX_ROWS)
   errors.check_whole('--seed', options.seed, 0, errors.LARGEST_SEED)
   for name, most in (('temperature', 1e3), ('most_missing', 1.0)):
     if not 0.0 <= getattr(options, name) <= most:

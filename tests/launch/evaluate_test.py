@@ -346,7 +346,7 @@ def test_policies_in_folders_answer_once(benchmark, tmp_path, monkeypatch):
     (
       ('--benchmark', 'vicuna80', '--questions', 'question.jsonl', '--policy',
        'a.json', '--against', 'nowhere'),
-      'nowhere is neither a file of answers nor a folder of transformers',
+      'nowhere is neither a file of answers, nor a folder of transformers',
     ),
     (
       ('--benchmark', 'vicuna80', '--policy', 'a.json', '--against', 'b.json',
