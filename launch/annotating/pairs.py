@@ -97,7 +97,7 @@ def of_answers(places: Sequence[str]) -> Found:
   Raises:
     DataError: a place holds no answers, or they have no prompt in common.
   """
-  names = [pathlib.Path(place).stem for place in places]
+  names = [_name(pathlib.Path(place)) for place in places]
   if names[0] == names[1] or not all(names):
     names = list(places)
   first, second = (list(_answers(pathlib.Path(place))) for place in places)
@@ -122,6 +122,12 @@ def of_answers(places: Sequence[str]) -> Found:
     if count
   )
   return _told(pairs, notes)
+
+
+def _name(place: pathlib.Path) -> str:
+  """Whose answers they are: as AlpacaEval's rows say, or as the file's name."""
+  said = next(rows_of(place)).fields.get('generator') if place.is_file() else ''
+  return said if said and isinstance(said, str) else place.stem
 
 
 def _told(pairs: Iterable[Pair], notes: Sequence[str]) -> Found:
