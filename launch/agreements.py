@@ -2,6 +2,8 @@
 
 import sys
 
+import numpy as np
+
 from launch import costs, errors, judges
 
 SHOWN = ('accuracy', 'kappa', 'same', 'first')
@@ -52,6 +54,11 @@ def measure(options) -> None:
   credits = orders.both(
     judges.kept(judge, options.out).judge, prompts, first, second
   )
+  if np.isnan(credits).any(axis=1).all():
+    raise errors.OptionError(
+      f'{judge.name} gave no verdict in both orders on any of {len(pairs)} '
+      'pairs; look at what it says, and at whether the template suits it'
+    )
   found = agreement.by_kind(credits, labels, prompts)
   write(options, judge, pairs, credits, found)
   print(f'\n{judge.name} on {options.pairs}: {len(pairs)} pairs\n')
@@ -70,6 +77,10 @@ def labelled_pairs(options):
 
   if options.per_prompt is not None:
     errors.check_whole('--per-prompt', options.per_prompt, 1)
+  if not 0.0 <= options.least_gap < float('inf'):
+    raise errors.OptionError(
+      f'--least-gap must be 0 or more, got {options.least_gap:g}'
+    )
   if dataset := prepared.find(options.pairs):
     records = prepared.Split(prepared.measured_on(dataset))
   else:

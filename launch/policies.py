@@ -112,6 +112,12 @@ def named(place: str) -> Policy:
   return Policy(f'{run}/{path.name}' if run else path.name, folder, path)
 
 
+def of_run(folder: pathlib.Path) -> bool:
+  """Whether a folder is a run's, or a stage's."""
+  said = _described(folder)
+  return 'stages' in said or said.get('type') in STAGES
+
+
 def _last(run: pathlib.Path, stages: Mapping[str, Any]) -> pathlib.Path:
   """The stage of a run that trains a policy last."""
   found = [k for k, one in stages.items() if one.get('produces') == 'policy']

@@ -226,6 +226,11 @@ def test_templates_share_the_prompts(pairs, tmp_path):
   [
     (('--judge', 'longer'), 'give --pairs DATA to measure a judge, or'),
     (('--judge', 'nowhere', '--pairs', 'pairs.jsonl'), '--judge nowhere is'),
+    (('--judge', 'run', '--pairs', 'pairs.jsonl'), 'launch.export_weights RUN'),
+    (
+      ('--judge', 'longer', '--pairs', 'pairs.jsonl', '--least-gap', 'nan'),
+      '--least-gap must be 0 or more',
+    ),
     (('--judge', 'no.such', '--pairs', 'pairs.jsonl'), 'no.such'),
     (('--judge', 'os.getcwd', '--pairs', 'pairs.jsonl'), 'takes (prompts, '),
     (('--judge', 'longer', '--pairs', 'llmbar'), 'launch.prepare llmbar'),
@@ -253,6 +258,8 @@ def test_templates_share_the_prompts(pairs, tmp_path):
 )  # fmt: skip
 def test_mistakes_are_a_sentence(arguments, message, pairs, monkeypatch):
   monkeypatch.setenv('TFDS_DATA_DIR', str(pairs.parent / 'none'))
+  (pairs.parent / 'run').mkdir()
+  (pairs.parent / 'run' / 'config.json').write_text('{"stages": {}}')
   status, out, err = run(*arguments)
   assert (status, out) == (1, '')
   assert message in err
@@ -416,8 +423,15 @@ def test_a_judge_that_talks_nonsense_gives_no_win_rate(benchmark):
       *benchmark, '--policy', 'a.json', '--against', 'b.json', '--out', 'o',
       '--judge', server.url, '--model', 'm', '--template', 'pair_choice_1',
     )  # fmt: skip
-  assert (status, out) == (1, '')
-  assert '3 of 4 pairs have no verdict' in err
+    assert (status, out) == (1, '')
+    assert '3 of 4 pairs have no verdict' in err
+    pairs = benchmark[-1].parent / 'pairs.jsonl'
+    pairs.write_text(''.join(json.dumps(row) + '\n' for row in PAIRS))
+    status, out, err = run(
+      '--judge', server.url, '--model', 'm', '--pairs', pairs, '--out', 'p'
+    )
+    assert (status, out) == (1, '')
+    assert 'gave no verdict in both orders on any of 3 pairs' in err
 
 
 def test_policies_in_folders_answer_once(benchmark, tmp_path, monkeypatch):
