@@ -97,9 +97,7 @@ def of_answers(places: Sequence[str]) -> Found:
   Raises:
     DataError: a place holds no answers, or they have no prompt in common.
   """
-  names = [_name(pathlib.Path(place)) for place in places]
-  if names[0] == names[1] or not all(names):
-    names = list(places)
+  names = _names(places)
   first, second = (list(_answers(pathlib.Path(place))) for place in places)
   by_prompt = {}
   for prompt, response in second:
@@ -124,10 +122,20 @@ def of_answers(places: Sequence[str]) -> Found:
   return _told(pairs, notes)
 
 
-def _name(place: pathlib.Path) -> str:
-  """Whose answers they are: as AlpacaEval's rows say, or as the file's name."""
-  said = next(rows_of(place)).fields.get('generator') if place.is_file() else ''
-  return said if said and isinstance(said, str) else place.stem
+def _names(places: Sequence[str]) -> list[str]:
+  """What two policies are told apart by: their rows, their files, or paths."""
+  paths = [pathlib.Path(place) for place in places]
+  for found in (map(_generator, paths), (path.stem for path in paths)):
+    one, other = found
+    if one and other and one != other:
+      return [one, other]
+  return list(places)
+
+
+def _generator(path: pathlib.Path) -> str:
+  """Whose answers a file holds, as AlpacaEval's rows say; '' of others."""
+  said = next(rows_of(path)).fields.get('generator') if path.is_file() else ''
+  return said if isinstance(said, str) else ''
 
 
 def _told(pairs: Iterable[Pair], notes: Sequence[str]) -> Found:
