@@ -2,6 +2,8 @@
 
 import sys
 
+import numpy as np
+
 from launch import costs, errors, judges
 
 SHOWN = ('accuracy', 'kappa', 'same', 'first')
@@ -32,7 +34,8 @@ def add_arguments(parser):
 
 def measure(options) -> None:
   """Measures the judge of the command line on the pairs that it names."""
-  from rlhf_jax.evaluation import agreement, orders
+  from rlhf_jax.data import names
+  from rlhf_jax.evaluation import agreement, orders, reward_bench
   from rlhf_jax.storage import files
 
   if options.order != 'both':
@@ -51,10 +54,19 @@ def measure(options) -> None:
   credits = orders.both(
     judges.kept(judge, options.out).judge, prompts, first, second
   )
+  if np.isnan(credits).any(axis=1).all():
+    raise errors.OptionError(
+      f'{judge.name} gave no verdict in both orders on any of {len(pairs)} '
+      'pairs; look at what it says, and at whether the template suits it'
+    )
   found = agreement.by_kind(credits, labels, prompts)
   write(options, judge, pairs, credits, found)
   print(f'\n{judge.name} on {options.pairs}: {len(pairs)} pairs\n')
   print(agreement_table(found))
+  if sections := reward_bench.sections(found):
+    print(f'\nSections of RewardBench:\n\n{section_table(sections)}')
+    if left_out := reward_bench.missing(found):
+      print(f'Without {names.listed(left_out)}, which are not there.')
   print(f'\n{options.out}')
 
 
@@ -65,6 +77,10 @@ def labelled_pairs(options):
 
   if options.per_prompt is not None:
     errors.check_whole('--per-prompt', options.per_prompt, 1)
+  if not 0.0 <= options.least_gap < float('inf'):
+    raise errors.OptionError(
+      f'--least-gap must be 0 or more, got {options.least_gap:g}'
+    )
   if dataset := prepared.find(options.pairs):
     records = prepared.Split(prepared.measured_on(dataset))
   else:
@@ -99,9 +115,22 @@ def agreement_table(found) -> str:
   return tables.fitted(tables.of(found, columns), progress.width(sys.stdout))
 
 
+def section_table(sections) -> str:
+  """A line for each section, and one for the mean of all."""
+  from rlhf_jax import progress
+  from rlhf_jax.evaluation import tables
+
+  columns = {
+    'section': lambda name, estimate: name,
+    'right': lambda name, estimate: tables.interval(estimate),
+  }
+  return tables.fitted(tables.of(sections, columns), progress.width(sys.stdout))
+
+
 def write(options, judge, pairs, credits, found) -> None:
   """Writes verdicts.jsonl and results.json."""
   from rlhf_jax.data.record_lines import prompt_row
+  from rlhf_jax.evaluation import reward_bench
   from rlhf_jax.storage import files
 
   rows = (
@@ -114,15 +143,18 @@ def write(options, judge, pairs, credits, found) -> None:
   results = {'judge': judge.name, 'identity': judge.identity}
   results |= {'pairs': str(options.pairs), 'agreement': {}}
   for name, measured in found.items():
-    row = {key: getattr(measured, key)._asdict() for key in SHOWN}
-    row = {
-      key: {k: number(v) for k, v in value.items()}
-      for key, value in row.items()
-    }
+    row = {key: plain(getattr(measured, key)) for key in SHOWN}
     counts = ('count', 'ties', 'unread')
     row |= {key: getattr(measured, key) for key in counts}
     results['agreement'][name] = row
+  if sections := reward_bench.sections(found):
+    results['sections'] = {k: plain(v) for k, v in sections.items()}
   files.write_json(options.out / 'results.json', results)
+
+
+def plain(estimate):
+  """An estimate as JSON has it."""
+  return {name: number(value) for name, value in estimate._asdict().items()}
 
 
 def number(value):

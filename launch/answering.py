@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from launch import errors
+from launch import policies
 
 
 class Answered(NamedTuple):
@@ -22,10 +22,11 @@ class Answered(NamedTuple):
 
 
 def of(place: str, questions: Sequence[Any], options) -> Answered:
-  """The answers of a policy in a folder, or those that a file holds.
+  """The answers of a policy, or those that a file holds.
 
   Args:
-    place: a folder of transformers, or a file as AlpacaEval has them.
+    place: of the policy, as of `policies.named`, or a file as AlpacaEval has
+      them.
     questions: what is asked.
     options: of the command line; where its --out is, answers are kept.
 
@@ -34,41 +35,34 @@ def of(place: str, questions: Sequence[Any], options) -> Answered:
   """
   from rlhf_jax.evaluation import model_outputs
   from rlhf_jax.evaluation import questions as asking
-  from rlhf_jax.models import huggingface
 
   path = pathlib.Path(place)
   if path.is_file():
     prompts = [question.prompt for question in questions]
     texts, name = model_outputs.read(place, prompts)
     return Answered(name, texts)
-  if not huggingface.is_folder(place):
-    raise errors.OptionError(
-      f'{place} is neither a file of answers nor a folder of transformers; '
-      'what a stage of a run trained becomes one by python -m '
-      'launch.export_weights OUT/stages/STAGE DIR'
-    )
+  policy = policies.named(place)
   answers: list[list[str]] = [[] for _ in questions]
   for turn in range(max(1 + len(q.later) for q in questions)):
     rows = [i for i, q in enumerate(questions) if turn <= len(q.later)]
     prompts = [asking.following(questions[i], answers[i]) for i in rows]
-    for i, text in zip(rows, _answers(place, prompts, options), strict=True):
+    for i, text in zip(rows, _answers(policy, prompts, options), strict=True):
       answers[i].append(text)
   pairs = zip(questions, answers, strict=True)
   texts = [asking.transcript(*pair) for pair in pairs]
-  return Answered(path.resolve().name, texts)
+  return Answered(policy.name, texts)
 
 
-def _answers(place, prompts, options) -> list[str]:
+def _answers(policy, prompts, options) -> list[str]:
   """A policy's answers to prompts: those that are kept, or sampled now."""
   from rlhf_jax import progress
   from rlhf_jax.addressing import digest
-  from rlhf_jax.experiment.folder_policy import fingerprint
   from rlhf_jax.storage import files
   from rlhf_jax.training import stopping
 
   how = options.temperature, options.seed, options.at_a_time
   asked = [prompt.messages for prompt in prompts]
-  known = digest(fingerprint(place, _limits(options)), how, asked)
+  known = digest(policy.fingerprint(_limits(options)), how, asked)
   path = options.out / f'answers-{known}.jsonl'
   kept = _read(path)
   parts = [
@@ -78,10 +72,13 @@ def _answers(place, prompts, options) -> list[str]:
   waiting = [part for part in parts if not all(i in kept for i in part)]
   if waiting:
     files.make_folder(options.out)
-    name = pathlib.Path(place).resolve().name
-    sampled = _sampled(place, prompts, waiting, options)
+    sampled = _sampled(policy, prompts, waiting, options)
     for rows in progress.track(
-      sampled, f'{name} answers', len(waiting), out=sys.stderr, unit='round'
+      sampled,
+      f'{policy.name} answers',
+      len(waiting),
+      out=sys.stderr,
+      unit='round',
     ):
       files.append_lines(path, rows)
       kept |= {row['place']: row['response'] for row in rows}
@@ -89,21 +86,20 @@ def _answers(place, prompts, options) -> list[str]:
   return [kept[i] for i in range(len(prompts))]
 
 
-def _sampled(place, prompts, parts, options) -> Iterator[list[dict[str, Any]]]:
+def _sampled(policy, prompts, parts, options) -> Iterator[list[dict[str, Any]]]:
   """The rows of answers to parts of the prompts, each of a key of its own."""
   import jax
 
-  from rlhf_jax.experiment.folder_policy import FolderPolicy
   from rlhf_jax.generation.draws import greedy
   from rlhf_jax.generation.sampling import Sampling
 
-  policy = FolderPolicy(place, limits=_limits(options), console=sys.stderr)
+  answering = policy.opened(_limits(options), sys.stderr)
   sampling = Sampling(temperature=options.temperature or None)
   if not options.temperature:
     sampling = Sampling(temperature=None, draw=greedy)
   key = jax.random.key(options.seed)
   for part in parts:
-    (answered,) = policy.respond(
+    (answered,) = answering.respond(
       [prompts[i] for i in part],
       jax.random.fold_in(key, part.start),
       samples=1,

@@ -6,7 +6,14 @@ import sys
 import numpy as np
 
 from launch import answering, costs, errors, judges
-from launch.agreements import number
+from launch.agreements import plain
+
+OUTPUTS = ('model_outputs.json', 'reference_outputs.json')
+ORDERS = {
+  'both': 'in both orders, and averaged',
+  'strict': 'in both orders, a win being one in both',
+  'drawn': 'once, in a drawn order',
+}
 
 
 def add_arguments(parser) -> None:
@@ -24,7 +31,8 @@ def add_arguments(parser) -> None:
     group.add_argument(
       f'--{name}',
       metavar='DIR_OR_FILE',
-      help=f'what is {what}: a folder of transformers, or answers as '
+      help=f'what is {what}: a folder of transformers, a run (the --out of '
+      'launch.train) or a stage of it (RUN/stages/dpo), or answers as '
       "AlpacaEval's model_outputs.json has them",
     )
   group.add_argument('--max-tokens', type=int, default=300)
@@ -42,6 +50,12 @@ def add_arguments(parser) -> None:
     help='of the instructions, for the win rate at equal length',
   )
   group.add_argument(
+    '--people',
+    metavar='FILE',
+    help='what people chose of the same answers, as launch.annotate --compare '
+    'writes it, to stand beside the judge',
+  )
+  group.add_argument(
     '--most-missing',
     type=float,
     default=0.05,
@@ -51,44 +65,43 @@ def add_arguments(parser) -> None:
 
 def measure(options) -> None:
   """Answers, judges, and reports how often the policy wins."""
-  from rlhf_jax.evaluation import model_outputs
-  from rlhf_jax.storage import files
+  from rlhf_jax import progress
+  from rlhf_jax.evaluation import (
+    annotators,
+    benchmark_results,
+    model_outputs,
+    report,
+    tables,
+  )
 
   _check(options)
   asked = _questions(options)
   prompts = [question.prompt for question in asked]
-  difficulties = None
+  difficulties = choices = None
   if options.difficulties is not None:
     difficulties = model_outputs.difficulties(options.difficulties, prompts)
+  if options.people is not None:
+    choices = annotators.read(options.people)
   judge = judges.named(options, options.out)
   own, other = (
     answering.of(place, asked, options)
     for place in (options.policy, options.against)
   )
+  _write_outputs(options, prompts, own, other)
   credits = _credits(options, judge, prompts, own.texts, other.texts)
-  gaps = np.array(
-    [len(a) - len(b) for a, b in zip(own.texts, other.texts, strict=True)]
+  judged = benchmark_results.Judged(prompts, own.texts, other.texts, credits)
+  if choices is not None:
+    judged = judged._replace(people=_people(options, choices, judged))
+  rates = benchmark_results.rates(
+    judged, difficulties=difficulties, most_missing=options.most_missing
   )
-  found = _rates(credits, gaps, prompts, difficulties, options.most_missing)
-  files.make_folder(options.out)
-  rows = [
-    model_outputs.outputs(prompts, answered.texts, answered.name)
-    for answered in (own, other)
-  ]
-  files.write_json(options.out / 'model_outputs.json', rows[0])
-  files.write_json(options.out / 'reference_outputs.json', rows[1])
-  files.write_json(
-    options.out / 'annotations.json',
-    model_outputs.annotations(*rows, credits, judge.name),
-  )
-  _write(options, judge, own, other, found)
-  print(
-    f'\n{own.name} against {other.name} on {options.benchmark}, by '
-    f'{judge.name} ({options.order}):\n'
-  )
-  print(_table(found))
-  known = 'with' if difficulties is not None else 'without'
-  print(f'\nAt equal length: {known} difficulties of the instructions.')
+  _warn(rates['all'])
+  said = _sentences(options, judge, judged)
+  _write(options, judge, own, other, judged, rates, said)
+  print(f'\n{own.name} against {other.name} on {options.benchmark}\n')
+  width = progress.width(sys.stdout)
+  print(tables.fitted(benchmark_results.table(rates), width))
+  print('\n' + report.sentences(said, width))
   print(options.out)
 
 
@@ -96,6 +109,7 @@ def _check(options):
   """Refuses options that cannot be, before anything is read."""
   from rlhf_jax.data import names
   from rlhf_jax.evaluation.questions import BENCHMARKS
+  from rlhf_jax.experiment.folder_policy import MAX_ROWS
 
   if options.benchmark not in BENCHMARKS:
     raise errors.OptionError(
@@ -107,10 +121,11 @@ def _check(options):
     if getattr(options, name) is None:
       raise errors.OptionError(
         '--benchmark compares two: give --policy and --against, each a folder '
-        'of transformers or a file of answers'
+        'of transformers, a run, a stage of one, or a file of answers'
       )
-  for name in ('max_tokens', 'max_prompt_tokens', 'at_a_time'):
+  for name in ('max_tokens', 'max_prompt_tokens'):
     errors.check_whole(f'--{name.replace("_", "-")}', getattr(options, name), 1)
+  errors.check_whole('--at-a-time', options.at_a_time, 1, MAX_ROWS)
   errors.check_whole('--seed', options.seed, 0, errors.LARGEST_SEED)
   for name, most in (('temperature', 1e3), ('most_missing', 1.0)):
     if not 0.0 <= getattr(options, name) <= most:
@@ -153,50 +168,81 @@ def _credits(options, judge, prompts, own, other):
   return credits
 
 
-def _rates(credits, gaps, prompts, difficulties, most_missing):
-  """{'all' and each kind: (win rate, at equal length)}."""
-  from rlhf_jax.evaluation import length_control, win_rate
+def _people(options, choices, judged):
+  """[N] credits of one's own answers by people; equal ones tie."""
+  from rlhf_jax.evaluation import annotators
 
-  whole = win_rate.estimate(credits, prompts, most_missing=most_missing)
-  controlled = length_control.win_rate(
-    credits, gaps, prompts, difficulties=difficulties
-  )
-  found = {'all': (whole, controlled)}
-  if len({prompt.kind for prompt in prompts}) > 1:
-    kinds = win_rate.by_kind(credits, prompts)
-    found |= {kind or 'of no kind': (r, None) for kind, r in kinds.items()}
-  if length_control.far_apart(whole.value, controlled):
+  same = [a == b for a, b in zip(judged.own, judged.other, strict=True)]
+  found = annotators.credits(choices, judged.prompts, judged.own, judged.other)
+  if np.isnan(found).all():
+    raise errors.OptionError(
+      f'{options.people} has no verdict on these answers; people are asked '
+      f'about them by python -m launch.annotate --compare {options.out}/'
+      f'{OUTPUTS[0]} {options.out}/{OUTPUTS[1]}'
+    )
+  return np.where(same, 0.5, found)
+
+
+def _warn(whole) -> None:
+  from rlhf_jax.evaluation import length_control
+
+  if length_control.far_apart(whole.judge.value, whole.equal_length):
     print(
       'warning: at equal length the win rate is another one; length decides '
       'much of it',
       file=sys.stderr,
     )
-  return found
 
 
-def _table(found) -> str:
-  from rlhf_jax import progress
-  from rlhf_jax.evaluation import tables
+def _sentences(options, judge, judged) -> list[str]:
+  """Who judged, and how."""
+  from rlhf_jax.evaluation import benchmark_results, tables
 
-  columns = {
-    'questions': lambda name, r: name,
-    'wins': lambda name, r: tables.interval(r[0]),
-    'at equal length': lambda name, r: tables.interval(r[1]),
-    'n': lambda name, r: str(r[0].count),
-    'ties': lambda name, r: str(r[0].ties or '–'),
-    'no verdict': lambda name, r: str(r[0].missing or '–'),
-  }
-  return tables.fitted(tables.of(found, columns), progress.width(sys.stdout))
+  known = 'without' if options.difficulties is None else 'with'
+  said = [
+    f'Judged by {judge.name}, {ORDERS[options.order]}. At equal length: '
+    f'{known} difficulties of the instructions.'
+  ]
+  alike = benchmark_results.alike(judged)
+  if alike is not None:
+    said.append(
+      f'People: {options.people}. On what both judged, the judge and they '
+      f'prefer the same {tables.interval(alike)} of the time.'
+    )
+  return said
 
 
-def _write(options, judge, own, other, found) -> None:
+def _write_outputs(options, prompts, own, other) -> None:
+  """Writes both policies' answers, as AlpacaEval has them."""
+  from rlhf_jax.evaluation import model_outputs
   from rlhf_jax.storage import files
 
-  def plain(estimate):
-    if estimate is None:
-      return None
-    return {name: number(x) for name, x in estimate._asdict().items()}
+  files.make_folder(options.out)
+  for name, answered in zip(OUTPUTS, (own, other), strict=True):
+    files.write_json(
+      options.out / name,
+      model_outputs.outputs(prompts, answered.texts, answered.name),
+    )
 
+
+def _write(options, judge, own, other, judged, rates, said) -> None:
+  """Writes annotations.json, results.json, report.md and report.html."""
+  from rlhf_jax.evaluation import (
+    benchmark_results,
+    blocks,
+    html_pages,
+    model_outputs,
+  )
+  from rlhf_jax.storage import files
+
+  rows = [
+    model_outputs.outputs(judged.prompts, answered.texts, answered.name)
+    for answered in (own, other)
+  ]
+  files.write_json(
+    options.out / 'annotations.json',
+    model_outputs.annotations(*rows, judged.credits, judge.name),
+  )
   results = {
     'benchmark': options.benchmark,
     'policy': own.name,
@@ -205,9 +251,20 @@ def _write(options, judge, own, other, found) -> None:
     'identity': judge.identity,
     'order': options.order,
     'difficulties': options.difficulties,
+    'people': options.people,
     'win_rates': {
-      name: {'win_rate': plain(rate), 'at_equal_length': plain(controlled)}
-      for name, (rate, controlled) in found.items()
+      name: {
+        'win_rate': plain(rate.judge),
+        'at_equal_length': rate.equal_length and plain(rate.equal_length),
+        'by_people': rate.people and plain(rate.people),
+      }
+      for name, rate in rates.items()
     },
   }
   files.write_json(options.out / 'results.json', results)
+  names = own.name, other.name
+  page = benchmark_results.page(judged, rates, names, options.benchmark, said)
+  files.write_text(options.out / 'report.md', blocks.markdown(page))
+  files.write_text(
+    options.out / 'report.html', html_pages.page(page, options.out)
+  )

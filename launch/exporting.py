@@ -37,46 +37,16 @@ def export(
     OptionError: the stage has no parameters, or none of that role, or no
       adapters, or a head that reads other than the last token.
   """
-  import jax
-
   from rlhf_jax import sharding
   from rlhf_jax.data import tokens
-  from rlhf_jax.experiment import store
-  from rlhf_jax.experiment.adapters import joined
-  from rlhf_jax.models import PARTITION_RULES, huggingface, lora
+  from rlhf_jax.models import huggingface, lora
   from rlhf_jax.models.huggingface import peft
-  from rlhf_jax.storage import seals
-  from rlhf_jax.training import checkpoints
 
-  folder = _parameters(stage)
-  if (folder / store.READING).exists():
-    raise errors.OptionError(
-      f'{stage} trained a reward model whose head reads '
-      f'{json.loads((folder / store.READING).read_text())}, and that of '
-      'transformers reads the last token alone; export one that was trained '
-      'without `reading`'
-    )
   config = huggingface.config_of(original)
-  seals.verify(folder, delete=stage)
-  like = checkpoints.abstract_params(folder)
-  role = _role(like, stage, role)
   mesh = sharding.make_mesh({'fsdp': -1})
-  placed = sharding.shardings(like, PARTITION_RULES, mesh)
-  like = jax.tree.map(
-    lambda one, at: jax.ShapeDtypeStruct(one.shape, one.dtype, sharding=at),
-    like,
-    placed,
+  params = trained(
+    stage, original=original, mesh=mesh, role=role, adapters=adapters
   )
-  params = checkpoints.load_params(folder, like)
-  params = params if role is None else params[role]
-  said = folder / store.BASE
-  if said.exists():
-    said = json.loads(said.read_text())
-    params = joined(params, role, said, original, mesh)
-  elif adapters:
-    raise errors.OptionError(
-      f'{stage} was trained without adapters; leave --adapters out'
-    )
   params = _without_bias(params)
   if adapters:
     peft.write(destination, config, params, original=original)
@@ -95,6 +65,63 @@ def export(
     out=sys.stderr,
   )
   return 'reward model' if 'head' in params else 'language model'
+
+
+def trained(
+  stage: pathlib.Path,
+  *,
+  original: pathlib.Path,
+  mesh: Any,
+  role: str | None = None,
+  adapters: bool = False,
+) -> Any:
+  """The parameters that a stage trained, beside what its adapters adapt.
+
+  Args:
+    stage, original, role: as of `export`.
+    mesh: where they are placed.
+    adapters: whether there have to be some.
+
+  Raises:
+    OptionError: as of `export`.
+  """
+  import jax
+
+  from rlhf_jax import sharding
+  from rlhf_jax.experiment import store
+  from rlhf_jax.experiment.adapters import joined
+  from rlhf_jax.models import PARTITION_RULES
+  from rlhf_jax.storage import seals
+  from rlhf_jax.training import checkpoints
+
+  folder = _parameters(stage)
+  if (folder / store.READING).exists():
+    raise errors.OptionError(
+      f'{stage} trained a reward model whose head reads '
+      f'{json.loads((folder / store.READING).read_text())}, and that of '
+      'transformers reads the last token alone; export one that was trained '
+      'without `reading`'
+    )
+  seals.verify(folder, delete=stage)
+  like = checkpoints.abstract_params(folder)
+  role = _role(like, stage, role)
+  placed = sharding.shardings(like, PARTITION_RULES, mesh)
+  like = jax.tree.map(
+    lambda one, at: jax.ShapeDtypeStruct(one.shape, one.dtype, sharding=at),
+    like,
+    placed,
+  )
+  params = checkpoints.load_params(folder, like)
+  params = params if role is None else params[role]
+  said = folder / store.BASE
+  if said.exists():
+    said = json.loads(said.read_text())
+    return joined(params, role, said, original, mesh)
+  if adapters:
+    raise errors.OptionError(
+      f'{stage} was trained without adapters; leave --adapters out'
+    )
+  return params
 
 
 def last_trained(stages: Mapping[str, Any]) -> tuple[str, pathlib.Path]:

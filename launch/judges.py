@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from launch import errors
+from launch import errors, policies
 
 DEFAULT_TEMPLATE = 'pair_logprob_1'
 MAX_PROMPT_TOKENS = 8192  # Of a question to a local judge.
@@ -135,6 +135,12 @@ def _named(options, kept_in) -> Named:
     return Named(judges.longer, 'the longer', 'longer')
   if '://' in options.judge:
     return _of_endpoint(options, kept_in)
+  if policies.of_run(pathlib.Path(options.judge)):
+    raise errors.OptionError(
+      f'--judge {options.judge} is a run or a stage of one; what a stage '
+      'trained becomes a judge by python -m launch.export_weights '
+      'RUN/stages/STAGE DIR --original MODEL, and --judge DIR'
+    )
   if huggingface.is_folder(options.judge):
     scores = huggingface.open_folder(options.judge).scores
     return _of_chat_model(options) if scores is None else _of_reward(options)

@@ -9,6 +9,7 @@ import contextlib
 import io
 import os
 import pathlib
+import shlex
 import sys
 import tempfile
 import time
@@ -220,7 +221,16 @@ def following(builder: Any, to: pathlib.Path | None) -> str:
     builder: of the dataset.
     to: the folder of prepared datasets; None for TFDS's own.
   """
+  from rlhf_jax.evaluation.questions import BENCHMARKS
+
   _, recipe = RECIPES[builder.RECORD]
+  asked = [n for n, of in BENCHMARKS.items() if of.dataset == builder.name]
+  if asked and builder.RECORD is Prompt:
+    where = '' if to is None else f'TFDS_DATA_DIR={shlex.quote(str(to))} '
+    return (
+      f'{where}python -m launch.evaluate --benchmark {asked[0]} --policy A '
+      '--against B --judge JUDGE'
+    )
   if not recipe or 'train' not in builder.info.splits:
     split = next(iter(builder.info.splits))
     return f"rlhf_jax.data.prepared.Split('{builder.data_dir}/{split}')"

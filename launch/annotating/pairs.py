@@ -97,9 +97,7 @@ def of_answers(places: Sequence[str]) -> Found:
   Raises:
     DataError: a place holds no answers, or they have no prompt in common.
   """
-  names = [pathlib.Path(place).stem for place in places]
-  if names[0] == names[1] or not all(names):
-    names = list(places)
+  names = _names(places)
   first, second = (list(_answers(pathlib.Path(place))) for place in places)
   by_prompt = {}
   for prompt, response in second:
@@ -122,6 +120,22 @@ def of_answers(places: Sequence[str]) -> Found:
     if count
   )
   return _told(pairs, notes)
+
+
+def _names(places: Sequence[str]) -> list[str]:
+  """What two policies are told apart by: their rows, their files, or paths."""
+  paths = [pathlib.Path(place) for place in places]
+  for found in (map(_generator, paths), (path.stem for path in paths)):
+    one, other = found
+    if one and other and one != other:
+      return [one, other]
+  return list(places)
+
+
+def _generator(path: pathlib.Path) -> str:
+  """Whose answers a file holds, as AlpacaEval's rows say; '' of others."""
+  said = next(rows_of(path)).fields.get('generator') if path.is_file() else ''
+  return said if isinstance(said, str) else ''
 
 
 def _told(pairs: Iterable[Pair], notes: Sequence[str]) -> Found:

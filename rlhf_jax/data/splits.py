@@ -12,6 +12,8 @@ from rlhf_jax.data import sequences
 from rlhf_jax.types import Prompt, Record, prompt_of, responses_of
 
 TRAIN, VALIDATION, TEST = 'train', 'validation', 'test'
+# What the user says after an answer to each of the test questions.
+SECOND_TURNS = 'second_turns'
 
 
 class Published(NamedTuple):

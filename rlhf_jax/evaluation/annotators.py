@@ -36,6 +36,7 @@ class Choice(NamedTuple):
     said: 1 or 2, the better response; or 'equal', 'unsure' or 'skip'.
     left: 1 or 2, the response that was shown first; None where it is not known.
     policies: whose responses they are; '' where they are no policies'.
+    responses: the two texts.
   """
 
   pair: str
@@ -44,6 +45,7 @@ class Choice(NamedTuple):
   said: int | str
   left: int | None = None
   policies: tuple[str, str] = ('', '')
+  responses: tuple[str, str] = ('', '')
 
 
 class Agreement(NamedTuple):
@@ -64,10 +66,10 @@ def read(path: str | pathlib.Path) -> list[Choice]:
   """The choices of a file that `launch.annotate` writes, or wrote.
 
   Raises:
-    DataError: a line is none of these.
+    DataError: there is no file, or a line of it is none of these.
     StorageError: it cannot be read.
   """
-  return of_rows(journal.read(path), pathlib.Path(path).name)
+  return of_rows(journal.read(jsonl.existing(path)), pathlib.Path(path).name)
 
 
 def of_rows(rows: Sequence[Mapping[str, Any]], file: str) -> list[Choice]:
@@ -95,6 +97,7 @@ def _choice(given: Mapping[str, Any], where: str) -> Choice:
     row['choice'],
     row['left'],
     (row['policy_1'], row['policy_2']),
+    (row['response_1'], row['response_2']),
   )
 
 
@@ -169,6 +172,29 @@ def wins(choices: Sequence[Choice]) -> tuple[np.ndarray, list[Prompt]]:
       given.append(CREDITS[choice.said])
   means = [np.mean(given) if given else np.nan for given in credits.values()]
   return np.array(means, float), list(prompts.values())
+
+
+def credits(
+  choices: Sequence[Choice],
+  prompts: Sequence[Prompt],
+  first: Sequence[str],
+  second: Sequence[str],
+) -> np.ndarray:
+  """[N] credits of the first of two responses, the mean of what people said.
+
+  Told by their texts, in whichever order they were asked about; NaN where
+  nobody has a verdict.
+  """
+  said = {}
+  for choice in choices:
+    if choice.said in CREDITS:
+      a, b = (text.strip() for text in choice.responses)
+      asked, credit = choice.prompt.text.strip(), CREDITS[choice.said]
+      said.setdefault((asked, a, b), []).append(credit)
+      said.setdefault((asked, b, a), []).append(1.0 - credit)
+  keys = zip((p.text for p in prompts), first, second, strict=True)
+  given = (said.get(tuple(text.strip() for text in key)) for key in keys)
+  return np.array([np.mean(x) if x else np.nan for x in given], float)
 
 
 def human_win_rate(choices: Sequence[Choice]) -> WinRate | None:

@@ -188,7 +188,8 @@ def _answered(found: Answers, row: int) -> str:
     facts = [
       f'{field} {side_by_side.score(policy, field, row)}' for field in scores
     ]
-    facts.append(f'{_whole(policy.lengths[row])} tokens')
+    if not math.isnan(policy.lengths[row]):
+      facts.append(f'{policy.lengths[row]:.0f} tokens')
     if not policy.ended[row]:
       facts.append('cut by the limit')
     if verdict:
@@ -245,10 +246,6 @@ def _select(name, said, values, shown=None):
 
 def _cell(text):
   return html.escape(tables.unbroken(text)).strip().replace('\n', '<br>')
-
-
-def _whole(number):
-  return '–' if math.isnan(number) else f'{number:.0f}'
 
 
 _NUMBER = ' class="number"'

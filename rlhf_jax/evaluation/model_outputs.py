@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from rlhf_jax.data import fields, jsonl
+from rlhf_jax.data import fields, jsonl, names
 from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.types import Prompt
 
@@ -35,6 +35,11 @@ def read(path: str, prompts: Sequence[Prompt]) -> tuple[list[str], str]:
   """
   answers, name = {}, pathlib.PurePath(path).name.partition('.')[0]
   for row in jsonl.read_any(path):
+    if not {'instruction', 'output'} <= row.fields.keys():
+      raise DataError(
+        f'{row.where}: the fields are {names.listed(row.fields)}; a file of '
+        'answers has instruction and output in each row, as AlpacaEval has it.'
+      )
     with fields.placed(row.where):
       # Whoever adds columns of their own does no harm.
       known = {k: v for k, v in row.fields.items() if k in _FIELDS}
@@ -104,10 +109,11 @@ def difficulties(path: str, prompts: Sequence[Prompt]) -> np.ndarray:
     prompts: N.
 
   Raises:
-    DataError: it is no such table, or leaves out a prompt.
+    DataError: it is not there, is no such table, or leaves out a prompt.
   """
+  file = jsonl.existing(path)
   try:
-    text = pathlib.Path(path).read_text(encoding='utf-8')
+    text = file.read_text(encoding='utf-8')
     if path.endswith('.json'):
       table = json.loads(text)
       found = [float(table[prompt.text]) for prompt in prompts]

@@ -1,11 +1,12 @@
 """Benchmarks of policies: sets of questions, in one turn or in several."""
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from rlhf_jax.data import fields, formats, jsonl, prepared
+from rlhf_jax.data import formats, prepared, readers
+from rlhf_jax.data.formats.format import stream_as
 from rlhf_jax.data.jsonl import DataError
+from rlhf_jax.data.splits import SECOND_TURNS, TEST
 from rlhf_jax.types import Message, Prompt, Record, prompt_of
 
 
@@ -26,48 +27,29 @@ class Benchmark(NamedTuple):
 
   Attributes:
     dataset: its name for `launch.prepare`, which brings it to disk.
-    read: records -> those that are asked, of a prepared dataset or of a file.
-    turns: of the user's, in a question.
-    source: where a file of more than one turn is had.
+    splits: of that dataset, one for each turn of the user's.
+    read: readers of a file of questions, likewise.
+    kind: the prompts' that are asked; all where it is None.
   """
 
   dataset: str
-  read: Callable[[Sequence[Record]], list[Record]]
-  turns: int = 1
-  source: str = ''
+  splits: tuple[str, ...] = (TEST,)
+  read: tuple[Callable[[str], Sequence[Record]], ...] = (formats.read,)
+  kind: str | None = None
 
 
-def _all(records):
-  return list(records)
-
-
-def _of_kind(records, kind):
-  return [record for record in records if prompt_of(record).kind == kind]
+def _instructions(path):
+  known = (formats.ALPACA_EVAL, *formats.FORMATS)
+  return readers.collected(stream_as(path, known))
 
 
 BENCHMARKS = {
-  'vicuna80': Benchmark('vicuna', _all),
-  'alpaca_eval': Benchmark('alpaca_farm_ranked', _all),
+  'vicuna80': Benchmark('vicuna'),
+  'alpaca_eval': Benchmark('alpaca_eval', read=(_instructions,)),
   # The instructions of its natural part, as RLP has them.
-  'llmbar': Benchmark('llmbar', functools.partial(_of_kind, kind='Natural')),
-  'mt_bench': Benchmark(
-    'mt_bench',
-    _all,
-    turns=2,
-    source='question.jsonl of lm-sys/FastChat, in '
-    'fastchat/llm_judge/data/mt_bench',
-  ),
+  'llmbar': Benchmark('llmbar', kind='Natural'),
+  'mt_bench': Benchmark('mt_bench', (TEST, SECOND_TURNS), formats.TURNS),
 }
-_TURNS = fields.object_of(
-  {
-    'question_id': fields.IGNORED,
-    'category': fields.TEXT_OR_EMPTY,
-    'turns': fields.list_of(fields.filled, least=1),
-    'reference': fields.Optional(
-      fields.nullable(fields.list_of(fields.text), default=())
-    ),
-  }
-)
 
 
 def load(name: str, path: str | None = None) -> list[Question]:
@@ -82,10 +64,8 @@ def load(name: str, path: str | None = None) -> list[Question]:
       files are.
   """
   benchmark = BENCHMARKS[name]
-  if benchmark.turns > 1:
-    return _in_turns(name, benchmark, path)
   if path is not None:
-    records = formats.read(path)
+    turns = [read(path) for read in benchmark.read]
   else:
     folder = prepared.find(benchmark.dataset)
     if folder is None:
@@ -94,35 +74,25 @@ def load(name: str, path: str | None = None) -> list[Question]:
         f'launch.prepare {benchmark.dataset} --from DIR brings them, or name a '
         'file of them: --questions FILE'
       )
-    records = prepared.Split(prepared.measured_on(folder))
-  asked = {p.messages: p for p in map(prompt_of, benchmark.read(records))}
+    turns = [prepared.Split(folder / split) for split in benchmark.splits]
+  first, *later = ([prompt_of(record) for record in turn] for turn in turns)
+  following = [{prompt.where: prompt for prompt in turn} for turn in later]
+  asked = {}
+  for prompt in first:
+    if benchmark.kind in (None, prompt.kind):
+      said = [turn[prompt.where] for turn in following if prompt.where in turn]
+      question = _question(prompt, said)
+      asked[prompt.messages, question.later] = question
   if not asked:
     raise DataError(f'{path or benchmark.dataset} holds no question of {name}.')
-  return list(map(Question, asked.values()))
+  return list(asked.values())
 
 
-def _in_turns(name, benchmark, path):
-  if path is None:
-    raise DataError(
-      f'{name} asks {benchmark.turns} turns, of which a prepared dataset keeps '
-      f'the first; name the file of them: --questions FILE, {benchmark.source}'
-    )
-  return list(map(_question, jsonl.read_any(path)))
-
-
-def _question(row: jsonl.Row) -> Question:
-  with fields.placed(row.where):
-    given = _TURNS(row.fields)
-  first, *later = given['turns']
-  reference = '\n\n'.join(given.get('reference') or ())
+def _question(prompt: Prompt, later: Sequence[Prompt]) -> Question:
+  answers = [one.answer for one in (prompt, *later) if one.answer]
   return Question(
-    Prompt(
-      (Message('user', first),),
-      given.get('category') or '',
-      row.where,
-      answer=reference,
-    ),
-    tuple(later),
+    prompt._replace(answer='\n\n'.join(answers)),
+    tuple(one.text for one in later),
   )
 
 

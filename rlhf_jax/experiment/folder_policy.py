@@ -2,7 +2,7 @@
 
 import functools
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TextIO
 
 import jax
@@ -21,7 +21,7 @@ from rlhf_jax.feedback.endpoint import Answer
 from rlhf_jax.generation.draws import greedy
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.models import huggingface
-from rlhf_jax.types import Message, Prompt
+from rlhf_jax.types import Message, Params, Prompt
 
 MAX_ROWS = 256  # Responses sampled at a time.
 ROWS = 8  # Conversations read at a time.
@@ -42,7 +42,12 @@ class FolderPolicy:
   """
 
   def __init__(
-    self, folder: str | pathlib.Path, *, limits: Limits, console: TextIO
+    self,
+    folder: str | pathlib.Path,
+    *,
+    limits: Limits,
+    console: TextIO,
+    trained: Callable[[jax.sharding.Mesh], Params] | None = None,
   ):
     """Reads the folder.
 
@@ -50,6 +55,8 @@ class FolderPolicy:
       folder: with config.json, safetensors and a tokenizer.
       limits: of tokens in prompts and responses.
       console: where progress is shown.
+      trained: mesh -> parameters that began as the folder's, and that answer in
+        their place.
 
     Raises:
       CheckpointError: it is not whole.
@@ -65,7 +72,11 @@ class FolderPolicy:
         'of a language model'
       )
     self._tokenizer = tokens.load(folder)
-    self._config, self._params = huggingface.read(folder, self._mesh)
+    if trained is None:
+      self._config, self._params = huggingface.read(folder, self._mesh)
+    else:
+      self._config = huggingface.config_of(folder)
+      self._params = trained(self._mesh)
     self._template = chat_templates.of(self._tokenizer)
     self._data = Data(
       corpus=Corpus(self._tokenizer, self._template, {}),

@@ -23,7 +23,8 @@ class Prompt(NamedTuple):
     condition: text that the response is conditioned on beside the conversation
       (a reward, attributes), or ''. The policy reads it right before its
       response; judges do not see it.
-    answer: a program checks responses against it; or ''. No model sees it.
+    answer: a program checks responses against it, and a judge may be shown it;
+      or ''. No policy sees it.
   """
 
   messages: tuple[Message, ...]

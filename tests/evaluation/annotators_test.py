@@ -110,6 +110,25 @@ class WinsTest(absltest.TestCase):
     self.assertIsNone(annotators.left_share(choices(('ann', '1'))))
 
 
+class CreditsTest(absltest.TestCase):
+  def test_by_texts_in_either_order(self):
+    def chosen(text, said, *responses):
+      return Choice('0', asked(text), 'ann', said, responses=responses)
+
+    choices = [
+      chosen('q', 1, 'a', 'b'),
+      chosen('q', 1, 'b', 'a '),
+      chosen('q', 1, 'a', 'b'),
+      chosen('r', 'equal', 'a', 'b'),
+      chosen('s', 'skip', 'a', 'b'),
+    ]
+    prompts = [asked(text) for text in 'qrsq']
+    found = annotators.credits(
+      choices, prompts, ['a', 'b', 'a', 'a'], ['b', 'a', 'b', 'c']
+    )
+    np.testing.assert_allclose(found, [2 / 3, 0.5, np.nan, np.nan])
+
+
 class ReadTest(absltest.TestCase):
   def setUp(self):
     super().setUp()
@@ -133,7 +152,7 @@ class ReadTest(absltest.TestCase):
     prompt = asked('q', 'k')._replace(where='choices.jsonl:1')
     self.assertEqual(
       annotators.read(self.path),
-      [Choice('0f', prompt, 'ann', 2, 2, ('sft', 'ppo'))],
+      [Choice('0f', prompt, 'ann', 2, 2, ('sft', 'ppo'), ('a', 'b'))],
     )
     self.path.write_text('')
     self.assertEqual(annotators.read(self.path), [])

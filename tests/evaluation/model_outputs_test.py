@@ -62,13 +62,19 @@ class ModelOutputsTest(parameterized.TestCase):
     with self.assertRaisesRegex(ValueError, message):
       model_outputs.difficulties(self.file(name, content), PROMPTS)
 
+  def test_a_table_that_is_not_there(self):
+    with self.assertRaisesRegex(ValueError, 'there is no file a.csv in'):
+      model_outputs.difficulties(str(self.folder / 'a.csv'), PROMPTS)
+
   def test_answers_that_are_not_there(self):
     rows = model_outputs.outputs(PROMPTS[:1], ['a'], 'mine')
     path = self.file('o.json', json.dumps(rows))
     with self.assertRaisesRegex(ValueError, 'no answer to 1 of 2 prompts'):
       model_outputs.read(path, PROMPTS)
     path = self.file('o.json', '[{"output": "a"}]')
-    with self.assertRaisesRegex(ValueError, "o.json:1.*'instruction'"):
+    with self.assertRaisesRegex(
+      ValueError, 'o.json:1: the fields are output; .* instruction and output'
+    ):
       model_outputs.read(path, PROMPTS)
 
 

@@ -6,8 +6,10 @@ import pathlib
 import tempfile
 from unittest import mock
 
+import tensorflow_datasets as tfds
 from absl.testing import absltest, parameterized
 
+import rlhf_jax.data.builders  # noqa: F401
 from rlhf_jax.evaluation import questions
 from rlhf_jax.types import Message, Prompt
 
@@ -67,17 +69,55 @@ class QuestionsTest(parameterized.TestCase):
 
   @parameterized.parameters(
     ('vicuna80', 'launch.prepare vicuna --from DIR'),
-    ('alpaca_eval', 'launch.prepare alpaca_farm_ranked --from DIR'),
+    ('alpaca_eval', 'launch.prepare alpaca_eval --from DIR'),
     ('llmbar', 'launch.prepare llmbar --from DIR'),
-    ('mt_bench', '--questions FILE, question.jsonl of lm-sys/FastChat'),
+    ('mt_bench', 'launch.prepare mt_bench --from DIR'),
   )
   def test_what_brings_them(self, name, words):
-    environ = {'TFDS_DATA_DIR': str(self.folder)}
-    with (
-      mock.patch.dict(os.environ, environ),
-      self.assertRaisesRegex(ValueError, words),
-    ):
+    self.assertLen(questions.BENCHMARKS, 4)
+    with self.prepared_here(), self.assertRaisesRegex(ValueError, words):
       questions.load(name)
+
+  def test_prepared_ones_are_those_of_the_file(self):
+    def row(number, *turns, reference=None):
+      said = {'question_id': number, 'category': 'math', 'turns': turns}
+      return said | {'reference': reference}
+
+    rows = {
+      'vicuna80': [row(1, '1 + 1 ?', reference=['2']), row(2, 'Be.')],
+      'mt_bench': [row(81, 'q', 'r', reference=['a', 'b']), row(82, 'q', 's')],
+      'alpaca_eval': [
+        {'dataset': 'koala', 'instruction': f'q{i}', 'output': 'a'}
+        | {'generator': 'm'}
+        for i in range(40)
+      ],
+    }
+    for name, given in rows.items():
+      folder = self.folder / name
+      folder.mkdir()
+      file = 'alpaca_eval.json' if name == 'alpaca_eval' else 'question.jsonl'
+      (folder / file).write_text(''.join(json.dumps(x) + '\n' for x in given))
+      builder = tfds.builder(
+        questions.BENCHMARKS[name].dataset, data_dir=self.folder / 'to'
+      )
+      builder.download_and_prepare(
+        download_config=tfds.download.DownloadConfig(manual_dir=folder)
+      )
+      with self.prepared_here('to'):
+        found = questions.load(name)
+      self.assertEqual(found, questions.load(name, str(folder / file)))
+      self.assertLen(found, len(given))
+      kind = 'koala' if name == 'alpaca_eval' else 'math'
+      self.assertEqual({q.prompt.kind for q in found}, {kind})
+    with self.prepared_here('to'):
+      said = [(q.later, q.prompt.answer) for q in questions.load('mt_bench')]
+      self.assertEqual(said, [(('r',), 'a\n\nb'), (('s',), '')])
+      (sum_, _) = questions.load('vicuna80')
+      self.assertEqual((sum_.prompt.answer, sum_.later), ('2', ()))
+
+  def prepared_here(self, name=''):
+    environ = {'TFDS_DATA_DIR': str(self.folder / name)}
+    return mock.patch.dict(os.environ, environ)
 
   def test_a_line_that_is_no_question(self):
     with self.assertRaisesRegex(ValueError, 'question.jsonl:1: .*turns'):

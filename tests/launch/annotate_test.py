@@ -407,6 +407,8 @@ class CommandTest(Scratch):
     self.assertIn('--each must be 1', self.told(data, '--each', '0'))
     self.assertIn('there is no file', self.told(str(self.folder / 'x.jsonl')))
     self.assertIn('name no DATA', self.told(data, '--summary', data))
+    said = self.told('--summary', str(self.folder / 'e.jsonl'))
+    self.assertIn('there is no file e.jsonl in', said)
     self.assertIn('nobody chose here', self.told(data, '--out', data))
     self.assertEqual(json.loads(pathlib.Path(data).read_text())['chosen'], 'a')
     (socket, *_) = taken = server.bound('localhost', 0)

@@ -5,16 +5,25 @@ import dataclasses
 import errno
 import io
 import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import threading
+import time
 
 import jax
 import pytest
 
 from launch import evaluate
+from launch.annotating import pairs as pairs_module
 from rlhf_jax.data import tokens
 from rlhf_jax.models import huggingface, language_model
 from tests.experiment import small
 from tests.feedback.endpoint_server import Server, said
 
+ROOT = pathlib.Path(__file__).parents[2]
 PAIRS = [
   {'prompt': 'p one', 'chosen': 'good long', 'rejected': 'bad'},
   {'prompt': 'p two', 'chosen': 'good', 'rejected': 'bad and long'},
@@ -107,19 +116,26 @@ def test_rewardbench_by_subset(pairs, tmp_path):
     row
     | {'id': i, 'subset': subset, 'chosen_model': 'x', 'rejected_model': 'y'}
     for i, (row, subset) in enumerate(
-      zip(PAIRS, ('alpacaeval-easy', 'refusals', 'refusals'), strict=True)
+      zip(PAIRS, ('alpacaeval-easy', 'donotanswer', 'donotanswer'), strict=True)
     )
   ]
   path = tmp_path / 'rewardbench.json'
   path.write_text(json.dumps(rows))
-  status, _, err = run('--judge', 'longer', '--pairs', path, '--out', 'o')
+  status, out, err = run('--judge', 'longer', '--pairs', path, '--out', 'o')
   assert status == 0, err
+  sections = result(tmp_path / 'o')['sections']
+  assert [(k, v['value']) for k, v in sections.items()] == [
+    ('Chat', 1.0),
+    ('Safety', 0.5),
+  ]
+  assert 'Sections of RewardBench:' in out
+  assert 'Without alpacaeval-length, alpacaeval-hard' in out
   found = result(tmp_path / 'o')['agreement']
   right = {name: row['accuracy']['value'] for name, row in found.items()}
   assert right == {
     'all': pytest.approx(2 / 3),
     'alpacaeval-easy': 1.0,
-    'refusals': 0.5,
+    'donotanswer': 0.5,
   }
 
 
@@ -210,6 +226,11 @@ def test_templates_share_the_prompts(pairs, tmp_path):
   [
     (('--judge', 'longer'), 'give --pairs DATA to measure a judge, or'),
     (('--judge', 'nowhere', '--pairs', 'pairs.jsonl'), '--judge nowhere is'),
+    (('--judge', 'run', '--pairs', 'pairs.jsonl'), 'launch.export_weights RUN'),
+    (
+      ('--judge', 'longer', '--pairs', 'pairs.jsonl', '--least-gap', 'nan'),
+      '--least-gap must be 0 or more',
+    ),
     (('--judge', 'no.such', '--pairs', 'pairs.jsonl'), 'no.such'),
     (('--judge', 'os.getcwd', '--pairs', 'pairs.jsonl'), 'takes (prompts, '),
     (('--judge', 'longer', '--pairs', 'llmbar'), 'launch.prepare llmbar'),
@@ -237,6 +258,8 @@ def test_templates_share_the_prompts(pairs, tmp_path):
 )  # fmt: skip
 def test_mistakes_are_a_sentence(arguments, message, pairs, monkeypatch):
   monkeypatch.setenv('TFDS_DATA_DIR', str(pairs.parent / 'none'))
+  (pairs.parent / 'run').mkdir()
+  (pairs.parent / 'run' / 'config.json').write_text('{"stages": {}}')
   status, out, err = run(*arguments)
   assert (status, out) == (1, '')
   assert message in err
@@ -275,7 +298,8 @@ def test_two_files_of_answers_by_an_endpoint(benchmark, tmp_path):
     assert status == 0, err
     # Of equal answers nobody is asked; of others in both orders.
     assert len(server.bodies) == 6
-  assert 'a against b on vicuna80, by m, pair_choice_1 (both)' in out
+  assert 'a against b on vicuna80' in out
+  assert 'Judged by m, pair_choice_1, in both orders, and averaged.' in out
   rates = result(tmp_path / 'o')['win_rates']
   assert rates['all']['win_rate']['value'] == pytest.approx(2.5 / 4)
   assert rates['math']['win_rate']['value'] == 1.0
@@ -285,14 +309,129 @@ def test_two_files_of_answers_by_an_endpoint(benchmark, tmp_path):
   assert [row['preference'] for row in written] == [2.0, 2.0, 1.0, 1.5]
 
 
+def test_killed_half_way_it_asks_nothing_twice(benchmark, tmp_path):
+  over = threading.Event()
+  asked = [f'what is {i} ?' for i in range(8)]
+  lines = (
+    json.dumps({'question_id': 0, 'category': 'c', 'turns': [text]})
+    for text in asked
+  )
+  benchmark[-1].write_text('\n'.join(lines))
+  for name, text in (('a', 'good'), ('b', 'bad')):
+    answers = [{'instruction': x, 'output': f'{text} {x}'} for x in asked]
+    (tmp_path / f'{name}.json').write_text(json.dumps(answers))
+
+  def stuck_after_five(number, body):
+    if number >= 5:
+      over.wait(60)
+    return prefers_good(number, body)
+
+  with Server(stuck_after_five) as server:
+    arguments = (
+      *benchmark, '--policy', 'a.json', '--against', 'b.json', '--out', 'o',
+      '--judge', server.url, '--model', 'm', '--template', 'pair_choice_1',
+      '--concurrency', '2',
+    )  # fmt: skip
+    running = subprocess.Popen(
+      [sys.executable, '-m', 'launch.evaluate', *map(str, arguments)],
+      env=os.environ | {'PYTHONPATH': str(ROOT)},
+      stderr=subprocess.DEVNULL,
+    )
+    replies = tmp_path / 'o' / 'replies.jsonl'
+    for _ in range(600):
+      if replies.exists() and replies.read_bytes().count(b'\n') == 5:
+        break
+      time.sleep(0.1)
+    running.kill()
+    assert running.wait() == -signal.SIGKILL
+    answered = list(map(json.dumps, server.bodies[:5]))
+    before = len(server.bodies)
+    assert before <= 5 + 2  # Those that were asked at the time of the kill.
+    server._script = prefers_good
+    over.set()
+    status, out, err = run(*arguments)
+    assert status == 0, err
+    assert '11 questions (16 with those answered before)' in err
+    again = list(map(json.dumps, server.bodies[before:]))
+    assert len(again) == len(set(again)) == 11
+    assert not set(answered) & set(again)
+    rates = result(tmp_path / 'o')['win_rates']
+    assert rates['all']['win_rate']['value'] == 1.0
+    assert run(*arguments)[0] == 0
+    assert len(server.bodies) == before + 11
+
+
+def test_people_stand_beside_the_judge(benchmark, tmp_path):
+  arguments = (
+    *benchmark, '--policy', 'a.json', '--against', 'b.json', '--out', 'o',
+    '--judge', 'longer', '--people',
+  )  # fmt: skip
+  texts = (('good', 'bad'), ('bad one', 'good'), ('bad', 'good'))
+  rows = [
+    {
+      'prompt': [{'role': 'user', 'content': row['turns'][0]}],
+      'response_1': first,
+      'response_2': second,
+      'choice': said,
+      'annotator': 'ann',
+      'pair': str(row['question_id']),
+    }
+    for row, (first, second), said in zip(
+      QUESTIONS, texts, (1, 2, 'unsure'), strict=False
+    )
+  ]
+  people = tmp_path / 'people.jsonl'
+  people.write_text(''.join(json.dumps(row) + '\n' for row in rows))
+  status, out, err = run(*arguments, people)
+  assert status == 0, err
+  # People prefer a's first two, see its last as even, and leave the third.
+  rates = result(tmp_path / 'o')['win_rates']['all']
+  assert rates['by_people']['value'] == pytest.approx(2.5 / 3)
+  assert (rates['by_people']['count'], rates['by_people']['missing']) == (3, 1)
+  assert rates['win_rate']['value'] == pytest.approx(1.5 / 4)
+  assert 'wins by people' in out
+  # The longer says a, b and even of these three.
+  assert 'prefer the same 0.67 [' in ' '.join(out.split())
+  page = (tmp_path / 'o' / 'report.html').read_text()
+  assert '<h1>a against b on vicuna80</h1>' in page
+  assert 'wins by people' in page
+  assert 'data-verdict="wins"' in page
+  assert '| all ' in (tmp_path / 'o' / 'report.md').read_text()
+  people.write_text(json.dumps(rows[0] | {'response_1': 'other'}) + '\n')
+  status, _, err = run(*arguments, people)
+  assert status == 1
+  assert 'launch.annotate --compare o/model_outputs.json o/refer' in err
+
+
+def test_what_evaluate_wrote_is_what_annotate_asks_about(benchmark, tmp_path):
+  arguments = (
+    *benchmark, '--policy', 'a.json', '--against', 'b.json', '--out', 'o',
+    '--judge', 'longer',
+  )  # fmt: skip
+  assert run(*arguments)[0] == 0
+  found = pairs_module.of_answers(
+    ['o/model_outputs.json', 'o/reference_outputs.json']
+  )
+  assert {pair.policies for pair in found.pairs} == {('a', 'b')}
+  assert found.pairs[0].responses == ('good', 'bad')
+  assert len(found.pairs) == 4
+
+
 def test_a_judge_that_talks_nonsense_gives_no_win_rate(benchmark):
   with Server(lambda number, body: (200, {}, said('Lorem ipsum.'))) as server:
     status, out, err = run(
       *benchmark, '--policy', 'a.json', '--against', 'b.json', '--out', 'o',
       '--judge', server.url, '--model', 'm', '--template', 'pair_choice_1',
     )  # fmt: skip
-  assert (status, out) == (1, '')
-  assert '3 of 4 pairs have no verdict' in err
+    assert (status, out) == (1, '')
+    assert '3 of 4 pairs have no verdict' in err
+    pairs = benchmark[-1].parent / 'pairs.jsonl'
+    pairs.write_text(''.join(json.dumps(row) + '\n' for row in PAIRS))
+    status, out, err = run(
+      '--judge', server.url, '--model', 'm', '--pairs', pairs, '--out', 'p'
+    )
+    assert (status, out) == (1, '')
+    assert 'gave no verdict in both orders on any of 3 pairs' in err
 
 
 def test_policies_in_folders_answer_once(benchmark, tmp_path, monkeypatch):
@@ -309,7 +448,7 @@ def test_policies_in_folders_answer_once(benchmark, tmp_path, monkeypatch):
   )  # fmt: skip
   status, out, err = run(*arguments)
   assert status == 0, err
-  assert 'one against two on vicuna80, by the longer' in out
+  assert 'one against two on vicuna80' in out
   files = sorted((tmp_path / 'o').glob('answers-*.jsonl'))
   before = [path.read_bytes() for path in files]
   assert len(before) == 2
@@ -339,7 +478,7 @@ def test_policies_in_folders_answer_once(benchmark, tmp_path, monkeypatch):
     (
       ('--benchmark', 'vicuna80', '--questions', 'question.jsonl', '--policy',
        'a.json', '--against', 'nowhere'),
-      'nowhere is neither a file of answers nor a folder of transformers',
+      'nowhere is neither a file of answers, nor a folder of transformers',
     ),
     (
       ('--benchmark', 'vicuna80', '--policy', 'a.json', '--against', 'b.json',

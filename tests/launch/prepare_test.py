@@ -165,13 +165,21 @@ class PrepareTest(parameterized.TestCase):
       self.assertRegex(said, f'(?m)^{name}: ')
     self.assertIn('alpaca_data.json of tatsu-lab/stanford_alpaca', said)
 
-  def test_a_set_to_measure_on_is_read_from_python(self):
+  def test_a_set_to_measure_on_says_what_measures(self):
     row = {'question_id': 1, 'category': 'writing', 'turns': ['q']}
     (self.files / 'question.jsonl').write_text(json.dumps(row))
     _, said, _ = run_command(*('vicuna', '--from', self.files, '--to', self.to))
     self.assertEqual(
       said.splitlines()[-1],
-      f"next: rlhf_jax.data.prepared.Split('{self.to}/vicuna/1.0.0/test')",
+      f'next: TFDS_DATA_DIR={self.to} python -m launch.evaluate --benchmark '
+      'vicuna80 --policy A --against B --judge JUDGE',
+    )
+    row = {'instruction': 'q', 'output_1': 'a', 'output_2': 'b', 'label': 1}
+    (self.files / 'llmbar.jsonl').write_text(json.dumps(row | {'subset': 'k'}))
+    _, said, _ = run_command(*('llmbar', '--from', self.files, '--to', self.to))
+    self.assertEqual(
+      said.splitlines()[-1],
+      f"next: rlhf_jax.data.prepared.Split('{self.to}/llmbar/1.0.0/test')",
     )
 
   def test_records_as_a_person_reads_them(self):

@@ -16,7 +16,7 @@ from rlhf_jax.data.builders.preferences import (
   SummarizeFromFeedback,
   Ultrafeedback,
 )
-from rlhf_jax.data.builders.questions import MtBench, Vicuna
+from rlhf_jax.data.builders.questions import AlpacaEval, MtBench, Vicuna
 from rlhf_jax.data.builders.rankings import (
   AlpacaFarmRanked,
   Oasst,

@@ -6,6 +6,7 @@ is a reader, path -> records, as is `read`, which finds the format.
 
 from rlhf_jax.data.formats.answers import (
   ALPACA,
+  ALPACA_EVAL,
   CHAT,
   DOLLY,
   LABELLED,
@@ -16,6 +17,7 @@ from rlhf_jax.data.formats.answers import (
   TRL_COMPLETION,
   TRL_PROMPTS,
   TRL_UNPAIRED,
+  TURNS,
 )
 from rlhf_jax.data.formats.choices import CHOICES
 from rlhf_jax.data.formats.completions import ULTRAFEEDBACK_COMPLETIONS

@@ -168,22 +168,59 @@ TEXTS = Format(
 PROBLEMS = Format('worked problems', readers.PROBLEMS, readers.problem)
 
 
+def _of_turn(row: Row, turn: int, where: str) -> Prompt:
+  """What is asked at a turn, with its reference answer, if there is one."""
+  answers = row['reference'][turn : turn + 1]
+  asked = row['turns'][turn]
+  return one_turn(asked, row['category'], where, *answers)
+
+
 def _question(row: Row, where: str) -> Iterator[Prompt | LeftOut]:
-  first, *later = row['turns']
-  yield one_turn(first, row['category'], where)
-  for _ in later:
+  yield _of_turn(row, 0, where)
+  for _ in row['turns'][1:]:
     yield LeftOut(where, 'a later turn, which follows an answer not given here')
 
 
+_QUESTION = {
+  'question_id': fields.IGNORED,
+  'category': fields.text,
+  'turns': fields.list_of(fields.filled, least=1),
+  'reference': fields.Optional(
+    fields.nullable(fields.list_of(fields.text), ()), ()
+  ),
+}
 # Zheng et al. 2023.
-QUESTIONS = Format(
-  'MT-bench questions',
+QUESTIONS = Format('MT-bench questions', _QUESTION, _question, asks=True)
+
+
+def _turn(turn: int) -> Format:
+  def question(row, where):
+    if turn < len(row['turns']):
+      yield _of_turn(row, turn, where)
+    else:
+      yield LeftOut(where, f'it has no turn {turn + 1}')
+
+  return Format(f'MT-bench questions, turn {turn + 1}', _QUESTION, question)
+
+
+# The same, each of the two turns for itself. A prompt of the second is what the
+# user says then alone, and is `where` its first one is.
+TURNS = (_turn(0), _turn(1))
+
+
+def _instruction(row: Row, where: str) -> Iterator[Prompt]:
+  task = readers.with_input(row['instruction'], row['input'])
+  yield one_turn(task, row['dataset'], where)
+
+
+# Dubois et al. 2023: instructions of five sets, whoever answered them.
+ALPACA_EVAL = Format(
+  'AlpacaEval instructions',
   {
-    'question_id': fields.IGNORED,
-    'category': fields.text,
-    'turns': fields.list_of(fields.filled, least=1),
-    'reference': fields.IGNORED,
-  },
-  _question,
-  asks=True,
+    'instruction': fields.filled,
+    'input': OPTIONAL_TEXT,
+    'dataset': fields.TEXT_OR_EMPTY,
+  }
+  | fields.ignored('id output generator datasplit responses extra_responses'),
+  _instruction,
 )

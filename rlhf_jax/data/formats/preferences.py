@@ -23,14 +23,14 @@ def _either(prompt: Prompt, responses: tuple[str, str], winner: Any):
 
 
 def _one_of(*values: Any, tie: tuple[Any, ...] = ()) -> fields.Parser:
-  """The place of a value among two, or None for one that says a tie."""
+  """The place of a value among some, or None for one that says a tie."""
 
   def parse(value: Any) -> int | None:
     known = () if isinstance(value, bool | list | dict) else (*values, *tie)
     if value not in known:
       given = f'{value}'[:20] if type(value) in (int, float) else ''
       raise fields.Fault(
-        f'must be {values[0]} or {values[1]}, not '
+        f'must be {", ".join(map(str, values[:-1]))} or {values[-1]}, not '
         f'{given or fields.kind(value)}.'
       )
     return values.index(value) if value in values else None
@@ -235,11 +235,18 @@ LLMBAR = Format(
 
 
 def _pandalm(row: Row, where: str) -> Iterator[Comparison]:
+  prompt = _task(row, where)
   responses = (row['response_1'], row['response_2'])
-  yield from _either(_task(row, where), responses, row['label'])
+  if row['label'] == _PANDALM.index(0):
+    yield Comparison(prompt, responses, scores=(0.0, 0.0))
+  else:
+    yield from _either(prompt, responses, row['label'])
 
 
-# Wang et al. 2023: the majority of three people.
+_PANDALM = (1, 2, 0)
+
+# Wang et al. 2023: the majority of three people. That both are as good is a
+# verdict too: to measure judges on, though nothing is learnt from it.
 PANDALM = Format(
   'PandaLM',
   {
@@ -248,7 +255,7 @@ PANDALM = Format(
     'input': OPTIONAL_TEXT,
     'response_1': fields.text,
     'response_2': fields.text,
-    'label': _one_of(1, 2, tie=(0, None)),
+    'label': _one_of(*_PANDALM, tie=(None,)),
   }
   | fields.ignored('model_1 model_2 annotators'),
   _pandalm,

@@ -18,6 +18,7 @@ except ModuleNotFoundError:
   pa = None
 
 HH = '\n\nHuman: hi\n\nAssistant: Yes?\n\nHuman: {}\n\nAssistant: {}'
+FASTCHAT = 'fastchat/llm_judge/data'
 # Their first turns are held out by a hash, and not.
 LEARNT, HELD_OUT = 'question 0', 'question 36'
 
@@ -313,24 +314,50 @@ DATASETS = (
       for split, helpfulness in (('train', 4.0), ('validation', 1.0))
     },
   ),
-  *(
-    (
-      name,
-      {
-        f'fastchat/llm_judge/data/{name}/question.jsonl'.replace(
-          'vicuna', 'vicuna_bench'
-        ): [{'question_id': 1, 'category': 'c', 'turns': turns}]
-      },
-      {
-        'test': [
-          asked('q', 'c', f'fastchat/llm_judge/data/{folder}/question.jsonl:1')
-        ]
-      },
-    )
-    for name, folder, turns in (
-      ('vicuna', 'vicuna_bench', ['q']),
-      ('mt_bench', 'mt_bench', ['q', 'r']),
-    )
+  (
+    'vicuna',
+    {
+      f'{FASTCHAT}/vicuna_bench/question.jsonl': [
+        {'question_id': 1, 'category': 'c', 'turns': ['q']}
+      ]
+    },
+    {'test': [asked('q', 'c', f'{FASTCHAT}/vicuna_bench/question.jsonl:1')]},
+  ),
+  (
+    'mt_bench',
+    {
+      f'{FASTCHAT}/mt_bench/question.jsonl': [
+        {'question_id': 1, 'category': 'c', 'turns': ['q', 'r']}
+        | {'reference': ['a', 'b']}
+      ]
+    },
+    {
+      split: [
+        asked(said, 'c', f'{FASTCHAT}/mt_bench/question.jsonl:1')._replace(
+          answer=answer
+        )
+      ]
+      for split, said, answer in (
+        ('test', 'q', 'a'),
+        ('second_turns', 'r', 'b'),
+      )
+    },
+  ),
+  (
+    'alpaca_eval',
+    {
+      'alpaca_eval.json': [
+        {'dataset': 'koala', 'instruction': said, 'output': 'a'}
+        | {'generator': 'text_davinci_003'}
+        for said in BOTH
+      ]
+    },
+    {
+      'test': [
+        asked(LEARNT, 'koala', 'alpaca_eval.json:1'),
+        asked(HELD_OUT, 'koala', 'alpaca_eval.json:1 (item 2)'),
+      ]
+    },
   ),
   (
     'comparisons',

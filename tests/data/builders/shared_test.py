@@ -15,6 +15,10 @@ ROWS = 60  # Of each file, unless they are of few openings.
 MEASURES, BOTH = ('test',), ('train', 'test')
 
 
+def by_turn(path):
+  return [prompt for form in formats.TURNS for prompt in form(path)]
+
+
 # Of each dataset a file, its plain reader, its splits, and rows where not ROWS.
 FILES = (
   ('hh_rlhf', 'hh_harmless_base_test.jsonl.gz', readers.pairs),
@@ -27,7 +31,8 @@ FILES = (
   ('hanna', 'hanna_attributes.jsonl.gz', formats.read, BOTH, 400),
   ('llmbar', 'llmbar.jsonl', formats.read, MEASURES),
   ('vicuna', 'vicuna80.jsonl', formats.read, MEASURES),
-  ('mt_bench', 'mt_bench80.jsonl', formats.read, MEASURES),
+  ('mt_bench', 'mt_bench80.jsonl', by_turn, (*MEASURES, 'second_turns')),
+  ('alpaca_eval', 'alpacafarm_ranked.jsonl.gz', formats.ALPACA_EVAL, MEASURES),
 )
 
 

@@ -1,0 +1,161 @@
+"""A policy's answers to a benchmark against another's: rates, table, page."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from rlhf_jax.evaluation import length_control, statistics, tables, win_rate
+from rlhf_jax.evaluation.blocks import Block, Heading, Table, Text
+from rlhf_jax.evaluation.samples import PolicySamples, prompt_groups
+from rlhf_jax.evaluation.side_by_side import Answers
+from rlhf_jax.evaluation.statistics import Estimate
+from rlhf_jax.evaluation.win_rate import WinRate
+from rlhf_jax.types import Prompt
+
+SHOWN = 3  # Prompts with their answers, where a page cannot search.
+
+
+class Judged(NamedTuple):
+  """N answers of a policy, set against another's to the same prompts.
+
+  Attributes:
+    prompts: N.
+    own: N answers of the policy.
+    other: N of the other one.
+    credits: [N] of the policy's by a judge, NaN without a verdict.
+    people: [N] the same by people, or None where none were asked.
+  """
+
+  prompts: Sequence[Prompt]
+  own: Sequence[str]
+  other: Sequence[str]
+  credits: np.ndarray
+  people: np.ndarray | None = None
+
+
+class Rates(NamedTuple):
+  """How often the policy wins.
+
+  Attributes:
+    judge: by the judge.
+    equal_length: what that would be at equal length, or None.
+    people: by people, on what they judged, or None.
+  """
+
+  judge: WinRate
+  equal_length: Estimate | None = None
+  people: WinRate | None = None
+
+
+def rates(
+  found: Judged,
+  *,
+  difficulties: np.ndarray | None = None,
+  most_missing: float = 0.05,
+) -> dict[str, Rates]:
+  """{'all' and, where there are several, each kind of prompt: its rates}.
+
+  Args:
+    found: what was judged.
+    difficulties: [N] of the prompts, as of `length_control.win_rate`.
+    most_missing: as of `win_rate.estimate`; people may leave out any share.
+
+  Raises:
+    MissingVerdictsError: as of `win_rate.estimate`, of the judge's verdicts.
+  """
+  prompts = found.prompts
+  whole = win_rate.estimate(found.credits, prompts, most_missing=most_missing)
+  gaps = np.array(
+    [len(a) - len(b) for a, b in zip(found.own, found.other, strict=True)]
+  )
+  controlled = length_control.win_rate(
+    found.credits, gaps, prompts, difficulties=difficulties
+  )
+  by_people, people = {}, None
+  if found.people is not None:
+    people = win_rate.estimate(found.people, prompts, most_missing=1.0)
+    by_people = win_rate.by_kind(found.people, prompts)
+  result = {'all': Rates(whole, controlled, people)}
+  kinds = win_rate.by_kind(found.credits, prompts)
+  if len({prompt.kind for prompt in prompts}) > 1:
+    result |= {
+      kind or 'of no kind': Rates(rate, None, by_people.get(kind))
+      for kind, rate in kinds.items()
+    }
+  return result
+
+
+def alike(found: Judged) -> Estimate | None:
+  """How often the judge and people prefer the same; None of no such pair.
+
+  Of pairs on which both have a verdict, ties being one too.
+  """
+  if found.people is None:
+    return None
+  both = ~np.isnan(found.credits) & ~np.isnan(found.people)
+  if not both.any():
+    return None
+  verdicts = [np.sign(x[both] - 0.5) for x in (found.credits, found.people)]
+  same = (verdicts[0] == verdicts[1]).astype(float)
+  return statistics.share(same, prompt_groups(found.prompts)[both])
+
+
+def table(found: Mapping[str, Rates]) -> tables.Table:
+  """A line for all questions and for each kind; people beside the judge."""
+  columns = {
+    'questions': lambda name, r: name,
+    'wins': lambda name, r: tables.interval(r.judge),
+  }
+  if found['all'].people is not None:
+    columns |= {
+      'wins by people': lambda name, r: tables.interval(r.people),
+      'n of people': lambda name, r: str(r.people.count if r.people else '–'),
+    }
+  columns |= {
+    'at equal length': lambda name, r: tables.interval(r.equal_length),
+    'n': lambda name, r: str(r.judge.count),
+    'ties': lambda name, r: str(r.judge.ties or '–'),
+    'no verdict': lambda name, r: str(r.judge.missing or '–'),
+  }
+  return tables.of(found, columns)
+
+
+def page(
+  found: Judged,
+  rates: Mapping[str, Rates],
+  names: tuple[str, str],
+  benchmark: str,
+  sentences: Sequence[str],
+) -> list[Block]:
+  """The page: the table, and the answers side by side.
+
+  Args:
+    found: what was judged.
+    rates: of it.
+    names: of the policy, and of the other one.
+    benchmark: whose questions were asked.
+    sentences: on who judged, and how.
+  """
+  own, other = names if names[0] != names[1] else (names[0], f'{names[1]} (2)')
+  samples = {
+    own: _samples(own, found.prompts, found.own),
+    other: _samples(other, found.prompts, found.other),
+  }
+  credits = {own: found.credits}
+  return [
+    Heading(f'{own} against {other} on {benchmark}', 1),
+    *map(Text, sentences),
+    Table(table(rates)),
+    Heading('Answers'),
+    Answers(samples, list(samples), other, credits, SHOWN),
+  ]
+
+
+def _samples(name, prompts, texts) -> PolicySamples:
+  """Answers of which the text alone is known."""
+  unknown = np.full(len(texts), np.nan)
+  ended = np.ones(len(texts), bool)
+  return PolicySamples(
+    name=name, prompts=prompts, responses=texts, lengths=unknown, ended=ended
+  )

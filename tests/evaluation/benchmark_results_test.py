@@ -1,0 +1,74 @@
+"""A policy against another on a benchmark, people beside the judge."""
+
+import pathlib
+import tempfile
+
+import numpy as np
+from absl.testing import absltest
+
+from rlhf_jax.evaluation import benchmark_results, blocks, html_pages
+from rlhf_jax.evaluation.win_rate import MissingVerdictsError
+from rlhf_jax.types import Message, Prompt
+
+NAN = float('nan')
+PROMPTS = [
+  Prompt((Message('user', f'q{i}'),), kind)
+  for i, kind in enumerate(('math', 'math', 'writing', 'writing'))
+]
+JUDGED = benchmark_results.Judged(
+  PROMPTS,
+  ['own one', 'own', 'own', 'same'],
+  ['other', 'other', '<b>other</b>', 'same'],
+  np.array([1.0, 0.0, 1.0, 0.5]),
+  np.array([1.0, 2 / 3, NAN, 0.5]),
+)
+
+
+class BenchmarkResultsTest(absltest.TestCase):
+  def test_two_columns_by_hand(self):
+    found = benchmark_results.rates(JUDGED)
+    self.assertEqual(list(found), ['all', 'math', 'writing'])
+    self.assertAlmostEqual(found['all'].judge.value, 2.5 / 4)
+    self.assertAlmostEqual(found['all'].people.value, (1 + 2 / 3 + 0.5) / 3)
+    self.assertEqual(found['all'].people.missing, 1)
+    self.assertEqual(found['math'].judge.value, 0.5)
+    self.assertAlmostEqual(found['math'].people.value, 5 / 6)
+    self.assertEqual(found['writing'].people.count, 1)
+    header, first, *_ = benchmark_results.table(found)
+    self.assertEqual(header[:3], ['questions', 'wins', 'wins by people'])
+    self.assertStartsWith(first[2], '0.72 [')
+    # Of three pairs that both judged, they differ on the second.
+    self.assertAlmostEqual(benchmark_results.alike(JUDGED).value, 2 / 3)
+
+  def test_people_alone_may_leave_out_what_they_like(self):
+    few = JUDGED._replace(people=np.array([1.0, NAN, NAN, NAN]))
+    found = benchmark_results.rates(few)
+    self.assertEqual(found['all'].people.count, 1)
+    self.assertIsNone(found['writing'].people)
+    with self.assertRaises(MissingVerdictsError):
+      benchmark_results.rates(few._replace(credits=few.people))
+
+  def test_without_people(self):
+    alone = JUDGED._replace(people=None)
+    found = benchmark_results.rates(alone)
+    self.assertNotIn('wins by people', benchmark_results.table(found)[0])
+    self.assertIsNone(benchmark_results.alike(alone))
+
+  def test_the_page_of_two_that_have_one_name(self):
+    found = benchmark_results.rates(JUDGED)
+    page = benchmark_results.page(
+      JUDGED, found, ('ppo', 'ppo'), 'vicuna80', ['Judged by gold.']
+    )
+    said = blocks.markdown(page)
+    self.assertStartsWith(said, '# ppo against ppo (2) on vicuna80\n')
+    self.assertIn('Judged by gold.', said)
+    folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+    shown = html_pages.page(page, folder)
+    self.assertIn('&lt;b&gt;other&lt;/b&gt;', shown)
+    self.assertNotIn(
+      'tokens', shown.partition('<script>')[0].split('</style>')[1]
+    )
+
+
+if __name__ == '__main__':
+  absltest.main()
