@@ -1,0 +1,65 @@
+"""Whether the rows of a stage divide over the devices that share a batch.
+
+Rows that do not are not split: every device then computes all of them.
+"""
+
+import math
+
+from rlhf_jax.stages import Stage
+
+
+class RowsError(ValueError):
+  """Rows that the devices cannot share evenly."""
+
+
+def check(name: str, stage: Stage, devices: int) -> None:
+  """Refuses a stage whose rows do not divide over the devices.
+
+  Args:
+    name: of the stage.
+    stage: one that trains.
+    devices: that share a batch: those along `data` and `fsdp`.
+
+  Raises:
+    RowsError: naming the nearest sizes that do.
+  """
+  config = stage.config
+  cuts = {
+    words: n
+    for words in ('minibatches', 'micro_batches')
+    if (n := getattr(config, words, 1)) > 1
+  }
+  samples = getattr(config, 'samples', 1)
+  step = _step(math.prod(cuts.values()), samples, devices)
+  if config.batch_size % step:
+    _refuse(name, 'batch_size', config.batch_size, step, devices, cuts, samples)
+  if stage.extra_data is not None:
+    step, size = devices * config.micro_batches, config.extra_batch_size
+    if size % step:
+      _refuse(name, 'extra_batch_size', size, step, devices, cuts, 1)
+
+
+def _step(parts: int, samples: int, devices: int) -> int:
+  """What a size must be a multiple of.
+
+  So that the devices share it, and also each of so many parts of it, times
+  `samples`.
+  """
+  shared = parts * devices
+  return math.lcm(devices, shared // math.gcd(shared, samples))
+
+
+def _refuse(name, field, size, step, devices, cuts, samples):
+  setting = f'stages.{name}.config.{field}'
+  said = [f'{samples} responses each'] * (samples > 1)
+  said += [f'{words} {n}' for words, n in cuts.items()]
+  fewer = size // step * step
+  sizes = f'{fewer} or {fewer + step}' if fewer else f'{step}'
+  how = f' ({", ".join(said)})' if said else ''
+  raise RowsError(
+    f'{setting} is {size}{how}, and '
+    f'{devices} devices (mesh.data x mesh.fsdp) share what is computed at once '
+    f'only if it is a multiple of {step}; otherwise each of them computes all '
+    f'of it: set {setting} to {sizes}, or mesh.fsdp lower and mesh.tensor '
+    'higher'
+  )

@@ -1,0 +1,58 @@
+"""Rows that devices cannot share are refused, with sizes that they can."""
+
+from absl.testing import absltest, parameterized
+
+from rlhf_jax.methods import ppo, rloo, sft
+from rlhf_jax.planning import rows
+from rlhf_jax.training.optimizers import Adam
+
+
+def ppo_stage(**values):
+  (stage,) = ppo.stages(ppo.Config(steps=1, **values)).values()
+  return stage
+
+
+class RowsTest(parameterized.TestCase):
+  def test_of_examples_each_micro_batch_is_shared(self):
+    optimizer = Adam(learning_rate=1e-3)
+    config = sft.Config(
+      steps=1, batch_size=96, micro_batches=2, optimizer=optimizer
+    )
+    (stage,) = sft.stages(config).values()
+    rows.check('sft', stage, 48)
+    rows.check('sft', stage, 1)
+    # 96 / 2 = 48 rows do not divide by 32; 64 / 2 and 128 / 2 do.
+    with self.assertRaisesRegex(
+      rows.RowsError, r'batch_size is 96 \(micro_batches 2\).* to 64 or 128'
+    ):
+      rows.check('sft', stage, 32)
+
+  @parameterized.parameters(
+    # 2 minibatches of 64 / 2 responses each.
+    ({'batch_size': 64}, 32, None),
+    ({'batch_size': 64}, 64, '128'),
+    ({'batch_size': 128, 'micro_batches': 2}, 64, '256'),
+    ({'batch_size': 320}, 64, '256 or 384'),
+  )
+  def test_of_rounds_each_minibatch_is_shared(self, values, devices, sizes):
+    stage = ppo_stage(**values)
+    if sizes is None:
+      rows.check('ppo', stage, devices)
+      return
+    with self.assertRaisesRegex(
+      rows.RowsError,
+      f'stages.ppo.config.batch_size is .* to {sizes}, or mesh.fsdp lower',
+    ):
+      rows.check('ppo', stage, devices)
+
+  def test_responses_of_a_prompt_count_but_prompts_are_shared_too(self):
+    config = rloo.Config(steps=1, batch_size=16, samples=4)
+    (stage,) = rloo.stages(config).values()
+    rows.check('rloo', stage, 16)
+    # 64 responses would divide by 32; 16 prompts, which are sampled, do not.
+    with self.assertRaisesRegex(rows.RowsError, 'to 32, or'):
+      rows.check('rloo', stage, 32)
+
+
+if __name__ == '__main__':
+  absltest.main()
