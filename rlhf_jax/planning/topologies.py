@@ -15,8 +15,9 @@ COMPILERS = {
   'tpu': ('libtpu', "pip install -e '.[plan]'"),
   'gpu': ('jax_cuda12_plugin', "pip install -e '.[plan-gpu]'"),
 }
-# For libtpu, which otherwise looks for TPUs, and lets one process use it; and
-# for XLA, which would try out its kernels on a GPU.
+# XLA would try out its kernels on a GPU.
+UNTRIED = '--xla_gpu_autotune_level=0'
+# For libtpu, which otherwise looks for TPUs, and lets one process use it.
 ENVIRONMENT = {
   'TPU_SKIP_MDS_QUERY': '1',
   'ALLOW_MULTIPLE_LIBTPU_LOAD': '1',
@@ -58,8 +59,9 @@ def prepare() -> None:
   Before jax has looked for devices; nothing is to run on those that are here.
   """
   os.environ.update(ENVIRONMENT)
-  flags = os.environ.get('XLA_FLAGS', '')
-  os.environ['XLA_FLAGS'] = f'{flags} --xla_gpu_autotune_level=0'.strip()
+  flags = os.environ.get('XLA_FLAGS', '').split()
+  if UNTRIED not in flags:
+    os.environ['XLA_FLAGS'] = ' '.join([*flags, UNTRIED])
   # XLA's notices of how it lays out programs are not for the user.
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
   jax.config.update('jax_platforms', 'cpu')

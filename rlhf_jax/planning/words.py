@@ -16,7 +16,7 @@ def of_stage(found: StagePlan, chips: Slice) -> list[str]:
   """The lines about a stage."""
   lines = [
     f'{found.stage}: state {gb(found.state)}, frozen {gb(found.frozen)} on '
-    f'each of {chips.count} chips of {gb(found.room)}',
+    f'each chip of {chips.name}, where {gb(found.room)} can be used',
     *_table([COLUMNS + ('at least',), *map(_row, found.programs)]),
     *_memory(found),
     _time(found),
@@ -152,6 +152,8 @@ def gb(size: float | None) -> str:
   """Bytes as people read them; '–' where they are not known."""
   if size is None:
     return '–'
+  if size < 5e6:
+    return '0'
   if size >= 1e13:
     return f'{size / 1e12:.0f} TB'
   return f'{size / GB:.{1 if size >= GB else 2}f} GB'

@@ -77,7 +77,9 @@ class PodsTest(absltest.TestCase):
   def test_rows_are_split(self):
     held = [s for s in self.shapes if s.sizes[:2] == (1, TOKENS)]
     self.assertNotEmpty(held)
-    self.assertEmpty([s for s in self.shapes if s.sizes[:2] == (ROWS, TOKENS)])
+    # A part of the unembedding has so many rows and columns, too.
+    hidden = [s for s in self.shapes if len(s.sizes) > 2]
+    self.assertEmpty([s for s in hidden if s.sizes[:2] == (ROWS, TOKENS)])
 
   def test_the_state_is_overwritten_where_it_lies(self):
     found = compiling.measured(self.update, self.made, self.mesh)
