@@ -72,7 +72,7 @@ def settings(
   data, fsdp, tensor = sizes
   micro = stage.config.micro_batches
   rows = _rows(stage) // (data * fsdp)
-  for parts in (micro * 2, micro * 4):
+  for parts in (micro * 2, micro * 4, micro * 8):
     if rows % parts == 0:
       yield [f'stages.{name}.config.micro_batches={parts}']
   if data > 1:

@@ -31,6 +31,7 @@ class AdviceTest(absltest.TestCase):
       [
         'stages.ppo.config.micro_batches=2',
         'stages.ppo.config.micro_batches=4',
+        'stages.ppo.config.micro_batches=8',
         'mesh.data=1 mesh.fsdp=4 mesh.tensor=1',
         'model.compute_dtype=bfloat16',
         f'model.remat={advice.KEPT}',
@@ -55,6 +56,7 @@ class AdviceTest(absltest.TestCase):
     needs = {
       'stages.ppo.config.micro_batches=2': 90,
       'stages.ppo.config.micro_batches=4': 70,
+      'stages.ppo.config.micro_batches=8': 72,
       'mesh.fsdp=4': 75,  # Worse with the four above.
       'model.compute_dtype=bfloat16': 40,
     }
@@ -67,8 +69,8 @@ class AdviceTest(absltest.TestCase):
       return SimpleNamespace(busiest=busiest, fits=size <= 50)
 
     found = list(advice.tried(asked(), 'ppo', 4, 100, attempt))
-    self.assertEqual([trial.bytes for trial in found], [90, 70, 75, 40])
-    self.assertEqual([t.fits for t in found], [False, False, False, True])
+    self.assertEqual([trial.bytes for trial in found], [90, 70, 72, 75, 40])
+    self.assertEqual([t.fits for t in found], [False] * 4 + [True])
     self.assertEqual(
       calls[-1],
       ['stages.ppo.config.micro_batches=4', 'model.compute_dtype=bfloat16'],
