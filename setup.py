@@ -12,6 +12,9 @@ EXTRAS = {
   'annotate': ['tornado>=6.4'],
   'tpu': ['jax[tpu]>=0.10.2'],
   'cuda': ['jax[cuda12]>=0.10.2'],
+  # To compile for chips that are not here.
+  'plan': ['jax[tpu]>=0.10.2'],
+  'plan-gpu': ['jax-cuda12-plugin>=0.10.2'],
 }
 EXTRAS['test'] = [
   *EXTRAS['report'],

@@ -63,21 +63,29 @@ def make_mesh(
     ValueError: an unknown axis, or sizes that do not multiply to the devices.
   """
   devices = jax.devices() if devices is None else devices
+  sizes = mesh_sizes(shape, len(devices))
+  types = (AxisType.Auto,) * len(AXES)
+  return Mesh(arranged(devices, sizes), AXES, axis_types=types)
+
+
+def mesh_sizes(
+  shape: Mapping[str, int] | None, devices: int
+) -> tuple[int, ...]:
+  """The sizes of `AXES` in a mesh over so many devices; see `make_mesh`."""
   shape = {'data': -1} if shape is None else dict(shape)
   check_shape(shape)
   sizes = [shape.get(axis, 1) for axis in AXES]
   if -1 in sizes:
     known = math.prod(size for size in sizes if size != -1)
-    sizes[sizes.index(-1)] = max(len(devices) // known, 1)
-  if math.prod(sizes) != len(devices):
+    sizes[sizes.index(-1)] = max(devices // known, 1)
+  if math.prod(sizes) != devices:
     wanted = ' x '.join(f'{a}={s}' for a, s in zip(AXES, sizes, strict=True))
     raise ValueError(
       f'a mesh of {wanted} needs {math.prod(sizes)} devices, and there are '
-      f'{len(devices)}; set mesh.{", mesh.".join(AXES)} to sizes that multiply '
-      'to these'
+      f'{devices}; set mesh.{", mesh.".join(AXES)} to sizes that multiply to '
+      'these'
     )
-  types = (AxisType.Auto,) * len(AXES)
-  return Mesh(arranged(devices, sizes), AXES, axis_types=types)
+  return tuple(sizes)
 
 
 def arranged(devices: Sequence[jax.Device], sizes: Sequence[int]) -> np.ndarray:

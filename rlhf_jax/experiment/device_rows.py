@@ -1,54 +1,67 @@
-"""Whether the rows that stages learn from divide over the devices.
+"""Whether the rows of a stage divide over the devices that share a batch.
 
-Rows that do not are split over none: then every device computes all of them, in
-silence, in as many times the memory. Those that are ours to choose, of what is
-sampled, scored or measured, are rounded up (`datasets.Data.batch`).
+Rows that do not are not split: every device then computes all of them. What is
+ours to choose, rows that are sampled, scored or measured, is rounded up, in
+`datasets.Data.batch`.
 """
 
 import math
-from collections.abc import Iterator, Mapping
-from typing import Any
 
-from rlhf_jax.experiment.validation import ExperimentError
-from rlhf_jax.stages import AnyStage, Stage
+from rlhf_jax.stages import Stage
 
 
-def check(stages: Mapping[str, AnyStage], devices: int) -> None:
-  """Refuses stages whose rows the devices cannot share evenly.
+class RowsError(ValueError):
+  """Rows that the devices cannot share evenly."""
+
+
+def check(name: str, stage: Stage, devices: int) -> None:
+  """Refuses a stage whose rows do not divide over the devices.
 
   Args:
-    stages: by name.
-    devices: that a batch is split over, as of `sharding.batch_devices`.
+    name: of the stage.
+    stage: one that trains.
+    devices: that share a batch: those along `data` and `fsdp`.
 
   Raises:
-    ExperimentError: naming the setting, and the nearest sizes that fit.
+    RowsError: naming the nearest sizes that do.
   """
-  for name, stage in stages.items():
-    if isinstance(stage, Stage):
-      for field, value, unit, what in _needs(stage.config, devices):
-        if value % unit:
-          lower, upper = value // unit * unit, -(-value // unit) * unit
-          fits = f'{lower} or {upper}' if lower else str(upper)
-          raise ExperimentError(
-            f'stages.{name}.config.{field} is {value}, and {what} does not '
-            f'divide over {devices} devices (mesh.data × mesh.fsdp); make it '
-            f'{fits}'
-          )
+  config = stage.config
+  cuts = {
+    words: n
+    for words in ('minibatches', 'micro_batches')
+    if (n := getattr(config, words, 1)) > 1
+  }
+  samples = getattr(config, 'samples', 1)
+  step = _step(math.prod(cuts.values()), samples, devices)
+  if config.batch_size % step:
+    _refuse(name, 'batch_size', config.batch_size, step, devices, cuts, samples)
+  if stage.extra_data is not None:
+    step, size = devices * config.micro_batches, config.extra_batch_size
+    if size % step:
+      _refuse(name, 'extra_batch_size', size, step, devices, cuts, 1)
 
 
-def _needs(config: Any, devices: int) -> Iterator[tuple[str, int, int, str]]:
-  """(field, its value, what must divide it, what is split) of a config."""
-  parts = getattr(config, 'micro_batches', 1)
-  rows = config.batch_size
-  cut = f'each of its {parts} micro-batches' if parts > 1 else 'a batch'
-  yield 'batch_size', rows, devices * parts, cut
-  if hasattr(config, 'extra_batch_size'):
-    extra = config.extra_batch_size
-    yield 'extra_batch_size', extra, devices * parts, cut
-  if hasattr(config, 'minibatches'):
-    samples = config.responses // rows
-    unit = devices * parts * config.minibatches
-    # So many prompts have a number of responses that divides.
-    prompts = unit // math.gcd(unit, samples)
-    steps = f'{config.minibatches * parts} parts of a round'
-    yield 'batch_size', rows, prompts, f'each of the {steps}'
+def _step(parts: int, samples: int, devices: int) -> int:
+  """What a size must be a multiple of.
+
+  So that the devices share it, and also each of so many parts of it, times
+  `samples`.
+  """
+  shared = parts * devices
+  return math.lcm(devices, shared // math.gcd(shared, samples))
+
+
+def _refuse(name, field, size, step, devices, cuts, samples):
+  setting = f'stages.{name}.config.{field}'
+  said = [f'{samples} responses each'] * (samples > 1)
+  said += [f'{words} {n}' for words, n in cuts.items()]
+  fewer = size // step * step
+  sizes = f'{fewer} or {fewer + step}' if fewer else f'{step}'
+  how = f' ({", ".join(said)})' if said else ''
+  raise RowsError(
+    f'{setting} is {size}{how}, and '
+    f'{devices} devices (mesh.data x mesh.fsdp) share what is computed at once '
+    f'only if it is a multiple of {step}; otherwise each of them computes all '
+    f'of it: set {setting} to {sizes}, or mesh.fsdp lower and mesh.tensor '
+    'higher'
+  )

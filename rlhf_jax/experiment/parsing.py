@@ -1,7 +1,9 @@
 """Reads a value from text, by the annotation of the field that it is for."""
 
+import contextlib
 import dataclasses
 import importlib
+import pkgutil
 import re
 import typing
 from collections.abc import Callable, Mapping
@@ -134,6 +136,10 @@ def _imported(text, name):
       problem += nearest(attribute, vars(there)).removesuffix('.')
   except Exception as e:  # Whatever a module does when it is imported.
     problem = str(e)
+    with contextlib.suppress(ImportError, AttributeError, ValueError):
+      found = pkgutil.resolve_name(text)  # As jax.checkpoint_policies.….
+      if callable(found):
+        return found
   raise OverrideError(
     f'{name} takes a function by its import path, module.function, and '
     f'{text!r} is none: {problem}'

@@ -262,7 +262,11 @@ class Trained:
       for role, source in stage.start.items()
       if isinstance(source, str | Pretrained)
     }
-    return lora.merge(found) if stage.lora is None else found
+    return self.merged(found) if stage.lora is None else found
+
+  def merged(self, params: Params) -> Params:
+    """Parameters with their adapters merged into what they adapt."""
+    return lora.merge(params)
 
   def base(self, name: str) -> dict[str, Params]:
     """{'base': what a stage with adapters keeps of its own models, by role}.

@@ -28,6 +28,7 @@ from rlhf_jax.experiment.definition import (
 )
 from rlhf_jax.experiment.prepared import Run
 from rlhf_jax.experiment.pretrained import with_text_rewards
+from rlhf_jax.stages import Stage
 from rlhf_jax.storage import files, seals
 from rlhf_jax.training import stopping
 from rlhf_jax.training.metrics import Writer
@@ -147,7 +148,9 @@ def prepare(
       f'only {experiment.model.vocab_size}; raise model.vocab_size'
     )
   mesh = sharding.make_mesh(experiment.mesh)
-  device_rows.check(experiment.stages, sharding.batch_devices(mesh))
+  for name, stage in experiment.stages.items():
+    if isinstance(stage, Stage):
+      device_rows.check(name, stage, sharding.batch_devices(mesh))
   run = Run(
     experiment=experiment,
     folders=folders,

@@ -33,7 +33,7 @@ from rlhf_jax.storage import files
 from rlhf_jax.training import checkpoints, loop, metrics
 from rlhf_jax.training import state as training
 from rlhf_jax.training.compile import jitted
-from rlhf_jax.types import Mean, Models, TrainState, WithExtra
+from rlhf_jax.types import Mean, Models, Params, TrainState, WithExtra
 
 # What the console shows of a row, where the row has it.
 SHOWN = (
@@ -159,6 +159,16 @@ def initial_state(
   trained: Trained, name: str, optimizer, key: jax.Array
 ) -> TrainState:
   """The state of a stage before the first update, each array in its shards."""
+  create, start = creator(trained, name, optimizer)
+  return sharding.init_sharded(
+    create, PARTITION_RULES, trained.mesh, key, start
+  )
+
+
+def creator(
+  trained: Trained, name: str, optimizer
+) -> tuple[Callable[..., TrainState], dict[str, Params]]:
+  """(key, start) -> a stage's state before the first update; and its start."""
   stage, start = trained.stages[name], trained.start(name)
   init = trained.trainable(name, start)
   extra = getattr(stage.config, 'initial_extra', dict)()
@@ -166,22 +176,26 @@ def initial_state(
   def create(key, start):
     return training.create(init(key, start), optimizer, extra)
 
-  return sharding.init_sharded(
-    create, PARTITION_RULES, trained.mesh, key, start
-  )
+  return create, start
 
 
-def frozen_params(trained: Trained, name: str, state: TrainState):
+def frozen_params(
+  trained: Trained,
+  name: str,
+  state: TrainState,
+  copy: Callable[[Any], Any] = jnp.copy,
+):
   """The parameters that a stage keeps as they are, by role.
 
-  A role whose source is None is played by the stage's own at the start: they
-  are DPO's reference where it starts afresh. 'base' is what adapters adapt.
+  A role whose source is None is played by a `copy` of the stage's own at the
+  start: they are DPO's reference where it starts afresh. 'base' is what
+  adapters adapt.
   """
   stage = trained.stages[name]
   frozen = trained.frozen(stage) | trained.base(name)
   for role, source in stage.frozen.items():
     if source is None:  # Copied, since updates overwrite the state's arrays.
-      own = training.whole(jax.tree.map(jnp.copy, state.params), frozen)
+      own = training.whole(jax.tree.map(copy, state.params), frozen)
       frozen[role] = playing(own, role, stage.produces)
   return frozen
 

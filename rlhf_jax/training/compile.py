@@ -1,9 +1,11 @@
 """jit for functions that take a config: its numbers traced, the rest static."""
 
+import contextlib
+import contextvars
 import copy
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -11,6 +13,28 @@ import numpy as np
 from jax.sharding import NamedSharding
 
 Path = tuple[str, ...]
+
+
+def _run(program, *given, **named):
+  return program(*given, **named)
+
+
+_runner = contextvars.ContextVar('runner', default=_run)
+
+
+@contextlib.contextmanager
+def run_by(runner: Callable[..., Any]) -> Iterator[None]:
+  """In the block, `runner` is given every program instead of its being run.
+
+  Args:
+    runner: (program, *given, **named) -> what the program would return; the
+      program is jitted, and has the name of the function that it is made of.
+  """
+  token = _runner.set(runner)
+  try:
+    yield
+  finally:
+    _runner.reset(token)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,12 +146,7 @@ def jitted(
       devices they lie where the arguments lay.
   """
 
-  @functools.partial(
-    jax.jit,
-    static_argnames=('places', 'static', 'config', 'laid'),
-    donate_argnums=(0,),
-  )
-  def traced(donated, shared, *, places, values, config, static, laid):
+  def laid_out(donated, shared, *, places, values, config, static, laid):
     arrays = _laid_out(shared, places)
     for place, tree in zip(donate, donated, strict=True):
       arrays.insert(place, tree)
@@ -138,6 +157,14 @@ def jitted(
       return results
     count = len(donate)
     return *_pinned(results[:count], laid), *results[count:]
+
+  # What programs are called wherever jax names them.
+  laid_out.__name__ = getattr(function, '__name__', 'program')
+  traced = jax.jit(
+    laid_out,
+    static_argnames=('places', 'static', 'config', 'laid'),
+    donate_argnums=(0,),
+  )
 
   def arranged(arrays, config, static):
     config, values = split_config(config)
@@ -159,7 +186,7 @@ def jitted(
   @functools.wraps(function)
   def call(*arrays, config, **static):
     given, named = arranged(arrays, config, static)
-    return traced(*given, **named)
+    return _runner.get()(traced, *given, **named)
 
   def lower(*arrays, config, **static):
     given, named = arranged(arrays, config, static)
@@ -175,7 +202,8 @@ def _once(trees: list[Any]) -> tuple[list[Any], tuple[Any, tuple[int, ...]]]:
   kept, at, places = [], {}, []
   for leaf in leaves:
     place = at.setdefault(id(leaf), len(kept))
-    if place == len(kept) or not isinstance(leaf, jax.Array):
+    array = isinstance(leaf, jax.Array | jax.ShapeDtypeStruct)
+    if place == len(kept) or not array:
       place = len(kept)
       kept.append(leaf)
     places.append(place)

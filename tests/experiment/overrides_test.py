@@ -6,6 +6,7 @@ import math
 import types
 from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
 from absl.testing import absltest, parameterized
 
@@ -199,6 +200,9 @@ class ObjectiveTest(parameterized.TestCase):
   def test_takes_none_where_there_are_none_to_take(self):
     self.assertIs(self.after(('', path_of(plain))), plain)
     self.assertIs(self.after(('', 'math.sqrt')), math.sqrt)
+    policies = jax.checkpoint_policies  # An attribute of jax, and no module.
+    everything = self.after(('', 'jax.checkpoint_policies.everything_saveable'))
+    self.assertIs(everything, policies.everything_saveable)
     self.assertIs(self.after(('', path_of(of_all))), of_all)
 
   def test_what_is_none_becomes_what_its_place_holds_by_default(self):

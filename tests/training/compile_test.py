@@ -11,7 +11,12 @@ from absl.testing import absltest, parameterized
 from jax.sharding import NamedSharding, PartitionSpec
 
 from rlhf_jax import sharding
-from rlhf_jax.training.compile import jitted, join_config, split_config
+from rlhf_jax.training.compile import (
+  jitted,
+  join_config,
+  run_by,
+  split_config,
+)
 
 
 @flax.struct.dataclass
@@ -48,6 +53,24 @@ class CompileTest(parameterized.TestCase):
       return y if config.cuts.top_p is None else y + config.cuts.top_p
 
     self.call = jitted(function)
+
+  def test_another_may_be_given_what_would_run(self):
+    x = jax.ShapeDtypeStruct((3,), jnp.float32)
+    seen = []
+
+    def note(program, *given, **named):
+      seen.append(program.trace(*given, **named))
+      return 'noted'
+
+    with run_by(note):
+      found = self.call(x, config=Config(1.0), factor=2)
+    self.assertEqual(found, 'noted')
+    (traced,) = seen
+    self.assertEqual(traced.fun_name, 'function')
+    self.assertEqual(traced.out_info.shape, (3,))
+    # And no longer.
+    self.call(jnp.ones(3), config=Config(1.0), factor=2)
+    self.assertLen(seen, 1)
 
   def test_values_do_not_recompile(self):
     x = jnp.array(0.3)

@@ -4,6 +4,7 @@ from rlhf_jax.models.huggingface import peft
 from rlhf_jax.models.huggingface.reading import (
   abstract_params,
   config_of,
+  described_params,
   fingerprint,
   is_folder,
   open_folder,
@@ -16,6 +17,7 @@ __all__ = [
   'CheckpointError',
   'abstract_params',
   'config_of',
+  'described_params',
   'fingerprint',
   'is_folder',
   'open_folder',

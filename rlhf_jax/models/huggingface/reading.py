@@ -154,6 +154,25 @@ def abstract_params(
   return mapping.parameters(config, opened.scores)
 
 
+def described_params(
+  folder: str | pathlib.Path, *, param_dtype: str | None = None
+) -> Params:
+  """As `abstract_params`, by config.json alone: no tensors need to be there.
+
+  Of a classifier of sequences, a reward model's with one score.
+
+  Raises:
+    CheckpointError: config.json is not there, damaged, or of another kind.
+  """
+  folder = pathlib.Path(folder)
+  _, config = _config(folder)
+  (kind, *_) = safetensors.read_json(folder / CONFIG).get('architectures') or [
+    ''
+  ]
+  scores = 1 if kind.endswith('ForSequenceClassification') else None
+  return mapping.parameters(_of_dtype(config, param_dtype), scores)
+
+
 def _of_dtype(config, param_dtype):
   if param_dtype is None:
     return config

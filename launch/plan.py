@@ -1,0 +1,165 @@
+"""Says whether an experiment fits on chips that are not here, and what bounds
+a step of it: `python -m launch.plan FILE --chips v5e:16x16`.
+
+Programs are those that launch.train would run, compiled ahead of time for the
+chips; nothing of data or weights is read, and of a model its config.json. Where
+no compiler for them is installed, what needs none is said: bytes of state and
+of frozen roles, FLOPs, and whether rows divide.
+"""
+
+import json
+import pathlib
+import sys
+
+from launch import console, errors, loading, reporting, signals, train
+
+QUICK = 'O1'  # A level of optimisation.
+
+
+def parse(arguments):
+  """Reads the command line."""
+  parser = train.Parser(
+    prog='python -m launch.plan',
+    description='Whether an experiment fits on chips, and what bounds a step.',
+    epilog=(
+      'Chips are v4:2x2x1, v5e:16x16, v5p:4x4x4, v6e:8x8, h100:1x8 (hosts x '
+      'GPUs) and other sizes of these. Where a stage does not fit, what may '
+      'help is tried.'
+    ),
+  )
+  parser.add_argument('file', help='the experiment, a Python file')
+  parser.add_argument('--chips', required=True, metavar='KIND:SHAPE')
+  parser.add_argument(
+    '--set',
+    action='append',
+    default=[],
+    metavar='NAME=VALUE',
+    help='set a value, as of launch.train; may be given many times',
+  )
+  parser.add_argument(
+    '--only',
+    action='append',
+    default=[],
+    metavar='STAGE',
+    help='plan this stage; may be given many times (default: all that train)',
+  )
+  parser.add_argument(
+    '--quick',
+    action='store_true',
+    help='compile with little optimisation: in a third of the time, '
+    'temporaries are what is needed, and what is sent nearly as it will be',
+  )
+  parser.add_argument(
+    '--json', type=pathlib.Path, metavar='FILE', help='write the plan there too'
+  )
+  parser.add_argument(
+    '--traceback',
+    action='store_true',
+    help='show where in the code an error came from',
+  )
+  return parser.parse_args(arguments)
+
+
+def plan(options) -> int:
+  """Plans as the command line says. Returns 1 if something does not fit."""
+  from rlhf_jax.planning import chips, stage_plan, topologies, words
+
+  asked = chips.parse(options.chips)
+  module = loading.load(pathlib.Path(options.file))
+  experiment = loading.build(module, options.set)
+  found, missing = [], topologies.missing(asked)
+  for name in _stages(experiment, options.only):
+    planned = stage_plan.plan(
+      experiment,
+      name,
+      asked,
+      level=QUICK if options.quick else None,
+      tell=lambda said: print(f'{said} …', file=sys.stderr, flush=True),
+    )
+    print('\n'.join(words.of_stage(planned, asked)), flush=True)
+    trials = []
+    if planned.fits is False and missing is None:
+      trials = _tried(module, experiment, planned, asked, options)
+    print()
+    found.append((planned, trials))
+  if missing is not None:
+    print(missing)
+  if options.json:
+    said = {
+      'chips': asked.name,
+      'set': options.set,
+      'stages': [words.as_json(*each) for each in found],
+    }
+    options.json.write_text(json.dumps(said, indent=2) + '\n')
+  return int(any(planned.fits is False for planned, _ in found))
+
+
+def _tried(module, experiment, planned, asked, options):
+  """Tries what may help a stage that does not fit, and says it."""
+  from rlhf_jax.planning import advice, stage_plan, words
+
+  large = {p.name for p in planned.programs if _is_large(p, planned.room)}
+
+  def attempt(assignments):
+    return stage_plan.plan(
+      loading.build(module, [*options.set, *assignments]),
+      planned.stage,
+      asked,
+      level=QUICK,
+      only=lambda program: program.name in large,
+    )
+
+  before = attempt([]).busiest.bytes
+  print(
+    f'tried, at little optimisation, where it needs {words.gb(before)}:',
+    flush=True,
+  )
+  trials = []
+  for trial in advice.tried(
+    experiment, planned.stage, asked.count, before, attempt
+  ):
+    print(words.of_trial(trial, planned.room), flush=True)
+    trials.append(trial)
+  return trials
+
+
+def _is_large(program, room):
+  return program.compiled and (program.compiled.refused or program.bytes > room)
+
+
+def _stages(experiment, only):
+  """The names of the stages that are planned."""
+  from rlhf_jax.data import names
+  from rlhf_jax.stages import Stage
+
+  trains = [n for n, s in experiment.stages.items() if isinstance(s, Stage)]
+  for name in only:
+    if name not in trains:
+      raise errors.OptionError(
+        f'--only: no stage {name!r} trains{names.nearest(name, trains)} There '
+        f'are {", ".join(trains)}'
+      )
+  return only or trains
+
+
+def main(arguments=None) -> int:
+  """Runs the command line. Returns its exit status."""
+  options = parse(arguments)
+  return signals.obeyed(lambda: _guarded(options))
+
+
+def _guarded(options):
+  from rlhf_jax.planning import topologies
+
+  topologies.prepare()
+  try:
+    return plan(options)
+  except KeyboardInterrupt:  # There is nothing to keep, nor to go on from.
+    print('stopped', file=sys.stderr)
+    return signals.status()
+  except Exception as error:
+    return reporting.tell(error, options)
+
+
+if __name__ == '__main__':
+  signals.leave(console.run(main))

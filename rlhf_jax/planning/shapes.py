@@ -1,0 +1,85 @@
+"""What a stage works on as shapes: nothing is read, drawn or computed."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+
+from rlhf_jax.data.examples import Example, Stored
+from rlhf_jax.data.limits import Limits
+from rlhf_jax.experiment.prepared import Trained
+from rlhf_jax.models import huggingface, lora
+from rlhf_jax.stages import folder_of
+from rlhf_jax.training import state as training
+from rlhf_jax.types import Comparison, Params, Prompt, Sampled
+
+RATINGS = 5  # Of a rated response.
+
+
+class StandIn:
+  """Stands in for a tokenizer and its template: texts are not needed.
+
+  Every id of the model is a token, and one of them ends a response.
+  """
+
+  pad_id = 0
+
+  def absent_ids(self, rows: int) -> tuple[int, ...]:
+    """None of so many ids."""
+    del rows
+    return ()
+
+  def stop_ids(self, tokenizer: Any) -> tuple[int, ...]:
+    """One id."""
+    del tokenizer
+    return (1,)
+
+
+class Shapes(Trained):
+  """`Trained` with shapes in place of arrays, each with its shards.
+
+  Of a model in a folder config.json is enough.
+  """
+
+  def _load(self, name):
+    if folder_of(name) is not None:
+      return self._placed(self.abstract_params(name))
+    moved = self._placed(self.abstract_trained(name))
+    return training.whole(moved, self.base(name))
+
+  def abstract_params(self, source):
+    folder = folder_of(source)
+    if folder is None or not huggingface.is_folder(folder):
+      return super().abstract_params(source)
+    params = huggingface.described_params(
+      folder, param_dtype=self.model.param_dtype
+    )
+    return {'reward' if 'trunk' in params else 'policy': params}
+
+  def merged(self, params: Params) -> Params:
+    merged = jax.eval_shape(lora.merge, params)
+    if jax.tree.structure(merged) == jax.tree.structure(params):
+      return params  # There is nothing to merge: these very arrays.
+    return self._placed(merged)
+
+
+def longest(
+  kind: type, limits: Limits, rows: int, *, responses: int = 2
+) -> Sequence[Example]:
+  """Examples as long as the limits let them be.
+
+  Args:
+    kind: of their records.
+    limits: of tokens.
+    rows: how many.
+    responses: of each comparison, or of a policy's samples.
+  """
+  count = 1
+  if kind is Prompt:
+    count = 0
+  elif kind in (Comparison, Sampled):
+    count = responses
+  prompt = [0] * limits.max_prompt_tokens
+  response = [0] * limits.max_response_tokens
+  held = Stored((), 0, kind, ratings=(0.0,) * RATINGS)
+  return [Example(held, prompt, (response,) * count, i) for i in range(rows)]

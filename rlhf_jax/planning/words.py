@@ -1,0 +1,159 @@
+"""Plans as text for people, and as JSON."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rlhf_jax.planning.advice import Trial
+from rlhf_jax.planning.chips import Slice
+from rlhf_jax.planning.stage_plan import ProgramPlan, StagePlan
+
+GB = 1e9
+SENT = 4  # Collectives that are shown of a program.
+COLUMNS = ('program', 'a step', 'PFLOP', 'temporary', 'in memory', 'sent')
+
+
+def of_stage(found: StagePlan, chips: Slice) -> list[str]:
+  """The lines about a stage."""
+  lines = [
+    f'{found.stage}: state {gb(found.state)}, frozen {gb(found.frozen)} on '
+    f'each chip of {chips.name}, where {gb(found.room)} can be used',
+    *_table([COLUMNS + ('at least',), *map(_row, found.programs)]),
+    *_memory(found),
+    _time(found),
+  ]
+  for program in found.programs:
+    lines += _sent(program)
+  return lines
+
+
+def _row(program: ProgramPlan) -> Sequence[str]:
+  found, (seconds, what) = program.compiled, program.bound
+  sent = None if found is None else sum(one.wire for one in found.sent)
+  if found is not None and found.refused:
+    sent = None
+  return (
+    program.name,
+    f'{program.times} x' if program.times else 'once',
+    f'{program.flops / 1e15:.3g}',
+    gb(found and found.temporaries),
+    gb(program.bytes),
+    gb(sent),
+    f'{seconds:.2g} s, {what}',
+  )
+
+
+def _memory(found: StagePlan) -> Iterator[str]:
+  busiest = found.busiest
+  if busiest is None:
+    both = found.state + found.frozen
+    if found.fits is False:
+      yield f'does not fit: state and frozen roles alone are {gb(both)}'
+    return
+  share = f'{gb(busiest.bytes)} of {gb(found.room)}'
+  if found.fits:
+    yield f'fits: at its busiest, in {busiest.name}, {share}'
+  else:
+    yield f'does not fit: {busiest.name} needs {share}'
+  largest = ', '.join(
+    f'{what} {gb(size)}' for what, size in busiest.compiled.buffers.items()
+  )
+  if largest:
+    yield f'  largest arrays there: {largest}'
+  for program in found.programs:
+    moved = program.compiled.moved if program.compiled else ()
+    if moved:
+      yield (
+        f'  {program.name} returns {len(moved)} arrays laid out otherwise '
+        f'({moved[0]} first), so that its second run compiles it again'
+      )
+
+
+def _time(found: StagePlan) -> str:
+  dearest = found.dearest
+  spent, what = dearest.bound
+  return (
+    f'a step takes at least {found.seconds:.2g} s (a bound, no forecast): '
+    f'{dearest.times * spent:.2g} s of it {dearest.name}, bound by {what}'
+  )
+
+
+def _sent(program: ProgramPlan) -> Iterator[str]:
+  if program.compiled is None or not program.times:
+    return
+  for one in program.compiled.sent[:SENT]:
+    if one.wire >= GB / 10:
+      loop = ' in loops' if one.looped else ''
+      yield (
+        f'  {program.name} sends {gb(one.wire)}: {one.kind} of {one.shape} '
+        f'{one.times} times{loop} among {one.group}'
+      )
+
+
+def of_trial(trial: Trial, room: float) -> str:
+  """The line about a setting that was tried."""
+  said = ' '.join(f'--set {each}' for each in trial.assignments)
+  if trial.bytes is None:
+    return f'  {said}: cannot be, {trial.why}'
+  fits = ', and it fits' if trial.fits else f' of {gb(room)}'
+  return f'  {said}: {gb(trial.bytes)}{fits}'
+
+
+def as_json(found: StagePlan, trials: Sequence[Trial] = ()) -> dict[str, Any]:
+  """A stage's plan as JSON has it: bytes, seconds, FLOPs."""
+  return {
+    'stage': found.stage,
+    'fits': found.fits,
+    'state_bytes': found.state,
+    'frozen_bytes': found.frozen,
+    'room_bytes': found.room,
+    'step_seconds_at_least': found.seconds,
+    'busiest': found.busiest and found.busiest.name,
+    'dearest': found.dearest.name,
+    'programs': [_program_json(program) for program in found.programs],
+    'tried': [
+      {'set': list(t.assignments), 'bytes': t.bytes, 'fits': t.fits}
+      for t in trials
+    ],
+  }
+
+
+def _program_json(program: ProgramPlan) -> Mapping[str, Any]:
+  said: dict[str, Any] = {
+    'name': program.name,
+    'times': program.times,
+    'flops': program.flops,
+    'held_bytes': program.held,
+    'bytes': program.bytes,
+    'seconds_at_least': dict(program.seconds),
+  }
+  if (found := program.compiled) is not None:
+    said |= {
+      'temporary_bytes': found.temporaries,
+      'result_bytes': found.results,
+      'shared_bytes': found.shared,
+      'refused': found.refused,
+      'returned_elsewhere': list(found.moved),
+      'largest_arrays': dict(found.buffers),
+      'sent': [one._asdict() | {'wire': one.wire} for one in found.sent],
+    }
+  return said
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+  widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+  return [
+    '  '
+    + '  '.join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()
+    for row in rows
+  ]
+
+
+def gb(size: float | None) -> str:
+  """Bytes as people read them; '–' where they are not known."""
+  if size is None:
+    return '–'
+  if size < 5e6:
+    return '0'
+  if size >= 1e13:
+    return f'{size / 1e12:.0f} TB'
+  return f'{size / GB:.{1 if size >= GB else 2}f} GB'
