@@ -1,6 +1,7 @@
 """Rows that devices cannot share are refused, with sizes that they can."""
 
 import pathlib
+import tempfile
 
 import numpy as np
 from absl.testing import absltest, parameterized
@@ -59,15 +60,16 @@ class RowsTest(parameterized.TestCase):
       device_rows.check('rloo', stage, 32)
 
   def test_what_is_ours_to_choose_is_rounded_up(self):
-    folder = pathlib.Path(self.create_tempdir())
-    run = small.chain(folder, {}, devices=8)
-    (records,) = [run.data.records('test_prompts')[:3]]
-    examples, _ = run.data.encode_all(records)
+    folder = self.enterContext(tempfile.TemporaryDirectory())
+    run = small.chain(pathlib.Path(folder), {}, devices=8)
+    asked = run.data.records('test_prompts')[:3]
+    examples, _ = run.data.encode_all(asked)
     prompts = run.data.prompts(examples, 5, 3)
-    assert prompts.tokens.shape[0] == 8
+    self.assertEqual(prompts.tokens.shape[0], 8)
     np.testing.assert_array_equal(prompts.index, np.arange(5, 13))
-    assert len({s.device for s in prompts.tokens.addressable_shards}) == 8
-    assert prompts.tokens.addressable_shards[0].data.shape[0] == 1
+    shards = prompts.tokens.addressable_shards
+    self.assertEqual({shard.data.shape[0] for shard in shards}, {1})
+    self.assertLen({shard.device for shard in shards}, 8)
 
 
 if __name__ == '__main__':

@@ -5,7 +5,7 @@ import shlex
 
 import pytest
 
-from launch import gke, hosts, local, pods, slurm
+from launch import gke, hosts, local, plan, pods, slurm
 from launch.clusters import commands
 from tests.launch.clusters import stand_ins
 
@@ -27,6 +27,8 @@ def test_a_command_can_be_given(words, tmp_path, monkeypatch, capfd):
   module, *given = words
   if module == 'launch.hosts':
     assert hosts.parse(given).shared.name == 'runs'
+  elif module == 'launch.plan':
+    assert plan.parse(given).chips == 'v5e:16x16'
   elif module == 'launch.local':
     assert local.parse(given).command == 'launch.train'
   elif module in LAUNCHERS:
