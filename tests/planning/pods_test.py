@@ -4,7 +4,6 @@ Two of its layers, compiled for chips that are not here without optimisation.
 """
 
 import dataclasses
-import unittest
 
 from absl.testing import absltest
 
@@ -68,8 +67,6 @@ class PodsTest(absltest.TestCase):
     ]
     self.assertEmpty(found)
 
-  # Until tokens travel to the table's columns, and not the table to them.
-  @unittest.expectedFailure
   def test_the_embedding_is_nowhere_whole(self):
     whole = {MODEL.vocab_size, MODEL.width}
     self.assertEmpty([s for s in self.shapes if whole <= set(s.sizes)])
@@ -78,8 +75,10 @@ class PodsTest(absltest.TestCase):
     held = [s for s in self.shapes if s.sizes[:2] == (1, TOKENS)]
     self.assertNotEmpty(held)
     # A part of the unembedding has so many rows and columns, too.
-    hidden = [s for s in self.shapes if len(s.sizes) > 2]
-    self.assertEmpty([s for s in hidden if s.sizes[:2] == (ROWS, TOKENS)])
+    whole = [s for s in self.shapes if s.sizes[:2] == (ROWS, TOKENS)]
+    # Of all rows a device looks up its own columns alone.
+    own = {(), (MODEL.width // self.mesh.size,)}
+    self.assertLessEqual({s.sizes[2:] for s in whole}, own)
 
   def test_the_state_is_overwritten_where_it_lies(self):
     found = compiling.measured(self.update, self.made, self.mesh)
