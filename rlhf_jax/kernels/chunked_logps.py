@@ -223,8 +223,8 @@ def _over_chunks(step, carry, strips, width, kept, products):
 
   A chunk's columns [D, W] are those from `start` on of every strip. For the
   first `kept` chunks, the products [kept, ...] are stacked: `in` is read from
-  them, or `out` returned. The other chunks, and a narrower last one, have
-  `in` = None and drop `out`.
+  them, or `out` returned. The other chunks, and a narrower last one, which is
+  visited before all, have `in` = None and drop `out`.
   """
   count, rest = divmod(strips.shape[2], width)
 
@@ -232,6 +232,9 @@ def _over_chunks(step, carry, strips, width, kept, products):
     columns = jax.lax.dynamic_slice_in_dim(strips, start, width, axis=2)
     return step(carry, columns.reshape(len(strips), -1), start, products)
 
+  # First, so that a gradient ends in the loop's own memory: not in a copy.
+  if rest:
+    carry, _ = visit(carry, strips.shape[2] - rest, rest, None)
   if kept:
     carry, products = jax.lax.scan(
       lambda carry, x: visit(carry, x[0] * width, width, x[1]),
@@ -241,8 +244,6 @@ def _over_chunks(step, carry, strips, width, kept, products):
   carry = jax.lax.fori_loop(
     kept, count, lambda i, carry: visit(carry, i * width, width, None)[0], carry
   )
-  if rest:
-    carry, _ = visit(carry, strips.shape[2] - rest, rest, None)
   return carry, products
 
 

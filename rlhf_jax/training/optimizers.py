@@ -5,6 +5,7 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Annotated
 
+import chex
 import jax
 import jax.numpy as jnp
 import optax
@@ -21,6 +22,9 @@ from rlhf_jax.types.values import checked
 
 Schedule = Callable[[int], Callable[[jax.Array], jax.Array]]
 FromZeroBelowOne = Annotated[float, Range(at_least=0.0, below=1.0)]
+
+# Of a moment in bfloat16 a step must be able to take 2⁻⁸, or it never falls.
+SLOWEST = 0.99
 
 
 def constant(steps: int) -> Callable[[jax.Array], jax.Array]:
@@ -55,6 +59,7 @@ class Adam:
     max_grad_norm: the gradient is scaled down to this norm if it is longer.
     float32_master: of parameters in bfloat16 the optimizer keeps a copy in
       float32, which is what it moves; parameters are that copy, rounded.
+    bfloat16_moments: both moments are kept in bfloat16, in half the memory.
   """
 
   learning_rate: Positive
@@ -66,6 +71,17 @@ class Adam:
   weight_decay: NonNegative = 0.0
   max_grad_norm: Bound = 1.0
   float32_master: bool = False
+  bfloat16_moments: bool = False
+
+  def __post_init__(self):
+    for name in ('b1', 'b2'):
+      value = getattr(self, name)
+      if self.bfloat16_moments and value > SLOWEST:
+        raise ValueError(
+          f'{name} is {value}, and a moment in bfloat16 cannot change by so '
+          f'little a step; set it to {SLOWEST} or less, or leave '
+          'bfloat16_moments out'
+        )
 
 
 @functools.lru_cache
@@ -84,14 +100,42 @@ def adam(config: Adam, steps: int) -> optax.GradientTransformation:
     [warm],
   )
   rate = optax.inject_hyperparams(optax.scale_by_learning_rate)
+  scaled = optax.scale_by_adam(config.b1, config.b2, config.eps)
+  if config.bfloat16_moments:
+    scaled = with_moments_in(jnp.bfloat16, scaled)
   moves = optax.chain(
     optax.clip_by_global_norm(config.max_grad_norm),
-    optax.scale_by_adam(config.b1, config.b2, config.eps),
+    scaled,
     optax.add_decayed_weights(config.weight_decay),
     optax.scale_by_schedule(shape),
     rate(learning_rate=config.learning_rate),
   )
   return with_master(moves) if config.float32_master else moves
+
+
+def with_moments_in(
+  dtype: chex.ArrayDType, adam: optax.GradientTransformation
+) -> optax.GradientTransformation:
+  """`optax.scale_by_adam` that keeps its moments in another type.
+
+  They are widened for a step, which is computed as before, and rounded after.
+  """
+
+  def stored(state, dtype):
+    moments = {
+      name: jax.tree.map(lambda x: x.astype(dtype), getattr(state, name))
+      for name in ('mu', 'nu')
+    }
+    return state._replace(**moments)
+
+  def init(params):
+    return stored(adam.init(params), dtype)
+
+  def update(grads, state, params=None):
+    updates, state = adam.update(grads, stored(state, jnp.float32), params)
+    return updates, stored(state, dtype)
+
+  return optax.GradientTransformation(init, update)
 
 
 def with_master(

@@ -43,13 +43,15 @@ def held(form, hidden, unembedding, dtype=jnp.float32):
 
 class MemoryTest(chex.TestCase):
   @parameterized.parameters(
-    (distributions.fused_token_logps, (1024, 151_936)),
-    (both, (1024, 151_936)),
-    (of_a_tied_table, (151_936, 1024)),
+    (distributions.fused_token_logps, (1024, 151_936), 0.3),
+    (both, (1024, 151_936), 0.3),
+    # Its table is transposed, and so is its gradient: 0.58 GiB each.
+    (of_a_tied_table, (151_936, 1024), 1.2),
   )
-  def test_a_large_vocabulary_fits(self, form, unembedding):
-    # The gradient of the unembedding alone is 0.58 GiB.
-    self.assertLess(held(form, (4, 1024, 1024), unembedding), 1.5 * GIB)
+  def test_a_large_vocabulary_fits(self, form, unembedding, most):
+    # Of 0.25 GiB that are kept from the forward pass, and a few chunks. The
+    # gradient of the unembedding, an output, has no second copy.
+    self.assertLess(held(form, (4, 1024, 1024), unembedding), most * GIB)
 
   def test_the_plain_form_would_not(self):
     # So that the bound above says something: the logits alone are 2.3 GiB.

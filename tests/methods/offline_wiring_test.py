@@ -106,6 +106,7 @@ def adam(rate, **other):
     'weight_decay': 0.0,
     'max_grad_norm': 1.0,
     'float32_master': False,
+    'bfloat16_moments': False,
   }
   return usual | other
 

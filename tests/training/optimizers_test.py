@@ -136,6 +136,51 @@ class AdamTest(parameterized.TestCase):
       found.append(params)
     np.testing.assert_allclose(*found, rtol=1e-6)
 
+  def test_moments_in_bfloat16_are_the_definitions_rounded(self):
+    config = optimizers.Adam(
+      learning_rate=0.1, warmup=0.0, b1=0.7, b2=0.9, bfloat16_moments=True
+    )
+    random = np.random.default_rng(0)
+    w, grads = random.normal(size=6), random.normal(size=(4, 6))
+    optimizer = optimizers.adam(config, steps=4)
+    params, state = jnp.array(w), optimizer.init(jnp.array(w))
+    m, v = np.zeros(6), np.zeros(6)
+    for t, grad in enumerate(grads, 1):
+      updates, state = optimizer.update(jnp.array(grad), state, params)
+      grad = grad / max(1.0, np.linalg.norm(grad))
+      m, v = 0.7 * m + 0.3 * grad, 0.9 * v + 0.1 * grad**2
+      unbiased = m / (1 - 0.7**t), v / (1 - 0.9**t)
+      expected = -0.1 * unbiased[0] / (np.sqrt(unbiased[1]) + config.eps)
+      np.testing.assert_allclose(updates, expected, rtol=2e-4, atol=1e-6)
+      m, v = (x.astype(jnp.bfloat16).astype(np.float64) for x in (m, v))
+
+  @parameterized.parameters(False, True)
+  def test_moments_take_so_many_bytes(self, master):
+    # Two moments a parameter; the counts, the rate and the copy beside them.
+    config = optimizers.Adam(learning_rate=0.1, float32_master=master)
+    dtype = jnp.bfloat16 if master else jnp.float32
+    params = {'kernel': jax.ShapeDtypeStruct((1000,), dtype)}
+    sizes = []
+    for own in (config, dataclasses.replace(config, bfloat16_moments=True)):
+      state = jax.eval_shape(optimizers.adam(own, 4).init, params)
+      leaves = jax.tree.leaves(state)
+      sizes.append(sum(x.size * x.dtype.itemsize for x in leaves))
+    self.assertEqual(sizes[0] - sizes[1], 1000 * 2 * (4 - 2))
+
+  def test_a_moment_that_could_not_fall_is_refused(self):
+    with self.assertRaisesRegex(
+      ValueError, 'b2 is 0.999, .* bfloat16 .*0.99 or less'
+    ):
+      optimizers.Adam(learning_rate=0.1, b2=0.999, bfloat16_moments=True)
+    optimizers.Adam(learning_rate=0.1, b2=0.999)
+    # At the slowest that is let through, it does fall.
+    moment = jnp.bfloat16(1.0)
+    for _ in range(300):
+      moment = (optimizers.SLOWEST * moment.astype(jnp.float32)).astype(
+        jnp.bfloat16
+      )
+    self.assertLess(float(moment), 0.1)
+
   def test_roles_have_their_own(self):
     fast, slow = (
       optimizers.adam(optimizers.Adam(learning_rate=rate, warmup=0.0), 3)
