@@ -4,6 +4,12 @@ Run: python -m launch.train experiments/finetune/orpo.py
   --set model=models/smollm2 --set data=pairs.jsonl
 A line of pairs.jsonl is {"prompt": "…", "chosen": "…", "rejected": "…"}, or any
 other format of `rlhf_jax.data.formats`. No reference model is kept.
+
+To expect of SmolLM2-135M and HH's helpful pairs, with steps=12 and
+test_examples=64: the chosen answer has the higher log-prob in 0.44 [0.32, 0.56]
+of 64 held-out pairs, where always the longer is right on 0.53 [0.42, 0.64]: 12
+steps of 8 pairs teach nothing that shows (seed 0, one setting tried). 26
+minutes of training and 11 of measuring beside other work on a core.
 """
 
 import dataclasses

@@ -103,7 +103,13 @@ start() {
 status() {
   local said
   said=$(cat "$state/status" 2>/dev/null || echo never)
-  case $said in starting* | running*) running || said=lost ;; esac
+  case $said in starting* | running*)
+    if ! running; then # What it said last, it said before it let go.
+      said=$(cat "$state/status")
+      case $said in starting* | running*) said=lost ;; esac
+    fi
+    ;;
+  esac
   echo "rlhf_jax $(hostname) $said"
 }
 
