@@ -51,7 +51,8 @@ restarts_on() { [[ :$RESTARTED: == *:$1:* ]]; }
 supervise() {
   local count=0 status=0 child='' asked=''
   exec 9>"$state/lock"
-  flock --nonblock 9 || exit 0
+  # Whoever asks whether it runs holds the lock for a moment.
+  flock --timeout 10 9 || exit 0
   echo $$ >"$state/pid"
   trap 'asked=yes; [ -z "$child" ] || kill -TERM "$child" 2>/dev/null || true' TERM
   cd "$code"
