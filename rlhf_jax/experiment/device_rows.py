@@ -36,7 +36,8 @@ def check(name: str, stage: Stage, devices: int) -> None:
   if config.batch_size % step:
     _refuse(name, 'batch_size', config.batch_size, step, devices, cuts, samples)
   if stage.extra_data is not None:
-    step, size = devices * config.micro_batches, config.extra_batch_size
+    parts = getattr(config, 'micro_batches', 1)
+    step, size = devices * parts, config.extra_batch_size
     if size % step:
       _refuse(name, 'extra_batch_size', size, step, devices, cuts, 1)
 

@@ -33,6 +33,11 @@ MADE = (
   'LazyRecords',
   'Loop',
   'WrittenBatches',
+  'Compiled',
+  'Program',
+  'ProgramPlan',
+  'StagePlan',
+  'Trial',
 )
 # Looked at elsewhere, when it is first asked.
 LAZY = (Chat,)
