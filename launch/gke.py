@@ -25,14 +25,10 @@ GRACE = 120  # Seconds, less where a node is spot: 15 to 25 there.
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
   """Reads the command line before its `--`."""
-  parser = argparse.ArgumentParser(
-    prog='python -m launch.gke', description=__doc__.partition('\n')[0]
+  parser, verbs = commands.parsers(
+    'python -m launch.gke', __doc__.partition('\n')[0], VERBS
   )
-  verbs = parser.add_subparsers(dest='verb', required=True, metavar='WHAT')
-  for verb, function in VERBS.items():
-    sub = verbs.add_parser(
-      verb, help=function.__doc__, description=function.__doc__
-    )
+  for verb, sub in verbs.items():
     sub.add_argument('name', help='of the JobSet')
     sub.add_argument(
       '--namespace', default='default', help='(default: %(default)s)'
@@ -61,7 +57,6 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
       _add_nodes(sub)
     if verb == 'xpk':
       _add_xpk(sub)
-    commands.add_shared_arguments(sub)
   return parser.parse_args(arguments)
 
 
@@ -255,10 +250,7 @@ def _kubectl(options, *words):
 
 def main(arguments: Sequence[str] | None = None) -> int:
   """Runs the command line. Returns its exit status."""
-  own, run = commands.split(arguments)
-  options = parse(own)
-  shell = commands.Shell(options.dry_run)
-  return commands.told(lambda: VERBS[options.verb](options, shell, run))
+  return commands.run(parse, VERBS, arguments)
 
 
 if __name__ == '__main__':

@@ -21,14 +21,10 @@ LOOK_SECONDS = 60.0  # Between two looks at a pod.
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
   """Reads the command line before its `--`."""
-  parser = argparse.ArgumentParser(
-    prog='python -m launch.pods', description=__doc__.partition('\n')[0]
+  parser, verbs = commands.parsers(
+    'python -m launch.pods', __doc__.partition('\n')[0], VERBS
   )
-  verbs = parser.add_subparsers(dest='verb', required=True, metavar='WHAT')
-  for verb, function in VERBS.items():
-    sub = verbs.add_parser(
-      verb, help=function.__doc__, description=function.__doc__
-    )
+  for verb, sub in verbs.items():
     sub.add_argument('name', help='of the queued resource')
     sub.add_argument('--zone', required=True)
     sub.add_argument('--project', help="(default: gcloud's own)")
@@ -48,7 +44,6 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
       sub.add_argument(
         '--worker', default='0', help='whose log (default: %(default)s)'
       )
-    commands.add_shared_arguments(sub)
   return parser.parse_args(arguments)
 
 
@@ -291,10 +286,7 @@ def _result(failed, options):
 
 def main(arguments: Sequence[str] | None = None) -> int:
   """Runs the command line. Returns its exit status."""
-  own, run = commands.split(arguments)
-  options = parse(own)
-  shell = commands.Shell(options.dry_run)
-  return commands.told(lambda: VERBS[options.verb](options, shell, run))
+  return commands.run(parse, VERBS, arguments)
 
 
 if __name__ == '__main__':

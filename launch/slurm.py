@@ -18,20 +18,15 @@ WAIT = 300  # Seconds; all nodes of a job start together.
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
   """Reads the command line before its `--`."""
-  parser = argparse.ArgumentParser(
-    prog='python -m launch.slurm', description=__doc__.partition('\n')[0]
+  parser, verbs = commands.parsers(
+    'python -m launch.slurm', __doc__.partition('\n')[0], VERBS
   )
-  verbs = parser.add_subparsers(dest='verb', required=True, metavar='WHAT')
-  for verb, function in VERBS.items():
-    sub = verbs.add_parser(
-      verb, help=function.__doc__, description=function.__doc__
-    )
+  for verb, sub in verbs.items():
     if verb == 'submit':
       sub.add_argument('name', help='of the job')
       _add_job(sub)
     else:
       sub.add_argument('job', help='its number, as sbatch said it')
-    commands.add_shared_arguments(sub)
   return parser.parse_args(arguments)
 
 
@@ -134,10 +129,7 @@ VERBS = {'submit': submit, 'logs': logs, 'status': status, 'stop': stop}
 
 def main(arguments: Sequence[str] | None = None) -> int:
   """Runs the command line. Returns its exit status."""
-  own, run = commands.split(arguments)
-  options = parse(own)
-  shell = commands.Shell(options.dry_run)
-  return commands.told(lambda: VERBS[options.verb](options, shell, run))
+  return commands.run(parse, VERBS, arguments)
 
 
 if __name__ == '__main__':

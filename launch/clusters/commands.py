@@ -11,7 +11,7 @@ import pathlib
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from launch import errors
 
@@ -28,6 +28,10 @@ INSTALL = {
   'xpk': 'pip install xpk',
   'sbatch': 'run this where jobs are submitted, on a login node',
 }
+
+
+# (options, shell, what stands behind --) -> exit status, None for 0.
+Verb = Callable[[argparse.Namespace, 'Shell', Sequence[str]], int | None]
 
 
 class CommandError(RuntimeError):
@@ -136,11 +140,32 @@ def program(command: Sequence[str]) -> list[str]:
   return [*command, *processes]
 
 
-def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
-  """What every launcher takes."""
-  parser.add_argument(
-    '--dry-run', action='store_true', help='print the commands and run none'
-  )
+def parsers(
+  prog: str, description: str, verbs: Mapping[str, Verb]
+) -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+  """The parser of a launcher, and one for each of its verbs."""
+  parser = argparse.ArgumentParser(prog=prog, description=description)
+  subs = parser.add_subparsers(dest='verb', required=True, metavar='WHAT')
+  found = {}
+  for verb, function in verbs.items():
+    said = function.__doc__
+    found[verb] = subs.add_parser(verb, help=said, description=said)
+    found[verb].add_argument(
+      '--dry-run', action='store_true', help='print the commands and run none'
+    )
+  return parser, found
+
+
+def run(
+  parse: Callable[[Sequence[str]], argparse.Namespace],
+  verbs: Mapping[str, Verb],
+  arguments: Sequence[str] | None,
+) -> int:
+  """Runs a launcher's command line, whatever its verb. Its exit status."""
+  own, behind = split(arguments)
+  options = parse(own)
+  shell = Shell(options.dry_run)
+  return told(lambda: verbs[options.verb](options, shell, behind))
 
 
 def add_restarts(parser: argparse.ArgumentParser) -> None:
