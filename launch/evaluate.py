@@ -14,6 +14,7 @@ from launch import (
   console,
   errors,
   judges,
+  memory,
   signals,
   train,
 )
@@ -76,4 +77,5 @@ def main(arguments=None) -> int:
 
 
 if __name__ == '__main__':
+  memory.keep()
   signals.leave(console.run(main))

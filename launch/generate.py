@@ -8,7 +8,7 @@ import argparse
 import pathlib
 import sys
 
-from launch import console, errors, loading, signals, train
+from launch import console, errors, loading, memory, signals, train
 
 
 def parse(arguments):
@@ -231,4 +231,5 @@ def _until_stopped(options):
 
 
 if __name__ == '__main__':
+  memory.keep()
   signals.leave(console.run(main))

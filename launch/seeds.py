@@ -11,7 +11,7 @@ import json
 import pathlib
 import sys
 
-from launch import console, errors, joining, loading, signals, train
+from launch import console, errors, joining, loading, memory, signals, train
 from launch.tasks import Task, one_by_one, side_by_side
 from rlhf_jax import progress
 from rlhf_jax.storage import files
@@ -203,4 +203,5 @@ def main(arguments=None) -> int:
 
 
 if __name__ == '__main__':
+  memory.keep()
   signals.leave(console.run(main))

@@ -21,6 +21,7 @@ from launch import (
   exporting,
   joining,
   loading,
+  memory,
   reporting,
   settings,
   signals,
@@ -296,4 +297,5 @@ def default_out(file: str, assignments: Sequence[str] = ()) -> pathlib.Path:
 
 
 if __name__ == '__main__':
+  memory.keep()
   signals.leave(console.run(main))

@@ -17,9 +17,9 @@ named, and are left out otherwise:
   BENCH_TUNIX_PYTHON   pip install google-tunix==0.1.7 qwix==0.1.8 \\
                          jax==0.10.2 flax==0.12.8
 
-A side may be followed by `!`, for memory kept by a setting of glibc, or by
-`,NAME=VALUE`, set in its environment. `ours` keeps memory as the launch
-commands do. All sides of a job are resident at once: the jobs of shape M and
+A side may be followed by `!`, for memory kept by a setting of glibc, as the
+launch commands have it and `ours` therefore, or by `,NAME=VALUE`, set in its
+environment. All sides of a job are resident at once: the jobs of shape M and
 those of 1024 tokens take 6 to 10 GB a side, so name one peer at a time there.
 
 Printed are seconds a step by the clock (median, least, most), processor

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 
+from launch import memory
 from tests.benchmarks.sides import work
 
 HERE = pathlib.Path(__file__).parent
@@ -31,10 +32,6 @@ ONE_THREAD = {
   'HF_HUB_OFFLINE': '1',
   'TRANSFORMERS_VERBOSITY': 'error',
 }
-KEPT_MEMORY = (
-  'glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.arena_max=1:'
-  'glibc.malloc.trim_threshold=1000000000000'
-)
 
 
 class Missing(Exception):
@@ -68,9 +65,10 @@ class Side:
     env = os.environ | ONE_THREAD | {'PYTHONPATH': ''}
     if kind == 'ours':
       env['PYTHONPATH'] = str(HERE.parents[1])
-    if word.endswith('!'):
-      env['GLIBC_TUNABLES'] = KEPT_MEMORY
     env |= dict(setting.split('=', 1) for setting in settings)
+    if kind == 'ours' or word.endswith('!'):
+      # What the environment says of malloc already holds.
+      env[memory.TUNABLES] = memory.wanted(env) or env.get(memory.TUNABLES, '')
     command = [*prefix, python, '-W', 'ignore', HERE / 'sides' / SCRIPTS[kind]]
     self.name = name
     self.began = time.perf_counter()
