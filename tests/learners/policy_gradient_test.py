@@ -21,7 +21,7 @@ from rlhf_jax.kernels import importance, masking, rewards, token_masks
 from rlhf_jax.learners import policy_gradient
 from rlhf_jax.learners.policy_gradient import collecting
 from rlhf_jax.losses import policy_gradient as objectives
-from rlhf_jax.methods import dapo, grpo, ppo, rloo
+from rlhf_jax.methods import dapo, grpo, ppo, remax, rloo
 from rlhf_jax.training import optimizers
 from rlhf_jax.training import state as training
 from rlhf_jax.types import Mean, flatten_candidates
@@ -858,6 +858,22 @@ class OnePassTest(parameterized.TestCase):
     (expected, _), _ = self.shaped(config)
     chex.assert_tree_all_finite((batch.advantages, metrics))
     np.testing.assert_array_equal(batch.advantages, expected.advantages)
+
+  def test_so_is_one_of_remax(self):
+    broken = jax.tree.map(lambda x: jnp.full_like(x, jnp.nan), online.POLICY)
+    scores = jnp.asarray(definitions.SCORES, jnp.float32)
+    batch, metrics = collecting.shape_scored(
+      remax.shape,
+      toy.state({'policy': broken}),
+      self.frozen,
+      definitions.rollouts(),
+      scores,
+      scores[:, 0],
+      models=toy.MODELS,
+      config=remax.Config(steps=1, batch_size=4, samples=3, kl_coef=0.0),
+    )
+    self.assertIsNone(batch.logps)
+    chex.assert_tree_all_finite((batch.advantages, metrics))
 
   @parameterized.parameters({'minibatches': 2}, {'epochs': 2}, {'kl_coef': 0.1})
   def test_what_needs_the_policy_before_has_its_pass(self, **changes):

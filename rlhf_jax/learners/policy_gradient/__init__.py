@@ -18,6 +18,7 @@ from rlhf_jax.learners.policy_gradient.evaluation import (
   measure,
   no_critic,
   penalised,
+  penalised_logps,
   separate_critic,
   sequence_rewards,
   shape_by_group,

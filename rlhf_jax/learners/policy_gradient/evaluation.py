@@ -173,13 +173,22 @@ def without_penalty(config: Any) -> bool:
   return isinstance(config.kl_coef, int | float) and config.kl_coef == 0
 
 
+def penalised_logps(measured: MeasuredRollouts, config: Any) -> chex.Array:
+  """[N, R] of the policy, whose KL is penalised.
+
+  Without a penalty they are the reference's, of KL 0, so that a program need
+  not read with the policy.
+  """
+  if without_penalty(config):
+    return measured.reference_logps
+  return measured.outputs.logps
+
+
 def token_rewards(
   measured: MeasuredRollouts, scores: chex.Array, config: Any
 ) -> chex.Array:
   """[N, R]: scores [N] at the last tokens, the KL penalty at all of them."""
-  logps = measured.outputs.logps
-  if without_penalty(config):  # So a program need not read with the policy.
-    logps = measured.reference_logps
+  logps = penalised_logps(measured, config)
   return rewards.token_rewards(
     scores,
     logps,
