@@ -13,7 +13,6 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from rlhf_jax.generation import draws
 from rlhf_jax.generation.sampling import Sampling, transform
 from rlhf_jax.kernels import distributions
 from rlhf_jax.types import LanguageModel, Params, Prompts, Rollouts, Sampler
@@ -207,19 +206,20 @@ def write_token(
   """
   step, active = progress.step, ~progress.ended
   vocabulary = logits.shape[-1]
-  draw = sampling.draw or draws.default(vocabulary)
   kept = transform(
     logits, sampling, seen=progress.seen, step=step, stop_ids=stop_ids
   )
   keys = jax.vmap(jax.vmap(lambda key: jax.random.fold_in(key, step)))(keys)
   tokens, truncated_logps = jax.tree.map(
     lambda x: x.reshape(active.shape),
-    draw(flat(keys), kept.reshape(-1, vocabulary)),
+    sampling.draw(flat(keys), kept.reshape(-1, vocabulary)),
   )
-  temperature = 1.0 if sampling.temperature is None else sampling.temperature
-  full_logps = distributions.token_logps(
-    logits, tokens, temperature=temperature
-  )
+  full_logps = truncated_logps
+  if not sampling.draws_from_softmax:
+    temperature = 1.0 if sampling.temperature is None else sampling.temperature
+    full_logps = distributions.token_logps(
+      logits, tokens, temperature=temperature
+    )
   seen = progress.seen
   if seen is not None:
     seen = seen | jax.nn.one_hot(tokens, vocabulary, dtype=bool)

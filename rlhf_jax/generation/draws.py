@@ -14,9 +14,11 @@ import jax.numpy as jnp
 
 Draw = Callable[[chex.Array, chex.Array], tuple[chex.Array, chex.Array]]
 
-# Above this the cumulative sum costs more than a Gumbel variate per token, and
-# its rounding is no longer far below the probabilities it adds.
-INVERSE_CDF_VOCABULARY = 4096
+# Larger vocabularies are summed by blocks of so many tokens first: a cumulative
+# sum of the whole is slower, and its rounding is not far below the
+# probabilities that it adds.
+BLOCK = 128
+BELOW_ONE = 1.0 - 2.0**-24
 
 
 def inverse_cdf(
@@ -24,27 +26,56 @@ def inverse_cdf(
 ) -> tuple[chex.Array, chex.Array]:
   """Inverts the cumulative distribution at one uniform variate a row.
 
-  For small vocabularies that are not sharded: one random number where `gumbel`
-  needs V, and a cumulative sum of V probabilities.
+  One random number where `gumbel` needs V, and one exponential a token, from
+  which the log-prob comes too.
   """
   chex.assert_rank(logits, 2)
-  logps = jax.nn.log_softmax(logits)
-  uniform = jax.vmap(jax.random.uniform)(keys)
-  tokens = invert(jnp.exp(logps), uniform)
-  return tokens, chosen(logps, tokens)
+  top = jnp.max(logits, axis=-1, keepdims=True)
+  weights = jnp.exp(logits - top)
+  tokens = invert(weights, jax.vmap(jax.random.uniform)(keys))
+  total = jnp.sum(weights, axis=-1)
+  return tokens, chosen(logits, tokens) - top[:, 0] - jnp.log(total)
 
 
-def invert(probs: chex.Array, uniform: chex.Array) -> chex.Array:
-  """[N] int32, the first token whose cumulative probability exceeds uniform.
+def invert(weights: chex.Array, uniform: chex.Array) -> chex.Array:
+  """[N] int32, the first token where the share of all so far exceeds uniform.
 
   Args:
-    probs: [N, V], summing to 1 but for rounding. A token of 0 is never taken.
+    weights: [N, V], proportional to probabilities. A token of 0 is never taken.
     uniform: [N] in [0, 1).
   """
-  # The sum may round up at a token of probability 0, and not end at exactly 1.
-  cdf = jnp.where(probs > 0.0, jnp.cumsum(probs, axis=-1), 0.0)
-  target = uniform[:, None] * jnp.max(cdf, axis=-1, keepdims=True)
-  return jnp.argmax(cdf > target, axis=-1).astype(jnp.int32)
+  vocabulary = weights.shape[-1]
+  if vocabulary <= BLOCK:
+    return first_beyond(weights, uniform)[0]
+  blocks = jnp.pad(weights, ((0, 0), (0, -vocabulary % BLOCK)))
+  blocks = blocks.reshape(-1, blocks.shape[-1] // BLOCK, BLOCK)
+  block, rest = first_beyond(jnp.sum(blocks, axis=-1), uniform)
+  # A sum, not a gather, for which shards would have to send their blocks.
+  taken = jax.nn.one_hot(block, blocks.shape[1], dtype=bool)
+  within = jnp.sum(jnp.where(taken[..., None], blocks, 0.0), axis=1)
+  return block * BLOCK + first_beyond(within, rest)[0]
+
+
+def first_beyond(
+  weights: chex.Array, share: chex.Array
+) -> tuple[chex.Array, chex.Array]:
+  """Where the cumulative sum exceeds so much of the whole.
+
+  Args:
+    weights: [N, M] ≥ 0. One of 0 is never taken.
+    share: [N] in [0, 1).
+
+  Returns:
+    [N] int32 the first such index, and [N] in [0, 1) how much of its own weight
+    is below.
+  """
+  # The sum may round up at a weight of 0.
+  cdf = jnp.where(weights > 0.0, jnp.cumsum(weights, axis=-1), 0.0)
+  target = share * jnp.max(cdf, axis=-1)
+  index = jnp.argmax(cdf > target[:, None], axis=-1).astype(jnp.int32)
+  above = chosen(cdf, index) - target
+  rest = 1.0 - above / chosen(weights, index)
+  return index, jnp.clip(rest, 0.0, BELOW_ONE)
 
 
 def gumbel(
@@ -66,11 +97,10 @@ def greedy(
   return tokens, jnp.zeros(tokens.shape, jnp.float32)
 
 
-def default(vocabulary: int) -> Draw:
-  """The faster rule for a vocabulary of this size."""
-  return inverse_cdf if vocabulary <= INVERSE_CDF_VOCABULARY else gumbel
+# Those whose log-probs are the softmax of the logits.
+FROM_SOFTMAX = (inverse_cdf, gumbel)
 
 
-def chosen(logps: chex.Array, tokens: chex.Array) -> chex.Array:
-  """[N] entries of logps [N, V] at tokens [N]."""
-  return jnp.take_along_axis(logps, tokens[:, None], axis=-1)[:, 0]
+def chosen(each: chex.Array, tokens: chex.Array) -> chex.Array:
+  """[N] entries of [N, V] at tokens [N]."""
+  return jnp.take_along_axis(each, tokens[:, None], axis=-1)[:, 0]

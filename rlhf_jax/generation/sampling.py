@@ -51,7 +51,7 @@ class Sampling:
     min_tokens_to_keep: no cut leaves fewer tokens than this.
     top_k_bound: how many candidates a step sorts at most, top-p and typical
       included. None: 128 where top-k runs, else the vocabulary.
-    draw: how a token is drawn; by vocabulary size when None.
+    draw: how a token is drawn.
   """
 
   temperature: Positive | None = None
@@ -65,7 +65,9 @@ class Sampling:
   min_new_tokens: Annotated[int | chex.Array, AT_LEAST_ZERO] | None = None
   min_tokens_to_keep: Count = flax.struct.field(pytree_node=False, default=1)
   top_k_bound: Count | None = flax.struct.field(pytree_node=False, default=None)
-  draw: draws.Draw | None = flax.struct.field(pytree_node=False, default=None)
+  draw: draws.Draw = flax.struct.field(
+    pytree_node=False, default=draws.inverse_cdf
+  )
 
   def __post_init__(self):
     # As a pytree it may hold anything else.
@@ -86,6 +88,14 @@ class Sampling:
         f'top_k {self.top_k} is above the {bound} candidates that a step '
         f'sorts; pass top_k_bound={self.top_k} or more.'
       )
+
+  @property
+  def draws_from_softmax(self) -> bool:
+    """Whether tokens come from the whole softmax at the temperature; static."""
+    others = (f.name for f in dataclasses.fields(self))
+    others = [n for n in others if n not in (*STATIC, 'temperature')]
+    uncut = all(getattr(self, name) is None for name in others)
+    return uncut and self.draw in draws.FROM_SOFTMAX
 
   def sorted_candidates(self, vocabulary: int) -> int:
     """How many of the tokens a step sorts; static."""

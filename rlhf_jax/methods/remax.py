@@ -128,7 +128,8 @@ def shape(params, frozen, rollouts, scores, greedy_scores, *, models, config):
   if config.gap_clip is not None:
     gaps = jnp.clip(gaps, -config.gap_clip, config.gap_clip)
   penalties = config.kl_coef * config.kl_estimator(
-    measured.outputs.logps, measured.reference_logps
+    policy_gradient.penalised_logps(measured, config),
+    measured.reference_logps,
   )
   advantages = config.returns(
     gaps.reshape(-1), penalties, measured.mask, discount=config.discount

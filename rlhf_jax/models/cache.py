@@ -12,16 +12,22 @@ import jax.numpy as jnp
 
 from rlhf_jax.models import attention
 from rlhf_jax.models.config import Attention
-from rlhf_jax.sharding import BATCH, constrain
+from rlhf_jax.sharding import BATCH, constrain, platform
+
+# Up to so many queries that share keys, a CPU multiplies and adds them up
+# faster than it makes matrix products of one row or a few.
+FEW_QUERIES = 4
 
 
 @flax.struct.dataclass
 class LayerCache:
-  """The keys and values of one layer.
+  """The keys and values of one layer, as the products with them read them.
 
   Attributes:
-    prompt_keys: [B, G, P, d]; likewise prompt_values.
-    keys: [B · K, G, R, d], of the responses; likewise values.
+    prompt_keys: [B, G, d, P].
+    prompt_values: [B, G, P, d].
+    keys: [B · K, G, d, R], of the responses.
+    values: [B · K, G, R, d].
   """
 
   prompt_keys: chex.Array
@@ -38,25 +44,26 @@ class LayerCache:
     max_response: int,
   ) -> 'LayerCache':
     """A cache of prompts' keys and values [B, P, G, d], responses empty."""
-    keys, values = (
-      constrain(jnp.swapaxes(x, 1, 2), BATCH, 'tensor') for x in (keys, values)
+    B, _, G, d = keys.shape
+    arrays = (
+      keys.transpose(0, 2, 3, 1),
+      values.swapaxes(1, 2),
+      jnp.zeros((B * samples, G, d, max_response), keys.dtype),
+      jnp.zeros((B * samples, G, max_response, d), keys.dtype),
     )
-    B, G, _, d = keys.shape
-    shape = (B * samples, G, max_response, d)
-    empty = constrain(jnp.zeros(shape, keys.dtype), BATCH, 'tensor')
-    return cls(keys, values, empty, empty)
+    return cls(*(constrain(x, BATCH, 'tensor') for x in arrays))
 
   def store(
     self, step: chex.Array, keys: chex.Array, values: chex.Array
   ) -> 'LayerCache':
     """The cache with one more token of every response, [B, K, G, d] each."""
 
-    def put(stored, new):
-      new = new.reshape(-1, *new.shape[2:])[:, :, None]
-      return jax.lax.dynamic_update_slice_in_dim(stored, new, step, axis=2)
+    def put(stored, new, axis):
+      new = jnp.expand_dims(new.reshape(-1, *new.shape[2:]), axis)
+      return jax.lax.dynamic_update_slice_in_dim(stored, new, step, axis)
 
     return self.replace(
-      keys=put(self.keys, keys), values=put(self.values, values)
+      keys=put(self.keys, keys, 3), values=put(self.values, values, 2)
     )
 
   def attend(
@@ -73,31 +80,35 @@ class LayerCache:
       [B, K, H, d], of the queries' dtype.
     """
     B, K, H, d = queries.shape
-    G, P = self.prompt_keys.shape[1:3]
-    grouped = (G, H // G)
-    queries = queries.reshape(B, K, *grouped, d)
-    in_prompt = jnp.einsum(
-      'bkgmd,bgpd->bkgmp',
-      queries,
-      self.prompt_keys,
-      preferred_element_type=jnp.float32,
-    )
-    in_response = jnp.einsum(
-      'ngmd,ngrd->ngmr',
-      queries.reshape(B * K, *grouped, d),
-      self.keys,
-      preferred_element_type=jnp.float32,
-    )
-    in_prompt = in_prompt.reshape(B * K, *grouped, P)
-    scores = jnp.concatenate([in_prompt, in_response], axis=-1)
+    G, P = self.prompt_values.shape[1:3]
+    queries = queries.reshape(B, K, G, H // G, d)
+    own = queries.reshape(B * K, G, H // G, d)
+
+    def by_prompt(x):  # [B, K, G, M, n] -> [B, G, K · M, n]
+      return x.swapaxes(1, 2).reshape(B, G, K * H // G, -1)
+
+    def by_response(x):  # [B, G, K · M, n] -> [B · K, G, M, n]
+      x = x.reshape(B, G, K, H // G, -1).swapaxes(1, 2)
+      return x.reshape(B * K, G, H // G, -1)
+
+    in_prompt = by_response(products(by_prompt(queries), self.prompt_keys))
+    scores = jnp.concatenate([in_prompt, products(own, self.keys)], axis=-1)
     weights = attention.weigh(scores, visible[:, None, None], options, d)
     weights = weights.astype(queries.dtype)
-    of_prompt = weights[..., :P].reshape(B, K, *grouped, P)
-    of_response = weights[..., P:]
-    mixed = jnp.einsum('bkgmp,bgpd->bkgmd', of_prompt, self.prompt_values)
-    mixed = mixed.reshape(B, K, H, d)
-    own = jnp.einsum('ngmr,ngrd->ngmd', of_response, self.values)
-    return mixed + own.reshape(B, K, H, d)
+    of_prompt = weights[..., :P].reshape(B, K, G, H // G, P)
+    mixed = by_response(products(by_prompt(of_prompt), self.prompt_values))
+    mixed += products(weights[..., P:], self.values)
+    return mixed.astype(queries.dtype).reshape(B, K, H, d)
+
+
+def products(rows: chex.Array, matrices: chex.Array) -> chex.Array:
+  """[N, G, M, b] float32 products of [N, G, M, a] rows with [N, G, a, b]."""
+  if platform() != 'cpu' or rows.shape[2] > FEW_QUERIES:
+    return jnp.einsum(
+      'ngma,ngab->ngmb', rows, matrices, preferred_element_type=jnp.float32
+    )
+  rows, matrices = (x.astype(jnp.float32) for x in (rows, matrices))
+  return jnp.sum(rows[..., None] * matrices[:, :, None], axis=-2)
 
 
 @flax.struct.dataclass
@@ -125,7 +136,7 @@ class Cache:
     With a window, only those of so many columns, its own the last.
     """
     in_prompt = jnp.repeat(self.prompt_mask, samples, axis=0)
-    slots = jnp.arange(self.layers[0].keys.shape[2]) <= self.step
+    slots = jnp.arange(self.layers[0].values.shape[2]) <= self.step
     in_response = jnp.broadcast_to(slots, (in_prompt.shape[0], slots.shape[0]))
     visible = jnp.concatenate([in_prompt, in_response], axis=-1)
     if window is None:

@@ -183,7 +183,8 @@ class Experience:
 
   Attributes:
     rollouts: the samples.
-    logps: [B, K, R] log-probs before the update, by the trainer's own pass.
+    logps: [B, K, R] log-probs before the update, by the trainer's own pass;
+      None where the update is one step, whose own pass gives them.
     reference_logps: [B, K, R] log-probs under the frozen reference.
     values: [B, K, R] the critic's before each token; zeros without a critic.
     advantages: [B, K, R] how much better each token was, 0 where masked.
@@ -191,7 +192,7 @@ class Experience:
   """
 
   rollouts: Rollouts
-  logps: chex.Array
+  logps: chex.Array | None
   reference_logps: chex.Array
   values: chex.Array
   advantages: chex.Array

@@ -1,12 +1,18 @@
 """Rules that draw a token: the right frequencies, and never what is removed."""
 
+import math
+import re
+
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.stats
 from absl.testing import absltest, parameterized
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
 
+from rlhf_jax import sharding
 from rlhf_jax.generation import draws
 
 PROBS = np.array([0.02, 0.5, 0.0, 0.18, 0.3, 0.0])
@@ -77,9 +83,59 @@ class DrawTest(chex.TestCase):
     np.testing.assert_array_equal(tokens, [1, 0])
     np.testing.assert_array_equal(logps, [0.0, 0.0])
 
-  def test_large_vocabularies_are_not_summed(self):
-    self.assertIs(draws.default(64), draws.inverse_cdf)
-    self.assertIs(draws.default(150_000), draws.gumbel)
+  @parameterized.parameters(2 * draws.BLOCK + 1, 1_000, 50_257)
+  def test_blocks_are_the_inverse_of_the_whole_sum(self, vocabulary):
+    draw = np.random.default_rng(0)
+    weights = draw.exponential(size=(50, vocabulary)) ** 4
+    weights *= draw.random((50, vocabulary)) < 0.5
+    weights[:, : draws.BLOCK] = 0.0  # A block that is never taken.
+    weights = weights.astype(np.float32)
+    uniform = draw.random(50).astype(np.float32)
+    tokens = draws.invert(jnp.asarray(weights), jnp.asarray(uniform))
+    whole = weights.astype(np.float64)
+    cdf = np.cumsum(whole / whole.sum(axis=-1, keepdims=True), axis=-1)
+    rows = np.arange(50)
+    # Within what float32 can tell apart.
+    self.assertTrue((cdf[rows, tokens] > uniform - 1e-6).all())
+    self.assertTrue((cdf[rows, tokens - 1] <= uniform + 1e-6).all())
+    self.assertTrue((weights[rows, tokens] > 0.0).all())
+
+  def test_frequencies_over_blocks(self):
+    probs = np.repeat(PROBS[[1, 2, 3, 4, 0]], 100) / 100.0  # [500], 4 blocks.
+    tokens, logps = jax.jit(draws.inverse_cdf)(keys(ROWS), rows(probs, ROWS))
+    counts = np.bincount(tokens, minlength=500).reshape(-1, 20).sum(axis=1)
+    sums = ROWS * probs.reshape(-1, 20).sum(axis=1)
+    np.testing.assert_array_equal(counts[sums == 0.0], 0)
+    test = scipy.stats.chisquare(counts[sums > 0.0], sums[sums > 0.0])
+    self.assertGreater(test.pvalue, 1e-3)
+    np.testing.assert_allclose(logps, np.log(probs[tokens]), atol=1e-5)
+
+  def test_the_end_of_all_is_the_last_of_any_weight(self):
+    weights = np.zeros((1, 3 * draws.BLOCK), np.float32)
+    weights[0, [5, draws.BLOCK + 7]] = 1.0, 3.0
+    for share, expected in ((0.0, 5), (0.2499, 5), (0.25, draws.BLOCK + 7)):
+      (token,) = draws.invert(jnp.asarray(weights), jnp.array([share]))
+      self.assertEqual(token, expected)
+    below_one = jnp.array([draws.BELOW_ONE])
+    (token,) = draws.invert(jnp.asarray(weights), below_one)
+    self.assertEqual(token, draws.BLOCK + 7)
+
+  def test_shards_of_a_vocabulary_send_sums_alone(self):
+    mesh = sharding.make_mesh({'tensor': 8})
+    logits = jax.ShapeDtypeStruct(
+      (4, 8_192), jnp.float32, sharding=NamedSharding(mesh, P(None, 'tensor'))
+    )
+    with jax.set_mesh(mesh):
+      text = jax.jit(draws.inverse_cdf).lower(keys(4), logits)
+      text = text.compile().as_text()
+    sent = [
+      math.prod(map(int, sizes.split(',')))
+      for sizes in re.findall(
+        r'= \(?\w+\[([\d,]+)\]\S* all-(?:gather|reduce)', text
+      )
+    ]
+    self.assertNotEmpty(sent)
+    self.assertLessEqual(max(sent), 4 * draws.BLOCK)
 
 
 if __name__ == '__main__':

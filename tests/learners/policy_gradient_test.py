@@ -8,6 +8,7 @@ import dataclasses
 import functools
 from unittest import mock
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,7 +21,7 @@ from rlhf_jax.kernels import importance, masking, rewards, token_masks
 from rlhf_jax.learners import policy_gradient
 from rlhf_jax.learners.policy_gradient import collecting
 from rlhf_jax.losses import policy_gradient as objectives
-from rlhf_jax.methods import dapo, grpo, ppo, rloo
+from rlhf_jax.methods import dapo, grpo, ppo, remax, rloo
 from rlhf_jax.training import optimizers
 from rlhf_jax.training import state as training
 from rlhf_jax.types import Mean, flatten_candidates
@@ -717,7 +718,8 @@ class CollectTest(parameterized.TestCase):
         self.prompts,
         self.key,
         models=models,
-        config=online.config_of(method, fields, sampling=cut),
+        # In two steps, before the second of which the policy has moved.
+        config=online.config_of(method, fields, sampling=cut, minibatches=2),
       )
     greedy = definitions.GREEDY
     if method == 'remax':
@@ -788,6 +790,97 @@ class CollectTest(parameterized.TestCase):
       np.testing.assert_allclose(
         metrics[name].value, told[name].value, rtol=1e-5, atol=1e-6
       )
+
+
+class OnePassTest(parameterized.TestCase):
+  """Rounds of one step, whose update gives the log-probs from before it."""
+
+  def setUp(self):
+    super().setUp()
+    self.state = training.create({'policy': online.POLICY}, optax.sgd(0.2))
+    self.frozen = {'reference': online.REFERENCE}
+
+  def shaped(self, config, method=grpo, params=None):
+    """What a round is shaped to, and what `shape` itself makes of it."""
+    given = (
+      self.frozen,
+      definitions.rollouts(),
+      jnp.asarray(definitions.SCORES, jnp.float32),
+    )
+    params = {'policy': online.POLICY} if params is None else params
+    named = {'models': toy.MODELS, 'config': config}
+    found = collecting.shape_scored(
+      method.shape, toy.state(params), *given, **named
+    )
+    whole = method.shape(params, *given, **named)
+    return found, jax.tree.map(jnp.asarray, whole)
+
+  def updated(self, batch, config):
+    return policy_gradient.update(
+      self.state,
+      self.frozen,
+      batch,
+      jax.random.key(0),
+      models=toy.MODELS,
+      optimizer=optax.sgd(0.2),
+      config=config,
+    )
+
+  @parameterized.product(parts=(1, 2), method=('grpo', 'dapo'))
+  def test_equals_two_passes(self, parts, method):
+    config = online.config_of(method, {}, micro_batches=parts)
+    (batch, metrics), (whole, told) = self.shaped(
+      config, online.METHODS[method]
+    )
+    self.assertIsNone(batch.logps)
+    here, measured = self.updated(batch, config)
+    there, measured_there = self.updated(whole, config)
+    for one, other in zip(
+      jax.tree.leaves(here.params), jax.tree.leaves(there.params), strict=True
+    ):
+      self.assertGreater(np.abs(one - online.numbers(online.POLICY)).max(), 0)
+      np.testing.assert_allclose(one, other, atol=1e-6)
+    found, expected = metrics | measured, told | measured_there
+    self.assertEqual(set(found), set(expected))
+    if parts > 1:  # Of which it has the largest of each.
+      del found['sampler_gap']
+    for name, mean in found.items():
+      np.testing.assert_allclose(
+        mean.value, expected[name].value, atol=1e-5, err_msg=name
+      )
+    self.assertEqual(measured['ratio'].value, 1.0)
+    self.assertEqual(measured['update_kl'].value, 0.0)
+
+  def test_a_round_is_shaped_without_the_policy(self):
+    config = grpo.Config(steps=1, batch_size=4, samples=3)
+    broken = jax.tree.map(lambda x: jnp.full_like(x, jnp.nan), online.POLICY)
+    (batch, metrics), _ = self.shaped(config, params={'policy': broken})
+    (expected, _), _ = self.shaped(config)
+    chex.assert_tree_all_finite((batch.advantages, metrics))
+    np.testing.assert_array_equal(batch.advantages, expected.advantages)
+
+  def test_so_is_one_of_remax(self):
+    broken = jax.tree.map(lambda x: jnp.full_like(x, jnp.nan), online.POLICY)
+    scores = jnp.asarray(definitions.SCORES, jnp.float32)
+    batch, metrics = collecting.shape_scored(
+      remax.shape,
+      toy.state({'policy': broken}),
+      self.frozen,
+      definitions.rollouts(),
+      scores,
+      scores[:, 0],
+      models=toy.MODELS,
+      config=remax.Config(steps=1, batch_size=4, samples=3, kl_coef=0.0),
+    )
+    self.assertIsNone(batch.logps)
+    chex.assert_tree_all_finite((batch.advantages, metrics))
+
+  @parameterized.parameters({'minibatches': 2}, {'epochs': 2}, {'kl_coef': 0.1})
+  def test_what_needs_the_policy_before_has_its_pass(self, **changes):
+    config = grpo.Config(steps=1, batch_size=4, samples=3, **changes)
+    (batch, metrics), (whole, _) = self.shaped(config)
+    np.testing.assert_allclose(batch.logps, whole.logps, atol=1e-6)
+    self.assertIn('sampler_gap', metrics)
 
 
 class OptimizerTest(parameterized.TestCase):

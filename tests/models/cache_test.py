@@ -10,6 +10,7 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from rlhf_jax.models import TransformerConfig, language_model, layers
+from rlhf_jax.models.cache import FEW_QUERIES, products
 from rlhf_jax.models.config import (
   MLP,
   Attention,
@@ -65,6 +66,21 @@ def stepwise(model, params, prompts, mask, responses):
     logits, cache = model.decode_step(params, cache, responses[:, :, t])
     found.append(logits)
   return jnp.stack(found, axis=2)
+
+
+class ProductsTest(parameterized.TestCase):
+  @parameterized.product(
+    rows=(1, FEW_QUERIES, FEW_QUERIES + 1),
+    dtype=(jnp.float32, jnp.bfloat16),
+  )
+  def test_are_those_of_matrices(self, rows, dtype):
+    draw = np.random.default_rng(rows)
+    left = jnp.asarray(draw.normal(size=(3, 2, rows, 5)), dtype)
+    right = jnp.asarray(draw.normal(size=(3, 2, 5, 7)), dtype)
+    found = products(left, right)
+    self.assertEqual(found.dtype, jnp.float32)
+    expected = np.matmul(left.astype(np.float64), right.astype(np.float64))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 class CacheTest(chex.TestCase):
@@ -127,7 +143,7 @@ class CacheTest(chex.TestCase):
       params,
     )
     for layer in cache.layers:
-      self.assertEqual(layer.prompt_keys.shape, (2, 2, PROMPT, 4))
+      self.assertEqual(layer.prompt_values.shape, (2, 2, PROMPT, 4))
       self.assertEqual(layer.values.shape, (2 * SAMPLES, 2, RESPONSE, 4))
 
   def test_bfloat16_keeps_half_of_the_bytes(self):

@@ -18,13 +18,16 @@ from rlhf_jax.learners.policy_gradient.evaluation import (
   measure,
   no_critic,
   penalised,
-  response_kl,
-  rollout_metrics,
+  penalised_logps,
   separate_critic,
   sequence_rewards,
   shape_by_group,
   shared_trunk,
   token_rewards,
+)
+from rlhf_jax.learners.policy_gradient.round_metrics import (
+  response_kl,
+  rollout_metrics,
 )
 from rlhf_jax.learners.policy_gradient.updating import (
   Config,

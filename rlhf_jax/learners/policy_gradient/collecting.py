@@ -6,6 +6,7 @@ function that is jitted: `measure`, the method's estimate of advantages, and
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,7 +18,11 @@ from rlhf_jax.feedback import scoring
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.kernels import divergences
 from rlhf_jax.learners.policy_gradient import updating
-from rlhf_jax.learners.policy_gradient.evaluation import no_critic
+from rlhf_jax.learners.policy_gradient.evaluation import (
+  no_critic,
+  without_penalty,
+)
+from rlhf_jax.learners.policy_gradient.round_metrics import OF_POLICY
 from rlhf_jax.training import optimizers
 from rlhf_jax.training.compile import jitted, override
 from rlhf_jax.training.metrics import Stopwatch
@@ -241,9 +246,13 @@ def shape_scored(
   """A method's `shape` of scored rollouts, compiled.
 
   A KL coefficient that adapts is read from the state; the config says where it
-  began.
+  began. Where the update is one step, and neither a penalty nor a critic needs
+  the policy before it, the experience has no log-probs of the policy: they are
+  the update's own.
   """
   config = override(config, state.extra)
+  if isinstance(config, OnlineConfig) and _needs_no_policy(config):
+    shape = without_policy(shape)
   return jax.block_until_ready(
     jitted(shape)(
       state.params,
@@ -255,3 +264,23 @@ def shape_scored(
       config=config,
     )
   )
+
+
+@functools.lru_cache
+def without_policy(shape: Callable) -> Callable:
+  """A method's `shape` less what the policy's own pass gives.
+
+  Compiled, it does not make that pass.
+  """
+
+  def shaped(*given, **named):
+    batch, metrics = shape(*given, **named)
+    metrics = {k: m for k, m in metrics.items() if k not in OF_POLICY}
+    return batch.replace(logps=None), metrics
+
+  return shaped
+
+
+def _needs_no_policy(config):
+  free = without_penalty(config) and config.critic is no_critic
+  return free and config.one_step

@@ -6,7 +6,11 @@ from typing import Any, NamedTuple
 import chex
 import jax.numpy as jnp
 
-from rlhf_jax.kernels import divergences, logps, masking, rewards
+from rlhf_jax.kernels import logps, masking, rewards
+from rlhf_jax.learners.policy_gradient.round_metrics import (
+  explained_variance,
+  rollout_metrics,
+)
 from rlhf_jax.training.compile import override
 from rlhf_jax.training.parts import in_parts
 from rlhf_jax.types import (
@@ -68,64 +72,11 @@ def evaluate(
   return TokenOutputs(token_logps, entropies, values)
 
 
-def response_kl(
-  policy_logps: chex.Array, reference_logps: chex.Array, mask: chex.Array
-) -> chex.Array:
-  """[..., R] -> [...]: single-sample KL to the reference, nats per response."""
-  return masking.masked_sum(
-    divergences.k1(policy_logps, reference_logps), mask, axis=-1
-  )
-
-
 def flatten_rollouts(rollouts: Rollouts) -> Rollouts:
   """[B, K, …] -> [B * K, …]; each sample keeps its prompt's index."""
   _, K, _ = rollouts.tokens.shape
   index = jnp.repeat(rollouts.index[:, None], K, axis=1)
   return flatten_candidates(rollouts.replace(index=index))
-
-
-def rollout_metrics(
-  rollouts: Rollouts,
-  policy_logps: chex.Array,
-  reference_logps: chex.Array,
-  *,
-  scores: chex.Array,
-) -> Metrics:
-  """Metrics of flat rollouts [N, T].
-
-  Args:
-    rollouts: the samples.
-    policy_logps: [N, R] by the trainer's own pass.
-    reference_logps: [N, R].
-    scores: [N] in reward units, as the reward gave them.
-
-  Returns:
-    Score, KL (nats per response and per token), response length, share ended,
-    the largest gap between the sampler's log-probs and the trainer's, and the
-    share of responses without a score, of which nothing else is counted.
-  """
-  _, mask = rollouts.responses
-  scored = jnp.any(mask, axis=-1)
-  kl = response_kl(policy_logps, reference_logps, mask)
-  gap = jnp.abs(jnp.where(mask, rollouts.logps - policy_logps, 0.0))
-  return {
-    'score': Mean.of(scores, scored),
-    'kl': Mean.of(kl, scored),
-    'kl_per_token': Mean(jnp.sum(kl), jnp.sum(mask).astype(jnp.float32)),
-    'response_length': Mean.of(jnp.sum(mask, axis=-1), scored),
-    'ended': Mean.of(rollouts.ended, scored),
-    'sampler_gap': Mean.of(jnp.max(gap)),
-    'unscored': Mean.of(~scored),
-  }
-
-
-def explained_variance(
-  values: chex.Array, returns: chex.Array, mask: chex.Array
-) -> Mean:
-  """Share of the returns' variance, [N, R] both, that the values explain."""
-  unexplained = masking.masked_var(returns - values, mask)
-  variance = masking.masked_var(returns, mask)
-  return Mean.of(1.0 - unexplained / jnp.maximum(variance, 1e-8))
 
 
 class MeasuredRollouts(NamedTuple):
@@ -217,13 +168,30 @@ def penalised(
   return scores
 
 
+def without_penalty(config: Any) -> bool:
+  """Whether no KL is taken off the rewards, known before it is compiled."""
+  return isinstance(config.kl_coef, int | float) and config.kl_coef == 0
+
+
+def penalised_logps(measured: MeasuredRollouts, config: Any) -> chex.Array:
+  """[N, R] of the policy, whose KL is penalised.
+
+  Without a penalty they are the reference's, of KL 0, so that a program need
+  not read with the policy.
+  """
+  if without_penalty(config):
+    return measured.reference_logps
+  return measured.outputs.logps
+
+
 def token_rewards(
   measured: MeasuredRollouts, scores: chex.Array, config: Any
 ) -> chex.Array:
   """[N, R]: scores [N] at the last tokens, the KL penalty at all of them."""
+  logps = penalised_logps(measured, config)
   return rewards.token_rewards(
     scores,
-    measured.outputs.logps,
+    logps,
     measured.reference_logps,
     measured.mask,
     kl_coef=config.kl_coef,

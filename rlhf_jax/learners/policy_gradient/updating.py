@@ -17,8 +17,11 @@ from rlhf_jax.learners.policy_gradient.evaluation import (
   evaluate,
   flatten_rollouts,
   no_critic,
-  response_kl,
   shared_trunk,
+)
+from rlhf_jax.learners.policy_gradient.round_metrics import (
+  policy_metrics,
+  response_kl,
 )
 from rlhf_jax.losses import objective as objectives
 from rlhf_jax.losses import supervised
@@ -107,6 +110,11 @@ class Config:
     Annotated[Callable[..., chex.Array], Called(2, ('steps',))] | None
   ) = None
 
+  @property
+  def one_step(self) -> bool:
+    """Whether a batch gives one step, taken by the policy that sampled."""
+    return self.epochs * self.minibatches == 1
+
 
 def init(
   key: chex.PRNGKey,
@@ -140,10 +148,20 @@ def loss(
   models: Models,
   config: Config,
 ) -> tuple[Terms, Metrics]:
-  """Terms and metrics of Experience [N, T]. Differentiate in `params`."""
+  """Terms and metrics of Experience [N, T]. Differentiate in `params`.
+
+  Where the batch has no log-probs from before the update, they are those of
+  this pass, and every ratio is 1.
+  """
   del frozen, key  # The reference's log-probs are in the batch already.
   _, mask = batch.rollouts.responses
   new = evaluate(params, batch.rollouts, models=models, config=config)
+  of_policy = {}
+  if batch.logps is None:
+    batch = batch.replace(logps=jax.lax.stop_gradient(new.logps))
+    of_policy = policy_metrics(
+      batch.rollouts, batch.logps, batch.reference_logps
+    )
   arrays = arrays_for(new, batch)
   wanted = {'shape': mask.shape, 'each': 'a token'}  # [N, R]
   losses = objectives.losses_of(config.objective, arrays, **wanted)
@@ -175,7 +193,7 @@ def loss(
     'entropy': Mean.of(new.entropies, mask),
     'update_kl': Mean.of(divergences.k3(batch.logps, new.logps), mask),
   }
-  return terms, metrics
+  return terms, metrics | of_policy
 
 
 def arrays_for(new: TokenOutputs, batch: Experience) -> dict[str, chex.Array]:

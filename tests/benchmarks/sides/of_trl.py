@@ -167,11 +167,13 @@ def dpo(job):
 
 
 def reward(job):
-  rows = pairs(job)
-  columns = {
-    'chosen_ids': [chosen for chosen, _ in rows],
-    'rejected_ids': [rejected for _, rejected in rows],
-  }
+  rows, columns = pairs(job), {}
+  for place, name in enumerate(('chosen', 'rejected')):
+    ids = [pair[place] for pair in rows]
+    columns[f'{name}_ids'] = ids
+    # As TRL 0.19 reads them.
+    columns[f'input_ids_{name}'] = ids
+    columns[f'attention_mask_{name}'] = [[1] * len(row) for row in ids]
   return trl.RewardTrainer(
     model_of(job, scalar=True),
     arguments(trl.RewardConfig, job.rows, max_length=None),
