@@ -14,10 +14,10 @@ import jax.numpy as jnp
 
 Draw = Callable[[chex.Array, chex.Array], tuple[chex.Array, chex.Array]]
 
-# Larger vocabularies are summed by blocks of so many tokens first: a cumulative
-# sum of the whole is slower, and its rounding is not far below the
-# probabilities that it adds.
-BLOCK = 128
+# Larger vocabularies are summed in so many blocks first: a cumulative sum of
+# the whole is slower, and its rounding is not far below the probabilities that
+# it adds. So many divide over the shards of a vocabulary, whatever its size.
+BLOCKS = 128
 BELOW_ONE = 1.0 - 2.0**-24
 
 
@@ -45,15 +45,15 @@ def invert(weights: chex.Array, uniform: chex.Array) -> chex.Array:
     uniform: [N] in [0, 1).
   """
   vocabulary = weights.shape[-1]
-  if vocabulary <= BLOCK:
+  if vocabulary <= BLOCKS:
     return first_beyond(weights, uniform)[0]
-  blocks = jnp.pad(weights, ((0, 0), (0, -vocabulary % BLOCK)))
-  blocks = blocks.reshape(-1, blocks.shape[-1] // BLOCK, BLOCK)
+  blocks = jnp.pad(weights, ((0, 0), (0, -vocabulary % BLOCKS)))
+  blocks = blocks.reshape(-1, BLOCKS, blocks.shape[-1] // BLOCKS)
   block, rest = first_beyond(jnp.sum(blocks, axis=-1), uniform)
   # A sum, not a gather, for which shards would have to send their blocks.
-  taken = jax.nn.one_hot(block, blocks.shape[1], dtype=bool)
+  taken = jax.nn.one_hot(block, BLOCKS, dtype=bool)
   within = jnp.sum(jnp.where(taken[..., None], blocks, 0.0), axis=1)
-  return block * BLOCK + first_beyond(within, rest)[0]
+  return block * blocks.shape[2] + first_beyond(within, rest)[0]
 
 
 def first_beyond(
