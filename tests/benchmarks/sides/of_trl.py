@@ -22,6 +22,8 @@ import trl
 
 datasets.disable_progress_bars()
 torch.set_num_threads(1)
+VERSION = tuple(map(int, transformers.__version__.split('.')[:2]))
+DTYPE = 'dtype' if VERSION >= (4, 56) else 'torch_dtype'
 
 
 class AtGate(transformers.TrainerCallback):
@@ -203,7 +205,7 @@ def grpo(job):
       num_generations=work.GROUP,
       max_completion_length=job.response,
       beta=0.04,
-      model_init_kwargs={'dtype': 'float32'},
+      model_init_kwargs={DTYPE: 'float32'},
       generation_kwargs={'eos_token_id': job.shape.vocab},
     ),
     train_dataset=datasets.Dataset.from_dict({'prompt': texts}),
@@ -212,7 +214,10 @@ def grpo(job):
 
 
 def ppo(job):
-  from trl.experimental.ppo import PPOConfig, PPOTrainer
+  try:
+    from trl.experimental.ppo import PPOConfig, PPOTrainer
+  except ModuleNotFoundError:  # Older releases have them among the others.
+    from trl import PPOConfig, PPOTrainer
 
   settings = arguments(
     PPOConfig,

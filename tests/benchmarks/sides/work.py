@@ -101,12 +101,13 @@ class Job:
     written = shape.writing(self.prompt, self.response)
     if self.kind == 'generate':
       return rows * written
-    # Policy and reference read what was written, then the policy learns; in
-    # PPO the reward model and the critic do likewise.
-    policy = (2 + 3) * shape.reading(self.length, self.response)
-    if self.kind == 'grpo':
-      return GROUP * rows * (written + policy)
-    return rows * (written + policy + (2 + 3) * shape.reading(self.length, 0))
+    read = shape.reading(self.length, self.response)
+    if self.kind == 'grpo':  # The reference reads; the policy learns.
+      return GROUP * rows * (written + (1 + 3) * read)
+    # Policy and reference read what was written, then the policy learns; the
+    # reward model and the critic do likewise.
+    policy, scalar = (2 + 3) * read, (2 + 3) * shape.reading(self.length, 0)
+    return rows * (written + policy + scalar)
 
   def ids(self, candidates: int, batches: int = 8) -> np.ndarray:
     """[batches, rows, candidates, T] int32; candidates share their prompt."""
