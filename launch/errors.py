@@ -13,6 +13,8 @@ import traceback
 from collections.abc import Sequence
 from types import FrameType
 
+from rlhf_jax.storage import files
+
 # The kinds of errors that become a sentence; of a ValueError it depends on who
 # raised it, see `refused`.
 MENDABLE = (ValueError, OSError, FloatingPointError, MemoryError)
@@ -53,6 +55,10 @@ def check_folder(name: str, path: pathlib.Path | None) -> None:
   """Refuses a path where no folder can be made, for a file lies there."""
   if path is None:
     return
+  try:
+    files.check_local(path)
+  except files.StorageError as e:
+    raise OptionError(f'{name}: {e}') from e
   there = next((p for p in (path, *path.parents) if p.exists()), None)
   if there is not None and not there.is_dir():
     raise OptionError(

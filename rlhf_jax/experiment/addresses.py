@@ -1,7 +1,6 @@
 """The folders of stages, named after all that their content depends on."""
 
 import dataclasses
-import pathlib
 from collections.abc import Callable
 from typing import Any
 
@@ -10,13 +9,11 @@ from rlhf_jax.addressing import (
   describe,
   digest,
   field_values,
-  hashed,
   import_path,
 )
-from rlhf_jax.data import jsonl, tokens
 from rlhf_jax.experiment import definition, running, writing
+from rlhf_jax.experiment.identities import content
 from rlhf_jax.experiment.pretrained import with_text_rewards
-from rlhf_jax.models import huggingface
 from rlhf_jax.stages import (
   AnyStage,
   DatasetStage,
@@ -29,7 +26,6 @@ from rlhf_jax.stages import (
   folder_of,
   parameter_sources,
 )
-from rlhf_jax.storage import seals
 
 # Fields without influence on what a stage makes.
 WATCHED = (
@@ -107,15 +103,6 @@ def _addresses(
       facts['gold'] = said(gold)
     found[name] = f'{name}-{digest(facts, depends, shape, name_of(run))}'
   return found
-
-
-def content(folder: str) -> str:
-  """Changes when a folder of given parameters does; '' where there is none."""
-  if huggingface.is_folder(folder):
-    read = [jsonl.digest(path) for path in tokens.files(folder)]
-    return digest(huggingface.fingerprint(folder), read)
-  seal = pathlib.Path(folder, seals.SEAL)
-  return hashed(seal.read_text()) if seal.is_file() else ''
 
 
 def without_gold(source: definition.Source) -> tuple[Any, Any]:

@@ -19,7 +19,6 @@ from rlhf_jax.data import record_lines as records
 from rlhf_jax.evaluation import best_of_n
 from rlhf_jax.evaluation.samples import PolicySamples, prompt_groups
 from rlhf_jax.experiment.addresses import (
-  content,
   own_part,
   stage_addresses,
   without_gold,
@@ -32,6 +31,7 @@ from rlhf_jax.experiment.definition import (
   policy_variants,
   reference_of,
 )
+from rlhf_jax.experiment.identities import identity
 from rlhf_jax.experiment.models import AnsweredPrompts, respond
 from rlhf_jax.experiment.prepared import Run
 from rlhf_jax.experiment.pretrained import with_text_rewards
@@ -272,11 +272,11 @@ def path(
       'count': how.count,
       'samples': how.samples,
       'temperature': temperature_of(variant, how),
-      'policy': _address(addresses, variant.policy),
+      'policy': identity(variant.policy, addresses),
       'condition': condition and condition.text,
       'best_of': variant.best_of,
-      'against': _address(addresses, reference_of(experiment)),
-      'reward': [_address(addresses, part) for part in parts],
+      'against': identity(reference_of(experiment), addresses),
+      'reward': [identity(part, addresses) for part in parts],
       'read': own_part(reward),
       'data': addresses['data'],
       'gold': without_gold(experiment.data)[1],
@@ -287,12 +287,6 @@ def path(
   # Those of a model that no stage trained are kept with the data.
   folder = addresses.get(variant.policy, addresses['data'])
   return pathlib.Path(stages_dir) / folder / f'answers-{key}.jsonl'
-
-
-def _address(addresses, policy):
-  """Of the stage that trained a policy; of a folder, what is in it."""
-  folder = folder_of(policy)
-  return addresses[policy] if folder is None else content(folder)
 
 
 def paths(

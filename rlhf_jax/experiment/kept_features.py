@@ -1,29 +1,30 @@
 """Features of a trunk that stays, computed once and kept with the data.
 
 A file holds them by example (a digest of its prompt's and responses' ids), and
-its name says whose they are (a checksum of the trunk's parameters, and a digest
-of the model and the code that read them), so what was computed for other data
-or another trunk is never taken for them.
+its name says whose they are (a digest of the addresses that the trunk starts
+from, and one of the model and the code that read them), so what was computed
+for other data or another trunk is never taken for them.
 """
 
 import base64
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
 
 from rlhf_jax import processes, progress
-from rlhf_jax.addressing import Code
+from rlhf_jax.addressing import Code, digest
 from rlhf_jax.data.collation import collate
 from rlhf_jax.data.examples import Example, With, candidates, lengths
 from rlhf_jax.experiment import reference_logps
 from rlhf_jax.experiment.datasets import Data
+from rlhf_jax.experiment.identities import identity
 from rlhf_jax.experiment.models import roles
 from rlhf_jax.experiment.prepared import Run
-from rlhf_jax.stages import names
+from rlhf_jax.stages import Pretrained, names
 from rlhf_jax.storage import files, seals
-from rlhf_jax.training import checkpoints, stopping
+from rlhf_jax.training import stopping
 from rlhf_jax.training.compile import jitted
 from rlhf_jax.types import Models, Params
 
@@ -32,7 +33,7 @@ def attach(
   run: Run,
   name: str,
   examples: Sequence[Example],
-  params: Params,
+  own: Callable[[], Params],
   models: Models,
   data: Data,
 ) -> Sequence[Example]:
@@ -42,11 +43,11 @@ def attach(
     run: of the stage.
     name: the stage's.
     examples: of comparisons.
-    params: the stage's at its start, by role.
+    own: gives what the stage trains as it was at its start, by role.
     models: the stage's.
     data: that the examples are of.
   """
-  path = file(run, name, params)
+  path = file(run, name)
   digests = list(map(reference_logps.digest, examples))
   # Stages that run side by side may need the same.
   with run.folders.lock(name, path.name).alone():
@@ -54,12 +55,12 @@ def attach(
     known = processes.in_turn(lambda: read(path))
     new = [place for place, d in enumerate(digests) if d not in known]
     if new:
-      known |= _computed(run, name, examples, new, params, models, data)
+      known |= _computed(run, name, examples, new, own, models, data)
       processes.by_first(lambda: _write(path, known))
   return With(examples, 'features', [known[d] for d in digests])
 
 
-def _computed(run, name, examples, places, params, models, data):
+def _computed(run, name, examples, places, own, models, data):
   """{digest: features} of some examples, those of like length together."""
   stage, known = run.experiment.stages[name], {}
   most = int(candidates(examples)[places].max())
@@ -68,7 +69,8 @@ def _computed(run, name, examples, places, params, models, data):
   shown = progress.Progress(
     f'{name} features', len(ordered), out=run.console, unit='example'
   )
-  with jax.set_mesh(run.mesh):
+  with jax.set_mesh(run.mesh), run.trained.while_needed():
+    params = own()
     for first in range(0, len(ordered), size):
       stopping.check()
       some = [examples[place] for place in ordered[first : first + size]]
@@ -87,20 +89,22 @@ def _computed(run, name, examples, places, params, models, data):
   return known
 
 
-def file(run: Run, name: str, params: Params) -> pathlib.Path:
+def file(run: Run, name: str) -> pathlib.Path:
   """Where the features of a stage's data are kept.
 
   In the folder of the last dataset that a stage wrote, or of the source's.
   """
   stage = run.experiment.stages[name]
   datasets = names(stage.data)
-  trunks = {role: model['trunk'] for role, model in params.items()}
+  given = [s for s in stage.start.values() if isinstance(s, str | Pretrained)]
+  # Of a fresh trunk only the stage says which it is.
+  trunks = [identity(s, run.folders.addresses) for s in given or [name]]
   config = run.trained.config(name, stage.produces)
   reading = run.trained.reading(name, stage.produces)
   parts = (
     '-'.join(datasets),
-    checkpoints.checksum(trunks),
-    Code().digest(stage.features, config, reading, roles, collate),
+    digest(*trunks),
+    Code().digest(stage.features, stage.init, config, reading, roles, collate),
   )
   written = [d for d in datasets if d in run.experiment.stages]
   owner = written[-1] if written else 'data'

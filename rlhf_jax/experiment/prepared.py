@@ -5,7 +5,7 @@ import dataclasses
 import functools
 import pathlib
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
 import jax
@@ -25,6 +25,7 @@ from rlhf_jax.models import (
   PARTITION_RULES,
   Reading,
   TransformerConfig,
+  as_computed,
   huggingface,
   last_token,
   lora,
@@ -39,10 +40,11 @@ from rlhf_jax.stages import (
   ImplicitReward,
   Learnt,
   Pretrained,
+  Stage,
   Start,
   folder_of,
   members,
-  playing,
+  part,
 )
 from rlhf_jax.training import checkpoints
 from rlhf_jax.training import state as training
@@ -57,6 +59,11 @@ SCALARS = ('reward', 'ranker', 'attributes')
 TEXT_READERS = ('reward', 'unscaled_reward', 'ranker', 'attributes')
 # Taken from the experiment's model for models in folders too.
 PRECISION = ('param_dtype', 'compute_dtype', 'attention_core', 'remat')
+
+
+def as_they_are(params: Params) -> Params:
+  """Parameters in the types that they have."""
+  return params
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -82,7 +89,7 @@ class Trained:
   @contextlib.contextmanager
   def while_needed(self) -> Iterator[None]:
     """Drops at its end what was loaded in the block."""
-    before = dict(self.loaded)
+    before = {name: dict(params) for name, params in self.loaded.items()}
     try:
       yield
     finally:
@@ -195,55 +202,107 @@ class Trained:
     scorer = self.scorer(reward)
 
     def score(batch):
-      return scorer({'reward': self.params(reward, 'reward')}, batch)
+      return scorer({'reward': self.kept(reward, 'reward')}, batch)
 
     each = [self.config(one, 'reward').longest for one in members(reward)]
     longest = min((one for one in each if one is not None), default=None)
     return TextReward(' + '.join(members(reward)), own, score, longest)
 
-  def frozen(self, stage: AnyStage) -> dict[str, Params]:
-    """The parameters that a stage keeps as they are, by role."""
+  def frozen(
+    self, stage: AnyStage, unread: Container[str] = ()
+  ) -> dict[str, Params]:
+    """The parameters that a stage keeps as they are, by role, as of `kept`.
+
+    Beside adapters as of `params`: the very arrays of what these adapt.
+
+    Args:
+      stage: whose.
+      unread: roles that it reads nothing of; they are left out.
+    """
+    adapted = isinstance(stage, Stage) and stage.lora is not None
+    given = self.params if adapted else self.kept
     return {
-      role: self.params(source, role)
+      role: given(source, role)
       for role, source in stage.frozen.items()
-      if isinstance(source, Learnt)
+      if isinstance(source, Learnt) and role not in unread
     }
 
   def params(self, source: Learnt, role: str) -> Params:
     """What a finished stage trained, or a folder holds, that plays `role`.
 
     Of an ensemble a tuple, its members' in their order; of an implicit reward
-    {'policy', 'reference'}, and 'scale' where it has one.
+    {'policy', 'reference'}, and 'scale' where it has one. Its other roles are
+    not read.
     """
-    if isinstance(source, Ensemble):
-      return tuple(self.params(member, role) for member in source.members)
-    if isinstance(source, ImplicitReward):
-      parts = ('policy', 'reference', 'scale')
-      given = {part: getattr(source, part) for part in parts}
-      return {p: self.params(of, p) for p, of in given.items() if of}
-    name = folder_of(source) or source
-    if name not in self.loaded:
-      self.loaded[name] = self._load(name)
-    return self.playing(name, self.loaded[name], role)
+    return _of_each(source, role, self._given)
 
-  def _load(self, name):
+  def kept(self, source: Learnt, role: str) -> Params:
+    """As `params`, of what is only computed with: in the type of `computed`."""
+
+    def given(name, role):
+      return self._given(name, role, self._computed(name, role))
+
+    return _of_each(source, role, given)
+
+  def computed(
+    self, params: Params, source: Start | Frozen | None, role: str
+  ) -> Params:
+    """Parameters as a source's model computes with them, if that is narrower.
+
+    Whatever is computed with them is the same.
+    """
+    return self.cast(self._computed(source, role), params)
+
+  def _computed(self, source, role):
+    config = self.config(source, role)
+    types = config.param_dtype, config.compute_dtype
+    if types != ('float32', 'bfloat16'):
+      return as_they_are
+    return functools.partial(as_computed, config.compute_dtype)
+
+  def cast(self, cast: Callable[[Params], Params], params: Params) -> Params:
+    """Parameters in other types, where they lie."""
+    return cast(params)
+
+  def _given(self, name, role, cast=as_they_are):
+    kind = name if cast is as_they_are else f'{name}, as computed'
+    held = self.loaded.setdefault(kind, {})
+    whole = self.loaded.get(name, {})
+    role = role if role in {**whole, **held} else self._part(name, role)
+    if role not in held:
+      if role in whole:
+        held[role] = self.cast(cast, whole[role])
+      else:
+        held[role] = self._load(name, role, cast)
+    return held[role]
+
+  def _part(self, name, role):
+    return self._playing(name, self.abstract_params(name), role)
+
+  def _load(self, name, role, cast):
+    """What of a stage's or a folder's params is `role`, read in other types."""
     folder = folder_of(name)
     if folder is not None and huggingface.is_folder(folder):
+      dtype = self.model.param_dtype
       _, params = huggingface.read(
-        folder, self.mesh, PARTITION_RULES, param_dtype=self.model.param_dtype
+        folder, self.mesh, PARTITION_RULES, param_dtype=dtype, cast=cast
       )
-      return {_held(params): params}
+      return params
     if folder is not None:
-      like = self._placed(self.abstract_params(name))
-      return checkpoints.load_params(pathlib.Path(folder), like)
-    like = self._placed(self.abstract_trained(name))
+      like = self._shapes(self.abstract_params(name), role, cast)
+      return checkpoints.load_params(pathlib.Path(folder), like)[role]
+    like = self._shapes(self.abstract_trained(name), role, cast)
     with self.folders.lock(name).share():
       trained = checkpoints.load_params(
         self.folders[name].path / store.PARAMS, like
       )
-    return training.whole(trained, self.base(name))
+    return self.cast(cast, training.whole(trained, self.base(name))[role])
 
-  def _placed(self, like):
+  def _shapes(self, params, role, cast):
+    some = {name: of for name, of in params.items() if name == role}
+    return self.placed(jax.eval_shape(cast, some))
+
+  def placed(self, like: Any) -> Any:
     """Shapes, with the shards of each on the mesh."""
     return jax.tree.map(
       lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
@@ -315,10 +374,13 @@ class Trained:
     self, source: str | Pretrained, params: Params, role: str
   ) -> Params:
     """What of a stage's or a folder's params is taken for a role."""
+    return params[self._playing(source, params, role)]
+
+  def _playing(self, source, params, role):
     produces = 'policy' if 'policy' in params else 'reward'
     if folder_of(source) is None:
       produces = self.stages[source].produces
-    return playing(params, role, produces)
+    return part(params, role, produces)
 
   def initialiser(self, name: str) -> Callable[..., Params]:
     """(key, start) -> params of a stage, without new adapters."""
@@ -353,6 +415,21 @@ class Trained:
         raise definition.ExperimentError(f'stages.{name}.lora: {e}') from e
 
     return adapted, given
+
+
+def _of_each(source, role, given):
+  """given(name, role) of every stage or folder that a source is of."""
+  if isinstance(source, Ensemble):
+    return tuple(_of_each(one, role, given) for one in source.members)
+  if isinstance(source, ImplicitReward):
+    parts = ('policy', 'reference', 'scale')
+    found = {name: getattr(source, name) for name in parts}
+    return {name: given(_name(of), name) for name, of in found.items() if of}
+  return given(_name(source), role)
+
+
+def _name(source):
+  return folder_of(source) or source
 
 
 def _began(stage, role):

@@ -35,8 +35,10 @@ from rlhf_jax.training.metrics import Writer
 
 STAGES_DIR = pathlib.Path('runs/stages')
 SHOWN_DIFFERENCES = 3
-# Values of an experiment that change nothing of its numbers.
-PRESENTED = ('contrasts', 'title', 'max_rows')
+# Values of an experiment that say where it runs: it goes on elsewhere, too.
+PLACED = ('mesh',)
+# Values that change nothing of its numbers, or of these the rounding.
+PRESENTED = (*PLACED, 'contrasts', 'title', 'max_rows')
 
 
 def run(
@@ -186,7 +188,7 @@ def check_same(experiment: Experiment, out: pathlib.Path) -> None:
       f'--out of an earlier run'
     )
   try:
-    changed = _differing(experiment, out / 'config.json')
+    changed = _differing(experiment, out / 'config.json', but=PLACED)
   except seals.DamagedError as e:
     raise ExperimentError(
       f'{out / "config.json"} is damaged, so it does not say which run is to '

@@ -16,6 +16,7 @@ from rlhf_jax.data import orders, packing
 from rlhf_jax.data.batches import Batches
 from rlhf_jax.experiment import (
   adapters,
+  beginning,
   encoded_datasets,
   kept_features,
   reference_logps,
@@ -23,17 +24,17 @@ from rlhf_jax.experiment import (
   store,
   writing,
 )
-from rlhf_jax.experiment.prepared import Run, Trained
+from rlhf_jax.experiment.prepared import Run
 from rlhf_jax.experiment.pretrained import described
 from rlhf_jax.feedback import scoring
 from rlhf_jax.learners.reward import head
-from rlhf_jax.models import PARTITION_RULES, last_token
-from rlhf_jax.stages import DatasetStage, Stage, names, playing
+from rlhf_jax.models import last_token
+from rlhf_jax.stages import DatasetStage, Stage, names
 from rlhf_jax.storage import files
 from rlhf_jax.training import checkpoints, loop, metrics
 from rlhf_jax.training import state as training
 from rlhf_jax.training.compile import jitted
-from rlhf_jax.types import Mean, Models, Params, TrainState, WithExtra
+from rlhf_jax.types import Mean, Models, WithExtra
 
 # What the console shows of a row, where the row has it.
 SHOWN = (
@@ -84,18 +85,25 @@ def train(run: Run, name: str) -> dict[str, Any]:
   models = run.models(reward, records, stage=name)
   optimizer = config.make_optimizer()
   init_key, run_key = jax.random.split(run.key(name))
-  with jax.set_mesh(run.mesh):
-    run.trained.frozen(stage)  # First, so that a start that is kept is shared.
-    with run.trained.while_needed():
-      state = initial_state(run.trained, name, optimizer, init_key)
-      frozen = frozen_params(run.trained, name, state)
-  batches, facts = _batches(run, name, data, state.params, frozen, models)
+  drawn = functools.partial(
+    beginning.initial_params, run.trained, name, init_key
+  )
+  batches, facts, spread = _batches(run, name, data, drawn, models)
+  unread = {'reference'} if stage.precompute is not None else set()
+  if callable(reward):  # It reads its parameters itself, where it has some.
+    unread.add('reward')
   watch = Watch(stage, run.tell)
   saved = checkpoints.Checkpoints(
     folder / store.CHECKPOINTS, meta={'address': run.folders.addresses[name]}
   )
   with jax.set_mesh(run.mesh), saved:
-    state = saved.restore(state)
+    with run.trained.while_needed():  # What one starts from goes at its end.
+      shapes = beginning.state_shapes(run.trained, name, optimizer)
+      state, own = saved.restore(shapes), drawn
+      if state is None:
+        state = beginning.initial_state(run.trained, name, optimizer, init_key)
+        own = functools.partial(jax.tree.map, jnp.copy, state.params)
+      frozen = beginning.frozen_params(run.trained, name, own, unread) | spread
     step = int(state.step)
     if step:
       run.tell(name, f'resumed at step {step}')
@@ -155,57 +163,11 @@ def train(run: Run, name: str) -> dict[str, Any]:
   return {'steps': config.steps} | facts | watch.facts()
 
 
-def initial_state(
-  trained: Trained, name: str, optimizer, key: jax.Array
-) -> TrainState:
-  """The state of a stage before the first update, each array in its shards."""
-  create, start = creator(trained, name, optimizer)
-  return sharding.init_sharded(
-    create, PARTITION_RULES, trained.mesh, key, start
-  )
-
-
-def creator(
-  trained: Trained, name: str, optimizer
-) -> tuple[Callable[..., TrainState], dict[str, Params]]:
-  """(key, start) -> a stage's state before the first update; and its start."""
-  stage, start = trained.stages[name], trained.start(name)
-  init = trained.trainable(name, start)
-  extra = getattr(stage.config, 'initial_extra', dict)()
-
-  def create(key, start):
-    return training.create(init(key, start), optimizer, extra)
-
-  return create, start
-
-
-def frozen_params(
-  trained: Trained,
-  name: str,
-  state: TrainState,
-  copy: Callable[[Any], Any] = jnp.copy,
-):
-  """The parameters that a stage keeps as they are, by role.
-
-  A role whose source is None is played by a `copy` of the stage's own at the
-  start: they are DPO's reference where it starts afresh. 'base' is what
-  adapters adapt.
-  """
-  stage = trained.stages[name]
-  frozen = trained.frozen(stage) | trained.base(name)
-  for role, source in stage.frozen.items():
-    if source is None:  # Copied, since updates overwrite the state's arrays.
-      own = training.whole(jax.tree.map(copy, state.params), frozen)
-      frozen[role] = playing(own, role, stage.produces)
-  return frozen
-
-
-def _batches(run, name, data, params, frozen, models):
+def _batches(run, name, data, own, models):
   """A stage's batches, and what was cut or left out of what it reads.
 
-  Log-probs of the reference that are computed once come with the batches, and
-  the reference is taken out of `frozen`; so do features of a trunk that stays,
-  and how they spread is put there.
+  Log-probs of the reference that are computed once come with the batches; so do
+  features of a trunk that stays. The third is {'features': how these spread}.
   """
   stage = run.experiment.stages[name]
   records = data.records(stage.data)
@@ -224,11 +186,11 @@ def _batches(run, name, data, params, frozen, models):
 
   examples, counts = encoded_datasets.learnable(run, name, records, data)
   if stage.precompute is not None:
-    examples = reference_logps.attach(run, name, examples, frozen, models)
-    del frozen['reference']
+    examples = reference_logps.attach(run, name, examples, own, models)
+  spread = {}
   if stage.features is not None:
-    examples = kept_features.attach(run, name, examples, params, models, data)
-    frozen['features'] = head.spread([e.features for e in examples])
+    examples = kept_features.attach(run, name, examples, own, models, data)
+    spread['features'] = head.spread([e.features for e in examples])
   facts, extra = run.tell_counts(name, counts), None
   row_length = getattr(stage.config, 'row_length', None)
   if row_length is not None:
@@ -236,9 +198,9 @@ def _batches(run, name, data, params, frozen, models):
   levels, size = stage.curriculum, stage.config.batch_size
   if stage.mixture is not None:
     sizes = {of: len(run.data.records(of)) for of in names(stage.data)}
-    rows = size * stage.config.steps
-    levels = stage.mixture.placed(examples, sizes, rows)
-  own = batches(
+    count = size * stage.config.steps
+    levels = stage.mixture.placed(examples, sizes, count)
+  rows = batches(
     examples,
     size,
     'order',
@@ -252,7 +214,7 @@ def _batches(run, name, data, params, frozen, models):
     extra = batches(examples, stage.config.extra_batch_size, 'order beside')
     left_out = run.tell_counts(f'{name}: {stage.extra_data}', counts)
     facts |= {f'{stage.extra_data}_{k}': v for k, v in left_out.items()}
-  return MeshBatches(own, extra, run.mesh), facts
+  return MeshBatches(rows, extra, run.mesh), facts, spread
 
 
 @dataclasses.dataclass(frozen=True)

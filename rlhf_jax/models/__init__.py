@@ -11,7 +11,11 @@ from rlhf_jax.models.heads import (
   trunk_from_policy,
 )
 from rlhf_jax.models.lora import LoRA
-from rlhf_jax.models.transformer import PARTITION_RULES, language_model
+from rlhf_jax.models.transformer import (
+  PARTITION_RULES,
+  as_computed,
+  language_model,
+)
 
 __all__ = [
   'BOTTLENECK',
@@ -19,6 +23,7 @@ __all__ = [
   'PARTITION_RULES',
   'Reading',
   'TransformerConfig',
+  'as_computed',
   'language_model',
   'last_token',
   'mean_of_tokens',

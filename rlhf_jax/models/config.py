@@ -256,7 +256,8 @@ class TransformerConfig:
     logit_softcap: c, logits are c tanh(logits / c); None leaves them.
     param_dtype: of the parameters, 'float32' or 'bfloat16'.
     compute_dtype: of activations and matrix products likewise. Norms, softmax
-      and logits are float32.
+      and logits are float32. Frozen roles, which are only computed with, are
+      held in it where it is narrower, which changes no number.
     attention_core: what computes attention within rows, one of `models.cores`;
       None is what fits the length of the rows and the platform.
     remat: which residuals the backward pass keeps instead of recomputing, one

@@ -186,20 +186,30 @@ def score(
 def load(config: TransformerConfig, params: Params) -> Params:
   """Parameters for decoding: a list of layers, in the compute dtype.
 
-  Adapters are merged into what they adapt. Parameters of norms stay as they
-  are, since norms are computed in float32.
+  Adapters are merged into what they adapt.
   """
-
-  def cast(path, leaf):
-    is_norm = 'norm/' in leaf_path(path)
-    return leaf if is_norm else leaf.astype(config.compute_dtype)
-
-  params = jax.tree_util.tree_map_with_path(cast, lora.merge(params))
+  params = as_computed(config.compute_dtype, lora.merge(params))
   layers = [
     jax.tree.map(lambda leaf, i=index: leaf[i], params['layers'])
     for index in range(config.layers)
   ]
   return params | {'layers': layers}
+
+
+def as_computed(dtype: str, params: Params) -> Params:
+  """Parameters in the type that a transformer computes with them in.
+
+  Who only computes with them has the same numbers of them. Those of norms stay
+  as they are, since norms are computed in float32; so do those of heads.
+  """
+
+  def cast(path, leaf):
+    name = leaf_path(path)
+    if 'norm/' in name or not lora.TRANSFORMER.search(name):
+      return leaf
+    return leaf.astype(dtype)
+
+  return jax.tree_util.tree_map_with_path(cast, params)
 
 
 def prefill(

@@ -7,7 +7,7 @@ import jax
 
 from rlhf_jax.data.examples import Example, Stored
 from rlhf_jax.data.limits import Limits
-from rlhf_jax.experiment.prepared import Trained
+from rlhf_jax.experiment.prepared import Trained, as_they_are
 from rlhf_jax.models import huggingface, lora
 from rlhf_jax.stages import folder_of
 from rlhf_jax.training import state as training
@@ -41,11 +41,16 @@ class Shapes(Trained):
   Of a model in a folder config.json is enough.
   """
 
-  def _load(self, name):
+  def _load(self, name, role, cast):
     if folder_of(name) is not None:
-      return self._placed(self.abstract_params(name))
-    moved = self._placed(self.abstract_trained(name))
-    return training.whole(moved, self.base(name))
+      return self._shapes(self.abstract_params(name), role, cast)[role]
+    moved = self._shapes(self.abstract_trained(name), role, cast)
+    return self.cast(cast, training.whole(moved, self.base(name))[role])
+
+  def cast(self, cast, params):
+    if cast is as_they_are:
+      return params  # These very arrays.
+    return self.placed(jax.eval_shape(cast, params))
 
   def abstract_params(self, source):
     folder = folder_of(source)
@@ -60,7 +65,7 @@ class Shapes(Trained):
     merged = jax.eval_shape(lora.merge, params)
     if jax.tree.structure(merged) == jax.tree.structure(params):
       return params  # There is nothing to merge: these very arrays.
-    return self._placed(merged)
+    return self.placed(merged)
 
 
 def longest(

@@ -5,6 +5,7 @@ A stage is rehearsed: its own `collect` and `update` are called as
 sampled, and what they would run is noted in place of being run.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,15 +13,13 @@ import jax
 import numpy as np
 from jax.sharding import AbstractMesh, Mesh
 
-from rlhf_jax import sharding
 from rlhf_jax.data import packing
 from rlhf_jax.data.collation import collate
 from rlhf_jax.data.examples import Example
-from rlhf_jax.experiment import running
+from rlhf_jax.experiment import beginning
 from rlhf_jax.experiment.definition import Experiment
 from rlhf_jax.experiment.models import assembled
 from rlhf_jax.learners.reward import head
-from rlhf_jax.models import PARTITION_RULES
 from rlhf_jax.planning import shapes
 from rlhf_jax.planning.program import Program
 from rlhf_jax.planning.rehearsal import Rehearsal, named
@@ -61,9 +60,10 @@ def _rehearse(rehearsal, experiment, trained, name):
   """As `running.train` does it, one step."""
   stage, key = experiment.stages[name], jax.random.key(0)
   models = _models(experiment, trained, name)
+  batch, spread = _batch(rehearsal, experiment, trained, name, models)
   optimizer = stage.config.make_optimizer()
   state, frozen = _begun(rehearsal, trained, name, optimizer)
-  batch = _batch(rehearsal, experiment, stage, models, state, frozen)
+  frozen |= spread
   rehearsal.held, rehearsal.times = {'state': state, 'frozen': frozen}, 1
   if stage.collect is not None:
     batch = _collected(rehearsal, stage, models, state, frozen, batch)
@@ -91,44 +91,65 @@ def _models(experiment, trained, name) -> Models:
 
 def _begun(rehearsal, trained, name, optimizer) -> tuple[TrainState, Params]:
   """The state and what is frozen, of a stage that begins."""
-  rehearsal.held = {'frozen': trained.frozen(trained.stages[name])}
-  create, start = running.creator(trained, name, optimizer)
+  rehearsal.held = {}
+  create, start = beginning.creator(trained, name, optimizer)
+  state = beginning.state_shapes(trained, name, optimizer)
+  placed = jax.tree.map(lambda leaf: leaf.sharding, state)
   key = jax.random.key(0)
-  made = jax.eval_shape(create, key, start)
-  placed = sharding.shardings(made, PARTITION_RULES, rehearsal.mesh)
   rehearsal.note(named('init', create, out_shardings=placed), key, start)
-  state = jax.tree.map(_placed, made, placed)
-  return state, running.frozen_params(trained, name, state, copy=_another)
+  own = functools.partial(jax.tree.map, _another, state.params)
+  precompute = trained.stages[name].precompute
+  unread = {'reference'} if precompute is not None else ()
+  return state, beginning.frozen_params(trained, name, own, unread)
 
 
-def _batch(rehearsal, experiment, stage, models, state, frozen) -> Any:
-  """A batch, as `running` makes it of what it has computed beforehand."""
-  limits, config = experiment.limits, stage.config
+def _batch(rehearsal, experiment, trained, name, models) -> tuple[Any, Any]:
+  """A batch, as `running` makes it of what it has computed beforehand.
+
+  And {'features': how these spread}, of a stage that learns from some.
+  """
+  stage, limits = experiment.stages[name], experiment.limits
+  config, spread = stage.config, {}
   rows, options = config.batch_size, {'models': models, 'config': config}
-  rehearsal.held = {'state': state, 'frozen': dict(frozen)}
   examples = _examples(stage, stage.reads, limits, rows)
+  own = functools.partial(_drawn, rehearsal, trained, name)
   if stage.precompute is not None:
+    unread = stage.frozen.keys() - {'reference'}
+    frozen = beginning.frozen_params(trained, name, own, unread)
+    rehearsal.held = {'frozen': frozen}
     part = _collated(examples[: rows // config.micro_batches], limits)
-    found = jitted(stage.precompute)(dict(frozen), part, **options)
-    del frozen['reference']
+    found = jitted(stage.precompute)(frozen, part, **options)
     if found is not None:
       logps = tuple(found[0].tolist())
       examples = [e._replace(reference_logps=logps) for e in examples]
   if stage.features is not None:
     batch = _collated(examples, limits)
-    found = jitted(stage.features)(state.params, batch, **options)
+    found = jitted(stage.features)(own(), batch, **options)
     examples = [e._replace(features=found[0]) for e in examples]
-    frozen['features'] = head.spread([e.features for e in examples])
+    spread['features'] = head.spread([e.features for e in examples])
   if (length := getattr(config, 'row_length', None)) is not None:
     filling = rows * max(1, length // examples[0].length)
     more = _examples(stage, stage.reads, limits, filling)
     examples = packing.pack(more, length)[:rows]
   batch = _collated(examples, limits)
   if stage.extra_data is None:
-    return batch
+    return batch, spread
   size = config.extra_batch_size
   beside = _examples(stage, stage.reads_extra, limits, size)
-  return WithExtra(batch, _collated(beside, limits))
+  return WithExtra(batch, _collated(beside, limits)), spread
+
+
+def _drawn(rehearsal, trained, name) -> Params:
+  """What a stage trains as it is at its start, drawn for itself."""
+  start = trained.start(name)
+  placed = trained.placed(trained.abstract_trained(name))
+  init = named(
+    'init_params',
+    trained.trainable(name, start),
+    out_shardings=jax.tree.map(lambda leaf: leaf.sharding, placed),
+  )
+  rehearsal.note(init, jax.random.key(0), start)
+  return placed
 
 
 def _collected(rehearsal, stage, models, state, frozen, prompts) -> Any:
@@ -169,10 +190,6 @@ def _collated(examples, limits):
   return collate(examples, pad_id=pad_id, limits=limits)
 
 
-def _placed(leaf, placed):
-  return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=placed)
-
-
 def _another(leaf):
   """An array of the same shape, with memory of its own."""
-  return _placed(leaf, leaf.sharding)
+  return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)

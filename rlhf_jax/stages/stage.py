@@ -228,7 +228,12 @@ class Stage(NamedTuple):
 
 
 def playing(params: Params, role: str, produces: str) -> Params:
-  """What of params, by role, is taken for a role.
+  """What of params, by role, is taken for a role: that of `part`."""
+  return params[part(params, role, produces)]
+
+
+def part(params: Params, role: str, produces: str) -> str:
+  """The key of params, by role, that is taken for a role.
 
   A key of params is the role that they play in training. A role that is none of
   them falls to what was produced (a reference is a policy, and a critic starts
@@ -239,13 +244,13 @@ def playing(params: Params, role: str, produces: str) -> Params:
   """
   for name in (role, produces):
     if name in params:
-      return params[name]
+      return name
   if len(params) > 1:
     raise ValueError(
       f'a {role} is taken from a stage that trains {", ".join(params)} and '
       f'produces {produces!r}, which is neither'
     )
-  (only,) = params.values()
+  (only,) = params
   return only
 
 

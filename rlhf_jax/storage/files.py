@@ -10,12 +10,14 @@ import errno
 import json
 import os
 import pathlib
+import re
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
 PARTIAL = '.partial'
+ADDRESS = re.compile('([a-z][a-z0-9]+):/')  # Of which a Path has one slash.
 ADVICE = {
   errno.ENOSPC: 'the disk is full; make room, and run the same command again',
   errno.EDQUOT: 'the quota is used up; make room, and run the same again',
@@ -107,9 +109,32 @@ def append_lines(path: pathlib.Path, rows: Iterable[Any]) -> None:
 
 
 def make_folder(path: pathlib.Path) -> None:
-  """Makes a folder and those above it, unless it is there."""
+  """Makes a folder and those above it, unless it is there.
+
+  Raises:
+    StorageError: it cannot be made; it is an address, see `check_local`.
+  """
+  check_local(path)
   with naming(path):
     path.mkdir(parents=True, exist_ok=True)
+
+
+def check_local(path: pathlib.Path) -> None:
+  """Refuses what is no path of this machine: gs://bucket/runs and its like.
+
+  Raises:
+    StorageError: how a bucket becomes a folder.
+  """
+  address = ADDRESS.match(str(path))
+  if address is not None:
+    said = f'{address[1]}://{str(path)[address.end() :].lstrip("/")}'
+    raise StorageError(
+      f'{said} is no folder of this machine: mount the bucket, with '
+      f'"gcsfuse --implicit-dirs BUCKET FOLDER", on every host at the same '
+      f'place, and name the folder there; of a bucket with a hierarchical '
+      'namespace, for others have no folders that can be renamed, and '
+      'launch/README.md says which paths must be shared'
+    )
 
 
 def remove(path: pathlib.Path) -> None:

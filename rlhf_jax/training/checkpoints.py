@@ -98,8 +98,11 @@ class Checkpoints:
         ),
       )
 
-  def restore(self, like: TrainState) -> TrainState:
-    """The newest state, laid out as `like`; `like` itself if there is none.
+  def restore(self, like: TrainState) -> TrainState | None:
+    """The newest state, read straight into its shards; None if there is none.
+
+    Args:
+      like: its shapes and types, each with its shards, or such a state.
 
     Raises:
       DamagedError: it is not what was written.
@@ -107,7 +110,7 @@ class Checkpoints:
     """
     step = processes.by_first(self._sound_step)
     if step is None:
-      return like
+      return None
     abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
     found = self._manager.restore(
       step,
@@ -205,13 +208,23 @@ def save_params(
 def load_params(folder: pathlib.Path, like: Params) -> Params:
   """Reads what `save_params` wrote, laid out as `like`, arrays or structs.
 
+  Straight into their shards and types. What is there of other names than `like`
+  has, other roles, is not read.
+
   Raises:
     DamagedError: it is not what was written.
   """
   processes.by_first(lambda: seals.verify(folder, delete=folder.parent))
-  abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-  with ocp.StandardCheckpointer() as checkpointer:
-    return checkpointer.restore(folder.absolute(), abstract)
+  wanted = jax.tree.map(ocp.utils.to_shape_dtype_struct, dict(like))
+  unread = {k: x for k, x in abstract_params(folder).items() if k not in like}
+  wanted |= jax.tree.map(lambda _: ocp.PLACEHOLDER, unread)
+  how = ocp.args.PyTreeRestore(
+    item=wanted,
+    restore_args=ocp.checkpoint_utils.construct_restore_args(wanted),
+  )
+  with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+    found = checkpointer.restore(folder.absolute(), args=how)
+  return {name: found[name] for name in like}
 
 
 def abstract_params(folder: pathlib.Path) -> Params:

@@ -55,9 +55,13 @@ class KeptFeaturesTest(absltest.TestCase):
 
   def attach(self, run, records):
     examples, _ = run.data.encode(records)
-    params = self.start(run)
     found = kept_features.attach(
-      run, 'kept', examples, params, run.models(stage='kept'), run.data
+      run,
+      'kept',
+      examples,
+      lambda: self.start(run),
+      run.models(stage='kept'),
+      run.data,
     )
     jax.effects_barrier()
     return list(found)

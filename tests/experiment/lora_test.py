@@ -1,11 +1,13 @@
 """Stages whose adapters alone are trained, beside a base that they share."""
 
+import functools
 import io
 import pathlib
 import tempfile
 
 import chex
 import jax
+import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest
 
@@ -14,6 +16,7 @@ from rlhf_jax import sandbox
 from rlhf_jax.experiment import (
   ExperimentError,
   Pretrained,
+  beginning,
   given_models,
   prepare,
   running,
@@ -66,10 +69,11 @@ class LoRAStagesTest(absltest.TestCase):
   def state(self, name):
     """A stage's state before its first step, and what it keeps."""
     optimizer = self.stages[name].config.make_optimizer()
-    state = running.initial_state(
+    state = beginning.initial_state(
       self.trained, name, optimizer, jax.random.key(0)
     )
-    return state, running.frozen_params(self.trained, name, state)
+    own = functools.partial(jax.tree.map, jnp.copy, state.params)
+    return state, beginning.frozen_params(self.trained, name, own)
 
   def test_adapters_alone_are_kept_and_the_rest_is_shared(self):
     kept = checkpoints.abstract_params(self.made.folders['dpo'].path / PARAMS)
@@ -131,7 +135,7 @@ class LoRAStagesTest(absltest.TestCase):
     stages = self.stages | with_lora(MORE)
     run = small.remade(self.made, stages=small.earlier() | stages)
     given = run.trained.params('dpo', 'policy')
-    state = running.initial_state(
+    state = beginning.initial_state(
       run.trained,
       'more',
       MORE['more'].config.make_optimizer(),

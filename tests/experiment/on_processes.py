@@ -13,6 +13,7 @@ from rlhf_jax.types.values import checked
 from tests.experiment.small import MODEL
 
 WORLD = sandbox.World(demonstrations=32, comparisons=32)
+MESH = {'data': 2, 'fsdp': 1, 'tensor': 1}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,7 +43,7 @@ def experiment(
   made = sandbox_chain.experiment(settings, title=title, stages=stages)
   few = dataclasses.replace(made.evaluation, count=8, held_out=8, batch_size=8)
   return dataclasses.replace(
-    made, data=WORLD, model=MODEL, mesh={'data': 2}, evaluation=few
+    made, data=WORLD, model=MODEL, mesh=MESH, evaluation=few
   )
 
 

@@ -25,6 +25,7 @@ from rlhf_jax.experiment import (
   Pretrained,
   PretrainedReward,
   answers,
+  beginning,
   reference_logps,
   running,
 )
@@ -99,7 +100,7 @@ class PretrainedTest(absltest.TestCase):
     stages = sft.stages(sft.Config(steps=1), start=Pretrained(str(self.policy)))
     run = self.prepared(alone(stages))
     config = run.experiment.stages['sft'].config
-    state = running.initial_state(
+    state = beginning.initial_state(
       run.trained, 'sft', config.make_optimizer(), jax.random.key(0)
     )
     chex.assert_trees_all_equal(state.params, {'policy': self.params})
@@ -120,7 +121,7 @@ class PretrainedTest(absltest.TestCase):
         dpo.Config(steps=1), data='comparisons', start=str(folder)
       )
       run = self.prepared(alone(stages))
-      kept.append(reference_logps.file(run, 'dpo', self.params))
+      kept.append(reference_logps.file(run, 'dpo'))
     self.assertNotEqual(*kept)
 
   def test_a_path_is_one_too(self):

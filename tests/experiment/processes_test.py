@@ -18,26 +18,35 @@ from rlhf_jax.training.metrics import read_jsonl
 ROOT = pathlib.Path(__file__).parents[2]
 FILE = 'tests/experiment/on_processes.py'
 RLP = 'tests/experiment/rlp_on_processes.py'
+PAIRS = 'tests/experiment/pairs_on_processes.py'
 DEVICES = 2  # Of the run's mesh, however many processes have them.
+# Programs so small take far longer to compile than to run.
+CHEAP = '--xla_backend_optimization_level=0'
 TRAINED = ('sft', 'reward_model', 'ppo', 'dpo')
 AGAIN = 75
 KILLS = 20
 
 
-def start(folder, count=1, file=FILE):
-  """Starts a chain in so many processes, each with its log in `folder`."""
+def start(folder, count=1, file=FILE, *, devices=DEVICES, **mesh):
+  """Starts a chain in so many processes, each with its log in `folder`.
+
+  They have so many devices together, which the mesh is of.
+  """
   folder.mkdir(exist_ok=True)
   with socket.socket() as some:
     some.bind(('localhost', 0))
     port = some.getsockname()[1]
   command = [sys.executable, '-m', 'launch.train', file]
   command += ['--out', folder / 'out', '--stages', folder / 'stages']
+  for axis, size in mesh.items():
+    command += ['--set', f'mesh.{axis}={size}']
   flag = '--xla_force_host_platform_device_count'
   started = []
   for number in range(count):
     environment = os.environ | {
       'JAX_PLATFORMS': 'cpu',
-      'XLA_FLAGS': f'{flag}={DEVICES // count}',
+      'XLA_FLAGS': f'{flag}={devices // count} {CHEAP}',
+      'JAX_COMPILATION_CACHE_DIR': str(folder.parent / 'compiled'),
     }
     if count > 1:
       environment |= {
@@ -82,6 +91,18 @@ def rows(folder, stage):
   ]
 
 
+def close(one, other, stage, tolerance=1e-5):
+  """Whether a stage's metrics are those of another run."""
+  first, second = rows(one, stage), rows(other, stage)
+  assert len(first) == len(second) > 0
+  for a, b in zip(first, second, strict=True):
+    assert a.keys() == b.keys()
+    for name in a:
+      np.testing.assert_allclose(
+        b[name], a[name], rtol=tolerance, atol=tolerance
+      )
+
+
 def until(folder, stage, step):
   """Waits until a stage has written down a step."""
   deadline = time.monotonic() + 600
@@ -124,12 +145,7 @@ def test_a_stop_of_one_stops_both_at_a_saved_step(stopped):
 
 @pytest.mark.parametrize('stage', TRAINED)
 def test_numbers_are_those_of_one_process(alone, stopped, stage):
-  one, other = rows(alone, stage), rows(stopped, stage)
-  assert len(one) == len(other) > 0
-  for a, b in zip(one, other, strict=True):
-    assert a.keys() == b.keys()
-    for name in a:
-      np.testing.assert_allclose(b[name], a[name], rtol=1e-5, atol=1e-5)
+  close(alone, stopped, stage)
 
 
 @pytest.mark.parametrize('policy', ['sft', 'ppo', 'dpo'])
@@ -150,6 +166,38 @@ def test_one_process_alone_writes(stopped):
   text = (stopped / 'log-1.txt').read_text()
   assert 'stage 1 of' not in text
   assert len(read_jsonl(stopped / 'out' / 'stages' / 'dpo' / 'metrics.jsonl'))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+  ('count', 'mesh'),
+  [
+    (2, {'data': 1, 'tensor': 2}),  # Across the two of them.
+    (4, {'data': 2, 'fsdp': 2}),
+  ],
+)
+def test_more_processes_and_other_axes_are_one_process(tmp_path, count, mesh):
+  one, other = tmp_path / 'one', tmp_path / 'other'
+  options = {'devices': count} | mesh
+  assert ended(start(one, 1, PAIRS, **options), one) == [0]
+  assert ended(start(other, count, PAIRS, **options), other) == [0] * count
+  for stage in ('sft', 'dpo'):
+    close(one, other, stage)
+
+
+@pytest.mark.long
+def test_goes_on_on_another_mesh_in_another_number_of_processes(tmp_path):
+  one, moved = tmp_path / 'one', tmp_path / 'moved'
+  assert ended(start(one, 1, PAIRS), one) == [0]
+  started = start(moved, 2, PAIRS)
+  until(moved, 'dpo', 1)
+  started[0].send_signal(signal.SIGTERM)
+  assert ended(started, moved) == [AGAIN, AGAIN]
+  mesh = {'devices': 4, 'data': 1, 'fsdp': 2, 'tensor': 2}
+  assert ended(start(moved, 1, PAIRS, **mesh), moved) == [0]
+  assert said(moved).count('resumed at step') == 1
+  # Sums are in another order there, and Adam enlarges how they are rounded.
+  close(one, moved, 'dpo', 1e-3)
 
 
 @pytest.mark.long

@@ -3,21 +3,24 @@
 import dataclasses
 import functools
 import pathlib
+import shutil
 import tempfile
+from unittest import mock
 
 import jax
 import numpy as np
 from absl.testing import absltest
 
+from rlhf_jax import sharding
 from rlhf_jax.data.encoding import prompt_of
-from rlhf_jax.experiment import locks, reference_logps, running
+from rlhf_jax.experiment import locks, reference_logps, running, store
 from rlhf_jax.kernels import distributions, length_bias, logps
 from rlhf_jax.learners import pairwise
 from rlhf_jax.losses import pairwise as losses
-from rlhf_jax.methods import dpo
+from rlhf_jax.methods import dpo, sft
 from rlhf_jax.storage import seals
 from rlhf_jax.storage.seals import read_lines
-from rlhf_jax.training.checkpoints import load_params
+from rlhf_jax.training.checkpoints import load_params, save_params
 from rlhf_jax.training.optimizers import Adam
 from rlhf_jax.types import Comparison
 from tests.experiment import small
@@ -39,6 +42,10 @@ def counted(frozen, batch, *, models, config):
   return pairwise.reference_logps(frozen, batch, models=models, config=config)
 
 
+def never(*given):
+  raise AssertionError('something is drawn')
+
+
 class ReferenceLogpsTest(absltest.TestCase):
   def setUp(self):
     super().setUp()
@@ -50,15 +57,16 @@ class ReferenceLogpsTest(absltest.TestCase):
 
   def chain(self, at='a', *, data='comparisons', **stage):
     """A chain with a stage 'dpo'."""
-    (made,) = dpo.stages(CONFIG, data=data).values()
-    made = made._replace(**({'precompute': counted} | stage))
-    return small.chain(self.root / at, {'dpo': made})
+    return small.chain(self.root / at, self.stages(data=data, **stage))
 
-  def attach(self, chain, records, reference=None):
+  def stages(self, *, data='comparisons', **stage):
+    (made,) = dpo.stages(CONFIG, data=data).values()
+    return {'dpo': made._replace(**({'precompute': counted} | stage))}
+
+  def attach(self, chain, records):
     examples, _ = chain.data.encode(records)
-    frozen = {'reference': reference or small.params('policy')}
     found = reference_logps.attach(
-      chain, 'dpo', examples, frozen, chain.models()
+      chain, 'dpo', examples, never, chain.models()
     )
     jax.effects_barrier()
     self.assertEqual(
@@ -183,18 +191,45 @@ class ReferenceLogpsTest(absltest.TestCase):
   def test_another_reference_has_a_file_of_its_own(self):
     chain = self.chain()
     records = chain.data.records('comparisons')[:2]
-    other = jax.tree.map(lambda x: 1.5 * x, small.params('policy'))
+    longer = sft.stages(sft.Config(steps=2), name='longer')
+    other = small.chain(
+      self.root / 'a', longer | self.stages(frozen={'reference': 'longer'})
+    )
+    params = jax.tree.map(lambda x: 1.5 * x, small.params('policy'))
+    other.loaded['longer'] = {'policy': params}
     first = self.attach(chain, records)
-    second = self.attach(chain, records, other)
+    second = self.attach(other, records)
     self.assertLen(self.asked, 2)
     self.assertLen(self.files(chain), 2)
     self.assertNotEqual(first[0].reference_logps, second[0].reference_logps)
     np.testing.assert_allclose(
       second[0].reference_logps,
-      self.direct(chain, second[0], other),
+      self.direct(chain, second[0], params),
       rtol=1e-5,
     )
     self.assertEqual(self.attach(chain, records), first)
+
+  def test_a_reference_is_read_only_to_compute(self):
+    chain = self.chain()
+    records = chain.data.records('comparisons')[:2]
+    chain.loaded.clear()
+    folder = chain.folders['sft'].path / store.PARAMS
+    save_params(folder, {'policy': small.params('policy')})
+    first = self.attach(chain, records)
+    self.assertEmpty(chain.loaded)  # It is dropped after it was asked.
+    shutil.rmtree(folder)
+    self.assertEqual(self.attach(chain, records), first)
+
+  def test_a_reference_that_no_objective_reads_is_not_read(self):
+    config = dataclasses.replace(
+      CONFIG, objective=functools.partial(losses.simpo, beta=2.0, gamma=0.5)
+    )
+    chain = self.chain(config=config)
+    chain.loaded.clear()
+    records = chain.data.records('comparisons')[:2]
+    for example in self.attach(chain, records):
+      self.assertIsNone(example.reference_logps)
+    self.assertEmpty(self.files(chain))
 
   def test_datasets_of_one_source_have_files_of_their_own(self):
     chain = self.chain()
@@ -234,7 +269,9 @@ class ReferenceLogpsTest(absltest.TestCase):
     with self.assertRaises(KeyboardInterrupt):
       running.run_stage(dataclasses.replace(chain, writers=(stopped,)), 'dpo')
     self.assertEqual(stopped.steps, [1, 2])
-    found = self.trained(chain)
+    chain.loaded.clear()  # Nothing is read but the state, and nothing drawn.
+    with mock.patch.object(sharding, 'init_sharded', never):
+      found = self.trained(chain)
     self.assertLen(self.asked, 3)  # None again.
     self.assertIn('resumed at step 1', chain.console.getvalue())
     jax.tree.map(np.testing.assert_array_equal, found, unbroken)

@@ -396,8 +396,7 @@ class ChainTest(Case):
     paths = []
     for stages in made:
       run = chain(self.folder, stages)
-      params = {'reward': small.params('reward')}
-      paths.append(kept_features.file(run, 'kept', params))
+      paths.append(kept_features.file(run, 'kept'))
     self.assertEqual(paths[0], paths[1])
     self.assertNotEqual(paths[0], paths[2])
 

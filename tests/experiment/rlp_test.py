@@ -18,6 +18,7 @@ from rlhf_jax.experiment import (
   Evaluation,
   ExperimentError,
   answers,
+  beginning,
   definition,
   running,
 )
@@ -267,7 +268,7 @@ class RlpTest(parameterized.TestCase):
 
   def test_the_policy_starts_from_sft_and_the_reference_stays(self):
     with jax.set_mesh(self.chain.mesh):
-      start = running.initial_state(
+      start = beginning.initial_state(
         self.chain.trained, 'rlp', PPO.make_optimizer(), jax.random.key(0)
       )
     self.assertEqual(checksum(start.params['policy']), self.before)

@@ -1,7 +1,9 @@
 """Making a stage beside other runs: what is in use is never cleared."""
 
 import contextlib
+import dataclasses
 import io
+import json
 import pathlib
 import tempfile
 import threading
@@ -10,14 +12,30 @@ from unittest import mock
 
 from absl.testing import absltest
 
-from rlhf_jax.experiment import locks, running, store
-from rlhf_jax.experiment.run import clear, link, make
+from experiments import sandbox_chain
+from rlhf_jax.addressing import describe
+from rlhf_jax.experiment import ExperimentError, locks, running, store
+from rlhf_jax.experiment.run import check_same, clear, link, make
+from tests.experiment import small
 
 
 def folders(root, addresses):
   return store.Folders(
     root=root, addresses=addresses, settings={}, console=io.StringIO()
   )
+
+
+class ResumeTest(absltest.TestCase):
+  def test_a_run_goes_on_on_another_mesh_and_with_no_other_settings(self):
+    out = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+    made = sandbox_chain.experiment(
+      sandbox_chain.Settings(), title='one', stages=small.earlier()
+    )
+    (out / 'config.json').write_text(json.dumps(describe(made)))
+    mesh = {'data': 2, 'fsdp': 4, 'tensor': 2}
+    check_same(dataclasses.replace(made, mesh=mesh), out)
+    with self.assertRaisesRegex(ExperimentError, 'seed was 0 and is 7'):
+      check_same(dataclasses.replace(made, mesh=mesh, seed=7), out)
 
 
 class MakeTest(absltest.TestCase):

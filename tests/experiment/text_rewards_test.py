@@ -140,7 +140,9 @@ class TextRewardsTest(other_tokenizer.Case):
     examples, _ = data.encode(pairs)
     params = {'reward': {'trunk': self.params['trunk']}}
     models = chain.models(stage='head')
-    found = kept_features.attach(chain, 'head', examples, params, models, data)
+    found = kept_features.attach(
+      chain, 'head', examples, lambda: params, models, data
+    )
     hidden = jax.jit(language_model(self.config).hidden)
     for pair, example in zip(pairs, found, strict=True):
       for text, features in zip(pair.responses, example.features, strict=True):

@@ -120,6 +120,14 @@ MISTAKES = {
     ('nowhere holds no config.json',),
   ),
   'out a file': ((SANDBOX, '--out', 'README.md'), ('--out must be a folder',)),
+  'out in a bucket': (
+    (SANDBOX, '--out', 'gs://bucket/runs/a'),
+    ('--out: gs://bucket/runs/a is no folder of this machine', 'gcsfuse'),
+  ),
+  'resume in a bucket': (
+    (SANDBOX, '--resume', 'gs://bucket'),
+    ('--out: gs://bucket is no folder', 'launch/README.md'),
+  ),
   'out below a file': (
     (SANDBOX, '--out', 'README.md/out'),
     ('--out must be a folder, and README.md is a file',),
@@ -288,6 +296,12 @@ def test_stages_cannot_be_a_file(tmp_path):
     f'error: --stages must be a folder, and {tmp_path}/file is a file; name '
     'another\n'
   )
+
+
+def test_stages_cannot_be_in_a_bucket():
+  status, _, err = run(train, SANDBOX, '--stages', 'gs://bucket/stages')
+  assert status == 1 and err.count('\n') == 1
+  assert err.startswith('error: --stages: gs://bucket/stages is no folder')
 
 
 def test_resuming_where_the_results_go_is_no_contradiction(tmp_path):

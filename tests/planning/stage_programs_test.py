@@ -1,5 +1,7 @@
 """Programs of stages as they are rehearsed: which, how often, how large."""
 
+import dataclasses
+
 import jax
 from absl.testing import absltest
 
@@ -93,6 +95,24 @@ class StageProgramsTest(absltest.TestCase):
       by_name['update'].held['frozen'], ['reference', 'reward']
     )
 
+  def test_what_is_only_computed_with_is_counted_in_bfloat16(self):
+    stages = ppo.stages(ppo.Config(steps=1, batch_size=8, minibatches=2))
+    made = experiment(ppo=stages)
+    model = dataclasses.replace(MODEL, compute_dtype='bfloat16')
+    made = dataclasses.replace(made, model=model)
+    mesh = topologies.abstract_mesh(SLICE, MESH)
+    held = stage_programs.of_stage(made, 'ppo', mesh)[-1].held
+    norms = 3 * 16
+    of_reference = sum(
+      x.size * x.dtype.itemsize
+      for x in jax.tree.leaves(held['frozen']['reference'])
+    )
+    self.assertEqual(of_reference, 2 * (PARAMETERS - norms) + 4 * norms)
+    self.assertEqual(
+      {x.dtype.name for x in jax.tree.leaves(held['state'].params)},
+      {'float32'},
+    )
+
   def test_micro_batches_are_sampled_one_after_the_other(self):
     config = rloo.Config(steps=1, batch_size=16, samples=2, micro_batches=4)
     found = programs('rloo', rloo=rloo.stages(config))
@@ -111,7 +131,8 @@ class StageProgramsTest(absltest.TestCase):
     names = [program.name for program in found]
     self.assertLen(names, 3)
     self.assertEqual([p.times for p in found], [0, 0, 1])
-    self.assertIn('reference', found[1].held['frozen'])
+    self.assertIn('reference', found[0].held['frozen'])
+    self.assertNotIn('state', found[0].held)
     self.assertNotIn('reference', found[-1].held['frozen'])
 
   def test_of_features_that_are_kept_a_step_reads_these_alone(self):

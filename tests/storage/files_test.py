@@ -88,6 +88,18 @@ class FilesTest(parameterized.TestCase):
       files.write_text(path, 'new')
     self.assertEqual(str(raised.exception), f'{path}: {said}')
 
+  @parameterized.parameters('gs://bucket/runs', 's3://bucket/runs')
+  def test_an_address_is_no_folder(self, address):
+    with self.assertRaisesRegex(
+      StorageError, f'^{address} is no folder of this machine: mount .*gcsfuse'
+    ):
+      files.make_folder(pathlib.Path(address))
+    self.assertFalse(pathlib.Path(address.split('/')[0]).exists())
+
+  def test_a_folder_with_a_colon_is_one(self):
+    files.make_folder(self.folder / 'at 10:30' / 'gs:')
+    self.assertTrue((self.folder / 'at 10:30' / 'gs:').is_dir())
+
   def test_a_folder_is_not_made_where_a_file_is(self):
     self.path.write_text('x')
     with self.assertRaisesRegex(StorageError, f'{self.path}.*: a file lies'):

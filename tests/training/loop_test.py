@@ -67,7 +67,7 @@ class LoopTest(parameterized.TestCase):
       self.folder / folder, meta={'address': meta}
     ) as saved:
       state = loop.train(
-        saved.restore(self.begin()),
+        saved.restore(self.begin()) or self.begin(),
         {'shift': jnp.float32(0.25)},
         Batches(),
         jax.random.key(3),

@@ -12,7 +12,7 @@ import hashlib
 import json
 import pathlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, TextIO
 
 import jax
@@ -105,6 +105,7 @@ def read(
   rules: sharding.Rules = PARTITION_RULES,
   *,
   param_dtype: str | None = None,
+  cast: Callable[[Params], Params] = lambda params: params,
   out: TextIO = sys.stderr,
 ) -> tuple[TransformerConfig, Params]:
   """The config and the parameters of a folder, placed by the rules.
@@ -118,6 +119,7 @@ def read(
     mesh: where to; all devices by default.
     rules: which axis of a parameter is split over which of the mesh.
     param_dtype: of the parameters; None is the folder's, see `config_of`.
+    cast: gives some of them another type, in which they are read at once.
     out: where progress is shown.
 
   Raises:
@@ -126,7 +128,7 @@ def read(
   opened = open_folder(folder)
   config = _of_dtype(opened.config, param_dtype)
   mesh = sharding.make_mesh() if mesh is None else mesh
-  like = mapping.parameters(config, opened.scores)
+  like = jax.eval_shape(cast, mapping.parameters(config, opened.scores))
   placed = mapping.leaves(sharding.shardings(like, rules, mesh))
   filler = _Filler(mapping.leaves(like), placed, config, opened.scores)
   wanted = [

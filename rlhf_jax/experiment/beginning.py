@@ -1,0 +1,90 @@
+"""What a stage trains and what it keeps, before its first update and later on.
+
+A stage that begins draws its parameters, or takes them from where it starts; of
+one that goes on nothing is drawn: its state is read straight into its shards.
+"""
+
+from collections.abc import Callable, Container
+
+import jax
+
+from rlhf_jax import sharding
+from rlhf_jax.experiment.prepared import Trained
+from rlhf_jax.models import PARTITION_RULES
+from rlhf_jax.stages import playing
+from rlhf_jax.training import state as training
+from rlhf_jax.types import Params, TrainState
+
+
+def initial_state(
+  trained: Trained, name: str, optimizer, key: jax.Array
+) -> TrainState:
+  """The state of a stage before the first update, each array in its shards."""
+  create, start = creator(trained, name, optimizer)
+  return sharding.init_sharded(
+    create, PARTITION_RULES, trained.mesh, key, start
+  )
+
+
+def creator(
+  trained: Trained, name: str, optimizer
+) -> tuple[Callable[..., TrainState], dict[str, Params]]:
+  """(key, start) -> a stage's state before the first update; and its start."""
+  start = trained.start(name)
+  init = trained.trainable(name, start)
+  first = _first(trained.stages[name], optimizer)
+  return lambda key, start: first(init(key, start)), start
+
+
+def state_shapes(trained: Trained, name: str, optimizer) -> TrainState:
+  """Shapes of a stage's state, each with its shards; nothing is made."""
+  first = _first(trained.stages[name], optimizer)
+  return trained.placed(jax.eval_shape(first, trained.abstract_trained(name)))
+
+
+def _first(stage, optimizer):
+  """What is trained of params -> the state before the first update."""
+  extra = getattr(stage.config, 'initial_extra', dict)()
+  return lambda params: training.create(params, optimizer, extra)
+
+
+def initial_params(trained: Trained, name: str, key: jax.Array) -> Params:
+  """What a stage trains, as its `initial_state` has it, without the rest."""
+  start = trained.start(name)
+  init = trained.trainable(name, start)
+  return sharding.init_sharded(init, PARTITION_RULES, trained.mesh, key, start)
+
+
+def frozen_params(
+  trained: Trained,
+  name: str,
+  own: Callable[[], Params],
+  unread: Container[str] = (),
+) -> dict[str, Params]:
+  """The parameters that a stage keeps as they are, by role.
+
+  'base' is what adapters adapt.
+
+  Args:
+    trained: of the experiment.
+    name: of the stage.
+    own: what it trains as it was at the start, in arrays that no update
+      overwrites: it plays the roles whose source is None, as DPO's reference
+      where that starts afresh. It is asked only where there is such a role.
+    unread: roles that the stage reads nothing of; they are left out.
+  """
+  stage = trained.stages[name]
+  frozen = trained.frozen(stage, unread) | trained.base(name)
+  played = [
+    role
+    for role, source in stage.frozen.items()
+    if source is None and role not in unread
+  ]
+  if played:
+    whole = training.whole(own(), frozen)
+    for role in played:
+      params = playing(whole, role, stage.produces)
+      if stage.lora is None:
+        params = trained.computed(params, name, role)
+      frozen[role] = params
+  return frozen
