@@ -96,15 +96,19 @@ def file(run: Run, name: str) -> pathlib.Path:
   """
   stage = run.experiment.stages[name]
   datasets = names(stage.data)
-  given = [s for s in stage.start.values() if isinstance(s, str | Pretrained)]
+  given = {
+    role: identity(source, run.folders.addresses)
+    for role, source in stage.start.items()
+    if isinstance(source, str | Pretrained)
+  }
   # Of a fresh trunk only the stage says which it is.
-  trunks = [identity(s, run.folders.addresses) for s in given or [name]]
+  trunk = given or identity(name, run.folders.addresses)
   config = run.trained.config(name, stage.produces)
   reading = run.trained.reading(name, stage.produces)
   parts = (
     '-'.join(datasets),
-    digest(*trunks),
-    Code().digest(stage.features, stage.init, config, reading, roles, collate),
+    digest(trunk),
+    Code().digest(stage.features, config, reading, roles, collate),
   )
   written = [d for d in datasets if d in run.experiment.stages]
   owner = written[-1] if written else 'data'

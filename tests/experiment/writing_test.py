@@ -546,7 +546,7 @@ class JudgingTest(StageTest):
     )
     own = small.params('policy')
     other = own | {'embedding': 2.0 * own['embedding']}
-    chain.loaded['ranker'] = {'policy': other}
+    chain.loaded['ranker'] = {'reference': other}
     lists = self.lists(chain, [2, 1, 2])
     cut = Response(lists[2].responses[1], ended=False)
     lists[2] = lists[2]._replace(responses=(lists[2].responses[0], cut))

@@ -741,7 +741,7 @@ class CollectTest(parameterized.TestCase):
       np.testing.assert_array_equal(prompts.tokens, self.prompts.tokens)
       np.testing.assert_array_equal(prompts.index, self.prompts.index)
       self.assertEqual(key, self.key)  # Nothing but the sampler consumes it.
-      draw = draws.greedy if samples == 1 else None
+      draw = draws.greedy if samples == 1 else draws.inverse_cdf
       self.assertEqual(
         sampling, cut.replace(temperature=np.float32(0.6), draw=draw)
       )

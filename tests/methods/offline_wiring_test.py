@@ -11,6 +11,7 @@ import inspect
 from absl.testing import absltest, parameterized
 
 from rlhf_jax.feedback import annotating, judging, sampled_pairs
+from rlhf_jax.generation import draws
 from rlhf_jax.generation.attributes import Scale
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.learners import (
@@ -84,8 +85,10 @@ def said(value):
     return f'{value.func.__name__}({bound})'
   if isinstance(value, Sampling):
     fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-    chosen = {k: v for k, v in fields.items() if v is not None}
-    chosen.pop('min_tokens_to_keep')
+    plain = {'draw': draws.inverse_cdf, 'min_tokens_to_keep': 1}
+    chosen = {
+      k: v for k, v in fields.items() if v is not None and v != plain.get(k)
+    }
     return ' '.join(f'{k}={float(v):g}' for k, v in chosen.items())
   if isinstance(value, optimizers.Adam):
     return {
