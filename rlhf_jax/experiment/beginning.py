@@ -4,20 +4,55 @@ A stage that begins draws its parameters, or takes them from where it starts; of
 one that goes on nothing is drawn: its state is read straight into its shards.
 """
 
+import functools
 from collections.abc import Callable, Container
 
 import jax
+import jax.numpy as jnp
+import optax
 
 from rlhf_jax import sharding
-from rlhf_jax.experiment.prepared import Trained
+from rlhf_jax.experiment.trained import Trained
 from rlhf_jax.models import PARTITION_RULES
 from rlhf_jax.stages import playing
 from rlhf_jax.training import state as training
+from rlhf_jax.training.checkpoints import Checkpoints
 from rlhf_jax.types import Params, TrainState
 
 
+def begun(
+  trained: Trained,
+  name: str,
+  optimizer: optax.GradientTransformation,
+  key: jax.Array,
+  *,
+  saved: Checkpoints,
+  unread: Container[str] = (),
+) -> tuple[TrainState, dict[str, Params]]:
+  """The state of a stage that begins or goes on, and what it keeps as it is.
+
+  Args:
+    trained: of the experiment.
+    name: of the stage.
+    optimizer: the stage's.
+    key: draws what it begins with.
+    saved: its checkpoints; it goes on from the newest.
+    unread: as of `frozen_params`.
+  """
+  with trained.while_needed():  # What one starts from goes at its end.
+    state = saved.restore(state_shapes(trained, name, optimizer))
+    own = functools.partial(initial_params, trained, name, key)
+    if state is None:
+      state = initial_state(trained, name, optimizer, key)
+      own = functools.partial(jax.tree.map, jnp.copy, state.params)
+    return state, frozen_params(trained, name, own, unread)
+
+
 def initial_state(
-  trained: Trained, name: str, optimizer, key: jax.Array
+  trained: Trained,
+  name: str,
+  optimizer: optax.GradientTransformation,
+  key: jax.Array,
 ) -> TrainState:
   """The state of a stage before the first update, each array in its shards."""
   create, start = creator(trained, name, optimizer)
@@ -27,7 +62,7 @@ def initial_state(
 
 
 def creator(
-  trained: Trained, name: str, optimizer
+  trained: Trained, name: str, optimizer: optax.GradientTransformation
 ) -> tuple[Callable[..., TrainState], dict[str, Params]]:
   """(key, start) -> a stage's state before the first update; and its start."""
   start = trained.start(name)
@@ -36,7 +71,9 @@ def creator(
   return lambda key, start: first(init(key, start)), start
 
 
-def state_shapes(trained: Trained, name: str, optimizer) -> TrainState:
+def state_shapes(
+  trained: Trained, name: str, optimizer: optax.GradientTransformation
+) -> TrainState:
   """Shapes of a stage's state, each with its shards; nothing is made."""
   first = _first(trained.stages[name], optimizer)
   return trained.placed(jax.eval_shape(first, trained.abstract_trained(name)))

@@ -9,7 +9,8 @@ import jax
 from rlhf_jax import progress, sharding
 from rlhf_jax.data import chat_templates, tokens
 from rlhf_jax.experiment import definition, store, validation
-from rlhf_jax.experiment.prepared import POLICIES, TEXT_READERS, Trained
+from rlhf_jax.experiment.stage_models import POLICIES, TEXT_READERS
+from rlhf_jax.experiment.trained import Trained
 from rlhf_jax.models import huggingface
 from rlhf_jax.stages import (
   Ensemble,

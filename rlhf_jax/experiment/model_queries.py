@@ -12,8 +12,8 @@ from rlhf_jax.data.encoding import Example
 from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.experiment.datasets import Data, with_room_for
 from rlhf_jax.experiment.definition import ExperimentError
-from rlhf_jax.experiment.prepared import Trained
 from rlhf_jax.experiment.text_reading import MOST_ROWS, of_batches, rows_for
+from rlhf_jax.experiment.trained import Trained
 from rlhf_jax.feedback import scoring
 from rlhf_jax.kernels import logps as kernels
 from rlhf_jax.learners import ranking

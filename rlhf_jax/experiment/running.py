@@ -97,27 +97,19 @@ def train(run: Run, name: str) -> dict[str, Any]:
     folder / store.CHECKPOINTS, meta={'address': run.folders.addresses[name]}
   )
   with jax.set_mesh(run.mesh), saved:
-    with run.trained.while_needed():  # What one starts from goes at its end.
-      shapes = beginning.state_shapes(run.trained, name, optimizer)
-      state, own = saved.restore(shapes), drawn
-      if state is None:
-        state = beginning.initial_state(run.trained, name, optimizer, init_key)
-        own = functools.partial(jax.tree.map, jnp.copy, state.params)
-      frozen = beginning.frozen_params(run.trained, name, own, unread) | spread
+    state, frozen = beginning.begun(
+      run.trained, name, optimizer, init_key, saved=saved, unread=unread
+    )
+    frozen |= spread
     step = int(state.step)
     if step:
       run.tell(name, f'resumed at step {step}')
-    writer = processes.only_first(
-      lambda: metrics.JsonlWriter(folder / store.METRICS, start=step)
-    )
+    writer, samples = _logs(folder, step)
     before = processes.by_first(
       lambda: metrics.read_jsonl(folder / store.METRICS)
     )
     for row in before:  # Of before a stop.
       watch.write(name, row.pop('step'), metrics.plain(row))
-    samples = processes.only_first(
-      lambda: sample_log.SampleLog(folder / store.SAMPLES, start=step)
-    )
     state = loop.train(
       state,
       frozen,
@@ -161,6 +153,15 @@ def train(run: Run, name: str) -> dict[str, Any]:
     also=[folder / copied for copied in store.COPIED],
   )
   return {'steps': config.steps} | facts | watch.facts()
+
+
+def _logs(folder, step):
+  """The first process's, of metrics and of samples; they go on at a step."""
+  return processes.only_first(
+    lambda: metrics.JsonlWriter(folder / store.METRICS, start=step)
+  ), processes.only_first(
+    lambda: sample_log.SampleLog(folder / store.SAMPLES, start=step)
+  )
 
 
 def _batches(run, name, data, own, models):

@@ -7,7 +7,7 @@ import jax
 
 from rlhf_jax.data.examples import Example, Stored
 from rlhf_jax.data.limits import Limits
-from rlhf_jax.experiment.prepared import Trained, as_they_are
+from rlhf_jax.experiment.trained import Trained, as_they_are
 from rlhf_jax.models import huggingface, lora
 from rlhf_jax.stages import folder_of
 from rlhf_jax.training import state as training
