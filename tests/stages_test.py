@@ -5,7 +5,7 @@ import dataclasses
 from absl.testing import absltest, parameterized
 
 from rlhf_jax.kernels import ensembles
-from rlhf_jax.stages import Ensemble, Method, Online, Writer, playing
+from rlhf_jax.stages import DatasetMethod, Ensemble, Method, Online, playing
 from rlhf_jax.types import Comparison, Prompt
 
 
@@ -32,7 +32,7 @@ SAMPLED = Online(
   update=update,
   start={'policy': 'start', 'critic': 'reward'},
 )
-WRITTEN = Writer(
+WRITTEN = DatasetMethod(
   name='written',
   data='prompts',
   write=write,

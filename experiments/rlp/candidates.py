@@ -38,7 +38,7 @@ class Candidates(NamedTuple):
   features: sparse.csr_array
 
 
-def write(
+def compose(
   prompts: Sequence[Prompt], count: int, *, world: int = 0
 ) -> Candidates:
   """The demonstrator's candidates, their features phrases and answers.
@@ -53,7 +53,7 @@ def write(
   ]
   asked = [prompts[i] for _, _, i, _ in keys]
   texts = [
-    sandbox.write(sandbox.DEMONSTRATOR, prompt, key)
+    sandbox.compose(sandbox.DEMONSTRATOR, prompt, key)
     for prompt, key in zip(asked, keys, strict=True)
   ]
   # One that states nothing agrees with its like alone.

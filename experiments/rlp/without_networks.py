@@ -237,7 +237,7 @@ def main() -> None:
   options = parser.parse_args()
   datasets, rows = sandbox.World().load('').datasets, []
   written = [
-    candidates.write(datasets[name], TEXTS)
+    candidates.compose(datasets[name], TEXTS)
     for name in ('prompts', 'test_prompts')
   ]
   for setting in SETTINGS:

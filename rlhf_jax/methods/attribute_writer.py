@@ -12,7 +12,7 @@ import dataclasses
 from rlhf_jax.feedback import annotating
 from rlhf_jax.generation.attributes import Scale
 from rlhf_jax.learners import likelihood
-from rlhf_jax.stages import Method, Writer
+from rlhf_jax.stages import DatasetMethod, Method
 from rlhf_jax.training import optimizers
 from rlhf_jax.types import Demonstration, Rated
 from rlhf_jax.types.rules import Count
@@ -63,7 +63,7 @@ class Config(likelihood.Config, optimizers.Steps):
 
 # Rated responses as demonstrations of rating them. A prompt then holds a
 # response, too: `Limits.max_prompt_tokens` must allow it.
-label_stages = Writer(
+label_stages = DatasetMethod(
   name='attribute_labels',
   data='rated',
   reads=(Rated,),

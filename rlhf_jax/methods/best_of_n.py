@@ -12,7 +12,7 @@ import dataclasses
 
 from rlhf_jax.feedback import ranking
 from rlhf_jax.generation.sampling import PerPrompt
-from rlhf_jax.stages import Writer
+from rlhf_jax.stages import DatasetMethod
 from rlhf_jax.types import Demonstration, prompt_of
 from rlhf_jax.types.rules import Count
 from rlhf_jax.types.values import checked
@@ -44,7 +44,7 @@ def write(records, queries, *, config):
 
 
 # The best of a policy's responses.
-stages = Writer(
+stages = DatasetMethod(
   name='best_of_n',
   data='prompts',
   write=write,

@@ -11,7 +11,7 @@ import dataclasses
 
 from rlhf_jax.feedback import ranking
 from rlhf_jax.generation.sampling import PerPrompt
-from rlhf_jax.stages import Writer
+from rlhf_jax.stages import DatasetMethod
 from rlhf_jax.types import Comparison, prompt_of, responses_of
 from rlhf_jax.types.rules import Natural
 from rlhf_jax.types.values import checked
@@ -59,7 +59,7 @@ def write(records, queries, *, config):
 
 
 # A policy's responses, ranked.
-stages = Writer(
+stages = DatasetMethod(
   name='candidates',
   data='prompts',
   write=write,

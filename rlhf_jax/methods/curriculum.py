@@ -10,7 +10,7 @@ Post-training" (arXiv 2310.02263).
 
 import dataclasses
 
-from rlhf_jax.stages import Writer
+from rlhf_jax.stages import DatasetMethod
 from rlhf_jax.types import Comparison
 from rlhf_jax.types.rules import Count, Natural
 from rlhf_jax.types.values import checked
@@ -55,7 +55,7 @@ def taken(ranked, better, worse):
 
 
 # Pairs of the responses that a dataset has.
-stages = Writer(
+stages = DatasetMethod(
   name='tier_pairs',
   data='tiers',
   reads=(Comparison,),

@@ -10,7 +10,7 @@ import dataclasses
 import math
 
 from rlhf_jax.generation.sampling import Sampling
-from rlhf_jax.stages import Writer
+from rlhf_jax.stages import DatasetMethod
 from rlhf_jax.types import Comparison, Rated, prompt_of, responses_of
 from rlhf_jax.types.rules import Count, Natural
 from rlhf_jax.types.values import checked
@@ -61,7 +61,7 @@ def write(records, queries, *, config):
 
 
 # The responses of a dataset, and of a policy where one is given, scored.
-stages = Writer(
+stages = DatasetMethod(
   name='labelled',
   data='demonstrations',
   write=write,

@@ -19,7 +19,7 @@ import numpy as np
 
 from rlhf_jax.kernels import pair_weights
 from rlhf_jax.learners import likelihood
-from rlhf_jax.stages import RecordBatch, Writer
+from rlhf_jax.stages import DatasetMethod, RecordBatch
 from rlhf_jax.types import Comparison
 from rlhf_jax.types.rules import Count, NonNegative, Share
 from rlhf_jax.types.values import checked
@@ -106,7 +106,7 @@ def write(records, queries, *, config):
 
 
 # Pairs of the SFT policy's responses, weighed by a policy that learnt since.
-stages = Writer(
+stages = DatasetMethod(
   name='weighted_preferences',
   data='preferences',
   reads=(Comparison,),

@@ -24,7 +24,7 @@ import numpy as np
 
 from rlhf_jax.generation import reward_condition
 from rlhf_jax.learners import likelihood
-from rlhf_jax.stages import Method, RecordBatch, Writer
+from rlhf_jax.stages import DatasetMethod, Method, RecordBatch
 from rlhf_jax.training import optimizers
 from rlhf_jax.types import Demonstration, Rated
 from rlhf_jax.types.rules import Bound, Count, Natural, Positive
@@ -202,7 +202,7 @@ class Config(likelihood.Config, optimizers.Steps):
 
 
 # Demonstrations made of one labelled dataset, or of several.
-pool_stages = Writer(
+pool_stages = DatasetMethod(
   name='pool',
   data='labelled',
   reads=(Rated,),

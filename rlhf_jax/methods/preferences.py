@@ -10,7 +10,7 @@ import numpy as np
 
 from rlhf_jax.feedback import scoring
 from rlhf_jax.generation.sampling import Sampling
-from rlhf_jax.stages import RecordBatch, Writer
+from rlhf_jax.stages import DatasetMethod, RecordBatch
 from rlhf_jax.types import Comparison, Mean, Prompt, prompt_of
 from rlhf_jax.types.rules import Count
 from rlhf_jax.types.values import checked
@@ -59,7 +59,7 @@ def write(records, queries, *, config):
 
 
 # Annotated pairs of a policy's samples.
-stages = Writer(
+stages = DatasetMethod(
   name='preferences',
   data='prompts',
   write=write,

@@ -20,7 +20,7 @@ from collections.abc import Callable, Collection, Sequence
 from rlhf_jax.feedback import ranking
 from rlhf_jax.generation.sampling import PerPrompt, Sampling
 from rlhf_jax.learners import likelihood
-from rlhf_jax.stages import DatasetStage, Frozen, Method, Stage, Writer
+from rlhf_jax.stages import DatasetMethod, DatasetStage, Frozen, Method, Stage
 from rlhf_jax.training import optimizers
 from rlhf_jax.types import Comparison, Demonstration, Prompt, prompt_of
 from rlhf_jax.types.rules import Count
@@ -139,7 +139,7 @@ class Config(likelihood.Config, optimizers.Steps):
 
 
 # A policy's responses, ranked.
-bag_stages = Writer(
+bag_stages = DatasetMethod(
   name='bag',
   data='prompts',
   write=fill,
@@ -150,7 +150,7 @@ bag_stages = Writer(
 
 
 # The best response to each prompt of one bag, or of several.
-selection_stages = Writer(
+selection_stages = DatasetMethod(
   name='selection',
   data=('bag',),
   reads=(Comparison,),

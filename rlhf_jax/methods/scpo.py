@@ -20,7 +20,7 @@ from rlhf_jax.feedback import similarity as similarities
 from rlhf_jax.kernels import clustering
 from rlhf_jax.learners import pairwise
 from rlhf_jax.losses import pairwise as losses
-from rlhf_jax.stages import Method, RecordBatch, Writer
+from rlhf_jax.stages import DatasetMethod, Method, RecordBatch
 from rlhf_jax.training import optimizers
 from rlhf_jax.types import Comparison, Sampled
 from rlhf_jax.types.rules import Count, Share
@@ -105,7 +105,7 @@ class Config(pairwise.Config, optimizers.Steps):
 
 
 # Pairs that a policy's own samples vote on.
-pair_stages = Writer(
+pair_stages = DatasetMethod(
   name='scpo_pairs',
   data='policy_samples',
   reads=(Sampled,),

@@ -21,7 +21,7 @@ from rlhf_jax.feedback import judging, pairing, ranking
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.learners import pairwise
 from rlhf_jax.losses import pairwise as losses
-from rlhf_jax.stages import Method, Writer
+from rlhf_jax.stages import DatasetMethod, Method
 from rlhf_jax.training import optimizers
 from rlhf_jax.types import Comparison, Demonstration, Response, prompt_of
 from rlhf_jax.types.calls import Called
@@ -144,7 +144,7 @@ class Config(pairwise.Config, optimizers.Steps):
 
 
 # Pairs of a policy's samples, judged by a reward, a ranker or people.
-pair_stages = Writer(
+pair_stages = DatasetMethod(
   name='slic_pairs',
   data='demonstrations',
   write=write,

@@ -17,7 +17,7 @@ from rlhf_jax.feedback import annotating
 from rlhf_jax.generation.attributes import Scale
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.learners import likelihood
-from rlhf_jax.stages import DatasetStage, Method, Writer
+from rlhf_jax.stages import DatasetMethod, DatasetStage, Method
 from rlhf_jax.training import optimizers
 from rlhf_jax.types import Demonstration
 from rlhf_jax.types.rules import Count
@@ -178,7 +178,7 @@ class Config(likelihood.Config, optimizers.Steps):
 
 
 # The data's responses without attributes, for SFT beside SteerLM.
-plain_stages = Writer(
+plain_stages = DatasetMethod(
   name='plain', data='annotated', write=strip, writes=Demonstration
 )
 
@@ -189,7 +189,7 @@ def _asked(config, sources):
 
 
 # The data's responses with their attributes.
-annotation_stages = Writer(
+annotation_stages = DatasetMethod(
   name='annotated',
   data='rated',
   write=annotate,

@@ -15,7 +15,7 @@ import numpy as np
 from scipy import special
 
 from rlhf_jax.feedback import judging, sampled_pairs
-from rlhf_jax.stages import RecordBatch, Writer
+from rlhf_jax.stages import DatasetMethod, RecordBatch
 from rlhf_jax.types import Comparison, Sampled
 from rlhf_jax.types.rules import ShareAboveZero
 from rlhf_jax.types.values import checked
@@ -107,8 +107,8 @@ def _surest(records, pairs, log_odds, config):
 
 # By the reward that scored the samples, or by a ranker.
 _PAIRS = {'name': 'west_of_n', 'data': 'policy_samples', 'reads': (Sampled,)}
-stages_by_reward = Writer(**_PAIRS, write=by_reward, writes=Comparison)
-stages_by_ranker = Writer(
+stages_by_reward = DatasetMethod(**_PAIRS, write=by_reward, writes=Comparison)
+stages_by_ranker = DatasetMethod(
   **_PAIRS,
   write=by_ranker,
   writes=Comparison,

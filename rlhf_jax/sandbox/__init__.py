@@ -7,7 +7,7 @@ from rlhf_jax.sandbox.authors import (
   STRONG,
   WEAK,
   Author,
-  write,
+  compose,
 )
 from rlhf_jax.sandbox.gold import Attributes, attributes, gold
 from rlhf_jax.sandbox.grammar import (

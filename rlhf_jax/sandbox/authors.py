@@ -99,7 +99,7 @@ WEAK = dataclasses.replace(
 )
 
 
-def write(author: Author, prompt: Prompt, seed: int | Sequence[int]) -> str:
+def compose(author: Author, prompt: Prompt, seed: int | Sequence[int]) -> str:
   """What an author responds to a prompt; the same for the same seed."""
   rng = np.random.default_rng(seed)
   question, style = questions.read(prompt)

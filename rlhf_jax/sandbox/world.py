@@ -207,7 +207,7 @@ class World:
     def record(i: int) -> Demonstration:
       prompt = prompts[i % len(prompts)]
       seed = (self.seed, stream, i)
-      return Demonstration(prompt, authors.write(self.author, prompt, seed))
+      return Demonstration(prompt, authors.compose(self.author, prompt, seed))
 
     return LazyRecords(count, record)
 
@@ -215,7 +215,7 @@ class World:
     def record(i: int) -> Comparison:
       prompt = prompts[i % len(prompts)]
       pair = [
-        authors.write(author, prompt, (self.seed, stream, i, side))
+        authors.compose(author, prompt, (self.seed, stream, i, side))
         for side in (0, 1)
       ]
       return self.annotator.compare(prompt, pair, (self.seed, stream, i, 2))
@@ -225,7 +225,7 @@ class World:
   def _written(self, prompts, stream):
     def record(i: int) -> Comparison:
       texts = (
-        authors.write(self.author, prompts[i], (self.seed, stream, i, k))
+        authors.compose(self.author, prompts[i], (self.seed, stream, i, k))
         for k in range(4)
       )
       return Comparison(prompts[i], tuple(texts))
@@ -235,7 +235,7 @@ class World:
   def _rated(self, prompts, stream, count, misrated):
     def record(i: int) -> Rated:
       prompt = prompts[i % len(prompts)]
-      text = authors.write(self.author, prompt, (self.seed, stream, i, 0))
+      text = authors.compose(self.author, prompt, (self.seed, stream, i, 0))
       rng = np.random.default_rng((self.seed, stream, i, 1))
       true = attributes(prompt, text)
       off = rng.choice((-1, 1), len(true)) * (rng.random(len(true)) < misrated)
@@ -247,7 +247,7 @@ class World:
   def _verdicts(self, prompts, stream, count):
     def record(i: int) -> Demonstration:
       prompt = prompts[i % len(prompts)]
-      text = authors.write(self.author, prompt, (self.seed, stream, i))
+      text = authors.compose(self.author, prompt, (self.seed, stream, i))
       return verdicts.judged(prompt, text)
 
     return LazyRecords(count, record)
@@ -257,7 +257,7 @@ class World:
       return Comparison(
         prompts[i],
         tuple(
-          authors.write(author, prompts[i], (self.seed, stream, i, tier))
+          authors.compose(author, prompts[i], (self.seed, stream, i, tier))
           for tier, author in enumerate(TIERS)
         ),
         scores=(2.0, 1.0, 0.0),

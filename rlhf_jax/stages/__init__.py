@@ -1,6 +1,6 @@
 """Stages of an experiment, and the methods that make them, as data."""
 
-from rlhf_jax.stages.method import Method, Online, Writer
+from rlhf_jax.stages.method import DatasetMethod, Method, Online
 from rlhf_jax.stages.stage import (
   AnyStage,
   DatasetStage,
@@ -40,7 +40,7 @@ __all__ = [
   'RecordBatch',
   'Stage',
   'Start',
-  'Writer',
+  'DatasetMethod',
   'datasets',
   'folder_of',
   'members',

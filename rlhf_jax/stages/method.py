@@ -122,7 +122,7 @@ Online = functools.partial(
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Writer:
+class DatasetMethod:
   """What writes a dataset, as data; called, it is a stage of an experiment.
 
   Attributes:
@@ -171,7 +171,7 @@ class Writer:
     }
 
 
-def _sources(method: Method | Writer, given: Mapping[str, Any]):
+def _sources(method: Method | DatasetMethod, given: Mapping[str, Any]):
   """{name: the stage, folder or program} that a caller gave, or by default.
 
   Raises:

@@ -33,7 +33,7 @@ MADE = candidates.Candidates(
 class CandidatesTest(absltest.TestCase):
   def test_what_is_written(self):
     prompts = sandbox.prompts()[:3]
-    found = candidates.write(prompts, 4)
+    found = candidates.compose(prompts, 4)
     self.assertEqual(found.gold.shape, (3, 4))
     for place, text in enumerate(found.texts):
       row, column = divmod(place, 4)
@@ -123,7 +123,7 @@ def written():
   """Sixteen texts to each prompt of some kinds."""
   datasets = sandbox.World().load('').datasets
   return [
-    candidates.write([p for p in datasets[name] if p.kind in KINDS], 16)
+    candidates.compose([p for p in datasets[name] if p.kind in KINDS], 16)
     for name in ('prompts', 'test_prompts')
   ]
 

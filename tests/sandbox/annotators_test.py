@@ -25,7 +25,8 @@ def pairs():
   for i in range(COUNT):
     prompt = prompts[(i * 3) % len(prompts)]
     a, b = (
-      authors.write(authors.DEMONSTRATOR, prompt, (i, side)) for side in (0, 1)
+      authors.compose(authors.DEMONSTRATOR, prompt, (i, side))
+      for side in (0, 1)
     )
     yield prompt, a, b
 

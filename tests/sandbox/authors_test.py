@@ -18,7 +18,7 @@ def written(author, seed=0):
   for i in range(COUNT):
     # 3 has no factor in common with the number of prompts: all are visited.
     prompt = prompts[(i * 3) % len(prompts)]
-    text = authors.write(author, prompt, (seed, i))
+    text = authors.compose(author, prompt, (seed, i))
     yield sandbox.read(prompt), grammar.parse(text)
 
 
@@ -114,7 +114,9 @@ class AuthorsTest(parameterized.TestCase):
     prompts = sandbox.prompts()
     worths = []
     for author in (authors.STRONG, authors.MEDIUM, STEADY, authors.WEAK):
-      texts = [authors.write(author, p, (1, i)) for i, p in enumerate(prompts)]
+      texts = [
+        authors.compose(author, p, (1, i)) for i, p in enumerate(prompts)
+      ]
       worths.append(sandbox.gold(prompts, texts))
     for better, worse in zip(worths, worths[1:], strict=False):
       gap = better - worse
@@ -123,12 +125,12 @@ class AuthorsTest(parameterized.TestCase):
 
   def test_a_text_depends_on_its_own_seed_alone(self):
     prompts = sandbox.prompts()[:200]
-    one = [authors.write(STEADY, p, (7, i)) for i, p in enumerate(prompts)]
+    one = [authors.compose(STEADY, p, (7, i)) for i, p in enumerate(prompts)]
     backwards = [
-      authors.write(STEADY, prompts[i], (7, i)) for i in reversed(range(200))
+      authors.compose(STEADY, prompts[i], (7, i)) for i in reversed(range(200))
     ]
     self.assertEqual(one, backwards[::-1])
-    other = [authors.write(STEADY, p, (8, i)) for i, p in enumerate(prompts)]
+    other = [authors.compose(STEADY, p, (8, i)) for i, p in enumerate(prompts)]
     self.assertLess(sum(map(str.__eq__, one, other)), 20)
 
   def test_refuses_probabilities_beyond_one(self):

@@ -13,7 +13,7 @@ import numpy as np
 from scipy import special
 
 from rlhf_jax.feedback import sampled_pairs
-from rlhf_jax.stages import RecordBatch, Writer
+from rlhf_jax.stages import DatasetMethod, RecordBatch
 from rlhf_jax.types import Comparison, Message, Prompt, Sampled
 from rlhf_jax.types.values import checked
 
@@ -110,7 +110,7 @@ def _question(record: Sampled, order, question) -> Prompt:
 
 
 # Pairs that the reward which scored the samples labels.
-stages_by_reward = Writer(
+stages_by_reward = DatasetMethod(
   name='synthetic',
   data='policy_samples',
   reads=(Sampled,),
@@ -120,7 +120,7 @@ stages_by_reward = Writer(
 
 
 # Pairs that the policy whose samples they are labels.
-stages_by_policy = Writer(
+stages_by_policy = DatasetMethod(
   name='synthetic',
   data='policy_samples',
   reads=(Sampled,),

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from rlhf_jax.feedback import sampled_pairs
 from rlhf_jax.feedback import similarity as similarities
 from rlhf_jax.methods.rlp import scale, synthetic
-from rlhf_jax.stages import DatasetStage, RecordBatch, Stage, Writer
+from rlhf_jax.stages import DatasetMethod, DatasetStage, RecordBatch, Stage
 from rlhf_jax.training.state import whole
 from rlhf_jax.types import (
   Comparison,
@@ -154,7 +154,7 @@ def stages(
 
 
 # Pairs of samples that most agree on, which differ in that alone.
-pair_stages = Writer(
+pair_stages = DatasetMethod(
   name='restated',
   data='policy_samples',
   reads=(Sampled,),
@@ -165,7 +165,7 @@ pair_stages = Writer(
 
 
 # Of annotated pairs those that differ in manner alone.
-alike_stages = Writer(
+alike_stages = DatasetMethod(
   name='alike',
   data='preferences',
   reads=(Comparison,),

@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 
 from rlhf_jax.generation.sampling import PerPrompt
-from rlhf_jax.stages import DatasetStage, Stage, Writer
+from rlhf_jax.stages import DatasetMethod, DatasetStage, Stage
 from rlhf_jax.types import Sampled
 from rlhf_jax.types.rules import Count
 from rlhf_jax.types.values import checked
@@ -34,7 +34,7 @@ def write(records, queries, *, config):
 
 
 # A policy's samples, scored by the reward that it learnt from.
-stages = Writer(
+stages = DatasetMethod(
   name='policy_samples',
   data='prompts',
   write=write,
@@ -46,7 +46,7 @@ stages = Writer(
 
 
 # The same of a policy that learnt from no reward.
-unscored_stages = Writer(
+unscored_stages = DatasetMethod(
   name='policy_samples',
   data='prompts',
   write=write,

@@ -14,7 +14,7 @@ from rlhf_jax.feedback import similarity as similarities
 from rlhf_jax.feedback.similarity import Similarity
 from rlhf_jax.kernels import clustering
 from rlhf_jax.methods.rlp import consistency
-from rlhf_jax.stages import RecordBatch, Writer
+from rlhf_jax.stages import DatasetMethod, RecordBatch
 from rlhf_jax.types import Comparison, Sampled
 from rlhf_jax.types.rules import Share
 from rlhf_jax.types.values import checked
@@ -117,7 +117,7 @@ def _outcome(made):
 
 
 # RLP-SPG's pairs; the reward is asked for embeddings alone.
-stages = Writer(
+stages = DatasetMethod(
   name='synthetic',
   data='policy_samples',
   reads=(Sampled,),
