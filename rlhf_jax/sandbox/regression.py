@@ -109,7 +109,12 @@ def fit(
 
 
 def coefficients(
-  gaps: sparse.csr_array, weights: np.ndarray, *, ridge: float
+  gaps: sparse.csr_array,
+  weights: np.ndarray,
+  *,
+  ridge: float,
+  alike: sparse.csr_array | None = None,
+  alike_weight: float = 0.0,
 ) -> np.ndarray:
   """[F] the w that minimises Σᵢ weightᵢ · −log σ(gapᵢ · w) + ridge/2 · |w|².
 
@@ -117,23 +122,32 @@ def coefficients(
     gaps: [N, F] features of the preferred response less the other's.
     weights: [N] of the pairs, 0 or more.
     ridge: above 0, so that there is one minimum.
+    alike: [M, F] features of one response less another's, which are to score
+      alike; None where none are.
+    alike_weight: of ½ Σⱼ (alikeⱼ · w)² in the sum, 0 or more.
   """
-
+  if alike is None:
+    alike = sparse.csr_array((0, gaps.shape[1]))
   found = np.zeros(gaps.shape[1])
-  seen = np.unique(gaps.indices)  # The ridge leaves all others at 0.
-  gaps = gaps[:, seen]
-  transposed = gaps.T.tocsr()  # Products with it are most of the time.
+  # The ridge leaves all others at 0.
+  seen = np.union1d(gaps.indices, alike.indices)
+  gaps, alike = gaps[:, seen], alike[:, seen]
+  # Products with these are most of the time.
+  transposed, alike_transposed = gaps.T.tocsr(), alike.T.tocsr()
+
+  def quadratic(w):  # The gradient of the part that is.
+    return ridge * w + alike_weight * (alike_transposed @ (alike @ w))
 
   def loss(w):
-    margins = gaps @ w
-    gradient = ridge * w - transposed @ (weights * special.expit(-margins))
+    margins, own = gaps @ w, quadratic(w)
+    gradient = own - transposed @ (weights * special.expit(-margins))
     losses = weights @ -special.log_expit(margins)
-    return losses + 0.5 * ridge * (w @ w), gradient
+    return losses + 0.5 * (w @ own), gradient
 
   def hessian_product(w, direction):
     chances = special.expit(gaps @ w)
     spread = weights * chances * (1.0 - chances)
-    return ridge * direction + transposed @ (spread * (gaps @ direction))
+    return quadratic(direction) + transposed @ (spread * (gaps @ direction))
 
   found[seen] = optimize.minimize(
     loss,

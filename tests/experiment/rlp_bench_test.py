@@ -7,7 +7,7 @@ import tempfile
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from experiments.readings import rlp_bench, rlp_manner
+from experiments.readings import rlp_bench, rlp_manner, rlp_views
 from experiments.rlp import (
   bench,
   implicit,
@@ -19,7 +19,7 @@ from experiments.rlp import (
 )
 from rlhf_jax import experiment
 from rlhf_jax.evaluation.samples import PolicySamples
-from rlhf_jax.types import Message, Prompt
+from rlhf_jax.types import Message, Prompt, Sampled
 
 BRIEF = Prompt((Message('user', 'what is 6 plus 2 ? brief'),))
 
@@ -101,6 +101,43 @@ class MeasuredTest(absltest.TestCase):
     self.assertEqual(found['wins'], 2.5 / 4)
     self.assertEqual(found['wins by manner'], 1.5 / 3)
     self.assertEqual((found['right'], found['KL']), (0.75, 1.5))
+
+
+class ViewsTest(parameterized.TestCase):
+  def test_how_variance_divides_is_of_its_components(self):
+    # Prompts, two groups in each, and samples, of variance 1, 2 and 0.5.
+    rng = np.random.default_rng(0)
+    shape = (4000, 10)
+    groups = np.tile(np.arange(10) % 2, (shape[0], 1))
+    means = rng.normal(0.0, np.sqrt(2.0), (shape[0], 2))
+    values = rng.normal(size=(shape[0], 1))
+    values = values + np.take_along_axis(means, groups, axis=1)
+    values = values + rng.normal(0.0, np.sqrt(0.5), shape)
+    found = rlp_views.shares(values, groups)
+    # Σ (mₖ − m̄)² over ten samples is 10 · 1, and Σ (e − ē)² is 9 · 0.5.
+    within = (10.0 + 4.5) / 9.0
+    between = 1.0 + 2.0 / 2.0 + 0.5 / 10.0 - within / 10.0
+    share = within / (within + between)
+    self.assertAlmostEqual(found.within, share, delta=0.02)
+    # Of 14.5 what is left around the means of groups of five is 8 · 0.5.
+    self.assertAlmostEqual(found.between_groups, 1.0 - 4.0 / 14.5, delta=0.02)
+
+  @parameterized.parameters((0.355, 1.0), (0.475, 0.5), (0.865, 0.1))
+  def test_what_a_bottleneck_keeps(self, s, beta):
+    # Where the best encoder of a linear-Gaussian model changes to none.
+    self.assertAlmostEqual(rlp_views.most_beta(s) / beta, 1.0, delta=0.01)
+
+  def test_of_texts(self):
+    right, wrong = 'it is 8 .', 'it is 4 .'
+    drawn = Sampled(
+      BRIEF, (right, wrong, right, right), (True,) * 4, (4,) * 4, (0.0,) * 4
+    )
+    other = drawn._replace(responses=(wrong, wrong, wrong, right))
+    with np.errstate(invalid='ignore'):  # Some attributes do not vary here.
+      found = rlp_views.measured([drawn, other])['correctness']
+    # [4, 0, 4, 4] and [0, 0, 0, 4]: variance 4 in each; the means 3 and 1.
+    self.assertAlmostEqual(found.within, 4.0 / (4.0 + 2.0 - 1.0))
+    self.assertAlmostEqual(found.between_groups, 1.0)
 
 
 if __name__ == '__main__':

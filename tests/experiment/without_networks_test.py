@@ -13,7 +13,7 @@ import numpy as np
 from absl.testing import absltest
 from scipy import sparse, special
 
-from experiments.rlp import candidates, without_networks
+from experiments.rlp import candidates, simulation, views, without_networks
 from rlhf_jax import sandbox
 from rlhf_jax.methods.rlp import consistency
 
@@ -109,11 +109,11 @@ class CandidatesTest(absltest.TestCase):
 @functools.cache
 def measured(pairs, table=True):
   """{arm: {measure: its Estimate}} over three seeds."""
-  setting = without_networks.Setting(pairs, 4, 0.8, table)
+  setting = simulation.Setting(pairs, 4, 0.8, table)
   seen = written()
   if not table:
     seen = [candidates.without_answers(each) for each in seen]
-  return without_networks.pooled(
+  return simulation.pooled(
     [without_networks.simulate(*seen, setting, seed) for seed in range(3)]
   )
 
@@ -177,6 +177,32 @@ class FoundTest(absltest.TestCase):
     arms = measured(FEW)
     further = arms['best scored']['kl'].value - arms['any member']['kl'].value
     self.assertGreater(further, 0.1)
+
+
+class ViewsTest(absltest.TestCase):
+  def test_two_of_the_largest_group_of_a_visit(self):
+    # Of the first prompt 0, 1 and 2 agree; of the second nothing does.
+    drawn = np.array([[3, 1, 3, 0, 2], [4, 5, 6, 7, 5], [4, 5, 6, 7, 4]])
+    found = views.agreeing(drawn, MADE.answers.ravel())
+    np.testing.assert_array_equal(found, [[1, 0], [5, 5], [4, 4]])
+    none = views.agreeing(drawn[1:2, :4], MADE.answers.ravel())
+    self.assertEqual(none.shape, (0, 2))
+
+  def test_what_they_share_is_not_what_a_reward_is_about(self):
+    setting = simulation.Setting(MANY, 1, 0.8)
+    arms = views.simulate(*written(), setting, 0)
+    for kind in ('prompt', 'group'):
+      little, more, most = (
+        arms[f'{kind} {weight}'] for weight in ('0.01', '0.1', '1')
+      )
+      # The further, the less far its policy goes, and the less it wins.
+      self.assertGreater(0.8, little.kl)
+      self.assertGreater(little.kl, more.kl)
+      self.assertGreater(more.kl, most.kl)
+      self.assertAlmostEqual(little.win_at_kl, 0.5, delta=0.01)
+      self.assertLess(most.win_at_kl, 0.48)
+    # Views of one answer alone leave a reward its answers, not its manner.
+    self.assertLess(arms['group 1'].win_at_kl, arms['prompt 1'].win_at_kl)
 
 
 if __name__ == '__main__':

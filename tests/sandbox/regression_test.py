@@ -13,14 +13,20 @@ FULL = Prompt((Message('user', 'what is 6 plus 2 ? full'),))
 OTHER = Prompt((Message('user', 'tell me 1 plus 2 . brief'),))
 
 
-def newton(gaps, weights, ridge):
-  """The minimum by Newton's method on dense arrays."""
+def newton(gaps, weights, ridge, alike=0.0):
+  """The minimum by Newton's method on dense arrays.
+
+  Args:
+    gaps, weights, ridge: as of `coefficients`.
+    alike: the Hessian of what else is charged for, a quadratic form.
+  """
   w = np.zeros(gaps.shape[1])
+  charged = ridge * np.eye(w.size) + alike
   for _ in range(50):
     wrong = 1 / (1 + np.exp(gaps @ w))
-    slope = ridge * w - gaps.T @ (weights * wrong)
-    bend = (gaps.T * (weights * wrong * (1 - wrong))) @ gaps
-    w = w - np.linalg.solve(bend + ridge * np.eye(w.size), slope)
+    gradient = charged @ w - gaps.T @ (weights * wrong)
+    hessian = (gaps.T * (weights * wrong * (1 - wrong))) @ gaps + charged
+    w = w - np.linalg.solve(hessian, gradient)
   return w
 
 
@@ -36,6 +42,24 @@ class CoefficientsTest(parameterized.TestCase):
     )
     np.testing.assert_allclose(found, newton(gaps, weights, ridge), atol=1e-5)
     self.assertEqual(found[4], 0.0)
+
+  def test_what_is_to_score_alike(self):
+    rng = np.random.default_rng(1)
+    gaps = rng.integers(-2, 3, (60, 6)).astype(float)
+    alike = rng.integers(-2, 3, (20, 6)).astype(float)
+    gaps[:, 4], alike[:, 4] = 0.0, 1.0  # What only these differ in.
+    found = regression.coefficients(
+      sparse.csr_array(gaps),
+      np.ones(60),
+      ridge=1.0,
+      alike=sparse.csr_array(alike),
+      alike_weight=0.3,
+    )
+    expected = newton(gaps, np.ones(60), 1.0, 0.3 * alike.T @ alike)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    self.assertGreater(abs(found[4]), 1e-3)
+    none = newton(gaps, np.ones(60), 1.0)
+    self.assertLess(np.sum((alike @ found) ** 2), np.sum((alike @ none) ** 2))
 
   def test_without_much_ridge_is_the_log_odds(self):
     # One phrase is preferred 30 times of 40.
