@@ -9,8 +9,8 @@ from rlhf_jax import sharding
 from rlhf_jax.data.limits import Limits
 from rlhf_jax.data.sources import Corpus
 from rlhf_jax.evaluation.judges import Judge
-from rlhf_jax.experiment import validation
-from rlhf_jax.experiment.validation import ExperimentError as ExperimentError
+from rlhf_jax.experiment import source_validation, validation
+from rlhf_jax.experiment.errors import ExperimentError as ExperimentError
 from rlhf_jax.models import TransformerConfig
 from rlhf_jax.stages import (
   AnyStage,
@@ -212,7 +212,9 @@ class Experiment:
         )
     scored_by = self.evaluation.scored_by
     if isinstance(scored_by, ImplicitReward):
-      validation.check_reward('evaluation.scored_by', scored_by, self.stages)
+      source_validation.check_reward(
+        'evaluation.scored_by', scored_by, self.stages
+      )
     elif scored_by is not None:
       rewards = producing(self.stages, 'reward')
       who = 'policies are to be scored by'

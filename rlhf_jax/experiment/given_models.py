@@ -8,7 +8,7 @@ import jax
 
 from rlhf_jax import progress, sharding
 from rlhf_jax.data import chat_templates, tokens
-from rlhf_jax.experiment import definition, store, validation
+from rlhf_jax.experiment import definition, source_validation, store
 from rlhf_jax.experiment.stage_models import POLICIES, TEXT_READERS
 from rlhf_jax.experiment.trained import Trained
 from rlhf_jax.models import huggingface
@@ -66,7 +66,7 @@ def check_given(
         )
       trained.abstract_params(name)
     for words, source in parameter_sources(stage).items():
-      folder, role = folder_of(source), validation.role_of(words)
+      folder, role = folder_of(source), source_validation.role_of(words)
       if role == 'critic':
         _check_critic(trained, name, source)
       if folder is None:
@@ -84,7 +84,7 @@ def check_given(
 def _reads_text(trained, name, words):
   """Whether what is taken for such a role has a tokenizer of its own."""
   if not words.startswith('starting'):
-    return validation.role_of(words) in TEXT_READERS
+    return source_validation.role_of(words) in TEXT_READERS
   if trained.stages[name].produces not in TEXT_READERS:
     return False
   # A writer of attributes is asked as a policy is.

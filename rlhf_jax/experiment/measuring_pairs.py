@@ -12,7 +12,7 @@ from rlhf_jax import processes, progress
 from rlhf_jax.data.encoding import Counts, Example, undecided
 from rlhf_jax.evaluation import preference_accuracy
 from rlhf_jax.evaluation.samples import PolicySamples
-from rlhf_jax.experiment import validation
+from rlhf_jax.experiment import dataset_validation
 from rlhf_jax.experiment.answers import reward_name
 from rlhf_jax.experiment.datasets import Data
 from rlhf_jax.experiment.definition import (
@@ -258,7 +258,7 @@ def decided(
   Raises:
     ExperimentError: a comparison has one response.
   """
-  validation.check_several(comparisons)
+  dataset_validation.check_several(comparisons)
   examples, counts = data.encode_all(
     [
       c._replace(responses=c.responses[:2], scores=c.scores and c.scores[:2])

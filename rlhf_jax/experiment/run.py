@@ -12,13 +12,13 @@ from rlhf_jax import processes, progress, sharding
 from rlhf_jax.addressing import describe, flatten
 from rlhf_jax.evaluation import report
 from rlhf_jax.experiment import (
+  dataset_validation,
   device_rows,
   given_models,
   measuring,
   provenance,
   running,
   store,
-  validation,
 )
 from rlhf_jax.experiment.addresses import stage_addresses, stage_settings
 from rlhf_jax.experiment.definition import (
@@ -142,8 +142,10 @@ def prepare(
     corpus = processes.in_turn(
       lambda: experiment.data.load(folders['data'].path)
     )
-  kinds = validation.check_datasets(experiment.stages, corpus.datasets)
-  validation.check_evaluation(experiment.evaluation, corpus.datasets, kinds)
+  kinds = dataset_validation.check_datasets(experiment.stages, corpus.datasets)
+  dataset_validation.check_evaluation(
+    experiment.evaluation, corpus.datasets, kinds
+  )
   if corpus.tokenizer.vocab_size > experiment.model.vocab_size:
     raise ExperimentError(
       f'the tokenizer has {corpus.tokenizer.vocab_size} tokens and the model '

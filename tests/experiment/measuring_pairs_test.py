@@ -9,7 +9,11 @@ from absl.testing import absltest
 
 from rlhf_jax import sandbox
 from rlhf_jax.evaluation.samples import PolicySamples
-from rlhf_jax.experiment import ExperimentError, measuring_pairs, validation
+from rlhf_jax.experiment import (
+  ExperimentError,
+  dataset_validation,
+  measuring_pairs,
+)
 from rlhf_jax.experiment.definition import Evaluation, FittedReward
 from rlhf_jax.kernels import ensembles
 from rlhf_jax.methods import ppo, reward_model
@@ -139,14 +143,16 @@ class MeasuringPairsTest(absltest.TestCase):
 
   def test_what_a_reward_is_fitted_on_has_to_be_there(self):
     run, corpus = self.run_of, self.run_of.corpus
-    kinds = validation.check_datasets(run.experiment.stages, corpus.datasets)
+    kinds = dataset_validation.check_datasets(
+      run.experiment.stages, corpus.datasets
+    )
     for data, message in (
       ('preference', r"words is fitted on 'preference', and there is no such"),
       (('comparisons', 'prompts'), "on 'prompts', which holds records of the"),
     ):
       how = Evaluation(prompts='prompts', fitted_rewards=fitted(data=data))
       with self.assertRaisesRegex(ExperimentError, message):
-        validation.check_evaluation(how, corpus.datasets, kinds)
+        dataset_validation.check_evaluation(how, corpus.datasets, kinds)
 
   def test_a_fitted_reward_is_no_stage(self):
     how = Evaluation(

@@ -10,7 +10,7 @@ import numpy as np
 from absl.testing import absltest, parameterized
 from scipy import special
 
-from rlhf_jax.experiment import ExperimentError, measuring, validation
+from rlhf_jax.experiment import ExperimentError, dataset_validation, measuring
 from rlhf_jax.experiment.definition import Evaluation
 from rlhf_jax.methods import dpo
 from rlhf_jax.types import Comparison, Message, Prompt
@@ -47,14 +47,14 @@ class MeasuringTest(absltest.TestCase):
     self.assertEqual(list(found), [('reward_model', 'others')])
     counts = [metrics.count for metrics in found.values()]
     self.assertEqual(counts, [self.measured(self.pairs[:7]).count])
-    kinds = validation.check_datasets(
+    kinds = dataset_validation.check_datasets(
       run.experiment.stages, run.corpus.datasets
     )
     wrong = Evaluation(prompts='prompts', comparisons={'reward_model': 'other'})
     with self.assertRaisesRegex(
       ExperimentError, "evaluation.comparisons is 'o"
     ):
-      validation.check_evaluation(wrong, run.corpus.datasets, kinds)
+      dataset_validation.check_evaluation(wrong, run.corpus.datasets, kinds)
 
   def test_pairs_are_held_out_for_a_stage_that_there_is(self):
     how = Evaluation(prompts='prompts', comparisons={'reward': 'comparisons'})
@@ -96,7 +96,7 @@ class MeasuringTest(absltest.TestCase):
     alone = Comparison(prompt, ('a',), scores=(1.0,))
     message = '^f.jsonl:4: reward models are measured on two responses'
     with self.assertRaisesRegex(ExperimentError, message):
-      validation.check_evaluation(
+      dataset_validation.check_evaluation(
         self.chain.experiment.evaluation,
         {'prompts': [prompt], 'comparisons': [self.pairs[0], alone]},
         {'prompts': Prompt, 'comparisons': Comparison},

@@ -12,7 +12,7 @@ from experiments.rlhf import sandbox
 from experiments.steerlm import steering
 from rlhf_jax import experiment as experiments
 from rlhf_jax.data import orders
-from rlhf_jax.experiment import overrides, validation
+from rlhf_jax.experiment import dataset_validation, overrides, validation
 from rlhf_jax.losses import pairwise
 from rlhf_jax.methods import dpo, kto, reward_model, simpo
 from rlhf_jax.types import Comparison, Message, Prompt
@@ -182,7 +182,7 @@ class DatasetsTest(parameterized.TestCase):
     with self.assertRaisesRegex(
       experiments.ExperimentError, "from 'demonstrations', which is empty"
     ):
-      validation.check_datasets(
+      dataset_validation.check_datasets(
         {'sft': rlhf().stages['sft']}, {'demonstrations': []}
       )
 
@@ -197,10 +197,10 @@ class DatasetsTest(parameterized.TestCase):
       experiments.ExperimentError,
       "^labels.jsonl:7: stage 'own' compares 2 .*take rlhf_jax.methods.kto$",
     ):
-      validation.check_datasets(stages, {'comparisons': [pair, single]})
-    validation.check_datasets(stages, {'comparisons': [pair, pair]})
+      dataset_validation.check_datasets(stages, {'comparisons': [pair, single]})
+    dataset_validation.check_datasets(stages, {'comparisons': [pair, pair]})
     alone = kto.stages(kto.Config(steps=1), data='comparisons')
-    validation.check_datasets(alone, {'comparisons': [pair, single]})
+    dataset_validation.check_datasets(alone, {'comparisons': [pair, single]})
 
   def test_several_datasets_of_one_kind_serve(self):
     experiment = overrides.apply(
