@@ -168,7 +168,7 @@ def of_experiment(options, asked, **how):
 
   from rlhf_jax.experiment import (
     ExperimentError,
-    answers,
+    answering,
     definition,
     measuring,
     prepare,
@@ -193,7 +193,7 @@ def of_experiment(options, asked, **how):
   for warning in measuring.warnings(experiment, run.data, [options.policy]):
     print(f'warning: {warning}', file=sys.stderr)
   key = jax.random.key(options.seed)
-  return answers.respond_as(run, variant, asked, key, scored=False, **how)
+  return answering.respond_as(run, variant, asked, key, scored=False, **how)
 
 
 def of_model(options, asked, **how):

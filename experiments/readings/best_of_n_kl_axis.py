@@ -15,7 +15,7 @@ from experiments.best_of_n import against_ppo
 from experiments.readings import potential_gain, reward_by_kl, runs
 from rlhf_jax.evaluation import best_of_n, reward_curve
 from rlhf_jax.evaluation.reward_curve import RewardCurve
-from rlhf_jax.experiment import PolicyVariant, answers
+from rlhf_jax.experiment import PolicyVariant, answering
 from rlhf_jax.generation.sampling import Sampling
 
 POOL = 64
@@ -31,7 +31,7 @@ def pool(chain):
   gold = chain.corpus.gold
   scores, golds, ended = [], [], []
   with jax.set_mesh(chain.mesh):
-    for part in answers.respond_as(
+    for part in answering.respond_as(
       chain,
       PolicyVariant(policy='sft'),
       records,

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from rlhf_jax import sandbox
-from rlhf_jax.experiment import PolicyVariant, answers
+from rlhf_jax.experiment import PolicyVariant, answering
 from rlhf_jax.experiment.prepared import Run
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.types import Prompt
@@ -46,7 +46,7 @@ def sample(
   golds, listed = [], []
   scores = {reward: [] for reward in rewards}
   with jax.set_mesh(chain.mesh):
-    for part in answers.respond_as(
+    for part in answering.respond_as(
       chain,
       PolicyVariant(policy=policy),
       records,

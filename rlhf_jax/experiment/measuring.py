@@ -21,7 +21,8 @@ from rlhf_jax.evaluation import (
   summary,
 )
 from rlhf_jax.evaluation.reward_curve import RewardCurve
-from rlhf_jax.experiment.answers import answer, logps_of, reward_name
+from rlhf_jax.experiment.answering import logps_of, reward_name
+from rlhf_jax.experiment.answers import answer
 from rlhf_jax.experiment.datasets import Data
 from rlhf_jax.experiment.definition import (
   Experiment,

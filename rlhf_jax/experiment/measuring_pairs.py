@@ -13,7 +13,7 @@ from rlhf_jax.data.encoding import Counts, Example, undecided
 from rlhf_jax.evaluation import preference_accuracy
 from rlhf_jax.evaluation.samples import PolicySamples
 from rlhf_jax.experiment import dataset_validation
-from rlhf_jax.experiment.answers import reward_name
+from rlhf_jax.experiment.answering import reward_name
 from rlhf_jax.experiment.datasets import Data
 from rlhf_jax.experiment.definition import (
   Experiment,

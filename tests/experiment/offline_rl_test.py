@@ -15,7 +15,7 @@ from rlhf_jax.experiment import (
   Evaluation,
   Limits,
   PolicyVariant,
-  answers,
+  answering,
   definition,
   measuring,
   running,
@@ -140,7 +140,7 @@ class DecisionTransformerTest(absltest.TestCase):
       self.assertRaises(StopAsyncIteration),
     ):
       list(
-        answers.respond_as(
+        answering.respond_as(
           self.chain,
           PolicyVariant(policy='dt', condition=target(z)),
           [prompt],

@@ -24,6 +24,7 @@ from rlhf_jax.experiment import (
   PolicyVariant,
   Pretrained,
   PretrainedReward,
+  answering,
   answers,
   beginning,
   reference_logps,
@@ -183,7 +184,7 @@ class PretrainedTest(absltest.TestCase):
       running.run_stage(run, name)
     # Its KL is against a policy of another size.
     model = run.trained.models('sft').policy
-    answered = answers.sample(run, 'rloo')
+    answered = answering.sample(run, 'rloo')
     self.assertTrue(np.isfinite(answered.kl).all())
     self.assertIsNot(model, run.trained.models('rloo').policy)
 
@@ -281,7 +282,7 @@ class PretrainedTest(absltest.TestCase):
     # As a stage answers that has the parameters of the folder.
     running.run_stage(run, 'rloo')
     run.loaded['rloo'] = {'policy': self.params}
-    same = answers.sample(run, 'rloo')
+    same = answering.sample(run, 'rloo')
     self.assertEqual(answered.responses, same.responses)
     np.testing.assert_array_equal(answered.score, same.score)
     self.assertEqual([*policy_variants(experiment)], ['start', 'rloo'])

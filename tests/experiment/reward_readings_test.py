@@ -16,6 +16,7 @@ from rlhf_jax.experiment import (
   ExperimentError,
   ImplicitReward,
   PolicyVariant,
+  answering,
   answers,
   kept_features,
   measuring,
@@ -127,7 +128,7 @@ class ImplicitTest(absltest.TestCase):
   def test_is_the_same_wherever_padding_is(self):
     how = dataclasses.replace(HOW, scored_by=IMPLICIT)
     run = small.remade(self.chain, evaluation=how)
-    (part,) = answers.respond_as(
+    (part,) = answering.respond_as(
       run,
       PolicyVariant(policy='sft'),
       run.data.records('test_prompts')[:3],

@@ -17,7 +17,7 @@ from rlhf_jax import sandbox
 from rlhf_jax.experiment import (
   Evaluation,
   ExperimentError,
-  answers,
+  answering,
   beginning,
   definition,
   running,
@@ -297,9 +297,9 @@ class RlpTest(parameterized.TestCase):
   def test_all_policies_are_scored_by_one_model(self):
     experiment = self.chain.experiment
     for name in ('sft', 'ppo', 'rlp'):
-      judge = answers.scoring_reward(experiment, name)
+      judge = answering.scoring_reward(experiment, name)
       self.assertEqual(judge, 'reward_model', name)
-    (part,) = answers.respond_as(
+    (part,) = answering.respond_as(
       self.chain,
       definition.policy_variants(experiment)['rlp'],
       self.chain.data.records('test_prompts')[:4],

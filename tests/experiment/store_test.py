@@ -17,7 +17,7 @@ from rlhf_jax.data.curriculum import Curriculum, uniform
 from rlhf_jax.experiment import (
   Evaluation,
   PolicyVariant,
-  answers,
+  answering,
   running,
 )
 from rlhf_jax.experiment.measuring import measure
@@ -291,7 +291,7 @@ class AnswersTest(absltest.TestCase):
         for best_of, count in ((1, 2), (3, 6)):
           asked.clear()
           parts = list(
-            answers.respond_as(
+            answering.respond_as(
               chain,
               PolicyVariant(policy='sft', best_of=best_of),
               list(chain.data.records('test_prompts'))[:10],
@@ -313,11 +313,11 @@ class AnswersTest(absltest.TestCase):
       PolicyVariant(policy='sft', best_of=4),
       PolicyVariant(policy='ppo', temperature=0.3),
     )
-    self.assertEqual(answers.purpose(plain), answers.purpose(warm))
-    self.assertNotEqual(answers.purpose(plain), answers.purpose(best))
+    self.assertEqual(answering.purpose(plain), answering.purpose(warm))
+    self.assertNotEqual(answering.purpose(plain), answering.purpose(best))
     how = Evaluation(temperature=0.8)
-    self.assertEqual(answers.temperature_of(plain, how), 0.8)
-    self.assertEqual(answers.temperature_of(warm, how), 0.3)
+    self.assertEqual(answering.temperature_of(plain, how), 0.8)
+    self.assertEqual(answering.temperature_of(warm, how), 0.3)
 
 
 class SettingsTest(absltest.TestCase):

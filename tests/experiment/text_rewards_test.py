@@ -16,7 +16,7 @@ from rlhf_jax.experiment import (
   ExperimentError,
   ImplicitReward,
   Pretrained,
-  answers,
+  answering,
   kept_features,
   measuring,
   running,
@@ -220,7 +220,7 @@ class TextRewardsTest(other_tokenizer.Case):
     pairs = measuring.held_out(run, 'test_comparisons')
     right = [self.gap(pair) > 0 for pair in pairs]
     self.assertAlmostEqual(found.accuracy.value, np.mean(right))
-    answered = answers.sample(run, 'sft')
+    answered = answering.sample(run, 'sft')
     self.assertEqual(answered.scored_by, 'own')
     for prompt, text, score in zip(
       answered.prompts, answered.responses, answered.score, strict=True

@@ -14,6 +14,7 @@ from rlhf_jax.experiment import (
   ExperimentError,
   Limits,
   PolicyVariant,
+  answering,
   answers,
   definition,
   measuring,
@@ -79,7 +80,7 @@ def chain(folder, **variants):
 def parts(made, name, samples=2, key=0):
   """All that `respond` gives for the first five training prompts."""
   return list(
-    answers.respond_as(
+    answering.respond_as(
       made,
       definition.policy_variants(made.experiment)[name],
       made.data.records('prompts')[:5],
@@ -135,7 +136,7 @@ class RespondTest(parameterized.TestCase):
 
   def test_divergence_is_from_the_plain_prompt(self):
     # By definition: both policies' log-probs of each response, one by one.
-    measured = answers.sample(self.chain, 'told')
+    measured = answering.sample(self.chain, 'told')
     self.assertTrue(all(not p.condition for p in measured.prompts))
     model = self.chain.models().policy
     tokenizer = self.chain.corpus.tokenizer
@@ -203,8 +204,8 @@ class RespondTest(parameterized.TestCase):
     )
     listed = data.responses([e.prompt for e in asked], rollouts)
     own = {text for row in listed for text in row}
-    plain = answers.sample(self.chain, 'sft').responses
-    best = answers.sample(self.chain, 'best').responses
+    plain = answering.sample(self.chain, 'sft').responses
+    best = answering.sample(self.chain, 'best').responses
     self.assertLessEqual(set(plain), own)
     self.assertFalse(set(best) & own)
 
@@ -212,7 +213,7 @@ class RespondTest(parameterized.TestCase):
     for given, expected in ((None, 1.0), (0.25, 0.25)):
       variant = PolicyVariant(policy='sft', temperature=given)
       how = self.chain.experiment.evaluation
-      self.assertEqual(answers.temperature_of(variant, how), expected)
+      self.assertEqual(answering.temperature_of(variant, how), expected)
 
   def test_an_ensemble_scores_what_was_trained_on_it(self):
     members = ('reward_model', 'ranker')
@@ -245,7 +246,7 @@ class RespondTest(parameterized.TestCase):
     return small.remade(self.chain, stages=stages, variants={'best': best})
 
   def test_a_program_scores_what_was_trained_on_it(self):
-    measured = answers.sample(self.scored_by(even_words), 'told')
+    measured = answering.sample(self.scored_by(even_words), 'told')
     counts = [len(text.split()) for text in measured.responses]
     self.assertLen({n % 2 for n in counts}, 2)
     np.testing.assert_array_equal(
@@ -253,8 +254,8 @@ class RespondTest(parameterized.TestCase):
     )
     # What learnt from no reward is scored by the first reward model, as ever.
     np.testing.assert_array_equal(
-      answers.sample(self.scored_by(even_words), 'sft').score,
-      answers.sample(self.chain, 'sft').score,
+      answering.sample(self.scored_by(even_words), 'sft').score,
+      answering.sample(self.chain, 'sft').score,
     )
 
   def test_a_program_chooses_the_best(self):
@@ -281,7 +282,7 @@ class RespondTest(parameterized.TestCase):
     self.assertNotEqual(path(even_words), path(sandbox.gold))
 
   def test_the_best_of_n_is_further_away_by_the_closed_form(self):
-    measured = answers.sample(self.chain, 'best')
+    measured = answering.sample(self.chain, 'best')
     # SFT against itself is at 0, and ln 6 − 5/6 = 0.95843 is added.
     np.testing.assert_allclose(measured.kl, 0.958426, atol=1e-5)
 
