@@ -1,32 +1,35 @@
 """Stages of an experiment, and the methods that make them, as data."""
 
 from rlhf_jax.stages.method import DatasetMethod, Method, Online
-from rlhf_jax.stages.stage import (
-  AnyStage,
-  DatasetStage,
+from rlhf_jax.stages.sources import (
   Ensemble,
   Fresh,
   Frozen,
   ImplicitReward,
   Learnt,
   Pretrained,
+  Start,
+  folder_of,
+  members,
+  sources,
+)
+from rlhf_jax.stages.stage import (
+  AnyStage,
+  DatasetStage,
   Queries,
   RecordBatch,
   Stage,
-  Start,
   datasets,
-  folder_of,
-  members,
   names,
   parameter_sources,
   part,
   playing,
   producing,
-  sources,
 )
 
 __all__ = [
   'AnyStage',
+  'DatasetMethod',
   'DatasetStage',
   'Ensemble',
   'Fresh',
@@ -40,7 +43,6 @@ __all__ = [
   'RecordBatch',
   'Stage',
   'Start',
-  'DatasetMethod',
   'datasets',
   'folder_of',
   'members',

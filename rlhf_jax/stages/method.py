@@ -5,14 +5,8 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rlhf_jax.stages.stage import (
-  DatasetStage,
-  Ensemble,
-  Fresh,
-  Frozen,
-  Stage,
-  Start,
-)
+from rlhf_jax.stages.sources import Ensemble, Fresh, Frozen, Start
+from rlhf_jax.stages.stage import DatasetStage, Stage
 from rlhf_jax.types import Prompt
 from rlhf_jax.types.rules import Count
 from rlhf_jax.types.values import checked
