@@ -15,11 +15,12 @@ os.environ['XLA_FLAGS'] = ' '.join(
   ]
 )
 
-# Not in processes that tests start; in this one see `pytest_configure`.
+# A program over several CPU devices that is read back from a persistent cache
+# runs its collectives in no order, and devices wait for each other for ever:
+# XLA aborts them after 40 seconds. Compiled afresh it keeps their order.
 os.environ['JAX_ENABLE_COMPILATION_CACHE'] = 'false'
 
 import jax
-from jax._src import compilation_cache
 
 from rlhf_jax.training import stopping
 
@@ -33,30 +34,6 @@ for number, handler in (
     signal.signal(number, handler)
 
 jax.config.update('jax_numpy_rank_promotion', 'raise')
-
-
-def pytest_configure(config):
-  """What one test compiled, other tests and the next run read.
-
-  Half of what a run compiles, another test compiled before it. Programs of one
-  device alone are kept: one over several CPU devices that is read back runs its
-  collectives in no order, devices wait for each other for ever, and XLA aborts
-  them after 40 seconds. Compiled afresh it keeps their order.
-  """
-  if not hasattr(config, 'cache'):  # `-p no:cacheprovider`.
-    return
-  jax.config.update('jax_enable_compilation_cache', True)
-  jax.config.update(
-    'jax_compilation_cache_dir', str(config.cache.mkdir('compiled'))
-  )
-  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0)
-  keep = compilation_cache.put_executable_and_time
-
-  def keep_of_one_device(key, name, executable, *rest):
-    if len(executable.local_devices()) == 1:
-      keep(key, name, executable, *rest)
-
-  compilation_cache.put_executable_and_time = keep_of_one_device
 
 
 def pytest_runtest_teardown(item, nextitem):
