@@ -4,14 +4,14 @@ import collections
 import os
 import signal
 
+from tests import compilation
+
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
-# Most of a test's time is compilation, which is faster by a quarter where LLVM
-# does not optimise the code; programs, their FLOPs and memory stay the same.
 os.environ['XLA_FLAGS'] = ' '.join(
   [
     os.environ.get('XLA_FLAGS', ''),
     '--xla_force_host_platform_device_count=8',
-    '--xla_backend_optimization_level=0',
+    compilation.FLAGS,
   ]
 )
 

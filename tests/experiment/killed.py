@@ -11,6 +11,7 @@ import pytest
 
 from rlhf_jax.storage import seals
 from rlhf_jax.training.metrics import read_jsonl
+from tests import compilation
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -31,7 +32,8 @@ def start(folder, file, settings=()):
     command += ['--set', assignment]
   environment = os.environ | {
     'JAX_PLATFORMS': 'cpu',
-    'XLA_FLAGS': '',
+    'XLA_FLAGS': compilation.FLAGS,
+    'JAX_ENABLE_COMPILATION_CACHE': 'true',  # On one device it may be read.
     'JAX_COMPILATION_CACHE_DIR': str(folder.parent / 'compiled'),
     'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0',
   }

@@ -14,14 +14,13 @@ import numpy as np
 import pytest
 
 from rlhf_jax.training.metrics import read_jsonl
+from tests import compilation
 
 ROOT = pathlib.Path(__file__).parents[2]
 FILE = 'tests/experiment/on_processes.py'
 RLP = 'tests/experiment/rlp_on_processes.py'
 PAIRS = 'tests/experiment/pairs_on_processes.py'
 DEVICES = 2  # Of the run's mesh, however many processes have them.
-# Programs so small take far longer to compile than to run.
-CHEAP = '--xla_backend_optimization_level=0'
 TRAINED = ('sft', 'reward_model', 'ppo', 'dpo')
 AGAIN = 75
 KILLS = 20
@@ -45,8 +44,7 @@ def start(folder, count=1, file=FILE, *, devices=DEVICES, **mesh):
   for number in range(count):
     environment = os.environ | {
       'JAX_PLATFORMS': 'cpu',
-      'XLA_FLAGS': f'{flag}={devices // count} {CHEAP}',
-      'JAX_COMPILATION_CACHE_DIR': str(folder.parent / 'compiled'),
+      'XLA_FLAGS': f'{flag}={devices // count} {compilation.FLAGS}',
     }
     if count > 1:
       environment |= {
