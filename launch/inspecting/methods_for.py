@@ -77,7 +77,7 @@ def need_of(module: ModuleType) -> Need:
   writers = {
     writer.name: writer
     for writer in vars(module).values()
-    if isinstance(writer, stages.Writer)
+    if isinstance(writer, stages.DatasetMethod)
   }
   while (data := first(stage.data)) in writers:
     stage = writers[data]

@@ -178,7 +178,9 @@ class AdaptersTest(absltest.TestCase):
 
 
 class GradientTest(absltest.TestCase):
-  def test_without_its_weight_it_is_bradley_terry_to_the_bit(self):
+  def test_without_its_weight_it_is_bradley_terry(self):
+    # Two programs, whose sums XLA may order otherwise; the next test holds
+    # that there is no other difference.
     expected = jitted(alone)(
       {'reward': params()['reward']},
       joined().batch,
@@ -186,16 +188,18 @@ class GradientTest(absltest.TestCase):
       config=reward.Config(),
     )
     (grads, metrics), (own_grads, own_metrics) = without(), expected
-    chex.assert_trees_all_equal(grads['reward'], own_grads['reward'])
+    chex.assert_trees_all_close(
+      grads['reward'], own_grads['reward'], rtol=1e-5, atol=1e-8
+    )
     self.assertEqual(size(grads['bottleneck']), 0.0)
     for name, value in own_metrics.items():
-      self.assertEqual(metrics[name], value, name)
+      chex.assert_trees_all_close(metrics[name], value, rtol=1e-6)
     # The weight is what took the rest away.
     self.assertGreater(size(own_grads), 1e-3)
     added = jax.tree.map(np.subtract, usual()[0]['reward'], own_grads['reward'])
     self.assertGreater(size(added), 1e-3)
 
-  def test_without_its_weight_and_without_jit_too(self):
+  def test_without_its_weight_it_is_so_to_the_bit_without_jit(self):
     def total(values, loss, batch, config):
       terms, _ = loss(values, {}, batch, KEY, models=toy.MODELS, config=config)
       return training.objective(terms)
