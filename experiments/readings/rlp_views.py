@@ -91,12 +91,13 @@ def main():
   rows = {}
   for name in found[0]:
     seeds = [seed[name] for seed in found]
-    spread = [np.sqrt(each.within / (1.0 - each.within)) for each in seeds]
+    mean = np.mean([each.within for each in seeds])
+    spread = np.sqrt(mean / (1.0 - mean))
     rows[name] = [
       tables.over_seeds([each.within for each in seeds]),
       tables.over_seeds([each.between_groups for each in seeds]),
-      tables.over_seeds(spread),
-      f'{most_beta(np.mean(spread)):.4f}',
+      f'{spread:.1f}',
+      f'{most_beta(spread):.4f}',
     ]
   columns = ('within prompts', 'of it by answer', 's', 'kept up to β')
   tables.show('of the variance', columns, rows)
