@@ -18,6 +18,7 @@ from experiments.rlp import (
   reward_bench,
 )
 from rlhf_jax import experiment
+from rlhf_jax.evaluation.reward_curve import RewardCurve
 from rlhf_jax.evaluation.samples import PolicySamples
 from rlhf_jax.types import Message, Prompt, Sampled
 
@@ -81,6 +82,22 @@ class MeasuredTest(absltest.TestCase):
       gold=np.array([1.0, 2.0, -1.0, 0.0, 0.5]),
     )
     self.assertEqual(rlp_bench.measured(samples), {'gold': 0.5, 'right': 0.4})
+
+  def test_gold_at_equal_kl(self):
+    # Gold is 2 √KL and more; the second went twice as far.
+    def curve(furthest, more):
+      distances = np.linspace(0.0, furthest, 9)
+      gold = 2.0 * distances + more
+      return RewardCurve(np.arange(9), distances**2, gold, gold)
+
+    curves = {
+      'ppo': curve(2.0, 0.0),
+      'control': curve(1.0, -0.25),
+      'rlp_spg': curve(2.0, 0.5),
+    }
+    found = rlp_bench.at_equal_kl([curves])
+    self.assertEqual(found['rlp_spg'], ['0.75', '0.50'])
+    self.assertEqual(found['control'], ['0.00', '-0.25'])
 
   def test_manner_decides_where_both_or_neither_are_right(self):
     def answered(said, gold):
