@@ -35,6 +35,7 @@ from rlhf_jax.stages import (
   producing,
 )
 from rlhf_jax.training import stopping
+from rlhf_jax.training.compile import make_room
 from rlhf_jax.types import Prompt
 
 
@@ -114,6 +115,7 @@ def sample(run: Run, name: str) -> PolicySamples:
   variant = policy_variants(run.experiment)[name]
   temperature = temperature_of(variant, how)
   asked = list(run.data.records(how.prompts)[: how.count])
+  make_room()
   parts = respond_as(
     run,
     variant,

@@ -33,7 +33,7 @@ from rlhf_jax.stages import DatasetStage, Stage, names
 from rlhf_jax.storage import files
 from rlhf_jax.training import checkpoints, loop, metrics
 from rlhf_jax.training import state as training
-from rlhf_jax.training.compile import jitted
+from rlhf_jax.training.compile import jitted, make_room
 from rlhf_jax.types import Mean, Models, WithExtra
 
 # What the console shows of a row, where the row has it.
@@ -64,6 +64,7 @@ def run_stage(run: Run, name: str) -> float:
   for what in processes.by_first(lambda: folder.in_place_of(settings)):
     run.tell(name, what)
   began = time.perf_counter()
+  make_room()
   processes.by_first(lambda: folder.begin(said))
   with run.trained.while_needed():
     work = writing.write if isinstance(stage, DatasetStage) else train

@@ -5,6 +5,7 @@ import contextvars
 import copy
 import dataclasses
 import functools
+import pathlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -194,6 +195,30 @@ def jitted(
 
   call.lower = lower
   return call
+
+
+def make_room(process: pathlib.Path = pathlib.Path('/proc')) -> bool:
+  """Drops what is compiled where that fills half of what may be mapped.
+
+  On a CPU each program takes several maps of memory. Where a process has as
+  many as Linux lets it have (vm.max_map_count, 65,530 by default), which some
+  hundred stages reach, LLVM cannot allocate and the process dies. What is
+  needed again is compiled again.
+
+  Args:
+    process: the folder that Linux tells of processes in.
+
+  Returns:
+    Whether anything was dropped; never where this is no Linux.
+  """
+  try:
+    most = int((process / 'sys/vm/max_map_count').read_text())
+    mapped = (process / 'self/maps').read_bytes().count(b'\n')
+  except OSError:
+    return False
+  if full := mapped > most // 2:
+    jax.clear_caches()
+  return full
 
 
 def _once(trees: list[Any]) -> tuple[list[Any], tuple[Any, tuple[int, ...]]]:

@@ -2,6 +2,8 @@
 
 import dataclasses
 import functools
+import pathlib
+import tempfile
 from collections.abc import Callable
 
 import flax.struct
@@ -14,6 +16,7 @@ from rlhf_jax import sharding
 from rlhf_jax.training.compile import (
   jitted,
   join_config,
+  make_room,
   run_by,
   split_config,
 )
@@ -274,6 +277,43 @@ class PartialTest(parameterized.TestCase):
       return self.call(jnp.array(3.0), config=config)
 
     self.assertAlmostEqual(float(jax.grad(at)(2.0)), 3.0, places=6)
+
+
+class RoomTest(parameterized.TestCase):
+  @parameterized.parameters((8, False), (9, True))
+  def test_programs_are_dropped_where_half_is_mapped(self, mapped, dropped):
+    traced = []
+
+    @jax.jit
+    def double(x):
+      traced.append(x)
+      return 2 * x
+
+    double(1.0)
+    self.assertEqual(make_room(self.process('16', mapped)), dropped)
+    double(1.0)
+    self.assertLen(traced, 1 + dropped)
+
+  def test_a_process_has_as_many_maps_as_lines(self):
+    self.assertEqual(make_room(self.process('0', 1)), True)
+    self.assertEqual(make_room(self.process('0', 0)), False)
+
+  def test_where_nothing_is_told_of_maps_nothing_is_dropped(self):
+    folder = self.enterContext(tempfile.TemporaryDirectory())
+    folder = pathlib.Path(folder)
+    self.assertEqual(make_room(folder), False)
+
+  def process(self, most, mapped):
+    """A folder as Linux has it: the most maps of a process, and its maps."""
+    folder = self.enterContext(tempfile.TemporaryDirectory())
+    folder = pathlib.Path(folder)
+    for name, content in (
+      ('sys/vm/max_map_count', f'{most}\n'),
+      ('self/maps', '7f00-7f01 r--p 00000000 00:00 0\n' * mapped),
+    ):
+      (folder / name).parent.mkdir(parents=True)
+      (folder / name).write_text(content)
+    return folder
 
 
 if __name__ == '__main__':
