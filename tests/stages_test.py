@@ -17,7 +17,7 @@ def update(state, frozen, batch, key, *, models, optimizer, config):
   """Of nothing."""
 
 
-def write(records, queries, *, config):
+def build(records, queries, *, config):
   """Of nothing."""
 
 
@@ -35,8 +35,8 @@ SAMPLED = Online(
 WRITTEN = DatasetMethod(
   name='written',
   data='prompts',
-  write=write,
-  writes=Comparison,
+  build=build,
+  builds=Comparison,
   policy='policy',
   frozen={'reward': 'reward'},
   sources={'policy': 'ppo'},
@@ -99,7 +99,7 @@ class MethodTest(parameterized.TestCase):
     stage = self.stage(WRITTEN)
     self.assertEqual(stage.policy, 'ppo')
     self.assertEqual(stage.frozen, {'reward': 'reward_model'})
-    self.assertEqual((stage.data, stage.writes), ('prompts', Comparison))
+    self.assertEqual((stage.data, stage.builds), ('prompts', Comparison))
     self.assertIsNone(self.stage(WRITTEN, policy=None).policy)
 
   def test_a_writer_may_ask_whom_its_config_says(self):

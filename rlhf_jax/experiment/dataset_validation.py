@@ -49,7 +49,7 @@ def check_datasets(
       if isinstance(stage, Stage) and dataset != extra:
         _check_compared(name, stage, source.get(dataset, ()))
     if isinstance(stage, DatasetStage):
-      kinds[name] = stage.writes
+      kinds[name] = stage.builds
   return kinds
 
 

@@ -175,7 +175,7 @@ def _batch(name, stage, model_queries, number):
   """
   records, queries = model_queries.batch(number)
   with scoring.during(f'stage {name!r}'):
-    made = stage.write(records, queries, config=stage.config)
+    made = stage.build(records, queries, config=stage.config)
   facts = made.facts if isinstance(made, RecordBatch) else {}
   return {
     'records': list(map(lines.row, made)),

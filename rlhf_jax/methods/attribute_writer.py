@@ -38,7 +38,7 @@ class Labels:
   batch_size: Count = 256
 
 
-def write(records, queries, *, config):
+def build(records, queries, *, config):
   """A Demonstration of rating each Rated response that has a rating."""
   del queries  # People have rated already.
   written = []
@@ -67,8 +67,8 @@ label_stages = DatasetMethod(
   name='attribute_labels',
   data='rated',
   reads=(Rated,),
-  write=write,
-  writes=Demonstration,
+  build=build,
+  builds=Demonstration,
 )
 
 

@@ -26,7 +26,7 @@ class Config(PerPrompt):
   samples: Count = 16
 
 
-def write(records, queries, *, config):
+def build(records, queries, *, config):
   """A Demonstration of each prompt's best response by the frozen reward.
 
   Of those that ended: one cut short would teach to ramble. Prompts where none
@@ -47,8 +47,8 @@ def write(records, queries, *, config):
 stages = DatasetMethod(
   name='best_of_n',
   data='prompts',
-  write=write,
-  writes=Demonstration,
+  build=build,
+  builds=Demonstration,
   policy='policy',
   frozen={'reward': 'reward'},
 )

@@ -32,7 +32,7 @@ class Config(PerPrompt):
   cut: bool = False
 
 
-def write(records, queries, *, config):
+def build(records, queries, *, config):
   """A Comparison of each prompt's different responses, with their scores.
 
   Prompts with fewer than two different responses that could be scored have
@@ -62,8 +62,8 @@ def write(records, queries, *, config):
 stages = DatasetMethod(
   name='candidates',
   data='prompts',
-  write=write,
-  writes=Comparison,
+  build=build,
+  builds=Comparison,
   policy='policy',
   frozen={'reward': 'reward'},
 )

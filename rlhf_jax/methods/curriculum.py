@@ -32,7 +32,7 @@ class Config:
   batch_size: Count = 1024
 
 
-def write(records, queries, *, config):
+def build(records, queries, *, config):
   """The chosen pairs of each list, with their scores.
 
   Two equal texts, which tell nothing, are no pair.
@@ -59,6 +59,6 @@ stages = DatasetMethod(
   name='tier_pairs',
   data='tiers',
   reads=(Comparison,),
-  write=write,
-  writes=Comparison,
+  build=build,
+  builds=Comparison,
 )

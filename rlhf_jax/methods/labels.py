@@ -35,7 +35,7 @@ class Config:
   batch_size: Count = 256
 
 
-def write(records, queries, *, config):
+def build(records, queries, *, config):
   """Each response as a Rated whose one rating is its score, in reward units.
 
   Equal texts count as often as they are there. Samples that did not end are
@@ -64,8 +64,8 @@ def write(records, queries, *, config):
 stages = DatasetMethod(
   name='labelled',
   data='demonstrations',
-  write=write,
-  writes=Rated,
+  build=build,
+  builds=Rated,
   policy='policy',
   frozen={'reward': 'reward'},
   sources={'policy': None},

@@ -62,7 +62,7 @@ class Config:
         )
 
 
-def write(records, queries, *, config):
+def build(records, queries, *, config):
   """The Comparisons as they are, their weights times those by the policy.
 
   Facts: how many pairs of one weight would say as much, (Σ W)² / Σ W², and as a
@@ -110,8 +110,8 @@ stages = DatasetMethod(
   name='weighted_preferences',
   data='preferences',
   reads=(Comparison,),
-  write=write,
-  writes=Comparison,
+  build=build,
+  builds=Comparison,
   policy='policy',
   frozen={'reference': 'reference'},
   sources={'policy': 'ppo', 'reference': 'sft'},

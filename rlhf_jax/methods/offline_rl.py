@@ -180,7 +180,7 @@ class Pool:
       )
 
 
-def write(records, queries, *, config):
+def build(records, queries, *, config):
   """Demonstrations that the recipe makes, with the pool's statistics."""
   del queries  # All is labelled.
   found = statistics(records)
@@ -206,8 +206,8 @@ pool_stages = DatasetMethod(
   name='pool',
   data='labelled',
   reads=(Rated,),
-  write=write,
-  writes=Demonstration,
+  build=build,
+  builds=Demonstration,
 )
 
 

@@ -38,7 +38,7 @@ class Config:
   sampling: Sampling = Sampling(temperature=1.0)
 
 
-def write(records, queries, *, config):
+def build(records, queries, *, config):
   """Two responses to each prompt, the preferred one first.
 
   Prompts whose two responses are the same text, which no annotator can rank,
@@ -62,7 +62,7 @@ def write(records, queries, *, config):
 stages = DatasetMethod(
   name='preferences',
   data='prompts',
-  write=write,
-  writes=Comparison,
+  build=build,
+  builds=Comparison,
   policy='policy',
 )

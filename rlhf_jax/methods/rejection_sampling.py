@@ -142,8 +142,8 @@ class Config(likelihood.Config, optimizers.Steps):
 bag_stages = DatasetMethod(
   name='bag',
   data='prompts',
-  write=fill,
-  writes=Comparison,
+  build=fill,
+  builds=Comparison,
   policy='policy',
   frozen={'reward': 'reward'},
 )
@@ -154,8 +154,8 @@ selection_stages = DatasetMethod(
   name='selection',
   data=('bag',),
   reads=(Comparison,),
-  write=choose,
-  writes=Demonstration,
+  build=choose,
+  builds=Demonstration,
   frozen={'reward': 'reward'},
 )
 

@@ -79,7 +79,7 @@ class Pairs:
   sampling: Sampling = Sampling(temperature=0.7, top_k=40)
 
 
-def write(records, queries, *, config):
+def build(records, queries, *, config):
   """Pairs of what is accepted, with their scores where these decided.
 
   Equal texts count once, equal scores that decide make no pair, and a text that
@@ -150,8 +150,8 @@ class Config(pairwise.Config, optimizers.Steps):
 pair_stages = DatasetMethod(
   name='rso_pairs',
   data='prompts',
-  write=write,
-  writes=Comparison,
+  build=build,
+  builds=Comparison,
   asked=judging.asked,
   sources={'policy': 'sft', 'judge': 'reward_model'},
 )

@@ -55,7 +55,7 @@ class Pairs(sampled_pairs.PairConfig):
     )
 
 
-def write(records, queries, *, config):
+def build(records, queries, *, config):
   """A Comparison of each prompt on whose answer enough samples agree."""
   sampled_pairs.refuse_unfit(records, scored=False)
   grouped = sampled_pairs.groups(
@@ -109,8 +109,8 @@ pair_stages = DatasetMethod(
   name='scpo_pairs',
   data='policy_samples',
   reads=(Sampled,),
-  write=write,
-  writes=Comparison,
+  build=build,
+  builds=Comparison,
 )
 
 

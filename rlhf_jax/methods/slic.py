@@ -96,7 +96,7 @@ class Pairs:
   sampling: Sampling = Sampling(temperature=0.7, top_k=40)
 
 
-def write(records, queries, *, config):
+def build(records, queries, *, config):
   """Pairs of each record's samples, with what is imitated beside them.
 
   Equal texts count once, equal scores that decide make no pair, neither does a
@@ -147,8 +147,8 @@ class Config(pairwise.Config, optimizers.Steps):
 pair_stages = DatasetMethod(
   name='slic_pairs',
   data='demonstrations',
-  write=write,
-  writes=Comparison,
+  build=build,
+  builds=Comparison,
   asked=judging.asked,
   sources={'policy': 'sft', 'judge': 'reward_model'},
 )

@@ -179,7 +179,7 @@ class Config(likelihood.Config, optimizers.Steps):
 
 # The data's responses without attributes, for SFT beside SteerLM.
 plain_stages = DatasetMethod(
-  name='plain', data='annotated', write=strip, writes=Demonstration
+  name='plain', data='annotated', build=strip, builds=Demonstration
 )
 
 
@@ -192,8 +192,8 @@ def _asked(config, sources):
 annotation_stages = DatasetMethod(
   name='annotated',
   data='rated',
-  write=annotate,
-  writes=Demonstration,
+  build=annotate,
+  builds=Demonstration,
   asked=_asked,
   sources={'rater': 'attribute_model'},
 )
@@ -214,10 +214,10 @@ def bootstrap_stages(
   who rates.
   """
   own = DatasetStage(
-    write=bootstrap,
+    build=bootstrap,
     config=config,
     data=data,
-    writes=Demonstration,
+    builds=Demonstration,
     policy=policy,
   )
   return {f'{name}_own': own} | annotation_stages(

@@ -107,11 +107,11 @@ def _surest(records, pairs, log_odds, config):
 
 # By the reward that scored the samples, or by a ranker.
 _PAIRS = {'name': 'west_of_n', 'data': 'policy_samples', 'reads': (Sampled,)}
-stages_by_reward = DatasetMethod(**_PAIRS, write=by_reward, writes=Comparison)
+stages_by_reward = DatasetMethod(**_PAIRS, build=by_reward, builds=Comparison)
 stages_by_ranker = DatasetMethod(
   **_PAIRS,
-  write=by_ranker,
-  writes=Comparison,
+  build=by_ranker,
+  builds=Comparison,
   frozen={'ranker': 'ranker'},
   sources={'ranker': 'ranker'},
 )

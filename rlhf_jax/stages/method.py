@@ -117,11 +117,11 @@ Online = functools.partial(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DatasetMethod:
-  """What writes a dataset, as data; called, it is a stage of an experiment.
+  """What builds a dataset, as data; called, it is a stage of an experiment.
 
   Attributes:
     name, data: as of a Method.
-    write, reads, writes: as of a DatasetStage.
+    build, reads, builds: as of a DatasetStage.
     policy: what the caller calls the stage that answers; None where none does.
     frozen, sources: as of a Method.
     asked: (config, sources) -> {'policy', 'frozen'} of the DatasetStage, where
@@ -130,9 +130,9 @@ class DatasetMethod:
 
   name: str
   data: str | tuple[str, ...]
-  write: Callable
+  build: Callable
   reads: tuple[type, ...] = ()
-  writes: type | None = None
+  builds: type | None = None
   policy: str | None = None
   frozen: Mapping[str, str] = dataclasses.field(default_factory=dict)
   sources: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
@@ -155,11 +155,11 @@ class DatasetMethod:
       asked = self.asked(config, found)
     return {
       name or self.name: DatasetStage(
-        write=self.write,
+        build=self.build,
         config=config,
         data=data or self.data,
         reads=self.reads,
-        writes=self.writes,
+        builds=self.builds,
         **asked,
       )
     }

@@ -196,10 +196,10 @@ class RecordBatch(list):
 
 
 class DatasetStage(NamedTuple):
-  """A stage of an experiment that writes a dataset.
+  """A stage of an experiment that builds a dataset.
 
   Attributes:
-    write: (records, queries, *, config) -> records of one kind, any number of
+    build: (records, queries, *, config) -> records of one kind, any number of
       them, made of B records of the dataset `data`; or these as `RecordBatch`.
     config: the method's; it says how many records are written (`count`; None
       for what comes of going over the data once), and how many of the data's
@@ -212,16 +212,16 @@ class DatasetStage(NamedTuple):
       is compared with the policy ('reference'); a reward may be an
       ImplicitReward, an Ensemble, or a Reward, which scores the text.
     reads: the kinds of records that `data` may hold; any where it is empty.
-    writes: the kind of record that is written; None where it is not known.
+    builds: the kind of record that it gives; None where it is not known.
   """
 
-  write: Annotated[Callable, Called(2, ('config',))]
+  build: Annotated[Callable, Called(2, ('config',))]
   config: Any
   data: str | tuple[str, ...]
   policy: str | Pretrained | None = None
   frozen: Mapping[str, Frozen] = {}
   reads: tuple[type, ...] = ()
-  writes: type | None = None
+  builds: type | None = None
 
 
 AnyStage = Stage | DatasetStage

@@ -28,7 +28,7 @@ ALLOWED = {
   'max_grad_norm': ('1e39',),
 }
 # Those of a stage's functions are the program's own.
-OWN = ('init', 'update', 'collect', 'precompute', 'write', 'alarm')
+OWN = ('init', 'update', 'collect', 'precompute', 'build', 'alarm')
 
 
 def members(config):

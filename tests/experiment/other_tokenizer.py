@@ -71,7 +71,7 @@ class Case(absltest.TestCase):
   def chain(self, stages=None, limits=small.LIMITS, **frozen):
     """A chain with `stages`, then a 'made' that asks what is frozen."""
     made = DatasetStage(
-      write=numbered, config=Config(), data='demonstrations', frozen=frozen
+      build=numbered, config=Config(), data='demonstrations', frozen=frozen
     )
     stages = (stages or {}) | {'made': made}
     return small.chain(self.root / 'stages', stages, limits=limits)

@@ -106,7 +106,7 @@ def training(name):
 SEEDS: dict[str, list[int]] = {}
 
 
-def write(records, queries, *, config):
+def build(records, queries, *, config):
   """A pair of each record, after one look at its samples and its seed."""
   SEEDS.setdefault(config.name, []).extend(queries.seeds)
   queries.sample(samples=2, sampling=Sampling(temperature=1.0))
@@ -186,7 +186,7 @@ class KeysTest(absltest.TestCase):
 
     def made(name):
       return DatasetStage(
-        write=write, config=Rows(name=name), data='demonstrations', policy='sft'
+        build=build, config=Rows(name=name), data='demonstrations', policy='sft'
       )
 
     chain = self.chain({name: made(name) for name in ('one', 'two')})

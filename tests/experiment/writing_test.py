@@ -125,7 +125,7 @@ class StageTest(parameterized.TestCase):
 
   def chain(
     self,
-    write=numbered,
+    build=numbered,
     config=None,
     *,
     at='a',
@@ -134,9 +134,9 @@ class StageTest(parameterized.TestCase):
     others=None,
     **stage,
   ):
-    """A chain whose stage 'made' runs `write`."""
+    """A chain whose stage 'made' runs `build`."""
     made = DatasetStage(
-      write=write, config=config or Config(), data=data, **stage
+      build=build, config=config or Config(), data=data, **stage
     )
     stages = (others or {}) | {'made': made}
     return small.chain(self.root / at, stages, devices=devices)
@@ -159,11 +159,11 @@ class WritingTest(StageTest):
   def test_records_are_handed_on_whole(self):
     turns = []
 
-    def write(records, queries, *, config):
+    def build(records, queries, *, config):
       turns.append(records)
       return numbered(records, queries, config=config)
 
-    chain = self.chain(write)
+    chain = self.chain(build)
     self.records(chain)
     handed = [record for turn in turns for record in turn]
     self.assertEqual(handed, list(chain.data.records('demonstrations')))
@@ -172,11 +172,11 @@ class WritingTest(StageTest):
   def test_without_a_count_goes_once_through_the_data(self):
     turns = []
 
-    def write(records, queries, *, config):
+    def build(records, queries, *, config):
       turns.append((len(records), len(queries.seeds)))
       return numbered(records, queries, config=config)
 
-    chain = self.chain(write)
+    chain = self.chain(build)
     written = self.records(chain)
     self.assertEqual(turns, [(8, 8), (8, 8), (4, 4)])
     expected = [d.prompt.messages for d in chain.data.records('demonstrations')]
@@ -187,12 +187,12 @@ class WritingTest(StageTest):
   def test_without_a_batch_size_all_is_seen_at_once(self):
     turns = []
 
-    def write(records, queries, *, config):
+    def build(records, queries, *, config):
       turns.append(len(records))
       return [Demonstration(prompt_of(records[-1]), 'all', 0.5)]
 
     chain = self.chain(
-      write, Config(batch_size=None), data=('comparisons', 'demonstrations')
+      build, Config(batch_size=None), data=('comparisons', 'demonstrations')
     )
     (written,) = self.records(chain)
     self.assertEqual(turns, [2 * small.RECORDS])
@@ -266,9 +266,9 @@ class WritingTest(StageTest):
 
   def test_seeds_and_samples_do_not_depend_on_the_batch(self):
     judged = {'policy': 'sft', 'frozen': {'reward': 'reward_model'}}
-    for write, stage in ((numbered, {}), (sampled, judged)):
+    for build, stage in ((numbered, {}), (sampled, judged)):
       written = [
-        self.records(self.chain(write, Config(batch_size=size), **stage))
+        self.records(self.chain(build, Config(batch_size=size), **stage))
         for size in (8, 5)
       ]
       one, other = ([c.responses for c in records] for records in written)
@@ -312,7 +312,7 @@ class WritingTest(StageTest):
     config = Config(count=count)
     turns = []
 
-    def write(records, queries, *, config):
+    def build(records, queries, *, config):
       turns.append(records)
       if len(turns) == 3:
         raise KeyboardInterrupt
@@ -320,7 +320,7 @@ class WritingTest(StageTest):
 
     unbroken = self.chain(sampled, config, at='unbroken', **options)
     expected = self.records(unbroken)
-    broken = self.chain(write, config, at='broken', **options)
+    broken = self.chain(build, config, at='broken', **options)
     with self.assertRaises(KeyboardInterrupt):
       self.records(broken)
     folder = broken.folders['made']
@@ -341,7 +341,7 @@ class WritingTest(StageTest):
   def test_facts_are_kept_beside_the_records(self):
     turns = []
 
-    def write(records, queries, *, config):
+    def build(records, queries, *, config):
       made = numbered(records, queries, config=config)
       turns.append(len(made))
       if len(turns) == 3:
@@ -349,7 +349,7 @@ class WritingTest(StageTest):
       facts = {'seen': len(made), f'turn of {records[0].prompt.text}': 0.5}
       return RecordBatch(made, facts)
 
-    chain = self.chain(write)
+    chain = self.chain(build)
     with self.assertRaises(KeyboardInterrupt):
       self.records(chain)
     # What was found before it broke off is kept, too: 8, 8 and 4 records.
@@ -419,14 +419,14 @@ class WritingTest(StageTest):
     )
 
   def test_scores_and_targets_reach_the_next_stage(self):
-    def write(records, queries, *, config):
+    def build(records, queries, *, config):
       del queries, config
       return [
         Comparison(r.prompt, ('1', '2'), 0.5, (2.0, 1.0), target=r.response)
         for r in records
       ]
 
-    chain = self.chain(write)
+    chain = self.chain(build)
     examples, _ = chain.data.encode(self.records(chain))
     batch = chain.data.batch(examples[:2], 2)
     np.testing.assert_array_equal(batch.scores, [[2.0, 1.0]] * 2)
@@ -663,8 +663,8 @@ class JudgingTest(StageTest):
     (nothing, {'policy': 'sft'}, "is 'sft' so sure that it answers the same"),
     (nothing, {}, "stage 'made' went over 168 records of 'demonstrations' and"),
   )
-  def test_a_mistake_is_one_sentence(self, write, stage, said):
-    chain = self.chain(write, Config(count=8), **stage)
+  def test_a_mistake_is_one_sentence(self, build, stage, said):
+    chain = self.chain(build, Config(count=8), **stage)
     with self.assertRaisesRegex(ExperimentError, said) as caught:
       running.run_stage(chain, 'made')
     self.assertNotIn('\n', str(caught.exception))

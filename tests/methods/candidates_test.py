@@ -12,16 +12,16 @@ from tests.methods.fake_queries import FakeQueries, numbers, prompt
 WHO = prompt()
 
 
-def write(records, fake, **options):
+def build(records, fake, **options):
   config = candidates.Config(**options)
-  return candidates.write(records, fake.queries, config=config)
+  return candidates.build(records, fake.queries, config=config)
 
 
 class CandidatesTest(parameterized.TestCase):
   def test_best_first_with_their_scores(self):
     fake = FakeQueries([numbers(1, 3, -2, 2)])
     self.assertEqual(
-      write([WHO], fake),
+      build([WHO], fake),
       [Comparison(WHO, ('3', '2', '1', '-2'), scores=(3.0, 2.0, 1.0, -2.0))],
     )
 
@@ -31,7 +31,7 @@ class CandidatesTest(parameterized.TestCase):
     (WHO, ('3', '1')),
   )
   def test_what_a_record_has_joins_the_samples(self, record, expected):
-    (found,) = write([record], FakeQueries([numbers(1, 3)]))
+    (found,) = build([record], FakeQueries([numbers(1, 3)]))
     self.assertEqual(found.prompt, WHO)
     self.assertEqual(found.responses, expected)
     self.assertEqual(found.scores, tuple(map(float, expected)))
@@ -39,24 +39,24 @@ class CandidatesTest(parameterized.TestCase):
 
   def test_equal_texts_count_once(self):
     fake = FakeQueries([numbers(1, 3, 1, 3, 3)])
-    (found,) = write([Demonstration(WHO, '1')], fake)
+    (found,) = build([Demonstration(WHO, '1')], fake)
     self.assertEqual(found.responses, ('3', '1'))
     ((scored,),) = fake.scored
     self.assertEqual(scored.responses, ('1', '3'))
 
   def test_equal_scores_keep_their_order(self):
     fake = FakeQueries([['b', 'a', 'c']], worth=lambda text: float(text != 'a'))
-    (found,) = write([Demonstration(WHO, 'd')], fake)
+    (found,) = build([Demonstration(WHO, 'd')], fake)
     self.assertEqual(found.responses, ('d', 'b', 'c', 'a'))
     self.assertEqual(found.scores, (1.0, 1.0, 1.0, 0.0))
 
   def test_prompts_with_a_single_text_have_none(self):
     records = [prompt('a'), prompt('b'), prompt('c')]
     fake = FakeQueries([numbers(1, 2), numbers(4, 4), numbers(6, 5)])
-    found = write(records, fake)
+    found = build(records, fake)
     self.assertEqual([c.prompt for c in found], [records[0], records[2]])
     self.assertEqual([c.responses for c in found], [('2', '1'), ('6', '5')])
-    self.assertEqual(write(records[:1], FakeQueries([numbers(4, 4)])), [])
+    self.assertEqual(build(records[:1], FakeQueries([numbers(4, 4)])), [])
 
   def test_without_samples_nobody_is_asked_for_any(self):
     fake = FakeQueries()
@@ -64,7 +64,7 @@ class CandidatesTest(parameterized.TestCase):
       Comparison(WHO, ('1', '2', '3'), margin=0.5, scores=(9.0, 8.0, 7.0)),
       Comparison(WHO, ('5', '4')),
     ]
-    found = write(records, fake, samples=0)
+    found = build(records, fake, samples=0)
     self.assertEqual(fake.sampled, [])
     self.assertEqual(
       found,
@@ -76,7 +76,7 @@ class CandidatesTest(parameterized.TestCase):
 
   def test_samples_are_asked_for_as_the_config_says(self):
     fake = FakeQueries([numbers(1, 2)])
-    write([WHO], fake, samples=7, sampling=Sampling(temperature=0.5))
+    build([WHO], fake, samples=7, sampling=Sampling(temperature=0.5))
     self.assertEqual(fake.sampled, [(7, Sampling(temperature=0.5))])
 
   @parameterized.parameters(
@@ -86,7 +86,7 @@ class CandidatesTest(parameterized.TestCase):
     self, cut, expected
   ):
     fake = FakeQueries([['1', '…3', '4', '2']])
-    (found,) = write([WHO], fake, cut=cut)
+    (found,) = build([WHO], fake, cut=cut)
     self.assertEqual(found.responses, expected)
 
   def test_the_stage_names_its_judge(self):

@@ -14,15 +14,15 @@ TIERS = Comparison(
 SHORT = Comparison(OTHER, ('strong', 'medium'), scores=(2.0, 1.0))
 
 
-def write(records, *pairs):
+def build(records, *pairs):
   config = curriculum.Config(pairs=pairs)
-  return curriculum.write(records, FakeQueries().queries, config=config)
+  return curriculum.build(records, FakeQueries().queries, config=config)
 
 
 class CurriculumTest(absltest.TestCase):
   def test_takes_the_named_places(self):
     self.assertEqual(
-      write([TIERS], (0, 2), (1, 2), (0, 1)),
+      build([TIERS], (0, 2), (1, 2), (0, 1)),
       [
         Comparison(WHO, ('strong', 'weak'), scores=(2.0, 0.0)),
         Comparison(WHO, ('medium', 'weak'), scores=(1.0, 0.0)),
@@ -32,7 +32,7 @@ class CurriculumTest(absltest.TestCase):
 
   def test_lists_without_a_place_have_no_pair_of_it(self):
     self.assertEqual(
-      write([SHORT, TIERS], (0, 2), (0, 1)),
+      build([SHORT, TIERS], (0, 2), (0, 1)),
       [
         Comparison(OTHER, ('strong', 'medium'), scores=(2.0, 1.0)),
         Comparison(WHO, ('strong', 'weak'), scores=(2.0, 0.0)),
@@ -41,16 +41,16 @@ class CurriculumTest(absltest.TestCase):
     )
 
   def test_lists_without_scores_give_pairs_without(self):
-    (found,) = write([TIERS._replace(scores=None)], (0, 2))
+    (found,) = build([TIERS._replace(scores=None)], (0, 2))
     self.assertEqual(found, Comparison(WHO, ('strong', 'weak')))
 
   def test_scores_of_zero_are_scores(self):
-    (found,) = write([TIERS._replace(scores=(0.0, 0.0, 0.0))], (0, 1))
+    (found,) = build([TIERS._replace(scores=(0.0, 0.0, 0.0))], (0, 1))
     self.assertEqual(found.scores, (0.0, 0.0))
 
   def test_pairs_can_be_encoded(self):
     examples, _ = encoding.encode(
-      write([TIERS, SHORT], (0, 2), (0, 1)),
+      build([TIERS, SHORT], (0, 2), (0, 1)),
       tokens.word_level(['a', 'b', 'strong', 'medium', 'weak']),
       templates.PLAIN,
       limits.Limits(max_prompt_tokens=2, max_response_tokens=2),

@@ -10,8 +10,8 @@ from tests.methods.fake_queries import FakeQueries, numbers, prompt
 WHO = prompt()
 
 
-def write(records, fake, **options):
-  return labels.write(records, fake.queries, config=labels.Config(**options))
+def build(records, fake, **options):
+  return labels.build(records, fake.queries, config=labels.Config(**options))
 
 
 class LabelsTest(parameterized.TestCase):
@@ -23,7 +23,7 @@ class LabelsTest(parameterized.TestCase):
       Rated(prompt('c'), '-3', (4.0, None)),
     ]
     self.assertEqual(
-      write(records, fake),
+      build(records, fake),
       [
         Rated(prompt('a'), '5', (5.0,)),
         Rated(prompt('b'), '1', (1.0,)),
@@ -36,14 +36,14 @@ class LabelsTest(parameterized.TestCase):
 
   def test_the_prompt_is_kept_whole(self):
     asked = WHO._replace(condition='told', answer='4')
-    (found,) = write([Demonstration(asked, '5')], FakeQueries())
+    (found,) = build([Demonstration(asked, '5')], FakeQueries())
     self.assertEqual(found.prompt, asked)
     self.assertEqual(found.prompt.kind, 'sums')
 
   def test_samples_that_ended_join_what_the_record_has(self):
     fake = FakeQueries([numbers(1, 3), ['…4', '6']])
     records = [Demonstration(WHO, '5'), prompt('b')]
-    found = write(records, fake, samples=2, sampling=Sampling(temperature=0.5))
+    found = build(records, fake, samples=2, sampling=Sampling(temperature=0.5))
     self.assertEqual(
       [(r.prompt, r.response, *r.ratings) for r in found],
       [
@@ -56,7 +56,7 @@ class LabelsTest(parameterized.TestCase):
     self.assertEqual(fake.sampled, [(2, Sampling(temperature=0.5))])
 
   def test_prompts_alone_give_nothing(self):
-    self.assertEqual(write([WHO], FakeQueries()), [])
+    self.assertEqual(build([WHO], FakeQueries()), [])
 
   def test_the_stage_names_its_judge_and_nobody_who_samples(self):
     (stage,) = labels.stages(

@@ -46,38 +46,38 @@ def drawn(scores, responses=tuple('abcd'), ended=None):
 
 class UnscoredTest(parameterized.TestCase):
   @parameterized.parameters(
-    (best_of_n.write, best_of_n.Config(), {'2'}),
-    (candidates.write, candidates.Config(), {'2', '1', '0'}),
-    (labels.write, labels.Config(samples=4), {'2', '1', '0'}),
+    (best_of_n.build, best_of_n.Config(), {'2'}),
+    (candidates.build, candidates.Config(), {'2', '1', '0'}),
+    (labels.build, labels.Config(samples=4), {'2', '1', '0'}),
     (rejection_sampling.fill, rejection_sampling.Bag(), {'2', '1', '0'}),
-    (rso.write, rso.Pairs(samples=4, kept=4), {'2', '1', '0'}),
-    (rso.write, rso.Pairs(samples=4, kept=4, select=rso.first), {'2', '1'}),
-    (slic.write, slic.Pairs(target=slic.best_sampled), {'2', '1', '0'}),
+    (rso.build, rso.Pairs(samples=4, kept=4), {'2', '1', '0'}),
+    (rso.build, rso.Pairs(samples=4, kept=4, select=rso.first), {'2', '1'}),
+    (slic.build, slic.Pairs(target=slic.best_sampled), {'2', '1', '0'}),
     (
-      slic.write,
+      slic.build,
       slic.Pairs(target=slic.best_sampled, pair=slic.tournament),
       {'2', '1', '0'},
     ),
   )
-  def test_it_is_nowhere_and_the_others_stay(self, write, config, expected):
+  def test_it_is_nowhere_and_the_others_stay(self, build, config, expected):
     fake = FakeQueries([TEXTS], seeds=[3])
-    written = write([WHO], fake.queries, config=config)
+    written = build([WHO], fake.queries, config=config)
     self.assertLessEqual(set(said(written)), {'2', '1', '0'})
     if not isinstance(config, rso.Pairs) or config.select is rso.first:
       self.assertEqual(set(said(written)), expected)
     self.assertNotEmpty(written)
 
   @parameterized.parameters(
-    (best_of_n.write, best_of_n.Config()),
-    (candidates.write, candidates.Config()),
-    (labels.write, labels.Config(samples=4)),
+    (best_of_n.build, best_of_n.Config()),
+    (candidates.build, candidates.Config()),
+    (labels.build, labels.Config(samples=4)),
     (rejection_sampling.fill, rejection_sampling.Bag()),
-    (rso.write, rso.Pairs(samples=4, kept=4)),
-    (slic.write, slic.Pairs(target=slic.best_sampled)),
+    (rso.build, rso.Pairs(samples=4, kept=4)),
+    (slic.build, slic.Pairs(target=slic.best_sampled)),
   )
-  def test_a_prompt_without_any_score_has_nothing(self, write, config):
+  def test_a_prompt_without_any_score_has_nothing(self, build, config):
     fake = FakeQueries([['nan', 'nan ']], seeds=[3])
-    self.assertEmpty(write([WHO], fake.queries, config=config))
+    self.assertEmpty(build([WHO], fake.queries, config=config))
 
   def test_a_selection_over_bags_leaves_it_out(self):
     bags = [Comparison(WHO, ('nan', '1')), Comparison(WHO, ('0',))]
@@ -91,7 +91,7 @@ class UnscoredTest(parameterized.TestCase):
       return np.nan if '9' in (a, b) else float(a) - float(b)
 
     fake = FakeQueries([['4', '9', '1', '3']], log_odds=odds)
-    written = slic.write(
+    written = slic.build(
       [WHO],
       fake.queries,
       config=slic.Pairs(
@@ -109,7 +109,7 @@ class UnscoredTest(parameterized.TestCase):
     config = slic.Pairs(
       judge=judging.by_ranker, pair=slic.tournament, target=slic.best_sampled
     )
-    written = slic.write([WHO], fake.queries, config=config)
+    written = slic.build([WHO], fake.queries, config=config)
     self.assertEqual([c.responses for c in written], [])
 
   def test_an_annotator_without_a_verdict_makes_no_pair(self):
@@ -118,7 +118,7 @@ class UnscoredTest(parameterized.TestCase):
     config = preferences.Config(
       annotate=lambda prompt, a, b, seed: None if a == 'x' else True, count=2
     )
-    written = preferences.write(asked, fake.queries, config=config)
+    written = preferences.build(asked, fake.queries, config=config)
     self.assertEqual(written, [Comparison(asked[1], ('y', 'yy'))])
     self.assertEqual(written.facts, {'undecided_share': Mean(1.0, 2.0)})
 
@@ -180,45 +180,45 @@ class CutTest(parameterized.TestCase):
   def test_the_best_sample_to_imitate_ended(self):
     fake = FakeQueries([['1', '…7', '3']])
     config = slic.Pairs(target=slic.best_sampled)
-    written = slic.write([WHO], fake.queries, config=config)
+    written = slic.build([WHO], fake.queries, config=config)
     self.assertEqual({c.target for c in written}, {'3'})
     # What was cut is compared, as it is.
     self.assertIn(('7', '1'), [c.responses for c in written])
     ended = {r: r.ended for c in written for r in c.responses}
     self.assertEqual(ended, {'1': True, '7': False, '3': True})
     fake = FakeQueries([['…1', '…7']])
-    self.assertEmpty(slic.write([WHO], fake.queries, config=config))
+    self.assertEmpty(slic.build([WHO], fake.queries, config=config))
 
   @parameterized.parameters(
-    (rso.write, rso.Pairs(samples=3, kept=2, select=rso.first)),
-    (slic.write, slic.Pairs(target=slic.best_sampled)),
-    (candidates.write, candidates.Config(cut=True)),
+    (rso.build, rso.Pairs(samples=3, kept=2, select=rso.first)),
+    (slic.build, slic.Pairs(target=slic.best_sampled)),
+    (candidates.build, candidates.Config(cut=True)),
   )
-  def test_of_equal_texts_the_one_that_ended_counts(self, write, config):
+  def test_of_equal_texts_the_one_that_ended_counts(self, build, config):
     fake = FakeQueries([['…2', '1', '2']])
-    (found,) = write([WHO], fake.queries, config=config)
+    (found,) = build([WHO], fake.queries, config=config)
     self.assertEqual(found.responses, ('2', '1'))
     self.assertEqual([r.ended for r in found.responses], [True, True])
 
   def test_candidates_take_those_that_were_cut_where_it_says_so(self):
-    write = functools.partial(candidates.write, [WHO])
+    build = functools.partial(candidates.build, [WHO])
     fake = FakeQueries([['1', '…7', '3']])
-    (found,) = write(fake.queries, config=candidates.Config())
+    (found,) = build(fake.queries, config=candidates.Config())
     self.assertEqual(found.responses, ('3', '1'))
-    (found,) = write(fake.queries, config=candidates.Config(cut=True))
+    (found,) = build(fake.queries, config=candidates.Config(cut=True))
     self.assertEqual(found.responses, ('7', '3', '1'))
     self.assertEqual([r.ended for r in found.responses], [False, True, True])
 
   @parameterized.parameters(
-    (rso.write, rso.Pairs(samples=2, kept=2, select=rso.first)),
-    (slic.write, slic.Pairs(target=lambda *_: 'x')),
+    (rso.build, rso.Pairs(samples=2, kept=2, select=rso.first)),
+    (slic.build, slic.Pairs(target=lambda *_: 'x')),
     (
-      preferences.write,
+      preferences.build,
       preferences.Config(annotate=lambda p, a, b, s: a > b, count=1),
     ),
   )
-  def test_a_pair_says_which_one_was_cut(self, write, config):
-    (pair,) = write([WHO], FakeQueries([['…2', '1']]).queries, config=config)
+  def test_a_pair_says_which_one_was_cut(self, build, config):
+    (pair,) = build([WHO], FakeQueries([['…2', '1']]).queries, config=config)
     self.assertEqual(pair.responses, ('2', '1'))
     self.assertEqual([r.ended for r in pair.responses], [False, True])
 

@@ -23,7 +23,7 @@ RECORDS = [
 
 def weighed(records=RECORDS, **options):
   fake = FakeQueries(response_logp=lambda role, text: LOGPS[role][text])
-  return ocrm.write(records, fake.queries, config=ocrm.Config(**options))
+  return ocrm.build(records, fake.queries, config=ocrm.Config(**options))
 
 
 def by_definition(share, flattening):

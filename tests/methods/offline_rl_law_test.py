@@ -60,7 +60,7 @@ class LawTest(parameterized.TestCase):
     (0.5, likelihood.self_normalised), (1.0, likelihood.unnormalised)
   )
   def test_regression_tilts_the_data(self, beta, weighing):
-    written = offline_rl.write(
+    written = offline_rl.build(
       pool(),
       FakeQueries().queries,
       config=offline_rl.Pool(

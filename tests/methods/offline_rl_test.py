@@ -23,8 +23,8 @@ def pool(*rewards, prompts=None):
   ]
 
 
-def write(records, recipe):
-  return offline_rl.write(
+def build(records, recipe):
+  return offline_rl.build(
     records, FakeQueries().queries, config=offline_rl.Pool(recipe=recipe)
   )
 
@@ -48,7 +48,7 @@ class StatisticsTest(parameterized.TestCase):
     self.assertEqual(found[1:], (1e8 + 2.0, 1.0, -1.0, 1.0))
 
   def test_they_are_kept_beside_what_is_written(self):
-    written = write(pool(1.0, 2.0, 3.0), offline_rl.above)
+    written = build(pool(1.0, 2.0, 3.0), offline_rl.above)
     self.assertEqual(
       written.facts,
       {
@@ -88,7 +88,7 @@ class StatisticsTest(parameterized.TestCase):
 class RecipeTest(parameterized.TestCase):
   def test_above_keeps_what_is_above_the_mean(self):
     records = pool(1.0, 2.0, 3.0, 4.0, 5.0)
-    found = write(records, offline_rl.above).records
+    found = build(records, offline_rl.above).records
     self.assertEqual(
       found, [Demonstration(r.prompt, r.response) for r in records[3:]]
     )
@@ -97,13 +97,13 @@ class RecipeTest(parameterized.TestCase):
   def test_above_a_threshold_in_deviations(self, threshold, count):
     # z is ±1.265, ±0.632 and 0.
     recipe = functools.partial(offline_rl.above, threshold=threshold)
-    found = write(pool(1.0, 2.0, 3.0, 4.0, 5.0), recipe).records
+    found = build(pool(1.0, 2.0, 3.0, 4.0, 5.0), recipe).records
     self.assertLen(found, count)
 
   def test_best_of_prompt(self):
     a, b, c = prompt('a'), prompt('b'), prompt('c')
     records = pool(1.0, 5.0, 3.0, 5.0, -9.0, prompts=[a, b, a, b, c])
-    found = write(records, offline_rl.best_of_prompt).records
+    found = build(records, offline_rl.best_of_prompt).records
     # The best of a is the third; of b's equals the first; c has only one.
     self.assertEqual(
       found,
@@ -116,7 +116,7 @@ class RecipeTest(parameterized.TestCase):
 
   def test_nothing_is_lost_where_prompts_have_one_response_each(self):
     records = pool(3.0, -1.0, 2.0, 0.0)
-    found = write(records, offline_rl.best_of_prompt).records
+    found = build(records, offline_rl.best_of_prompt).records
     self.assertEqual(
       found, [Demonstration(r.prompt, r.response) for r in records]
     )
@@ -125,12 +125,12 @@ class RecipeTest(parameterized.TestCase):
     one = prompt('a')
     other = one._replace(messages=(one.messages[0], *one.messages))
     records = pool(1.0, 2.0, prompts=[one, other])
-    self.assertLen(write(records, offline_rl.best_of_prompt).records, 2)
+    self.assertLen(build(records, offline_rl.best_of_prompt).records, 2)
 
   def test_weights(self):
     # The unbiased deviation of (1, 0, −1) is 1, so z is the reward.
     records = pool(1.0, 0.0, -1.0)
-    found = write(records, offline_rl.weighted).records
+    found = build(records, offline_rl.weighted).records
     np.testing.assert_allclose(
       [d.weight for d in found], [2.71828, 1.0, 0.367879], atol=5e-6
     )
@@ -140,24 +140,24 @@ class RecipeTest(parameterized.TestCase):
 
   def test_weights_at_another_temperature_are_clipped(self):
     recipe = functools.partial(offline_rl.weighted, beta=0.25)
-    found = write(pool(1.0, 0.0, -1.0), recipe).records
+    found = build(pool(1.0, 0.0, -1.0), recipe).records
     # exp(4) = 54.6 is more than 20; exp(−4).
     np.testing.assert_allclose(
       [d.weight for d in found], [20.0, 1.0, 0.0183156], rtol=1e-5
     )
     recipe = functools.partial(offline_rl.weighted, beta=1e-4, most=3.0)
-    found = write(pool(1.0, 0.0, -1.0), recipe).records
+    found = build(pool(1.0, 0.0, -1.0), recipe).records
     np.testing.assert_allclose([d.weight for d in found], [3.0, 1.0, 0.0])
 
   @parameterized.parameters(0.0, -1.0, math.nan)
   def test_a_temperature_is_above_0(self, beta):
     recipe = functools.partial(offline_rl.weighted, beta=beta)
     with self.assertRaisesRegex(ValueError, 'recipe.beta .* above 0'):
-      write(pool(1.0, 0.0), recipe)
+      build(pool(1.0, 0.0), recipe)
 
   def test_conditioned_writes_the_reward_and_keeps_all(self):
     records = pool(1.0, 0.0, -1.0)
-    found = write(records, offline_rl.conditioned).records
+    found = build(records, offline_rl.conditioned).records
     self.assertEqual(
       [d.prompt.condition for d in found],
       [' <rm_score>: 1.00 ', ' <rm_score>: 0.00 ', ' <rm_score>: -1.00 '],
@@ -171,7 +171,7 @@ class RecipeTest(parameterized.TestCase):
     recipe = functools.partial(
       offline_rl.conditioned, decimals=1, spelling=str.upper
     )
-    found = write(pool(1.0, 0.0, -1.0), recipe).records
+    found = build(pool(1.0, 0.0, -1.0), recipe).records
     self.assertEqual(found[0].prompt.condition, ' <RM_SCORE>: 1.0 ')
 
 

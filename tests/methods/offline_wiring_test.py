@@ -493,9 +493,9 @@ def trained(learner, data, reads, start='sft', **fields):
   return known | fields
 
 
-def written(write, data, writes, **fields):
+def written(build, data, builds, **fields):
   """What a writing stage says, beside its config."""
-  return {'write': write, 'data': data, 'writes': writes} | fields
+  return {'build': build, 'data': data, 'builds': builds} | fields
 
 
 REFERENCE = {
@@ -533,7 +533,7 @@ STAGES = {
   'slic pairs': (
     slic.pair_stages, (slic.Pairs(),), {},
     {'slic_pairs': written(
-      slic.write, 'demonstrations', Comparison, policy='sft', **REWARD
+      slic.build, 'demonstrations', Comparison, policy='sft', **REWARD
     )},
   ),
   'slic pairs of a ranker': (
@@ -541,7 +541,7 @@ STAGES = {
     (slic.Pairs(judge=judging.by_ranker, pair=slic.tournament),),
     {'judge': 'ranker', 'policy': 'x'},
     {'slic_pairs': written(
-      slic.write, 'demonstrations', Comparison, policy='x',
+      slic.build, 'demonstrations', Comparison, policy='x',
       frozen={'ranker': 'ranker'},
     )},
   ),
@@ -552,7 +552,7 @@ STAGES = {
   'rso pairs': (
     rso.pair_stages, (rso.Pairs(),), {},
     {'rso_pairs': written(
-      rso.write, 'prompts', Comparison, policy='sft', **REWARD
+      rso.build, 'prompts', Comparison, policy='sft', **REWARD
     )},
   ),
   'scpo': (
@@ -562,7 +562,7 @@ STAGES = {
   'scpo pairs': (
     scpo.pair_stages, (scpo.Pairs(),), {},
     {'scpo_pairs': written(
-      scpo.write, 'policy_samples', Comparison, reads=(Sampled,)
+      scpo.build, 'policy_samples', Comparison, reads=(Sampled,)
     )},
   ),
   'orpo': (
@@ -627,12 +627,12 @@ STAGES = {
   'pool': (
     offline_rl.pool_stages, (offline_rl.Pool(recipe=offline_rl.weighted),), {},
     {'pool': written(
-      offline_rl.write, 'labelled', Demonstration, reads=(Rated,)
+      offline_rl.build, 'labelled', Demonstration, reads=(Rated,)
     )},
   ),
   'labels': (
     labels.stages, (labels.Config(),), {},
-    {'labelled': written(labels.write, 'demonstrations', Rated, **REWARD)},
+    {'labelled': written(labels.build, 'demonstrations', Rated, **REWARD)},
   ),
   'attribute model': (
     attribute_model.stages,
@@ -650,7 +650,7 @@ STAGES = {
   'attribute labels': (
     attribute_writer.label_stages, (attribute_writer.Labels(scale=SCALE),), {},
     {'attribute_labels': written(
-      attribute_writer.write, 'rated', Demonstration, reads=(Rated,)
+      attribute_writer.build, 'rated', Demonstration, reads=(Rated,)
     )},
   ),
   'steerlm': (
@@ -703,31 +703,31 @@ STAGES = {
   'curriculum': (
     curriculum.stages, (curriculum.Config(pairs=((0, 1),)),), {},
     {'tier_pairs': written(
-      curriculum.write, 'tiers', Comparison, reads=PAIRS
+      curriculum.build, 'tiers', Comparison, reads=PAIRS
     )},
   ),
   'candidates': (
     candidates.stages, (candidates.Config(),), {},
     {'candidates': written(
-      candidates.write, 'prompts', Comparison, policy='sft', **REWARD
+      candidates.build, 'prompts', Comparison, policy='sft', **REWARD
     )},
   ),
   'preferences': (
     preferences.stages, (preferences.Config(annotate=first, count=5),), {},
     {'preferences': written(
-      preferences.write, 'prompts', Comparison, policy='sft'
+      preferences.build, 'prompts', Comparison, policy='sft'
     )},
   ),
   'rlp samples': (
     samples.stages, (samples.Config(),), {},
     {'policy_samples': written(
-      samples.write, 'prompts', Sampled, policy='ppo', **REWARD
+      samples.build, 'prompts', Sampled, policy='ppo', **REWARD
     )},
   ),
   'unscored samples': (
     samples.unscored_stages, (samples.Config(samples=8),), {},
     {'policy_samples': written(
-      samples.write, 'prompts', Sampled, policy='sft'
+      samples.build, 'prompts', Sampled, policy='sft'
     )},
   ),
   'rlp retraining': (
@@ -761,7 +761,7 @@ STAGES = {
   'ocrm': (
     ocrm.stages, (ocrm.Config(),), {},
     {'weighted_preferences': written(
-      ocrm.write, 'preferences', Comparison, reads=PAIRS, policy='ppo',
+      ocrm.build, 'preferences', Comparison, reads=PAIRS, policy='ppo',
       frozen={'reference': 'sft'},
     )},
   ),

@@ -12,9 +12,9 @@ from tests.methods.fake_queries import FakeQueries, prompt
 ASKED = [prompt('a'), prompt('b'), prompt('c')]
 
 
-def write(fake, annotate, records=ASKED, **options):
+def build(fake, annotate, records=ASKED, **options):
   config = preferences.Config(annotate=annotate, count=3, **options)
-  return preferences.write(records, fake.queries, config=config)
+  return preferences.build(records, fake.queries, config=config)
 
 
 def longer(prompt, a, b, seed):
@@ -26,7 +26,7 @@ class PreferencesTest(absltest.TestCase):
   def test_the_preferred_one_is_first(self):
     fake = FakeQueries([('x', 'xxx'), ('yy', 'y'), ('z', 'zz')])
     self.assertEqual(
-      write(fake, longer),
+      build(fake, longer),
       [
         Comparison(ASKED[0], ('xxx', 'x')),
         Comparison(ASKED[1], ('yy', 'y')),
@@ -36,7 +36,7 @@ class PreferencesTest(absltest.TestCase):
 
   def test_two_are_sampled_as_the_config_says(self):
     fake = FakeQueries([('x', 'xx')] * 3)
-    write(fake, longer, sampling=Sampling(temperature=0.5))
+    build(fake, longer, sampling=Sampling(temperature=0.5))
     self.assertEqual(fake.sampled, [(2, Sampling(temperature=0.5))])
 
   def test_equal_texts_are_not_ranked(self):
@@ -47,7 +47,7 @@ class PreferencesTest(absltest.TestCase):
       return True
 
     fake = FakeQueries([('x', 'xx'), ('y', 'y'), ('z', 'zz')], seeds=[5, 6, 7])
-    found = write(fake, annotate)
+    found = build(fake, annotate)
     self.assertEqual([c.prompt for c in found], [ASKED[0], ASKED[2]])
     self.assertEqual(
       asked, [(ASKED[0], 'x', 'xx', 5), (ASKED[2], 'z', 'zz', 7)]
@@ -59,7 +59,7 @@ class PreferencesTest(absltest.TestCase):
       return seed % 2 == 0
 
     fake = FakeQueries([('x', 'y')] * 3, seeds=[2, 3, 4])
-    firsts = [c.responses[0] for c in write(fake, coin)]
+    firsts = [c.responses[0] for c in build(fake, coin)]
     self.assertEqual(firsts, ['x', 'y', 'x'])
 
   def test_the_stage_says_who_annotates(self):

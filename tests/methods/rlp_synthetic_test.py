@@ -342,14 +342,14 @@ class StagesTest(absltest.TestCase):
       question='{prompt} {first} {second}', answers=('a', 'b')
     )
     by_policy = labelled.stages_by_policy(asked, policy='other', name='s')
-    for stages, write in (
+    for stages, build in (
       (spg, synthetic.by_consistency),
       (by_reward, labelled.by_reward),
       (by_policy, labelled.by_policy),
     ):
       self.assertEqual(list(stages), ['s'])
       self.assertIsInstance(stages['s'], DatasetStage)
-      self.assertIs(stages['s'].write, write)
+      self.assertIs(stages['s'].build, build)
     self.assertEqual((spg['s'].data, spg['s'].frozen), ('p', {'reward': 'r'}))
     self.assertEqual(by_reward['s'].data, 'policy_samples')
     self.assertEqual(dict(by_reward['s'].frozen), {})

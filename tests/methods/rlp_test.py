@@ -41,7 +41,7 @@ class SamplesTest(absltest.TestCase):
     drawn = [Sampled(prompt('a'), ('x', 'x'), (True, False), (2, 3), (-1, -2))]
     fake = FakeQueries(drawn=drawn)
     config = rlp.samples.Config(samples=4, sampling=Sampling(temperature=0.5))
-    found = rlp.samples.write([prompt('a')], fake.queries, config=config)
+    found = rlp.samples.build([prompt('a')], fake.queries, config=config)
     self.assertEqual(found, drawn)
     self.assertEqual(fake.sampled, [(4, Sampling(temperature=0.5))])
 

@@ -23,16 +23,16 @@ def config(**options):
   return rso.Pairs(**({'samples': 16, 'kept': 8} | options))
 
 
-def write(texts, options=None, records=None, **of):
+def build(texts, options=None, records=None, **of):
   fake = FakeQueries(texts, **of)
   records = records or ASKED[: len(texts)]
-  written = rso.write(records, fake.queries, config=config(**(options or {})))
+  written = rso.build(records, fake.queries, config=config(**(options or {})))
   return written, fake
 
 
 class RsoTest(parameterized.TestCase):
   def test_pairs_are_disjoint_and_follow_the_scores(self):
-    written, _ = write([SHUFFLED, SHUFFLED[::-1]])
+    written, _ = build([SHUFFLED, SHUFFLED[::-1]])
     for asked in ASKED:
       pairs = [c for c in written if c.prompt == asked]
       self.assertLen(pairs, 4)  # Of the 8 kept.
@@ -50,7 +50,7 @@ class RsoTest(parameterized.TestCase):
       right &= jnp.all(candidate_mask)
       return jnp.arange(2 * count - 1, 0, -2), jnp.full(count, right)
 
-    written, _ = write([SHUFFLED], {'select': odd})
+    written, _ = build([SHUFFLED], {'select': odd})
     met = [SHUFFLED[i] for i in range(15, 0, -2)]
     self.assertEqual(
       [set(c.responses) for c in written],
@@ -58,7 +58,7 @@ class RsoTest(parameterized.TestCase):
     )
 
   def test_rejection_sampling_takes_the_record_s_seed(self):
-    written, _ = write([SHUFFLED], seeds=[11])
+    written, _ = build([SHUFFLED], seeds=[11])
     indices, _ = selection.rejection_sample(
       jax.random.key(11),
       np.array(SHUFFLED, np.float32),
@@ -71,14 +71,14 @@ class RsoTest(parameterized.TestCase):
       [set(c.responses) for c in written],
       [set(kept[i : i + 2]) for i in range(0, 8, 2)],
     )
-    self.assertEqual(write([SHUFFLED], seeds=[11])[0], written)
-    self.assertNotEqual(write([SHUFFLED], seeds=[12])[0], written)
+    self.assertEqual(build([SHUFFLED], seeds=[11])[0], written)
+    self.assertNotEqual(build([SHUFFLED], seeds=[12])[0], written)
 
   def test_a_smaller_beta_keeps_better_ones(self):
     def mean_kept(beta):
       select = functools.partial(selection.rejection_sample, beta=beta)
       records = [prompt(f'{i}') for i in range(40)]
-      written, _ = write([SHUFFLED] * 40, {'select': select}, records)
+      written, _ = build([SHUFFLED] * 40, {'select': select}, records)
       return np.mean([c.scores for c in written])
 
     # Of 16 from 0 to 3.75 the best 8 have the mean 2.875, and all 1.875.
@@ -87,7 +87,7 @@ class RsoTest(parameterized.TestCase):
     self.assertAlmostEqual(mean_kept(1e6), 1.875, delta=0.15)  # 0.05 a sigma.
 
   def test_first_takes_the_first(self):
-    written, _ = write([SHUFFLED], {'select': rso.first})
+    written, _ = build([SHUFFLED], {'select': rso.first})
     self.assertEqual(
       [set(c.responses) for c in written],
       [set(SHUFFLED[i : i + 2]) for i in range(0, 8, 2)],
@@ -97,7 +97,7 @@ class RsoTest(parameterized.TestCase):
     texts = [['a', 'b', 'c', 'd', 'e', 'f']]
     worth = {'a': 1, 'b': 1, 'c': 0, 'd': 2, 'e': 3, 'f': 3}.get
     options = {'samples': 6, 'kept': 6, 'select': rso.first}
-    written, _ = write(texts, options, worth=worth)
+    written, _ = build(texts, options, worth=worth)
     self.assertEqual([c.responses for c in written], [('d', 'c')])
     self.assertEqual(written[0].scores, (2.0, 0.0))
 
@@ -107,7 +107,7 @@ class RsoTest(parameterized.TestCase):
   def test_fewer_texts_than_are_to_be_kept(self, select):
     # 16 samples of 5 different texts: all are kept, and one sits out.
     texts = [(numbers(1, 2, 3, 4, 5) * 4)[:16], ['7'] * 16]
-    written, fake = write(texts, {'select': select})
+    written, fake = build(texts, {'select': select})
     self.assertLen(written, 2)
     found = [text for c in written for text in c.responses]
     self.assertLen(set(found), 4)
@@ -118,12 +118,12 @@ class RsoTest(parameterized.TestCase):
   def test_equal_texts_keep_the_first_s_place(self):
     texts = [numbers(3, 1, 3, 1, 2, 5)]
     options = {'samples': 6, 'kept': 4, 'select': rso.first}
-    written, _ = write(texts, options)
+    written, _ = build(texts, options)
     self.assertEqual([c.responses for c in written], [('3', '1'), ('5', '2')])
 
   def test_a_tournament_has_one_match_less_than_there_are_kept(self):
     options = {'select': rso.first, 'pair': pairing.tournament}
-    written, _ = write([SHUFFLED], options)
+    written, _ = build([SHUFFLED], options)
     self.assertLen(written, 7)
     losers = [c.responses[1] for c in written]
     self.assertLen(set(losers), 7)
@@ -138,17 +138,17 @@ class RsoTest(parameterized.TestCase):
     for options in ({}, {'judge': judging.by_ranker}):
       of = {'log_odds': lambda a, b: float(a) - float(b)} if options else {}
       texts = [SHUFFLED] * 2
-      found, fake = write(texts, options, records, **of)
-      self.assertEqual(found, write(texts, options, **of)[0])
+      found, fake = build(texts, options, records, **of)
+      self.assertEqual(found, build(texts, options, **of)[0])
       for asked in (*fake.scored, *fake.preferred):
         self.assertContainsSubset({c.prompt for c in asked}, ASKED)
 
   def test_samples_are_asked_for_as_the_config_says(self):
-    _, fake = write([SHUFFLED])
+    _, fake = build([SHUFFLED])
     self.assertEqual(fake.sampled, [(16, Sampling(temperature=0.7, top_k=40))])
     config = rso.Pairs(samples=20, sampling=Sampling(temperature=0.5))
     fake = FakeQueries([SHUFFLED])
-    rso.write([prompt()], fake.queries, config=config)
+    rso.build([prompt()], fake.queries, config=config)
     self.assertEqual(fake.sampled, [(20, Sampling(temperature=0.5))])
 
   def test_keeping_more_than_there_are_is_refused(self):
@@ -161,20 +161,20 @@ class RsoTest(parameterized.TestCase):
 class RankerTest(parameterized.TestCase):
   """Judged by a ranker; the log-odds of a to b are a − b unless said."""
 
-  def write(self, texts, log_odds, **options):
+  def built(self, texts, log_odds, **options):
     options = {
       'samples': len(texts[0]),
       'kept': len(texts[0]),
       'select': rso.first,
       'judge': judging.by_ranker,
     } | options
-    return write(texts, options, log_odds=log_odds)
+    return build(texts, options, log_odds=log_odds)
 
   def test_scores_are_against_the_first_and_the_winner_is_asked_for(self):
     def log_odds(a, b):
       return float(a) - float(b)
 
-    written, fake = self.write([numbers(4, 6, 1, 3)], log_odds)
+    written, fake = self.built([numbers(4, 6, 1, 3)], log_odds)
     # Who wins is asked pair by pair, and is not what the scores are of.
     self.assertEqual([c.responses for c in written], [('6', '4'), ('3', '1')])
     self.assertEqual([c.scores for c in written], [None, None])
@@ -190,7 +190,7 @@ class RankerTest(parameterized.TestCase):
     odds = {('rock', 'spock'): 2.0, ('paper', 'spock'): 1.0,
             ('lizard', 'spock'): -1.0, ('spock', 'rock'): -2.0,
             ('paper', 'lizard'): -0.5}  # fmt: skip
-    written, _ = self.write(
+    written, _ = self.built(
       [['spock', 'rock', 'paper', 'lizard']], lambda a, b: odds[a, b]
     )
     self.assertEqual(
@@ -198,7 +198,7 @@ class RankerTest(parameterized.TestCase):
     )
 
   def test_equal_scores_of_a_ranker_are_no_tie(self):
-    written, _ = self.write(
+    written, _ = self.built(
       [['a', 'b', 'c', 'd']],
       lambda a, b: 5.0 if (a, b) == ('c', 'd') else 1.0,
     )

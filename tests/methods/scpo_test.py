@@ -27,7 +27,7 @@ def sampled(letters, asked=None):
 
 def vote(records, seeds=None, **options):
   seeds = list(range(len(records))) if seeds is None else seeds
-  return scpo.write(
+  return scpo.build(
     records, FakeQueries(seeds=seeds).queries, config=scpo.Pairs(**options)
   )
 

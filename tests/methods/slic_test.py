@@ -16,16 +16,16 @@ SHUFFLED = numbers(*np.random.default_rng(0).permutation(8))
 RECORDS = [Demonstration(prompt('a'), '9'), Demonstration(prompt('b'), '-9')]
 
 
-def write(texts, records=None, *, seeds=None, log_odds=None, **options):
+def build(texts, records=None, *, seeds=None, log_odds=None, **options):
   fake = FakeQueries(texts, seeds=seeds, log_odds=log_odds)
   records = records or RECORDS[: len(texts)]
   config = slic.Pairs(**options)
-  return slic.write(records, fake.queries, config=config), fake
+  return slic.build(records, fake.queries, config=config), fake
 
 
 class OrderedTest(parameterized.TestCase):
   def test_pairs_respect_the_scores_and_the_number(self):
-    written, fake = write([SHUFFLED, SHUFFLED])
+    written, fake = build([SHUFFLED, SHUFFLED])
     self.assertEqual(
       collections.Counter(c.prompt for c in written),
       {record.prompt: 8 for record in RECORDS},
@@ -40,12 +40,12 @@ class OrderedTest(parameterized.TestCase):
 
   def test_samples_are_asked_for_as_the_config_says(self):
     sampling = Sampling(temperature=0.5)
-    _, fake = write([SHUFFLED], samples=5, sampling=sampling)
+    _, fake = build([SHUFFLED], samples=5, sampling=sampling)
     self.assertEqual(fake.sampled, [(5, sampling)])
 
   def test_a_seed_draws_the_pairs(self):
     def pairs(seed):
-      return [c.responses for c in write([SHUFFLED], seeds=[seed])[0]]
+      return [c.responses for c in build([SHUFFLED], seeds=[seed])[0]]
 
     self.assertEqual(pairs(3), pairs(3))
     self.assertNotEqual(set(pairs(3)), set(pairs(4)))
@@ -73,16 +73,16 @@ class OrderedTest(parameterized.TestCase):
     self.assertCountEqual(drawn, expected)
 
   def test_equal_texts_count_once(self):
-    written, fake = write([numbers(1, 2, 2, 1, 1, 2, 1, 1)])
+    written, fake = build([numbers(1, 2, 2, 1, 1, 2, 1, 1)])
     self.assertEqual([c.responses for c in written], [('2', '1')])
     ((scored,),) = fake.scored
     self.assertEqual(scored.responses, ('1', '2'))
-    self.assertEqual(write([['1'] * 8])[0], [])
+    self.assertEqual(build([['1'] * 8])[0], [])
 
 
 class TournamentTest(parameterized.TestCase):
   def ranked(self, texts, log_odds, pair=slic.tournament):
-    return write([texts], judge=judging.by_ranker, pair=pair, log_odds=log_odds)
+    return build([texts], judge=judging.by_ranker, pair=pair, log_odds=log_odds)
 
   def test_the_ranker_says_who_wins(self):
     written, fake = self.ranked(
@@ -103,13 +103,13 @@ class TournamentTest(parameterized.TestCase):
 
   def test_equal_scores_that_decide_make_no_pair(self):
     # 1 and 01 say the same number in other words.
-    written, _ = write([['1', '01', '0', '2']], pair=slic.tournament)
+    written, _ = build([['1', '01', '0', '2']], pair=slic.tournament)
     self.assertEqual([c.responses for c in written], [('2', '0'), ('2', '1')])
 
 
 class TargetTest(parameterized.TestCase):
   def test_the_demonstration(self):
-    written, fake = write([SHUFFLED, SHUFFLED])
+    written, fake = build([SHUFFLED, SHUFFLED])
     self.assertEqual(
       {(c.prompt, c.target) for c in written},
       {(record.prompt, record.response) for record in RECORDS},
@@ -121,12 +121,12 @@ class TargetTest(parameterized.TestCase):
     (RECORDS[0],), (prompt('a'),), (Comparison(prompt('a'), ('x', 'y')),)
   )
   def test_the_best_sample_needs_no_demonstration(self, record):
-    written, _ = write([SHUFFLED], [record], target=slic.best_sampled)
+    written, _ = build([SHUFFLED], [record], target=slic.best_sampled)
     self.assertEqual({c.prompt for c in written}, {prompt('a')})
     self.assertEqual({c.target for c in written}, {'7'})
 
   def test_the_best_sample_by_a_ranker(self):
-    written, _ = write(
+    written, _ = build(
       [numbers(4, 6, 1, 3)],
       judge=judging.by_ranker,
       pair=slic.tournament,
@@ -144,7 +144,7 @@ class TargetTest(parameterized.TestCase):
       'have no demonstrations to imitate; name a dataset of demonstrations, '
       'or set target to best_sampled',
     ) as caught:
-      write([SHUFFLED], [record])
+      build([SHUFFLED], [record])
     self.assertNotIn('\n', str(caught.exception))
 
 

@@ -124,7 +124,7 @@ class WriterTest(absltest.TestCase):
       Rated(C, 'odd', (None, None)),
     ]
     self.assertEqual(
-      attribute_writer.write(
+      attribute_writer.build(
         records, None, config=attribute_writer.Labels(scale=SCALE)
       ),
       [

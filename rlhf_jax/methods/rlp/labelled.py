@@ -114,8 +114,8 @@ stages_by_reward = DatasetMethod(
   name='synthetic',
   data='policy_samples',
   reads=(Sampled,),
-  write=by_reward,
-  writes=Comparison,
+  build=by_reward,
+  builds=Comparison,
 )
 
 
@@ -124,8 +124,8 @@ stages_by_policy = DatasetMethod(
   name='synthetic',
   data='policy_samples',
   reads=(Sampled,),
-  write=by_policy,
-  writes=Comparison,
+  build=by_policy,
+  builds=Comparison,
   policy='policy',
   sources={'policy': 'ppo'},
 )

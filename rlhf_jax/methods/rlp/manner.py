@@ -158,8 +158,8 @@ pair_stages = DatasetMethod(
   name='restated',
   data='policy_samples',
   reads=(Sampled,),
-  write=restated_pairs,
-  writes=Comparison,
+  build=restated_pairs,
+  builds=Comparison,
   frozen={'reward': 'reward'},
 )
 
@@ -169,6 +169,6 @@ alike_stages = DatasetMethod(
   name='alike',
   data='preferences',
   reads=(Comparison,),
-  write=alike,
-  writes=Comparison,
+  build=alike,
+  builds=Comparison,
 )

@@ -27,7 +27,7 @@ class Config(PerPrompt):
   samples: Count = 10
 
 
-def write(records, queries, *, config):
+def build(records, queries, *, config):
   """A Sampled of each prompt, scored by the frozen reward if there is one."""
   del records  # Their prompts are what is answered.
   return queries.draw(samples=config.samples, sampling=config.sampling)
@@ -37,8 +37,8 @@ def write(records, queries, *, config):
 stages = DatasetMethod(
   name='policy_samples',
   data='prompts',
-  write=write,
-  writes=Sampled,
+  build=build,
+  builds=Sampled,
   policy='policy',
   frozen={'reward': 'reward'},
   sources={'policy': 'ppo'},
@@ -49,8 +49,8 @@ stages = DatasetMethod(
 unscored_stages = DatasetMethod(
   name='policy_samples',
   data='prompts',
-  write=write,
-  writes=Sampled,
+  build=build,
+  builds=Sampled,
   policy='policy',
 )
 

@@ -121,7 +121,7 @@ stages = DatasetMethod(
   name='synthetic',
   data='policy_samples',
   reads=(Sampled,),
-  write=by_consistency,
-  writes=Comparison,
+  build=by_consistency,
+  builds=Comparison,
   frozen={'reward': 'reward'},
 )
