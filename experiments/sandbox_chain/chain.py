@@ -90,6 +90,7 @@ def experiment(
   addition: Addition = NOTHING,
   scored_by: str | None = None,
   measures: Mapping[str, Any] | None = None,
+  background: str = '',
 ) -> Experiment:
   """An experiment in the sandbox; its world does not depend on the seed.
 
@@ -104,9 +105,11 @@ def experiment(
     scored_by: the reward model whose scores are reported, where policies learnt
       from several.
     measures: further values of the evaluation, as of `reward_measures`.
+    background: as of an Experiment.
   """
   return Experiment(
     title=title,
+    background=background,
     seed=settings.seed,
     data=sandbox.World(
       seed=settings.world, comparisons=settings.pairs, words=addition.words

@@ -19,6 +19,7 @@ class Findings(NamedTuple):
   Attributes:
     title: the report's first line.
     seed: of the run.
+    background: what is known of the claims beyond this run.
     policies: {name: its numbers}, from `summary.summarise`.
     samples: {name: what the policy answered}.
     contrasts: {the claim in words: what was found of it}.
@@ -40,6 +41,7 @@ class Findings(NamedTuple):
   policies: Mapping[str, Summary]
   samples: Mapping[str, PolicySamples]
   seed: int | None = None
+  background: str = ''
   contrasts: Mapping[str, Contrast] = {}
   curves: Mapping[str, Curves] = {}
   produces: Mapping[str, str] = {}

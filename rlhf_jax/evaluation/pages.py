@@ -87,6 +87,7 @@ def report(found: Findings, drawn: Drawn | None, shown: int) -> list[Block]:
   if found.seed is not None and headlines.compared(policies):
     blocks.append(Text(claims.covers([found.seed])))
   blocks += [
+    Text(found.background),
     *first,
     Text(tables.unbroken(legends.of(policies))),
     Image(plots.win_rates, 'Win rates with their intervals'),

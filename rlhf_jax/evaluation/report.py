@@ -91,7 +91,7 @@ def write(
 
 
 def console(found: Findings, width: int) -> str:
-  """The policies' table, that by kind and the claims, as aligned text."""
+  """The tables and the claims as aligned text; last, what is beyond the run."""
   policies = found.policies
   _, rows = tables.parted(tables.policy_rows(policies), ON_PAGE_ALONE)
   parts = [tables.fitted(rows, width)]
@@ -100,8 +100,6 @@ def console(found: Findings, width: int) -> str:
   if found.contrasts:
     parts.append(sentences(claims.sentences(found.contrasts), width))
   said = [*legends.of(policies).splitlines(), legends.scores(policies)]
-  if found.seed is not None and headlines.compared(policies):
-    said.append(claims.covers([found.seed]))
   parts.append(sentences(filter(None, said), width))
   if found.reward_models:
     rows = tables.reward_model_rows(found.telling_pairs())
@@ -113,7 +111,11 @@ def console(found: Findings, width: int) -> str:
   if found.likelihoods:
     rows = tables.likelihood_rows(found.likelihoods, found.against)
     parts.append(tables.fitted(rows, width))
-  return '\n\n'.join(parts)
+  beyond = [found.background]
+  if found.seed is not None and headlines.compared(policies):
+    beyond.insert(0, claims.covers([found.seed]))
+  parts.append(sentences(filter(None, beyond), width))
+  return '\n\n'.join(filter(None, parts))
 
 
 def sentences(lines: Iterable[str], width: int) -> str:

@@ -170,6 +170,8 @@ class Experiment:
       policies measured; memory follows it, and results do not. What a stage
       learns from follows its own micro_batches.
     title: a line for people.
+    background: what is known of the claims beyond this run, a few sentences,
+      which its report and its last lines have too.
   """
 
   seed: Seed
@@ -189,6 +191,7 @@ class Experiment:
   )
   max_rows: Count = 4096
   title: str = 'Experiment'
+  background: str = ''
 
   def __post_init__(self):
     validation.check_stages(self.stages)

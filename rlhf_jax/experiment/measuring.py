@@ -105,6 +105,7 @@ def _findings(run, samples, *, notes, **known):
   return findings.Findings(
     title=experiment.title,
     seed=experiment.seed,
+    background=experiment.background,
     policies=summary.summarise(
       samples,
       against=how.against,

@@ -159,6 +159,14 @@ class ReportTest(parameterized.TestCase):
       content = (self.out / name).read_bytes()
       self.assertEqual(base64.b64decode(image), content)
 
+  def test_what_is_known_beyond_the_run_is_said_last(self):
+    known = 'Ten seeds say `otherwise`.'
+    _, console, page, _ = self.write(policies(), seed=3, background=known)
+    *_, said, last = console.splitlines()
+    self.assertEqual(last, 'Ten seeds say otherwise.')
+    self.assertIn('launch.seeds', said)
+    self.assertIn(f'\n{known}\n', page)
+
   def test_only_whole_files_are_left(self):
     self.write(policies())
     names = sorted(path.name for path in self.out.iterdir())
