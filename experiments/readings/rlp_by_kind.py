@@ -1,11 +1,11 @@
 """RLP against PPO by kind of prompt: the paper's figure 2, in the sandbox.
 
 Run: python -m experiments.readings.rlp_by_kind 0 1 2 3 4
-after python -m launch.seeds experiments/rlp/sandbox.py --seeds 0 1 2 3 4.
+after python -m launch.seeds experiments/rlp/published.py --seeds 0 1 2 3 4.
 """
 
 from experiments.readings import runs, tables
-from experiments.rlp import sandbox
+from experiments.rlp import published
 from rlhf_jax.evaluation import plots
 
 POLICIES = ('rlp_uml', 'rlp_spg')
@@ -23,7 +23,7 @@ def rates(chains, policy):
 def main():
   """Prints a line a kind; writes the numbers and the figure."""
   options = runs.arguments(__doc__, 'runs/rlp/by_kind')
-  chains = runs.chains(sandbox, options, needed=POLICIES)
+  chains = runs.chains(published, options, needed=POLICIES)
   found = {policy: rates(chains, policy) for policy in POLICIES}
   tables.show(
     'against PPO',

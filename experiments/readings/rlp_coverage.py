@@ -4,7 +4,7 @@ Ten samples of PPO's policy and of SFT's to each held-out prompt: how the share
 of the largest group goes with its answer's being right, and how many prompts a
 least confidence keeps.
 Run: python -m experiments.readings.rlp_coverage 0 1 2 3 4
-after python -m launch.seeds experiments/rlp/sandbox.py --seeds 0 1 2 3 4.
+after python -m launch.seeds experiments/rlp/published.py --seeds 0 1 2 3 4.
 """
 
 import collections
@@ -14,7 +14,7 @@ from scipy import stats
 
 from experiments.readings import policy_samples as samples
 from experiments.readings import reward_learning_plots, runs, tables
-from experiments.rlp import sandbox as chain_file
+from experiments.rlp import published
 from rlhf_jax import sandbox
 
 SAMPLES = 10
@@ -54,7 +54,7 @@ def show(policy, seeds):
 def main():
   """Prints a table a policy; writes the numbers and a plot of PPO's."""
   options = runs.arguments(__doc__, 'runs/rlp/coverage')
-  chains = runs.chains(chain_file, options, needed=POLICIES)
+  chains = runs.chains(published, options, needed=POLICIES)
   found = {
     policy: [confidences(chain, policy) for chain in chains]
     for policy in POLICIES

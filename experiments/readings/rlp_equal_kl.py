@@ -1,11 +1,11 @@
 """Gold by KL along the training of RLP's policies, against PPO's.
 
 Run: python -m experiments.readings.rlp_equal_kl 0 1 2 3 4
-after python -m launch.seeds experiments/rlp/sandbox.py --seeds 0 1 2 3 4.
+after python -m launch.seeds experiments/rlp/published.py --seeds 0 1 2 3 4.
 """
 
 from experiments.readings import reward_by_kl, runs, tables
-from experiments.rlp import sandbox
+from experiments.rlp import published
 from rlhf_jax.evaluation import reward_curve
 
 POLICIES = ('rlp_uml', 'rlp_spg')
@@ -23,7 +23,7 @@ def curves_of(chain):
 def main():
   """Prints gold less PPO's at the same KL; writes and draws the mean curves."""
   options = runs.arguments(__doc__, 'runs/rlp/equal_kl')
-  chains = runs.chains(sandbox, options, needed=POLICIES)
+  chains = runs.chains(published, options, needed=POLICIES)
   seeds = [curves_of(chain) for chain in chains]
   print('gold less that of PPO at the same KL, over the √KL both reached')
   for name in POLICIES:

@@ -5,14 +5,14 @@ held-out prompt, of SFT, PPO and the retrained policies, ranked by gold, how
 often each reward model is right, on pairs as they are and weighted to be as
 hard as SFT's, how calibrated it is, and how it ranks within a prompt.
 Run: python -m experiments.readings.rlp_off_distribution 0 1 2 3 4
-after python -m launch.seeds experiments/rlp/sandbox.py --seeds 0 1 2 3 4.
+after python -m launch.seeds experiments/rlp/published.py --seeds 0 1 2 3 4.
 """
 
 import numpy as np
 
 from experiments.readings import policy_samples as samples
 from experiments.readings import reward_learning_plots, runs, tables
-from experiments.rlp import sandbox
+from experiments.rlp import published
 from rlhf_jax.evaluation import (
   off_distribution,
   statistics,
@@ -101,7 +101,7 @@ def accuracy(seeds, policy, reward):
 def main():
   """Prints the tables; writes the numbers and a plot."""
   options = runs.arguments(__doc__, 'runs/rlp/off_distribution')
-  chains = runs.chains(sandbox, options, needed=POLICIES)
+  chains = runs.chains(published, options, needed=POLICIES)
   seeds = [measure(chain) for chain in chains]
   show_all(seeds)
   content = {

@@ -1,60 +1,56 @@
-"""Claim: a reward retrained on the policy's samples gives a better policy.
+"""RLP in one run: a reward retrained on samples, its control and its bounds.
 
-RLP whole: SFT, preferences, reward model, PPO, ten samples of PPO's policy to
-each prompt, then the reward model again, with two views of each prompt beside
-(RLP-UML) and with preferences made of what the samples agree on (RLP-SPG), and
-PPO again from each (Lang et al. 2024, table 2). Holds if each wins more than
-half against PPO, judged by gold.
+SFT of a policy that was pretrained on what is right, preferences, a reward
+model, PPO, thirty samples of its policy to each prompt; then the reward model
+again with pairs of what the samples agree on (RLP-SPG, Lang et al. 2024), as
+`bench.py` has it, where any sample of the largest group is preferred, and as in
+the paper, the best scored; beside them its control, as many updates on the old
+pairs alone, and PPO on gold itself. PPO from each. Half as long as in
+`bench.py`, whose seeds decide what holds. RLP-UML too: `published.py`.
 Run: python -m launch.train experiments/rlp/sandbox.py --set seed=1
-Another method in PPO's place, in steps 3 and 5:
-  --set rl=experiments.sandbox_chain.rloo_stages
 """
 
 import dataclasses
-from collections.abc import Callable
 
 from experiments import sandbox_chain
-from experiments.sandbox_chain import rlp
-from rlhf_jax.experiment import Experiment, PolicyVariant
+from experiments.sandbox_chain import on_policy, rlp
+from rlhf_jax import sandbox
+from rlhf_jax.experiment import Experiment
+from rlhf_jax.methods.rlp import samples
+from rlhf_jax.types.rules import Count
 from rlhf_jax.types.values import checked
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 @checked
-class Settings(sandbox_chain.Settings):
-  """What is set most often.
+class Settings(on_policy.Settings):
+  """What is set most often: of pretraining and of PPO half of the bench's."""
 
-  Attributes:
-    rl: what learns from a reward model, a function of `sandbox_chain`.
-  """
-
-  rl: Callable[[sandbox_chain.Settings], sandbox_chain.Stages] = (
-    rlp.learn_stages
-  )
+  pretraining_steps: Count = 800
+  ppo_steps: Count = 40
 
 
 def config(settings: Settings) -> Experiment:
-  (policy,) = learnt = settings.rl(settings)
-  retrained = {
-    'rlp_uml': rlp.uml_stages(settings, name='reward_model_uml'),
-    'rlp_spg': rlp.spg_stages(settings, name='reward_model_spg'),
-  }
+  rewards = on_policy.rewards(settings)
+  arms = ('control', 'rlp_spg', 'spg_best')
+  answered = samples.Config(count=on_policy.answered(settings))
   stages = (
-    sandbox_chain.feedback_stages(settings)
-    | learnt
-    | rlp.sample_stages(settings, policy=policy)
-    | rlp.arms(settings, retrained, learn=settings.rl)
+    on_policy.feedback_stages(settings)
+    | rlp.learn_stages(settings)
+    | samples.stages(answered)
+    | rlp.arms(settings, {arm: rewards[arm] for arm in arms})
+    | rlp.learn_stages(settings, reward=sandbox.gold, name='ppo_gold')
   )
-  return sandbox_chain.experiment(
+  return on_policy.experiment(
     settings,
-    title='RLP in the sandbox',
+    title='Reward learning on policy',
     stages=stages,
     scored_by='reward_model',
     measures=sandbox_chain.reward_measures(stages),
-    variants={'best_of_n': PolicyVariant(policy='sft', best_of=16)},
     contrasts={
-      f'RLP-UML beats {policy.upper()}': ('rlp_uml', policy),
-      f'RLP-SPG beats {policy.upper()}': ('rlp_spg', policy),
-      'RLP-SPG beats best of n': ('rlp_spg', 'best_of_n'),
+      'RLP-SPG beats its control': ('rlp_spg', 'control'),
+      'RLP-SPG beats PPO': ('rlp_spg', 'ppo'),
+      "the paper's RLP-SPG beats PPO": ('spg_best', 'ppo'),
+      'PPO on gold beats PPO': ('ppo_gold', 'ppo'),
     },
   )

@@ -6,7 +6,7 @@ from absl.testing import absltest, parameterized
 
 from experiments.dpo import relatives
 from experiments.rlhf import sandbox
-from experiments.rlp import sandbox as rlp
+from experiments.rlp import published
 from rlhf_jax import addressing
 from rlhf_jax.experiment import overrides
 
@@ -53,7 +53,7 @@ def numbers(config, at=''):
 class BadValuesTest(parameterized.TestCase):
   @parameterized.parameters(
     (sandbox, ('stages.ppo', 'model', 'limits', 'evaluation', 'data', 'seed')),
-    (rlp, ('stages.rlp_uml', 'stages.policy_samples', 'variants')),
+    (published, ('stages.rlp_uml', 'stages.policy_samples', 'variants')),
     (relatives, ('stages.dpo', 'stages.ipo')),
   )
   def test_every_number_is_checked(self, module, parts):
