@@ -12,7 +12,6 @@ import itertools
 import math
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from rlhf_jax.data.encoding import Counts
 from rlhf_jax.data.examples import Example, Stored
 from rlhf_jax.data.limits import Limits
 from rlhf_jax.data.numbers_on_disk import Column, Numbers
+from rlhf_jax.data.sequences import OnDemand
 from rlhf_jax.data.templates import Format
 from rlhf_jax.data.tokenizer import Tokenizer
 from rlhf_jax.storage import files, seals
@@ -58,7 +58,7 @@ Row = collections.namedtuple('Row', EXAMPLE.names)
 FACTS = 'facts.json'
 
 
-class Encoded(Sequence[Example]):
+class Encoded(OnDemand[Example]):
   """Examples that are kept in a folder, each read when it is asked for.
 
   Attributes:
@@ -90,10 +90,7 @@ class Encoded(Sequence[Example]):
   def __len__(self) -> int:
     return len(self._rows if self._places is None else self._places)
 
-  def __getitem__(self, place: int | slice) -> Any:
-    if isinstance(place, slice):
-      return [self[i] for i in range(len(self))[place]]
-    place = range(len(self))[place]
+  def at(self, place: int) -> Example:
     if self._places is not None:
       place = int(self._places[place])
     (row,) = self._rows.read(place, place + 1).tolist()

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from rlhf_jax.data.sequences import OnDemand
 from rlhf_jax.types import Prompt, Record, prompt_of
 
 
@@ -79,7 +80,7 @@ class Example(NamedTuple):
     return len(self.prompt_ids) + max(map(len, said))
 
 
-class With(Sequence[Example]):
+class With(OnDemand[Example]):
   """Examples, each with another value of one field."""
 
   def __init__(
@@ -91,9 +92,7 @@ class With(Sequence[Example]):
   def __len__(self) -> int:
     return len(self._examples)
 
-  def __getitem__(self, place: int | slice) -> Any:
-    if isinstance(place, slice):
-      return [self[i] for i in range(len(self))[place]]
+  def at(self, place: int) -> Example:
     changed = {self._field: self._values[place]}
     return self._examples[place]._replace(**changed)
 

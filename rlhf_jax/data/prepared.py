@@ -9,11 +9,12 @@ import json
 import os
 import pathlib
 from collections.abc import Sequence
-from typing import Any, overload
+from typing import Any
 
 from rlhf_jax.data import tfds_examples
 from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.data.names import listed
+from rlhf_jax.data.sequences import OnDemand
 from rlhf_jax.data.splits import Published
 from rlhf_jax.types import Record
 
@@ -96,7 +97,7 @@ def digest(path: str | pathlib.Path) -> str:
   return digests[path.name]
 
 
-class Split(Sequence[Record]):
+class Split(OnDemand[Record]):
   """The records of a split, in the order of the files that they are from.
 
   Each is read when it is asked for, so that none is held in memory.
@@ -120,23 +121,14 @@ class Split(Sequence[Record]):
   def __len__(self) -> int:
     return len(self._source)
 
-  @overload
-  def __getitem__(self, place: int) -> Record: ...
-
-  @overload
-  def __getitem__(self, place: slice) -> list[Record]: ...
-
-  def __getitem__(self, place):
-    if isinstance(place, slice):
-      return [self[i] for i in range(*place.indices(len(self)))]
-    at = range(len(self))[place]
+  def at(self, place: int) -> Record:
     try:
-      example = self._source[at]
+      example = self._source[place]
     except Exception as error:  # Whatever the library in C++ makes of damage.
       said = ' '.join(str(error).split())[:200]
       raise DataError(
-        f'record {at} of {self._path} cannot be read ({said}); the dataset is '
-        f'damaged: {AGAIN}.'
+        f'record {place} of {self._path} cannot be read ({said}); the dataset '
+        f'is damaged: {AGAIN}.'
       ) from error
     return tfds_examples.record(example)
 
