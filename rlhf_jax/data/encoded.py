@@ -6,7 +6,6 @@ that what holds the dataset holds no more than a few numbers for each example.
 
 import collections
 import contextlib
-import functools
 import gc
 import itertools
 import math
@@ -125,29 +124,10 @@ class Encoded(OnDemand[Example]):
   @property
   def records(self) -> Iterator[Record]:
     """`record` of each example."""
-    return (self._records[index] for index in self.indices.tolist())
+    return (self._records[index] for index in self.column('index').tolist())
 
-  @functools.cached_property
-  def lengths(self) -> np.ndarray:
-    """[N] `length` of each example."""
-    return self._column('length')
-
-  @functools.cached_property
-  def indices(self) -> np.ndarray:
-    """[N] `index` of each example."""
-    return self._column('index')
-
-  @functools.cached_property
-  def candidates(self) -> np.ndarray:
-    """[N] how many responses each example has."""
-    return self._column('responses')
-
-  @functools.cached_property
-  def weights(self) -> np.ndarray:
-    """[N] `weight` of each example's record."""
-    return self._column('weight')
-
-  def _column(self, name: str) -> np.ndarray:
+  def column(self, name: str) -> np.ndarray:
+    """[N] one of EXAMPLE of each."""
     column = self._rows.column(name)
     return column if self._places is None else column[self._places]
 

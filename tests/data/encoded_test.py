@@ -22,6 +22,7 @@ from rlhf_jax.data import (
   templates,
   tokens,
 )
+from rlhf_jax.data.examples import candidates, lengths, weights
 from rlhf_jax.storage import files, seals
 from rlhf_jax.types import (
   Comparison,
@@ -115,12 +116,12 @@ class EncodedTest(parameterized.TestCase):
       self.assertEqual(list(map(known, found)), list(map(known, examples)))
       self.assertEqual([e.record for e in found], [e.record for e in examples])
       self.assertEqual(found.counts, counts)
-      self.assertEqual(found.lengths.tolist(), [e.length for e in examples])
+      self.assertEqual(lengths(found).tolist(), [e.length for e in examples])
       self.assertEqual(
-        found.candidates.tolist(), [len(e.response_ids) for e in examples]
+        candidates(found).tolist(), [len(e.response_ids) for e in examples]
       )
       self.assertEqual(
-        found.weights.tolist(),
+        weights(found).tolist(),
         [getattr(e.record, 'weight', 1.0) for e in examples],
       )
       self.assertEqual(found[-1], found[len(examples) - 1])
@@ -155,7 +156,7 @@ class EncodedTest(parameterized.TestCase):
     with mock.patch.object(encoding, 'stream', side_effect=AssertionError):
       self.keep(Unread(records))
       found = encoded.learnable(self.folder, Unread(records))
-      self.assertEqual(found.lengths.tolist(), [4, 5, 4])
+      self.assertEqual(lengths(found).tolist(), [4, 5, 4])
       self.assertEqual(found[0].response_ids, ([1, 9], [2, 3, 9]))
 
   def test_levels_are_of_records_whose_ids_nobody_reads(self):
