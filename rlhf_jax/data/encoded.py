@@ -177,26 +177,9 @@ def keep(
     DamagedError: the folder is there, and not as it was written.
   """
   if not folder.is_dir():
-    files.make_folder(folder.parent)
-    unfinished = files.partial_of(folder)
-    try:
-      with files.naming(folder):
-        unfinished.mkdir()
-        _write(unfinished, records, tokenizer, template, limits)
-        seals.seal(unfinished)
-        _move(unfinished, folder)
-        files.fsync_folder(folder.parent)
-    finally:
-      files.remove(unfinished)
+    with seals.new_folder(folder) as unfinished:
+      _write(unfinished, records, tokenizer, template, limits)
   seals.verify(folder, delete=folder)
-
-
-def _move(unfinished: pathlib.Path, folder: pathlib.Path) -> None:
-  try:
-    unfinished.rename(folder)
-  except OSError:
-    if not folder.is_dir():  # Else somebody was faster.
-      raise
 
 
 def _write(folder, records, tokenizer, template, limits) -> None:

@@ -323,12 +323,7 @@ def _trained_once(
     tokenizer = tokens.train_bpe(
       texts, vocab_size=vocab_size, chat_template=templates.CHAT.jinja
     )
-    # Written whole or not at all: a run may be killed.
-    unfinished = files.partial_of(folder)
-    with files.naming(folder):
+    with seals.new_folder(folder) as unfinished:
       tokenizer.save(unfinished)
-      seals.seal(unfinished)
-      unfinished.rename(folder)
-      files.fsync_folder(folder.parent)
   seals.verify(folder, delete=folder)
   return tokens.load(folder)

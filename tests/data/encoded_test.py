@@ -219,7 +219,7 @@ class EncodedTest(parameterized.TestCase):
 
   def test_a_disk_that_is_full_is_told(self):
     with (
-      mock.patch.object(encoded, '_move', side_effect=OSError(28, 'full')),
+      mock.patch.object(pathlib.Path, 'rename', side_effect=OSError(28, '')),
       self.assertRaisesRegex(files.StorageError, 'encoded: the disk is full'),
     ):
       self.keep([A])
