@@ -20,7 +20,7 @@ from rlhf_jax.types import Message, Prompt, Response
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ChatTemplate:
+class ChatTemplate(templates.Format):
   """A conversation's ids by a chat template in Jinja.
 
   Attributes:
@@ -79,25 +79,9 @@ class ChatTemplate:
       for prompt, responses in asked
     ]
 
-  def parts(self, prompt: Prompt, tokenizer: tokens.Tokenizer) -> Parts:
-    """Ids of the prompt, up to where the response begins."""
-    (encoded,) = self.encode_all([(prompt, ())], tokenizer)
-    return encoded.parts
-
-  def encode_response(
-    self, prompt: Prompt, response: str, tokenizer: tokens.Tokenizer
-  ) -> list[int]:
-    """As `EncodedChat.response_ids`, of one response."""
-    (encoded,) = self.encode_all([(prompt, (response,))], tokenizer)
-    return encoded.response_ids(response)
-
   def end_id(self, tokenizer: tokens.Tokenizer) -> int:
     """The token that closes a response."""
     return tokenizer.id_of(self.end or tokenizer.eos)
-
-  def stop_ids(self, tokenizer: tokens.Tokenizer) -> tuple[int, ...]:
-    """The tokens that sampling stops at, the one that closes first."""
-    return templates.stop_ids(tokenizer, self.end_id(tokenizer))
 
 
 class EncodedChat(NamedTuple):

@@ -4,6 +4,7 @@ Contents are encoded one by one and markers put between them as ids, so that a
 user who types '<|assistant|>' has typed text, and no more than that.
 """
 
+import abc
 import dataclasses
 import itertools
 import json
@@ -74,43 +75,46 @@ class Conversation(Protocol):
     """Ids of one of the responses, without the token that closes it."""
 
 
-class Format(Protocol):
+class Format(abc.ABC):
   """How a conversation becomes ids: a Template, or a ChatTemplate."""
 
+  @abc.abstractmethod
   def render(self, prompt: Prompt, response: str = '') -> str:
     """The conversation as text, markers included."""
 
+  @abc.abstractmethod
   def encode_all(
     self, asked: Sequence[Asked], tokenizer: tokens.Tokenizer
   ) -> Sequence[Conversation]:
     """Prompts and responses to them, their texts encoded together."""
 
+  @abc.abstractmethod
+  def end_id(self, tokenizer: tokens.Tokenizer) -> int:
+    """The token that closes a response."""
+
   def parts(self, prompt: Prompt, tokenizer: tokens.Tokenizer) -> Parts:
     """Ids of the prompt, up to where the response begins."""
+    (encoded,) = self.encode_all([(prompt, ())], tokenizer)
+    return encoded.parts
 
   def encode_response(
     self, prompt: Prompt, response: str, tokenizer: tokens.Tokenizer
   ) -> list[int]:
     """Ids of a response to the prompt, without the token that closes it."""
-
-  def end_id(self, tokenizer: tokens.Tokenizer) -> int:
-    """The token that closes a response."""
+    (encoded,) = self.encode_all([(prompt, (response,))], tokenizer)
+    return encoded.response_ids(response)
 
   def stop_ids(self, tokenizer: tokens.Tokenizer) -> tuple[int, ...]:
-    """The tokens that sampling stops at, the one that closes first."""
-
-
-def stop_ids(tokenizer: tokens.Tokenizer, end_id: int) -> tuple[int, ...]:
-  """`end_id`, then every token that ends a text; each once."""
-  ends = map(tokenizer.id_of, (tokenizer.eos, *tokenizer.stops))
-  return tuple(dict.fromkeys((end_id, *ends)))
+    """The tokens that sampling stops at, each once, the closing one first."""
+    ends = map(tokenizer.id_of, (tokenizer.eos, *tokenizer.stops))
+    return tuple(dict.fromkeys((self.end_id(tokenizer), *ends)))
 
 
 Markers = tuple[str, str]  # Before a turn's content, and after it.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Template:
+class Template(Format):
   """Markers around the turns of a conversation, for vocabularies of ours.
 
   The chat template of a pretrained model's folder is `chat_templates.of`.
@@ -141,25 +145,9 @@ class Template:
     encodings = Encodings(tokenizer, texts)
     return [EncodedTurns(self, tokenizer, p, encodings) for p, _ in asked]
 
-  def encode_response(
-    self, prompt: Prompt, response: str, tokenizer: tokens.Tokenizer
-  ) -> list[int]:
-    """Ids of a response, without the token that closes it."""
-    (encoded,) = self.encode_all([(prompt, (response,))], tokenizer)
-    return encoded.response_ids(response)
-
   def end_id(self, tokenizer: tokens.Tokenizer) -> int:
     """The token that closes a response."""
     return tokenizer.eos_id
-
-  def stop_ids(self, tokenizer: tokens.Tokenizer) -> tuple[int, ...]:
-    """The tokens that sampling stops at, the one that closes first."""
-    return stop_ids(tokenizer, self.end_id(tokenizer))
-
-  def parts(self, prompt: Prompt, tokenizer: tokens.Tokenizer) -> Parts:
-    """Ids of the prompt, up to where the response begins."""
-    (encoded,) = self.encode_all([(prompt, ())], tokenizer)
-    return encoded.parts
 
   @property
   def _markers(self) -> list[str]:
