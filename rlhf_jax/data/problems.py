@@ -4,7 +4,6 @@ import dataclasses
 import pathlib
 
 from rlhf_jax.data import readers, splits
-from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.data.sources import Corpus, Files, FileSource
 from rlhf_jax.types import Demonstration
 from rlhf_jax.types.rules import Count
@@ -64,9 +63,7 @@ class Problems(FileSource):
           f'{len(given) - len(training)} of {len(given)} problems left out of '
           'training: the test asks them too',
         )
-    if not training or not test:
-      raise DataError(
-        f'of {len(given)} problems {len(training)} are left to train on and '
-        f'{len(test)} to test on; give more of them, or a test file.'
-      )
+    splits.check_sides(
+      training, test, f'{len(given)} problems', ', or a test file'
+    )
     return training, test, notes

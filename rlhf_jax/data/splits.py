@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rlhf_jax.data import sequences
+from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.types import Prompt, Record, prompt_of, responses_of
 
 TRAIN, VALIDATION, TEST = 'train', 'validation', 'test'
@@ -92,6 +93,23 @@ def split(
   for record in records:
     sides[is_held_out(record, share)].append(record)
   return sides
+
+
+def check_sides(
+  training: Sequence[Record], held_out: Sequence[Record], of: str, or_: str = ''
+) -> None:
+  """Refuses to go on where one of the two sides has no records.
+
+  Args:
+    training, held_out: the sides.
+    of: how many there were, and of what.
+    or_: what helps besides more of them: ', or …'.
+  """
+  if not training or not held_out:
+    raise DataError(
+      f'of {of} {len(training)} are left to train on and {len(held_out)} to '
+      f'test on; give more of them{or_}.'
+    )
 
 
 def distinct_prompts(records: Sequence[Record]) -> Sequence[Prompt]:

@@ -171,8 +171,8 @@ class Template(Format):
     for role, content in prompt.messages:
       if markers.get(role) is None:
         raise TemplateError(
-          f'{prompt.place}: the template has no place for '
-          f' a turn of role {role!r}.'
+          f'{prompt.place}: the template has no place for a turn of role '
+          f'{role!r}.'
         )
       before, after = markers[role]
       pieces.append((before, content, after))

@@ -178,11 +178,7 @@ class _Reading:
 
 def _by_hash(records: Sequence[Record]) -> dict[str, Sequence[Record]]:
   training, held_out = splits.split(records, HELD_OUT)
-  if not training or not held_out:
-    raise DataError(
-      f'of {len(records)} records {len(training)} are left to train on and '
-      f'{len(held_out)} to test on; give more of them.'
-    )
+  splits.check_sides(training, held_out, f'{len(records)} records')
   return {TRAIN: training, TEST: held_out}
 
 
