@@ -124,13 +124,13 @@ def list_of(parser: Parser, *, least: int = 0) -> Parser:
   return parse
 
 
-def nullable(parser: Parser, default: Any = None) -> Parser:
-  """What `parser` reads, or null, which is read as the default."""
+def or_null(parser: Parser, default: Any = None) -> Optional:
+  """A field that may be left out or null; both are read as the default."""
 
   def parse(value: Any) -> Any:
     return default if value is None else parser(value)
 
-  return parse
+  return Optional(parse, default)
 
 
 def anything(value: Any) -> Any:

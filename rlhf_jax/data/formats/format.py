@@ -49,9 +49,7 @@ class Format:
     """The parser of a row."""
     return fields.object_of(
       {
-        name: fields.Optional(
-          fields.nullable(parser.parser, parser.default), parser.default
-        )
+        name: fields.or_null(parser.parser, parser.default)
         if isinstance(parser, fields.Optional)
         else parser
         for name, parser in self.schema.items()
