@@ -195,12 +195,9 @@ def _write(folder, records, tokenizer, template, limits) -> None:
 
   ids = np.dtype('<u2' if tokenizer.vocab_size <= 1 << 16 else '<u4')
   with _uncollected(), _Writer(folder, ids) as writer:
-    for made in encoding.stream(counted(), tokenizer, template, limits):
-      tally['truncated_prompts'] += made.truncated_prompt
-      tally['dropped_prompts'] += made.example is None
-      tally['truncated_responses'] += made.truncated_responses
-      if made.example is not None:
-        writer.add(made.example)
+    read = counted(), tokenizer, template, limits
+    for example in encoding.stream(*read, tally):
+      writer.add(example)
   facts = {'ids': ids.str, 'records': total, 'first': first, 'counts': tally}
   files.write_json(folder / FACTS, facts)
 
