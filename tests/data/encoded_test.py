@@ -166,7 +166,10 @@ class EncodedTest(parameterized.TestCase):
     with mock.patch.object(
       encoded.Encoded, '__getitem__', side_effect=AssertionError
     ):
-      levels = curriculum.members(found, lambda c: int(len(c.responses) > 2))
+      by_count = curriculum.Curriculum(
+        level=lambda c: int(len(c.responses) > 2), mix=curriculum.uniform
+      )
+      levels = by_count.members(found)
     # Identical, tied and dropped ones are none of the three that are left.
     self.assertEqual([level.tolist() for level in levels], [[0, 2], [1]])
 
