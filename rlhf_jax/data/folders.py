@@ -48,11 +48,6 @@ class Found(NamedTuple):
     held_out = (name for names in others for name in names)
     return Published(tuple(training), tuple(held_out))
 
-  @property
-  def notes(self) -> tuple[str, ...]:
-    """For a person, on what is left out."""
-    return notes(self.descriptions)
-
 
 def notes(descriptions: Iterable[str]) -> tuple[str, ...]:
   """A sentence on each file that is left out."""
