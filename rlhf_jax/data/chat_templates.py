@@ -42,14 +42,14 @@ class ChatTemplate(templates.Format):
   def render(self, prompt: Prompt, response: str = '') -> str:
     """The conversation as text, markers included."""
     with _about(prompt):
-      text = chat_jinja.render(
-        self.jinja,
-        rendering.checked(prompt.messages),
-        opened=True,
-        tokens=dict(self.named),
-        date=self.date,
-      )
+      messages = rendering.checked(prompt.messages)
+      text = self.source.render(messages, opened=True)
     return text + prompt.condition + response
+
+  @property
+  def source(self) -> chat_jinja.Source:
+    """The template, with what it may read."""
+    return chat_jinja.Source(self.jinja, self.named, self.date)
 
   def encode_all(
     self, asked: Sequence[templates.Asked], tokenizer: tokens.Tokenizer
@@ -64,7 +64,7 @@ class ChatTemplate(templates.Format):
         conversations.append(
           rendering.Conversation(answered, opened=False, asked=messages)
         )
-    reader = rendering.Reader(self.jinja, self.named, self.date, tokenizer)
+    reader = rendering.Reader(self.source, tokenizer)
     readings = iter(reader.read_all(conversations))
     end_id = self.end_id(tokenizer)
     return [
@@ -227,7 +227,7 @@ def of(
     date=date,
   )
 
-  reader = rendering.Reader(template.jinja, template.named, date, tokenizer)
+  reader = rendering.Reader(template.source, tokenizer)
 
   def read(*messages: Message, opened: bool) -> Reading:
     return reader.read(rendering.Conversation(messages, opened))

@@ -210,12 +210,8 @@ class Tokenizer:
       return []
     before = '\n'
     if self.chat_template:
-      before = chat_jinja.render(
-        self.chat_template,
-        [Message('user', 'a')],
-        opened=True,
-        tokens=self.named,
-      )
+      source = chat_jinja.Source(self.chat_template, (*self.named.items(),))
+      before = source.render([Message('user', 'a')], opened=True)
     spelt = self.marks.spell(before)
     encoding = self.encoding(spelt + 'a')
     after = [
