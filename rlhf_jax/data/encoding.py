@@ -181,10 +181,10 @@ def stream(
 
   def encoded(chunk):
     said = list(map(_said, chunk))
-    asked = zip(
-      map(prompt_of, chunk), map(responses.unsampled, said), strict=True
-    )
-    found = template.encode_all([*asked], tokenizer)
+    # The others have the ids that were sampled.
+    texts = [[one for one in each if one.ids is None] for each in said]
+    asked = list(zip(map(prompt_of, chunk), texts, strict=True))
+    found = template.encode_all(asked, tokenizer)
     return zip(chunk, said, found, strict=True)
 
   end_id = template.end_id(tokenizer)

@@ -235,7 +235,7 @@ class EncodedTurns:
           'of this tokenizer; take chat_templates.of(tokenizer) instead.'
         )
     turns = [
-      Turn(self._marked(before), self._said(content), self._marked(after))
+      Turn(self._marked(before), self.encodings[content], self._marked(after))
       for before, content, after in template.pieces(self.prompt)
     ]
     head = self._marked(template.begin)
@@ -244,15 +244,13 @@ class EncodedTurns:
     opening = list(tokenizer.opening)
     if head[: len(opening)] != opening:
       head = opening + head
-    tail = self._marked(template.assistant[0])
-    return Parts(head, tuple(turns), tail + self._said(self.prompt.condition))
+    condition = self.encodings[self.prompt.condition]
+    tail = self._marked(template.assistant[0]) + condition
+    return Parts(head, tuple(turns), tail)
 
   def response_ids(self, response: str) -> list[int]:
     """Ids of a response, without the token that closes it."""
-    return self._said(str(response))
-
-  def _said(self, text: str) -> list[int]:
-    return self.encodings[text]
+    return self.encodings[str(response)]
 
   def _marked(self, text: str) -> list[int]:
     return self.encodings[self.tokenizer.marks.spell(text)]

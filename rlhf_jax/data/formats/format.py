@@ -110,7 +110,8 @@ def stream_as(
 
 def rows_of(path: str | pathlib.Path) -> Iterator[jsonl.Row]:
   """The rows of a table, of JSON lines or of a JSON array."""
-  return arrow.read(path) if arrow.is_table(path) else jsonl.read_any(path)
+  is_table = pathlib.Path(path).suffix in arrow.SUFFIXES
+  return arrow.read(path) if is_table else jsonl.read_any(path)
 
 
 def first_record(
@@ -148,7 +149,7 @@ def _begun(rows, formats, columns):
     rows = _renamed(itertools.chain([first], rows), columns)
     first = next(rows)
   rows = itertools.chain([first], rows)
-  form = _fitting(first, formats)
+  form = next((form for form in formats if form.fits(first.fields)), None)
   if form is None:
     form = _fitting_in_part(first, formats)
     unread += [name for name in first.fields if name not in form.schema]
@@ -202,11 +203,6 @@ def _restricted(rows: Iterable[jsonl.Row], form: Format) -> Iterator[jsonl.Row]:
     with fields.placed(where):
       fields.check_required(form.required, given)
     yield jsonl.Row(where, {n: v for n, v in given.items() if n in form.schema})
-
-
-def _fitting(row: jsonl.Row, formats: Sequence[Format]) -> Format | None:
-  """The first format that a row fits, if one does."""
-  return next((form for form in formats if form.fits(row.fields)), None)
 
 
 def _fitting_in_part(row: jsonl.Row, formats: Sequence[Format]) -> Format:
