@@ -54,7 +54,7 @@ def published(folder: pathlib.Path) -> Published:
   Raises:
     DataError: none is to be trained on.
   """
-  names = [split['name'] for split in _json(folder / _INFO)['splits']]
+  names = _splits(folder)
   if 'train' not in names:
     raise DataError(
       f'{folder} has the splits {", ".join(names)} and no train: it is to '
@@ -69,8 +69,7 @@ def measured_on(folder: pathlib.Path) -> pathlib.Path:
   Raises:
     DataError: there is none but the one to train on.
   """
-  names = [split['name'] for split in _json(folder / _INFO)['splits']]
-  others = [name for name in names if name != 'train']
+  others = [name for name in _splits(folder) if name != 'train']
   if not others:
     raise DataError(
       f'{folder} has the split train alone, and nothing to measure on; name it '
@@ -142,6 +141,10 @@ class Split(OnDemand[Record]):
 
 def _is_dataset(folder: pathlib.Path) -> bool:
   return all((folder / name).is_file() for name in (_INFO, _FEATURES))
+
+
+def _splits(folder: pathlib.Path) -> list[str]:
+  return [split['name'] for split in _json(folder / _INFO)['splits']]
 
 
 def _version(folder: pathlib.Path) -> tuple[int, ...]:

@@ -4,8 +4,8 @@ import dataclasses
 import pathlib
 
 from rlhf_jax.data import readers, splits
-from rlhf_jax.data.sources import Corpus, Files, FileSource
-from rlhf_jax.types import Demonstration
+from rlhf_jax.data.files import Files, Sides
+from rlhf_jax.data.sources import Corpus, FileSource
 from rlhf_jax.types.rules import Count
 
 
@@ -45,10 +45,8 @@ class Problems(FileSource):
     }
     return self.corpus(folder, datasets, training, notes)
 
-  def _sides(
-    self,
-  ) -> tuple[list[Demonstration], list[Demonstration], tuple[str, ...]]:
-    """(training, held-out) problems, none on both sides; and the notes."""
+  def _sides(self) -> Sides:
+    """Problems to learn from and held out, none of them on both sides."""
     given = self.problems.records(self.data_dir)
     notes = given.notes
     if self.test is None:
@@ -66,4 +64,4 @@ class Problems(FileSource):
     splits.check_sides(
       training, test, f'{len(given)} problems', ', or a test file'
     )
-    return training, test, notes
+    return Sides(training, test, notes)
