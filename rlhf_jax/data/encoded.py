@@ -30,7 +30,6 @@ from rlhf_jax.types import (
   Rated,
   Record,
   Sampled,
-  prompt_of,
 )
 
 KINDS = (Prompt, Demonstration, Comparison, Rated, Sampled)
@@ -157,7 +156,7 @@ def _view(folder, records, only=False) -> Encoded:
     if any(numbers[1:]):
       places = np.flatnonzero(reasons == 0)
   found = Encoded(folder, records, counts, places)
-  encoding.check_left(len(found), facts['records'], facts['first'], counts)
+  encoding.check_left(found, records, counts)
   return found
 
 
@@ -184,22 +183,12 @@ def keep(
 
 def _write(folder, records, tokenizer, template, limits) -> None:
   """Writes the files of a folder as the records come."""
-  total, first, tally = 0, '', collections.Counter()
-
-  def counted():
-    nonlocal total, first
-    for record in records:
-      first = first if total else prompt_of(record).place
-      total += 1
-      yield record
-
+  tally = collections.Counter()
   ids = np.dtype('<u2' if tokenizer.vocab_size <= 1 << 16 else '<u4')
   with _uncollected(), _Writer(folder, ids) as writer:
-    read = counted(), tokenizer, template, limits
-    for example in encoding.stream(*read, tally):
+    for example in encoding.stream(records, tokenizer, template, limits, tally):
       writer.add(example)
-  facts = {'ids': ids.str, 'records': total, 'first': first, 'counts': tally}
-  files.write_json(folder / FACTS, facts)
+  files.write_json(folder / FACTS, {'ids': ids.str, 'counts': tally})
 
 
 @contextlib.contextmanager

@@ -69,31 +69,23 @@ def encode(
   reasons = [unlearnable(example) for example in examples]
   kept = [e for e, reason in zip(examples, reasons, strict=True) if not reason]
   counts = counts._replace(**collections.Counter(filter(None, reasons)))
-  _check_left(kept, records, counts)
+  check_left(kept, records, counts)
   return kept, counts
 
 
-def _check_left(
+def check_left(
   examples: Sequence[Example], records: Sequence[Record], counts: Counts
 ) -> None:
-  first = prompt_of(records[0]).place if records else ''
-  check_left(len(examples), len(records), first, counts)
-
-
-def check_left(left: int, records: int, first: str, counts: Counts) -> None:
   """Refuses a dataset of which nothing is left.
 
   Args:
-    left: how many examples there are.
-    records: how many records there were.
-    first: the place of the first of them.
+    examples: those that are left.
+    records: all that there were.
     counts: what was left out.
-
-  Raises:
-    DataError: no example is left of one record or more.
   """
-  if records and not left:
-    [all_of_them] = names.amounts({'records': records})
+  if records and not examples:
+    [all_of_them] = names.amounts({'records': len(records)})
+    first = prompt_of(records[0]).place
     counted = ', '.join(names.amounts(left_out(counts)))
     raise DataError(
       f'nothing is left of {all_of_them}, the first at {first}: {counted}. '
@@ -160,7 +152,7 @@ def encode_all(
   tally = collections.Counter()
   examples = list(stream(watch(records), tokenizer, template, limits, tally))
   counts = Counts(**tally)
-  _check_left(examples, records, counts)
+  check_left(examples, records, counts)
   return examples, counts
 
 
