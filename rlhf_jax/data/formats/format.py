@@ -89,21 +89,9 @@ def stream_as(
   formats: Sequence[Format],
   columns: Mapping[str, str] | None = None,
 ) -> Stream:
-  """Reads JSON lines, a JSON array or a table, of one of some formats.
+  """Reads a file in the first of some formats that its first row fits.
 
-  Args:
-    path: of the file; what `data.packed` knows is unpacked, .arrow and .parquet
-      are tables.
-    formats: the first that its first row fits is taken.
-    columns: maps the format's names of fields to the file's. Other columns are
-      read only where they have the name of a field of such a format.
-
-  Returns:
-    Records, with notes of the format that was read, and of what was left out.
-
-  Raises:
-    DataError: no format fits; or, as they are read, a row does not fit the
-      format, or nothing of the file can be learnt from.
+  All else is as of `formats.read`, but errors of rows come as they are read.
   """
   return stream_of(rows_of(path), pathlib.Path(path).name, formats, columns)
 
