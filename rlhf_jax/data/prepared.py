@@ -15,7 +15,6 @@ from rlhf_jax.data import tfds_examples
 from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.data.names import listed
 from rlhf_jax.data.sequences import OnDemand
-from rlhf_jax.data.splits import Published
 from rlhf_jax.types import Record
 
 _INFO, _FEATURES, _METADATA = (
@@ -48,8 +47,8 @@ def find(place: str) -> pathlib.Path | None:
   return max(versions, key=_version, default=None)
 
 
-def published(folder: pathlib.Path) -> Published:
-  """The splits of a prepared dataset.
+def published(folder: pathlib.Path) -> list[str]:
+  """The splits of a prepared dataset, the one to train on first.
 
   Raises:
     DataError: none is to be trained on.
@@ -60,7 +59,7 @@ def published(folder: pathlib.Path) -> Published:
       f'{folder} has the splits {", ".join(names)} and no train: it is to '
       f'measure on. Name a split to take it all the same: {folder}/{names[0]}'
     )
-  return Published(('train',), tuple(n for n in names if n != 'train'))
+  return sorted(names, key=lambda name: name != 'train')
 
 
 def measured_on(folder: pathlib.Path) -> pathlib.Path:

@@ -4,7 +4,6 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
@@ -15,18 +14,6 @@ from rlhf_jax.types import Prompt, Record, prompt_of, responses_of
 TRAIN, VALIDATION, TEST = 'train', 'validation', 'test'
 # What the user says after an answer to each of the test questions.
 SECOND_TURNS = 'second_turns'
-
-
-class Published(NamedTuple):
-  """The files, or splits, of a dataset that is published in splits.
-
-  Attributes:
-    training: to learn from.
-    held_out: all others.
-  """
-
-  training: tuple[str, ...]
-  held_out: tuple[str, ...] = ()
 
 
 def is_held_out(record: Record, share: float) -> bool:
