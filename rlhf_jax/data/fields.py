@@ -233,12 +233,9 @@ def asked(messages: tuple[Message, ...]) -> tuple[Message, ...]:
 def role(value: Any) -> str:
   """Whose turn a message is: the user's, the assistant's, the system's."""
   roles = ('user', 'assistant', 'system')
-  if not isinstance(value, str):
-    raise Fault(f'must be one of {", ".join(roles)}, not {kind(value)}.')
   if value not in roles:
-    raise Fault(
-      f'must be one of {", ".join(roles)}, not {names.quoted(value)}.'
-    )
+    given = names.quoted(value) if isinstance(value, str) else kind(value)
+    raise Fault(f'must be one of {", ".join(roles)}, not {given}.')
   return value
 
 

@@ -6,7 +6,6 @@ user who types '<|assistant|>' has typed text, and no more than that.
 
 import abc
 import dataclasses
-import itertools
 import json
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
@@ -138,7 +137,8 @@ class Template(Format):
     self, asked: Sequence[Asked], tokenizer: tokens.Tokenizer
   ) -> list['EncodedTurns']:
     """Prompts and responses to them, their texts encoded together."""
-    texts = list(map(tokenizer.marks.spell, self._markers))
+    markers = (self.begin, *self.user, *self.assistant, *(self.system or ()))
+    texts = list(map(tokenizer.marks.spell, markers))
     for prompt, responses in asked:
       texts += [content for _, content in prompt.messages]
       texts += [prompt.condition, *map(str, responses)]
@@ -148,11 +148,6 @@ class Template(Format):
   def end_id(self, tokenizer: tokens.Tokenizer) -> int:
     """The token that closes a response."""
     return tokenizer.eos_id
-
-  @property
-  def _markers(self) -> list[str]:
-    around = (self.user, self.assistant, self.system or ('', ''))
-    return [self.begin, *itertools.chain(*around)]
 
   def render(self, prompt: Prompt, response: str = '') -> str:
     """The conversation as text, markers included."""
