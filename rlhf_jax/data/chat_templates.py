@@ -133,7 +133,7 @@ class EncodedChat(NamedTuple):
       self._refuse('it writes the prompt anew once it is answered')
     if not answered.found:
       self._refuse('it changes what the assistant says')
-    begin, count = asked.past(answered.first)
+    begin, count = asked.size(answered.first)
     _, end = answered.span(len(self.prompt.messages)) or (begin, begin)
     spaces = said[len(said.rstrip()) :]
     if spaces and answered.text.startswith(spaces, end):
@@ -141,10 +141,10 @@ class EncodedChat(NamedTuple):
     stop = None
     if said.ended:
       stop = answered.closed(self.end_id, end)
-    if stop is None and end == answered.length:
-      stop = answered.count
     if stop is None:
-      _, stop = answered.tokens_of(begin, end)
+      letters, stop = answered.size()
+      if end < letters:
+        _, stop = answered.tokens_of(begin, end)
     following = answered.following(asked)
     if following is not None:
       return following[: stop - count]
