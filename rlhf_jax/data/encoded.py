@@ -70,12 +70,9 @@ class Encoded(OnDemand[Example]):
     counts: Counts,
     places: np.ndarray | None = None,
   ):
-    """Of a folder that `keep` wrote.
+    """Of a folder that `keep` wrote, of these records.
 
     Args:
-      folder: its ids.
-      records: those that were encoded.
-      counts: as of the class.
       places: [N] of the examples, among those of the folder; all by default.
     """
     facts = seals.read_json(folder / FACTS, delete=folder)

@@ -76,13 +76,7 @@ def encode(
 def check_left(
   examples: Sequence[Example], records: Sequence[Record], counts: Counts
 ) -> None:
-  """Refuses a dataset of which nothing is left.
-
-  Args:
-    examples: those that are left.
-    records: all that there were.
-    counts: what was left out.
-  """
+  """Refuses records of which no examples are left."""
   if records and not examples:
     [all_of_them] = names.amounts({'records': len(records)})
     first = prompt_of(records[0]).place

@@ -238,7 +238,6 @@ def _parsing(
   """Turns an error of the decoder into a sentence.
 
   Args:
-    path: of the file.
     number: the line that begins at, or holds, the character `start`.
     start: where the value begins in the decoded text.
     due: a clause, what the file must hold.

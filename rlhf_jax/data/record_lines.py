@@ -94,12 +94,7 @@ class Lines(OnDemand[Record]):
   """The records of a file of lines, each read when it is asked for."""
 
   def __init__(self, path: pathlib.Path, fingerprint: str):
-    """Finds where the lines begin.
-
-    Args:
-      path: of the file.
-      fingerprint: changes when its content does.
-    """
+    """Of a file; the fingerprint changes when its content does."""
     self.fingerprint, self._path = fingerprint, path
     with files.naming(path):
       self._file = path.open('rb')

@@ -8,15 +8,7 @@ from rlhf_jax.types import Comparison, Record
 
 
 def check(record: Record, where: str) -> None:
-  """Refuses weights, margins and scores that are none.
-
-  Args:
-    record: any.
-    where: its place, for errors.
-
-  Raises:
-    DataError: a number that is none, or scores that do not fit the responses.
-  """
+  """Refuses numbers that are none, and scores that do not fit the responses."""
   weight = getattr(record, 'weight', 1.0)
   if not (math.isfinite(weight) and weight >= 0.0):
     raise DataError(

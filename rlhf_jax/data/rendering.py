@@ -100,14 +100,10 @@ class Reader(NamedTuple):
   def _written(
     self, conversation: Conversation, asked: Filled | Owned | None
   ) -> Filled | Owned:
-    """The text in pieces, and whose it is.
+    """The text in pieces, and whose it is; errors as of `read`.
 
     Args:
-      conversation: to render.
       asked: the prompt that it answers, where that is known.
-
-    Raises:
-      TemplateError: as of `read`.
     """
     messages, opened, _ = conversation
     if not isinstance(asked, Filled):

@@ -79,11 +79,9 @@ class Selected(OnDemand[Record]):
     change: Callable[[Record], Record] | None = None,
     said: str = '',
   ):
-    """Of `records`, those at [N] `places`.
+    """Of `records`, those at [N] `places`, in their order.
 
     Args:
-      records: of any kind.
-      places: in the order of these.
       change: what becomes of each; None leaves them as they are.
       said: tells the change from others.
     """

@@ -165,9 +165,7 @@ def learn(
   changes contents otherwise than at their ends.
 
   Args:
-    source: the chat template.
     tokenizer: whose marks the template writes.
-    roles: of the messages.
     opened: whether to open the assistant's next turn.
   """
   if not roles:

@@ -19,12 +19,8 @@ SECOND_TURNS = 'second_turns'
 def is_held_out(record: Record, share: float) -> bool:
   """Whether a record belongs to the share that is kept out of training.
 
-  Decided by a hash of its opening and by nothing else: the same in every
-  dataset, machine and order.
-
-  Args:
-    record: any record.
-    share: part of all openings, in [0, 1].
+  That is a share, in [0, 1], of all openings. Decided by a hash of the record's
+  and by nothing else: the same in every dataset, machine and order.
   """
   return opening(record) < math.ceil(share * 2**64)
 
@@ -88,7 +84,6 @@ def check_sides(
   """Refuses to go on where one of the two sides has no records.
 
   Args:
-    training, held_out: the sides.
     of: how many there were, and of what.
     or_: what helps besides more of them: ', or …'.
   """

@@ -116,11 +116,7 @@ def read(
   Published splits are kept. Without any, or of the training split alone, a hash
   of what is said first holds out HELD_OUT of the openings.
 
-  Args:
-    folder: of the files.
-    layout: one that fits it.
-    place: a folder that is not there, to keep the records in.
-    tracked: of the files.
+  The records are kept in `place`, a folder that is not there.
   """
   reading = _Reading(folder, layout, tracked)
   kept_records.write(place, reading.records(), reading.notes)

@@ -28,14 +28,7 @@ class Learnable(Stream):
     form: str,
     unread: Sequence[str],
   ):
-    """Of records.
-
-    Args:
-      found: one after the other.
-      file: its name.
-      form: the name of its format.
-      unread: columns that are not read.
-    """
+    """Of what is found in a file of a format, some columns of it unread."""
     super().__init__(map(_learnable, found))
     self._file, self._form, self._unread = file, form, unread
 
@@ -70,12 +63,7 @@ def _learnable(record: Record | LeftOut) -> Record | LeftOut:
 
 
 def _kind(first: Record | None, alone: bool) -> str:
-  """What records are, in words.
-
-  Args:
-    first: of them.
-    alone: whether each has a single response.
-  """
+  """What records are, in words; `alone` if each has a single response."""
   match first:
     case Comparison():
       return 'labelled responses' if alone else 'comparisons'
