@@ -10,7 +10,7 @@ import gc
 import itertools
 import math
 import pathlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -67,20 +67,26 @@ class Encoded(OnDemand[Example]):
     self,
     folder: pathlib.Path,
     records: Sequence[Record],
-    counts: Counts,
     places: np.ndarray | None = None,
+    left_out: Mapping[str, int] | None = None,
   ):
     """Of a folder that `keep` wrote, of these records.
 
     Args:
       places: [N] of the examples, among those of the folder; all by default.
+      left_out: counts of the others.
+
+    Raises:
+      DataError: nothing is left.
     """
     facts = seals.read_json(folder / FACTS, delete=folder)
-    self.counts, self._records, self._places = counts, records, places
+    self.counts = Counts(**facts['counts'] | (left_out or {}))
+    self._records, self._places = records, places
     self._rows = Numbers(folder / 'examples', EXAMPLE)
     self._ids = Numbers(folder / 'ids', np.dtype(facts['ids']))
     self._ends = Numbers(folder / 'ends', np.dtype('<i8'))
     self._numbers = Numbers(folder / 'numbers', np.dtype('<f8'))
+    encoding.check_left(self, records, self.counts)
 
   def __len__(self) -> int:
     return len(self._rows if self._places is None else self._places)
@@ -135,26 +141,17 @@ def all_of(folder: pathlib.Path, records: Sequence[Record]) -> Encoded:
     DamagedError: the folder is not what was written.
     DataError: there is none.
   """
-  return _view(folder, records)
+  return Encoded(folder, records)
 
 
 def learnable(folder: pathlib.Path, records: Sequence[Record]) -> Encoded:
   """Those that something can be learnt from, as of `encoding.encode`."""
-  return _view(folder, records, only=True)
-
-
-def _view(folder, records, only=False) -> Encoded:
-  facts = seals.read_json(folder / FACTS, delete=folder)
-  counts, places = Counts(**facts['counts']), None
-  if only:
-    reasons = Numbers(folder / 'examples', EXAMPLE).column('reason')
-    numbers = np.bincount(reasons, minlength=len(REASONS)).tolist()
-    counts = counts._replace(**dict(zip(REASONS[1:], numbers[1:], strict=True)))
-    if any(numbers[1:]):
-      places = np.flatnonzero(reasons == 0)
-  found = Encoded(folder, records, counts, places)
-  encoding.check_left(found, records, counts)
-  return found
+  reasons = Numbers(folder / 'examples', EXAMPLE).column('reason')
+  numbers = np.bincount(reasons, minlength=len(REASONS)).tolist()
+  if not any(numbers[1:]):
+    return Encoded(folder, records)
+  left_out = dict(zip(REASONS[1:], numbers[1:], strict=True))
+  return Encoded(folder, records, np.flatnonzero(reasons == 0), left_out)
 
 
 def keep(
