@@ -73,10 +73,12 @@ class Encoded(OnDemand[Example]):
     """Of a folder that `keep` wrote, of these records.
 
     Args:
-      places: [N] of the examples, among those of the folder; all by default.
+      places: [N] of the examples, among those of the folder; all by default, as
+        of `encoding.encode_all`.
       left_out: counts of the others.
 
     Raises:
+      DamagedError: the folder is not what was written.
       DataError: nothing is left.
     """
     facts = seals.read_json(folder / FACTS, delete=folder)
@@ -134,18 +136,8 @@ class Encoded(OnDemand[Example]):
     return column if self._places is None else column[self._places]
 
 
-def all_of(folder: pathlib.Path, records: Sequence[Record]) -> Encoded:
-  """Every example of a folder, as of `encoding.encode_all`.
-
-  Raises:
-    DamagedError: the folder is not what was written.
-    DataError: there is none.
-  """
-  return Encoded(folder, records)
-
-
 def learnable(folder: pathlib.Path, records: Sequence[Record]) -> Encoded:
-  """Those that something can be learnt from, as of `encoding.encode`."""
+  """The examples that something can be learnt from, as of `encoding.encode`."""
   reasons = Numbers(folder / 'examples', EXAMPLE).column('reason')
   numbers = np.bincount(reasons, minlength=len(REASONS)).tolist()
   if not any(numbers[1:]):

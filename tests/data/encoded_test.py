@@ -109,7 +109,7 @@ class EncodedTest(parameterized.TestCase):
     self.keep(iter(records))
     for view, encode in (
       (encoded.learnable, encoding.encode),
-      (encoded.all_of, encoding.encode_all),
+      (encoded.Encoded, encoding.encode_all),
     ):
       examples, counts = encode(records, TOKENIZER, PLAIN, LIMITS)
       found = view(self.folder, records)
@@ -176,7 +176,7 @@ class EncodedTest(parameterized.TestCase):
   @parameterized.parameters((TOKENIZER, 'a b', 2), (LARGE, 'w1 w69999', 4))
   def test_ids_take_as_much_room_as_they_need(self, tokenizer, text, size):
     self.keep([prompt(text)] * 3, tokenizer)
-    found = encoded.all_of(self.folder, [])
+    found = encoded.Encoded(self.folder, [])
     self.assertEqual(found[2].prompt_ids, tokenizer.encode(text))
     self.assertEqual((self.folder / 'ids').stat().st_size, 3 * 2 * size)
 
@@ -234,11 +234,11 @@ class EncodedTest(parameterized.TestCase):
 
     self.keep(records())
     (folder,) = self.root.iterdir()
-    self.assertLen(encoded.all_of(folder, []), 1)
+    self.assertLen(encoded.Encoded(folder, []), 1)
 
   @parameterized.parameters(
     (encoded.learnable, [Comparison(A, ('b', 'b'))], '1 identical response'),
-    (encoded.all_of, [LONG], '1 dropped prompt'),
+    (encoded.Encoded, [LONG], '1 dropped prompt'),
   )
   def test_nothing_left_is_told(self, view, records, said):
     self.keep(records)
