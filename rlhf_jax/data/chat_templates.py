@@ -9,7 +9,7 @@ one.
 import contextlib
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
 from rlhf_jax.data import chat_jinja, rendering, templates, tokens
 from rlhf_jax.data.chat_jinja import TemplateError
@@ -129,10 +129,11 @@ class EncodedChat(NamedTuple):
     said = Response.of(response)
     asked = self._read(self.asked)
     answered = self._read(self.answered[str(said)])
-    if not answered.follows(asked):
-      self._refuse('it writes the prompt anew once it is answered')
-    if not answered.found:
-      self._refuse('it changes what the assistant says')
+    with _about(self.prompt):
+      if not answered.follows(asked):
+        raise TemplateError('it writes the prompt anew once it is answered')
+      if not answered.found:
+        raise TemplateError('it changes what the assistant says')
     begin, count = asked.size(answered.first)
     _, end = answered.span(len(self.prompt.messages)) or (begin, begin)
     spaces = said[len(said.rstrip()) :]
@@ -166,10 +167,6 @@ class EncodedChat(NamedTuple):
       with _about(self.prompt):
         raise found
     return found
-
-  def _refuse(self, reason: str) -> NoReturn:
-    with _about(self.prompt):
-      raise TemplateError(reason)
 
   def _later(self, count: int) -> Parts:
     """The parts without the `count` oldest turns, or more if it is refused.
