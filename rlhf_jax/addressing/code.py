@@ -160,8 +160,8 @@ class Code:
           texts.add(statement.text)
           for dotted in statement.names:
             waiting += self._resolve(here.module, dotted)
-          for module, name in statement.imports:
-            waiting += self._resolve_in(module, (name,) if name else ())
+          for module, dotted in statement.imports:
+            waiting += self._resolve_in(module, dotted)
     return texts
 
   def _resolve(self, module: str, dotted: DottedName) -> Iterator[Definition]:
@@ -172,9 +172,7 @@ class Code:
       yield Definition(module, name)
     if name in found.imported:
       source, inner = found.imported[name]
-      yield from self._resolve_in(
-        source, (inner, *rest) if inner else tuple(rest)
-      )
+      yield from self._resolve_in(source, (*inner, *rest))
     elif name not in found.bound:
       for source in found.starred:
         if self._file(source) is not None:
@@ -192,9 +190,8 @@ class Code:
       return
     name, *rest = dotted
     inner = f'{module}.{name}'
-    is_own = name in found.bound or found.imported.get(
-      name, (module, name)
-    ) != (module, name)
+    here = module, (name,)
+    is_own = name in found.bound or found.imported.get(name, here) != here
     if not is_own and self._file(inner) is not None:
       yield from self._resolve_in(inner, tuple(rest))
     else:
@@ -234,8 +231,8 @@ class Code:
         waiting += self._resolve_value(known[dotted[0]], dotted, held)
       elif in_file:
         waiting += self._resolve(module, dotted)
-    for source, name in statement.imports:
-      waiting += self._resolve_in(source, (name,) if name else ())
+    for source, dotted in statement.imports:
+      waiting += self._resolve_in(source, dotted)
     held['defaults'] = [function.__defaults__, function.__kwdefaults__]
     return [statement.text], waiting, [self._described(function, held)]
 

@@ -31,7 +31,7 @@ class Statement(NamedTuple):
 
   text: str
   names: frozenset[DottedName]
-  imports: frozenset[tuple[str, str]]
+  imports: frozenset[tuple[str, DottedName]]
 
 
 class Module(NamedTuple):
@@ -39,12 +39,12 @@ class Module(NamedTuple):
 
   Attributes:
     bound: the statements that make or change what a name means.
-    imported: name -> the module, and the name there; '' for the module itself.
+    imported: name -> the module, and the name there; () for the module itself.
     starred: modules that all names are imported from.
   """
 
   bound: Mapping[str, list[Statement]]
-  imported: Mapping[str, tuple[str, str]]
+  imported: Mapping[str, tuple[str, DottedName]]
   starred: list[str]
 
 
@@ -106,7 +106,7 @@ def parsed(text: str, package: str) -> Module:
     SyntaxError: it is none.
   """
   bound: dict[str, list[Statement]] = {}
-  imported: dict[str, tuple[str, str]] = {}
+  imported: dict[str, tuple[str, DottedName]] = {}
   starred: list[str] = []
   for outer in ast.parse(text).body:
     # What a function imports is its own; what a branch does is the module's.
@@ -125,8 +125,8 @@ def parsed(text: str, package: str) -> Module:
 
 def _imports(
   nodes: Iterable[ast.AST], package: str
-) -> Iterator[tuple[str, str, str]]:
-  """(name, module, name there) of what nodes import; '' for a module itself.
+) -> Iterator[tuple[str, str, DottedName]]:
+  """(name, module, name there) of what nodes import; () for a module itself.
 
   The name of all that a module has is '*'.
   """
@@ -134,12 +134,12 @@ def _imports(
     if isinstance(part, ast.Import):
       for alias in part.names:
         top = alias.name.split('.')[0]
-        yield alias.asname or top, alias.name if alias.asname else top, ''
+        yield alias.asname or top, alias.name if alias.asname else top, ()
     elif isinstance(part, ast.ImportFrom):
       dots = '.' * part.level
       source = importlib.util.resolve_name(dots + (part.module or ''), package)
       for alias in part.names:
-        inner = '' if alias.name == '*' else alias.name
+        inner = () if alias.name == '*' else (alias.name,)
         yield alias.asname or alias.name, source, inner
 
 

@@ -21,11 +21,6 @@ ROWS = 1000  # In memory at a time.
 STATE, SPLITS = 'state.json', 'dataset_dict.json'
 
 
-def is_table(path: str | pathlib.Path) -> bool:
-  """Whether a path names a file that is read here."""
-  return pathlib.Path(path).suffix in SUFFIXES
-
-
 def read(path: str | pathlib.Path) -> Iterator[jsonl.Row]:
   """Yields the rows of a file, `where` being 'file:row', counted from 1.
 

@@ -3,10 +3,12 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from rlhf_jax.data import chat_templates, encoding, formats, jsonl
+from rlhf_jax.data import chat_templates, encoding, jsonl
 from rlhf_jax.data.collation import collate
-from rlhf_jax.data.formats.format import rows_as
+from rlhf_jax.data.formats.finding import FORMATS, compared, demonstrated
+from rlhf_jax.data.formats.format import stream_of
 from rlhf_jax.data.limits import Limits, keep_end
+from rlhf_jax.data.readers import Then, collected
 from rlhf_jax.data.tokens import Tokenizer
 from rlhf_jax.types import Comparisons, Demonstrations, Prompt, Prompts, Record
 
@@ -35,7 +37,7 @@ def comparisons(
   Raises:
     DataError: a row is of no format that compares, or nothing is left of them.
   """
-  return _batch(_records(rows, formats.compared), tokenizer, limits)
+  return _batch(_records(rows, compared), tokenizer, limits)
 
 
 def demonstrations(
@@ -45,7 +47,7 @@ def demonstrations(
   limits: Limits = LIMITS,
 ) -> Demonstrations:
   """A batch [B, T] of responses to imitate; arguments as of `comparisons`."""
-  return _batch(_records(rows, formats.demonstrated), tokenizer, limits)
+  return _batch(_records(rows, demonstrated), tokenizer, limits)
 
 
 def prompts(
@@ -73,20 +75,20 @@ def prompt_records(
   if asked and isinstance(asked[0], Prompt):
     return asked
   rows = [{'prompt': x if isinstance(x, str) else list(x)} for x in asked]
-  found = _records(rows, lambda records: records)
+  found = _records(rows, iter)
   if len(found) < len(rows):
     raise jsonl.DataError(f'{"; ".join(found.notes)}; give prompts that ask.')
   return found
 
 
-def _records(rows, read) -> list[Record]:
+def _records(rows, change) -> list[Record]:
   rows = list(rows)
   if not rows:
     raise jsonl.DataError('there are no rows to make a batch of; give some.')
   if not isinstance(rows[0], Mapping):
     return rows
   found = (jsonl.Row(f'row {i}', dict(row)) for i, row in enumerate(rows))
-  return read(rows_as(found, 'rows', formats.FORMATS))
+  return collected(Then(stream_of(found, 'rows', FORMATS), change))
 
 
 def _batch(records, tokenizer, limits):

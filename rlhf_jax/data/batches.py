@@ -135,6 +135,8 @@ class Batches:
   @functools.cached_property
   def lengths(self) -> np.ndarray:
     """[N] tokens of each example."""
+    if isinstance(self.examples, Packs):
+      return self.examples.lengths
     return columns.lengths(self.examples)
 
   @functools.cached_property

@@ -8,8 +8,8 @@ import datetime
 import functools
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jinja2
 import jinja2.sandbox
@@ -47,47 +47,50 @@ class _Environment(jinja2.sandbox.ImmutableSandboxedEnvironment):
     return super().call_binop(context, operator, left, right)
 
 
-def render(
-  source: str,
-  messages: Sequence[Message],
-  *,
-  opened: bool,
-  tokens: Mapping[str, str],
-  date: str = DATE,
-) -> str:
-  """A conversation as a chat template writes it.
+class Source(NamedTuple):
+  """A chat template, with what it reads besides a conversation.
 
-  Args:
-    source: the template.
-    messages: the conversation.
-    opened: whether to open the assistant's next turn.
-    tokens: those that the template may read, by name ('bos_token').
+  Attributes:
+    jinja: the template.
+    named: (name, token) pairs that it may read, such as 'bos_token'.
     date: today for the template, YYYY-MM-DD.
-
-  Raises:
-    TemplateError: the template refuses, with its reason, or fails.
   """
-  said = sum(len(message.content) for message in messages)
-  room = TIMES * said + ROOM
-  pieces = []
-  try:
-    for piece in compiled(source).generate(
-      messages=[{'role': role, 'content': said} for role, said in messages],
-      add_generation_prompt=opened,
-      tools=None,
-      documents=None,
-      strftime_now=datetime.datetime.fromisoformat(date).strftime,
-      range=_counted(STEPS),
-      **tokens,
-    ):
-      pieces.append(piece)
-      room -= len(piece)
-      if room < 0:
-        raise jinja2.TemplateError('it writes without end')
-  except Exception as error:  # A program of somebody else's may raise anything.
-    reason = str(error).rstrip('.') or type(error).__name__
-    raise TemplateError(reason) from error
-  return ''.join(pieces)
+
+  jinja: str
+  named: tuple[tuple[str, str], ...] = ()
+  date: str = DATE
+
+  def render(self, messages: Sequence[Message], *, opened: bool) -> str:
+    """A conversation as the template writes it.
+
+    Args:
+      messages: the conversation.
+      opened: whether to open the assistant's next turn.
+
+    Raises:
+      TemplateError: the template refuses, with its reason, or fails.
+    """
+    said = sum(len(message.content) for message in messages)
+    room = TIMES * said + ROOM
+    pieces = []
+    try:
+      for piece in compiled(self.jinja).generate(
+        messages=[{'role': role, 'content': said} for role, said in messages],
+        add_generation_prompt=opened,
+        tools=None,
+        documents=None,
+        strftime_now=datetime.datetime.fromisoformat(self.date).strftime,
+        range=_counted(STEPS),
+        **dict(self.named),
+      ):
+        pieces.append(piece)
+        room -= len(piece)
+        if room < 0:
+          raise jinja2.TemplateError('it writes without end')
+    except Exception as error:  # A program of somebody's may raise anything.
+      reason = str(error).rstrip('.') or type(error).__name__
+      raise TemplateError(reason) from error
+    return ''.join(pieces)
 
 
 @functools.lru_cache(maxsize=16)

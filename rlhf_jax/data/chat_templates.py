@@ -9,7 +9,7 @@ one.
 import contextlib
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
 from rlhf_jax.data import chat_jinja, rendering, templates, tokens
 from rlhf_jax.data.chat_jinja import TemplateError
@@ -20,7 +20,7 @@ from rlhf_jax.types import Message, Prompt, Response
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ChatTemplate:
+class ChatTemplate(templates.Format):
   """A conversation's ids by a chat template in Jinja.
 
   Attributes:
@@ -42,14 +42,14 @@ class ChatTemplate:
   def render(self, prompt: Prompt, response: str = '') -> str:
     """The conversation as text, markers included."""
     with _about(prompt):
-      text = chat_jinja.render(
-        self.jinja,
-        rendering.checked(prompt.messages),
-        opened=True,
-        tokens=dict(self.named),
-        date=self.date,
-      )
+      messages = rendering.checked(prompt.messages)
+      text = self.source.render(messages, opened=True)
     return text + prompt.condition + response
+
+  @property
+  def source(self) -> chat_jinja.Source:
+    """The template, with what it may read."""
+    return chat_jinja.Source(self.jinja, self.named, self.date)
 
   def encode_all(
     self, asked: Sequence[templates.Asked], tokenizer: tokens.Tokenizer
@@ -64,7 +64,7 @@ class ChatTemplate:
         conversations.append(
           rendering.Conversation(answered, opened=False, asked=messages)
         )
-    reader = rendering.Reader(self.jinja, self.named, self.date, tokenizer)
+    reader = rendering.Reader(self.source, tokenizer)
     readings = iter(reader.read_all(conversations))
     end_id = self.end_id(tokenizer)
     return [
@@ -79,25 +79,9 @@ class ChatTemplate:
       for prompt, responses in asked
     ]
 
-  def parts(self, prompt: Prompt, tokenizer: tokens.Tokenizer) -> Parts:
-    """Ids of the prompt, up to where the response begins."""
-    (encoded,) = self.encode_all([(prompt, ())], tokenizer)
-    return encoded.parts
-
-  def encode_response(
-    self, prompt: Prompt, response: str, tokenizer: tokens.Tokenizer
-  ) -> list[int]:
-    """As `EncodedChat.response_ids`, of one response."""
-    (encoded,) = self.encode_all([(prompt, (response,))], tokenizer)
-    return encoded.response_ids(response)
-
   def end_id(self, tokenizer: tokens.Tokenizer) -> int:
     """The token that closes a response."""
     return tokenizer.id_of(self.end or tokenizer.eos)
-
-  def stop_ids(self, tokenizer: tokens.Tokenizer) -> tuple[int, ...]:
-    """The tokens that sampling stops at, the one that closes first."""
-    return templates.stop_ids(tokenizer, self.end_id(tokenizer))
 
 
 class EncodedChat(NamedTuple):
@@ -145,11 +129,12 @@ class EncodedChat(NamedTuple):
     said = Response.of(response)
     asked = self._read(self.asked)
     answered = self._read(self.answered[str(said)])
-    if not answered.follows(asked):
-      self._refuse('it writes the prompt anew once it is answered')
-    if not answered.found:
-      self._refuse('it changes what the assistant says')
-    begin, count = asked.past(answered.first)
+    with _about(self.prompt):
+      if not answered.follows(asked):
+        raise TemplateError('it writes the prompt anew once it is answered')
+      if not answered.found:
+        raise TemplateError('it changes what the assistant says')
+    begin, count = asked.size(answered.first)
     _, end = answered.span(len(self.prompt.messages)) or (begin, begin)
     spaces = said[len(said.rstrip()) :]
     if spaces and answered.text.startswith(spaces, end):
@@ -157,10 +142,10 @@ class EncodedChat(NamedTuple):
     stop = None
     if said.ended:
       stop = answered.closed(self.end_id, end)
-    if stop is None and end == answered.length:
-      stop = answered.count
     if stop is None:
-      _, stop = answered.tokens_of(begin, end)
+      letters, stop = answered.size()
+      if end < letters:
+        _, stop = answered.tokens_of(begin, end)
     following = answered.following(asked)
     if following is not None:
       return following[: stop - count]
@@ -182,10 +167,6 @@ class EncodedChat(NamedTuple):
       with _about(self.prompt):
         raise found
     return found
-
-  def _refuse(self, reason: str) -> NoReturn:
-    with _about(self.prompt):
-      raise TemplateError(reason)
 
   def _later(self, count: int) -> Parts:
     """The parts without the `count` oldest turns, or more if it is refused.
@@ -243,7 +224,7 @@ def of(
     date=date,
   )
 
-  reader = rendering.Reader(template.jinja, template.named, date, tokenizer)
+  reader = rendering.Reader(template.source, tokenizer)
 
   def read(*messages: Message, opened: bool) -> Reading:
     return reader.read(rendering.Conversation(messages, opened))

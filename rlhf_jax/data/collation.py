@@ -1,5 +1,6 @@
 """Examples to padded batches, with masks from the lengths."""
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -45,7 +46,8 @@ def collate(
     weighted: whether demonstrations come with their weights.
   """
   if isinstance(examples[0], Pack):
-    return packed(examples, examples[0].row_length, pad_id)
+    rows = [pack.examples for pack in examples]
+    return packed(rows, examples[0].row_length, pad_id)
   longest = longest or max(example.length for example in examples)
   kind = examples[0].kind
   if kind is Prompt:
@@ -80,12 +82,8 @@ def demonstrations(
   examples: Sequence[Example], columns: int, pad_id: int
 ) -> Demonstrations:
   """Demonstrations [B, T], one a row, padded on the right."""
-  tokens, segment_ids, response_mask = _rows(
-    [[(e.prompt_ids, e.response_ids[0])] for e in examples], columns, pad_id
-  )
-  return Demonstrations(
-    tokens=tokens, attention_mask=segment_ids > 0, response_mask=response_mask
-  )
+  rows = [[example] for example in examples]
+  return packed(rows, columns, pad_id).replace(segment_ids=None)
 
 
 def ratings(examples: Sequence[Example], columns: int, pad_id: int) -> Ratings:
@@ -113,13 +111,12 @@ def ratings(examples: Sequence[Example], columns: int, pad_id: int) -> Ratings:
   )
 
 
-def packed(packs: Sequence[Pack], columns: int, pad_id: int) -> Demonstrations:
+def packed(
+  rows: Sequence[Sequence[Example]], columns: int, pad_id: int
+) -> Demonstrations:
   """Demonstrations [B, T], several a row, padded on the right."""
   tokens, segment_ids, response_mask = _rows(
-    [
-      [(e.prompt_ids, e.response_ids[0]) for e in pack.examples]
-      for pack in packs
-    ],
+    [[(e.prompt_ids, e.response_ids[0]) for e in row] for row in rows],
     columns,
     pad_id,
   )
@@ -139,27 +136,19 @@ def comparisons(
 ) -> Comparisons:
   """Comparisons [B, K, T], padded on the right."""
   responses = samples(examples, columns, pad_id, candidates)
-  candidates = responses.candidate_mask.shape[1]
+  numbers = functools.partial(
+    _of_all, examples, responses.candidate_mask.shape[1]
+  )
   return Comparisons(
-    tokens=responses.tokens,
-    attention_mask=responses.attention_mask,
-    response_mask=responses.response_mask,
-    candidate_mask=responses.candidate_mask,
+    **vars(responses),
     margins=np.array([e.held.margin for e in examples], np.float32),
     weight=np.array([e.held.weight for e in examples], np.float32),
-    scores=_of_all(
-      examples, candidates, 'scores', [e.held.scores for e in examples]
-    ),
+    scores=numbers('scores', [e.held.scores for e in examples]),
     targets=_targets(examples, columns, pad_id),
-    reference_logps=_of_all(
-      examples,
-      candidates,
-      'reference log-probs',
-      [e.reference_logps for e in examples],
+    reference_logps=numbers(
+      'reference log-probs', [e.reference_logps for e in examples]
     ),
-    features=_of_all(
-      examples, candidates, 'features', [e.features for e in examples]
-    ),
+    features=numbers('features', [e.features for e in examples]),
   )
 
 

@@ -51,8 +51,28 @@ class Curriculum:
   mix: Mix
 
   def members(self, examples: Sequence[Example] | Packs) -> list[np.ndarray]:
-    """The places of every level's examples."""
-    return members(examples, self.level)
+    """The places of every level's examples, from level 0 to the last there is.
+
+    Raises:
+      DataError: a level that is not a whole number from 0, or examples that
+        have no record of their own.
+    """
+    if isinstance(examples, Packs):
+      raise DataError(
+        'packed examples have no level; a curriculum needs one example a row.'
+      )
+    found: dict[int, list[int]] = {}
+    for place, record in enumerate(columns.records(examples)):
+      one = self.level(record)
+      if not isinstance(one, int | np.integer) or one < 0:
+        index = columns.indices(examples)[place]
+        raise DataError(
+          f'record {index} is of level {one!r}; levels are whole numbers, from '
+          '0 for the easiest.'
+        )
+      found.setdefault(int(one), []).append(place)
+    levels = range(max(found) + 1)
+    return [np.array(found.get(one, []), np.int64) for one in levels]
 
 
 def by_gap(comparison: Comparison, *, edges: tuple[Finite, ...]) -> int:
@@ -100,33 +120,6 @@ def only(progress: float, levels: int, *, level: Natural) -> np.ndarray:
   if not 0 <= level < levels:
     raise ValueError(f'level is {level}; it must be one of 0 to {levels - 1}')
   return np.eye(levels)[level]
-
-
-def members(
-  examples: Sequence[Example] | Packs, level: Callable[[Record], int]
-) -> list[np.ndarray]:
-  """The places of every level's examples, from level 0 to the last there is.
-
-  Raises:
-    DataError: a level that is not a whole number from 0, or examples that have
-      no record of their own.
-  """
-  if isinstance(examples, Packs):
-    raise DataError(
-      'packed examples have no level; a curriculum needs one example a row.'
-    )
-  found: dict[int, list[int]] = {}
-  for place, record in enumerate(columns.records(examples)):
-    one = level(record)
-    if not isinstance(one, int | np.integer) or one < 0:
-      index = columns.indices(examples)[place]
-      raise DataError(
-        f'record {index} is of level {one!r}; levels are whole numbers, from 0 '
-        'for the easiest.'
-      )
-    found.setdefault(int(one), []).append(place)
-  levels = range(max(found) + 1)
-  return [np.array(found.get(one, []), np.int64) for one in levels]
 
 
 def plan(mix: Mix, *, levels: int, steps: int, batch_size: int) -> np.ndarray:

@@ -6,13 +6,11 @@ that what holds the dataset holds no more than a few numbers for each example.
 
 import collections
 import contextlib
-import functools
 import gc
 import itertools
 import math
 import pathlib
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -21,6 +19,7 @@ from rlhf_jax.data.encoding import Counts
 from rlhf_jax.data.examples import Example, Stored
 from rlhf_jax.data.limits import Limits
 from rlhf_jax.data.numbers_on_disk import Column, Numbers
+from rlhf_jax.data.sequences import OnDemand
 from rlhf_jax.data.templates import Format
 from rlhf_jax.data.tokenizer import Tokenizer
 from rlhf_jax.storage import files, seals
@@ -31,7 +30,6 @@ from rlhf_jax.types import (
   Rated,
   Record,
   Sampled,
-  prompt_of,
 )
 
 KINDS = (Prompt, Demonstration, Comparison, Rated, Sampled)
@@ -58,7 +56,7 @@ Row = collections.namedtuple('Row', EXAMPLE.names)
 FACTS = 'facts.json'
 
 
-class Encoded(Sequence[Example]):
+class Encoded(OnDemand[Example]):
   """Examples that are kept in a folder, each read when it is asked for.
 
   Attributes:
@@ -69,31 +67,33 @@ class Encoded(Sequence[Example]):
     self,
     folder: pathlib.Path,
     records: Sequence[Record],
-    counts: Counts,
     places: np.ndarray | None = None,
+    left_out: Mapping[str, int] | None = None,
   ):
-    """Of a folder that `keep` wrote.
+    """Of a folder that `keep` wrote, of these records.
 
     Args:
-      folder: its ids.
-      records: those that were encoded.
-      counts: as of the class.
-      places: [N] of the examples, among those of the folder; all by default.
+      places: [N] of the examples, among those of the folder; all by default, as
+        of `encoding.encode_all`.
+      left_out: counts of the others.
+
+    Raises:
+      DamagedError: the folder is not what was written.
+      DataError: nothing is left.
     """
     facts = seals.read_json(folder / FACTS, delete=folder)
-    self.counts, self._records, self._places = counts, records, places
+    self.counts = Counts(**facts['counts'] | (left_out or {}))
+    self._records, self._places = records, places
     self._rows = Numbers(folder / 'examples', EXAMPLE)
     self._ids = Numbers(folder / 'ids', np.dtype(facts['ids']))
     self._ends = Numbers(folder / 'ends', np.dtype('<i8'))
     self._numbers = Numbers(folder / 'numbers', np.dtype('<f8'))
+    encoding.check_left(self, records, self.counts)
 
   def __len__(self) -> int:
     return len(self._rows if self._places is None else self._places)
 
-  def __getitem__(self, place: int | slice) -> Any:
-    if isinstance(place, slice):
-      return [self[i] for i in range(len(self))[place]]
-    place = range(len(self))[place]
+  def at(self, place: int) -> Example:
     if self._places is not None:
       place = int(self._places[place])
     (row,) = self._rows.read(place, place + 1).tolist()
@@ -128,60 +128,22 @@ class Encoded(Sequence[Example]):
   @property
   def records(self) -> Iterator[Record]:
     """`record` of each example."""
-    return (self._records[index] for index in self.indices.tolist())
+    return (self._records[index] for index in self.column('index').tolist())
 
-  @functools.cached_property
-  def lengths(self) -> np.ndarray:
-    """[N] `length` of each example."""
-    return self._column('length')
-
-  @functools.cached_property
-  def indices(self) -> np.ndarray:
-    """[N] `index` of each example."""
-    return self._column('index')
-
-  @functools.cached_property
-  def candidates(self) -> np.ndarray:
-    """[N] how many responses each example has."""
-    return self._column('responses')
-
-  @functools.cached_property
-  def weights(self) -> np.ndarray:
-    """[N] `weight` of each example's record."""
-    return self._column('weight')
-
-  def _column(self, name: str) -> np.ndarray:
+  def column(self, name: str) -> np.ndarray:
+    """[N] one of EXAMPLE of each."""
     column = self._rows.column(name)
     return column if self._places is None else column[self._places]
 
 
-def all_of(folder: pathlib.Path, records: Sequence[Record]) -> Encoded:
-  """Every example of a folder, as of `encoding.encode_all`.
-
-  Raises:
-    DamagedError: the folder is not what was written.
-    DataError: there is none.
-  """
-  return _view(folder, records)
-
-
 def learnable(folder: pathlib.Path, records: Sequence[Record]) -> Encoded:
-  """Those that something can be learnt from, as of `encoding.encode`."""
-  return _view(folder, records, only=True)
-
-
-def _view(folder, records, only=False) -> Encoded:
-  facts = seals.read_json(folder / FACTS, delete=folder)
-  counts, places = Counts(**facts['counts']), None
-  if only:
-    reasons = Numbers(folder / 'examples', EXAMPLE).column('reason')
-    numbers = np.bincount(reasons, minlength=len(REASONS)).tolist()
-    counts = counts._replace(**dict(zip(REASONS[1:], numbers[1:], strict=True)))
-    if any(numbers[1:]):
-      places = np.flatnonzero(reasons == 0)
-  found = Encoded(folder, records, counts, places)
-  encoding.check_left(len(found), facts['records'], facts['first'], counts)
-  return found
+  """The examples that something can be learnt from, as of `encoding.encode`."""
+  reasons = Numbers(folder / 'examples', EXAMPLE).column('reason')
+  numbers = np.bincount(reasons, minlength=len(REASONS)).tolist()
+  if not any(numbers[1:]):
+    return Encoded(folder, records)
+  left_out = dict(zip(REASONS[1:], numbers[1:], strict=True))
+  return Encoded(folder, records, np.flatnonzero(reasons == 0), left_out)
 
 
 def keep(
@@ -200,49 +162,19 @@ def keep(
     DamagedError: the folder is there, and not as it was written.
   """
   if not folder.is_dir():
-    files.make_folder(folder.parent)
-    unfinished = files.partial_of(folder)
-    try:
-      with files.naming(folder):
-        unfinished.mkdir()
-        _write(unfinished, records, tokenizer, template, limits)
-        seals.seal(unfinished)
-        _move(unfinished, folder)
-        files.fsync_folder(folder.parent)
-    finally:
-      files.remove(unfinished)
+    with seals.new_folder(folder) as unfinished:
+      _write(unfinished, records, tokenizer, template, limits)
   seals.verify(folder, delete=folder)
-
-
-def _move(unfinished: pathlib.Path, folder: pathlib.Path) -> None:
-  try:
-    unfinished.rename(folder)
-  except OSError:
-    if not folder.is_dir():  # Else somebody was faster.
-      raise
 
 
 def _write(folder, records, tokenizer, template, limits) -> None:
   """Writes the files of a folder as the records come."""
-  total, first, tally = 0, '', collections.Counter()
-
-  def counted():
-    nonlocal total, first
-    for record in records:
-      first = first if total else prompt_of(record).place
-      total += 1
-      yield record
-
+  tally = collections.Counter()
   ids = np.dtype('<u2' if tokenizer.vocab_size <= 1 << 16 else '<u4')
   with _uncollected(), _Writer(folder, ids) as writer:
-    for made in encoding.stream(counted(), tokenizer, template, limits):
-      tally['truncated_prompts'] += made.truncated_prompt
-      tally['dropped_prompts'] += made.example is None
-      tally['truncated_responses'] += made.truncated_responses
-      if made.example is not None:
-        writer.add(made.example)
-  facts = {'ids': ids.str, 'records': total, 'first': first, 'counts': tally}
-  files.write_json(folder / FACTS, facts)
+    for example in encoding.stream(records, tokenizer, template, limits, tally):
+      writer.add(example)
+  files.write_json(folder / FACTS, {'ids': ids.str, 'counts': tally})
 
 
 @contextlib.contextmanager

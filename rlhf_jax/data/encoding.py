@@ -69,31 +69,17 @@ def encode(
   reasons = [unlearnable(example) for example in examples]
   kept = [e for e, reason in zip(examples, reasons, strict=True) if not reason]
   counts = counts._replace(**collections.Counter(filter(None, reasons)))
-  _check_left(kept, records, counts)
+  check_left(kept, records, counts)
   return kept, counts
 
 
-def _check_left(
+def check_left(
   examples: Sequence[Example], records: Sequence[Record], counts: Counts
 ) -> None:
-  first = prompt_of(records[0]).place if records else ''
-  check_left(len(examples), len(records), first, counts)
-
-
-def check_left(left: int, records: int, first: str, counts: Counts) -> None:
-  """Refuses a dataset of which nothing is left.
-
-  Args:
-    left: how many examples there are.
-    records: how many records there were.
-    first: the place of the first of them.
-    counts: what was left out.
-
-  Raises:
-    DataError: no example is left of one record or more.
-  """
-  if records and not left:
-    [all_of_them] = names.amounts({'records': records})
+  """Refuses records of which no examples are left."""
+  if records and not examples:
+    [all_of_them] = names.amounts({'records': len(records)})
+    first = prompt_of(records[0]).place
     counted = ', '.join(names.amounts(left_out(counts)))
     raise DataError(
       f'nothing is left of {all_of_them}, the first at {first}: {counted}. '
@@ -157,29 +143,11 @@ def encode_all(
       that do not fit their responses; nothing is left.
   """
   records = list(records)
-  made = list(stream(watch(records), tokenizer, template, limits))
-  counts = Counts(
-    truncated_prompts=sum(one.truncated_prompt for one in made),
-    dropped_prompts=sum(one.example is None for one in made),
-    truncated_responses=sum(one.truncated_responses for one in made),
-  )
-  examples = [one.example for one in made if one.example is not None]
-  _check_left(examples, records, counts)
+  tally = collections.Counter()
+  examples = list(stream(watch(records), tokenizer, template, limits, tally))
+  counts = Counts(**tally)
+  check_left(examples, records, counts)
   return examples, counts
-
-
-class Made(NamedTuple):
-  """What became of a record.
-
-  Attributes:
-    example: None where the limits drop it.
-    truncated_prompt: whether the limit cut its prompt.
-    truncated_responses: how many of its responses the limit cut.
-  """
-
-  example: Example | None
-  truncated_prompt: bool = False
-  truncated_responses: int = 0
 
 
 def stream(
@@ -187,56 +155,63 @@ def stream(
   tokenizer: Tokenizer,
   template: Format,
   limits: Limits,
-) -> Iterator[Made]:
+  tally: collections.Counter[str],
+) -> Iterator[Example]:
   """Encodes records one after the other, of which it holds a few CHUNKs.
 
-  Arguments and errors as those of `encode_all`, which raises at an error; here
+  What was cut or dropped is added to `tally`, by its name in Counts. Other
+  arguments and errors as those of `encode_all`, which raises at an error; here
   what is before it has been yielded.
   """
   _ = tokenizer.marks  # Made now, or two threads would make them.
 
   def encoded(chunk):
     said = list(map(_said, chunk))
-    asked = zip(
-      map(prompt_of, chunk), map(responses.unsampled, said), strict=True
-    )
-    found = template.encode_all([*asked], tokenizer)
+    # The others have the ids that were sampled.
+    texts = [[one for one in each if one.ids is None] for each in said]
+    asked = list(zip(map(prompt_of, chunk), texts, strict=True))
+    found = template.encode_all(asked, tokenizer)
     return zip(chunk, said, found, strict=True)
 
   end_id = template.end_id(tokenizer)
   chunks = ahead.ahead(encoded, ahead.chunks(records, CHUNK))
   for index, one in enumerate(itertools.chain.from_iterable(chunks)):
-    yield _made(index, *one, limits, end_id)
+    example = _example(index, *one, limits, end_id, tally)
+    if example is not None:
+      yield example
 
 
-def _made(
+def _example(
   index: int,
   record: Record,
   said: Sequence[Response],
   encoded: Conversation,
   limits: Limits,
   end_id: int,
-) -> Made:
-  """What becomes of a record, whose texts are encoded."""
+  tally: collections.Counter[str],
+) -> Example | None:
+  """A record whose texts are encoded, within limits; None if they drop it."""
   prompt = prompt_of(record)
   where = prompt.where or f'record {index} ({prompt.text[:40]!r})'
   ids, most = encoded.prompt_ids, limits.max_prompt_tokens
   if not ids:
     raise DataError(f'{where}: the prompt has no tokens; give it a text.')
-  too_long = len(ids) > most
-  if too_long:
+  if len(ids) > most:
     parts = limits.overlong(encoded.parts, most, where)
     if parts is None:
-      return Made(None)
+      tally['dropped_prompts'] += 1
+      return None
+    tally['truncated_prompts'] += 1
     ids = parts.ids
   record_numbers.check(record, where)
   whole = [responses.response_ids(one, encoded, end_id) for one in said]
-  kept = [ids[: limits.max_response_tokens] for ids in whole]
-  cut = sum(len(ids) > limits.max_response_tokens for ids in whole)
+  room = limits.max_response_tokens
+  kept = [ids[:room] for ids in whole]
+  tally['truncated_responses'] += sum(len(ids) > room for ids in whole)
   target = None
   if isinstance(record, Comparison) and record.target is not None:
     target = kept.pop()
-  return Made(Example(record, ids, tuple(kept), index, target), too_long, cut)
+  return Example(record, ids, tuple(kept), index, target)
 
 
 def _said(record: Record) -> list[Response]:

@@ -17,13 +17,14 @@ class Encodings(dict[str, list[int]]):
     self._tokenizer = tokenizer
     self._errors: dict[str, Exception] = {}
     distinct = list(dict.fromkeys(texts))
-    for text, found in zip(
-      distinct, tokenizer.encode_all(distinct), strict=True
-    ):
-      if isinstance(found, VocabularyError):
-        self._errors[text] = found
-      else:
-        self[text] = found
+    try:
+      self.update(zip(distinct, tokenizer.encode_all(distinct), strict=True))
+    except Exception:  # Of which of them, the library does not say.
+      for text in distinct:
+        try:
+          self[text] = tokenizer.encoding(text).ids
+        except VocabularyError as error:
+          self._errors[text] = error
 
   def __missing__(self, text: str) -> list[int]:
     raise self._errors[text]

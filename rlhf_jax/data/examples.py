@@ -1,10 +1,11 @@
 """A record with its ids, wherever the record itself is."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from rlhf_jax.data.sequences import OnDemand
 from rlhf_jax.types import Prompt, Record, prompt_of
 
 
@@ -79,52 +80,31 @@ class Example(NamedTuple):
     return len(self.prompt_ids) + max(map(len, said))
 
 
-class With(Sequence[Example]):
-  """Examples, each with another value of one field."""
+class With(OnDemand[Example]):
+  """Examples, each with another value of one field.
+
+  Attributes:
+    examples: as they were.
+  """
 
   def __init__(
     self, examples: Sequence[Example], field: str, values: Sequence[Any]
   ):
     """Of N examples, the field's name and N values."""
-    self._examples, self._field, self._values = examples, field, values
+    self.examples, self._field, self._values = examples, field, values
 
   def __len__(self) -> int:
-    return len(self._examples)
+    return len(self.examples)
 
-  def __getitem__(self, place: int | slice) -> Any:
-    if isinstance(place, slice):
-      return [self[i] for i in range(len(self))[place]]
+  def at(self, place: int) -> Example:
     changed = {self._field: self._values[place]}
-    return self._examples[place]._replace(**changed)
-
-  @property
-  def records(self) -> Iterator[Record]:
-    """As of the functions of these names."""
-    return records(self._examples)
-
-  @property
-  def lengths(self) -> np.ndarray:
-    """Likewise."""
-    return lengths(self._examples)
-
-  @property
-  def indices(self) -> np.ndarray:
-    """Likewise."""
-    return indices(self._examples)
-
-  @property
-  def candidates(self) -> np.ndarray:
-    """Likewise."""
-    return candidates(self._examples)
-
-  @property
-  def weights(self) -> np.ndarray:
-    """Likewise."""
-    return weights(self._examples)
+    return self.examples[place]._replace(**changed)
 
 
 def records(examples: Sequence[Example]) -> Iterator[Record]:
   """`record` of each example; of those on disk without their ids."""
+  if isinstance(examples, With):
+    return records(examples.examples)
   if hasattr(examples, 'records'):
     return examples.records
   return (example.record for example in examples)
@@ -132,27 +112,30 @@ def records(examples: Sequence[Example]) -> Iterator[Record]:
 
 def lengths(examples: Sequence[Example]) -> np.ndarray:
   """[N] `length` of each example; known of those on disk without their ids."""
-  if hasattr(examples, 'lengths'):
-    return examples.lengths
-  return np.array([example.length for example in examples], np.int32)
+  return _column(examples, 'length', lambda e: e.length)
 
 
 def indices(examples: Sequence[Example]) -> np.ndarray:
   """[N] `index` of each, likewise."""
-  if hasattr(examples, 'indices'):
-    return examples.indices
-  return np.array([example.index for example in examples], np.int64)
+  return _column(examples, 'index', lambda e: e.index)
 
 
 def candidates(examples: Sequence[Example]) -> np.ndarray:
   """[N] how many responses each has, likewise."""
-  if hasattr(examples, 'candidates'):
-    return examples.candidates
-  return np.array([len(example.response_ids) for example in examples], np.int32)
+  return _column(examples, 'responses', lambda e: len(e.response_ids))
 
 
 def weights(examples: Sequence[Example]) -> np.ndarray:
   """[N] `weight` of each record, likewise; 1 of those that have none."""
-  if hasattr(examples, 'weights'):
-    return examples.weights
-  return np.array([getattr(e.held, 'weight', 1.0) for e in examples])
+  return _column(examples, 'weight', lambda e: getattr(e.held, 'weight', 1.0))
+
+
+def _column(
+  examples: Sequence[Example], name: str, number: Callable[[Example], float]
+) -> np.ndarray:
+  """A number of each, by the name that it has where they are on disk."""
+  if isinstance(examples, With):
+    return _column(examples.examples, name, number)
+  if hasattr(examples, 'column'):
+    return examples.column(name)
+  return np.array(list(map(number, examples)))

@@ -124,13 +124,13 @@ def list_of(parser: Parser, *, least: int = 0) -> Parser:
   return parse
 
 
-def nullable(parser: Parser, default: Any = None) -> Parser:
-  """What `parser` reads, or null, which is read as the default."""
+def or_null(parser: Parser, default: Any = None) -> Optional:
+  """A field that may be left out or null; both are read as the default."""
 
   def parse(value: Any) -> Any:
     return default if value is None else parser(value)
 
-  return parse
+  return Optional(parse, default)
 
 
 def anything(value: Any) -> Any:
@@ -233,12 +233,9 @@ def asked(messages: tuple[Message, ...]) -> tuple[Message, ...]:
 def role(value: Any) -> str:
   """Whose turn a message is: the user's, the assistant's, the system's."""
   roles = ('user', 'assistant', 'system')
-  if not isinstance(value, str):
-    raise Fault(f'must be one of {", ".join(roles)}, not {kind(value)}.')
   if value not in roles:
-    raise Fault(
-      f'must be one of {", ".join(roles)}, not {names.quoted(value)}.'
-    )
+    given = names.quoted(value) if isinstance(value, str) else kind(value)
+    raise Fault(f'must be one of {", ".join(roles)}, not {given}.')
   return value
 
 

@@ -186,8 +186,9 @@ def own_files(
   Raises:
     DataError: columns that are not FIELD=COLUMN, or a field twice.
   """
-  given = [name.strip() for name in names.split(',')]
-  return _files(given, columns=columns, read=read)
+  if columns:
+    read = functools.partial(read, columns=columns_of(columns))
+  return Files(tuple(name.strip() for name in names.split(',')), read)
 
 
 def files_at(
@@ -211,16 +212,19 @@ def files_at(
     DataError: as of `own_files`; or there are no such files in the folder.
   """
   path = pathlib.Path(place)
+  if columns:
+    read = functools.partial(read, columns=columns_of(columns))
   if dataset := prepared.find(place):
-    names = prepared.published(dataset)
-    return str(dataset), _files(*names, columns=columns, read=read, first=first)
+    training, *held_out = prepared.published(dataset)
+    return str(dataset), Files((training,), read, first, tuple(held_out))
   folder, pattern = (path, '*') if path.is_dir() else (path.parent, path.name)
   if not path.is_file():
     found = folders.find(folder, pattern)
     if found.splits:
-      made = _files(*found.published, columns=columns, read=read, first=first)
-      return str(folder), dataclasses.replace(
-        made, descriptions=found.descriptions
+      training, *others = map(tuple, found.splits.values())
+      held_out = tuple(itertools.chain(*others))
+      return str(folder), Files(
+        training, read, first, held_out, found.descriptions
       )
   if path.is_dir():
     raise jsonl.DataError(
@@ -232,8 +236,7 @@ def files_at(
       f'{prepared.data_dir()}; where it is a public one, prepare it: '
       f'python -m launch.prepare {place} --from DIR'
     )
-  names = [path.name]
-  return str(folder), _files(names, columns=columns, read=read, first=first)
+  return str(folder), Files((path.name,), read, first)
 
 
 def columns_of(text: str) -> dict[str, str]:
@@ -250,9 +253,3 @@ def columns_of(text: str) -> dict[str, str]:
       f'them, as in prompt=question,chosen=good; not {text!r}.'
     )
   return given
-
-
-def _files(names, held_out=(), *, columns, read, first=None) -> Files:
-  if columns:
-    read = functools.partial(read, columns=columns_of(columns))
-  return Files(tuple(names), read, first, tuple(held_out))

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from rlhf_jax.data import arrow, packed
-from rlhf_jax.data.splits import TEST, TRAIN, VALIDATION, Published
+from rlhf_jax.data.splits import TEST, TRAIN, VALIDATION
 
 LINES = ('.json', '.jsonl')
 ENDS = tuple(end + pack for end in LINES for pack in ('', *packed.PACKINGS))
@@ -40,18 +40,6 @@ class Found(NamedTuple):
 
   splits: Mapping[str, Sequence[str]]
   descriptions: tuple[str, ...] = ()
-
-  @property
-  def published(self) -> Published:
-    """The files to learn from, and those held out, where they are split."""
-    training, *others = self.splits.values()
-    held_out = (name for names in others for name in names)
-    return Published(tuple(training), tuple(held_out))
-
-  @property
-  def notes(self) -> tuple[str, ...]:
-    """For a person, on what is left out."""
-    return notes(self.descriptions)
 
 
 def notes(descriptions: Iterable[str]) -> tuple[str, ...]:

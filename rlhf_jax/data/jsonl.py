@@ -144,21 +144,18 @@ def _opened(path: pathlib.Path, packing: packed.Packing) -> BinaryIO:
 def _lines(path: pathlib.Path) -> Iterator[bytes]:
   packing, number = packed.of(path), 0
   with _readable(path), _opened(path, packing) as file:
-    while True:
-      try:
-        line = file.readline()
-      except packing.faults as error:
-        if getattr(error, 'errno', None):
-          raise
-        raise DataError(
-          f'{path.name}: not a whole {packing.name} file after line {number} '
-          f'({error}); fetch it again, or drop {path.suffix} from the name of '
-          'a plain file.'
-        ) from error
-      if not line:
-        return
-      number += 1
-      yield line
+    try:
+      for line in file:
+        number += 1
+        yield line
+    except packing.faults as error:
+      if getattr(error, 'errno', None):
+        raise
+      raise DataError(
+        f'{path.name}: not a whole {packing.name} file after line {number} '
+        f'({error}); fetch it again, or drop {path.suffix} from the name of a '
+        'plain file.'
+      ) from error
 
 
 def _not_empty(path: pathlib.Path, rows: Iterator[Row]) -> Iterator[Row]:
@@ -241,7 +238,6 @@ def _parsing(
   """Turns an error of the decoder into a sentence.
 
   Args:
-    path: of the file.
     number: the line that begins at, or holds, the character `start`.
     start: where the value begins in the decoded text.
     due: a clause, what the file must hold.

@@ -60,11 +60,8 @@ def write(
     records: of one kind.
     notes: read once the records have been.
   """
-  unfinished = files.partial_of(folder)
-  try:
-    files.make_folder(unfinished)
+  with seals.new_folder(folder) as unfinished:
     with (
-      files.naming(folder),
       (unfinished / LINES).open('w', encoding='utf-8') as lines,
       Column(unfinished / NUMBERS, FACTS) as numbers,
     ):
@@ -73,12 +70,6 @@ def write(
         lines.write(json.dumps(row(record) | where) + '\n')
         numbers.add([facts(record)])
     files.write_json(unfinished / NOTES, {'notes': list(notes)})
-    seals.seal(unfinished)
-    with files.naming(folder):
-      unfinished.rename(folder)
-      files.fsync_folder(folder.parent)
-  finally:
-    files.remove(unfinished)
 
 
 def facts(record: Record) -> tuple[int, int, float, int]:

@@ -9,6 +9,11 @@ functions of all the margins that are trained on.
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
+from rlhf_jax.data import sequences
+from rlhf_jax.types import Comparison
+
 # The inverse of a smaller number overflows.
 SMALLEST = 1e-300
 
@@ -37,3 +42,23 @@ def left_out(margins: Sequence[float]) -> float:
   """No margins: all pairs ask for the same."""
   del margins
   return 0.0
+
+
+def given(comparisons: Sequence[Comparison]) -> list[float]:
+  """The margins of comparisons, which are not read where they are on disk."""
+  kept = sequences.column(comparisons, 'margin')
+  return [one.margin for one in comparisons] if kept is None else kept.tolist()
+
+
+def times(
+  comparisons: Sequence[Comparison], factor: float
+) -> Sequence[Comparison]:
+  """Comparisons with their margins multiplied by a factor."""
+
+  def scaled(one: Comparison) -> Comparison:
+    return one._replace(margin=factor * one.margin)
+
+  if sequences.fingerprint(comparisons) is None:
+    return list(map(scaled, comparisons))
+  places = np.arange(len(comparisons))
+  return sequences.Selected(comparisons, places, scaled, f'×{factor!r}')

@@ -44,7 +44,7 @@ class Marks:
     self._name = {secret: name for name, secret in self._secret.items()}
     self.ids = {self._secret[name]: i for i, name in self.names.items()}
     self._secrets = re.compile(f'(\ue000{nonce}[0-9a-f]+\ue001)')
-    self._pattern = _any_of({t.content: t.single_word for t in marks.values()})
+    self._pattern = any_of({t.content: t.single_word for t in marks.values()})
     spec = renamed(json.loads(backend.to_str()), self._secret)
     self.backend = tokenizers.Tokenizer.from_str(json.dumps(spec))
     self.apart = _are_apart(spec, marks.values())
@@ -138,8 +138,8 @@ def _is_mark(token: tokenizers.AddedToken) -> bool:
   return token.special or marked is not None
 
 
-def _any_of(names: Mapping[str, bool]) -> re.Pattern[str]:
-  """Matches any of the names, longest first; {name: whole words only}."""
+def any_of(names: Mapping[str, bool]) -> re.Pattern[str]:
+  """Matches any of the names, longest first; {name: as a whole word only}."""
   longest_first = sorted(names, key=len, reverse=True)
   patterns = [
     rf'(?<!\w){re.escape(name)}(?!\w)' if names[name] else re.escape(name)

@@ -7,9 +7,9 @@ LONG = 60  # Letters.
 MOST = 12  # Names.
 
 
-def nearest(name: str, valid: Iterable[str], *, most: int = 3) -> str:
+def nearest(name: str, valid: Iterable[str]) -> str:
   """'; did you mean …?' for names like this one, or else '.'."""
-  close = difflib.get_close_matches(name, list(valid), n=most, cutoff=0.6)
+  close = difflib.get_close_matches(name, list(valid))
   return f'; did you mean {" or ".join(map(quoted, close))}?' if close else '.'
 
 

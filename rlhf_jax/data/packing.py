@@ -1,13 +1,14 @@
 """Several short demonstrations in one row, so that less of a row is padding."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from rlhf_jax.data import examples as columns
 from rlhf_jax.data.examples import Example
 from rlhf_jax.data.jsonl import DataError
+from rlhf_jax.data.sequences import OnDemand
 
 
 class Pack(NamedTuple):
@@ -27,7 +28,7 @@ class Pack(NamedTuple):
     return sum(example.length for example in self.examples)
 
 
-class Packs(Sequence[Pack]):
+class Packs(OnDemand[Pack]):
   """Rows of examples, each made when it is asked for.
 
   Attributes:
@@ -48,9 +49,7 @@ class Packs(Sequence[Pack]):
   def __len__(self) -> int:
     return len(self._rows)
 
-  def __getitem__(self, place: int | slice) -> Any:
-    if isinstance(place, slice):
-      return [self[i] for i in range(len(self))[place]]
+  def at(self, place: int) -> Pack:
     row = self._rows[place]
     return Pack(tuple(self._examples[i] for i in row), self._row_length)
 

@@ -9,12 +9,12 @@ import json
 import os
 import pathlib
 from collections.abc import Sequence
-from typing import Any, overload
+from typing import Any
 
 from rlhf_jax.data import tfds_examples
 from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.data.names import listed
-from rlhf_jax.data.splits import Published
+from rlhf_jax.data.sequences import OnDemand
 from rlhf_jax.types import Record
 
 _INFO, _FEATURES, _METADATA = (
@@ -47,19 +47,19 @@ def find(place: str) -> pathlib.Path | None:
   return max(versions, key=_version, default=None)
 
 
-def published(folder: pathlib.Path) -> Published:
-  """The splits of a prepared dataset.
+def published(folder: pathlib.Path) -> list[str]:
+  """The splits of a prepared dataset, the one to train on first.
 
   Raises:
     DataError: none is to be trained on.
   """
-  names = [split['name'] for split in _json(folder / _INFO)['splits']]
+  names = _splits(folder)
   if 'train' not in names:
     raise DataError(
       f'{folder} has the splits {", ".join(names)} and no train: it is to '
       f'measure on. Name a split to take it all the same: {folder}/{names[0]}'
     )
-  return Published(('train',), tuple(n for n in names if n != 'train'))
+  return sorted(names, key=lambda name: name != 'train')
 
 
 def measured_on(folder: pathlib.Path) -> pathlib.Path:
@@ -68,8 +68,7 @@ def measured_on(folder: pathlib.Path) -> pathlib.Path:
   Raises:
     DataError: there is none but the one to train on.
   """
-  names = [split['name'] for split in _json(folder / _INFO)['splits']]
-  others = [name for name in names if name != 'train']
+  others = [name for name in _splits(folder) if name != 'train']
   if not others:
     raise DataError(
       f'{folder} has the split train alone, and nothing to measure on; name it '
@@ -96,7 +95,7 @@ def digest(path: str | pathlib.Path) -> str:
   return digests[path.name]
 
 
-class Split(Sequence[Record]):
+class Split(OnDemand[Record]):
   """The records of a split, in the order of the files that they are from.
 
   Each is read when it is asked for, so that none is held in memory.
@@ -120,23 +119,14 @@ class Split(Sequence[Record]):
   def __len__(self) -> int:
     return len(self._source)
 
-  @overload
-  def __getitem__(self, place: int) -> Record: ...
-
-  @overload
-  def __getitem__(self, place: slice) -> list[Record]: ...
-
-  def __getitem__(self, place):
-    if isinstance(place, slice):
-      return [self[i] for i in range(*place.indices(len(self)))]
-    at = range(len(self))[place]
+  def at(self, place: int) -> Record:
     try:
-      example = self._source[at]
+      example = self._source[place]
     except Exception as error:  # Whatever the library in C++ makes of damage.
       said = ' '.join(str(error).split())[:200]
       raise DataError(
-        f'record {at} of {self._path} cannot be read ({said}); the dataset is '
-        f'damaged: {AGAIN}.'
+        f'record {place} of {self._path} cannot be read ({said}); the dataset '
+        f'is damaged: {AGAIN}.'
       ) from error
     return tfds_examples.record(example)
 
@@ -150,6 +140,10 @@ class Split(Sequence[Record]):
 
 def _is_dataset(folder: pathlib.Path) -> bool:
   return all((folder / name).is_file() for name in (_INFO, _FEATURES))
+
+
+def _splits(folder: pathlib.Path) -> list[str]:
+  return [split['name'] for split in _json(folder / _INFO)['splits']]
 
 
 def _version(folder: pathlib.Path) -> tuple[int, ...]:

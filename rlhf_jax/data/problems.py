@@ -4,9 +4,8 @@ import dataclasses
 import pathlib
 
 from rlhf_jax.data import readers, splits
-from rlhf_jax.data.jsonl import DataError
-from rlhf_jax.data.sources import Corpus, Files, FileSource
-from rlhf_jax.types import Demonstration
+from rlhf_jax.data.files import Files, Sides
+from rlhf_jax.data.sources import Corpus, FileSource
 from rlhf_jax.types.rules import Count
 
 
@@ -46,10 +45,8 @@ class Problems(FileSource):
     }
     return self.corpus(folder, datasets, training, notes)
 
-  def _sides(
-    self,
-  ) -> tuple[list[Demonstration], list[Demonstration], tuple[str, ...]]:
-    """(training, held-out) problems, none on both sides; and the notes."""
+  def _sides(self) -> Sides:
+    """Problems to learn from and held out, none of them on both sides."""
     given = self.problems.records(self.data_dir)
     notes = given.notes
     if self.test is None:
@@ -64,9 +61,7 @@ class Problems(FileSource):
           f'{len(given) - len(training)} of {len(given)} problems left out of '
           'training: the test asks them too',
         )
-    if not training or not test:
-      raise DataError(
-        f'of {len(given)} problems {len(training)} are left to train on and '
-        f'{len(test)} to test on; give more of them, or a test file.'
-      )
-    return training, test, notes
+    splits.check_sides(
+      training, test, f'{len(given)} problems', ', or a test file'
+    )
+    return Sides(training, test, notes)

@@ -96,15 +96,6 @@ class Then(Stream):
     self.notes = (*self._before.notes, *self.notes)
 
 
-def gather(found: Iterable[Record | LeftOut]) -> Records:
-  """The records, with a note that counts those left out for each reason.
-
-  Raises:
-    DataError: everything was left out.
-  """
-  return collected(Stream(found))
-
-
 def collected(stream: Stream) -> Records:
   """The records of a stream, all at once."""
   records = list(stream)

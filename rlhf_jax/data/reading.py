@@ -67,20 +67,10 @@ class Reading:
       self._texts = [self.text]
       self.coded = _split(encodings[self.text], self.pieces, marks)
 
-  @functools.cached_property
-  def count(self) -> int:
-    """How many tokens there are."""
-    return sum(map(len, self.coded))
-
-  def past(self, first: int) -> tuple[int, int]:
-    """How many letters and tokens there are past the first pieces."""
+  def size(self, first: int = 0) -> tuple[int, int]:
+    """How many letters and tokens there are from a piece on."""
     letters = sum(map(len, self.pieces[first:]))
     return letters, sum(map(len, self.coded[first:]))
-
-  @functools.cached_property
-  def length(self) -> int:
-    """Letters of the text."""
-    return sum(map(len, self.pieces))
 
   @functools.cached_property
   def text(self) -> str:
@@ -133,9 +123,7 @@ class Reading:
     first = self.coded[count] if count < len(self.coded) else []
     if first[:stop] != last or self.coded[:count] != before:
       return None
-    return first[stop:] + list(
-      itertools.chain.from_iterable(self.coded[count + 1 :])
-    )
+    return list(itertools.chain(first[stop:], *self.coded[count + 1 :]))
 
   def closed(self, end_id: int, after: int) -> int | None:
     """The first token of a mark's id past a place in the text, or None."""

@@ -4,11 +4,11 @@ import json
 import math
 import os
 import pathlib
-from collections.abc import Sequence
 from typing import Any, BinaryIO
 
 import numpy as np
 
+from rlhf_jax.data.sequences import OnDemand
 from rlhf_jax.storage import files
 from rlhf_jax.types import (
   Comparison,
@@ -90,16 +90,11 @@ def _read(value: Any) -> Any:
   return value
 
 
-class Lines(Sequence[Record]):
+class Lines(OnDemand[Record]):
   """The records of a file of lines, each read when it is asked for."""
 
   def __init__(self, path: pathlib.Path, fingerprint: str):
-    """Finds where the lines begin.
-
-    Args:
-      path: of the file.
-      fingerprint: changes when its content does.
-    """
+    """Of a file; the fingerprint changes when its content does."""
     self.fingerprint, self._path = fingerprint, path
     with files.naming(path):
       self._file = path.open('rb')
@@ -108,10 +103,7 @@ class Lines(Sequence[Record]):
   def __len__(self) -> int:
     return len(self._ends)
 
-  def __getitem__(self, place: int | slice) -> Any:
-    if isinstance(place, slice):
-      return [self[i] for i in range(len(self))[place]]
-    place = range(len(self))[place]
+  def at(self, place: int) -> Record:
     begin = int(self._ends[place - 1]) if place else 0
     with files.naming(self._path):
       # Unlike `seek` and `read`, of threads side by side.

@@ -4,32 +4,18 @@ import math
 from itertools import pairwise
 
 from rlhf_jax.data.jsonl import DataError
-from rlhf_jax.types import Comparison, Demonstration, Record
+from rlhf_jax.types import Comparison, Record
 
 
 def check(record: Record, where: str) -> None:
-  """Refuses weights, margins and scores that are none.
-
-  Args:
-    record: any.
-    where: its place, for errors.
-
-  Raises:
-    DataError: a number that is none, or scores that do not fit the responses.
-  """
-  match record:
-    case Demonstration():
-      _check_weight(record.weight, where)
-    case Comparison():
-      _check_weight(record.weight, where)
-      _check_scores(record, where)
-
-
-def _check_weight(weight: float, where: str) -> None:
+  """Refuses numbers that are none, and scores that do not fit the responses."""
+  weight = getattr(record, 'weight', 1.0)
   if not (math.isfinite(weight) and weight >= 0.0):
     raise DataError(
       f'{where}: the weight is {weight}; give a finite number of 0 or more.'
     )
+  if isinstance(record, Comparison):
+    _check_scores(record, where)
 
 
 def _check_scores(comparison: Comparison, where: str) -> None:

@@ -46,14 +46,10 @@ class Reader(NamedTuple):
 
   Attributes:
     source: the chat template.
-    named: (name, token) pairs that it may read, such as 'bos_token'.
-    date: today for the template, YYYY-MM-DD.
     tokenizer: the folder's own.
   """
 
-  source: str
-  named: tuple[tuple[str, str], ...]
-  date: str
+  source: chat_jinja.Source
   tokenizer: tokens.Tokenizer
 
   def read(self, conversation: Conversation) -> Reading:
@@ -104,20 +100,16 @@ class Reader(NamedTuple):
   def _written(
     self, conversation: Conversation, asked: Filled | Owned | None
   ) -> Filled | Owned:
-    """The text in pieces, and whose it is.
+    """The text in pieces, and whose it is; errors as of `read`.
 
     Args:
-      conversation: to render.
       asked: the prompt that it answers, where that is known.
-
-    Raises:
-      TemplateError: as of `read`.
     """
     messages, opened, _ = conversation
     if not isinstance(asked, Filled):
       checked(messages)
     skeleton = skeletons.learn(*self, tuple([r for r, _ in messages]), opened)
-    writes = skeleton is not None and chat_syntax.only_writes(self.source)
+    writes = skeleton is not None and chat_syntax.only_writes(self.source.jinja)
     if writes and isinstance(asked, Filled) and self.tokenizer.marks.apart:
       filled = skeleton.answer(asked, str(messages[-1].content))
       if filled is not None:
@@ -133,18 +125,13 @@ class Reader(NamedTuple):
   def _rendered(self, conversation, said: Sequence[str]) -> str:
     """The text with other contents."""
     roles = (message.role for message in conversation.messages)
-    return chat_jinja.render(
-      self.source,
-      list(map(Message, roles, said)),
-      opened=conversation.opened,
-      tokens=dict(self.named),
-      date=self.date,
-    )
+    messages = list(map(Message, roles, said))
+    return self.source.render(messages, opened=conversation.opened)
 
   def _looked_for(self, conversation, said, text) -> Owned:
     """As `_written`, where no skeleton holds."""
     special, marks = self.tokenizer.special_ids, self.tokenizer.marks
-    literals = chat_syntax.looked_for(self.source)
+    literals = chat_syntax.looked_for(self.source.jinja)
     located = stand_ins.locate(
       text,
       said,

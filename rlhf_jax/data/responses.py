@@ -7,11 +7,6 @@ from rlhf_jax.data.tokens import Tokenizer, VocabularyError
 from rlhf_jax.types import Prompt, Response
 
 
-def unsampled(said: Sequence[Response]) -> list[Response]:
-  """Those that were not sampled as other ids than the text's."""
-  return [one for one in said if one.ids is None]
-
-
 def response_ids(
   said: Response, encoded: Conversation, end_id: int
 ) -> list[int]:

@@ -1,16 +1,34 @@
-"""Records of other sequences, which are read when they are asked for.
+"""Sequences whose items are read, or made, when they are asked for.
 
 A sequence of records that are kept on disk has a `fingerprint`, which changes
-when its content does; so have these, where all that they are made of has one.
+when its content does; so have Chained and Selected records, where all that they
+are made of has one.
 """
 
+import abc
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from rlhf_jax.addressing import hashed
 from rlhf_jax.types import Record
+
+Item = TypeVar('Item')
+
+
+class OnDemand(Sequence[Item]):
+  """A sequence of a length and a function, `at`, of a place."""
+
+  @abc.abstractmethod
+  def at(self, place: int) -> Item:
+    """The item at a place, from 0 to below the length."""
+
+  def __getitem__(self, place: int | slice) -> Any:
+    places = range(len(self))[place]
+    if isinstance(places, range):
+      return [self.at(each) for each in places]
+    return self.at(places)
 
 
 def fingerprint(records: Sequence[Record]) -> str | None:
@@ -24,7 +42,7 @@ def column(records: Sequence[Record], name: str) -> np.ndarray | None:
   return None if found is None else found(name)
 
 
-class Chained(Sequence[Record]):
+class Chained(OnDemand[Record]):
   """Several sequences, one after the other."""
 
   def __init__(self, parts: Sequence[Sequence[Record]]):
@@ -39,10 +57,7 @@ class Chained(Sequence[Record]):
   def __len__(self) -> int:
     return int(self._ends[-1]) if self._parts else 0
 
-  def __getitem__(self, place: int | slice) -> Any:
-    if isinstance(place, slice):
-      return [self[i] for i in range(len(self))[place]]
-    place = range(len(self))[place]
+  def at(self, place: int) -> Record:
     number = int(np.searchsorted(self._ends, place, side='right'))
     return self._parts[number][place - int(self._ends[number])]
 
@@ -54,7 +69,7 @@ class Chained(Sequence[Record]):
     return np.concatenate(found)
 
 
-class Selected(Sequence[Record]):
+class Selected(OnDemand[Record]):
   """Some records of a sequence, perhaps changed."""
 
   def __init__(
@@ -64,11 +79,9 @@ class Selected(Sequence[Record]):
     change: Callable[[Record], Record] | None = None,
     said: str = '',
   ):
-    """Of `records`, those at [N] `places`.
+    """Of `records`, those at [N] `places`, in their order.
 
     Args:
-      records: of any kind.
-      places: in the order of these.
       change: what becomes of each; None leaves them as they are.
       said: tells the change from others.
     """
@@ -85,9 +98,7 @@ class Selected(Sequence[Record]):
   def __len__(self) -> int:
     return len(self._places)
 
-  def __getitem__(self, place: int | slice) -> Any:
-    if isinstance(place, slice):
-      return [self[i] for i in range(len(self))[place]]
+  def at(self, place: int) -> Record:
     record = self._records[int(self._places[place])]
     return record if self._change is None else self._change(record)
 

@@ -154,9 +154,7 @@ def _shared(one: Skeleton, longer: Skeleton) -> int | None:
 
 @functools.lru_cache(maxsize=512)
 def learn(
-  source: str,
-  named: tuple[tuple[str, str], ...],
-  date: str,
+  source: chat_jinja.Source,
   tokenizer: Tokenizer,
   roles: tuple[str, ...],
   opened: bool,
@@ -167,11 +165,7 @@ def learn(
   changes contents otherwise than at their ends.
 
   Args:
-    source: the chat template.
-    named: (name, token) pairs that it may read, such as 'bos_token'.
-    date: today for the template, YYYY-MM-DD.
     tokenizer: whose marks the template writes.
-    roles: of the messages.
     opened: whether to open the assistant's next turn.
   """
   if not roles:
@@ -180,15 +174,12 @@ def learn(
   cut = re.compile(f'([{"".join(names)}])').split
   try:
     bare, padded = (
-      chat_jinja.render(
-        source,
+      source.render(
         [
           Message(role, before + name + after)
           for role, name in zip(roles, names, strict=True)
         ],
         opened=opened,
-        tokens=dict(named),
-        date=date,
       )
       for before, after in (('', ''), (BEGINS[0], ENDS[0]))
     )

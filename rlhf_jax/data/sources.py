@@ -27,7 +27,7 @@ from rlhf_jax.data import (
 from rlhf_jax.data.files import Dataset, Files, Sides
 from rlhf_jax.data.names import listed
 from rlhf_jax.storage import files, seals
-from rlhf_jax.types import Comparison, Record, Reward, responses_of
+from rlhf_jax.types import Record, Reward, responses_of
 from rlhf_jax.types.rules import Count, Date, ShareBetween
 from rlhf_jax.types.values import checked
 
@@ -108,17 +108,32 @@ class FileSource:
     learnt: Sequence[Record],
     notes: Iterable[str],
   ) -> Corpus:
-    """A Corpus, its tokenizer trained on `learnt` and kept in `folder`."""
-    if self.tokenizer:
-      tokenizer = tokens.load(self.tokenizer)
-    else:
-      tokenizer = _trained_once(
-        pathlib.Path(folder) / f'tokenizer-{self.fingerprint()}',
-        texts=texts(learnt),
-        vocab_size=self.vocab_size,
-      )
+    """A Corpus, its tokenizer trained on `learnt` and kept in `folder`.
+
+    Raises:
+      DamagedError: the kept one is damaged.
+    """
+    tokenizer = self._tokenizer(pathlib.Path(folder), learnt)
     template = chat_templates.of(tokenizer, date=self.template_date)
     return Corpus(tokenizer, template, datasets, self.gold, tuple(notes))
+
+  def _tokenizer(
+    self, folder: pathlib.Path, learnt: Sequence[Record]
+  ) -> tokens.Tokenizer:
+    if self.tokenizer:
+      return tokens.load(self.tokenizer)
+    kept = folder / f'tokenizer-{self.fingerprint()}'
+    files.sweep(kept)
+    if not kept.is_dir():
+      tokenizer = tokens.train_bpe(
+        texts(learnt),
+        vocab_size=self.vocab_size,
+        chat_template=templates.CHAT.jinja,
+      )
+      with seals.new_folder(kept) as unfinished:
+        tokenizer.save(unfinished)
+    seals.verify(kept, delete=kept)
+    return tokens.load(kept)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,23 +198,18 @@ class Feedback(FileSource):
   def _read(self, name: str, files: Files, folder: Any) -> Sides:
     """The records of some files of a dataset."""
     sides = files.sides(self.data_dir, self.held_out, folder)
-    _check_sides(f'{name} of {listed(files.names)}', *sides[:2])
+    training, test, notes = sides
+    count = len(training) + len(test)
+    said = f'{count} {name} of {listed(files.names)}'
+    splits.check_sides(training, test, said, ', or another held_out')
     if name != 'comparisons':
       return sides
-    training, test, said = self._scaled(*sides[:2])
-    return Sides(training, test, (*sides.notes, *said))
-
-  def _scaled(
-    self, training: Dataset, test: Dataset
-  ) -> tuple[Dataset, Dataset, list[str]]:
-    """Comparisons in the units of `margins`, and a note if there are any."""
-    given = sequences.column(training, 'margin')
-    if given is None:
-      given = np.array([record.margin for record in training])
-    factor = self.margins(given.tolist())
-    sides = (_times(side, factor) for side in (training, test))
-    said = [f'margins are multiplied by {factor:.4g}'] if any(given) else []
-    return *sides, said
+    given = margins.given(training)
+    factor = self.margins(given)
+    if any(given):
+      notes += (f'margins are multiplied by {factor:.4g}',)
+    training, test = (margins.times(side, factor) for side in (training, test))
+    return Sides(training, test, notes)
 
   def _files(self) -> dict[str, tuple[Files, ...]]:
     """The files that are given, by the dataset that they make."""
@@ -245,27 +255,6 @@ def _evenly(parts: Sequence[Dataset]) -> Dataset:
   return sequences.Selected(sequences.Chained(parts), places)
 
 
-def _times(records: Dataset, factor: float) -> Dataset:
-  """Comparisons with their margins multiplied by a factor."""
-
-  def scaled(record: Comparison) -> Comparison:
-    return record._replace(margin=factor * record.margin)
-
-  if sequences.fingerprint(records) is None:
-    return list(map(scaled, records))
-  places = np.arange(len(records))
-  return sequences.Selected(records, places, scaled, f'×{factor!r}')
-
-
-def _check_sides(name: str, training: Sequence, test: Sequence) -> None:
-  if not training or not test:
-    raise jsonl.DataError(
-      f'of {len(training) + len(test)} {name} {len(training)} are left to '
-      f'train on and {len(test)} to test on; give more of them, or another '
-      'held_out.'
-    )
-
-
 @dataclasses.dataclass(frozen=True)
 class HhRlhf(Feedback):
   """Dialogues with people's preferences, and instructions to imitate first.
@@ -308,27 +297,3 @@ def texts(records: Sequence[Record]) -> Iterator[str]:
     yield from (message.content for message in prompt.messages)
   for record in records:
     yield from responses_of(record)
-
-
-def _trained_once(
-  folder: pathlib.Path, *, texts: Iterable[str], vocab_size: int
-) -> tokens.Tokenizer:
-  """The tokenizer kept in a folder, trained first where there is none.
-
-  Raises:
-    DamagedError: the kept one is damaged.
-  """
-  files.sweep(folder)
-  if not folder.is_dir():
-    tokenizer = tokens.train_bpe(
-      texts, vocab_size=vocab_size, chat_template=templates.CHAT.jinja
-    )
-    # Written whole or not at all: a run may be killed.
-    unfinished = files.partial_of(folder)
-    with files.naming(folder):
-      tokenizer.save(unfinished)
-      seals.seal(unfinished)
-      unfinished.rename(folder)
-      files.fsync_folder(folder.parent)
-  seals.verify(folder, delete=folder)
-  return tokens.load(folder)

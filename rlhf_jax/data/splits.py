@@ -4,11 +4,11 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
 from rlhf_jax.data import sequences
+from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.types import Prompt, Record, prompt_of, responses_of
 
 TRAIN, VALIDATION, TEST = 'train', 'validation', 'test'
@@ -16,27 +16,11 @@ TRAIN, VALIDATION, TEST = 'train', 'validation', 'test'
 SECOND_TURNS = 'second_turns'
 
 
-class Published(NamedTuple):
-  """The files, or splits, of a dataset that is published in splits.
-
-  Attributes:
-    training: to learn from.
-    held_out: all others.
-  """
-
-  training: tuple[str, ...]
-  held_out: tuple[str, ...] = ()
-
-
 def is_held_out(record: Record, share: float) -> bool:
   """Whether a record belongs to the share that is kept out of training.
 
-  Decided by a hash of its opening and by nothing else: the same in every
-  dataset, machine and order.
-
-  Args:
-    record: any record.
-    share: part of all openings, in [0, 1].
+  That is a share, in [0, 1], of all openings. Decided by a hash of the record's
+  and by nothing else: the same in every dataset, machine and order.
   """
   return opening(record) < math.ceil(share * 2**64)
 
@@ -92,6 +76,22 @@ def split(
   for record in records:
     sides[is_held_out(record, share)].append(record)
   return sides
+
+
+def check_sides(
+  training: Sequence[Record], held_out: Sequence[Record], of: str, or_: str = ''
+) -> None:
+  """Refuses to go on where one of the two sides has no records.
+
+  Args:
+    of: how many there were, and of what.
+    or_: what helps besides more of them: ', or …'.
+  """
+  if not training or not held_out:
+    raise DataError(
+      f'of {of} {len(training)} are left to train on and {len(held_out)} to '
+      f'test on; give more of them{or_}.'
+    )
 
 
 def distinct_prompts(records: Sequence[Record]) -> Sequence[Prompt]:

@@ -12,10 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from rlhf_jax.data.chat_jinja import TemplateError
+from rlhf_jax.data.marks import any_of
 
 FIRST, LAST = 0xF0000, 0x10FFFF  # Unicode's planes for private use.
 
-_ALL = re.compile('(?s:.+)')
+_ALL, _NOTHING = re.compile('(?s:.+)'), any_of({})
 
 Render = Callable[[Sequence[str]], str]  # The rendering of these contents.
 
@@ -62,7 +63,7 @@ def locate(
   Raises:
     TemplateError: there are more different characters than stand-ins.
   """
-  whole = [None] * len(contents)
+  whole = [_NOTHING] * len(contents)
   found = _stand_in(text, contents, render, whole)
   if found is not None:
     return found
@@ -78,29 +79,23 @@ def _kept(
   k: int,
   render: Render,
   looked_for: Sequence[str],
-) -> re.Pattern[str] | None:
+) -> re.Pattern[str]:
   """Matches what must stay of content k for the template to render alike."""
   needed = [literal for literal in looked_for if literal in contents[k]]
   for literal in list(needed):
     fewer = [other for other in needed if other != literal]
-    alone: list[re.Pattern[str] | None] = [_ALL] * len(contents)
-    alone[k] = _any_of(fewer)
+    alone = [_ALL] * len(contents)
+    alone[k] = any_of(dict.fromkeys(fewer, False))
     if _stand_in(text, contents, render, alone) is not None:
       needed = fewer
-  return _any_of(needed)
-
-
-def _any_of(literals: Sequence[str]) -> re.Pattern[str] | None:
-  longest_first = sorted(literals, key=len, reverse=True)
-  patterns = '|'.join(map(re.escape, longest_first))
-  return re.compile(patterns) if patterns else None
+  return any_of(dict.fromkeys(needed, False))
 
 
 def _stand_in(
   text: str,
   contents: Sequence[str],
   render: Render,
-  kept: Sequence[re.Pattern[str] | None],
+  kept: Sequence[re.Pattern[str]],
 ) -> Located | None:
   """Renders with stand-ins for all but the kept texts of each content."""
   characters: dict[int, str] = {}
@@ -126,10 +121,8 @@ def _stand_in(
 
 
 def _translated(
-  content: str, codes: Mapping[int, int], keep: re.Pattern[str] | None
+  content: str, codes: Mapping[int, int], keep: re.Pattern[str]
 ) -> str:
-  if keep is None:
-    return content.translate(codes)
   parts, end = [], 0
   for found in keep.finditer(content):
     parts += [content[end : found.start()].translate(codes), found[0]]

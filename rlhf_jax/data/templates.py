@@ -4,8 +4,8 @@ Contents are encoded one by one and markers put between them as ids, so that a
 user who types '<|assistant|>' has typed text, and no more than that.
 """
 
+import abc
 import dataclasses
-import itertools
 import json
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
@@ -74,43 +74,46 @@ class Conversation(Protocol):
     """Ids of one of the responses, without the token that closes it."""
 
 
-class Format(Protocol):
+class Format(abc.ABC):
   """How a conversation becomes ids: a Template, or a ChatTemplate."""
 
+  @abc.abstractmethod
   def render(self, prompt: Prompt, response: str = '') -> str:
     """The conversation as text, markers included."""
 
+  @abc.abstractmethod
   def encode_all(
     self, asked: Sequence[Asked], tokenizer: tokens.Tokenizer
   ) -> Sequence[Conversation]:
     """Prompts and responses to them, their texts encoded together."""
 
+  @abc.abstractmethod
+  def end_id(self, tokenizer: tokens.Tokenizer) -> int:
+    """The token that closes a response."""
+
   def parts(self, prompt: Prompt, tokenizer: tokens.Tokenizer) -> Parts:
     """Ids of the prompt, up to where the response begins."""
+    (encoded,) = self.encode_all([(prompt, ())], tokenizer)
+    return encoded.parts
 
   def encode_response(
     self, prompt: Prompt, response: str, tokenizer: tokens.Tokenizer
   ) -> list[int]:
     """Ids of a response to the prompt, without the token that closes it."""
-
-  def end_id(self, tokenizer: tokens.Tokenizer) -> int:
-    """The token that closes a response."""
+    (encoded,) = self.encode_all([(prompt, (response,))], tokenizer)
+    return encoded.response_ids(response)
 
   def stop_ids(self, tokenizer: tokens.Tokenizer) -> tuple[int, ...]:
-    """The tokens that sampling stops at, the one that closes first."""
-
-
-def stop_ids(tokenizer: tokens.Tokenizer, end_id: int) -> tuple[int, ...]:
-  """`end_id`, then every token that ends a text; each once."""
-  ends = map(tokenizer.id_of, (tokenizer.eos, *tokenizer.stops))
-  return tuple(dict.fromkeys((end_id, *ends)))
+    """The tokens that sampling stops at, each once, the closing one first."""
+    ends = map(tokenizer.id_of, (tokenizer.eos, *tokenizer.stops))
+    return tuple(dict.fromkeys((self.end_id(tokenizer), *ends)))
 
 
 Markers = tuple[str, str]  # Before a turn's content, and after it.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Template:
+class Template(Format):
   """Markers around the turns of a conversation, for vocabularies of ours.
 
   The chat template of a pretrained model's folder is `chat_templates.of`.
@@ -134,37 +137,17 @@ class Template:
     self, asked: Sequence[Asked], tokenizer: tokens.Tokenizer
   ) -> list['EncodedTurns']:
     """Prompts and responses to them, their texts encoded together."""
-    texts = list(map(tokenizer.marks.spell, self._markers))
+    markers = (self.begin, *self.user, *self.assistant, *(self.system or ()))
+    texts = list(map(tokenizer.marks.spell, markers))
     for prompt, responses in asked:
       texts += [content for _, content in prompt.messages]
       texts += [prompt.condition, *map(str, responses)]
     encodings = Encodings(tokenizer, texts)
     return [EncodedTurns(self, tokenizer, p, encodings) for p, _ in asked]
 
-  def encode_response(
-    self, prompt: Prompt, response: str, tokenizer: tokens.Tokenizer
-  ) -> list[int]:
-    """Ids of a response, without the token that closes it."""
-    (encoded,) = self.encode_all([(prompt, (response,))], tokenizer)
-    return encoded.response_ids(response)
-
   def end_id(self, tokenizer: tokens.Tokenizer) -> int:
     """The token that closes a response."""
     return tokenizer.eos_id
-
-  def stop_ids(self, tokenizer: tokens.Tokenizer) -> tuple[int, ...]:
-    """The tokens that sampling stops at, the one that closes first."""
-    return stop_ids(tokenizer, self.end_id(tokenizer))
-
-  def parts(self, prompt: Prompt, tokenizer: tokens.Tokenizer) -> Parts:
-    """Ids of the prompt, up to where the response begins."""
-    (encoded,) = self.encode_all([(prompt, ())], tokenizer)
-    return encoded.parts
-
-  @property
-  def _markers(self) -> list[str]:
-    around = (self.user, self.assistant, self.system or ('', ''))
-    return [self.begin, *itertools.chain(*around)]
 
   def render(self, prompt: Prompt, response: str = '') -> str:
     """The conversation as text, markers included."""
@@ -183,8 +166,8 @@ class Template:
     for role, content in prompt.messages:
       if markers.get(role) is None:
         raise TemplateError(
-          f'{prompt.place}: the template has no place for '
-          f' a turn of role {role!r}.'
+          f'{prompt.place}: the template has no place for a turn of role '
+          f'{role!r}.'
         )
       before, after = markers[role]
       pieces.append((before, content, after))
@@ -247,7 +230,7 @@ class EncodedTurns:
           'of this tokenizer; take chat_templates.of(tokenizer) instead.'
         )
     turns = [
-      Turn(self._marked(before), self._said(content), self._marked(after))
+      Turn(self._marked(before), self.encodings[content], self._marked(after))
       for before, content, after in template.pieces(self.prompt)
     ]
     head = self._marked(template.begin)
@@ -256,15 +239,13 @@ class EncodedTurns:
     opening = list(tokenizer.opening)
     if head[: len(opening)] != opening:
       head = opening + head
-    tail = self._marked(template.assistant[0])
-    return Parts(head, tuple(turns), tail + self._said(self.prompt.condition))
+    condition = self.encodings[self.prompt.condition]
+    tail = self._marked(template.assistant[0]) + condition
+    return Parts(head, tuple(turns), tail)
 
   def response_ids(self, response: str) -> list[int]:
     """Ids of a response, without the token that closes it."""
-    return self._said(str(response))
-
-  def _said(self, text: str) -> list[int]:
-    return self.encodings[text]
+    return self.encodings[str(response)]
 
   def _marked(self, text: str) -> list[int]:
     return self.encodings[self.tokenizer.marks.spell(text)]

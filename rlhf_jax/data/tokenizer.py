@@ -125,24 +125,13 @@ class Tokenizer:
     """Ids of a text, without special tokens whatever the text says."""
     return self.encoding(text).ids
 
-  def encode_all(
-    self, spelt: Sequence[str]
-  ) -> list[list[int] | VocabularyError]:
-    """Ids of many texts, made in one call; the error of one without any.
+  def encode_all(self, spelt: Sequence[str]) -> list[list[int]]:
+    """Ids of many texts, made in one call; marks by their secret names.
 
-    Marks by their secret names.
+    The library raises nothing narrower than an Exception, nor says of which.
     """
     batch = self.marks.backend.encode_batch_fast  # The ids alone.
-    try:
-      return [one.ids for one in batch(spelt, add_special_tokens=False)]
-    except Exception:  # The library raises nothing narrower, nor says of which.
-      return list(map(self._ids_or_error, spelt))
-
-  def _ids_or_error(self, spelt):
-    try:
-      return self.encoding(spelt).ids
-    except VocabularyError as error:
-      return error
+    return [one.ids for one in batch(spelt, add_special_tokens=False)]
 
   def encoding(self, spelt: str) -> tokenizers.Encoding:
     """Ids, and where in the text they are; marks by their secret names."""
@@ -210,12 +199,8 @@ class Tokenizer:
       return []
     before = '\n'
     if self.chat_template:
-      before = chat_jinja.render(
-        self.chat_template,
-        [Message('user', 'a')],
-        opened=True,
-        tokens=self.named,
-      )
+      source = chat_jinja.Source(self.chat_template, (*self.named.items(),))
+      before = source.render([Message('user', 'a')], opened=True)
     spelt = self.marks.spell(before)
     encoding = self.encoding(spelt + 'a')
     after = [

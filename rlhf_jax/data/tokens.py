@@ -251,15 +251,13 @@ def _chat_template(
       f"{where} must be a text, or a list of objects with 'name' and "
       "'template'."
     ) from error
-  named = {'default': given or ''} if not isinstance(given, Mapping) else given
-  beside = {
-    pathlib.Path(name).stem: text
-    for name, text in texts.items()
-    if name.startswith(f'{TEMPLATES}/')
-  }
+  named = given if isinstance(given, Mapping) else {'default': given or ''}
+  named = dict(named)
+  for name, text in texts.items():
+    if name.startswith(f'{TEMPLATES}/'):
+      named[pathlib.Path(name).stem] = text
   if 'chat_template.jinja' in texts:
-    beside['default'] = texts['chat_template.jinja']
-  named = {**named, **beside}
+    named['default'] = texts['chat_template.jinja']
   if not named or named == {'default': ''}:
     return ''
   if not named.get('default'):

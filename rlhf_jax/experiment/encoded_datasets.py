@@ -45,7 +45,7 @@ def all_of(
   run: Run, name: str, records: Sequence[Record], data: Data
 ) -> Examples:
   """A dataset to score or to answer: all but what the limits drop."""
-  return _examples(run, name, records, data, data.encode_all, encoded.all_of)
+  return _examples(run, name, records, data, data.encode_all, encoded.Encoded)
 
 
 def _examples(

@@ -131,11 +131,7 @@ def read(path: str | pathlib.Path) -> list[dict[str, Any]]:
 def parsed(
   text: bytes, path: pathlib.Path
 ) -> tuple[list[dict[str, Any]], bytes]:
-  """The rows of a file, and the end of it that is no whole line.
-
-  Args:
-    text: what is in the file.
-    path: of the file.
+  """The rows of a file's text, and the end of it that is no whole line.
 
   Raises:
     StorageError: a line before the last is no JSON object.

@@ -4,12 +4,13 @@ A seal is a file with the CRC-32 of all others in a folder. It tells a flipped
 bit or a lost end, at the speed of the memory, but no tampering.
 """
 
+import contextlib
 import filecmp
 import json
 import os
 import pathlib
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from rlhf_jax.storage import files
@@ -38,6 +39,33 @@ def seal(folder: pathlib.Path) -> None:
     for inner in folder.rglob('*/'):
       files.fsync_folder(inner)
   files.write_json(folder / SEAL, found)
+
+
+@contextlib.contextmanager
+def new_folder(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+  """A folder to fill; sealed, it is moved to `folder` at the end of the block.
+
+  Where somebody else was faster, theirs stays.
+
+  Raises:
+    StorageError: it could not be written.
+  """
+  files.make_folder(folder.parent)
+  unfinished = files.partial_of(folder)
+  try:
+    with files.naming(folder):
+      unfinished.mkdir()
+      yield unfinished
+      seal(unfinished)
+      try:
+        unfinished.rename(folder)
+      except OSError:
+        if not folder.is_dir():
+          raise
+      files.fsync_folder(folder.parent)
+  finally:
+    with contextlib.suppress(OSError):  # Or it would hide the first error.
+      files.remove(unfinished)
 
 
 def sealed(folder: pathlib.Path) -> bool:

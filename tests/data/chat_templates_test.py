@@ -64,12 +64,9 @@ def tokenizer(chat_template, *more):
 
 def jinja(tokenizer, messages, *, opened):
   """The tokenizer's own template, rendered directly."""
-  return chat_jinja.render(
-    tokenizer.chat_template,
-    messages,
-    opened=opened,
-    tokens=tokenizer.named,
-  )
+  named = tuple(tokenizer.named.items())
+  source = chat_jinja.Source(tokenizer.chat_template, named)
+  return source.render(messages, opened=opened)
 
 
 class ChatTemplatesTest(parameterized.TestCase):

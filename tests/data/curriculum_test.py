@@ -34,6 +34,10 @@ def prompt(i):
   return Prompt((Message('user', WORDS[i]),))
 
 
+def levels(level):
+  return curriculum.Curriculum(level=level, mix=curriculum.uniform)
+
+
 def comparisons(*gaps):
   """Comparison i has gap i, and its margin is i to be known by."""
   return [
@@ -358,7 +362,7 @@ class RefusalTest(parameterized.TestCase):
   @parameterized.parameters(-1, 0.5, 'easy', None)
   def test_levels_that_are_none(self, level):
     with self.assertRaisesRegex(jsonl.DataError, 'record 0 is of level'):
-      curriculum.members(examples(comparisons(1.0)), lambda record: level)
+      levels(lambda record: level).members(examples(comparisons(1.0)))
 
   @parameterized.parameters(None, 0)
   def test_steps_are_needed(self, steps):
@@ -368,7 +372,7 @@ class RefusalTest(parameterized.TestCase):
   def test_packs_have_no_level(self):
     packs = packing.pack(examples([Demonstration(prompt(0), 'w1')]), 8)
     with self.assertRaisesRegex(jsonl.DataError, 'packed'):
-      curriculum.members(packs, lambda record: 0)
+      levels(lambda record: 0).members(packs)
 
 
 if __name__ == '__main__':

@@ -22,6 +22,7 @@ from rlhf_jax.data import (
   templates,
   tokens,
 )
+from rlhf_jax.data.examples import candidates, lengths, weights
 from rlhf_jax.storage import files, seals
 from rlhf_jax.types import (
   Comparison,
@@ -108,19 +109,19 @@ class EncodedTest(parameterized.TestCase):
     self.keep(iter(records))
     for view, encode in (
       (encoded.learnable, encoding.encode),
-      (encoded.all_of, encoding.encode_all),
+      (encoded.Encoded, encoding.encode_all),
     ):
       examples, counts = encode(records, TOKENIZER, PLAIN, LIMITS)
       found = view(self.folder, records)
       self.assertEqual(list(map(known, found)), list(map(known, examples)))
       self.assertEqual([e.record for e in found], [e.record for e in examples])
       self.assertEqual(found.counts, counts)
-      self.assertEqual(found.lengths.tolist(), [e.length for e in examples])
+      self.assertEqual(lengths(found).tolist(), [e.length for e in examples])
       self.assertEqual(
-        found.candidates.tolist(), [len(e.response_ids) for e in examples]
+        candidates(found).tolist(), [len(e.response_ids) for e in examples]
       )
       self.assertEqual(
-        found.weights.tolist(),
+        weights(found).tolist(),
         [getattr(e.record, 'weight', 1.0) for e in examples],
       )
       self.assertEqual(found[-1], found[len(examples) - 1])
@@ -155,7 +156,7 @@ class EncodedTest(parameterized.TestCase):
     with mock.patch.object(encoding, 'stream', side_effect=AssertionError):
       self.keep(Unread(records))
       found = encoded.learnable(self.folder, Unread(records))
-      self.assertEqual(found.lengths.tolist(), [4, 5, 4])
+      self.assertEqual(lengths(found).tolist(), [4, 5, 4])
       self.assertEqual(found[0].response_ids, ([1, 9], [2, 3, 9]))
 
   def test_levels_are_of_records_whose_ids_nobody_reads(self):
@@ -165,14 +166,17 @@ class EncodedTest(parameterized.TestCase):
     with mock.patch.object(
       encoded.Encoded, '__getitem__', side_effect=AssertionError
     ):
-      levels = curriculum.members(found, lambda c: int(len(c.responses) > 2))
+      by_count = curriculum.Curriculum(
+        level=lambda c: int(len(c.responses) > 2), mix=curriculum.uniform
+      )
+      levels = by_count.members(found)
     # Identical, tied and dropped ones are none of the three that are left.
     self.assertEqual([level.tolist() for level in levels], [[0, 2], [1]])
 
   @parameterized.parameters((TOKENIZER, 'a b', 2), (LARGE, 'w1 w69999', 4))
   def test_ids_take_as_much_room_as_they_need(self, tokenizer, text, size):
     self.keep([prompt(text)] * 3, tokenizer)
-    found = encoded.all_of(self.folder, [])
+    found = encoded.Encoded(self.folder, [])
     self.assertEqual(found[2].prompt_ids, tokenizer.encode(text))
     self.assertEqual((self.folder / 'ids').stat().st_size, 3 * 2 * size)
 
@@ -218,7 +222,7 @@ class EncodedTest(parameterized.TestCase):
 
   def test_a_disk_that_is_full_is_told(self):
     with (
-      mock.patch.object(encoded, '_move', side_effect=OSError(28, 'full')),
+      mock.patch.object(pathlib.Path, 'rename', side_effect=OSError(28, '')),
       self.assertRaisesRegex(files.StorageError, 'encoded: the disk is full'),
     ):
       self.keep([A])
@@ -230,11 +234,11 @@ class EncodedTest(parameterized.TestCase):
 
     self.keep(records())
     (folder,) = self.root.iterdir()
-    self.assertLen(encoded.all_of(folder, []), 1)
+    self.assertLen(encoded.Encoded(folder, []), 1)
 
   @parameterized.parameters(
     (encoded.learnable, [Comparison(A, ('b', 'b'))], '1 identical response'),
-    (encoded.all_of, [LONG], '1 dropped prompt'),
+    (encoded.Encoded, [LONG], '1 dropped prompt'),
   )
   def test_nothing_left_is_told(self, view, records, said):
     self.keep(records)

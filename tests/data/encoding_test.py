@@ -217,12 +217,10 @@ class ManyTest(parameterized.TestCase):
     examples, counts = encoding.encode_all(records, tokenizer, template, under)
     alone, tally = [], collections.Counter()
     for index, record in enumerate(records):
-      (made,) = encoding.stream([record], tokenizer, template, under)
-      tally['dropped_prompts'] += made.example is None
-      tally['truncated_prompts'] += made.truncated_prompt
-      tally['truncated_responses'] += made.truncated_responses
-      if made.example is not None:
-        alone.append(made.example._replace(index=index))
+      for example in encoding.stream(
+        [record], tokenizer, template, under, tally
+      ):
+        alone.append(example._replace(index=index))
     self.assertEqual(examples, alone)
     self.assertEqual(counts, encoding.Counts(**tally))
     self.assertGreater(len({len(e.prompt_ids) for e in examples}), 5)
@@ -257,7 +255,9 @@ class ManyTest(parameterized.TestCase):
         yield prompt('a')
 
     under = limits.Limits(max_prompt_tokens=4, max_response_tokens=3)
-    made = encoding.stream(records(), TOKENIZER, templates.PLAIN, under)
+    made = encoding.stream(
+      records(), TOKENIZER, templates.PLAIN, under, collections.Counter()
+    )
     next(made)
     self.assertLess(len(taken), 4 * (ahead.THREADS + 2))
     made.close()

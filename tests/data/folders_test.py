@@ -91,7 +91,7 @@ class FoldersTest(parameterized.TestCase):
     self.write('a.jsonl', self.lines(1, 2))
     found = folders.find(self.root)
     self.assertEqual(found.splits, {'': ['a.jsonl']})
-    (note,) = found.notes
+    (note,) = folders.notes(found.descriptions)
     self.assertEqual(
       note,
       f'{name}: a single JSON object, not read as data; name the file to read '
@@ -111,7 +111,7 @@ class FoldersTest(parameterized.TestCase):
     self.write('a.jsonl', self.lines(1, 2))
     found = folders.find(self.root)
     self.assertEqual(found.splits, {'': ['a.jsonl', name]})
-    self.assertEmpty(found.notes)
+    self.assertEmpty(found.descriptions)
 
   def test_a_single_object_alone_is_read(self):
     self.write('m.json', LINE)

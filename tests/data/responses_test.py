@@ -31,7 +31,7 @@ class DecodedTest(absltest.TestCase):
     self.assertEqual(batch.encode_batch_fast.call_count, 1)
     batch.encode.assert_not_called()
     said = [*found[0], *found[1]]
-    unsampled = [(ASKED, responses.unsampled([text])) for text in said]
+    unsampled = [(ASKED, [one] * (one.ids is None)) for one in said]
     encoded = templates.CHAT.encode_all(unsampled, tokenizer)
     for text, one, (ids, ended) in zip(said, encoded, drawn, strict=True):
       own = responses.response_ids(text, one, tokenizer.eos_id)

@@ -30,9 +30,7 @@ def reader(name):
     )
     tokenizer = tokens.load(folder)
   template = chat_templates.of(tokenizer)
-  return rendering.Reader(
-    template.jinja, template.named, template.date, tokenizer
-  )
+  return rendering.Reader(template.source, tokenizer)
 
 
 def answered(family, seed):
@@ -78,7 +76,7 @@ class SameTest(parameterized.TestCase):
     family = (families.CHAT | families.BASE)[name]()
     asked = [c for c in answered(family, seed=1) if c.messages[-1].content]
     before = subject.read_all(asked)
-    with mock.patch.object(chat_jinja, 'render', side_effect=AssertionError):
+    with mock.patch.object(chat_jinja, 'compiled', side_effect=AssertionError):
       after = subject.read_all(asked)
     self.assertEqual([r.ids for r in before], [r.ids for r in after])
 
@@ -90,14 +88,14 @@ class SameTest(parameterized.TestCase):
     ]
     subject.read_all(asked)
     with mock.patch.object(
-      chat_jinja, 'render', side_effect=chat_jinja.render
+      chat_jinja, 'compiled', side_effect=chat_jinja.compiled
     ) as rendered:
       subject.read_all(asked)
     self.assertEqual(rendered.call_count, len(asked))
 
   def test_contents_that_a_template_looks_into_are_found_all_the_same(self):
     subject = reader('deepseek')
-    self.assertFalse(chat_syntax.only_writes(subject.source))
+    self.assertFalse(chat_syntax.only_writes(subject.source.jinja))
     messages = tuple(
       Message(*turn)
       for turn in [('user', 'a'), ('assistant', 'x</think>b'), ('user', 'c')]
@@ -111,7 +109,7 @@ class LearnTest(parameterized.TestCase):
   def learn(self, source, *roles):
     subject = reader('smollm_2')
     return skeletons.learn(
-      source, (), chat_jinja.DATE, subject.tokenizer, roles, False
+      chat_jinja.Source(source), subject.tokenizer, roles, False
     )
 
   @parameterized.parameters(
@@ -153,7 +151,8 @@ class LearnTest(parameterized.TestCase):
     source = "{{ '<|im_' ~ messages[0].content.strip() ~ 'end|>' }}"
     found = self.learn(source, 'user')
     self.assertIsNone(found.fill([' ']))
-    subject = reader('smollm_2')._replace(source=source)
+    own = chat_jinja.Source(source)
+    subject = reader('smollm_2')._replace(source=own)
     one = rendering.Conversation((Message('user', ' '),), opened=False)
     mark = subject.tokenizer.id_of('<|im_end|>')
     self.assertEqual(subject.read(one).ids, [mark])

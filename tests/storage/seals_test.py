@@ -7,7 +7,7 @@ from unittest import mock
 
 from absl.testing import absltest, parameterized
 
-from rlhf_jax.storage import seals
+from rlhf_jax.storage import files, seals
 from rlhf_jax.storage.seals import DamagedError
 
 
@@ -45,6 +45,22 @@ class SealsTest(parameterized.TestCase):
     self.assertFalse(seals.sealed(self.folder))
     seals.seal(self.folder)
     seals.verify(self.folder, delete=self.folder.parent)
+
+  def test_a_new_folder_is_there_whole_or_not_at_all(self):
+    folder = self.folder.parent / 'made' / 'here'
+    for fault in (OSError(28, ''), KeyboardInterrupt()):
+      kind = files.StorageError if isinstance(fault, OSError) else type(fault)
+      with self.assertRaises(kind), seals.new_folder(folder) as unfinished:
+        (unfinished / 'a').write_text('some')
+        raise fault
+      self.assertEmpty(list(folder.parent.iterdir()))
+    with seals.new_folder(folder) as unfinished:
+      (unfinished / 'a').write_text('some')
+    seals.verify(folder, delete=folder)
+    self.assertEqual(list(folder.parent.iterdir()), [folder])
+    with seals.new_folder(folder) as unfinished:
+      (unfinished / 'a').write_text('others')
+    self.assertEqual((folder / 'a').read_text(), 'some')
 
   @parameterized.product(name=('a', 'd/b', seals.SEAL), how=list(DAMAGES))
   def test_every_damage_is_told_with_the_file_and_what_to_do(self, name, how):

@@ -116,11 +116,7 @@ def read(
   Published splits are kept. Without any, or of the training split alone, a hash
   of what is said first holds out HELD_OUT of the openings.
 
-  Args:
-    folder: of the files.
-    layout: one that fits it.
-    place: a folder that is not there, to keep the records in.
-    tracked: of the files.
+  The records are kept in `place`, a folder that is not there.
   """
   reading = _Reading(folder, layout, tracked)
   kept_records.write(place, reading.records(), reading.notes)
@@ -178,11 +174,7 @@ class _Reading:
 
 def _by_hash(records: Sequence[Record]) -> dict[str, Sequence[Record]]:
   training, held_out = splits.split(records, HELD_OUT)
-  if not training or not held_out:
-    raise DataError(
-      f'of {len(records)} records {len(training)} are left to train on and '
-      f'{len(held_out)} to test on; give more of them.'
-    )
+  splits.check_sides(training, held_out, f'{len(records)} records')
   return {TRAIN: training, TEST: held_out}
 
 

@@ -30,7 +30,7 @@ class Whole(Layout):
 
   def notes(self, folder: pathlib.Path) -> tuple[str, ...]:
     """On what lies beside the data and is none."""
-    return folders.find(folder).notes
+    return folders.notes(folders.find(folder).descriptions)
 
 
 class Comparisons(FeedbackBuilder):

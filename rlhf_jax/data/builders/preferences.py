@@ -9,6 +9,7 @@ from rlhf_jax.data.builders.builder import FeedbackBuilder
 from rlhf_jax.data.builders.layouts import Layout, Part
 from rlhf_jax.data.formats.format import stream_of
 from rlhf_jax.data.readers import Stream
+from rlhf_jax.data.sources import HH
 from rlhf_jax.data.splits import TEST, TRAIN, VALIDATION
 from rlhf_jax.types import Comparison
 
@@ -48,9 +49,7 @@ class HhRlhf(FeedbackBuilder):
       formats.HH_RLHF,
     ),
     Layout(
-      tuple(
-        Part(f'hh_{subset.replace("-", "_")}_test.jsonl.gz') for subset in _HH
-      ),
+      tuple(map(Part, HH)),
       readers.pairs,
     ),
   )

@@ -23,9 +23,7 @@ from rlhf_jax.data.formats.choices import CHOICES
 from rlhf_jax.data.formats.completions import ULTRAFEEDBACK_COMPLETIONS
 from rlhf_jax.data.formats.finding import (
   FORMATS,
-  compared,
   comparisons,
-  demonstrated,
   demonstrations,
   labels,
   prompts,

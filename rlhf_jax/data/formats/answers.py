@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from rlhf_jax.data import fields, readers
 from rlhf_jax.data.formats import conversations
 from rlhf_jax.data.formats.format import Format
-from rlhf_jax.data.formats.preferences import OPTIONAL_TEXT
 from rlhf_jax.data.readers import LeftOut, Row, one_turn
 from rlhf_jax.types import Comparison, Demonstration, Message, Prompt
 
@@ -40,7 +39,7 @@ SHAREGPT = Format(
   'ShareGPT conversations',
   {
     'id': fields.IGNORED,
-    'system': OPTIONAL_TEXT,
+    'system': fields.TEXT_OR_EMPTY,
     'conversations': conversations.sharegpt,
     'tools': fields.Optional(conversations.absent),
   },
@@ -54,7 +53,7 @@ ALPACA = Format(
   'Alpaca instructions',
   readers.INSTRUCTIONS
   | fields.ignored('id text generator dataset datasplit')
-  | {'input': OPTIONAL_TEXT, 'output': fields.text},
+  | {'output': fields.text},
   readers.instruction,
 )
 
@@ -68,7 +67,7 @@ DOLLY = Format(
   'Dolly instructions',
   {
     'instruction': fields.filled,
-    'context': OPTIONAL_TEXT,
+    'context': fields.TEXT_OR_EMPTY,
     'response': fields.text,
     'category': fields.TEXT_OR_EMPTY,
   },
@@ -185,9 +184,7 @@ _QUESTION = {
   'question_id': fields.IGNORED,
   'category': fields.text,
   'turns': fields.list_of(fields.filled, least=1),
-  'reference': fields.Optional(
-    fields.nullable(fields.list_of(fields.text), ()), ()
-  ),
+  'reference': fields.Optional(fields.list_of(fields.text), ()),
 }
 # Zheng et al. 2023.
 QUESTIONS = Format('MT-bench questions', _QUESTION, _question, asks=True)
@@ -218,7 +215,7 @@ ALPACA_EVAL = Format(
   'AlpacaEval instructions',
   {
     'instruction': fields.filled,
-    'input': OPTIONAL_TEXT,
+    'input': fields.TEXT_OR_EMPTY,
     'dataset': fields.TEXT_OR_EMPTY,
   }
   | fields.ignored('id output generator datasplit responses extra_responses'),

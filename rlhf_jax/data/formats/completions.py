@@ -31,7 +31,7 @@ ULTRAFEEDBACK_COMPLETIONS = Format(
       fields.object_of(
         {
           'response': fields.text,
-          'overall_score': fields.Optional(fields.nullable(fields.number)),
+          'overall_score': fields.or_null(fields.number),
         }
         | fields.ignored(
           'model principle custom_system_prompt annotations critique '

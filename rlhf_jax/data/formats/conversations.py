@@ -5,8 +5,9 @@ which nothing can be learnt, as public files have here and there, is Unusable:
 it is left out and counted.
 """
 
+import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from rlhf_jax.data import fields
@@ -191,17 +192,9 @@ def pair(row: Mapping[str, Any]) -> tuple[Conversation, tuple[str, str]]:
 
 def shared_start(chosen: str, rejected: str) -> tuple[str, tuple[str, str]]:
   """The words with which two texts begin alike, and the rest of each."""
-  end = _common(chosen, rejected)
+  end = len(os.path.commonprefix((chosen, rejected)))
   if end < max(len(chosen), len(rejected)):  # No word is cut in two.
     end = max(chosen.rfind(' ', 0, end), 0)
   if not fields.visible(chosen[:end]):
     raise Unusable('there is no prompt, nor do the two begin alike')
   return chosen[:end], (chosen[end:], rejected[end:])
-
-
-def _common(one: Sequence, other: Sequence) -> int:
-  """How many items two sequences begin with alike."""
-  pairs = zip(one, other, strict=False)
-  return next(
-    (i for i, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other))
-  )

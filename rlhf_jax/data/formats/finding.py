@@ -21,21 +21,8 @@ from rlhf_jax.data.formats.format import (
   stream_as,
 )
 from rlhf_jax.data.jsonl import DataError
-from rlhf_jax.data.readers import (
-  LeftOut,
-  Records,
-  Stream,
-  Then,
-  collected,
-  reader,
-)
-from rlhf_jax.types import (
-  Comparison,
-  Demonstration,
-  Prompt,
-  Record,
-  prompt_of,
-)
+from rlhf_jax.data.readers import LeftOut, Records, Stream, Then, reader
+from rlhf_jax.types import Comparison, Demonstration, Prompt, Record, prompt_of
 
 # In the order in which they are tried: the more specific first.
 FORMATS = (
@@ -122,16 +109,7 @@ def comparisons(
   columns: Mapping[str, str] | None = None,
 ) -> Stream:
   """As `read`, of files that compare or label responses."""
-  return Then(read.stream(path, format=format, columns=columns), _comparisons)
-
-
-def compared(records: Records) -> Records:
-  """The records, which have to compare or label responses.
-
-  Raises:
-    DataError: they do not, or there are none.
-  """
-  return collected(Then(records, _comparisons))
+  return Then(read.stream(path, format=format, columns=columns), compared)
 
 
 def labels(
@@ -157,16 +135,7 @@ def demonstrations(
 ) -> Stream:
   """As `read`, of files with responses to imitate; of comparisons, the best."""
   found = read.stream(path, format=format, columns=columns)
-  return Then(found, _demonstrations)
-
-
-def demonstrated(records: Records) -> Records:
-  """Responses to imitate: those of the records or, of comparisons, the best.
-
-  Raises:
-    DataError: there are none.
-  """
-  return collected(Then(records, _demonstrations))
+  return Then(found, demonstrated)
 
 
 @reader
@@ -180,11 +149,13 @@ def prompts(
   return Then(read.stream(path, format=format, columns=columns), _prompts)
 
 
-def _comparisons(stream: Stream | Records) -> Iterator[Record]:
+def compared(stream: Stream | Records) -> Iterator[Record]:
+  """The same records, which have to compare or label responses."""
   return _some(stream, 'comparisons', Comparison)
 
 
-def _demonstrations(stream: Stream | Records) -> Iterator[Record | LeftOut]:
+def demonstrated(stream: Stream | Records) -> Iterator[Record | LeftOut]:
+  """Responses to imitate: those of the records or, of comparisons, the best."""
   return map(_best, _some(stream, 'demonstrations', Demonstration | Comparison))
 
 

@@ -9,22 +9,10 @@ from typing import Any, NoReturn
 
 from rlhf_jax.data import arrow, fields, jsonl, names, readers
 from rlhf_jax.data.formats.conversations import Unusable
+from rlhf_jax.data.formats.learnable import Learnable
 from rlhf_jax.data.jsonl import DataError
-from rlhf_jax.data.readers import (
-  SAME_TEXT,
-  LeftOut,
-  Records,
-  Stream,
-  collected,
-)
-from rlhf_jax.types import (
-  Comparison,
-  Demonstration,
-  Rated,
-  Record,
-  prompt_of,
-  responses_of,
-)
+from rlhf_jax.data.readers import LeftOut, Records, Stream, collected
+from rlhf_jax.types import Record
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,9 +49,7 @@ class Format:
     """The parser of a row."""
     return fields.object_of(
       {
-        name: fields.Optional(
-          fields.nullable(parser.parser, parser.default), parser.default
-        )
+        name: fields.or_null(parser.parser, parser.default)
         if isinstance(parser, fields.Optional)
         else parser
         for name, parser in self.schema.items()
@@ -103,38 +89,17 @@ def stream_as(
   formats: Sequence[Format],
   columns: Mapping[str, str] | None = None,
 ) -> Stream:
-  """Reads JSON lines, a JSON array or a table, of one of some formats.
+  """Reads a file in the first of some formats that its first row fits.
 
-  Args:
-    path: of the file; what `data.packed` knows is unpacked, .arrow and .parquet
-      are tables.
-    formats: the first that its first row fits is taken.
-    columns: maps the format's names of fields to the file's. Other columns are
-      read only where they have the name of a field of such a format.
-
-  Returns:
-    Records, with notes of the format that was read, and of what was left out.
-
-  Raises:
-    DataError: no format fits; or, as they are read, a row does not fit the
-      format, or nothing of the file can be learnt from.
+  All else is as of `formats.read`, but errors of rows come as they are read.
   """
   return stream_of(rows_of(path), pathlib.Path(path).name, formats, columns)
 
 
 def rows_of(path: str | pathlib.Path) -> Iterator[jsonl.Row]:
   """The rows of a table, of JSON lines or of a JSON array."""
-  return arrow.read(path) if arrow.is_table(path) else jsonl.read_any(path)
-
-
-def rows_as(
-  rows: Iterator[jsonl.Row],
-  file: str,
-  formats: Sequence[Format],
-  columns: Mapping[str, str] | None = None,
-) -> Records:
-  """The records of rows, one or more, of one of some formats."""
-  return collected(stream_of(rows, file, formats, columns))
+  is_table = pathlib.Path(path).suffix in arrow.SUFFIXES
+  return arrow.read(path) if is_table else jsonl.read_any(path)
 
 
 def first_record(
@@ -144,7 +109,7 @@ def first_record(
 ) -> Record | None:
   """The first record of rows, whether or not anything can be learnt from it.
 
-  None where there is none. Arguments and errors are as of `rows_as`.
+  None where there is none. Arguments and errors are as of `stream_of`.
   """
   form, rows, _ = _begun(rows, formats, columns)
   found = (r for r in _records(form, rows) if not isinstance(r, LeftOut))
@@ -157,11 +122,9 @@ def stream_of(
   formats: Sequence[Format],
   columns: Mapping[str, str] | None = None,
 ) -> Stream:
-  """As `rows_as`, a record at a time."""
+  """As `stream_as`, of the rows of a file, one or more."""
   form, rows, unread = _begun(rows, formats, columns)
-  return _NotedStream(
-    map(_learnable, _records(form, rows)), file, form.name, unread
-  )
+  return Learnable(_records(form, rows), file, form.name, unread)
 
 
 def _begun(rows, formats, columns):
@@ -174,39 +137,12 @@ def _begun(rows, formats, columns):
     rows = _renamed(itertools.chain([first], rows), columns)
     first = next(rows)
   rows = itertools.chain([first], rows)
-  form = _fitting(first, formats)
+  form = next((form for form in formats if form.fits(first.fields)), None)
   if form is None:
     form = _fitting_in_part(first, formats)
     unread += [name for name in first.fields if name not in form.schema]
     rows = _restricted(rows, form)
   return form, rows, unread
-
-
-class _NotedStream(Stream):
-  """Records, and a note on the format that they were read as."""
-
-  def __init__(
-    self,
-    found: Iterable[Record | LeftOut],
-    file: str,
-    form: str,
-    unread: Sequence[str],
-  ):
-    super().__init__(found)
-    self._file, self._form, self._unread = file, form, unread
-
-  def __iter__(self) -> Iterator[Record]:
-    """As of Stream."""
-    total, first, alone = 0, None, True
-    for record in super().__iter__():
-      total += 1
-      first = record if first is None else first
-      alone = alone and len(responses_of(record)) == 1
-      yield record
-    read = f'{self._file}: read as {self._form}, {total} {_kind(first, alone)}'
-    if self._unread:
-      read += f'; not read: {names.listed(self._unread)}'
-    self.notes = (read, *(f'{self._file}: {n}' for n in self.notes))
 
 
 def _with_known(
@@ -249,33 +185,12 @@ def _records(
         yield LeftOut(where, str(reason))
 
 
-def _learnable(record: Record | LeftOut) -> Record | LeftOut:
-  """The record, or why nothing can be learnt from it."""
-  if isinstance(record, LeftOut):
-    return record
-  responses = responses_of(record)
-  if len(responses) > 1 and len(set(responses)) == 1:
-    return LeftOut(prompt_of(record).where, SAME_TEXT)
-  for place, text in enumerate(responses):
-    if not fields.visible(text):
-      name = 'the response'
-      if len(responses) == 2:
-        name = ('the chosen', 'the rejected')[place] + ' response'
-      return LeftOut(prompt_of(record).where, f'{name} is empty')
-  return record
-
-
 def _restricted(rows: Iterable[jsonl.Row], form: Format) -> Iterator[jsonl.Row]:
   """Rows without the columns that a format does not know."""
   for where, given in rows:
     with fields.placed(where):
       fields.check_required(form.required, given)
     yield jsonl.Row(where, {n: v for n, v in given.items() if n in form.schema})
-
-
-def _fitting(row: jsonl.Row, formats: Sequence[Format]) -> Format | None:
-  """The first format that a row fits, if one does."""
-  return next((form for form in formats if form.fits(row.fields)), None)
 
 
 def _fitting_in_part(row: jsonl.Row, formats: Sequence[Format]) -> Format:
@@ -329,20 +244,3 @@ def _difference(form: Format, given: Iterable[str]) -> str:
   if unknown:
     parts.append(f'which has no field {names.listed(unknown)}')
   return ' and '.join(parts)
-
-
-def _kind(first: Record | None, alone: bool) -> str:
-  """What records are, in words.
-
-  Args:
-    first: of them.
-    alone: whether each has a single response.
-  """
-  match first:
-    case Comparison():
-      return 'labelled responses' if alone else 'comparisons'
-    case Demonstration():
-      return 'demonstrations'
-    case Rated():
-      return 'rated responses'
-  return 'prompts'

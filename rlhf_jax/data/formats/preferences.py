@@ -11,8 +11,6 @@ from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.data.readers import Row, one_turn
 from rlhf_jax.types import Comparison, Prompt
 
-OPTIONAL_TEXT = fields.Optional(fields.nullable(fields.text, ''), '')
-
 
 def _either(prompt: Prompt, responses: tuple[str, str], winner: Any):
   """A comparison of two, of which `winner` (0 or 1; None for a tie) is best."""
@@ -126,7 +124,7 @@ ALPACA_FARM = Format(
   'AlpacaFarm preferences',
   {
     'instruction': fields.filled,
-    'input': OPTIONAL_TEXT,
+    'input': fields.TEXT_OR_EMPTY,
     'output_1': fields.text,
     'output_2': fields.text,
     'preference': _one_of(1, 2, tie=(0, 1.5, None)),
@@ -198,11 +196,11 @@ SUMMARIES = Format(
     'info': fields.object_of(
       {
         'id': fields.IGNORED,
-        'post': fields.Optional(fields.nullable(fields.filled)),
-        'title': OPTIONAL_TEXT,
-        'subreddit': OPTIONAL_TEXT,
+        'post': fields.or_null(fields.filled),
+        'title': fields.or_null(fields.text, ''),
+        'subreddit': fields.or_null(fields.text, ''),
         'site': fields.IGNORED,
-        'article': fields.Optional(fields.nullable(fields.filled)),
+        'article': fields.or_null(fields.filled),
       }
     ),
     'summaries': _two,
@@ -252,7 +250,7 @@ PANDALM = Format(
   {
     'id': fields.IGNORED,
     'instruction': fields.filled,
-    'input': OPTIONAL_TEXT,
+    'input': fields.TEXT_OR_EMPTY,
     'response_1': fields.text,
     'response_2': fields.text,
     'label': _one_of(*_PANDALM, tie=(None,)),

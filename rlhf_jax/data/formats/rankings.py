@@ -1,6 +1,6 @@
 """Formats of several answers to a prompt, in an order or with scores."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -8,14 +8,14 @@ from rlhf_jax.data import fields, readers
 from rlhf_jax.data.formats.format import Format
 from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.data.readers import LeftOut, Row, one_turn
-from rlhf_jax.types import Comparison, Message, Prompt, Record
+from rlhf_jax.types import Comparison, Message, Prompt
 
 MESSAGE = {
   'text': fields.text,
   'role': fields.text,
   'lang': fields.TEXT_OR_EMPTY,
-  'rank': fields.Optional(fields.nullable(fields.number)),
-  'deleted': fields.Optional(fields.nullable(fields.flag, False), False),
+  'rank': fields.or_null(fields.number),
+  'deleted': fields.or_null(fields.flag, False),
 } | fields.ignored(
   'message_id parent_id user_id created_date review_count review_result '
   'synthetic model_name detoxify message_tree_id tree_state emojis labels '
@@ -111,23 +111,23 @@ OASST_RANKED = Format(
 
 
 def _by_score(
-  prompt: Prompt, texts: Sequence[str], scores: Sequence[float]
-) -> Comparison:
-  """Responses best first; the margin is the first score less the second."""
+  prompt: Prompt, scored: Iterable[tuple[str, float]]
+) -> Iterator[Comparison]:
+  """Of (response, score), best first; the margin is of the first two scores."""
+  texts, scores = zip(*scored, strict=True)
   for k, (better, worse) in enumerate(pairwise(scores), start=2):
     if worse > better:
       raise DataError(
         f"{prompt.where}: field 'responses' item {k} scores {worse:g}, more "
         f'than the one before it ({better:g}); put the best first.'
       )
-  return Comparison(prompt, tuple(texts), scores[0] - scores[1], tuple(scores))
+  yield Comparison(prompt, texts, scores[0] - scores[1], scores)
 
 
 def _scoring(row: Row, where: str) -> Iterator[Comparison]:
-  texts = [response['output'] for response in row['responses']]
-  scores = [response['score'] for response in row['responses']]
   prompt = one_turn(row['instruction'], row['dataset'], where)
-  yield _by_score(prompt, texts, scores)
+  scored = ((one['output'], one['score']) for one in row['responses'])
+  return _by_score(prompt, scored)
 
 
 # Outputs of many models that a judge scored, the best first.
@@ -157,11 +157,10 @@ TIERS = Format(
 )
 
 
-def _answers(row: Row, where: str) -> Iterator[Record]:
-  texts = [answer['text'] for answer in row['answers']]
-  scores = [answer['mean_score'] for answer in row['answers']]
+def _answers(row: Row, where: str) -> Iterator[Comparison]:
   prompt = one_turn(row['question'], row['category'], where)
-  yield _by_score(prompt, texts, scores)
+  scored = ((one['text'], one['mean_score']) for one in row['answers'])
+  return _by_score(prompt, scored)
 
 
 # Chiang et al. 2023: answers of models, the mean of a judge's scores.
@@ -188,7 +187,7 @@ VICUNA_ANSWERS = Format(
 )
 
 
-def _replies(row: Row, where: str) -> Iterator[Record]:
+def _replies(row: Row, where: str) -> Iterator[Comparison]:
   # The speakers take turns and the last to speak is answered: the user.
   turns = row['history']
   turns = turns[1 - len(turns) % 2 :]
@@ -196,9 +195,8 @@ def _replies(row: Row, where: str) -> Iterator[Record]:
     Message(('user', 'assistant')[i % 2], turn) for i, turn in enumerate(turns)
   )
   prompt = Prompt((Message('system', row['fact']), *spoken), where=where)
-  texts = [response['text'] for response in row['responses']]
-  scores = [response['scores']['overall'] for response in row['responses']]
-  yield _by_score(prompt, texts, scores)
+  scored = ((one['text'], one['scores']['overall']) for one in row['responses'])
+  return _by_score(prompt, scored)
 
 
 # Mehri and Eskenazi 2020: replies to a dialogue about a fact, which the system

@@ -16,7 +16,7 @@ LEVELS = 5
 
 
 def _between(low: float, high: float) -> fields.Parser:
-  """A number in [low, high], as a share of the way, or null."""
+  """A number in [low, high], as a whole level, or null."""
 
   def parse(value: Any) -> float | None:
     if value is None:
@@ -26,7 +26,8 @@ def _between(low: float, high: float) -> fields.Parser:
       raise fields.Fault(
         f'must be between {low:g} and {high:g}, not {number:g}.'
       )
-    return (number - low) / (high - low)
+    share = (number - low) / (high - low)
+    return float(round((LEVELS - 1) * share))
 
   return parse
 
@@ -41,14 +42,9 @@ def _attributes(names: tuple[str, ...], parser: fields.Parser) -> fields.Parser:
       raise fields.Fault(
         f'rates none of {", ".join(names)}; rate one, or remove the line.'
       )
-    return tuple(_level(found[name]) for name in names)
+    return tuple(found[name] for name in names)
 
   return parse
-
-
-def _level(share: float | None) -> float | None:
-  """The whole level from 0 to LEVELS − 1 of a share in [0, 1]; None of None."""
-  return None if share is None else float(round((LEVELS - 1) * share))
 
 
 # Wang et al. 2023: five attributes from 0 to 4.
@@ -62,7 +58,7 @@ HELPSTEER_ATTRIBUTES = (
 
 
 def _helpsteer(row: Row, where: str) -> Iterator[Rated]:
-  ratings = tuple(_level(row[name]) for name in HELPSTEER_ATTRIBUTES)
+  ratings = tuple(row[name] for name in HELPSTEER_ATTRIBUTES)
   yield Rated(one_turn(row['prompt'], where=where), row['response'], ratings)
 
 
