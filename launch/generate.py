@@ -128,6 +128,7 @@ def _lines(file) -> list[str]:
   return [line.strip() for line in text.splitlines()]
 
 
+@signals.keeps_nothing
 def generate(options) -> None:
   """Prints the responses to every prompt."""
   from rlhf_jax.types import Message, Prompt
@@ -218,16 +219,7 @@ def of_model(options, asked, **how):
 
 def main(arguments=None) -> int:
   """Runs the command line. Returns its exit status."""
-  return train.guarded(_until_stopped, parse(arguments))
-
-
-def _until_stopped(options):
-  try:
-    generate(options)
-  except KeyboardInterrupt:  # There is nothing to keep, nor to go on from.
-    print('stopped', file=sys.stderr)
-    return signals.status()
-  return 0
+  return train.guarded(generate, parse(arguments))
 
 
 if __name__ == '__main__':
