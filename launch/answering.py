@@ -6,7 +6,18 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+import jax
+
 from launch import policies
+from rlhf_jax import progress
+from rlhf_jax.addressing import digest
+from rlhf_jax.data import limits
+from rlhf_jax.evaluation import model_outputs
+from rlhf_jax.evaluation import questions as asking
+from rlhf_jax.generation.draws import greedy
+from rlhf_jax.generation.sampling import Sampling
+from rlhf_jax.storage import files
+from rlhf_jax.training import stopping
 
 
 class Answered(NamedTuple):
@@ -33,9 +44,6 @@ def of(place: str, questions: Sequence[Any], options) -> Answered:
   Raises:
     OptionError: it is neither.
   """
-  from rlhf_jax.evaluation import model_outputs
-  from rlhf_jax.evaluation import questions as asking
-
   path = pathlib.Path(place)
   if path.is_file():
     prompts = [question.prompt for question in questions]
@@ -55,11 +63,6 @@ def of(place: str, questions: Sequence[Any], options) -> Answered:
 
 def _answers(policy, prompts, options) -> list[str]:
   """A policy's answers to prompts: those that are kept, or sampled now."""
-  from rlhf_jax import progress
-  from rlhf_jax.addressing import digest
-  from rlhf_jax.storage import files
-  from rlhf_jax.training import stopping
-
   how = options.temperature, options.seed, options.at_a_time
   asked = [prompt.messages for prompt in prompts]
   known = digest(policy.fingerprint(_limits(options)), how, asked)
@@ -88,11 +91,6 @@ def _answers(policy, prompts, options) -> list[str]:
 
 def _sampled(policy, prompts, parts, options) -> Iterator[list[dict[str, Any]]]:
   """The rows of answers to parts of the prompts, each of a key of its own."""
-  import jax
-
-  from rlhf_jax.generation.draws import greedy
-  from rlhf_jax.generation.sampling import Sampling
-
   answering = policy.opened(_limits(options), sys.stderr)
   sampling = Sampling(temperature=options.temperature or None)
   if not options.temperature:
@@ -113,8 +111,6 @@ def _sampled(policy, prompts, parts, options) -> Iterator[list[dict[str, Any]]]:
 
 
 def _limits(options):
-  from rlhf_jax.data import limits
-
   return limits.Limits(
     max_prompt_tokens=options.max_prompt_tokens,
     max_response_tokens=options.max_tokens,
