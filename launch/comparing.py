@@ -11,8 +11,6 @@ from rlhf_jax.data import names
 from rlhf_jax.evaluation import (
   annotators,
   benchmark_results,
-  blocks,
-  html_pages,
   length_control,
   model_outputs,
   orders,
@@ -195,7 +193,4 @@ def _write(options, judge, own, other, judged, rates, said) -> None:
   files.write_json(options.out / 'results.json', report.plain(results))
   names = own.name, other.name
   page = benchmark_results.page(judged, rates, names, options.benchmark, said)
-  files.write_text(options.out / 'report.md', blocks.markdown(page))
-  files.write_text(
-    options.out / 'report.html', html_pages.page(page, options.out)
-  )
+  report.write_page(options.out, 'report', page)

@@ -1,5 +1,6 @@
 """Policies as tables of text: for a console and for a page."""
 
+import html
 import math
 import re
 import textwrap
@@ -58,19 +59,26 @@ def of(
 def policy_rows(policies: Mapping[str, Summary]) -> Table:
   """One row a policy."""
   against = next(iter(policies.values())).against
-  several = len({s.scored_by for s in policies.values() if s.score}) > 1
   columns = {
     'policy': lambda name, s: name,
     f'wins against {against}': lambda name, s: interval(s.win_rate),
+    **measured(policies),
+    'ended': lambda name, s: number(s.ended, '.0%'),
+    'wins at equal length': lambda name, s: interval(s.length_controlled),
+  }
+  return of(policies, columns)
+
+
+def measured(policies: Mapping[str, Any]) -> dict[str, Callable]:
+  """Columns of rewards, KL and lengths, of one seed's policies or of many's."""
+  several = len({s.scored_by for s in policies.values() if s.score}) > 1
+  return {
     'gold': lambda name, s: with_error(s.gold),
     'score': lambda name, s: with_error(s.score),
     'scored by': lambda name, s: (several and s.score and s.scored_by) or '–',
     'KL, nats': lambda name, s: with_error(s.kl),
     'tokens': lambda name, s: with_error(s.length, '.1f'),
-    'ended': lambda name, s: number(s.ended, '.0%'),
-    'wins at equal length': lambda name, s: interval(s.length_controlled),
   }
-  return of(policies, columns)
 
 
 def kind_rows(policies: Mapping[str, Summary]) -> Table:
@@ -290,11 +298,5 @@ def unbroken(text: str) -> str:
 
 def cell(text: str) -> str:
   """Any text as the content of one cell: no line ends, bars or HTML."""
-  for character, escaped in (
-    ('&', '&amp;'),
-    ('<', '&lt;'),
-    ('>', '&gt;'),
-    ('|', '\\|'),
-  ):
-    text = text.replace(character, escaped)
+  text = html.escape(text, quote=False).replace('|', '\\|')
   return text.strip().replace('\n', '<br>')
