@@ -174,12 +174,10 @@ class FolderChat:
     name: of the folder.
   """
 
-  def __init__(
-    self, policy: FolderPolicy, *, temperature: float = 0.0, seed: int = 0
-  ):
+  def __init__(self, policy: FolderPolicy, *, temperature: float = 0.0):
     """Asks `policy`, whose limits count, at a temperature; 0 is greedy."""
     self.name, self._policy = policy.name, policy
-    self._key = jax.random.key(seed)
+    self._key = jax.random.key(0)
     self._sampling = (
       Sampling(temperature=temperature)
       if temperature
