@@ -171,7 +171,7 @@ def of_experiment(options, asked, **how):
     ExperimentError,
     answering,
     definition,
-    measuring,
+    notes,
     prepare,
   )
 
@@ -191,7 +191,7 @@ def of_experiment(options, asked, **how):
       f'{variant.policy!r} is not trained yet under these settings; run '
       f'python -m launch.train {options.file} first'
     )
-  for warning in measuring.warnings(experiment, run.data, [options.policy]):
+  for warning in notes.warnings(experiment, run.data, [options.policy]):
     print(f'warning: {warning}', file=sys.stderr)
   key = jax.random.key(options.seed)
   return answering.respond_as(run, variant, asked, key, scored=False, **how)
