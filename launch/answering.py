@@ -14,8 +14,7 @@ from rlhf_jax.addressing import digest
 from rlhf_jax.data import limits
 from rlhf_jax.evaluation import model_outputs
 from rlhf_jax.evaluation import questions as asking
-from rlhf_jax.generation.draws import greedy
-from rlhf_jax.generation.sampling import Sampling
+from rlhf_jax.experiment.folder_policy import sampling_at
 from rlhf_jax.storage import files
 from rlhf_jax.training import stopping
 
@@ -92,9 +91,7 @@ def _answers(policy, prompts, options) -> list[str]:
 def _sampled(policy, prompts, parts, options) -> Iterator[list[dict[str, Any]]]:
   """The rows of answers to parts of the prompts, each of a key of its own."""
   answering = policy.opened(_limits(options), sys.stderr)
-  sampling = Sampling(temperature=options.temperature or None)
-  if not options.temperature:
-    sampling = Sampling(temperature=None, draw=greedy)
+  sampling = sampling_at(options.temperature)
   key = jax.random.key(options.seed)
   for part in parts:
     (answered,) = answering.respond(

@@ -221,7 +221,7 @@ def _check_free(experiment: Experiment, out: pathlib.Path) -> None:
     )
 
 
-def _differing(experiment, path, but=()) -> str:
+def _differing(experiment, path, *, but) -> str:
   """The first values that a config.json has otherwise, in words; '' if none.
 
   Names whose first word is in `but` do not count.
