@@ -18,6 +18,7 @@ from rlhf_jax.stages import (
   Pretrained,
   Stage,
   folder_of,
+  name_of,
   parameter_sources,
   sources,
 )
@@ -118,7 +119,7 @@ def _check_alike(trained, name, stage):
     if trained.config(reference, 'policy') != own:
       raise definition.ExperimentError(
         f'stage {name!r} trains another model than its reference '
-        f'{folder_of(reference) or reference} is; give '
+        f'{name_of(reference)} is; give '
         f'stages.{name}.frozen.reference what the policy starts from'
       )
   reward = stage.frozen.get('reward')
@@ -158,7 +159,7 @@ def _check_critic(trained, name, source):
   if not _of_one_vocabulary(trained, [source], trained.tokenizer):
     raise definition.ExperimentError(
       f'stage {name!r} takes its critic from '
-      f'{folder_of(source) or source!r}, which has another tokenizer than '
+      f'{name_of(source)!r}, which has another tokenizer than '
       "the policy; leave it out of the start, as in start={'policy': 'sft'}, "
       'and a critic is drawn anew'
     )

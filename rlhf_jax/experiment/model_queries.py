@@ -25,7 +25,7 @@ from rlhf_jax.experiment.trained import Trained
 from rlhf_jax.feedback import scoring
 from rlhf_jax.kernels import logps as kernels
 from rlhf_jax.learners import ranking
-from rlhf_jax.stages import DatasetStage, Queries
+from rlhf_jax.stages import DatasetStage, Frozen, Queries
 from rlhf_jax.types import (
   Comparison,
   Demonstration,
@@ -56,11 +56,13 @@ class ModelQueries:
     data: Data,
     models: Models,
     trained: Trained,
+    reward: Frozen | None,
     key_of: Callable[[str], jax.Array],
   ):
     """Of a stage on examples; `models` score by what it freezes as a reward.
 
-    `key_of` gives the key of a purpose, as `Run.key` does.
+    `reward` is that, as of `Run.scored_by`; `key_of` gives the key of a
+    purpose, as `Run.key` does.
     """
     self._name, self._stage, self._examples = name, stage, examples
     self._data, self._models, self._trained = data, models, trained
@@ -71,9 +73,8 @@ class ModelQueries:
       role: trained.read_by(data, source, role)
       for role, source in stage.frozen.items()
     }
-    self._reward = trained.scored_by(stage.frozen.get('reward'), data)
     self._key_of, self._key = key_of, key_of(name)
-    self.unscored = 0
+    self._reward, self.unscored = reward, 0
 
   def batch(self, number: int) -> tuple[list[Any], Queries]:
     """The records of a batch, and queries that are about these."""
@@ -228,9 +229,8 @@ class ModelQueries:
       (rollouts.responses[1], rollouts.logps, rollouts.ended)
     )
     logps = np.where(mask, logps, 0.0).sum(-1)
-    arrays = (ended, mask.sum(-1), logps)
     texts = self._data.responses([e.prompt for e in examples], rollouts)
-    columns = [texts, *(x.tolist() for x in arrays)]
+    columns = [texts, *(x.tolist() for x in (ended, mask.sum(-1), logps))]
     drawn = [
       Sampled(example.prompt, *map(tuple, row))
       for example, *row in zip(examples, *columns, strict=False)

@@ -81,6 +81,7 @@ def write(run: Run, name: str) -> dict[str, Any]:
     run, name, run.data.records(stage.data), run.data
   )
   facts = run.tell_counts(name, counts)
+  reward = stage.frozen.get('reward')
   partial = folder / store.PARTIAL_RECORDS
   done = processes.by_first(lambda: _done(partial))
   model_queries = ModelQueries(
@@ -88,8 +89,9 @@ def write(run: Run, name: str) -> dict[str, Any]:
     stage,
     examples,
     data=run.data,
-    models=run.models(stage.frozen.get('reward'), stage=name),
+    models=run.models(reward, stage=name),
     trained=run.trained,
+    reward=run.scored_by(reward, run.data),
     key_of=run.key,
   )
   written = WrittenBatches(
