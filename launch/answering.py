@@ -1,6 +1,5 @@
 """What policies answer to a benchmark, kept as it comes."""
 
-import json
 import pathlib
 import sys
 from collections.abc import Iterator, Sequence
@@ -66,7 +65,8 @@ def _answers(policy, prompts, options) -> list[str]:
   asked = [prompt.messages for prompt in prompts]
   known = digest(policy.fingerprint(_limits(options)), how, asked)
   path = options.out / f'answers-{known}.jsonl'
-  kept = _read(path)
+  rows = files.whole_rows(path, ('place', 'response'))
+  kept = {row['place']: row['response'] for row in rows}
   parts = [
     range(i, min(i + options.at_a_time, len(prompts)))
     for i in range(0, len(prompts), options.at_a_time)
@@ -116,15 +116,3 @@ def _limits(options):
       2**n for n in range(6, 16) if 2**n < options.max_prompt_tokens
     ),
   )
-
-
-def _read(path) -> dict[int, str]:
-  """{place: answer} of the file's whole lines."""
-  found = {}
-  for line in path.read_bytes().splitlines() if path.exists() else ():
-    try:
-      row = json.loads(line)
-      found[row['place']] = str(row['response'])
-    except (ValueError, LookupError, TypeError):  # A crash cut it short.
-      continue
-  return found
