@@ -45,7 +45,13 @@ def measure(options) -> None:
     answering.of(place, asked, options)
     for place in (options.policy, options.against)
   )
-  _write_outputs(options, prompts, own, other)
+  outputs = [
+    model_outputs.outputs(prompts, answered.texts, answered.name)
+    for answered in (own, other)
+  ]
+  files.make_folder(options.out)
+  for name, rows in zip(OUTPUTS, outputs, strict=True):
+    files.write_json(options.out / name, rows)
   credits = _credits(options, judge, prompts, own.texts, other.texts)
   judged = benchmark_results.Judged(prompts, own.texts, other.texts, credits)
   if choices is not None:
@@ -55,7 +61,8 @@ def measure(options) -> None:
   )
   _warn(rates['all'])
   said = _sentences(options, judge, judged)
-  _write(options, judge, own, other, judged, rates, said)
+  policies = own.name, other.name
+  _write(options, judge, policies, outputs, judged, rates, said)
   print(f'\n{own.name} against {other.name} on {options.benchmark}\n')
   width = progress.width(sys.stdout)
   print(tables.fitted(benchmark_results.table(rates), width))
@@ -152,30 +159,16 @@ def _sentences(options, judge, judged) -> list[str]:
   return said
 
 
-def _write_outputs(options, prompts, own, other) -> None:
-  """Writes both policies' answers, as AlpacaEval has them."""
-  files.make_folder(options.out)
-  for name, answered in zip(OUTPUTS, (own, other), strict=True):
-    files.write_json(
-      options.out / name,
-      model_outputs.outputs(prompts, answered.texts, answered.name),
-    )
-
-
-def _write(options, judge, own, other, judged, rates, said) -> None:
+def _write(options, judge, policies, outputs, judged, rates, said) -> None:
   """Writes annotations.json, results.json, report.md and report.html."""
-  rows = [
-    model_outputs.outputs(judged.prompts, answered.texts, answered.name)
-    for answered in (own, other)
-  ]
   files.write_json(
     options.out / 'annotations.json',
-    model_outputs.annotations(*rows, judged.credits, judge.name),
+    model_outputs.annotations(*outputs, judged.credits, judge.name),
   )
   results = {
     'benchmark': options.benchmark,
-    'policy': own.name,
-    'against': other.name,
+    'policy': policies[0],
+    'against': policies[1],
     'judge': judge.name,
     'identity': judge.identity,
     'order': options.order,
@@ -191,6 +184,7 @@ def _write(options, judge, own, other, judged, rates, said) -> None:
     },
   }
   files.write_json(options.out / 'results.json', report.plain(results))
-  names = own.name, other.name
-  page = benchmark_results.page(judged, rates, names, options.benchmark, said)
+  page = benchmark_results.page(
+    judged, rates, policies, options.benchmark, said
+  )
   report.write_page(options.out, 'report', page)

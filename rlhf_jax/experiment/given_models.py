@@ -44,18 +44,19 @@ def check_given(
   """
   for reward in trained.text_rewards():
     reward.check()
-  for name, variant in measured.items():
-    folder = folder_of(variant.policy)
-    if folder is not None:
-      who = f'{name!r} takes its policy from {folder}, which'
-      model = trained.models(variant.policy).policy
-      _check_held(trained, who, folder, 'policy', model)
-  for words, source in sources(scored_by, 'reward').items():
-    folder = folder_of(source)
-    if folder is not None:
-      who = f'evaluation.scored_by takes its {words} from {folder}, which'
+  taken = {
+    f'{name!r} takes its policy': variant.policy
+    for name, variant in measured.items()
+  } | {
+    f'evaluation.scored_by takes its {words}': source
+    for words, source in sources(scored_by, 'reward').items()
+  }
+  for words, source in taken.items():
+    if folder := folder_of(source):
       model = trained.models(source).policy
-      _check_held(trained, who, folder, 'policy', model)
+      _check_held(
+        trained, f'{words} from {folder}, which', folder, 'policy', model
+      )
   for name, stage in trained.stages.items():
     _check_alike(trained, name, stage)
     _check_reading(trained, name, stage)

@@ -107,7 +107,7 @@ def write(run: Run, name: str) -> dict[str, Any]:
   with jax.set_mesh(run.mesh):
     while not written.finished:
       batch = _batch(name, stage, model_queries, len(done))
-      _append(partial, batch)
+      processes.by_first(lambda batch=batch: files.append_line(partial, batch))
       done.append(_without_lines(batch))
       if config.count and written.asked > MOST_ASKED * max(
         written.found, written.size
@@ -149,10 +149,6 @@ def _done(partial: pathlib.Path) -> list[dict[str, Any]]:
 
   files.write_lines(partial, whole())
   return done
-
-
-def _append(partial: pathlib.Path, batch: Mapping[str, Any]) -> None:
-  processes.by_first(lambda: files.append_line(partial, batch))
 
 
 def _join(partial: pathlib.Path, path: pathlib.Path, count: int | None) -> None:
