@@ -5,39 +5,25 @@ import sys
 import numpy as np
 
 from launch import costs, errors, judges
+from rlhf_jax import progress
+from rlhf_jax.data import formats, names, prepared
+from rlhf_jax.data.files import files_at
+from rlhf_jax.data.record_lines import prompt_row
+from rlhf_jax.evaluation import (
+  agreement,
+  labelled,
+  orders,
+  report,
+  reward_bench,
+  tables,
+)
+from rlhf_jax.storage import files
 
-SHOWN = ('accuracy', 'kappa', 'same', 'first')
-
-
-def add_arguments(parser):
-  """Which labelled pairs a judge is measured on."""
-  group = parser.add_argument_group('a judge on labelled pairs')
-  group.add_argument(
-    '--pairs',
-    metavar='DATA',
-    help='a file, a folder, or a prepared dataset (llmbar, hh_rlhf, …) of any '
-    'format that compares responses; RewardBench as JSON lines or Parquet',
-  )
-  group.add_argument(
-    '--columns',
-    default='',
-    help='what the files call the fields, as in prompt=question,chosen=good',
-  )
-  group.add_argument('--per-prompt', type=int, help='so many pairs of a prompt')
-  group.add_argument(
-    '--least-gap',
-    type=float,
-    default=0.0,
-    help='leave out pairs whose scores differ by less',
-  )
+SHOWN = ('accuracy', 'kappa', 'same', 'first', 'count', 'ties', 'unread')
 
 
 def measure(options) -> None:
   """Measures the judge of the command line on the pairs that it names."""
-  from rlhf_jax.data import names
-  from rlhf_jax.evaluation import agreement, orders, reward_bench
-  from rlhf_jax.storage import files
-
   if options.order != 'both':
     raise errors.OptionError(
       f'--order {options.order} is of policies; a judge is measured in both '
@@ -72,9 +58,6 @@ def measure(options) -> None:
 
 def labelled_pairs(options):
   """The pairs that the command line names, and notes on how they were read."""
-  from rlhf_jax.data import files, formats, prepared
-  from rlhf_jax.evaluation import labelled
-
   if options.per_prompt is not None:
     errors.check_whole('--per-prompt', options.per_prompt, 1)
   if not 0.0 <= options.least_gap < float('inf'):
@@ -84,7 +67,7 @@ def labelled_pairs(options):
   if dataset := prepared.find(options.pairs):
     records = prepared.Split(prepared.measured_on(dataset))
   else:
-    folder, found = files.files_at(
+    folder, found = files_at(
       options.pairs, options.columns, read=formats.comparisons
     )
     records = found.records(folder)
@@ -99,9 +82,6 @@ def labelled_pairs(options):
 
 def agreement_table(found) -> str:
   """A line for all pairs, and one for each kind."""
-  from rlhf_jax import progress
-  from rlhf_jax.evaluation import tables
-
   columns = {
     'pairs': lambda name, a: name,
     'right': lambda name, a: tables.interval(a.accuracy),
@@ -117,9 +97,6 @@ def agreement_table(found) -> str:
 
 def section_table(sections) -> str:
   """A line for each section, and one for the mean of all."""
-  from rlhf_jax import progress
-  from rlhf_jax.evaluation import tables
-
   columns = {
     'section': lambda name, estimate: name,
     'right': lambda name, estimate: tables.interval(estimate),
@@ -129,34 +106,17 @@ def section_table(sections) -> str:
 
 def write(options, judge, pairs, credits, found) -> None:
   """Writes verdicts.jsonl and results.json."""
-  from rlhf_jax.data.record_lines import prompt_row
-  from rlhf_jax.evaluation import reward_bench
-  from rlhf_jax.storage import files
-
   rows = (
     prompt_row(pair.prompt)
     | {'where': pair.prompt.where, 'first': pair.first, 'second': pair.second}
-    | {'label': pair.label, 'credits': [number(x) for x in credit]}
+    | {'label': pair.label, 'credits': report.plain(credit)}
     for pair, credit in zip(pairs, credits.tolist(), strict=True)
   )
   files.write_lines(options.out / 'verdicts.jsonl', rows)
   results = {'judge': judge.name, 'identity': judge.identity}
   results |= {'pairs': str(options.pairs), 'agreement': {}}
   for name, measured in found.items():
-    row = {key: plain(getattr(measured, key)) for key in SHOWN}
-    counts = ('count', 'ties', 'unread')
-    row |= {key: getattr(measured, key) for key in counts}
-    results['agreement'][name] = row
+    results['agreement'][name] = {k: getattr(measured, k) for k in SHOWN}
   if sections := reward_bench.sections(found):
-    results['sections'] = {k: plain(v) for k, v in sections.items()}
-  files.write_json(options.out / 'results.json', results)
-
-
-def plain(estimate):
-  """An estimate as JSON has it."""
-  return {name: number(value) for name, value in estimate._asdict().items()}
-
-
-def number(value):
-  """A number as JSON has it: null where it is none."""
-  return value if value == value and abs(value) != float('inf') else None
+    results['sections'] = sections
+  files.write_json(options.out / 'results.json', report.plain(results))

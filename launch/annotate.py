@@ -228,15 +228,7 @@ def tell(lines) -> None:
 def main(arguments=None) -> int:
   """Runs the command line. Returns its exit status."""
   options = parse(arguments)
-  return signals.obeyed(lambda: _guarded(options))
-
-
-def _guarded(options):
-  try:
-    annotate(options)
-  except Exception as error:
-    return reporting.tell(error, options)
-  return 0
+  return signals.obeyed(lambda: reporting.told(annotate, options))
 
 
 if __name__ == '__main__':

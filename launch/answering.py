@@ -1,12 +1,21 @@
 """What policies answer to a benchmark, kept as it comes."""
 
-import json
 import pathlib
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+import jax
+
 from launch import policies
+from rlhf_jax import progress
+from rlhf_jax.addressing import digest
+from rlhf_jax.data import limits
+from rlhf_jax.evaluation import model_outputs
+from rlhf_jax.evaluation import questions as asking
+from rlhf_jax.experiment.folder_policy import sampling_at
+from rlhf_jax.storage import files
+from rlhf_jax.training import stopping
 
 
 class Answered(NamedTuple):
@@ -33,9 +42,6 @@ def of(place: str, questions: Sequence[Any], options) -> Answered:
   Raises:
     OptionError: it is neither.
   """
-  from rlhf_jax.evaluation import model_outputs
-  from rlhf_jax.evaluation import questions as asking
-
   path = pathlib.Path(place)
   if path.is_file():
     prompts = [question.prompt for question in questions]
@@ -55,16 +61,12 @@ def of(place: str, questions: Sequence[Any], options) -> Answered:
 
 def _answers(policy, prompts, options) -> list[str]:
   """A policy's answers to prompts: those that are kept, or sampled now."""
-  from rlhf_jax import progress
-  from rlhf_jax.addressing import digest
-  from rlhf_jax.storage import files
-  from rlhf_jax.training import stopping
-
   how = options.temperature, options.seed, options.at_a_time
   asked = [prompt.messages for prompt in prompts]
   known = digest(policy.fingerprint(_limits(options)), how, asked)
   path = options.out / f'answers-{known}.jsonl'
-  kept = _read(path)
+  rows = files.whole_rows(path, ('place', 'response'))
+  kept = {row['place']: row['response'] for row in rows}
   parts = [
     range(i, min(i + options.at_a_time, len(prompts)))
     for i in range(0, len(prompts), options.at_a_time)
@@ -88,15 +90,8 @@ def _answers(policy, prompts, options) -> list[str]:
 
 def _sampled(policy, prompts, parts, options) -> Iterator[list[dict[str, Any]]]:
   """The rows of answers to parts of the prompts, each of a key of its own."""
-  import jax
-
-  from rlhf_jax.generation.draws import greedy
-  from rlhf_jax.generation.sampling import Sampling
-
   answering = policy.opened(_limits(options), sys.stderr)
-  sampling = Sampling(temperature=options.temperature or None)
-  if not options.temperature:
-    sampling = Sampling(temperature=None, draw=greedy)
+  sampling = sampling_at(options.temperature)
   key = jax.random.key(options.seed)
   for part in parts:
     (answered,) = answering.respond(
@@ -113,8 +108,6 @@ def _sampled(policy, prompts, parts, options) -> Iterator[list[dict[str, Any]]]:
 
 
 def _limits(options):
-  from rlhf_jax.data import limits
-
   return limits.Limits(
     max_prompt_tokens=options.max_prompt_tokens,
     max_response_tokens=options.max_tokens,
@@ -123,15 +116,3 @@ def _limits(options):
       2**n for n in range(6, 16) if 2**n < options.max_prompt_tokens
     ),
   )
-
-
-def _read(path) -> dict[int, str]:
-  """{place: answer} of the file's whole lines."""
-  found = {}
-  for line in path.read_bytes().splitlines() if path.exists() else ():
-    try:
-      row = json.loads(line)
-      found[row['place']] = str(row['response'])
-    except (ValueError, LookupError, TypeError):  # A crash cut it short.
-      continue
-  return found

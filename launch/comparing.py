@@ -6,7 +6,21 @@ import sys
 import numpy as np
 
 from launch import answering, costs, errors, judges
-from launch.agreements import plain
+from rlhf_jax import progress
+from rlhf_jax.data import names
+from rlhf_jax.evaluation import (
+  annotators,
+  benchmark_results,
+  length_control,
+  model_outputs,
+  orders,
+  questions,
+  report,
+  tables,
+)
+from rlhf_jax.evaluation.questions import BENCHMARKS
+from rlhf_jax.experiment.folder_policy import MAX_ROWS
+from rlhf_jax.storage import files
 
 OUTPUTS = ('model_outputs.json', 'reference_outputs.json')
 ORDERS = {
@@ -16,66 +30,10 @@ ORDERS = {
 }
 
 
-def add_arguments(parser) -> None:
-  """Which policies are compared, and on what."""
-  group = parser.add_argument_group('a policy on a benchmark')
-  group.add_argument(
-    '--benchmark',
-    metavar='NAME',
-    help='vicuna80, alpaca_eval, llmbar (its natural instructions), mt_bench',
-  )
-  group.add_argument(
-    '--questions', metavar='FILE', help='its questions, if not prepared'
-  )
-  for name, what in (('policy', 'measured'), ('against', 'held against')):
-    group.add_argument(
-      f'--{name}',
-      metavar='DIR_OR_FILE',
-      help=f'what is {what}: a folder of transformers, a run (the --out of '
-      'launch.train) or a stage of it (RUN/stages/dpo), or answers as '
-      "AlpacaEval's model_outputs.json has them",
-    )
-  group.add_argument('--max-tokens', type=int, default=300)
-  group.add_argument('--max-prompt-tokens', type=int, default=2048)
-  group.add_argument(
-    '--temperature', type=float, default=0.7, help='0 is greedy (default: 0.7)'
-  )
-  group.add_argument('--seed', type=int, default=0)
-  group.add_argument(
-    '--at-a-time', type=int, default=16, help='questions answered together'
-  )
-  group.add_argument(
-    '--difficulties',
-    metavar='FILE',
-    help='of the instructions, for the win rate at equal length',
-  )
-  group.add_argument(
-    '--people',
-    metavar='FILE',
-    help='what people chose of the same answers, as launch.annotate --compare '
-    'writes it, to stand beside the judge',
-  )
-  group.add_argument(
-    '--most-missing',
-    type=float,
-    default=0.05,
-    help='share of pairs without a verdict that is let pass (default: 0.05)',
-  )
-
-
 def measure(options) -> None:
   """Answers, judges, and reports how often the policy wins."""
-  from rlhf_jax import progress
-  from rlhf_jax.evaluation import (
-    annotators,
-    benchmark_results,
-    model_outputs,
-    report,
-    tables,
-  )
-
   _check(options)
-  asked = _questions(options)
+  asked = questions.load(options.benchmark, options.questions)[: options.count]
   prompts = [question.prompt for question in asked]
   difficulties = choices = None
   if options.difficulties is not None:
@@ -87,7 +45,13 @@ def measure(options) -> None:
     answering.of(place, asked, options)
     for place in (options.policy, options.against)
   )
-  _write_outputs(options, prompts, own, other)
+  outputs = [
+    model_outputs.outputs(prompts, answered.texts, answered.name)
+    for answered in (own, other)
+  ]
+  files.make_folder(options.out)
+  for name, rows in zip(OUTPUTS, outputs, strict=True):
+    files.write_json(options.out / name, rows)
   credits = _credits(options, judge, prompts, own.texts, other.texts)
   judged = benchmark_results.Judged(prompts, own.texts, other.texts, credits)
   if choices is not None:
@@ -97,7 +61,8 @@ def measure(options) -> None:
   )
   _warn(rates['all'])
   said = _sentences(options, judge, judged)
-  _write(options, judge, own, other, judged, rates, said)
+  policies = own.name, other.name
+  _write(options, judge, policies, outputs, judged, rates, said)
   print(f'\n{own.name} against {other.name} on {options.benchmark}\n')
   width = progress.width(sys.stdout)
   print(tables.fitted(benchmark_results.table(rates), width))
@@ -107,10 +72,6 @@ def measure(options) -> None:
 
 def _check(options):
   """Refuses options that cannot be, before anything is read."""
-  from rlhf_jax.data import names
-  from rlhf_jax.evaluation.questions import BENCHMARKS
-  from rlhf_jax.experiment.folder_policy import MAX_ROWS
-
   if options.benchmark not in BENCHMARKS:
     raise errors.OptionError(
       f'there is no benchmark {options.benchmark!r}'
@@ -135,16 +96,8 @@ def _check(options):
       )
 
 
-def _questions(options):
-  from rlhf_jax.evaluation import questions
-
-  return questions.load(options.benchmark, options.questions)[: options.count]
-
-
 def _credits(options, judge, prompts, own, other):
   """[N] credits of one's own answers; equal ones tie, and nobody is asked."""
-  from rlhf_jax.evaluation import orders
-
   order = {
     'both': orders.averaged,
     'strict': orders.strict,
@@ -170,8 +123,6 @@ def _credits(options, judge, prompts, own, other):
 
 def _people(options, choices, judged):
   """[N] credits of one's own answers by people; equal ones tie."""
-  from rlhf_jax.evaluation import annotators
-
   same = [a == b for a, b in zip(judged.own, judged.other, strict=True)]
   found = annotators.credits(choices, judged.prompts, judged.own, judged.other)
   if np.isnan(found).all():
@@ -184,8 +135,6 @@ def _people(options, choices, judged):
 
 
 def _warn(whole) -> None:
-  from rlhf_jax.evaluation import length_control
-
   if length_control.far_apart(whole.judge.value, whole.equal_length):
     print(
       'warning: at equal length the win rate is another one; length decides '
@@ -196,8 +145,6 @@ def _warn(whole) -> None:
 
 def _sentences(options, judge, judged) -> list[str]:
   """Who judged, and how."""
-  from rlhf_jax.evaluation import benchmark_results, tables
-
   known = 'without' if options.difficulties is None else 'with'
   said = [
     f'Judged by {judge.name}, {ORDERS[options.order]}. At equal length: '
@@ -212,41 +159,16 @@ def _sentences(options, judge, judged) -> list[str]:
   return said
 
 
-def _write_outputs(options, prompts, own, other) -> None:
-  """Writes both policies' answers, as AlpacaEval has them."""
-  from rlhf_jax.evaluation import model_outputs
-  from rlhf_jax.storage import files
-
-  files.make_folder(options.out)
-  for name, answered in zip(OUTPUTS, (own, other), strict=True):
-    files.write_json(
-      options.out / name,
-      model_outputs.outputs(prompts, answered.texts, answered.name),
-    )
-
-
-def _write(options, judge, own, other, judged, rates, said) -> None:
+def _write(options, judge, policies, outputs, judged, rates, said) -> None:
   """Writes annotations.json, results.json, report.md and report.html."""
-  from rlhf_jax.evaluation import (
-    benchmark_results,
-    blocks,
-    html_pages,
-    model_outputs,
-  )
-  from rlhf_jax.storage import files
-
-  rows = [
-    model_outputs.outputs(judged.prompts, answered.texts, answered.name)
-    for answered in (own, other)
-  ]
   files.write_json(
     options.out / 'annotations.json',
-    model_outputs.annotations(*rows, judged.credits, judge.name),
+    model_outputs.annotations(*outputs, judged.credits, judge.name),
   )
   results = {
     'benchmark': options.benchmark,
-    'policy': own.name,
-    'against': other.name,
+    'policy': policies[0],
+    'against': policies[1],
     'judge': judge.name,
     'identity': judge.identity,
     'order': options.order,
@@ -254,17 +176,15 @@ def _write(options, judge, own, other, judged, rates, said) -> None:
     'people': options.people,
     'win_rates': {
       name: {
-        'win_rate': plain(rate.judge),
-        'at_equal_length': rate.equal_length and plain(rate.equal_length),
-        'by_people': rate.people and plain(rate.people),
+        'win_rate': rate.judge,
+        'at_equal_length': rate.equal_length,
+        'by_people': rate.people,
       }
       for name, rate in rates.items()
     },
   }
-  files.write_json(options.out / 'results.json', results)
-  names = own.name, other.name
-  page = benchmark_results.page(judged, rates, names, options.benchmark, said)
-  files.write_text(options.out / 'report.md', blocks.markdown(page))
-  files.write_text(
-    options.out / 'report.html', html_pages.page(page, options.out)
+  files.write_json(options.out / 'results.json', report.plain(results))
+  page = benchmark_results.page(
+    judged, rates, policies, options.benchmark, said
   )
+  report.write_page(options.out, 'report', page)

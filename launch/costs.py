@@ -7,6 +7,7 @@ from typing import Any
 from urllib import parse as urls
 
 from launch import errors, judges
+from rlhf_jax.evaluation import simulated_annotators
 
 LETTERS_A_TOKEN = 4  # Of English, about.
 
@@ -58,8 +59,6 @@ def agreed_to(
 
 def _shared(members, pairs):
   """Each member, with the columns of the pairs that go to it."""
-  from rlhf_jax.evaluation import simulated_annotators
-
   places = simulated_annotators.shared_out(len(members), pairs[0])
   for number, member in enumerate(members):
     yield (

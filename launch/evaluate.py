@@ -8,16 +8,7 @@ import argparse
 import pathlib
 import re
 
-from launch import (
-  agreements,
-  comparing,
-  console,
-  errors,
-  judges,
-  memory,
-  signals,
-  train,
-)
+from launch import console, errors, memory, signals, train
 
 
 def parse(arguments):
@@ -30,9 +21,9 @@ def parse(arguments):
     epilog='What was answered and asked is kept in the --out folder, and is '
     'not asked again. ' + signals.EPILOG,
   )
-  judges.add_arguments(parser)
-  agreements.add_arguments(parser)
-  comparing.add_arguments(parser)
+  _add_judge(parser)
+  _add_pairs(parser)
+  _add_benchmark(parser)
   parser.add_argument(
     '--count', type=int, help='so many pairs or questions, the same ones'
   )
@@ -45,8 +36,136 @@ def parse(arguments):
   return parser.parse_args(arguments)
 
 
+def _add_judge(parser):
+  """What a judge is named by, and how an endpoint is asked."""
+  parser.add_argument(
+    '--judge',
+    required=True,
+    metavar='JUDGE',
+    help="'longer'; a folder of transformers, of a reward model or of a chat "
+    'model; the URL of an OpenAI-compatible endpoint, as '
+    'http://localhost:8000/v1; or the import path of a function of (prompts, '
+    'responses) or of (prompts, responses, others)',
+  )
+  parser.add_argument(
+    '--template',
+    default='pair_logprob_1',
+    metavar='NAME_OR_FILE',
+    help='what a chat model is asked (default: %(default)s); a file of your '
+    'own is as rlhf_jax.feedback.verdicts.templates says; of several, with '
+    'commas between, each has its share of the prompts',
+  )
+  parser.add_argument(
+    '--flips',
+    type=float,
+    default=0.0,
+    help='share of verdicts that are turned round, as labels of AlpacaFarm are '
+    '(there 0.25; default: 0)',
+  )
+  parser.add_argument(
+    '--order',
+    choices=('both', 'strict', 'drawn'),
+    default='both',
+    help='both: asked in both orders, and averaged (default); strict: a win '
+    'or loss is one in both; drawn: asked once, in an order drawn for the pair',
+  )
+  parser.add_argument('--model', help="the model's name at the endpoint")
+  parser.add_argument(
+    '--key-variable',
+    metavar='NAME',
+    help='the environment variable that holds the key of the endpoint',
+  )
+  parser.add_argument('--judge-temperature', type=float, default=0.0)
+  parser.add_argument('--concurrency', type=int, default=8)
+  parser.add_argument(
+    '--per-minute', type=float, help='most requests in a minute'
+  )
+  parser.add_argument(
+    '--prices',
+    type=float,
+    nargs=2,
+    metavar=('IN', 'OUT'),
+    help='of a million tokens read, and written, in any currency',
+  )
+  parser.add_argument(
+    '--yes', action='store_true', help='do not ask before asking an endpoint'
+  )
+
+
+def _add_pairs(parser):
+  """Which labelled pairs a judge is measured on."""
+  group = parser.add_argument_group('a judge on labelled pairs')
+  group.add_argument(
+    '--pairs',
+    metavar='DATA',
+    help='a file, a folder, or a prepared dataset (llmbar, hh_rlhf, …) of any '
+    'format that compares responses; RewardBench as JSON lines or Parquet',
+  )
+  group.add_argument(
+    '--columns',
+    default='',
+    help='what the files call the fields, as in prompt=question,chosen=good',
+  )
+  group.add_argument('--per-prompt', type=int, help='so many pairs of a prompt')
+  group.add_argument(
+    '--least-gap',
+    type=float,
+    default=0.0,
+    help='leave out pairs whose scores differ by less',
+  )
+
+
+def _add_benchmark(parser):
+  """Which policies are compared, and on what."""
+  group = parser.add_argument_group('a policy on a benchmark')
+  group.add_argument(
+    '--benchmark',
+    metavar='NAME',
+    help='vicuna80, alpaca_eval, llmbar (its natural instructions), mt_bench',
+  )
+  group.add_argument(
+    '--questions', metavar='FILE', help='its questions, if not prepared'
+  )
+  for name, what in (('policy', 'measured'), ('against', 'held against')):
+    group.add_argument(
+      f'--{name}',
+      metavar='DIR_OR_FILE',
+      help=f'what is {what}: a folder of transformers, a run (the --out of '
+      'launch.train) or a stage of it (RUN/stages/dpo), or answers as '
+      "AlpacaEval's model_outputs.json has them",
+    )
+  group.add_argument('--max-tokens', type=int, default=300)
+  group.add_argument('--max-prompt-tokens', type=int, default=2048)
+  group.add_argument(
+    '--temperature', type=float, default=0.7, help='0 is greedy (default: 0.7)'
+  )
+  group.add_argument('--seed', type=int, default=0)
+  group.add_argument(
+    '--at-a-time', type=int, default=16, help='questions answered together'
+  )
+  group.add_argument(
+    '--difficulties',
+    metavar='FILE',
+    help='of the instructions, for the win rate at equal length',
+  )
+  group.add_argument(
+    '--people',
+    metavar='FILE',
+    help='what people chose of the same answers, as launch.annotate --compare '
+    'writes it, to stand beside the judge',
+  )
+  group.add_argument(
+    '--most-missing',
+    type=float,
+    default=0.05,
+    help='share of pairs without a verdict that is let pass (default: 0.05)',
+  )
+
+
 def evaluate(options) -> None:
   """Measures what the command line names."""
+  from launch import agreements, comparing
+
   if (options.pairs is None) == (options.benchmark is None):
     raise errors.OptionError(
       'give --pairs DATA to measure a judge, or --benchmark NAME to measure a '

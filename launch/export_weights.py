@@ -7,7 +7,7 @@ folder that the model began from.
 import argparse
 import pathlib
 
-from launch import console, disk, exporting, import_weights, signals
+from launch import console, disk, import_weights, signals
 
 
 def parse(arguments):
@@ -56,6 +56,8 @@ def parse(arguments):
 
 def export_weights(options) -> None:
   """Writes the folder that the command line asks for."""
+  from launch import exporting
+
   kind = exporting.export(
     options.stage,
     options.folder,

@@ -6,7 +6,19 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+import jax
+import numpy as np
+
 from launch import errors
+from rlhf_jax import sharding
+from rlhf_jax.data import tokens
+from rlhf_jax.experiment import store
+from rlhf_jax.experiment.adapters import joined
+from rlhf_jax.models import PARTITION_RULES, huggingface, lora
+from rlhf_jax.models.huggingface import peft
+from rlhf_jax.stages import folder_of, producing
+from rlhf_jax.storage import seals
+from rlhf_jax.training import checkpoints
 
 ROLES = ('policy', 'reward')
 
@@ -37,11 +49,6 @@ def export(
     OptionError: the stage has no parameters, or none of that role, or no
       adapters, or a head that reads other than the last token.
   """
-  from rlhf_jax import sharding
-  from rlhf_jax.data import tokens
-  from rlhf_jax.models import huggingface, lora
-  from rlhf_jax.models.huggingface import peft
-
   config = huggingface.config_of(original)
   mesh = sharding.make_mesh({'fsdp': -1})
   params = trained(
@@ -85,15 +92,6 @@ def trained(
   Raises:
     OptionError: as of `export`.
   """
-  import jax
-
-  from rlhf_jax import sharding
-  from rlhf_jax.experiment import store
-  from rlhf_jax.experiment.adapters import joined
-  from rlhf_jax.models import PARTITION_RULES
-  from rlhf_jax.storage import seals
-  from rlhf_jax.training import checkpoints
-
   folder = _parameters(stage)
   if (folder / store.READING).exists():
     raise errors.OptionError(
@@ -132,9 +130,6 @@ def last_trained(stages: Mapping[str, Any]) -> tuple[str, pathlib.Path]:
   Raises:
     OptionError: it began from no folder of transformers.
   """
-  from rlhf_jax.models import huggingface
-  from rlhf_jax.stages import folder_of, producing
-
   found = producing(stages, 'policy') or producing(stages, 'reward')
   *_, last = found
   source = last
@@ -155,8 +150,6 @@ def _without_bias(params):
 
   ForSequenceClassification has no place for it, and it changes no preference.
   """
-  import numpy as np
-
   bias = np.asarray(params['head']['bias']) if 'head' in params else np.zeros(1)
   if not bias.any():
     return params
@@ -176,8 +169,6 @@ def _parameters(stage: pathlib.Path) -> pathlib.Path:
   Raises:
     OptionError: there is none.
   """
-  from rlhf_jax.storage import seals
-
   for folder in (stage / 'params', stage):
     if seals.sealed(folder):
       return folder

@@ -128,6 +128,7 @@ def _lines(file) -> list[str]:
   return [line.strip() for line in text.splitlines()]
 
 
+@signals.keeps_nothing
 def generate(options) -> None:
   """Prints the responses to every prompt."""
   from rlhf_jax.types import Message, Prompt
@@ -170,7 +171,7 @@ def of_experiment(options, asked, **how):
     ExperimentError,
     answering,
     definition,
-    measuring,
+    notes,
     prepare,
   )
 
@@ -190,7 +191,7 @@ def of_experiment(options, asked, **how):
       f'{variant.policy!r} is not trained yet under these settings; run '
       f'python -m launch.train {options.file} first'
     )
-  for warning in measuring.warnings(experiment, run.data, [options.policy]):
+  for warning in notes.warnings(experiment, run.data, [options.policy]):
     print(f'warning: {warning}', file=sys.stderr)
   key = jax.random.key(options.seed)
   return answering.respond_as(run, variant, asked, key, scored=False, **how)
@@ -218,16 +219,7 @@ def of_model(options, asked, **how):
 
 def main(arguments=None) -> int:
   """Runs the command line. Returns its exit status."""
-  return train.guarded(_until_stopped, parse(arguments))
-
-
-def _until_stopped(options):
-  try:
-    generate(options)
-  except KeyboardInterrupt:  # There is nothing to keep, nor to go on from.
-    print('stopped', file=sys.stderr)
-    return signals.status()
-  return 0
+  return train.guarded(generate, parse(arguments))
 
 
 if __name__ == '__main__':

@@ -98,16 +98,16 @@ def _add_xpk(parser):
   parser.add_argument('--spot', action='store_true', help='on spot nodes')
 
 
-def submit(options, shell, run) -> None:
+def submit(options, shell) -> None:
   """Submits a run as a JobSet; JobSet and the image must be there."""
-  shell.run(_kubectl(options, 'apply', '-f', '-'), text=jobset(options, run))
+  shell.run(_kubectl(options, 'apply', '-f', '-'), text=jobset(options))
 
 
-def xpk(options, shell, run) -> None:
+def xpk(options, shell) -> None:
   """Submits a run through xpk, which writes the JobSet itself."""
   codes = ','.join(map(str, commands.RESTARTED))
   project = ['--project', options.project] if options.project else []
-  program = shlex.join(_command(options, run))
+  program = shlex.join(_command(options))
   shell.run(
     [
       *('xpk', 'workload', 'create', '--workload', options.name),
@@ -128,9 +128,8 @@ def xpk(options, shell, run) -> None:
   )
 
 
-def logs(options, shell, run) -> None:
+def logs(options, shell) -> None:
   """Shows what the first process prints, until Ctrl-C or a restart."""
-  del run
   first = (
     f'jobset.sigs.k8s.io/jobset-name={options.name}',
     'jobset.sigs.k8s.io/job-index=0',
@@ -142,9 +141,8 @@ def logs(options, shell, run) -> None:
   )
 
 
-def status(options, shell, run) -> None:
+def status(options, shell) -> None:
   """Says how the JobSet is, how often it was restarted, and its pods."""
-  del run
   shell.run(_kubectl(options, 'get', 'jobset', options.name))
   of_run = f'jobset.sigs.k8s.io/jobset-name={options.name}'
   shell.run(
@@ -152,9 +150,8 @@ def status(options, shell, run) -> None:
   )
 
 
-def delete(options, shell, run) -> None:
+def delete(options, shell) -> None:
   """Deletes the JobSet; its processes save first, if --grace suffices."""
-  del run
   shell.run(_kubectl(options, 'delete', 'jobset', options.name))
 
 
@@ -167,7 +164,7 @@ VERBS = {
 }
 
 
-def jobset(options: argparse.Namespace, run: Sequence[str]) -> str:
+def jobset(options: argparse.Namespace) -> str:
   """The JobSet of a run, as YAML.
 
   Raises:
@@ -188,7 +185,7 @@ def jobset(options: argparse.Namespace, run: Sequence[str]) -> str:
     grace=options.grace,
     restarts=options.restarts,
     restarted=list(commands.RESTARTED),
-    command=_command(options, run),
+    command=_command(options),
   )
 
 
@@ -239,9 +236,9 @@ def _hosts_of_slice(options, devices):
   return chips // devices
 
 
-def _command(options, run):
+def _command(options):
   meet = ['python', '-m', 'launch.hosts', 'runs', '--wait', str(options.wait)]
-  return [*meet, '--', *commands.program(run)]
+  return [*meet, '--', *commands.program(options.behind)]
 
 
 def _kubectl(options, *words):

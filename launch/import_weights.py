@@ -242,12 +242,10 @@ def guarded(command, options) -> int:
       signal.signal(number, _stop)
   hook, sys.unraisablehook = sys.unraisablehook, _again(sys.unraisablehook)
   try:
-    return command(options) or 0
+    return reporting.told(command, options)
   except _Stop as stop:
     print(f'stopped; nothing is left at {options.folder}', file=sys.stderr)
     return 128 + stop.number
-  except Exception as error:
-    return reporting.tell(error, options)
   finally:
     sys.unraisablehook = hook
 

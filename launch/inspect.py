@@ -108,6 +108,7 @@ def set_by(assignments: Sequence[str]) -> Settings:
   return overrides.build(own, assignments)
 
 
+@signals.keeps_nothing
 def inspect(options) -> None:
   """Prints what is in the data, section by section.
 
@@ -166,18 +167,7 @@ def coloured(out: TextIO) -> bool:
 def main(arguments=None) -> int:
   """Runs the command line. Returns its exit status."""
   options = parse(arguments)
-  return signals.obeyed(lambda: _guarded(options))
-
-
-def _guarded(options):
-  try:
-    inspect(options)
-  except KeyboardInterrupt:  # There is nothing to keep, nor to go on from.
-    print('stopped', file=sys.stderr)
-    return signals.status()
-  except Exception as error:
-    return reporting.tell(error, options)
-  return 0
+  return signals.obeyed(lambda: reporting.told(inspect, options))
 
 
 if __name__ == '__main__':

@@ -10,12 +10,9 @@ import argparse
 import os
 
 from launch import errors, hosts
+from launch.clusters import environment
 
-ADDRESS, COUNT, NUMBER = (
-  'JAX_COORDINATOR_ADDRESS',
-  'JAX_NUM_PROCESSES',
-  'JAX_PROCESS_ID',
-)
+ADDRESS, COUNT, NUMBER = environment.GIVEN
 # Seconds that processes wait for each other, by default, when a run begins.
 DEADLINE = 300
 HEARTBEAT = 40  # Without a heartbeat for so many seconds a process is dead.

@@ -1,14 +1,26 @@
 """The judge that a command line names, and what asking it costs."""
 
-import argparse
 import pathlib
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from launch import errors, policies
+from rlhf_jax.addressing import Code
+from rlhf_jax.data.limits import Limits
+from rlhf_jax.evaluation import judges, simulated_annotators
+from rlhf_jax.evaluation.kept_verdicts import kept as keeping
+from rlhf_jax.experiment import parsing
+from rlhf_jax.experiment.folder_policy import (
+  FolderChat,
+  FolderPolicy,
+  fingerprint,
+)
+from rlhf_jax.experiment.pretrained import PretrainedReward
+from rlhf_jax.feedback import endpoint, verdicts
+from rlhf_jax.models import huggingface
+from rlhf_jax.types.calls import Called
 
-DEFAULT_TEMPLATE = 'pair_logprob_1'
 MAX_PROMPT_TOKENS = 8192  # Of a question to a local judge.
 RATING_TIE = 0.1  # Grades of 1 to 10 that differ by no more are equal.
 AT_ONCE = 64  # Pairs that a model which is read here is given together.
@@ -48,62 +60,6 @@ class Member(NamedTuple):
   questions: Callable[..., list[Any]]
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-  """What a judge is named by, and how an endpoint is asked."""
-  parser.add_argument(
-    '--judge',
-    required=True,
-    metavar='JUDGE',
-    help="'longer'; a folder of transformers, of a reward model or of a chat "
-    'model; the URL of an OpenAI-compatible endpoint, as '
-    'http://localhost:8000/v1; or the import path of a function of (prompts, '
-    'responses) or of (prompts, responses, others)',
-  )
-  parser.add_argument(
-    '--template',
-    default=DEFAULT_TEMPLATE,
-    metavar='NAME_OR_FILE',
-    help='what a chat model is asked (default: %(default)s); a file of your '
-    'own is as rlhf_jax.feedback.verdicts.templates says; of several, with '
-    'commas between, each has its share of the prompts',
-  )
-  parser.add_argument(
-    '--flips',
-    type=float,
-    default=0.0,
-    help='share of verdicts that are turned round, as labels of AlpacaFarm are '
-    '(there 0.25; default: 0)',
-  )
-  parser.add_argument(
-    '--order',
-    choices=('both', 'strict', 'drawn'),
-    default='both',
-    help='both: asked in both orders, and averaged (default); strict: a win '
-    'or loss is one in both; drawn: asked once, in an order drawn for the pair',
-  )
-  parser.add_argument('--model', help="the model's name at the endpoint")
-  parser.add_argument(
-    '--key-variable',
-    metavar='NAME',
-    help='the environment variable that holds the key of the endpoint',
-  )
-  parser.add_argument('--judge-temperature', type=float, default=0.0)
-  parser.add_argument('--concurrency', type=int, default=8)
-  parser.add_argument(
-    '--per-minute', type=float, help='most requests in a minute'
-  )
-  parser.add_argument(
-    '--prices',
-    type=float,
-    nargs=2,
-    metavar=('IN', 'OUT'),
-    help='of a million tokens read, and written, in any currency',
-  )
-  parser.add_argument(
-    '--yes', action='store_true', help='do not ask before asking an endpoint'
-  )
-
-
 def named(options, kept_in: pathlib.Path) -> Named:
   """The judge of a command line.
 
@@ -114,8 +70,6 @@ def named(options, kept_in: pathlib.Path) -> Named:
   Raises:
     OptionError: it names none.
   """
-  from rlhf_jax.evaluation import simulated_annotators
-
   errors.check_whole('--concurrency', options.concurrency, 1)
   judge = _named(options, kept_in)
   if not options.flips:
@@ -128,9 +82,6 @@ def named(options, kept_in: pathlib.Path) -> Named:
 
 
 def _named(options, kept_in) -> Named:
-  from rlhf_jax.evaluation import judges
-  from rlhf_jax.models import huggingface
-
   if options.judge == 'longer':
     return Named(judges.longer, 'the longer', 'longer')
   if '://' in options.judge:
@@ -154,9 +105,6 @@ def _named(options, kept_in) -> Named:
 
 
 def _of_reward(options) -> Named:
-  from rlhf_jax.evaluation import judges
-  from rlhf_jax.experiment.pretrained import PretrainedReward
-
   reward = PretrainedReward(options.judge)
   reward.check()
   judge = judges.by_reward(judges.scored_once(reward))
@@ -164,13 +112,6 @@ def _of_reward(options) -> Named:
 
 
 def _of_chat_model(options) -> Named:
-  from rlhf_jax.data.limits import Limits
-  from rlhf_jax.experiment.folder_policy import (
-    FolderChat,
-    FolderPolicy,
-    fingerprint,
-  )
-
   templates = _templates(options)
   limits = Limits(
     max_prompt_tokens=MAX_PROMPT_TOKENS,
@@ -185,8 +126,6 @@ def _of_chat_model(options) -> Named:
 
 
 def _of_endpoint(options, kept_in) -> Named:
-  from rlhf_jax.feedback import endpoint
-
   if not options.model:
     raise errors.OptionError(
       f'--model says which model the endpoint {options.judge.split("@")[-1]} '
@@ -211,16 +150,11 @@ def _of_endpoint(options, kept_in) -> Named:
 
 
 def _templates(options) -> list[Any]:
-  from rlhf_jax.feedback import verdicts
-
   return [verdicts.load(name.strip()) for name in options.template.split(',')]
 
 
 def _asking(chat, template) -> Member:
   """A chat model that is asked about two responses, or about each."""
-  from rlhf_jax.evaluation import judges
-  from rlhf_jax.feedback import verdicts
-
   if not template.rates:
     judge = verdicts.PairJudge(chat, template)
     return Member(judge, chat, template, judge.questions)
@@ -235,8 +169,6 @@ def _asking(chat, template) -> Member:
 
 def _pooled(members, known) -> Named:
   """The judge of one template, or of several that share the prompts."""
-  from rlhf_jax.evaluation import simulated_annotators
-
   name = ' + '.join(m.template.name for m in members)
   return Named(
     members[0].judge
@@ -249,11 +181,6 @@ def _pooled(members, known) -> Named:
 
 
 def _of_program(options) -> Named:
-  from rlhf_jax.addressing import Code
-  from rlhf_jax.evaluation import judges
-  from rlhf_jax.experiment import parsing
-  from rlhf_jax.types.calls import Called
-
   function = parsing.parse(options.judge, None, judges.Judge, '--judge')
   complaint = Called(3).complaint(function)
   if complaint is None:
@@ -270,8 +197,6 @@ def _of_program(options) -> Named:
 
 def kept(judge: Named, folder: pathlib.Path) -> Named:
   """The same judge, whose verdicts are kept in a folder as they come."""
-  from rlhf_jax.evaluation.kept_verdicts import kept as keeping
-
   at_a_time = AT_ONCE
   if judge.members:
     at_a_time = 4 * judge.members[0].chat.concurrency

@@ -60,10 +60,12 @@ def parse(arguments):
   return parser.parse_args(arguments)
 
 
+@signals.keeps_nothing
 def plan(options) -> int:
   """Plans as the command line says. Returns 1 if something does not fit."""
   from rlhf_jax.planning import chips, stage_plan, topologies, words
 
+  topologies.prepare()
   asked = chips.parse(options.chips)
   module = loading.load(pathlib.Path(options.file))
   experiment = loading.build(module, options.set)
@@ -145,20 +147,7 @@ def _stages(experiment, only):
 def main(arguments=None) -> int:
   """Runs the command line. Returns its exit status."""
   options = parse(arguments)
-  return signals.obeyed(lambda: _guarded(options))
-
-
-def _guarded(options):
-  from rlhf_jax.planning import topologies
-
-  topologies.prepare()
-  try:
-    return plan(options)
-  except KeyboardInterrupt:  # There is nothing to keep, nor to go on from.
-    print('stopped', file=sys.stderr)
-    return signals.status()
-  except Exception as error:
-    return reporting.tell(error, options)
+  return signals.obeyed(lambda: reporting.told(plan, options))
 
 
 if __name__ == '__main__':

@@ -79,9 +79,8 @@ def _add_shared(parser):
   )
 
 
-def create(options, shell, run) -> None:
+def create(options, shell) -> None:
   """Asks for a queued resource and returns at once."""
-  del run
   nodes = ['--node-id', f'{options.name}-0']
   if options.slices > 1:
     count = str(options.slices)
@@ -98,9 +97,8 @@ def create(options, shell, run) -> None:
   )
 
 
-def install(options, shell, run) -> None:
+def install(options, shell) -> None:
   """Copies the code to every host and installs it there."""
-  del run
   with tempfile.TemporaryDirectory(prefix='rlhf_jax-') as folder:
     if shell.dry_run:
       folder = '/tmp/rlhf_jax-code'
@@ -127,46 +125,42 @@ def install(options, shell, run) -> None:
   )
 
 
-def start(options, shell, run) -> None:
+def start(options, shell) -> None:
   """Starts a run on every host, where none runs."""
   variables = f'RESTARTED={commands.CODES} RESTARTS={options.restarts}'
-  program = ['launch.hosts', 'runs', '--', *commands.program(run)]
+  program = ['launch.hosts', 'runs', '--', *commands.program(options.behind)]
   queued.on_hosts(
     shell, options, f'{variables} {queued.worker("start", *program)}'
   )
 
 
-def logs(options, shell, run) -> None:
+def logs(options, shell) -> None:
   """Shows what a host prints, until Ctrl-C."""
-  del run
   shell.status(queued.log(options, options.worker))
 
 
-def status(options, shell, run) -> None:
+def status(options, shell) -> None:
   """Says how the resource is, and the run on every host."""
-  del run
   print(f'{options.name}: {queued.resource(shell, options)}')
   for host, said in sorted(queued.hosts(shell, options).items()):
     print(f'{host}: {said}')
 
 
-def stop(options, shell, run) -> None:
+def stop(options, shell) -> None:
   """Lets the run save and end; the pod stays, and costs."""
-  del run
   queued.on_hosts(shell, options, queued.worker('stop'))
 
 
-def delete(options, shell, run) -> None:
+def delete(options, shell) -> None:
   """Deletes the pod, and what lies on its disks."""
-  del run
   shell.run([*queued.gcloud('delete', options), '--force', '--quiet'])
 
 
-def run_to_end(options, shell, run) -> int:
+def run_to_end(options, shell) -> int:
   """All of it: create, install, start, show; again after a preemption."""
-  commands.program(run)  # Before anything costs.
+  commands.program(options.behind)  # Before anything costs.
   try:
-    result = _until_done(options, shell, run)
+    result = _until_done(options, shell)
   except KeyboardInterrupt:
     print(
       f'\nthe run goes on on {options.name}; the same command looks at it '
@@ -175,7 +169,7 @@ def run_to_end(options, shell, run) -> int:
     )
     return 130
   if options.delete_when_done:
-    delete(options, shell, None)
+    delete(options, shell)
   elif not shell.dry_run:
     print(
       f'{options.name} still costs money: python -m launch.pods delete '
@@ -196,11 +190,11 @@ VERBS = {
 }
 
 
-def _until_done(options, shell, run) -> int:
+def _until_done(options, shell) -> int:
   for _ in range(options.restarts + 1):
     _get(options, shell)
     try:
-      _begin(options, shell, run)
+      _begin(options, shell)
     except commands.CommandError:
       if queued.resource(shell, options) == queued.READY:
         raise
@@ -214,24 +208,24 @@ def _until_done(options, shell, run) -> int:
   )
 
 
-def _begin(options, shell, run) -> None:
+def _begin(options, shell) -> None:
   """Installs and starts, unless the run is under way on all hosts."""
   said = queued.hosts(shell, options).values()
   if not said or not all(w.startswith(queued.UNDER_WAY) for w in said):
-    install(options, shell, run)
-    start(options, shell, run)
+    install(options, shell)
+    start(options, shell)
 
 
 def _get(options, shell) -> None:
   """Waits until the resource is there; asks for it where it is not."""
   if shell.dry_run:
-    return create(options, shell, None)
+    return create(options, shell)
   said = None
   while (state := queued.resource(shell, options)) != queued.READY:
     if state == queued.ABSENT:
-      create(options, shell, None)
+      create(options, shell)
     elif state in queued.PREEMPTED:
-      delete(options, shell, None)
+      delete(options, shell)
     elif state not in queued.WAITING:
       why = shell.read(queued.described(options, 'value(state)')) or ''
       raise commands.CommandError(f'{options.name} is {state}: {why.strip()}')
@@ -245,7 +239,7 @@ def _watch(options, shell) -> int | None:
   """Shows the log until all is over. Its exit status; None if preempted."""
   log = shell.start(queued.log(options, '0'))
   if shell.dry_run:
-    status(options, shell, None)
+    status(options, shell)
     return 0
   try:
     while True:

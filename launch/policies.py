@@ -5,7 +5,12 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple, TextIO
 
-from launch import errors
+from launch import errors, exporting
+from rlhf_jax.addressing import digest
+from rlhf_jax.data import tokens
+from rlhf_jax.experiment import folder_policy, store
+from rlhf_jax.models import huggingface, lora
+from rlhf_jax.storage import seals
 
 # What config.json says that a stage's folder is.
 STAGES = tuple(f'rlhf_jax.stages.stage.{x}' for x in ('Stage', 'DatasetStage'))
@@ -26,10 +31,6 @@ class Policy(NamedTuple):
 
   def fingerprint(self, limits: Any) -> str:
     """Changes when its answers might."""
-    from rlhf_jax.addressing import digest
-    from rlhf_jax.experiment import folder_policy, store
-    from rlhf_jax.storage import seals
-
     known = folder_policy.fingerprint(self.folder, limits)
     if self.stage is None:
       return known
@@ -42,14 +43,10 @@ class Policy(NamedTuple):
     Raises:
       OptionError: it was trained on the ids of another tokenizer.
     """
-    from launch import exporting
-    from rlhf_jax.data import tokens
-    from rlhf_jax.experiment import store
-    from rlhf_jax.experiment.folder_policy import FolderPolicy
-    from rlhf_jax.models import lora
-
     if self.stage is None:
-      return FolderPolicy(self.folder, limits=limits, console=console)
+      return folder_policy.FolderPolicy(
+        self.folder, limits=limits, console=console
+      )
     known = store.vocabulary_of(self.stage / store.PARAMS)
     if known not in (None, store.ids_of(tokens.load(self.folder))):
       raise errors.OptionError(
@@ -65,7 +62,7 @@ class Policy(NamedTuple):
         )
       )
 
-    return FolderPolicy(
+    return folder_policy.FolderPolicy(
       self.folder, limits=limits, console=console, trained=trained
     )
 
@@ -81,9 +78,6 @@ def named(place: str) -> Policy:
     OptionError: it is none of these, or is not trained yet, or began from no
       folder of transformers, whose tokenizer and layout it would have.
   """
-  from rlhf_jax.experiment import store
-  from rlhf_jax.models import huggingface
-
   path = pathlib.Path(place)
   if path.name == store.PARAMS:
     path = path.parent
@@ -130,9 +124,6 @@ def _last(run: pathlib.Path, stages: Mapping[str, Any]) -> pathlib.Path:
 
 def _began(stage: pathlib.Path) -> str:
   """The folder of transformers that a stage's policy began from."""
-  from rlhf_jax.experiment import store
-  from rlhf_jax.models import huggingface
-
   said = _described(stage)
   if not said:
     raise errors.OptionError(
@@ -167,8 +158,6 @@ def _began(stage: pathlib.Path) -> str:
 
 def _described(folder: pathlib.Path) -> dict[str, Any]:
   """What the config.json of a folder says; nothing where there is none."""
-  from rlhf_jax.experiment import store
-
   path = folder / store.CONFIG
   if not path.is_file():
     return {}

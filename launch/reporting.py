@@ -14,6 +14,7 @@ import shlex
 import sys
 import tempfile
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 from launch import console, errors, joining, loading
@@ -22,6 +23,14 @@ from rlhf_jax import processes
 FAILED = 1
 UNEXPECTED = 70  # EX_SOFTWARE, as sysexits.h calls a bug.
 PACKAGES = ('rlhf_jax', 'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint')
+
+
+def told(command: Callable[[Any], int | None], options: Any) -> int:
+  """Runs a command, and says what went wrong. Returns the exit status."""
+  try:
+    return command(options) or 0
+  except Exception as error:
+    return tell(error, options)
 
 
 def tell(error: Exception, options: Any) -> int:

@@ -88,23 +88,14 @@ def done_before(task, options) -> dict | None:
   """The ledger's line of a task whose results are all there still."""
   from rlhf_jax.experiment import answers
 
-  newest = {line['out']: line for line in written(options)}.get(str(task.out))
+  # One that is damaged is left out: it is run again.
+  lines = files.whole_rows(ledger(options), LEDGER_FIELDS)
+  newest = {line['out']: line for line in lines}.get(str(task.out))
   if newest is None or newest['digest'] != task.digest:
     return None
   kept = answers.paths(task.experiment, options.stages).values()
   there = all(p.exists() for p in (task.out / 'results.json', *kept))
   return newest if there else None
-
-
-def written(options) -> list[dict]:
-  """The ledger's lines; one that is damaged is left out: it is run again."""
-  path, found = ledger(options), []
-  for line in path.read_bytes().splitlines() if path.exists() else ():
-    with contextlib.suppress(ValueError):
-      row = json.loads(line)
-      if isinstance(row, dict) and row.keys() >= LEDGER_FIELDS:
-        found.append(row)
-  return found
 
 
 def write_down(task, seconds, options) -> None:

@@ -6,6 +6,7 @@ once. Either way the same command goes on from what was saved.
 """
 
 import contextlib
+import functools
 import os
 import signal
 import sys
@@ -52,6 +53,20 @@ def obeyed(run: Callable[[], int]) -> int:
       if not joining.joined() or processes.first():
         print(above + said, file=sys.stderr, flush=True)
       return status()
+
+
+def keeps_nothing(command: Callable[..., int | None]):
+  """A command that, once stopped, has nothing to go on from, nor says so."""
+
+  @functools.wraps(command)
+  def stopping_plainly(options):
+    try:
+      return command(options)
+    except KeyboardInterrupt:
+      print('stopped', file=sys.stderr)
+      return status()
+
+  return stopping_plainly
 
 
 @contextlib.contextmanager

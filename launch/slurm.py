@@ -67,7 +67,7 @@ def _add_job(parser):
   commands.add_restarts(parser)
 
 
-def submit(options, shell, run) -> None:
+def submit(options, shell) -> None:
   """Submits a run; sbatch says the number of the job."""
   for name in ('nodes', 'gpus_per_node'):
     errors.check_whole(f'--{name.replace("_", "-")}', getattr(options, name), 1)
@@ -97,29 +97,26 @@ def submit(options, shell, run) -> None:
       *([f'--account={options.account}'] if options.account else []),
       *options.sbatch,
       SCRIPT,
-      *commands.program(run),
+      *commands.program(options.behind),
     ]
   )
 
 
-def logs(options, shell, run) -> None:
+def logs(options, shell) -> None:
   """Shows what a job prints, until Ctrl-C."""
-  del run
   shell.status(['tail', '-n', '1000', '-F', f'{LOGS}/{options.job}.log'])
 
 
-def status(options, shell, run) -> None:
+def status(options, shell) -> None:
   """Says how a job is, and how it ended each time it was started."""
-  del run
   fields = 'JobID,JobName,State,ExitCode,Elapsed,NodeList'
   shell.run(
     ['sacct', '--duplicates', f'--jobs={options.job}', f'--format={fields}']
   )
 
 
-def stop(options, shell, run) -> None:
+def stop(options, shell) -> None:
   """Lets a job save and end for good."""
-  del run
   shell.run(['scontrol', 'update', f'JobId={options.job}', 'Requeue=0'])
   shell.run(['scancel', '--signal=TERM', options.job])
 

@@ -18,7 +18,6 @@ from launch import (
   compiled,
   console,
   errors,
-  exporting,
   joining,
   loading,
   memory,
@@ -147,6 +146,8 @@ def train(options) -> None:
     return
   options.out = out_folder(options)
   if options.export:
+    from launch import exporting
+
     if processes.several():
       raise errors.OptionError(
         '--export writes from one process; leave it out, and run python -m '
@@ -240,21 +241,18 @@ def guarded(command, options) -> int:
     command: takes the options; what it returns, if anything, is the status.
     options: of the command line.
   """
-  return signals.obeyed(lambda: _guarded(command, options))
 
-
-def _guarded(command, options):
-  # XLA's notices of how it lays out programs are not for the user.
-  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
-  logging.set_verbosity(logging.ERROR)
-  try:
+  def prepared(options):
     errors.check_folder('--stages', options.stages)
     if hasattr(options, 'processes'):
       joining.join(options)
     keep_compiled(options.stages / '.compiled')
-    return command(options) or 0
-  except Exception as e:
-    return reporting.tell(e, options)
+    return command(options)
+
+  # XLA's notices of how it lays out programs are not for the user.
+  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+  logging.set_verbosity(logging.ERROR)
+  return signals.obeyed(lambda: reporting.told(prepared, options))
 
 
 def keep_compiled(folder: pathlib.Path) -> None:

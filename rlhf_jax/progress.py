@@ -20,6 +20,7 @@ with warnings.catch_warnings():
   from tqdm import auto
 
 EVERY = 5.0  # Seconds between two lines.
+AFTER = 2.0  # Seconds that work takes before it is shown.
 BETWEEN = '  '  # Two numbers.
 SELDOM = 60.0  # The most between two on one wait, which come ever less often.
 USUAL = 79  # Letters, where nobody says how many there is room for.
@@ -78,7 +79,6 @@ class Progress:
     start: int = 0,
     unit: str = 'step',
     began: float | None = None,
-    every_seconds: float = EVERY,
   ):
     """Begins at `start` of `total` units.
 
@@ -89,10 +89,9 @@ class Progress:
       start: units that are done already.
       unit: what is counted.
       began: when it did, of time.perf_counter; now where None.
-      every_seconds: between two lines, where there is no bar.
     """
     self._name, self._total, self._out, self._unit = name, total, out, unit
-    self._start, self._every = start, every_seconds
+    self._start = start
     self._shown = time.perf_counter()
     self._began = self._shown if began is None else began
     self._bar = None
@@ -116,7 +115,7 @@ class Progress:
         self._bar.close()
       return
     now = time.perf_counter()
-    if done >= self._total or now - self._shown >= self._every:
+    if done >= self._total or now - self._shown >= EVERY:
       self._shown = now
       rate = (done - self._start) / max(now - self._began, 1e-9)
       said = [f'{self._name:>13} {done:>5}/{self._total}']
@@ -171,9 +170,8 @@ def track(
   out: TextIO,
   unit: str,
   each: int = 1,
-  after: float = 2.0,
 ) -> Iterator[Any]:
-  """The items, one by one, shown once the work takes longer than `after` s.
+  """The items, one by one, shown once the work takes longer than AFTER.
 
   Args:
     items: what is worked on.
@@ -182,14 +180,13 @@ def track(
     out: where it is shown.
     unit: what is counted.
     each: units of an item, of the last one perhaps fewer.
-    after: seconds.
   """
   began, shown = time.perf_counter(), None
   try:
     for number, item in enumerate(items, 1):
       yield item
       done = min(number * each, total)
-      late = time.perf_counter() - began > after
+      late = time.perf_counter() - began > AFTER
       if shown is None and late and done < total:
         shown = Progress(name, total, out=out, unit=unit, began=began)
       if shown is not None:
@@ -200,15 +197,13 @@ def track(
 
 
 @contextlib.contextmanager
-def waiting(
-  what: str, *, out: TextIO, every: float | None = None
-) -> Iterator[None]:
+def waiting(what: str, *, out: TextIO) -> Iterator[None]:
   """Says now and then that something takes its time: 'compiling ppo'."""
 
   def tell(seconds):
     say(f'{what}, {seconds:.0f} s so far', out)
 
-  with _every(every or EVERY, tell, slower=2.0):
+  with _every(EVERY, tell, slower=2.0):
     yield
 
 

@@ -8,6 +8,7 @@ import pty
 import struct
 import termios
 import time
+from unittest import mock
 
 import nbclient
 import nbformat
@@ -34,7 +35,8 @@ class LinesTest(absltest.TestCase):
 
   def test_the_time_left_is_of_what_comes_after_the_compilation(self):
     out = io.StringIO()
-    shown = progress.Progress('sft', 5, out=out, every_seconds=0.0)
+    self.enter_context(mock.patch.object(progress, 'EVERY', 0.0))
+    shown = progress.Progress('sft', 5, out=out)
     time.sleep(0.5)  # What is compiled first.
     shown.begin(1)
     time.sleep(0.02)
@@ -46,7 +48,8 @@ class LinesTest(absltest.TestCase):
 
   def test_of_what_is_not_known_yet_nothing_is_said(self):
     out = io.StringIO()
-    shown = progress.Progress('ppo', 4, out=out, every_seconds=0.0)
+    self.enter_context(mock.patch.object(progress, 'EVERY', 0.0))
+    shown = progress.Progress('ppo', 4, out=out)
     shown.begin(1)
     shown.show(1, {'score': 0.5})
     self.assertEqual(out.getvalue(), '          ppo     1/4  score 0.5\n')
@@ -59,23 +62,22 @@ class LinesTest(absltest.TestCase):
   def test_short_work_is_not_shown_and_long_work_is(self):
     for after, lines in ((60.0, 0), (-1.0, 1)):
       out = io.StringIO()
-      items = progress.track(
-        'abc', 'reading', 3, out=out, unit='record', after=after
-      )
-      self.assertEqual(list(items), ['a', 'b', 'c'])
+      items = progress.track('abc', 'reading', 3, out=out, unit='record')
+      with mock.patch.object(progress, 'AFTER', after):
+        self.assertEqual(list(items), ['a', 'b', 'c'])
       self.assertLen(out.getvalue().splitlines(), lines)
 
   def test_an_item_of_several_units_counts_as_these(self):
     out = io.StringIO()
-    items = progress.track(
-      'abc', 'scoring', 20, out=out, unit='pair', each=8, after=-1.0
-    )
+    self.enter_context(mock.patch.object(progress, 'AFTER', -1.0))
+    items = progress.track('abc', 'scoring', 20, out=out, unit='pair', each=8)
     self.assertEqual(list(items), ['a', 'b', 'c'])
     self.assertRegex(out.getvalue(), r'scoring +20/20 .* pairs/s +0:00 left')
 
   def test_a_wait_is_told_while_it_lasts(self):
     out = io.StringIO()
-    with progress.waiting('compiling ppo', out=out, every=0.05):
+    self.enter_context(mock.patch.object(progress, 'EVERY', 0.05))
+    with progress.waiting('compiling ppo', out=out):
       time.sleep(0.3)
     told = out.getvalue().splitlines()
     # After 0.05, 0.15 and 0.35 s, and so on, ever less often.

@@ -30,8 +30,9 @@ INSTALL = {
 }
 
 
-# (options, shell, what stands behind --) -> exit status, None for 0.
-Verb = Callable[[argparse.Namespace, 'Shell', Sequence[str]], int | None]
+# (options, shell) -> exit status, None for 0; what stands behind -- is in
+# `options.behind`.
+Verb = Callable[[argparse.Namespace, 'Shell'], int | None]
 
 
 class CommandError(RuntimeError):
@@ -164,8 +165,8 @@ def run(
   """Runs a launcher's command line, whatever its verb. Its exit status."""
   own, behind = split(arguments)
   options = parse(own)
-  shell = Shell(options.dry_run)
-  return told(lambda: verbs[options.verb](options, shell, behind))
+  options.behind, shell = behind, Shell(options.dry_run)
+  return told(lambda: verbs[options.verb](options, shell))
 
 
 def add_restarts(parser: argparse.ArgumentParser) -> None:

@@ -18,6 +18,7 @@ import uuid
 from typing import Any, NamedTuple
 
 from launch.clusters.environment import LEFT_OVER, Place
+from rlhf_jax.storage import files
 
 LOOK_SECONDS = 0.5  # Between two attempts to reach process 0.
 ANSWER_SECONDS = 5.0  # To reach it; a closed firewall does not answer at all.
@@ -90,7 +91,7 @@ def check_folder(folder: pathlib.Path) -> None:
     what = 'a folder that is renamed'
     (place / 'first').rename(place / 'second')
     what = 'fsync of a folder'
-    _fsync(place)
+    files.fsync_folder(place)
     what = 'a symbolic link'
     (place / 'link').symlink_to('second')
     (place / 'link' / 'file').read_text()
@@ -283,11 +284,3 @@ def _send(line, content):
 def _listed(numbers):
   shown = ', '.join(map(str, numbers[:8]))
   return shown + (f' and {len(numbers) - 8} more' if len(numbers) > 8 else '')
-
-
-def _fsync(folder):
-  number = os.open(folder, os.O_RDONLY)
-  try:
-    os.fsync(number)
-  finally:
-    os.close(number)

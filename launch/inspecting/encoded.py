@@ -1,6 +1,5 @@
 """What is said of records as tokens: lengths, cuts and padding."""
 
-import functools
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -9,7 +8,6 @@ import numpy as np
 
 from launch.inspecting import sizes
 from launch.inspecting.words import line, of, table
-from rlhf_jax import progress
 from rlhf_jax.data import (
   DataError,
   encoding,
@@ -22,6 +20,7 @@ from rlhf_jax.data.readers import Records
 from rlhf_jax.data.templates import Format
 from rlhf_jax.data.tokens import Tokenizer
 from rlhf_jax.evaluation import tables
+from rlhf_jax.experiment.datasets import encoding_shown
 
 LIMITS = (128, 256, 512, 1024, 2048)
 NO_LIMIT = 2**30
@@ -60,13 +59,7 @@ def encode(
   """
   chosen = evenly(records, given.tokenized or len(records))
   counted = (len(records), len(chosen))
-  watch = functools.partial(
-    progress.track,
-    name='encoding',
-    total=len(chosen),
-    out=sys.stderr,
-    unit='record',
-  )
+  watch = encoding_shown(len(chosen), sys.stderr)
   unlimited = Limits(max_prompt_tokens=NO_LIMIT, max_response_tokens=NO_LIMIT)
   whole, _ = encoding.encode_all(chosen, tokenizer, template, unlimited, watch)
   measured = lengths.token_lengths(whole)

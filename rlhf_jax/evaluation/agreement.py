@@ -4,6 +4,7 @@ A pair's order is arbitrary: everything here is the same if the two responses of
 a pair change places. A credit above ½ counts as a win, below as a loss.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -12,6 +13,8 @@ import numpy as np
 from rlhf_jax.evaluation import statistics
 from rlhf_jax.evaluation.samples import prompt_groups
 from rlhf_jax.types import Prompt
+
+RESAMPLES = 2_000  # For the interval of kappa.
 
 
 class LabelledPair(NamedTuple):
@@ -58,9 +61,6 @@ def measure(
   credits: np.ndarray,
   labels: np.ndarray,
   prompts: Sequence[Prompt],
-  *,
-  seed: int = 0,
-  resamples: int = 2_000,
 ) -> Agreement:
   """Measures verdicts on N labelled pairs.
 
@@ -69,8 +69,6 @@ def measure(
       shown first, and shown second, as of `orders.both`.
     labels: [N] 1, 0, or ½ for a tie.
     prompts: N prompts; pairs of an equal prompt are one cluster.
-    seed: of the resampling for kappa.
-    resamples: how many.
 
   Raises:
     ValueError: no pair has a verdict in both orders, or all labels are ties.
@@ -87,19 +85,12 @@ def measure(
   right = 1.0 - np.abs(verdicts - labels[:, None]).mean(axis=1)
   known, groups_known = verdicts[found], groups[found]
   leaning = (1.0 + credits[found, 0] - credits[found, 1]) / 2
-  draws = [
-    cohens_kappa(known, labels[found], weights)
-    for weights in statistics.resampled(
-      groups_known, seed=seed, resamples=resamples
-    )
-  ]
-  draws = np.concatenate(draws)
-  value = cohens_kappa(known, labels[found], np.ones((1, len(known))))[0]
-  low, high = statistics.percentiles(draws)
   return Agreement(
     accuracy=statistics.share(right[decided], groups[decided]),
-    kappa=statistics.Estimate(
-      float(value), float(draws.std(ddof=1)), low, high
+    kappa=statistics.bootstrapped(
+      functools.partial(cohens_kappa, known, labels[found]),
+      groups_known,
+      resamples=RESAMPLES,
     ),
     same=statistics.share(
       (known[:, 0] == known[:, 1]).astype(float), groups_known

@@ -15,6 +15,8 @@ from scipy import special
 from rlhf_jax.evaluation import statistics
 from rlhf_jax.evaluation.statistics import Estimate
 
+BINS = 10
+
 
 class Calibration(NamedTuple):
   """A reward model held to chances of being preferred.
@@ -64,11 +66,7 @@ def brier(
 
 
 def error(
-  margins: np.ndarray,
-  preferred: np.ndarray,
-  groups: np.ndarray,
-  *,
-  bins: int = 10,
+  margins: np.ndarray, preferred: np.ndarray, groups: np.ndarray
 ) -> Estimate:
   """Expected calibration error: Σ share · |right − confidence| over bins.
 
@@ -80,15 +78,15 @@ def error(
   margins = statistics.known(margins)
   confidences = special.expit(np.abs(margins))
   right = 0.5 + np.sign(margins) * (np.asarray(preferred) - 0.5)
-  gaps, places = right - confidences, confidence_bins(confidences, bins)
+  gaps, places = right - confidences, confidence_bins(confidences)
   signs = np.sign(np.bincount(places, gaps))
   return statistics.within_unit(statistics.mean(signs[places] * gaps, groups))
 
 
-def confidence_bins(confidences: np.ndarray, bins: int) -> np.ndarray:
-  """[N] int, the bin of each of N confidences.
+def confidence_bins(confidences: np.ndarray) -> np.ndarray:
+  """[N] int, which of BINS each of N confidences is in.
 
   Bins hold equally many, except that equal ones stay together.
   """
-  inner = np.quantile(confidences, np.arange(1, bins) / bins, method='higher')
+  inner = np.quantile(confidences, np.arange(1, BINS) / BINS, method='higher')
   return np.searchsorted(np.unique(inner), confidences, side='right')

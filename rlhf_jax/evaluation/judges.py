@@ -13,6 +13,7 @@ from typing import TextIO
 import numpy as np
 
 from rlhf_jax import progress
+from rlhf_jax.data.ahead import chunks
 from rlhf_jax.feedback import scoring
 from rlhf_jax.types import Prompt, Reward
 
@@ -53,18 +54,7 @@ def scored_once(reward: Reward) -> Reward:
   So a judge by it that is asked about every two of some responses, in both
   orders, reads each of them once.
   """
-  scores = {}
-
-  @functools.wraps(reward, updated=())
-  def remembering(prompts, responses):
-    asked = list(zip(prompts, responses, strict=True))
-    new = [pair for pair in dict.fromkeys(asked) if pair not in scores]
-    if new:
-      said = scoring.ask(reward, *map(list, zip(*new, strict=True)))
-      scores.update(zip(new, said, strict=True))
-    return np.array([scores[pair] for pair in asked])
-
-  return remembering
+  return _remembering(reward, lambda new: [new] if new else [])
 
 
 def longer(
@@ -90,19 +80,31 @@ def asked_once(judge: Judge, *, out: TextIO, at_a_time: int = 32) -> Judge:
     out: where it is shown how far it is.
     at_a_time: pairs that it is given at a time.
   """
-  verdicts = {}
 
-  @functools.wraps(judge)
-  def remembering(prompts, responses_a, responses_b):
-    pairs = list(zip(prompts, responses_a, responses_b, strict=True))
-    new = [pair for pair in dict.fromkeys(pairs) if pair not in verdicts]
-    parts = [new[i : i + at_a_time] for i in range(0, len(new), at_a_time)]
-    for part in progress.track(
-      parts, 'judging', len(new), out=out, unit='pair', each=at_a_time
-    ):
-      verdicts.update(
-        zip(part, scoring.ask(judge, *zip(*part, strict=True)), strict=True)
-      )
-    return np.array([verdicts[pair] for pair in pairs])
+  def in_parts(new):
+    return progress.track(
+      chunks(new, at_a_time),
+      'judging',
+      len(new),
+      out=out,
+      unit='pair',
+      each=at_a_time,
+    )
+
+  return _remembering(judge, in_parts)
+
+
+def _remembering(function, in_parts):
+  """A reward or judge that is asked about new rows alone, in parts of them."""
+  known = {}
+
+  @functools.wraps(function, updated=())
+  def remembering(*columns):
+    rows = list(zip(*columns, strict=True))
+    new = [row for row in dict.fromkeys(rows) if row not in known]
+    for part in in_parts(new):
+      said = scoring.ask(function, *map(list, zip(*part, strict=True)))
+      known.update(zip(part, said, strict=True))
+    return np.array([known[row] for row in rows])
 
   return remembering

@@ -1,6 +1,5 @@
 """Verdicts kept in a file as they come: an interrupted evaluation goes on."""
 
-import contextlib
 import functools
 import hashlib
 import json
@@ -75,12 +74,7 @@ def _key(identity, prompt, first, second) -> str:
 
 def _read(path) -> dict[str, float]:
   """{pair: credit} of the file's whole lines."""
-  found = {}
-  with files.naming(path):
-    lines = path.read_bytes().splitlines() if path.exists() else []
-  for line in lines:
-    with contextlib.suppress(ValueError, LookupError, TypeError):
-      row = json.loads(line)
-      credit = row['credit']
-      found[row['pair']] = math.nan if credit is None else float(credit)
-  return found
+  return {
+    row['pair']: math.nan if row['credit'] is None else float(row['credit'])
+    for row in files.whole_rows(path, ('pair', 'credit'))
+  }

@@ -37,7 +37,6 @@ def win_rate(
   prompts: Sequence[Prompt],
   *,
   difficulties: np.ndarray | None = None,
-  seed: int = 0,
   resamples: int = 1_000,
 ) -> statistics.Estimate:
   """Length-controlled win rate, the whole fit bootstrapped over prompts.
@@ -47,7 +46,6 @@ def win_rate(
     gaps: [N] length differences, in any one unit.
     prompts: N prompts.
     difficulties: [N] of the prompts, or None where they are not known.
-    seed: of the resampling.
     resamples: how many fits the interval comes from.
 
   Raises:
@@ -65,19 +63,24 @@ def win_rate(
     coefficients = fit(credits, gaps, weights, difficulties)
     return _equally_long(coefficients, weights, difficulties)
 
-  draws = np.concatenate(
-    [
-      rates(weights)
-      for weights in statistics.resampled(
-        groups, seed=seed, resamples=resamples
-      )
-    ]
-  )
-  return statistics.Estimate(
-    float(rates(np.ones((1, credits.size)))[0]),
-    float(draws.std(ddof=1)),
-    *statistics.percentiles(draws),
-  )
+  return statistics.bootstrapped(rates, groups, resamples=resamples)
+
+
+def pooled_win_rate(
+  credits: Sequence[np.ndarray],
+  gaps: Sequence[np.ndarray],
+  prompts: Sequence[Sequence[Prompt]],
+) -> statistics.Estimate:
+  """Of several runs, each run's fit one observation; of one, `win_rate`."""
+  if len(credits) == 1:
+    return win_rate(credits[0], gaps[0], prompts[0])
+  logits = []
+  for credit, gap in zip(credits, gaps, strict=True):
+    found = ~np.isnan(credit)
+    weights = np.ones((1, found.sum()))
+    logits.append(fit(credit[found], gap[found], weights)[0, 0])
+  rates = special.expit(logits)
+  return statistics.within_unit(statistics.mean(rates, np.arange(len(rates))))
 
 
 def _equally_long(coefficients, weights, difficulties) -> np.ndarray:

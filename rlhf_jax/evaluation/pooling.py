@@ -11,19 +11,15 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import special
 
 from rlhf_jax import progress
 from rlhf_jax.evaluation import (
-  blocks,
   claims,
   foremost,
-  html_pages,
   legends,
   length_control,
   pages,
   report,
-  statistics,
   tables,
   win_rate,
 )
@@ -199,8 +195,7 @@ def write(
     page.append(Folded('The claims, seed by seed', [Table(by_seed)]))
   if made:
     page += [Heading('How it was made'), Items(made)]
-  files.write_text(out / 'pooled.md', blocks.markdown(page))
-  files.write_text(out / 'pooled.html', html_pages.page(page, out))
+  report.write_page(out, 'pooled', page)
   _, short = tables.parted(policies, ON_PAGE_ALONE)
   console = [tables.fitted(short, width)]
   if pooled.contrasts:
@@ -237,8 +232,6 @@ def draw(out: pathlib.Path, pooled: Pooled) -> Image | Text:
 
 def policy_rows(pooled: Pooled) -> tables.Table:
   """One row a policy."""
-  policies = pooled.policies.values()
-  several = len({p.scored_by for p in policies if p.score}) > 1
   columns = {
     'policy': lambda name, p: name,
     f'wins against {pooled.against}': lambda name, p: tables.interval(
@@ -247,11 +240,7 @@ def policy_rows(pooled: Pooled) -> tables.Table:
     'wins at equal length': lambda name, p: tables.interval(
       p.length_controlled
     ),
-    'gold': lambda name, p: tables.with_error(p.gold),
-    'score': lambda name, p: tables.with_error(p.score),
-    'scored by': lambda name, p: (several and p.score and p.scored_by) or '–',
-    'KL, nats': lambda name, p: tables.with_error(p.kl),
-    'tokens': lambda name, p: tables.with_error(p.length, '.1f'),
+    **tables.measured(pooled.policies),
     'by seed': lambda name, p: tables.each(p.by_seed),
   }
   return tables.of(pooled.policies, columns)
@@ -274,11 +263,13 @@ def _policy(runs, name, against, judge):
   theirs = [run[against] for run in runs]
   rate, by_seed, controlled = None, (), None
   if judge is not None and name != against:
-    pairs = zip(mine, theirs, strict=True)
+    pairs = list(zip(mine, theirs, strict=True))
     credits = [win_rate.credits(*pair, judge) for pair in pairs]
     rate, by_seed = claims.pooled_rate(credits, mine)
     if rate is not None:
-      controlled = _length_controlled(credits, mine, theirs)
+      gaps = [length_control.length_gaps(*pair) for pair in pairs]
+      prompts = [samples.prompts for samples in mine]
+      controlled = length_control.pooled_win_rate(credits, gaps, prompts)
 
   def mean(field):
     if not all(found(s, field).any() for s in mine):
@@ -296,18 +287,3 @@ def _policy(runs, name, against, judge):
     length=mean('lengths'),
     ended=float(np.mean([np.mean(s.ended) for s in mine])),
   )
-
-
-def _length_controlled(credits, mine, theirs):
-  gaps = [
-    length_control.length_gaps(a, b) for a, b in zip(mine, theirs, strict=True)
-  ]
-  if len(credits) == 1:
-    return length_control.win_rate(credits[0], gaps[0], mine[0].prompts)
-  logits = []
-  for credit, gap in zip(credits, gaps, strict=True):
-    found = ~np.isnan(credit)
-    weights = np.ones((1, found.sum()))
-    logits.append(length_control.fit(credit[found], gap[found], weights)[0, 0])
-  rates = special.expit(logits)
-  return statistics.within_unit(statistics.mean(rates, np.arange(len(rates))))

@@ -182,8 +182,8 @@ def length_bias(
   )
 
 
-def reliability(margins: np.ndarray, *, bins: int = 10) -> np.ndarray:
-  """[≤ bins, 3] confidence, accuracy and share of the pairs of each bin.
+def reliability(margins: np.ndarray) -> np.ndarray:
+  """[≤ 10, 3] confidence, accuracy and share of the pairs of each bin.
 
   A pair's order is arbitrary, so it is folded: the confidence is
   σ(|margin|), right if the margin is positive, half right at 0. Bins are
@@ -192,7 +192,7 @@ def reliability(margins: np.ndarray, *, bins: int = 10) -> np.ndarray:
   margins = statistics.known(margins)
   confidences = special.expit(np.abs(margins))
   right = np.where(margins == 0, 0.5, margins > 0)
-  places = calibration.confidence_bins(confidences, bins)
+  places = calibration.confidence_bins(confidences)
   rows = [
     (
       confidences[places == b].mean(),
@@ -204,12 +204,12 @@ def reliability(margins: np.ndarray, *, bins: int = 10) -> np.ndarray:
   return np.array(rows)
 
 
-def calibration_error(margins: np.ndarray, *, bins: int = 10) -> float:
+def calibration_error(margins: np.ndarray) -> float:
   """Expected calibration error: Σ share · |accuracy − confidence| over bins.
 
   Source: Guo et al. 2017, eq. 3, with bins of equal mass.
   """
-  confidence, right, share = reliability(margins, bins=bins).T
+  confidence, right, share = reliability(margins).T
   return float(np.sum(share * np.abs(right - confidence)))
 
 

@@ -82,12 +82,19 @@ def write(
   files.write_json(out / 'results.json', content)
   drawn = draw(out, found)
   page = pages.report(found, drawn, shown)
-  files.write_text(out / 'report.md', blocks.markdown(page))
-  files.write_text(out / 'report.html', html_pages.page(page, out))
+  write_page(out, 'report', page)
   plots = (drawn.win_rates, drawn.reward_curves) if drawn else ()
   return Results(
     content, console(found, width), [out / name for name in plots if name]
   )
+
+
+def write_page(
+  out: pathlib.Path, name: str, page: Sequence[blocks.Block]
+) -> None:
+  """Writes OUT/NAME.md and OUT/NAME.html, whose plots are in OUT."""
+  files.write_text(out / f'{name}.md', blocks.markdown(page))
+  files.write_text(out / f'{name}.html', html_pages.page(page, out))
 
 
 def console(found: Findings, width: int) -> str:

@@ -14,6 +14,8 @@ from scipy import special
 
 from rlhf_jax.evaluation import statistics
 
+SMALLEST = 0.1  # √nats.
+
 
 class RewardCurve(NamedTuple):
   """Checkpoints of one policy, in the order they were made.
@@ -78,19 +80,16 @@ def fit_best_of_n(distances: np.ndarray, gold: np.ndarray) -> Fit:
   return Fit(alpha, beta, np.nan, np.nan, residual)
 
 
-def fit_reinforcement(
-  distances: np.ndarray, gold: np.ndarray, *, smallest: float = 0.1
-) -> Fit:
+def fit_reinforcement(distances: np.ndarray, gold: np.ndarray) -> Fit:
   """Least squares of R = d (α − β log d): peak at exp(α/β − 1), height β d*.
 
   Args:
     distances: [C] √KL.
-    gold: [C] gold reward less the starting policy's.
-    smallest: checkpoints nearer than this are left out, since the form's
-      slope at 0 is infinite.
+    gold: [C] gold reward less the starting policy's. Checkpoints nearer than
+      SMALLEST are left out, since the form's slope at 0 is infinite.
   """
   distances, gold = np.asarray(distances, float), np.asarray(gold, float)
-  kept = distances >= smallest
+  kept = distances >= SMALLEST
   distances, gold = distances[kept], gold[kept]
   alpha, beta, residual = _solve(distances, np.log(distances), gold)
   if beta > 0:

@@ -16,28 +16,28 @@ from rlhf_jax.feedback import scoring
 from rlhf_jax.feedback.drawing import uniform
 from rlhf_jax.types import Prompt
 
+SEED = 0  # Of who judges what, and of coins.
 
-def pool(judges: Sequence[Judge], *, seed: int = 0) -> Judge:
+
+def pool(judges: Sequence[Judge]) -> Judge:
   """Each prompt's pairs go to one of the judges, drawn by the prompt's hash."""
   judges = tuple(judges)
   if not judges:
     raise ValueError('a pool of annotators needs at least one judge')
 
   def pooled(prompts, first, second):
-    places = shared_out(len(judges), prompts, seed=seed)
+    places = shared_out(len(judges), prompts)
     return _in_parts(judges, places, prompts, first, second)
 
   return pooled
 
 
-def shared_out(
-  count: int, prompts: Sequence[Prompt], *, seed: int = 0
-) -> list[int]:
+def shared_out(count: int, prompts: Sequence[Prompt]) -> list[int]:
   """Which of `count` judges of a pool each prompt's pairs go to."""
-  return [int(count * uniform(seed, prompt)) for prompt in prompts]
+  return [int(count * uniform(SEED, prompt)) for prompt in prompts]
 
 
-def with_flips(judge: Judge, *, flips: float = 0.25, seed: int = 0) -> Judge:
+def with_flips(judge: Judge, *, flips: float) -> Judge:
   """A share of verdicts is turned round, as training labels have it.
 
   2 · `flips` of the pairs are decided by a coin and not put to the judge; half
@@ -46,8 +46,7 @@ def with_flips(judge: Judge, *, flips: float = 0.25, seed: int = 0) -> Judge:
 
   Args:
     judge: asked about the other pairs.
-    flips: share of verdicts that are turned round, in [0, 0.5].
-    seed: of coins.
+    flips: share of verdicts that are turned round, in [0, 0.5]; theirs 0.25.
   """
   if not 0.0 <= flips <= 0.5:
     raise ValueError(f'flips must be a share from 0 to 0.5, got {flips}')
@@ -55,14 +54,14 @@ def with_flips(judge: Judge, *, flips: float = 0.25, seed: int = 0) -> Judge:
   def coin(prompts, first, second):
     credits = []
     for prompt, a, b in zip(prompts, first, second, strict=True):
-      heads = uniform(seed, prompt, min(a, b), max(a, b), 'coin') < 0.5
+      heads = uniform(SEED, prompt, min(a, b), max(a, b), 'coin') < 0.5
       credits.append(float(heads == (a <= b)))
     return np.array(credits)
 
   @functools.wraps(judge, updated=())
   def flipping(prompts, first, second):
     places = [
-      int(uniform(seed, prompt, min(a, b), max(a, b)) < 2.0 * flips)
+      int(uniform(SEED, prompt, min(a, b), max(a, b)) < 2.0 * flips)
       for prompt, a, b in zip(prompts, first, second, strict=True)
     ]
     return _in_parts((judge, coin), places, prompts, first, second)

@@ -8,6 +8,7 @@ Values that are missing (NaN) are the caller's to leave out, and to count: a
 statistic of them, or of no values, is refused.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -114,6 +115,25 @@ def resampled(groups: np.ndarray, *, seed: int, resamples: int):
       count, np.full(count, 1 / count), size=min(500, resamples - start)
     )
     yield draws[:, places].astype(float)
+
+
+def bootstrapped(
+  statistic: Callable[[np.ndarray], np.ndarray],
+  groups: np.ndarray,
+  *,
+  resamples: int,
+) -> Estimate:
+  """A statistic of N rows; its error and interval are those of resamples.
+
+  Args:
+    statistic: weights of the rows [F, N] -> [F] its values.
+    groups: [N].
+    resamples: of the groups, with replacement.
+  """
+  blocks = resampled(groups, seed=0, resamples=resamples)
+  draws = np.concatenate([statistic(weights) for weights in blocks])
+  (value,) = statistic(np.ones((1, len(groups))))
+  return Estimate(float(value), float(draws.std(ddof=1)), *percentiles(draws))
 
 
 def percentiles(draws: np.ndarray) -> tuple[float, float]:

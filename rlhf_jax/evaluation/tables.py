@@ -1,5 +1,6 @@
 """Policies as tables of text: for a console and for a page."""
 
+import html
 import math
 import re
 import textwrap
@@ -58,19 +59,26 @@ def of(
 def policy_rows(policies: Mapping[str, Summary]) -> Table:
   """One row a policy."""
   against = next(iter(policies.values())).against
-  several = len({s.scored_by for s in policies.values() if s.score}) > 1
   columns = {
     'policy': lambda name, s: name,
     f'wins against {against}': lambda name, s: interval(s.win_rate),
+    **measured(policies),
+    'ended': lambda name, s: number(s.ended, '.0%'),
+    'wins at equal length': lambda name, s: interval(s.length_controlled),
+  }
+  return of(policies, columns)
+
+
+def measured(policies: Mapping[str, Any]) -> dict[str, Callable]:
+  """Columns of rewards, KL and lengths, of one seed's policies or of many's."""
+  several = len({s.scored_by for s in policies.values() if s.score}) > 1
+  return {
     'gold': lambda name, s: with_error(s.gold),
     'score': lambda name, s: with_error(s.score),
     'scored by': lambda name, s: (several and s.score and s.scored_by) or '–',
     'KL, nats': lambda name, s: with_error(s.kl),
     'tokens': lambda name, s: with_error(s.length, '.1f'),
-    'ended': lambda name, s: number(s.ended, '.0%'),
-    'wins at equal length': lambda name, s: interval(s.length_controlled),
   }
-  return of(policies, columns)
 
 
 def kind_rows(policies: Mapping[str, Summary]) -> Table:
@@ -100,17 +108,17 @@ def reward_model_rows(
     'reward model on pairs': lambda key, m: ' on '.join(key),
     'right': lambda key, m: interval(m.accuracy),
     **{
-      name: lambda key, m, name=name: right_on(m, name)
+      name: lambda key, m, name=name: of_part(m.further.get(name), 'accuracy')
       for name in further_pairs(reward_models)
     },
-    'always the longer': lambda key, m: by_length(m, 'always_longer'),
-    'beyond the longer': lambda key, m: by_length(m, 'over_longer'),
-    'better is longer': lambda key, m: by_length(m, 'better_longer'),
-    'better is shorter': lambda key, m: by_length(m, 'better_shorter'),
+    'always the longer': lambda key, m: of_part(m.lengths, 'always_longer'),
+    'beyond the longer': lambda key, m: of_part(m.lengths, 'over_longer'),
+    'better is longer': lambda key, m: of_part(m.lengths, 'better_longer'),
+    'better is shorter': lambda key, m: of_part(m.lengths, 'better_shorter'),
     'log loss, nats': lambda key, m: number(m.log_loss, '.3f'),
     'calibration error': lambda key, m: number(m.calibration_error, '.3f'),
-    'off from people': lambda key, m: calibrated(m, 'error'),
-    'Brier score by people': lambda key, m: calibrated(m, 'brier'),
+    'off from people': lambda key, m: of_part(m.calibration, 'error'),
+    'Brier score by people': lambda key, m: of_part(m.calibration, 'brier'),
     'margin, reward units': lambda key, m: margin(m),
     'n': lambda key, m: str(m.count),
   }
@@ -126,23 +134,14 @@ def further_pairs(
   )
 
 
-def right_on(metrics: PairMetrics, name: str) -> str:
-  """Right on further pairs, a dash where there were none."""
-  found = metrics.further.get(name)
-  return interval(found and found.accuracy)
-
-
-def calibrated(metrics: PairMetrics, field: str) -> str:
-  """A measure of calibration, a dash where people's chances were not given."""
-  return interval(metrics.calibration and getattr(metrics.calibration, field))
-
-
 def held_out_rows(found: Mapping[str, HeldOut]) -> Table:
   """A row for every policy that learnt from pairs, on held-out ones."""
   columns = {
     'held-out pairs': lambda name, h: name,
     'right': lambda name, h: interval(h.pairs.accuracy),
-    'always the longer': lambda name, h: by_length(h.pairs, 'always_longer'),
+    'always the longer': lambda name, h: of_part(
+      h.pairs.lengths, 'always_longer'
+    ),
     'loss': lambda name, h: number(h.loss, '.3f'),
     'margin, nats': lambda name, h: margin(h.pairs),
     'n': lambda name, h: str(h.pairs.count),
@@ -163,9 +162,9 @@ def likelihood_rows(found: Mapping[str, Likelihood], against: str) -> Table:
   return of(found, columns)
 
 
-def by_length(metrics: PairMetrics, field: str) -> str:
-  """An accuracy by length, a dash where lengths were not given."""
-  return interval(metrics.lengths and getattr(metrics.lengths, field))
+def of_part(part: Any, field: str) -> str:
+  """An Estimate among measures, a dash where these were not taken."""
+  return interval(part and getattr(part, field))
 
 
 def margin(metrics: PairMetrics) -> str:
@@ -290,11 +289,5 @@ def unbroken(text: str) -> str:
 
 def cell(text: str) -> str:
   """Any text as the content of one cell: no line ends, bars or HTML."""
-  for character, escaped in (
-    ('&', '&amp;'),
-    ('<', '&lt;'),
-    ('>', '&gt;'),
-    ('|', '\\|'),
-  ):
-    text = text.replace(character, escaped)
+  text = html.escape(text, quote=False).replace('|', '\\|')
   return text.strip().replace('\n', '<br>')

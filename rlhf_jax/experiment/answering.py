@@ -31,7 +31,7 @@ from rlhf_jax.stages import (
   ImplicitReward,
   Learnt,
   Pretrained,
-  folder_of,
+  name_of,
   producing,
 )
 from rlhf_jax.training import stopping
@@ -52,7 +52,7 @@ def respond_as(
 
   Without `scored`, scores are asked for only where the best is chosen.
   """
-  reward, trained = None, run.trained
+  reward = None
   if scored or variant.best_of > 1:
     reward = scoring_reward(run.experiment, variant.policy)
   if variant.best_of > 1 and reward is None:
@@ -60,17 +60,17 @@ def respond_as(
       f'the best of {variant.best_of} is chosen by a reward, and no stage '
       'trains a reward model or learns from a program'
     )
-  reward = trained.scored_by(reward, run.data)
+  reward = run.scored_by(reward, run.data)
   learnt = isinstance(reward, Learnt)
   return respond(
     run.data,
     run.models(reward, stage=variant.policy),
-    trained.params(variant.policy, 'policy'),
+    run.trained.params(variant.policy, 'policy'),
     prompts,
     key,
     condition=variant.condition,
     best_of=variant.best_of,
-    reward=trained.params(reward, 'reward') if learnt else reward,
+    reward=run.trained.params(reward, 'reward') if learnt else reward,
     **how,
   )
 
@@ -105,7 +105,7 @@ def reward_name(reward: Frozen | None) -> str:
   if isinstance(reward, ImplicitReward):
     return reward_name(reward.policy)
   if isinstance(reward, str | Pretrained):
-    return folder_of(reward) or reward
+    return name_of(reward)
   return '' if reward is None else scoring.named(reward)
 
 

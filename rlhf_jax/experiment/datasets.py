@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
 import jax
@@ -101,15 +101,8 @@ class Data:
 
   def _encoding(self, records):
     """What encoding takes besides records; one that takes long is shown."""
-    watch = functools.partial(
-      progress.track,
-      name='encoding',
-      total=len(records),
-      out=self.console,
-      unit='record',
-    )
-    corpus = self.corpus
-    return corpus.tokenizer, corpus.template, self.limits, watch
+    watch = encoding_shown(len(records), self.console)
+    return self.corpus.tokenizer, self.corpus.template, self.limits, watch
 
   def batch(
     self,
@@ -210,6 +203,15 @@ class TextData(Data):
   ) -> Any:
     """As of Data, with as many columns as they need."""
     return Data.batch(with_room_for(self, examples), examples, rows, candidates)
+
+
+def encoding_shown(
+  count: int, out: TextIO
+) -> Callable[[Iterable[Any]], Iterator[Any]]:
+  """Gives so many records one by one, and shows how far their encoding is."""
+  return functools.partial(
+    progress.track, name='encoding', total=count, out=out, unit='record'
+  )
 
 
 def with_room_for(data: Data, examples: Sequence[Example]) -> Data:

@@ -18,6 +18,7 @@ from rlhf_jax.stages import (
   Pretrained,
   folder_of,
   members,
+  name_of,
   producing,
 )
 from rlhf_jax.types import Comparison, Prompt, Reward
@@ -262,7 +263,7 @@ def implicit_rewards(experiment: Experiment) -> dict[str, ImplicitReward]:
   for reward in (*kept, experiment.evaluation.scored_by):
     for member in members(reward):
       if isinstance(member, ImplicitReward):
-        found[folder_of(member.policy) or member.policy] = member
+        found[name_of(member.policy)] = member
   return found
 
 

@@ -6,17 +6,16 @@ code that encodes.
 """
 
 import dataclasses
-import functools
 import os
 import pathlib
 from collections.abc import Callable, Sequence
 
-from rlhf_jax import processes, progress
+from rlhf_jax import processes
 from rlhf_jax.addressing import Code
 from rlhf_jax.data import encoded, sequences
 from rlhf_jax.data.encoding import Counts
 from rlhf_jax.data.examples import Example
-from rlhf_jax.experiment.datasets import Data
+from rlhf_jax.experiment.datasets import Data, encoding_shown
 from rlhf_jax.experiment.prepared import Run
 from rlhf_jax.storage import files
 from rlhf_jax.types import Record
@@ -69,13 +68,7 @@ def _examples(
     dataclasses.replace(limits, buckets=()),  # They only pad.
   )
   folder = run.folders.root / FOLDER / address
-  watch = functools.partial(
-    progress.track,
-    name='encoding',
-    total=len(records),
-    out=run.console,
-    unit='record',
-  )
+  watch = encoding_shown(len(records), run.console)
 
   def keep():
     files.sweep(folder)

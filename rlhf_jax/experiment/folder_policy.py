@@ -174,17 +174,11 @@ class FolderChat:
     name: of the folder.
   """
 
-  def __init__(
-    self, policy: FolderPolicy, *, temperature: float = 0.0, seed: int = 0
-  ):
+  def __init__(self, policy: FolderPolicy, *, temperature: float = 0.0):
     """Asks `policy`, whose limits count, at a temperature; 0 is greedy."""
     self.name, self._policy = policy.name, policy
-    self._key = jax.random.key(seed)
-    self._sampling = (
-      Sampling(temperature=temperature)
-      if temperature
-      else Sampling(temperature=None, draw=greedy)
-    )
+    self._key = jax.random.key(0)
+    self._sampling = sampling_at(temperature)
 
   def answers(
     self,
@@ -211,6 +205,13 @@ class FolderChat:
       batch_size=min(len(prompts), ROWS),
     )
     return [Answer(str(texts[0])) for part in parts for texts in part.texts]
+
+
+def sampling_at(temperature: float) -> Sampling:
+  """Sampling at a temperature; 0 is greedy."""
+  if temperature:
+    return Sampling(temperature=temperature)
+  return Sampling(temperature=None, draw=greedy)
 
 
 def _opened(rows, options):

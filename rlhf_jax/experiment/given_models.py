@@ -18,6 +18,7 @@ from rlhf_jax.stages import (
   Pretrained,
   Stage,
   folder_of,
+  name_of,
   parameter_sources,
   sources,
 )
@@ -43,18 +44,19 @@ def check_given(
   """
   for reward in trained.text_rewards():
     reward.check()
-  for name, variant in measured.items():
-    folder = folder_of(variant.policy)
-    if folder is not None:
-      who = f'{name!r} takes its policy from {folder}, which'
-      model = trained.models(variant.policy).policy
-      _check_held(trained, who, folder, 'policy', model)
-  for words, source in sources(scored_by, 'reward').items():
-    folder = folder_of(source)
-    if folder is not None:
-      who = f'evaluation.scored_by takes its {words} from {folder}, which'
+  taken = {
+    f'{name!r} takes its policy': variant.policy
+    for name, variant in measured.items()
+  } | {
+    f'evaluation.scored_by takes its {words}': source
+    for words, source in sources(scored_by, 'reward').items()
+  }
+  for words, source in taken.items():
+    if folder := folder_of(source):
       model = trained.models(source).policy
-      _check_held(trained, who, folder, 'policy', model)
+      _check_held(
+        trained, f'{words} from {folder}, which', folder, 'policy', model
+      )
   for name, stage in trained.stages.items():
     _check_alike(trained, name, stage)
     _check_reading(trained, name, stage)
@@ -118,7 +120,7 @@ def _check_alike(trained, name, stage):
     if trained.config(reference, 'policy') != own:
       raise definition.ExperimentError(
         f'stage {name!r} trains another model than its reference '
-        f'{folder_of(reference) or reference} is; give '
+        f'{name_of(reference)} is; give '
         f'stages.{name}.frozen.reference what the policy starts from'
       )
   reward = stage.frozen.get('reward')
@@ -158,7 +160,7 @@ def _check_critic(trained, name, source):
   if not _of_one_vocabulary(trained, [source], trained.tokenizer):
     raise definition.ExperimentError(
       f'stage {name!r} takes its critic from '
-      f'{folder_of(source) or source!r}, which has another tokenizer than '
+      f'{name_of(source)!r}, which has another tokenizer than '
       "the policy; leave it out of the start, as in start={'policy': 'sft'}, "
       'and a critic is drawn anew'
     )

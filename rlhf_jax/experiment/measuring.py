@@ -1,6 +1,7 @@
 """Measuring what the stages made: every policy, and every reward model."""
 
 import contextlib
+import functools
 import math
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -9,8 +10,6 @@ import jax
 import numpy as np
 
 from rlhf_jax import processes, progress
-from rlhf_jax.data import names
-from rlhf_jax.data.encoding import Counts
 from rlhf_jax.evaluation import (
   claims,
   findings,
@@ -21,24 +20,23 @@ from rlhf_jax.evaluation import (
   summary,
 )
 from rlhf_jax.evaluation.reward_curve import RewardCurve
+from rlhf_jax.experiment import notes
 from rlhf_jax.experiment.answering import logps_of, reward_name
 from rlhf_jax.experiment.answers import answer
-from rlhf_jax.experiment.datasets import Data
 from rlhf_jax.experiment.definition import (
   Experiment,
   policy_variants,
 )
 from rlhf_jax.experiment.measuring_pairs import (
-  decided,
   held_out,
   measure_pairs,
   measure_reward_models,
-  measured_rewards,
   shortest_first,
 )
 from rlhf_jax.experiment.ordering import reason_for_random
 from rlhf_jax.experiment.prepared import Run
 from rlhf_jax.experiment.pretrained import with_text_rewards
+from rlhf_jax.experiment.text_reading import of_batches
 from rlhf_jax.feedback import scoring
 from rlhf_jax.losses import objective as objectives
 from rlhf_jax.stages import Stage, producing
@@ -48,14 +46,6 @@ from rlhf_jax.training.compile import jitted, override
 from rlhf_jax.types import (
   Mean,
   Reward,
-  prompt_of,
-)
-
-# Facts of a stage that say what became of its data.
-COUNTED = (*Counts._fields, 'unscored_responses')
-SHARES = (
-  ('unscored_share', 'of responses unscored'),
-  ('undecided_share', 'of pairs without a verdict'),
 )
 
 
@@ -74,16 +64,16 @@ def measure(
     made: lines on how the run was made, for its report.
     stages: a line on each stage, likewise.
   """
-  experiment, data = run.experiment, run.data
+  experiment = run.experiment
   how, names = experiment.evaluation, list(policy_variants(experiment))
   run.tell('evaluation', f'{", ".join(names)} on {how.prompts}')
-  uncounted = left_out_of_evaluation(run)
-  doubts = warnings(experiment, data)
+  uncounted = notes.left_out_of_evaluation(run)
+  doubts = notes.warnings(experiment, run.data)
   for line in (*uncounted, *doubts):
     run.tell('warning', line)
   samples = {name: answer(run, name) for name in names}
   known = {
-    'notes': [*uncounted, *doubts],
+    'doubts': [*uncounted, *doubts],
     'made': made,
     'stages': stages,
     'reward_models': measure_reward_models(run, samples),
@@ -96,9 +86,9 @@ def measure(
   )
 
 
-def _findings(run, samples, *, notes, **known):
+def _findings(run, samples, *, doubts, **known):
   """What a report tells, of answers that a judge may have to compare."""
-  experiment, data = run.experiment, run.data
+  experiment, corpus = run.experiment, run.corpus
   how = experiment.evaluation
   judge = how.judge and judges.asked_once(how.judge, out=run.console)
   curves, rewards = learning_curves(run), learnt_from(experiment)
@@ -110,7 +100,7 @@ def _findings(run, samples, *, notes, **known):
       samples,
       against=how.against,
       judge=judge,
-      gold=gold_name(data.corpus.gold),
+      gold=gold_name(corpus.gold),
       learnt_from=rewards,
     ),
     samples=samples,
@@ -127,7 +117,12 @@ def _findings(run, samples, *, notes, **known):
     reward_curves=reward_curves(curves),
     fitted_rewards=tuple(how.fitted_rewards),
     learnt_from=rewards,
-    notes=[*alarms(run), *data.corpus.notes, *left_out(run), *notes],
+    notes=[
+      *notes.alarms(run),
+      *corpus.notes,
+      *notes.left_out(run),
+      *doubts,
+    ],
     **known,
   )
 
@@ -147,73 +142,6 @@ def learnt_from(experiment: Experiment) -> dict[str, str]:
     if reward is not None:
       found[name] = reward_name(reward)
   return found
-
-
-def warnings(
-  experiment: Experiment, data: Data, names: Sequence[str] | None = None
-) -> list[str]:
-  """What is doubtful about the conditions that policies answer on.
-
-  Args:
-    experiment: whose policies.
-    data: its datasets.
-    names: of the policies and variants that are looked at; all by default.
-  """
-  found = []
-  for name, variant in policy_variants(experiment).items():
-    if variant.condition is None or (names and name not in names):
-      continue
-    stage = experiment.stages.get(variant.policy)
-    records = () if stage is None else data.records(stage.data)
-    seen = sorted({prompt_of(record).condition for record in records})
-    warning = variant.condition.warning(seen)
-    if warning:
-      found.append(f'{name}: {warning}')
-  return found
-
-
-def alarms(run: Run) -> list[str]:
-  """What looked wrong while stages trained, a line for each that did."""
-  said = {n: run.folders[n].facts().get('alarm') for n in run.experiment.stages}
-  return [f'Warning of {n}: {alarm}' for n, alarm in said.items() if alarm]
-
-
-def left_out(run: Run) -> list[str]:
-  """What stages cut, left out or could not score, a line for each that did."""
-  found = []
-  for name, stage in run.experiment.stages.items():
-    facts = run.folders[name].facts()
-    extra = getattr(stage, 'extra_data', None)
-    counted = [*COUNTED, *(f'{extra}_{k}' for k in COUNTED if extra)]
-    said = names.amounts({k: facts.get(k) for k in counted})
-    said += [f'{facts[k]:.1%} {words}' for k, words in SHARES if facts.get(k)]
-    if said:
-      found.append(f'Cut or left out by {name}: {", ".join(said)}.')
-  return found
-
-
-def left_out_of_evaluation(run: Run) -> list[str]:
-  """What is cut or not measured of the held-out datasets, a line for each."""
-  how, data = run.experiment.evaluation, run.data
-  asked = list(map(prompt_of, data.records(how.prompts)[: how.count]))
-  found = {how.prompts: data.encode_all(asked)[1]}
-  rewards = dict.fromkeys(how.fitted_rewards) | measured_rewards(run.experiment)
-  for name, reward in rewards.items():
-    dataset = how.pairs_of(name)
-    if dataset is not None and dataset not in found:
-      own = run.trained.read_by(data, reward, 'reward')
-      found[dataset] = decided(own, held_out(run, dataset))[1]
-  if how.demonstrations:
-    answered = data.records(how.demonstrations)[: how.held_out]
-    found[how.demonstrations] = data.encode_all(answered)[1]
-  said = {
-    name: names.amounts(counts._asdict()) for name, counts in found.items()
-  }
-  return [
-    f'Cut or left out of {name}: {", ".join(words)}.'
-    for name, words in said.items()
-    if words
-  ]
 
 
 def measure_preferences(run: Run) -> dict[str, preference_accuracy.HeldOut]:
@@ -272,15 +200,11 @@ def measure_likelihoods(run: Run) -> dict[str, likelihoods.Likelihood]:
   for name, variant in policy_variants(run.experiment).items():
     if variant.condition is not None or variant.best_of > 1:
       continue
-    found[name] = []
     model = run.trained.models(variant.policy).policy
     with run.trained.while_needed(), jax.set_mesh(data.mesh):
       params = run.trained.params(variant.policy, 'policy')
-      for first in range(0, len(examples), size):
-        some = examples[first : first + size]
-        batch = data.batch(some, size)
-        logps = logps_of(model, params, batch)
-        found[name] += processes.on_host(logps)[: len(some)].tolist()
+      read = functools.partial(logps_of, model, params)
+      found[name] = of_batches(read, data, examples, size).astype(float)
   return likelihoods.measure(
     found,
     np.array(lengths),

@@ -1,5 +1,6 @@
 """The queries that a dataset stage works with: its policy and its judges."""
 
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,21 +11,28 @@ import numpy as np
 from rlhf_jax import processes
 from rlhf_jax.data.encoding import Example
 from rlhf_jax.data.jsonl import DataError
-from rlhf_jax.experiment.datasets import Data, with_room_for
+from rlhf_jax.experiment.datasets import WHOLE, Data, with_room_for
 from rlhf_jax.experiment.definition import ExperimentError
-from rlhf_jax.experiment.text_reading import MOST_ROWS, of_batches, rows_for
+from rlhf_jax.experiment.text_reading import (
+  MOST_ROWS,
+  by_comparison,
+  mean_hidden,
+  of_batches,
+  ratings,
+  rows_for,
+)
 from rlhf_jax.experiment.trained import Trained
 from rlhf_jax.feedback import scoring
 from rlhf_jax.kernels import logps as kernels
 from rlhf_jax.learners import ranking
-from rlhf_jax.models import mean_of_tokens
-from rlhf_jax.stages import DatasetStage, Queries
+from rlhf_jax.stages import DatasetStage, Frozen, Queries
 from rlhf_jax.types import (
   Comparison,
   Demonstration,
   Models,
   Prompt,
   Rated,
+  Response,
   Sampled,
 )
 
@@ -48,11 +56,13 @@ class ModelQueries:
     data: Data,
     models: Models,
     trained: Trained,
+    reward: Frozen | None,
     key_of: Callable[[str], jax.Array],
   ):
     """Of a stage on examples; `models` score by what it freezes as a reward.
 
-    `key_of` gives the key of a purpose, as `Run.key` does.
+    `reward` is that, as of `Run.scored_by`; `key_of` gives the key of a
+    purpose, as `Run.key` does.
     """
     self._name, self._stage, self._examples = name, stage, examples
     self._data, self._models, self._trained = data, models, trained
@@ -63,9 +73,8 @@ class ModelQueries:
       role: trained.read_by(data, source, role)
       for role, source in stage.frozen.items()
     }
-    self._reward = trained.scored_by(stage.frozen.get('reward'), data)
     self._key_of, self._key = key_of, key_of(name)
-    self.unscored = 0
+    self._reward, self.unscored = reward, 0
 
   def batch(self, number: int) -> tuple[list[Any], Queries]:
     """The records of a batch, and queries that are about these."""
@@ -116,9 +125,8 @@ class ModelQueries:
     if not asked:
       return []
     if callable(self._reward):
-      flat = scoring.ask(self._reward, *zip(*asked, strict=True)).astype(
-        np.float32
-      )
+      prompts, texts = zip(*asked, strict=True)
+      flat = scoring.ask(self._reward, prompts, texts).astype(np.float32)
     else:
       singles = [Comparison(prompt, (text,)) for prompt, text in asked]
       score = functools.partial(self._models.scorer, self._frozen)
@@ -130,15 +138,9 @@ class ModelQueries:
     self._judge('ranker')
     if not pairs:
       return np.zeros(0, np.float32)
-    log_odds = jax.jit(ranking.log_odds, static_argnums=0)
-    return self._read(
-      functools.partial(
-        log_odds, self._scalar('ranker'), self._frozen['ranker']
-      ),
-      pairs,
-      rows_for(len(pairs), self._data.at_a_time(self._rows, 2)),  # Both ways.
-      self._read_by['ranker'],
-    )
+    most = self._data.at_a_time(self._rows, 2)  # Each is read both ways.
+    rows = rows_for(len(pairs), most)
+    return self._read_by_scalar('ranker', ranking.log_odds, pairs, rows)
 
   def rate(
     self, prompts: Sequence[Prompt], responses: Sequence[str]
@@ -148,13 +150,7 @@ class ModelQueries:
       Rated(prompt._replace(condition=''), response, ())
       for prompt, response in zip(prompts, responses, strict=True)
     ]
-    scores = jax.jit(self._scalar('attributes').scores)
-    params = self._frozen['attributes']
-
-    def ratings(batch):
-      return scores(params, batch.tokens, batch.attention_mask)
-
-    return self._read(ratings, rated, self._rows, self._read_by['attributes'])
+    return self._read_by_scalar('attributes', ratings, rated, self._rows)
 
   def embed(
     self, prompts: Sequence[Prompt], responses: Sequence[str]
@@ -168,40 +164,25 @@ class ModelQueries:
       Demonstration(prompt._replace(condition=''), response)
       for prompt, response in zip(prompts, responses, strict=True)
     ]
-    pool = jax.jit(mean_hidden, static_argnums=0)
-    return self._read(
-      functools.partial(pool, self._scalar('reward'), self._frozen['reward']),
-      said,
-      rows_for(len(said), self._rows),
-      self._read_by['reward'],
-    )
+    rows = rows_for(len(said), self._rows)
+    return self._read_by_scalar('reward', mean_hidden, said, rows)
 
   def logps(
     self, prompts: Sequence[Prompt], responses: Sequence[str]
   ) -> np.ndarray:
-    corpus = self._data.corpus
-    pairs = list(zip(prompts, responses, strict=True))
-    encoded = corpus.template.encode_all(
-      [(prompt, (response,)) for prompt, response in pairs], corpus.tokenizer
-    )
     said = [
-      Example(
-        Demonstration(prompt, response),
-        one.prompt_ids,
-        (one.response_ids(response),),
-        index,
-      )
-      for index, ((prompt, response), one) in enumerate(
-        zip(pairs, encoded, strict=True)
-      )
+      Demonstration(prompt, Response(response, ended=False))
+      for prompt, response in zip(prompts, responses, strict=True)
     ]
-    read = jax.jit(kernels.response_logps, static_argnums=0)
     # Whatever is asked here is no prompt of the experiment's, nor as short.
+    whole = dataclasses.replace(self._data, limits=WHOLE)
+    examples, _ = whole.encode_all(said)
+    read = jax.jit(kernels.response_logps, static_argnums=0)
     return of_batches(
       functools.partial(read, self._models.policy, self._policy()),
-      with_room_for(self._data, said),
-      said,
-      rows_for(len(said), self._rows),
+      with_room_for(whole, examples),
+      examples,
+      rows_for(len(examples), self._rows),
     )
 
   def response_logps(
@@ -248,9 +229,8 @@ class ModelQueries:
       (rollouts.responses[1], rollouts.logps, rollouts.ended)
     )
     logps = np.where(mask, logps, 0.0).sum(-1)
-    arrays = (ended, mask.sum(-1), logps)
     texts = self._data.responses([e.prompt for e in examples], rollouts)
-    columns = [texts, *(x.tolist() for x in arrays)]
+    columns = [texts, *(x.tolist() for x in (ended, mask.sum(-1), logps))]
     drawn = [
       Sampled(example.prompt, *map(tuple, row))
       for example, *row in zip(examples, *columns, strict=False)
@@ -295,10 +275,6 @@ class ModelQueries:
       )
     return self._trained.params(self._stage.policy, 'policy')
 
-  def _scalar(self, role):
-    """The model of what is frozen in a role."""
-    return self._trained.scalar(self._stage.frozen[role], role)
-
   def _judge(self, role):
     if role not in self._stage.frozen:
       raise ExperimentError(
@@ -307,26 +283,18 @@ class ModelQueries:
       )
     return self._stage.frozen[role]
 
-  def _read(self, function, records, rows, data=None) -> np.ndarray:
-    """`function` of batches of the records, `rows` at a time, row by row.
+  def _read(self, function, records, rows) -> np.ndarray:
+    """`function` of batches of the records, `rows` at a time, row by row."""
+    return of_batches(function, self._data, self._encoded(records), rows)
 
-    What has a tokenizer of its own reads `data`.
-    """
-    if data is None or data is self._data:
-      return of_batches(function, self._data, self._encoded(records), rows)
+  def _read_by_scalar(self, role, function, records, rows) -> np.ndarray:
+    """`function` of the model frozen in a role, its parameters and batches."""
+    model = self._trained.scalar(self._stage.frozen[role], role)
+    read = functools.partial(
+      jax.jit(function, static_argnums=0), model, self._frozen[role]
+    )
+    data = self._read_by[role]  # Of the model's own tokenizer, if it has one.
+    if data is self._data:
+      return self._read(read, records, rows)
     examples, _ = data.encode_all(records)
-    return of_batches(function, data, examples, rows)
-
-
-def by_comparison(
-  flat: np.ndarray, comparisons: Sequence[Comparison]
-) -> list[np.ndarray]:
-  """What is known of all responses [N] as a [K] of each comparison's own."""
-  ends = np.cumsum([len(c.responses) for c in comparisons])[:-1]
-  return np.split(flat, ends)
-
-
-def mean_hidden(model, params, batch):
-  """[B, D] hidden states [B, T, D], averaged over each row's response."""
-  hidden = model.hidden(params, batch.tokens, batch.attention_mask)
-  return mean_of_tokens(hidden, batch.response_mask)
+    return of_batches(read, data, examples, rows)

@@ -45,10 +45,10 @@ def parse(text: str, present: Any, annotation: Any, name: str) -> Any:
       value = READERS[kind](text)
       if value is not None:
         return value
-  several = [k for k in kinds if (typing.get_origin(k) or k) is tuple]
+  several = [k for k in kinds if values.origin(k) is tuple]
   if several and (',' in text or str not in kinds):
     return _tuple(text, present, several[0], name)
-  called = Callable in map(_origin, kinds)
+  called = Callable in map(values.origin, kinds)
   if called and str in kinds:  # A stage, or a program by its import path.
     return _imported(text, name) if DOTTED.fullmatch(text) else text
   if called or callable(present):
@@ -67,10 +67,6 @@ def kinds_of(present: Any, annotation: Any) -> tuple[Any, ...]:
     return (type(present),)
   kinds = values.alternatives(values.unwrapped(annotation)[0])
   return tuple(k for k in kinds if not (k is int and float in kinds))
-
-
-def _origin(kind):
-  return typing.get_origin(kind) or kind
 
 
 def _bool(text):
@@ -99,7 +95,7 @@ def _tuple(text, present, kind, name):
     raise OverrideError(
       f'{name} takes {len(of)} values with a comma in between, not {text!r}'
     )
-  if any(_origin(values.unwrapped(k)[0]) is tuple for k in of):
+  if any(values.origin(values.unwrapped(k)[0]) is tuple for k in of):
     raise OverrideError(
       f'{name} holds tuples of tuples, which cannot be given as text; set it '
       "in the experiment's file"

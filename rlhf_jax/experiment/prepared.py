@@ -15,9 +15,10 @@ from rlhf_jax.data.sources import Corpus
 from rlhf_jax.experiment import definition, store
 from rlhf_jax.experiment.datasets import Data
 from rlhf_jax.experiment.models import assembled
+from rlhf_jax.experiment.text_reading import TextReward
 from rlhf_jax.experiment.trained import Trained
 from rlhf_jax.feedback import scoring
-from rlhf_jax.stages import DatasetStage, Frozen
+from rlhf_jax.stages import DatasetStage, Frozen, Learnt, members
 from rlhf_jax.training.metrics import Writer
 from rlhf_jax.types import Models, Params
 
@@ -102,6 +103,26 @@ class Run:
       scorer=scorer,
       max_response=self.experiment.limits.max_response_tokens,
     )
+
+  def scored_by(self, reward: Frozen | None, data: Data) -> Frozen | None:
+    """What scores responses in the ids of `data` by a reward.
+
+    The reward itself or, where its tokenizer is another, a Reward of text.
+    """
+    if not isinstance(reward, Learnt):
+      return reward
+    trained = self.trained
+    own = trained.read_by(data, reward, 'reward')
+    if own is data:
+      return reward
+    scorer = trained.scorer(reward)
+
+    def score(batch):
+      return scorer({'reward': trained.kept(reward, 'reward')}, batch)
+
+    each = [trained.config(one, 'reward').longest for one in members(reward)]
+    longest = min((one for one in each if one is not None), default=None)
+    return TextReward(' + '.join(members(reward)), own, score, longest)
 
   def tell(self, who: str, words: str) -> None:
     """Prints a line about a stage, or about `who` else it is."""

@@ -136,7 +136,8 @@ def prepare(
     settings=stage_settings(experiment),
     console=console or processes.output(),
   )
-  _check_processes(folders)
+  processes.check_same('experiment', sorted(folders.addresses.items()))
+  processes.check_shared(folders.root)
   experiment = with_text_rewards(experiment)
   with folders.lock('data').alone():
     corpus = processes.in_turn(
@@ -171,11 +172,6 @@ def prepare(
   for note in corpus.notes:
     run.tell('data', note)
   return run
-
-
-def _check_processes(folders: store.Folders) -> None:
-  processes.check_same('experiment', sorted(folders.addresses.items()))
-  processes.check_shared(folders.root)
 
 
 def check_same(experiment: Experiment, out: pathlib.Path) -> None:
@@ -221,7 +217,7 @@ def _check_free(experiment: Experiment, out: pathlib.Path) -> None:
     )
 
 
-def _differing(experiment, path, but=()) -> str:
+def _differing(experiment, path, *, but) -> str:
   """The first values that a config.json has otherwise, in words; '' if none.
 
   Names whose first word is in `but` do not count.

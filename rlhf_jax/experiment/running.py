@@ -70,8 +70,8 @@ def run_stage(run: Run, name: str) -> float:
     work = writing.write if isinstance(stage, DatasetStage) else train
     facts = work(run, name)
   spent = time.perf_counter() - began
-  known = {'settings': settings, 'seconds': round(spent, 2)}
-  folder.finish({'stage': name} | known | facts)
+  known = {'stage': name, 'settings': settings, 'seconds': round(spent, 2)}
+  folder.finish(known | facts)
   processes.by_first(lambda: folder.tidy(config=said, keep_checkpoint=keep))
   return spent
 
@@ -82,7 +82,7 @@ def train(run: Run, name: str) -> dict[str, Any]:
   folder, config = run.folders[name].path, stage.config
   records = run.data.records(stage.data)
   data = run.trained.read_by(run.data, name, stage.produces)
-  reward = run.trained.scored_by(stage.frozen.get('reward'), data)
+  reward = run.scored_by(stage.frozen.get('reward'), data)
   models = run.models(reward, records, stage=name)
   optimizer = config.make_optimizer()
   init_key, run_key = jax.random.split(run.key(name))
@@ -105,7 +105,13 @@ def train(run: Run, name: str) -> dict[str, Any]:
     step = int(state.step)
     if step:
       run.tell(name, f'resumed at step {step}')
-    writer, samples = _logs(folder, step)
+    # The first process's; they go on at the step.
+    writer = processes.only_first(
+      lambda: metrics.JsonlWriter(folder / store.METRICS, start=step)
+    )
+    samples = processes.only_first(
+      lambda: sample_log.SampleLog(folder / store.SAMPLES, start=step)
+    )
     before = processes.by_first(
       lambda: metrics.read_jsonl(folder / store.METRICS)
     )
@@ -154,15 +160,6 @@ def train(run: Run, name: str) -> dict[str, Any]:
     also=[folder / copied for copied in store.COPIED],
   )
   return {'steps': config.steps} | facts | watch.facts()
-
-
-def _logs(folder, step):
-  """The first process's, of metrics and of samples; they go on at a step."""
-  return processes.only_first(
-    lambda: metrics.JsonlWriter(folder / store.METRICS, start=step)
-  ), processes.only_first(
-    lambda: sample_log.SampleLog(folder / store.SAMPLES, start=step)
-  )
 
 
 def _batches(run, name, data, own, models):

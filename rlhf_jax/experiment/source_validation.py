@@ -16,6 +16,7 @@ from rlhf_jax.stages import (
   Stage,
   folder_of,
   members,
+  name_of,
   parameter_sources,
   sources,
 )
@@ -114,17 +115,12 @@ def _check_implicit(who, reward, done):
       continue
     stage = done.get(member.policy)
     kept = None if stage is None else stage.frozen.get('reference')
-    if kept is not None and _same(kept) != _same(member.reference):
+    if kept is not None and name_of(kept) != name_of(member.reference):
       raise ExperimentError(
         f'{who} reads the policy {member.policy!r} as a reward against the '
         f'reference {member.reference!r}, and it was trained against {kept!r}; '
         f'give reference={kept!r}'
       )
-
-
-def _same(source):
-  """A source, a folder always by its path."""
-  return folder_of(source) or source
 
 
 def _as_folder(needed):

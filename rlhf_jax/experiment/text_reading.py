@@ -1,4 +1,4 @@
-"""Reward models that read what policies wrote as text."""
+"""What models read of text, in batches; reward models that do so as Rewards."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,6 +9,7 @@ from rlhf_jax import processes
 from rlhf_jax.data.encoding import Example
 from rlhf_jax.experiment.datasets import Data
 from rlhf_jax.experiment.definition import ExperimentError
+from rlhf_jax.models import mean_of_tokens
 from rlhf_jax.types import Comparison, Prompt
 
 MOST_ROWS = 256  # Prompts sampled from or responses scored at a time.
@@ -93,3 +94,22 @@ def of_batches(
 def rows_for(count: int, most: int) -> int:
   """Rows for `count` of them, from few sizes: each is compiled once."""
   return min(most, max(8, 1 << (count - 1).bit_length()))
+
+
+def by_comparison(
+  flat: np.ndarray, comparisons: Sequence[Comparison]
+) -> list[np.ndarray]:
+  """What is known of all responses [N] as a [K] of each comparison's own."""
+  ends = np.cumsum([len(c.responses) for c in comparisons])[:-1]
+  return np.split(flat, ends)
+
+
+def ratings(model, params, batch):
+  """[B, M] scores of each row."""
+  return model.scores(params, batch.tokens, batch.attention_mask)
+
+
+def mean_hidden(model, params, batch):
+  """[B, D] hidden states [B, T, D], averaged over each row's response."""
+  hidden = model.hidden(params, batch.tokens, batch.attention_mask)
+  return mean_of_tokens(hidden, batch.response_mask)

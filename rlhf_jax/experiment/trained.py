@@ -11,10 +11,8 @@ import jax
 
 from rlhf_jax import sharding
 from rlhf_jax.experiment import definition, store
-from rlhf_jax.experiment.datasets import Data
 from rlhf_jax.experiment.pretrained import PretrainedReward
 from rlhf_jax.experiment.stage_models import StageModels
-from rlhf_jax.experiment.text_reading import TextReward
 from rlhf_jax.models import PARTITION_RULES, as_computed, huggingface, lora
 from rlhf_jax.stages import (
   AnyStage,
@@ -26,7 +24,7 @@ from rlhf_jax.stages import (
   Stage,
   Start,
   folder_of,
-  members,
+  name_of,
   part,
 )
 from rlhf_jax.training import checkpoints
@@ -52,6 +50,8 @@ class Trained(StageModels):
   folders: store.Folders
   mesh: jax.sharding.Mesh
   loaded: dict[str, Params]
+  # Of the parameters in a folder of transformers.
+  folder_shapes = staticmethod(huggingface.abstract_params)
 
   @contextlib.contextmanager
   def while_needed(self) -> Iterator[None]:
@@ -69,25 +69,6 @@ class Trained(StageModels):
     """The reward models of folders that stages learn from."""
     rewards = (stage.frozen.get('reward') for stage in self.stages.values())
     return [r for r in rewards if isinstance(r, PretrainedReward)]
-
-  def scored_by(self, reward: Frozen | None, data: Data) -> Frozen | None:
-    """What scores responses in the ids of `data` by a reward.
-
-    The reward itself or, where its tokenizer is another, a Reward of text.
-    """
-    if not isinstance(reward, Learnt):
-      return reward
-    own = self.read_by(data, reward, 'reward')
-    if own is data:
-      return reward
-    scorer = self.scorer(reward)
-
-    def score(batch):
-      return scorer({'reward': self.kept(reward, 'reward')}, batch)
-
-    each = [self.config(one, 'reward').longest for one in members(reward)]
-    longest = min((one for one in each if one is not None), default=None)
-    return TextReward(' + '.join(members(reward)), own, score, longest)
 
   def frozen(
     self, stage: AnyStage, unread: Container[str] = ()
@@ -152,10 +133,10 @@ class Trained(StageModels):
     if role not in whole and role not in held:
       role = self._part(name, self.abstract_params(name), role)
     if role not in held:
-      if role in whole:
-        held[role] = self.cast(cast, whole[role])
-      else:
-        held[role] = self._load(name, role, cast)
+      read = role not in whole
+      held[role] = (
+        self._load(name, role, cast) if read else self.cast(cast, whole[role])
+      )
     return held[role]
 
   def _load(self, name, role, cast):
@@ -223,10 +204,8 @@ class Trained(StageModels):
     """Shapes of what a stage trains, or of what a folder holds."""
     folder = folder_of(source)
     if folder is not None and huggingface.is_folder(folder):
-      params = huggingface.abstract_params(
-        folder, param_dtype=self.model.param_dtype
-      )
-      return {_held(params): params}
+      params = self.folder_shapes(folder, param_dtype=self.model.param_dtype)
+      return {'reward' if 'trunk' in params else 'policy': params}
     if folder is not None:
       return checkpoints.abstract_params(pathlib.Path(folder))
     key, start = jax.random.key(0), self._abstract_start(source)
@@ -301,16 +280,5 @@ def _of_each(source, role, given):
   if isinstance(source, Ensemble):
     return tuple(_of_each(one, role, given) for one in source.members)
   if isinstance(source, ImplicitReward):
-    parts = ('policy', 'reference', 'scale')
-    found = {name: getattr(source, name) for name in parts}
-    return {name: given(_name(of), name) for name, of in found.items() if of}
-  return given(_name(source), role)
-
-
-def _name(source):
-  return folder_of(source) or source
-
-
-def _held(params):
-  """What the parameters of a folder of transformers are."""
-  return 'reward' if 'trunk' in params else 'policy'
+    return {one: given(name_of(of), one) for one, of in source.models.items()}
+  return given(name_of(source), role)

@@ -81,6 +81,7 @@ def write(run: Run, name: str) -> dict[str, Any]:
     run, name, run.data.records(stage.data), run.data
   )
   facts = run.tell_counts(name, counts)
+  reward = stage.frozen.get('reward')
   partial = folder / store.PARTIAL_RECORDS
   done = processes.by_first(lambda: _done(partial))
   model_queries = ModelQueries(
@@ -88,8 +89,9 @@ def write(run: Run, name: str) -> dict[str, Any]:
     stage,
     examples,
     data=run.data,
-    models=run.models(stage.frozen.get('reward'), stage=name),
+    models=run.models(reward, stage=name),
     trained=run.trained,
+    reward=run.scored_by(reward, run.data),
     key_of=run.key,
   )
   written = WrittenBatches(
@@ -105,7 +107,7 @@ def write(run: Run, name: str) -> dict[str, Any]:
   with jax.set_mesh(run.mesh):
     while not written.finished:
       batch = _batch(name, stage, model_queries, len(done))
-      _append(partial, batch)
+      processes.by_first(lambda batch=batch: files.append_line(partial, batch))
       done.append(_without_lines(batch))
       if config.count and written.asked > MOST_ASKED * max(
         written.found, written.size
@@ -147,10 +149,6 @@ def _done(partial: pathlib.Path) -> list[dict[str, Any]]:
 
   files.write_lines(partial, whole())
   return done
-
-
-def _append(partial: pathlib.Path, batch: Mapping[str, Any]) -> None:
-  processes.by_first(lambda: files.append_line(partial, batch))
 
 
 def _join(partial: pathlib.Path, path: pathlib.Path, count: int | None) -> None:

@@ -41,6 +41,8 @@ class Shapes(Trained):
   Of a model in a folder config.json is enough.
   """
 
+  folder_shapes = staticmethod(huggingface.described_params)
+
   def _load(self, name, role, cast):
     if folder_of(name) is not None:
       return self._shapes(self.abstract_params(name), role, cast)[role]
@@ -51,15 +53,6 @@ class Shapes(Trained):
     if cast is as_they_are:
       return params  # These very arrays.
     return self.placed(jax.eval_shape(cast, params))
-
-  def abstract_params(self, source):
-    folder = folder_of(source)
-    if folder is None or not huggingface.is_folder(folder):
-      return super().abstract_params(source)
-    params = huggingface.described_params(
-      folder, param_dtype=self.model.param_dtype
-    )
-    return {'reward' if 'trunk' in params else 'policy': params}
 
   def merged(self, params: Params) -> Params:
     merged = jax.eval_shape(lora.merge, params)

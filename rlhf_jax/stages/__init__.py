@@ -11,6 +11,7 @@ from rlhf_jax.stages.sources import (
   Start,
   folder_of,
   members,
+  name_of,
   sources,
 )
 from rlhf_jax.stages.stage import (
@@ -46,6 +47,7 @@ __all__ = [
   'datasets',
   'folder_of',
   'members',
+  'name_of',
   'names',
   'parameter_sources',
   'part',

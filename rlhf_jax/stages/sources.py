@@ -26,6 +26,9 @@ class Pretrained:
   folder: str
 
 
+IMPLICIT = ('policy', 'reference', 'scale')  # The models of an ImplicitReward.
+
+
 @dataclasses.dataclass(frozen=True)
 @checked
 class ImplicitReward:
@@ -49,6 +52,12 @@ class ImplicitReward:
   reference: str | Pretrained
   beta: Positive
   scale: str | None = None
+
+  @property
+  def models(self) -> dict[str, str | Pretrained]:
+    """Where each model comes from, by role."""
+    found = {role: getattr(self, role) for role in IMPLICIT}
+    return {role: source for role, source in found.items() if source}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,6 +106,11 @@ def folder_of(source: Any) -> str | None:
   return path if '/' in path else f'./{path}'
 
 
+def name_of(source: Any) -> Any:
+  """The folder that parameters are given by, or else the stage."""
+  return folder_of(source) or source
+
+
 def members(reward: Frozen | None) -> tuple[Frozen, ...]:
   """The rewards that an ensemble is of; others are of themselves alone."""
   if reward is None:
@@ -116,9 +130,5 @@ def sources(kept: Frozen | None, words: str) -> dict[str, str | Pretrained]:
       found |= sources(member, f'{words} {number}')
     return found
   if isinstance(kept, ImplicitReward):
-    return {
-      f"{words}'s {role}": source
-      for role in ('policy', 'reference', 'scale')
-      if (source := getattr(kept, role)) is not None
-    }
+    return {f"{words}'s {role}": of for role, of in kept.models.items()}
   return {words: kept} if isinstance(kept, str | Pretrained) else {}

@@ -108,6 +108,20 @@ def append_lines(path: pathlib.Path, rows: Iterable[Any]) -> None:
     os.fsync(file.fileno())
 
 
+def whole_rows(path: pathlib.Path, fields: Iterable[str]) -> Iterator[dict]:
+  """The rows of a file of JSON lines that have these fields; none without one.
+
+  A line that a crash cut short is left out.
+  """
+  with naming(path):
+    lines = path.read_bytes().splitlines() if path.exists() else []
+  for line in lines:
+    with contextlib.suppress(ValueError):
+      row = json.loads(line)
+      if isinstance(row, dict) and row.keys() >= {*fields}:
+        yield row
+
+
 def make_folder(path: pathlib.Path) -> None:
   """Makes a folder and those above it, unless it is there.
 

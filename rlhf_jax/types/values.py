@@ -110,7 +110,7 @@ def complaints(
   kinds = alternatives(hint)
   if value is None and type(None) in kinds:
     return
-  if callable(value) and Callable in map(_origin, kinds):
+  if callable(value) and Callable in map(origin, kinds):
     yield from _of_function(value, kinds, rules)
     return
   if not any(_fits(value, kind) for kind in kinds):
@@ -175,13 +175,14 @@ def _ruled(value, rule, owner):
   return None
 
 
-def _origin(kind):
+def origin(kind: Any) -> Any:
+  """The class of an annotation: of list[int], list."""
   return typing.get_origin(kind) or kind
 
 
 def _fits(value, hint):
   """Whether a value is of a type, as far as it can be checked."""
-  kind = _origin(hint)
+  kind = origin(hint)
   if kind is tuple and isinstance(value, tuple | list):
     return len(_each(typing.get_args(hint), value)) in (0, len(value))
   if kind in (int, float) and isinstance(value, bool):
@@ -196,7 +197,7 @@ def _fits(value, hint):
 
 def _worded(kinds, rules):
   """The allowed types and ranges, in words."""
-  plain = [kind for kind in map(_origin, kinds) if kind not in ARRAYS]
+  plain = [kind for kind in map(origin, kinds) if kind not in ARRAYS]
   if float in plain:
     plain = [kind for kind in plain if kind is not int]
   words = [WORDS.get(kind) or kind.__name__ for kind in plain]
@@ -210,7 +211,7 @@ def _parts(value, kinds):
     of = typing.get_args(kind)
     if isinstance(value, Mapping) and len(of) == 2:
       return [(key, part, of[1]) for key, part in value.items()]
-    if _origin(kind) is tuple and isinstance(value, tuple | list):
+    if origin(kind) is tuple and isinstance(value, tuple | list):
       parts = zip(value, _each(of, value), strict=False)
       return [(place, *part) for place, part in enumerate(parts)]
   return []
@@ -224,7 +225,7 @@ def _each(of, value):
 def _of_function(function, kinds, rules):
   """Complaints of a function: its options, and how it is called."""
   yield from _of_options(function)
-  (kind,) = (kind for kind in kinds if _origin(kind) is Callable)
+  (kind,) = (kind for kind in kinds if origin(kind) is Callable)
   for rule in calls.rules_of(kind, rules):
     complaint = rule.complaint(function)
     if complaint is not None:

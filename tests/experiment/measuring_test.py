@@ -10,7 +10,13 @@ import numpy as np
 from absl.testing import absltest, parameterized
 from scipy import special
 
-from rlhf_jax.experiment import ExperimentError, dataset_validation, measuring
+from rlhf_jax.experiment import (
+  ExperimentError,
+  dataset_validation,
+  measuring,
+  measuring_pairs,
+  notes,
+)
 from rlhf_jax.experiment.definition import Evaluation
 from rlhf_jax.methods import dpo
 from rlhf_jax.types import Comparison, Message, Prompt
@@ -113,7 +119,7 @@ class MeasuringTest(absltest.TestCase):
       folders={'ppo': types.SimpleNamespace(facts=lambda: facts)},
     )
     self.assertEqual(
-      measuring.left_out(chain),
+      notes.left_out(chain),
       ['Cut or left out by ppo: 1 tied score, 2 replies empty responses.'],
     )
 
@@ -127,7 +133,7 @@ class MeasuringTest(absltest.TestCase):
       },
     )
     self.assertEqual(
-      measuring.alarms(chain), ['Warning of uml: the views tell nothing']
+      notes.alarms(chain), ['Warning of uml: the views tell nothing']
     )
 
   def test_what_is_left_out_is_told(self):
@@ -139,7 +145,7 @@ class MeasuringTest(absltest.TestCase):
       prompts=[long, *others],
       comparisons=self.undecided() + self.pairs[3:],
     )
-    prompts, pairs = measuring.left_out_of_evaluation(chain)
+    prompts, pairs = notes.left_out_of_evaluation(chain)
     self.assertEqual(prompts, 'Cut or left out of prompts: 1 dropped prompt.')
     self.assertRegex(
       pairs,
@@ -169,7 +175,8 @@ class HeldOutTest(parameterized.TestCase):
     def logits(params, tokens, mask):
       return model.logits(params, model.hidden(params, tokens, mask))
 
-    examples, _ = measuring.decided(run.data, run.data.records('comparisons'))
+    pairs = run.data.records('comparisons')
+    examples, _ = measuring_pairs.decided(run.data, pairs)
     for example in examples:
       both = []
       for ids in example.response_ids:

@@ -17,7 +17,7 @@ from rlhf_jax.experiment import (
   PolicyVariant,
   answering,
   definition,
-  measuring,
+  notes,
   running,
 )
 from rlhf_jax.experiment.prepared import Run
@@ -156,11 +156,9 @@ class DecisionTransformerTest(absltest.TestCase):
 
   def test_a_target_beyond_the_pool_is_warned_of(self):
     facts = self.chain.folders['pool'].facts()
-    self.assertEqual(
-      measuring.warnings(self.chain.experiment, self.chain.data), []
-    )
+    self.assertEqual(notes.warnings(self.chain.experiment, self.chain.data), [])
     far = chain(self.folder, 9.0).experiment
-    (warning,) = measuring.warnings(far, self.chain.data)
+    (warning,) = notes.warnings(far, self.chain.data)
     self.assertStartsWith(warning, 'dt: a reward of 9 is asked for')
     self.assertIn(f' to {round(facts["highest_z"], 1):g} (', warning)
 

@@ -93,13 +93,15 @@ def remade(run: Run, **changes) -> Run:
 def queries(run: Run, name: str, examples) -> ModelQueries:
   """The queries of a dataset stage."""
   stage = run.experiment.stages[name]
+  reward = stage.frozen.get('reward')
   return ModelQueries(
     name,
     stage,
     examples,
     data=run.data,
-    models=run.models(stage.frozen.get('reward')),
+    models=run.models(reward),
     trained=run.trained,
+    reward=run.scored_by(reward, run.data),
     key_of=run.key,
   )
 

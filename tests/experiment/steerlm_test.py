@@ -11,7 +11,7 @@ from absl.testing import absltest
 from rlhf_jax import sandbox
 from rlhf_jax.data.encoding import Counts
 from rlhf_jax.data.limits import Limits
-from rlhf_jax.experiment import measuring, writing
+from rlhf_jax.experiment import notes, writing
 from rlhf_jax.experiment.definition import PolicyVariant
 from rlhf_jax.experiment.models import roles
 from rlhf_jax.generation.attributes import Scale, Steering
@@ -89,7 +89,7 @@ class SteerlmTest(absltest.TestCase):
     self.assertEqual(
       {a.prompt.condition for a in annotated}, {SCALE.condition(LEVELS)}
     )
-    (warning,) = measuring.warnings(self.chain.experiment, self.chain.data)
+    (warning,) = notes.warnings(self.chain.experiment, self.chain.data)
     self.assertEqual(
       warning,
       'steerlm: trained on no response with helpfulness:4 or with verbosity:4 '

@@ -17,7 +17,7 @@ from rlhf_jax.experiment import (
   answering,
   answers,
   definition,
-  measuring,
+  notes,
 )
 from rlhf_jax.experiment.addresses import stage_addresses
 from rlhf_jax.generation.sampling import Sampling
@@ -305,7 +305,7 @@ class RespondTest(parameterized.TestCase):
     self.assertLen({way.parent for way in ways}, 1)
 
   def warnings(self, chain, names=None):
-    return measuring.warnings(chain.experiment, chain.data, names)
+    return notes.warnings(chain.experiment, chain.data, names)
 
   def test_warned_of_what_was_not_trained_on(self):
     self.assertEqual(

@@ -18,8 +18,8 @@ from rlhf_jax.data import record_lines as lines
 from rlhf_jax.experiment import (
   ExperimentError,
   Limits,
-  model_queries,
   running,
+  text_reading,
   writing,
 )
 from rlhf_jax.experiment.addresses import stage_addresses
@@ -378,7 +378,7 @@ class WritingTest(StageTest):
     expected = [
       row[keep].mean(0) for row, keep in zip(states, mask, strict=True)
     ]
-    found = model_queries.mean_hidden(model, {}, batch)
+    found = text_reading.mean_hidden(model, {}, batch)
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
   def test_agreement_is_the_share_that_gold_ranks_alike(self):

@@ -75,5 +75,5 @@ def test_mistakes_are_a_sentence(arguments, message, tmp_path, monkeypatch):
 
 def test_a_stop_is_a_word(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
-  with mock.patch.object(generate, 'generate', side_effect=KeyboardInterrupt):
+  with mock.patch.object(generate, 'prompts', side_effect=KeyboardInterrupt):
     assert run('--model', 'DIR') == (130, '', 'stopped\n')

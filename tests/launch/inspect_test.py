@@ -200,7 +200,7 @@ class InspectTest(parameterized.TestCase):
     self.assertIn('data.jsonl: read as TRL preference, 4 comparisons', text)
 
   def test_a_stop_is_a_word(self):
-    with mock.patch.object(inspect, 'inspect', side_effect=KeyboardInterrupt):
+    with mock.patch.object(inspect, 'set_by', side_effect=KeyboardInterrupt):
       out, err = self.run_inspect('data.jsonl', status=130)
     self.assertEqual((out, err), ('', 'stopped\n'))
 

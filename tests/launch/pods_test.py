@@ -94,11 +94,11 @@ def test_a_preempted_pod_is_asked_for_again(cluster, capfd):
   cluster.pod(['ACTIVE', 'ACTIVE', 'SUSPENDED'], ['waits'])
   made, create = [], pods.create
 
-  def counted(options, shell, run):
+  def counted(options, shell):
     made.append(options.name)
     if len(made) == 2:
       cluster.pod(['PROVISIONING', 'ACTIVE'], [0])
-    create(options, shell, run)
+    create(options, shell)
 
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(pods, 'create', counted)
@@ -140,7 +140,7 @@ def test_a_pod_that_is_preempted_while_it_is_installed(cluster, monkeypatch):
   cluster.pod(['ACTIVE', 'SUSPENDED'], [0])
   install = pods.install
 
-  def failing(options, shell, run):
+  def failing(options, shell):
     monkeypatch.setattr(pods, 'install', install)
     cluster.pod(['ACTIVE'], [0])
     raise commands.CommandError('no route to host')
