@@ -139,8 +139,7 @@ def final_number(prompt: Prompt, response: str) -> str | None:
   counts; None where there is none.
   """
   del prompt
-  marked = verifying.final_answer(response)
-  given = verifying.last_number(response if marked is None else marked)
+  given = verifying.final_number(response)
   return None if given is None else f'{given + 0.0:.12g}'  # −0 is 0.
 
 
