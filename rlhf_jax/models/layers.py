@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from rlhf_jax.models import attention, lora
+from rlhf_jax.models import attention, lora, rotary
 from rlhf_jax.models.attention import Sight
 from rlhf_jax.models.config import Norm, TransformerConfig
 from rlhf_jax.sharding import BATCH, BY_ROWS, Layout, constrain
@@ -95,7 +95,7 @@ class Attention(nn.Module):
       if options.norms:
         norm = Normalise(config.norm, config.param_dtype, name=f'{name}_norm')
         projected = norm(projected)
-      return attention.rotate(projected, sight.rotation)
+      return rotary.rotate(projected, sight.rotation)
 
     queries = turned('query', heads('query', shape))
     keys = turned('key', heads('key', kv_shape))

@@ -8,23 +8,18 @@ from typing import Any
 from rlhf_jax.models.config import (
   MLP,
   Attention,
-  ByWavelength,
-  Linear,
   Local,
   Norm,
   Positions,
   Residual,
-  Rotary,
-  Short,
   TransformerConfig,
-  Yarn,
   gelu,
   gelu_tanh,
   relu,
   silu,
-  yarn_magnitude,
 )
 from rlhf_jax.models.huggingface.safetensors import CheckpointError
+from rlhf_jax.models.rotary import ByWavelength, Linear, Rotary, Short, Yarn
 
 Json = Mapping[str, Any]
 PARTS = {
@@ -165,9 +160,9 @@ def _scaling(found, json):
   magnitude = found.get('attention_factor')
   if magnitude is None:
     mscale, whole = found.get('mscale'), found.get('mscale_all_dim')
-    magnitude = yarn_magnitude(factor, mscale if mscale and whole else 1.0)
+    magnitude = _yarn_magnitude(factor, mscale if mscale and whole else 1.0)
     if mscale and whole:
-      magnitude /= yarn_magnitude(factor, whole)
+      magnitude /= _yarn_magnitude(factor, whole)
   return Yarn(
     factor=factor,
     original=original,
@@ -176,6 +171,11 @@ def _scaling(found, json):
     whole=found.get('truncate', True),
     magnitude=magnitude,
   )
+
+
+def _yarn_magnitude(factor, mscale):
+  """0.1 m ln(factor) + 1."""
+  return 0.1 * mscale * math.log(factor) + 1.0 if factor > 1 else 1.0
 
 
 def rotary_json(rotary: Rotary, head_width: int) -> dict[str, Any]:

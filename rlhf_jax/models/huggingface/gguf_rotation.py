@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from rlhf_jax.models.attention import frequencies
-from rlhf_jax.models.config import ByWavelength, Rotary
 from rlhf_jax.models.huggingface.safetensors import CheckpointError
+from rlhf_jax.models.rotary import ByWavelength, Rotary, frequencies
 
 TENSOR = 'rope_freqs.weight'
 RELEASED = {'low': 1.0, 'high': 4.0, 'original': 8192}
