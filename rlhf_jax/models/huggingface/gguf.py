@@ -14,6 +14,7 @@ import numpy as np
 
 from rlhf_jax import progress
 from rlhf_jax.models.huggingface import (
+  folders,
   gguf_rotation,
   gguf_tokenizer,
   safetensors,
@@ -92,7 +93,7 @@ def convert(
     Planned(name, writing.NAMES[dtype], _shape(tensors[name]))
     for name in sorted(tensors)
   ]
-  with writing.new_folder(folder) as partial:
+  with folders.new_folder(folder) as partial:
     with (partial / safetensors.FILE).open('wb') as file:
       safetensors.write_header(file, planned)
       for one in progress.track(
@@ -103,7 +104,7 @@ def convert(
           array = _reordered(one.name, array, config)
         array = np.ascontiguousarray(array, DTYPES[one.dtype])
         file.write(array.reshape(-1).view(np.uint8))
-    files.write_json(partial / 'config.json', config)
+    files.write_json(partial / folders.CONFIG, config)
     _write(partial / 'tokenizer.json', tokenizer)
     _write(partial / 'tokenizer_config.json', tokenizer_config)
     ids = {key: v for key, v in config.items() if key.endswith('_token_id')}

@@ -18,8 +18,8 @@ from rlhf_jax.models import lora
 from rlhf_jax.models.config import TransformerConfig
 from rlhf_jax.models.huggingface import layouts, mapping, reading, safetensors
 from rlhf_jax.models.huggingface.architecture import Architecture
+from rlhf_jax.models.huggingface.folders import new_folder
 from rlhf_jax.models.huggingface.safetensors import CheckpointError, Planned
-from rlhf_jax.models.huggingface.writing import new_folder
 from rlhf_jax.storage import files
 from rlhf_jax.types import Params
 

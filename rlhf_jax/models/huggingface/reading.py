@@ -5,11 +5,8 @@ each device's part of it is copied to where the rules say, and its pages are
 freed before the next.
 """
 
-import contextlib
 import dataclasses
 import functools
-import hashlib
-import json
 import pathlib
 import sys
 from collections.abc import Callable, Mapping
@@ -29,14 +26,10 @@ from rlhf_jax.models.huggingface import (
   safetensors,
 )
 from rlhf_jax.models.huggingface.architecture import Architecture
+from rlhf_jax.models.huggingface.folders import CONFIG
 from rlhf_jax.models.huggingface.safetensors import CheckpointError, Stored
 from rlhf_jax.models.transformer import PARTITION_RULES
-from rlhf_jax.storage import files
 from rlhf_jax.types import Params
-
-CONFIG = 'config.json'
-REMEMBERED = '.content.json'
-CHUNK = 2**22
 
 
 class Opened(NamedTuple):
@@ -69,15 +62,6 @@ def config_of(folder: str | pathlib.Path) -> TransformerConfig:
     CheckpointError: config.json is not there, damaged, or of another kind.
   """
   return _config(pathlib.Path(folder))[1]
-
-
-def is_folder(folder: str | pathlib.Path) -> bool:
-  """Whether a folder is one of transformers: it has a config.json.
-
-  A stage's folder has one too, beside its `params`.
-  """
-  folder = pathlib.Path(folder)
-  return (folder / CONFIG).is_file() and not (folder / 'params').is_dir()
 
 
 def open_folder(folder: str | pathlib.Path) -> Opened:
@@ -280,51 +264,3 @@ def _check_tokenizer(folder, config):
       f'{path} has tokens up to id {largest}, and {folder / CONFIG} says '
       f'vocab_size {config.vocab_size}; take the tokenizer of this model'
     )
-
-
-def fingerprint(folder: str | pathlib.Path) -> str:
-  """SHA-256 of the contents of a folder that a model depends on.
-
-  Large files are read once: what they hashed to is remembered in the folder,
-  with their size and the time of their last change, where it can be written to.
-
-  Raises:
-    CheckpointError: the folder has no config or no tensors.
-  """
-  folder = pathlib.Path(folder)
-  safetensors.read_json(folder / CONFIG)
-  tensors = {stored.path for stored in safetensors.find(folder).values()}
-  known = _remembered(folder)
-  hashes = {}
-  for path in sorted({folder / CONFIG, *tensors}):
-    stat = path.stat()
-    state = [stat.st_size, stat.st_mtime_ns]
-    entry = known.get(path.name)
-    if not entry or entry[:2] != state:
-      entry = [*state, _hash(path, *state)]
-    hashes[path.name] = entry
-  if hashes != known:
-    # Of somebody else's folder nothing is remembered.
-    with contextlib.suppress(files.StorageError):
-      files.write_json(folder / REMEMBERED, hashes)
-  said = json.dumps({name: entry[2] for name, entry in hashes.items()})
-  return hashlib.sha256(said.encode()).hexdigest()
-
-
-def _remembered(folder):
-  try:
-    found = json.loads((folder / REMEMBERED).read_text())
-    return found if isinstance(found, dict) else {}
-  except (OSError, ValueError):
-    return {}
-
-
-@functools.lru_cache
-def _hash(path, size, changed):
-  """SHA-256 of a file, read once while its size and its time are these."""
-  del size, changed
-  found = hashlib.sha256()
-  with path.open('rb') as file:
-    while chunk := file.read(CHUNK):
-      found.update(chunk)
-  return found.hexdigest()

@@ -2,11 +2,9 @@
 
 import contextlib
 import functools
-import os
 import pathlib
-import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TextIO
 
 import jax
@@ -18,6 +16,7 @@ from rlhf_jax.models.config import TransformerConfig
 from rlhf_jax.models.huggingface import (
   architectures,
   fields,
+  folders,
   layouts,
   mapping,
   reading,
@@ -35,19 +34,6 @@ from rlhf_jax.types import Params
 LARGEST_FILE = 5 * 10**9  # Bytes; as transformers has it.
 NAMES = {'float32': 'F32', 'float16': 'F16', 'bfloat16': 'BF16'}
 CLASSIFICATION = 'ForSequenceClassification'
-# Everything beside the tensors that a tokenizer or a sampler reads.
-BESIDE = (
-  'generation_config.json',
-  'tokenizer.json',
-  'tokenizer_config.json',
-  'special_tokens_map.json',
-  'added_tokens.json',
-  'chat_template.jinja',
-  'additional_chat_templates',
-  'vocab.json',
-  'merges.txt',
-  'tokenizer.model',
-)
 
 
 class _Source(NamedTuple):
@@ -125,16 +111,16 @@ def write(
     array = _gathered(there, tensors[full], DTYPES[kind], size)
     return array.reshape(-1).view(np.uint8)
 
-  with new_folder(folder) as partial:
+  with folders.new_folder(folder) as partial:
     _write_tensors(partial, source.layout, planned, bytes_of, out)
     if len(planned) > 1:
       files.write_json(
         partial / safetensors.INDEX, safetensors.index_of(planned)
       )
     said = source.json | (settings or {})
-    files.write_json(partial / reading.CONFIG, said)
+    files.write_json(partial / folders.CONFIG, said)
     if original is not None:
-      copy_beside(pathlib.Path(original), partial)
+      folders.copy_beside(pathlib.Path(original), partial)
 
 
 def _write_tensors(partial, layout, planned, bytes_of, out):
@@ -149,46 +135,6 @@ def _write_tensors(partial, layout, planned, bytes_of, out):
         file = opened.enter_context((partial / name).open('wb'))
         safetensors.write_header(file, planned[name])
       file.write(bytes_of(*entry))
-
-
-@contextlib.contextmanager
-def new_folder(folder: pathlib.Path) -> Iterator[pathlib.Path]:
-  """A folder to fill, moved to its place when the block ends without error.
-
-  Raises:
-    StorageError: it is there already and not empty, or cannot be written.
-  """
-  if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-    raise files.StorageError(
-      f'{folder} is there already; name another, or remove it'
-    )
-  files.make_folder(folder.absolute().parent)
-  files.sweep(folder)
-  partial = files.partial_of(folder)
-  try:
-    with files.naming(folder):
-      partial.mkdir()
-      yield partial
-      for path in partial.rglob('*'):
-        if path.is_file():
-          with path.open('rb') as file:
-            os.fsync(file.fileno())
-      if folder.exists():
-        folder.rmdir()
-      os.replace(partial, folder)
-      files.fsync_folder(folder.absolute().parent)
-  finally:
-    shutil.rmtree(partial, ignore_errors=True)
-
-
-def copy_beside(original: pathlib.Path, folder: pathlib.Path) -> None:
-  """Copies the files of a tokenizer and of a sampler."""
-  for name in BESIDE:
-    path = original / name
-    if path.is_dir():
-      shutil.copytree(path, folder / name)
-    elif path.is_file():
-      shutil.copyfile(path, folder / name)
 
 
 def _source(config, scores, original, dtype):
@@ -207,7 +153,7 @@ def _source(config, scores, original, dtype):
         f'the parameters are of another model than that of {original}; name '
         'the folder that they were read from'
       )
-    json = safetensors.read_json(pathlib.Path(original) / reading.CONFIG)
+    json = safetensors.read_json(pathlib.Path(original) / folders.CONFIG)
     layout = _as_original(opened, scores, NAMES[dtype] if dtype else None)
     constants = {
       n: one for n, one in opened.stored.items() if n not in opened.names
