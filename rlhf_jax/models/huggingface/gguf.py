@@ -18,12 +18,12 @@ from rlhf_jax.models.huggingface import (
   gguf_rotation,
   gguf_tokenizer,
   safetensors,
-  writing,
 )
 from rlhf_jax.models.huggingface.gguf_tokenizer import INSTEAD, SPECIAL
 from rlhf_jax.models.huggingface.llama import LLAMA, QWEN2, QWEN3
 from rlhf_jax.models.huggingface.safetensors import (
   DTYPES,
+  NAMES,
   CheckpointError,
   Planned,
 )
@@ -31,7 +31,7 @@ from rlhf_jax.storage import files
 
 # Those whose tensors we know; Llama's queries and keys are in another order.
 ARCHITECTURES = {one.kind: one for one in (LLAMA, QWEN2, QWEN3)}
-NAMES = {
+TENSORS = {
   'token_embd': 'model.embed_tokens',
   'output_norm': 'model.norm',
   'output': 'lm_head',
@@ -90,7 +90,7 @@ def convert(
   config['rope_scaling'] = _scaling(path, reader, config)
   tokenizer, tokenizer_config = gguf_tokenizer.read(path, said)
   planned = [
-    Planned(name, writing.NAMES[dtype], _shape(tensors[name]))
+    Planned(name, NAMES[dtype], _shape(tensors[name]))
     for name in sorted(tensors)
   ]
   with folders.new_folder(folder) as partial:
@@ -145,11 +145,11 @@ def _name(path, name):
   if stem.startswith('blk.'):
     _, layer, stem = stem.split('.', 2)
     prefix = f'model.layers.{layer}.'
-  if stem not in NAMES or kind not in ('weight', 'bias'):
+  if stem not in TENSORS or kind not in ('weight', 'bias'):
     raise CheckpointError(
       f'{path} has a tensor {name}, which is not known here; {INSTEAD}'
     )
-  return f'{prefix}{NAMES[stem]}.{kind}'
+  return f'{prefix}{TENSORS[stem]}.{kind}'
 
 
 def _shape(tensor):

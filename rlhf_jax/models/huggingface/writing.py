@@ -25,6 +25,7 @@ from rlhf_jax.models.huggingface import (
 from rlhf_jax.models.huggingface.architecture import Architecture
 from rlhf_jax.models.huggingface.safetensors import (
   DTYPES,
+  NAMES,
   CheckpointError,
   Planned,
 )
@@ -32,7 +33,6 @@ from rlhf_jax.storage import files
 from rlhf_jax.types import Params
 
 LARGEST_FILE = 5 * 10**9  # Bytes; as transformers has it.
-NAMES = {'float32': 'F32', 'float16': 'F16', 'bfloat16': 'BF16'}
 CLASSIFICATION = 'ForSequenceClassification'
 
 
