@@ -28,6 +28,12 @@ class Piece(NamedTuple):
   pattern: str
   layer: int | None
 
+  @property
+  def at(self) -> tuple[int | None, ...]:
+    """For each axis of the parameter, its place; None fills all of it."""
+    own = place(self.pattern)
+    return own if self.layer is None else (self.layer, *own)
+
 
 def sizes(config: TransformerConfig, scores: int = 1) -> dict[str, int]:
   """How long the axes of the letters are; `scores` is M."""

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import jax
+from flax.traverse_util import flatten_dict
 
 from rlhf_jax.models import heads, transformer
 from rlhf_jax.models.config import TransformerConfig
@@ -12,7 +13,6 @@ from rlhf_jax.models.huggingface import layouts
 from rlhf_jax.models.huggingface.architecture import Architecture
 from rlhf_jax.models.huggingface.layouts import Piece
 from rlhf_jax.models.huggingface.safetensors import CheckpointError
-from rlhf_jax.sharding import leaf_path
 
 SCORE = 'score.weight'
 # Constants that older files hold, which follow from the config.
@@ -44,12 +44,6 @@ def parameters(config: TransformerConfig, scores: int | None = None) -> Any:
   return jax.eval_shape(lambda k: model.init(k, scores=scores), key)
 
 
-def leaves(tree: Any) -> dict[str, Any]:
-  """Leaves by path."""
-  flat = jax.tree_util.tree_leaves_with_path(tree)
-  return {leaf_path(path): leaf for path, leaf in flat}
-
-
 def tensors(
   architecture: Architecture,
   config: TransformerConfig,
@@ -57,7 +51,7 @@ def tensors(
 ) -> dict[str, Tensor]:
   """All tensors of a policy, or of a reward model with `scores`, by name."""
   size = layouts.sizes(config, scores or 1)
-  there = leaves(parameters(config, scores))
+  there = flatten_dict(parameters(config, scores), sep='/')
   trunk = '' if scores is None else 'trunk/'
   found = {}
   for name, pieces in architecture.tensors.items():

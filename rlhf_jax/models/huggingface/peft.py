@@ -130,7 +130,7 @@ def read(folder: str | pathlib.Path, original: str | pathlib.Path) -> Params:
     one.name.removeprefix(PREFIX): array.astype(np.float32)
     for one, array in safetensors.each(stored)
   }
-  kernels = mapping.leaves(mapping.parameters(opened.config))
+  kernels = traverse_util.flatten_dict(mapping.parameters(opened.config))
   found: dict[tuple[str, ...], np.ndarray] = {}
   for module, maps in _modules(opened.architecture, opened.config):
     for layer in range(opened.config.layers):
@@ -141,7 +141,7 @@ def read(folder: str | pathlib.Path, original: str | pathlib.Path) -> Params:
       size = layouts.sizes(opened.config) | {'R': len(pair[0])}
       for one in maps:
         where = f'{folder}: {name}'
-        kernel = kernels['/'.join(one.path)].shape
+        kernel = kernels[one.path].shape
         adapter = _room_for(found, one, kernel, pair, where)
         adapter['scale'][layer] = _scale(said, name, len(pair[0]))
         _put(adapter, layer, one, pair, size, where)
@@ -162,7 +162,7 @@ def _modules(
   architecture: Architecture, config: TransformerConfig
 ) -> Iterator[tuple[str, list[_Map]]]:
   """Their modules that hold linear maps of ours; {} in a name is the layer."""
-  there = mapping.leaves(mapping.parameters(config))
+  there = traverse_util.flatten_dict(mapping.parameters(config), sep='/')
   for name, pieces in architecture.tensors.items():
     maps = [
       own

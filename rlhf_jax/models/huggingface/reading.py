@@ -15,6 +15,7 @@ from typing import NamedTuple, TextIO
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from rlhf_jax import progress, sharding
@@ -86,13 +87,12 @@ def open_folder(folder: str | pathlib.Path) -> Opened:
 def read(
   folder: str | pathlib.Path,
   mesh: Mesh | None = None,
-  rules: sharding.Rules = PARTITION_RULES,
   *,
   param_dtype: str | None = None,
   cast: Callable[[Params], Params] = lambda params: params,
   out: TextIO = sys.stderr,
 ) -> tuple[TransformerConfig, Params]:
-  """The config and the parameters of a folder, placed by the rules.
+  """The config and the parameters of a folder, placed by `PARTITION_RULES`.
 
   Those of a policy are as `language_model(config).init` lays them out; those of
   a folder with a read-out `score.weight` are a reward model's, as of
@@ -101,7 +101,6 @@ def read(
   Args:
     folder: with config.json and safetensors.
     mesh: where to; all devices by default.
-    rules: which axis of a parameter is split over which of the mesh.
     param_dtype: of the parameters; None is the folder's, see `config_of`.
     cast: gives some of them another type, in which they are read at once.
     out: where progress is shown.
@@ -113,18 +112,30 @@ def read(
   config = _of_dtype(opened.config, param_dtype)
   mesh = sharding.make_mesh() if mesh is None else mesh
   like = jax.eval_shape(cast, mapping.parameters(config, opened.scores))
-  placed = mapping.leaves(sharding.shardings(like, rules, mesh))
-  filler = _Filler(mapping.leaves(like), placed, config, opened.scores)
+  placed = sharding.shardings(like, PARTITION_RULES, mesh)
+  like, placed = (flatten_dict(tree, sep='/') for tree in (like, placed))
+  size = layouts.sizes(config, opened.scores or 1)
   wanted = [
     one
     for name, one in opened.stored.items()
     if name in opened.names and not opened.tensors[opened.names[name]].optional
   ]
+  params = {}
   for stored, array in progress.track(
     safetensors.each(wanted), 'reading', len(wanted), out=out, unit='tensor'
   ):
-    filler.fill(opened.tensors[opened.names[stored.name]], array)
-  return config, filler.tree(like)
+    for piece in opened.tensors[opened.names[stored.name]].pieces:
+      leaf = piece.leaf
+      params[leaf] = _filled(
+        params.get(leaf),
+        piece.at,
+        layouts.view(array, piece.pattern, size),
+        like[leaf],
+        placed[leaf],
+      )
+  for leaf in like.keys() - params.keys():  # The bias of a head.
+    params[leaf] = _zeros(like[leaf], placed[leaf])
+  return config, unflatten_dict(params, sep='/')
 
 
 def abstract_params(
@@ -165,55 +176,38 @@ def _of_dtype(config, param_dtype):
   return dataclasses.replace(config, param_dtype=param_dtype)
 
 
-class _Filler:
-  """Parameters that are filled piece by piece, on the devices."""
+def _filled(stack, at, view, like, placed):
+  """A parameter on the devices, of which a part is the view's.
 
-  def __init__(self, like, placed, config, scores):
-    self._like, self._placed, self._found = like, placed, {}
-    self._size = layouts.sizes(config, scores or 1)
-
-  def fill(self, tensor: mapping.Tensor, array: np.ndarray) -> None:
-    """Puts a tensor of a file where it belongs."""
-    for leaf, pattern, layer in tensor.pieces:
-      view = layouts.view(array, pattern, self._size)
-      like, target = self._like[leaf], self._placed[leaf]
-      at = layouts.place(pattern)
-      at = at if layer is None else (layer, *at)
-      fixed = tuple(axis for axis, i in enumerate(at) if i is not None)
-      own = target
-      if fixed:
-        spec = (*target.spec, *(None,) * (len(at) - len(target.spec)))
-        left = [axis for axis, i in zip(spec, at, strict=True) if i is None]
-        own = NamedSharding(target.mesh, PartitionSpec(*left))
-      part = jax.make_array_from_callback(
-        view.shape, own, functools.partial(_copy, view, like.dtype)
-      )
-      if fixed:
-        stack = self._found.pop(leaf, None)
-        if stack is None:
-          stack = _zeros(like.shape, like.dtype, target)
-        starts = tuple(i or 0 for i in at)
-        part = _put(target, fixed)(stack, part, starts)
-      self._found[leaf] = jax.block_until_ready(part)
-
-  def tree(self, like: Params) -> Params:
-    """All parameters; what no file has, a head's bias, is 0."""
-
-    def get(path, leaf):
-      name = sharding.leaf_path(path)
-      if name in self._found:
-        return self._found[name]
-      return _zeros(leaf.shape, leaf.dtype, self._placed[name])
-
-    return jax.tree_util.tree_map_with_path(get, like)
+  Args:
+    stack: what was filled before; None if nothing was.
+    at: of each axis of the parameter, which place is filled; None fills all.
+    view: the part, a view of a tensor of a file.
+    like: shape and type of the parameter.
+    placed: where it lies.
+  """
+  fixed = tuple(axis for axis, i in enumerate(at) if i is not None)
+  own = placed
+  if fixed:
+    spec = (*placed.spec, *(None,) * (len(at) - len(placed.spec)))
+    left = [axis for axis, i in zip(spec, at, strict=True) if i is None]
+    own = NamedSharding(placed.mesh, PartitionSpec(*left))
+  part = jax.make_array_from_callback(
+    view.shape, own, functools.partial(_copy, view, like.dtype)
+  )
+  if fixed:
+    stack = _zeros(like, placed) if stack is None else stack
+    part = _put(placed, fixed)(stack, part, tuple(i or 0 for i in at))
+  return jax.block_until_ready(part)
 
 
 def _copy(view, dtype, index):
   return np.array(view[index], dtype=dtype, order='C')
 
 
-def _zeros(shape, dtype, placed):
-  return jax.jit(lambda: jnp.zeros(shape, dtype), out_shardings=placed)()
+def _zeros(like, placed):
+  make = functools.partial(jnp.zeros, like.shape, like.dtype)
+  return jax.jit(make, out_shardings=placed)()
 
 
 @functools.lru_cache

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TextIO
 
 import jax
 import numpy as np
+from flax.traverse_util import flatten_dict
 from jax.sharding import NamedSharding, PartitionSpec
 
 from rlhf_jax import progress
@@ -92,9 +93,10 @@ def write(
       'no place for; train it by comparisons, which leave it 0'
     )
   source = _source(config, scores, original, dtype)
-  there = mapping.leaves(params)
+  there = flatten_dict(params, sep='/')
   tensors = mapping.tensors(source.architecture, config, scores)
-  _check(there, mapping.leaves(mapping.parameters(config, scores)))
+  expected = mapping.parameters(config, scores)
+  _check(there, flatten_dict(expected, sep='/'))
   shapes = {name: one.shape for name, one in source.constants.items()}
   shapes |= {name: one.shape for name, one in tensors.items()}
   planned = {
@@ -229,16 +231,14 @@ def _check(there, expected):
 def _gathered(there, tensor, dtype, size):
   """One tensor of a file, from wherever its pieces are."""
   array = np.empty(tensor.shape, dtype)
-  for leaf, pattern, layer in tensor.pieces:
-    at = layouts.place(pattern)
-    at = at if layer is None else (layer, *at)
-    piece = np.asarray(_take(there[leaf], at))
-    view = layouts.view(array, pattern, size)
+  for piece in tensor.pieces:
+    part = np.asarray(_take(there[piece.leaf], piece.at))
+    view = layouts.view(array, piece.pattern, size)
     with np.errstate(over='ignore'):  # Told below.
-      view[...] = piece
-    if not np.isfinite(view).all() and np.isfinite(piece).all():
+      view[...] = part
+    if not np.isfinite(view).all() and np.isfinite(part).all():
       raise CheckpointError(
-        f'{leaf} has numbers that {dtype} cannot hold; give another dtype'
+        f'{piece.leaf} has numbers that {dtype} cannot hold; give another dtype'
       )
   return array
 
