@@ -167,33 +167,24 @@ def jitted(
     donate_argnums=(0,),
   )
 
-  def arranged(arrays, config, static):
+  @functools.wraps(function)
+  def call(*arrays, config, **static):
     config, values = split_config(config)
     shared, places = _once(
       [tree for place, tree in enumerate(arrays) if place not in donate]
     )
     donated = [arrays[place] for place in donate]
-    named = {
-      'places': places,
-      'values': values,
-      'config': config,
-      'laid': _shardings(donated),
-    }
-    return (donated, shared), {
-      **named,
-      'static': tuple(sorted(static.items())),
-    }
+    return _runner.get()(
+      traced,
+      donated,
+      shared,
+      places=places,
+      values=values,
+      config=config,
+      static=tuple(sorted(static.items())),
+      laid=_shardings(donated),
+    )
 
-  @functools.wraps(function)
-  def call(*arrays, config, **static):
-    given, named = arranged(arrays, config, static)
-    return _runner.get()(traced, *given, **named)
-
-  def lower(*arrays, config, **static):
-    given, named = arranged(arrays, config, static)
-    return traced.lower(*given, **named)
-
-  call.lower = lower
   return call
 
 
