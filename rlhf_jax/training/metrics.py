@@ -90,20 +90,16 @@ class WandbWriter:
     self._run.finish()
 
 
-def read_jsonl(
-  path: pathlib.Path, fields: Sequence[str] = ('step',)
-) -> list[dict]:
-  """The rows of a metrics file, up to one that is damaged.
+def read_jsonl(path: pathlib.Path) -> list[dict]:
+  """The rows of a metrics file, up to one that is damaged."""
+  return list(stream_jsonl(path, ('step',)))
+
+
+def stream_jsonl(path: pathlib.Path, fields: Sequence[str]) -> Iterator[dict]:
+  """The rows of a file of JSON lines, up to one that is damaged.
 
   As is a last line that a kill cut off, or one without one of the `fields`.
   """
-  return list(stream_jsonl(path, fields))
-
-
-def stream_jsonl(
-  path: pathlib.Path, fields: Sequence[str] = ('step',)
-) -> Iterator[dict]:
-  """As `read_jsonl`, a row at a time."""
   with files.naming(path), path.open('rb') as lines:
     for line in lines:
       try:
