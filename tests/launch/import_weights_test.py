@@ -23,8 +23,8 @@ from absl.testing import absltest, parameterized
 from launch import import_weights
 from rlhf_jax.data import tokens
 from rlhf_jax.models import huggingface
-from rlhf_jax.models.attention import turns
 from rlhf_jax.models.huggingface import gguf_rotation
+from rlhf_jax.models.rotary import turns
 from tests.models.huggingface_folders import config, edit, made
 
 TEXT = 'the cat sat on the mat 42 times'
