@@ -75,7 +75,8 @@ def by_first(work: Callable[[], Result]) -> Result:
       with _by_itself():
         result = work()
     except Exception as e:
-      error = _agreed(e)
+      e.agreed = True
+      error = e
     said = pickle.dumps((result, error and _parts(error)))
   there, parts = pickle.loads(_broadcast(said))
   if parts is not None:
@@ -199,11 +200,6 @@ def _broadcast(said: bytes) -> bytes:
   padded[: len(said)] = np.frombuffer(said, np.uint8)
   found = multihost_utils.broadcast_one_to_all(padded)
   return np.asarray(found, np.uint8)[: int(size)].tobytes()
-
-
-def _agreed(error: Exception) -> Exception:
-  error.agreed = True
-  return error
 
 
 def _parts(error: Exception) -> tuple[Any, ...]:
