@@ -11,7 +11,7 @@ from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 
 from rlhf_jax import sharding
 from rlhf_jax.planning import compiling
-from rlhf_jax.planning.program import Program
+from rlhf_jax.planning.compiling import Program
 from rlhf_jax.training.compile import run_by
 from rlhf_jax.types import Sampler
 
@@ -107,7 +107,7 @@ class Rehearsal:
       return leaf
     spec = PartitionSpec()
     if np.ndim(leaf):
-      sizes = dict(self.mesh.shape)
+      sizes = self.mesh.shape
       spec = sharding.fitting_spec(np.shape(leaf), (sharding.BATCH,), sizes)
     placed = NamedSharding(self.mesh, spec)
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=placed)
