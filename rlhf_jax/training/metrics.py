@@ -1,5 +1,7 @@
 """Where a run's numbers go: metrics.jsonl, and TensorBoard or W&B if asked."""
 
+import collections
+import contextlib
 import json
 import math
 import pathlib
@@ -143,18 +145,15 @@ class Stopwatch:
   """Seconds by part of a step, as metrics: `with stopwatch('sample'): …`."""
 
   def __init__(self):
-    self.seconds = {}
+    self.seconds = collections.Counter()
 
-  def __call__(self, part: str) -> 'Stopwatch':
-    self._part = part
-    return self
-
-  def __enter__(self):
-    self._start = time.perf_counter()
-
-  def __exit__(self, *_):
-    spent = time.perf_counter() - self._start
-    self.seconds[self._part] = self.seconds.get(self._part, 0.0) + spent
+  @contextlib.contextmanager
+  def __call__(self, part: str) -> Iterator[None]:
+    start = time.perf_counter()
+    try:
+      yield
+    finally:
+      self.seconds[part] += time.perf_counter() - start
 
   def metrics(self) -> dict[str, Mean]:
     """`seconds/<part>`, one reading each."""
