@@ -1,5 +1,6 @@
 """Which tensors of a folder are which parameters of ours."""
 
+import functools
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
@@ -37,11 +38,11 @@ class Tensor(NamedTuple):
 
 def parameters(config: TransformerConfig, scores: int | None = None) -> Any:
   """Shapes and types of the parameters: a policy's, or a reward model's."""
-  key = jax.eval_shape(lambda: jax.random.key(0))
   if scores is None:
-    return jax.eval_shape(lambda k: transformer.init(config, k), key)
-  model = heads.scalar_model(config, scores=scores)
-  return jax.eval_shape(lambda k: model.init(k, scores=scores), key)
+    init = functools.partial(transformer.init, config)
+  else:
+    init = heads.scalar_model(config, scores=scores).init
+  return jax.eval_shape(lambda: init(jax.random.key(0)))
 
 
 def tensors(

@@ -115,16 +115,17 @@ def read(
   placed = sharding.shardings(like, PARTITION_RULES, mesh)
   like, placed = (flatten_dict(tree, sep='/') for tree in (like, placed))
   size = layouts.sizes(config, opened.scores or 1)
+  tensors = {name: opened.tensors[full] for name, full in opened.names.items()}
   wanted = [
     one
     for name, one in opened.stored.items()
-    if name in opened.names and not opened.tensors[opened.names[name]].optional
+    if name in tensors and not tensors[name].optional
   ]
   params = {}
   for stored, array in progress.track(
     safetensors.each(wanted), 'reading', len(wanted), out=out, unit='tensor'
   ):
-    for piece in opened.tensors[opened.names[stored.name]].pieces:
+    for piece in tensors[stored.name].pieces:
       leaf = piece.leaf
       params[leaf] = _filled(
         params.get(leaf),

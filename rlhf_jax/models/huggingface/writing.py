@@ -43,13 +43,14 @@ class _Source(NamedTuple):
   Attributes:
     architecture: whose names it has.
     json: its config.json.
-    layout: the tensors of each file: (name, name of the expected one, type).
+    layout: the tensors of each file, each with the name of the expected one, or
+      '' of a constant.
     constants: what the original has beside our parameters, by name.
   """
 
   architecture: Architecture
   json: dict[str, Any]
-  layout: Mapping[str, Sequence[tuple[str, str, str]]]
+  layout: Mapping[str, Sequence[tuple[Planned, str]]]
   constants: Mapping[str, safetensors.Stored]
 
 
@@ -97,20 +98,16 @@ def write(
   tensors = mapping.tensors(source.architecture, config, scores)
   expected = mapping.parameters(config, scores)
   _check(there, flatten_dict(expected, sep='/'))
-  shapes = {name: one.shape for name, one in source.constants.items()}
-  shapes |= {name: one.shape for name, one in tensors.items()}
   planned = {
-    name: [
-      Planned(own, kind, shapes[full or own]) for own, full, kind in entries
-    ]
-    for name, entries in source.layout.items()
+    file: [one for one, _ in entries] for file, entries in source.layout.items()
   }
   size = layouts.sizes(config, scores or 1)
 
-  def bytes_of(own, full, kind):
+  def bytes_of(one, full):
     if not full:
-      return _bytes_of(source.constants[own])
-    array = _gathered(there, tensors[full], DTYPES[kind], size)
+      given = source.constants[one.name]
+      return np.fromfile(given.path, np.uint8, one.size, offset=given.start)
+    array = _gathered(there, tensors[full], DTYPES[one.dtype], size)
     return array.reshape(-1).view(np.uint8)
 
   with folders.new_folder(folder) as partial:
@@ -144,9 +141,12 @@ def _source(config, scores, original, dtype):
     architecture, json = architectures.of_config(config)
     kind = NAMES[dtype or config.param_dtype]
     tensors = mapping.tensors(architecture, config, scores)
-    entries = [(n, n, kind) for n, one in tensors.items() if not one.optional]
-    sizes = {n: Planned(n, kind, tensors[n].shape).size for n, _, _ in entries}
-    layout, constants = _spread(entries, sizes), {}
+    entries = [
+      (Planned(name, kind, one.shape), name)
+      for name, one in tensors.items()
+      if not one.optional
+    ]
+    layout, constants = _spread(entries), {}
   else:
     opened = reading.open_folder(original)
     architecture = opened.architecture
@@ -178,13 +178,19 @@ def _as_original(opened, scores, kind):
   layout = {}
   for name, stored in opened.stored.items():
     full = opened.names.get(name, '')
-    if not full or full in wanted:
-      entry = (name, full, kind if kind and full else stored.dtype)
-      layout.setdefault(stored.path.name, []).append(entry)
+    if not full:
+      one = Planned(name, stored.dtype, stored.shape)
+    elif full in wanted:
+      one = Planned(name, kind or stored.dtype, wanted[full].shape)
+    else:
+      continue
+    layout.setdefault(stored.path.name, []).append((one, full))
   if scores is not None and mapping.SCORE not in opened.names:
     last = layout[list(layout)[-1]]
-    last.append((mapping.SCORE, mapping.SCORE, last[-1][2]))
-  written = {full for entries in layout.values() for _, full, _ in entries}
+    shape = wanted[mapping.SCORE].shape
+    one = Planned(mapping.SCORE, last[-1][0].dtype, shape)
+    last.append((one, mapping.SCORE))
+  written = {full for entries in layout.values() for _, full in entries}
   missing = [
     name
     for name, one in wanted.items()
@@ -198,15 +204,16 @@ def _as_original(opened, scores, kind):
   return layout
 
 
-def _spread(entries, sizes):
+def _spread(entries):
   """Tensors over files of at most LARGEST_FILE bytes, one at the least."""
   groups, room = [[]], LARGEST_FILE
   for entry in entries:
-    if sizes[entry[0]] > room and groups[-1]:
+    size = entry[0].size
+    if size > room and groups[-1]:
       groups.append([])
       room = LARGEST_FILE
     groups[-1].append(entry)
-    room -= sizes[entry[0]]
+    room -= size
   if len(groups) == 1:
     return {safetensors.FILE: groups[0]}
   return {
@@ -263,8 +270,3 @@ def _taker(axes, whole):
     return leaf
 
   return jax.jit(take, out_shardings=whole)
-
-
-def _bytes_of(stored):
-  count = stored.stop - stored.start
-  return np.fromfile(stored.path, np.uint8, count, offset=stored.start)
