@@ -149,9 +149,7 @@ def check_same(what: str, value: Any) -> None:
   if not several():
     return
   digest = hashlib.sha256(repr(value).encode()).digest()[:4]
-  own = np.frombuffer(digest, np.int32)
-  found = np.asarray(multihost_utils.process_allgather(own)).reshape(-1)
-  others = np.flatnonzero(found != found[0]).tolist()
+  others = _unlike_the_first(np.frombuffer(digest, np.int32))
   if others:
     raise ProcessesError(
       f'{_named(others)} of {jax.process_count()} processes differ '
@@ -170,16 +168,20 @@ def check_shared(folder: pathlib.Path) -> None:
     return
   name = by_first(lambda: f'.seen-by-all-{uuid.uuid4().hex[:12]}')
   by_first(lambda: _touch(folder / name))
-  sees = np.asarray((folder / name).exists(), np.int32)
-  found = np.asarray(multihost_utils.process_allgather(sees)).reshape(-1)
+  blind = _unlike_the_first(np.asarray((folder / name).exists(), np.int32))
   by_first((folder / name).unlink)
-  blind = np.flatnonzero(found == 0).tolist()
   if blind:
     raise ProcessesError(
       f'{folder} must be on a disk that all hosts share, and what the first of '
       f'{jax.process_count()} processes writes there is not seen by '
       f'{_named(blind)}; name another folder'
     )
+
+
+def _unlike_the_first(number: np.ndarray) -> list[int]:
+  """The processes that have another number than the first one."""
+  found = np.asarray(multihost_utils.process_allgather(number)).reshape(-1)
+  return np.flatnonzero(found != found[0]).tolist()
 
 
 @contextlib.contextmanager
