@@ -1,5 +1,6 @@
 """What config.json says of a model, as a TransformerConfig and back."""
 
+import collections
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -45,16 +46,12 @@ LOCAL = 'sliding_attention'
 
 def config(parts: Mapping[str, Any]) -> TransformerConfig:
   """A config of values by dotted name, `norm.epsilon` and the like."""
-  flat = {k: v for k, v in parts.items() if '.' not in k}
-  for name, cls in PARTS.items():
-    own = {
-      key.partition('.')[2]: value
-      for key, value in parts.items()
-      if key.startswith(f'{name}.')
-    }
-    if own:
-      flat[name] = cls(**own)
-  return TransformerConfig(**flat)
+  flat, inner = {}, collections.defaultdict(dict)
+  for key, value in parts.items():
+    name, _, field = key.rpartition('.')
+    (inner[name] if name else flat)[field] = value
+  own = {name: PARTS[name](**given) for name, given in inner.items()}
+  return TransformerConfig(**flat, **own)
 
 
 def value(config: TransformerConfig, name: str) -> Any:
