@@ -77,6 +77,11 @@ def place(pattern: str) -> tuple[int | None, ...]:
   return tuple(int(a.split('/')[0]) if '/' in a else None for a in target)
 
 
+def index(places: tuple[int | None, ...]) -> tuple[int | slice, ...]:
+  """Of an array, what is filled at such places."""
+  return tuple(slice(None) if place is None else place for place in places)
+
+
 def _length(axis, size):
   if '/' in axis:
     return int(axis.split('/')[1])

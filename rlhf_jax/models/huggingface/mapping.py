@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -118,12 +118,8 @@ def matched(
   for name, full in names.items():
     if tuple(shapes[name]) != expected[full].shape:
       raise CheckpointError(
-        f'{where}: the tensor {name} is {_shape(shapes[name])}, and its '
-        f'config.json says {_shape(expected[full].shape)}; take the '
+        f'{where}: the tensor {name} is {list(shapes[name])}, and its '
+        f'config.json says {list(expected[full].shape)}; take the '
         'config.json that belongs to it'
       )
   return names
-
-
-def _shape(shape: Iterable[int]) -> str:
-  return '[' + ', '.join(map(str, shape)) + ']'

@@ -217,7 +217,8 @@ def _pack(
       for leaf, pattern in zip('ab', one[1:], strict=True):
         array = np.zeros(layouts.shape(pattern, size), np.float32)
         view = layouts.view(array, pattern, size)
-        view[...] = adapter[leaf][layer][_at(pattern)]
+        filled = layouts.index(layouts.place(pattern))
+        view[...] = adapter[leaf][layer][filled]
         pair.append(array)
       parts.append(pair)
     name = PREFIX + module.format(layer)
@@ -274,7 +275,8 @@ def _put(adapter, layer, one, pair, size, where):
         f'{where}.lora_{leaf.upper()} is {list(array.shape)}, and the base '
         f'wants {list(expected)}; name the folder of its base'
       )
-    adapter[leaf][layer][_at(pattern)] = layouts.view(array, pattern, size)
+    filled = layouts.index(layouts.place(pattern))
+    adapter[leaf][layer][filled] = layouts.view(array, pattern, size)
 
 
 def _scale(said, name, rank):
@@ -284,9 +286,3 @@ def _scale(said, name, rank):
     if re.fullmatch(rf'(.*\.)?({pattern})', name):
       alpha = value
   return alpha / (rank**0.5 if said.get('use_rslora') else rank)
-
-
-def _at(pattern):
-  """What of a layer's leaf of ours a pattern fills."""
-  places = layouts.place(pattern)
-  return tuple(slice(None) if place is None else place for place in places)

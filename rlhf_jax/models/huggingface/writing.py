@@ -253,7 +253,7 @@ def _gathered(there, tensor, dtype, size):
 def _take(leaf, at):
   """A part of a parameter on the host; of each axis all, or one place."""
   if not isinstance(leaf, jax.Array):
-    return np.asarray(leaf)[tuple(slice(None) if i is None else i for i in at)]
+    return np.asarray(leaf)[layouts.index(at)]
   whole = leaf.sharding
   if isinstance(whole, NamedSharding):
     whole = NamedSharding(whole.mesh, PartitionSpec())
