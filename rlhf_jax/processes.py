@@ -59,13 +59,10 @@ def devices() -> Sequence[jax.Device]:
 
 
 def by_first(work: Callable[[], Result]) -> Result:
-  """What `work` gives on the first process, on all of them.
+  """What `work` gives on the first process, on all of them; it is pickled.
 
   It runs there alone: it must use no array of the mesh. What it raises is
   raised on all.
-
-  Args:
-    work: gives something that can be pickled.
   """
   if not several():
     return work()

@@ -44,13 +44,9 @@ class WordOdds:
     *,
     name: str = 'words',
   ) -> 'WordOdds':
-    """Counted in texts, each with 1 for the first kind, 0 for the other.
+    """Counted in texts of both kinds: (text, 1 for the first kind or 0) pairs.
 
     One is added to every count.
-
-    Args:
-      texts: (text, label) pairs of both kinds.
-      name: as reports have it.
     """
     counts = collections.Counter(), collections.Counter()
     size = [0, 0]

@@ -130,14 +130,7 @@ def policy_sampler(
   stop_ids: tuple[int, ...],
   pad_id: int,
 ) -> Sampler:
-  """A sampler that decodes with `model` itself.
-
-  Args:
-    model: the policy.
-    max_response: R, tokens at most in a response.
-    stop_ids: tokens that end one, themselves kept.
-    pad_id: fills the columns after the end.
-  """
+  """A sampler that decodes with `model`; options as of `sample_loaded`."""
   sample = functools.partial(
     sample_loaded,
     model,
@@ -205,9 +198,7 @@ def write_token(
     keys: [B, K] of `candidate_keys`.
     progress: what is written so far.
     logits: [B, K, V] of the next token.
-    sampling: next-token rules.
-    stop_ids: tokens that end a response.
-    pad_id: written where the response has ended.
+    sampling, stop_ids, pad_id: as of `sample_loaded`.
 
   Returns:
     The progress, one column further.

@@ -103,13 +103,10 @@ def write(
 
 
 def read(folder: str | pathlib.Path, original: str | pathlib.Path) -> Params:
-  """The adapters of a folder, of a classifier its head too.
+  """The adapters of a folder of PEFT, of a classifier its head too.
 
-  `training.state.whole` joins them to the parameters of `original`.
-
-  Args:
-    folder: of PEFT.
-    original: the folder of the base.
+  `training.state.whole` joins them to the parameters of `original`, the folder
+  of the base.
 
   Raises:
     CheckpointError: the folder is damaged, of another base, or what it holds
