@@ -13,6 +13,7 @@ import os
 import pathlib
 import pickle
 import sys
+import types
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TextIO, TypeVar
@@ -30,12 +31,10 @@ class ProcessesError(RuntimeError):
   agreed = True
 
 
-class _Here:
-  alone = 0  # How deep in blocks that this process runs without the others.
-  checks = 0  # How often it was asked whether to stop.
-
-
-_here = _Here()
+_here = types.SimpleNamespace(
+  alone=0,  # How deep in blocks that this process runs without the others.
+  checks=0,  # How often it was asked whether to stop.
+)
 
 
 def several() -> bool:

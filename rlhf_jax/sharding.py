@@ -201,10 +201,7 @@ def batch_devices(mesh: Any) -> int:
 
 def leaf_path(path: tuple[Any, ...]) -> str:
   """The '/'-joined names of a key path: `policy/layers/attention/query`."""
-  names = [
-    getattr(k, 'key', getattr(k, 'name', getattr(k, 'idx', k))) for k in path
-  ]
-  return '/'.join(map(str, names))
+  return jax.tree_util.keystr(path, simple=True, separator='/')
 
 
 def shardings(tree: Any, rules: Rules, mesh: Mesh) -> Any:

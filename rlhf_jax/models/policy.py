@@ -49,7 +49,9 @@ def language_model(
 def _language_model(
   config: TransformerConfig, absent: tuple[int, ...]
 ) -> LanguageModel:
-  makes_logits = functools.partial(functools.partial, absent=absent)
+  def makes_logits(function, *given):
+    return functools.partial(function, *given, absent=absent)
+
   return LanguageModel(
     init=functools.partial(transformer.init, config),
     hidden=functools.partial(transformer.hidden, config),

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -95,11 +96,7 @@ class Rehearsal:
 
   def scorer(self, scorer: Callable[..., Any]) -> Callable[..., Any]:
     """Notes what a scorer runs; it scores with ones."""
-
-    def score(frozen, rollouts):
-      return self.run(named('score', scorer), frozen, rollouts)
-
-    return score
+    return functools.partial(self.run, named('score', scorer))
 
   def _shape(self, leaf):
     """The shape of an array of a batch, its rows split; others as they are."""

@@ -231,7 +231,7 @@ def abstract_params(folder: pathlib.Path) -> Params:
   )
 
 
-def _as_json(metrics: Metrics) -> dict[str, list[float]]:
+def _as_json(metrics: Metrics) -> dict[str, list[str]]:
   """Totals and weights, whose float32 are exact in JSON; NaN as words."""
   return {
     name: [str(float(mean.total)), str(float(mean.weight))]

@@ -145,7 +145,8 @@ def jitted(
   """
 
   def laid_out(donated, shared, *, places, values, config, static, laid):
-    arrays = _laid_out(shared, places)
+    structure, at = places
+    arrays = jax.tree.unflatten(structure, [shared[i] for i in at])
     for place, tree in zip(donate, donated, strict=True):
       arrays.insert(place, tree)
     results = function(
@@ -239,8 +240,3 @@ def _pinned(trees, shardings):
     for leaf, s in zip(leaves, shardings, strict=True)
   ]
   return jax.tree.unflatten(structure, pinned)
-
-
-def _laid_out(leaves, places):
-  structure, at = places
-  return jax.tree.unflatten(structure, [leaves[i] for i in at])
