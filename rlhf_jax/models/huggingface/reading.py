@@ -134,8 +134,9 @@ def read(
         like[leaf],
         placed[leaf],
       )
-  for leaf in like.keys() - params.keys():  # The bias of a head.
-    params[leaf] = _zeros(like[leaf], placed[leaf])
+  for leaf, shape in like.items():
+    if leaf not in params:  # The bias of a head, which no file has.
+      params[leaf] = _zeros(shape, placed[leaf])
   return config, unflatten_dict(params, sep='/')
 
 
@@ -164,10 +165,8 @@ def described_params(
   """
   folder = pathlib.Path(folder)
   _, config = _config(folder)
-  (kind, *_) = safetensors.read_json(folder / CONFIG).get('architectures') or [
-    ''
-  ]
-  scores = 1 if kind.endswith('ForSequenceClassification') else None
+  kinds = safetensors.read_json(folder / CONFIG).get('architectures') or ['']
+  scores = 1 if kinds[0].endswith('ForSequenceClassification') else None
   return mapping.parameters(_of_dtype(config, param_dtype), scores)
 
 
