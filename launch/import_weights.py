@@ -102,18 +102,18 @@ def _copy(source: pathlib.Path, folder: pathlib.Path) -> None:
     CheckpointError: they are not.
     StorageError: the folder cannot be written.
   """
-  from rlhf_jax.models.huggingface import open_folder, writing
+  from rlhf_jax.models.huggingface import folders, open_folder
   from rlhf_jax.models.huggingface.safetensors import INDEX
 
   opened = open_folder(source)
   paths = {stored.path for stored in opened.stored.values()}
   paths |= {source / 'config.json'}
   paths |= {source / INDEX} & set(source.iterdir())
-  with writing.new_folder(folder) as partial:
+  with folders.new_folder(folder) as partial:
     for path in sorted(paths):
       print(f'copying {path.name}', file=sys.stderr)
       shutil.copyfile(path, partial / path.name)
-    writing.copy_beside(source, partial)
+    folders.copy_beside(source, partial)
   _say(opened)
 
 

@@ -13,6 +13,7 @@ import os
 import pathlib
 import pickle
 import sys
+import types
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TextIO, TypeVar
@@ -30,12 +31,10 @@ class ProcessesError(RuntimeError):
   agreed = True
 
 
-class _Here:
-  alone = 0  # How deep in blocks that this process runs without the others.
-  checks = 0  # How often it was asked whether to stop.
-
-
-_here = _Here()
+_here = types.SimpleNamespace(
+  alone=0,  # How deep in blocks that this process runs without the others.
+  checks=0,  # How often it was asked whether to stop.
+)
 
 
 def several() -> bool:
@@ -59,13 +58,10 @@ def devices() -> Sequence[jax.Device]:
 
 
 def by_first(work: Callable[[], Result]) -> Result:
-  """What `work` gives on the first process, on all of them.
+  """What `work` gives on the first process, on all of them; it is pickled.
 
   It runs there alone: it must use no array of the mesh. What it raises is
   raised on all.
-
-  Args:
-    work: gives something that can be pickled.
   """
   if not several():
     return work()
@@ -75,7 +71,8 @@ def by_first(work: Callable[[], Result]) -> Result:
       with _by_itself():
         result = work()
     except Exception as e:
-      error = _agreed(e)
+      e.agreed = True
+      error = e
     said = pickle.dumps((result, error and _parts(error)))
   there, parts = pickle.loads(_broadcast(said))
   if parts is not None:
@@ -148,9 +145,7 @@ def check_same(what: str, value: Any) -> None:
   if not several():
     return
   digest = hashlib.sha256(repr(value).encode()).digest()[:4]
-  own = np.frombuffer(digest, np.int32)
-  found = np.asarray(multihost_utils.process_allgather(own)).reshape(-1)
-  others = np.flatnonzero(found != found[0]).tolist()
+  others = _unlike_the_first(np.frombuffer(digest, np.int32))
   if others:
     raise ProcessesError(
       f'{_named(others)} of {jax.process_count()} processes differ '
@@ -169,16 +164,20 @@ def check_shared(folder: pathlib.Path) -> None:
     return
   name = by_first(lambda: f'.seen-by-all-{uuid.uuid4().hex[:12]}')
   by_first(lambda: _touch(folder / name))
-  sees = np.asarray((folder / name).exists(), np.int32)
-  found = np.asarray(multihost_utils.process_allgather(sees)).reshape(-1)
+  blind = _unlike_the_first(np.asarray((folder / name).exists(), np.int32))
   by_first((folder / name).unlink)
-  blind = np.flatnonzero(found == 0).tolist()
   if blind:
     raise ProcessesError(
       f'{folder} must be on a disk that all hosts share, and what the first of '
       f'{jax.process_count()} processes writes there is not seen by '
       f'{_named(blind)}; name another folder'
     )
+
+
+def _unlike_the_first(number: np.ndarray) -> list[int]:
+  """The processes that have another number than the first one."""
+  found = np.asarray(multihost_utils.process_allgather(number)).reshape(-1)
+  return np.flatnonzero(found != found[0]).tolist()
 
 
 @contextlib.contextmanager
@@ -199,11 +198,6 @@ def _broadcast(said: bytes) -> bytes:
   padded[: len(said)] = np.frombuffer(said, np.uint8)
   found = multihost_utils.broadcast_one_to_all(padded)
   return np.asarray(found, np.uint8)[: int(size)].tobytes()
-
-
-def _agreed(error: Exception) -> Exception:
-  error.agreed = True
-  return error
 
 
 def _parts(error: Exception) -> tuple[Any, ...]:

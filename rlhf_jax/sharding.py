@@ -181,7 +181,7 @@ def constrain(x: jax.Array, *axes: Axis) -> jax.Array:
   mesh = jax.sharding.get_abstract_mesh()
   if mesh.empty or math.prod(mesh.shape.values()) == 1:
     return x
-  spec = fitting_spec(x.shape, axes, dict(mesh.shape))
+  spec = fitting_spec(x.shape, axes, mesh.shape)
   return jax.lax.with_sharding_constraint(x, spec)
 
 
@@ -201,10 +201,7 @@ def batch_devices(mesh: Any) -> int:
 
 def leaf_path(path: tuple[Any, ...]) -> str:
   """The '/'-joined names of a key path: `policy/layers/attention/query`."""
-  names = [
-    getattr(k, 'key', getattr(k, 'name', getattr(k, 'idx', k))) for k in path
-  ]
-  return '/'.join(map(str, names))
+  return jax.tree_util.keystr(path, simple=True, separator='/')
 
 
 def shardings(tree: Any, rules: Rules, mesh: Mesh) -> Any:
@@ -223,9 +220,7 @@ def shardings(tree: Any, rules: Rules, mesh: Mesh) -> Any:
     name = leaf_path(path)
     for pattern, axes in rules:
       if re.search(pattern, name):
-        return NamedSharding(
-          mesh, fitting_spec(leaf.shape, axes, dict(mesh.shape))
-        )
+        return NamedSharding(mesh, fitting_spec(leaf.shape, axes, mesh.shape))
     raise ValueError(
       f'no partition rule names the parameter {name!r} of shape '
       f'{tuple(leaf.shape)}; add one beside the model that makes it'
@@ -252,7 +247,7 @@ def place_batch(batch: Any, mesh: Mesh) -> Any:
 
   def split(x):
     axes = (BATCH,) if np.ndim(x) else ()
-    spec = fitting_spec(np.shape(x), axes, dict(mesh.shape))
+    spec = fitting_spec(np.shape(x), axes, mesh.shape)
     placed = NamedSharding(mesh, spec)
     if placed.is_fully_addressable or isinstance(x, jax.Array):
       return jax.device_put(x, placed)
@@ -285,4 +280,4 @@ def place_rows(rows: Any, size: int, mesh: Mesh) -> Any:
 
 
 def _over_rows(mesh: Mesh, size: int) -> NamedSharding:
-  return NamedSharding(mesh, fitting_spec((size,), (BATCH,), dict(mesh.shape)))
+  return NamedSharding(mesh, fitting_spec((size,), (BATCH,), mesh.shape))

@@ -145,7 +145,7 @@ class Trained(StageModels):
     if folder is not None and huggingface.is_folder(folder):
       dtype = self.model.param_dtype
       _, params = huggingface.read(
-        folder, self.mesh, PARTITION_RULES, param_dtype=dtype, cast=cast
+        folder, self.mesh, param_dtype=dtype, cast=cast
       )
       return params
     if folder is not None:

@@ -98,8 +98,7 @@ def number(
         f'{prompt.place} has the answer {prompt.answer!r}, which holds no '
         'number; compare texts by verifying.exact_answer'
       )
-    marked = final_answer(response)
-    given = last_number(response if marked is None else marked)
+    given = final_number(response)
     if given is None:
       return unanswered
     near = math.isclose(given, truth, rel_tol=tolerance, abs_tol=tolerance)
@@ -165,6 +164,12 @@ def final_answer(response: str) -> str | None:
     return None
   after = response[start + len(MARK) :].strip()
   return (after.splitlines() or [''])[0]
+
+
+def final_number(response: str) -> float | None:
+  """The last number of the final answer, or of all where none is marked."""
+  marked = final_answer(response)
+  return last_number(response if marked is None else marked)
 
 
 def last_number(text: str) -> float | None:

@@ -42,15 +42,11 @@ class WordOdds:
     cls,
     texts: Iterable[tuple[str, int]],
     *,
-    smoothing: float = 1.0,
     name: str = 'words',
   ) -> 'WordOdds':
-    """Counted in texts, each with 1 for the first kind, 0 for the other.
+    """Counted in texts of both kinds: (text, 1 for the first kind or 0) pairs.
 
-    Args:
-      texts: (text, label) pairs of both kinds.
-      smoothing: α, added to every count.
-      name: as reports have it.
+    One is added to every count.
     """
     counts = collections.Counter(), collections.Counter()
     size = [0, 0]
@@ -58,9 +54,9 @@ class WordOdds:
       size[label] += 1
       counts[label].update(features(text))
     every = [*(counts[0] | counts[1])]
-    totals = [sum(c.values()) + smoothing * len(every) for c in counts]
+    totals = [sum(c.values()) + len(every) for c in counts]
     share = [
-      {f: (c[f] + smoothing) / t for f in every}
+      {f: (c[f] + 1) / t for f in every}
       for c, t in zip(counts, totals, strict=True)
     ]
     odds = {f: math.log(share[1][f] / share[0][f]) for f in every}

@@ -35,10 +35,14 @@ def delay_stop(
   stop_ids: tuple[int, ...],
 ) -> chex.Array:
   """Removes the stop ids until min_new_tokens are written; step counts them."""
-  vocabulary = jnp.arange(logits.shape[-1])
-  is_stop = jnp.isin(vocabulary, jnp.asarray(stop_ids, jnp.int32))
+  is_stop = among(jnp.arange(logits.shape[-1]), stop_ids)
   removed = is_stop & (step < min_new_tokens)
   return jnp.where(jnp.broadcast_to(removed, logits.shape), -jnp.inf, logits)
+
+
+def among(tokens: chex.Array, stop_ids: tuple[int, ...]) -> chex.Array:
+  """[...] bool, True on stop ids."""
+  return jnp.isin(tokens, jnp.asarray(stop_ids, jnp.int32))
 
 
 def cut_top_k(logits: chex.Array, k: chex.Numeric, *, bound: int) -> chex.Array:

@@ -13,9 +13,17 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
+from rlhf_jax.generation import cuts
 from rlhf_jax.generation.sampling import Sampling, transform
 from rlhf_jax.kernels import distributions
-from rlhf_jax.types import LanguageModel, Params, Prompts, Rollouts, Sampler
+from rlhf_jax.types import (
+  LanguageModel,
+  Params,
+  Prompts,
+  Rollouts,
+  Sampler,
+  flatten_candidates,
+)
 
 
 @flax.struct.dataclass
@@ -122,14 +130,7 @@ def policy_sampler(
   stop_ids: tuple[int, ...],
   pad_id: int,
 ) -> Sampler:
-  """A sampler that decodes with `model` itself.
-
-  Args:
-    model: the policy.
-    max_response: R, tokens at most in a response.
-    stop_ids: tokens that end one, themselves kept.
-    pad_id: fills the columns after the end.
-  """
+  """A sampler that decodes with `model`; options as of `sample_loaded`."""
   sample = functools.partial(
     sample_loaded,
     model,
@@ -197,22 +198,19 @@ def write_token(
     keys: [B, K] of `candidate_keys`.
     progress: what is written so far.
     logits: [B, K, V] of the next token.
-    sampling: next-token rules.
-    stop_ids: tokens that end a response.
-    pad_id: written where the response has ended.
+    sampling, stop_ids, pad_id: as of `sample_loaded`.
 
   Returns:
     The progress, one column further.
   """
   step, active = progress.step, ~progress.ended
-  vocabulary = logits.shape[-1]
   kept = transform(
     logits, sampling, seen=progress.seen, step=step, stop_ids=stop_ids
   )
   keys = jax.vmap(jax.vmap(lambda key: jax.random.fold_in(key, step)))(keys)
   tokens, truncated_logps = jax.tree.map(
     lambda x: x.reshape(active.shape),
-    sampling.draw(flat(keys), kept.reshape(-1, vocabulary)),
+    sampling.draw(*flatten_candidates((keys, kept))),
   )
   full_logps = truncated_logps
   if not sampling.draws_from_softmax:
@@ -222,7 +220,7 @@ def write_token(
     )
   seen = progress.seen
   if seen is not None:
-    seen = seen | jax.nn.one_hot(tokens, vocabulary, dtype=bool)
+    seen = seen | jax.nn.one_hot(tokens, logits.shape[-1], dtype=bool)
 
   def column(written, new, padding):
     new = jnp.where(active, new, padding)
@@ -234,7 +232,7 @@ def write_token(
     mask=column(progress.mask, active, False),
     logps=column(progress.logps, full_logps, 0.0),
     truncated_logps=column(progress.truncated_logps, truncated_logps, 0.0),
-    ended=progress.ended | among(tokens, stop_ids),
+    ended=progress.ended | cuts.among(tokens, stop_ids),
     seen=seen,
   )
 
@@ -256,16 +254,6 @@ def rollouts(prompts: Prompts, progress: DecodingProgress) -> Rollouts:
     ended=progress.ended,
     index=prompts.index,
   )
-
-
-def among(tokens: chex.Array, stop_ids: tuple[int, ...]) -> chex.Array:
-  """[...] bool, True on stop ids."""
-  return jnp.isin(tokens, jnp.asarray(stop_ids, jnp.int32))
-
-
-def flat(x: chex.Array) -> chex.Array:
-  """[B * K, ...] of [B, K, ...]."""
-  return x.reshape((-1, *x.shape[2:]))
 
 
 @jax.custom_batching.custom_vmap

@@ -22,6 +22,7 @@ from rlhf_jax.types.rules import (
   Range,
   Share,
   ShareAboveZero,
+  ShareBetween,
 )
 
 # How many candidates top-k looks at when no bound is given.
@@ -58,9 +59,9 @@ class Sampling:
   top_k: Annotated[int | chex.Array, AT_LEAST_ONE] | None = None
   top_p: ShareAboveZero | None = None
   min_p: Share | None = None
-  typical_p: Annotated[chex.Numeric, Range(above=0.0, below=1.0)] | None = None
+  typical_p: ShareBetween | None = None
   epsilon: Annotated[chex.Numeric, Range(at_least=0.0, below=1.0)] | None = None
-  eta: Annotated[chex.Numeric, Range(above=0.0, below=1.0)] | None = None
+  eta: ShareBetween | None = None
   repetition_penalty: Positive | None = None
   min_new_tokens: Annotated[int | chex.Array, AT_LEAST_ZERO] | None = None
   min_tokens_to_keep: Count = flax.struct.field(pytree_node=False, default=1)

@@ -11,11 +11,8 @@ from rlhf_jax.models.heads import (
   trunk_from_policy,
 )
 from rlhf_jax.models.lora import LoRA
-from rlhf_jax.models.transformer import (
-  PARTITION_RULES,
-  as_computed,
-  language_model,
-)
+from rlhf_jax.models.policy import language_model
+from rlhf_jax.models.transformer import PARTITION_RULES, as_computed
 
 __all__ = [
   'BOTTLENECK',

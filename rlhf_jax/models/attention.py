@@ -1,25 +1,17 @@
-"""Attention over arrays: positions, masks, rotation, softmax attention.
+"""Attention over arrays: positions, masks, softmax attention.
 
 Letters: H query heads, G heads of keys and values, each shared by H / G query
 heads, and d the width of a head.
 """
 
-import math
 from typing import NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
 
-from rlhf_jax.models.config import (
-  Attention,
-  ByWavelength,
-  Linear,
-  Rotary,
-  Short,
-  TransformerConfig,
-  Yarn,
-)
+from rlhf_jax.models import rotary
+from rlhf_jax.models.config import Attention, TransformerConfig
 
 # Finite, so that a query without visible keys has finite values and gradients.
 HIDDEN_SCORE = -1e30
@@ -76,88 +68,11 @@ def near(queries: chex.Array, keys: chex.Array, window: chex.Numeric):
   return queries[:, None] - keys[None, :] < window
 
 
-def frequencies(rotary: Rotary, width: int) -> chex.Array:
-  """[width / 2] float32, by how much each pair turns from token to token.
-
-  Pair i turns by base^(−2i / width), before any scaling.
-
-  Source: Su et al. 2021, section 3.2.2.
-  """
-  exponents = jnp.arange(0, width, 2, dtype=jnp.float32) / width
-  plain, scaling = rotary.base**-exponents, rotary.scaling
-  if scaling is None:
-    return plain
-  if isinstance(scaling, Short):
-    return plain / jnp.asarray(scaling.factors or 1.0, jnp.float32)
-  long = plain / scaling.factor
-  if isinstance(scaling, Linear):
-    return long
-  if isinstance(scaling, ByWavelength):
-    rounds = scaling.original * plain / (2 * jnp.pi)  # Of a whole row.
-    fast = (rounds - scaling.low) / (scaling.high - scaling.low)
-    fast = jnp.clip(fast, 0.0, 1.0)
-  else:
-    fast = 1.0 - ramp(rotary.base, scaling, width)
-  return (1.0 - fast) * long + fast * plain
-
-
-def ramp(base: float, scaling: Yarn, width: int) -> chex.Array:
-  """[width / 2], 0 at pairs that turn fast, 1 at slow ones."""
-
-  def pair(rounds):  # The one that turns so often over `original` tokens.
-    wave = scaling.original / (2 * math.pi * rounds)
-    return width * math.log(wave) / (2 * math.log(base))
-
-  low, high = pair(scaling.fast), pair(scaling.slow)
-  if scaling.whole:
-    low, high = math.floor(low), math.ceil(high)
-  low, high = max(low, 0), min(high, width - 1)
-  pairs = jnp.arange(width // 2, dtype=jnp.float32)
-  return jnp.clip((pairs - low) / (high - low or 0.001), 0.0, 1.0)
-
-
-def turns(
-  positions: chex.Array, rotary: Rotary | None, head_width: int
-) -> tuple[chex.Array, chex.Array] | None:
-  """Cosines and sines, [..., pairs] float32 each, of positions [...]."""
-  if rotary is None:
-    return None
-  rates = frequencies(rotary, rotary.turned(head_width))
-  angles = jnp.einsum('...,i->...i', positions.astype(jnp.float32), rates)
-  magnitude = getattr(rotary.scaling, 'magnitude', None)
-  if magnitude is None:
-    return jnp.cos(angles), jnp.sin(angles)
-  return magnitude * jnp.cos(angles), magnitude * jnp.sin(angles)
-
-
-def rotate(
-  x: chex.Array, rotation: tuple[chex.Array, chex.Array] | None
-) -> chex.Array:
-  """Rotates each pair (i, i + pairs) of heads x [..., H, d] by its angle.
-
-  Args:
-    x: [..., H, d] queries or keys.
-    rotation: cosines and sines [..., pairs] of `turns`. What of a head is
-      beyond these pairs stays as it is; None leaves all.
-
-  Returns:
-    [..., H, d], of x's dtype.
-  """
-  if rotation is None:
-    return x
-  cos, sin = (part[..., None, :] for part in rotation)
-  turned, rest = jnp.split(x, [2 * cos.shape[-1]], axis=-1)
-  first, second = jnp.split(turned.astype(jnp.float32), 2, axis=-1)
-  rotated = (first * cos - second * sin, second * cos + first * sin)
-  rotated = jnp.concatenate(rotated, axis=-1).astype(x.dtype)
-  return jnp.concatenate([rotated, rest], axis=-1) if rest.size else rotated
-
-
 class Sight(NamedTuple):
   """What tells the attention of one layer from another's.
 
   Attributes:
-    rotation: of `turns`.
+    rotation: of `rotary.turns`.
     kind: which of `config.sights` this is, [] int32.
   """
 
@@ -168,8 +83,8 @@ class Sight(NamedTuple):
 def sights(config: TransformerConfig, positions: chex.Array) -> list[Sight]:
   """`config.sights` at positions [B, T]; all of one structure."""
   return [
-    Sight(turns(positions, rotary, config.head_width), kind)
-    for kind, (rotary, _) in enumerate(config.sights)
+    Sight(rotary.turns(positions, own, config.head_width), kind)
+    for kind, (own, _) in enumerate(config.sights)
   ]
 
 

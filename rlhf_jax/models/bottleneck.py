@@ -111,12 +111,7 @@ def scores(params: Params, left: chex.Array, right: chex.Array) -> chex.Array:
 def symmetric_scores(
   params: Params, left: chex.Array, right: chex.Array
 ) -> chex.Array:
-  """½ [T(aᵢ, bⱼ) + T(bⱼ, aᵢ)] [N, M], for views that are exchangeable.
-
-  Args:
-    left: [N, a].
-    right: [M, a].
-  """
+  """½ [T(aᵢ, bⱼ) + T(bⱼ, aᵢ)] [N, M] of views [N, a] and [M, a] of one kind."""
   chex.assert_equal_shape_suffix([left, right], 1)
   return 0.5 * (scores(params, left, right) + scores(params, right, left).T)
 

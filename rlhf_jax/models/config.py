@@ -4,26 +4,18 @@ The defaults are those of Llama: RMSNorm, RoPE, grouped queries, SwiGLU.
 """
 
 import dataclasses
-import math
 from collections.abc import Callable
 from typing import Annotated, Any
 
 import chex
 import jax
 
+from rlhf_jax.models.rotary import Rotary, Short
 from rlhf_jax.types.calls import Called
-from rlhf_jax.types.rules import (
-  Count,
-  Divides,
-  Natural,
-  NonNegative,
-  Positive,
-  Range,
-)
+from rlhf_jax.types.rules import Count, Divides, Natural, Positive
 from rlhf_jax.types.values import checked
 
 DTYPES = ('float32', 'bfloat16')
-Factor = Annotated[float, Range(at_least=1.0)]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,96 +33,6 @@ class Norm:
   epsilon: Positive = 1e-6
   centred: bool = False
   from_one: bool = False
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-@checked
-class Linear:
-  """Positions are divided by a factor (Chen et al. 2023, eq. 4)."""
-
-  factor: Factor
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-@checked
-class ByWavelength:
-  """Long waves are divided by a factor, short ones not, those between in part.
-
-  As Llama 3.1 does it.
-
-  Attributes:
-    factor: of long waves.
-    low, high: waves are long from `original` / low tokens on, and short up to
-      `original` / high.
-    original: how many tokens the model was trained on at first.
-  """
-
-  factor: Factor
-  low: Positive = 1.0
-  high: Positive = 4.0
-  original: Count
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-@checked
-class Yarn:
-  """Slow pairs are divided by a factor, fast ones not, with a ramp between.
-
-  Attributes:
-    factor: of slow pairs.
-    original: how many tokens the model was trained on at first.
-    fast, slow: turns over `original` tokens where the ramp ends and begins.
-    whole: the ends of the ramp are rounded outwards to whole pairs.
-    magnitude: what cosines and sines are multiplied by.
-
-  Source: Peng et al. 2023, section 3.2 and eq. 21.
-  """
-
-  factor: Factor
-  original: Count
-  fast: Positive = 32.0
-  slow: Positive = 1.0
-  whole: bool = True
-  magnitude: Positive = 1.0
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-@checked
-class Short:
-  """The rotation of short rows, of a model that has another for long ones.
-
-  Longer rows are refused: how a row's beginning turns would depend on its end.
-
-  Attributes:
-    original: how many tokens a row may have.
-    factors: what the angle of each pair is divided by; none where empty.
-    magnitude: what cosines and sines are multiplied by.
-  """
-
-  original: Count
-  factors: tuple[Positive, ...] = ()
-  magnitude: Positive = 1.0
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-@checked
-class Rotary:
-  """Queries and keys are turned by angles that grow with the position.
-
-  Attributes:
-    base: of the wavelengths.
-    width: how much of the front of a head is turned, even; None turns all.
-    scaling: how wavelengths are stretched, beyond what a model was first
-      trained on.
-  """
-
-  base: Annotated[float, Range(above=1.0)] = 10_000.0
-  width: Count | None = None
-  scaling: Linear | ByWavelength | Yarn | Short | None = None
-
-  def turned(self, head_width: int) -> int:
-    """How much of the front of a head is turned."""
-    return self.width or head_width
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -363,8 +265,3 @@ class TransformerConfig:
     if len(self.sights) == 1:
       return (0,) * self.layers
     return tuple(map(int, self.local.layers))
-
-
-def yarn_magnitude(factor: float, mscale: NonNegative = 1.0) -> float:
-  """The usual `Yarn.magnitude`: 0.1 m ln(factor) + 1."""
-  return 0.1 * mscale * math.log(factor) + 1.0 if factor > 1 else 1.0

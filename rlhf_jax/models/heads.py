@@ -62,12 +62,24 @@ def scalar_model(
 def _scalar_model(
   config: TransformerConfig, scores: int, reading: Reading
 ) -> ScalarModel:
+  def hidden(params, tokens, attention_mask):
+    return transformer.hidden(config, params['trunk'], tokens, attention_mask)
+
+  def features(params, tokens, attention_mask):
+    return reading(hidden(params, tokens, attention_mask), attention_mask)
+
+  def scores_of_rows(params, tokens, attention_mask):
+    return head(params, features(params, tokens, attention_mask))
+
+  def values(params, tokens, attention_mask):
+    return head(params, hidden(params, tokens, attention_mask))[..., 0]
+
   return ScalarModel(
     init=functools.partial(init, config, scores=scores),
-    hidden=functools.partial(read_hidden, config),
-    features=functools.partial(features, config, reading),
-    scores=functools.partial(read_scores, config, reading),
-    values=functools.partial(read_values, config),
+    hidden=hidden,
+    features=features,
+    scores=scores_of_rows,
+    values=values,
     head=head,
     trunk=functools.partial(trunk_from_policy, layers=config.layers),
   )
@@ -108,47 +120,3 @@ def head(params: Params, hidden: chex.Array) -> chex.Array:
   kernel, bias = params['head']['kernel'], params['head']['bias']
   scores = jnp.einsum('...d,dm->...m', hidden.astype(jnp.float32), kernel)
   return scores + jnp.broadcast_to(bias, scores.shape)
-
-
-def read_hidden(
-  config: TransformerConfig,
-  params: Params,
-  tokens: chex.Array,
-  attention_mask: chex.Array,
-) -> chex.Array:
-  """[B, T, D] hidden states of the last layer."""
-  return transformer.hidden(config, params['trunk'], tokens, attention_mask)
-
-
-def features(
-  config: TransformerConfig,
-  reading: Reading,
-  params: Params,
-  tokens: chex.Array,
-  attention_mask: chex.Array,
-) -> chex.Array:
-  """[B, D] what the head reads of whole rows."""
-  hidden = read_hidden(config, params, tokens, attention_mask)
-  return reading(hidden, attention_mask)
-
-
-def read_scores(
-  config: TransformerConfig,
-  reading: Reading,
-  params: Params,
-  tokens: chex.Array,
-  attention_mask: chex.Array,
-) -> chex.Array:
-  """[B, M] float32 scores of whole rows."""
-  return head(params, features(config, reading, params, tokens, attention_mask))
-
-
-def read_values(
-  config: TransformerConfig,
-  params: Params,
-  tokens: chex.Array,
-  attention_mask: chex.Array,
-) -> chex.Array:
-  """[B, T] float32, the first score of every token's hidden state."""
-  hidden = read_hidden(config, params, tokens, attention_mask)
-  return head(params, hidden)[..., 0]

@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from rlhf_jax.models import attention, lora
+from rlhf_jax.models import attention, lora, rotary
 from rlhf_jax.models.attention import Sight
 from rlhf_jax.models.config import Norm, TransformerConfig
 from rlhf_jax.sharding import BATCH, BY_ROWS, Layout, constrain
@@ -88,14 +88,14 @@ class Attention(nn.Module):
       projected = jnp.einsum('btd,dhk->bthk', x, kernel)
       projected = _with_adapter(self, projected, name, x)
       if options.bias:
-        projected = _with_bias(self, config, projected, name, shape[1:])
+        projected = _with_bias(self, projected, name, shape[1:])
       return constrain(projected, BATCH, None, 'tensor', None)
 
     def turned(name, projected):
       if options.norms:
         norm = Normalise(config.norm, config.param_dtype, name=f'{name}_norm')
         projected = norm(projected)
-      return attention.rotate(projected, sight.rotation)
+      return rotary.rotate(projected, sight.rotation)
 
     queries = turned('query', heads('query', shape))
     keys = turned('key', heads('key', kv_shape))
@@ -109,7 +109,7 @@ class Attention(nn.Module):
     out = jnp.einsum('bthk,hkd->btd', mixed, output)
     out = _with_adapter(self, out, 'output', mixed)
     if options.output_bias:
-      out = _with_bias(self, config, out, 'output', (config.width,))
+      out = _with_bias(self, out, 'output', (config.width,))
     return out, kept
 
 
@@ -140,7 +140,7 @@ class MLP(nn.Module):
     hidden = jnp.einsum(each, x, first)
     hidden = _with_adapter(self, hidden, name, x)
     if options.bias:
-      hidden = _with_bias(self, config, hidden, name, shape)
+      hidden = _with_bias(self, hidden, name, shape)
     if options.gated:
       hidden = constrain(hidden, self.layout.rows, None, None, 'tensor')
       hidden = options.activation(hidden[:, :, 0]) * hidden[:, :, 1]
@@ -150,7 +150,7 @@ class MLP(nn.Module):
     out = hidden @ down
     out = _with_adapter(self, out, 'down', hidden)
     if options.bias:
-      out = _with_bias(self, config, out, 'down', (width,))
+      out = _with_bias(self, out, 'down', (width,))
     return out
 
 
@@ -197,10 +197,10 @@ def _with_adapter(module, y, name, x):
   return y + lora.product(name, x, module.get_variable('params', adapter))
 
 
-def _with_bias(module, config, x, name, shape):
+def _with_bias(module, x, name, shape):
   """x plus the bias of a projection, over all leading axes."""
   zeros = nn.initializers.zeros
-  bias = module.param(f'{name}_bias', zeros, shape, config.param_dtype)
+  bias = module.param(f'{name}_bias', zeros, shape, module.config.param_dtype)
   return x + jnp.broadcast_to(bias.astype(x.dtype), x.shape)
 
 

@@ -1,8 +1,11 @@
 """Sizes of models. The vocabulary comes from the tokenizer."""
 
+import dataclasses
+
 from jax import checkpoint_policies
 
-from rlhf_jax.models.config import Norm, Rotary, TransformerConfig
+from rlhf_jax.models.config import Norm, TransformerConfig
+from rlhf_jax.models.rotary import Rotary
 
 
 def sandbox(vocab_size: int) -> TransformerConfig:
@@ -50,17 +53,11 @@ def llama_1b(vocab_size: int = 128_256) -> TransformerConfig:
 
 def llama_8b(vocab_size: int = 128_256) -> TransformerConfig:
   """The shape of Llama 3.1 8B: 8.0 G parameters."""
-  return TransformerConfig(
-    vocab_size=vocab_size,
+  return dataclasses.replace(
+    llama_1b(vocab_size),
     layers=32,
     width=4096,
-    heads=32,
-    kv_heads=8,
     head_width=128,
     mlp_width=14_336,
-    rotary=Rotary(base=500_000.0),
-    norm=Norm(epsilon=1e-5),
     tied_embeddings=False,
-    compute_dtype='bfloat16',
-    remat=checkpoint_policies.nothing_saveable,
   )

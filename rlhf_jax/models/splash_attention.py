@@ -29,11 +29,7 @@ def mixing(
 ) -> Callable[..., chex.Array]:
   """A function of queries, keys, values and kind of sight: see `cores`.
 
-  Args:
-    config: sizes and windows.
-    attention_mask: [B, T] bool.
-    segment_ids: [B, T] int32, or None.
-    interpret: runs the kernel without a TPU, slowly.
+  With `interpret` the kernel runs without a TPU, slowly.
   """
   length = attention_mask.shape[1]
   padding = -length % kernels.NUM_LANES

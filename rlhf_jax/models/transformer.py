@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import chex
@@ -11,18 +11,10 @@ import jax.numpy as jnp
 
 from rlhf_jax.kernels import distributions
 from rlhf_jax.models import attention, cores, lora
-from rlhf_jax.models.cache import Cache, LayerCache
 from rlhf_jax.models.config import TransformerConfig
-from rlhf_jax.models.layers import Attend, Block, Transformer
-from rlhf_jax.sharding import (
-  BATCH,
-  BY_ROWS,
-  BY_WIDTH,
-  Layout,
-  constrain,
-  leaf_path,
-)
-from rlhf_jax.types import LanguageModel, Params
+from rlhf_jax.models.layers import Attend, Transformer
+from rlhf_jax.sharding import BATCH, constrain, leaf_path
+from rlhf_jax.types import Params
 
 # The mesh axes of each parameter of transformer and heads: the first pattern
 # found in its path wins, and a parameter that none names is an error. Layers
@@ -53,53 +45,6 @@ PARTITION_RULES = (
   (r'(mean|deviation|critic)/(first|second|last)/(kernel|bias)$', ()),
   (r'bottleneck/(mean|deviation)/(kernel|bias)$', ()),
 )
-
-
-def language_model(
-  config: TransformerConfig, absent: tuple[int, ...] = ()
-) -> LanguageModel:
-  """The transformer of a config, as pure functions of its parameters.
-
-  Equal arguments give the same object, so that what was compiled for one serves
-  the other.
-
-  Args:
-    config: sizes.
-    absent: ids in [0, V) that are no tokens of the tokenizer, in rising order:
-      of probability 0 in every distribution.
-
-  Raises:
-    ValueError: an absent id is no row of the model, or no token is left.
-  """
-  beyond = [i for i in absent if not 0 <= i < config.vocab_size]
-  if beyond or len(set(absent)) == config.vocab_size:
-    what = (
-      f'{beyond[0]} is none of them' if beyond else 'all of them are absent'
-    )
-    raise ValueError(
-      f'absent ids are rows of the model, which has {config.vocab_size}, and '
-      f'leave a token to say; {what}.'
-    )
-  return _language_model(config, absent)
-
-
-@functools.cache
-def _language_model(
-  config: TransformerConfig, absent: tuple[int, ...]
-) -> LanguageModel:
-  makes_logits = functools.partial(functools.partial, absent=absent)
-  return LanguageModel(
-    init=functools.partial(init, config),
-    hidden=functools.partial(hidden, config),
-    logits=makes_logits(logits, config),
-    token_logps=makes_logits(score, distributions.fused_token_logps, config),
-    token_logps_and_entropies=makes_logits(
-      score, distributions.fused_token_logps_and_entropies, config
-    ),
-    load=functools.partial(load, config),
-    prefill=makes_logits(prefill, config),
-    decode_step=makes_logits(decode_step, config),
-  )
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -149,7 +94,7 @@ def logits(
   params: Params,
   x: chex.Array,
   *,
-  absent: tuple[int, ...] = (),
+  absent: tuple[int, ...],
 ) -> chex.Array:
   """[..., V] float32 logits of hidden states x [..., D], −∞ at absent ids."""
   kernel = unembedding(config, params, x.dtype)
@@ -170,7 +115,7 @@ def score(
   targets: chex.Array,
   temperature: chex.Numeric = 1.0,
   *,
-  absent: tuple[int, ...] = (),
+  absent: tuple[int, ...],
 ) -> Any:
   """`kernel` of targets [...] read from x [..., D]: log-probs and entropies."""
   return kernel(
@@ -183,24 +128,11 @@ def score(
   )
 
 
-def load(config: TransformerConfig, params: Params) -> Params:
-  """Parameters for decoding: a list of layers, in the compute dtype.
-
-  Adapters are merged into what they adapt.
-  """
-  params = as_computed(config.compute_dtype, lora.merge(params))
-  layers = [
-    jax.tree.map(lambda leaf, i=index: leaf[i], params['layers'])
-    for index in range(config.layers)
-  ]
-  return params | {'layers': layers}
-
-
 def as_computed(dtype: str, params: Params) -> Params:
-  """Parameters in the type that a transformer computes with them in.
+  """Parameters cast to the dtype that a transformer computes in.
 
-  Who only computes with them has the same numbers of them. Those of norms stay
-  as they are, since norms are computed in float32; so do those of heads.
+  The forward pass gives the same numbers. Parameters of norms, which are
+  computed in float32, and of heads stay as they are.
   """
 
   def cast(path, leaf):
@@ -210,94 +142,6 @@ def as_computed(dtype: str, params: Params) -> Params:
     return leaf.astype(dtype)
 
   return jax.tree_util.tree_map_with_path(cast, params)
-
-
-def prefill(
-  config: TransformerConfig,
-  loaded: Params,
-  tokens: chex.Array,
-  attention_mask: chex.Array,
-  samples: int,
-  max_response: int,
-  *,
-  absent: tuple[int, ...] = (),
-) -> tuple[chex.Array, Cache]:
-  """Reads each prompt once, padded on the left.
-
-  Args:
-    config: sizes.
-    loaded: of `load`.
-    tokens: [B, P] int32.
-    attention_mask: [B, P] bool, the last column a real token.
-    samples: K, responses per prompt.
-    max_response: R, tokens at most in a response.
-    absent: ids of probability 0.
-
-  Returns:
-    [B, V] logits of the first response token, and the cache.
-  """
-  check_length(config, tokens.shape[1] + max_response)
-  attends = [attend_within(config, attention_mask, keep=True)] * config.layers
-  positions = attention.positions_from_mask(attention_mask)
-  x, kept = through_layers(config, loaded, tokens, positions, attends)
-  layers = tuple(
-    LayerCache.of_prompt(*of_layer, samples, max_response) for of_layer in kept
-  )
-  start = jnp.zeros((), jnp.int32)
-  first = logits(config, loaded, x[:, -1], absent=absent)
-  return first, Cache(layers, attention_mask, start)
-
-
-def decode_step(
-  config: TransformerConfig,
-  loaded: Params,
-  cache: Cache,
-  tokens: chex.Array,
-  *,
-  absent: tuple[int, ...] = (),
-) -> tuple[chex.Array, Cache]:
-  """Reads the next token [B, K] of every response.
-
-  Returns:
-    [B, K, V] logits of the token after it, and the cache with it stored.
-  """
-  samples = tokens.shape[1]
-  positions = cache.positions(samples)
-  visible = {w: cache.visible(samples, w) for _, w in config.sights}
-  attends = [
-    attend_cached(config, stored, cache.step, visible[config.sights[kind][1]])
-    for kind, stored in zip(config.sight_of_layer, cache.layers, strict=True)
-  ]
-  # For a token a row, gathered weights would be nearly all of the traffic.
-  x, layers = through_layers(
-    config, loaded, tokens, positions, attends, BY_WIDTH
-  )
-  cache = cache.replace(layers=tuple(layers), step=cache.step + 1)
-  return logits(config, loaded, x, absent=absent), cache
-
-
-def through_layers(
-  config: TransformerConfig,
-  loaded: Params,
-  tokens: chex.Array,
-  positions: chex.Array,
-  attends: Sequence[Attend],
-  layout: Layout = BY_ROWS,
-) -> tuple[chex.Array, list[Any]]:
-  """Hidden states [B, T, D], and what each layer's `attend` keeps."""
-  variables, module = {'params': loaded}, Transformer(config)
-  sights = attention.sights(config, positions)
-  x = module.apply(variables, tokens, positions, layout, method='embed')
-  kept = []
-  for weights, attend, kind in zip(
-    loaded['layers'], attends, config.sight_of_layer, strict=True
-  ):
-    x, of_layer = Block(config, layout).apply(
-      {'params': weights}, x, sights[kind], attend
-    )
-    kept.append(of_layer)
-  x = module.apply(variables, x, method='finish')
-  return constrain(x, *layout), kept
 
 
 def attend_within(
@@ -314,22 +158,6 @@ def attend_within(
   def attend(queries, keys, values, kind):
     mixed = mix(queries, keys, values, kind)
     return mixed, (keys, values) if keep else None
-
-  return attend
-
-
-def attend_cached(
-  config: TransformerConfig,
-  stored: LayerCache,
-  step: chex.Array,
-  visible: chex.Array,
-) -> Attend:
-  """Attention of one token per response over a layer's stored keys."""
-
-  def attend(queries, keys, values, kind):
-    del kind  # `visible` has heeded its window.
-    cache = stored.store(step, keys, values)
-    return cache.attend(queries, visible, config.attention), cache
 
   return attend
 

@@ -79,11 +79,9 @@ def find(
       channels |= {channel[1]} if channel else set()
       results = _results(each, kind)
       group = _group(each.rest) or devices
+      size = sum(shape.bytes for shape in results)
       if kind == 'all-reduce' and _scatters(instructions):
-        kind = 'reduce-scatter'
-        size = sum(shape.bytes for shape in results) / group
-      else:
-        size = sum(shape.bytes for shape in results)
+        kind, size = 'reduce-scatter', size / group
       key = (kind, ' + '.join(map(str, results)), group, size)
       found.setdefault(key, []).append(runs[name])
   listed = [

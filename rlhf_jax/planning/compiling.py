@@ -10,7 +10,6 @@ import jax
 from jax.sharding import Mesh
 
 from rlhf_jax.planning import collectives, hlo
-from rlhf_jax.planning.program import Program
 
 # How a compiler says what it would need, in GiB: of jax from 0.12 on; before.
 REFUSALS = (r'\(([\d.]+)([KMGT])\) exceeds', r'Used ([\d.]+)([KMGT]) of')
@@ -18,6 +17,27 @@ UNITS = {'K': 2**10, 'M': 2**20, 'G': 2**30, 'T': 2**40}
 # These only name what is there already.
 PASSED_ON = ('parameter', 'tuple', 'get-tuple-element', 'bitcast', 'while')
 BUFFERS = 5
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Program:
+  """A program of a stage, as it is traced.
+
+  Attributes:
+    name: of the function that it is made of.
+    traced: with the shapes and shards of its arguments.
+    given: its arguments.
+    held: what lies in memory while it runs, whoever reads it.
+    times: how often a step of the stage runs it; 0 of what runs once.
+    loop_steps: how often a loop in it runs that ends by itself, at most.
+  """
+
+  name: str
+  traced: jax.stages.Traced
+  given: Any
+  held: Any
+  times: int
+  loop_steps: int
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

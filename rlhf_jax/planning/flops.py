@@ -1,9 +1,9 @@
 """FLOPs of a program's products, without those whose results nobody reads."""
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
+import jax
 from jax.extend import core
 from jax.interpreters import partial_eval
 
@@ -64,16 +64,13 @@ def _of_product(equation):
   return 2 * math.prod(result.aval.shape) * math.prod(left[i] for i in summed)
 
 
-def _inside(value: Any) -> Iterator[core.Jaxpr]:
+def _inside(value: Any) -> list[core.Jaxpr]:
   """The jaxprs that are a parameter, or in a list or dict of parameters."""
-  if isinstance(value, core.ClosedJaxpr | core.Jaxpr):
-    yield _open(value)
-  elif isinstance(value, list | tuple):
-    for each in value:
-      yield from _inside(each)
-  elif isinstance(value, dict):
-    for each in value.values():
-      yield from _inside(each)
+  return [
+    _open(each)
+    for each in jax.tree.leaves(value)
+    if isinstance(each, core.ClosedJaxpr | core.Jaxpr)
+  ]
 
 
 def _open(jaxpr):

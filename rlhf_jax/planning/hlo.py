@@ -136,14 +136,12 @@ class Module:
     around = {i.name: i for i in self.computations[where]}
     found = []
     for instruction in condition.values():
-      if instruction.code == 'compare':
+      if instruction.code in ('compare', 'fusion'):
         for name in instruction.operands:
           found.append(self._constant(name, condition, loop, around))
-      elif instruction.code == 'fusion':
-        for inner in self._reached(dict(instruction.called)['calls']):
-          found.append(_number(inner))
-        for name in instruction.operands:
-          found.append(self._constant(name, condition, loop, around))
+      if instruction.code == 'fusion':
+        inside = self._reached(dict(instruction.called)['calls'])
+        found += map(_number, inside)
     return max((n for n in found if n is not None and n > 0), default=None)
 
   def _constant(self, name, condition, loop, around):

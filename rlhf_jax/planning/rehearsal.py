@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,7 +12,7 @@ from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 
 from rlhf_jax import sharding
 from rlhf_jax.planning import compiling
-from rlhf_jax.planning.program import Program
+from rlhf_jax.planning.compiling import Program
 from rlhf_jax.training.compile import run_by
 from rlhf_jax.types import Sampler
 
@@ -95,11 +96,7 @@ class Rehearsal:
 
   def scorer(self, scorer: Callable[..., Any]) -> Callable[..., Any]:
     """Notes what a scorer runs; it scores with ones."""
-
-    def score(frozen, rollouts):
-      return self.run(named('score', scorer), frozen, rollouts)
-
-    return score
+    return functools.partial(self.run, named('score', scorer))
 
   def _shape(self, leaf):
     """The shape of an array of a batch, its rows split; others as they are."""
@@ -107,7 +104,7 @@ class Rehearsal:
       return leaf
     spec = PartitionSpec()
     if np.ndim(leaf):
-      sizes = dict(self.mesh.shape)
+      sizes = self.mesh.shape
       spec = sharding.fitting_spec(np.shape(leaf), (sharding.BATCH,), sizes)
     placed = NamedSharding(self.mesh, spec)
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=placed)

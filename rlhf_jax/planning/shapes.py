@@ -72,12 +72,8 @@ def longest(
     rows: how many.
     responses: of each comparison, or of a policy's samples.
   """
-  count = 1
-  if kind is Prompt:
-    count = 0
-  elif kind in (Comparison, Sampled):
-    count = responses
+  count = {Prompt: 0, Comparison: responses, Sampled: responses}.get(kind, 1)
   prompt = [0] * limits.max_prompt_tokens
-  response = [0] * limits.max_response_tokens
+  responses = ([0] * limits.max_response_tokens,) * count
   held = Stored((), 0, kind, ratings=(0.0,) * RATINGS)
-  return [Example(held, prompt, (response,) * count, i) for i in range(rows)]
+  return [Example(held, prompt, responses, i) for i in range(rows)]

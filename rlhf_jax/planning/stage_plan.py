@@ -17,8 +17,7 @@ from rlhf_jax.planning import (
   topologies,
 )
 from rlhf_jax.planning.chips import Slice
-from rlhf_jax.planning.compiling import Compiled
-from rlhf_jax.planning.program import Program
+from rlhf_jax.planning.compiling import Compiled, Program
 from rlhf_jax.stages import Stage
 
 

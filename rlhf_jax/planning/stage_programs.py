@@ -21,7 +21,7 @@ from rlhf_jax.experiment.definition import Experiment
 from rlhf_jax.experiment.models import assembled
 from rlhf_jax.learners.reward import head
 from rlhf_jax.planning import shapes
-from rlhf_jax.planning.program import Program
+from rlhf_jax.planning.compiling import Program
 from rlhf_jax.planning.rehearsal import Rehearsal, named
 from rlhf_jax.stages import Learnt, Stage
 from rlhf_jax.training import state as training

@@ -87,12 +87,12 @@ def devices(chips: Slice) -> list[jax.Device]:
   shape = 'x'.join(map(str, chips.shape))
   if chips.chip.platform == 'gpu':
     # (slices, hosts, GPUs on each.)
-    how = ('', 'cuda', {'target_config': H100, 'topology': f'1x{shape}'})
+    name, platform = '', 'cuda'
+    options = {'target_config': H100, 'topology': f'1x{shape}'}
   else:
     # Two cores are one device, as where such chips run.
-    merged = {'chip_config_name': 'megacore'} if chips.chip.cores == 2 else {}
-    how = (chips.name, 'tpu', merged)
-  name, platform, options = how
+    name, platform = chips.name, 'tpu'
+    options = {'chip_config_name': 'megacore'} if chips.chip.cores == 2 else {}
   try:
     found = topologies.get_topology_desc(name, platform, **options).devices
   except Exception as error:

@@ -98,7 +98,7 @@ def of_trial(trial: Trial, room: float) -> str:
   return f'  {said}: {gb(trial.bytes)}{fits}'
 
 
-def as_json(found: StagePlan, trials: Sequence[Trial] = ()) -> dict[str, Any]:
+def as_json(found: StagePlan, trials: Sequence[Trial]) -> dict[str, Any]:
   """A stage's plan as JSON has it: bytes, seconds, FLOPs."""
   return {
     'stage': found.stage,

@@ -6,7 +6,6 @@ is not finite is never written.
 """
 
 import contextlib
-import functools
 import hashlib
 import os
 import pathlib
@@ -16,13 +15,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
 from rlhf_jax import processes
 from rlhf_jax.storage import files, seals
 from rlhf_jax.storage.files import StorageError
+from rlhf_jax.training import finite
 from rlhf_jax.types import Mean, Metrics, Params, TrainState
 
 # How Orbax calls what it has not committed.
@@ -78,11 +77,7 @@ class Checkpoints:
     step = int(state.step)
     if step == self._manager.latest_step():
       return
-    where = f'{self._folder}: step {step}'
-    refuse_not_finite(state.params, where)
-    # Infinity is where some optimizers start, as in "the best loss so far".
-    beside = state.opt_state, state.extra
-    _refuse(beside, _is_number, where, 'not a number')
+    finite.check_state(state, f'{self._folder}: step {step}')
     with _naming(self._folder):
       self._manager.wait_until_finished()  # It takes room as well.
       need = _bytes(state)
@@ -175,7 +170,7 @@ def save_params(
     FloatingPointError: they are not finite; nothing is written.
     StorageError: they could not be written.
   """
-  refuse_not_finite(params, str(folder))
+  finite.check_params(params, str(folder))
   need = _bytes(params)
 
   def begin():
@@ -236,42 +231,7 @@ def abstract_params(folder: pathlib.Path) -> Params:
   )
 
 
-def refuse_not_finite(params: Params, where: str) -> None:
-  """Refuses parameters with NaN or infinity among them.
-
-  Raises:
-    FloatingPointError: naming `where` they go and the first such array.
-  """
-  _refuse(params, jnp.isfinite, where, 'not finite')
-
-
-def _is_number(x):
-  return ~jnp.isnan(x)
-
-
-def _refuse(tree, good, where, how):
-  """Refuses arrays with a number for which `good` does not hold."""
-  leaves = {
-    jax.tree_util.keystr(path): leaf
-    for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
-    if jnp.issubdtype(leaf.dtype, jnp.floating)
-  }
-  bad = [name for name, fine in _all(leaves, good).items() if not fine]
-  if bad:
-    raise FloatingPointError(
-      f'{where} is not saved: {bad[0]} is {how}'
-      + (f', and so are {len(bad) - 1} more' if len(bad) > 1 else '')
-      + '; lower the learning rate, or look at the last rows of its '
-      'metrics.jsonl. The newest checkpoint before it is kept'
-    )
-
-
-@functools.partial(jax.jit, static_argnums=1)
-def _all(leaves, good):
-  return {name: good(leaf).all() for name, leaf in leaves.items()}
-
-
-def _as_json(metrics: Metrics) -> dict[str, list[float]]:
+def _as_json(metrics: Metrics) -> dict[str, list[str]]:
   """Totals and weights, whose float32 are exact in JSON; NaN as words."""
   return {
     name: [str(float(mean.total)), str(float(mean.weight))]

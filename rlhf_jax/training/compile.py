@@ -65,48 +65,45 @@ def split_config(config: Any) -> tuple[Any, dict[Path, Any]]:
     Ints stay: they are sizes and counts. So does a float of its own fields that
     is 0: what it weighs is left out of the program.
   """
-  blank, values = {}, {}
-  for field in dataclasses.fields(config):
-    value = getattr(config, field.name)
+  values = {}
+
+  def blank(value, path):
     if _is_traced(value) and not _is_zero(value):
-      blank[field.name] = None
-      values[(field.name,)] = value
-    elif isinstance(value, functools.partial) and not value.args:
-      blank[field.name] = Bound(
-        value.func,
-        tuple(
-          (name, None if _is_traced(x) else x)
-          for name, x in sorted(value.keywords.items())
-        ),
-      )
-      values |= {
-        (field.name, name): x
-        for name, x in value.keywords.items()
-        if _is_traced(x)
-      }
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-      blank[field.name], inner = split_config(value)
-      values |= {(field.name, *path): x for path, x in inner.items()}
-  return override(config, blank), values
+      values[path] = value
+      return None
+    if isinstance(value, functools.partial) and not value.args:
+      bound = dict(sorted(value.keywords.items()))
+      for name, x in bound.items():
+        if _is_traced(x):
+          values[*path, name], bound[name] = x, None
+      return Bound(value.func, tuple(bound.items()))
+    return _field_by_field(blank, value, path)
+
+  return blank(config, ()), values
 
 
 def join_config(config: Any, values: Mapping[Path, Any]) -> Any:
   """Puts `values` back where `split_config` found them."""
-  here = {path[0]: x for path, x in values.items() if len(path) == 1}
-  inner = {}
-  for (name, *rest), x in values.items():
-    if rest:
-      inner.setdefault(name, {})[tuple(rest)] = x
-  for field in dataclasses.fields(config):
-    value = getattr(config, field.name)
+
+  def fill(value, path):
+    if path in values:
+      return values[path]
     if isinstance(value, Bound):
-      traced = {path[0]: x for path, x in inner.pop(field.name, {}).items()}
-      here[field.name] = functools.partial(
-        value.function, **(dict(value.options) | traced)
-      )
-  for name, parts in inner.items():
-    here[name] = join_config(getattr(config, name), parts)
-  return override(config, here)
+      options = {n: values.get((*path, n), x) for n, x in value.options}
+      return functools.partial(value.function, **options)
+    return _field_by_field(fill, value, path)
+
+  return fill(config, ())
+
+
+def _field_by_field(change, value, path):
+  """A config with every field changed; any other value as it is."""
+  if not dataclasses.is_dataclass(value) or isinstance(value, type):
+    return value
+  names = [field.name for field in dataclasses.fields(value)]
+  return override(
+    value, {name: change(getattr(value, name), (*path, name)) for name in names}
+  )
 
 
 def override(config: Any, values: Mapping[str, Any]) -> Any:
@@ -148,7 +145,8 @@ def jitted(
   """
 
   def laid_out(donated, shared, *, places, values, config, static, laid):
-    arrays = _laid_out(shared, places)
+    structure, at = places
+    arrays = jax.tree.unflatten(structure, [shared[i] for i in at])
     for place, tree in zip(donate, donated, strict=True):
       arrays.insert(place, tree)
     results = function(
@@ -167,33 +165,24 @@ def jitted(
     donate_argnums=(0,),
   )
 
-  def arranged(arrays, config, static):
+  @functools.wraps(function)
+  def call(*arrays, config, **static):
     config, values = split_config(config)
     shared, places = _once(
       [tree for place, tree in enumerate(arrays) if place not in donate]
     )
     donated = [arrays[place] for place in donate]
-    named = {
-      'places': places,
-      'values': values,
-      'config': config,
-      'laid': _shardings(donated),
-    }
-    return (donated, shared), {
-      **named,
-      'static': tuple(sorted(static.items())),
-    }
+    return _runner.get()(
+      traced,
+      donated,
+      shared,
+      places=places,
+      values=values,
+      config=config,
+      static=tuple(sorted(static.items())),
+      laid=_shardings(donated),
+    )
 
-  @functools.wraps(function)
-  def call(*arrays, config, **static):
-    given, named = arranged(arrays, config, static)
-    return _runner.get()(traced, *given, **named)
-
-  def lower(*arrays, config, **static):
-    given, named = arranged(arrays, config, static)
-    return traced.lower(*given, **named)
-
-  call.lower = lower
   return call
 
 
@@ -251,8 +240,3 @@ def _pinned(trees, shardings):
     for leaf, s in zip(leaves, shardings, strict=True)
   ]
   return jax.tree.unflatten(structure, pinned)
-
-
-def _laid_out(leaves, places):
-  structure, at = places
-  return jax.tree.unflatten(structure, [leaves[i] for i in at])

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TextIO
@@ -10,7 +9,7 @@ from typing import Any, Protocol, TextIO
 import jax
 
 from rlhf_jax import progress
-from rlhf_jax.training import metrics, stopping
+from rlhf_jax.training import finite, metrics, stopping
 from rlhf_jax.training.checkpoints import Checkpoints
 from rlhf_jax.types import Metrics, Params, TrainState, padding
 
@@ -157,7 +156,7 @@ class _Rows:
       spent = time.perf_counter() - self._began
       row['seconds/update'] = spent / max(done - self._since, 1)
       self.restart(done)
-    _refuse_not_finite(row, self._loop.stage, done)
+    finite.check_losses(row, self._loop.stage, done)
     row = metrics.plain(row)
     for writer in self._writers:
       writer.write(self._loop.stage, done, row)
@@ -175,13 +174,3 @@ def _keep(state, pending, saved, stage, stopped):
     saved.save(state, total)
     saved.wait()
     stopped.kept = f'{stage} is saved at step {int(state.step)}'
-
-
-def _refuse_not_finite(row, stage, step):
-  for name, value in row.items():
-    if name.startswith(metrics.LOSS) and not math.isfinite(value):
-      raise FloatingPointError(
-        f'{stage}: {name} is {value} at step {step}; lower the learning rate, '
-        f'or look at the last rows of its metrics.jsonl. The newest '
-        f'checkpoint before it is kept'
-      )

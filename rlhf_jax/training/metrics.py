@@ -1,5 +1,7 @@
 """Where a run's numbers go: metrics.jsonl, and TensorBoard or W&B if asked."""
 
+import collections
+import contextlib
 import json
 import math
 import pathlib
@@ -90,20 +92,16 @@ class WandbWriter:
     self._run.finish()
 
 
-def read_jsonl(
-  path: pathlib.Path, fields: Sequence[str] = ('step',)
-) -> list[dict]:
-  """The rows of a metrics file, up to one that is damaged.
+def read_jsonl(path: pathlib.Path) -> list[dict]:
+  """The rows of a metrics file, up to one that is damaged."""
+  return list(stream_jsonl(path, ('step',)))
+
+
+def stream_jsonl(path: pathlib.Path, fields: Sequence[str]) -> Iterator[dict]:
+  """The rows of a file of JSON lines, up to one that is damaged.
 
   As is a last line that a kill cut off, or one without one of the `fields`.
   """
-  return list(stream_jsonl(path, fields))
-
-
-def stream_jsonl(
-  path: pathlib.Path, fields: Sequence[str] = ('step',)
-) -> Iterator[dict]:
-  """As `read_jsonl`, a row at a time."""
   with files.naming(path), path.open('rb') as lines:
     for line in lines:
       try:
@@ -147,18 +145,15 @@ class Stopwatch:
   """Seconds by part of a step, as metrics: `with stopwatch('sample'): …`."""
 
   def __init__(self):
-    self.seconds = {}
+    self.seconds = collections.Counter()
 
-  def __call__(self, part: str) -> 'Stopwatch':
-    self._part = part
-    return self
-
-  def __enter__(self):
-    self._start = time.perf_counter()
-
-  def __exit__(self, *_):
-    spent = time.perf_counter() - self._start
-    self.seconds[self._part] = self.seconds.get(self._part, 0.0) + spent
+  @contextlib.contextmanager
+  def __call__(self, part: str) -> Iterator[None]:
+    start = time.perf_counter()
+    try:
+      yield
+    finally:
+      self.seconds[part] += time.perf_counter() - start
 
   def metrics(self) -> dict[str, Mean]:
     """`seconds/<part>`, one reading each."""

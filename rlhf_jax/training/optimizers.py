@@ -5,7 +5,6 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Annotated
 
-import chex
 import jax
 import jax.numpy as jnp
 import optax
@@ -102,7 +101,7 @@ def adam(config: Adam, steps: int) -> optax.GradientTransformation:
   rate = optax.inject_hyperparams(optax.scale_by_learning_rate)
   scaled = optax.scale_by_adam(config.b1, config.b2, config.eps)
   if config.bfloat16_moments:
-    scaled = with_moments_in(jnp.bfloat16, scaled)
+    scaled = with_bfloat16_moments(scaled)
   moves = optax.chain(
     optax.clip_by_global_norm(config.max_grad_norm),
     scaled,
@@ -113,27 +112,24 @@ def adam(config: Adam, steps: int) -> optax.GradientTransformation:
   return with_master(moves) if config.float32_master else moves
 
 
-def with_moments_in(
-  dtype: chex.ArrayDType, adam: optax.GradientTransformation
+def with_bfloat16_moments(
+  adam: optax.GradientTransformation,
 ) -> optax.GradientTransformation:
-  """`optax.scale_by_adam` that keeps its moments in another type.
+  """`optax.scale_by_adam` that keeps both moments in bfloat16.
 
   They are widened for a step, which is computed as before, and rounded after.
   """
 
   def stored(state, dtype):
-    moments = {
-      name: jax.tree.map(lambda x: x.astype(dtype), getattr(state, name))
-      for name in ('mu', 'nu')
-    }
-    return state._replace(**moments)
+    mu, nu = optax.tree.cast((state.mu, state.nu), dtype)
+    return state._replace(mu=mu, nu=nu)
 
   def init(params):
-    return stored(adam.init(params), dtype)
+    return stored(adam.init(params), jnp.bfloat16)
 
   def update(grads, state, params=None):
     updates, state = adam.update(grads, stored(state, jnp.float32), params)
-    return updates, stored(state, dtype)
+    return updates, stored(state, jnp.bfloat16)
 
   return optax.GradientTransformation(init, update)
 
@@ -149,8 +145,7 @@ def with_master(
   Source: Micikevicius et al. 2018, section 3.1.
   """
 
-  def widen(tree):
-    return jax.tree.map(lambda x: x.astype(jnp.float32), tree)
+  widen = functools.partial(optax.tree.cast, dtype=jnp.float32)
 
   def init(params):
     # Never the same buffer, which a step would be given twice.

@@ -7,6 +7,7 @@ run is, except inside `held`, where a step is finished first.
 import contextlib
 import signal
 import threading
+import types
 from collections.abc import Iterator
 
 from rlhf_jax import processes
@@ -32,12 +33,7 @@ class Stopped(KeyboardInterrupt):
     return [f'Stopped: {self}']
 
 
-class _Request:
-  asked = False
-  holds = 0
-
-
-_request = _Request()
+_request = types.SimpleNamespace(asked=False, holds=0)
 
 
 def ask() -> None:

@@ -163,8 +163,8 @@ EDITS = {
     'data/collation.py', 'weight=np.array([e.held.weight for e in examples]',
     'weight=np.array([1.0 for e in examples]', ONCE),
   'what is compiled': (
-    'training/compile.py', 'blank[field.name] = None',
-    'blank[field.name] = 0', ALL),
+    'training/compile.py', 'values[path] = value',
+    'values[path] = 0', ALL),
   'the runner': (
     'experiment/running.py', 'init_key, run_key = jax.random.split(',
     'run_key, init_key = jax.random.split(', ALL),

@@ -27,7 +27,7 @@ from rlhf_jax.models import LoRA, huggingface, lora
 from rlhf_jax.models.huggingface import peft
 from rlhf_jax.training import checkpoints
 from rlhf_jax.training import state as training
-from rlhf_jax.training.compile import jitted
+from rlhf_jax.training.compile import jitted, run_by
 from tests.experiment import pretrained_test, small
 from tests.launch.import_weights_test import run_command
 
@@ -120,7 +120,10 @@ class LoRAStagesTest(absltest.TestCase):
       for path, x in leaves(frozen).items()
       if any(name.endswith(lora.SUFFIX) for name in path) or 'head' in path
     )
-    given = call.lower(state, frozen, config=config).compile()
+    with run_by(
+      lambda program, *given, **named: program.lower(*given, **named)
+    ):
+      given = call(state, frozen, config=config).compile()
     taken = given.memory_analysis().argument_size_in_bytes
     self.assertBetween(taken, size, size + own + beside + 4096)
 

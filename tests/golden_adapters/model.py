@@ -18,6 +18,7 @@ from rlhf_jax.models import (
   huggingface,
   language_model,
   layers,
+  policy,
   scalar_model,
   transformer,
 )
@@ -80,7 +81,7 @@ def _hidden_states(config: TransformerConfig, weights, tokens, mask):
   """[layers + 1, T, D] the residual stream of a row, the last one normed."""
   positions = attention.positions_from_mask(mask)
   module = layers.Transformer(config)
-  loaded = transformer.load(config, weights)
+  loaded = policy.load(config, weights)
   sights = attention.sights(config, positions)
   attend = transformer.attend_within(config, mask)
   variables = {'params': loaded}

@@ -23,8 +23,8 @@ from absl.testing import absltest, parameterized
 from launch import import_weights
 from rlhf_jax.data import tokens
 from rlhf_jax.models import huggingface
-from rlhf_jax.models.attention import turns
-from rlhf_jax.models.huggingface import gguf_rotation
+from rlhf_jax.models.huggingface import gguf
+from rlhf_jax.models.rotary import turns
 from tests.models.huggingface_folders import config, edit, made
 
 TEXT = 'the cat sat on the mat 42 times'
@@ -279,7 +279,7 @@ class GgufTest(CommandCase):
   def test_factors_of_heads_without_long_waves(self):
     factors = llama3_factors(32.0, 4, base=5e5)
     self.assertLess(max(factors), 32.0)
-    found = gguf_rotation.scaling(factors, 5e5)
+    found = gguf.llama3_scaling(factors, 5e5)
     self.assertEqual(found['factor'], 32.0)
 
   def test_factors_of_1_turn_nothing_otherwise(self):

@@ -18,9 +18,9 @@ from rlhf_jax.models.config import (
   Norm,
   Positions,
   Residual,
-  Rotary,
   gelu,
 )
+from rlhf_jax.models.rotary import Rotary
 
 TINY = TransformerConfig(
   vocab_size=11,

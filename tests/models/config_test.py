@@ -5,7 +5,8 @@ import dataclasses
 from absl.testing import absltest, parameterized
 
 from rlhf_jax.models import presets
-from rlhf_jax.models.config import Local, Rotary
+from rlhf_jax.models.config import Local
+from rlhf_jax.models.rotary import Rotary
 
 SANDBOX = presets.sandbox(11)
 

@@ -383,7 +383,7 @@ class FingerprintTest(FolderCase):
     folder = made(self.scratch / 'model')
     first = huggingface.fingerprint(folder)
     with absltest.mock.patch.object(
-      huggingface.reading, '_hash', side_effect=AssertionError
+      huggingface.folders, '_hash', side_effect=AssertionError
     ):
       self.assertEqual(huggingface.fingerprint(folder), first)
     other = made(self.scratch / 'other')

@@ -11,11 +11,7 @@ _CODE = re.compile(r'[a-z]{1,40}(?:_[a-z]{1,40}){1,6}')
 
 
 class Key:
-  """A key that no message, log or traceback shows: its repr says nothing.
-
-  Args:
-    text: the key itself.
-  """
+  """A key that no message, log or traceback shows: its repr says nothing."""
 
   def __init__(self, text: str):
     self._text = text

@@ -17,13 +17,7 @@ from rlhf_jax.feedback.endpoint.keys import Key
 
 
 class Reply(NamedTuple):
-  """What a server answered.
-
-  Attributes:
-    status: the number, as 200.
-    headers: those of the answer.
-    content: its body.
-  """
+  """What a server answered: the number of its status, headers and body."""
 
   status: int
   headers: http.client.HTTPMessage

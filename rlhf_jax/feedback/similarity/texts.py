@@ -6,6 +6,7 @@ responses to each, and queries, which it ignores; it returns B matrices, [N, N]
 bool.
 """
 
+import functools
 import itertools
 import re
 import unicodedata
@@ -54,18 +55,17 @@ def answer(
   """
   del queries
 
-  def said_by(prompt):
-    def said(text):
-      given = extract(prompt, text)
-      return None if given is None else plain(given)
-
-    return said
+  def said(prompt, text):
+    given = extract(prompt, text)
+    return None if given is None else plain(given)
 
   def same(first, second):
     return first is not None and first == second
 
-  pairs = zip(prompts, texts, strict=True)
-  return [_pairwise(listed, said_by(prompt), same) for prompt, listed in pairs]
+  return [
+    _pairwise(listed, functools.partial(said, prompt), same)
+    for prompt, listed in zip(prompts, texts, strict=True)
+  ]
 
 
 def ngram(
@@ -139,8 +139,7 @@ def final_number(prompt: Prompt, response: str) -> str | None:
   counts; None where there is none.
   """
   del prompt
-  marked = verifying.final_answer(response)
-  given = verifying.last_number(response if marked is None else marked)
+  given = verifying.final_number(response)
   return None if given is None else f'{given + 0.0:.12g}'  # −0 is 0.
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -28,19 +28,6 @@ class Asked(Protocol):
     options: Sequence[str] = (),
   ) -> list[Answer]:
     """Its replies, with log-probs of the options where it can say them."""
-
-
-class Verdict(NamedTuple):
-  """What a judge said of a pair, or of a response.
-
-  Attributes:
-    number: credit of the first response in [0, 1], or a rating; NaN where the
-      reply says none.
-    reply: its words.
-  """
-
-  number: float
-  reply: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,8 +59,10 @@ class PairJudge:
     second: Sequence[str],
   ) -> np.ndarray:
     """[N] credits of the first responses, NaN where no verdict was read."""
-    said = self.verdicts(prompts, first, second)
-    return np.array([verdict.number for verdict in said])
+    said = self.asked.answers(
+      self.questions(prompts, first, second), options=self.template.options
+    )
+    return np.array([self._credit(answer) for answer in said])
 
   def questions(
     self,
@@ -84,18 +73,6 @@ class PairJudge:
     """The N conversations that are put to the model."""
     rows = zip(prompts, first, second, strict=True)
     return [self.template.filled(*row) for row in rows]
-
-  def verdicts(
-    self,
-    prompts: Sequence[Prompt],
-    first: Sequence[str],
-    second: Sequence[str],
-  ) -> list[Verdict]:
-    """N verdicts with the replies that they were read from."""
-    said = self.asked.answers(
-      self.questions(prompts, first, second), options=self.template.options
-    )
-    return [Verdict(self._credit(answer), answer.text) for answer in said]
 
   def _credit(self, answer):
     if answer.logprobs is not None and self.template.options:

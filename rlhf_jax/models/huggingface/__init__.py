@@ -1,12 +1,11 @@
 """Models of transformers: folders of config.json and safetensors, both ways."""
 
 from rlhf_jax.models.huggingface import peft
+from rlhf_jax.models.huggingface.folders import fingerprint, is_folder
 from rlhf_jax.models.huggingface.reading import (
   abstract_params,
   config_of,
   described_params,
-  fingerprint,
-  is_folder,
   open_folder,
   read,
 )

@@ -1,5 +1,6 @@
 """What config.json says of a model, as a TransformerConfig and back."""
 
+import collections
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -8,23 +9,18 @@ from typing import Any
 from rlhf_jax.models.config import (
   MLP,
   Attention,
-  ByWavelength,
-  Linear,
   Local,
   Norm,
   Positions,
   Residual,
-  Rotary,
-  Short,
   TransformerConfig,
-  Yarn,
   gelu,
   gelu_tanh,
   relu,
   silu,
-  yarn_magnitude,
 )
 from rlhf_jax.models.huggingface.safetensors import CheckpointError
+from rlhf_jax.models.rotary import ByWavelength, Linear, Rotary, Short, Yarn
 
 Json = Mapping[str, Any]
 PARTS = {
@@ -50,16 +46,12 @@ LOCAL = 'sliding_attention'
 
 def config(parts: Mapping[str, Any]) -> TransformerConfig:
   """A config of values by dotted name, `norm.epsilon` and the like."""
-  flat = {k: v for k, v in parts.items() if '.' not in k}
-  for name, cls in PARTS.items():
-    own = {
-      key.partition('.')[2]: value
-      for key, value in parts.items()
-      if key.startswith(f'{name}.')
-    }
-    if own:
-      flat[name] = cls(**own)
-  return TransformerConfig(**flat)
+  flat, inner = {}, collections.defaultdict(dict)
+  for key, value in parts.items():
+    name, _, field = key.rpartition('.')
+    (inner[name] if name else flat)[field] = value
+  own = {name: PARTS[name](**given) for name, given in inner.items()}
+  return TransformerConfig(**flat, **own)
 
 
 def value(config: TransformerConfig, name: str) -> Any:
@@ -165,9 +157,9 @@ def _scaling(found, json):
   magnitude = found.get('attention_factor')
   if magnitude is None:
     mscale, whole = found.get('mscale'), found.get('mscale_all_dim')
-    magnitude = yarn_magnitude(factor, mscale if mscale and whole else 1.0)
+    magnitude = _yarn_magnitude(factor, mscale if mscale and whole else 1.0)
     if mscale and whole:
-      magnitude /= yarn_magnitude(factor, whole)
+      magnitude /= _yarn_magnitude(factor, whole)
   return Yarn(
     factor=factor,
     original=original,
@@ -176,6 +168,11 @@ def _scaling(found, json):
     whole=found.get('truncate', True),
     magnitude=magnitude,
   )
+
+
+def _yarn_magnitude(factor, mscale):
+  """0.1 m ln(factor) + 1."""
+  return 0.1 * mscale * math.log(factor) + 1.0 if factor > 1 else 1.0
 
 
 def rotary_json(rotary: Rotary, head_width: int) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Gemma 1, 2 and 3: norms from one, soft caps, local layers."""
 
+import dataclasses
+
 from rlhf_jax.models.huggingface import fields, llama
 from rlhf_jax.models.huggingface.architecture import Architecture
 
@@ -33,19 +35,12 @@ GEMMA = Architecture(
   tensors=llama.TENSORS,
 )
 
-_GEMMA2_KEYS = {
-  'hidden_activation' if key == 'hidden_act' else key: name
-  for key, name in GEMMA.keys.items()
-}
 _FOUR_NORMS = {
   'input_layernorm': 'attention_norm',
   'post_attention_layernorm': 'attention_output_norm',
   'pre_feedforward_layernorm': 'mlp_norm',
   'post_feedforward_layernorm': 'mlp_output_norm',
 }
-_GEMMA2_TENSORS = llama.decoder(
-  _FOUR_NORMS, llama.INPUTS, llama.OUTPUTS, llama.BIASES
-)
 
 
 def _capped(json, parts, *, final, attention):
@@ -94,13 +89,16 @@ GEMMA2 = Architecture(
   kind='gemma2',
   name='Gemma2',
   base='model.',
-  keys=_GEMMA2_KEYS,
+  keys={
+    'hidden_activation' if key == 'hidden_act' else key: name
+    for key, name in GEMMA.keys.items()
+  },
   defaults=_GEMMA_DEFAULTS | {'num_key_value_heads': 4},
   fixed=_GEMMA | {'residual.output_norms': True},
   allowed=_CAUSAL,
   reads=_gemma2_reads,
   writes=_gemma2_writes,
-  tensors=_GEMMA2_TENSORS,
+  tensors=llama.decoder(_FOUR_NORMS, llama.INPUTS, llama.OUTPUTS, llama.BIASES),
 )
 
 
@@ -132,15 +130,11 @@ def _gemma3_writes(config):
   return _gemma2_writes(config) | {'rope_local_base_freq': local}
 
 
-GEMMA3 = Architecture(
+GEMMA3 = dataclasses.replace(
+  GEMMA2,
   kind='gemma3_text',
   name='Gemma3',
-  base='model.',
-  keys=_GEMMA2_KEYS,
-  defaults=_GEMMA_DEFAULTS | {'num_key_value_heads': 4},
   fixed=GEMMA2.fixed | {'attention.norms': True},
-  allowed=_CAUSAL,
   reads=_gemma3_reads,
   writes=_gemma3_writes,
-  tensors=_GEMMA2_TENSORS,
 )

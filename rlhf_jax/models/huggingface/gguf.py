@@ -8,29 +8,31 @@ import json
 import pathlib
 import sys
 import types
-from typing import TextIO
+from typing import Any, TextIO
 
 import numpy as np
 
 from rlhf_jax import progress
 from rlhf_jax.models.huggingface import (
-  gguf_rotation,
+  fields,
+  folders,
   gguf_tokenizer,
   safetensors,
-  writing,
 )
 from rlhf_jax.models.huggingface.gguf_tokenizer import INSTEAD, SPECIAL
 from rlhf_jax.models.huggingface.llama import LLAMA, QWEN2, QWEN3
 from rlhf_jax.models.huggingface.safetensors import (
   DTYPES,
+  NAMES,
   CheckpointError,
   Planned,
 )
+from rlhf_jax.models.rotary import ByWavelength, Rotary, frequencies
 from rlhf_jax.storage import files
 
 # Those whose tensors we know; Llama's queries and keys are in another order.
 ARCHITECTURES = {one.kind: one for one in (LLAMA, QWEN2, QWEN3)}
-NAMES = {
+TENSORS = {
   'token_embd': 'model.embed_tokens',
   'output_norm': 'model.norm',
   'output': 'lm_head',
@@ -47,6 +49,10 @@ NAMES = {
   'ffn_down': 'mlp.down_proj',
 }
 EMBEDDING = 'model.embed_tokens.weight'
+# Where Llama 3 stretches waves: a factor for each pair of a head.
+FACTORS = 'rope_freqs.weight'
+RELEASED = {'low': 1.0, 'high': 4.0, 'original': 8192}
+LONGEST = (8.0, 32.0)  # Factors of the 8B and larger, and of the 1B and 3B.
 
 
 def convert(
@@ -79,9 +85,7 @@ def convert(
       f'{path} holds a {kind!r}, and of GGUF files {known} are known; {INSTEAD}'
     )
   tensors = {
-    _name(path, one.name): one
-    for one in reader.tensors
-    if one.name != gguf_rotation.TENSOR
+    _name(path, one.name): one for one in reader.tensors if one.name != FACTORS
   }
   if EMBEDDING not in tensors:
     raise CheckpointError(f'{path} has no token_embd.weight; {INSTEAD}')
@@ -89,10 +93,10 @@ def convert(
   config['rope_scaling'] = _scaling(path, reader, config)
   tokenizer, tokenizer_config = gguf_tokenizer.read(path, said)
   planned = [
-    Planned(name, writing.NAMES[dtype], _shape(tensors[name]))
+    Planned(name, NAMES[dtype], _shape(tensors[name]))
     for name in sorted(tensors)
   ]
-  with writing.new_folder(folder) as partial:
+  with folders.new_folder(folder) as partial:
     with (partial / safetensors.FILE).open('wb') as file:
       safetensors.write_header(file, planned)
       for one in progress.track(
@@ -103,7 +107,7 @@ def convert(
           array = _reordered(one.name, array, config)
         array = np.ascontiguousarray(array, DTYPES[one.dtype])
         file.write(array.reshape(-1).view(np.uint8))
-    files.write_json(partial / 'config.json', config)
+    files.write_json(partial / folders.CONFIG, config)
     _write(partial / 'tokenizer.json', tokenizer)
     _write(partial / 'tokenizer_config.json', tokenizer_config)
     ids = {key: v for key, v in config.items() if key.endswith('_token_id')}
@@ -144,11 +148,11 @@ def _name(path, name):
   if stem.startswith('blk.'):
     _, layer, stem = stem.split('.', 2)
     prefix = f'model.layers.{layer}.'
-  if stem not in NAMES or kind not in ('weight', 'bias'):
+  if stem not in TENSORS or kind not in ('weight', 'bias'):
     raise CheckpointError(
       f'{path} has a tensor {name}, which is not known here; {INSTEAD}'
     )
-  return f'{prefix}{NAMES[stem]}.{kind}'
+  return f'{prefix}{TENSORS[stem]}.{kind}'
 
 
 def _shape(tensor):
@@ -211,20 +215,56 @@ def _scaling(path, reader, config):
   """`rope_scaling`, by a tensor of factors where the file has one."""
   said = config['rope_scaling']
   for one in reader.tensors:
-    if one.name != gguf_rotation.TENSOR:
+    if one.name != FACTORS:
       continue
     try:
       if said is not None:
         raise CheckpointError(f'waves are stretched by {one.name}, and twice')
-      if _shape(one) != (config['head_dim'] // 2,):
-        pairs = config['head_dim'] // 2
+      pairs = config['head_dim'] // 2
+      if _shape(one) != (pairs,):
         raise CheckpointError(
           f'{one.name} has the shape {_shape(one)}, and heads {pairs} pairs'
         )
-      return gguf_rotation.scaling(_values(one), config['rope_theta'])
+      return llama3_scaling(_values(one), config['rope_theta'])
     except CheckpointError as error:
       raise CheckpointError(f'{path}: {error}; {INSTEAD}') from error
   return said
+
+
+def llama3_scaling(factors: np.ndarray, base: float) -> dict[str, Any] | None:
+  """`rope_scaling` of config.json, by which pairs turn as by these factors.
+
+  llama.cpp divides the angle of a pair of a head by its factor; in config.json
+  four numbers say the same. Three of them are one in all that Llama 3.1 to 3.3
+  released.
+
+  Args:
+    factors: [pairs] what the angle of each pair of a head is divided by.
+    base: of the wavelengths.
+
+  Returns:
+    None where all factors are 1.
+
+  Raises:
+    CheckpointError: Llama 3 was not released with such factors.
+  """
+  if np.all(factors == 1.0):
+    return None
+  width = 2 * len(factors)
+  turned = np.asarray(frequencies(Rotary(base=base), width)) / factors
+  longest = float(np.max(factors))
+  # No wave of a narrow head is long, so that its factor does not show.
+  for factor in (longest, *LONGEST):
+    if not 1.0 <= factor < np.inf:
+      continue
+    scaling = ByWavelength(factor=factor, **RELEASED)
+    rotary = Rotary(base=base, scaling=scaling)
+    if np.allclose(turned, frequencies(rotary, width), rtol=1e-4, atol=0.0):
+      return fields.rotary_json(rotary, width)['rope_scaling']
+  raise CheckpointError(
+    f'{FACTORS} has factors up to {longest:g}, which are not those of Llama 3 '
+    f'({json.dumps(RELEASED)[1:-1]})'
+  )
 
 
 def _short(number):

@@ -95,8 +95,7 @@ def _neox_reads(json, parts):
 
 
 def _neox_writes(config):
-  turned = config.rotary.width or config.head_width
-  share = turned / config.head_width
+  share = config.rotary.turned(config.head_width) / config.head_width
   return fields.rotary_json(config.rotary, config.head_width) | {
     'max_position_embeddings': 8192,  # Nothing here is bound by it.
     'partial_rotary_factor': share,

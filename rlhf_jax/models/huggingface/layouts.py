@@ -28,6 +28,12 @@ class Piece(NamedTuple):
   pattern: str
   layer: int | None
 
+  @property
+  def at(self) -> tuple[int | None, ...]:
+    """For each axis of the parameter, its place; None fills all of it."""
+    own = place(self.pattern)
+    return own if self.layer is None else (self.layer, *own)
+
 
 def sizes(config: TransformerConfig, scores: int = 1) -> dict[str, int]:
   """How long the axes of the letters are; `scores` is M."""
@@ -69,6 +75,11 @@ def place(pattern: str) -> tuple[int | None, ...]:
   """For each axis of ours, which place of it is filled; None fills all."""
   target = pattern.split('->')[1].split()
   return tuple(int(a.split('/')[0]) if '/' in a else None for a in target)
+
+
+def index(places: tuple[int | None, ...]) -> tuple[int | slice, ...]:
+  """Of an array, what is filled at such places."""
+  return tuple(slice(None) if place is None else place for place in places)
 
 
 def _length(axis, size):

@@ -1,10 +1,12 @@
 """Which tensors of a folder are which parameters of ours."""
 
+import functools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
+from flax.traverse_util import flatten_dict
 
 from rlhf_jax.models import heads, transformer
 from rlhf_jax.models.config import TransformerConfig
@@ -12,7 +14,6 @@ from rlhf_jax.models.huggingface import layouts
 from rlhf_jax.models.huggingface.architecture import Architecture
 from rlhf_jax.models.huggingface.layouts import Piece
 from rlhf_jax.models.huggingface.safetensors import CheckpointError
-from rlhf_jax.sharding import leaf_path
 
 SCORE = 'score.weight'
 # Constants that older files hold, which follow from the config.
@@ -37,17 +38,11 @@ class Tensor(NamedTuple):
 
 def parameters(config: TransformerConfig, scores: int | None = None) -> Any:
   """Shapes and types of the parameters: a policy's, or a reward model's."""
-  key = jax.eval_shape(lambda: jax.random.key(0))
   if scores is None:
-    return jax.eval_shape(lambda k: transformer.init(config, k), key)
-  model = heads.scalar_model(config, scores=scores)
-  return jax.eval_shape(lambda k: model.init(k, scores=scores), key)
-
-
-def leaves(tree: Any) -> dict[str, Any]:
-  """Leaves by path."""
-  flat = jax.tree_util.tree_leaves_with_path(tree)
-  return {leaf_path(path): leaf for path, leaf in flat}
+    init = functools.partial(transformer.init, config)
+  else:
+    init = heads.scalar_model(config, scores=scores).init
+  return jax.eval_shape(lambda: init(jax.random.key(0)))
 
 
 def tensors(
@@ -57,7 +52,7 @@ def tensors(
 ) -> dict[str, Tensor]:
   """All tensors of a policy, or of a reward model with `scores`, by name."""
   size = layouts.sizes(config, scores or 1)
-  there = leaves(parameters(config, scores))
+  there = flatten_dict(parameters(config, scores), sep='/')
   trunk = '' if scores is None else 'trunk/'
   found = {}
   for name, pieces in architecture.tensors.items():
@@ -123,12 +118,8 @@ def matched(
   for name, full in names.items():
     if tuple(shapes[name]) != expected[full].shape:
       raise CheckpointError(
-        f'{where}: the tensor {name} is {_shape(shapes[name])}, and its '
-        f'config.json says {_shape(expected[full].shape)}; take the '
+        f'{where}: the tensor {name} is {list(shapes[name])}, and its '
+        f'config.json says {list(expected[full].shape)}; take the '
         'config.json that belongs to it'
       )
   return names
-
-
-def _shape(shape: Iterable[int]) -> str:
-  return '[' + ', '.join(map(str, shape)) + ']'

@@ -18,8 +18,8 @@ from rlhf_jax.models import lora
 from rlhf_jax.models.config import TransformerConfig
 from rlhf_jax.models.huggingface import layouts, mapping, reading, safetensors
 from rlhf_jax.models.huggingface.architecture import Architecture
+from rlhf_jax.models.huggingface.folders import new_folder
 from rlhf_jax.models.huggingface.safetensors import CheckpointError, Planned
-from rlhf_jax.models.huggingface.writing import new_folder
 from rlhf_jax.storage import files
 from rlhf_jax.types import Params
 
@@ -103,13 +103,10 @@ def write(
 
 
 def read(folder: str | pathlib.Path, original: str | pathlib.Path) -> Params:
-  """The adapters of a folder, of a classifier its head too.
+  """The adapters of a folder of PEFT, of a classifier its head too.
 
-  `training.state.whole` joins them to the parameters of `original`.
-
-  Args:
-    folder: of PEFT.
-    original: the folder of the base.
+  `training.state.whole` joins them to the parameters of `original`, the folder
+  of the base.
 
   Raises:
     CheckpointError: the folder is damaged, of another base, or what it holds
@@ -130,7 +127,7 @@ def read(folder: str | pathlib.Path, original: str | pathlib.Path) -> Params:
     one.name.removeprefix(PREFIX): array.astype(np.float32)
     for one, array in safetensors.each(stored)
   }
-  kernels = mapping.leaves(mapping.parameters(opened.config))
+  kernels = traverse_util.flatten_dict(mapping.parameters(opened.config))
   found: dict[tuple[str, ...], np.ndarray] = {}
   for module, maps in _modules(opened.architecture, opened.config):
     for layer in range(opened.config.layers):
@@ -141,7 +138,7 @@ def read(folder: str | pathlib.Path, original: str | pathlib.Path) -> Params:
       size = layouts.sizes(opened.config) | {'R': len(pair[0])}
       for one in maps:
         where = f'{folder}: {name}'
-        kernel = kernels['/'.join(one.path)].shape
+        kernel = kernels[one.path].shape
         adapter = _room_for(found, one, kernel, pair, where)
         adapter['scale'][layer] = _scale(said, name, len(pair[0]))
         _put(adapter, layer, one, pair, size, where)
@@ -162,7 +159,7 @@ def _modules(
   architecture: Architecture, config: TransformerConfig
 ) -> Iterator[tuple[str, list[_Map]]]:
   """Their modules that hold linear maps of ours; {} in a name is the layer."""
-  there = mapping.leaves(mapping.parameters(config))
+  there = traverse_util.flatten_dict(mapping.parameters(config), sep='/')
   for name, pieces in architecture.tensors.items():
     maps = [
       own
@@ -217,7 +214,8 @@ def _pack(
       for leaf, pattern in zip('ab', one[1:], strict=True):
         array = np.zeros(layouts.shape(pattern, size), np.float32)
         view = layouts.view(array, pattern, size)
-        view[...] = adapter[leaf][layer][_at(pattern)]
+        filled = layouts.index(layouts.place(pattern))
+        view[...] = adapter[leaf][layer][filled]
         pair.append(array)
       parts.append(pair)
     name = PREFIX + module.format(layer)
@@ -274,7 +272,8 @@ def _put(adapter, layer, one, pair, size, where):
         f'{where}.lora_{leaf.upper()} is {list(array.shape)}, and the base '
         f'wants {list(expected)}; name the folder of its base'
       )
-    adapter[leaf][layer][_at(pattern)] = layouts.view(array, pattern, size)
+    filled = layouts.index(layouts.place(pattern))
+    adapter[leaf][layer][filled] = layouts.view(array, pattern, size)
 
 
 def _scale(said, name, rank):
@@ -284,9 +283,3 @@ def _scale(said, name, rank):
     if re.fullmatch(rf'(.*\.)?({pattern})', name):
       alpha = value
   return alpha / (rank**0.5 if said.get('use_rslora') else rank)
-
-
-def _at(pattern):
-  """What of a layer's leaf of ours a pattern fills."""
-  places = layouts.place(pattern)
-  return tuple(slice(None) if place is None else place for place in places)

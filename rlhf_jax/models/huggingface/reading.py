@@ -5,11 +5,8 @@ each device's part of it is copied to where the rules say, and its pages are
 freed before the next.
 """
 
-import contextlib
 import dataclasses
 import functools
-import hashlib
-import json
 import pathlib
 import sys
 from collections.abc import Callable, Mapping
@@ -18,6 +15,7 @@ from typing import NamedTuple, TextIO
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from rlhf_jax import progress, sharding
@@ -29,14 +27,10 @@ from rlhf_jax.models.huggingface import (
   safetensors,
 )
 from rlhf_jax.models.huggingface.architecture import Architecture
+from rlhf_jax.models.huggingface.folders import CONFIG
 from rlhf_jax.models.huggingface.safetensors import CheckpointError, Stored
 from rlhf_jax.models.transformer import PARTITION_RULES
-from rlhf_jax.storage import files
 from rlhf_jax.types import Params
-
-CONFIG = 'config.json'
-REMEMBERED = '.content.json'
-CHUNK = 2**22
 
 
 class Opened(NamedTuple):
@@ -71,15 +65,6 @@ def config_of(folder: str | pathlib.Path) -> TransformerConfig:
   return _config(pathlib.Path(folder))[1]
 
 
-def is_folder(folder: str | pathlib.Path) -> bool:
-  """Whether a folder is one of transformers: it has a config.json.
-
-  A stage's folder has one too, beside its `params`.
-  """
-  folder = pathlib.Path(folder)
-  return (folder / CONFIG).is_file() and not (folder / 'params').is_dir()
-
-
 def open_folder(folder: str | pathlib.Path) -> Opened:
   """Checks a folder: its config, the names and shapes of all tensors, its ids.
 
@@ -102,13 +87,12 @@ def open_folder(folder: str | pathlib.Path) -> Opened:
 def read(
   folder: str | pathlib.Path,
   mesh: Mesh | None = None,
-  rules: sharding.Rules = PARTITION_RULES,
   *,
   param_dtype: str | None = None,
   cast: Callable[[Params], Params] = lambda params: params,
   out: TextIO = sys.stderr,
 ) -> tuple[TransformerConfig, Params]:
-  """The config and the parameters of a folder, placed by the rules.
+  """The config and the parameters of a folder, placed by `PARTITION_RULES`.
 
   Those of a policy are as `language_model(config).init` lays them out; those of
   a folder with a read-out `score.weight` are a reward model's, as of
@@ -117,7 +101,6 @@ def read(
   Args:
     folder: with config.json and safetensors.
     mesh: where to; all devices by default.
-    rules: which axis of a parameter is split over which of the mesh.
     param_dtype: of the parameters; None is the folder's, see `config_of`.
     cast: gives some of them another type, in which they are read at once.
     out: where progress is shown.
@@ -129,18 +112,32 @@ def read(
   config = _of_dtype(opened.config, param_dtype)
   mesh = sharding.make_mesh() if mesh is None else mesh
   like = jax.eval_shape(cast, mapping.parameters(config, opened.scores))
-  placed = mapping.leaves(sharding.shardings(like, rules, mesh))
-  filler = _Filler(mapping.leaves(like), placed, config, opened.scores)
+  placed = sharding.shardings(like, PARTITION_RULES, mesh)
+  like, placed = (flatten_dict(tree, sep='/') for tree in (like, placed))
+  size = layouts.sizes(config, opened.scores or 1)
+  tensors = {name: opened.tensors[full] for name, full in opened.names.items()}
   wanted = [
     one
     for name, one in opened.stored.items()
-    if name in opened.names and not opened.tensors[opened.names[name]].optional
+    if name in tensors and not tensors[name].optional
   ]
+  params = {}
   for stored, array in progress.track(
     safetensors.each(wanted), 'reading', len(wanted), out=out, unit='tensor'
   ):
-    filler.fill(opened.tensors[opened.names[stored.name]], array)
-  return config, filler.tree(like)
+    for piece in tensors[stored.name].pieces:
+      leaf = piece.leaf
+      params[leaf] = _filled(
+        params.get(leaf),
+        piece.at,
+        layouts.view(array, piece.pattern, size),
+        like[leaf],
+        placed[leaf],
+      )
+  for leaf, shape in like.items():
+    if leaf not in params:  # The bias of a head, which no file has.
+      params[leaf] = _zeros(shape, placed[leaf])
+  return config, unflatten_dict(params, sep='/')
 
 
 def abstract_params(
@@ -168,10 +165,8 @@ def described_params(
   """
   folder = pathlib.Path(folder)
   _, config = _config(folder)
-  (kind, *_) = safetensors.read_json(folder / CONFIG).get('architectures') or [
-    ''
-  ]
-  scores = 1 if kind.endswith('ForSequenceClassification') else None
+  kinds = safetensors.read_json(folder / CONFIG).get('architectures') or ['']
+  scores = 1 if kinds[0].endswith('ForSequenceClassification') else None
   return mapping.parameters(_of_dtype(config, param_dtype), scores)
 
 
@@ -181,55 +176,38 @@ def _of_dtype(config, param_dtype):
   return dataclasses.replace(config, param_dtype=param_dtype)
 
 
-class _Filler:
-  """Parameters that are filled piece by piece, on the devices."""
+def _filled(stack, at, view, like, placed):
+  """A parameter on the devices, of which a part is the view's.
 
-  def __init__(self, like, placed, config, scores):
-    self._like, self._placed, self._found = like, placed, {}
-    self._size = layouts.sizes(config, scores or 1)
-
-  def fill(self, tensor: mapping.Tensor, array: np.ndarray) -> None:
-    """Puts a tensor of a file where it belongs."""
-    for leaf, pattern, layer in tensor.pieces:
-      view = layouts.view(array, pattern, self._size)
-      like, target = self._like[leaf], self._placed[leaf]
-      at = layouts.place(pattern)
-      at = at if layer is None else (layer, *at)
-      fixed = tuple(axis for axis, i in enumerate(at) if i is not None)
-      own = target
-      if fixed:
-        spec = (*target.spec, *(None,) * (len(at) - len(target.spec)))
-        left = [axis for axis, i in zip(spec, at, strict=True) if i is None]
-        own = NamedSharding(target.mesh, PartitionSpec(*left))
-      part = jax.make_array_from_callback(
-        view.shape, own, functools.partial(_copy, view, like.dtype)
-      )
-      if fixed:
-        stack = self._found.pop(leaf, None)
-        if stack is None:
-          stack = _zeros(like.shape, like.dtype, target)
-        starts = tuple(i or 0 for i in at)
-        part = _put(target, fixed)(stack, part, starts)
-      self._found[leaf] = jax.block_until_ready(part)
-
-  def tree(self, like: Params) -> Params:
-    """All parameters; what no file has, a head's bias, is 0."""
-
-    def get(path, leaf):
-      name = sharding.leaf_path(path)
-      if name in self._found:
-        return self._found[name]
-      return _zeros(leaf.shape, leaf.dtype, self._placed[name])
-
-    return jax.tree_util.tree_map_with_path(get, like)
+  Args:
+    stack: what was filled before; None if nothing was.
+    at: of each axis of the parameter, which place is filled; None fills all.
+    view: the part, a view of a tensor of a file.
+    like: shape and type of the parameter.
+    placed: where it lies.
+  """
+  fixed = tuple(axis for axis, i in enumerate(at) if i is not None)
+  own = placed
+  if fixed:
+    spec = (*placed.spec, *(None,) * (len(at) - len(placed.spec)))
+    left = [axis for axis, i in zip(spec, at, strict=True) if i is None]
+    own = NamedSharding(placed.mesh, PartitionSpec(*left))
+  part = jax.make_array_from_callback(
+    view.shape, own, functools.partial(_copy, view, like.dtype)
+  )
+  if fixed:
+    stack = _zeros(like, placed) if stack is None else stack
+    part = _put(placed, fixed)(stack, part, tuple(i or 0 for i in at))
+  return jax.block_until_ready(part)
 
 
 def _copy(view, dtype, index):
   return np.array(view[index], dtype=dtype, order='C')
 
 
-def _zeros(shape, dtype, placed):
-  return jax.jit(lambda: jnp.zeros(shape, dtype), out_shardings=placed)()
+def _zeros(like, placed):
+  make = functools.partial(jnp.zeros, like.shape, like.dtype)
+  return jax.jit(make, out_shardings=placed)()
 
 
 @functools.lru_cache
@@ -280,51 +258,3 @@ def _check_tokenizer(folder, config):
       f'{path} has tokens up to id {largest}, and {folder / CONFIG} says '
       f'vocab_size {config.vocab_size}; take the tokenizer of this model'
     )
-
-
-def fingerprint(folder: str | pathlib.Path) -> str:
-  """SHA-256 of the contents of a folder that a model depends on.
-
-  Large files are read once: what they hashed to is remembered in the folder,
-  with their size and the time of their last change, where it can be written to.
-
-  Raises:
-    CheckpointError: the folder has no config or no tensors.
-  """
-  folder = pathlib.Path(folder)
-  safetensors.read_json(folder / CONFIG)
-  tensors = {stored.path for stored in safetensors.find(folder).values()}
-  known = _remembered(folder)
-  hashes = {}
-  for path in sorted({folder / CONFIG, *tensors}):
-    stat = path.stat()
-    state = [stat.st_size, stat.st_mtime_ns]
-    entry = known.get(path.name)
-    if not entry or entry[:2] != state:
-      entry = [*state, _hash(path, *state)]
-    hashes[path.name] = entry
-  if hashes != known:
-    # Of somebody else's folder nothing is remembered.
-    with contextlib.suppress(files.StorageError):
-      files.write_json(folder / REMEMBERED, hashes)
-  said = json.dumps({name: entry[2] for name, entry in hashes.items()})
-  return hashlib.sha256(said.encode()).hexdigest()
-
-
-def _remembered(folder):
-  try:
-    found = json.loads((folder / REMEMBERED).read_text())
-    return found if isinstance(found, dict) else {}
-  except (OSError, ValueError):
-    return {}
-
-
-@functools.lru_cache
-def _hash(path, size, changed):
-  """SHA-256 of a file, read once while its size and its time are these."""
-  del size, changed
-  found = hashlib.sha256()
-  with path.open('rb') as file:
-    while chunk := file.read(CHUNK):
-      found.update(chunk)
-  return found.hexdigest()

@@ -20,6 +20,7 @@ DTYPES = {
   'F16': np.dtype(np.float16),
   'BF16': np.dtype(ml_dtypes.bfloat16),
 }
+NAMES = {'float32': 'F32', 'float16': 'F16', 'bfloat16': 'BF16'}
 SIZES = {'F64': 8, 'I64': 8, 'I32': 4, 'I16': 2, 'I8': 1, 'U8': 1, 'BOOL': 1}
 SIZES |= {name: dtype.itemsize for name, dtype in DTYPES.items()}
 FILE = 'model.safetensors'
@@ -133,28 +134,6 @@ def _stored(path, base, name, entry):
   return Stored(name, path, dtype, shape, base + start, base + stop)
 
 
-class Reader:
-  """One file, mapped to memory; what is read is let go of with `forget`."""
-
-  def __init__(self, path: pathlib.Path):
-    with path.open('rb') as file:
-      self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-
-  def array(self, stored: Stored) -> np.ndarray:
-    """A tensor of the file; only what is looked at is read."""
-    count = math.prod(stored.shape)
-    found = np.frombuffer(
-      self._map, DTYPES[stored.dtype], count, offset=stored.start
-    )
-    return found.reshape(stored.shape)
-
-  def forget(self, stored: Stored) -> None:
-    """Frees the memory that a tensor takes after it was looked at."""
-    start = stored.start - stored.start % mmap.PAGESIZE
-    if hasattr(self._map, 'madvise') and stored.stop > start:
-      self._map.madvise(mmap.MADV_DONTNEED, start, stored.stop - start)
-
-
 def check_types(found: Iterable[Stored]) -> None:
   """Refuses tensors of other types than parameters have.
 
@@ -170,13 +149,23 @@ def check_types(found: Iterable[Stored]) -> None:
 
 
 def each(found: Iterable[Stored]) -> Iterator[tuple[Stored, np.ndarray]]:
-  """Tensors one after the other, each to be let go of before the next."""
-  path, reader = None, None
+  """Tensors one after the other, each to be let go of before the next.
+
+  Files are mapped to memory: of an array only what is looked at is read, and
+  its pages are freed before the next one.
+  """
+  path = None
   for stored in found:
     if stored.path != path:
-      path, reader = stored.path, Reader(stored.path)
-    yield stored, reader.array(stored)
-    reader.forget(stored)
+      path = stored.path
+      with path.open('rb') as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    count = math.prod(stored.shape)
+    array = np.frombuffer(mapped, DTYPES[stored.dtype], count, stored.start)
+    yield stored, array.reshape(stored.shape)
+    start = stored.start - stored.start % mmap.PAGESIZE
+    if hasattr(mapped, 'madvise') and stored.stop > start:
+      mapped.madvise(mmap.MADV_DONTNEED, start, stored.stop - start)
 
 
 class Planned(NamedTuple):

@@ -2,15 +2,14 @@
 
 import contextlib
 import functools
-import os
 import pathlib
-import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TextIO
 
 import jax
 import numpy as np
+from flax.traverse_util import flatten_dict
 from jax.sharding import NamedSharding, PartitionSpec
 
 from rlhf_jax import progress
@@ -18,6 +17,7 @@ from rlhf_jax.models.config import TransformerConfig
 from rlhf_jax.models.huggingface import (
   architectures,
   fields,
+  folders,
   layouts,
   mapping,
   reading,
@@ -26,6 +26,7 @@ from rlhf_jax.models.huggingface import (
 from rlhf_jax.models.huggingface.architecture import Architecture
 from rlhf_jax.models.huggingface.safetensors import (
   DTYPES,
+  NAMES,
   CheckpointError,
   Planned,
 )
@@ -33,21 +34,7 @@ from rlhf_jax.storage import files
 from rlhf_jax.types import Params
 
 LARGEST_FILE = 5 * 10**9  # Bytes; as transformers has it.
-NAMES = {'float32': 'F32', 'float16': 'F16', 'bfloat16': 'BF16'}
 CLASSIFICATION = 'ForSequenceClassification'
-# Everything beside the tensors that a tokenizer or a sampler reads.
-BESIDE = (
-  'generation_config.json',
-  'tokenizer.json',
-  'tokenizer_config.json',
-  'special_tokens_map.json',
-  'added_tokens.json',
-  'chat_template.jinja',
-  'additional_chat_templates',
-  'vocab.json',
-  'merges.txt',
-  'tokenizer.model',
-)
 
 
 class _Source(NamedTuple):
@@ -56,13 +43,14 @@ class _Source(NamedTuple):
   Attributes:
     architecture: whose names it has.
     json: its config.json.
-    layout: the tensors of each file: (name, name of the expected one, type).
+    layout: the tensors of each file, each with the name of the expected one, or
+      '' of a constant.
     constants: what the original has beside our parameters, by name.
   """
 
   architecture: Architecture
   json: dict[str, Any]
-  layout: Mapping[str, Sequence[tuple[str, str, str]]]
+  layout: Mapping[str, Sequence[tuple[Planned, str]]]
   constants: Mapping[str, safetensors.Stored]
 
 
@@ -106,35 +94,32 @@ def write(
       'no place for; train it by comparisons, which leave it 0'
     )
   source = _source(config, scores, original, dtype)
-  there = mapping.leaves(params)
+  there = flatten_dict(params, sep='/')
   tensors = mapping.tensors(source.architecture, config, scores)
-  _check(there, mapping.leaves(mapping.parameters(config, scores)))
-  shapes = {name: one.shape for name, one in source.constants.items()}
-  shapes |= {name: one.shape for name, one in tensors.items()}
+  expected = mapping.parameters(config, scores)
+  _check(there, flatten_dict(expected, sep='/'))
   planned = {
-    name: [
-      Planned(own, kind, shapes[full or own]) for own, full, kind in entries
-    ]
-    for name, entries in source.layout.items()
+    file: [one for one, _ in entries] for file, entries in source.layout.items()
   }
   size = layouts.sizes(config, scores or 1)
 
-  def bytes_of(own, full, kind):
+  def bytes_of(one, full):
     if not full:
-      return _bytes_of(source.constants[own])
-    array = _gathered(there, tensors[full], DTYPES[kind], size)
+      given = source.constants[one.name]
+      return np.fromfile(given.path, np.uint8, one.size, offset=given.start)
+    array = _gathered(there, tensors[full], DTYPES[one.dtype], size)
     return array.reshape(-1).view(np.uint8)
 
-  with new_folder(folder) as partial:
+  with folders.new_folder(folder) as partial:
     _write_tensors(partial, source.layout, planned, bytes_of, out)
     if len(planned) > 1:
       files.write_json(
         partial / safetensors.INDEX, safetensors.index_of(planned)
       )
     said = source.json | (settings or {})
-    files.write_json(partial / reading.CONFIG, said)
+    files.write_json(partial / folders.CONFIG, said)
     if original is not None:
-      copy_beside(pathlib.Path(original), partial)
+      folders.copy_beside(pathlib.Path(original), partial)
 
 
 def _write_tensors(partial, layout, planned, bytes_of, out):
@@ -151,54 +136,17 @@ def _write_tensors(partial, layout, planned, bytes_of, out):
       file.write(bytes_of(*entry))
 
 
-@contextlib.contextmanager
-def new_folder(folder: pathlib.Path) -> Iterator[pathlib.Path]:
-  """A folder to fill, moved to its place when the block ends without error.
-
-  Raises:
-    StorageError: it is there already and not empty, or cannot be written.
-  """
-  if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-    raise files.StorageError(
-      f'{folder} is there already; name another, or remove it'
-    )
-  files.make_folder(folder.absolute().parent)
-  files.sweep(folder)
-  partial = files.partial_of(folder)
-  try:
-    with files.naming(folder):
-      partial.mkdir()
-      yield partial
-      for path in partial.rglob('*'):
-        if path.is_file():
-          with path.open('rb') as file:
-            os.fsync(file.fileno())
-      if folder.exists():
-        folder.rmdir()
-      os.replace(partial, folder)
-      files.fsync_folder(folder.absolute().parent)
-  finally:
-    shutil.rmtree(partial, ignore_errors=True)
-
-
-def copy_beside(original: pathlib.Path, folder: pathlib.Path) -> None:
-  """Copies the files of a tokenizer and of a sampler."""
-  for name in BESIDE:
-    path = original / name
-    if path.is_dir():
-      shutil.copytree(path, folder / name)
-    elif path.is_file():
-      shutil.copyfile(path, folder / name)
-
-
 def _source(config, scores, original, dtype):
   if original is None:
     architecture, json = architectures.of_config(config)
     kind = NAMES[dtype or config.param_dtype]
     tensors = mapping.tensors(architecture, config, scores)
-    entries = [(n, n, kind) for n, one in tensors.items() if not one.optional]
-    sizes = {n: Planned(n, kind, tensors[n].shape).size for n, _, _ in entries}
-    layout, constants = _spread(entries, sizes), {}
+    entries = [
+      (Planned(name, kind, one.shape), name)
+      for name, one in tensors.items()
+      if not one.optional
+    ]
+    layout, constants = _spread(entries), {}
   else:
     opened = reading.open_folder(original)
     architecture = opened.architecture
@@ -207,7 +155,7 @@ def _source(config, scores, original, dtype):
         f'the parameters are of another model than that of {original}; name '
         'the folder that they were read from'
       )
-    json = safetensors.read_json(pathlib.Path(original) / reading.CONFIG)
+    json = safetensors.read_json(pathlib.Path(original) / folders.CONFIG)
     layout = _as_original(opened, scores, NAMES[dtype] if dtype else None)
     constants = {
       n: one for n, one in opened.stored.items() if n not in opened.names
@@ -230,13 +178,19 @@ def _as_original(opened, scores, kind):
   layout = {}
   for name, stored in opened.stored.items():
     full = opened.names.get(name, '')
-    if not full or full in wanted:
-      entry = (name, full, kind if kind and full else stored.dtype)
-      layout.setdefault(stored.path.name, []).append(entry)
+    if not full:
+      one = Planned(name, stored.dtype, stored.shape)
+    elif full in wanted:
+      one = Planned(name, kind or stored.dtype, wanted[full].shape)
+    else:
+      continue
+    layout.setdefault(stored.path.name, []).append((one, full))
   if scores is not None and mapping.SCORE not in opened.names:
     last = layout[list(layout)[-1]]
-    last.append((mapping.SCORE, mapping.SCORE, last[-1][2]))
-  written = {full for entries in layout.values() for _, full, _ in entries}
+    shape = wanted[mapping.SCORE].shape
+    one = Planned(mapping.SCORE, last[-1][0].dtype, shape)
+    last.append((one, mapping.SCORE))
+  written = {full for entries in layout.values() for _, full in entries}
   missing = [
     name
     for name, one in wanted.items()
@@ -250,15 +204,16 @@ def _as_original(opened, scores, kind):
   return layout
 
 
-def _spread(entries, sizes):
+def _spread(entries):
   """Tensors over files of at most LARGEST_FILE bytes, one at the least."""
   groups, room = [[]], LARGEST_FILE
   for entry in entries:
-    if sizes[entry[0]] > room and groups[-1]:
+    size = entry[0].size
+    if size > room and groups[-1]:
       groups.append([])
       room = LARGEST_FILE
     groups[-1].append(entry)
-    room -= sizes[entry[0]]
+    room -= size
   if len(groups) == 1:
     return {safetensors.FILE: groups[0]}
   return {
@@ -283,16 +238,14 @@ def _check(there, expected):
 def _gathered(there, tensor, dtype, size):
   """One tensor of a file, from wherever its pieces are."""
   array = np.empty(tensor.shape, dtype)
-  for leaf, pattern, layer in tensor.pieces:
-    at = layouts.place(pattern)
-    at = at if layer is None else (layer, *at)
-    piece = np.asarray(_take(there[leaf], at))
-    view = layouts.view(array, pattern, size)
+  for piece in tensor.pieces:
+    part = np.asarray(_take(there[piece.leaf], piece.at))
+    view = layouts.view(array, piece.pattern, size)
     with np.errstate(over='ignore'):  # Told below.
-      view[...] = piece
-    if not np.isfinite(view).all() and np.isfinite(piece).all():
+      view[...] = part
+    if not np.isfinite(view).all() and np.isfinite(part).all():
       raise CheckpointError(
-        f'{leaf} has numbers that {dtype} cannot hold; give another dtype'
+        f'{piece.leaf} has numbers that {dtype} cannot hold; give another dtype'
       )
   return array
 
@@ -300,7 +253,7 @@ def _gathered(there, tensor, dtype, size):
 def _take(leaf, at):
   """A part of a parameter on the host; of each axis all, or one place."""
   if not isinstance(leaf, jax.Array):
-    return np.asarray(leaf)[tuple(slice(None) if i is None else i for i in at)]
+    return np.asarray(leaf)[layouts.index(at)]
   whole = leaf.sharding
   if isinstance(whole, NamedSharding):
     whole = NamedSharding(whole.mesh, PartitionSpec())
@@ -317,8 +270,3 @@ def _taker(axes, whole):
     return leaf
 
   return jax.jit(take, out_shardings=whole)
-
-
-def _bytes_of(stored):
-  count = stored.stop - stored.start
-  return np.fromfile(stored.path, np.uint8, count, offset=stored.start)
