@@ -65,7 +65,7 @@ def _answers(policy, prompts, options) -> list[str]:
   asked = [prompt.messages for prompt in prompts]
   known = digest(policy.fingerprint(_limits(options)), how, asked)
   path = options.out / f'answers-{known}.jsonl'
-  rows = files.whole_rows(path, ('place', 'response'))
+  rows = files.whole_rows(path, {'place': int, 'response': str})
   kept = {row['place']: row['response'] for row in rows}
   parts = [
     range(i, min(i + options.at_a_time, len(prompts)))

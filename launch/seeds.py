@@ -17,7 +17,7 @@ from rlhf_jax import progress
 from rlhf_jax.storage import files
 
 # What a line of the ledger is read for.
-LEDGER_FIELDS = {'out', 'digest', 'date', 'seconds'}
+LEDGER_FIELDS = {'out': str, 'digest': str, 'date': str, 'seconds': float}
 
 
 def parse(arguments):
@@ -73,7 +73,8 @@ def tasks_of(file, options) -> list[Task]:
   for seed in dict.fromkeys(options.seeds):
     experiment = loading.build(module, [*options.set, f'seed={seed}'])
     described = describe(experiment)
-    del described['contrasts']  # They are decided anew each time.
+    # These are decided, and said, anew each time.
+    del described['contrasts'], described['background']
     made = digest(described, stage_addresses(experiment))
     tasks.append(Task(file, seed, experiment, made, out / f'seed-{seed}'))
   return tasks

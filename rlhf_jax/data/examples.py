@@ -127,15 +127,20 @@ def candidates(examples: Sequence[Example]) -> np.ndarray:
 
 def weights(examples: Sequence[Example]) -> np.ndarray:
   """[N] `weight` of each record, likewise; 1 of those that have none."""
-  return _column(examples, 'weight', lambda e: getattr(e.held, 'weight', 1.0))
+  return _column(
+    examples, 'weight', lambda e: getattr(e.held, 'weight', 1.0), np.float64
+  )
 
 
 def _column(
-  examples: Sequence[Example], name: str, number: Callable[[Example], float]
+  examples: Sequence[Example],
+  name: str,
+  number: Callable[[Example], float],
+  dtype: type = np.int32,
 ) -> np.ndarray:
   """A number of each, by the name that it has where they are on disk."""
   if isinstance(examples, With):
-    return _column(examples.examples, name, number)
+    return _column(examples.examples, name, number, dtype)
   if hasattr(examples, 'column'):
     return examples.column(name)
-  return np.array(list(map(number, examples)))
+  return np.fromiter(map(number, examples), dtype, len(examples))

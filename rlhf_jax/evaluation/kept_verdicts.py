@@ -15,6 +15,8 @@ from rlhf_jax.evaluation.judges import Judge
 from rlhf_jax.feedback import scoring
 from rlhf_jax.storage import files
 
+CREDITS = {'pair': str, 'credit': int | float | None}  # Null where none came.
+
 
 def kept(
   judge: Judge,
@@ -76,5 +78,5 @@ def _read(path) -> dict[str, float]:
   """{pair: credit} of the file's whole lines."""
   return {
     row['pair']: math.nan if row['credit'] is None else float(row['credit'])
-    for row in files.whole_rows(path, ('pair', 'credit'))
+    for row in files.whole_rows(path, CREDITS)
   }

@@ -38,7 +38,7 @@ SHOWN_DIFFERENCES = 3
 # Values of an experiment that say where it runs: it goes on elsewhere, too.
 PLACED = ('mesh',)
 # Values that change nothing of its numbers, or of these the rounding.
-PRESENTED = (*PLACED, 'contrasts', 'title', 'max_rows')
+PRESENTED = (*PLACED, 'contrasts', 'title', 'background', 'max_rows')
 
 
 def run(

@@ -19,7 +19,7 @@ class TextReward:
   """A reward model, or an ensemble of them, as a Reward that reads text.
 
   Here text becomes scores, whosever the parameters are: those of a run's stages
-  (`Trained.scored_by`), or those of a folder alone (`PretrainedReward`). What
+  (`Run.scored_by`), or those of a folder alone (`PretrainedReward`). What
   policies were conditioned on it does not see.
 
   Attributes:

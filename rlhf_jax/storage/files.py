@@ -12,8 +12,9 @@ import os
 import pathlib
 import re
 import shutil
+import types
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import IO, Any
 
 PARTIAL = '.partial'
@@ -108,18 +109,21 @@ def append_lines(path: pathlib.Path, rows: Iterable[Any]) -> None:
     os.fsync(file.fileno())
 
 
-def whole_rows(path: pathlib.Path, fields: Iterable[str]) -> Iterator[dict]:
+def whole_rows(
+  path: pathlib.Path, fields: Mapping[str, type | types.UnionType]
+) -> Iterator[dict]:
   """The rows of a file of JSON lines that have these fields; none without one.
 
-  A line that a crash cut short is left out.
+  What else is there, such as a line that a crash cut short, is left out.
   """
   with naming(path):
     lines = path.read_bytes().splitlines() if path.exists() else []
   for line in lines:
     with contextlib.suppress(ValueError):
       row = json.loads(line)
-      if isinstance(row, dict) and row.keys() >= {*fields}:
-        yield row
+      if isinstance(row, dict) and row.keys() >= fields.keys():
+        if all(isinstance(row[name], of) for name, of in fields.items()):
+          yield row
 
 
 def make_folder(path: pathlib.Path) -> None:

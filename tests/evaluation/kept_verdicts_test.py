@@ -1,6 +1,7 @@
 """Verdicts on disk: nothing is asked twice, half lines are no verdicts."""
 
 import io
+import json
 import math
 import pathlib
 import tempfile
@@ -58,6 +59,14 @@ class KeptVerdictsTest(absltest.TestCase):
     self.assertEqual(self.asked, ['a', 'b', 'b', 'c', 'd'])
     self.judge()(PROMPTS, A, B)
     self.assertLen(self.asked, 5)
+
+  def test_a_line_that_is_no_verdict_is_left_out(self):
+    self.judge()(PROMPTS[:1], A[:1], B[:1])
+    kept = self.path.read_text()
+    others = [{'pair': ['a'], 'credit': 1}, {'pair': 'a', 'credit': 'x'}, 3]
+    self.path.write_text(kept + ''.join(f'{json.dumps(x)}\n' for x in others))
+    self.judge()(PROMPTS[:1], A[:1], B[:1])
+    self.assertEqual(self.asked, ['a'])
 
   def test_a_file_in_the_way(self):
     self.path.parent.write_text('x')
