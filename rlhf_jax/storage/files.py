@@ -121,9 +121,10 @@ def whole_rows(
   for line in lines:
     with contextlib.suppress(ValueError):
       row = json.loads(line)
-      if isinstance(row, dict) and row.keys() >= fields.keys():
-        if all(isinstance(row[name], of) for name, of in fields.items()):
-          yield row
+      if isinstance(row, dict) and all(
+        name in row and isinstance(row[name], of) for name, of in fields.items()
+      ):
+        yield row
 
 
 def make_folder(path: pathlib.Path) -> None:
