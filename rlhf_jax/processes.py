@@ -145,7 +145,8 @@ def check_same(what: str, value: Any) -> None:
   if not several():
     return
   digest = hashlib.sha256(repr(value).encode()).digest()[:4]
-  others = _unlike_the_first(np.frombuffer(digest, np.int32))
+  found = _gathered(np.frombuffer(digest, np.int32))
+  others = np.flatnonzero(found != found[0]).tolist()
   if others:
     raise ProcessesError(
       f'{_named(others)} of {jax.process_count()} processes differ '
@@ -164,8 +165,9 @@ def check_shared(folder: pathlib.Path) -> None:
     return
   name = by_first(lambda: f'.seen-by-all-{uuid.uuid4().hex[:12]}')
   by_first(lambda: _touch(folder / name))
-  blind = _unlike_the_first(np.asarray((folder / name).exists(), np.int32))
+  found = _gathered(np.asarray((folder / name).exists(), np.int32))
   by_first((folder / name).unlink)
+  blind = np.flatnonzero(found == 0).tolist()
   if blind:
     raise ProcessesError(
       f'{folder} must be on a disk that all hosts share, and what the first of '
@@ -174,10 +176,9 @@ def check_shared(folder: pathlib.Path) -> None:
     )
 
 
-def _unlike_the_first(number: np.ndarray) -> list[int]:
-  """The processes that have another number than the first one."""
-  found = np.asarray(multihost_utils.process_allgather(number)).reshape(-1)
-  return np.flatnonzero(found != found[0]).tolist()
+def _gathered(number: np.ndarray) -> np.ndarray:
+  """Each process's number."""
+  return np.asarray(multihost_utils.process_allgather(number)).reshape(-1)
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ PARAMS = 'params'
 CHECKPOINTS = 'checkpoints'
 # Raised where settings get other names, or parameters other paths: what was
 # made before goes by others.
-LAYOUT = 3
+LAYOUT = 4
 # What adapters were trained beside, of a stage that has some.
 BASE = 'base.json'
 # What a reward model's head reads, of a stage where it is not the last token.

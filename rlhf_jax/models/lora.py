@@ -184,9 +184,10 @@ def _adapter(config, key, path, kernel):
 def merge(params: Params) -> Params:
   """The same function without adapters: W + scale A B."""
   flat = traverse_util.flatten_dict(params)
-  found = {p for p in flat if not any(n.endswith(SUFFIX) for n in p)}
   merged = {}
-  for path in found:
+  for path in flat:
+    if any(name.endswith(SUFFIX) for name in path):
+      continue
     own, kernel = (*path[:-1], path[-1] + SUFFIX), flat[path]
     if (*own, 'a') in flat:
       axes = MAPS[path[-1]]

@@ -252,7 +252,7 @@ def test_what_was_made_by_other_code_is_named(tmp_path):
   assert f'made again: {old} has the same settings' in said
 
 
-@pytest.mark.parametrize('layout', [{}, {'layout': 1}, {'layout': 2}])
+@pytest.mark.parametrize('layout', [{}, {'layout': 2}, {'layout': 3}])
 def test_what_an_earlier_version_made_is_named(tmp_path, layout):
   old, said = made_twice(
     tmp_path,

@@ -50,7 +50,7 @@ def config(parts: Mapping[str, Any]) -> TransformerConfig:
   for key, value in parts.items():
     name, _, field = key.rpartition('.')
     (inner[name] if name else flat)[field] = value
-  own = {name: PARTS[name](**given) for name, given in inner.items()}
+  own = {name: of(**inner[name]) for name, of in PARTS.items() if name in inner}
   return TransformerConfig(**flat, **own)
 
 
