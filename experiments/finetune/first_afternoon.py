@@ -13,10 +13,8 @@ Seed 0, on two cores, 418 s with everything (and 21 s to fetch and convert the
 model): right on 0.87 [0.84, 0.90] of held-out reviews (always the longer 0.55),
 0.69 [0.63, 0.75] of helpful answers (0.62) and 0.64 [0.57, 0.70] of harmless
 ones (0.46); beyond the longer by 0.32, 0.08 [0.01, 0.15], 0.18 [0.08, 0.28]. Of
-32 openings the best of eight wins 0.75 [0.58, 0.87], but 0.59 [0.42, 0.74] with
-the same heads and other draws, when sampling drew otherwise: so few decide
-little. Before, with longer texts: 764 s, 0.87, 0.67, 0.57; 0.56 [0.42, 0.69] of
-48.
+32 openings the best of eight wins 0.75 [0.58, 0.87], with other draws of the
+same heads 0.59 [0.42, 0.74]; before, with longer texts, 0.56 [0.42, 0.69].
 """
 
 import dataclasses

@@ -3,7 +3,7 @@
 from absl.testing import absltest
 
 from experiments import sandbox_chain
-from experiments.rlp import implicit, sandbox
+from experiments.rlp import implicit, published
 from experiments.sandbox_chain import measures
 from rlhf_jax.types import Comparison, Message, Prompt
 
@@ -12,7 +12,7 @@ BRIEF = Prompt((Message('user', 'what is 6 plus 2 ? brief'),))
 
 class MeasuresTest(absltest.TestCase):
   def test_each_set_of_comparisons_has_its_ceiling(self):
-    evaluation = sandbox.config(sandbox.Settings()).evaluation
+    evaluation = published.config(published.Settings()).evaluation
     # That of UML is the first one's, and rescaling learns from no more.
     more = 'with reward_model_spg_pairs'
     self.assertEqual(
