@@ -10,7 +10,7 @@ import stat
 import sys
 
 GCLOUD = """
-import json, os, pathlib, shutil, subprocess, sys
+import json, os, pathlib, shutil, subprocess, sys, time
 root = pathlib.Path({root!r})
 verb, *rest = sys.argv[4:]
 state = root / 'resource'
@@ -31,7 +31,8 @@ elif verb == 'delete':
   for host in hosts:
     subprocess.run(['bash', 'rlhf_jax/launch/clusters/worker.sh', 'stop'],
                    cwd=host, env={{**os.environ, 'HOME': str(host)}})
-    shutil.rmtree(host)
+    # What still runs there for a moment writes to nothing that is seen.
+    host.rename(root / f'deleted-{{time.time_ns()}}')
 elif verb == 'scp':
   source = next(word for word in rest if word.endswith('.tar.gz'))
   for host in hosts:
