@@ -1,25 +1,20 @@
 """Running a stage: training it, or writing its dataset, from where it stood."""
 
-import dataclasses
 import functools
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from rlhf_jax import processes, sharding
+from rlhf_jax import processes
 from rlhf_jax.addressing import describe
-from rlhf_jax.data import orders, packing
-from rlhf_jax.data.batches import Batches
 from rlhf_jax.experiment import (
   adapters,
+  batching,
   beginning,
-  encoded_datasets,
-  kept_features,
-  reference_logps,
   sample_log,
   store,
   writing,
@@ -27,14 +22,13 @@ from rlhf_jax.experiment import (
 from rlhf_jax.experiment.prepared import Run
 from rlhf_jax.experiment.pretrained import described
 from rlhf_jax.feedback import scoring
-from rlhf_jax.learners.reward import head
 from rlhf_jax.models import last_token
-from rlhf_jax.stages import DatasetStage, Stage, names
+from rlhf_jax.stages import DatasetStage, Stage
 from rlhf_jax.storage import files
 from rlhf_jax.training import checkpoints, loop, metrics
 from rlhf_jax.training import state as training
 from rlhf_jax.training.compile import jitted, make_room
-from rlhf_jax.types import Mean, Models, WithExtra
+from rlhf_jax.types import Mean, Models
 
 # What the console shows of a row, where the row has it.
 SHOWN = (
@@ -47,7 +41,6 @@ SHOWN = (
   'response_length',
   'entropy',
 )
-COMPARED_EVERY = 50  # Steps between two looks at whether batches are one.
 SAMPLE_LOGS = 4  # How often a stage writes samples for people.
 
 
@@ -89,7 +82,7 @@ def train(run: Run, name: str) -> dict[str, Any]:
   drawn = functools.partial(
     beginning.initial_params, run.trained, name, init_key
   )
-  batches, facts, spread = _batches(run, name, data, drawn, models)
+  batches, facts, spread = batching.batches_of(run, name, data, drawn, models)
   unread = {'reference'} if stage.precompute is not None else set()
   if callable(reward):  # It reads its parameters itself, where it has some.
     unread.add('reward')
@@ -142,101 +135,31 @@ def train(run: Run, name: str) -> dict[str, Any]:
         console=run.console,
       ),
     )
+  if writer is not None:
+    writer.close()
+  _save_params(run, name, state.params, frozen, data.corpus.tokenizer)
+  return {'steps': config.steps} | facts | watch.facts()
+
+
+def _save_params(run: Run, name: str, params, frozen, tokenizer) -> None:
+  """Saves what was trained, and what its parameters do not say themselves."""
+  stage, folder = run.experiment.stages[name], run.folders[name].path
   reading = run.trained.reading(name, stage.produces)
   base = None if stage.lora is None else adapters.described(frozen['base'])
 
-  def describe_params():  # What they do not say themselves.
-    writer.close()
+  def describe_params():
     if reading is not last_token:
       files.write_json(folder / store.READING, describe(reading))
     if base is not None:
       files.write_json(folder / store.BASE, base)
-    store.write_vocabulary(folder, data.corpus.tokenizer)
+    store.write_vocabulary(folder, tokenizer)
 
   processes.only_first(describe_params)
   checkpoints.save_params(
     folder / store.PARAMS,
-    state.params,
+    params,
     also=[folder / copied for copied in store.COPIED],
   )
-  return {'steps': config.steps} | facts | watch.facts()
-
-
-def _batches(run, name, data, own, models):
-  """A stage's batches, and what was cut or left out of what it reads.
-
-  Log-probs of the reference that are computed once come with the batches; so do
-  features of a trunk that stays. The third is {'features': how these spread}.
-  """
-  stage = run.experiment.stages[name]
-  records = data.records(stage.data)
-
-  def batches(examples, size, purpose, **options):
-    return Batches(
-      examples,
-      batch_size=size,
-      seed=int(jax.random.bits(run.key(f'{name} {purpose}')) >> 1),
-      pad_id=data.corpus.tokenizer.pad_id,
-      limits=run.experiment.limits,
-      rows=sharding.local_rows(run.mesh, size),
-      steps=stage.config.steps,
-      **options,
-    )
-
-  examples, counts = encoded_datasets.learnable(run, name, records, data)
-  if stage.precompute is not None:
-    examples = reference_logps.attach(run, name, examples, own, models)
-  spread = {}
-  if stage.features is not None:
-    examples = kept_features.attach(run, name, examples, own, models, data)
-    spread['features'] = head.spread([e.features for e in examples])
-  facts, extra = run.tell_counts(name, counts), None
-  row_length = getattr(stage.config, 'row_length', None)
-  if row_length is not None:
-    examples = packing.pack(examples, row_length)
-  levels, size = stage.curriculum, stage.config.batch_size
-  if stage.mixture is not None:
-    sizes = {of: len(run.data.records(of)) for of in names(stage.data)}
-    count = size * stage.config.steps
-    levels = stage.mixture.placed(examples, sizes, count)
-  rows = batches(
-    examples,
-    size,
-    'order',
-    order=stage.order or orders.at_random,
-    curriculum=levels,
-    records=len(records) if stage.collect else None,
-  )
-  if stage.extra_data is not None:
-    beside = data.records(stage.extra_data)
-    examples, counts = encoded_datasets.learnable(run, name, beside, data)
-    extra = batches(examples, stage.config.extra_batch_size, 'order beside')
-    left_out = run.tell_counts(f'{name}: {stage.extra_data}', counts)
-    facts |= {f'{stage.extra_data}_{k}': v for k, v in left_out.items()}
-  return MeshBatches(rows, extra, run.mesh), facts, spread
-
-
-@dataclasses.dataclass(frozen=True)
-class MeshBatches:
-  """Batches by step, each laid out over the mesh, with one of extra data."""
-
-  own: Batches
-  extra: Batches | None
-  mesh: jax.sharding.Mesh
-
-  def starting_at(self, step: int) -> Iterator[Any]:
-    """The batches of `step`, `step + 1`, …"""
-    own = self._placed(self.own, step)
-    if self.extra is None:
-      return own
-    return map(WithExtra, own, self._placed(self.extra, step))
-
-  def _placed(self, batches: Batches, step: int) -> Iterator[Any]:
-    for at, rows in enumerate(batches.starting_at(step), step):
-      if at % COMPARED_EVERY == 0:
-        order = batches.indices(at).tobytes()
-        processes.check_same(f'batch at step {at}', order)
-      yield sharding.place_rows(rows, batches.batch_size, self.mesh)
 
 
 class Watch:

@@ -18,6 +18,7 @@ from rlhf_jax.experiment import (
   Evaluation,
   PolicyVariant,
   answering,
+  batching,
   running,
 )
 from rlhf_jax.experiment.measuring import measure
@@ -148,13 +149,13 @@ class KeysTest(absltest.TestCase):
   def test_every_key_of_a_training_is_used_once(self):
     chain = self.chain(training('one') | training('two'))
     orders = []
-    batches = running.Batches
+    batches = batching.Batches
 
     def noting(examples, **options):
       orders.append(options['seed'])
       return batches(examples, **options)
 
-    with mock.patch.object(running, 'Batches', noting):
+    with mock.patch.object(batching, 'Batches', noting):
       for name in ('one', 'two'):
         running.run_stage(chain, name)
     jax.effects_barrier()
@@ -341,7 +342,7 @@ class SettingsTest(absltest.TestCase):
 
       chain.folders['one'].path.mkdir(parents=True)
       with (
-        mock.patch.object(running, 'Batches', noting),
+        mock.patch.object(batching, 'Batches', noting),
         mock.patch.object(running.loop, 'train', train),
         self.assertRaises(Stopped),
       ):
