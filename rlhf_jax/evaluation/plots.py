@@ -60,8 +60,8 @@ def reward_curves(
 ) -> None:
   """Draws the rewards against KL, on an axis even in √KL.
 
-  A panel for the gold reward, and one for each reward that was learnt from:
-  two rewards have no unit in common.
+  A panel for the gold reward, and one for each other reward that was learnt
+  from: two rewards have no unit in common.
 
   Args:
     path: where the PNG goes.
@@ -72,8 +72,10 @@ def reward_curves(
   panels_of = []
   if golds:
     panels_of.append(('Gold reward: what was meant', 'gold', golds))
-  for reward in dict.fromkeys((learnt_from or {}).get(n, '') for n in curves):
-    names = [n for n in curves if (learnt_from or {}).get(n, '') == reward]
+  learnt_from = learnt_from or {}
+  scored = [name for name, c in curves.items() if not _scored_by_gold(c)]
+  for reward in dict.fromkeys(learnt_from.get(n, '') for n in scored):
+    names = [n for n in scored if learnt_from.get(n, '') == reward]
     said = f'Score by {reward}' if reward else 'Score: what is learnt from'
     panels_of.append((said, 'score', names))
   columns = min(len(panels_of), 2)
@@ -102,6 +104,11 @@ def reward_curves(
       ha='left',
     )
     save(sheet, path)
+
+
+def _scored_by_gold(curve: RewardCurve) -> bool:
+  score, gold = curve.score, curve.gold
+  return gold is not None and np.array_equal(score, gold, equal_nan=True)
 
 
 def win_rates(

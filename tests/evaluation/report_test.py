@@ -616,11 +616,12 @@ class ReportTest(parameterized.TestCase):
     self.assertEqual(sum('| 50 |' in x for x in folded.splitlines()), 6)
 
   def test_rewards_that_have_no_unit_in_common_have_panels_of_their_own(self):
-    curves = {'ppo': turning(), 'dpo': turning(), 'uml': turning()}
+    curve = turning()
+    curves = {'ppo': curve, 'dpo': curve, 'uml': curve}
+    curves['on_gold'] = curve._replace(score=curve.gold)
+    learnt_from = {'ppo': 'a', 'dpo': 'a', 'uml': 'b', 'on_gold': 'gold'}
     with mock.patch.object(plots, 'save') as save:
-      plots.reward_curves(
-        pathlib.Path('x.png'), curves, {'ppo': 'a', 'dpo': 'a', 'uml': 'b'}
-      )
+      plots.reward_curves(pathlib.Path('x.png'), curves, learnt_from)
     sheet = save.call_args.args[0]
     found = {
       panel.get_title(loc='left'): panel.get_legend_handles_labels()[1]
@@ -630,7 +631,7 @@ class ReportTest(parameterized.TestCase):
     self.assertEqual(
       found,
       {
-        'Gold reward: what was meant': ['ppo', 'dpo', 'uml'],
+        'Gold reward: what was meant': ['ppo', 'dpo', 'uml', 'on_gold'],
         'Score by a': ['ppo', 'dpo'],
         'Score by b': ['uml'],
       },
