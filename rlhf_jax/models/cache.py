@@ -12,11 +12,7 @@ import jax.numpy as jnp
 
 from rlhf_jax.models import attention
 from rlhf_jax.models.config import Attention
-from rlhf_jax.sharding import BATCH, constrain, platform
-
-# Up to so many queries that share keys, a CPU multiplies and adds them up
-# faster than it makes matrix products of one row or a few.
-FEW_QUERIES = 4
+from rlhf_jax.sharding import BATCH, constrain
 
 
 @flax.struct.dataclass
@@ -103,12 +99,9 @@ class LayerCache:
 
 def products(rows: chex.Array, matrices: chex.Array) -> chex.Array:
   """[N, G, M, b] float32 products of [N, G, M, a] rows with [N, G, a, b]."""
-  if platform() != 'cpu' or rows.shape[2] > FEW_QUERIES:
-    return jnp.einsum(
-      'ngma,ngab->ngmb', rows, matrices, preferred_element_type=jnp.float32
-    )
-  rows, matrices = (x.astype(jnp.float32) for x in (rows, matrices))
-  return jnp.sum(rows[..., None] * matrices[:, :, None], axis=-2)
+  return jnp.einsum(
+    'ngma,ngab->ngmb', rows, matrices, preferred_element_type=jnp.float32
+  )
 
 
 @flax.struct.dataclass

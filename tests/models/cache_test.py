@@ -10,7 +10,6 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from rlhf_jax.models import TransformerConfig, language_model, layers
-from rlhf_jax.models.cache import FEW_QUERIES, products
 from rlhf_jax.models.config import (
   MLP,
   Attention,
@@ -66,21 +65,6 @@ def stepwise(model, params, prompts, mask, responses):
     logits, cache = model.decode_step(params, cache, responses[:, :, t])
     found.append(logits)
   return jnp.stack(found, axis=2)
-
-
-class ProductsTest(parameterized.TestCase):
-  @parameterized.product(
-    rows=(1, FEW_QUERIES, FEW_QUERIES + 1),
-    dtype=(jnp.float32, jnp.bfloat16),
-  )
-  def test_are_those_of_matrices(self, rows, dtype):
-    draw = np.random.default_rng(rows)
-    left = jnp.asarray(draw.normal(size=(3, 2, rows, 5)), dtype)
-    right = jnp.asarray(draw.normal(size=(3, 2, 5, 7)), dtype)
-    found = products(left, right)
-    self.assertEqual(found.dtype, jnp.float32)
-    expected = np.matmul(left.astype(np.float64), right.astype(np.float64))
-    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 class CacheTest(chex.TestCase):
