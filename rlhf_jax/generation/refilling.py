@@ -1,0 +1,94 @@
+"""Writing to more prompts than fit at a time: who has ended makes room.
+
+So many prompts have a slot each, of static shapes. As soon as an eighth of the
+slots hold finished responses, these are put by and as many new prompts begin
+there, while the other responses go on: nothing waits for the longest of all.
+"""
+
+import math
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from rlhf_jax import sharding
+from rlhf_jax.generation.writer import Progress, Writer, Written, anywhere
+from rlhf_jax.types import Prompts
+
+REPLACED = 8  # One in so many slots at a time; each time reads prompts.
+
+
+def write(
+  writer: Writer, prompts: Prompts, key: chex.PRNGKey, slots: int
+) -> Written:
+  """The responses [B, K, R] to prompts, of which so many are answered at once.
+
+  Args:
+    writer: writes them.
+    prompts: [B, P].
+    key: of all samples.
+    slots: S < B.
+  """
+  B, S = prompts.tokens.shape[0], slots
+  F = S // sharding.equal_parts(S, REPLACED)
+  count = math.ceil((B - S) / F)
+  # The last group has nothing to begin, and waits for all that still goes on.
+  places = S + jnp.arange((count + 1) * F).reshape(-1, F)
+  awaited = jnp.full(count + 1, F).at[-1].set(S)
+  first, later = (
+    jax.tree.map(lambda x, at=at: x[at], prompts)
+    for at in (jnp.arange(S), jnp.minimum(places, B - 1))
+  )
+
+  def turn(carry, group):
+    state, owners, every = carry
+    places, some, awaited = group
+    progress, cache = jax.lax.while_loop(
+      lambda state: anywhere(jnp.sum(finished(state[0])) < awaited),
+      writer.advance,
+      state,
+    )
+    done = jnp.nonzero(finished(progress), size=F)[0]
+    new, new_cache = writer.begin(some, key, progress.step - 1)
+    of_slots, of_new = (x.replace(step=()) for x in (progress, new))
+    ended = jax.tree.map(lambda rows: rows[done], of_slots)
+    every = put(every, owners[done], from_first(ended))
+    taken = jnp.where(places < B, done, S)
+    of_slots = put(of_slots, taken, of_new)
+    cache = writer.model.replace_prompts(cache, new_cache, taken)
+    state = of_slots.replace(step=progress.step), cache
+    return (state, put(owners, taken, places), every), None
+
+  every = Written.empty((B, writer.samples, writer.max_response), writer.pad_id)
+  carry = writer.begin(first, key), jnp.arange(S), every
+  ((progress, _), owners, every), _ = jax.lax.scan(
+    turn, carry, (places, later, awaited)
+  )
+  return put(every, owners, from_first(progress))
+
+
+def put(
+  every: chex.ArrayTree, places: chex.Array, rows: chex.ArrayTree
+) -> chex.ArrayTree:
+  """Arrays [N, ...] with rows [F, ...] at places [F]; none at N and above."""
+  return jax.tree.map(
+    lambda x, new: x.at[places].set(new, mode='drop'), every, rows
+  )
+
+
+def finished(progress: Progress) -> chex.Array:
+  """[S] bool, True where all responses to a prompt have ended."""
+  return ~jnp.any(progress.unfinished, axis=1)
+
+
+def from_first(progress: Progress) -> Written:
+  """What is written, each response from its first token on."""
+  R = progress.written.tokens.shape[-1]
+  columns = (progress.began[:, None] + jnp.arange(R)[None]) % R
+
+  def turned(x):
+    if x.ndim < 3:
+      return x
+    return jnp.take_along_axis(x, columns[:, None], axis=-1)
+
+  return jax.tree.map(turned, progress.written)
