@@ -22,7 +22,7 @@ MAY_IMPORT = {
   'storage': set(),
   'training': {'processes', 'progress', 'sharding', 'storage'},
   'learners': {'kernels', 'losses', 'training', 'generation', 'feedback'},
-  'generation': {'kernels'},
+  'generation': {'kernels', 'sharding'},
   'feedback': {'addressing', 'kernels', 'generation', 'processes'},
   'models': {'kernels', 'sharding', 'storage', 'progress'},
   'data': {'addressing', 'storage'},

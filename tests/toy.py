@@ -74,6 +74,7 @@ POLICY = LanguageModel(
   load=lambda params: params,
   prefill=_prefill,
   decode_step=_decode_step,
+  replace_prompts=lambda cache, other, places: cache,
 )
 
 

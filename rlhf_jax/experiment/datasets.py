@@ -114,7 +114,7 @@ class Data:
 
     Or as many more as the devices can share evenly.
     """
-    rows = self._shared(rows)
+    rows = self.shared(rows)
     filled = [*examples, *[examples[-1]] * (rows - len(examples))]
     return sharding.place_batch(
       collate(
@@ -137,7 +137,7 @@ class Data:
     each = self.max_rows // rows // devices
     return min(most, devices * max(1, each))
 
-  def _shared(self, rows: int) -> int:
+  def shared(self, rows: int) -> int:
     """So many rows, or more, that the devices have equal shares."""
     devices = sharding.batch_devices(self.mesh)
     return -(-rows // devices) * devices
@@ -156,7 +156,7 @@ class Data:
       )
       for e in examples
     ]
-    index = first + np.arange(self._shared(rows), dtype=np.int32)
+    index = first + np.arange(self.shared(rows), dtype=np.int32)
     placed = sharding.place_batch(index, self.mesh)
     return self.batch(asked, rows).replace(index=placed)
 

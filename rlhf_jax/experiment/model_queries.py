@@ -13,6 +13,7 @@ from rlhf_jax.data.encoding import Example
 from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.experiment.datasets import WHOLE, Data, with_room_for
 from rlhf_jax.experiment.definition import ExperimentError
+from rlhf_jax.experiment.sampled import sampled
 from rlhf_jax.experiment.text_reading import (
   MOST_ROWS,
   by_comparison,
@@ -211,17 +212,17 @@ class ModelQueries:
 
     Their places, which keys are folded from, are counted from `first`.
     """
-    rows = self._data.at_a_time(self._rows, samples)
-    for begin in range(0, len(asked), rows):
-      part = asked[begin : begin + rows]
-      rollouts = self._models.sampler.sample(
-        self._loaded,
-        self._data.prompts(part, first + begin, rows),
-        self._key,
-        samples=samples,
-        sampling=sampling,
-      )
-      yield part, rollouts
+    return sampled(
+      self._data,
+      self._models.sampler,
+      self._loaded,
+      asked,
+      self._key,
+      first=first,
+      samples=samples,
+      sampling=sampling,
+      at_a_time=self._data.at_a_time(self._rows, samples),
+    )
 
   def _drawn(self, examples, rollouts):
     """A Sampled of each example's rollouts."""

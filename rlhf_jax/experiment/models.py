@@ -1,5 +1,6 @@
 """Models by role for one tokenizer, and a policy's answers to prompts."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from rlhf_jax.data.templates import Format
 from rlhf_jax.data.tokens import Tokenizer
 from rlhf_jax.experiment.datasets import Data
 from rlhf_jax.experiment.definition import Condition, ExperimentError
+from rlhf_jax.experiment.sampled import sampled
 from rlhf_jax.feedback import scoring
 from rlhf_jax.generation.decode import policy_sampler
 from rlhf_jax.generation.sampling import Sampling
@@ -166,17 +168,19 @@ def respond(
   asked = _conditioned(data, examples, condition)
   policy = models.sampler.load(policy)
   drawn = samples * best_of
-  batch_size = data.at_a_time(batch_size, drawn)
-  for first in range(0, len(examples), batch_size):
-    some = examples[first : first + batch_size]
-    conditioned = asked[first : first + batch_size]
-    rollouts = models.sampler.sample(
-      policy,
-      data.prompts(conditioned, first, batch_size),
-      key,
-      samples=drawn,
-      sampling=sampling,
-    )
+  parts = sampled(
+    data,
+    models.sampler,
+    policy,
+    asked,
+    key,
+    samples=drawn,
+    sampling=sampling,
+    at_a_time=data.at_a_time(batch_size, drawn),
+  )
+  left = iter(examples)
+  for conditioned, rollouts in parts:
+    some = list(itertools.islice(left, len(conditioned)))
     shown, scores = rollouts, None
     if condition is not None:
       shown = _shown(data, some, rollouts)

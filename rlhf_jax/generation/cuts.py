@@ -34,10 +34,15 @@ def delay_stop(
   min_new_tokens: chex.Numeric,
   stop_ids: tuple[int, ...],
 ) -> chex.Array:
-  """Removes the stop ids until min_new_tokens are written; step counts them."""
+  """Removes the stop ids until min_new_tokens are written; step counts them.
+
+  It counts for all, or is an array that has the shape of logits, or 1s.
+  """
   is_stop = among(jnp.arange(logits.shape[-1]), stop_ids)
-  removed = is_stop & (step < min_new_tokens)
-  return jnp.where(jnp.broadcast_to(removed, logits.shape), -jnp.inf, logits)
+  is_stop, is_early = (
+    jnp.broadcast_to(x, logits.shape) for x in (is_stop, step < min_new_tokens)
+  )
+  return jnp.where(is_stop & is_early, -jnp.inf, logits)
 
 
 def among(tokens: chex.Array, stop_ids: tuple[int, ...]) -> chex.Array:

@@ -147,7 +147,8 @@ def transform(
     sampling: which transforms run, and their values.
     seen: [..., V] bool, tokens of the prompt and of the response so far; only
       the repetition penalty reads it, and needs it.
-    step: how many response tokens have been written.
+    step: how many response tokens have been written, of all or of each: [...,
+      1].
     stop_ids: tokens that end a response.
 
   Returns:

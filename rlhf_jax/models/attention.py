@@ -92,11 +92,18 @@ def weigh(
   scores: chex.Array, visible: chex.Array, options: Attention, head_width: int
 ) -> chex.Array:
   """Softmax over the visible keys [..., S] of products of queries and keys."""
+  return jax.nn.softmax(seen_scores(scores, visible, options, head_width))
+
+
+def seen_scores(
+  scores: chex.Array, visible: chex.Array, options: Attention, head_width: int
+) -> chex.Array:
+  """What `weigh` has the softmax of; HIDDEN_SCORE of keys that are hidden."""
   scale = head_width**-0.5 if options.scale is None else options.scale
   scores = scores * scale
   if options.softcap is not None:
     scores = options.softcap * jnp.tanh(scores / options.softcap)
-  return jax.nn.softmax(jnp.where(visible, scores, HIDDEN_SCORE))
+  return jnp.where(visible, scores, HIDDEN_SCORE)
 
 
 def attend(

@@ -5,6 +5,9 @@ response has its own beside. Each layer has its own arrays, and the responses of
 all prompts share one axis: so XLA updates them in place and copies nothing.
 """
 
+import itertools
+from collections.abc import Callable
+
 import chex
 import flax.struct
 import jax
@@ -12,7 +15,25 @@ import jax.numpy as jnp
 
 from rlhf_jax.models import attention
 from rlhf_jax.models.config import Attention
-from rlhf_jax.sharding import BATCH, constrain
+from rlhf_jax.sharding import BATCH, constrain, platform
+
+# Columns of responses that are always read. Of more, as many again are a block
+# of their own, then twice as many, and so on: each is read where it is needed.
+FIRST_BLOCK = 256
+NEVER = -(2**30)
+
+
+def blocks(columns: int) -> tuple[int, ...]:
+  """Sizes of the blocks that so many columns of responses are stored in.
+
+  All in one on a GPU, where each condition would wait for the host.
+  """
+  if platform() == 'gpu':
+    return (columns,)
+  sizes = [min(columns, FIRST_BLOCK)]
+  while sum(sizes) < columns:
+    sizes.append(min(sum(sizes), columns - sum(sizes)))
+  return tuple(sizes)
 
 
 @flax.struct.dataclass
@@ -22,14 +43,14 @@ class LayerCache:
   Attributes:
     prompt_keys: [B, G, d, P].
     prompt_values: [B, G, P, d].
-    keys: [B · K, G, d, R], of the responses.
-    values: [B · K, G, R, d].
+    keys: of the responses, block by block [B · K, G, d, n], R columns in all.
+    values: likewise [B · K, G, n, d].
   """
 
   prompt_keys: chex.Array
   prompt_values: chex.Array
-  keys: chex.Array
-  values: chex.Array
+  keys: tuple[chex.Array, ...]
+  values: tuple[chex.Array, ...]
 
   @classmethod
   def of_prompt(
@@ -41,22 +62,30 @@ class LayerCache:
   ) -> 'LayerCache':
     """A cache of prompts' keys and values [B, P, G, d], responses empty."""
     B, _, G, d = keys.shape
-    arrays = (
-      keys.transpose(0, 2, 3, 1),
-      values.swapaxes(1, 2),
-      jnp.zeros((B * samples, G, d, max_response), keys.dtype),
-      jnp.zeros((B * samples, G, max_response, d), keys.dtype),
+    rows, sizes = B * samples, blocks(max_response)
+    return jax.tree.map(
+      lambda x: constrain(x, BATCH, 'tensor'),
+      cls(
+        prompt_keys=keys.transpose(0, 2, 3, 1),
+        prompt_values=values.swapaxes(1, 2),
+        keys=tuple(jnp.zeros((rows, G, d, n), keys.dtype) for n in sizes),
+        values=tuple(jnp.zeros((rows, G, n, d), keys.dtype) for n in sizes),
+      ),
     )
-    return cls(*(constrain(x, BATCH, 'tensor') for x in arrays))
 
   def store(
-    self, step: chex.Array, keys: chex.Array, values: chex.Array
+    self, column: chex.Array, keys: chex.Array, values: chex.Array
   ) -> 'LayerCache':
-    """The cache with one more token of every response, [B, K, G, d] each."""
+    """The cache with a token of every response, [B, K, G, d], in a column."""
 
-    def put(stored, new, axis):
+    def put(parts, new, axis):
       new = jnp.expand_dims(new.reshape(-1, *new.shape[2:]), axis)
-      return jax.lax.dynamic_update_slice_in_dim(stored, new, step, axis)
+      if len(parts) == 1:
+        return (_updated(parts[0], new, column, axis),)
+      return tuple(
+        _updated_if(part, new, column - first, axis)
+        for part, first in zip(parts, _firsts(parts, axis), strict=True)
+      )
 
     return self.replace(
       keys=put(self.keys, keys, 3), values=put(self.values, values, 2)
@@ -87,14 +116,84 @@ class LayerCache:
       x = x.reshape(B, G, K, H // G, -1).swapaxes(1, 2)
       return x.reshape(B * K, G, H // G, -1)
 
-    in_prompt = by_response(products(by_prompt(queries), self.prompt_keys))
-    scores = jnp.concatenate([in_prompt, products(own, self.keys)], axis=-1)
-    weights = attention.weigh(scores, visible[:, None, None], options, d)
-    weights = weights.astype(queries.dtype)
-    of_prompt = weights[..., :P].reshape(B, K, G, H // G, P)
-    mixed = by_response(products(by_prompt(of_prompt), self.prompt_values))
-    mixed += products(weights[..., P:], self.values)
+    def sums(scores, visible, mix):
+      scores = attention.seen_scores(scores, visible[:, None, None], options, d)
+      return Sums.of(scores, lambda weights: mix(weights.astype(queries.dtype)))
+
+    def over_prompt(weights):
+      weights = weights.reshape(B, K, G, H // G, P)
+      return by_response(products(by_prompt(weights), self.prompt_values))
+
+    def over_block(keys, values, visible):
+      return sums(products(own, keys), visible, lambda w: products(w, values))
+
+    scores = by_response(products(by_prompt(queries), self.prompt_keys))
+    every = sums(scores, visible[:, :P], over_prompt)
+    for number, (keys, values, first) in enumerate(
+      zip(self.keys, self.values, _firsts(self.keys, 3), strict=True)
+    ):
+      seen = visible[:, P + first :][:, : keys.shape[3]]
+
+      def read(every, keys=keys, values=values, seen=seen):
+        return every.joined(over_block(keys, values, seen))
+
+      if number == 0:
+        every = read(every)
+      else:
+        every = jax.lax.cond(jnp.any(seen), read, lambda x: x, every)
+    mixed = every.mixed / every.total
     return mixed.astype(queries.dtype).reshape(B, K, H, d)
+
+
+@flax.struct.dataclass
+class Sums:
+  """Softmax attention over some of the keys, to be joined with others.
+
+  Attributes:
+    top: [N, G, M, 1], the highest score.
+    total: [N, G, M, 1], the sum of exp(score - top).
+    mixed: [N, G, M, d], of values by these weights.
+  """
+
+  top: chex.Array
+  total: chex.Array
+  mixed: chex.Array
+
+  @classmethod
+  def of(
+    cls, scores: chex.Array, mix: Callable[[chex.Array], chex.Array]
+  ) -> 'Sums':
+    """Of scores [N, G, M, S]; `mix` is the product of weights with values."""
+    top = jnp.max(scores, axis=-1, keepdims=True)
+    weights = jnp.exp(scores - top)
+    return cls(top, jnp.sum(weights, axis=-1, keepdims=True), mix(weights))
+
+  def joined(self, other: 'Sums') -> 'Sums':
+    """Over the keys of both."""
+    top = jnp.maximum(self.top, other.top)
+    here, there = jnp.exp(self.top - top), jnp.exp(other.top - top)
+    return Sums(
+      top,
+      self.total * here + other.total * there,
+      self.mixed * here + other.mixed * there,
+    )
+
+
+def _firsts(parts, axis):
+  """The first column of each block."""
+  return [0, *itertools.accumulate(x.shape[axis] for x in parts[:-1])]
+
+
+def _updated(stored, new, column, axis):
+  return jax.lax.dynamic_update_slice_in_dim(stored, new, column, axis)
+
+
+def _updated_if(stored, new, column, axis):
+  """`_updated`, where the block has such a column."""
+  inside = (column >= 0) & (column < stored.shape[axis])
+  column = jnp.clip(column, 0, stored.shape[axis] - 1)
+  old = jax.lax.dynamic_slice_in_dim(stored, column, 1, axis)
+  return _updated(stored, jnp.where(inside, new, old), column, axis)
 
 
 def products(rows: chex.Array, matrices: chex.Array) -> chex.Array:
@@ -108,32 +207,91 @@ def products(rows: chex.Array, matrices: chex.Array) -> chex.Array:
 class Cache:
   """The state of decoding that a transformer needs.
 
+  All responses store their next token in the same column: the first of which
+  none needs what it holds. So few are in use where responses are short, and no
+  more than R however many follow each other.
+
   Attributes:
     layers: keys and values, layer by layer.
     prompt_mask: [B, P] bool, True on real tokens.
-    step: [] int32, how many tokens of the responses are stored.
+    step: [] int32, how many tokens were stored.
+    began: [B] int32, `step` when the responses to each prompt began.
+    stored_at: [R] int32, `step` when each column was stored.
   """
 
   layers: tuple[LayerCache, ...]
   prompt_mask: chex.Array
   step: chex.Array
+  began: chex.Array
+  stored_at: chex.Array
+
+  @classmethod
+  def of_prompts(
+    cls,
+    layers: tuple[LayerCache, ...],
+    prompt_mask: chex.Array,
+    max_response: int,
+  ) -> 'Cache':
+    """Of prompts that were read, responses empty."""
+    return cls(
+      layers=layers,
+      prompt_mask=prompt_mask,
+      step=jnp.zeros((), jnp.int32),
+      began=jnp.zeros(prompt_mask.shape[0], jnp.int32),
+      stored_at=jnp.full(max_response, NEVER, jnp.int32),
+    )
+
+  @property
+  def own(self) -> chex.Array:
+    """[B] int32, how many tokens are stored of each response to a prompt."""
+    return self.step - self.began
 
   def positions(self, samples: int) -> chex.Array:
     """[B, K] int32 position of the next token."""
     lengths = jnp.sum(self.prompt_mask, axis=-1, dtype=jnp.int32)
-    return jnp.repeat(lengths[:, None] + self.step, samples, axis=1)
+    return jnp.repeat((lengths + self.own)[:, None], samples, axis=1)
+
+  def with_column(self) -> tuple['Cache', chex.Array]:
+    """The cache with a column for the next token, and which, [] int32."""
+    # Finished responses go on counting.
+    longest = jnp.minimum(jnp.max(self.own), self.stored_at.shape[0] - 1)
+    column = jnp.argmax(self.step - self.stored_at > longest)
+    return self.replace(
+      stored_at=self.stored_at.at[column].set(self.step)
+    ), column
 
   def visible(self, samples: int, window: int | None = None) -> chex.Array:
-    """[B · K, P + R] bool, the keys that the next token may attend to.
+    """[B · K, P + R] bool, the keys that the token just stored may attend to.
 
-    With a window, only those of so many columns, its own the last.
+    With a window, only those of so many tokens, its own the last.
     """
-    in_prompt = jnp.repeat(self.prompt_mask, samples, axis=0)
-    slots = jnp.arange(self.layers[0].values.shape[2]) <= self.step
-    in_response = jnp.broadcast_to(slots, (in_prompt.shape[0], slots.shape[0]))
+    P, own = self.prompt_mask.shape[1], self.own
+    ages = (self.step - self.stored_at)[None]
+    in_prompt, in_response = self.prompt_mask, ages <= own[:, None]
+    if window is not None:
+      in_prompt &= attention.near(P + own, jnp.arange(P), window)
+      in_response &= ages < window
     visible = jnp.concatenate([in_prompt, in_response], axis=-1)
-    if window is None:
-      return visible
-    columns = jnp.arange(visible.shape[1])
-    own = self.prompt_mask.shape[1] + self.step
-    return visible & attention.near(own[None], columns, window)
+    return jnp.repeat(visible, samples, axis=0)
+
+  def replaced(self, other: 'Cache', places: chex.Array) -> 'Cache':
+    """The cache with other prompts, of no responses yet, at places [F].
+
+    A place of B or above takes none.
+    """
+
+    def put(every, new):
+      return every.at[places].set(new, mode='drop')
+
+    layers = tuple(
+      layer.replace(
+        prompt_keys=put(layer.prompt_keys, new.prompt_keys),
+        prompt_values=put(layer.prompt_values, new.prompt_values),
+      )
+      for layer, new in zip(self.layers, other.layers, strict=True)
+    )
+    return self.replace(
+      layers=layers,
+      prompt_mask=put(self.prompt_mask, other.prompt_mask),
+      began=put(self.began, self.step),
+    )

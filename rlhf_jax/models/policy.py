@@ -6,7 +6,6 @@ from typing import Any
 
 import chex
 import jax
-import jax.numpy as jnp
 
 from rlhf_jax.kernels import distributions
 from rlhf_jax.models import attention, lora, transformer
@@ -65,6 +64,7 @@ def _language_model(
     load=functools.partial(load, config),
     prefill=makes_logits(prefill, config),
     decode_step=makes_logits(decode_step, config),
+    replace_prompts=Cache.replaced,
   )
 
 
@@ -114,9 +114,8 @@ def prefill(
   layers = tuple(
     LayerCache.of_prompt(*of_layer, samples, max_response) for of_layer in kept
   )
-  start = jnp.zeros((), jnp.int32)
   first = transformer.logits(config, loaded, x[:, -1], absent=absent)
-  return first, Cache(layers, attention_mask, start)
+  return first, Cache.of_prompts(layers, attention_mask, max_response)
 
 
 def decode_step(
@@ -134,9 +133,10 @@ def decode_step(
   """
   samples = tokens.shape[1]
   positions = cache.positions(samples)
+  cache, column = cache.with_column()
   visible = [cache.visible(samples, window) for window in config.windows]
   attends = [
-    attend_cached(config, stored, cache.step, visible[kind])
+    attend_cached(config, stored, column, visible[kind])
     for kind, stored in zip(config.sight_of_layer, cache.layers, strict=True)
   ]
   # For a token a row, gathered weights would be nearly all of the traffic.
@@ -174,14 +174,14 @@ def through_layers(
 def attend_cached(
   config: TransformerConfig,
   stored: LayerCache,
-  step: chex.Array,
+  column: chex.Array,
   visible: chex.Array,
 ) -> Attend:
   """Attention of one token per response over a layer's stored keys."""
 
   def attend(queries, keys, values, kind):
     del kind  # `visible` has heeded its window.
-    cache = stored.store(step, keys, values)
+    cache = stored.store(column, keys, values)
     return cache.attend(queries, visible, config.attention), cache
 
   return attend

@@ -13,6 +13,7 @@ from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 from rlhf_jax import sharding
 from rlhf_jax.planning import compiling
 from rlhf_jax.planning.compiling import Program
+from rlhf_jax.training import parts
 from rlhf_jax.training.compile import run_by
 from rlhf_jax.types import Sampler
 
@@ -86,10 +87,15 @@ class Rehearsal:
       self.held['loaded'] = loaded
       return loaded
 
-    def sample(loaded, prompts, key, *, samples, sampling):
+    def sample(loaded, prompts, key, *, samples, sampling, at_a_time=None):
       program = named('sample', sampler.sample, static_argnames='samples')
-      return self.run(
-        program, loaded, prompts, key, samples=samples, sampling=sampling
+      run = functools.partial(self.run, program, samples=samples)
+      rows = prompts.tokens.shape[0]
+      # So many, and then the next so many: no faster than who refills.
+      return parts.one_by_one(
+        lambda part: run(loaded, part, key, sampling=sampling),
+        prompts,
+        rows // (at_a_time or rows),
       )
 
     return Sampler(load, sample)

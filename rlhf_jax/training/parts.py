@@ -1,6 +1,5 @@
 """A batch cut into parts, so that less of it is in memory at once."""
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -41,15 +40,9 @@ def gather(dealt: chex.ArrayTree) -> chex.ArrayTree:
   return jax.tree.map(put, dealt)
 
 
-def count_for(rows: int, most: int) -> int:
-  """Into how many equal parts, at most so many, rows can be cut.
-
-  Each has rows for every device of the mesh that is set, if all together do.
-  """
-  mesh = jax.sharding.get_abstract_mesh()
-  devices = 1 if mesh.empty else sharding.batch_devices(mesh)
-  shared = devices if rows % devices == 0 else 1
-  return math.gcd(rows // shared, most)
+def size_of(rows: int, most: int) -> int:
+  """Rows of a part, if rows are cut into so many equal parts, at most."""
+  return rows // sharding.equal_parts(rows, most)
 
 
 def one_by_one(

@@ -23,10 +23,13 @@ class LanguageModel(NamedTuple):
     token_logps: (params, hidden [..., D], targets [...], temperature=1.0) ->
       logps [...] in nats, float32; aligned by position.
     token_logps_and_entropies: the same -> (logps [...], entropies [...]).
-    load: params -> loaded, laid out as the two below read them.
+    load: params -> loaded, laid out as `prefill` and `decode_step` read them.
     prefill: (loaded, tokens [B, P], attention_mask [B, P], samples,
       max_response) -> (logits [B, V] of the first response token, cache).
     decode_step: (loaded, cache, tokens [B, K]) -> (logits [B, K, V], cache).
+    replace_prompts: (cache, other, places [F]) -> the cache with the F prompts
+      of another at these places of its own, with responses yet to be written; a
+      place of B or above takes none.
   """
 
   init: Callable
@@ -37,6 +40,7 @@ class LanguageModel(NamedTuple):
   load: Callable
   prefill: Callable
   decode_step: Callable
+  replace_prompts: Callable
 
 
 class ScalarModel(NamedTuple):
@@ -94,7 +98,8 @@ class Sampler(NamedTuple):
   Attributes:
     load: policy params -> loaded, once for all that is sampled from them.
     sample: (loaded, prompts, key, *, samples, sampling) ->
-      Rollouts [B, samples, T].
+      Rollouts [B, samples, T]. Given `at_a_time` too, it writes to so many
+      prompts side by side, at most, which changes no sample.
   """
 
   load: Callable

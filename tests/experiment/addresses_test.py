@@ -175,8 +175,8 @@ EDITS = {
   'the attention': (
     'models/attention.py', 'def attend(', '@other\ndef attend(', ONCE),
   'the sampler': (
-    'generation/decode.py', 'progress.step, ~progress.ended',
-    'progress.step, progress.ended', ONCE),
+    'generation/writer.py', 'return ~self.written.ended & room',
+    'return self.written.ended & room', ONCE),
   'a learner': (
     'learners/likelihood.py', 'mask = batch.response_mask[:, 1:]',
     'mask = batch.attention_mask[:, 1:]', ALL),

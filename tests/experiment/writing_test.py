@@ -613,7 +613,7 @@ class JudgingTest(StageTest):
     sampler = chain.models().sampler
 
     def noting(params, prompts, key, **how):
-      sizes.append(prompts.tokens.shape[0] * how['samples'])
+      sizes.append((prompts.tokens.shape[0], how.get('at_a_time')))
       return sampler.sample(params, prompts, key, **how)
 
     models = chain.models()._replace(sampler=sampler._replace(sample=noting))
@@ -621,7 +621,7 @@ class JudgingTest(StageTest):
     with mock.patch.object(Run, 'models', lambda *_: models):
       limited = self.queries_of(chain)
       self.assertEqual(limited.sample(**ask), rows)
-    self.assertEqual(sizes, [6] * (BATCH // 2))
+    self.assertEqual(sizes, [(BATCH, 2)])
 
   def test_samples_that_ended_or_of_other_prompts(self):
     chain, queries = self.queries(policy='sft')

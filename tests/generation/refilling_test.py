@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from unittest import mock
 
 import chex
 import jax
@@ -12,7 +13,7 @@ from absl.testing import absltest, parameterized
 from rlhf_jax import sharding
 from rlhf_jax.generation import Sampling, greedy
 from rlhf_jax.generation.decode import sample, sample_loaded
-from rlhf_jax.models import TransformerConfig, language_model
+from rlhf_jax.models import TransformerConfig, cache, language_model
 from rlhf_jax.models.config import Local
 from rlhf_jax.types import Prompts
 from tests import toy
@@ -93,6 +94,15 @@ class SamplesTest(chex.TestCase):
     self.assert_same(
       draw(given, model, params, samples=1, at_a_time=4), expected
     )
+
+  def test_block_by_block_they_are_the_same(self):
+    model = language_model(dataclasses.replace(CONFIG, mlp_width=20))
+    params = model.init(jax.random.key(2))
+    given = prompts(13)
+    with mock.patch.object(cache, 'FIRST_BLOCK', 2):
+      found = draw(given, model, params, at_a_time=3)
+    expected = draw(given, model, params)
+    self.assert_same(found, expected)
 
   def test_maps_over_parameters_and_keys(self):
     model, given = language_model(CONFIG), prompts(9)

@@ -48,6 +48,7 @@ BIGRAM = types.LanguageModel(
   load=None,
   prefill=None,
   decode_step=None,
+  replace_prompts=None,
 )
 
 

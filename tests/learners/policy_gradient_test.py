@@ -753,7 +753,7 @@ class CollectTest(parameterized.TestCase):
     asked, scored = [], []
 
     def sampler(params, prompts, key, **how):
-      asked.append(prompts.index.tolist())
+      asked.append((prompts.index.tolist(), how.get('at_a_time')))
       return toy.MODELS.sampler.sample(params, prompts, key, **how)
 
     def scorer(frozen, rollouts):
@@ -778,9 +778,9 @@ class CollectTest(parameterized.TestCase):
         )
       )
     twice = 2 if method == 'remax' else 1
-    self.assertEqual(asked, [[0, 2], [1, 3]] * twice)
-    whole = [[0, 1, 2, 3]] * twice
-    self.assertEqual(scored, asked if learnt else whole)
+    every = [0, 1, 2, 3]
+    self.assertEqual(asked, [(every, 2)] * twice)
+    self.assertEqual(scored, ([[0, 2], [1, 3]] if learnt else [every]) * twice)
     (batch, metrics), (expected, told) = found[::-1]
     for one, other in zip(
       jax.tree.leaves(batch), jax.tree.leaves(expected), strict=True

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from unittest import mock
 
 import chex
 import jax
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from rlhf_jax.models import TransformerConfig, language_model, layers
+from rlhf_jax.models import TransformerConfig, cache, language_model, layers
 from rlhf_jax.models.config import (
   MLP,
   Attention,
@@ -59,12 +60,58 @@ def stepwise(model, params, prompts, mask, responses):
   """[B, K, R + 1, V] logits from a cache, one response token at a time."""
   params = model.load(params)
   samples, length = responses.shape[1:]
-  logits, cache = model.prefill(params, prompts, mask, samples, length)
+  logits, stored = model.prefill(params, prompts, mask, samples, length)
   found = [jnp.repeat(logits[:, None], samples, axis=1)]
   for t in range(length):
-    logits, cache = model.decode_step(params, cache, responses[:, :, t])
+    logits, stored = model.decode_step(params, stored, responses[:, :, t])
     found.append(logits)
   return jnp.stack(found, axis=2)
+
+
+class ColumnsTest(parameterized.TestCase):
+  @parameterized.parameters(
+    (4, (4,)), (256, (256,)), (300, (256, 44)), (1500, (256, 256, 512, 476))
+  )
+  def test_blocks_grow_with_what_is_before_them(self, columns, sizes):
+    self.assertEqual(cache.blocks(columns), sizes)
+    with mock.patch.object(cache, 'platform', lambda: 'gpu'):
+      self.assertEqual(cache.blocks(columns), (columns,))
+
+  def test_one_after_the_other_where_all_began_together(self):
+    state, columns = cache.Cache.of_prompts((), jnp.ones((2, 3), bool), 5), []
+    for _ in range(5):
+      state, column = state.with_column()
+      columns.append(int(column))
+      state = state.replace(step=state.step + 1)
+    self.assertEqual(columns, [0, 1, 2, 3, 4])
+
+  def test_no_token_is_lost_and_few_columns_serve_short_responses(self):
+    count, most, room = 3, 6, 16
+    none = cache.Cache.of_prompts((), jnp.ones((1, 2), bool), room)
+    state, used = cache.Cache.of_prompts((), jnp.ones((count, 2), bool), room), 0
+    for t in range(60):
+      state, column = state.with_column()
+      used = max(used, int(column))
+      kept = set(np.asarray(state.stored_at).tolist())
+      needed = range(int(state.began.min()), int(state.step) + 1)
+      self.assertLessEqual(set(needed), kept)
+      state = state.replace(step=state.step + 1)
+      if t % (most // count) == 1:  # Each in turn; a place of 3 is none.
+        state = state.replaced(none, jnp.array([t // 2 % (count + 1)]))
+    self.assertLess(used, 10)
+    self.assertGreater(used, most - 1)
+
+  def test_who_has_long_finished_takes_no_more_than_all_columns(self):
+    state = cache.Cache.of_prompts((), jnp.ones((2, 2), bool), 4)
+    none = cache.Cache.of_prompts((), jnp.ones((1, 2), bool), 4)
+    for _ in range(30):  # The first is never replaced.
+      state, _ = state.with_column()
+      kept = set(np.asarray(state.stored_at).tolist())
+      needed = range(int(state.began[1]), int(state.step) + 1)
+      self.assertLessEqual(set(needed), kept)
+      state = state.replace(step=state.step + 1)
+      if state.own[1] == 4:
+        state = state.replaced(none, jnp.array([1]))
 
 
 class CacheTest(chex.TestCase):
@@ -108,6 +155,43 @@ class CacheTest(chex.TestCase):
       actual, expected.reshape(actual.shape), atol=1e-5
     )
 
+  @parameterized.named_parameters(
+    ('capped', {'logit_softcap': 1.5}), ('all of a family', FAMILY)
+  )
+  def test_block_by_block_they_are_the_same(self, change):
+    model = language_model(dataclasses.replace(TINY, **change))
+    params = model.init(jax.random.key(0))
+    given = model, params, self.prompts, self.mask, self.responses
+    with mock.patch.object(cache, 'FIRST_BLOCK', 1):  # Of 1, 1 and 2 columns.
+      found = jax.jit(stepwise.__wrapped__, static_argnums=0)(*given)
+    np.testing.assert_allclose(found, stepwise(*given), atol=1e-5)
+
+  def test_blocks_that_hold_nothing_are_not_read(self):
+    model = language_model(TINY)
+    loaded = model.load(model.init(jax.random.key(0)))
+    with mock.patch.object(cache, 'FIRST_BLOCK', 2):
+      _, state = model.prefill(loaded, self.prompts, self.mask, SAMPLES, 8)
+      step = jax.jit(model.decode_step)
+
+      def poisoned(state, first):  # A 0 weight times NaN would be NaN.
+        def spoil(blocks):
+          rest = [jnp.full_like(block, jnp.nan) for block in blocks[first:]]
+          return blocks[:first] + tuple(rest)
+
+        layers_of = tuple(
+          layer.replace(keys=spoil(layer.keys), values=spoil(layer.values))
+          for layer in state.layers
+        )
+        return state.replace(layers=layers_of)
+
+      for t in range(4):  # Blocks of 2, 2 and 4 columns.
+        first = 1 if t < 2 else 2
+        spoilt, _ = step(loaded, poisoned(state, first), self.responses[..., t])
+        logits, state = step(loaded, state, self.responses[..., t])
+        np.testing.assert_array_equal(spoilt, logits)
+      spoilt, _ = step(loaded, poisoned(state, 2), self.responses[..., 0])
+      self.assertTrue(np.isnan(spoilt).all())
+
   def test_refuses_more_tokens_than_positions(self):
     config = dataclasses.replace(TINY, positions=Positions(count=8))
     model = language_model(config)
@@ -120,15 +204,16 @@ class CacheTest(chex.TestCase):
   def test_prompts_are_stored_once(self):
     model = language_model(TINY)
     params = model.init(jax.random.key(0))
-    _, cache = jax.eval_shape(
+    _, stored = jax.eval_shape(
       lambda p: model.prefill(
         model.load(p), self.prompts, self.mask, SAMPLES, RESPONSE
       ),
       params,
     )
-    for layer in cache.layers:
+    for layer in stored.layers:
       self.assertEqual(layer.prompt_values.shape, (2, 2, PROMPT, 4))
-      self.assertEqual(layer.values.shape, (2 * SAMPLES, 2, RESPONSE, 4))
+      (values,) = layer.values
+      self.assertEqual(values.shape, (2 * SAMPLES, 2, RESPONSE, 4))
 
   def test_bfloat16_keeps_half_of_the_bytes(self):
     model = language_model(dataclasses.replace(TINY, compute_dtype='bfloat16'))
@@ -138,13 +223,13 @@ class CacheTest(chex.TestCase):
     expected = whole(language_model(TINY), params, *self.rows())
     expected = expected[:, PROMPT - 1 :].reshape(actual.shape)
     np.testing.assert_allclose(actual, expected, atol=0.15)
-    _, cache = jax.eval_shape(
+    _, stored = jax.eval_shape(
       lambda p: model.prefill(
         model.load(p), self.prompts, self.mask, SAMPLES, RESPONSE
       ),
       params,
     )
-    for leaf in jax.tree.leaves(cache.layers):
+    for leaf in jax.tree.leaves(stored.layers):
       self.assertEqual(leaf.dtype, jnp.bfloat16)
 
   def test_loading_unstacks_layers_and_casts_all_but_norms(self):

@@ -26,7 +26,7 @@ from rlhf_jax.learners.policy_gradient.round_metrics import OF_POLICY
 from rlhf_jax.training import optimizers
 from rlhf_jax.training.compile import jitted, override
 from rlhf_jax.training.metrics import Stopwatch
-from rlhf_jax.training.parts import count_for, one_by_one
+from rlhf_jax.training.parts import one_by_one, size_of
 from rlhf_jax.types import (
   Metrics,
   Models,
@@ -158,25 +158,27 @@ def sample_and_score(
     ScoringError: no response has a score.
   """
   # A prompt's samples stay together.
-  count = count_for(prompts.tokens.shape[0], config.micro_batches)
-
-  def sample(part):
-    return models.sampler.sample(
-      policy,
-      part,
-      key,
-      samples=config.samples,
-      sampling=config.sampling.replace(temperature=config.temperature),
-    )
+  size = prompts.tokens.shape[0]
+  at_a_time = size_of(size, config.micro_batches)
+  fewer = {} if at_a_time == size else {'at_a_time': at_a_time}
 
   def score(part):
     return jnp.asarray(models.scorer(frozen, part), jnp.float32)
 
   with stopwatch('sample'):
-    rollouts = one_by_one(sample, prompts, count)
+    rollouts = models.sampler.sample(
+      policy,
+      prompts,
+      key,
+      samples=config.samples,
+      sampling=config.sampling.replace(temperature=config.temperature),
+      **fewer,
+    )
+    jax.block_until_ready(rollouts)
   with stopwatch('score'):
     # A program takes them all: it may send many to a server at a time.
-    scores = one_by_one(score, rollouts, count if 'reward' in frozen else 1)
+    parts = size // at_a_time if 'reward' in frozen else 1
+    scores = one_by_one(score, rollouts, parts)
   scored = jnp.isfinite(scores)
   return leave_out(rollouts, ~scored), jnp.where(scored, scores, 0.0)
 
