@@ -66,17 +66,23 @@ def ending_after(model: LanguageModel) -> LanguageModel:
 
 
 def seconds_of(
-  lengths: np.ndarray, *, slots: int, longest: int, rounds: int
+  model: LanguageModel,
+  lengths: np.ndarray,
+  *,
+  slots: int,
+  longest: int,
+  rounds: int,
 ) -> dict[str, list[float]]:
-  """{form: processor seconds of each round}, of 3 M parameters.
+  """{form: processor seconds of each round}.
 
   Args:
+    model: what samples.
     lengths: [N] tokens of each response.
     slots: prompts at a time, a divisor of N.
     longest: tokens that a response may have.
     rounds: how often.
   """
-  model = ending_after(language_model(presets.small_text(VOCABULARY)))
+  model = ending_after(model)
   tokens = np.full((len(lengths), 64), 7, np.int32)
   tokens[:, -1] = lengths
   prompts = Prompts(tokens, np.ones_like(tokens, bool), np.arange(len(tokens)))
@@ -122,7 +128,11 @@ def main():
   lengths = lengths_of(options.file, options.prompts, options.longest)
   print(f'{lengths.mean():.0f} tokens a response, at most {lengths.max()}')
   found = seconds_of(
-    lengths, slots=options.slots, longest=options.longest, rounds=options.rounds
+    language_model(presets.small_text(VOCABULARY)),
+    lengths,
+    slots=options.slots,
+    longest=options.longest,
+    rounds=options.rounds,
   )
   for name, seconds in found.items():
     shown = ' '.join(f'{s:.2f}' for s in sorted(seconds))

@@ -7,7 +7,12 @@ import tempfile
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from experiments.readings import rlp_bench, rlp_manner, rlp_views
+from experiments.readings import (
+  rlp_bench,
+  rlp_manner,
+  rlp_penalties,
+  rlp_views,
+)
 from experiments.rlp import (
   bench,
   implicit,
@@ -98,6 +103,32 @@ class MeasuredTest(absltest.TestCase):
     found = rlp_bench.at_equal_kl([curves])
     self.assertEqual(found['rlp_spg'], ['0.75', '0.50'])
     self.assertEqual(found['control'], ['0.00', '-0.25'])
+
+  def test_gold_between_policies_of_three_penalties(self):
+    # Gold is 3 √KL of one arm and 2 √KL of the other, which goes further.
+    def policies(arm, furthest, slope):
+      return {
+        penalties.policy_of(arm, penalty): {
+          'KL': (furthest * part) ** 2,
+          'gold': slope * furthest * part,
+        }
+        for penalty, part in zip(
+          (0.05, 0.1, 0.2), (1.0, 0.75, 0.5), strict=True
+        )
+      }
+
+    found = policies('rlp_spg', 2.0, 3.0) | policies('control', 4.0, 2.0)
+    curves = {
+      arm: rlp_penalties.frontier(found, arm) for arm in ('rlp_spg', 'control')
+    }
+    # Both reach √KL 2 alone, from below and from above: no range in common.
+    with self.assertRaisesRegex(ValueError, 'share no range'):
+      rlp_penalties.gaps(curves, 'rlp_spg', ['control'])
+    found |= policies('control', 3.0, 2.0)
+    curves['control'] = rlp_penalties.frontier(found, 'control')
+    gaps = rlp_penalties.gaps(curves, 'rlp_spg', ['control'])
+    # From 1.5 to 2: √KL itself, 1.75 in the mean.
+    self.assertAlmostEqual(gaps['control'], 1.75)
 
   def test_manner_decides_where_both_or_neither_are_right(self):
     def answered(said, gold):

@@ -88,7 +88,10 @@ class ColumnsTest(parameterized.TestCase):
   def test_no_token_is_lost_and_few_columns_serve_short_responses(self):
     count, most, room = 3, 6, 16
     none = cache.Cache.of_prompts((), jnp.ones((1, 2), bool), room)
-    state, used = cache.Cache.of_prompts((), jnp.ones((count, 2), bool), room), 0
+    state, used = (
+      cache.Cache.of_prompts((), jnp.ones((count, 2), bool), room),
+      0,
+    )
     for t in range(60):
       state, column = state.with_column()
       used = max(used, int(column))
