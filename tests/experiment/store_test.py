@@ -114,9 +114,9 @@ def build(records, queries, *, config):
   return [Comparison(prompt_of(record), ('a', 'b')) for record in records]
 
 
-def silent(prompts, *, samples, sampling):
+def silent(prompts, *, samples, sampling, at_a_time=None):
   """Rollouts of nothing: who draws is asked for keys alone."""
-  del sampling
+  del sampling, at_a_time
   rows, columns = prompts.tokens.shape
   shape = (rows, samples, columns + 1)
   return Rollouts(

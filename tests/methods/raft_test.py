@@ -387,7 +387,8 @@ class WiringTest(parameterized.TestCase):
     rollouts = definitions.rollouts().replace(ended=ENDED)
     key = jax.random.key(5)
 
-    def sampler(params, prompts, key, *, samples, sampling):
+    def sampler(params, prompts, key, *, samples, sampling, at_a_time):
+      self.assertEqual(at_a_time, 2)
       asked.append((params, prompts.index.tolist(), key, samples, sampling))
       return jax.tree.map(lambda x: np.asarray(x)[prompts.index], rollouts)
 
@@ -404,7 +405,7 @@ class WiringTest(parameterized.TestCase):
       models=toy.MODELS._replace(sampler=toy.spy(sampler), scorer=scorer),
       config=raft.Config(**fields),
     )
-    self.assertEqual([rows for _, rows, *_ in asked], [[0, 2], [1, 3]])
+    self.assertEqual([rows for _, rows, *_ in asked], [[0, 1, 2, 3]])
     cut = fields['sampling'].replace(temperature=fields['temperature'])
     for params, _, given, samples, sampling in asked:
       self.assertIs(params, online.POLICY)
