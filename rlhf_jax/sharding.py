@@ -199,15 +199,11 @@ def batch_devices(mesh: Any) -> int:
   return math.prod(mesh.shape.get(axis, 1) for axis in BATCH)
 
 
-def equal_parts(rows: int, most: int) -> int:
-  """Into how many equal parts, at most so many, rows can be cut.
-
-  Each has rows for every device of the mesh that is set, if all together do.
-  """
+def sharing(rows: int) -> int:
+  """How many devices of the mesh that is set share rows; 1 if not evenly."""
   mesh = jax.sharding.get_abstract_mesh()
   devices = 1 if mesh.empty else batch_devices(mesh)
-  shared = devices if rows % devices == 0 else 1
-  return math.gcd(rows // shared, most)
+  return devices if rows % devices == 0 else 1
 
 
 def leaf_path(path: tuple[Any, ...]) -> str:

@@ -102,18 +102,8 @@ def test_chips_that_are_no_block_come_as_they_are_given(topology):
   assert list(mesh.devices.flat) == list(devices)
 
 
-@pytest.mark.parametrize(
-  ('rows', 'most', 'count'), [(12, 4, 4), (12, 8, 4), (12, 5, 1), (7, 7, 7)]
-)
-def test_rows_are_cut_into_as_many_parts_as_divide_them(rows, most, count):
-  assert sharding.equal_parts(rows, most) == count
-
-
-@pytest.mark.parametrize(
-  ('rows', 'most', 'count'), [(16, 8, 8), (8, 8, 4), (12, 4, 2), (3, 3, 3)]
-)
-def test_every_device_has_rows_of_every_part(rows, most, count):
-  # Two devices share the batch, unless its rows are not theirs to share.
+def test_rows_are_shared_by_all_devices_or_by_none():
+  assert sharding.sharing(7) == 1
   mesh = sharding.make_mesh({'data': 1, 'fsdp': 2}, jax.devices()[:2])
   with jax.set_mesh(mesh):
-    assert sharding.equal_parts(rows, most) == count
+    assert [sharding.sharing(rows) for rows in (8, 7)] == [2, 1]

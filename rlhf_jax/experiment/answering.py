@@ -127,7 +127,7 @@ def sample(run: Run, name: str) -> PolicySamples:
   )
   found = collections.defaultdict(list)
   drawn = how.samples * variant.best_of
-  size = run.data.at_a_time(how.batch_size, drawn)
+  size = run.data.shared(run.data.at_a_time(how.batch_size, drawn))
   shown = progress.track(
     parts,
     f'{name} answers',

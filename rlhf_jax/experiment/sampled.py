@@ -12,8 +12,9 @@ from rlhf_jax.experiment.datasets import Data
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.types import Params, Rollouts, Sampler
 
-# As many times what is written side by side goes to the sampler at once: the
-# more, the less it waits for the longest, and the later anything is seen.
+# So many times what is written side by side goes to the sampler at once, or a
+# little more: the more, the less it waits for the longest, and the later
+# anything is seen.
 WAVES = 4
 
 
@@ -43,8 +44,9 @@ def sampled(
     at_a_time: prompts that are written to side by side.
   """
   at_a_time = data.shared(at_a_time)
-  waves = math.ceil(len(examples) / at_a_time)
-  each = math.ceil(waves / math.ceil(waves / WAVES)) if waves else 1
+  waves = max(1, math.ceil(len(examples) / at_a_time))
+  # In equal groups, of one program; the last is filled up with few in vain.
+  each = math.ceil(waves / max(1, waves // WAVES))
   fewer = {} if each == 1 else {'at_a_time': at_a_time}
   for begin in range(0, len(examples), each * at_a_time):
     group = examples[begin : begin + each * at_a_time]

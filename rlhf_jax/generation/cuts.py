@@ -36,7 +36,7 @@ def delay_stop(
 ) -> chex.Array:
   """Removes the stop ids until min_new_tokens are written; step counts them.
 
-  It counts for all, or is an array that has the shape of logits, or 1s.
+  It counts for all, or is an array of the logits' rank that broadcasts to them.
   """
   is_stop = among(jnp.arange(logits.shape[-1]), stop_ids)
   is_stop, is_early = (

@@ -2,7 +2,8 @@
 
 The randomness of a sample depends only on the key, on its prompt's index and on
 its number among the prompt's samples: not on the batch, on the number of
-samples, on the limit of their length, or on how many are written at a time.
+samples, on the limit of their length, or on how many are written at a time, but
+that the log-probs it is drawn by may be rounded otherwise.
 """
 
 import functools

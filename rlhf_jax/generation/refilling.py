@@ -3,6 +3,7 @@
 So many prompts have a slot each, of static shapes. As soon as an eighth of the
 slots hold finished responses, these are put by and as many new prompts begin
 there, while the other responses go on: nothing waits for the longest of all.
+On a mesh no fewer than one slot of each device begin together.
 """
 
 import math
@@ -30,9 +31,11 @@ def write(
     slots: S < B.
   """
   B, S = prompts.tokens.shape[0], slots
-  F = S // sharding.equal_parts(S, REPLACED)
+  devices = sharding.sharing(S)
+  F = devices * max(1, S // devices // REPLACED)
   count = math.ceil((B - S) / F)
-  # The last group has nothing to begin, and waits for all that still goes on.
+  # The last group begins nothing, though it is read, and waits for all that
+  # still goes on: one loop, compiled once.
   places = S + jnp.arange((count + 1) * F).reshape(-1, F)
   awaited = jnp.full(count + 1, F).at[-1].set(S)
   first, later = (
@@ -71,9 +74,12 @@ def put(
   every: chex.ArrayTree, places: chex.Array, rows: chex.ArrayTree
 ) -> chex.ArrayTree:
   """Arrays [N, ...] with rows [F, ...] at places [F]; none at N and above."""
-  return jax.tree.map(
-    lambda x, new: x.at[places].set(new, mode='drop'), every, rows
-  )
+
+  def of_one(x, new):
+    x = x.at[places].set(new, mode='drop')
+    return sharding.constrain(x, sharding.BATCH)  # Or each device has all.
+
+  return jax.tree.map(of_one, every, rows)
 
 
 def finished(progress: Progress) -> chex.Array:

@@ -2,7 +2,7 @@
 
 A prompt's keys and values are stored once and read by its K responses; each
 response has its own beside. Each layer has its own arrays, and the responses of
-all prompts share one axis: so XLA updates them in place and copies nothing.
+all prompts share one axis: so XLA updates them in place.
 """
 
 import itertools
@@ -92,13 +92,18 @@ class LayerCache:
     )
 
   def attend(
-    self, queries: chex.Array, visible: chex.Array, options: Attention
+    self,
+    queries: chex.Array,
+    visible: chex.Array,
+    in_use: chex.Array,
+    options: Attention,
   ) -> chex.Array:
     """Attention over prompt and response at once; softmax in float32.
 
     Args:
       queries: [B, K, H, d].
       visible: [B · K, P + R] bool, the keys that each may attend to.
+      in_use: [R] bool, the columns that any may attend to.
       options: scale and softcap of the scores.
 
     Returns:
@@ -140,7 +145,8 @@ class LayerCache:
       if number == 0:
         every = read(every)
       else:
-        every = jax.lax.cond(jnp.any(seen), read, lambda x: x, every)
+        needed = jnp.any(in_use[first : first + keys.shape[3]])
+        every = jax.lax.cond(needed, read, lambda x: x, every)
     mixed = every.mixed / every.total
     return mixed.astype(queries.dtype).reshape(B, K, H, d)
 
@@ -243,8 +249,11 @@ class Cache:
 
   @property
   def own(self) -> chex.Array:
-    """[B] int32, how many tokens are stored of each response to a prompt."""
-    return self.step - self.began
+    """[B] int32, how many tokens are stored of each response to a prompt.
+
+    Finished responses go on counting, to R - 1.
+    """
+    return jnp.minimum(self.step - self.began, self.stored_at.shape[0] - 1)
 
   def positions(self, samples: int) -> chex.Array:
     """[B, K] int32 position of the next token."""
@@ -253,12 +262,15 @@ class Cache:
 
   def with_column(self) -> tuple['Cache', chex.Array]:
     """The cache with a column for the next token, and which, [] int32."""
-    # Finished responses go on counting.
-    longest = jnp.minimum(jnp.max(self.own), self.stored_at.shape[0] - 1)
-    column = jnp.argmax(self.step - self.stored_at > longest)
-    return self.replace(
-      stored_at=self.stored_at.at[column].set(self.step)
-    ), column
+    column = jnp.argmax(self.step - self.stored_at > jnp.max(self.own))
+    stored_at = self.stored_at.at[column].set(self.step)
+    return self.replace(stored_at=stored_at), column
+
+  def in_use(self, window: int | None = None) -> chex.Array:
+    """[R] bool, the columns that any of the tokens just stored may see."""
+    ages = self.step - self.stored_at
+    in_use = ages <= jnp.max(self.own)
+    return in_use if window is None else in_use & (ages < window)
 
   def visible(self, samples: int, window: int | None = None) -> chex.Array:
     """[B · K, P + R] bool, the keys that the token just stored may attend to.
@@ -277,21 +289,28 @@ class Cache:
   def replaced(self, other: 'Cache', places: chex.Array) -> 'Cache':
     """The cache with other prompts, of no responses yet, at places [F].
 
-    A place of B or above takes none.
+    A place of B or above takes none. What responses left there is hidden, and
+    its values are 0: what is hidden has weight 0, and 0 times NaN is NaN.
     """
 
     def put(every, new):
       return every.at[places].set(new, mode='drop')
 
+    def emptied(values):
+      samples = values.shape[0] // self.began.shape[0]
+      rows = places[:, None] * samples + jnp.arange(samples)[None]
+      return values.at[rows.reshape(-1)].set(0, mode='drop')
+
     layers = tuple(
       layer.replace(
         prompt_keys=put(layer.prompt_keys, new.prompt_keys),
         prompt_values=put(layer.prompt_values, new.prompt_values),
+        values=tuple(map(emptied, layer.values)),
       )
       for layer, new in zip(self.layers, other.layers, strict=True)
     )
     return self.replace(
       layers=layers,
       prompt_mask=put(self.prompt_mask, other.prompt_mask),
-      began=put(self.began, self.step),
+      began=constrain(put(self.began, self.step), None),
     )

@@ -134,9 +134,12 @@ def decode_step(
   samples = tokens.shape[1]
   positions = cache.positions(samples)
   cache, column = cache.with_column()
-  visible = [cache.visible(samples, window) for window in config.windows]
+  sights = [
+    (cache.visible(samples, window), cache.in_use(window))
+    for window in config.windows
+  ]
   attends = [
-    attend_cached(config, stored, column, visible[kind])
+    attend_cached(config, stored, column, *sights[kind])
     for kind, stored in zip(config.sight_of_layer, cache.layers, strict=True)
   ]
   # For a token a row, gathered weights would be nearly all of the traffic.
@@ -176,12 +179,13 @@ def attend_cached(
   stored: LayerCache,
   column: chex.Array,
   visible: chex.Array,
+  in_use: chex.Array,
 ) -> Attend:
   """Attention of one token per response over a layer's stored keys."""
 
   def attend(queries, keys, values, kind):
     del kind  # `visible` has heeded its window.
     cache = stored.store(column, keys, values)
-    return cache.attend(queries, visible, config.attention), cache
+    return cache.attend(queries, visible, in_use, config.attention), cache
 
   return attend

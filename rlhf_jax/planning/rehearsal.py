@@ -91,7 +91,8 @@ class Rehearsal:
       program = named('sample', sampler.sample, static_argnames='samples')
       run = functools.partial(self.run, program, samples=samples)
       rows = prompts.tokens.shape[0]
-      # So many, and then the next so many: no faster than who refills.
+      # So many, and then the next so many: no faster than refilling, which has
+      # the keys of prompts that begin in memory beside all others.
       return parts.one_by_one(
         lambda part: run(loaded, part, key, sampling=sampling),
         prompts,

@@ -1,5 +1,6 @@
 """A batch cut into parts, so that less of it is in memory at once."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -41,8 +42,11 @@ def gather(dealt: chex.ArrayTree) -> chex.ArrayTree:
 
 
 def size_of(rows: int, most: int) -> int:
-  """Rows of a part, if rows are cut into so many equal parts, at most."""
-  return rows // sharding.equal_parts(rows, most)
+  """Rows of a part, if rows are cut into so many equal parts, at most.
+
+  Each has rows for every device of the mesh that is set, if all together do.
+  """
+  return rows // math.gcd(rows // sharding.sharing(rows), most)
 
 
 def one_by_one(

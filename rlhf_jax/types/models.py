@@ -99,7 +99,7 @@ class Sampler(NamedTuple):
     load: policy params -> loaded, once for all that is sampled from them.
     sample: (loaded, prompts, key, *, samples, sampling) ->
       Rollouts [B, samples, T]. Given `at_a_time` too, it writes to so many
-      prompts side by side, at most, which changes no sample.
+      prompts side by side, at most, which changes no sample but by rounding.
   """
 
   load: Callable

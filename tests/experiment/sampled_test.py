@@ -27,9 +27,9 @@ class SampledTest(parameterized.TestCase):
     (1, 30, [(30, None)]),
     (1, 18, [(18, None)]),
     (1, 5, [(20, 5)]),  # Four waves.
-    (1, 4, [(12, 4)] * 2),  # Five: three at once, not four and one.
-    (1, 2, [(6, 2)] * 3),
-    (4, 3, [(12, 4)] * 2),  # Four devices share four.
+    (1, 4, [(20, 4)]),  # Five: at once, not four and one.
+    (1, 2, [(10, 2)] * 2),  # Nine: five and five.
+    (4, 3, [(20, 4)]),  # Four devices share four.
   )
   def test_the_same_whatever_goes_at_a_time(self, devices, rows, expected):
     run = small.chain(self.folder, {}, devices=devices)

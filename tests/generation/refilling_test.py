@@ -130,10 +130,30 @@ class SamplesTest(chex.TestCase):
       rows = jax.sharding.PartitionSpec(sharding.BATCH)
       placed = jax.device_put(given, rows)
       found = draw(placed, model, params, at_a_time=8)
+      whole = draw(placed, model, params)
     self.assert_same(found, expected)
+    for one, other in zip(
+      jax.tree.leaves(found), jax.tree.leaves(whole), strict=True
+    ):
+      self.assertTrue(one.sharding.is_equivalent_to(other.sharding, one.ndim))
+
+  def test_what_is_not_finite_spoils_its_own_responses_alone(self):
+    model = language_model(
+      dataclasses.replace(CONFIG, tied_embeddings=False, mlp_width=28)
+    )
+    params = model.init(jax.random.key(4))
+    params['embedding'] = params['embedding'].at[7].set(jnp.nan)
+    mask = np.ones((21, 1), bool)
+    given = Prompts(np.full((21, 1), 3, np.int32), mask, np.arange(21))
+    options = {'stop_ids': (), 'samples': 1}
+    found = draw(given, model, params, at_a_time=4, **options)
+    expected = draw(given, model, params, **options)
+    spoilt = np.isnan(expected.logps).any((1, 2))
+    self.assertBetween(spoilt.sum(), 3, 18)
+    np.testing.assert_array_equal(np.isnan(found.logps).any((1, 2)), spoilt)
 
 
-class StepsTest(absltest.TestCase):
+class StepsTest(parameterized.TestCase):
   """A model that says n, n − 1, … and stops at 0, for a prompt that ends in n.
 
   A response has n tokens: one step for each after the first.
@@ -180,14 +200,17 @@ class StepsTest(absltest.TestCase):
     # 59 of the long one; six of 9 beside it, from one to the next, are fewer.
     self.assertEqual(steps, 59)
 
-  def test_as_few_steps_as_slots_that_are_refilled_need(self):
+  @parameterized.parameters((16, 2), (15, 1))
+  def test_as_few_steps_as_slots_that_are_refilled_need(self, slots, replaced):
     draw = np.random.default_rng(0)
     lengths = np.clip(draw.geometric(0.1, 200), 1, 63)
-    found, steps = self.run_steps(lengths, at_a_time=16)
+    found, steps = self.run_steps(lengths, at_a_time=slots)
     np.testing.assert_array_equal(found, lengths)
-    self.assertEqual(steps, simulated(lengths - 1, slots=16, replaced=2))
+    self.assertEqual(
+      steps, simulated(lengths - 1, slots=slots, replaced=replaced)
+    )
     in_waves = sum(
-      max(lengths[i : i + 16]) - 1 for i in range(0, len(lengths), 16)
+      max(lengths[i : i + slots]) - 1 for i in range(0, len(lengths), slots)
     )
     self.assertLess(steps, 0.5 * in_waves)
 

@@ -113,7 +113,7 @@ class ColumnsTest(parameterized.TestCase):
       needed = range(int(state.began[1]), int(state.step) + 1)
       self.assertLessEqual(set(needed), kept)
       state = state.replace(step=state.step + 1)
-      if state.own[1] == 4:
+      if (state.step - state.began)[1] == 4:
         state = state.replaced(none, jnp.array([1]))
 
 

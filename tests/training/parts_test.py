@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest, parameterized
 
+from rlhf_jax import sharding
 from rlhf_jax.training import parts
 
 ROWS = np.arange(12)
@@ -37,6 +38,19 @@ class PartsTest(parameterized.TestCase):
     found = jax.jit(lambda batch: parts.in_parts(squares, batch, count))(BATCH)
     np.testing.assert_array_equal(found['sum'], 2 * ROWS**2)
     self.assertEqual(set(seen), {(12 // count,)})
+
+  @parameterized.parameters((12, 4, 3), (12, 8, 3), (12, 5, 12), (7, 7, 1))
+  def test_rows_are_cut_into_as_many_parts_as_divide_them(
+    self, rows, most, size
+  ):
+    self.assertEqual(parts.size_of(rows, most), size)
+
+  @parameterized.parameters((16, 8, 2), (8, 8, 2), (12, 4, 6), (3, 3, 1))
+  def test_every_device_has_rows_of_every_part(self, rows, most, size):
+    # Two devices share the batch, unless its rows are not theirs to share.
+    mesh = sharding.make_mesh({'data': 1, 'fsdp': 2}, jax.devices()[:2])
+    with jax.set_mesh(mesh):
+      self.assertEqual(parts.size_of(rows, most), size)
 
   def test_rows_that_do_not_divide_are_refused(self):
     with self.assertRaisesRegex(ValueError, '12 rows .* 5 micro-batches'):
