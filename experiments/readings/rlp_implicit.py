@@ -30,14 +30,7 @@ def main():
   options = runs.arguments(__doc__, 'runs/rlp/implicit_read')
   chains = runs.chains(implicit, options)
   found = [rlp_penalties.measured(chain) for chain in chains]
-  rows = {
-    policy: [
-      tables.over_seeds([seed[policy][field] for seed in found])
-      for field in FIELDS
-    ]
-    for policy in found[0]
-  }
-  tables.show('policy', FIELDS, rows)
+  rlp_penalties.show(found)
   curves = [rlp_equal_kl.curves_of(chain) for chain in chains]
   less, matched = {}, {}
   for name, (better, worse) in PAIRS.items():

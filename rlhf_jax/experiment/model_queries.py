@@ -208,10 +208,7 @@ class ModelQueries:
     return by_comparison(flat[:, 0], comparisons)
 
   def _rollouts(self, asked, first, samples, sampling):
-    """Some examples at a time, each time with their rollouts.
-
-    Their places, which keys are folded from, are counted from `first`.
-    """
+    """`sampled`; places, which keys are folded from, count from `first`."""
     return sampled(
       self._data,
       self._models.sampler,

@@ -166,12 +166,11 @@ def respond(
   """
   examples, _ = data.encode_all(records)
   asked = _conditioned(data, examples, condition)
-  policy = models.sampler.load(policy)
   drawn = samples * best_of
   parts = sampled(
     data,
     models.sampler,
-    policy,
+    models.sampler.load(policy),
     asked,
     key,
     samples=drawn,

@@ -9,8 +9,9 @@ import jax
 
 from rlhf_jax.kernels import distributions
 from rlhf_jax.models import attention, lora, transformer
-from rlhf_jax.models.cache import Cache, LayerCache
+from rlhf_jax.models.cache import Cache
 from rlhf_jax.models.config import TransformerConfig
+from rlhf_jax.models.layer_cache import LayerCache
 from rlhf_jax.models.layers import Attend, Block, Transformer
 from rlhf_jax.sharding import BY_ROWS, BY_WIDTH, Layout, constrain
 from rlhf_jax.types import LanguageModel, Params

@@ -13,7 +13,7 @@ from absl.testing import absltest, parameterized
 from rlhf_jax import sharding
 from rlhf_jax.generation import Sampling, greedy
 from rlhf_jax.generation.decode import sample, sample_loaded
-from rlhf_jax.models import TransformerConfig, cache, language_model
+from rlhf_jax.models import TransformerConfig, language_model, layer_cache
 from rlhf_jax.models.config import Local
 from rlhf_jax.types import Prompts
 from tests import toy
@@ -27,7 +27,13 @@ CONFIG = TransformerConfig(
   head_width=8,
   mlp_width=24,
 )
-LONGEST = 6
+OPTIONS = {
+  'samples': 2,
+  'max_response': 6,
+  'sampling': Sampling(temperature=1.0),
+  'stop_ids': (1, 2),
+  'pad_id': 0,
+}
 
 
 def prompts(count):
@@ -40,13 +46,7 @@ def prompts(count):
 
 
 def draw(given, model, params, *, key=0, **options):
-  options = {
-    'samples': 2,
-    'max_response': LONGEST,
-    'sampling': Sampling(temperature=1.0),
-    'stop_ids': (1, 2),
-    'pad_id': 0,
-  } | options
+  options = OPTIONS | options
   return sample(model, params, given, jax.random.key(key), **options)
 
 
@@ -99,7 +99,7 @@ class SamplesTest(chex.TestCase):
     model = language_model(dataclasses.replace(CONFIG, mlp_width=20))
     params = model.init(jax.random.key(2))
     given = prompts(13)
-    with mock.patch.object(cache, 'FIRST_BLOCK', 2):
+    with mock.patch.object(layer_cache, 'FIRST_BLOCK', 2):
       found = draw(given, model, params, at_a_time=3)
     expected = draw(given, model, params)
     self.assert_same(found, expected)
@@ -108,13 +108,7 @@ class SamplesTest(chex.TestCase):
     model, given = language_model(CONFIG), prompts(9)
     keys = jax.vmap(jax.random.key)(jnp.arange(2))
     stacked = jax.vmap(model.init)(keys)
-    options = {
-      'samples': 1,
-      'max_response': LONGEST,
-      'sampling': Sampling(temperature=1.0),
-      'stop_ids': (1, 2),
-      'pad_id': 0,
-    }
+    options = OPTIONS | {'samples': 1}
     few = functools.partial(sample, model, at_a_time=3, **options)
     together = jax.vmap(few, in_axes=(0, None, 0))(stacked, given, keys)
     for seed in range(2):

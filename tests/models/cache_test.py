@@ -10,7 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from rlhf_jax.models import TransformerConfig, cache, language_model, layers
+from rlhf_jax.models import (
+  TransformerConfig,
+  cache,
+  language_model,
+  layer_cache,
+  layers,
+)
 from rlhf_jax.models.config import (
   MLP,
   Attention,
@@ -73,9 +79,9 @@ class ColumnsTest(parameterized.TestCase):
     (4, (4,)), (256, (256,)), (300, (256, 44)), (1500, (256, 256, 512, 476))
   )
   def test_blocks_grow_with_what_is_before_them(self, columns, sizes):
-    self.assertEqual(cache.blocks(columns), sizes)
-    with mock.patch.object(cache, 'platform', lambda: 'gpu'):
-      self.assertEqual(cache.blocks(columns), (columns,))
+    self.assertEqual(layer_cache.blocks(columns), sizes)
+    with mock.patch.object(layer_cache, 'platform', lambda: 'gpu'):
+      self.assertEqual(layer_cache.blocks(columns), (columns,))
 
   def test_one_after_the_other_where_all_began_together(self):
     state, columns = cache.Cache.of_prompts((), jnp.ones((2, 3), bool), 5), []
@@ -165,14 +171,16 @@ class CacheTest(chex.TestCase):
     model = language_model(dataclasses.replace(TINY, **change))
     params = model.init(jax.random.key(0))
     given = model, params, self.prompts, self.mask, self.responses
-    with mock.patch.object(cache, 'FIRST_BLOCK', 1):  # Of 1, 1 and 2 columns.
+    with mock.patch.object(
+      layer_cache, 'FIRST_BLOCK', 1
+    ):  # Of 1, 1 and 2 columns.
       found = jax.jit(stepwise.__wrapped__, static_argnums=0)(*given)
     np.testing.assert_allclose(found, stepwise(*given), atol=1e-5)
 
   def test_blocks_that_hold_nothing_are_not_read(self):
     model = language_model(TINY)
     loaded = model.load(model.init(jax.random.key(0)))
-    with mock.patch.object(cache, 'FIRST_BLOCK', 2):
+    with mock.patch.object(layer_cache, 'FIRST_BLOCK', 2):
       _, state = model.prefill(loaded, self.prompts, self.mask, SAMPLES, 8)
       step = jax.jit(model.decode_step)
 
