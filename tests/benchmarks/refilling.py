@@ -12,6 +12,7 @@ import argparse
 import functools
 import gzip
 import json
+import os
 import statistics
 import time
 
@@ -125,6 +126,8 @@ def main():
   parser.add_argument('--longest', type=int, default=256)
   parser.add_argument('--rounds', type=int, default=3)
   options = parser.parse_args()
+  if not os.path.isfile(options.file):
+    parser.error(f'there is no file {options.file}; name one of HH as jsonl.gz')
   lengths = lengths_of(options.file, options.prompts, options.longest)
   print(f'{lengths.mean():.0f} tokens a response, at most {lengths.max()}')
   found = seconds_of(
