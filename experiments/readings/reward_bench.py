@@ -11,13 +11,13 @@ after python -m launch.seeds experiments/rlp/reward_bench.py
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
 from experiments.readings import rlp_bench, rlp_equal_kl, runs, tables
 from experiments.rlp import reward_bench
 from rlhf_jax.evaluation import reward_curve
+from rlhf_jax.evaluation.preference_accuracy import PairMetrics
 from rlhf_jax.experiment import answers, measuring, measuring_pairs
 from rlhf_jax.experiment.prepared import Run
 from rlhf_jax.stages import producing
@@ -27,27 +27,43 @@ MINIMAL = 'minimal, sampled'
 EQUAL_KL = 'gold at equal KL'
 
 
-def of_pairs(
-  found: Mapping[tuple[str, str], Any], reward: str, policy: str
-) -> dict[str, float]:
+def of_pairs(found: Mapping[str, PairMetrics], policy: str) -> dict[str, float]:
   """What a reward is right on.
 
   Args:
-    found: {(reward, whose pairs): PairMetrics}.
-    reward: whose numbers.
+    found: {whose pairs: what was measured}.
     policy: that learnt from it.
   """
-  sampled = found[reward, SAMPLED]
-  told = {k: of.accuracy.value for k, of in sampled.told.items()}
+  sampled = found[SAMPLED]
+  further = {k: of.accuracy.value for k, of in sampled.further.items()}
   return {
-    'SFT': found[reward, 'sft'].accuracy.value,
+    'SFT': found['sft'].accuracy.value,
     'sampled': sampled.accuracy.value,
-    'own policy': found[reward, policy].accuracy.value,
-    MINIMAL: told.get('minimal', np.nan),
-    'right on wrong': told.get('right on wrong', np.nan),
+    'own policy': found[policy].accuracy.value,
+    MINIMAL: further.get('minimal', np.nan),
+    'right on wrong': further.get('right on wrong', np.nan),
     'calibration error': sampled.calibration_error,
     'calibration slope': sampled.calibration_slope,
   }
+
+
+def rewards(
+  chain: Run, pairs: Mapping[str, measuring_pairs.PairSet]
+) -> dict[str, dict[str, float]]:
+  """{policy: what the reward that it learnt from is right on}."""
+  networks = measuring_pairs.measured_rewards(chain.experiment)
+  found = {}
+  for policy, reward in measuring.learnt_from(chain.experiment).items():
+    if reward not in networks:
+      continue
+    with chain.trained.while_needed():
+      data, score = measuring_pairs.scored_by(chain, networks[reward])
+      measured_on = {
+        whose: measuring_pairs.measure_set(data, score, pairs[whose])
+        for whose in ('sft', SAMPLED, policy)
+      }
+    found[policy] = of_pairs(measured_on, policy)
+  return found
 
 
 def equal_kl(curves: Mapping[str, reward_curve.RewardCurve], policy: str):
@@ -61,13 +77,9 @@ def measured(chain: Run) -> tuple[dict[str, dict], dict[str, dict]]:
   """{policy: its reward's numbers} and {policy: its own}, of a seed."""
   policies = producing(chain.experiment.stages, 'policy')
   samples = {name: answers.answer(chain, name) for name in policies}
-  found = measuring_pairs.measure_reward_models(chain, samples)
   curves = rlp_equal_kl.curves_of(chain)
-  rewards = {
-    policy: of_pairs(found, reward, policy)
-    for policy, reward in measuring.learnt_from(chain.experiment).items()
-  }
-  return rewards, {
+  pairs = measuring_pairs.pairs_of_policies(chain, samples)
+  return rewards(chain, pairs), {
     name: rlp_bench.measured(of)
     | {'KL': float(np.mean(of.kl)), EQUAL_KL: equal_kl(curves, name)}
     for name, of in samples.items()
@@ -95,14 +107,12 @@ def main():
   """Prints a table of rewards and one of policies; writes each seed's."""
   options = runs.arguments(__doc__, 'runs/rlp/reward_bench')
   seeds = [measured(chain) for chain in runs.chains(reward_bench, options)]
-  rewards, policies = map(list, zip(*seeds, strict=True))
-  show('reward of', rewards, primary=MINIMAL)
+  of_rewards, policies = map(list, zip(*seeds, strict=True))
+  show('reward of', of_rewards, primary=MINIMAL)
   show('policy', policies, primary=EQUAL_KL)
   content = {
-    str(seed): {'rewards': of_rewards, 'policies': of_policies}
-    for seed, of_rewards, of_policies in zip(
-      options.seeds, rewards, policies, strict=True
-    )
+    str(seed): {'rewards': of_rewards[place], 'policies': policies[place]}
+    for place, seed in enumerate(options.seeds)
   }
   runs.write(options.out, 'rewards_and_policies', content)
 

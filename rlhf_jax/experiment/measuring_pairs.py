@@ -72,18 +72,25 @@ def measure_reward_models(
 
   for model, reward in measured_rewards(run.experiment).items():
     with run.trained.while_needed():
-      data = run.trained.read_by(run.data, reward, 'reward')
-      scorer = run.trained.scorer(reward)
-      params = {'reward': run.trained.params(reward, 'reward')}
-      score = functools.partial(
-        network_scores, data, scorer, params, batch_size=how.batch_size
-      )
-      measure(model, data, score)
+      measure(model, *scored_by(run, reward))
   for name, fitted in how.fitted_rewards.items():
     datasets = names(fitted.data)
     reward = fitted.fit([c for d in datasets for c in run.data.records(d)])
     measure(name, run.data, functools.partial(text_scores, reward))
   return found
+
+
+def scored_by(run: Run, reward: Learnt) -> tuple[Data, Score]:
+  """How a reward reads pairs, and scores them."""
+  data = run.trained.read_by(run.data, reward, 'reward')
+  params = {'reward': run.trained.params(reward, 'reward')}
+  return data, functools.partial(
+    network_scores,
+    data,
+    run.trained.scorer(reward),
+    params,
+    batch_size=run.experiment.evaluation.batch_size,
+  )
 
 
 def measured_rewards(experiment: Experiment) -> dict[str, Learnt]:

@@ -1,19 +1,15 @@
 """What stands beside RLP-SPG: what its arms learn from, and how it is read."""
 
 import math
-from types import SimpleNamespace
 
 import numpy as np
 from absl.testing import absltest, parameterized
 
 from experiments.readings import reward_bench as reading
 from experiments.rlp import manner, reward_bench
+from rlhf_jax.evaluation import preference_accuracy, statistics
 from rlhf_jax.evaluation.reward_curve import RewardCurve
 from rlhf_jax.kernels import bottleneck
-
-
-def right(share):
-  return SimpleNamespace(accuracy=SimpleNamespace(value=share))
 
 
 class RewardsTest(parameterized.TestCase):
@@ -127,20 +123,32 @@ class MannerTest(absltest.TestCase):
 
 class ReadingTest(absltest.TestCase):
   def test_a_reward_is_read_on_the_sampled_policy_s_pairs(self):
-    def on(share, **told):
-      return SimpleNamespace(
-        accuracy=SimpleNamespace(value=share),
-        told=told,
+    half = statistics.Estimate(0.5, 0.1, 0.3, 0.7)
+
+    def on(share, **shares):
+      return preference_accuracy.PairMetrics(
+        accuracy=half._replace(value=share),
+        log_loss=0.6,
+        brier=0.2,
         calibration_error=0.1,
         calibration_slope=2.0,
+        margin_mean=0.0,
+        margin_sd=1.0,
+        margin_quantiles=(0.0,) * 5,
+        count=9,
+        lengths=None,
+        further={
+          name: preference_accuracy.PairAccuracy(half._replace(value=x), 9)
+          for name, x in shares.items()
+        },
       )
 
     found = {
-      ('r', 'sft'): on(0.7, minimal=right(0.4)),
-      ('r', 'sampled_policy'): on(0.6, minimal=right(0.9)),
-      ('r', 'p'): on(0.5),
+      'sft': on(0.7, minimal=0.4),
+      'sampled_policy': on(0.6, minimal=0.9),
+      'p': on(0.5),
     }
-    numbers = reading.of_pairs(found, 'r', 'p')
+    numbers = reading.of_pairs(found, 'p')
     self.assertEqual(
       [numbers[name] for name in ('SFT', 'sampled', 'own policy')],
       [0.7, 0.6, 0.5],
