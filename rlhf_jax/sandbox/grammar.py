@@ -118,6 +118,7 @@ def say(phrase: Phrase, *answers: str) -> str:
   return ' '.join([*words, MARKS[phrase.form]])
 
 
+@functools.lru_cache(2**15)  # As texts that a run measures again and again.
 def parse(text: str) -> Parts:
   """Reads any text into its parts; what follows the last mark is broken."""
   words = text.split()

@@ -62,7 +62,8 @@ def _check(
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
     if jnp.issubdtype(leaf.dtype, jnp.floating)
   }
-  bad = [name for name, fine in _all(leaves, good).items() if not fine]
+  all_good = {name: _all(leaf, good) for name, leaf in leaves.items()}
+  bad = [name for name, fine in jax.device_get(all_good).items() if not fine]
   if bad:
     raise FloatingPointError(
       f'{where} is not saved: {bad[0]} is {how}'
@@ -72,5 +73,6 @@ def _check(
 
 
 @functools.partial(jax.jit, static_argnums=1)
-def _all(leaves, good):
-  return {name: good(leaf).all() for name, leaf in leaves.items()}
+def _all(leaf, good):
+  """One leaf a program, which those of its shape share in every stage."""
+  return good(leaf).all()
