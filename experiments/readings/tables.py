@@ -22,7 +22,9 @@ def show(
   title: str, columns: Sequence[str], rows: Mapping[str, Sequence[str]]
 ) -> None:
   """Prints a line a row, its cells below the columns' names."""
-  width = max(map(len, (title, *rows))) + 2
-  for name, cells in {title: columns, **rows}.items():
-    print(f'{name:{width}}' + ''.join(f'{cell:>22}' for cell in cells))
+  lines = {title: columns, **rows}
+  width = max(map(len, lines)) + 2
+  each = max(22, *(len(cell) + 2 for cells in lines.values() for cell in cells))
+  for name, cells in lines.items():
+    print(f'{name:{width}}' + ''.join(f'{cell:>{each}}' for cell in cells))
   print()
