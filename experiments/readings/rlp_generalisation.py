@@ -102,15 +102,7 @@ def main():
   """Prints a row for each kind of pairs."""
   options = runs.arguments(__doc__)
   chains = runs.chains(ablations, options, needed=REWARDS)
-  seeds = [measure(chain) for chain in chains]
-  rows = {
-    name: [
-      tables.over_seeds([seed[name][reward] for seed in seeds])
-      for reward in REWARDS
-    ]
-    for name in seeds[0]
-  }
-  tables.show('right on', REWARDS, rows)
+  tables.show_means('right on', [measure(chain) for chain in chains])
 
 
 if __name__ == '__main__':

@@ -30,7 +30,7 @@ def main():
   options = runs.arguments(__doc__, 'runs/rlp/implicit_read')
   chains = runs.chains(implicit, options)
   found = [rlp_penalties.measured(chain) for chain in chains]
-  rlp_penalties.show(found)
+  tables.show_means('policy', found)
   curves = [rlp_equal_kl.curves_of(chain) for chain in chains]
   less, matched = {}, {}
   for name, (better, worse) in PAIRS.items():

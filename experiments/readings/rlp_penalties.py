@@ -34,19 +34,6 @@ def measured(chain: Run) -> dict[str, dict[str, float]]:
   return found
 
 
-def show(seeds: list[dict[str, dict[str, float]]]) -> None:
-  """Prints what is `measured` of each policy, over seeds."""
-  columns = list(next(iter(seeds[0].values())))
-  rows = {
-    policy: [
-      tables.over_seeds([seed[policy][name] for seed in seeds])
-      for name in columns
-    ]
-    for policy in seeds[0]
-  }
-  tables.show('policy', columns, rows)
-
-
 def frontier(
   policies: Mapping[str, Mapping[str, float]], arm: str
 ) -> reward_curve.RewardCurve:
@@ -74,7 +61,7 @@ def main():
   options = runs.arguments(__doc__, 'runs/rlp/penalties_read')
   chains = runs.chains(penalties, options)
   found = [measured(chain) for chain in chains]
-  show(found)
+  tables.show_means('policy', found)
   ends = [{arm: frontier(seed, arm) for arm in ARMS} for seed in found]
   at_the_end = {
     arm: [gaps(seed, arm, list(AGAINST)) for seed in ends] for arm in ARMS

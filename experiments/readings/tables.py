@@ -28,3 +28,14 @@ def show(
   for name, cells in lines.items():
     print(f'{name:{width}}' + ''.join(f'{cell:>{each}}' for cell in cells))
   print()
+
+
+def show_means(
+  title: str, seeds: Sequence[Mapping[str, Mapping[str, float]]]
+) -> None:
+  """Prints {row: {column: number}} of each seed as one table, over seeds."""
+  rows = {
+    row: [over_seeds([seed[row][name] for seed in seeds]) for name in cells]
+    for row, cells in seeds[0].items()
+  }
+  show(title, list(next(iter(seeds[0].values()))), rows)
