@@ -54,8 +54,8 @@ class _Bar(auto.tqdm):
     if len(line) > room:
       pace = pace.replace(f' {self.unit}s', '')
       form = {'bar_format': COUNT + after}
-      told = self.format_meter(**known | form, pace=pace)
-      line = f'{_shortened(self.desc.strip(), room - len(told) - 1)} {told}'
+      text = self.format_meter(**known | form, pace=pace)
+      line = f'{_shortened(self.desc.strip(), room - len(text) - 1)} {text}'
     mark = ', '
     for number in filter(None, numbers):
       if len(line) + len(mark) + len(number) > room:

@@ -12,12 +12,11 @@ Run: python -m launch.train experiments/rlp/sandbox.py --set seed=1
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
 
 from experiments import sandbox_chain
 from experiments.sandbox_chain import on_policy, rlp
 from rlhf_jax import sandbox
-from rlhf_jax.experiment import Evaluation, Experiment, Stage
+from rlhf_jax.experiment import Evaluation, Experiment
 from rlhf_jax.methods.rlp import samples
 from rlhf_jax.types.rules import Count
 from rlhf_jax.types.values import checked
@@ -32,11 +31,6 @@ further; annotating again gives 0.09 [0.05, 0.13] gold, PPO on gold 0.43."""
 VERDICTS = 86_016  # With all demonstrations what pretraining reads.
 
 
-def half_held_out(**values: Any) -> Evaluation:
-  """The measure of claims, on half of its prompts and pairs."""
-  return sandbox_chain.held_out(count=296, held_out=296, **values)
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 @checked
 class Settings(on_policy.Settings):
@@ -46,13 +40,7 @@ class Settings(on_policy.Settings):
   sft_steps: Count = 200
   ppo_steps: Count = 40
   retrained_steps: Count = 448
-  measure: Callable[..., Evaluation] = half_held_out
-
-
-def packed(stage: Stage) -> Stage:
-  """Of SFT: 128 examples an update share 72 rows, of which less is padding."""
-  shared = dataclasses.replace(stage.config, batch_size=72, row_length=40)
-  return stage._replace(config=shared)
+  measure: Callable[..., Evaluation] = sandbox_chain.half_held_out
 
 
 def config(settings: Settings) -> Experiment:
@@ -62,7 +50,7 @@ def config(settings: Settings) -> Experiment:
   first = on_policy.feedback_stages(settings)
   stages = (
     first
-    | {name: packed(first[name]) for name in ('pretraining', 'sft')}
+    | {name: on_policy.packed(first[name]) for name in ('pretraining', 'sft')}
     | rlp.learn_stages(settings)
     | samples.stages(answered)
     | rlp.arms(settings, {arm: rewards[arm] for arm in arms})

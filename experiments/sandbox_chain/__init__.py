@@ -12,6 +12,7 @@ from experiments.sandbox_chain.chain import (
   Settings,
   Stages,
   experiment,
+  half_held_out,
   held_out,
   validation,
 )
@@ -63,6 +64,7 @@ __all__ = [
   'feedback_stages',
   'grpo_stages',
   'gspo_stages',
+  'half_held_out',
   'held_out',
   'ppo_stages',
   'preference_stages',

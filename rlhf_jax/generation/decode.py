@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from rlhf_jax.generation import refilling
 from rlhf_jax.generation.sampling import Sampling
-from rlhf_jax.generation.writer import Writer, Written, anywhere
+from rlhf_jax.generation.writer import ResponseBuffer, Writer, anywhere
 from rlhf_jax.types import LanguageModel, Params, Prompts, Rollouts, Sampler
 
 compiled = functools.partial(
@@ -110,7 +110,7 @@ def policy_sampler(
   return Sampler(jax.jit(model.load), sample)
 
 
-def rollouts(prompts: Prompts, written: Written) -> Rollouts:
+def rollouts(prompts: Prompts, written: ResponseBuffer) -> Rollouts:
   """Prompts and responses as Rollouts, the response after its prompt."""
   samples = written.tokens.shape[1]
 

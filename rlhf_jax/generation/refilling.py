@@ -13,7 +13,12 @@ import jax
 import jax.numpy as jnp
 
 from rlhf_jax import sharding
-from rlhf_jax.generation.writer import Progress, Writer, Written, anywhere
+from rlhf_jax.generation.writer import (
+  DecodingState,
+  ResponseBuffer,
+  Writer,
+  anywhere,
+)
 from rlhf_jax.types import Prompts
 
 REPLACED = 8  # One in so many slots at a time; each time reads prompts.
@@ -21,7 +26,7 @@ REPLACED = 8  # One in so many slots at a time; each time reads prompts.
 
 def write(
   writer: Writer, prompts: Prompts, key: chex.PRNGKey, slots: int
-) -> Written:
+) -> ResponseBuffer:
   """The responses [B, K, R] to prompts, of which so many are answered at once.
 
   Args:
@@ -62,7 +67,9 @@ def write(
     state = of_slots.replace(step=progress.step), cache
     return (state, put(owners, taken, places), every), None
 
-  every = Written.empty((B, writer.samples, writer.max_response), writer.pad_id)
+  every = ResponseBuffer.empty(
+    (B, writer.samples, writer.max_response), writer.pad_id
+  )
   carry = writer.begin(first, key), jnp.arange(S), every
   ((progress, _), owners, every), _ = jax.lax.scan(
     turn, carry, (places, later, awaited)
@@ -82,12 +89,12 @@ def put(
   return jax.tree.map(of_one, every, rows)
 
 
-def finished(progress: Progress) -> chex.Array:
+def finished(progress: DecodingState) -> chex.Array:
   """[S] bool, True where all responses to a prompt have ended."""
   return ~jnp.any(progress.unfinished, axis=1)
 
 
-def from_first(progress: Progress) -> Written:
+def from_first(progress: DecodingState) -> ResponseBuffer:
   """What is written, each response from its first token on."""
   R = progress.written.tokens.shape[-1]
   columns = (progress.began[:, None] + jnp.arange(R)[None]) % R

@@ -15,7 +15,7 @@ from rlhf_jax.types import LanguageModel, Params, Prompts, flatten_candidates
 
 
 @flax.struct.dataclass
-class Written:
+class ResponseBuffer:
   """What is written of responses [B, K, R].
 
   Attributes:
@@ -33,7 +33,7 @@ class Written:
   ended: chex.Array
 
   @classmethod
-  def empty(cls, shape: tuple[int, int, int], pad_id: int) -> 'Written':
+  def empty(cls, shape: tuple[int, int, int], pad_id: int) -> 'ResponseBuffer':
     """Nothing yet, of responses [B, K, R]."""
     return cls(
       tokens=jnp.full(shape, pad_id, jnp.int32),
@@ -45,7 +45,7 @@ class Written:
 
 
 @flax.struct.dataclass
-class Progress:
+class DecodingState:
   """Responses being written.
 
   All write their next token in the same of R columns, which are gone through
@@ -62,7 +62,7 @@ class Progress:
   step: chex.Array
   began: chex.Array
   keys: chex.Array
-  written: Written
+  written: ResponseBuffer
   seen: chex.Array | None
 
   @property
@@ -96,7 +96,7 @@ class Writer:
 
   def begin(
     self, prompts: Prompts, key: chex.PRNGKey, step: chex.Numeric = 0
-  ) -> tuple[Progress, Any]:
+  ) -> tuple[DecodingState, Any]:
     """The state after the first token of each response.
 
     Args:
@@ -119,16 +119,18 @@ class Writer:
     seen = None
     if self.sampling.repetition_penalty is not None:
       seen = jnp.repeat(occurring(prompts, V)[:, None], K, axis=1)
-    progress = Progress(
+    progress = DecodingState(
       step=jnp.asarray(step, jnp.int32),
       began=jnp.full(B, step, jnp.int32),
       keys=candidate_keys(key, prompts.index, K),
-      written=Written.empty((B, K, self.max_response), self.pad_id),
+      written=ResponseBuffer.empty((B, K, self.max_response), self.pad_id),
       seen=seen,
     )
     return self.write(progress, logits), cache
 
-  def advance(self, state: tuple[Progress, Any]) -> tuple[Progress, Any]:
+  def advance(
+    self, state: tuple[DecodingState, Any]
+  ) -> tuple[DecodingState, Any]:
     """The state after one more token of each response."""
     progress, cache = state
     last = jax.lax.dynamic_index_in_dim(
@@ -140,7 +142,7 @@ class Writer:
     logits, cache = self.model.decode_step(self.loaded, cache, last)
     return self.write(progress, logits), cache
 
-  def write(self, progress: Progress, logits: chex.Array) -> Progress:
+  def write(self, progress: DecodingState, logits: chex.Array) -> DecodingState:
     """Draws the next token of every response, and writes it if unfinished.
 
     Args:
@@ -186,7 +188,7 @@ class Writer:
     stopped = active & cuts.among(tokens, self.stop_ids)
     return progress.replace(
       step=progress.step + 1,
-      written=Written(
+      written=ResponseBuffer(
         tokens=column(written.tokens, tokens),
         mask=column(written.mask, True),
         logps=column(written.logps, full_logps),
