@@ -16,10 +16,11 @@ from rlhf_jax.experiment import (
 from rlhf_jax.models import huggingface, presets
 
 TEMPERATURE = 0.7  # At which sums are sampled.
+Stages = Mapping[str, Stage | DatasetStage]
 
 
 def experiment(
-  stages: Mapping[str, Stage | DatasetStage],
+  stages: Stages,
   *,
   data: str,
   model: str,

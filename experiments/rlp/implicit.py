@@ -1,12 +1,11 @@
 """Does RLP-SPG add to a reward that is read from a policy?
 
 DPO's policy read as a reward (Rafailov et al. 2023) learns from the same pairs
-what no head on the same trunk does. PPO on it is nearly DPO again, so it is an
-arm of its own. Here its samples are voted on as in `bench.py`; the pairs train
-that policy again, with the annotated ones (implicit_spg) and as its control
-without (implicit_control), and PPO learns from each. The policies themselves
-are DPO on old and synthetic pairs, without a reward between. Holds if RLP-SPG
-has more gold, and is right more often, than the control.
+what no head on the same trunk does; PPO on it is nearly DPO again. Its samples
+are voted on as in `bench.py`, the pairs train that policy again, with the
+annotated ones (implicit_spg), and as its control without (implicit_control).
+PPO learns from each; the policies themselves are DPO, without a reward between.
+Holds if RLP-SPG has more gold and is right more often than the control.
 Run: python -m launch.seeds experiments/rlp/implicit.py
   --seeds 13 14 15 16 17 18 19 20 21 22
 """
@@ -23,7 +22,7 @@ UPDATES = 512  # Twice over annotated and synthetic pairs, 32 at a time.
 
 def config(settings: Settings) -> Experiment:
   learn = functools.partial(rlp.learn_stages, **on_policy.ON_IMPLICIT)
-  first = on_policy.implicit(settings, 'implicit')
+  reward = functools.partial(on_policy.implicit, settings)
   pairs = on_policy.pair_stages(
     settings, samples='implicit_samples', name='implicit_pairs'
   )
@@ -37,14 +36,14 @@ def config(settings: Settings) -> Experiment:
     | rlp.learn_stages(settings)
     | on_policy.implicit_stages(settings, name='implicit')
     | on_policy.sample_stages(
-      settings, reward=first, name='implicit_samples', learn=learn
+      settings, reward=reward('implicit'), name='implicit_samples', learn=learn
     )
     | pairs
     | rewards
   )
   for policy in ('implicit', *rewards):
-    reward = on_policy.implicit(settings, policy)
-    stages |= learn(settings, reward=reward, name=f'ppo_{policy}')
+    stages |= learn(settings, reward=reward(policy), name=f'ppo_{policy}')
+  spg, control = 'ppo_implicit_spg', 'ppo_implicit_control'
   return on_policy.experiment(
     settings,
     title='RLP on a reward that is read from a policy',
@@ -52,11 +51,8 @@ def config(settings: Settings) -> Experiment:
     scored_by='reward_model',
     measures=sandbox_chain.reward_measures(stages),
     contrasts={
-      'PPO on RLP-SPG beats its control': (
-        'ppo_implicit_spg',
-        'ppo_implicit_control',
-      ),
-      'PPO on RLP-SPG beats the first': ('ppo_implicit_spg', 'ppo_implicit'),
+      'PPO on RLP-SPG beats its control': (spg, control),
+      'PPO on RLP-SPG beats the first': (spg, 'ppo_implicit'),
       'DPO on RLP-SPG beats its control': ('implicit_spg', 'implicit_control'),
       'the implicit reward beats the head': ('ppo_implicit', 'ppo'),
     },

@@ -7,7 +7,7 @@ in nothing but the answer; the scale of the first reward matched on responses of
 one answer; the first reward beside the retrained one; and a policy that is read
 as a reward. Chosen is by mean gold and by wins over PPO, on the validation
 prompts with seed 100, of which no claim is made, and all that was tried is
-listed; the best joins the seeds of `bench.py`. Where annotations are few:
+listed; the best joins the seeds of `penalties.py`. Where annotations are few:
   --set pairs=1024 --set retrained_steps=256
 Run: python -m launch.train experiments/rlp/manner.py
 """

@@ -1,19 +1,22 @@
 """What RLP brings at one and the same KL: each arm under three penalties.
 
 PPO, RLP-SPG, its control and the capped RLP-UML of `bench.py`, whose reward
-models and settings these are, at penalties of 0.05, 0.1 and 0.2 a nat. What
-holds at equal KL is read between these, along their curves of gold by KL.
+models and settings these are, and RLP-SPG on the first reward's scale of
+responses of one answer, which of `manner.py` kept manner best; at penalties of
+0.05, 0.1 and 0.2 a nat. What holds at equal KL is read between these, along
+their curves of gold by KL.
 Run: python -m launch.seeds experiments/rlp/penalties.py
   --seeds 13 14 15 16 17 18 19 20 21 22
 """
 
 from experiments import sandbox_chain
-from experiments.sandbox_chain import on_policy, rlp
+from experiments.sandbox_chain import manner, on_policy, rlp
 from rlhf_jax.experiment import Experiment
 
 Settings = on_policy.Settings
 PENALTIES = (0.05, 0.1, 0.2)
-ARMS = ('rlp_spg', 'control', 'uml_capped')
+ARMS = ('rlp_spg', 'spg_scaled_alike', 'control', 'uml_capped')
+BETTER = {'RLP-SPG': 'rlp_spg', 'Scaled alike': 'spg_scaled_alike'}
 
 
 def policy_of(arm: str, penalty: float) -> str:
@@ -22,7 +25,7 @@ def policy_of(arm: str, penalty: float) -> str:
 
 
 def config(settings: Settings) -> Experiment:
-  rewards = on_policy.rewards(settings)
+  rewards = manner.rewards(settings) | on_policy.rewards(settings)
   retrained = {arm: rewards[arm] for arm in ARMS}
   first = on_policy.feedback_stages(settings)
   stages = first | on_policy.sample_stages(settings)
@@ -40,11 +43,12 @@ def config(settings: Settings) -> Experiment:
     scored_by='reward_model',
     measures=sandbox_chain.reward_measures(stages),
     contrasts={
-      f'RLP-SPG beats {worse} at {penalty}': (
-        policy_of('rlp_spg', penalty),
+      f'{named} beats {worse} at {penalty}': (
+        policy_of(better, penalty),
         policy_of(worse, penalty),
       )
       for penalty in PENALTIES
+      for named, better in BETTER.items()
       for worse in ('ppo', 'control', 'uml_capped')
     },
   )

@@ -2,9 +2,8 @@
 
 RLP whole: SFT, preferences, reward model, PPO, ten samples of PPO's policy to
 each prompt, then the reward model again, with two views of each prompt beside
-(RLP-UML) and with preferences made of what the samples agree on (RLP-SPG), and
-PPO again from each (Lang et al. 2024, table 2). Holds if each wins more than
-half against PPO, judged by gold.
+(RLP-UML) and with preferences of what samples agree on (RLP-SPG), and PPO again
+from each (Lang et al. 2024, table 2). Holds if each beats PPO, judged by gold.
 Run: python -m launch.train experiments/rlp/published.py --set seed=1
 Another method in PPO's place, in steps 3 and 5:
   --set rl=experiments.sandbox_chain.rloo_stages

@@ -1,12 +1,10 @@
 """RLP in one run: a reward retrained on samples, its control and its bounds.
 
-SFT of a policy that was pretrained on what is right, preferences, a reward
-model, PPO, thirty samples of its policy to each prompt; then the reward model
-again with pairs of what the samples agree on (RLP-SPG, Lang et al. 2024), as
-`bench.py` has it, where any sample of the largest group is preferred, and as in
-the paper, the best scored; beside them its control, as many updates on the old
-pairs alone, and PPO on gold itself. PPO from each. Half as long as in
-`bench.py`, whose seeds decide what holds. RLP-UML too: `published.py`.
+Pretraining on what is right, SFT, preferences, a reward model, PPO, thirty of
+its samples to each prompt; the reward model again with pairs of what these
+agree on (RLP-SPG, Lang et al. 2024), any of the largest group preferred, and as
+in the paper, the best scored; as many updates on the old pairs; PPO from each,
+and on gold. Half of `bench.py`, whose seeds decide. RLP-UML: `published.py`.
 Run: python -m launch.train experiments/rlp/sandbox.py --set seed=1
 """
 
@@ -20,15 +18,6 @@ from rlhf_jax.experiment import Evaluation, Experiment
 from rlhf_jax.methods.rlp import samples
 from rlhf_jax.types.rules import Count
 from rlhf_jax.types.values import checked
-
-BACKGROUND = """Ten seeds of bench.py, twice as long, say: without a new label
-RLP-SPG's reward is right more often (on a right sample against a wrong one
-0.94, the control's 0.85), its policy on 0.05 [0.03, 0.07] more prompts, and
-has no more gold (-0.06 [-0.12, 0.00], at one KL 0.01 [-0.02, 0.05]; by seed
--0.20 to 0.05). The paper's rule wins 0.57 [0.55, 0.60] over PPO by going
-further; annotating again gives 0.09 [0.05, 0.13] gold, PPO on gold 0.43."""
-
-VERDICTS = 86_016  # With all demonstrations what pretraining reads.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,21 +34,18 @@ class Settings(on_policy.Settings):
 
 def config(settings: Settings) -> Experiment:
   rewards = on_policy.rewards(settings)
-  arms = ('control', 'rlp_spg', 'spg_best')
-  answered = samples.Config(count=on_policy.answered(settings))
-  first = on_policy.feedback_stages(settings)
+  retrained = {arm: rewards[arm] for arm in ('control', 'rlp_spg', 'spg_best')}
   stages = (
-    first
-    | {name: on_policy.packed(first[name]) for name in ('pretraining', 'sft')}
+    on_policy.packed(on_policy.feedback_stages(settings))
     | rlp.learn_stages(settings)
-    | samples.stages(answered)
-    | rlp.arms(settings, {arm: rewards[arm] for arm in arms})
+    | samples.stages(samples.Config(count=on_policy.answered(settings)))
+    | rlp.arms(settings, retrained)
     | rlp.learn_stages(settings, reward=sandbox.gold, name='ppo_gold')
   )
-  experiment = on_policy.experiment(
+  made = on_policy.experiment(
     settings,
     title='Reward learning on policy',
-    background=BACKGROUND,
+    background=on_policy.TEN_SEEDS,
     stages=stages,
     scored_by='reward_model',
     measures=sandbox_chain.reward_measures(stages),
@@ -70,5 +56,4 @@ def config(settings: Settings) -> Experiment:
       'PPO on gold beats PPO': ('ppo_gold', 'ppo'),
     },
   )
-  read_once = dataclasses.replace(experiment.data, verdicts=VERDICTS)
-  return dataclasses.replace(experiment, data=read_once)
+  return on_policy.read_once(made)

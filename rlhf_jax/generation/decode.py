@@ -81,7 +81,7 @@ def sample_loaded(
     pad_id=pad_id,
   )
   if at_a_time is not None and at_a_time < prompts.tokens.shape[0]:
-    written = refilling.write(writer, prompts, key, at_a_time)
+    written = refilling.responses(writer, prompts, key, at_a_time)
     return rollouts(prompts, written)
   progress, _ = jax.lax.while_loop(
     lambda state: anywhere(state[0].unfinished),

@@ -24,7 +24,7 @@ from rlhf_jax.types import Prompts
 REPLACED = 8  # One in so many slots at a time; each time reads prompts.
 
 
-def write(
+def responses(
   writer: Writer, prompts: Prompts, key: chex.PRNGKey, slots: int
 ) -> ResponseBuffer:
   """The responses [B, K, R] to prompts, of which so many are answered at once.

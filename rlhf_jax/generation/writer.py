@@ -105,7 +105,7 @@ class Writer:
       step: how many columns others have written by now.
 
     Returns:
-      The progress, and the model's cache.
+      The state, and the model's cache.
     """
     logits, cache = self.model.prefill(
       self.loaded,
@@ -126,7 +126,7 @@ class Writer:
       written=ResponseBuffer.empty((B, K, self.max_response), self.pad_id),
       seen=seen,
     )
-    return self.write(progress, logits), cache
+    return self.extend(progress, logits), cache
 
   def advance(
     self, state: tuple[DecodingState, Any]
@@ -140,9 +140,11 @@ class Writer:
       keepdims=False,
     )
     logits, cache = self.model.decode_step(self.loaded, cache, last)
-    return self.write(progress, logits), cache
+    return self.extend(progress, logits), cache
 
-  def write(self, progress: DecodingState, logits: chex.Array) -> DecodingState:
+  def extend(
+    self, progress: DecodingState, logits: chex.Array
+  ) -> DecodingState:
     """Draws the next token of every response, and writes it if unfinished.
 
     Args:
@@ -150,7 +152,7 @@ class Writer:
       logits: [B, K, V] of the next token.
 
     Returns:
-      The progress, one column further.
+      The state, one column further.
     """
     sampling, written = self.sampling, progress.written
     active, own = progress.unfinished, progress.step - progress.began

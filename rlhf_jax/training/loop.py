@@ -105,7 +105,7 @@ def train(
           rows.progress.begin(done)
         saving = done % loop.checkpoint_every == 0 or done == loop.steps
         if saving or done % loop.log_every == 0:
-          rows.write(done)
+          rows.emit(done)
         sampling = done % loop.sample_every == 0 or done == loop.steps
         if log_samples is not None and sampling:
           log_samples(state, done)
@@ -149,7 +149,7 @@ class _Rows:
     """Counts the time of steps from here."""
     self._since, self._began = done, time.perf_counter()
 
-  def write(self, done):
+  def emit(self, done):
     """Makes a row of what is pending, and hands it on."""
     row, self.pending = metrics.summarise(self.pending), []
     if self._timed:

@@ -94,7 +94,7 @@ class RoundTripTest(FolderCase):
   @parameterized.parameters(*CONFIGS)
   def test_a_config_is_said_as_its_own_architecture(self, name):
     own = architectures.of_json({'model_type': name.split()[0]})
-    json = own.write(config(name))
+    json = own.json_of(config(name))
     self.assertEqual(own.read(json), config(name))
 
   def test_tensors_are_those_that_the_library_reads(self):

@@ -97,7 +97,7 @@ class Architecture:
     parts |= self.reads(json, parts)
     return fields.config(parts)
 
-  def write(self, config: TransformerConfig) -> dict[str, Any] | None:
+  def json_of(self, config: TransformerConfig) -> dict[str, Any] | None:
     """config.json of a config; None if this architecture cannot be it."""
     json = {'model_type': self.kind}
     for key, name in self.keys.items():

@@ -50,7 +50,7 @@ def of_config(config: TransformerConfig) -> tuple[Architecture, dict[str, Any]]:
     CheckpointError: there is none.
   """
   for architecture in KNOWN:
-    json = architecture.write(config)
+    json = architecture.json_of(config)
     if json is not None:
       return architecture, json
   raise CheckpointError(
