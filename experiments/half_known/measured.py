@@ -53,7 +53,7 @@ def experiment(
     evaluation=Evaluation(
       prompts='test_problems',
       comparisons='test_helpful_pairs',
-      samples=4,
+      samples=8,
       batch_size=8,
       temperature=TEMPERATURE,
       against='model',

@@ -1,7 +1,7 @@
 """Dialogues that people compared, and sums that a program can check.
 
-All text goes to the model as it is, in the form of the dialogues: a sum is
-asked after two that are answered, and the answer ends with its line.
+All text goes to the model as it is: a sum is asked after four that are
+answered, and the answer ends with its line.
 """
 
 import dataclasses
@@ -22,11 +22,9 @@ from rlhf_jax.types.values import checked
 DIALOGUES = 'hh_helpful_base_test.jsonl.gz'
 # What ends a line in byte-level tokens, at which an answer stops.
 STOPS = ('Ċ', 'ĊĊ')
-ASKED = 'Human: What is {} {} {}?\n\nAssistant:'
-SHOWN = (
-  f'{ASKED.format(31, "plus", 7)} 38\n\n{ASKED.format(26, "minus", 9)} 17\n\n'
-)
-SIGNS = {'plus': int.__add__, 'minus': int.__sub__, 'times': int.__mul__}
+ASKED = '{} {} {} ='
+SHOWN = '31 + 7 = 38\n26 - 9 = 17\n4 * 6 = 24\n58 + 5 = 63\n'
+SUMS = {'+': int.__add__, '*': int.__mul__}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,28 +100,34 @@ class Source:
 
 
 def problems(count: int) -> list[Prompt]:
-  """So many different sums, always the same, each sign by turns.
+  """So many different sums, always the same, each kind by turns.
 
-  Of two numbers of two digits, or of one digit times two; there are 2136.
+  Of kinds on which SmolLM2-135M's samples at `TEMPERATURE` are right on 0.4 to
+  0.8: numbers below 30 plus one of a digit, products up to 15 times 15, and of
+  a digit and a multiple of ten up to 250. There are 576.
   """
-  draw, numbers = np.random.default_rng(0), range(11, 100)
-  pairs = {
-    'plus': list(itertools.product(numbers, numbers)),
-    'minus': [(a, b) for a in numbers for b in numbers if b < a],
-    'times': list(itertools.product(range(2, 10), numbers)),
+  draw, digits = np.random.default_rng(0), range(2, 10)
+  kinds = {
+    'plus': ('+', range(2, 30), digits),
+    'times': ('*', range(2, 16), range(2, 16)),
+    'tens': ('*', digits, range(20, 260, 10)),
   }
-  mixed = (
-    [(sign, *of[i]) for i in draw.permutation(len(of))]
-    for sign, of in pairs.items()
+
+  def mixed(kind):
+    sign, first, second = kinds[kind]
+    each = list(itertools.product(first, second))
+    return [(kind, sign, *each[i]) for i in draw.permutation(len(each))]
+
+  by_turns = itertools.chain.from_iterable(
+    zip(*map(mixed, kinds), strict=False)
   )
-  by_turns = itertools.chain.from_iterable(zip(*mixed, strict=False))
   return [
     readers.one_turn(
       SHOWN + ASKED.format(one, sign, other),
-      sign,
-      answer=str(SIGNS[sign](one, other)),
+      kind,
+      answer=str(SUMS[sign](one, other)),
     )
-    for sign, one, other in itertools.islice(by_turns, count)
+    for kind, sign, one, other in itertools.islice(by_turns, count)
   ]
 
 
