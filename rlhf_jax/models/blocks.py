@@ -205,7 +205,8 @@ def _pull(static, window, queries, keys, values, rows, gradient, lse, shift):
     shift: [B, G, M, T] products of output and gradient.
   """
   of_queries = []
-  of_keys, of_values = (jnp.zeros(x.shape, jnp.float32) for x in (keys, values))
+  turned = (*keys.shape[:2], keys.shape[3], keys.shape[2])
+  of_keys, of_values = jnp.zeros((2, *turned), jnp.float32)
   for band in bands(queries.shape[3], static.chunk, window):
     span = slice(band.first, band.stop)
     near_keys, near_values = keys[:, :, span], values[:, :, span]
@@ -225,23 +226,24 @@ def _pull(static, window, queries, keys, values, rows, gradient, lse, shift):
         slopes = slopes * (1.0 - jnp.square(scores / static.softcap))
       weights, slopes = _flat(weights, values.dtype), _flat(slopes, keys.dtype)
       of_keys, of_values = sums
-      of_values += _product('bgqs,bgqd->bgsd', weights, into)
-      of_keys += _product('bgqs,bgqd->bgsd', slopes, _flat(chunk(queries)))
+      # Whatever is as wide as the keys are many stays as it lies in memory.
+      of_values += _product('bgqd,bgqs->bgds', into, weights)
+      of_keys += _product('bgqd,bgqs->bgds', _flat(chunk(queries)), slopes)
       found = _product('bgqs,bgsd->bgqd', slopes, keys)
       found = found.reshape(chunk(queries).shape)
       return (of_keys, of_values), found.astype(queries.dtype)
 
-    sums = of_keys[:, :, span], of_values[:, :, span]
+    sums = of_keys[..., span], of_values[..., span]
     sums, found = _over_chunks(one, sums, band, static.chunk)
     of_keys, of_values = (
-      jax.lax.dynamic_update_slice_in_dim(whole, part, band.first, axis=2)
+      jax.lax.dynamic_update_slice_in_dim(whole, part, band.first, axis=3)
       for whole, part in zip((of_keys, of_values), sums, strict=True)
     )
     of_queries.append(_joined(found))
   return (
     jnp.concatenate(of_queries, axis=3),
-    of_keys.astype(keys.dtype),
-    of_values.astype(values.dtype),
+    of_keys.swapaxes(2, 3).astype(keys.dtype),
+    of_values.swapaxes(2, 3).astype(values.dtype),
   )
 
 

@@ -19,16 +19,19 @@ from rlhf_jax.models.config import TransformerConfig
 Mix = Callable[..., chex.Array]
 Core = Callable[[TransformerConfig, chex.Array, chex.Array | None], Mix]
 
-# Rows of fewer tokens hold their scores: at 256 tokens a step of SFT of 5 M
-# parameters is faster so by a tenth on a CPU, and the memory is little.
+# Rows of fewer tokens hold their scores. On a CPU, in chunks a step of SFT of
+# 5 M parameters takes 0.91 of the time at 128 tokens and 0.83 at 256, and as
+# long at 64 (`tests/benchmarks/README.md`).
 LONG = 512
+LONG_ON_CPU = 128
 
 
 def fitting(length: int) -> Core:
   """The way for rows of so many tokens, on the platform of the mesh."""
-  if length < LONG:
+  platform = sharding.platform()
+  if length < (LONG_ON_CPU if platform == 'cpu' else LONG):
     return plain
-  return splash if sharding.platform() == 'tpu' else in_blocks
+  return splash if platform == 'tpu' else in_blocks
 
 
 def plain(

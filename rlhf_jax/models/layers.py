@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from rlhf_jax.models import attention, lora, rotary
+from rlhf_jax.models import attention, lora, products, rotary
 from rlhf_jax.models.attention import Sight
 from rlhf_jax.models.config import Norm, TransformerConfig
 from rlhf_jax.sharding import BATCH, BY_ROWS, Layout, constrain
@@ -133,11 +133,10 @@ class MLP(nn.Module):
     shape = (2, inner) if options.gated else (inner,)
     first = self.param(name, into, (width, *shape), config.param_dtype)
     down = self.param('down', back, (inner, width), config.param_dtype)
-    each = 'btd,dif->btif' if options.gated else 'btd,df->btf'
     axes = ('fsdp', *[None] * (len(shape) - 1), 'tensor')
     first = _in_place(self.layout, first.astype(x.dtype), *axes)
     down = _in_place(self.layout, down.astype(x.dtype), 'tensor', 'fsdp')
-    hidden = jnp.einsum(each, x, first)
+    hidden = products.widen(x, first)
     hidden = _with_adapter(self, hidden, name, x)
     if options.bias:
       hidden = _with_bias(self, hidden, name, shape)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from unittest import mock
 
 import chex
 import jax
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl.testing import parameterized
 
+from rlhf_jax import sharding
 from rlhf_jax.models import blocks, cores, language_model, presets
 from rlhf_jax.models.config import Attention, Local, TransformerConfig
 
@@ -291,8 +293,14 @@ class MemoryTest(chex.TestCase):
 
 class ChoiceTest(chex.TestCase):
   def test_short_rows_are_held_and_long_ones_go_in_blocks(self):
-    self.assertIs(cores.fitting(cores.LONG - 1), cores.plain)
-    self.assertIs(cores.fitting(cores.LONG), cores.in_blocks)
+    for platform, least, long in (
+      ('cpu', cores.LONG_ON_CPU, cores.in_blocks),
+      ('gpu', cores.LONG, cores.in_blocks),
+      ('tpu', cores.LONG, cores.splash),
+    ):
+      with mock.patch.object(sharding, 'platform', lambda p=platform: p):
+        self.assertIs(cores.fitting(least - 1), cores.plain)
+        self.assertIs(cores.fitting(least), long)
 
   def test_a_setting_decides(self):
     called = []
