@@ -56,7 +56,7 @@ class Normalise(nn.Module):
       wide = wide - jnp.mean(wide, axis=-1, keepdims=True)
     square = jnp.mean(jnp.square(wide), axis=-1, keepdims=True)
     normed = wide * jax.lax.rsqrt(square + norm.epsilon)
-    normed = jnp.einsum('...d,d->...d', normed, scale)
+    normed = normed * jnp.broadcast_to(scale, normed.shape)
     if norm.centred:
       zeros = nn.initializers.zeros
       bias = self.param('bias', zeros, shape, self.param_dtype)
@@ -142,7 +142,7 @@ class MLP(nn.Module):
       hidden = _with_bias(self, hidden, name, shape)
     if options.gated:
       hidden = constrain(hidden, self.layout.rows, None, None, 'tensor')
-      hidden = options.activation(hidden[:, :, 0]) * hidden[:, :, 1]
+      hidden = _gated(options.activation, hidden)
     else:
       hidden = constrain(hidden, self.layout.rows, None, 'tensor')
       hidden = options.activation(hidden)
@@ -181,6 +181,19 @@ class Block(nn.Module):
     if residual.output_norms:
       out = normed('mlp_output_norm', out)
     return constrain(after + out, *self.layout), kept
+
+
+def _gated(activation, hidden):
+  """f(W x) ⊙ V x of both [B, T, 2, F]; made anew for the backward pass.
+
+  So neither f nor its derivative is kept, which is less memory, and on a CPU
+  less time than to write and to read them.
+  """
+
+  def product(hidden):
+    return activation(hidden[:, :, 0]) * hidden[:, :, 1]
+
+  return jax.checkpoint(product, prevent_cse=False)(hidden)
 
 
 def _in_place(layout, kernel, *axes):
