@@ -29,7 +29,7 @@ ROUND = 8  # Chunks are of so many queries, or a multiple.
 # The chunks of a band are compared with the same keys, in one loop. So programs
 # do not grow with the rows, and one part in so many of the work is done on keys
 # that come later than the query.
-BANDS = 16
+BANDS = 8
 
 
 class Rows(NamedTuple):
