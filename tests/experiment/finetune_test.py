@@ -1,5 +1,7 @@
 """The recipes on a small model in a folder and a file, and what they refuse."""
 
+import concurrent.futures
+import contextlib
 import io
 import json
 import pathlib
@@ -10,12 +12,16 @@ import jax
 import pytest
 
 from launch import loading, train
+from launch.annotating.desk import Desk
+from launch.annotating.pairs import Pair
 from rlhf_jax import experiment as experiments
 from rlhf_jax.data import tokens
 from rlhf_jax.experiment.definition import policy_variants
 from rlhf_jax.experiment.overrides import OverrideError
 from rlhf_jax.models import huggingface, language_model, presets, scalar_model
-from rlhf_jax.types import prompt_of
+from rlhf_jax.storage import journal
+from rlhf_jax.types import Message, Prompt, prompt_of
+from tests.launch import served
 from tests.launch.train_test import run as run_command
 from tests.models import huggingface_folders as folders
 
@@ -329,6 +335,46 @@ def test_what_was_trained_goes_out_as_a_folder(made, tmp_path, recipe, what):
   assert config == huggingface.config_of(made / 'model')
   assert ('head' in params) == (what == 'reward')
   assert tokens.load(tmp_path / 'new').vocab_size == config.vocab_size
+
+
+def asked(text):
+  return Prompt((Message('user', text),))
+
+
+def test_what_two_people_chose_trains_a_reward_to_its_end(made, tmp_path):
+  pairs = [
+    Pair(asked(row['prompt']), (row['chosen'], row['rejected']), ('', ''))
+    for row in ROWS
+  ]
+  choices = tmp_path / 'choices.jsonl'
+
+  def person(name):
+    _, state = here.ask('next', name)
+    while state['pair']:
+      right = 'right' if state['texts'][0] == 'x' else 'left'
+      state = here.choose(state, right, name)
+
+  with (
+    contextlib.closing(journal.Journal(choices)) as kept,
+    served.served(Desk(pairs, kept, each=2)) as here,
+    concurrent.futures.ThreadPoolExecutor() as people,
+  ):
+    list(people.map(person, ('ann', 'bob')))
+  values = (
+    'batch_size=16',
+    'steps=40',
+    'learning_rate=0.003',
+    'test_examples=20',
+  )
+  found = experiments.run(
+    built(made, 'reward_model', f'data={choices}', *values),
+    tmp_path / 'out',
+    stages_dir=tmp_path / 'stages',
+    console=io.StringIO(),
+  )
+  (measured,) = found['reward_models']['reward_model'].values()
+  assert measured['count'] == 20
+  assert measured['accuracy']['value'] > 0.9
 
 
 def test_nothing_is_trained_that_cannot_go_out(made, tmp_path):
