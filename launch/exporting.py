@@ -59,6 +59,7 @@ def export(
     peft.write(destination, config, params, original=original)
     return 'folder of adapters'
   params, settings = lora.merge(params), {}
+  config = config.first(_layers(params))
   if 'head' in params and (original / 'tokenizer.json').is_file():
     # ForSequenceClassification finds the last token by what is no padding.
     settings['pad_token_id'] = tokens.load(original).pad_id
@@ -72,6 +73,12 @@ def export(
     out=sys.stderr,
   )
   return 'reward model' if 'head' in params else 'language model'
+
+
+def _layers(params):
+  """How many layers there are: a reward may be read from the first of some."""
+  stacked = params.get('trunk', params)['layers']
+  return len(jax.tree.leaves(stacked)[0])
 
 
 def trained(

@@ -64,6 +64,16 @@ class ExportTest(CommandCase):
     self.assertIn(f'"pad_token_id": {spare.pad_id}', config_json)
     self.assertEqual(tokens.load(self.out).eos_id, spare.eos_id)
 
+  def test_a_reward_of_the_first_layers(self):
+    source = made(self.scratch / 'model')
+    own = config('llama').first(1)
+    params = scalar_model(own).init(jax.random.key(0))
+    checkpoints.save_params(self.scratch / 'params', {'reward': params})
+    self.export(self.scratch / 'params', self.out, '--original', source)
+    found, read = huggingface.read(self.out)
+    self.assertEqual(found, own)
+    chex.assert_trees_all_equal(read, params)
+
   def test_a_head_that_reads_other_tokens_is_refused(self):
     source = made(self.scratch / 'model')
     stage = self.scratch / 'stage'

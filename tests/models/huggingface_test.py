@@ -92,6 +92,18 @@ class RoundTripTest(FolderCase):
       )
 
   @parameterized.parameters(*CONFIGS)
+  def test_a_reward_of_the_first_layers_is_a_smaller_model(self, name):
+    own = config(name)
+    folder = self.scratch / 'first'
+    huggingface.write(folder, own, drawn(own))
+    cut = own.first(own.layers - 1)
+    params = scalar_model(cut).init(jax.random.key(0))
+    huggingface.write(self.scratch / 'cut', cut, params, original=folder)
+    found, read = huggingface.read(self.scratch / 'cut')
+    self.assertEqual(found, cut)
+    chex.assert_trees_all_equal(read, params)
+
+  @parameterized.parameters(*CONFIGS)
   def test_a_config_is_said_as_its_own_architecture(self, name):
     own = architectures.of_json({'model_type': name.split()[0]})
     json = own.json_of(config(name))

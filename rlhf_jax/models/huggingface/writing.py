@@ -73,7 +73,8 @@ def write(
 
   Args:
     folder: to be made, whole or not at all.
-    config: of the parameters.
+    config: of the parameters; of an original's first layers, where they are
+      of these alone.
     params: of a policy, or of a reward model.
     original: the folder that they were read from; None writes as the first
       architecture that computes the same.
@@ -150,12 +151,16 @@ def _source(config, scores, original, dtype):
   else:
     opened = reading.open_folder(original)
     architecture = opened.architecture
+    json = safetensors.read_json(pathlib.Path(original) / folders.CONFIG)
+    if config.layers < opened.config.layers:
+      cut = opened.config.first(config.layers)
+      opened = opened._replace(config=cut)
+      json |= architecture.json_of(cut) or {}
     if not fields.same_shape(opened.config, config):
       raise CheckpointError(
         f'the parameters are of another model than that of {original}; name '
         'the folder that they were read from'
       )
-    json = safetensors.read_json(pathlib.Path(original) / folders.CONFIG)
     layout = _as_original(opened, scores, NAMES[dtype] if dtype else None)
     constants = {
       n: one for n, one in opened.stored.items() if n not in opened.names
