@@ -59,7 +59,7 @@ def export(
     peft.write(destination, config, params, original=original)
     return 'folder of adapters'
   params, settings = lora.merge(params), {}
-  config = config.first(_layers(params))
+  config = config.first(min(_layers(params), config.layers))
   if 'head' in params and (original / 'tokenizer.json').is_file():
     # ForSequenceClassification finds the last token by what is no padding.
     settings['pad_token_id'] = tokens.load(original).pad_id
@@ -76,7 +76,7 @@ def export(
 
 
 def _layers(params):
-  """How many layers there are: a reward may be read from the first of some."""
+  """How many layers there are: a reward may be read from the first few."""
   stacked = params.get('trunk', params)['layers']
   return len(jax.tree.leaves(stacked)[0])
 

@@ -2,9 +2,9 @@
 
 PPO, RLP-SPG, its control and the capped RLP-UML of `bench.py`, whose reward
 models and settings these are, and RLP-SPG on the first reward's scale of
-responses of one answer, which of `manner.py` kept manner best; at penalties of
-0.05, 0.1 and 0.2 a nat. What holds at equal KL is read between these, along
-their curves of gold by KL.
+responses of one answer, which `manner.py` chose; at penalties of 0.05, 0.1 and
+0.2 a nat. What holds at equal KL is read between these, along their curves of
+gold by KL.
 Run: python -m launch.seeds experiments/rlp/penalties.py
   --seeds 13 14 15 16 17 18 19 20 21 22
 """

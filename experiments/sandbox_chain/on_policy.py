@@ -99,7 +99,10 @@ def packed(stages: Stages) -> Stages:
 
 
 def read_once(experiment: Experiment) -> Experiment:
-  """With the verdicts that 800 such updates read beside all demonstrations."""
+  """With no more verdicts than the main job's pretraining reads.
+
+  Its 800 updates of `packed` rows read these beside all demonstrations.
+  """
   data = dataclasses.replace(experiment.data, verdicts=86_016)
   return dataclasses.replace(experiment, data=data)
 

@@ -226,7 +226,7 @@ def _pull(static, window, queries, keys, values, rows, gradient, lse, shift):
         slopes = slopes * (1.0 - jnp.square(scores / static.softcap))
       weights, slopes = _flat(weights, values.dtype), _flat(slopes, keys.dtype)
       of_keys, of_values = sums
-      # Whatever is as wide as the keys are many stays as it lies in memory.
+      # Sums are [d, S], so that weights [C, S] need no transpose.
       of_values += _product('bgqd,bgqs->bgds', into, weights)
       of_keys += _product('bgqd,bgqs->bgds', _flat(chunk(queries)), slopes)
       found = _product('bgqs,bgsd->bgqd', slopes, keys)

@@ -235,6 +235,8 @@ class TransformerConfig:
     local = self.local and dataclasses.replace(
       self.local, layers=self.local.layers[:layers]
     )
+    if local and not any(local.layers):
+      local = None
     return dataclasses.replace(self, layers=layers, local=local)
 
   @property

@@ -56,6 +56,7 @@ class Normalise(nn.Module):
       wide = wide - jnp.mean(wide, axis=-1, keepdims=True)
     square = jnp.mean(jnp.square(wide), axis=-1, keepdims=True)
     normed = wide * jax.lax.rsqrt(square + norm.epsilon)
+    # An einsum is transposed twice on a CPU.
     normed = normed * jnp.broadcast_to(scale, normed.shape)
     if norm.centred:
       zeros = nn.initializers.zeros

@@ -26,20 +26,27 @@ def by_hand(asks):
   return does[sign](int(one), int(other))
 
 
+def by_hand_of(line):
+  one, sign, other = line.split(' =')[0].split()
+  return sign, frozenset((one, other))
+
+
 class ProblemsTest(absltest.TestCase):
   def test_each_sum_once_with_its_answer(self):
-    asked = source.problems(300)
-    self.assertLen({prompt.text for prompt in asked}, 300)
+    asked = source.problems(10_000)
+    self.assertLen(asked, 510)
     for prompt in asked:
       *shown, question = prompt.text.split('\n')
       for line in shown:  # What is shown is right, too.
         asks, answer = line.split(' = ')
         self.assertEqual(by_hand(asks), int(answer))
       self.assertEqual(prompt.answer, str(by_hand(question.removesuffix(' ='))))
+      self.assertNotIn(by_hand_of(question), map(by_hand_of, shown))
+    said = {by_hand_of(prompt.text.split('\n')[-1]) for prompt in asked}
+    self.assertLen(said, 510)  # None is another turned round.
     kinds = [prompt.kind for prompt in asked]
-    self.assertEqual(kinds, ['plus', 'times', 'tens'] * 100)
+    self.assertEqual(kinds, ['plus', 'times', 'tens'] * 170)
     self.assertEqual(source.problems(20), asked[:20])
-    self.assertLen(source.problems(10_000), 576)
 
   def test_a_right_sample_against_a_wrong_one(self):
     one, other = source.problems(2)

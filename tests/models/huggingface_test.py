@@ -96,12 +96,14 @@ class RoundTripTest(FolderCase):
     own = config(name)
     folder = self.scratch / 'first'
     huggingface.write(folder, own, drawn(own))
-    cut = own.first(own.layers - 1)
-    params = scalar_model(cut).init(jax.random.key(0))
-    huggingface.write(self.scratch / 'cut', cut, params, original=folder)
-    found, read = huggingface.read(self.scratch / 'cut')
-    self.assertEqual(found, cut)
-    chex.assert_trees_all_equal(read, params)
+    for layers in range(1, own.layers):
+      cut = own.first(layers)
+      params = scalar_model(cut).init(jax.random.key(0))
+      place = self.scratch / str(layers)
+      huggingface.write(place, cut, params, original=folder)
+      found, read = huggingface.read(place)
+      self.assertEqual(found, cut)
+      chex.assert_trees_all_equal(read, params)
 
   @parameterized.parameters(*CONFIGS)
   def test_a_config_is_said_as_its_own_architecture(self, name):

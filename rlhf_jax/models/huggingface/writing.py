@@ -153,9 +153,8 @@ def _source(config, scores, original, dtype):
     architecture = opened.architecture
     json = safetensors.read_json(pathlib.Path(original) / folders.CONFIG)
     if config.layers < opened.config.layers:
-      cut = opened.config.first(config.layers)
-      opened = opened._replace(config=cut)
-      json |= architecture.json_of(cut) or {}
+      opened, said = _first(opened, config.layers)
+      json |= said
     if not fields.same_shape(opened.config, config):
       raise CheckpointError(
         f'the parameters are of another model than that of {original}; name '
@@ -175,6 +174,22 @@ def _source(config, scores, original, dtype):
     json.pop('dtype', None)
     json['torch_dtype'] = dtype or config.param_dtype
   return _Source(architecture, json, layout, constants)
+
+
+def _first(opened, layers):
+  """What a folder would hold of its first layers, and what its json says then.
+
+  Without constants: those of layers that are left out have no place.
+  """
+  config = opened.config.first(layers)
+  json = opened.architecture.json_of(config)
+  if json is None:
+    raise CheckpointError(
+      f'a {opened.architecture.kind} cannot be the first {layers} of its '
+      f'{opened.config.layers} layers alone'
+    )
+  stored = {n: one for n, one in opened.stored.items() if n in opened.names}
+  return opened._replace(config=config, stored=stored), json
 
 
 def _as_original(opened, scores, kind):
