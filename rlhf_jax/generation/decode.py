@@ -83,12 +83,12 @@ def sample_loaded(
   if at_a_time is not None and at_a_time < prompts.tokens.shape[0]:
     written = refilling.responses(writer, prompts, key, at_a_time)
     return rollouts(prompts, written)
-  progress, _ = jax.lax.while_loop(
+  decoding, _ = jax.lax.while_loop(
     lambda state: anywhere(state[0].unfinished),
     writer.advance,
     writer.begin(prompts, key),
   )
-  return rollouts(prompts, progress.written)
+  return rollouts(prompts, decoding.written)
 
 
 @functools.lru_cache

@@ -51,30 +51,30 @@ def responses(
   def turn(carry, group):
     state, owners, every = carry
     places, some, awaited = group
-    progress, cache = jax.lax.while_loop(
+    decoding, cache = jax.lax.while_loop(
       lambda state: anywhere(jnp.sum(finished(state[0])) < awaited),
       writer.advance,
       state,
     )
-    done = jnp.nonzero(finished(progress), size=F)[0]
-    new, new_cache = writer.begin(some, key, progress.step - 1)
-    of_slots, of_new = (x.replace(step=()) for x in (progress, new))
+    done = jnp.nonzero(finished(decoding), size=F)[0]
+    new, new_cache = writer.begin(some, key, decoding.step - 1)
+    of_slots, of_new = (x.replace(step=()) for x in (decoding, new))
     ended = jax.tree.map(lambda rows: rows[done], of_slots)
     every = put(every, owners[done], from_first(ended))
     taken = jnp.where(places < B, done, S)
     of_slots = put(of_slots, taken, of_new)
     cache = writer.model.replace_prompts(cache, new_cache, taken)
-    state = of_slots.replace(step=progress.step), cache
+    state = of_slots.replace(step=decoding.step), cache
     return (state, put(owners, taken, places), every), None
 
   every = ResponseBuffer.empty(
     (B, writer.samples, writer.max_response), writer.pad_id
   )
   carry = writer.begin(first, key), jnp.arange(S), every
-  ((progress, _), owners, every), _ = jax.lax.scan(
+  ((decoding, _), owners, every), _ = jax.lax.scan(
     turn, carry, (places, later, awaited)
   )
-  return put(every, owners, from_first(progress))
+  return put(every, owners, from_first(decoding))
 
 
 def put(
@@ -89,19 +89,19 @@ def put(
   return jax.tree.map(of_one, every, rows)
 
 
-def finished(progress: DecodingState) -> chex.Array:
+def finished(decoding: DecodingState) -> chex.Array:
   """[S] bool, True where all responses to a prompt have ended."""
-  return ~jnp.any(progress.unfinished, axis=1)
+  return ~jnp.any(decoding.unfinished, axis=1)
 
 
-def from_first(progress: DecodingState) -> ResponseBuffer:
+def from_first(decoding: DecodingState) -> ResponseBuffer:
   """What is written, each response from its first token on."""
-  R = progress.written.tokens.shape[-1]
-  columns = (progress.began[:, None] + jnp.arange(R)[None]) % R
+  R = decoding.written.tokens.shape[-1]
+  columns = (decoding.began[:, None] + jnp.arange(R)[None]) % R
 
   def turned(x):
     if x.ndim < 3:
       return x
     return jnp.take_along_axis(x, columns[:, None], axis=-1)
 
-  return jax.tree.map(turned, progress.written)
+  return jax.tree.map(turned, decoding.written)

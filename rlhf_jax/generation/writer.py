@@ -119,52 +119,52 @@ class Writer:
     seen = None
     if self.sampling.repetition_penalty is not None:
       seen = jnp.repeat(occurring(prompts, V)[:, None], K, axis=1)
-    progress = DecodingState(
+    decoding = DecodingState(
       step=jnp.asarray(step, jnp.int32),
       began=jnp.full(B, step, jnp.int32),
       keys=candidate_keys(key, prompts.index, K),
       written=ResponseBuffer.empty((B, K, self.max_response), self.pad_id),
       seen=seen,
     )
-    return self.extend(progress, logits), cache
+    return self.extend(decoding, logits), cache
 
   def advance(
     self, state: tuple[DecodingState, Any]
   ) -> tuple[DecodingState, Any]:
     """The state after one more token of each response."""
-    progress, cache = state
+    decoding, cache = state
     last = jax.lax.dynamic_index_in_dim(
-      progress.written.tokens,
-      (progress.step - 1) % self.max_response,
+      decoding.written.tokens,
+      (decoding.step - 1) % self.max_response,
       axis=-1,
       keepdims=False,
     )
     logits, cache = self.model.decode_step(self.loaded, cache, last)
-    return self.extend(progress, logits), cache
+    return self.extend(decoding, logits), cache
 
   def extend(
-    self, progress: DecodingState, logits: chex.Array
+    self, decoding: DecodingState, logits: chex.Array
   ) -> DecodingState:
     """Draws the next token of every response, and writes it if unfinished.
 
     Args:
-      progress: what is written so far.
+      decoding: what is written so far.
       logits: [B, K, V] of the next token.
 
     Returns:
       The state, one column further.
     """
-    sampling, written = self.sampling, progress.written
-    active, own = progress.unfinished, progress.step - progress.began
+    sampling, written = self.sampling, decoding.written
+    active, own = decoding.unfinished, decoding.step - decoding.began
     kept = transform(
       logits,
       sampling,
-      seen=progress.seen,
+      seen=decoding.seen,
       step=own[:, None, None],
       stop_ids=self.stop_ids,
     )
     of_prompt = jax.vmap(jax.random.fold_in, in_axes=(0, None))
-    keys = jax.vmap(of_prompt)(progress.keys, own)
+    keys = jax.vmap(of_prompt)(decoding.keys, own)
     tokens, truncated_logps = jax.tree.map(
       lambda x: x.reshape(active.shape),
       sampling.draw(*flatten_candidates((keys, kept))),
@@ -177,10 +177,10 @@ class Writer:
       full_logps = distributions.token_logps(
         logits, tokens, temperature=temperature
       )
-    seen = progress.seen
+    seen = decoding.seen
     if seen is not None:
       seen = seen | jax.nn.one_hot(tokens, logits.shape[-1], dtype=bool)
-    place = progress.step % self.max_response
+    place = decoding.step % self.max_response
 
     def column(every, new):
       old = jax.lax.dynamic_index_in_dim(every, place, -1, keepdims=False)
@@ -188,8 +188,8 @@ class Writer:
       return jax.lax.dynamic_update_index_in_dim(every, new, place, axis=-1)
 
     stopped = active & cuts.among(tokens, self.stop_ids)
-    return progress.replace(
-      step=progress.step + 1,
+    return decoding.replace(
+      step=decoding.step + 1,
       written=ResponseBuffer(
         tokens=column(written.tokens, tokens),
         mask=column(written.mask, True),
