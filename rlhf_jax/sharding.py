@@ -199,11 +199,31 @@ def batch_devices(mesh: Any) -> int:
   return math.prod(mesh.shape.get(axis, 1) for axis in BATCH)
 
 
-def sharing(rows: int) -> int:
-  """How many devices of the mesh that is set share rows; 1 if not evenly."""
+def fewest(devices: int, samples: int) -> int:
+  """The fewest prompts whose responses, so many each, devices share evenly."""
+  return devices // math.gcd(devices, samples)
+
+
+def sharing(prompts: int, samples: int = 1) -> int:
+  """`fewest` on the mesh that is set; 1 if prompts are no multiple of that."""
+  together = fewest(_sharing_devices(), samples)
+  return 1 if prompts % together else together
+
+
+def copies(prompts: int, samples: int) -> int:
+  """How often to repeat each prompt, so that devices share them evenly.
+
+  On the mesh that is set; the copies share a prompt's responses. 1 if these
+  cannot be dealt out so.
+  """
+  devices = _sharing_devices()
+  each = devices // math.gcd(devices, prompts)
+  return 1 if samples % each else each
+
+
+def _sharing_devices():
   mesh = jax.sharding.get_abstract_mesh()
-  devices = 1 if mesh.empty else batch_devices(mesh)
-  return devices if rows % devices == 0 else 1
+  return 1 if mesh.empty else batch_devices(mesh)
 
 
 def leaf_path(path: tuple[Any, ...]) -> str:

@@ -107,3 +107,21 @@ def test_rows_are_shared_by_all_devices_or_by_none():
   mesh = sharding.make_mesh({'data': 1, 'fsdp': 2}, jax.devices()[:2])
   with jax.set_mesh(mesh):
     assert [sharding.sharing(rows) for rows in (8, 7)] == [2, 1]
+
+
+@pytest.mark.parametrize(
+  ('prompts', 'samples', 'together', 'copies'),
+  [
+    (8, 1, 8, 1),
+    (2, 4, 2, 4),  # Each of the eight has one response.
+    (4, 6, 4, 2),
+    (6, 4, 2, 4),  # 24 responses, three for each.
+    (2, 3, 1, 1),  # Six cannot be shared by eight.
+  ],
+)
+def test_responses_are_shared_where_prompts_are_not(
+  prompts, samples, together, copies
+):
+  with jax.set_mesh(sharding.make_mesh({'data': 4, 'fsdp': 2})):
+    assert sharding.sharing(prompts, samples) == together
+    assert sharding.copies(prompts, samples) == copies

@@ -7,6 +7,7 @@ ours to choose, rows that are sampled, scored or measured, is rounded up, in
 
 import math
 
+from rlhf_jax import sharding
 from rlhf_jax.stages import Stage
 
 
@@ -31,25 +32,21 @@ def check(name: str, stage: Stage, devices: int) -> None:
     for words in ('minibatches', 'micro_batches')
     if (n := getattr(config, words, 1)) > 1
   }
-  samples = getattr(config, 'samples', 1)
-  step = _step(math.prod(cuts.values()), samples, devices)
-  if config.batch_size % step:
-    _refuse(name, 'batch_size', config.batch_size, step, devices, cuts, samples)
+  field = getattr(config, 'shared_field', 'batch_size')
+  size, samples = getattr(config, field), getattr(config, 'samples', 1)
+  sampled = getattr(config, 'fewest_sampled', 1)
+  learnt = getattr(config, 'responses', size) // size
+  step = math.lcm(
+    sharding.fewest(devices, sampled),
+    sharding.fewest(devices * math.prod(cuts.values()), learnt),
+  )
+  if size % step:
+    _refuse(name, field, size, step, devices, cuts, samples)
   if stage.extra_data is not None:
     parts = getattr(config, 'micro_batches', 1)
     step, size = devices * parts, config.extra_batch_size
     if size % step:
       _refuse(name, 'extra_batch_size', size, step, devices, cuts, 1)
-
-
-def _step(parts: int, samples: int, devices: int) -> int:
-  """What a size must be a multiple of.
-
-  So that the devices share it, and also each of so many parts of it, times
-  `samples`.
-  """
-  shared = parts * devices
-  return math.lcm(devices, shared // math.gcd(shared, samples))
 
 
 def _refuse(name, field, size, step, devices, cuts, samples):

@@ -12,9 +12,15 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from rlhf_jax import sharding
 from rlhf_jax.generation import refilling
 from rlhf_jax.generation.sampling import Sampling
-from rlhf_jax.generation.writer import ResponseBuffer, Writer, anywhere
+from rlhf_jax.generation.writer import (
+  ResponseBuffer,
+  Writer,
+  anywhere,
+  candidate_keys,
+)
 from rlhf_jax.types import LanguageModel, Params, Prompts, Rollouts, Sampler
 
 compiled = functools.partial(
@@ -71,24 +77,41 @@ def sample_loaded(
   """
   chex.assert_rank([prompts.tokens, prompts.attention_mask], 2)
   chex.assert_equal_shape([prompts.tokens, prompts.attention_mask])
+  B = prompts.tokens.shape[0]
+  slots = B if at_a_time is None else min(at_a_time, B)
+  # Where devices are more than prompts, each prompt is read by several of
+  # them, which share its responses.
+  copies = sharding.copies(slots, samples)
+  each = samples // copies
+  keys = candidate_keys(key, prompts.index, samples)
+  asked = jax.tree.map(lambda x: jnp.repeat(x, copies, axis=0), prompts)
+  asked = asked, keys.reshape(B * copies, each)
   writer = Writer(
     model=model,
     loaded=loaded,
-    samples=samples,
+    samples=each,
     max_response=max_response,
     sampling=sampling,
     stop_ids=stop_ids,
     pad_id=pad_id,
   )
-  if at_a_time is not None and at_a_time < prompts.tokens.shape[0]:
-    written = refilling.responses(writer, prompts, key, at_a_time)
-    return rollouts(prompts, written)
-  decoding, _ = jax.lax.while_loop(
-    lambda state: anywhere(state[0].unfinished),
-    writer.advance,
-    writer.begin(prompts, key),
-  )
-  return rollouts(prompts, decoding.written)
+  if slots < B:
+    written = refilling.responses(writer, *asked, slots * copies)
+  else:
+    decoding, _ = jax.lax.while_loop(
+      lambda state: anywhere(state[0].unfinished),
+      writer.advance,
+      writer.begin(*asked),
+    )
+    written = decoding.written
+  if copies > 1:
+    written = jax.tree.map(
+      lambda x: sharding.constrain(
+        x.reshape(B, samples, *x.shape[2:]), sharding.BATCH
+      ),
+      written,
+    )
+  return rollouts(prompts, written)
 
 
 @functools.lru_cache

@@ -25,14 +25,14 @@ REPLACED = 8  # One in so many slots at a time; each time reads prompts.
 
 
 def responses(
-  writer: Writer, prompts: Prompts, key: chex.PRNGKey, slots: int
+  writer: Writer, prompts: Prompts, keys: chex.PRNGKey, slots: int
 ) -> ResponseBuffer:
   """The responses [B, K, R] to prompts, of which so many are answered at once.
 
   Args:
     writer: writes them.
     prompts: [B, P].
-    key: of all samples.
+    keys: [B, K], of the responses.
     slots: S < B.
   """
   B, S = prompts.tokens.shape[0], slots
@@ -44,7 +44,7 @@ def responses(
   places = S + jnp.arange((count + 1) * F).reshape(-1, F)
   awaited = jnp.full(count + 1, F).at[-1].set(S)
   first, later = (
-    jax.tree.map(lambda x, at=at: x[at], prompts)
+    jax.tree.map(lambda x, at=at: x[at], (prompts, keys))
     for at in (jnp.arange(S), jnp.minimum(places, B - 1))
   )
 
@@ -57,7 +57,7 @@ def responses(
       state,
     )
     done = jnp.nonzero(finished(decoding), size=F)[0]
-    new, new_cache = writer.begin(some, key, decoding.step - 1)
+    new, new_cache = writer.begin(*some, decoding.step - 1)
     of_slots, of_new = (x.replace(step=()) for x in (decoding, new))
     ended = jax.tree.map(lambda rows: rows[done], of_slots)
     every = put(every, owners[done], from_first(ended))
@@ -70,7 +70,7 @@ def responses(
   every = ResponseBuffer.empty(
     (B, writer.samples, writer.max_response), writer.pad_id
   )
-  carry = writer.begin(first, key), jnp.arange(S), every
+  carry = writer.begin(*first), jnp.arange(S), every
   ((decoding, _), owners, every), _ = jax.lax.scan(
     turn, carry, (places, later, awaited)
   )

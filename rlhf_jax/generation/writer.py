@@ -95,13 +95,13 @@ class Writer:
   pad_id: int
 
   def begin(
-    self, prompts: Prompts, key: chex.PRNGKey, step: chex.Numeric = 0
+    self, prompts: Prompts, keys: chex.PRNGKey, step: chex.Numeric = 0
   ) -> tuple[DecodingState, Any]:
     """The state after the first token of each response.
 
     Args:
       prompts: [B, P].
-      key: of all samples.
+      keys: [B, K], of the responses.
       step: how many columns others have written by now.
 
     Returns:
@@ -122,7 +122,7 @@ class Writer:
     decoding = DecodingState(
       step=jnp.asarray(step, jnp.int32),
       began=jnp.full(B, step, jnp.int32),
-      keys=candidate_keys(key, prompts.index, K),
+      keys=keys,
       written=ResponseBuffer.empty((B, K, self.max_response), self.pad_id),
       seen=seen,
     )

@@ -71,6 +71,11 @@ class Config(policy_gradient.OnlineConfig):
     """How many a round learns from: those of `groups` prompts."""
     return self.groups * self.samples
 
+  @property
+  def shared_field(self) -> str:
+    """Counts the prompts that are sampled and learnt from together."""
+    return 'groups'
+
 
 def shape(params, frozen, rollouts, scores, *, models, config):
   """Turns scored rollouts into experience. Returns (Experience, metrics).

@@ -129,6 +129,11 @@ class Config(likelihood.Config, optimizers.Steps):
         'evenly'
       )
 
+  @property
+  def fewest_sampled(self) -> int:
+    """Responses to a prompt that are sampled together, at least."""
+    return self.samples
+
   def make_optimizer(self):
     """The optimizer over all inner steps."""
     inner_steps = self.steps * self.epochs * self.minibatches

@@ -86,6 +86,11 @@ class Config(policy_gradient.OnlineConfig):
     super().__post_init__()
     policy_gradient.refuse(self)
 
+  @property
+  def fewest_sampled(self) -> int:
+    """1: the greedy response is sampled alone."""
+    return 1
+
 
 def paper(**values) -> Config:
   """The paper's algorithm: sums over tokens, no discount, KL to go."""

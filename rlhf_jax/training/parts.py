@@ -41,12 +41,13 @@ def gather(dealt: chex.ArrayTree) -> chex.ArrayTree:
   return jax.tree.map(put, dealt)
 
 
-def size_of(rows: int, most: int) -> int:
+def size_of(rows: int, most: int, *, samples: int = 1) -> int:
   """Rows of a part, if rows are cut into so many equal parts, at most.
 
-  Each has rows for every device of the mesh that is set, if all together do.
+  Each has rows for every device of the mesh that is set, if all together do;
+  of prompts, `samples` responses each are such rows.
   """
-  return rows // math.gcd(rows // sharding.sharing(rows), most)
+  return rows // math.gcd(rows // sharding.sharing(rows, samples), most)
 
 
 def one_by_one(

@@ -1,13 +1,14 @@
 """Rows that devices cannot share are refused, with sizes that they can."""
 
 import pathlib
+import sys
 import tempfile
 
 import numpy as np
 from absl.testing import absltest, parameterized
 
 from rlhf_jax.experiment import device_rows
-from rlhf_jax.methods import ppo, rloo, sft
+from rlhf_jax.methods import dapo, ppo, raft, remax, rloo, sft
 from rlhf_jax.training.optimizers import Adam
 from tests.experiment import small
 
@@ -51,13 +52,58 @@ class RowsTest(parameterized.TestCase):
     ):
       device_rows.check('ppo', stage, devices)
 
-  def test_responses_of_a_prompt_count_but_prompts_are_shared_too(self):
-    config = rloo.Config(steps=1, batch_size=16, samples=4)
-    (stage,) = rloo.stages(config).values()
-    device_rows.check('rloo', stage, 16)
-    # 64 responses would divide by 32; 16 prompts, which are sampled, do not.
-    with self.assertRaisesRegex(device_rows.RowsError, 'to 32, or'):
-      device_rows.check('rloo', stage, 32)
+  @parameterized.named_parameters(
+    # 64 responses are 2 for each of 32 devices, and none for half of 128.
+    ('of 16 prompts', rloo.Config(steps=1, batch_size=16, samples=4), 32, None),
+    (
+      'too few',
+      rloo.Config(steps=1, batch_size=16, samples=4),
+      128,
+      r'rloo.config.batch_size is 16 \(4 responses each\).* to 32, or',
+    ),
+    # 3 shares no factor with 32.
+    (
+      'of an odd number each',
+      rloo.Config(steps=1, batch_size=16, samples=3),
+      32,
+      'to 32, or',
+    ),
+    # The greedy responses are one of each prompt, sampled alone.
+    (
+      'one of which is greedy',
+      remax.Config(steps=1, batch_size=16, samples=4),
+      32,
+      'to 32, or',
+    ),
+    # All 256 are sampled; the best of each prompt, 16 in all, are learnt from.
+    (
+      'of which the best is kept',
+      raft.Config(steps=1, batch_size=16, samples=16, minibatches=1),
+      32,
+      'to 32, or',
+    ),
+    (
+      'in minibatches of those kept',
+      raft.Config(steps=1, batch_size=64, samples=16, minibatches=4),
+      16,
+      None,
+    ),
+    # It samples and learns from 8 prompts at a time, whatever it may ask.
+    (
+      'of groups',
+      dapo.Config(steps=1, batch_size=64, groups=8, samples=4, minibatches=1),
+      64,
+      r'dapo.config.groups is 8 \(4 responses each\).* to 16, or',
+    ),
+  )
+  def test_of_prompts_the_responses_are_shared(self, config, devices, words):
+    method = sys.modules[type(config).__module__]
+    (name, stage) = method.stages(config).popitem()
+    if words is None:
+      device_rows.check(name, stage, devices)
+      return
+    with self.assertRaisesRegex(device_rows.RowsError, words):
+      device_rows.check(name, stage, devices)
 
   def test_what_is_ours_to_choose_is_rounded_up(self):
     folder = self.enterContext(tempfile.TemporaryDirectory())

@@ -131,6 +131,33 @@ class SamplesTest(chex.TestCase):
     ):
       self.assertTrue(one.sharding.is_equivalent_to(other.sharding, one.ndim))
 
+  @parameterized.named_parameters(
+    ('all at once', {}),
+    ('two at a time', {'at_a_time': 2}),
+  )
+  def test_devices_share_responses_where_prompts_are_few(self, options):
+    model, given = language_model(CONFIG), prompts(6)
+    params = model.init(jax.random.key(0))
+    expected = draw(given, model, params, samples=4)
+    with jax.set_mesh(sharding.make_mesh({'data': 4, 'fsdp': 2})):
+      found = draw(given, model, params, samples=4, **options)
+      # Two prompts of four responses are as much as eight of one, as long as
+      # each device has one of these.
+      few, many = (
+        sample.lower(
+          model,
+          params,
+          prompts(count),
+          jax.random.key(0),
+          **OPTIONS | {'samples': 8 // count},
+        )
+        .compile()
+        .cost_analysis()['flops']
+        for count in (2, 8)
+      )
+    self.assert_same(found, expected)
+    self.assertAlmostEqual(few / many, 1, delta=0.02)
+
   def test_what_is_not_finite_spoils_its_own_responses_alone(self):
     model = language_model(
       dataclasses.replace(CONFIG, tied_embeddings=False, mlp_width=28)

@@ -93,6 +93,11 @@ class OnlineConfig(updating.Config):
     """How many a round learns from."""
     return self.batch_size * self.samples
 
+  @property
+  def fewest_sampled(self) -> int:
+    """Responses to a prompt that are sampled together, at least."""
+    return self.samples
+
   def roles(self) -> dict[str, optimizers.Adam]:
     """The optimizer of each role."""
     return {'policy': self.optimizer}
@@ -159,7 +164,7 @@ def sample_and_score(
   """
   # A prompt's samples stay together.
   size = prompts.tokens.shape[0]
-  at_a_time = size_of(size, config.micro_batches)
+  at_a_time = size_of(size, config.micro_batches, samples=config.samples)
   fewer = {} if at_a_time == size else {'at_a_time': at_a_time}
 
   def score(part):
