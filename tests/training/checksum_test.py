@@ -6,7 +6,7 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from rlhf_jax import sharding
-from rlhf_jax.training.checkpoints import checksum
+from rlhf_jax.training.checkpoints import checksum, sums_of_bits
 
 
 def params(**changes):
@@ -58,6 +58,31 @@ class ChecksumTest(parameterized.TestCase):
     sharded = with_kernel(jax.device_put(KERNEL, placed))
     for same in (fortran, strided, on_device, backwards, sharded):
       self.assertEqual(checksum(same), expected)
+
+  def test_sums_are_those_of_every_value_by_itself(self):
+    def mixed(word):
+      word = (word ^ word >> 16) * 0x85EBCA6B % 2**32
+      word = (word ^ word >> 13) * 0xC2B2AE35 % 2**32
+      return word ^ word >> 16
+
+    expected = [0, 0]
+    for (row, column), bits in np.ndenumerate(KERNEL.view(np.uint32)):
+      word = mixed(mixed(mixed(int(bits) ^ 0x9E3779B9) ^ row) ^ column)
+      expected = [expected[0] + word, expected[1] + mixed(2**32 - 1 - word)]
+    np.testing.assert_array_equal(
+      sums_of_bits(KERNEL), [x % 2**32 for x in expected]
+    )
+
+  def test_no_device_sees_what_lies_on_another(self):
+    mesh = sharding.make_mesh({'data': 1, 'fsdp': 4, 'tensor': 2})
+    placed = jax.sharding.NamedSharding(
+      mesh, jax.sharding.PartitionSpec('fsdp', 'tensor')
+    )
+    sharded = jax.device_put(KERNEL, placed)
+    program = sums_of_bits.lower(sharded).compile().as_text()
+    self.assertIn('all-reduce', program)
+    for travels in ('all-gather', 'all-to-all', 'collective-permute'):
+      self.assertNotIn(travels, program)
 
   def test_takes_half_precision(self):
     half = jax.tree.map(lambda x: jnp.asarray(x, jnp.bfloat16), params())
