@@ -120,3 +120,12 @@ class Limits:
         'it under the limits that it is batched with.'
       )
     return min(b for b in (*self.buckets, most) if longest <= b)
+
+
+def columns_of(longest: int) -> int:
+  """Columns for texts of any length: `longest`, or a quarter more at most.
+
+  Four sizes to a doubling, so that few programs are compiled.
+  """
+  step = max(32, (1 << longest.bit_length()) >> 3)
+  return -(-longest // step) * step

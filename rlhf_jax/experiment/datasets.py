@@ -17,7 +17,7 @@ from rlhf_jax.data.encoding import (
   encode,
   encode_all,
 )
-from rlhf_jax.data.limits import Limits
+from rlhf_jax.data.limits import Limits, columns_of
 from rlhf_jax.data.record_lines import Lines
 from rlhf_jax.data.responses import decoded
 from rlhf_jax.data.sources import Corpus
@@ -25,7 +25,6 @@ from rlhf_jax.experiment import store
 from rlhf_jax.experiment.definition import ExperimentError
 from rlhf_jax.types import Prompt, Prompts, Response, Rollouts, without_ids
 
-COLUMNS = 32  # What texts of any length are padded to a multiple of.
 LONGEST = 2**31 - 1
 WHOLE = Limits(max_prompt_tokens=LONGEST, max_response_tokens=LONGEST)
 
@@ -220,7 +219,7 @@ def with_room_for(data: Data, examples: Sequence[Example]) -> Data:
   Batches have columns for the longest, from few sizes: each is compiled once.
   """
   longest = max(example.length for example in examples)
-  columns = -(-longest // COLUMNS) * COLUMNS
+  columns = columns_of(longest)
   limits = Limits(
     max_prompt_tokens=columns, max_response_tokens=columns, buckets=(columns,)
   )

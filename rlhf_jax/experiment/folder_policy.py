@@ -12,7 +12,7 @@ import numpy as np
 from rlhf_jax import processes, progress, sharding
 from rlhf_jax.addressing import describe, digest
 from rlhf_jax.data import chat_templates, tokens
-from rlhf_jax.data.limits import Limits
+from rlhf_jax.data.limits import Limits, columns_of
 from rlhf_jax.data.sources import Corpus
 from rlhf_jax.experiment.datasets import Data
 from rlhf_jax.experiment.definition import ExperimentError
@@ -25,7 +25,6 @@ from rlhf_jax.types import Message, Params, Prompt
 
 MAX_ROWS = 256  # Responses sampled at a time.
 ROWS = 8  # Conversations read at a time.
-COLUMNS = 64  # What they are padded to a multiple of.
 
 
 def fingerprint(folder: str | pathlib.Path, limits: Limits) -> str:
@@ -138,7 +137,7 @@ class FolderPolicy:
 
   def _next_logps(self, asked):
     """[N, K] log-probs of next tokens, of at most ROWS conversations."""
-    columns = -(-max(len(ids) for ids, _ in asked) // COLUMNS) * COLUMNS
+    columns = columns_of(max(len(ids) for ids, _ in asked))
     ids = np.zeros((ROWS, columns), np.int32)
     mask = np.zeros((ROWS, columns), bool)
     mask[:, 0] = True  # Rows that are not filled have a token too.

@@ -119,6 +119,17 @@ class LimitsTest(parameterized.TestCase):
     ):
       subject.columns(15)
 
+  def test_texts_of_any_length_have_few_sizes(self):
+    expected = {1: 32, 33: 64, 256: 256, 257: 320, 512: 512, 513: 640}
+    expected |= {1000: 1024, 1025: 1280, 5000: 5120}
+    found = {longest: limits.columns_of(longest) for longest in expected}
+    self.assertEqual(found, expected)
+    every = {longest: limits.columns_of(longest) for longest in range(1, 8193)}
+    self.assertLen(set(every.values()), 28)  # 8 up to 256, 20 for 5 doublings.
+    for longest, columns in every.items():
+      self.assertGreaterEqual(columns, longest)
+      self.assertLess(columns, max(longest + 32, 1.25 * longest))
+
   def test_refuses_limits_that_allow_nothing(self):
     with self.assertRaisesRegex(ValueError, 'max_response_tokens is 0'):
       limits.Limits(max_prompt_tokens=1, max_response_tokens=0)
