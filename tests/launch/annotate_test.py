@@ -288,8 +288,7 @@ class ServerTest(Scratch):
       self.assertEqual(status, 415)
       self.assertEqual(here.ask('next', '')[0], 400)
       self.assertEqual(here.ask('choose', pair=7)[0], 400)
-      self.assertEqual(here.ask('choose', pair='x', said=['left'])[0], 400)
-      status, found = here.ask('back', pair='x')
+      status, found = here.ask('back', pair='')
       self.assertEqual(
         (status, 'nothing before' in found['error']), (400, True)
       )
@@ -299,6 +298,41 @@ class ServerTest(Scratch):
         status, found = here.ask('next', headers={'Authorization': wrong})
         self.assertEqual(status, 403)
         self.assertNotIn('pair', found)
+
+  def test_what_a_page_would_not_send_is_refused_and_not_written_down(self):
+    desk = self.desk(some(2))
+    with served.served(desk) as here:
+      _, state = here.ask('next')
+      good = {'pair': state['pair'], 'said': 'left', 'left': 1, 'seconds': 1.5}
+      for wrong in (
+        {'seconds': float('nan')},
+        {'seconds': float('inf')},
+        {'seconds': -0.1},
+        {'seconds': 10**400},
+        {'seconds': True},
+        {'seconds': '1.5'},
+        {'seconds': None},
+        {'left': 1.0},
+        {'left': True},
+        {'said': ['left']},
+        {'said': 'left '},
+        {'pair': 'x'},
+        {'pair': None},
+        {'pair': 'x' * 60_000},
+        {'annotator': 'x' * 61},
+        {'annotator': {'ann': 1}},
+        {'annotator': '\ud800'},
+      ):
+        status, found = here.ask('choose', **good | wrong)
+        self.assertEqual((status, list(found)), (400, ['error']), wrong)
+      for pair in ('x', 7):
+        self.assertEqual(here.ask('back', pair=pair)[0], 400)
+      self.assertEqual(self.rows(), [])
+      here.ask('choose', **good | {'seconds': 10**300})
+    (row,) = self.rows()
+    self.assertEqual(row['seconds'], desks.SLOWEST)
+    # What is written is what others read: strict JSON.
+    json.loads(self.out.read_text(), parse_constant=self.fail)
 
   def desk_again(self):
     self.out = self.folder / 'more.jsonl'
