@@ -221,7 +221,7 @@ ROWS = (
   ('alpaca_eval', 'Alpaca instructions',
    {'dataset': 'koala', 'instruction': 'q', 'output': 'good',
     'generator': 'm'},
-   [Demonstration(asked('q'), 'good')]),
+   [Demonstration(asked('q', kind='koala'), 'good')]),
   ('dolly', 'Dolly instructions',
    {'instruction': 'q', 'context': 'it', 'response': 'good', 'category': 'k'},
    [Demonstration(asked('q\n\nit', kind='k'), 'good')]),

@@ -202,6 +202,26 @@ class PairsTest(Scratch):
     self.assertEqual(found.pairs[0].policies, ('one', 'two'))
     self.assertIn('1 answers of one have none of the other', found.notes[0])
 
+  def test_the_set_of_a_question_is_its_kind_and_wins_are_by_kind(self):
+    def rows(answer):
+      return [
+        {'dataset': kind, 'instruction': kind, 'output': f'{answer} {kind}'}
+        | {'generator': answer}
+        for kind in ('koala', 'oasst')
+      ]
+
+    places = [self.write(f'{a}.json', *rows(a)) for a in ('one', 'two')]
+    desk = self.desk(pairs.of_answers(places).pairs)
+    for said in (1, 2):  # Of koala the first wins, of oasst the second.
+      shown = desk.next('ann')
+      koala = shown.pair.prompt.text == 'koala'
+      side = 'left' if koala == (shown.left == 1) else 'right'
+      desk.choose('ann', shown.pair.name, side, shown.left, float(said))
+    said = summary.lines(annotators.read(self.out))[-1]
+    self.assertIn('By kind of prompt:', said)
+    self.assertRegex(said, r'koala 1\.00 ')
+    self.assertRegex(said, r'oasst 0\.00 ')
+
   def test_answers_that_a_run_kept(self):
     for name, said in (('sft', 'no'), ('ppo', 'yes')):
       folder = self.folder / 'stages' / name
