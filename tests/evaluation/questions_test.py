@@ -123,6 +123,19 @@ class QuestionsTest(parameterized.TestCase):
     with self.assertRaisesRegex(ValueError, 'question.jsonl:1: .*turns'):
       questions.load('mt_bench', self.file({'turns': []}))
 
+  @parameterized.product(
+    name=['vicuna80', 'alpaca_eval', 'llmbar', 'mt_bench'],
+    row=[{'word': 'a', 'count': 3}, {'question': 'q'}],
+  )
+  def test_a_file_without_questions_is_told_what_questions_are(self, name, row):
+    with self.assertRaisesRegex(
+      ValueError, f'no questions: .* {", ".join(row)}; give rows with category'
+    ) as caught:
+      questions.load(name, self.file(row))
+    said = str(caught.exception)
+    self.assertNotRegex(said, 'worked problems|HH-RLHF|column')
+    self.assertEqual('as AlpacaEval' in said, name != 'mt_bench')
+
 
 if __name__ == '__main__':
   absltest.main()
