@@ -90,12 +90,11 @@ def absent(name: str) -> DataError:
   said = f'there is neither a file {name} nor such a dataset in {data_dir()}'
   if name in DATASETS:
     return DataError(
-      f'{said}; python -m launch.prepare {name} --from DIR '
-      'brings it'
+      f'{said}; python -m launch.prepare {name} --from DIR brings it'
     )
   return DataError(
-    f'{said}{nearest(name, DATASETS)} Those that python -m launch.prepare NAME '
-    f'--from DIR prepares are {", ".join(DATASETS)}; name the files of others.'
+    f'{said}{nearest(name, DATASETS)} python -m launch.prepare lists those '
+    'that it brings; name the files of others.'
   )
 
 

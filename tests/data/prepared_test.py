@@ -201,7 +201,7 @@ class PreparedTest(parameterized.TestCase):
       files.files_at('dolly', '', read=formats.read)
 
   @parameterized.parameters(
-    ('rewardbench', 'rewardbench nor .* are alpaca, .*; name the files of'),
+    ('rewardbench', r'rewardbench nor .*\. python -m launch.prepare lists'),
     ('llm_bar', "did you mean 'llmbar'"),
   )
   def test_no_command_is_named_that_prepares_nothing(self, name, message):
