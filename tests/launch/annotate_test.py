@@ -244,6 +244,19 @@ class PairsTest(Scratch):
     with self.assertRaisesRegex(ValueError, 'stages/ppo. There are ppo, sft'):
       pairs.of_answers([str(self.folder), stages[1]])
 
+  def test_of_what_was_evaluated_the_files_are_named(self):
+    folder = self.folder / 'out'
+    folder.mkdir()
+    for name in ('answers-0.jsonl', 'answers-1.jsonl', 'model_outputs.json'):
+      (folder / name).write_text('[{"instruction": "q", "output": "a"}]')
+    said = f'{folder}/model_outputs.json and {folder}/reference_outputs.json'
+    for beside in (False, True):
+      if beside:
+        (folder / 'reference_outputs.json').write_text('[]')
+      with self.assertRaisesRegex(ValueError, said) as caught:
+        pairs.of_answers([str(folder), str(folder)])
+      self.assertNotIn('several measures', str(caught.exception))
+
   def test_what_cannot_be_asked_about(self):
     empty = {'prompt': ' ', 'response_1': 'a', 'response_2': 'b'}
     with self.assertRaisesRegex(ValueError, 'own.jsonl:1: .*cannot be asked'):
@@ -255,7 +268,7 @@ class PairsTest(Scratch):
     trl = {'prompt': 'q', 'chosen': 'a', 'rejected': 'b'}
     with self.assertRaisesRegex(ValueError, 'no answers of one policy'):
       pairs.of_answers([one, self.write('trl.jsonl', trl)])
-    with self.assertRaisesRegex(ValueError, 'holds no answers'):
+    with self.assertRaisesRegex(ValueError, 'no answers.*model_outputs.json'):
       pairs.of_answers([one, str(self.folder)])
 
 
@@ -461,8 +474,9 @@ class CommandTest(Scratch):
     self.assertIn('--each must be 1', self.told(data, '--each', '0'))
     self.assertIn('there is no file', self.told(str(self.folder / 'x.jsonl')))
     self.assertIn('name no DATA', self.told(data, '--summary', data))
-    said = self.told('--summary', str(self.folder / 'e.jsonl'))
-    self.assertIn('there is no file e.jsonl in', said)
+    for gone in ('e.jsonl', 'no/e.jsonl'):
+      said = self.told('--summary', str(self.folder / gone))
+      self.assertIn(f'{gone}: there is no such file; name one that', said)
     self.assertIn('nobody chose here', self.told(data, '--out', data))
     self.assertEqual(json.loads(pathlib.Path(data).read_text())['chosen'], 'a')
     (socket, *_) = taken = server.bound('localhost', 0)
