@@ -8,6 +8,7 @@ from rlhf_jax.data.formats.format import rows_of, stream_as
 from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.data.names import listed
 from rlhf_jax.data.splits import SECOND_TURNS, TEST
+from rlhf_jax.feedback.verdicts import turns
 from rlhf_jax.types import Message, Prompt, Record, prompt_of
 
 # Of these fields, a file that asks something has one.
@@ -130,7 +131,5 @@ def transcript(question: Question, answers: Sequence[str]) -> str:
   Of a single turn that is the answer; of several, later turns of the user's
   stand between the answers.
   """
-  said = [answers[0]]
-  for asked, answer in zip(question.later, answers[1:], strict=True):
-    said += [f'[The user asks next: {asked}]', answer]
-  return '\n\n'.join(said)
+  later = zip(question.later, answers[1:], strict=True)
+  return turns.joined(answers[0], list(later))
