@@ -59,6 +59,16 @@ class PageTest(parameterized.TestCase):
       pages.see(page, 4)
       self.assertIn('Nothing is left', page.js("at('why').textContent"))
       self.assertEqual(page.js('document.activeElement.id'), 'thanks')
+      # Nothing is left to choose, and one may still go back.
+      there = (
+        '[...buttons].filter(b => b.offsetParent).map(b => b.dataset.said)'
+      )
+      self.assertEqual(page.js(there), ['back'])
+      page.key('b')
+      page.until('shown.pair !== null && !busy')
+      self.assertLen(page.js(there), 6)
+      page.key('u')
+      pages.see(page, 4)
     found = [row['choice'] for row in self.rows()]
     left = [row['left'] for row in self.rows()]
     self.assertEqual(found, [left[0], 3 - left[1], 'equal', 'unsure'])
@@ -151,6 +161,9 @@ class PageTest(parameterized.TestCase):
     pair = Pair(chat(long), (long, f'{long} 2'))
     with served.served(self.desk([pair])) as here:
       page = self.begin(here, width=width, height=800)
+      # No box is drawn around a heading, to which the focus goes by itself.
+      around = 'getComputedStyle(document.activeElement).outlineStyle'
+      self.assertEqual(page.js(around), 'none')
       # Nothing is wider than the page, and the buttons stay in sight.
       wide = page.js('document.documentElement.scrollWidth')
       self.assertLessEqual(wide, width)
