@@ -44,7 +44,8 @@ def parse(arguments):
     nargs=2,
     metavar=('A', 'B'),
     help='answers of two policies, in place of DATA: each a file of prompts '
-    'and answers, or a stage of a run, as in RUN/stages/ppo',
+    'and answers, such as the model_outputs.json and reference_outputs.json '
+    'that launch.evaluate writes, or a stage of a run, as in RUN/stages/ppo',
   )
   parser.add_argument(
     '--summary',
@@ -108,6 +109,11 @@ def annotate(options) -> None:
   if options.summary:
     if options.data or options.compare:
       raise errors.OptionError('--summary is of a file alone; name no DATA')
+    if not options.summary.exists():
+      raise errors.OptionError(
+        f'--summary {options.summary}: there is no such file; name one that '
+        'choices were added to (the --out of launch.annotate)'
+      )
     tell(summary.lines(annotators.read(options.summary)))
     return
   check(options)

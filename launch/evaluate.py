@@ -99,7 +99,9 @@ def _add_pairs(parser):
     '--pairs',
     metavar='DATA',
     help='a file, a folder, or a prepared dataset (llmbar, hh_rlhf, …) of any '
-    'format that compares responses; RewardBench as JSON lines or Parquet',
+    'format that compares responses; RewardBench as JSON lines or Parquet, and '
+    'RewardBench 2, whose right completions are each held against each wrong '
+    'one',
   )
   group.add_argument(
     '--columns',

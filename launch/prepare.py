@@ -215,7 +215,7 @@ def _cut(text: str) -> str:
 
 
 def following(builder: Any, to: pathlib.Path | None) -> str:
-  """The command, or the Python, that reads the dataset next.
+  """The commands, or the Python, that read the dataset next.
 
   Args:
     builder: of the dataset.
@@ -225,12 +225,13 @@ def following(builder: Any, to: pathlib.Path | None) -> str:
 
   _, recipe = RECIPES[builder.RECORD]
   asked = [n for n, of in BENCHMARKS.items() if of.dataset == builder.name]
-  if asked and builder.RECORD is Prompt:
+  if asked:
     where = '' if to is None else f'TFDS_DATA_DIR={shlex.quote(str(to))} '
-    return (
-      f'{where}python -m launch.evaluate --benchmark {asked[0]} --policy A '
-      '--against B --judge JUDGE'
-    )
+    command = f'{where}python -m launch.evaluate --judge JUDGE'
+    compared = f'{command} --benchmark {asked[0]} --policy A --against B'
+    if builder.RECORD is Prompt:
+      return compared
+    return f'{command} --pairs {builder.name}\nor: {compared}'
   if not recipe or 'train' not in builder.info.splits:
     split = next(iter(builder.info.splits))
     return f"rlhf_jax.data.prepared.Split('{builder.data_dir}/{split}')"

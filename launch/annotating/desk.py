@@ -2,6 +2,7 @@
 
 import datetime
 import hashlib
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -102,9 +103,15 @@ class Desk:
   def back(self, annotator: str, pair: str) -> Shown:
     """The pair that somebody judged before the one that they see.
 
+    Args:
+      annotator: who.
+      pair: the name of what they see; '' at the end, where they see none.
+
     Raises:
-      RequestError: they judged none before it.
+      RequestError: they judged none before it, or there is no such pair.
     """
+    if pair:
+      self._check(pair)
     said = list(self._said.get(annotator, {}))
     place = said.index(pair) if pair in said else len(said)
     if not place:
@@ -127,17 +134,20 @@ class Desk:
       RequestError: there is no such pair, or nothing like that can be said.
       StorageError: it could not be kept.
     """
-    if pair not in self.pairs:
-      raise RequestError('there is no such pair here; load the page again')
+    self._check(pair)
     if said not in SAID or type(left) is not int or left not in (1, 2):
       raise RequestError('that cannot be said of a pair; load the page again')
+    if not _is_time(seconds):
+      raise RequestError(
+        'seconds have to be a number, 0 or more; load the page again'
+      )
     sides = {'left': left, 'right': 3 - left}
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds')
     row = self.pairs[pair].row() | {
       'choice': sides.get(said, said),
       'annotator': annotator,
       'left': left,
-      'seconds': round(min(max(seconds, 0.0), SLOWEST), 1),
+      'seconds': round(min(float(seconds), SLOWEST), 1),
       'time': now,
     }
     place = self._said.get(annotator, {}).get(pair)
@@ -169,6 +179,10 @@ class Desk:
     """Whether every pair was judged by as many as asked."""
     return all(self.judged(pair) >= self.each for pair in self.pairs)
 
+  def _check(self, pair):
+    if pair not in self.pairs:
+      raise RequestError('there is no such pair here; load the page again')
+
   def _shown(self, annotator, name):
     said = self._said.get(annotator, {})
     before = list(said)
@@ -194,6 +208,16 @@ class Desk:
 
   def _drawn(self, name: str) -> bytes:
     return hashlib.sha256(f'{self._seed}/{name}'.encode()).digest()
+
+
+def _is_time(value: Any) -> bool:
+  """Whether a value is a number of seconds that JSON may hold."""
+  if type(value) not in (int, float):
+    return False
+  try:
+    return math.isfinite(value) and value >= 0
+  except OverflowError:  # A whole number beyond all floats.
+    return False
 
 
 def name_of(value: Any) -> str:

@@ -64,6 +64,7 @@ function ready() {
   for (const button of buttons) {
     const back = button.dataset.said === 'back';
     button.disabled = back ? shown.first : shown.pair === null;
+    button.hidden = !back && shown.pair === null;
     button.setAttribute('aria-pressed', String(button.dataset.said === shown.said));
     if (back) button.removeAttribute('aria-pressed');
   }
@@ -79,6 +80,7 @@ function show(found) {
   at('progress').textContent = `${found.done} done, ${found.left} to go`;
   at('pair').hidden = found.pair === null;
   at('over').hidden = found.pair !== null;
+  at('keys').parentElement.hidden = found.pair === null;
   ready();
   if (found.pair === null) over(found);
   else pair(found);

@@ -14,6 +14,8 @@ from rlhf_jax.types import Demonstration, Prompt
 
 # Fields of an answer that a run keeps beside what it trained.
 KEPT = {'messages', 'response', 'ended'}
+# What launch.evaluate writes of the two policies that it compares.
+OUTPUTS = ('model_outputs.json', 'reference_outputs.json')
 
 
 class Pair(NamedTuple):
@@ -186,6 +188,12 @@ def _answers(path: pathlib.Path) -> Iterator[tuple[Prompt, str]]:
 
 def _kept(folder: pathlib.Path) -> pathlib.Path:
   """The one file of answers in a stage's folder."""
+  if (folder / OUTPUTS[0]).exists():
+    both = ' and '.join(f'{folder}/{name}' for name in OUTPUTS)
+    raise jsonl.DataError(
+      f'{folder} holds what launch.evaluate compared; name the answers of each '
+      f'policy: {both}'
+    )
   found = sorted(folder.glob('answers-*.jsonl'))
   if len(found) == 1:
     return found[0]
@@ -203,5 +211,6 @@ def _kept(folder: pathlib.Path) -> pathlib.Path:
     )
   raise jsonl.DataError(
     f'{folder} holds no answers (answers-….jsonl); name a stage of a run that '
-    'was measured, as in RUN/stages/ppo, or a file.'
+    'was measured, as in RUN/stages/ppo, or a file, such as a '
+    'model_outputs.json.'
   )

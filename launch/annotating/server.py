@@ -111,15 +111,12 @@ class Asked(Handler):
         self.finish(self.state(self.desk.back(self.annotator, _pair(given))))
         return
       if what == 'choose':
-        seconds = given.get('seconds')
-        if isinstance(seconds, bool) or not isinstance(seconds, int | float):
-          seconds = 0.0
         self.desk.choose(
           self.annotator,
           _pair(given),
           given.get('said'),
           given.get('left'),
-          seconds,
+          given.get('seconds'),
         )
       self.finish(self.state(self.desk.next(self.annotator)))
     except RequestError as e:

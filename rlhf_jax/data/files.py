@@ -231,11 +231,7 @@ def files_at(
       f'{place} holds no file of data, which would end in {folders.SAID}.'
     )
   if path.name == place and not (path.suffix or path.exists()):
-    raise jsonl.DataError(
-      f'there is neither a file {place} nor such a dataset in '
-      f'{prepared.data_dir()}; where it is a public one, prepare it: '
-      f'python -m launch.prepare {place} --from DIR'
-    )
+    raise prepared.absent(place)
   return str(folder), Files((path.name,), read, first)
 
 

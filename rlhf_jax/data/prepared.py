@@ -13,7 +13,7 @@ from typing import Any
 
 from rlhf_jax.data import tfds_examples
 from rlhf_jax.data.jsonl import DataError
-from rlhf_jax.data.names import listed
+from rlhf_jax.data.names import listed, nearest
 from rlhf_jax.data.sequences import OnDemand
 from rlhf_jax.types import Record
 
@@ -21,6 +21,29 @@ _INFO, _FEATURES, _METADATA = (
   'dataset_info.json',
   'features.json',
   'metadata.json',
+)
+# Those that `builders`, which reads this room, prepares.
+DATASETS = (
+  'alpaca',
+  'alpaca_eval',
+  'alpaca_farm',
+  'alpaca_farm_ranked',
+  'comparisons',
+  'demonstrations',
+  'dolly',
+  'hanna',
+  'helpsteer',
+  'hh_rlhf',
+  'llmbar',
+  'mt_bench',
+  'oasst',
+  'oasst_attributes',
+  'pku_safe_rlhf',
+  'prompts',
+  'summarize_from_feedback',
+  'ultrafeedback',
+  'ultrafeedback_ranked',
+  'vicuna',
 )
 AGAIN = 'delete it, and prepare it again (python -m launch.prepare)'
 
@@ -60,6 +83,19 @@ def published(folder: pathlib.Path) -> list[str]:
       f'measure on. Name a split to take it all the same: {folder}/{names[0]}'
     )
   return sorted(names, key=lambda name: name != 'train')
+
+
+def absent(name: str) -> DataError:
+  """Says that there is no file or dataset of a name, and what brings one."""
+  said = f'there is neither a file {name} nor such a dataset in {data_dir()}'
+  if name in DATASETS:
+    return DataError(
+      f'{said}; python -m launch.prepare {name} --from DIR brings it'
+    )
+  return DataError(
+    f'{said}{nearest(name, DATASETS)} python -m launch.prepare lists those '
+    'that it brings; name the files of others.'
+  )
 
 
 def measured_on(folder: pathlib.Path) -> pathlib.Path:

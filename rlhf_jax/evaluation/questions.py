@@ -4,10 +4,15 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from rlhf_jax.data import formats, prepared, readers
-from rlhf_jax.data.formats.format import stream_as
+from rlhf_jax.data.formats.format import rows_of, stream_as
 from rlhf_jax.data.jsonl import DataError
+from rlhf_jax.data.names import listed
 from rlhf_jax.data.splits import SECOND_TURNS, TEST
+from rlhf_jax.feedback.verdicts import turns
 from rlhf_jax.types import Message, Prompt, Record, prompt_of
+
+# Of these fields, a file that asks something has one.
+ASKING = {'turns', 'instruction', 'prompt', 'messages', 'conversations', 'text'}
 
 
 class Question(NamedTuple):
@@ -65,7 +70,7 @@ def load(name: str, path: str | None = None) -> list[Question]:
   """
   benchmark = BENCHMARKS[name]
   if path is not None:
-    turns = [read(path) for read in benchmark.read]
+    turns = [_read(read, path, benchmark) for read in benchmark.read]
   else:
     folder = prepared.find(benchmark.dataset)
     if folder is None:
@@ -86,6 +91,22 @@ def load(name: str, path: str | None = None) -> list[Question]:
   if not asked:
     raise DataError(f'{path or benchmark.dataset} holds no question of {name}.')
   return list(asked.values())
+
+
+def _read(read, path, benchmark):
+  """What a reader finds in a file, which has to hold questions."""
+  try:
+    return read(path)
+  except DataError:
+    first = next(rows_of(path)).fields
+    known = {'turns'} if len(benchmark.read) > 1 else ASKING
+    if known & first.keys():
+      raise
+    other = '' if len(known) == 1 else ', or instruction, as AlpacaEval has it'
+    raise DataError(
+      f'{path} holds no questions: the fields are {listed(first)}; give rows '
+      f'with category and turns, a list of texts, as MT-bench has them{other}.'
+    ) from None
 
 
 def _question(prompt: Prompt, later: Sequence[Prompt]) -> Question:
@@ -110,7 +131,5 @@ def transcript(question: Question, answers: Sequence[str]) -> str:
   Of a single turn that is the answer; of several, later turns of the user's
   stand between the answers.
   """
-  said = [answers[0]]
-  for asked, answer in zip(question.later, answers[1:], strict=True):
-    said += [f'[The user asks next: {asked}]', answer]
-  return '\n\n'.join(said)
+  later = zip(question.later, answers[1:], strict=True)
+  return turns.joined(answers[0], list(later))

@@ -9,6 +9,7 @@ from unittest import mock
 import tensorflow_datasets as tfds
 from absl.testing import parameterized
 
+from launch import prepare
 from rlhf_jax.data import (
   files,
   formats,
@@ -198,6 +199,18 @@ class PreparedTest(parameterized.TestCase):
       ),
     ):
       files.files_at('dolly', '', read=formats.read)
+
+  @parameterized.parameters(
+    ('rewardbench', r'rewardbench nor .*\. python -m launch.prepare lists'),
+    ('llm_bar', "did you mean 'llmbar'"),
+  )
+  def test_no_command_is_named_that_prepares_nothing(self, name, message):
+    with self.assertRaisesRegex(jsonl.DataError, message) as caught:
+      files.files_at(name, '', read=formats.read)
+    self.assertNotIn(f'launch.prepare {name}', str(caught.exception))
+
+  def test_the_datasets_that_are_named_are_those_that_can_be_prepared(self):
+    self.assertEqual([*prepared.DATASETS], [*prepare.builders()])
 
   @parameterized.parameters(
     (

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import tempfile
 from unittest import mock
 
@@ -11,6 +12,7 @@ from absl.testing import absltest, parameterized
 
 import rlhf_jax.data.builders  # noqa: F401
 from rlhf_jax.evaluation import questions
+from rlhf_jax.feedback import verdicts
 from rlhf_jax.types import Message, Prompt
 
 
@@ -57,6 +59,18 @@ class QuestionsTest(parameterized.TestCase):
     )
     single = questions.Question(Prompt((Message('user', 'x'),)))
     self.assertEqual(questions.transcript(single, ['y']), 'y')
+
+  def test_a_judge_may_be_shown_the_turns_apart(self):
+    question = questions.Question(Prompt((Message('user', 'Do.'),)), ('Redo.',))
+    first, second = (
+      questions.transcript(question, [f'{x} done', f'{x} redone']) for x in 'ab'
+    )
+    template = verdicts.load('pair_turns_1')
+    _, user = template.filled(question.prompt, first, second)
+    shown = re.findall(r' begins \w{16}\n(.*)\n.* ends ', user.content)
+    self.assertEqual(
+      shown, ['Do.', 'a done', 'b done', 'Redo.', 'a redone', 'b redone']
+    )
 
   def test_of_llmbar_the_natural_ones(self):
     rows = [
@@ -122,6 +136,19 @@ class QuestionsTest(parameterized.TestCase):
   def test_a_line_that_is_no_question(self):
     with self.assertRaisesRegex(ValueError, 'question.jsonl:1: .*turns'):
       questions.load('mt_bench', self.file({'turns': []}))
+
+  @parameterized.product(
+    name=['vicuna80', 'alpaca_eval', 'llmbar', 'mt_bench'],
+    row=[{'word': 'a', 'count': 3}, {'question': 'q'}],
+  )
+  def test_a_file_without_questions_is_told_what_questions_are(self, name, row):
+    with self.assertRaisesRegex(
+      ValueError, f'no questions: .* {", ".join(row)}; give rows with category'
+    ) as caught:
+      questions.load(name, self.file(row))
+    said = str(caught.exception)
+    self.assertNotRegex(said, 'worked problems|HH-RLHF|column')
+    self.assertEqual('as AlpacaEval' in said, name != 'mt_bench')
 
 
 if __name__ == '__main__':

@@ -15,13 +15,14 @@ from launch import loading, train
 from launch.annotating.desk import Desk
 from launch.annotating.pairs import Pair
 from rlhf_jax import experiment as experiments
-from rlhf_jax.data import tokens
+from rlhf_jax.data import formats, tokens
 from rlhf_jax.experiment.definition import policy_variants
 from rlhf_jax.experiment.overrides import OverrideError
 from rlhf_jax.models import huggingface, language_model, presets, scalar_model
 from rlhf_jax.storage import journal
 from rlhf_jax.types import Message, Prompt, prompt_of
-from tests.launch import served
+from tests import browser
+from tests.launch import pages, served
 from tests.launch.train_test import run as run_command
 from tests.models import huggingface_folders as folders
 
@@ -341,25 +342,54 @@ def asked(text):
   return Prompt((Message('user', text),))
 
 
-def test_what_two_people_chose_trains_a_reward_to_its_end(made, tmp_path):
+def by_requests(here, name):
+  """Somebody's choices, as their page would send them."""
+  _, state = here.ask('next', name)
+  while state['pair']:
+    right = 'right' if state['texts'][0] == 'x' else 'left'
+    state = here.choose(state, right, name)
+  return state['done']
+
+
+def by_browser(here, name):
+  """Somebody's choices, in a browser of their own."""
+  with browser.started() as own:
+    page = pages.begun(own, here, name)
+    return pages.choose_all(page, lambda left, right: right == 'x')
+
+
+@pytest.mark.parametrize(
+  'person',
+  [
+    by_requests,
+    pytest.param(
+      by_browser,
+      marks=[
+        pytest.mark.long,
+        pytest.mark.skipif(
+          not browser.program(), reason='there is no chromium: apt install it'
+        ),
+      ],
+    ),
+  ],
+)
+def test_what_two_people_chose_trains_a_reward_to_its_end(
+  made, tmp_path, person
+):
   pairs = [
-    Pair(asked(row['prompt']), (row['chosen'], row['rejected']), ('', ''))
-    for row in ROWS
+    Pair(asked(row['prompt']), (row['chosen'], row['rejected'])) for row in ROWS
   ]
   choices = tmp_path / 'choices.jsonl'
-
-  def person(name):
-    _, state = here.ask('next', name)
-    while state['pair']:
-      right = 'right' if state['texts'][0] == 'x' else 'left'
-      state = here.choose(state, right, name)
-
   with (
     contextlib.closing(journal.Journal(choices)) as kept,
     served.served(Desk(pairs, kept, each=2)) as here,
     concurrent.futures.ThreadPoolExecutor() as people,
   ):
-    list(people.map(person, ('ann', 'bob')))
+    chosen = people.map(person, (here, here), ('ann', 'bob'))
+    assert list(chosen) == [len(ROWS)] * 2
+  found = formats.comparisons(choices)
+  assert len(found) == 2 * len(ROWS)
+  assert all(record.responses[1] == 'x' for record in found)
   values = (
     'batch_size=16',
     'steps=40',

@@ -202,6 +202,26 @@ class PairsTest(Scratch):
     self.assertEqual(found.pairs[0].policies, ('one', 'two'))
     self.assertIn('1 answers of one have none of the other', found.notes[0])
 
+  def test_the_set_of_a_question_is_its_kind_and_wins_are_by_kind(self):
+    def rows(answer):
+      return [
+        {'dataset': kind, 'instruction': kind, 'output': f'{answer} {kind}'}
+        | {'generator': answer}
+        for kind in ('koala', 'oasst')
+      ]
+
+    places = [self.write(f'{a}.json', *rows(a)) for a in ('one', 'two')]
+    desk = self.desk(pairs.of_answers(places).pairs)
+    for said in (1, 2):  # Of koala the first wins, of oasst the second.
+      shown = desk.next('ann')
+      koala = shown.pair.prompt.text == 'koala'
+      side = 'left' if koala == (shown.left == 1) else 'right'
+      desk.choose('ann', shown.pair.name, side, shown.left, float(said))
+    said = summary.lines(annotators.read(self.out))[-1]
+    self.assertIn('By kind of prompt:', said)
+    self.assertRegex(said, r'koala 1\.00 ')
+    self.assertRegex(said, r'oasst 0\.00 ')
+
   def test_answers_that_a_run_kept(self):
     for name, said in (('sft', 'no'), ('ppo', 'yes')):
       folder = self.folder / 'stages' / name
@@ -224,6 +244,19 @@ class PairsTest(Scratch):
     with self.assertRaisesRegex(ValueError, 'stages/ppo. There are ppo, sft'):
       pairs.of_answers([str(self.folder), stages[1]])
 
+  def test_of_what_was_evaluated_the_files_are_named(self):
+    folder = self.folder / 'out'
+    folder.mkdir()
+    for name in ('answers-0.jsonl', 'answers-1.jsonl', 'model_outputs.json'):
+      (folder / name).write_text('[{"instruction": "q", "output": "a"}]')
+    said = f'{folder}/model_outputs.json and {folder}/reference_outputs.json'
+    for beside in (False, True):
+      if beside:
+        (folder / 'reference_outputs.json').write_text('[]')
+      with self.assertRaisesRegex(ValueError, said) as caught:
+        pairs.of_answers([str(folder), str(folder)])
+      self.assertNotIn('several measures', str(caught.exception))
+
   def test_what_cannot_be_asked_about(self):
     empty = {'prompt': ' ', 'response_1': 'a', 'response_2': 'b'}
     with self.assertRaisesRegex(ValueError, 'own.jsonl:1: .*cannot be asked'):
@@ -235,7 +268,7 @@ class PairsTest(Scratch):
     trl = {'prompt': 'q', 'chosen': 'a', 'rejected': 'b'}
     with self.assertRaisesRegex(ValueError, 'no answers of one policy'):
       pairs.of_answers([one, self.write('trl.jsonl', trl)])
-    with self.assertRaisesRegex(ValueError, 'holds no answers'):
+    with self.assertRaisesRegex(ValueError, 'no answers.*model_outputs.json'):
       pairs.of_answers([one, str(self.folder)])
 
 
@@ -288,8 +321,7 @@ class ServerTest(Scratch):
       self.assertEqual(status, 415)
       self.assertEqual(here.ask('next', '')[0], 400)
       self.assertEqual(here.ask('choose', pair=7)[0], 400)
-      self.assertEqual(here.ask('choose', pair='x', said=['left'])[0], 400)
-      status, found = here.ask('back', pair='x')
+      status, found = here.ask('back', pair='')
       self.assertEqual(
         (status, 'nothing before' in found['error']), (400, True)
       )
@@ -299,6 +331,41 @@ class ServerTest(Scratch):
         status, found = here.ask('next', headers={'Authorization': wrong})
         self.assertEqual(status, 403)
         self.assertNotIn('pair', found)
+
+  def test_what_a_page_would_not_send_is_refused_and_not_written_down(self):
+    desk = self.desk(some(2))
+    with served.served(desk) as here:
+      _, state = here.ask('next')
+      good = {'pair': state['pair'], 'said': 'left', 'left': 1, 'seconds': 1.5}
+      for wrong in (
+        {'seconds': float('nan')},
+        {'seconds': float('inf')},
+        {'seconds': -0.1},
+        {'seconds': 10**400},
+        {'seconds': True},
+        {'seconds': '1.5'},
+        {'seconds': None},
+        {'left': 1.0},
+        {'left': True},
+        {'said': ['left']},
+        {'said': 'left '},
+        {'pair': 'x'},
+        {'pair': None},
+        {'pair': 'x' * 60_000},
+        {'annotator': 'x' * 61},
+        {'annotator': {'ann': 1}},
+        {'annotator': '\ud800'},
+      ):
+        status, found = here.ask('choose', **good | wrong)
+        self.assertEqual((status, list(found)), (400, ['error']), wrong)
+      for pair in ('x', 7):
+        self.assertEqual(here.ask('back', pair=pair)[0], 400)
+      self.assertEqual(self.rows(), [])
+      here.ask('choose', **good | {'seconds': 10**300})
+    (row,) = self.rows()
+    self.assertEqual(row['seconds'], desks.SLOWEST)
+    # What is written is what others read: strict JSON.
+    json.loads(self.out.read_text(), parse_constant=self.fail)
 
   def desk_again(self):
     self.out = self.folder / 'more.jsonl'
@@ -407,8 +474,9 @@ class CommandTest(Scratch):
     self.assertIn('--each must be 1', self.told(data, '--each', '0'))
     self.assertIn('there is no file', self.told(str(self.folder / 'x.jsonl')))
     self.assertIn('name no DATA', self.told(data, '--summary', data))
-    said = self.told('--summary', str(self.folder / 'e.jsonl'))
-    self.assertIn('there is no file e.jsonl in', said)
+    for gone in ('e.jsonl', 'no/e.jsonl'):
+      said = self.told('--summary', str(self.folder / gone))
+      self.assertIn(f'{gone}: there is no such file; name one that', said)
     self.assertIn('nobody chose here', self.told(data, '--out', data))
     self.assertEqual(json.loads(pathlib.Path(data).read_text())['chosen'], 'a')
     (socket, *_) = taken = server.bound('localhost', 0)

@@ -171,15 +171,19 @@ class PrepareTest(parameterized.TestCase):
     _, said, _ = run_command(*('vicuna', '--from', self.files, '--to', self.to))
     self.assertEqual(
       said.splitlines()[-1],
-      f'next: TFDS_DATA_DIR={self.to} python -m launch.evaluate --benchmark '
-      'vicuna80 --policy A --against B --judge JUDGE',
+      f'next: TFDS_DATA_DIR={self.to} python -m launch.evaluate --judge JUDGE '
+      '--benchmark vicuna80 --policy A --against B',
     )
     row = {'instruction': 'q', 'output_1': 'a', 'output_2': 'b', 'label': 1}
     (self.files / 'llmbar.jsonl').write_text(json.dumps(row | {'subset': 'k'}))
     _, said, _ = run_command(*('llmbar', '--from', self.files, '--to', self.to))
+    command = f'TFDS_DATA_DIR={self.to} python -m launch.evaluate --judge JUDGE'
     self.assertEqual(
-      said.splitlines()[-1],
-      f"next: rlhf_jax.data.prepared.Split('{self.to}/llmbar/1.0.0/test')",
+      said.splitlines()[-2:],
+      [
+        f'next: {command} --pairs llmbar',
+        f'or: {command} --benchmark llmbar --policy A --against B',
+      ],
     )
 
   def test_records_as_a_person_reads_them(self):

@@ -36,6 +36,7 @@ from rlhf_jax.data.formats.preferences import (
   LLMBAR,
   PANDALM,
   PKU_SAFE_RLHF,
+  REWARD_BENCH_2,
   SUMMARIES,
   TRL_PREFERENCE,
   ULTRAFEEDBACK,

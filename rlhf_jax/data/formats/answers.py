@@ -47,14 +47,19 @@ SHAREGPT = Format(
 )
 
 
+def _alpaca(row: Row, where: str) -> Iterator[Demonstration]:
+  kind = row['category'] or row['dataset']
+  yield from readers.instruction({**row, 'category': kind}, where)
+
+
 # Taori et al. 2023: a task, its input, the answer. Files of answers of
-# AlpacaEval say besides who gave them, and to which set.
+# AlpacaEval say besides who gave them, and to which set, which is their kind.
 ALPACA = Format(
   'Alpaca instructions',
   readers.INSTRUCTIONS
-  | fields.ignored('id text generator dataset datasplit')
-  | {'output': fields.text},
-  readers.instruction,
+  | fields.ignored('id text generator datasplit')
+  | {'output': fields.text, 'dataset': fields.TEXT_OR_EMPTY},
+  _alpaca,
 )
 
 

@@ -29,6 +29,7 @@ FORMATS = (
   preferences.HH_RLHF,
   preferences.ULTRAFEEDBACK,
   preferences.TRL_PREFERENCE,
+  preferences.REWARD_BENCH_2,
   preferences.ALPACA_FARM,
   preferences.PKU_SAFE_RLHF,
   preferences.SUMMARIES,

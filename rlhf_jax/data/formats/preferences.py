@@ -1,5 +1,6 @@
-"""Formats of two answers to a prompt, one of which somebody preferred."""
+"""Formats of answers to a prompt, one of two of which is the better one."""
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -105,6 +106,30 @@ TRL_PREFERENCE = Format(
   }
   | fields.ignored('chosen_model rejected_model'),  # As RewardBench has them.
   _preference,
+)
+
+
+def _each_against_each(row: Row, where: str) -> Iterator[Comparison]:
+  prompt = one_turn(row['prompt'], row['subset'], where)
+  for pair in itertools.product(row['chosen'], row['rejected']):
+    yield Comparison(prompt, pair)
+
+
+# Malik et al. 2025: right completions, of which there are several to questions
+# that have several answers, each better than each wrong one.
+REWARD_BENCH_2 = Format(
+  'RewardBench 2',
+  {
+    'id': fields.IGNORED,
+    'prompt': fields.filled,
+    'chosen': fields.list_of(fields.text, least=1),
+    'rejected': fields.list_of(fields.text, least=1),
+    'subset': fields.TEXT_OR_EMPTY,
+  }
+  | fields.ignored(
+    'num_correct num_incorrect total_completions models additional_metadata'
+  ),
+  _each_against_each,
 )
 
 

@@ -8,7 +8,8 @@ from typing import Protocol
 import numpy as np
 
 from rlhf_jax.feedback.endpoint import Answer
-from rlhf_jax.feedback.verdicts.templates import Template, TemplateError
+from rlhf_jax.feedback.verdicts import conversations
+from rlhf_jax.feedback.verdicts.template import Template, TemplateError
 from rlhf_jax.types import Message, Prompt
 
 
@@ -59,9 +60,11 @@ class PairJudge:
     second: Sequence[str],
   ) -> np.ndarray:
     """[N] credits of the first responses, NaN where no verdict was read."""
-    said = self.asked.answers(
-      self.questions(prompts, first, second), options=self.template.options
-    )
+    rows = list(zip(prompts, first, second, strict=True))
+    if self.template.together > 1:
+      return self._together(rows)
+    asked = conversations.after_replies(self.asked, self.template, rows)
+    said = self.asked.answers(asked, options=self.template.options)
     return np.array([self._credit(answer) for answer in said])
 
   def questions(
@@ -70,9 +73,29 @@ class PairJudge:
     first: Sequence[str],
     second: Sequence[str],
   ) -> list[tuple[Message, ...]]:
-    """The N conversations that are put to the model."""
-    rows = zip(prompts, first, second, strict=True)
-    return [self.template.filled(*row) for row in rows]
+    """The conversations that are put to the model, on N rows in all.
+
+    Replies that some of them hold, and that were not given yet, are stood in
+    for by texts as long as they may be.
+    """
+    rows = list(zip(prompts, first, second, strict=True))
+    if self.template.together > 1:
+      return list(map(self.template.filled_together, self._parts(rows)))
+    return conversations.foreseen(self.asked, self.template, rows)
+
+  def _together(self, rows):
+    parts = self._parts(rows)
+    said = self.asked.answers(list(map(self.template.filled_together, parts)))
+    credits = [
+      self.template.read(answer.text, number)
+      for part, answer in zip(parts, said, strict=True)
+      for number in range(1, len(part) + 1)
+    ]
+    return np.array([math.nan if x is None else x for x in credits])
+
+  def _parts(self, rows):
+    size = self.template.together
+    return [rows[i : i + size] for i in range(0, len(rows), size)]
 
   def _credit(self, answer):
     if answer.logprobs is not None and self.template.options:
@@ -109,18 +132,17 @@ class Rater:
     self, prompts: Sequence[Prompt], responses: Sequence[str]
   ) -> np.ndarray:
     """[N] ratings, NaN where none was read."""
-    read = (
-      self.template.read(answer.text)
-      for answer in self.asked.answers(self.questions(prompts, responses))
-    )
-    return np.array([math.nan if x is None else x for x in read])
+    rows = list(zip(prompts, responses, strict=True))
+    asked = conversations.after_replies(self.asked, self.template, rows)
+    said = map(self.template.read, (x.text for x in self.asked.answers(asked)))
+    return np.array([math.nan if x is None else x for x in said])
 
   def questions(
     self, prompts: Sequence[Prompt], responses: Sequence[str]
   ) -> list[tuple[Message, ...]]:
-    """The N conversations that are put to the model."""
-    rows = zip(prompts, responses, strict=True)
-    return [self.template.filled(*row) for row in rows]
+    """The conversations that are put to the model, as of PairJudge."""
+    rows = list(zip(prompts, responses, strict=True))
+    return conversations.foreseen(self.asked, self.template, rows)
 
 
 def probability(

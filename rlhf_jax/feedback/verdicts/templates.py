@@ -17,123 +17,49 @@
 Without marks of messages all is the user's. In place of `verdict`, `first` and
 `second` a template may have `rating`, a regex whose group is a number that one
 response, {output}, gets. A line of the header that begins with # is a comment.
+
+Of a conversation of two turns the places are {question_1}, {answer_a_1},
+{answer_b_1}, {question_2}, {answer_a_2} and {answer_b_2}; or {answer_1} and
+{answer_2} of the one that is rated.
+
+A judge may be asked before its verdict. Below a line `--- criteria` stands what
+it is asked then, and {criteria} is its reply in what follows. There may be
+several; last comes the line `---`, and what its verdict is asked by.
+
+With `together: 4` it is asked about so many pairs at once. What is between the
+lines <|each|> and <|end|> is there for each, with its {number}, by which the
+regex of the verdict finds the pair's: ^{number}: (A|B)$
 """
 
 import importlib.resources
 import os
 import pathlib
 import re
-from collections.abc import Mapping
-from typing import NamedTuple
 
-from rlhf_jax.addressing import hashed
-from rlhf_jax.feedback import untrusted
-from rlhf_jax.types import Message, Prompt
+from rlhf_jax.feedback.verdicts import places
+from rlhf_jax.feedback.verdicts.template import (
+  EACH,
+  NUMBER,
+  Template,
+  TemplateError,
+)
+from rlhf_jax.types import Message
 
 ROOM = importlib.resources.files(__package__) / 'templates'
-# What a place in braces is filled with, by the names that people give it.
-FIELDS = {
-  'instruction': 'prompt',
-  'question': 'prompt',
-  'prompt': 'prompt',
-  'output_1': 'first',
-  'answer_a': 'first',
-  'output': 'first',
-  'answer': 'first',
-  'output_2': 'second',
-  'answer_b': 'second',
-  'reference': 'reference',
-  'ref_answer_1': 'reference',
-  'code': 'code',
-}
-NAMES = ('verdict', 'first', 'second', 'tie', 'rating', 'max_tokens', 'options')
-NO_REFERENCE = '(There is no reference answer.)'
+NAMES = (
+  'verdict',
+  'first',
+  'second',
+  'tie',
+  'rating',
+  'max_tokens',
+  'options',
+  'together',
+)
 _MESSAGE = re.compile(
   r'<\|im_start\|>(system|user|assistant)\n(.*?)\n?<\|im_end\|>', re.DOTALL
 )
-_PLACE = re.compile(r'\{(\w+)\}')
-
-
-class TemplateError(ValueError):
-  """A template that cannot be used: a sentence with its file and line."""
-
-
-class Template(NamedTuple):
-  """A question to a judge, and how its replies are read.
-
-  Attributes:
-    name: of its file.
-    messages: with places in braces.
-    pattern: of what a reply says, with one group.
-    credits: {regex of the group: credit of the first response}; empty where
-      the group is the rating of a single response.
-    max_tokens: of a reply.
-    options: the two replies whose log-probs are compared, the first response's
-      first; or ().
-  """
-
-  name: str
-  messages: tuple[Message, ...]
-  pattern: re.Pattern
-  credits: Mapping[str, float]
-  max_tokens: int = 256
-  options: tuple[str, ...] = ()
-
-  @property
-  def rates(self) -> bool:
-    """Whether it asks for a rating of one response, not about two."""
-    return not self.credits
-
-  @property
-  def digest(self) -> str:
-    """Changes when the wording, or the reading, does."""
-    parts = self.messages, self.pattern.pattern, self.credits, self.max_tokens
-    return hashed(repr((*parts, self.options)))[:16]
-
-  def filled(
-    self, prompt: Prompt, first: str, second: str = ''
-  ) -> tuple[Message, ...]:
-    """The conversation that asks about responses.
-
-    What is judged loses the marks of chat templates.
-    """
-    given = {
-      'prompt': prompt.text,
-      'first': first,
-      'second': second,
-      'reference': prompt.answer or NO_REFERENCE,
-    }
-    given = {name: untrusted.without_marks(x) for name, x in given.items()}
-    given['code'] = untrusted.code(*given.values())
-
-    def fill(place):
-      field = FIELDS.get(place[1])
-      return place[0] if field is None else given[field]
-
-    return tuple(
-      Message(role, _PLACE.sub(fill, content))
-      for role, content in self.messages
-    )
-
-  def read(self, reply: str) -> float | None:
-    """The credit or the rating that a reply says; None where it says none.
-
-    None, too, where it says two different ones.
-    """
-    said = {match[1].strip() for match in self.pattern.finditer(reply)}
-    found = {self._number(text) for text in said}
-    return found.pop() if len(found) == 1 else None
-
-  def _number(self, text):
-    if self.rates:
-      try:
-        return float(text)
-      except ValueError:
-        return None
-    for regex, credit in self.credits.items():
-      if re.fullmatch(regex, text):
-        return credit
-    return None
+_MARK = re.compile(r'---(?: (\w+))?')
 
 
 def names() -> list[str]:
@@ -170,7 +96,8 @@ def parsed(text: str, file: str) -> Template:
   Raises:
     TemplateError: it cannot be used.
   """
-  given, body = _header(text, file)
+  lines, before, messages = _parts(text, file)
+  given = _header(lines, file)
   rating = 'rating' in given
   needed = ('rating',) if rating else ('verdict', 'first', 'second')
   for name in needed:
@@ -179,19 +106,14 @@ def parsed(text: str, file: str) -> Template:
         f'{file}: its header has no {name}; it says how a reply is read: '
         'verdict: REGEX, first: A and second: B, or rating: REGEX'
       )
-  messages = tuple(
-    Message(role, content.strip('\n'))
-    for role, content in _MESSAGE.findall(body)
-  ) or (Message('user', body.strip('\n')),)
-  _check_places(messages, rating, file)
-  sides = {'first': 1.0, 'second': 0.0, 'tie': 0.5}
   options = tuple(given['options'][0].split()) if 'options' in given else ()
   if options and (len(options) != 2 or rating):
     raise TemplateError(
       f'{file}:{given["options"][1]}: options are two replies, that of the '
       f'first response and that of the second, not {len(options)}'
     )
-  return Template(
+  sides = {'first': 1.0, 'second': 0.0, 'tie': 0.5}
+  template = Template(
     name=file.removesuffix('.txt'),
     messages=messages,
     pattern=_regex(given, needed[0], file),
@@ -202,21 +124,51 @@ def parsed(text: str, file: str) -> Template:
       for name, credit in sides.items()
       if name in given
     },
-    max_tokens=_whole(given, file),
+    max_tokens=_whole(given, 'max_tokens', 256, file),
     options=options,
+    before=before,
+    together=_whole(given, 'together', 1, file),
   )
+  _check_places(template, file)
+  _check_before(template, file)
+  _check_together(template, file)
+  return template
 
 
-def _header(text, file):
-  """{name: (value, line)} of the header, and the text below it."""
+def _parts(text, file):
+  """Lines of the header, {name: messages} asked before, and the messages."""
   lines = text.replace('\r\n', '\n').split('\n')
   if '---' not in lines:
     raise TemplateError(
       f'{file}: it has no line --- between a header, which says how a reply is '
       'read (verdict: REGEX, first: A, second: B), and what is asked'
     )
-  end, given = lines.index('---'), {}
-  for number, line in enumerate(lines[:end], 1):
+  last = lines.index('---')
+  marks = [i for i in range(last + 1) if _MARK.fullmatch(lines[i])]
+  before = {}
+  for begin, end in zip(marks, marks[1:], strict=False):
+    name = lines[begin].removeprefix('--- ')
+    if name in before or name in places.FIELDS or f'{{{name}}}' == NUMBER:
+      raise TemplateError(
+        f'{file}:{begin + 1}: the place {{{name}}} is taken; give what is '
+        'asked here another name'
+      )
+    before[name] = _messages(lines[begin + 1 : end])
+  return lines[: marks[0]], before, _messages(lines[last + 1 :])
+
+
+def _messages(lines):
+  text = '\n'.join(lines)
+  return tuple(
+    Message(role, content.strip('\n'))
+    for role, content in _MESSAGE.findall(text)
+  ) or (Message('user', text.strip('\n')),)
+
+
+def _header(lines, file):
+  """{name: (value, line)} of the header's lines."""
+  given = {}
+  for number, line in enumerate(lines, 1):
     if not line.strip() or line.startswith('#'):
       continue
     name, colon, value = line.partition(':')
@@ -226,7 +178,7 @@ def _header(text, file):
         f'{", ".join(NAMES)} once; not {line[:60]!r}'
       )
     given[name] = value.strip(), number
-  return given, '\n'.join(lines[end + 1 :])
+  return given
 
 
 def _regex(given, name, file, groups=1):
@@ -245,27 +197,66 @@ def _regex(given, name, file, groups=1):
   return pattern
 
 
-def _whole(given, file):
-  value, number = given.get('max_tokens', ('256', 0))
+def _whole(given, name, default, file):
+  value, number = given.get(name, (str(default), 0))
   if not re.fullmatch('[1-9][0-9]{0,6}', value):
     raise TemplateError(
-      f'{file}:{number}: max_tokens is a whole number from 1, not {value!r}'
+      f'{file}:{number}: {name} is a whole number from 1, not {value!r}'
     )
   return int(value)
 
 
-def _check_places(messages, rating, file):
+def _check_places(template, file):
   """Refuses a question that leaves out what it is about."""
-  text = '\n'.join(content for _, content in messages)
-  there = {FIELDS.get(name) for name in _PLACE.findall(text)}
-  for field, example in (
-    ('prompt', 'instruction'),
-    ('first', 'output' if rating else 'output_1'),
-    *(() if rating else (('second', 'output_2'),)),
-  ):
-    if field not in there:
-      known = ', '.join(f'{{{n}}}' for n, f in FIELDS.items() if f == field)
+  there = places.fields(places.names(template.messages))
+  turns = there & {*places.TURNS}
+  for field in places.TURNS if turns else ('prompt', 'first', 'second'):
+    if field in there or (template.rates and field.startswith('second')):
+      continue
+    known = [name for name, of in places.FIELDS.items() if of == field]
+    alone = [name for name in known if name in places.ALONE]
+    example = (alone if template.rates and alone else known)[0]
+    listed = ', '.join(f'{{{name}}}' for name in known)
+    raise TemplateError(
+      f'{file}: it has no place {{{example}}} (or {listed}), so that the '
+      'judge would not see what it judges'
+    )
+
+
+def _check_before(template, file):
+  """Refuses replies that nobody reads, and log-probs of several replies."""
+  asked = [*template.before.values(), template.messages]
+  for i, name in enumerate(template.before, 1):
+    if not any(name in places.names(messages) for messages in asked[i:]):
       raise TemplateError(
-        f'{file}: it has no place {{{example}}} (or {known}), so that the '
-        'judge would not see what it judges'
+        f'{file}: nothing below --- {name} has the place {{{name}}}, so that '
+        'its reply would be read by nobody'
       )
+  if template.before and template.options:
+    raise TemplateError(
+      f'{file}: options are of a template that asks once; leave them out, or '
+      'what is asked before'
+    )
+
+
+def _check_together(template, file):
+  """Refuses pairs that are asked about together and cannot be told apart."""
+  if template.together == 1:
+    return
+  parts = [p for m in template.messages for p in EACH.findall(m.content)]
+  if not parts or NUMBER not in parts[0]:
+    raise TemplateError(
+      f'{file}: it asks about {template.together} pairs together, and has no '
+      'lines <|each|> and <|end|> around what is there for each, its {number} '
+      'among it'
+    )
+  if NUMBER not in template.pattern.pattern:
+    raise TemplateError(
+      f'{file}: its verdict has no {{number}}, by which a pair among '
+      f'{template.together} is told; as in verdict: ^{{number}}: (A|B)$'
+    )
+  if template.before or template.options or template.rates:
+    raise TemplateError(
+      f'{file}: together is of verdicts on pairs that are asked for once, '
+      'without options'
+    )
