@@ -5,7 +5,7 @@ import dataclasses
 from experiments.text_chain import chain
 from rlhf_jax.data import formats
 from rlhf_jax.data.files import columns_of, own_files
-from rlhf_jax.data.sources import HH_CHOSEN, HH_PAIRS, INSTRUCTIONS, HhRlhf
+from rlhf_jax.data.sources import HH_CHOSEN, HH_PAIRS, INSTRUCTIONS, Feedback
 from rlhf_jax.experiment.overrides import naming
 from rlhf_jax.types.values import checked
 
@@ -31,7 +31,7 @@ class Settings(chain.Settings):
   demonstration_columns: str = ''
 
 
-def source(settings: Settings) -> HhRlhf:
+def source(settings: Settings) -> Feedback:
   """HH's files, or those that the settings name."""
   compared = (settings.comparisons, settings.comparison_columns)
   told = (settings.demonstrations, settings.demonstration_columns)
@@ -47,7 +47,7 @@ def source(settings: Settings) -> HhRlhf:
     demonstrations = own_files(*compared, read=formats.demonstrations)
   if settings.demonstrations:
     demonstrations = own_files(*told, read=formats.demonstrations)
-  return HhRlhf(
+  return Feedback(
     settings.data_dir,
     comparisons=comparisons,
     demonstrations=demonstrations,
