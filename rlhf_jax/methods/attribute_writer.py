@@ -10,7 +10,7 @@ Source: Dong et al. 2023 (SteerLM).
 import dataclasses
 
 from rlhf_jax.feedback import annotating
-from rlhf_jax.generation.attributes import Scale
+from rlhf_jax.feedback.attributes import Scale
 from rlhf_jax.learners import likelihood
 from rlhf_jax.stages import DatasetMethod, Method
 from rlhf_jax.training import optimizers

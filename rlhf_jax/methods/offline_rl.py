@@ -8,7 +8,7 @@ std, and a recipe makes demonstrations of the pool:
   best_of_prompt  keeps the best response to each prompt.
   weighted        weighs by exp(z / β): reward-weighted regression.
   conditioned     writes z before the response: a Decision Transformer, which
-                  is asked with a `generation.reward_condition.Target`.
+                  is asked with a `feedback.reward_condition.Target`.
 
 Then the policy imitates them from SFT on. No reference, critic or sampling.
 
@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rlhf_jax.generation import reward_condition
+from rlhf_jax.feedback import reward_condition
 from rlhf_jax.learners import likelihood
 from rlhf_jax.stages import DatasetMethod, Method, RecordBatch
 from rlhf_jax.training import optimizers

@@ -2,7 +2,7 @@
 
 A model rates every response, the policy learns to respond given the ratings,
 and at inference a user asks for the ratings that are wanted
-(`generation.attributes.Steering`). Once more, the policy's own responses to
+(`feedback.attributes.Steering`). Once more, the policy's own responses to
 requests for high quality are rated and learnt from: bootstrapping.
 
 Source: Dong et al. 2023 (SteerLM).
@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from rlhf_jax.feedback import annotating
-from rlhf_jax.generation.attributes import Scale
+from rlhf_jax.feedback.attributes import Scale
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.learners import likelihood
 from rlhf_jax.stages import DatasetMethod, DatasetStage, Method
