@@ -34,7 +34,7 @@ class Settings(chain.Settings):
 def source(settings: Settings) -> Feedback:
   """HH's files, or those that the settings name."""
   compared = (settings.comparisons, settings.comparison_columns)
-  told = (settings.demonstrations, settings.demonstration_columns)
+  imitated = (settings.demonstrations, settings.demonstration_columns)
   for name in ('comparison_columns', 'demonstration_columns'):
     columns = getattr(settings, name)
     with naming(name, columns):
@@ -46,7 +46,7 @@ def source(settings: Settings) -> Feedback:
     comparisons = own_files(*compared, read=formats.comparisons)
     demonstrations = own_files(*compared, read=formats.demonstrations)
   if settings.demonstrations:
-    demonstrations = own_files(*told, read=formats.demonstrations)
+    demonstrations = own_files(*imitated, read=formats.demonstrations)
   return Feedback(
     settings.data_dir,
     comparisons=comparisons,

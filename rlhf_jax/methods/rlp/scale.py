@@ -70,13 +70,13 @@ def matched(own, like, there):
   return scale, jnp.mean(like, where=there) - scale * mean
 
 
-def init_beside(key, start, *, models, config):
+def init_implicit(key, start, *, models, config):
   """{'scale'}: a and b of scores as they are, 1 and 0."""
   del key, start, models, config
   return {'scale': {'factor': jnp.ones(()), 'shift': jnp.zeros(())}}
 
 
-def update_beside(state, frozen, batch, key, *, models, optimizer, config):
+def update_implicit(state, frozen, batch, key, *, models, optimizer, config):
   """Keeps a and b. Returns (state, metrics).
 
   frozen['reward'] are two rewards whose scores [2, B, K] of Comparisons
@@ -151,8 +151,8 @@ def implicit_stages(
   both = Ensemble((reward, like), side_by_side)
   return {
     name: Stage(
-      init=init_beside,
-      update=update_beside,
+      init=init_implicit,
+      update=update_implicit,
       config=config,
       data=data,
       reads=(Comparison,),
