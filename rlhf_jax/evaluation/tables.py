@@ -143,7 +143,7 @@ def held_out_rows(found: Mapping[str, HeldOut]) -> Table:
       h.pairs.lengths, 'always_longer'
     ),
     'loss': lambda name, h: number(h.loss, '.3f'),
-    'margin, nats': lambda name, h: margin(h.pairs),
+    'log-ratio gap, nats': lambda name, h: margin(h.pairs),
     'n': lambda name, h: str(h.pairs.count),
   }
   return of(found, columns)

@@ -35,6 +35,8 @@ SHOWN = (
   'nll_per_token',
   'accuracy',
   'margin',
+  'log_ratio_gap',
+  'log_odds',
   'score',
   'gold',
   'kl',
