@@ -8,6 +8,8 @@ Source: Dong et al. 2023 (SteerLM).
 """
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 from rlhf_jax.feedback import annotating
 from rlhf_jax.feedback.attributes import Scale
@@ -38,7 +40,9 @@ class Labels:
   batch_size: Count = 256
 
 
-def build(records, queries, *, config):
+def build(
+  records: Sequence[Rated], queries: Any, *, config: Labels
+) -> list[Demonstration]:
   """A Demonstration of rating each Rated response that has a rating."""
   del queries  # People have rated already.
   written = []

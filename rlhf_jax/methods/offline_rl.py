@@ -18,7 +18,7 @@ the paper's constants of regression were not at hand, those here are ours.
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -180,7 +180,9 @@ class Pool:
       )
 
 
-def build(records, queries, *, config):
+def build(
+  records: Sequence[Rated], queries: Any, *, config: Pool
+) -> RecordBatch:
   """Demonstrations that the recipe makes, with the pool's statistics."""
   del queries  # All is labelled.
   found = statistics(records)
