@@ -234,7 +234,7 @@ def tell(lines) -> None:
 def main(arguments=None) -> int:
   """Runs the command line. Returns its exit status."""
   options = parse(arguments)
-  return signals.obeyed(lambda: reporting.told(annotate, options))
+  return signals.obeyed(lambda: reporting.report_errors(annotate, options))
 
 
 if __name__ == '__main__':

@@ -85,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
   """Runs the command line. Returns its exit status, unless it becomes a run."""
   own, run = commands.split(arguments)
   options = parse(own)
-  status = commands.told(lambda: _checked(options))
+  status = commands.exit_status(lambda: _checked(options))
   if status or not run:
     return status
   # As this process, so that signals reach the run and nobody in between.

@@ -113,7 +113,7 @@ def _copy(source: pathlib.Path, folder: pathlib.Path) -> None:
     for path in sorted(paths):
       print(f'copying {path.name}', file=sys.stderr)
       shutil.copyfile(path, partial / path.name)
-    folders.copy_beside(source, partial)
+    folders.copy_tokenizer_files(source, partial)
   _say(opened)
 
 
@@ -242,7 +242,7 @@ def guarded(command, options) -> int:
       signal.signal(number, _stop)
   hook, sys.unraisablehook = sys.unraisablehook, _again(sys.unraisablehook)
   try:
-    return reporting.told(command, options)
+    return reporting.report_errors(command, options)
   except _Stop as stop:
     print(f'stopped; nothing is left at {options.folder}', file=sys.stderr)
     return 128 + stop.number

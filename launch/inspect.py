@@ -167,7 +167,7 @@ def coloured(out: TextIO) -> bool:
 def main(arguments=None) -> int:
   """Runs the command line. Returns its exit status."""
   options = parse(arguments)
-  return signals.obeyed(lambda: reporting.told(inspect, options))
+  return signals.obeyed(lambda: reporting.report_errors(inspect, options))
 
 
 if __name__ == '__main__':

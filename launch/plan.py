@@ -147,7 +147,7 @@ def _stages(experiment, only):
 def main(arguments=None) -> int:
   """Runs the command line. Returns its exit status."""
   options = parse(arguments)
-  return signals.obeyed(lambda: reporting.told(plan, options))
+  return signals.obeyed(lambda: reporting.report_errors(plan, options))
 
 
 if __name__ == '__main__':

@@ -25,7 +25,7 @@ UNEXPECTED = 70  # EX_SOFTWARE, as sysexits.h calls a bug.
 PACKAGES = ('rlhf_jax', 'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint')
 
 
-def told(command: Callable[[Any], int | None], options: Any) -> int:
+def report_errors(command: Callable[[Any], int | None], options: Any) -> int:
   """Runs a command, and says what went wrong. Returns the exit status."""
   try:
     return command(options) or 0

@@ -252,7 +252,7 @@ def guarded(command, options) -> int:
   # XLA's notices of how it lays out programs are not for the user.
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
   logging.set_verbosity(logging.ERROR)
-  return signals.obeyed(lambda: reporting.told(prepared, options))
+  return signals.obeyed(lambda: reporting.report_errors(prepared, options))
 
 
 def keep_compiled(folder: pathlib.Path) -> None:

@@ -21,7 +21,9 @@ from rlhf_jax import experiment, models
 from rlhf_jax.learners import policy_gradient
 from rlhf_jax.losses import policy_gradient as surrogates
 from rlhf_jax.methods import rloo
+from rlhf_jax.types import Message, Prompt
 from tests import toy
+from tests.feedback.endpoint_server import Server, said
 from tests.methods import groups
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -98,6 +100,42 @@ def test_methods_run_without_an_experiment(capsys):
   score = float(capsys.readouterr().out)
   assert -8.0 <= score <= 0.0  # Words of a response of at most 8 tokens.
   assert int(names['state'].step) == 3
+
+
+def test_a_loss_is_a_function_of_arrays():
+  (snippet,) = [
+    snippet
+    for snippet in code(section('From Python'), 'python')
+    if 'clipped_surrogate' in snippet
+  ]
+  names = {}
+  exec(snippet, names)
+  # exp(0.1) is within 1 ± 0.2; exp(−1) is not, and the clipped one is worse.
+  expected = [-0.5 * math.exp(0.1), 0.5 * 0.8]
+  np.testing.assert_allclose(names['losses'], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+  ('replies', 'same'),
+  [(('entailment', 'neutral'), True), (('neutral', 'neutral'), False)],
+)
+def test_a_judge_of_meaning_is_asked(replies, same):
+  (snippet,) = code(section('Which responses mean the same'), 'python')
+  without_torch = re.sub(r'.*# Needs PyTorch\.\n', '', snippet)
+  assert without_torch != snippet
+
+  def script(number, body):
+    del body
+    return 200, {}, said(replies[number % 2])
+
+  names = {}
+  with Server(script) as server:
+    exec(without_torch.replace('http://localhost:8000/v1', server.url), names)
+    (found,) = names['config'].similarity(
+      [Prompt((Message('user', 'what ?'),))], [('a', 'b')], None
+    )
+  np.testing.assert_array_equal(found, [[True, same], [same, True]])
+  assert names['config'].gamma == 0.5
 
 
 def test_a_method_of_ones_own_makes_experience():
@@ -178,10 +216,12 @@ def rows_of_tests():
   text = (ROOT / 'tests' / 'README.md').read_text()
   for line in text.splitlines():
     file = None
-    for said in re.findall(r'`([^`]+)`', line) if line.startswith('|') else ():
-      path, _, name = said.rpartition('::')
-      if said.endswith('_test.py'):
-        yield said, ''
+    for quoted in (
+      re.findall(r'`([^`]+)`', line) if line.startswith('|') else ()
+    ):
+      path, _, name = quoted.rpartition('::')
+      if quoted.endswith('_test.py'):
+        yield quoted, ''
       elif re.fullmatch(r'(test_\w+|\w+Test)', name):
         file = path or file
         yield file, name

@@ -4,7 +4,7 @@ All text goes to the model as it is, without markers of turns, so that any
 model of text serves.
 """
 
-from experiments.afternoon.measured import experiment
+from experiments.afternoon.chain import experiment
 from experiments.afternoon.source import KINDS, Source
 
 __all__ = ['KINDS', 'Source', 'experiment']

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from experiments.half_known.measured import TEMPERATURE, Stages
+from experiments.half_known.chain import TEMPERATURE, Stages
 from rlhf_jax.experiment import Pretrained
 from rlhf_jax.feedback.similarity import Similarity
 from rlhf_jax.generation.sampling import Sampling

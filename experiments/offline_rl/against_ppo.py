@@ -19,7 +19,7 @@ from rlhf_jax.experiment import Experiment
 
 Settings = offline.Settings
 OTHER_TARGETS = (-1.0, 0.0, 1.0, 2.0, 5.0)
-TOLD = ('dt', 'dt_generated')
+CONDITIONED = ('dt', 'dt_generated')
 
 
 def config(settings: Settings) -> Experiment:
@@ -36,7 +36,7 @@ def config(settings: Settings) -> Experiment:
     | offline.conditioned(
       settings, data=offline.GENERATED, name='dt_generated'
     ),
-    variants={p: offline.asking(p, settings.target) for p in TOLD}
+    variants={p: offline.asking(p, settings.target) for p in CONDITIONED}
     | {f'dt_at_{z:g}': offline.asking('dt', z) for z in OTHER_TARGETS},
     addition=sandbox_chain.CONDITIONS,
     contrasts={
@@ -52,6 +52,6 @@ def config(settings: Settings) -> Experiment:
     }
     | {
       f'{name} beats SFT': (name, 'sft')
-      for name in ('filtered', 'best', 'rwr', *TOLD, 'ppo')
+      for name in ('filtered', 'best', 'rwr', *CONDITIONED, 'ppo')
     },
   )

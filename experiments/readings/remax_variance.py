@@ -80,11 +80,11 @@ def noise(chain, name, params, frozen, rounds, place):
   }
 
 
-def pooled(found, place, name, number, beside=None):
+def pooled(found, place, name, number, divided_by=None):
   """The mean over seeds and its 95 % interval, of a number or of a ratio."""
   values = [seed[place][name][number] for seed in found]
-  if beside is not None:
-    others = [seed[place][beside][number] for seed in found]
+  if divided_by is not None:
+    others = [seed[place][divided_by][number] for seed in found]
     values = np.divide(values, others)
   if len(values) == 1:
     return f'{values[0]:.3g}'

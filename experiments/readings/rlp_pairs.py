@@ -36,14 +36,14 @@ FACTS = (
 
 
 def facts(chains: Sequence[Run], stage: str) -> dict[str, list[float]]:
-  """What a stage of pairs told of itself, one number a seed."""
-  told = [chain.folders[stage].facts() for chain in chains]
-  return {name: [t[name] for t in told] for name in FACTS if name in told[0]}
+  """The facts in a stage of pairs' `done.json`, one number a seed."""
+  seeds = [chain.folders[stage].facts() for chain in chains]
+  return {name: [s[name] for s in seeds] for name in FACTS if name in seeds[0]}
 
 
 def show_ways(chains: Sequence[Run]) -> None:
   """The paper's table 5: each way of making pairs."""
-  print('pairs                what is told of them, over seeds')
+  print('pairs                their facts, over seeds')
   for way in WAYS:
     print(way)
     for name, values in facts(chains, f'reward_model_{way}_pairs').items():
@@ -52,13 +52,14 @@ def show_ways(chains: Sequence[Run]) -> None:
 
 def by_gamma(chains: Sequence[Run]) -> dict[str, list[statistics.Estimate]]:
   """{quantity: an estimate for each γ}."""
-  told = [
+  by_setting = [
     facts(chains, f'reward_model_{threshold.policy_of(gamma)}_pairs')
     for gamma in threshold.GAMMAS
   ]
   found = {
     label: [
-      statistics.mean(np.array(t[name]), np.arange(len(chains))) for t in told
+      statistics.mean(np.array(given[name]), np.arange(len(chains)))
+      for given in by_setting
     ]
     for label, name in (
       ('prompts accepted, share', 'accepted'),

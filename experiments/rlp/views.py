@@ -16,8 +16,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from experiments.rlp import candidates, simulation
-from experiments.rlp.simulation import Arm, Setting
+from experiments import simulation
+from experiments.simulation import Arm, Candidates, Setting, pairs
 
 SETTINGS = (
   Setting(4096, 1, 1.5),
@@ -28,10 +28,7 @@ WEIGHTS = (0.01, 0.03, 0.1, 0.3, 1.0)
 
 
 def simulate(
-  train: candidates.Candidates,
-  test: candidates.Candidates,
-  setting: Setting,
-  seed: int,
+  train: Candidates, test: Candidates, setting: Setting, seed: int
 ) -> Mapping[str, Arm]:
   """{'first', 'prompt 0.01', …, 'group 1': what was measured}.
 
@@ -44,36 +41,18 @@ def simulate(
   found = {'first': first.arm(first.held_out)}
   views = {
     'prompt': first.drawn[:, :2],
-    'group': agreeing(first.drawn, train.answers.ravel()),
+    'group': pairs.agreeing(first.drawn, train.answers.ravel()),
   }
-  for kind, pairs in views.items():
+  for kind, alike in views.items():
+    gaps = simulation.gaps(train, alike)
     # ½ Σ of squares to a mean of them, beside a sum of the pairs' losses.
-    each = 2.0 * len(first.annotated) / len(pairs)
+    each = 2.0 * len(first.annotated) / len(alike)
     for weight in WEIGHTS:
       reward = simulation.fitted(
-        train,
-        first.annotated,
-        alike=simulation.gaps(train, pairs),
-        alike_weight=weight * each,
+        train, first.annotated, alike=gaps, alike_weight=weight * each
       )
       found[f'{kind} {weight:g}'] = first.again(reward)
   return found
-
-
-def agreeing(drawn: np.ndarray, answers: np.ndarray) -> np.ndarray:
-  """[M, 2] places of the first two samples of each visit's largest group.
-
-  Args:
-    drawn: [V, n] places of samples, of a prompt each visit.
-    answers: [P · K] equal where two candidates of a prompt state the same.
-  """
-  pairs = []
-  for places in drawn:
-    stated, counts = np.unique(answers[places], return_counts=True)
-    members = places[answers[places] == stated[np.argmax(counts)]]
-    if len(members) > 1:
-      pairs.append(members[:2])
-  return np.array(pairs, int).reshape(-1, 2)
 
 
 if __name__ == '__main__':

@@ -19,12 +19,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from experiments.rlp import candidates, simulation
-from experiments.rlp.simulation import Arm, Setting
-from rlhf_jax.methods.rlp import consistency
+from experiments import simulation
+from experiments.simulation import Arm, Candidates, Setting, pairs
 
 GAMMA = 0.5
-
 SETTINGS = (
   Setting(4096, 1, 1.5),
   Setting(4096, 4, 1.5),
@@ -38,12 +36,9 @@ SETTINGS = (
 
 
 def simulate(
-  train: candidates.Candidates,
-  test: candidates.Candidates,
-  setting: Setting,
-  seed: int,
+  train: Candidates, test: Candidates, setting: Setting, seed: int
 ) -> Mapping[str, Arm]:
-  """{'first', the arms of `second_pairs`, 'gold': what was measured}.
+  """{'first', the arms of `pairs.second_pairs`, 'gold': what was measured}.
 
   Args:
     train, test, setting: as of `simulation.begin`.
@@ -52,40 +47,12 @@ def simulate(
   rng = np.random.default_rng(seed)
   first = simulation.begin(train, test, setting, rng)
   found = {'first': first.arm(first.held_out)}
-  for name, added in second_pairs(first, rng).items():
-    pairs = np.concatenate([first.annotated, added])
-    found[name] = first.again(simulation.fitted(train, pairs), added)
+  drawn = (train, first.drawn, first.scores, rng)
+  for name, added in pairs.second_pairs(*drawn, gamma=GAMMA).items():
+    learnt = np.concatenate([first.annotated, added])
+    found[name] = first.again(simulation.fitted(train, learnt), added)
   scale = first.scores.std() / train.gold.std()
   return found | {'gold': first.arm(scale * test.gold)}
-
-
-def second_pairs(
-  first: simulation.First, rng: np.random.Generator
-) -> dict[str, np.ndarray]:
-  """{arm: the pairs [N, 2] of the policy's samples that it learns from too}.
-
-  Annotated ones are as many as those of any member.
-
-  Args:
-    first: the reward, and its policy's samples.
-    rng: of annotators and of choices.
-  """
-  train, drawn, scores = first.train, first.drawn, first.scores
-  seed = int(rng.integers(2**32))
-  best, any_member = (
-    candidates.agreed(train, drawn, scores, choose, gamma=GAMMA, seed=seed)
-    for choose in (consistency.best_scored, consistency.any_member)
-  )
-  first_two = drawn[rng.permutation(len(drawn)), :2]
-  first_two = first_two[first_two[:, 0] != first_two[:, 1]]
-  return {
-    'best scored': best,
-    'any member': any_member,
-    'reward': candidates.higher_first(first_two, scores),
-    'annotated again': candidates.annotated(
-      train, first_two[: len(any_member)], rng
-    ),
-  }
 
 
 if __name__ == '__main__':

@@ -13,7 +13,7 @@ from experiments.sandbox_chain.chain import Stages
 from rlhf_jax import sandbox
 from rlhf_jax.experiment import PolicyVariant
 from rlhf_jax.feedback import annotating
-from rlhf_jax.generation.attributes import Scale, Steering
+from rlhf_jax.feedback.attributes import Scale, Steering
 from rlhf_jax.methods import attribute_model, attribute_writer, sft, steerlm
 from rlhf_jax.training.optimizers import Adam, linear
 from rlhf_jax.types.values import checked

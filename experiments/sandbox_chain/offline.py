@@ -8,7 +8,7 @@ from experiments.sandbox_chain.chain import Stages
 from experiments.sandbox_chain.pairs import tuned
 from rlhf_jax import sandbox
 from rlhf_jax.experiment import PolicyVariant
-from rlhf_jax.generation.reward_condition import Target
+from rlhf_jax.feedback.reward_condition import Target
 from rlhf_jax.learners import likelihood
 from rlhf_jax.methods import labels, offline_rl
 from rlhf_jax.types.rules import Finite

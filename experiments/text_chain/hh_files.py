@@ -5,7 +5,7 @@ import dataclasses
 from experiments.text_chain import chain
 from rlhf_jax.data import formats
 from rlhf_jax.data.files import columns_of, own_files
-from rlhf_jax.data.sources import HH_CHOSEN, HH_PAIRS, INSTRUCTIONS, HhRlhf
+from rlhf_jax.data.sources import HH_CHOSEN, HH_PAIRS, INSTRUCTIONS, Feedback
 from rlhf_jax.experiment.overrides import naming
 from rlhf_jax.types.values import checked
 
@@ -31,10 +31,10 @@ class Settings(chain.Settings):
   demonstration_columns: str = ''
 
 
-def source(settings: Settings) -> HhRlhf:
+def source(settings: Settings) -> Feedback:
   """HH's files, or those that the settings name."""
   compared = (settings.comparisons, settings.comparison_columns)
-  told = (settings.demonstrations, settings.demonstration_columns)
+  imitated = (settings.demonstrations, settings.demonstration_columns)
   for name in ('comparison_columns', 'demonstration_columns'):
     columns = getattr(settings, name)
     with naming(name, columns):
@@ -46,8 +46,8 @@ def source(settings: Settings) -> HhRlhf:
     comparisons = own_files(*compared, read=formats.comparisons)
     demonstrations = own_files(*compared, read=formats.demonstrations)
   if settings.demonstrations:
-    demonstrations = own_files(*told, read=formats.demonstrations)
-  return HhRlhf(
+    demonstrations = own_files(*imitated, read=formats.demonstrations)
+  return Feedback(
     settings.data_dir,
     comparisons=comparisons,
     demonstrations=demonstrations,

@@ -38,7 +38,7 @@ class Shown(NamedTuple):
 
 
 class Desk:
-  """Hands out pairs, and writes down what is said of them.
+  """Assigns pairs to annotators, and records their choices in a journal.
 
   Everybody gets the pairs in the same order, drawn once, so that pairs are
   judged by as many as were asked before the next ones are. Which response is to

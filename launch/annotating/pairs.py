@@ -76,7 +76,7 @@ def of_file(place: str) -> Found:
   """
   path = pathlib.Path(place)
   if path.is_file() and _asks(next(rows_of(path)).fields):
-    return _told(_asked(path), ())
+    return _distinct(_asked(path), ())
   folder, found = files.files_at(place, '', read=formats.comparisons)
   records = found.records(folder)
   pairs = [
@@ -84,7 +84,7 @@ def of_file(place: str) -> Found:
     for record in records
     if len(record.responses) > 1
   ]
-  return _told(pairs, records.notes)
+  return _distinct(pairs, records.notes)
 
 
 def of_answers(places: Sequence[str]) -> Found:
@@ -121,7 +121,7 @@ def of_answers(places: Sequence[str]) -> Found:
     for name, count in zip(names, alone, strict=True)
     if count
   )
-  return _told(pairs, notes)
+  return _distinct(pairs, notes)
 
 
 def _names(places: Sequence[str]) -> list[str]:
@@ -140,7 +140,7 @@ def _generator(path: pathlib.Path) -> str:
   return said if isinstance(said, str) else ''
 
 
-def _told(pairs: Iterable[Pair], notes: Sequence[str]) -> Found:
+def _distinct(pairs: Iterable[Pair], notes: Sequence[str]) -> Found:
   """The different ones among pairs; those that are there twice are counted."""
   pairs = list(pairs)
   different = list({pair.name: pair for pair in pairs}.values())

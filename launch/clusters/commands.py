@@ -166,7 +166,7 @@ def run(
   own, behind = split(arguments)
   options = parse(own)
   options.behind, shell = behind, Shell(options.dry_run)
-  return told(lambda: verbs[options.verb](options, shell))
+  return exit_status(lambda: verbs[options.verb](options, shell))
 
 
 def add_restarts(parser: argparse.ArgumentParser) -> None:
@@ -180,7 +180,7 @@ def add_restarts(parser: argparse.ArgumentParser) -> None:
   )
 
 
-def told(command: Callable[[], int | None]) -> int:
+def exit_status(command: Callable[[], int | None]) -> int:
   """Runs a launcher; what its user can mend is one sentence. Its status."""
   try:
     return command() or 0

@@ -35,11 +35,11 @@ def decoded(
     sampled: prompts, each with the responses to it.
     tokenizer, template: of the ids.
   """
+  written = iter(
+    tokenizer.decode_all([ids for _, drawn in sampled for ids, _ in drawn])
+  )
   asked = [
-    (
-      prompt,
-      [Response(tokenizer.decode(ids), ended=ended) for ids, ended in drawn],
-    )
+    (prompt, [Response(next(written), ended=ended) for _, ended in drawn])
     for prompt, drawn in sampled
   ]
   found = template.encode_all(asked, tokenizer)

@@ -52,6 +52,7 @@ class Corpus(NamedTuple):
   notes: tuple[str, ...] = ()
 
 
+# Anthropic's dialogues, helpful and harmless, with people's preferences.
 HH = tuple(
   f'hh_{subset}_test.jsonl.gz'
   for subset in (
@@ -256,20 +257,7 @@ def _evenly(parts: Sequence[Dataset]) -> Dataset:
 
 
 @dataclasses.dataclass(frozen=True)
-class HhRlhf(Feedback):
-  """Dialogues with people's preferences, and instructions to imitate first.
-
-  Attributes:
-    comparisons: Anthropic's helpful and harmless pairs, or some of the files.
-    demonstrations: INSTRUCTIONS, or HH_CHOSEN for the chosen answers.
-  """
-
-  comparisons: Files | None = HH_PAIRS
-  demonstrations: Files | None = INSTRUCTIONS
-
-
-@dataclasses.dataclass(frozen=True)
-class Tiers(HhRlhf):
+class Tiers(Feedback):
   """Responses of models of known strength, the strongest's to imitate first.
 
   The comparisons are the datasets 'tiers' and 'test_tiers', as the sandbox's.

@@ -157,10 +157,17 @@ class Tokenizer:
     A space before its first word is kept unless the tokenizer would put it
     there itself, so that encoding the text after its prompt gives these ids.
     """
+    (text,) = self.decode_all([ids])
+    return text
+
+  def decode_all(self, responses: Iterable[Sequence[int]]) -> list[str]:
+    """The texts of many responses, made in one call; each as `decode` does."""
     guard = self._guard
-    ids = [*guard, *map(int, ids)]
-    text = self.backend.decode(ids, skip_special_tokens=True)
-    return text[len(self.backend.decode(guard)) :]
+    texts = self.backend.decode_batch(
+      [[*guard, *map(int, ids)] for ids in responses], skip_special_tokens=True
+    )
+    before = len(self.backend.decode(guard))
+    return [text[before:] for text in texts]
 
   @functools.cached_property
   def named(self) -> dict[str, str]:

@@ -29,7 +29,7 @@ def win_rate(n: int) -> float:
   return n / (n + 1)
 
 
-def law(scores: np.ndarray, base: np.ndarray, n: int) -> np.ndarray:
+def distribution(scores: np.ndarray, base: np.ndarray, n: int) -> np.ndarray:
   """The chance of every response of a finite set to be the best of n.
 
   π(y) · (Fⁿ − F₋ⁿ) / (F − F₋) with F the policy's chance of a score as high as
@@ -58,7 +58,7 @@ def exact_divergence(
   policy, which adds nothing.
 
   Args:
-    scores, base, n: as of `law`.
+    scores, base, n: as of `distribution`.
 
   Returns:
     [...] between 0 and `divergence(n)`.

@@ -24,7 +24,6 @@ class Findings(NamedTuple):
     samples: {name: what the policy answered}.
     contrasts: {the claim in words: what was found of it}.
     curves: {stage: {metric: one number a row}}, the steps in 'step'.
-    produces: {stage: what it trains}.
     reward_curves: {policy: its checkpoints}.
     reward_models: {(reward model, whose pairs): how it did on them}.
     fitted_rewards: names among those of reward models that are no stage's.
@@ -44,7 +43,6 @@ class Findings(NamedTuple):
   background: str = ''
   contrasts: Mapping[str, Contrast] = {}
   curves: Mapping[str, Curves] = {}
-  produces: Mapping[str, str] = {}
   reward_curves: Mapping[str, RewardCurve] = {}
   reward_models: Mapping[tuple[str, str], PairMetrics] = {}
   fitted_rewards: Sequence[str] = ()

@@ -35,7 +35,10 @@ UNITS = {
   'kl_coef': 'reward units per nat',
   'kl_estimate': 'nats per response',
   'kl_per_token': 'nats per token',
+  'log_odds': 'nats',
   'log_ratio': 'nats per response',
+  'log_ratio_gap': 'nats',
+  'margin': 'reward units',
   'nll_per_token': 'nats per token',
   'padding': 'share of the batch',
   'pair_weight': 'weight',
@@ -81,7 +84,9 @@ MEANINGS = {
   'kept_score': 'of the responses that are imitated',
   'kl': 'from the reference',
   'kl_estimate': 'from the reference, of responses to other prompts',
-  'margin': 'how much better the better response does, by the model',
+  'log_odds': 'of the preferred response, by the ranker',
+  'log_ratio_gap': "the chosen response's log-ratio less the rejected one's",
+  'margin': "the chosen response's score less the rejected one's",
   'nll_per_token': '−log of the probability of a token that is imitated',
   'padding': 'tokens of a batch that stand for nothing',
   'pair_weight': 'how much a pair counts beside others',
@@ -93,8 +98,6 @@ MEANINGS = {
   'skl': "symmetrised KL of the two views' latents",
   'update_kl': 'from the policy that sampled',
 }
-# A margin is a gap of scores, or of a policy's log-ratios.
-MARGINS = {'reward': 'reward units', 'policy': 'nats', 'ranker': 'nats'}
 # What a reader looks at first, in this order; the rest is a picture of its own.
 FIRST = (
   'gold',
@@ -103,6 +106,8 @@ FIRST = (
   'accuracy',
   'nll_per_token',
   'margin',
+  'log_ratio_gap',
+  'log_odds',
   'response_length',
   'jensen_shannon',
   'entropy',
@@ -150,15 +155,8 @@ def chosen(curves: Mapping[str, Sequence[float]]) -> Chosen:
   return Chosen(shown, rest, constant)
 
 
-def unit(name: str, produces: str = 'policy') -> str:
-  """In what a metric is measured; '' of one that the library does not log.
-
-  Args:
-    name: of the metric.
-    produces: what its stage trains.
-  """
-  if name == 'margin':
-    return MARGINS.get(produces, MARGINS['reward'])
+def unit(name: str) -> str:
+  """In what a metric is measured; '' of one that the library does not log."""
   if name.startswith('accuracy_'):
     return 'share of ratings'
   return UNITS.get(name, 'loss' if name.startswith('loss/') else '')

@@ -42,7 +42,7 @@ HELD_OUT = (
   'How often a policy that learnt from comparisons has the higher log-ratio to '
   'its reference on the better response, or log-prob where it has none, '
   "beside always taking the longer one; the loss is its stage's, a dash where "
-  'that reads what these pairs lack, the margin how much higher (sd, its '
+  'that reads what these pairs lack, the gap how much higher (sd, its '
   'standard deviation), and n the pairs.'
 )
 

@@ -240,7 +240,7 @@ def policy_rows(pooled: Pooled) -> tables.Table:
     'wins at equal length': lambda name, p: tables.interval(
       p.length_controlled
     ),
-    **tables.measured(pooled.policies),
+    **tables.measure_columns(pooled.policies),
     'by seed': lambda name, p: tables.each(p.by_seed),
   }
   return tables.of(pooled.policies, columns)

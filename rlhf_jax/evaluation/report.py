@@ -177,8 +177,7 @@ def draw(out: pathlib.Path, found: Findings) -> pages.Drawn | None:
     of_stage = ((chosen.first, ''), (chosen.rest, '_more'))
     for names, suffix in of_stage:
       if names and len(curves['step']) > 1:
-        produces = found.produces.get(stage, 'policy')
-        units = {n: learning_curves.unit(n, produces) for n in names}
+        units = {n: learning_curves.unit(n) for n in names}
         file = f'learning_{stage}{suffix}.png'
         title = f'Training of {stage}{", the rest" if suffix else ""}'
         plots.learning_curves(out / file, title, curves, units)

@@ -77,8 +77,8 @@ def of_rows(
   Args:
     samples: {policy: what it answered}.
     rows: which of the prompts.
-    scores: what is said of a response, 'gold' or 'score'. A telephone has room
-      for one beside the response.
+    scores: which columns of numbers stand next to a response, of 'gold' and
+      'score'; a telephone's screen has room for one.
   """
   first, blocks = next(iter(samples.values())), []
   for row in rows:

@@ -62,14 +62,14 @@ def policy_rows(policies: Mapping[str, Summary]) -> Table:
   columns = {
     'policy': lambda name, s: name,
     f'wins against {against}': lambda name, s: interval(s.win_rate),
-    **measured(policies),
+    **measure_columns(policies),
     'ended': lambda name, s: number(s.ended, '.0%'),
     'wins at equal length': lambda name, s: interval(s.length_controlled),
   }
   return of(policies, columns)
 
 
-def measured(policies: Mapping[str, Any]) -> dict[str, Callable]:
+def measure_columns(policies: Mapping[str, Any]) -> dict[str, Callable]:
   """Columns of rewards, KL and lengths, of one seed's policies or of many's."""
   several = len({s.scored_by for s in policies.values() if s.score}) > 1
   return {
@@ -143,7 +143,7 @@ def held_out_rows(found: Mapping[str, HeldOut]) -> Table:
       h.pairs.lengths, 'always_longer'
     ),
     'loss': lambda name, h: number(h.loss, '.3f'),
-    'margin, nats': lambda name, h: margin(h.pairs),
+    'log-ratio gap, nats': lambda name, h: margin(h.pairs),
     'n': lambda name, h: str(h.pairs.count),
   }
   return of(found, columns)

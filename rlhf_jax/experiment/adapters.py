@@ -1,4 +1,8 @@
-"""What adapters were trained beside, told apart from the adapters."""
+"""The base parameters of LoRA adapters: their checksums, and joining the two.
+
+A stage with adapters saves the adapters alone, and in `base.json` what
+identifies the frozen parameters that they adapt.
+"""
 
 import pathlib
 from collections.abc import Mapping
@@ -16,7 +20,7 @@ from rlhf_jax.types import Params
 
 
 def described(base: Params) -> dict[str, Any]:
-  """A base as plain data.
+  """What identifies frozen base parameters, as JSON.
 
   Returns:
     {'scales': [L] of each adapter by its path, 'dtype': of what they adapt,
@@ -60,7 +64,7 @@ def joined(
     params = {'trunk': params.get('trunk') or trunk_from_policy(params)}
   if checkpoints.checksum(params) != said['checksums'][role]:
     raise ExperimentError(
-      f'the adapters were trained beside other parameters than those of '
+      f'the adapters were trained on other parameters than those of '
       f'{original}; name the folder that their stage started from, or export '
       'with --export of the run'
     )

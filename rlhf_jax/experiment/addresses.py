@@ -124,7 +124,11 @@ def _own(stage: AnyStage) -> dict[str, Any]:
 
 
 def own_part(kept: Frozen | None) -> Any:
-  """What of a thing that is kept counts by itself, not by its sources."""
+  """A frozen input less the stages or folders whose parameters it takes.
+
+  Those enter an address by addresses of their own: what is left is how an
+  ensemble combines its members, β of an implicit reward, or a Reward function.
+  """
   if isinstance(kept, Ensemble):
     return [kept.combine, *map(own_part, kept.members)]
   if isinstance(kept, ImplicitReward):

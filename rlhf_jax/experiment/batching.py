@@ -90,8 +90,10 @@ def batches_of(
     records=len(records) if stage.collect else None,
   )
   if stage.extra_data is not None:
-    beside = data.records(stage.extra_data)
-    examples, counts = encoded_datasets.learnable(run, name, beside, data)
+    extra_records = data.records(stage.extra_data)
+    examples, counts = encoded_datasets.learnable(
+      run, name, extra_records, data
+    )
     extra = batches(examples, stage.config.extra_batch_size, 'order beside')
     left_out = run.tell_counts(f'{name}: {stage.extra_data}', counts)
     facts |= {f'{stage.extra_data}_{k}': v for k, v in left_out.items()}

@@ -80,7 +80,7 @@ def state_shapes(
 
 
 def _first(stage, optimizer):
-  """What is trained of params -> the state before the first update."""
+  """Trainable params -> the TrainState before the first update."""
   extra = getattr(stage.config, 'initial_extra', dict)()
   return lambda params: training.create(params, optimizer, extra)
 

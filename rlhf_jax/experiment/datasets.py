@@ -137,7 +137,7 @@ class Data:
     return min(most, devices * max(1, each))
 
   def shared(self, rows: int) -> int:
-    """So many rows, or more, that the devices have equal shares."""
+    """`rows`, rounded up to a multiple of the devices of a batch."""
     devices = sharding.batch_devices(self.mesh)
     return -(-rows // devices) * devices
 

@@ -132,8 +132,8 @@ def _check_alike(trained, name, stage):
       'tokenizer, which an implicit reward shares with the policy'
     )
   # Both score the responses of one batch.
-  beside = isinstance(stage, Stage) and stage.collect is None and reward
-  if beside and (
+  scores_batches = isinstance(stage, Stage) and stage.collect is None and reward
+  if scores_batches and (
     callable(reward) or not _of_one_vocabulary(trained, [name, reward])
   ):
     raise definition.ExperimentError(

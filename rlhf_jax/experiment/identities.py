@@ -1,4 +1,4 @@
-"""What names parameters, without their being read."""
+"""Digests that identify parameters, without loading the parameters."""
 
 import pathlib
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from rlhf_jax.storage import seals
 
 
 def identity(source: str | Pretrained, addresses: Mapping[str, str]) -> str:
-  """Changes when the parameters of a stage or of a folder do.
+  """A digest of the parameters of a stage or of a folder.
 
   Args:
     source: the stage, or the folder.
@@ -22,7 +22,7 @@ def identity(source: str | Pretrained, addresses: Mapping[str, str]) -> str:
 
 
 def content(folder: str) -> str:
-  """Changes when a folder of given parameters does; '' where there is none."""
+  """A digest of a folder of parameters; '' where there is no such folder."""
   if huggingface.is_folder(folder):
     read = [jsonl.digest(path) for path in tokens.files(folder)]
     return digest(huggingface.fingerprint(folder), read)

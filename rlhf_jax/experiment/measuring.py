@@ -109,11 +109,6 @@ def _findings(run, samples, *, doubts, **known):
       for claim, pair in experiment.contrasts.items()
     },
     curves=curves,
-    produces={
-      name: stage.produces
-      for name, stage in experiment.stages.items()
-      if isinstance(stage, Stage)
-    },
     reward_curves=reward_curves(curves),
     fitted_rewards=tuple(how.fitted_rewards),
     learnt_from=rewards,

@@ -105,7 +105,7 @@ def models_of(
   """
   records, scorer = at_hand.prompt_records(prompts) if prompts else (), None
   if reward is not None:
-    scorer = scoring.text_scorer(reward, records, tokenizer.decode)
+    scorer = scoring.text_scorer(reward, records, tokenizer.decode_all)
   return assembled(
     roles(model, tokenizer.absent_ids(model.vocab_size)),
     tokenizer,

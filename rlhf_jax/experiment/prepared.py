@@ -92,7 +92,7 @@ class Run:
     """
     corpus, scorer = self.corpus, None
     if callable(reward):
-      decode = corpus.tokenizer.decode
+      decode = corpus.tokenizer.decode_all
       scorer = scoring.text_scorer(reward, records, decode)
     elif reward is not None:
       scorer = self.trained.scorer(reward)

@@ -35,6 +35,8 @@ SHOWN = (
   'nll_per_token',
   'accuracy',
   'margin',
+  'log_ratio_gap',
+  'log_odds',
   'score',
   'gold',
   'kl',
@@ -205,7 +207,7 @@ def collector(run: Run, name: str, models: Models, records: Sequence[Any]):
   """(state, frozen, prompts, key) -> batch, metrics, gold included if known."""
   stage, score = run.experiment.stages[name], None
   if run.corpus.gold is not None:
-    decode = run.corpus.tokenizer.decode
+    decode = run.corpus.tokenizer.decode_all
     score = scoring.text_scorer(run.corpus.gold, records, decode)
 
   def collect(state, frozen, prompts, key):

@@ -24,7 +24,7 @@ CHECKPOINTS = 'checkpoints'
 # Raised where settings get other names, or parameters other paths: what was
 # made before goes by others.
 LAYOUT = 4
-# What adapters were trained beside, of a stage that has some.
+# Scales and checksums of the base parameters, of a stage with LoRA adapters.
 BASE = 'base.json'
 # What a reward model's head reads, of a stage where it is not the last token.
 READING = 'reading.json'

@@ -92,14 +92,14 @@ def of_batches(
 
 
 def rows_for(count: int, most: int) -> int:
-  """Rows for `count` of them, from few sizes: each is compiled once."""
+  """Rows of a batch for `count` examples: a power of 2, so that few compile."""
   return min(most, max(8, 1 << (count - 1).bit_length()))
 
 
 def by_comparison(
   flat: np.ndarray, comparisons: Sequence[Comparison]
 ) -> list[np.ndarray]:
-  """What is known of all responses [N] as a [K] of each comparison's own."""
+  """Splits values [N, ...] of all responses into one [K, ...] a comparison."""
   ends = np.cumsum([len(c.responses) for c in comparisons])[:-1]
   return np.split(flat, ends)
 

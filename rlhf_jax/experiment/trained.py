@@ -248,16 +248,23 @@ class Trained(StageModels):
     )
 
   def trainable(self, name: str, start: Params) -> Callable[..., Params]:
-    """(key, start) -> what of a stage's params is moved; as of `start`."""
+    """(key, start) -> the params of a stage that its optimizer updates.
+
+    Args:
+      name: of the stage.
+      start: what its parameters start from, by role.
+    """
     init, given = self._adapted(name, start)
     if given is None:
       return init
     return lambda key, start: lora.split(init(key, start), given)[0]
 
   def _adapted(self, name, start):
-    """(key, start) -> all params of a stage; what `start` hands on of them.
+    """Initialises params with LoRA adapters, where a stage has them.
 
-    None is handed on where the stage has no adapters.
+    Returns:
+      (key, start) -> all params of the stage, and which of them it takes from
+      `start`, as `lora.handed_on` has it; None where it has no adapters.
     """
     init, config = self.initialiser(name), self.stages[name].lora
     if config is None:

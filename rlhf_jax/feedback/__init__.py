@@ -1,1 +1,1 @@
-"""Who says what of responses: scores, pairs, ranks, levels, verdicts."""
+"""Judging responses: rewards, preferences, rankings, attributes, judges."""

@@ -7,8 +7,8 @@ levels of each response's attributes.
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from rlhf_jax.feedback.attributes import Scale
 from rlhf_jax.generation import draws
-from rlhf_jax.generation.attributes import Scale
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.types import Prompt, Rated, Record, prompt_of, responses_of
 

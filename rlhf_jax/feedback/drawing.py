@@ -1,4 +1,4 @@
-"""Chances of prompts and texts: the same in every run, in any order."""
+"""Pseudo-random numbers from hashes: the same in every run, in any order."""
 
 import hashlib
 import json
@@ -7,7 +7,7 @@ from rlhf_jax.types import Prompt
 
 
 def uniform(seed: int, prompt: Prompt, *texts: str) -> float:
-  """A number in [0, 1) of a prompt's messages and texts, by their hash.
+  """A uniform number in [0, 1), from a hash of the seed, prompt and texts.
 
   It depends on nothing else: not on the place among others, nor on the run.
   """

@@ -33,6 +33,8 @@ from rlhf_jax.types import (
   flatten_candidates,
 )
 
+# Token ids of N responses -> N texts, as `decode_all` of a tokenizer.
+Decode = Callable[[Sequence[Sequence[int]]], Sequence[str]]
 LARGEST = 1e16  # Float32 holds 10⁶ of its squares; a larger score is none.
 
 
@@ -220,16 +222,14 @@ def ensemble_scorer(
 
 
 def text_scorer(
-  reward: Reward,
-  records: Sequence[Prompt],
-  decode_ids: Callable[[Sequence[int]], str],
+  reward: Reward, records: Sequence[Prompt], decode: Decode
 ) -> Scorer:
   """Scores the decoded text: a program that checks an answer, or a judge.
 
   Args:
     reward: (prompts, responses) -> [N]; a response without a score has NaN.
     records: the dataset that rollouts' `index` points into, modulo its size.
-    decode_ids: token ids -> text.
+    decode: token ids of the responses -> their texts.
   """
 
   def scorer(frozen: Mapping[str, Params], rollouts: Rollouts) -> chex.Array:
@@ -240,25 +240,29 @@ def text_scorer(
       for i in processes.on_host(rollouts.index)
       for _ in range(samples)
     ]
-    texts = [t for row in response_texts(rollouts, decode_ids) for t in row]
+    texts = [t for row in response_texts(rollouts, decode) for t in row]
     scores = jnp.asarray(ask(reward, prompts, texts), jnp.float32)
     return scores.reshape(batch, samples)
 
   return scorer
 
 
-def response_texts(
-  rollouts: Rollouts, decode_ids: Callable[[Sequence[int]], str]
-) -> list[list[Response]]:
+def response_texts(rollouts: Rollouts, decode: Decode) -> list[list[Response]]:
   """The text of every response, and whether it ended: B lists of K."""
   tokens, mask = processes.on_host(rollouts.responses)
   ended = processes.on_host(rollouts.ended)
+  written = iter(
+    decode(
+      [
+        row[keep].tolist()
+        for candidates in zip(tokens, mask, strict=True)
+        for row, keep in zip(*candidates, strict=True)
+      ]
+    )
+  )
   return [
-    [
-      Response(decode_ids(row[keep].tolist()), ended=ended)
-      for row, keep, ended in zip(*candidates, strict=True)
-    ]
-    for candidates in zip(tokens, mask, ended, strict=True)
+    [Response(next(written), ended=one) for one in candidates]
+    for candidates in ended
   ]
 
 

@@ -137,14 +137,16 @@ def rollouts(prompts: Prompts, written: ResponseBuffer) -> Rollouts:
   """Prompts and responses as Rollouts, the response after its prompt."""
   samples = written.tokens.shape[1]
 
-  def beside(prompt, response):
+  def concatenated(prompt, response):
     prompt = jnp.repeat(prompt[:, None], samples, axis=1)
     return jnp.concatenate([prompt, response], axis=-1)
 
   return Rollouts(
-    tokens=beside(prompts.tokens, written.tokens),
-    attention_mask=beside(prompts.attention_mask, written.mask),
-    response_mask=beside(jnp.zeros_like(prompts.attention_mask), written.mask),
+    tokens=concatenated(prompts.tokens, written.tokens),
+    attention_mask=concatenated(prompts.attention_mask, written.mask),
+    response_mask=concatenated(
+      jnp.zeros_like(prompts.attention_mask), written.mask
+    ),
     logps=written.logps,
     truncated_logps=written.truncated_logps,
     ended=written.ended,

@@ -80,7 +80,7 @@ def tangent_expm1(x: chex.Array, *, bound: float = 40.0) -> chex.Array:
   return jnp.expm1(exponent) + jnp.exp(exponent) * (x - exponent)
 
 
-def bent(x: chex.Array, alpha: chex.Numeric) -> chex.Array:
+def power_transform(x: chex.Array, alpha: chex.Numeric) -> chex.Array:
   """(1 − exp(−α x)) / α [...] of a log-ratio x, past −α x = 40 its tangent.
 
   With α > 0 it falls ever faster as x does, with α < 0 it levels off, and at

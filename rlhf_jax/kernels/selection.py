@@ -1,7 +1,7 @@
 """Which candidates of a prompt are kept, by their scores.
 
 `top` takes the best ones. The others sample towards the distribution
-π* ∝ π exp(r / β) of `optimal_law`:
+π* ∝ π exp(r / β) of `optimal_distribution`:
 
 - `accept` is textbook rejection sampling. Candidates drawn from π are each
   accepted or not on their own, against one bound that no score of the prompt
@@ -226,7 +226,7 @@ def visits(candidates: int, count: int) -> int:
 
 
 @jax.jit
-def optimal_law(
+def optimal_distribution(
   base_logps: chex.Array, scores: chex.Array, *, beta: chex.Numeric
 ) -> tuple[chex.Array, chex.Array]:
   """The optimum of KL-regularised reward, over responses that are enumerated.

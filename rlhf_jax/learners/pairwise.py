@@ -232,8 +232,9 @@ def metrics_of(
 ) -> Metrics:
   """Metrics to log, of arrays [B] and weights [B].
 
-  `margin` is the gap between the two log-ratios in nats, or where no reference
-  is read the log-probs' own; TRL's rewards/margins is β times as large.
+  `log_ratio_gap` is the chosen log-ratio less the rejected one in nats, or
+  where no reference is read the log-probs' own; TRL's rewards/margins is β
+  times as large.
   `chosen_logps` and `rejected_logps` fall together when the policy moves far;
   `active` is the share of pairs whose rejected response is still pushed.
   """
@@ -251,7 +252,7 @@ def metrics_of(
   right = (gaps > 0) + 0.5 * (gaps == 0)
   return {
     'accuracy': Mean.of(right, weight),
-    'margin': Mean.of(gaps, weight),
+    'log_ratio_gap': Mean.of(gaps, weight),
     'chosen_logps': Mean.of(chosen, weight),
     'rejected_logps': Mean.of(rejected, weight),
     'active': Mean.of(pushed, weight),

@@ -100,7 +100,7 @@ def loss(
   terms = {'preference': (1.0, Mean.of(jnp.mean(losses, -1), weight))}
   metrics = {
     'accuracy': Mean.of(right, weight),
-    'margin': Mean.of(odds, weight),
+    'log_odds': Mean.of(odds, weight),
   }
   return terms, metrics
 

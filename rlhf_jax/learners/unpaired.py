@@ -80,7 +80,7 @@ class Config(objectives.Config):
   seen_log_ratio: Finite = 0.0
   seen: NonNegative = 0.0
 
-  def initial_extra(self):
+  def initial_extra(self) -> dict[str, float]:
     """The state's `extra`: the running sum of log-ratios, and its count."""
     return {'seen_log_ratio': self.seen_log_ratio, 'seen': self.seen}
 

@@ -8,9 +8,11 @@ Source: Dong et al. 2023 (SteerLM).
 """
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 from rlhf_jax.feedback import annotating
-from rlhf_jax.generation.attributes import Scale
+from rlhf_jax.feedback.attributes import Scale
 from rlhf_jax.learners import likelihood
 from rlhf_jax.stages import DatasetMethod, Method
 from rlhf_jax.training import optimizers
@@ -38,7 +40,9 @@ class Labels:
   batch_size: Count = 256
 
 
-def build(records, queries, *, config):
+def build(
+  records: Sequence[Rated], queries: Any, *, config: Labels
+) -> list[Demonstration]:
   """A Demonstration of rating each Rated response that has a rating."""
   del queries  # People have rated already.
   written = []

@@ -9,11 +9,13 @@ Source: Stiennon et al. 2020; Nakano et al. 2021; Dubois et al. 2023
 """
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 from rlhf_jax.feedback import ranking
 from rlhf_jax.generation.sampling import PerPrompt
 from rlhf_jax.stages import DatasetMethod
-from rlhf_jax.types import Demonstration, prompt_of
+from rlhf_jax.types import Demonstration, Record, prompt_of
 from rlhf_jax.types.rules import Count
 from rlhf_jax.types.values import checked
 
@@ -26,7 +28,9 @@ class Config(PerPrompt):
   samples: Count = 16
 
 
-def build(records, queries, *, config):
+def build(
+  records: Sequence[Record], queries: Any, *, config: Config
+) -> list[Demonstration]:
   """A Demonstration of each prompt's best response by the frozen reward.
 
   Of those that ended: one cut short would teach to ramble. Prompts where none

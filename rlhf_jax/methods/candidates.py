@@ -8,11 +8,13 @@ Source: Yuan et al. 2023 (RRHF); Song et al. 2023 (PRO).
 """
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 from rlhf_jax.feedback import ranking
 from rlhf_jax.generation.sampling import PerPrompt
 from rlhf_jax.stages import DatasetMethod
-from rlhf_jax.types import Comparison, prompt_of, responses_of
+from rlhf_jax.types import Comparison, Record, prompt_of, responses_of
 from rlhf_jax.types.rules import Natural
 from rlhf_jax.types.values import checked
 
@@ -32,7 +34,9 @@ class Config(PerPrompt):
   cut: bool = False
 
 
-def build(records, queries, *, config):
+def build(
+  records: Sequence[Record], queries: Any, *, config: Config
+) -> list[Comparison]:
   """A Comparison of each prompt's different responses, with their scores.
 
   Prompts with fewer than two different responses that could be scored have

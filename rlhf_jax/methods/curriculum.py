@@ -9,6 +9,8 @@ Post-training" (arXiv 2310.02263).
 """
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 from rlhf_jax.stages import DatasetMethod
 from rlhf_jax.types import Comparison
@@ -32,7 +34,9 @@ class Config:
   batch_size: Count = 1024
 
 
-def build(records, queries, *, config):
+def build(
+  records: Sequence[Comparison], queries: Any, *, config: Config
+) -> list[Comparison]:
   """The chosen pairs of each list, with their scores.
 
   Two equal texts, which tell nothing, are no pair.
@@ -47,7 +51,7 @@ def build(records, queries, *, config):
   return [pair for pair in pairs if len(set(pair.responses)) == 2]
 
 
-def taken(ranked, better, worse):
+def taken(ranked: Comparison, better: int, worse: int) -> Comparison:
   """Two of a list of responses, as a pair."""
   scores = ranked.scores and (ranked.scores[better], ranked.scores[worse])
   responses = (ranked.responses[better], ranked.responses[worse])

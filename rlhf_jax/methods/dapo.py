@@ -10,7 +10,7 @@ Source: Yu et al. 2025, section 3.
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated
 
 import chex
@@ -23,7 +23,16 @@ from rlhf_jax.losses import policy_gradient as surrogates
 from rlhf_jax.stages import Online
 from rlhf_jax.training import optimizers
 from rlhf_jax.training.metrics import Stopwatch
-from rlhf_jax.types import Mean
+from rlhf_jax.types import (
+  Experience,
+  Mean,
+  Metrics,
+  Models,
+  Params,
+  Prompts,
+  Rollouts,
+  TrainState,
+)
 from rlhf_jax.types.rules import Count, Divides
 from rlhf_jax.types.values import checked
 
@@ -77,7 +86,15 @@ class Config(policy_gradient.OnlineConfig):
     return 'groups'
 
 
-def shape(params, frozen, rollouts, scores, *, models, config):
+def shape(
+  params: Params,
+  frozen: Mapping[str, Params],
+  rollouts: Rollouts,
+  scores: chex.Array,
+  *,
+  models: Models,
+  config: Config,
+) -> tuple[Experience, Metrics]:
   """Turns scored rollouts into experience. Returns (Experience, metrics).
 
   Args: as of `policy_gradient.measure`.
@@ -99,7 +116,15 @@ def shape(params, frozen, rollouts, scores, *, models, config):
   )
 
 
-def collect(state, frozen, prompts, key, *, models, config):
+def collect(
+  state: TrainState,
+  frozen: Mapping[str, Params],
+  prompts: Prompts,
+  key: chex.PRNGKey,
+  *,
+  models: Models,
+  config: Config,
+) -> tuple[Experience, Metrics]:
   """Asks prompts, `groups` at a time, until as many scored responses apart.
 
   If the prompts run out, groups that teach nothing fill the batch, with

@@ -8,10 +8,12 @@ Source: Hu et al. 2023 (arXiv 2308.12050).
 
 import dataclasses
 import math
+from collections.abc import Sequence
+from typing import Any
 
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.stages import DatasetMethod
-from rlhf_jax.types import Comparison, Rated, prompt_of, responses_of
+from rlhf_jax.types import Comparison, Rated, Record, prompt_of, responses_of
 from rlhf_jax.types.rules import Count, Natural
 from rlhf_jax.types.values import checked
 
@@ -35,7 +37,9 @@ class Config:
   batch_size: Count = 256
 
 
-def build(records, queries, *, config):
+def build(
+  records: Sequence[Record], queries: Any, *, config: Config
+) -> list[Rated]:
   """Each response as a Rated whose one rating is its score, in reward units.
 
   Equal texts count as often as they are there. Samples that did not end are

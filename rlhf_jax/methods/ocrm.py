@@ -13,7 +13,8 @@ than its paper's, which are taken here.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -62,7 +63,9 @@ class Config:
         )
 
 
-def build(records, queries, *, config):
+def build(
+  records: Sequence[Comparison], queries: Any, *, config: Config
+) -> RecordBatch:
   """The Comparisons as they are, their weights times those by the policy.
 
   Facts: how many pairs of one weight would say as much, (Σ W)² / Σ W², and as a

@@ -8,7 +8,7 @@ std, and a recipe makes demonstrations of the pool:
   best_of_prompt  keeps the best response to each prompt.
   weighted        weighs by exp(z / β): reward-weighted regression.
   conditioned     writes z before the response: a Decision Transformer, which
-                  is asked with a `generation.reward_condition.Target`.
+                  is asked with a `feedback.reward_condition.Target`.
 
 Then the policy imitates them from SFT on. No reference, critic or sampling.
 
@@ -18,11 +18,11 @@ the paper's constants of regression were not at hand, those here are ours.
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from rlhf_jax.generation import reward_condition
+from rlhf_jax.feedback import reward_condition
 from rlhf_jax.learners import likelihood
 from rlhf_jax.stages import DatasetMethod, Method, RecordBatch
 from rlhf_jax.training import optimizers
@@ -180,7 +180,9 @@ class Pool:
       )
 
 
-def build(records, queries, *, config):
+def build(
+  records: Sequence[Rated], queries: Any, *, config: Pool
+) -> RecordBatch:
   """Demonstrations that the recipe makes, with the pool's statistics."""
   del queries  # All is labelled.
   found = statistics(records)

@@ -8,7 +8,9 @@ Source: Schulman et al. 2017; Ziegler et al. 2019, §2; Ouyang et al. 2022, §3.
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 
+import chex
 import jax
 
 from rlhf_jax.kernels import advantages, masking
@@ -16,6 +18,7 @@ from rlhf_jax.learners import policy_gradient
 from rlhf_jax.losses import policy_gradient as surrogates
 from rlhf_jax.stages import Online
 from rlhf_jax.training import optimizers
+from rlhf_jax.types import Experience, Metrics, Models, Params, Rollouts
 from rlhf_jax.types.rules import Count, NonNegative, Share
 from rlhf_jax.types.values import checked
 
@@ -55,7 +58,7 @@ class Config(policy_gradient.OnlineConfig):
   optimizer: optimizers.Adam = optimizers.Adam(learning_rate=1e-5)
   critic_optimizer: optimizers.Adam | None = None
 
-  def roles(self):
+  def roles(self) -> dict[str, optimizers.Adam]:
     """The policy's, and the critic's where there is one."""
     own = {'policy': self.optimizer}
     if self.critic is not policy_gradient.no_critic:
@@ -63,7 +66,15 @@ class Config(policy_gradient.OnlineConfig):
     return own
 
 
-def shape(params, frozen, rollouts, scores, *, models, config):
+def shape(
+  params: Params,
+  frozen: Mapping[str, Params],
+  rollouts: Rollouts,
+  scores: chex.Array,
+  *,
+  models: Models,
+  config: Config,
+) -> tuple[Experience, Metrics]:
   """Turns scored rollouts into experience. Returns (Experience, metrics).
 
   Args: as of `policy_gradient.measure`.

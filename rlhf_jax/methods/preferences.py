@@ -4,14 +4,15 @@ Source: Ouyang et al. 2022, §3.5, step 2; AlpacaFarm, Dubois et al. 2023, §3.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from rlhf_jax.feedback import scoring
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.stages import DatasetMethod, RecordBatch
-from rlhf_jax.types import Comparison, Mean, Prompt, prompt_of
+from rlhf_jax.types import Comparison, Mean, Prompt, Record, prompt_of
 from rlhf_jax.types.rules import Count
 from rlhf_jax.types.values import checked
 
@@ -38,7 +39,9 @@ class Config:
   sampling: Sampling = Sampling(temperature=1.0)
 
 
-def build(records, queries, *, config):
+def build(
+  records: Sequence[Record], queries: Any, *, config: Config
+) -> RecordBatch:
   """Two responses to each prompt, the preferred one first.
 
   Prompts whose two responses are the same text, which no annotator can rank,

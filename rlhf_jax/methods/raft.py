@@ -9,12 +9,13 @@ Source: Dong et al. 2023 (RAFT).
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated
 
 import chex
 import flax.struct
 import jax.numpy as jnp
+import optax
 
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.kernels import logps, selection
@@ -23,7 +24,15 @@ from rlhf_jax.stages import Online
 from rlhf_jax.training import optimizers
 from rlhf_jax.training import state as training
 from rlhf_jax.training.parts import in_parts
-from rlhf_jax.types import Demonstrations, Mean, Rollouts
+from rlhf_jax.types import (
+  Demonstrations,
+  Mean,
+  Metrics,
+  Models,
+  Params,
+  Rollouts,
+  TrainState,
+)
 from rlhf_jax.types.rules import Count, Divides, NonNegative, Positive
 from rlhf_jax.types.values import checked
 
@@ -134,13 +143,21 @@ class Config(likelihood.Config, optimizers.Steps):
     """Responses to a prompt that are sampled together, at least."""
     return self.samples
 
-  def make_optimizer(self):
+  def make_optimizer(self) -> optax.GradientTransformation:
     """The optimizer over all inner steps."""
     inner_steps = self.steps * self.epochs * self.minibatches
     return optimizers.adam(self.optimizer, inner_steps)
 
 
-def shape(params, frozen, rollouts, scores, *, models, config):
+def shape(
+  params: Params,
+  frozen: Mapping[str, Params],
+  rollouts: Rollouts,
+  scores: chex.Array,
+  *,
+  models: Models,
+  config: Config,
+) -> tuple[BestSamples, Metrics]:
   """Keeps the best of scored rollouts. Returns (BestSamples, metrics).
 
   Responses that did not end are never kept, for they would teach to ramble, nor
@@ -214,7 +231,16 @@ def gain_of_choosing(scores: chex.Array, ended: chex.Array) -> dict[str, Mean]:
 collect = functools.partial(policy_gradient.collect, shape=shape)
 
 
-def update(state, frozen, batch, key, *, models, optimizer, config):
+def update(
+  state: TrainState,
+  frozen: Mapping[str, Params],
+  batch: BestSamples,
+  key: chex.PRNGKey,
+  *,
+  models: Models,
+  optimizer: optax.GradientTransformation,
+  config: Config,
+) -> tuple[TrainState, Metrics]:
   """`epochs` passes of `minibatches` steps over what is kept of BestSamples
   [B].
 

@@ -13,7 +13,7 @@ Source: Williams 1992; Hu et al. 2025 (REINFORCE++).
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import chex
 import jax
@@ -23,6 +23,7 @@ from rlhf_jax.learners import policy_gradient
 from rlhf_jax.losses import policy_gradient as surrogates
 from rlhf_jax.stages import Online
 from rlhf_jax.training import optimizers
+from rlhf_jax.types import Experience, Metrics, Models, Params, Rollouts
 from rlhf_jax.types.rules import Count, NonNegative, Share
 from rlhf_jax.types.values import checked
 
@@ -31,13 +32,13 @@ loss = policy_gradient.loss
 update = policy_gradient.update
 
 
-def as_scored(scores, mask):
+def as_scored(scores: chex.Array, mask: chex.Array) -> chex.Array:
   """Scores [B, K] as they are: no baseline."""
   del mask
   return scores
 
 
-def as_earned(returns, mask):
+def as_earned(returns: chex.Array, mask: chex.Array) -> chex.Array:
   """Returns [N, R] as they are, in reward units."""
   del mask
   return returns
@@ -106,7 +107,15 @@ def reinforce_plus_plus_baseline(**values) -> Config:
   return reinforce_plus_plus(**(own | values))
 
 
-def shape(params, frozen, rollouts, scores, *, models, config):
+def shape(
+  params: Params,
+  frozen: Mapping[str, Params],
+  rollouts: Rollouts,
+  scores: chex.Array,
+  *,
+  models: Models,
+  config: Config,
+) -> tuple[Experience, Metrics]:
   """Turns scored rollouts into experience. Returns (Experience, metrics).
 
   Args: as of `policy_gradient.measure`.

@@ -16,13 +16,14 @@ Source: Touvron et al. 2023 (Llama 2), §3.2.3.
 import dataclasses
 import functools
 from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
 from rlhf_jax.feedback import ranking
 from rlhf_jax.generation.sampling import PerPrompt, Sampling
 from rlhf_jax.learners import likelihood
 from rlhf_jax.stages import DatasetMethod, DatasetStage, Frozen, Method, Stage
 from rlhf_jax.training import optimizers
-from rlhf_jax.types import Comparison, Demonstration, Prompt, prompt_of
+from rlhf_jax.types import Comparison, Demonstration, Prompt, Record, prompt_of
 from rlhf_jax.types.rules import Count
 from rlhf_jax.types.values import checked
 
@@ -57,7 +58,9 @@ class Bag(PerPrompt):
   sampling: Sampling = Sampling(temperature=1.2)
 
 
-def fill(records, queries, *, config):
+def fill(
+  records: Sequence[Record], queries: Any, *, config: Bag
+) -> list[Comparison]:
   """A Comparison of each prompt's different responses, with their scores.
 
   Of those that ended. There may be a single one; prompts where none ended have
@@ -102,7 +105,9 @@ class Selection:
       )
 
 
-def choose(records, queries, *, config):
+def choose(
+  records: Sequence[Comparison], queries: Any, *, config: Selection
+) -> list[Demonstration]:
   """A Demonstration of each prompt's best response in all bags.
 
   Bags are Comparisons; those of one prompt (the same messages) are united,

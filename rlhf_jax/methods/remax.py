@@ -15,7 +15,7 @@ Source: Li et al. 2024 (ReMax).
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated
 
 import chex
@@ -30,7 +30,16 @@ from rlhf_jax.stages import Online
 from rlhf_jax.training import optimizers
 from rlhf_jax.training.compile import override
 from rlhf_jax.training.metrics import Stopwatch
-from rlhf_jax.types import Mean
+from rlhf_jax.types import (
+  Experience,
+  Mean,
+  Metrics,
+  Models,
+  Params,
+  Prompts,
+  Rollouts,
+  TrainState,
+)
 from rlhf_jax.types.calls import Called
 from rlhf_jax.types.rules import Count, NonNegative, Positive, Share
 from rlhf_jax.types.values import checked
@@ -40,13 +49,25 @@ loss = policy_gradient.loss
 update = policy_gradient.update
 
 
-def one_step(gaps, penalties, mask, *, discount):
+def one_step(
+  gaps: chex.Array,
+  penalties: chex.Array,
+  mask: chex.Array,
+  *,
+  discount: chex.Numeric,
+) -> chex.Array:
   """Returns [N, R] from gaps [N], each token less its own penalty [N, R]."""
   seen = functools.partial(advantages.one_step_returns, discount=discount)
   return jax.vmap(seen)(gaps, penalties, mask)
 
 
-def to_go(gaps, penalties, mask, *, discount):
+def to_go(
+  gaps: chex.Array,
+  penalties: chex.Array,
+  mask: chex.Array,
+  *,
+  discount: chex.Numeric,
+) -> chex.Array:
   """Returns [N, R] from gaps [N], each token less all penalties that follow.
 
   Without discount this is REINFORCE's return, and unbiased.
@@ -113,7 +134,16 @@ def released(**values) -> Config:
   return Config(**(own | values))
 
 
-def shape(params, frozen, rollouts, scores, greedy_scores, *, models, config):
+def shape(
+  params: Params,
+  frozen: Mapping[str, Params],
+  rollouts: Rollouts,
+  scores: chex.Array,
+  greedy_scores: chex.Array,
+  *,
+  models: Models,
+  config: Config,
+) -> tuple[Experience, Metrics]:
   """Turns scored rollouts into experience. Returns (Experience, metrics).
 
   Args:
@@ -151,7 +181,15 @@ def shape(params, frozen, rollouts, scores, greedy_scores, *, models, config):
   return batch, metrics
 
 
-def collect(state, frozen, prompts, key, *, models, config):
+def collect(
+  state: TrainState,
+  frozen: Mapping[str, Params],
+  prompts: Prompts,
+  key: chex.PRNGKey,
+  *,
+  models: Models,
+  config: Config,
+) -> tuple[Experience, Metrics]:
   """Answers, also greedily, scores and shapes. Returns (Experience, metrics).
 
   Args:

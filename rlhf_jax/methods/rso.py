@@ -13,9 +13,10 @@ Source: Liu et al. 2024 (RSO), algorithm 1.
 
 import dataclasses
 import functools
-from collections.abc import Callable
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,7 +28,7 @@ from rlhf_jax.learners import pairwise
 from rlhf_jax.losses import pairwise as losses
 from rlhf_jax.stages import DatasetMethod, Method
 from rlhf_jax.training import optimizers
-from rlhf_jax.types import Comparison, prompt_of
+from rlhf_jax.types import Comparison, Record, prompt_of
 from rlhf_jax.types.calls import Called
 from rlhf_jax.types.rules import AtMost, Count, Range
 from rlhf_jax.types.values import checked
@@ -36,13 +37,19 @@ loss = pairwise.loss
 update = pairwise.update
 
 
-def first(key, scores, candidate_mask, *, count):
+def first(
+  key: chex.PRNGKey,
+  scores: chex.Array,
+  candidate_mask: chex.Array,
+  *,
+  count: int,
+) -> tuple[chex.Array, chex.Array]:
   """[count] indices and mask of the first candidates: a random choice."""
   del key, scores
   return jnp.arange(count), candidate_mask[:count]
 
 
-def first_round(count, prefer):
+def first_round(count: int, prefer: pairing.Prefer) -> list[pairing.Match]:
   """(winner, loser) of disjoint neighbours: half as many pairs as responses."""
   return pairing.play(pairing.first_round(count), prefer)
 
@@ -79,7 +86,9 @@ class Pairs:
   sampling: Sampling = Sampling(temperature=0.7, top_k=40)
 
 
-def build(records, queries, *, config):
+def build(
+  records: Sequence[Record], queries: Any, *, config: Pairs
+) -> list[Comparison]:
   """Pairs of what is accepted, with their scores where these decided.
 
   Equal texts count once, equal scores that decide make no pair, and a text that
@@ -118,13 +127,15 @@ def build(records, queries, *, config):
   return written
 
 
-def accepted(scores, seeds, config) -> list[list[int]]:
+def accepted(
+  scores: Sequence[np.ndarray], seeds: Sequence[int], config: Pairs
+) -> list[list[int]]:
   """The places that selection keeps of each prompt's candidates, in its order.
 
   Args:
     scores: of each prompt, [n] of its candidates; n may differ.
     seeds: one a prompt.
-    config: a Config.
+    config: a Pairs.
   """
   shape = (len(scores), config.samples)
   padded, there = np.zeros(shape, np.float32), np.zeros(shape, bool)

@@ -12,6 +12,8 @@ terms, are averaged by their weights, Σ w ℓ / Σ w; the paper's are over pair
 
 import dataclasses
 import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -46,7 +48,9 @@ class Pairs(sampled_pairs.PairConfig):
   tau: Share = 0.5
   linkage: sampled_pairs.Linkage = clustering.greedy
 
-  def when_none(self, facts, *, own, drawing):
+  def when_none(
+    self, facts: Mapping[str, float], *, own: str, drawing: str
+  ) -> str:
     """What to change: either too few samples agree, or all of them do."""
     return (
       f'{facts["confidence"]:.0%} of the samples of a prompt agree; lower '
@@ -55,7 +59,9 @@ class Pairs(sampled_pairs.PairConfig):
     )
 
 
-def build(records, queries, *, config):
+def build(
+  records: Sequence[Sampled], queries: Any, *, config: Pairs
+) -> RecordBatch:
   """A Comparison of each prompt on whose answer enough samples agree."""
   sampled_pairs.refuse_unfit(records, scored=False)
   grouped = sampled_pairs.groups(
@@ -74,7 +80,12 @@ def build(records, queries, *, config):
   return RecordBatch(found, sampled_pairs.averaged(facts))
 
 
-def voted(votes, texts, tau, generator) -> tuple[int, int] | None:
+def voted(
+  votes: np.ndarray,
+  texts: Sequence[str],
+  tau: float,
+  generator: np.random.Generator,
+) -> tuple[int, int] | None:
   """Places of one of the largest group and one of the smallest, or None.
 
   Args:

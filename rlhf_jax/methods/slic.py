@@ -12,8 +12,8 @@ Source: Zhao et al. 2023 (SLiC-HF), eqs. 2 and 4.
 
 import dataclasses
 import functools
-from collections.abc import Callable
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -23,7 +23,13 @@ from rlhf_jax.learners import pairwise
 from rlhf_jax.losses import pairwise as losses
 from rlhf_jax.stages import DatasetMethod, Method
 from rlhf_jax.training import optimizers
-from rlhf_jax.types import Comparison, Demonstration, Response, prompt_of
+from rlhf_jax.types import (
+  Comparison,
+  Demonstration,
+  Record,
+  Response,
+  prompt_of,
+)
 from rlhf_jax.types.calls import Called
 from rlhf_jax.types.rules import Count
 from rlhf_jax.types.values import checked
@@ -32,7 +38,9 @@ loss = pairwise.loss
 update = pairwise.update
 
 
-def demonstrated(record, texts, scores):
+def demonstrated(
+  record: Record, texts: Sequence[str], scores: Sequence[float]
+) -> str:
   """The target is what the data demonstrate."""
   del texts, scores
   if not isinstance(record, Demonstration):
@@ -43,7 +51,9 @@ def demonstrated(record, texts, scores):
   return record.response
 
 
-def best_sampled(record, texts, scores):
+def best_sampled(
+  record: Record, texts: Sequence[str], scores: Sequence[float]
+) -> str | None:
   """The target is the sample that the judge finds best, of those that ended.
 
   None where none did: one cut short would teach to ramble.
@@ -53,7 +63,12 @@ def best_sampled(record, texts, scores):
   return texts[max(ended, key=lambda i: scores[i])] if ended else None
 
 
-def ordered(count, scores, prefer, seed):
+def ordered(
+  count: int,
+  scores: Sequence[float],
+  prefer: pairing.Prefer,
+  seed: int,
+) -> list[pairing.Match]:
   """As many random pairs as there are responses, by the order of the scores."""
   del prefer
   pairs = [
@@ -63,7 +78,12 @@ def ordered(count, scores, prefer, seed):
   return [pairs[p] for p in rng.permutation(len(pairs))[:count]]
 
 
-def tournament(count, scores, prefer, seed):
+def tournament(
+  count: int,
+  scores: Sequence[float],
+  prefer: pairing.Prefer,
+  seed: int,
+) -> list[pairing.Match]:
   """The matches of a single elimination."""
   del scores, seed
   return pairing.tournament(count, prefer)
@@ -96,7 +116,9 @@ class Pairs:
   sampling: Sampling = Sampling(temperature=0.7, top_k=40)
 
 
-def build(records, queries, *, config):
+def build(
+  records: Sequence[Record], queries: Any, *, config: Pairs
+) -> list[Comparison]:
   """Pairs of each record's samples, with what is imitated beside them.
 
   Equal texts count once, equal scores that decide make no pair, neither does a

@@ -2,7 +2,7 @@
 
 A model rates every response, the policy learns to respond given the ratings,
 and at inference a user asks for the ratings that are wanted
-(`generation.attributes.Steering`). Once more, the policy's own responses to
+(`feedback.attributes.Steering`). Once more, the policy's own responses to
 requests for high quality are rated and learnt from: bootstrapping.
 
 Source: Dong et al. 2023 (SteerLM).
@@ -10,16 +10,17 @@ Source: Dong et al. 2023 (SteerLM).
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from rlhf_jax.feedback import annotating
-from rlhf_jax.generation.attributes import Scale
+from rlhf_jax.feedback.attributes import Scale
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.learners import likelihood
 from rlhf_jax.stages import DatasetMethod, DatasetStage, Method
 from rlhf_jax.training import optimizers
-from rlhf_jax.types import Demonstration
+from rlhf_jax.types import Demonstration, Record
 from rlhf_jax.types.rules import Count
 from rlhf_jax.types.values import checked
 
@@ -41,7 +42,9 @@ class Responses:
   batch_size: Count = 256
 
 
-def strip(records, queries, *, config):
+def strip(
+  records: Sequence[Record], queries: Any, *, config: Responses
+) -> list[Demonstration]:
   """Demonstrations of all responses without attributes: the SFT baseline."""
   del queries, config
   return [
@@ -64,7 +67,9 @@ class Annotation(Responses):
   rate: annotating.Rater = annotating.by_model
 
 
-def annotate(records, queries, *, config):
+def annotate(
+  records: Sequence[Record], queries: Any, *, config: Annotation
+) -> list[Demonstration]:
   """Demonstrations of all responses whose attributes are known."""
   condition = config.scale.condition
   return [
@@ -109,7 +114,9 @@ class Bootstrap:
         )
 
 
-def bootstrap(records, queries, *, config):
+def bootstrap(
+  records: Sequence[Demonstration], queries: Any, *, config: Bootstrap
+) -> list[Demonstration]:
   """Own responses to the data's prompts, on what they were asked for.
 
   Each prompt is asked once on a combination of attributes, v′, drawn from the
@@ -155,7 +162,7 @@ def best(
   return [found[text] for text in sorted(found)]
 
 
-def levels(record, scale):
+def levels(record: Demonstration, scale: Scale) -> Mapping[str, int]:
   """The attributes that a demonstration's response is conditioned on."""
   values = scale.conditioned_on(record.prompt.condition)
   if values is None:

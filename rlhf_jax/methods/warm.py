@@ -13,14 +13,24 @@ Source: Ramé et al. 2024 (WARM, arXiv 2401.12187).
 import dataclasses
 from collections.abc import Mapping
 
+import chex
 import jax
 import jax.numpy as jnp
+import optax
 
 from rlhf_jax.learners.reward import comparisons
 from rlhf_jax.stages import Stage
 from rlhf_jax.training import optimizers
 from rlhf_jax.training.state import whole
-from rlhf_jax.types import Comparison, Mean
+from rlhf_jax.types import (
+  Comparison,
+  Comparisons,
+  Mean,
+  Metrics,
+  Models,
+  Params,
+  TrainState,
+)
 from rlhf_jax.types.values import checked
 
 
@@ -30,7 +40,13 @@ class Config(optimizers.Once):
   """On how many pairs the mean is measured, once."""
 
 
-def init(key, start, *, models, config):
+def init(
+  key: chex.PRNGKey,
+  start: Mapping[str, Params],
+  *,
+  models: Models,
+  config: Config,
+) -> Params:
   """{'reward'}: the mean of the reward models in `start`, whatever their role.
 
   Raises:
@@ -46,7 +62,16 @@ def init(key, start, *, models, config):
   return {'reward': jax.tree.map(_mean, *members)}
 
 
-def measure(state, frozen, batch, key, *, models, optimizer, config):
+def measure(
+  state: TrainState,
+  frozen: Mapping[str, Params],
+  batch: Comparisons,
+  key: chex.PRNGKey,
+  *,
+  models: Models,
+  optimizer: optax.GradientTransformation,
+  config: Config,
+) -> tuple[TrainState, Metrics]:
   """How often the mean is right on Comparisons [B, 2, T]; it stays as it is."""
   del key, optimizer, config
   params = whole(state.params, frozen)

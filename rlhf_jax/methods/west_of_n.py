@@ -10,6 +10,8 @@ Source: Pace et al. 2024 (West-of-N, arXiv 2401.12086).
 """
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from scipy import special
@@ -42,7 +44,9 @@ class Config(sampled_pairs.PairConfig):
       )
 
 
-def by_reward(records, queries, *, config):
+def by_reward(
+  records: Sequence[Sampled], queries: Any, *, config: Config
+) -> RecordBatch:
   """A Comparison of each prompt's best and worst sample, by their scores."""
   del queries
   sampled_pairs.refuse_unfit(records, scored=True)
@@ -54,7 +58,9 @@ def by_reward(records, queries, *, config):
   return _surest(records, pairs, np.array(gaps), config)
 
 
-def by_ranker(records, queries, *, config):
+def by_ranker(
+  records: Sequence[Sampled], queries: Any, *, config: Config
+) -> RecordBatch:
   """A Comparison of each prompt's best and worst sample, by the frozen ranker.
 
   They are those of its log-odds over the first sample; then it reads the two
@@ -77,7 +83,9 @@ def by_ranker(records, queries, *, config):
   return _surest(records, pairs, log_odds, config)
 
 
-def extremes(texts, scores) -> tuple[int, int] | None:
+def extremes(
+  texts: Sequence[str], scores: Sequence[float]
+) -> tuple[int, int] | None:
   """Places of the largest and the smallest score, the first of equal ones.
 
   None where they are equal, or of one text. What has no score, NaN, or says

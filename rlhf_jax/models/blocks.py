@@ -94,7 +94,7 @@ def attend(
   if isinstance(rows.kind, int):
     windows, rows = (windows[rows.kind],), rows._replace(kind=jnp.int32(0))
   scale = d**-0.5 if options.scale is None else options.scale
-  chunk, length = fitting(T, chunk)
+  chunk, length = chunk_and_length(T, chunk)
 
   def padded(x):
     widths = [(0, 0), (0, length - T)] + [(0, 0)] * (x.ndim - 2)
@@ -115,7 +115,7 @@ def attend(
   return mixed.transpose(0, 3, 1, 2, 4).reshape(B, length, H, d)[:, :T]
 
 
-def fitting(length: int, most: int) -> tuple[int, int]:
+def chunk_and_length(length: int, most: int) -> tuple[int, int]:
   """Queries of a chunk, `most` or fewer, and the length that chunks fill."""
   chunks = -(-length // most)
   chunk = -(-length // (chunks * ROUND)) * ROUND
@@ -220,16 +220,18 @@ def _pull(static, window, queries, keys, values, rows, gradient, lse, shift):
       weights = jnp.where(visible, weights, 0.0)
       into = _flat(chunk(gradient))
       products = _product('bgqd,bgsd->bgqs', into, values)
-      slopes = products.reshape(scores.shape) - chunk(shift)[..., None]
-      slopes = weights * slopes * static.scale
+      # Of the scores before they are scaled and capped.
+      cotangent = products.reshape(scores.shape) - chunk(shift)[..., None]
+      cotangent = weights * cotangent * static.scale
       if static.softcap is not None:
-        slopes = slopes * (1.0 - jnp.square(scores / static.softcap))
-      weights, slopes = _flat(weights, values.dtype), _flat(slopes, keys.dtype)
+        cotangent = cotangent * (1.0 - jnp.square(scores / static.softcap))
+      weights = _flat(weights, values.dtype)
+      cotangent = _flat(cotangent, keys.dtype)
       of_keys, of_values = sums
       # Sums are [d, S], so that weights [C, S] need no transpose.
       of_values += _product('bgqd,bgqs->bgds', into, weights)
-      of_keys += _product('bgqd,bgqs->bgds', _flat(chunk(queries)), slopes)
-      found = _product('bgqs,bgsd->bgqd', slopes, keys)
+      of_keys += _product('bgqd,bgqs->bgds', _flat(chunk(queries)), cotangent)
+      found = _product('bgqs,bgsd->bgqd', cotangent, keys)
       found = found.reshape(chunk(queries).shape)
       return (of_keys, of_values), found.astype(queries.dtype)
 

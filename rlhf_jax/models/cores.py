@@ -26,7 +26,7 @@ LONG = 512
 LONG_ON_CPU = 128
 
 
-def fitting(length: int) -> Core:
+def core_for(length: int) -> Core:
   """The way for rows of so many tokens, on the platform of the mesh."""
   platform = sharding.platform()
   if length < (LONG_ON_CPU if platform == 'cpu' else LONG):

@@ -152,7 +152,7 @@ def attend_within(
   keep: bool = False,
 ) -> Attend:
   """Causal attention within each row; keeps keys and values if `keep`."""
-  core = config.attention_core or cores.fitting(attention_mask.shape[1])
+  core = config.attention_core or cores.core_for(attention_mask.shape[1])
   mix = core(config, attention_mask, segment_ids)
 
   def attend(queries, keys, values, kind):

@@ -101,7 +101,7 @@ def compiled(program: Program, mesh: Mesh) -> Compiled:
       raise
     said = str(error).split('\n')[0]
     return Compiled(temporaries=needed, refused=said)
-  return measured(program, executable, mesh)
+  return measure(program, executable, mesh)
 
 
 def made(program: Program, mesh: Mesh) -> jax.stages.Compiled:
@@ -110,7 +110,7 @@ def made(program: Program, mesh: Mesh) -> jax.stages.Compiled:
     return program.traced.lower().compile()
 
 
-def measured(
+def measure(
   program: Program, executable: jax.stages.Compiled, mesh: Mesh
 ) -> Compiled:
   """What a compiled program needs and does."""

@@ -135,8 +135,8 @@ def _batch(rehearsal, experiment, trained, name, models) -> tuple[Any, Any]:
   if stage.extra_data is None:
     return batch, spread
   size = config.extra_batch_size
-  beside = _examples(stage, stage.reads_extra, limits, size)
-  return WithExtra(batch, _collated(beside, limits)), spread
+  extra = _examples(stage, stage.reads_extra, limits, size)
+  return WithExtra(batch, _collated(extra, limits)), spread
 
 
 def _drawn(rehearsal, trained, name) -> Params:

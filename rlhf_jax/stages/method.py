@@ -184,14 +184,18 @@ def _sources(method: Method | DatasetMethod, given: Mapping[str, Any]):
 
 
 def _kept(source: Frozen | Fresh | None) -> Frozen | None:
-  """What is kept of a source: of what is drawn, as None, its own start."""
+  """A source as a frozen role takes it.
+
+  Of freshly drawn parameters that is None: the stage's own start.
+  """
   return None if isinstance(source, Fresh) else source
 
 
 def _trained(source: Frozen | Fresh | None) -> Start | None:
-  """Whose parameters those of a source are, of several the first's.
+  """The stage or folder whose parameters a source begins from.
 
-  None of programs, and of a policy that is read as a reward.
+  Of an ensemble, its first member; None of a function, which has no parameters,
+  and of an implicit reward.
   """
   first = source.members[0] if isinstance(source, Ensemble) else source
   return first if isinstance(first, Start) else None

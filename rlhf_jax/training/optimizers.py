@@ -184,7 +184,7 @@ class Steps:
 @dataclasses.dataclass(frozen=True, kw_only=True)
 @checked
 class Once:
-  """One step in which nothing is descended.
+  """One step without an optimizer: the method computes what it returns.
 
   Attributes:
     batch_size: examples that it reads.
@@ -201,7 +201,7 @@ class Once:
       )
 
   def make_optimizer(self) -> optax.GradientTransformation:
-    """Of nothing."""
+    """The identity: no gradients are used."""
     return optax.identity()
 
 

@@ -273,6 +273,8 @@ class BaseTest(parameterized.TestCase):
       ids = encode(response)
       self.assertEqual(folder.tokenizer.decode(ids), response)
       self.assertEqual(encode(folder.tokenizer.decode(ids)), ids)
+      twice = folder.tokenizer.decode_all([ids, [], ids])
+      self.assertEqual(twice, [response, '', response])
 
   def test_plain_texts_open_so_too(self):
     folder = base('llama_3_base')

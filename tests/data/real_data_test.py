@@ -26,7 +26,7 @@ class RealDataTest(absltest.TestCase):
   def setUpClass(cls):
     super().setUpClass()
     # Two small files, so that the test is quick.
-    source = data.HhRlhf(
+    source = data.Feedback(
       str(FOLDER),
       comparisons=sources.Files((sources.HH[0], sources.HH[2]), readers.pairs),
       demonstrations=sources.Files(

@@ -48,7 +48,7 @@ def shout(path):
   return [c._replace(margin=1.0) for c in readers.pairs(path)]
 
 
-class HhRlhfTest(parameterized.TestCase):
+class PairsAndTasksTest(parameterized.TestCase):
   def setUp(self):
     super().setUp()
     root = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
@@ -57,7 +57,7 @@ class HhRlhfTest(parameterized.TestCase):
     self.write('pairs.jsonl', [pair(i % 30) for i in range(60)])
     self.write('tasks.jsonl', map(task, range(20, 40)))
     self.write('more.jsonl', map(task, range(40, 50)))
-    self.source = sources.HhRlhf(
+    self.source = sources.Feedback(
       str(self.data), PAIRS, TASKS, held_out=0.3, vocab_size=300
     )
 

@@ -1,5 +1,6 @@
 """Ids and back: exact on any bytes, and no text makes a special id."""
 
+import functools
 import json
 import pathlib
 import tempfile
@@ -71,6 +72,20 @@ class ByteLevelTest(parameterized.TestCase):
   def test_round_trip_is_exact(self, text):
     tokenizer = byte_level()
     self.assertEqual(tokenizer.decode(tokenizer.encode(text)), text)
+
+  def test_many_are_decoded_as_each_alone(self):
+    tokenizer, random = byte_level(), np.random.default_rng(0)
+    drawn = [
+      random.integers(tokenizer.vocab_size, size=random.integers(9)).tolist()
+      for _ in range(300)
+    ]
+    # Nothing, special ids alone, an id of no token, half a character.
+    odd = [[], [0, 1], [10**6], tokenizer.encode('🙂')[:2]]
+    one = functools.partial(tokenizer.backend.decode, skip_special_tokens=True)
+    expected = [one(ids) for ids in [*odd, *drawn]]
+    texts = tokenizer.decode_all(np.array(ids, int) for ids in [*odd, *drawn])
+    self.assertEqual(texts, expected)
+    self.assertEqual(tokenizer.decode_all([]), [])
 
   @parameterized.parameters(*FORGERIES)
   def test_text_never_makes_a_special_id(self, text):
@@ -324,3 +339,4 @@ class SpacesTest(absltest.TestCase):
       whole = template.parts(asked, tokenizer).ids + ids
       self.assertEqual(backend.decode(whole), f'H H\nI {text}')
       self.assertEqual(tokenizer.decode(ids), text)
+      self.assertEqual(tokenizer.decode_all([ids, [], ids]), [text, '', text])

@@ -122,7 +122,7 @@ BASE = np.array([[0.3, 0.1, 0.15, 0.4, 0.05], [0.2, 0.2, 0.2, 0.3, 0.1]])
 class LawTest(parameterized.TestCase):
   @parameterized.parameters(1, 2, 5)
   def test_matches_all_draws(self, n):
-    law = best_of_n.law(SCORES, BASE, n)
+    law = best_of_n.distribution(SCORES, BASE, n)
     distances = best_of_n.exact_divergence(SCORES, BASE, n)
     for row in range(2):
       expected = over_all_draws(SCORES[row], BASE[row], n)
@@ -135,7 +135,7 @@ class LawTest(parameterized.TestCase):
     # Right with chance 1/4; of two, right with 1 − (3/4)² = 7/16.
     scores, base = np.array([0.0, 1.0]), np.array([0.75, 0.25])
     np.testing.assert_allclose(
-      best_of_n.law(scores, base, 2), [9 / 16, 7 / 16], rtol=1e-12
+      best_of_n.distribution(scores, base, 2), [9 / 16, 7 / 16], rtol=1e-12
     )
     expected = 9 / 16 * math.log(3 / 4) + 7 / 16 * math.log(7 / 4)
     actual = float(best_of_n.exact_divergence(scores, base, 2))
@@ -144,7 +144,7 @@ class LawTest(parameterized.TestCase):
   def test_what_the_policy_never_says_is_never_best(self):
     scores, base = np.array([0.0, 1.0, 2.0]), np.array([0.5, 0.5, 0.0])
     for n in (1, 3, 4096):
-      law = best_of_n.law(scores, base, n)
+      law = best_of_n.distribution(scores, base, n)
       np.testing.assert_allclose(law, [0.5**n, 1.0 - 0.5**n, 0.0], atol=1e-15)
       expected = relative_entropy(law, base)
       actual = float(best_of_n.exact_divergence(scores, base, n))
@@ -161,7 +161,7 @@ class LawTest(parameterized.TestCase):
   def test_rare_scores_keep_their_precision(self):
     # The best of n of a score that comes once in 10¹²: n times likelier.
     base = np.array([1.0 - 1e-12, 1e-12])
-    law = best_of_n.law(np.array([0.0, 1.0]), base, 100)
+    law = best_of_n.distribution(np.array([0.0, 1.0]), base, 100)
     np.testing.assert_allclose(law[1], 100e-12, rtol=1e-9)
 
   @parameterized.parameters(
@@ -173,7 +173,7 @@ class LawTest(parameterized.TestCase):
   )
   def test_refusals(self, scores, base, n, said):
     with self.assertRaisesRegex(ValueError, said):
-      best_of_n.law(np.array(scores), np.array(base), n)
+      best_of_n.distribution(np.array(scores), np.array(base), n)
 
 
 class PoolDivergenceTest(parameterized.TestCase):

@@ -673,10 +673,11 @@ class ChosenTest(absltest.TestCase):
     )
     self.assertEqual(learning_curves.explained({'step': [1]}), '')
 
-  def test_a_margin_is_in_what_its_model_gives(self):
-    self.assertEqual(learning_curves.unit('margin', 'policy'), 'nats')
-    self.assertEqual(learning_curves.unit('margin', 'reward'), 'reward units')
-    self.assertEqual(learning_curves.unit('my_own', 'policy'), '')
+  def test_a_policys_gaps_are_in_nats_and_a_rewards_in_its_units(self):
+    self.assertEqual(learning_curves.unit('log_ratio_gap'), 'nats')
+    self.assertEqual(learning_curves.unit('log_odds'), 'nats')
+    self.assertEqual(learning_curves.unit('margin'), 'reward units')
+    self.assertEqual(learning_curves.unit('my_own'), '')
 
 
 class ResponsesTest(parameterized.TestCase):

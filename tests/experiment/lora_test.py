@@ -217,7 +217,7 @@ class FolderTest(absltest.TestCase):
       export_weights, stage, root / 'no', '--original', other
     )
     self.assertEqual(status, 1)
-    self.assertIn('were trained beside other parameters than those of', wrong)
+    self.assertIn('were trained on other parameters than those of', wrong)
     self.assertFalse((root / 'no').exists())
 
 

@@ -21,7 +21,7 @@ from rlhf_jax.experiment import (
   running,
 )
 from rlhf_jax.experiment.prepared import Run
-from rlhf_jax.generation.reward_condition import Target
+from rlhf_jax.feedback.reward_condition import Target
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.methods import labels, offline_rl
 from tests import toy

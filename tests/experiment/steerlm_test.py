@@ -14,7 +14,7 @@ from rlhf_jax.data.limits import Limits
 from rlhf_jax.experiment import notes, writing
 from rlhf_jax.experiment.definition import PolicyVariant
 from rlhf_jax.experiment.models import roles
-from rlhf_jax.generation.attributes import Scale, Steering
+from rlhf_jax.feedback.attributes import Scale, Steering
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.methods import attribute_model, attribute_writer, steerlm
 from tests.experiment import small

@@ -13,7 +13,8 @@ import numpy as np
 from absl.testing import absltest
 from scipy import sparse, special
 
-from experiments.rlp import candidates, simulation, views, without_networks
+from experiments.rlp import views, without_networks
+from experiments.simulation import candidates, pairs, rewards, tables
 from rlhf_jax import sandbox
 from rlhf_jax.methods.rlp import consistency
 
@@ -54,17 +55,17 @@ class CandidatesTest(absltest.TestCase):
 
   def test_two_different_ones_of_one_prompt(self):
     rng = np.random.default_rng(0)
-    pairs = candidates.uniform(MADE, 2000, rng)
-    np.testing.assert_array_equal(pairs[:, 0] // 4, np.arange(2000) % 2)
-    np.testing.assert_array_equal(pairs[:, 1] // 4, np.arange(2000) % 2)
-    self.assertTrue(np.all(pairs[:, 0] != pairs[:, 1]))
-    shares = np.bincount((pairs % 4) @ [4, 1], minlength=16) / 2000
+    drawn = pairs.uniform(MADE, 2000, rng)
+    np.testing.assert_array_equal(drawn[:, 0] // 4, np.arange(2000) % 2)
+    np.testing.assert_array_equal(drawn[:, 1] // 4, np.arange(2000) % 2)
+    self.assertTrue(np.all(drawn[:, 0] != drawn[:, 1]))
+    shares = np.bincount((drawn % 4) @ [4, 1], minlength=16) / 2000
     expected = np.where(np.eye(4, dtype=bool), 0, 1 / 12).ravel()
     np.testing.assert_allclose(shares, expected, atol=0.03)
 
   def test_annotators_prefer_by_gold(self):
     rng = np.random.default_rng(1)
-    seen = candidates.annotated(MADE, np.array([[2, 0]] * 4000), rng)
+    seen = pairs.annotated(MADE, np.array([[2, 0]] * 4000), rng)
     np.testing.assert_array_equal(np.sort(seen, axis=1), [[0, 2]] * 4000)
     share = np.mean(seen[:, 0] == 0)
     self.assertAlmostEqual(share, special.expit(2.0), delta=0.025)
@@ -83,37 +84,37 @@ class CandidatesTest(absltest.TestCase):
     # Of the first prompt 0, 1 and 2 agree; of the second nothing does.
     drawn = np.array([[0, 1, 2, 3], [4, 5, 6, 7], [2, 2, 1, 3]])
     scores = np.array([0.0, 5.0, 1.0, 9.0, 0.0, 0.0, 0.0, 0.0])
-    found = candidates.agreed(
+    found = pairs.agreed(
       MADE, drawn, scores, consistency.best_scored, gamma=0.5, seed=0
     )
     np.testing.assert_array_equal(found, [[1, 3], [1, 3]])
     chosen = [
-      candidates.agreed(
+      pairs.agreed(
         MADE, drawn[:1], scores, consistency.any_member, gamma=0.5, seed=seed
       )[0, 0]
       for seed in range(60)
     ]
     self.assertEqual(set(chosen), {0, 1, 2})
-    none = candidates.agreed(
+    none = pairs.agreed(
       MADE, drawn[1:2], scores, consistency.any_member, gamma=0.5, seed=0
     )
     self.assertEqual(none.shape, (0, 2))
 
   def test_the_reward_labels(self):
     scores = np.array([1.0, 2.0, 2.0, 0.0, 0.0, 0.0, 0.0, 0.0])
-    pairs = np.array([[0, 1], [1, 2], [0, 3]])
-    found = candidates.higher_first(pairs, scores)
+    given = np.array([[0, 1], [1, 2], [0, 3]])
+    found = pairs.higher_first(given, scores)
     np.testing.assert_array_equal(found, [[1, 0], [0, 3]])
 
 
 @functools.cache
-def measured(pairs, table=True):
+def measured(count, table=True):
   """{arm: {measure: its Estimate}} over three seeds."""
-  setting = simulation.Setting(pairs, 4, 0.8, table)
+  setting = rewards.Setting(count, 4, 0.8, table)
   seen = written()
   if not table:
     seen = [candidates.without_answers(each) for each in seen]
-  return simulation.pooled(
+  return tables.pooled(
     [without_networks.simulate(*seen, setting, seed) for seed in range(3)]
   )
 
@@ -183,13 +184,13 @@ class ViewsTest(absltest.TestCase):
   def test_two_of_the_largest_group_of_a_visit(self):
     # Of the first prompt 0, 1 and 2 agree; of the second nothing does.
     drawn = np.array([[3, 1, 3, 0, 2], [4, 5, 6, 7, 5], [4, 5, 6, 7, 4]])
-    found = views.agreeing(drawn, MADE.answers.ravel())
+    found = pairs.agreeing(drawn, MADE.answers.ravel())
     np.testing.assert_array_equal(found, [[1, 0], [5, 5], [4, 4]])
-    none = views.agreeing(drawn[1:2, :4], MADE.answers.ravel())
+    none = pairs.agreeing(drawn[1:2, :4], MADE.answers.ravel())
     self.assertEqual(none.shape, (0, 2))
 
   def test_what_they_share_is_not_what_a_reward_is_about(self):
-    setting = simulation.Setting(MANY, 1, 0.8)
+    setting = rewards.Setting(MANY, 1, 0.8)
     arms = views.simulate(*written(), setting, 0)
     for kind in ('prompt', 'group'):
       little, more, most = (

@@ -19,8 +19,8 @@ NAN = math.nan
 WORDS = ('yes', 'no', '.', '?')
 
 
-def decode(ids):
-  return ' '.join(WORDS[i] for i in ids if i != toy.EOS)
+def decode(responses):
+  return [' '.join(WORDS[i] for i in ids if i != toy.EOS) for ids in responses]
 
 
 def asked(text):
@@ -147,16 +147,16 @@ class TextScorerTest(absltest.TestCase):
   def test_a_reward_of_text_may_have_no_score(self):
     words = {0: 'a', 1: 'b', toy.EOS: '.'}
     rollouts = toy.all_rollouts(0)
-    texts = scoring.response_texts(
-      rollouts, lambda ids: ''.join(words[i] for i in ids)
-    )
+
+    def spelt(responses):
+      return [''.join(words[i] for i in ids) for ids in responses]
+
+    texts = scoring.response_texts(rollouts, spelt)
 
     def ended(prompts, responses):
       return [len(text) if text.endswith('.') else None for text in responses]
 
-    scorer = scoring.text_scorer(
-      ended, ASKED, lambda ids: ''.join(words[i] for i in ids)
-    )
+    scorer = scoring.text_scorer(ended, ASKED, spelt)
     expected = [len(t) if t.endswith('.') else NAN for t in texts[0]]
     np.testing.assert_array_equal(scorer({}, rollouts), [expected])
 

@@ -18,8 +18,8 @@ from tests.generation import cut_definitions as definitions
 WORDS = ('yes', 'no', '.', '?')
 
 
-def decode(ids):
-  return ' '.join(WORDS[i] for i in ids if i != toy.EOS)
+def decode(responses):
+  return [' '.join(WORDS[i] for i in ids if i != toy.EOS) for ids in responses]
 
 
 def asked(text):

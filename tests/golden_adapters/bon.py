@@ -11,7 +11,7 @@ def discrete(inputs):
   )
   base = base / base.sum()  # They sum to 1 in float32 only.
   counts = np.asarray(inputs['n']).tolist()
-  laws = np.array([best_of_n.law(scores, base, n) for n in counts])
+  laws = np.array([best_of_n.distribution(scores, base, n) for n in counts])
   return {
     'bon_probs': laws,
     'kl': np.array(

@@ -32,7 +32,9 @@ def preference_losses(
       chosen, rejected, *lengths, gamma=simpo_gamma, alpha=alpha, **smoothed
     )
   # The reference bends the rewards of the others, too.
-  chosen, rejected = (divergences.bent(x, alpha) for x in (chosen, rejected))
+  chosen, rejected = (
+    divergences.power_transform(x, alpha) for x in (chosen, rejected)
+  )
   if loss_type == 'ipo':
     return per_token.ipo_mean(chosen, rejected, *lengths, beta=beta)
   if loss_type == 'hinge':
@@ -55,8 +57,8 @@ def cpo(inputs, *, beta, alpha, **options):
   return {
     'losses': losses,
     'loss': Mean.of(losses).value,
-    'chosen_rewards': beta * divergences.bent(chosen, alpha),
-    'rejected_rewards': beta * divergences.bent(rejected, alpha),
+    'chosen_rewards': beta * divergences.power_transform(chosen, alpha),
+    'rejected_rewards': beta * divergences.power_transform(rejected, alpha),
   }
 
 

@@ -20,7 +20,9 @@ def sequential(inputs, *, beta, num_samples):
     inputs['uniforms'], scores, all_of(scores), beta=beta, count=num_samples
   )
   first = selection.acceptance(scores, all_of(scores), beta=beta)
-  ideal, _ = selection.optimal_law(jnp.zeros_like(scores), scores, beta=beta)
+  ideal, _ = selection.optimal_distribution(
+    jnp.zeros_like(scores), scores, beta=beta
+  )
   passed_over = jnp.cumprod(jnp.append(1.0, 1.0 - first[:-1]))
   return {
     'accept_prob_first_round': first,
@@ -70,7 +72,9 @@ def inclusion(scores, beta, count):
 def target(inputs, *, beta):
   scores, base = inputs['rewards'], inputs['base_probs']
   base_logps = jnp.log(base)
-  law, best_value = selection.optimal_law(base_logps, scores, beta=beta)
+  law, best_value = selection.optimal_distribution(
+    base_logps, scores, beta=beta
+  )
   acceptance = selection.acceptance(scores, all_of(scores), beta=beta)
   divergence = jnp.sum(jnp.exp(law) * (law - base_logps))
   return {

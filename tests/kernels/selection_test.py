@@ -218,7 +218,7 @@ class AcceptTest(chex.TestCase):
     self.assertLess(chi_square, 16.3)  # Three degrees of freedom, p of 0.001.
 
   def test_optimal_law(self):
-    law, value = selection.optimal_law(
+    law, value = selection.optimal_distribution(
       np.log(self.base).astype(np.float32), self.scores, beta=0.7
     )
     np.testing.assert_allclose(np.exp(law), self.target, rtol=1e-5)
@@ -230,7 +230,7 @@ class AcceptTest(chex.TestCase):
       return (law * self.scores).sum() - 0.7 * divergence
 
     log_base = np.log(self.base).astype(np.float32)
-    law, value = selection.optimal_law(log_base, self.scores, beta=0.7)
+    law, value = selection.optimal_distribution(log_base, self.scores, beta=0.7)
     law = np.exp(np.asarray(law, float))
     np.testing.assert_allclose(worth(law / law.sum()), value, rtol=1e-5)
     for shift in np.random.default_rng(0).normal(size=(20, 4)):
@@ -240,7 +240,7 @@ class AcceptTest(chex.TestCase):
   def test_large_scores_and_impossible_responses(self):
     log_base = np.float32([-np.inf, np.log(0.5), np.log(0.5)])
     scores = np.float32([5e3, 1e3, -1e3])
-    law, value = selection.optimal_law(log_base, scores, beta=1.0)
+    law, value = selection.optimal_distribution(log_base, scores, beta=1.0)
     np.testing.assert_allclose(np.exp(law), [0.0, 1.0, 0.0])
     np.testing.assert_allclose(value, 1e3 + np.log(0.5), rtol=1e-6)
 
@@ -252,4 +252,6 @@ class AcceptTest(chex.TestCase):
         self.scores, np.zeros(1, np.float32), np.zeros_like(self.scores), beta=1
       )
     with self.assertRaises(AssertionError):
-      selection.optimal_law(np.zeros(1, np.float32), self.scores, beta=1.0)
+      selection.optimal_distribution(
+        np.zeros(1, np.float32), self.scores, beta=1.0
+      )

@@ -200,7 +200,7 @@ def pairwise(
     told
     | {
       'accuracy': weighed(halves(gap), weight),
-      'margin': weighed(gap, weight),
+      'log_ratio_gap': weighed(gap, weight),
       'chosen_logps': weighed(policy[:, 0], weight),
       'rejected_logps': weighed(policy[:, 1], weight),
       'active': weighed(pushed(), weight),
@@ -382,7 +382,7 @@ def ranked_by_reader(answer, heads, lists, *, weight):
     {'preference': (1.0, *weighed(softplus(-orders).mean(axis=1), weight))},
     {
       'accuracy': weighed(halves(odds), weight),
-      'margin': weighed(odds, weight),
+      'log_odds': weighed(odds, weight),
     },
   )
 

@@ -373,21 +373,21 @@ class MetricsTest(parameterized.TestCase):
     np.testing.assert_allclose(value, (0 + (1 + large) + 1) / 3, rtol=1e-5)
     expected = {
       'accuracy': (1 + 0 + 0.5) / 3,
-      'margin': 0.0,
+      'log_ratio_gap': 0.0,
       'chosen_logps': np.log([1 / 8, 1 / 16, 1 / 8]).mean(),
       'rejected_logps': np.log([1 / 16, 1 / 8, 1 / 8]).mean(),
       'active': 2 / 3,  # The hinge has let go of the first pair.
     }
     actual = {name: metrics[name].value for name in expected}
     chex.assert_trees_all_close(actual, expected, atol=1e-5)
-    # Alone, the first pair's margin is not averaged away.
+    # Alone, the first pair's gap is not averaged away.
     _, metrics = evaluate(
       chosen,
       batch.replace(weight=np.float32([1.0, 0.0, 0.0, 0.0])),
       policy=policy,
       frozen={'reference': reference},
     )
-    np.testing.assert_allclose(metrics['margin'].value, large, rtol=1e-5)
+    np.testing.assert_allclose(metrics['log_ratio_gap'].value, large, rtol=1e-5)
     # Without a reference, it is that of the policy's own log-probs.
     _, metrics = evaluate(
       config(losses.hinge, beta=1.0),
@@ -395,7 +395,9 @@ class MetricsTest(parameterized.TestCase):
       policy=policy,
       frozen={},
     )
-    np.testing.assert_allclose(metrics['margin'].value, np.log(2), rtol=1e-5)
+    np.testing.assert_allclose(
+      metrics['log_ratio_gap'].value, np.log(2), rtol=1e-5
+    )
 
   def test_an_objective_that_ignores_the_rejected_pushes_none(self):
     _, metrics = evaluate(config(losses.chosen_only, beta=BETA), pairs())

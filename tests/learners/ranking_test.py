@@ -117,7 +117,7 @@ class RankingTest(parameterized.TestCase):
     )
     odds = orders.mean(axis=1)
     np.testing.assert_allclose(
-      metrics['margin'].value, np.average(odds, weights=weight), rtol=1e-4
+      metrics['log_odds'].value, np.average(odds, weights=weight), rtol=1e-4
     )
     right = np.array([odds[0] > 0, odds[1] > 0, 0.5])
     np.testing.assert_allclose(

@@ -11,8 +11,8 @@ import inspect
 from absl.testing import absltest, parameterized
 
 from rlhf_jax.feedback import annotating, judging, sampled_pairs
+from rlhf_jax.feedback.attributes import Scale
 from rlhf_jax.generation import draws
-from rlhf_jax.generation.attributes import Scale
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.learners import (
   attributes,

@@ -10,8 +10,8 @@ from rlhf_jax.data import templates, tokens
 from rlhf_jax.data.encoding import encode
 from rlhf_jax.data.limits import Limits
 from rlhf_jax.feedback import annotating
+from rlhf_jax.feedback.attributes import Scale, Steering
 from rlhf_jax.generation import draws
-from rlhf_jax.generation.attributes import Scale, Steering
 from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.methods import attribute_writer, steerlm
 from rlhf_jax.types import Comparison, Demonstration, Rated

@@ -250,7 +250,7 @@ class BlocksTest(chex.TestCase):
 
   @parameterized.parameters((5, 8, 8), (128, 64, 128), (150, 56, 168))
   def test_chunks_are_even(self, length, chunk, filled):
-    self.assertEqual(blocks.fitting(length, 64), (chunk, filled))
+    self.assertEqual(blocks.chunk_and_length(length, 64), (chunk, filled))
 
   def test_bands_cover_all_keys_that_are_seen(self):
     for length, window in ((64, None), (4096, None), (4096, 100)):
@@ -299,8 +299,8 @@ class ChoiceTest(chex.TestCase):
       ('tpu', cores.LONG, cores.splash),
     ):
       with mock.patch.object(sharding, 'platform', lambda p=platform: p):
-        self.assertIs(cores.fitting(least - 1), cores.plain)
-        self.assertIs(cores.fitting(least), long)
+        self.assertIs(cores.core_for(least - 1), cores.plain)
+        self.assertIs(cores.core_for(least), long)
 
   def test_a_setting_decides(self):
     called = []

@@ -81,13 +81,13 @@ class PodsTest(absltest.TestCase):
     self.assertLessEqual({s.sizes[2:] for s in whole}, own)
 
   def test_the_state_is_overwritten_where_it_lies(self):
-    found = compiling.measured(self.update, self.made, self.mesh)
+    found = compiling.measure(self.update, self.made, self.mesh)
     state = stage_plan.size(self.update.held['state'])
     self.assertAlmostEqual(found.shared / state, 1.0, delta=0.01)
     self.assertEmpty(found.moved)
 
   def test_weights_are_gathered_layer_by_layer(self):
-    found = compiling.measured(self.update, self.made, self.mesh)
+    found = compiling.measure(self.update, self.made, self.mesh)
     looped = [one for one in found.sent if one.looped]
     self.assertTrue(any(one.kind == 'all-gather' for one in looped))
 

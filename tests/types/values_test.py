@@ -38,6 +38,10 @@ MADE = (
   'ProgramPlan',
   'StagePlan',
   'Trial',
+  'Run',
+  'Trained',
+  'Writer',
+  'Shapes',
 )
 # Looked at elsewhere, when it is first asked.
 LAZY = (Chat,)
@@ -103,6 +107,13 @@ class EveryConfigTest(parameterized.TestCase):
     self.assertGreater(len(found), 40)
     self.assertIn(Experiment, found)
     self.assertNotIn(Data, found)
+
+  def test_the_annotations_of_each_can_be_read(self):
+    # Of a class with one that cannot be, no field is checked.
+    empty = [
+      c for c in configs() if dataclasses.fields(c) and not values.hints(c)
+    ]
+    self.assertEmpty(empty)
 
   @parameterized.named_parameters(numbers_of_configs())
   def test_every_number_has_a_rule(self, cls, name, hint):

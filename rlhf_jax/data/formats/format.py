@@ -149,14 +149,14 @@ def _with_known(
   columns: Mapping[str, str], given: Iterable[str], formats: Sequence[Format]
 ) -> dict[str, str]:
   """`columns`, and the file's other columns that have the name of a field."""
-  beside = {
+  known = {
     name
     for form in formats
     if set(columns) <= set(form.schema)
     for name in form.schema
   }
   taken = {*columns, *columns.values()}
-  return {n: n for n in given if n in beside and n not in taken} | {**columns}
+  return {n: n for n in given if n in known and n not in taken} | {**columns}
 
 
 def _renamed(

@@ -5,7 +5,6 @@ function that is jitted: `measure`, the method's estimate of advantages, and
 `experience`.
 """
 
-import dataclasses
 import functools
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,15 +14,9 @@ import jax
 import jax.numpy as jnp
 
 from rlhf_jax.feedback import scoring
-from rlhf_jax.generation.sampling import Sampling
-from rlhf_jax.kernels import divergences
-from rlhf_jax.learners.policy_gradient import updating
-from rlhf_jax.learners.policy_gradient.evaluation import (
-  no_critic,
-  without_penalty,
-)
+from rlhf_jax.learners.policy_gradient.configs import OnlineConfig, no_critic
+from rlhf_jax.learners.policy_gradient.evaluation import without_penalty
 from rlhf_jax.learners.policy_gradient.round_metrics import OF_POLICY
-from rlhf_jax.training import optimizers
 from rlhf_jax.training.compile import jitted, override
 from rlhf_jax.training.metrics import Stopwatch
 from rlhf_jax.training.parts import one_by_one, size_of
@@ -35,86 +28,6 @@ from rlhf_jax.types import (
   Rollouts,
   TrainState,
 )
-from rlhf_jax.types.rules import Count, NonNegative, Positive
-from rlhf_jax.types.values import checked
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-@checked
-class OnlineConfig(updating.Config):
-  """Rounds of sampling and learning.
-
-  Attributes:
-    steps: rounds.
-    batch_size: prompts a round.
-    samples: responses to each prompt.
-    sampling: what is cut from the policy's distribution when sampling, if
-      anything; its temperature is `temperature`.
-    kl_coef: penalty per nat of KL to the reference, in the reward.
-    kl_estimator: (logps, reference_logps) -> per-token penalty.
-    score_clip: scores are clipped to ± this; None leaves them.
-    unended_penalty: taken off the score of a response without end-of-text.
-    length_penalty: (lengths [...], in tokens) -> [...] taken off the scores, in
-      reward units, as rewards.overlong_penalty; None for none.
-    optimizer: of the policy.
-  """
-
-  steps: Count
-  batch_size: Count = 128
-  samples: Count = 1
-  sampling: Sampling = Sampling()
-  kl_coef: NonNegative = 0.0
-  kl_estimator: Callable[[chex.Array, chex.Array], chex.Array] = divergences.k1
-  score_clip: Positive | None = None
-  unended_penalty: NonNegative = 0.0
-  length_penalty: Callable[[chex.Array], chex.Array] | None = None
-  optimizer: optimizers.Adam = optimizers.Adam(learning_rate=1e-6)
-
-  def __post_init__(self):
-    if self.sampling.temperature is not None:
-      raise ValueError(
-        "sampling has a temperature of its own; set the config's temperature, "
-        'at which responses are scored, too'
-      )
-    if self.reference_objective is None and self.reference_coef:
-      raise ValueError(
-        f'reference_coef is {self.reference_coef}, and nothing reads it '
-        'without a reference_objective; set that too, or leave it 0'
-      )
-    if self.responses % (self.minibatches * self.micro_batches):
-      raise ValueError(
-        f'minibatches is {self.minibatches} and micro_batches '
-        f'{self.micro_batches}; together they must divide the '
-        f'{self.responses} responses of a round evenly'
-      )
-
-  @property
-  def responses(self) -> int:
-    """How many a round learns from."""
-    return self.batch_size * self.samples
-
-  @property
-  def fewest_sampled(self) -> int:
-    """Responses to a prompt that are sampled together, at least."""
-    return self.samples
-
-  def roles(self) -> dict[str, optimizers.Adam]:
-    """The optimizer of each role."""
-    return {'policy': self.optimizer}
-
-  def make_optimizer(self):
-    """The optimizers of all roles, over all inner steps."""
-    inner_steps = self.steps * self.epochs * self.minibatches
-    return optimizers.by_role(
-      {
-        role: optimizers.adam(o, inner_steps)
-        for role, o in self.roles().items()
-      }
-    )
-
-  def initial_extra(self):
-    """The state's `extra`: the KL coefficient where it adapts."""
-    return {} if self.kl_control is None else {'kl_coef': self.kl_coef}
 
 
 def refuse(config: OnlineConfig, *, fewest_samples: int = 1) -> None:
@@ -288,6 +201,6 @@ def without_policy(shape: Callable) -> Callable:
   return shaped
 
 
-def _needs_no_policy(config):
+def _needs_no_policy(config: OnlineConfig) -> bool:
   free = without_penalty(config) and config.critic is no_critic
   return free and config.one_step

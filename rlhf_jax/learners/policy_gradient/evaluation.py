@@ -1,12 +1,17 @@
 """What policy, critic, reference and reward give for rollouts: `measure`."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import chex
 import jax.numpy as jnp
 
 from rlhf_jax.kernels import logps, masking, rewards
+from rlhf_jax.learners.policy_gradient.configs import (
+  Config,
+  OnlineConfig,
+  no_critic,
+)
 from rlhf_jax.learners.policy_gradient.round_metrics import (
   explained_variance,
   rollout_metrics,
@@ -32,30 +37,8 @@ class TokenOutputs(NamedTuple):
   values: chex.Array
 
 
-# (models, params, hidden [N, T, D], tokens, attention_mask) -> values [N, T].
-Critic = Callable[[Any, Any, chex.Array, chex.Array, chex.Array], chex.Array]
-
-
-def separate_critic(models, params, hidden, tokens, attention_mask):
-  """Values by a network of its own, `params['critic']`."""
-  del hidden
-  return models.critic.values(params['critic'], tokens, attention_mask)
-
-
-def shared_trunk(models, params, hidden, tokens, attention_mask):
-  """Values by a head, `params['critic']`, on the policy's hidden states."""
-  del tokens, attention_mask
-  return models.critic.head(params['critic'], hidden)[..., 0]
-
-
-def no_critic(models, params, hidden, tokens, attention_mask):
-  """Values of 0, for methods whose baseline is not learnt."""
-  del models, params, attention_mask, hidden
-  return jnp.zeros(tokens.shape, jnp.float32)
-
-
 def evaluate(
-  params: Params, rollouts: Rollouts, *, models: Models, config: Any
+  params: Params, rollouts: Rollouts, *, models: Models, config: Config
 ) -> TokenOutputs:
   """Log-probs, entropies and values of flat rollouts [N, T], by one pass."""
   start = rollouts.tokens.shape[-1] - rollouts.response_length
@@ -119,7 +102,7 @@ def measure(
   scores: chex.Array,
   *,
   models: Models,
-  config: Any,
+  config: OnlineConfig,
 ) -> MeasuredRollouts:
   """Scores and model outputs of rollouts; a method's `shape` begins with it.
 
@@ -153,7 +136,7 @@ def measure(
 
 
 def penalised(
-  scores: chex.Array, rollouts: Rollouts, config: Any
+  scores: chex.Array, rollouts: Rollouts, config: OnlineConfig
 ) -> chex.Array:
   """Scores [B, K], clipped, less the penalties of length and of no end."""
   if config.score_clip is not None:
@@ -168,12 +151,14 @@ def penalised(
   return scores
 
 
-def without_penalty(config: Any) -> bool:
+def without_penalty(config: OnlineConfig) -> bool:
   """Whether no KL is taken off the rewards, known before it is compiled."""
   return isinstance(config.kl_coef, int | float) and config.kl_coef == 0
 
 
-def penalised_logps(measured: MeasuredRollouts, config: Any) -> chex.Array:
+def penalised_logps(
+  measured: MeasuredRollouts, config: OnlineConfig
+) -> chex.Array:
   """[N, R] of the policy, whose KL is penalised.
 
   Without a penalty they are the reference's, of KL 0, so that a program need
@@ -185,7 +170,7 @@ def penalised_logps(measured: MeasuredRollouts, config: Any) -> chex.Array:
 
 
 def token_rewards(
-  measured: MeasuredRollouts, scores: chex.Array, config: Any
+  measured: MeasuredRollouts, scores: chex.Array, config: OnlineConfig
 ) -> chex.Array:
   """[N, R]: scores [N] at the last tokens, the KL penalty at all of them."""
   logps = penalised_logps(measured, config)
@@ -199,7 +184,9 @@ def token_rewards(
   )
 
 
-def sequence_rewards(measured: MeasuredRollouts, config: Any) -> chex.Array:
+def sequence_rewards(
+  measured: MeasuredRollouts, config: OnlineConfig
+) -> chex.Array:
   """[N]: the score less the KL penalty of the whole response."""
   each = token_rewards(measured, measured.scores, config)
   return masking.masked_sum(each, measured.mask, axis=-1)
@@ -210,7 +197,7 @@ def experience(
   *,
   advantages: chex.Array,
   response_rewards: chex.Array,
-  config: Any,
+  config: OnlineConfig,
   returns: chex.Array | None = None,
 ) -> tuple[Experience, Metrics]:
   """Experience [B, K] with these advantages, and metrics; `shape` ends with it.
@@ -248,7 +235,7 @@ def shape_by_group(
   scores: chex.Array,
   *,
   models: Models,
-  config: Any,
+  config: OnlineConfig,
 ) -> tuple[Experience, Metrics]:
   """A `shape` that judges a response by the others to its prompt.
 
@@ -256,7 +243,7 @@ def shape_by_group(
   KL of whole responses into advantages [B, K], the same at all tokens of a
   response. Returns (Experience [B, K], metrics).
 
-  Args: as of `measure`.
+  Args: as of `measure`; the config has a `baseline`, as RLOO's and GRPO's.
   """
   measured = measure(
     params, frozen, rollouts, scores, models=models, config=config

@@ -1,30 +1,28 @@
 """Loss and update from experience, whatever estimated its advantages."""
 
-import dataclasses
-import functools
-from collections.abc import Callable, Mapping
-from typing import Annotated
+from collections.abc import Mapping
 
 import chex
 import jax
 import jax.numpy as jnp
 import optax
 
-from rlhf_jax.kernels import divergences, importance, masking
+from rlhf_jax.kernels import divergences, importance
+from rlhf_jax.learners.policy_gradient.configs import (
+  Config,
+  no_critic,
+  shared_trunk,
+)
 from rlhf_jax.learners.policy_gradient.evaluation import (
-  Critic,
   TokenOutputs,
   evaluate,
   flatten_rollouts,
-  no_critic,
-  shared_trunk,
 )
 from rlhf_jax.learners.policy_gradient.round_metrics import (
   policy_metrics,
   response_kl,
 )
 from rlhf_jax.losses import objective as objectives
-from rlhf_jax.losses import supervised
 from rlhf_jax.training import state as training
 from rlhf_jax.types import (
   Experience,
@@ -36,84 +34,6 @@ from rlhf_jax.types import (
   TrainState,
   flatten_candidates,
 )
-from rlhf_jax.types.calls import Called, offering
-from rlhf_jax.types.rules import Count, NonNegative, Positive
-from rlhf_jax.types.values import checked
-
-# (losses [N, R], mask [N, R]) -> Mean: a function of kernels.masking.
-Reduction = Callable[[chex.Array, chex.Array], Mean]
-# What `arrays_for` gives, and what a correction may name.
-ARRAYS = (
-  'logps',
-  'old_logps',
-  'reference_logps',
-  'sampler_logps',
-  'advantages',
-  'entropies',
-  'mask',
-)
-CORRECTING = ('logps', 'sampler_logps', 'mask')
-Objective = offering(ARRAYS)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-@checked
-class Config:
-  """The update from a batch of experience.
-
-  Attributes:
-    objective: from those of `ARRAYS` that its parameters name to
-      losses [N, R], its options bound.
-    reference_objective: likewise, losses that hold the policy to the reference,
-      as divergences.k3; None for none.
-    reference_coef: their weight.
-    correction: from those of logps (before the update), sampler_logps and mask
-      that it names to constant weights [N, R] of the objective's losses, as
-      importance.truncated_weights; None for none.
-    token_mask: from those of `ARRAYS` that it names to the tokens
-      [N, R] bool that the objective learns from, a function of
-      kernels.token_masks; the others' losses are 0, and still count in the
-      average. None for all.
-    value_objective: (values, old_values, returns) [..., R] -> losses [..., R].
-    critic: where values come from: `separate_critic`, `shared_trunk`,
-      `no_critic`.
-    reduction: how losses are averaged, of kernels.masking.
-    value_coef: weight of the value loss.
-    entropy_coef: weight of the entropy, in nats per token, that is kept up.
-    temperature: at which the policy samples, and so is scored.
-    epochs: passes over each batch.
-    minibatches: optimizer steps in a pass.
-    micro_batches: parts that a minibatch, and what a round samples and scores,
-      is cut into, to save memory.
-    kl_control: (kl_coef, KL in nats per response, steps=responses) -> the next
-      kl_coef, as kernels.rewards.adaptive_kl_coef with its target and horizon
-      bound; None keeps it fixed.
-  """
-
-  objective: Objective
-  reference_objective: Objective | None = None
-  reference_coef: NonNegative = 0.0
-  correction: offering(CORRECTING) | None = None
-  token_mask: Objective | None = None
-  value_objective: Callable[
-    [chex.Array, chex.Array, chex.Array], chex.Array
-  ] = functools.partial(supervised.clipped_squared_error, clip_epsilon=0.2)
-  critic: Critic = no_critic
-  reduction: Reduction = masking.token_mean
-  value_coef: NonNegative = 0.0
-  entropy_coef: NonNegative = 0.0
-  temperature: Positive = 1.0
-  epochs: Count = 1
-  minibatches: Count = 1
-  micro_batches: Count = 1
-  kl_control: (
-    Annotated[Callable[..., chex.Array], Called(2, ('steps',))] | None
-  ) = None
-
-  @property
-  def one_step(self) -> bool:
-    """Whether a batch gives one step, taken by the policy that sampled."""
-    return self.epochs * self.minibatches == 1
 
 
 def init(

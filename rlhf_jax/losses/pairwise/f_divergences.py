@@ -37,7 +37,7 @@ def alpha_rewards(log_ratio: chex.Array, *, alpha: Share) -> chex.Array:
   forward KL's (α = 1, less 1). Below α x = −40 it goes on as its tangent
   (kernels.divergences).
   """
-  return divergences.bent(log_ratio, alpha)
+  return divergences.power_transform(log_ratio, alpha)
 
 
 def dpo_forward_kl(

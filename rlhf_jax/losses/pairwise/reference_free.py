@@ -234,7 +234,8 @@ def alphapo(
   chosen = length_bias.mean_logps(policy_chosen_logps, chosen_lengths)
   rejected = length_bias.mean_logps(policy_rejected_logps, rejected_lengths)
   gaps = pair_gaps.gaps(
-    divergences.bent(chosen, alpha), divergences.bent(rejected, alpha)
+    divergences.power_transform(chosen, alpha),
+    divergences.power_transform(rejected, alpha),
   )
   return curves.smoothed_logistic(beta * gaps - gamma, label_smoothing)
 

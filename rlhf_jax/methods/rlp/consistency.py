@@ -45,24 +45,28 @@ Choice = Callable[[Sequence[int], np.ndarray, np.random.Generator], int]
 Tie = Callable[[list[list[int]], np.ndarray], list[int] | None]
 
 
-def best_scored(members, rewards, generator) -> int:
+def best_scored(
+  members: Sequence[int], rewards: np.ndarray, generator: np.random.Generator
+) -> int:
   """The member of the highest reward; of equal ones the first drawn."""
   del generator
   return max(members, key=lambda i: rewards[i])
 
 
-def any_member(members, rewards, generator) -> int:
+def any_member(
+  members: Sequence[int], rewards: np.ndarray, generator: np.random.Generator
+) -> int:
   """Any member alike: the reward, and with it length, has no say."""
   del rewards
   return int(generator.choice(members))
 
 
-def of_best_scored(tied, rewards) -> list[int]:
+def of_best_scored(tied: list[list[int]], rewards: np.ndarray) -> list[int]:
   """Of several largest groups, the one with the sample of highest reward."""
   return max(tied, key=lambda group: max(rewards[i] for i in group))
 
 
-def none_of_tied(tied, rewards) -> None:
+def none_of_tied(tied: list[list[int]], rewards: np.ndarray) -> None:
   """Several largest groups give no pair."""
   del tied, rewards
 

@@ -8,6 +8,8 @@ is asked.
 
 import dataclasses
 import re
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from scipy import special
@@ -21,7 +23,9 @@ from rlhf_jax.types.values import checked
 PLACES = ('{prompt}', '{first}', '{second}')
 
 
-def by_reward(records, queries, *, config):
+def by_reward(
+  records: Sequence[Sampled], queries: Any, *, config: sampled_pairs.PairConfig
+) -> RecordBatch:
   """A Comparison of the first two samples, the higher reward first.
 
   Of the same text, of equal rewards, or where one could not be scored, there is
@@ -55,7 +59,9 @@ class AskedConfig(sampled_pairs.PairConfig):
       )
 
 
-def by_policy(records, queries, *, config):
+def by_policy(
+  records: Sequence[Sampled], queries: Any, *, config: AskedConfig
+) -> RecordBatch:
   """A Comparison of the first two samples, the policy's favourite first.
 
   It is asked in both orders, and each time how much likelier it says one answer

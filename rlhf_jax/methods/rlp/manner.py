@@ -12,7 +12,9 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import chex
 import jax.numpy as jnp
+import optax
 
 from rlhf_jax.feedback import sampled_pairs
 from rlhf_jax.feedback import similarity as similarities
@@ -21,9 +23,14 @@ from rlhf_jax.stages import DatasetMethod, DatasetStage, RecordBatch, Stage
 from rlhf_jax.training.state import whole
 from rlhf_jax.types import (
   Comparison,
+  Comparisons,
   Mean,
+  Metrics,
+  Models,
+  Params,
   Response,
   Sampled,
+  TrainState,
   flatten_candidates,
 )
 from rlhf_jax.types.rules import Count
@@ -46,7 +53,9 @@ class Restated(synthetic.Config):
   restate: Restate
 
 
-def restated_pairs(records, queries, *, config):
+def restated_pairs(
+  records: Sequence[Sampled], queries: Any, *, config: Restated
+) -> RecordBatch:
   """RLP-SPG's pairs; the preferred response, saying the other, is rejected.
 
   Where it cannot say that, there is no pair.
@@ -80,7 +89,9 @@ class Alike:
   batch_size: Count | None = 256
 
 
-def alike(records: Sequence[Comparison], queries: Any, *, config: Alike):
+def alike(
+  records: Sequence[Comparison], queries: Any, *, config: Alike
+) -> RecordBatch:
   """The Comparisons whose responses all say the same, as they are."""
   similar = config.similarity(
     [record.prompt for record in records],
@@ -94,7 +105,16 @@ def alike(records: Sequence[Comparison], queries: Any, *, config: Alike):
   )
 
 
-def update(state, frozen, batch, key, *, models, optimizer, config):
+def update(
+  state: TrainState,
+  frozen: Mapping[str, Params],
+  batch: Comparisons,
+  key: chex.PRNGKey,
+  *,
+  models: Models,
+  optimizer: optax.GradientTransformation,
+  config: scale.Config,
+) -> tuple[TrainState, Metrics]:
   """Folds a and b of `matched_within` into the head; as `scale.update`."""
   del key, optimizer, config
   tokens, mask = flatten_candidates((batch.tokens, batch.attention_mask))
@@ -119,7 +139,9 @@ def update(state, frozen, batch, key, *, models, optimizer, config):
   )
 
 
-def matched_within(own, like, there):
+def matched_within(
+  own: chex.Array, like: chex.Array, there: chex.Array
+) -> tuple[chex.Array, chex.Array]:
   """a and b, with which own scores [B, K] spread as others within a prompt.
 
   a is the ratio of the deviations from each prompt's mean, over the responses

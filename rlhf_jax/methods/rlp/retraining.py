@@ -7,6 +7,8 @@ that it does not give are those of Federici et al. 2020, and of AlpacaFarm.
 import dataclasses
 import functools
 
+import optax
+
 from rlhf_jax.kernels import bottleneck
 from rlhf_jax.learners.reward import multi_view, view_metrics
 from rlhf_jax.stages import Method
@@ -39,7 +41,7 @@ class Config(multi_view.Config, optimizers.Steps):
     learning_rate=1e-4, b2=0.999, warmup=0.0
   )
 
-  def make_optimizer(self):
+  def make_optimizer(self) -> optax.GradientTransformation:
     """The optimizers of the reward model and of the networks beside it."""
     return optimizers.by_role(
       {

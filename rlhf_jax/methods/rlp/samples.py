@@ -8,11 +8,12 @@ policy was trained on, at temperature 1.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from rlhf_jax.generation.sampling import PerPrompt
 from rlhf_jax.stages import DatasetMethod, DatasetStage, Stage
-from rlhf_jax.types import Sampled
+from rlhf_jax.types import Record, Sampled
 from rlhf_jax.types.rules import Count
 from rlhf_jax.types.values import checked
 
@@ -27,7 +28,9 @@ class Config(PerPrompt):
   samples: Count = 10
 
 
-def build(records, queries, *, config):
+def build(
+  records: Sequence[Record], queries: Any, *, config: Config
+) -> list[Sampled]:
   """A Sampled of each prompt, scored by the frozen reward if there is one."""
   del records  # Their prompts are what is answered.
   return queries.draw(samples=config.samples, sampling=config.sampling)

@@ -9,7 +9,9 @@ into itself; beside a policy that is read as a reward they are kept.
 import dataclasses
 from collections.abc import Mapping
 
+import chex
 import jax.numpy as jnp
+import optax
 
 from rlhf_jax.stages import (
   DatasetStage,
@@ -19,7 +21,16 @@ from rlhf_jax.stages import (
 )
 from rlhf_jax.training import optimizers
 from rlhf_jax.training.state import whole
-from rlhf_jax.types import Comparison, Mean, flatten_candidates
+from rlhf_jax.types import (
+  Comparison,
+  Comparisons,
+  Mean,
+  Metrics,
+  Models,
+  Params,
+  TrainState,
+  flatten_candidates,
+)
 from rlhf_jax.types.values import checked
 
 
@@ -29,13 +40,28 @@ class Config(optimizers.Once):
   """Whose responses' scores are matched: those of a batch, a fixed set."""
 
 
-def init(key, start, *, models, config):
+def init(
+  key: chex.PRNGKey,
+  start: Mapping[str, Params],
+  *,
+  models: Models,
+  config: Config,
+) -> Params:
   """{'reward'}: the reward model that is to be rescaled, as it is."""
   del key, models, config
   return {'reward': start['reward']}
 
 
-def update(state, frozen, batch, key, *, models, optimizer, config):
+def update(
+  state: TrainState,
+  frozen: Mapping[str, Params],
+  batch: Comparisons,
+  key: chex.PRNGKey,
+  *,
+  models: Models,
+  optimizer: optax.GradientTransformation,
+  config: Config,
+) -> tuple[TrainState, Metrics]:
   """Folds a and b into the head. Returns (state, metrics).
 
   a = sd(frozen's scores) / sd(own scores), b makes the means equal, over all
@@ -57,7 +83,9 @@ def update(state, frozen, batch, key, *, models, optimizer, config):
   return state.replace(step=state.step + 1, params=params), metrics
 
 
-def matched(own, like, there):
+def matched(
+  own: chex.Array, like: chex.Array, there: chex.Array
+) -> tuple[chex.Array, chex.Array]:
   """a and b, with which own scores have the moments of others.
 
   Both of B K numbers in any shape, over the responses `there` [B, K] bool.
@@ -70,13 +98,28 @@ def matched(own, like, there):
   return scale, jnp.mean(like, where=there) - scale * mean
 
 
-def init_beside(key, start, *, models, config):
+def init_implicit(
+  key: chex.PRNGKey,
+  start: Mapping[str, Params],
+  *,
+  models: Models,
+  config: Config,
+) -> Params:
   """{'scale'}: a and b of scores as they are, 1 and 0."""
   del key, start, models, config
   return {'scale': {'factor': jnp.ones(()), 'shift': jnp.zeros(())}}
 
 
-def update_beside(state, frozen, batch, key, *, models, optimizer, config):
+def update_implicit(
+  state: TrainState,
+  frozen: Mapping[str, Params],
+  batch: Comparisons,
+  key: chex.PRNGKey,
+  *,
+  models: Models,
+  optimizer: optax.GradientTransformation,
+  config: Config,
+) -> tuple[TrainState, Metrics]:
   """Keeps a and b. Returns (state, metrics).
 
   frozen['reward'] are two rewards whose scores [2, B, K] of Comparisons
@@ -90,7 +133,7 @@ def update_beside(state, frozen, batch, key, *, models, optimizer, config):
   return state.replace(step=state.step + 1, params=params), metrics
 
 
-def side_by_side(scores):
+def side_by_side(scores: chex.Array) -> chex.Array:
   """The scores [E, ...] of an ensemble as they are."""
   return scores
 
@@ -151,8 +194,8 @@ def implicit_stages(
   both = Ensemble((reward, like), side_by_side)
   return {
     name: Stage(
-      init=init_beside,
-      update=update_beside,
+      init=init_implicit,
+      update=update_implicit,
       config=config,
       data=data,
       reads=(Comparison,),

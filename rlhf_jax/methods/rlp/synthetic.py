@@ -6,6 +6,8 @@ Source: Lang, Huang & Li 2024 (RLP), §3.2, and table 5.
 """
 
 import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -41,7 +43,9 @@ class Config(sampled_pairs.PairConfig):
   choose: consistency.Choice = consistency.best_scored
   tie: consistency.Tie = consistency.of_best_scored
 
-  def when_none(self, facts, *, own, drawing):
+  def when_none(
+    self, facts: Mapping[str, float], *, own: str, drawing: str
+  ) -> str:
     """What to change, by why prompts gave no pair."""
     varied = sampled_pairs.more_samples(drawing)
     mended_by = {
@@ -63,7 +67,9 @@ class Config(sampled_pairs.PairConfig):
     )
 
 
-def by_consistency(records, queries, *, config):
+def by_consistency(
+  records: Sequence[Sampled], queries: Any, *, config: Config
+) -> RecordBatch:
   """A Comparison of each prompt on whose answer enough samples agree.
 
   Its margin is 0: nobody said how much better it is.
@@ -95,7 +101,7 @@ def by_consistency(records, queries, *, config):
   return RecordBatch(found, sampled_pairs.averaged(facts))
 
 
-def of_clustering(labels) -> list[dict[str, float]]:
+def of_clustering(labels: Sequence[np.ndarray]) -> list[dict[str, float]]:
   """Confidence, number and entropy of the groups [n] of each prompt."""
   measures = {
     'confidence': sampled_pairs.of_each(clustering.confidence, labels),

@@ -14,8 +14,8 @@ from rlhf_jax.storage import files
 
 CONFIG = 'config.json'
 REMEMBERED = '.content.json'
-# Everything beside the tensors that a tokenizer or a sampler reads.
-BESIDE = (
+# All files of a folder that a tokenizer or a sampler reads.
+TOKENIZER_FILES = (
   'generation_config.json',
   'tokenizer.json',
   'tokenizer_config.json',
@@ -68,9 +68,9 @@ def new_folder(folder: pathlib.Path) -> Iterator[pathlib.Path]:
     shutil.rmtree(partial, ignore_errors=True)
 
 
-def copy_beside(original: pathlib.Path, folder: pathlib.Path) -> None:
-  """Copies the files of a tokenizer and of a sampler."""
-  for name in BESIDE:
+def copy_tokenizer_files(original: pathlib.Path, folder: pathlib.Path) -> None:
+  """Copies the files of a tokenizer, and what its sampler stops at."""
+  for name in TOKENIZER_FILES:
     path = original / name
     if path.is_dir():
       shutil.copytree(path, folder / name)

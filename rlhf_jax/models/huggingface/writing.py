@@ -120,7 +120,7 @@ def write(
     said = source.json | (settings or {})
     files.write_json(partial / folders.CONFIG, said)
     if original is not None:
-      folders.copy_beside(pathlib.Path(original), partial)
+      folders.copy_tokenizer_files(pathlib.Path(original), partial)
 
 
 def _write_tensors(partial, layout, planned, bytes_of, out):

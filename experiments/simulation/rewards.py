@@ -1,4 +1,4 @@
-"""Reward learning without networks: what its experiments have in common.
+"""Reward learning without networks: a reward, its policy, what they lead to.
 
 SFT is the demonstrator, whose texts are the candidates; a policy is these
 tilted, π ∝ exp(reward / β), which is the optimum of learning from the reward at
@@ -6,21 +6,16 @@ a price of β a nat; a reward is a ridge regression on phrases and on a table of
 answers.
 """
 
-import argparse
-import pathlib
-from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
 
-from experiments.rlp import candidates
-from rlhf_jax import sandbox
-from rlhf_jax.evaluation import judges, report, statistics, tilted
+from experiments.simulation import pairs
+from experiments.simulation.candidates import Candidates, samples
+from rlhf_jax.evaluation import judges, tilted
 from rlhf_jax.sandbox import regression
-from rlhf_jax.storage import files
 
-TEXTS = 32  # To each prompt.
 SAMPLES = 10  # Of a policy, each time that a prompt is visited.
 NONE = np.zeros((0, 2), int)  # No pair.
 
@@ -66,13 +61,6 @@ class Arm(NamedTuple):
   gold: float
 
 
-# (train, test, setting, seed) -> {arm: what was measured}.
-Simulate = Callable[
-  [candidates.Candidates, candidates.Candidates, Setting, int],
-  Mapping[str, Arm],
-]
-
-
 class First(NamedTuple):
   """The first reward of a simulation, and its policy.
 
@@ -86,8 +74,8 @@ class First(NamedTuple):
     drawn: [V, n] places of the policy's samples, to training prompts.
   """
 
-  train: candidates.Candidates
-  test: candidates.Candidates
+  train: Candidates
+  test: Candidates
   setting: Setting
   annotated: np.ndarray
   scores: np.ndarray
@@ -124,8 +112,8 @@ class First(NamedTuple):
 
 
 def begin(
-  train: candidates.Candidates,
-  test: candidates.Candidates,
+  train: Candidates,
+  test: Candidates,
   setting: Setting,
   rng: np.random.Generator,
 ) -> First:
@@ -137,20 +125,18 @@ def begin(
     setting: of the simulation.
     rng: of annotators and samples.
   """
-  pairs = candidates.uniform(train, setting.pairs, rng)
-  annotated = candidates.annotated(train, pairs, rng)
+  unlabelled = pairs.uniform(train, setting.pairs, rng)
+  annotated = pairs.annotated(train, unlabelled, rng)
   reward = fitted(train, annotated)
   scores = train.features @ reward
   held_out = (test.features @ reward).reshape(test.gold.shape)
   beta = tilted.beta_at(held_out, setting.kl)
   policy = tilted.policy(scores.reshape(train.gold.shape), beta)
-  drawn = candidates.samples(policy, setting.visits, SAMPLES, rng)
+  drawn = samples(policy, setting.visits, SAMPLES, rng)
   return First(train, test, setting, annotated, scores, held_out, beta, drawn)
 
 
-def fitted(
-  found: candidates.Candidates, pairs: np.ndarray, **options: Any
-) -> np.ndarray:
+def fitted(found: Candidates, pairs: np.ndarray, **options: Any) -> np.ndarray:
   """[F] the regression of pairs [N, 2] of candidates, the better first.
 
   Args:
@@ -163,7 +149,7 @@ def fitted(
   )
 
 
-def gaps(found: candidates.Candidates, pairs: np.ndarray) -> sparse.csr_array:
+def gaps(found: Candidates, pairs: np.ndarray) -> sparse.csr_array:
   """[N, F] features of the first less the second of pairs [N, 2]."""
   return found.features[pairs[:, 0]] - found.features[pairs[:, 1]]
 
@@ -173,85 +159,3 @@ def agreement(gold: np.ndarray) -> float:
   if not len(gold):
     return float('nan')
   return float(np.mean(judges.credits_from_scores(*gold.T)))
-
-
-def pooled(seeds: Sequence[Mapping[str, Arm]]) -> dict[str, dict]:
-  """{arm: {measure: its Estimate over seeds}}."""
-  groups = np.arange(len(seeds))
-  return {
-    name: {
-      field: statistics.mean([getattr(s[name], field) for s in seeds], groups)
-      for field in Arm._fields
-      if np.isfinite(getattr(seeds[0][name], field))
-    }
-    for name in seeds[0]
-  }
-
-
-def show(setting: Setting, arms: Mapping[str, Mapping]) -> None:
-  """Prints a setting's arms, ± two standard errors over seeds."""
-  table = '' if setting.table else ', no table of answers'
-  columns = [f for f in Arm._fields if any(f in arm for arm in arms.values())]
-  print(
-    f'\n{setting.pairs} pairs, {setting.visits} visits, {setting.kl:g} nats'
-    f'{table}\n{"":17}' + ''.join(f'{name:>17}' for name in columns)
-  )
-  for name, measures in arms.items():
-    cells = [_cell(measures.get(field)) for field in columns]
-    print(f'{name:17}' + ''.join(f'{cell:>17}' for cell in cells))
-
-
-def _cell(found):
-  if found is None:
-    return '–'
-  form = '.0f' if found.value > 10 else '.3f'
-  if not np.isfinite(found.standard_error):
-    return f'{found.value:{form}}'
-  return f'{found.value:{form}} ± {2 * found.standard_error:{form}}'
-
-
-def run(
-  doc: str, settings: Sequence[Setting], simulate: Simulate, out: str
-) -> None:
-  """Prints a table a setting, and writes every number of it.
-
-  Args:
-    doc: of the experiment.
-    settings: its tables.
-    simulate: measures one of them with one seed.
-    out: file of all numbers by default.
-  """
-  parser = argparse.ArgumentParser(
-    description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
-  )
-  parser.add_argument(
-    '--seeds',
-    type=int,
-    nargs='+',
-    required=True,
-    help='of annotators, samples and pairs; what is shown is over all of them',
-  )
-  parser.add_argument(
-    '--out',
-    type=pathlib.Path,
-    default=out,
-    help='file of all numbers (default: %(default)s)',
-  )
-  options = parser.parse_args()
-  datasets, rows = sandbox.World().load('').datasets, []
-  written = [
-    candidates.compose(datasets[name], TEXTS)
-    for name in ('prompts', 'test_prompts')
-  ]
-  for setting in settings:
-    seen = written
-    if not setting.table:
-      seen = [candidates.without_answers(each) for each in written]
-    found = [simulate(*seen, setting, seed) for seed in options.seeds]
-    arms = pooled(found)
-    show(setting, arms)
-    rows.append(setting._asdict() | {'seeds': found, 'arms': arms})
-  files.make_folder(options.out.parent)
-  content = {'seeds': options.seeds, 'settings': rows}
-  files.write_json(options.out, report.plain(content))
-  print(f'\nwritten: {options.out}')

@@ -1,17 +1,15 @@
-"""Texts of the sandbox's demonstrator as candidates, and pairs made of them.
+"""Texts of the sandbox's demonstrator as candidates of each prompt.
 
-Candidates lie prompt by prompt, and are named by their places there. Pairs are
-[N, 2] of such places, the better first.
+Candidates lie prompt by prompt, and are named by their places there.
 """
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import sparse, special
+from scipy import sparse
 
 from rlhf_jax import sandbox
-from rlhf_jax.methods.rlp import consistency
 from rlhf_jax.sandbox import regression
 from rlhf_jax.types import Prompt
 
@@ -75,22 +73,6 @@ def without_answers(found: Candidates) -> Candidates:
   return found._replace(features=features)
 
 
-def uniform(found: Candidates, count: int, rng: np.random.Generator):
-  """[count, 2] two different candidates each, over and over the prompts."""
-  prompts, each = found.gold.shape
-  starts = each * (np.arange(count) % prompts)
-  first = rng.integers(each, size=count)
-  second = (first + rng.integers(1, each, size=count)) % each
-  return starts[:, None] + np.stack([first, second], axis=1)
-
-
-def annotated(found: Candidates, pairs: np.ndarray, rng: np.random.Generator):
-  """[N, 2] the pairs as an annotator of temperature 1 prefers them."""
-  gold = found.gold.ravel()[pairs]
-  prefers = rng.random(len(pairs)) < special.expit(gold[:, 0] - gold[:, 1])
-  return np.where(prefers[:, None], pairs, pairs[:, ::-1])
-
-
 def samples(
   chances: np.ndarray, visits: int, count: int, rng: np.random.Generator
 ) -> np.ndarray:
@@ -107,44 +89,3 @@ def samples(
   draws = rng.random((visits, prompts, count, 1)) * ends[:, -1, None, None]
   places = np.sum(draws > ends[:, None], axis=-1)
   return (places + each * np.arange(prompts)[:, None]).reshape(-1, count)
-
-
-def agreed(
-  found: Candidates,
-  drawn: np.ndarray,
-  scores: np.ndarray,
-  choose: consistency.Choice,
-  *,
-  gamma: float,
-  seed: int,
-) -> np.ndarray:
-  """[N, 2] RLP-SPG's pairs of the samples that state the same answer.
-
-  Args:
-    found: P · K candidates.
-    drawn: [V, n] places of samples.
-    scores: [P · K] of the reward that was learnt from.
-    choose: which member of the largest group is preferred.
-    gamma: least share of the samples in it.
-    seed: of who is rejected.
-  """
-  answers, pairs = found.answers.ravel(), []
-  for visit, places in enumerate(drawn):
-    made = consistency.pair(
-      answers[places],
-      [found.texts[place] for place in places],
-      scores[places],
-      gamma=gamma,
-      generator=np.random.default_rng((seed, visit)),
-      choose=choose,
-    )
-    if isinstance(made, consistency.Pair):
-      pairs.append(places[[made.chosen, made.rejected]])
-  return np.array(pairs, int).reshape(-1, 2)
-
-
-def higher_first(pairs: np.ndarray, scores: np.ndarray) -> np.ndarray:
-  """[≤ N, 2] the pairs as the scores [P · K] rank them, ties left out."""
-  gaps = scores[pairs[:, 0]] - scores[pairs[:, 1]]
-  ordered = np.where(gaps[:, None] > 0, pairs, pairs[:, ::-1])
-  return ordered[gaps != 0]

@@ -3,7 +3,7 @@
 from absl.testing import absltest, parameterized
 
 from rlhf_jax import sandbox
-from rlhf_jax.generation.attributes import Scale, Steering
+from rlhf_jax.feedback.attributes import Scale, Steering
 
 # The example of the SteerLM paper, on its scale of ten levels.
 PAPER = Scale(

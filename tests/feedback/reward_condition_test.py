@@ -7,8 +7,8 @@ from absl.testing import absltest, parameterized
 
 from rlhf_jax import sandbox
 from rlhf_jax.data import templates
-from rlhf_jax.generation import reward_condition
-from rlhf_jax.generation.reward_condition import Target
+from rlhf_jax.feedback import reward_condition
+from rlhf_jax.feedback.reward_condition import Target
 from rlhf_jax.types import Message, Prompt
 
 HI = Prompt((Message('user', 'Q: hi'),))
