@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from rlhf_jax.evaluation import judges
 from rlhf_jax.evaluation.judges import Judge
-from rlhf_jax.feedback import scoring
 from rlhf_jax.feedback.drawing import uniform
 from rlhf_jax.types import Prompt
 
@@ -25,8 +25,8 @@ def both(
   second: Sequence[str],
 ) -> np.ndarray:
   """[N, 2] credits of the first responses: shown first, and shown second."""
-  shown_first = scoring.ask(judge, prompts, first, second)
-  shown_second = 1.0 - scoring.ask(judge, prompts, second, first)
+  shown_first = judges.ask(judge, prompts, first, second)
+  shown_second = 1.0 - judges.ask(judge, prompts, second, first)
   return np.stack([shown_first, shown_second], axis=1)
 
 
@@ -63,7 +63,7 @@ def drawn(judge: Judge, *, seed: int = 0) -> Judge:
   def asked(prompts, first, second):
     turn = turned(prompts, first, second, seed=seed)
     shown = turn_round(first, second, turn)
-    credits = scoring.ask(judge, prompts, *shown)
+    credits = judges.ask(judge, prompts, *shown)
     return np.where(turn, 1.0 - credits, credits)
 
   return asked
