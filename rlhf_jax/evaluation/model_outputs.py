@@ -19,6 +19,7 @@ from rlhf_jax.data import fields, jsonl, names
 from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.types import Prompt
 
+LARGEST_DIFFICULTY = 1000  # Either way; published ones are below 10.
 _FIELDS = {
   'instruction': fields.filled,
   'output': fields.text,
@@ -109,7 +110,8 @@ def difficulties(path: str, prompts: Sequence[Prompt]) -> np.ndarray:
     prompts: N.
 
   Raises:
-    DataError: it is not there, is no such table, or leaves out a prompt.
+    DataError: it is not there, is no such table, leaves out a prompt, or has a
+      number that is no logit.
   """
   file = jsonl.existing(path)
   try:
@@ -132,6 +134,12 @@ def difficulties(path: str, prompts: Sequence[Prompt]) -> np.ndarray:
       f'{path} is no table of difficulties: JSON of {{instruction: number}}, '
       'or CSV of an index and a number'
     ) from error
+  for place, value in enumerate(found):
+    if not abs(value) <= LARGEST_DIFFICULTY:
+      raise DataError(
+        f'{path}: difficulty {place + 1} is {value:g}; one is a logit, a '
+        f'number from -{LARGEST_DIFFICULTY} to {LARGEST_DIFFICULTY}'
+      )
   if len(found) != len(prompts):
     raise DataError(
       f'{path} has {len(found)} difficulties, and there are {len(prompts)} '

@@ -55,6 +55,8 @@ class ModelOutputsTest(parameterized.TestCase):
   @parameterized.parameters(
     ('a.json', '{"p": 0.5}', "has no difficulty of 'q'"),
     ('a.json', '[', 'is no table of difficulties'),
+    ('a.json', '{"p": 0.5, "q": NaN}', 'a.json: difficulty 2 is nan; one'),
+    ('a.csv', 'x,y\n0,1e300\n1,0\n', 'a.csv: difficulty 1 is 1e.300; one'),
     ('a.csv', 'x,y\n0,hard\n', 'is no table of difficulties'),
     ('a.csv', 'x,y\n0,1\n', 'has 1 difficulties, and there are 2 questions'),
   )
