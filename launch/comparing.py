@@ -7,7 +7,7 @@ import numpy as np
 
 from launch import answering, costs, errors, judges
 from rlhf_jax import progress
-from rlhf_jax.data import names
+from rlhf_jax.data import jsonl, names
 from rlhf_jax.evaluation import (
   annotators,
   benchmark_results,
@@ -40,11 +40,17 @@ def measure(options) -> None:
     difficulties = model_outputs.difficulties(options.difficulties, prompts)
   if options.people is not None:
     choices = annotators.read(options.people)
+  for path in options.length_copies:
+    jsonl.existing(path)
   judge = judges.named(options, options.out)
   own, other = (
     answering.of(place, asked, options)
     for place in (options.policy, options.against)
   )
+  copies = [
+    model_outputs.length_copies(path, prompts, other.texts)
+    for path in options.length_copies
+  ]
   outputs = [
     model_outputs.outputs(prompts, answered.texts, answered.name)
     for answered in (own, other)
@@ -57,10 +63,13 @@ def measure(options) -> None:
   if choices is not None:
     judged = judged._replace(people=_people(options, choices, judged))
   rates = benchmark_results.rates(
-    judged, difficulties=difficulties, most_missing=options.most_missing
+    judged,
+    difficulties=difficulties,
+    copies=copies,
+    most_missing=options.most_missing,
   )
   _warn(rates['all'])
-  said = _sentences(options, judge, judged)
+  said = _sentences(options, judge, judged, rates['all'])
   policies = own.name, other.name
   _write(options, judge, policies, outputs, judged, rates, said)
   print(f'\n{own.name} against {other.name} on {options.benchmark}\n')
@@ -143,12 +152,11 @@ def _warn(whole) -> None:
     )
 
 
-def _sentences(options, judge, judged) -> list[str]:
+def _sentences(options, judge, judged, whole) -> list[str]:
   """Who judged, and how."""
-  known = 'without' if options.difficulties is None else 'with'
   said = [
-    f'Judged by {judge.name}, {ORDERS[options.order]}. At equal length: '
-    f'{known} difficulties of the instructions.'
+    f'Judged by {judge.name}, {ORDERS[options.order]}.',
+    _on_length(options, whole),
   ]
   alike = benchmark_results.alike(judged)
   if alike is not None:
@@ -157,6 +165,21 @@ def _sentences(options, judge, judged) -> list[str]:
       f'prefer the same {tables.interval(alike)} of the time.'
     )
   return said
+
+
+def _on_length(options, whole) -> str:
+  """What the win rate at equal length rests on, or why there is none."""
+  if whole.unknown:
+    return f'At equal length, {whole.rests_on}: unknown, since {whole.unknown}.'
+  given = [*filter(None, [options.difficulties]), *options.length_copies]
+  of = f' ({", ".join(given)})' if given else ''
+  beside = ''
+  if not (options.difficulties and options.length_copies):
+    beside = (
+      '; the published length-controlled win rate has both difficulties of the '
+      "instructions and the reference's copies of other lengths"
+    )
+  return f'At equal length: by a regression {whole.rests_on}{of}{beside}.'
 
 
 def _write(options, judge, policies, outputs, judged, rates, said) -> None:
@@ -173,6 +196,11 @@ def _write(options, judge, policies, outputs, judged, rates, said) -> None:
     'identity': judge.identity,
     'order': options.order,
     'difficulties': options.difficulties,
+    'length_copies': options.length_copies,
+    'at_equal_length': {
+      'rests_on': rates['all'].rests_on,
+      'unknown_since': rates['all'].unknown or None,
+    },
     'people': options.people,
     'win_rates': {
       name: {

@@ -13,6 +13,13 @@ from rlhf_jax.evaluation.statistics import Estimate
 from rlhf_jax.evaluation.win_rate import WinRate
 from rlhf_jax.types import Prompt
 
+# What the win rate at equal length is fitted to: with difficulties, copies.
+RESTS_ON = {
+  (False, False): 'by lengths alone',
+  (True, False): 'with difficulties',
+  (False, True): 'with copies',
+  (True, True): 'with difficulties and copies',
+}
 SHOWN = 3  # Prompts with their answers, where a page cannot search.
 
 
@@ -40,11 +47,15 @@ class Rates(NamedTuple):
   Attributes:
     judge: by the judge.
     equal_length: what that would be at equal length, or None.
+    rests_on: what that is fitted to, in words.
+    unknown: why there is none, '' where there is.
     people: by people, on what they judged, or None.
   """
 
   judge: WinRate
   equal_length: Estimate | None = None
+  rests_on: str = ''
+  unknown: str = ''
   people: WinRate | None = None
 
 
@@ -52,6 +63,7 @@ def rates(
   found: Judged,
   *,
   difficulties: np.ndarray | None = None,
+  copies: Sequence[length_control.Copies] = (),
   most_missing: float = 0.05,
 ) -> dict[str, Rates]:
   """{'all' and, where there are several, each kind of prompt: its rates}.
@@ -59,6 +71,7 @@ def rates(
   Args:
     found: what was judged.
     difficulties: [N] of the prompts, as of `length_control.win_rate`.
+    copies: of the other policy's answers, as there.
     most_missing: as of `win_rate.estimate`; people may leave out any share.
 
   Raises:
@@ -69,18 +82,23 @@ def rates(
   gaps = np.array(
     [len(a) - len(b) for a, b in zip(found.own, found.other, strict=True)]
   )
-  controlled = length_control.win_rate(
-    found.credits, gaps, prompts, difficulties=difficulties
-  )
+  controlled, unknown = None, ''
+  try:
+    controlled = length_control.win_rate(
+      found.credits, gaps, prompts, difficulties=difficulties, copies=copies
+    )
+  except length_control.NotIdentifiedError as error:
+    unknown = str(error)
+  rests_on = RESTS_ON[difficulties is not None, bool(copies)]
   by_people, people = {}, None
   if found.people is not None:
     people = win_rate.estimate(found.people, prompts, most_missing=1.0)
     by_people = win_rate.by_kind(found.people, prompts)
-  result = {'all': Rates(whole, controlled, people)}
+  result = {'all': Rates(whole, controlled, rests_on, unknown, people)}
   kinds = win_rate.by_kind(found.credits, prompts)
   if len({prompt.kind for prompt in prompts}) > 1:
     result |= {
-      kind or 'of no kind': Rates(rate, None, by_people.get(kind))
+      kind or 'of no kind': Rates(rate, people=by_people.get(kind))
       for kind, rate in kinds.items()
     }
   return result
@@ -113,7 +131,9 @@ def table(found: Mapping[str, Rates]) -> tables.Table:
       'n of people': lambda name, r: str(r.people.count if r.people else '–'),
     }
   columns |= {
-    'at equal length': lambda name, r: tables.interval(r.equal_length),
+    f'at equal length, {found["all"].rests_on}': lambda name, r: (
+      tables.interval(r.equal_length)
+    ),
     'n': lambda name, r: str(r.judge.count),
     'ties': lambda name, r: str(r.judge.ties or '–'),
     'no verdict': lambda name, r: str(r.judge.missing or '–'),
