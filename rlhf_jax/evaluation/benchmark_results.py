@@ -5,7 +5,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rlhf_jax.evaluation import length_control, statistics, tables, win_rate
+from rlhf_jax.evaluation import (
+  agreement,
+  length_control,
+  statistics,
+  tables,
+  win_rate,
+)
+from rlhf_jax.evaluation.agreement import Position
 from rlhf_jax.evaluation.blocks import Block, Heading, Table, Text
 from rlhf_jax.evaluation.samples import PolicySamples, prompt_groups
 from rlhf_jax.evaluation.side_by_side import Answers
@@ -32,6 +39,9 @@ class Judged(NamedTuple):
     other: N of the other one.
     credits: [N] of the policy's by a judge, NaN without a verdict.
     people: [N] the same by people, or None where none were asked.
+    shown: [N, 2] what the judge said of the policy's answer when it was shown
+      first, and second, NaN where it was not asked, as of equal answers; None
+      where that is not known.
   """
 
   prompts: Sequence[Prompt]
@@ -39,6 +49,7 @@ class Judged(NamedTuple):
   other: Sequence[str]
   credits: np.ndarray
   people: np.ndarray | None = None
+  shown: np.ndarray | None = None
 
 
 class Rates(NamedTuple):
@@ -50,6 +61,9 @@ class Rates(NamedTuple):
     rests_on: what that is fitted to, in words.
     unknown: why there is none, '' where there is.
     people: by people, on what they judged, or None.
+    discrete: by the judge, a verdict above ½ being a win and below a loss.
+    position: how the order of answers sways the judge.
+    characters: of an answer of the policy, and of the other one.
   """
 
   judge: WinRate
@@ -57,6 +71,9 @@ class Rates(NamedTuple):
   rests_on: str = ''
   unknown: str = ''
   people: WinRate | None = None
+  discrete: Estimate | None = None
+  position: Position = Position(None, None)
+  characters: tuple[Estimate, ...] = ()
 
 
 def rates(
@@ -94,14 +111,38 @@ def rates(
   if found.people is not None:
     people = win_rate.estimate(found.people, prompts, most_missing=1.0)
     by_people = win_rate.by_kind(found.people, prompts)
-  result = {'all': Rates(whole, controlled, rests_on, unknown, people)}
-  kinds = win_rate.by_kind(found.credits, prompts)
-  if len({prompt.kind for prompt in prompts}) > 1:
-    result |= {
-      kind or 'of no kind': Rates(rate, people=by_people.get(kind))
-      for kind, rate in kinds.items()
-    }
+  whole = Rates(whole, controlled, rests_on, unknown, people)
+  result = {'all': _described(whole, found, np.arange(len(prompts)))}
+  kinds = np.array([prompt.kind for prompt in prompts])
+  if len(set(kinds.tolist())) > 1:
+    for kind, rate in win_rate.by_kind(found.credits, prompts).items():
+      result[kind or 'of no kind'] = _described(
+        Rates(rate, people=by_people.get(kind)),
+        found,
+        np.flatnonzero(kinds == kind),
+      )
   return result
+
+
+def _described(rate: Rates, found: Judged, rows: np.ndarray) -> Rates:
+  """A rate of some rows with what is to be known beside it."""
+  prompts = [found.prompts[row] for row in rows]
+  groups, credits = prompt_groups(prompts), found.credits[rows]
+  judged = ~np.isnan(credits)
+  verdicts = (np.sign(credits[judged] - 0.5) + 1) / 2
+  lengths = [
+    np.array([len(texts[row]) for row in rows], float)
+    for texts in (found.own, found.other)
+  ]
+  return rate._replace(
+    discrete=statistics.share(verdicts, groups[judged]),
+    position=(
+      Position(None, None)
+      if found.shown is None
+      else agreement.position(found.shown[rows], prompts)
+    ),
+    characters=tuple(statistics.mean(x, groups) for x in lengths),
+  )
 
 
 def alike(found: Judged) -> Estimate | None:
@@ -141,6 +182,26 @@ def table(found: Mapping[str, Rates]) -> tables.Table:
   return tables.of(found, columns)
 
 
+def beside(found: Mapping[str, Rates], other: str) -> tables.Table:
+  """What is to be known of the rates, a line a kind: order and lengths.
+
+  Args:
+    found: as of `rates`.
+    other: the name of the policy that was held against.
+  """
+  columns = {
+    'questions': lambda name, r: name,
+    'wins, verdicts rounded': lambda name, r: tables.interval(r.discrete),
+    'same in both orders': lambda name, r: tables.interval(r.position.same),
+    'for the first': lambda name, r: tables.interval(r.position.first),
+    'characters': lambda name, r: tables.with_error(r.characters[0], '.0f'),
+    f'characters of {other}': lambda name, r: tables.with_error(
+      r.characters[1], '.0f'
+    ),
+  }
+  return tables.of(found, columns)
+
+
 def page(
   found: Judged,
   rates: Mapping[str, Rates],
@@ -167,6 +228,7 @@ def page(
     Heading(f'{own} against {other} on {benchmark}', 1),
     *map(Text, sentences),
     Table(table(rates)),
+    Table(beside(rates, other)),
     Heading('Answers'),
     Answers(samples, list(samples), other, credits, SHOWN),
   ]

@@ -40,6 +40,26 @@ class BenchmarkResultsTest(absltest.TestCase):
     # Of three pairs that both judged, they differ on the second.
     self.assertAlmostEqual(benchmark_results.alike(JUDGED).value, 2 / 3)
 
+  def test_what_stands_beside_the_rate_by_hand(self):
+    shown = [[1.0, 0.8], [0.75, 0.25], [NAN, 0.5], [NAN, NAN]]
+    judged = JUDGED._replace(
+      credits=np.array([0.9, 0.5, NAN, 0.5]), shown=np.array(shown)
+    )
+    found = benchmark_results.rates(judged, most_missing=0.5)['all']
+    self.assertAlmostEqual(found.judge.value, 1.9 / 3)
+    self.assertAlmostEqual(found.discrete.value, 2 / 3)  # A win and two ties.
+    # Of two that were asked twice, one has the same verdict.
+    self.assertEqual(found.position.same.value, 0.5)
+    # The first: mean of 1 and 0.2, of 0.75 and 0.75, and 0.5.
+    self.assertAlmostEqual(found.position.first.value, (0.6 + 0.75 + 0.5) / 3)
+    own, other = found.characters
+    self.assertEqual(own.value, (7 + 3 + 3 + 4) / 4)
+    self.assertEqual(other.value, (5 + 5 + 12 + 4) / 4)
+    header, line, *_ = benchmark_results.beside({'all': found}, 'b')
+    self.assertEqual(
+      dict(zip(header, line, strict=True))['characters of b'], '6 ± 2'
+    )
+
   def test_people_alone_may_leave_out_what_they_like(self):
     few = JUDGED._replace(people=np.array([1.0, NAN, NAN, NAN]))
     found = benchmark_results.rates(few)

@@ -305,8 +305,45 @@ def test_two_files_of_answers_by_an_endpoint(benchmark, tmp_path):
   assert rates['math']['win_rate']['value'] == 1.0
   assert rates['writing']['win_rate']['value'] == 0.25
   assert 0 < rates['all']['at_equal_length']['value'] < 1
+  # It says the same in both orders of three pairs, and the fourth is equal.
+  assert rates['all']['same_in_both_orders']['value'] == 1.0
+  assert rates['all']['for_the_first']['value'] == 0.5
+  assert rates['all']['discrete']['value'] == 2.5 / 4
+  assert rates['all']['characters']['policy']['value'] == (4 + 4 + 3 + 4) / 4
+  assert 'same in both orders' in out
+  found = result(tmp_path / 'o')
+  assert found['answers']['policy'] == {'file': 'a.json'}
+  assert (found['seed'], found['count']) == (0, None)
+  assert 'the answers are those of files' in ' '.join(out.split())
+  for name in ('report.md', 'report.html'):
+    page = (tmp_path / 'o' / name).read_text()
+    assert 'characters of b' in page
+    assert 'for the first' in page
   written = json.loads((tmp_path / 'o' / 'annotations.json').read_text())
   assert [row['preference'] for row in written] == [2.0, 2.0, 1.0, 1.5]
+
+
+def test_a_judge_that_always_takes_the_first(benchmark, tmp_path):
+  arguments = (
+    *benchmark, '--policy', 'a.json', '--against', 'b.json', '--count', '3',
+    '--judge', f'{__name__}.first_of_all', '--out', 'o',
+  )  # fmt: skip
+  for order, same, rate in (
+    ('both', 0.0, 0.5),
+    ('strict', 0.0, 0.5),
+    ('drawn', None, None),
+  ):
+    status, _, err = run(*arguments, '--order', order)
+    assert status == 0, err
+    found = result(tmp_path / 'o')['win_rates']['all']
+    assert found['for_the_first']['value'] == 1.0
+    assert (found['same_in_both_orders'] or {}).get('value') == same
+    assert rate in (None, found['win_rate']['value'])
+  assert result(tmp_path / 'o')['count'] == 3
+
+
+def first_of_all(prompts, first, second):
+  return [1.0] * len(prompts)
 
 
 def wins(prompts, first, second):
@@ -526,6 +563,11 @@ def test_policies_in_folders_answer_once(benchmark, tmp_path, monkeypatch):
   status, out, err = run(*arguments)
   assert status == 0, err
   assert 'one against two on vicuna80' in out
+  assert 'at temperature 0.7, at most 4 tokens, seed 0' in ' '.join(out.split())
+  assert result(tmp_path / 'o')['answers']['against'] == {
+    'sampled_from': 'two', 'temperature': 0.7, 'max_tokens': 4,
+    'max_prompt_tokens': 64, 'seed': 0,
+  }  # fmt: skip
   files = sorted((tmp_path / 'o').glob('answers-*.jsonl'))
   before = [path.read_bytes() for path in files]
   assert len(before) == 2
