@@ -230,7 +230,7 @@ def _sampling(options, place) -> dict:
 
 
 def _write(options, judge, policies, outputs, judged, rates, said) -> None:
-  """Writes annotations.json, results.json, report.md and report.html."""
+  """Writes annotations.json, results.json, the report and its plots."""
   files.write_json(
     options.out / 'annotations.json',
     model_outputs.annotations(*outputs, judged.credits, judge.name),
@@ -276,6 +276,11 @@ def _write(options, judge, policies, outputs, judged, rates, said) -> None:
   }
   files.write_json(options.out / 'results.json', report.plain(results))
   page = benchmark_results.page(
-    judged, rates, policies, options.benchmark, said
+    judged,
+    rates,
+    policies,
+    options.benchmark,
+    said,
+    benchmark_results.draw(options.out, judged, rates, policies),
   )
   report.write_page(options.out, 'report', page)

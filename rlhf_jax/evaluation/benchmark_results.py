@@ -1,5 +1,7 @@
 """A policy's answers to a benchmark against another's: rates, table, page."""
 
+import importlib
+import pathlib
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -8,12 +10,13 @@ import numpy as np
 from rlhf_jax.evaluation import (
   agreement,
   length_control,
+  pages,
   statistics,
   tables,
   win_rate,
 )
 from rlhf_jax.evaluation.agreement import Position
-from rlhf_jax.evaluation.blocks import Block, Heading, Table, Text
+from rlhf_jax.evaluation.blocks import Block, Heading, Image, Table, Text
 from rlhf_jax.evaluation.samples import PolicySamples, prompt_groups
 from rlhf_jax.evaluation.side_by_side import Answers
 from rlhf_jax.evaluation.statistics import Estimate
@@ -27,6 +30,8 @@ RESTS_ON = {
   (False, True): 'with copies',
   (True, True): 'with difficulties and copies',
 }
+PLOTS = ('win_rates.png', 'credit_by_length.png')
+MOST_GROUPS, LEAST_IN_GROUP = 8, 10  # Of pairs of about one gap in length.
 SHOWN = 3  # Prompts with their answers, where a page cannot search.
 
 
@@ -96,13 +101,14 @@ def rates(
   """
   prompts = found.prompts
   whole = win_rate.estimate(found.credits, prompts, most_missing=most_missing)
-  gaps = np.array(
-    [len(a) - len(b) for a, b in zip(found.own, found.other, strict=True)]
-  )
   controlled, unknown = None, ''
   try:
     controlled = length_control.win_rate(
-      found.credits, gaps, prompts, difficulties=difficulties, copies=copies
+      found.credits,
+      length_gaps(found),
+      prompts,
+      difficulties=difficulties,
+      copies=copies,
     )
   except length_control.NotIdentifiedError as error:
     unknown = str(error)
@@ -202,14 +208,72 @@ def beside(found: Mapping[str, Rates], other: str) -> tables.Table:
   return tables.of(found, columns)
 
 
+def by_gap(found: Judged) -> tuple[np.ndarray, list[Estimate]]:
+  """Mean length gaps of groups of pairs, and the win rate of each.
+
+  At most eight groups, equally large, in order of the gap; pairs of one gap
+  are in one group.
+  """
+  judged = np.flatnonzero(~np.isnan(found.credits))
+  gaps = length_gaps(found)[judged]
+  count = int(np.clip(judged.size // LEAST_IN_GROUP, 1, MOST_GROUPS))
+  ends = np.quantile(gaps, np.arange(1, count) / count)
+  group = np.searchsorted(ends, gaps, side='right')
+  means, rates = [], []
+  for number in np.unique(group):
+    rows = judged[group == number]
+    groups = prompt_groups([found.prompts[row] for row in rows])
+    means.append(gaps[group == number].mean())
+    rates.append(statistics.share(found.credits[rows], groups))
+  return np.array(means), rates
+
+
+def length_gaps(found: Judged) -> np.ndarray:
+  """[N] characters by which the policy's answers are longer."""
+  pairs = zip(found.own, found.other, strict=True)
+  return np.array([len(a) - len(b) for a, b in pairs], float)
+
+
+def draw(
+  folder: pathlib.Path,
+  found: Judged,
+  rates: Mapping[str, Rates],
+  names: tuple[str, str],
+) -> list[Block]:
+  """Writes the plots into a folder; the blocks that show them on its page.
+
+  Without matplotlib there are none, and a sentence says so.
+  """
+  try:
+    plots = importlib.import_module('rlhf_jax.evaluation.plots')
+  except ImportError:
+    return [Text(pages.NO_PLOTS)]
+  own, other = _told_apart(names)
+  kinds = {k: r.judge for k, r in rates.items() if k != 'all'}
+  whole = {plots.ALL: rates['all'].judge}
+  plots.win_rates_by_kind(folder / PLOTS[0], {own: whole | kinds}, other)
+  plots.credits_by_gap(folder / PLOTS[1], *by_gap(found), other)
+  return [
+    Image(PLOTS[0], 'Win rates by subset, with their intervals'),
+    Image(PLOTS[1], 'Win rate by how much longer the answers are'),
+  ]
+
+
+def _told_apart(names: tuple[str, str]) -> tuple[str, str]:
+  """The names of the two policies, told apart."""
+  own, other = names
+  return (own, other) if own != other else (own, f'{other} (2)')
+
+
 def page(
   found: Judged,
   rates: Mapping[str, Rates],
   names: tuple[str, str],
   benchmark: str,
   sentences: Sequence[str],
+  drawn: Sequence[Block] = (),
 ) -> list[Block]:
-  """The page: the table, and the answers side by side.
+  """The page: the tables, plots, and the answers side by side.
 
   Args:
     found: what was judged.
@@ -217,8 +281,9 @@ def page(
     names: of the policy, and of the other one.
     benchmark: whose questions were asked.
     sentences: on who judged, and how.
+    drawn: as of `draw`.
   """
-  own, other = names if names[0] != names[1] else (names[0], f'{names[1]} (2)')
+  own, other = _told_apart(names)
   samples = {
     own: _samples(own, found.prompts, found.own),
     other: _samples(other, found.prompts, found.other),
@@ -229,6 +294,7 @@ def page(
     *map(Text, sentences),
     Table(table(rates)),
     Table(beside(rates, other)),
+    *drawn,
     Heading('Answers'),
     Answers(samples, list(samples), other, credits, SHOWN),
   ]

@@ -2,6 +2,7 @@
 
 import pathlib
 import tempfile
+from unittest import mock
 
 import numpy as np
 from absl.testing import absltest
@@ -59,6 +60,53 @@ class BenchmarkResultsTest(absltest.TestCase):
     self.assertEqual(
       dict(zip(header, line, strict=True))['characters of b'], '6 ± 2'
     )
+
+  def test_groups_of_about_one_length_by_hand(self):
+    count = 40
+    prompts = [Prompt((Message('user', f'q{i}'),)) for i in range(count + 1)]
+    own = ['x' * (50 + i // 2) for i in range(count)] + ['x' * 500]
+    credits = np.array([float(i >= 20) for i in range(count)] + [NAN])
+    judged = benchmark_results.Judged(
+      prompts, own, ['x' * 60] * (count + 1), credits
+    )
+    gaps, rates = benchmark_results.by_gap(judged)
+    # Ten pairs a group, whose gaps are −10 to −6, −5 to −1, 0 to 4 and 5 to 9.
+    self.assertEqual(gaps.tolist(), [-8, -3, 2, 7])
+    self.assertEqual([rate.value for rate in rates], [0, 0, 1, 1])
+    few, _ = benchmark_results.by_gap(JUDGED._replace(people=None))
+    self.assertEqual(few.tolist(), [(2 - 2 - 9 + 0) / 4])
+
+  def test_its_plots(self):
+    folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+    found, names = benchmark_results.rates(JUDGED), ('ppo', 'ppo')
+    drawn = benchmark_results.draw(folder, JUDGED, found, names)
+    page = benchmark_results.page(JUDGED, found, names, 'vicuna80', [], drawn)
+    shown = html_pages.page(page, folder)
+    self.assertEqual(shown.count('src="data:image/png'), 2)
+    said = blocks.markdown(page)
+    for name in benchmark_results.PLOTS:
+      self.assertIn(f']({name})', said)
+      self.assertGreater((folder / name).stat().st_size, 5_000)
+    with mock.patch.dict('sys.modules', {'rlhf_jax.evaluation.plots': None}):
+      (instead,) = benchmark_results.draw(folder, JUDGED, found, names)
+    self.assertIn('matplotlib', instead.text)
+
+  def test_pairs_without_a_verdict_can_be_looked_for(self):
+    folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+
+    def page(judged):
+      found = benchmark_results.rates(judged, most_missing=1.0)
+      names = 'ppo', 'sft'
+      return html_pages.page(
+        benchmark_results.page(judged, found, names, 'vicuna80', []), folder
+      )
+
+    option = '<option value="no verdict">no verdict</option>'
+    self.assertNotIn(option, page(JUDGED))
+    unread = page(JUDGED._replace(credits=np.array([1.0, 0.0, NAN, 0.5])))
+    self.assertIn(option, unread)
+    self.assertEqual(unread.count('data-verdict="no verdict"'), 1)
+    self.assertIn('no verdict against sft', unread)
 
   def test_people_alone_may_leave_out_what_they_like(self):
     few = JUDGED._replace(people=np.array([1.0, NAN, NAN, NAN]))
