@@ -1,13 +1,14 @@
 """Policies by a judge: what `launch.evaluate --benchmark NAME` does."""
 
 import functools
+import pathlib
 import sys
 
 import numpy as np
 
 from launch import answering, costs, errors, judges
 from rlhf_jax import progress
-from rlhf_jax.data import names
+from rlhf_jax.data import jsonl, names
 from rlhf_jax.evaluation import (
   annotators,
   benchmark_results,
@@ -40,11 +41,17 @@ def measure(options) -> None:
     difficulties = model_outputs.difficulties(options.difficulties, prompts)
   if options.people is not None:
     choices = annotators.read(options.people)
+  for path in options.length_copies:
+    jsonl.existing(path)
   judge = judges.named(options, options.out)
   own, other = (
     answering.of(place, asked, options)
     for place in (options.policy, options.against)
   )
+  copies = [
+    model_outputs.length_copies(path, prompts, other.texts)
+    for path in options.length_copies
+  ]
   outputs = [
     model_outputs.outputs(prompts, answered.texts, answered.name)
     for answered in (own, other)
@@ -52,20 +59,27 @@ def measure(options) -> None:
   files.make_folder(options.out)
   for name, rows in zip(OUTPUTS, outputs, strict=True):
     files.write_json(options.out / name, rows)
-  credits = _credits(options, judge, prompts, own.texts, other.texts)
-  judged = benchmark_results.Judged(prompts, own.texts, other.texts, credits)
+  credits, shown = _credits(options, judge, prompts, own.texts, other.texts)
+  judged = benchmark_results.Judged(
+    prompts, own.texts, other.texts, credits, shown=shown
+  )
   if choices is not None:
     judged = judged._replace(people=_people(options, choices, judged))
   rates = benchmark_results.rates(
-    judged, difficulties=difficulties, most_missing=options.most_missing
+    judged,
+    difficulties=difficulties,
+    copies=copies,
+    most_missing=options.most_missing,
   )
   _warn(rates['all'])
-  said = _sentences(options, judge, judged)
+  said = _sentences(options, judge, judged, rates['all'])
   policies = own.name, other.name
   _write(options, judge, policies, outputs, judged, rates, said)
   print(f'\n{own.name} against {other.name} on {options.benchmark}\n')
   width = progress.width(sys.stdout)
   print(tables.fitted(benchmark_results.table(rates), width))
+  print()
+  print(tables.fitted(benchmark_results.beside(rates, other.name), width))
   print('\n' + report.sentences(said, width))
   print(options.out)
 
@@ -97,16 +111,19 @@ def _check(options):
 
 
 def _credits(options, judge, prompts, own, other):
-  """[N] credits of one's own answers; equal ones tie, and nobody is asked."""
-  order = {
-    'both': orders.averaged,
-    'strict': orders.strict,
-    'drawn': functools.partial(orders.drawn, seed=options.seed),
+  """[N] credits of one's own answers; equal ones tie, and nobody is asked.
+
+  Also [N, 2] of these answers when shown first and second, as of `orders.both`.
+  """
+  asking, reduced = {
+    'both': (orders.both, orders.mean),
+    'strict': (orders.both, orders.twice),
+    'drawn': (functools.partial(orders.once, seed=options.seed), orders.known),
   }[options.order]
   differ = [
     i for i, (a, b) in enumerate(zip(own, other, strict=True)) if a != b
   ]
-  credits = np.full(len(own), 0.5)
+  credits, said = np.full(len(own), 0.5), np.full((len(own), 2), np.nan)
   if differ:
     asked, first, second = (
       [column[i] for i in differ] for column in (prompts, own, other)
@@ -117,8 +134,9 @@ def _credits(options, judge, prompts, own, other):
       shown = (asked, *orders.turn_round(first, second, turn))
     costs.agreed_to(judge, options, shown)
     kept = judges.kept(judge, options.out)
-    credits[differ] = order(kept.judge)(asked, first, second)
-  return credits
+    said[differ] = asking(kept.judge, asked, first, second)
+    credits[differ] = reduced(said[differ])
+  return credits, said
 
 
 def _people(options, choices, judged):
@@ -143,12 +161,12 @@ def _warn(whole) -> None:
     )
 
 
-def _sentences(options, judge, judged) -> list[str]:
+def _sentences(options, judge, judged, whole) -> list[str]:
   """Who judged, and how."""
-  known = 'without' if options.difficulties is None else 'with'
   said = [
-    f'Judged by {judge.name}, {ORDERS[options.order]}. At equal length: '
-    f'{known} difficulties of the instructions.'
+    f'Judged by {judge.name}, {ORDERS[options.order]}.',
+    _on_length(options, whole),
+    _on_answers(options, len(judged.prompts)),
   ]
   alike = benchmark_results.alike(judged)
   if alike is not None:
@@ -159,8 +177,60 @@ def _sentences(options, judge, judged) -> list[str]:
   return said
 
 
+def _on_answers(options, count) -> str:
+  """How the answers came about."""
+  sampled = [
+    place
+    for place in (options.policy, options.against)
+    if not pathlib.Path(place).is_file()
+  ]
+  said = (
+    f'{count} questions, of a file'
+    if options.questions
+    else (f'{count} questions')
+  )
+  if options.count is not None:
+    said += f' (--count {options.count})'
+  if not sampled:
+    return f'{said}; the answers are those of files.'
+  of = '' if len(sampled) == 2 else f' of {sampled[0]}'
+  return (
+    f'{said}; the answers{of} were sampled at temperature '
+    f'{options.temperature:g}, at most {options.max_tokens} tokens, seed '
+    f'{options.seed}.'
+  )
+
+
+def _on_length(options, whole) -> str:
+  """What the win rate at equal length rests on, or why there is none."""
+  if whole.unknown:
+    return f'At equal length, {whole.rests_on}: unknown, since {whole.unknown}.'
+  given = [*filter(None, [options.difficulties]), *options.length_copies]
+  of = f' ({", ".join(given)})' if given else ''
+  beside = ''
+  if not (options.difficulties and options.length_copies):
+    beside = (
+      '; the published length-controlled win rate has both difficulties of the '
+      "instructions and the reference's copies of other lengths"
+    )
+  return f'At equal length: by a regression {whole.rests_on}{of}{beside}.'
+
+
+def _sampling(options, place) -> dict:
+  """Where a policy's answers are from, and how they were sampled."""
+  if pathlib.Path(place).is_file():
+    return {'file': str(place)}
+  return {
+    'sampled_from': str(place),
+    'temperature': options.temperature,
+    'max_tokens': options.max_tokens,
+    'max_prompt_tokens': options.max_prompt_tokens,
+    'seed': options.seed,
+  }
+
+
 def _write(options, judge, policies, outputs, judged, rates, said) -> None:
-  """Writes annotations.json, results.json, report.md and report.html."""
+  """Writes annotations.json, results.json, the report and its plots."""
   files.write_json(
     options.out / 'annotations.json',
     model_outputs.annotations(*outputs, judged.credits, judge.name),
@@ -172,19 +242,45 @@ def _write(options, judge, policies, outputs, judged, rates, said) -> None:
     'judge': judge.name,
     'identity': judge.identity,
     'order': options.order,
+    'seed': options.seed,
+    'count': options.count,
+    'questions': options.questions,
+    'answers': {
+      role: _sampling(options, place)
+      for role, place in (
+        ('policy', options.policy),
+        ('against', options.against),
+      )
+    },
     'difficulties': options.difficulties,
+    'length_copies': options.length_copies,
+    'at_equal_length': {
+      'rests_on': rates['all'].rests_on,
+      'unknown_since': rates['all'].unknown or None,
+    },
     'people': options.people,
     'win_rates': {
       name: {
         'win_rate': rate.judge,
         'at_equal_length': rate.equal_length,
         'by_people': rate.people,
+        'discrete': rate.discrete,
+        'same_in_both_orders': rate.position.same,
+        'for_the_first': rate.position.first,
+        'characters': dict(
+          zip(('policy', 'against'), rate.characters, strict=True)
+        ),
       }
       for name, rate in rates.items()
     },
   }
   files.write_json(options.out / 'results.json', report.plain(results))
   page = benchmark_results.page(
-    judged, rates, policies, options.benchmark, said
+    judged,
+    rates,
+    policies,
+    options.benchmark,
+    said,
+    benchmark_results.draw(options.out, judged, rates, policies),
   )
   report.write_page(options.out, 'report', page)

@@ -151,6 +151,15 @@ def _add_benchmark(parser):
     help='of the instructions, for the win rate at equal length',
   )
   group.add_argument(
+    '--length-copies',
+    nargs='+',
+    default=[],
+    metavar='FILE',
+    help='verdicts on the answers of --against made concise and verbose, as '
+    "AlpacaEval's annotations.json, against those answers: with them and "
+    '--difficulties the win rate at equal length is the published one',
+  )
+  group.add_argument(
     '--people',
     metavar='FILE',
     help='what people chose of the same answers, as launch.annotate --compare '

@@ -33,6 +33,20 @@ class LabelledPair(NamedTuple):
   label: float
 
 
+class Position(NamedTuple):
+  """How far the order of two responses sways a judge.
+
+  Attributes:
+    same: share of pairs with the same verdict in both orders, of those that
+      have one in both; None where there is no such pair.
+    first: the credit of whatever is shown first; ½ without a bias. None where
+      there is no verdict.
+  """
+
+  same: statistics.Estimate | None
+  first: statistics.Estimate | None
+
+
 class Agreement(NamedTuple):
   """A judge measured on labelled pairs, each asked in both orders.
 
@@ -84,7 +98,7 @@ def measure(
   verdicts = (np.sign(credits - 0.5) + 1) / 2
   right = 1.0 - np.abs(verdicts - labels[:, None]).mean(axis=1)
   known, groups_known = verdicts[found], groups[found]
-  leaning = (1.0 + credits[found, 0] - credits[found, 1]) / 2
+  swayed = position(credits[found], [prompts[i] for i in np.flatnonzero(found)])
   return Agreement(
     accuracy=statistics.share(right[decided], groups[decided]),
     kappa=statistics.bootstrapped(
@@ -92,14 +106,33 @@ def measure(
       groups_known,
       resamples=RESAMPLES,
     ),
-    same=statistics.share(
-      (known[:, 0] == known[:, 1]).astype(float), groups_known
-    ),
-    first=statistics.within_unit(statistics.mean(leaning, groups_known)),
+    same=swayed.same,
+    first=swayed.first,
     count=int(found.sum()),
     ties=int(np.sum(found & ~decided)),
     unread=int(np.sum(~found)),
   )
+
+
+def position(credits: np.ndarray, prompts: Sequence[Prompt]) -> Position:
+  """Measures verdicts on N pairs, asked in both orders or in one.
+
+  Args:
+    credits: [N, 2] as of `measure`; NaN also where an order was not asked.
+    prompts: N.
+  """
+  groups, asked = prompt_groups(prompts), ~np.isnan(credits)
+  both, either = asked.all(axis=1), asked.any(axis=1)
+  same = first = None
+  if both.any():
+    verdicts = np.sign(credits[both] - 0.5)
+    alike = (verdicts[:, 0] == verdicts[:, 1]).astype(float)
+    same = statistics.share(alike, groups[both])
+  if either.any():
+    of_first = np.stack([credits[:, 0], 1.0 - credits[:, 1]], axis=1)[either]
+    leaning = statistics.mean(np.nanmean(of_first, axis=1), groups[either])
+    first = statistics.within_unit(leaning)
+  return Position(same, first)
 
 
 def by_kind(

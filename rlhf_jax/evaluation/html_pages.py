@@ -12,6 +12,8 @@ import pathlib
 import re
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+
 from rlhf_jax.evaluation import side_by_side, tables
 from rlhf_jax.evaluation.blocks import (
   Block,
@@ -222,6 +224,8 @@ def _filters(found: Answers) -> str:
     parts.append(_select('policy', 'Policy', others))
     if any(name in found.credits for name in others):
       verdicts = ['', 'wins', 'loses', 'ties']
+      if any(np.isnan(found.credits[n]).any() for n in found.credits):
+        verdicts.append('no verdict')
       parts.append(_select('verdict', f'Against {found.against}', verdicts))
     lengths = {'': 'any', '1': 'longer', '-1': 'shorter', '0': 'as long'}
     said = f'Length, to {found.against}'

@@ -21,6 +21,29 @@ from rlhf_jax.types import Prompt, Reward
 Judge = Callable[[Sequence[Prompt], Sequence[str], Sequence[str]], np.ndarray]
 
 
+def ask(
+  judge: Judge,
+  prompts: Sequence[Prompt],
+  first: Sequence[str],
+  second: Sequence[str],
+) -> np.ndarray:
+  """[N] credits of the first of two responses, each in [0, 1] or NaN.
+
+  Raises:
+    ScoringError: as of `scoring.ask`; or a credit is no number from 0 to 1.
+  """
+  credits = scoring.ask(judge, prompts, first, second)
+  for row in np.flatnonzero((credits < 0) | (credits > 1))[:1]:
+    pair = ' and '.join(repr(text[row][:40]) for text in (first, second))
+    raise scoring.ScoringError(
+      f'{scoring.named(judge)} gave {credits[row]:g} for a pair of responses '
+      f'to {prompts[row].place}, {pair}; a judge gives 1 where the first is '
+      'better, 0 where it is worse, something between where it is not sure, '
+      'NaN where it cannot say'
+    )
+  return credits
+
+
 def credits_from_scores(first: np.ndarray, second: np.ndarray) -> np.ndarray:
   """Credits [N] of the first of two scores [N] each; of a NaN score, NaN."""
   first, second = np.asarray(first, float), np.asarray(second, float)

@@ -11,8 +11,8 @@ from typing import TextIO
 import numpy as np
 
 from rlhf_jax import progress
+from rlhf_jax.evaluation import judges
 from rlhf_jax.evaluation.judges import Judge
-from rlhf_jax.feedback import scoring
 from rlhf_jax.storage import files
 
 CREDITS = {'pair': str, 'credit': int | float | None}  # Null where none came.
@@ -37,6 +37,7 @@ def kept(
 
   Raises:
     StorageError: the file cannot be read or written, as it is asked.
+    ScoringError: as of `judges.ask`; what was asked with it is not kept.
   """
   path = pathlib.Path(path)
 
@@ -56,7 +57,7 @@ def kept(
       parts, 'judging', len(parts), out=out, unit='round'
     ):
       asked = zip(*(row for _, row in part), strict=True)
-      credits = scoring.ask(judge, *map(list, asked))
+      credits = judges.ask(judge, *map(list, asked))
       new = dict(zip((key for key, _ in part), credits.tolist(), strict=True))
       verdicts |= new
       rows = (

@@ -34,6 +34,11 @@ def of(policies: Mapping[str, Summary]) -> str:
         f'{name}: {rate.missing} of {rate.missing + rate.count} pairs had '
         'no verdict and are left out.'
       )
+    if controlled is None:
+      lines.append(
+        f'{name}: its win rate at equal length cannot be told: one side is '
+        'always the longer, all verdicts are alike, or length tells them all.'
+      )
     if length_control.far_apart(rate.value, controlled):
       lines.append(
         f'{name}: length matters; a fit over lengths has it win '

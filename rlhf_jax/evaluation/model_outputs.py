@@ -17,14 +17,37 @@ import numpy as np
 
 from rlhf_jax.data import fields, jsonl, names
 from rlhf_jax.data.jsonl import DataError
+from rlhf_jax.evaluation import length_control
 from rlhf_jax.types import Prompt
 
+LARGEST_DIFFICULTY = 1000  # Either way; published ones are below 10.
 _FIELDS = {
   'instruction': fields.filled,
   'output': fields.text,
   'generator': fields.TEXT_OR_EMPTY,
 }
 _OUTPUT = fields.object_of(_FIELDS)
+
+
+def _preference(value: Any) -> float:
+  """The credit of the second output, NaN of a null."""
+  if value is None:
+    return np.nan
+  known = isinstance(value, int | float) and not isinstance(value, bool)
+  if not known or not (value == 0 or 1 <= value <= 2):
+    raise fields.Fault(
+      'must be a number from 1 to 2, 0 for a tie, or null for no verdict.'
+    )
+  return 0.5 if value == 0 else value - 1.0
+
+
+_ANNOTATED = {
+  'instruction': fields.filled,
+  'output_1': fields.text,
+  'output_2': fields.text,
+  'preference': _preference,
+}
+_ANNOTATION = fields.object_of(_ANNOTATED)
 
 
 def read(path: str, prompts: Sequence[Prompt]) -> tuple[list[str], str]:
@@ -100,6 +123,48 @@ def annotations(
   ]
 
 
+def length_copies(
+  path: str, prompts: Sequence[Prompt], reference: Sequence[str]
+) -> length_control.Copies:
+  """Verdicts on the reference's answers at another length, from a file.
+
+  Args:
+    path: annotations.json, output_1 being the reference's answer and output_2
+      the copy of another length; other instructions than ours do no harm.
+    prompts: N.
+    reference: N answers to them, against which the policy is judged too.
+
+  Raises:
+    DataError: it is no such file, is about other instructions, or about
+      another reference.
+  """
+  pairs = zip(prompts, reference, strict=True)
+  asked = {prompt.text.strip(): (prompt, str(said)) for prompt, said in pairs}
+  found, credits, gaps = [], [], []
+  for row in jsonl.read_any(path):
+    with fields.placed(row.where):
+      fields.check_required(_ANNOTATED, row.fields)
+      given = _ANNOTATION({name: row.fields[name] for name in _ANNOTATED})
+    prompt, said = asked.pop(given['instruction'].strip(), (None, ''))
+    if prompt is None:
+      continue
+    if given['output_1'].strip() != said.strip():
+      raise DataError(
+        f'{row.where}: output_1 is not what --against answers to '
+        f'{prompt.text[:40]!r}; copies are of the same reference, and judged '
+        'against it'
+      )
+    found.append(prompt)
+    credits.append(given['preference'])
+    gaps.append(len(given['output_2']) - len(given['output_1']))
+  if np.isnan(credits).all():
+    raise DataError(
+      f'{path} has no verdict on any of the {len(prompts)} questions; give '
+      'annotations of the same benchmark'
+    )
+  return length_control.Copies(found, np.array(credits), np.array(gaps, float))
+
+
 def difficulties(path: str, prompts: Sequence[Prompt]) -> np.ndarray:
   """[N] difficulties of prompts, of a table that somebody gives.
 
@@ -109,7 +174,8 @@ def difficulties(path: str, prompts: Sequence[Prompt]) -> np.ndarray:
     prompts: N.
 
   Raises:
-    DataError: it is not there, is no such table, or leaves out a prompt.
+    DataError: it is not there, is no such table, leaves out a prompt, or has a
+      number that is no logit.
   """
   file = jsonl.existing(path)
   try:
@@ -132,6 +198,12 @@ def difficulties(path: str, prompts: Sequence[Prompt]) -> np.ndarray:
       f'{path} is no table of difficulties: JSON of {{instruction: number}}, '
       'or CSV of an index and a number'
     ) from error
+  for place, value in enumerate(found):
+    if not abs(value) <= LARGEST_DIFFICULTY:
+      raise DataError(
+        f'{path}: difficulty {place + 1} is {value:g}; one is a logit, a '
+        f'number from -{LARGEST_DIFFICULTY} to {LARGEST_DIFFICULTY}'
+      )
   if len(found) != len(prompts):
     raise DataError(
       f'{path} has {len(found)} difficulties, and there are {len(prompts)} '

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from rlhf_jax.evaluation import judges
 from rlhf_jax.evaluation.judges import Judge
-from rlhf_jax.feedback import scoring
 from rlhf_jax.feedback.drawing import uniform
 from rlhf_jax.types import Prompt
 
@@ -25,19 +25,14 @@ def both(
   second: Sequence[str],
 ) -> np.ndarray:
   """[N, 2] credits of the first responses: shown first, and shown second."""
-  shown_first = scoring.ask(judge, prompts, first, second)
-  shown_second = 1.0 - scoring.ask(judge, prompts, second, first)
+  shown_first = judges.ask(judge, prompts, first, second)
+  shown_second = 1.0 - judges.ask(judge, prompts, second, first)
   return np.stack([shown_first, shown_second], axis=1)
 
 
 def averaged(judge: Judge) -> Judge:
   """Asks in both orders: the mean of the two credits, NaN where one is."""
-
-  @functools.wraps(judge, updated=())
-  def asked(prompts, first, second):
-    return both(judge, prompts, first, second).mean(axis=1)
-
-  return asked
+  return _reduced(judge, mean)
 
 
 def strict(judge: Judge) -> Judge:
@@ -45,13 +40,25 @@ def strict(judge: Judge) -> Judge:
 
   Otherwise it is a tie; NaN where one order has no verdict.
   """
+  return _reduced(judge, twice)
 
+
+def mean(shown: np.ndarray) -> np.ndarray:
+  """[N] means of credits [N, 2] in two orders, NaN where one is."""
+  return shown.mean(axis=1)
+
+
+def twice(shown: np.ndarray) -> np.ndarray:
+  """[N] wins and losses that credits [N, 2] in two orders are; else ties."""
+  won, lost = (shown > 0.5).all(axis=1), (shown < 0.5).all(axis=1)
+  decided = np.where(won, 1.0, np.where(lost, 0.0, 0.5))
+  return np.where(np.isnan(shown).any(axis=1), np.nan, decided)
+
+
+def _reduced(judge, to_one):
   @functools.wraps(judge, updated=())
   def asked(prompts, first, second):
-    credits = both(judge, prompts, first, second)
-    won, lost = (credits > 0.5).all(axis=1), (credits < 0.5).all(axis=1)
-    decided = np.where(won, 1.0, np.where(lost, 0.0, 0.5))
-    return np.where(np.isnan(credits).any(axis=1), np.nan, decided)
+    return to_one(both(judge, prompts, first, second))
 
   return asked
 
@@ -61,12 +68,33 @@ def drawn(judge: Judge, *, seed: int = 0) -> Judge:
 
   @functools.wraps(judge, updated=())
   def asked(prompts, first, second):
-    turn = turned(prompts, first, second, seed=seed)
-    shown = turn_round(first, second, turn)
-    credits = scoring.ask(judge, prompts, *shown)
-    return np.where(turn, 1.0 - credits, credits)
+    return known(once(judge, prompts, first, second, seed=seed))
 
   return asked
+
+
+def once(
+  judge: Judge,
+  prompts: Sequence[Prompt],
+  first: Sequence[str],
+  second: Sequence[str],
+  *,
+  seed: int = 0,
+) -> np.ndarray:
+  """[N, 2] as of `both`, each pair asked in one drawn order: NaN in the other.
+
+  Where the pair has no verdict both are.
+  """
+  turn = turned(prompts, first, second, seed=seed)
+  credits = judges.ask(judge, prompts, *turn_round(first, second, turn))
+  shown = np.full((len(turn), 2), np.nan)
+  shown[~turn, 0], shown[turn, 1] = credits[~turn], 1.0 - credits[turn]
+  return shown
+
+
+def known(shown: np.ndarray) -> np.ndarray:
+  """[N] credits of [N, 2] in that order of which there is one."""
+  return np.where(np.isnan(shown[:, 0]), shown[:, 1], shown[:, 0])
 
 
 def turned(

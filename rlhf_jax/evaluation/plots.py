@@ -182,6 +182,35 @@ def win_rates_by_kind(
     save(sheet, path)
 
 
+def credits_by_gap(
+  path: pathlib.Path,
+  gaps: np.ndarray,
+  rates: Sequence[Estimate],
+  against: str,
+) -> None:
+  """Draws the credit of a policy by how much longer its answers are.
+
+  Args:
+    path: where the PNG goes.
+    gaps: [M] mean characters by which the answers of a group are longer.
+    rates: M win rates, a group each.
+    against: the policy that the credit is against.
+  """
+  with matplotlib.rc_context(STYLE):
+    sheet = page(6.0, 3.4)
+    panel = sheet.subplots()
+    panel.axhline(0.5, **NEUTRAL)
+    panel.axvline(0.0, **NEUTRAL)
+    values, ends = intervals(rates)
+    panel.errorbar(gaps, values, yerr=ends, **POINT, **look(0))
+    panel.set_ylim(0, 1)
+    panel.xaxis.set_major_locator(ticker.MaxNLocator(6, integer=True))
+    panel.set_xlabel(f'characters longer than {against}, groups of pairs')
+    panel.set_ylabel('win rate, with 95 % interval')
+    sheet.suptitle('Does length decide?', x=0.01, ha='left')
+    save(sheet, path)
+
+
 def _window(rows):
   """How many rows a running mean is over."""
   return max(rows // 20, 1)

@@ -5,6 +5,7 @@ interval covers both (`statistics.pool_crossed`); with a single seed it covers
 the prompts alone, and says nothing of what another seed would give.
 """
 
+import contextlib
 import importlib
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -269,7 +270,8 @@ def _policy(runs, name, against, judge):
     if rate is not None:
       gaps = [length_control.length_gaps(*pair) for pair in pairs]
       prompts = [samples.prompts for samples in mine]
-      controlled = length_control.pooled_win_rate(credits, gaps, prompts)
+      with contextlib.suppress(length_control.NotIdentifiedError):
+        controlled = length_control.pooled_win_rate(credits, gaps, prompts)
 
   def mean(field):
     if not all(found(s, field).any() for s in mine):

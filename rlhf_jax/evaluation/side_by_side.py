@@ -44,10 +44,12 @@ class Answers(NamedTuple):
     return rows_shown(next(iter(self.samples.values())), most)
 
   def verdict(self, name: str, row: int) -> str:
-    """'wins', 'loses', 'ties', or '' where nobody judged."""
-    credit = self.credits[name][row] if name in self.credits else math.nan
-    if math.isnan(credit):
+    """'wins', 'loses', 'ties', 'no verdict', or '' where nobody judged."""
+    if name not in self.credits:
       return ''
+    credit = self.credits[name][row]
+    if math.isnan(credit):
+      return 'no verdict'
     if credit == 0.5:
       return 'ties'
     return 'wins' if credit > 0.5 else 'loses'

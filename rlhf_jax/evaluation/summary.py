@@ -1,5 +1,6 @@
 """Every policy in a handful of numbers."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -89,9 +90,10 @@ def summarise(
       credits = win_rate.credits(policy, reference, judge)
       try:
         rate = win_rate.estimate(credits, prompts)
-        gaps = length_control.length_gaps(policy, reference)
-        controlled = length_control.win_rate(credits, gaps, prompts)
         by_kind = win_rate.by_kind(credits, prompts)
+        gaps = length_control.length_gaps(policy, reference)
+        with contextlib.suppress(length_control.NotIdentifiedError):
+          controlled = length_control.win_rate(credits, gaps, prompts)
       except win_rate.MissingVerdictsError:
         missing['verdict'] = int(np.isnan(credits).sum())
     result[name] = Summary(

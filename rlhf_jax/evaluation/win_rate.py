@@ -12,14 +12,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rlhf_jax.evaluation import statistics
+from rlhf_jax.evaluation import judges, statistics
 from rlhf_jax.evaluation.judges import Judge, credits_from_scores
 from rlhf_jax.evaluation.samples import (
   PolicySamples,
   check_aligned,
   prompt_groups,
 )
-from rlhf_jax.feedback import scoring
 from rlhf_jax.types import Prompt
 
 
@@ -71,20 +70,12 @@ def credits(
     return np.where(same, 0.5, credits_from_scores(*scores))
   result, rows = np.full(same.size, 0.5), np.flatnonzero(~same)
   if rows.size:
-    said = scoring.ask(
+    result[rows] = judges.ask(
       judge,
       [samples.prompts[row] for row in rows],
       [samples.responses[row] for row in rows],
       [reference.responses[row] for row in rows],
     )
-    beyond = said[(said < 0) | (said > 1)]
-    if beyond.size:
-      raise scoring.ScoringError(
-        f'{scoring.named(judge)} gave {beyond[0]:g} for a pair of responses; a '
-        'judge gives 1 where the first is better, 0 where it is worse, '
-        'something between where it is not sure, NaN where it cannot say'
-      )
-    result[rows] = said
   return result
 
 

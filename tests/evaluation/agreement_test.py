@@ -64,6 +64,10 @@ class AgreementTest(absltest.TestCase):
     self.assertEqual(found.first.value, 1.0)
     self.assertEqual(found.accuracy.value, 0.5)
     self.assertEqual(orders.averaged(first)(asked, a, b).tolist(), [0.5] * 8)
+    for order in (orders.averaged, orders.strict, orders.drawn):
+      judge = order(lambda prompts, x, y: [2] * len(prompts))
+      with self.assertRaisesRegex(ValueError, 'gave 2 for a pair of resp'):
+        judge(asked, a, b)
     self.assertEqual(orders.strict(first)(asked, a, b).tolist(), [0.5] * 8)
 
 

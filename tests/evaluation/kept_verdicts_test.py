@@ -45,6 +45,19 @@ class KeptVerdictsTest(absltest.TestCase):
     np.testing.assert_array_equal(again, credits)
     self.assertLen(self.asked, 4)
 
+  def test_a_credit_beyond_one_is_not_kept(self):
+    def graded(prompts, first, second):
+      return [5.0 if text == 'd' else 1.0 for text in first]
+
+    judge = kept_verdicts.kept(
+      graded, self.path, 'graded', out=io.StringIO(), at_a_time=2
+    )
+    with self.assertRaisesRegex(
+      ValueError, "graded gave 5 for a pair of .* 's', 'd' and 'z'; a judge"
+    ):
+      judge(PROMPTS, A, B)
+    self.assertEqual(self.path.read_text().count('\n'), 2)  # Of a and b.
+
   def test_another_judge_or_order_is_asked(self):
     self.judge()(PROMPTS[:1], ['a'], ['w'])
     self.judge(identity='two')(PROMPTS[:1], ['a'], ['w'])

@@ -55,6 +55,8 @@ class ModelOutputsTest(parameterized.TestCase):
   @parameterized.parameters(
     ('a.json', '{"p": 0.5}', "has no difficulty of 'q'"),
     ('a.json', '[', 'is no table of difficulties'),
+    ('a.json', '{"p": 0.5, "q": NaN}', 'a.json: difficulty 2 is nan; one'),
+    ('a.csv', 'x,y\n0,1e300\n1,0\n', 'a.csv: difficulty 1 is 1e.300; one'),
     ('a.csv', 'x,y\n0,hard\n', 'is no table of difficulties'),
     ('a.csv', 'x,y\n0,1\n', 'has 1 difficulties, and there are 2 questions'),
   )
@@ -65,6 +67,40 @@ class ModelOutputsTest(parameterized.TestCase):
   def test_a_table_that_is_not_there(self):
     with self.assertRaisesRegex(ValueError, 'there is no file a.csv in'):
       model_outputs.difficulties(str(self.folder / 'a.csv'), PROMPTS)
+
+  def test_copies_of_another_length(self):
+    rows = [
+      {'instruction': 'q', 'output_1': 'bb', 'output_2': 'b', 'preference': 0,
+       'annotator': 'someone'},
+      {'instruction': 'p', 'output_1': 'aa', 'output_2': 'aaaaa',
+       'preference': 1.75},
+      {'instruction': 'not asked', 'output_1': '', 'output_2': '',
+       'preference': 1.5},
+    ]  # fmt: skip
+    path = self.file('annotations.json', json.dumps(rows))
+    found = model_outputs.length_copies(path, PROMPTS, ['aa', 'bb'])
+    self.assertEqual(found.prompts, PROMPTS[::-1])
+    self.assertEqual(found.credits.tolist(), [0.5, 0.75])  # 0 is a tie.
+    self.assertEqual(found.gaps.tolist(), [-1, 3])
+
+  @parameterized.parameters(
+    ({'output_1': 'other'}, 'a.json:1: output_1 is not what --against answers'),
+    ({'preference': 3}, "a.json:1: field 'preference' must be a number from 1"),
+    ({'preference': 'm'}, "'preference' must be a number from 1 to 2"),
+    ({'preference': None}, 'a.json has no verdict on any of the 2 questions'),
+    (
+      {'instruction': 'else'},
+      'a.json has no verdict on any of the 2 questions',
+    ),
+  )
+  def test_copies_that_are_none(self, change, message):
+    row = {'instruction': 'p', 'output_1': 'aa', 'output_2': 'a'}
+    path = self.file('a.json', json.dumps([row | {'preference': 1.5} | change]))
+    with self.assertRaisesRegex(ValueError, message):
+      model_outputs.length_copies(path, PROMPTS, ['aa', 'bb'])
+    path = self.file('a.json', json.dumps([row]))
+    with self.assertRaisesRegex(ValueError, "a.json:1: .* 'preference'"):
+      model_outputs.length_copies(path, PROMPTS, ['aa', 'bb'])
 
   def test_answers_that_are_not_there(self):
     rows = model_outputs.outputs(PROMPTS[:1], ['a'], 'mine')

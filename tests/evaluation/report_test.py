@@ -523,21 +523,24 @@ class ReportTest(parameterized.TestCase):
     self.assertIn('score is given by', flat(fold.split('</details>')[0]))
 
   def test_length_is_mentioned_where_it_matters(self):
-    # The longer response always wins, and ppo's mostly are longer.
-    found = policies()
-    longer = np.arange(COUNT) % 5 > 0
+    # Most of ppo's responses are longer, and those win, but for a few.
+    found, place = policies(), np.arange(COUNT) % 20
+    won = place >= 4
+    won[:20:7] = ~won[:20:7]
     found['ppo'] = samples.PolicySamples(
       name='ppo',
       prompts=PROMPTS,
-      responses=['x' * (40 if more else 2) for more in longer],
+      responses=['x' * (6 + 4 * more) for more in place],
       lengths=np.ones(COUNT),
       ended=np.ones(COUNT, bool),
-      gold=np.where(longer, 9.0, -9.0),
+      gold=np.where(won, 9.0, -9.0),
     )
     measured, console, _, _ = self.write(found)
-    self.assertEqual(measured['ppo'].win_rate.value, 0.8)
+    self.assertAlmostEqual(measured['ppo'].win_rate.value, 47 / 60)
     self.assertIn('ppo: length matters; a fit over lengths has it', console)
     self.assertNotIn('rlp_uml: length', console)
+    # Whose responses all have four letters more.
+    self.assertIn('rlp_uml: its win rate at equal length cannot', console)
 
   def test_missing_verdicts_are_mentioned(self):
     found = policies()

@@ -305,8 +305,122 @@ def test_two_files_of_answers_by_an_endpoint(benchmark, tmp_path):
   assert rates['math']['win_rate']['value'] == 1.0
   assert rates['writing']['win_rate']['value'] == 0.25
   assert 0 < rates['all']['at_equal_length']['value'] < 1
+  # It says the same in both orders of three pairs, and the fourth is equal.
+  assert rates['all']['same_in_both_orders']['value'] == 1.0
+  assert rates['all']['for_the_first']['value'] == 0.5
+  assert rates['all']['discrete']['value'] == 2.5 / 4
+  assert rates['all']['characters']['policy']['value'] == (4 + 4 + 3 + 4) / 4
+  assert 'same in both orders' in out
+  found = result(tmp_path / 'o')
+  assert found['answers']['policy'] == {'file': 'a.json'}
+  assert (found['seed'], found['count']) == (0, None)
+  assert 'the answers are those of files' in ' '.join(out.split())
+  for name in ('report.md', 'report.html'):
+    page = (tmp_path / 'o' / name).read_text()
+    assert 'characters of b' in page
+    assert 'for the first' in page
   written = json.loads((tmp_path / 'o' / 'annotations.json').read_text())
   assert [row['preference'] for row in written] == [2.0, 2.0, 1.0, 1.5]
+
+
+def test_a_judge_that_always_takes_the_first(benchmark, tmp_path):
+  arguments = (
+    *benchmark, '--policy', 'a.json', '--against', 'b.json', '--count', '3',
+    '--judge', f'{__name__}.first_of_all', '--out', 'o',
+  )  # fmt: skip
+  for order, same, rate in (
+    ('both', 0.0, 0.5),
+    ('strict', 0.0, 0.5),
+    ('drawn', None, None),
+  ):
+    status, _, err = run(*arguments, '--order', order)
+    assert status == 0, err
+    found = result(tmp_path / 'o')['win_rates']['all']
+    assert found['for_the_first']['value'] == 1.0
+    assert (found['same_in_both_orders'] or {}).get('value') == same
+    assert rate in (None, found['win_rate']['value'])
+  assert result(tmp_path / 'o')['count'] == 3
+
+
+def first_of_all(prompts, first, second):
+  return [1.0] * len(prompts)
+
+
+def wins(prompts, first, second):
+  """Rated by a letter of the answers, whatever their length."""
+  pairs = zip(first, second, strict=True)
+  return [0.5 + 0.4 * (('w' in a) - ('w' in b)) for a, b in pairs]
+
+
+def test_what_the_rate_at_equal_length_rests_on(benchmark, tmp_path):
+  asked = [f'what is {i} ?' for i in range(40)]
+  lines = (
+    json.dumps({'question_id': 0, 'category': 'c', 'turns': [text]})
+    for text in asked
+  )
+  benchmark[-1].write_text('\n'.join(lines))
+  texts = {
+    'a': ['w' * (i % 3 > 0) + 'x' * (5 + i % 7) for i in range(40)],
+    'b': ['w' * (i % 4 > 1) + 'x' * (5 + i % 5) for i in range(40)],
+  }
+  for name, own in texts.items():
+    answers = [
+      {'instruction': x, 'output': y} for x, y in zip(asked, own, strict=True)
+    ]
+    (tmp_path / f'{name}.json').write_text(json.dumps(answers))
+  for sign, name in ((-1, 'concise'), (1, 'verbose')):
+    rows = [
+      {
+        'instruction': x,
+        'output_1': y,
+        'output_2': y * 2 if sign > 0 else y[: 1 + i % 2],
+        'preference': 1.5 + sign * (0.2 + 0.2 * (i % 2)),
+      }
+      for i, (x, y) in enumerate(zip(asked, texts['b'], strict=True))
+    ]
+    (tmp_path / f'{name}.json').write_text(json.dumps(rows))
+  hard = {text: i % 6 - 2.5 for i, text in enumerate(asked)}
+  (tmp_path / 'hard.json').write_text(json.dumps(hard))
+  arguments = (
+    *benchmark, '--policy', 'a.json', '--against', 'b.json',
+    '--judge', f'{__name__}.wins',
+  )  # fmt: skip
+  copies = ('--length-copies', 'concise.json', 'verbose.json')
+  hard = ('--difficulties', 'hard.json')
+  rates = set()
+  for more, rests_on in (
+    ((), 'by lengths alone'),
+    (hard, 'with difficulties'),
+    (copies, 'with copies'),
+    (hard + copies, 'with difficulties and copies'),
+  ):
+    status, out, err = run(*arguments, *more, '--out', 'o')
+    assert status == 0, err
+    flat = ' '.join(out.split())
+    assert f'At equal length: by a regression {rests_on}' in flat
+    assert ('; the published' in flat) != (more == hard + copies)
+    assert f'at equal length, {rests_on}' in flat
+    found = result(tmp_path / 'o')
+    assert found['at_equal_length'] == {
+      'rests_on': rests_on, 'unknown_since': None,
+    }  # fmt: skip
+    assert (
+      f'at equal length, {rests_on}'
+      in (tmp_path / 'o' / 'report.html').read_text()
+    )
+    rates.add(found['win_rates']['all']['at_equal_length']['value'])
+  assert len(rates) == 4
+  assert found['length_copies'] == ['concise.json', 'verbose.json']
+  status, _, err = run(*arguments, '--length-copies', 'no.json', '--out', 'o')
+  assert status == 1
+  assert 'no.json' in err
+  # Where length tells all there is a reason in the number's place.
+  status, out, err = run(*arguments[:-1], 'longer', '--out', 'longer')
+  assert status == 0, err
+  assert 'by lengths alone: unknown, since length' in ' '.join(out.split())
+  found = result(tmp_path / 'longer')
+  assert found['win_rates']['all']['at_equal_length'] is None
+  assert 'length tells' in found['at_equal_length']['unknown_since']
 
 
 def test_killed_half_way_it_asks_nothing_twice(benchmark, tmp_path):
@@ -449,6 +563,11 @@ def test_policies_in_folders_answer_once(benchmark, tmp_path, monkeypatch):
   status, out, err = run(*arguments)
   assert status == 0, err
   assert 'one against two on vicuna80' in out
+  assert 'at temperature 0.7, at most 4 tokens, seed 0' in ' '.join(out.split())
+  assert result(tmp_path / 'o')['answers']['against'] == {
+    'sampled_from': 'two', 'temperature': 0.7, 'max_tokens': 4,
+    'max_prompt_tokens': 64, 'seed': 0,
+  }  # fmt: skip
   files = sorted((tmp_path / 'o').glob('answers-*.jsonl'))
   before = [path.read_bytes() for path in files]
   assert len(before) == 2
