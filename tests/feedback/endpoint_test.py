@@ -4,6 +4,7 @@ import base64
 import contextlib
 import datetime
 import email.utils
+import errno
 import http.client
 import json
 import math
@@ -24,7 +25,7 @@ from unittest import mock
 from absl.testing import absltest, parameterized
 
 from rlhf_jax.feedback import endpoint
-from rlhf_jax.feedback.endpoint import answers, chat, keys, post
+from rlhf_jax.feedback.endpoint import answers, chat, keys, post, threads
 from rlhf_jax.types import Message
 from tests.feedback.endpoint_server import (
   Server,
@@ -42,7 +43,7 @@ class ServedTest(parameterized.TestCase):
   def setUp(self):
     super().setUp()
     self.slept = []
-    self.enterContext(mock.patch.object(chat, 'wait', self.remember))
+    self.enterContext(mock.patch.object(threads, 'wait', self.remember))
     self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
 
   def remember(self, stopped, seconds):
@@ -318,6 +319,165 @@ class RetriesTest(ServedTest):
       self.assertIn('key_variable', sentence)
     else:
       self.assertIn('no such model', sentence)
+
+
+def refusing(*texts, status=400):
+  """Answers all questions but these, which it refuses."""
+
+  def script(number, body):
+    if body['messages'][-1]['content'] in texts:
+      return status, {}, b'content filter'
+    return echo(number, body)
+
+  return script
+
+
+class RefusedTest(ServedTest):
+  """One question is refused, and others are answered."""
+
+  @parameterized.product(status=(400, 413, 422), first=(False, True))
+  def test_the_others_are_answered(self, status, first):
+    texts = ['bad', *'abc'] if first else [*'abc', 'bad']
+    server = self.serve(refusing('bad', status=status))
+    chat = endpoint.Chat(server.url, 'm', concurrency=1)
+    replies = chat.answers(asking(*texts))
+    found = dict(zip(texts, replies, strict=True))
+    self.assertEqual([found[x].text for x in 'abc'], ['A', 'B', 'C'])
+    self.assertEqual(found['bad'].text, '')
+    self.assertStartsWith(found['bad'].refusal, f'{status} ')
+    self.assertEndsWith(found['bad'].refusal, ': content filter')
+    self.assertIsNone(found['a'].refusal)
+    self.assertLen(server.bodies, 4)
+    self.assertEqual(chat.complete(asking(*texts))[texts.index('bad')], '')
+
+  def test_it_is_kept_and_not_asked_again(self):
+    server = self.serve(refusing('bad'))
+    path = self.folder / 'replies.jsonl'
+    asked = asking('bad', 'a')
+    first = endpoint.Chat(server.url, 'm', cache=path).answers(asked)
+    again = endpoint.Chat(server.url, 'm', cache=path)
+    self.assertEqual(again.answers(asked), first)
+    self.assertEmpty(again.unanswered(asked))
+    self.assertLen(server.bodies, 2)
+    # One that is refused alone, after others were answered, is one as well.
+    server._script = refusing('worse')
+    replies = endpoint.Chat(server.url, 'm', cache=path).answers(
+      asking('worse')
+    )
+    self.assertIsNotNone(replies[0].refusal)
+
+  def test_other_settings_have_to_be_answered_first(self):
+    server = self.serve(echo)
+    path = self.folder / 'replies.jsonl'
+    endpoint.Chat(server.url, 'm', cache=path).complete(asking('a'))
+    server._script = in_turn((400, {}, b'temperature must be 1'))
+    warm = endpoint.Chat(server.url, 'm', cache=path, temperature=0.5)
+    with self.assertRaisesRegex(ConnectionError, 'temperature must be 1'):
+      warm.complete(asking('b'))
+
+  def test_the_first_ones_end_it(self):
+    server = self.serve(in_turn((400, {}, b'no such model')))
+    path = self.folder / 'replies.jsonl'
+    chat = endpoint.Chat(server.url, 'm', concurrency=1, cache=path)
+    with self.assertRaises(ConnectionError) as caught:
+      chat.complete(asking(*map(str, range(30))))
+    self.assertEqual(
+      str(caught.exception),
+      f'{chat.url} refuses with 400 Bad Request: no such model; so it did the '
+      'first 5 questions',
+    )
+    self.assertBetween(len(server.bodies), 5, 6)
+    # Nothing of it is kept: once the model is there, all is asked.
+    server._script = echo
+    self.assertEqual(chat.complete(asking('0')), ['0'])
+
+  def test_with_log_probs_it_is_asked_once_more(self):
+    server = self.serve(refusing('bad'))
+    chat = endpoint.Chat(server.url, 'm', concurrency=1)
+    replies = chat.answers(asking('a', 'bad', 'b'), options=('A', 'B'))
+    self.assertEqual([x.text for x in replies], ['A', '', 'B'])
+    self.assertIn('logprobs', server.bodies[-1])  # These were not at fault.
+
+
+class DrainedTest(ServedTest):
+  """What is under way when an error comes is paid, and kept."""
+
+  @contextlib.contextmanager
+  def slow_but_one(self, answer):
+    """A server that answers 'bad' at once, and others once that was done."""
+    refused, under_way = threading.Event(), threading.Barrier(4)
+
+    def script(number, body):
+      under_way.wait(20.0)
+      if body['messages'][-1]['content'] == 'bad':
+        refused.set()
+        return answer
+      refused.wait(20.0)
+      time.sleep(0.3)  # The one who asked has read of the error by then.
+      return echo(number, body)
+
+    with Server(script) as server:
+      yield server
+
+  def test_after_a_refusal(self):
+    path = self.folder / 'replies.jsonl'
+    with self.slow_but_one((404, {}, b'')) as server:
+      chat = endpoint.Chat(server.url, 'm', concurrency=4, cache=path)
+      with self.assertRaisesRegex(ConnectionError, '404'):
+        chat.complete(asking(*'abc', 'bad', *'defgh'))
+      self.assertLen(server.bodies, 4)
+      self.assertEqual(chat.unanswered(asking(*'abc')), [])
+      self.assertLen(chat.unanswered(asking('bad', *'defgh')), 6)
+
+  def test_after_a_stop_of_a_run(self):
+    path, begun = self.folder / 'replies.jsonl', threading.Barrier(4)
+
+    def script(number, body):
+      begun.wait(20.0)
+      os.kill(os.getpid(), signal.SIGUSR1) if number == 3 else None
+      time.sleep(0.3)
+      return echo(number, body)
+
+    class Stopped(KeyboardInterrupt):
+      """As training.stopping has it."""
+
+    def stop(number, frame):
+      raise Stopped
+
+    before = signal.signal(signal.SIGUSR1, stop)
+    self.addCleanup(signal.signal, signal.SIGUSR1, before)
+    server = self.serve(script)
+    chat = endpoint.Chat(server.url, 'm', concurrency=4, cache=path)
+    with self.assertRaises(Stopped):
+      chat.complete(asking(*'abcdefgh'))
+    self.assertLen(server.bodies, 4)
+    self.assertLen(chat.unanswered(asking(*'abcdefgh')), 4)
+
+  def test_after_a_full_disk(self):
+    path = self.folder / 'replies.jsonl'
+    together = threading.Barrier(4)
+
+    def script(number, body):
+      together.wait(20.0)
+      return echo(number, body)
+
+    opened, write = [], pathlib.Path.open
+
+    def full_once(self, *how, **options):
+      opened.append(self)
+      if len(opened) == 3:  # Made, read, and added to for the first time.
+        raise OSError(errno.ENOSPC, 'No space left on device')
+      return write(self, *how, **options)
+
+    server = self.serve(script)
+    chat = endpoint.Chat(server.url, 'm', concurrency=4, cache=path)
+    with (
+      mock.patch.object(pathlib.Path, 'open', full_once),
+      self.assertRaisesRegex(ValueError, 'No space left on device'),
+    ):
+      chat.complete(asking(*'abcdefgh'))
+    self.assertLen(server.bodies, 4)
+    self.assertLen(chat.unanswered(asking(*'abcdefgh')), 8 - 3)
 
 
 class CacheTest(ServedTest):

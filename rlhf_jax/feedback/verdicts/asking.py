@@ -27,7 +27,10 @@ class Asked(Protocol):
     *,
     options: Sequence[str] = (),
   ) -> list[Answer]:
-    """Its replies, with log-probs of the options where it can say them."""
+    """Its replies, with log-probs of the options where it can say them.
+
+    One that refuses a question, as too long, says why in its answer.
+    """
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +65,7 @@ class PairJudge:
     said = self.asked.answers(
       self.questions(prompts, first, second), options=self.template.options
     )
-    return np.array([self._credit(answer) for answer in said])
+    return np.array([self.read(answer) for answer in said])
 
   def questions(
     self,
@@ -74,7 +77,10 @@ class PairJudge:
     rows = zip(prompts, first, second, strict=True)
     return [self.template.filled(*row) for row in rows]
 
-  def _credit(self, answer):
+  def read(self, answer: Answer) -> float:
+    """The credit that a reply says; NaN where it says none, or is none."""
+    if answer.refusal is not None:
+      return math.nan
     if answer.logprobs is not None and self.template.options:
       credit = probability(answer.logprobs, *self.template.options)
       if credit is not None:
@@ -109,11 +115,8 @@ class Rater:
     self, prompts: Sequence[Prompt], responses: Sequence[str]
   ) -> np.ndarray:
     """[N] ratings, NaN where none was read."""
-    read = (
-      self.template.read(answer.text)
-      for answer in self.asked.answers(self.questions(prompts, responses))
-    )
-    return np.array([math.nan if x is None else x for x in read])
+    said = self.asked.answers(self.questions(prompts, responses))
+    return np.array([self.read(answer) for answer in said])
 
   def questions(
     self, prompts: Sequence[Prompt], responses: Sequence[str]
@@ -121,6 +124,13 @@ class Rater:
     """The N conversations that are put to the model."""
     rows = zip(prompts, responses, strict=True)
     return [self.template.filled(*row) for row in rows]
+
+  def read(self, answer: Answer) -> float:
+    """The rating that a reply says; NaN where it says none, or is none."""
+    if answer.refusal is not None:
+      return math.nan
+    rating = self.template.read(answer.text)
+    return math.nan if rating is None else rating
 
 
 def probability(
