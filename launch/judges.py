@@ -131,20 +131,20 @@ def _of_endpoint(options, kept_in) -> Named:
       f'--model says which model the endpoint {options.judge.split("@")[-1]} '
       'is to answer with'
     )
-  members = []
-  for template in _templates(options):
-    chat = endpoint.Chat(
-      options.judge,
-      options.model,
-      key_variable=options.key_variable,
-      temperature=options.judge_temperature,
-      max_tokens=template.max_tokens,
-      concurrency=options.concurrency,
-      per_minute=options.per_minute,
-      cache=kept_in / 'replies.jsonl',
-    )
-    chat.check()
-    members.append(_asking(chat, template))
+  chat = endpoint.Chat(
+    options.judge,
+    options.model,
+    key_variable=options.key_variable,
+    temperature=options.judge_temperature,
+    concurrency=options.concurrency,
+    per_minute=options.per_minute,
+    cache=kept_in / 'replies.jsonl',
+  )
+  chat.check()
+  members = [
+    _asking(chat.replying(template.max_tokens), template)
+    for template in _templates(options)
+  ]
   known = f'{chat.base_url} {chat.model} {chat.temperature}'
   return _pooled(members, known)
 

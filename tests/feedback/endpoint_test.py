@@ -211,6 +211,38 @@ class PaceTest(ServedTest):
     self.assertBetween(first, 0.5, 1.0)
     self.assertBetween(second, 1.0, 2.0)
 
+  def test_chats_of_other_lengths_share_it(self):
+    server = self.serve(echo)
+    chat = endpoint.Chat(server.url, 'm', per_minute=60.0, concurrency=1)
+    for number, text in enumerate('abc', 1):
+      self.assertEqual(
+        chat.replying(number).complete(asking(text)), [text.upper()]
+      )
+    self.assertEqual([b['max_tokens'] for b in server.bodies], [1, 2, 3])
+    first, second = self.slept  # The later ones wait for all before them.
+    self.assertBetween(first, 0.5, 1.0)
+    self.assertBetween(second, 1.0, 2.0)
+
+  def test_chats_of_other_lengths_share_the_number_at_a_time(self):
+    one_too_many = threading.Barrier(3)
+
+    def together(number, body):
+      with contextlib.suppress(threading.BrokenBarrierError):
+        one_too_many.wait(0.5)
+      return echo(number, body)
+
+    server = self.serve(together)
+    chat = endpoint.Chat(server.url, 'm', concurrency=2)
+    both = [
+      threading.Thread(target=chat.replying(n).complete, args=(asking(*'abc'),))
+      for n in (1, 2)
+    ]
+    for thread in both:
+      thread.start()
+    for thread in both:
+      thread.join()
+    self.assertEqual((server.most, len(server.bodies)), (2, 6))
+
 
 class RetriesTest(ServedTest):
   @parameterized.parameters(408, 409, 429, 500, 502, 503)

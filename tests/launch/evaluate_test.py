@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import errno
 import io
+import itertools
 import json
 import os
 import pathlib
@@ -219,6 +220,25 @@ def test_templates_share_the_prompts(pairs, tmp_path):
     assert len(server.bodies) == 6  # Coins alone.
     status, _, err = run('--judge', server.url, *arguments, '--flips', 0.6)
     assert (status, 'from 0 to 0.5, got 0.6' in err) == (1, True)
+
+
+def test_templates_share_the_pace(pairs):
+  begun = []
+
+  def noting(number, body):
+    begun.append(time.monotonic())
+    return prefers_good(number, body)
+
+  with Server(noting) as server:
+    status, _, err = run(
+      '--judge', server.url, '--model', 'm', '--pairs', pairs, '--out', 'o',
+      '--template', 'persona_long_1,persona_short_1', '--per-minute', 300,
+    )  # fmt: skip
+  assert status == 0, err
+  gaps = [b - a for a, b in itertools.pairwise(begun)]
+  # 300 a minute begin 0.2 s apart, whatever they are asked by.
+  assert len(gaps) == 5
+  assert min(gaps) > 0.1
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,23 @@ _BAD = (400, 413, 422)  # It is not taken as it is: too long, or not allowed.
 
 
 @dataclasses.dataclass(frozen=True)
+class _Server:
+  """What holds for all questions to one server.
+
+  Attributes:
+    pace: of requests.
+    answers: set once it answered a question: another one's refusal is its own.
+    gives_none: set once it refused log-probs, and replied without them.
+  """
+
+  pace: threads.Pace
+  answers: threading.Event = dataclasses.field(default_factory=threading.Event)
+  gives_none: threading.Event = dataclasses.field(
+    default_factory=threading.Event
+  )
+
+
+@dataclasses.dataclass(frozen=True)
 class Chat:
   """A model behind an endpoint, and how it is asked.
 
@@ -82,6 +99,15 @@ class Chat:
   def name(self) -> str:
     return self.model
 
+  def replying(self, max_tokens: int) -> 'Chat':
+    """The same with another longest reply.
+
+    `concurrency` and `per_minute` hold for both of them together.
+    """
+    other = dataclasses.replace(self, max_tokens=max_tokens)
+    vars(other)['_server'] = self._server
+    return other
+
   def complete(self, conversations: Sequence[Sequence[Message]]) -> list[str]:
     """The texts of `answers`, '' where one was refused."""
     return [answer.text for answer in self.answers(conversations)]
@@ -125,7 +151,7 @@ class Chat:
     }
     if waiting:
       if any(kept[a].refusal is None for a in addresses if a in kept):
-        self._answers_some.set()
+        self._server.answers.set()
       self._ask_all(waiting, kept)
     return [kept[address] for address in addresses]
 
@@ -137,14 +163,14 @@ class Chat:
     """
     key, refused = self._key(), {}
     if kept.any_by(self._settings):
-      self._answers_some.set()
+      self._server.answers.set()
 
     def ask(item, stopped):
       address, body = item
       said = self._ask(key, body, stopped)
       if isinstance(said, Answer) and said.refusal is None:
         kept.add(address, said, self._settings)  # Whatever ends the others.
-        self._answers_some.set()
+        self._server.answers.set()
       return said
 
     items = zip(waiting, waiting.items(), strict=True)
@@ -153,7 +179,7 @@ class Chat:
         if said.refusal is not None:
           refused[address] = said
         enough = min(MOST_REFUSED, len(waiting))
-        if len(refused) == enough and not self._answers_some.is_set():
+        if len(refused) == enough and not self._server.answers.is_set():
           raise ConnectionError(
             f'{self.url} refuses with {said.refusal}'
             + f'; so it did the first {enough} questions' * (enough > 1)
@@ -191,8 +217,8 @@ class Chat:
     return keys.from_environment(self.key_variable, self.base_url)
 
   @functools.cached_property
-  def _pace(self) -> threads.Pace:
-    return threads.Pace(self.per_minute)
+  def _server(self) -> '_Server':
+    return _Server(threads.Pace(self.per_minute, self.concurrency))
 
   def _address(self, body) -> str:
     return hashed(json.dumps([self.base_url, body]))
@@ -211,38 +237,29 @@ class Chat:
     """Changes when anything that is sent does, but for the conversation."""
     return self._address(self._body((), ()))[:16]
 
-  @functools.cached_property
-  def _gives_none(self) -> threading.Event:
-    """Set once the server refused log-probs, and replied without them."""
-    return threading.Event()
-
-  @functools.cached_property
-  def _answers_some(self) -> threading.Event:
-    """Set once a question was answered: another one's refusal is its own."""
-    return threading.Event()
-
   def _ask(self, key, body, stopped) -> Answer | ConnectionError:
     """One reply, without log-probs where the server refuses to give them."""
     plain = {k: v for k, v in body.items() if 'logprobs' not in k}
-    if plain == body or self._gives_none.is_set():
+    if plain == body or self._server.gives_none.is_set():
       return self._attempt(key, plain, stopped)
     said = self._attempt(key, body, stopped)
     if isinstance(said, Exception) or said.refusal is None:
       return said
     again = self._attempt(key, plain, stopped)
     if isinstance(again, Answer) and again.refusal is None:
-      self._gives_none.set()
+      self._server.gives_none.set()
     return again
 
   def _attempt(self, key, body, stopped) -> Answer | ConnectionError:
     """One reply, in as many attempts as it takes and is allowed."""
     body = json.dumps(body).encode()
     for attempt in range(self.retries + 1):
-      if not self._pace.kept(stopped):
-        return ConnectionError(f'{self.url} is not asked any more')
-      answer = post.post(
-        self.url, body, key, timeout=self.timeout, max_bytes=self.max_bytes
-      )
+      with self._server.pace.turn(stopped) as mine:
+        if not mine:
+          return ConnectionError(f'{self.url} is not asked any more')
+        answer = post.post(
+          self.url, body, key, timeout=self.timeout, max_bytes=self.max_bytes
+        )
       asked_to_wait, status = 0.0, None
       if isinstance(answer, post.Reply):
         status = answer.status

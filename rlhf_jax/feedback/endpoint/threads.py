@@ -9,23 +9,30 @@ from typing import Any
 
 
 class Pace:
-  """Lets so many requests a minute begin, whoever of several threads asks.
+  """Lets so many requests a minute begin, and so many be under way.
+
+  Whoever of several threads asks.
 
   Args:
-    per_minute: how many, or None for all at once.
+    per_minute: how many, at equal distances, or None for all at once.
+    at_a_time: how many.
   """
 
-  def __init__(self, per_minute: float | None):
+  def __init__(self, per_minute: float | None, at_a_time: int):
     self._gap = 60.0 / per_minute if per_minute else 0.0
     self._next, self._lock = 0.0, threading.Lock()
+    self._free = threading.BoundedSemaphore(at_a_time)
 
-  def kept(self, stopped: threading.Event) -> bool:
-    """Waits for the next turn unless stopped; whether it was not."""
-    with self._lock:
-      now = time.monotonic()
-      begin = max(now, self._next)
-      self._next = begin + self._gap
-    return begin <= now or wait(stopped, begin - now)
+  @contextlib.contextmanager
+  def turn(self, stopped: threading.Event) -> Iterator[bool]:
+    """Waits for a turn unless stopped, and gives whether it was not."""
+    with self._free:
+      with self._lock:
+        now = time.monotonic()
+        begin = max(now, self._next)
+        if not stopped.is_set():
+          self._next = begin + self._gap
+      yield wait(stopped, begin - now) if begin > now else not stopped.is_set()
 
 
 @contextlib.contextmanager
