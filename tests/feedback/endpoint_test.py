@@ -534,8 +534,16 @@ class CacheTest(ServedTest):
     self.chat(server).complete([(Message('system', 'a'),)])
     path = self.folder / 'new' / 'replies.jsonl'
     endpoint.Chat(server.url, 'other', cache=path).complete(asking('a'))
-    endpoint.Chat(server.url + '/', 'm', cache=path).complete(asking('a'))
-    self.assertLen(server.bodies, 6)
+    self.assertLen(server.bodies, 5)
+
+  @parameterized.parameters('/', '/chat/completions', '/chat/completions/')
+  def test_one_url_in_several_writings(self, end):
+    server = self.serve(echo)
+    self.chat(server).complete(asking('a'))
+    path = self.folder / 'new' / 'replies.jsonl'
+    chat = endpoint.Chat(server.url + end, 'm', cache=path)
+    self.assertEqual(chat.complete(asking('a', 'b')), ['A', 'B'])
+    self.assertEqual(server.paths, ['/v1/chat/completions'] * 2)
 
   def test_half_a_line_is_asked_again_and_spoils_no_other(self):
     server = self.serve(echo)
@@ -841,7 +849,7 @@ class LimitsTest(ServedTest):
         sent.append(len(more))
 
     error = self.ask(self.listen(pour), max_bytes=50_000)
-    self.assertIn('more than the 50000 bytes of max_bytes', str(error))
+    self.assertIn('more than the 50000 bytes that are read', str(error))
 
   def test_a_large_reply_is_read_whole(self):
     text = 'x' * 300_000

@@ -24,6 +24,7 @@ from rlhf_jax.types import Message
 LONGEST_PAUSE = 60.0  # Seconds.
 TOP_LOGPROBS = 5  # As AlpacaEval asks for.
 MOST_REFUSED = 5  # Questions, before any was answered.
+_PATH = '/chat/completions'
 _BAD = (400, 413, 422)  # It is not taken as it is: too long, or not allowed.
 
 
@@ -54,7 +55,8 @@ class Chat:
   and the server's error code.
 
   Attributes:
-    base_url: the URL without /chat/completions, as http://localhost:8000/v1.
+    base_url: the URL, as http://localhost:8000/v1; with a / or with
+      /chat/completions at its end it is the same.
     model: its name there.
     key_variable: the environment variable with the key; None where none is
       needed. The key itself is kept nowhere.
@@ -208,8 +210,13 @@ class Chat:
     return [asked for address, asked in found.items() if address not in kept]
 
   @property
+  def root(self) -> str:
+    """The URL without /chat/completions, however `base_url` has it."""
+    return self.base_url.rstrip('/').removesuffix(_PATH).rstrip('/')
+
+  @property
   def url(self) -> str:
-    return self.base_url.rstrip('/') + '/chat/completions'
+    return self.root + _PATH
 
   def _key(self) -> keys.Key | None:
     if self.key_variable is None:
@@ -221,7 +228,7 @@ class Chat:
     return _Server(threads.Pace(self.per_minute, self.concurrency))
 
   def _address(self, body) -> str:
-    return hashed(json.dumps([self.base_url, body]))
+    return hashed(json.dumps([self.root, body]))
 
   def _body(self, conversation, options) -> dict:
     asked = {'logprobs': True, 'top_logprobs': TOP_LOGPROBS} if options else {}
@@ -281,7 +288,9 @@ class Chat:
         pause = max(asked_to_wait, pause * random.uniform(0.5, 1.5))
         if not threads.wait(stopped, pause):
           break
+    tried = f'{self.retries + 1} attempts; the last one'
+    if not self.retries:
+      tried = '1 attempt, which'
     return ConnectionError(
-      f'{self.url} gave no reply in {self.retries + 1} attempts; the last one '
-      f'ended with {answer.why}'
+      f'{self.url} gave no reply in {tried} ended with {answer.why}'
     )
