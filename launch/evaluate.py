@@ -76,7 +76,25 @@ def _add_judge(parser):
     help='the environment variable that holds the key of the endpoint',
   )
   parser.add_argument('--judge-temperature', type=float, default=0.0)
-  parser.add_argument('--concurrency', type=int, default=8)
+  parser.add_argument(
+    '--timeout',
+    type=float,
+    default=60.0,
+    metavar='SECONDS',
+    help='that the endpoint may take for a reply (default: 60)',
+  )
+  parser.add_argument(
+    '--retries',
+    type=int,
+    default=5,
+    help='how often a request that failed is made again (default: 5)',
+  )
+  parser.add_argument(
+    '--concurrency',
+    type=int,
+    default=8,
+    help='most requests under way at a time (default: 8)',
+  )
   parser.add_argument(
     '--per-minute', type=float, help='most requests in a minute'
   )
@@ -164,7 +182,7 @@ def _add_benchmark(parser):
 
 def evaluate(options) -> None:
   """Measures what the command line names."""
-  from launch import agreements, comparing
+  from launch import agreements, comparing, judges
 
   if (options.pairs is None) == (options.benchmark is None):
     raise errors.OptionError(
@@ -175,7 +193,8 @@ def evaluate(options) -> None:
     errors.check_whole('--count', options.count, 1)
   options.out = options.out or default_out(options)
   errors.check_folder('--out', options.out)
-  (agreements if options.pairs else comparing).measure(options)
+  with errors.naming(judges.OPTIONS):
+    (agreements if options.pairs else comparing).measure(options)
 
 
 def default_out(options) -> pathlib.Path:

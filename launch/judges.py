@@ -25,6 +25,17 @@ MAX_PROMPT_TOKENS = 8192  # Of a question to a local judge.
 RATING_TIE = 0.1  # Grades of 1 to 10 that differ by no more are equal.
 AT_ONCE = 64  # Pairs that a model which is read here is given together.
 
+# What settings of a chat are called on the command line, in sentences.
+OPTIONS = {
+  'base_url': '--judge',
+  'key_variable': '--key-variable',
+  'temperature must': '--judge-temperature must',
+  'timeout must': '--timeout must',
+  'retries must': '--retries must',
+  'per_minute': '--per-minute',
+  'flips must': '--flips must',
+}
+
 
 class Named(NamedTuple):
   """A judge, and what is known of it beforehand.
@@ -136,6 +147,8 @@ def _of_endpoint(options, kept_in) -> Named:
     options.model,
     key_variable=options.key_variable,
     temperature=options.judge_temperature,
+    timeout=options.timeout,
+    retries=options.retries,
     concurrency=options.concurrency,
     per_minute=options.per_minute,
     cache=kept_in / 'replies.jsonl',
@@ -145,7 +158,7 @@ def _of_endpoint(options, kept_in) -> Named:
     _asking(chat.replying(template.max_tokens), template)
     for template in _templates(options)
   ]
-  known = f'{chat.base_url} {chat.model} {chat.temperature}'
+  known = f'{chat.root} {chat.model} {chat.temperature}'
   return _pooled(members, known)
 
 

@@ -222,6 +222,45 @@ def test_templates_share_the_prompts(pairs, tmp_path):
     assert (status, 'from 0 to 0.5, got 0.6' in err) == (1, True)
 
 
+def test_time_and_retries_are_limited(pairs):
+  over = threading.Event()
+
+  def slow(number, body):
+    over.wait(20.0)
+    return prefers_good(number, body)
+
+  with Server(slow) as server:
+    began = time.monotonic()
+    status, _, err = run(
+      '--judge', server.url, '--model', 'm', '--pairs', pairs, '--out', 'o',
+      '--timeout', 0.3, '--retries', 0, '--concurrency', 1,
+    )  # fmt: skip
+    over.set()
+  assert status == 1
+  assert 'no reply in 1 attempt, which ended' in err
+  assert 'no whole reply in 0.3 s' in err
+  assert time.monotonic() - began < 15.0
+  assert len(server.bodies) == 1
+
+
+@pytest.mark.parametrize(
+  ('status', 'headers', 'said_of_it'),
+  [
+    (401, {}, 'wrong, or not allowed this; see --key-variable'),
+    (308, {'Location': 'http://x/'}, 'none is followed; mend --judge'),
+  ],
+)
+def test_a_refusal_names_the_option(status, headers, said_of_it, pairs):
+  with Server(lambda number, body: (status, headers, b'')) as server:
+    code, _, err = run(
+      '--judge', server.url, '--model', 'm', '--pairs', pairs, '--out', 'o'
+    )
+  assert code == 1
+  assert f'refuses with {status}' in err
+  assert said_of_it in err
+  assert 'Traceback' not in err
+
+
 def test_templates_share_the_pace(pairs):
   begun = []
 
@@ -273,6 +312,35 @@ def test_templates_share_the_pace(pairs):
       ('--judge', 'http://h/v1', '--model', 'm', '--pairs', 'pairs.jsonl',
        '--template', 'mine.txt'),
       'there is no template mine.txt',
+    ),
+    (
+      ('--judge', 'http://h/v1', '--model', 'm', '--pairs', 'pairs.jsonl',
+       '--key-variable', 'sk-not-a-name'),
+      'error: --key-variable must be the name of an environment variable',
+    ),
+    (
+      ('--judge', 'http://u@h/v1', '--model', 'm', '--pairs', 'pairs.jsonl'),
+      'error: --judge must hold no user, password',
+    ),
+    (
+      ('--judge', 'http://h/v1', '--model', 'm', '--pairs', 'pairs.jsonl',
+       '--timeout', 'nan'),
+      'error: --timeout must be seconds, more than 0',
+    ),
+    (
+      ('--judge', 'http://h/v1', '--model', 'm', '--pairs', 'pairs.jsonl',
+       '--retries', '-1'),
+      'error: --retries must be a whole number of 0 or more, got -1',
+    ),
+    (
+      ('--judge', 'http://h/v1', '--model', 'm', '--pairs', 'pairs.jsonl',
+       '--per-minute', '0'),
+      'error: --per-minute must be requests a minute, more than 0',
+    ),
+    (
+      ('--judge', 'http://h/v1', '--model', 'm', '--pairs', 'pairs.jsonl',
+       '--judge-temperature', '-1'),
+      'error: --judge-temperature must be a number of 0 or more',
     ),
   ],
 )  # fmt: skip
