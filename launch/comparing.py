@@ -40,9 +40,12 @@ def measure(options) -> None:
     difficulties = model_outputs.difficulties(options.difficulties, prompts)
   if options.people is not None:
     choices = annotators.read(options.people)
+  for place in (options.policy, options.against):
+    answering.check(place)
   judge = judges.named(options, options.out)
+  may_answer = functools.partial(costs.check, judge, options)
   own, other = (
-    answering.of(place, asked, options)
+    answering.of(place, asked, options, first=may_answer)
     for place in (options.policy, options.against)
   )
   outputs = [

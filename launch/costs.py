@@ -31,22 +31,24 @@ def agreed_to(
   for member, shown in _shared(judge.members, pairs):
     asked = member.questions(*shown)
     waiting = member.chat.unanswered(asked, options=member.template.options)
-    questions, known = questions + len(waiting), known + len(asked)
+    questions, known = questions + len(waiting), known + len(set(asked))
     letters = sum(len(m.content) for question in waiting for m in question)
     read += math.ceil(letters / LETTERS_A_TOKEN)
     written += len(waiting) * member.chat.max_tokens
   if not questions:
     return
   url = judge.members[0].chat.url
+  before = known - questions
   said = (
-    f'{url} is to be asked {questions} questions ({known} with those answered '
-    f'before): about {read:,} tokens to read, at most {written:,} to write'
+    f'{url} is to be asked {questions} questions'
+    + f' ({known} with those answered before)' * (before > 0)
+    + f': about {read:,} tokens to read, at most {written:,} to write'
   )
   if options.prices:
     cost = (read * options.prices[0] + written * options.prices[1]) / 1e6
     said += f', at most about {cost:,.2f}'
   print(said, file=sys.stderr)
-  if options.yes or (_is_here(url) and not options.prices):
+  if not _asks_first(judge, options):
     return
   if not sys.stdin.isatty():
     raise errors.OptionError(
@@ -55,6 +57,35 @@ def agreed_to(
   print('go on? [y/N] ', end='', file=sys.stderr, flush=True)
   if sys.stdin.readline().strip().lower() not in ('y', 'yes'):
     raise errors.OptionError('nothing was asked')
+
+
+def check(judge: judges.Named, options: Any) -> None:
+  """Refuses an endpoint that may cost, where nobody could agree to it later.
+
+  Raises:
+    OptionError: nobody could.
+  """
+  if _asks_first(judge, options) and not sys.stdin.isatty():
+    raise errors.OptionError(
+      f'{judge.members[0].chat.url} is to be asked later, and nobody is here '
+      'to say whether what it costs may be spent; --yes says that it may'
+    )
+
+
+def check_prices(prices: Sequence[float] | None) -> None:
+  """Refuses prices that are none."""
+  if prices and not all(0.0 <= price < math.inf for price in prices):
+    raise errors.OptionError(
+      '--prices must be two amounts of 0 or more, got '
+      + ' and '.join(f'{price:g}' for price in prices)
+    )
+
+
+def _asks_first(judge, options) -> bool:
+  """Whether it has to be agreed to that an endpoint is asked."""
+  if not judge.members or options.yes:
+    return False
+  return bool(options.prices) or not _is_here(judge.members[0].chat.url)
 
 
 def _shared(members, pairs):

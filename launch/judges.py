@@ -80,6 +80,7 @@ def named(options, kept_in: pathlib.Path) -> Named:
 
   Raises:
     OptionError: it names none.
+    ValueError: an endpoint cannot be asked so, or its key is not there.
   """
   errors.check_whole('--concurrency', options.concurrency, 1)
   judge = _named(options, kept_in)
@@ -154,6 +155,7 @@ def _of_endpoint(options, kept_in) -> Named:
     cache=kept_in / 'replies.jsonl',
   )
   chat.check()
+  chat.check_key()
   members = [
     _asking(chat.replying(template.max_tokens), template)
     for template in _templates(options)

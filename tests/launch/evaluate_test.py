@@ -261,6 +261,18 @@ def test_a_refusal_names_the_option(status, headers, said_of_it, pairs):
   assert 'Traceback' not in err
 
 
+def test_the_cost_counts_a_question_once(pairs):
+  with Server(lambda *_: (200, {}, said('[[7]]'))) as server:
+    status, _, err = run(
+      '--judge', server.url, '--model', 'm', '--pairs', pairs, '--out', 'o',
+      '--template', 'single_score_1',
+    )  # fmt: skip
+  assert status == 0, err
+  # Two responses to each of three prompts, whichever is shown first.
+  assert 'is to be asked 6 questions: about' in err
+  assert len(server.bodies) == 6
+
+
 def test_templates_share_the_pace(pairs):
   begun = []
 
@@ -303,6 +315,14 @@ def test_templates_share_the_pace(pairs):
       '--out must be a folder',
     ),
     (('--judge', 'http://h/v1', '--pairs', 'pairs.jsonl'), '--model says'),
+    (
+      ('--judge', 'longer', '--pairs', 'pairs.jsonl', '--policy', 'a'),
+      '--policy is of --benchmark, and --pairs does not read it; leave it out',
+    ),
+    (
+      ('--judge', 'longer', '--pairs', 'pairs.jsonl', '--prices', '-5', '-5'),
+      '--prices must be two amounts of 0 or more',
+    ),
     (
       ('--judge', 'http://h/v1', '--model', 'm', '--pairs', 'pairs.jsonl',
        '--key-variable', 'NO_KEY_HERE'),
@@ -522,13 +542,55 @@ def test_a_judge_that_talks_nonsense_gives_no_win_rate(benchmark):
     assert 'gave no verdict in both orders on any of 3 pairs' in err
 
 
-def test_policies_in_folders_answer_once(benchmark, tmp_path, monkeypatch):
+@pytest.fixture
+def folders(tmp_path):
+  """Two policies, in the folders one and two."""
   tokenizer = tokens.train_bpe(['what is it ?'], vocab_size=265)
   config = dataclasses.replace(small.MODEL, vocab_size=tokenizer.vocab_size)
   for seed, name in enumerate(('one', 'two')):
     params = language_model(config).init(jax.random.key(seed))
     huggingface.write(tmp_path / name, config, params)
     tokenizer.save(tmp_path / name)
+
+
+def test_what_would_fail_later_fails_before_answers(
+  benchmark, folders, tmp_path, monkeypatch
+):
+  monkeypatch.delenv('A_KEY_OF_TESTS', raising=False)
+  arguments = (
+    *benchmark, '--policy', 'one', '--against', 'two', '--out', 'o',
+    '--max-tokens', 4, '--max-prompt-tokens', 64, '--model', 'm',
+  )  # fmt: skip
+  with Server(lambda *_: (200, {}, said('A'))) as server:
+    for more, message in (
+      (('--against', 'tow'), "did you mean 'two'"),
+      (('--key-variable', 'A_KEY_OF_TESTS'), 'A_KEY_OF_TESTS is not set'),
+      (('--prices', 1, 2), 'nobody is here to say whether what it costs'),
+    ):
+      status, out, err = run('--judge', server.url, *arguments, *more)
+      assert (status, out) == (1, '')
+      assert message in err
+      assert not (tmp_path / 'o').exists()
+    assert server.bodies == []
+    status, _, err = run('--judge', server.url, *arguments)
+    assert status == 0, err
+    assert len(list((tmp_path / 'o').glob('answers-*.jsonl'))) == 2
+
+
+def test_nobody_need_agree_to_what_is_kept(benchmark):
+  arguments = (
+    *benchmark, '--policy', 'a.json', '--against', 'b.json', '--out', 'o',
+    '--model', 'm', '--template', 'pair_choice_1', '--prices', 1, 2,
+  )  # fmt: skip
+  with Server(prefers_good) as server:
+    assert run('--judge', server.url, *arguments, '--yes')[0] == 0
+    status, _, err = run('--judge', f'{server.url}/', *arguments)
+    assert status == 0, err
+    assert 'is to be asked' not in err
+    assert len(server.bodies) == 6
+
+
+def test_policies_in_folders_answer_once(benchmark, folders, tmp_path):
   arguments = (
     *benchmark, '--policy', 'one', '--against', 'two', '--out', 'o',
     '--judge', 'longer', '--max-tokens', 4, '--max-prompt-tokens', 64,
@@ -569,6 +631,21 @@ def test_policies_in_folders_answer_once(benchmark, tmp_path, monkeypatch):
       'nowhere is neither a file of answers, nor a folder of transformers',
     ),
     (
+      ('--benchmark', 'vicuna80', '--questions', 'question.jsonl', '--policy',
+       'a.jsn', '--against', 'b.json'),
+      "as in RUN/stages/dpo; did you mean 'a.json'",
+    ),
+    (
+      ('--benchmark', 'vicuna80', '--policy', 'a.json', '--against', 'b.json',
+       '--per-prompt', '2'),
+      '--per-prompt is of --pairs, and --benchmark does not read it',
+    ),
+    (
+      ('--benchmark', 'vicuna80', '--policy', 'a.json', '--against', 'b.json',
+       '--prices', 'nan', '-5'),
+      '--prices must be two amounts of 0 or more, got nan and -5',
+    ),
+    (
       ('--benchmark', 'vicuna80', '--policy', 'a.json', '--against', 'b.json',
        '--max-tokens', '0'),
       '--max-tokens must be 1 or more',
@@ -582,6 +659,7 @@ def test_policies_in_folders_answer_once(benchmark, tmp_path, monkeypatch):
 )  # fmt: skip
 def test_mistakes_of_a_benchmark(arguments, message, benchmark, monkeypatch):
   monkeypatch.setenv('TFDS_DATA_DIR', 'none')
+  monkeypatch.delenv('A_KEY_OF_TESTS', raising=False)
   status, out, err = run('--judge', 'longer', *arguments)
   assert (status, out) == (1, '')
   assert message in err

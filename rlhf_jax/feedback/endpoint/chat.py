@@ -97,6 +97,14 @@ class Chat:
     """
     settings.check(self)
 
+  def check_key(self) -> None:
+    """Refuses a variable that should hold the key, and holds none.
+
+    Raises:
+      ValueError: naming it.
+    """
+    self._key()
+
   @property
   def name(self) -> str:
     return self.model
