@@ -10,6 +10,22 @@ import re
 
 from launch import console, errors, memory, signals, train
 
+# Options that only one of --pairs and --benchmark reads.
+OF_PAIRS = ('columns', 'per_prompt', 'least_gap')
+OF_BENCHMARK = (
+  'questions',
+  'policy',
+  'against',
+  'max_tokens',
+  'max_prompt_tokens',
+  'temperature',
+  'seed',
+  'at_a_time',
+  'difficulties',
+  'people',
+  'most_missing',
+)
+
 
 def parse(arguments):
   """Reads the command line."""
@@ -33,7 +49,13 @@ def parse(arguments):
     help='folder of the results (default: runs/evaluate/<what>-<judge>)',
   )
   train.add_shared_arguments(parser)
-  return parser.parse_args(arguments)
+  options = parser.parse_args(arguments)
+  options.given = [
+    name
+    for name in (*OF_PAIRS, *OF_BENCHMARK)
+    if getattr(options, name) != parser.get_default(name)
+  ]
+  return options
 
 
 def _add_judge(parser):
@@ -182,7 +204,7 @@ def _add_benchmark(parser):
 
 def evaluate(options) -> None:
   """Measures what the command line names."""
-  from launch import agreements, comparing, judges
+  from launch import agreements, comparing, costs, judges
 
   if (options.pairs is None) == (options.benchmark is None):
     raise errors.OptionError(
@@ -191,10 +213,25 @@ def evaluate(options) -> None:
     )
   if options.count is not None:
     errors.check_whole('--count', options.count, 1)
+  _check_other(options)
+  costs.check_prices(options.prices)
   options.out = options.out or default_out(options)
   errors.check_folder('--out', options.out)
   with errors.naming(judges.OPTIONS):
     (agreements if options.pairs else comparing).measure(options)
+
+
+def _check_other(options) -> None:
+  """Refuses options that would be read without effect."""
+  what, others, whose = '--benchmark', OF_PAIRS, '--pairs'
+  if options.pairs:
+    what, others, whose = '--pairs', OF_BENCHMARK, '--benchmark'
+  for name in others:
+    if name in options.given:
+      raise errors.OptionError(
+        f'--{name.replace("_", "-")} is of {whose}, and {what} does not read '
+        'it; leave it out'
+      )
 
 
 def default_out(options) -> pathlib.Path:
