@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 
-from launch import answering, costs, errors, judges
+from launch import answering, costs, errors, judges, unread
 from rlhf_jax import progress
 from rlhf_jax.data import names
 from rlhf_jax.evaluation import (
@@ -17,6 +17,7 @@ from rlhf_jax.evaluation import (
   questions,
   report,
   tables,
+  win_rate,
 )
 from rlhf_jax.evaluation.questions import BENCHMARKS
 from rlhf_jax.experiment.folder_policy import MAX_ROWS
@@ -55,17 +56,21 @@ def measure(options) -> None:
   files.make_folder(options.out)
   for name, rows in zip(OUTPUTS, outputs, strict=True):
     files.write_json(options.out / name, rows)
-  credits = _credits(options, judge, prompts, own.texts, other.texts)
+  credits, silence = _credits(options, judge, prompts, own.texts, other.texts)
   judged = benchmark_results.Judged(prompts, own.texts, other.texts, credits)
   if choices is not None:
     judged = judged._replace(people=_people(options, choices, judged))
-  rates = benchmark_results.rates(
-    judged, difficulties=difficulties, most_missing=options.most_missing
-  )
+  try:
+    rates = benchmark_results.rates(
+      judged, difficulties=difficulties, most_missing=options.most_missing
+    )
+  except win_rate.MissingVerdictsError as error:
+    said = _too_few(options, judge, credits, silence)
+    raise errors.OptionError(said) from error
   _warn(rates['all'])
-  said = _sentences(options, judge, judged)
+  said = [*_sentences(options, judge, judged), *silence.sentences]
   policies = own.name, other.name
-  _write(options, judge, policies, outputs, judged, rates, said)
+  _write(options, judge, policies, outputs, judged, rates, silence, said)
   print(f'\n{own.name} against {other.name} on {options.benchmark}\n')
   width = progress.width(sys.stdout)
   print(tables.fitted(benchmark_results.table(rates), width))
@@ -100,7 +105,10 @@ def _check(options):
 
 
 def _credits(options, judge, prompts, own, other):
-  """[N] credits of one's own answers; equal ones tie, and nobody is asked."""
+  """[N] credits of one's own answers, and what is known of those without.
+
+  Equal answers tie, and nobody is asked.
+  """
   order = {
     'both': orders.averaged,
     'strict': orders.strict,
@@ -109,7 +117,7 @@ def _credits(options, judge, prompts, own, other):
   differ = [
     i for i, (a, b) in enumerate(zip(own, other, strict=True)) if a != b
   ]
-  credits = np.full(len(own), 0.5)
+  credits, silence = np.full(len(own), 0.5), unread.Unread()
   if differ:
     asked, first, second = (
       [column[i] for i in differ] for column in (prompts, own, other)
@@ -121,7 +129,22 @@ def _credits(options, judge, prompts, own, other):
     costs.agreed_to(judge, options, shown)
     kept = judges.kept(judge, options.out)
     credits[differ] = order(kept.judge)(asked, first, second)
-  return credits
+    if np.isnan(credits).any():
+      silence = unread.of(judge, shown, options.out)
+  return credits, silence
+
+
+def _too_few(options, judge, credits, silence) -> str:
+  """Why there is no win rate."""
+  missing = int(np.isnan(credits).sum())
+  if missing == len(credits):
+    said = f'{judge.name} gave no verdict on any of {missing} pairs'
+  else:
+    said = (
+      f'{missing} of {len(credits)} pairs have no verdict, and --most-missing '
+      f'lets {options.most_missing:.4g} of them pass'
+    )
+  return '; '.join([said, *silence.sentences])
 
 
 def _people(options, choices, judged):
@@ -162,7 +185,9 @@ def _sentences(options, judge, judged) -> list[str]:
   return said
 
 
-def _write(options, judge, policies, outputs, judged, rates, said) -> None:
+def _write(
+  options, judge, policies, outputs, judged, rates, silence, said
+) -> None:
   """Writes annotations.json, results.json, report.md and report.html."""
   files.write_json(
     options.out / 'annotations.json',
@@ -177,6 +202,7 @@ def _write(options, judge, policies, outputs, judged, rates, said) -> None:
     'order': options.order,
     'difficulties': options.difficulties,
     'people': options.people,
+    'no_verdict': silence.plain,
     'win_rates': {
       name: {
         'win_rate': rate.judge,

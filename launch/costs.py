@@ -7,7 +7,6 @@ from typing import Any
 from urllib import parse as urls
 
 from launch import errors, judges
-from rlhf_jax.evaluation import simulated_annotators
 
 LETTERS_A_TOKEN = 4  # Of English, about.
 
@@ -25,10 +24,10 @@ def agreed_to(
   Raises:
     OptionError: it may not, or nobody is there to say.
   """
-  if not judge.members:
+  if not judge.hosted:
     return
   read = written = questions = known = 0
-  for member, shown in _shared(judge.members, pairs):
+  for member, shown in judges.shared(judge, pairs):
     asked = member.questions(*shown)
     waiting = member.chat.unanswered(asked, options=member.template.options)
     questions, known = questions + len(waiting), known + len(set(asked))
@@ -83,22 +82,9 @@ def check_prices(prices: Sequence[float] | None) -> None:
 
 def _asks_first(judge, options) -> bool:
   """Whether it has to be agreed to that an endpoint is asked."""
-  if not judge.members or options.yes:
+  if not judge.hosted or options.yes:
     return False
   return bool(options.prices) or not _is_here(judge.members[0].chat.url)
-
-
-def _shared(members, pairs):
-  """Each member, with the columns of the pairs that go to it."""
-  places = simulated_annotators.shared_out(len(members), pairs[0])
-  for number, member in enumerate(members):
-    yield (
-      member,
-      [
-        [x for x, place in zip(column, places, strict=True) if place == number]
-        for column in pairs
-      ],
-    )
 
 
 def _is_here(url: str) -> bool:

@@ -2,7 +2,7 @@
 
 import pathlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from launch import errors, policies
@@ -23,6 +23,7 @@ from rlhf_jax.types.calls import Called
 
 MAX_PROMPT_TOKENS = 8192  # Of a question to a local judge.
 RATING_TIE = 0.1  # Grades of 1 to 10 that differ by no more are equal.
+REPLIES = 'replies.jsonl'  # Of an endpoint, in the --out folder.
 AT_ONCE = 64  # Pairs that a model which is read here is given together.
 
 # What settings of a chat are called on the command line, in sentences.
@@ -44,14 +45,16 @@ class Named(NamedTuple):
     judge: an `evaluation.Judge`.
     name: as tables have it.
     identity: changes when its verdicts might.
-    members: the templates by which an endpoint is asked, each a share of the
-      prompts; none of a judge that costs nothing.
+    members: the templates by which a chat model is asked, each a share of the
+      prompts; none of another judge.
+    hosted: whether it is behind an endpoint, which may cost.
   """
 
   judge: Callable[..., Any]
   name: str
   identity: str
   members: Sequence['Member'] = ()
+  hosted: bool = False
 
 
 class Member(NamedTuple):
@@ -63,12 +66,14 @@ class Member(NamedTuple):
     template: of the questions.
     questions: (prompts, responses, others) -> what it is asked of them, as they
       are shown.
+    read: an answer -> the verdict, or the rating, that it holds; NaN for none.
   """
 
   judge: Callable[..., Any]
   chat: Any
   template: Any
   questions: Callable[..., list[Any]]
+  read: Callable[[Any], float]
 
 
 def named(options, kept_in: pathlib.Path) -> Named:
@@ -125,16 +130,17 @@ def _of_reward(options) -> Named:
 
 def _of_chat_model(options) -> Named:
   templates = _templates(options)
+  reply = max(template.max_tokens for template in templates)
+  most, bound = MAX_PROMPT_TOKENS, huggingface.config_of(options.judge).longest
   limits = Limits(
-    max_prompt_tokens=MAX_PROMPT_TOKENS,
-    max_response_tokens=max(t.max_tokens for t in templates),
+    max_prompt_tokens=max(1, min(most, bound - reply)) if bound else most,
+    max_response_tokens=reply,
     buckets=tuple(2**n for n in range(7, 13)),
   )
   policy = FolderPolicy(options.judge, limits=limits, console=sys.stderr)
   chat = FolderChat(policy, temperature=options.judge_temperature)
   known = f'{fingerprint(options.judge, limits)} {options.judge_temperature}'
-  judge = _pooled([_asking(chat, template) for template in templates], known)
-  return judge._replace(members=())  # It costs nothing.
+  return _pooled([_asking(chat, template) for template in templates], known)
 
 
 def _of_endpoint(options, kept_in) -> Named:
@@ -152,7 +158,7 @@ def _of_endpoint(options, kept_in) -> Named:
     retries=options.retries,
     concurrency=options.concurrency,
     per_minute=options.per_minute,
-    cache=kept_in / 'replies.jsonl',
+    cache=kept_in / REPLIES,
   )
   chat.check()
   chat.check_key()
@@ -161,7 +167,7 @@ def _of_endpoint(options, kept_in) -> Named:
     for template in _templates(options)
   ]
   known = f'{chat.root} {chat.model} {chat.temperature}'
-  return _pooled(members, known)
+  return _pooled(members, known)._replace(hosted=True)
 
 
 def _templates(options) -> list[Any]:
@@ -172,14 +178,14 @@ def _asking(chat, template) -> Member:
   """A chat model that is asked about two responses, or about each."""
   if not template.rates:
     judge = verdicts.PairJudge(chat, template)
-    return Member(judge, chat, template, judge.questions)
+    return Member(judge, chat, template, judge.questions, judge.read)
   rater = verdicts.Rater(chat, template)
 
   def questions(prompts, first, second):
     return [*rater.questions(prompts, first), *rater.questions(prompts, second)]
 
   judge = judges.by_reward(rater, tie=RATING_TIE)
-  return Member(judge, chat, template, questions)
+  return Member(judge, chat, template, questions, rater.read)
 
 
 def _pooled(members, known) -> Named:
@@ -193,6 +199,29 @@ def _pooled(members, known) -> Named:
     ' '.join([known, *(m.template.digest for m in members)]),
     members,
   )
+
+
+def shared(
+  judge: Named, pairs: Sequence[Sequence[Any]]
+) -> Iterator[tuple['Member', list[list[Any]]]]:
+  """Each template's member of a judge, and the pairs that it is asked about.
+
+  Args:
+    judge: of a chat model; another one has no members.
+    pairs: columns, the prompts first.
+  """
+  places = []
+  if judge.members:
+    count = len(judge.members)
+    places = simulated_annotators.shared_out(count, pairs[0])
+  for number, member in enumerate(judge.members):
+    yield (
+      member,
+      [
+        [x for x, place in zip(column, places, strict=True) if place == number]
+        for column in pairs
+      ],
+    )
 
 
 def _of_program(options) -> Named:
@@ -213,7 +242,7 @@ def _of_program(options) -> Named:
 def kept(judge: Named, folder: pathlib.Path) -> Named:
   """The same judge, whose verdicts are kept in a folder as they come."""
   at_a_time = AT_ONCE
-  if judge.members:
+  if judge.hosted:
     at_a_time = 4 * judge.members[0].chat.concurrency
   asked = keeping(
     judge.judge,

@@ -20,6 +20,7 @@ import pytest
 from launch import evaluate
 from launch.annotating import pairs as pairs_module
 from rlhf_jax.data import tokens
+from rlhf_jax.feedback import verdicts
 from rlhf_jax.models import huggingface, language_model
 from tests.experiment import small
 from tests.feedback.endpoint_server import Server, said
@@ -469,6 +470,39 @@ def test_killed_half_way_it_asks_nothing_twice(benchmark, tmp_path):
     assert len(server.bodies) == before + 11
 
 
+def test_stopped_it_keeps_what_is_under_way(pairs, tmp_path):
+  over = threading.Event()
+
+  def stuck_after_one(number, body):
+    if number >= 1:
+      over.wait(60)
+    return prefers_good(number, body)
+
+  with Server(stuck_after_one) as server:
+    arguments = (
+      '--judge', server.url, '--model', 'm', '--pairs', pairs, '--out', 'o',
+      '--template', 'pair_choice_1', '--concurrency', '2',
+    )  # fmt: skip
+    running = subprocess.Popen(
+      [sys.executable, '-m', 'launch.evaluate', *map(str, arguments)],
+      env=os.environ | {'PYTHONPATH': str(ROOT)},
+      stderr=subprocess.DEVNULL,
+    )
+    for _ in range(600):
+      if len(server.bodies) == 3:
+        break
+      time.sleep(0.1)
+    running.send_signal(signal.SIGTERM)
+    time.sleep(0.5)
+    over.set()
+    assert running.wait(60) == 128 + signal.SIGTERM
+    assert len(server.bodies) == 3
+    status, _, err = run(*arguments)
+    assert status == 0, err
+    assert '3 questions (6 with those answered before)' in err
+    assert len(server.bodies) == 6
+
+
 def test_people_stand_beside_the_judge(benchmark, tmp_path):
   arguments = (
     *benchmark, '--policy', 'a.json', '--against', 'b.json', '--out', 'o',
@@ -532,14 +566,154 @@ def test_a_judge_that_talks_nonsense_gives_no_win_rate(benchmark):
       '--judge', server.url, '--model', 'm', '--template', 'pair_choice_1',
     )  # fmt: skip
     assert (status, out) == (1, '')
-    assert '3 of 4 pairs have no verdict' in err
+    assert '3 of 4 pairs have no verdict, and --most-missing lets 0.05' in err
+    said_of_it = (
+      "6 replies hold no verdict, as 'Lorem ipsum.' (all are in "
+      'o/replies.jsonl)'
+    )
+    assert said_of_it in err
+    assert 'most_missing' not in err
     pairs = benchmark[-1].parent / 'pairs.jsonl'
     pairs.write_text(''.join(json.dumps(row) + '\n' for row in PAIRS))
     status, out, err = run(
       '--judge', server.url, '--model', 'm', '--pairs', pairs, '--out', 'p'
     )
     assert (status, out) == (1, '')
-    assert 'gave no verdict in both orders on any of 3 pairs' in err
+    assert 'gave no verdict in both orders on any of 3 pairs; 6 repl' in err
+    assert "as 'Lorem ipsum.' (all are in p/replies.jsonl)" in err
+
+
+def test_a_judge_without_any_verdict_says_so(benchmark):
+  for name, text in (('a', 'good'), ('b', 'bad')):
+    path = benchmark[-1].with_name(f'{name}.json')
+    rows = json.loads(path.read_text())
+    path.write_text(json.dumps([row | {'output': text} for row in rows]))
+  with Server(lambda *_: (200, {}, said('x' * 100))) as server:
+    status, out, err = run(
+      *benchmark, '--policy', 'a.json', '--against', 'b.json', '--out', 'o',
+      '--judge', server.url, '--model', 'm', '--most-missing', 1,
+    )  # fmt: skip
+  assert (status, out) == (1, '')
+  assert 'gave no verdict on any of 4 pairs; 8 replies hold no verdict' in err
+  assert f"as '{'x' * 80}…'" in err
+
+
+def filtering(number, body):
+  """Refuses whatever has to do with question 0."""
+  if 'what is 0 ?' in body['messages'][-1]['content']:
+    error = {'error': {'code': 'content_filter', 'message': 'no'}}
+    return 400, {}, json.dumps(error).encode()
+  return prefers_good(number, body)
+
+
+def test_what_a_judge_says_is_no_part_of_the_page(benchmark, tmp_path):
+  def script(number, body):
+    odd = 'what is 0 ?' in body['messages'][-1]['content']
+    return 200, {}, said('<b>[x](http://y)</b>' if odd else 'A')
+
+  with Server(script) as server:
+    status, _, err = run(
+      *benchmark, '--policy', 'a.json', '--against', 'b.json', '--out', 'o',
+      '--judge', server.url, '--model', 'm', '--most-missing', 1,
+    )  # fmt: skip
+  assert status == 0, err
+  page = (tmp_path / 'o' / 'report.html').read_text()
+  assert '2 replies hold no verdict, as' in page
+  assert '&lt;b&gt;[x] (http://y)' in page
+  assert 'href="http://y"' not in page
+
+
+@pytest.mark.parametrize('concurrency', [1, 8])
+def test_one_refused_question_has_no_verdict(concurrency, benchmark, tmp_path):
+  arguments = (
+    *benchmark, '--policy', 'a.json', '--against', 'b.json', '--out', 'o',
+    '--model', 'm', '--template', 'pair_choice_1', '--concurrency', concurrency,
+  )  # fmt: skip
+  said_of_it = (
+    '2 questions were refused, and without a verdict (the first to '
+    'question.jsonl:1): 400 Bad Request: '
+  )
+  with Server(filtering) as server:
+    status, out, err = run('--judge', server.url, *arguments)
+    assert (status, out) == (1, '')
+    assert '1 of 4 pairs have no verdict, and --most-missing lets 0.05' in err
+    assert said_of_it in err
+    assert 'content_filter' in err
+    assert len(server.bodies) == 6
+    # Nothing is asked again.
+    again = '--most-missing', 0.3
+    status, out, err = run('--judge', server.url, *arguments, *again)
+    assert status == 0, err
+    assert said_of_it in ' '.join(out.split())
+    assert len(server.bodies) == 6
+  found = result(tmp_path / 'o')
+  # The others: won, lost, and equal.
+  assert found['win_rates']['all']['win_rate']['value'] == pytest.approx(0.5)
+  assert found['win_rates']['all']['win_rate']['missing'] == 1
+  ((why, count),) = found['no_verdict']['refused'].items()
+  assert (why[:15], count) == ('400 Bad Request', 2)
+  assert found['no_verdict']['silent'] == 0
+
+
+def test_one_refused_question_of_labelled_pairs(pairs, tmp_path):
+  def filters(number, body):
+    if 'p two' in body['messages'][-1]['content']:
+      return 422, {}, b'too long'
+    return prefers_good(number, body)
+
+  arguments = (
+    '--model', 'm', '--pairs', pairs, '--out', 'o', '--template',
+    'pair_choice_1,pair_rules_1',
+  )  # fmt: skip
+  with Server(filters) as server:
+    status, out, err = run('--judge', server.url, *arguments)
+  assert status == 0, err
+  assert '2 questions were refused' in out
+  assert 'pairs.jsonl:2): 422 ' in ' '.join(out.split())
+  assert ': too long' in out
+  found = result(tmp_path / 'o')
+  assert found['agreement']['all']['unread'] == 1
+  assert found['agreement']['all']['accuracy']['value'] == 1.0
+
+
+def test_a_wrong_model_ends_it_at_once(benchmark):
+  with Server(lambda *_: (400, {}, b'no such model')) as server:
+    status, out, err = run(
+      *benchmark, '--policy', 'a.json', '--against', 'b.json', '--out', 'o',
+      '--judge', server.url, '--model', 'm', '--template', 'pair_choice_1',
+    )  # fmt: skip
+  assert (status, out) == (1, '')
+  assert 'refuses with 400 Bad Request: no such model; so it did' in err
+  assert 'BadRequest' not in err
+
+
+@pytest.mark.parametrize('template', ['pair_choice_1', 'pair_logprob_1'])
+def test_a_pair_too_long_for_a_local_judge(
+  template, benchmark, folders, tmp_path
+):
+  path = tmp_path / 'one' / 'config.json'
+  # 265 tokens: nearly one for each letter.
+  config = json.loads(path.read_text()) | {'max_position_embeddings': 6000}
+  path.write_text(json.dumps(config))
+  rows = json.loads((tmp_path / 'a.json').read_text())
+  rows[1]['output'] = 'long ' * 3000
+  (tmp_path / 'a.json').write_text(json.dumps(rows))
+  arguments = (
+    *benchmark, '--policy', 'a.json', '--against', 'b.json', '--out', 'o',
+    '--judge', 'one', '--template', template, '--most-missing', 1,
+  )  # fmt: skip
+  for _ in range(2):  # Judged, and remembered.
+    status, out, err = run(*arguments)
+    told = ' '.join((out + err).split())
+    if template == 'pair_logprob_1':  # Otherwise it may say neither A nor B.
+      assert status == 0, err
+      rate = result(tmp_path / 'o')['win_rates']['all']['win_rate']
+      assert (rate['count'], rate['missing']) == (3, 1)
+    assert '2 questions were refused, and without a verdict (the fir' in told
+    most = 6000 - verdicts.load(template).max_tokens
+    assert f'question.jsonl:2): longer than the {most} tokens' in told
+    assert 'overlong' not in told
+    assert 'max_prompt_tokens' not in told
 
 
 @pytest.fixture

@@ -40,6 +40,9 @@ class Replies:
   def __getitem__(self, address: str) -> Answer:
     return self._kept[address]
 
+  def get(self, address: str) -> Answer | None:
+    return self._kept.get(address)
+
   def any_by(self, settings: str) -> bool:
     """Whether there is a reply, not a refusal, to any question asked so."""
     return settings in self._answering

@@ -197,6 +197,22 @@ class Chat:
     for address, said in refused.items():
       kept.add(address, said, self._settings)
 
+  def kept(
+    self,
+    conversations: Sequence[Sequence[Message]],
+    *,
+    options: Sequence[str] = (),
+  ) -> list[Answer | None]:
+    """What is kept of N conversations, None of each without; asks nothing.
+
+    Raises:
+      ValueError: an attribute cannot be, or the cache cannot be used.
+    """
+    self.check()
+    replies = cache.Replies(self.cache)
+    addresses = [self._address(self._body(x, options)) for x in conversations]
+    return [replies.get(address) for address in addresses]
+
   def unanswered(
     self,
     conversations: Sequence[Sequence[Message]],

@@ -32,6 +32,14 @@ class Asked(Protocol):
     One that refuses a question, as too long, says why in its answer.
     """
 
+  def kept(
+    self,
+    conversations: Sequence[Sequence[Message]],
+    *,
+    options: Sequence[str] = (),
+  ) -> list[Answer | None]:
+    """What it replied before, None where that is not known; asks nothing."""
+
 
 @dataclasses.dataclass(frozen=True)
 class PairJudge:
