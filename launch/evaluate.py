@@ -198,7 +198,8 @@ def _add_benchmark(parser):
     '--most-missing',
     type=float,
     default=0.05,
-    help='share of pairs without a verdict that is let pass (default: 0.05)',
+    help='share of pairs without a verdict, unread or refused, that is let '
+    'pass (default: 0.05)',
   )
 
 

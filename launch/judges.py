@@ -34,6 +34,7 @@ OPTIONS = {
   'timeout must': '--timeout must',
   'retries must': '--retries must',
   'per_minute': '--per-minute',
+  'max_prompt_tokens, or set overlong to limits.drop': '--max-prompt-tokens',
   'flips must': '--flips must',
 }
 

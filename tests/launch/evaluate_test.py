@@ -751,6 +751,16 @@ def test_what_would_fail_later_fails_before_answers(
     assert len(list((tmp_path / 'o').glob('answers-*.jsonl'))) == 2
 
 
+def test_a_limit_without_room_names_its_option(benchmark, folders):
+  status, _, err = run(
+    *benchmark, '--policy', 'one', '--against', 'two', '--out', 'o',
+    '--judge', 'longer', '--max-prompt-tokens', 4,
+  )  # fmt: skip
+  assert status == 1
+  assert 'leaves no room' in err
+  assert err.rstrip().endswith('; raise --max-prompt-tokens.')
+
+
 def test_nobody_need_agree_to_what_is_kept(benchmark):
   arguments = (
     *benchmark, '--policy', 'a.json', '--against', 'b.json', '--out', 'o',
