@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 
-from launch import costs, errors, judges
+from launch import costs, errors, judges, unread
 from rlhf_jax import progress
 from rlhf_jax.data import formats, names, prepared
 from rlhf_jax.data.files import files_at
@@ -34,25 +34,33 @@ def measure(options) -> None:
   for note in notes:
     print(note, file=sys.stderr)
   prompts, first, second, labels = map(list, zip(*pairs, strict=True))
-  both = ([*prompts, *prompts], [*first, *second], [*second, *first])
+  both = [(prompts, first, second), (prompts, second, first)]
   costs.agreed_to(judge, options, both)
   files.make_folder(options.out)
   credits = orders.both(
     judges.kept(judge, options.out).judge, prompts, first, second
   )
+  silence = unread.Unread()
+  if np.isnan(credits).any():
+    silence = unread.of(judge, both, options.out)
   if np.isnan(credits).any(axis=1).all():
+    said = silence.sentences or ['look at what it says']
     raise errors.OptionError(
       f'{judge.name} gave no verdict in both orders on any of {len(pairs)} '
-      'pairs; look at what it says, and at whether the template suits it'
+      f'pairs; {"; ".join(said)}'
     )
   found = agreement.by_kind(credits, labels, prompts)
-  write(options, judge, pairs, credits, found)
+  write(options, judge, pairs, credits, found, silence)
   print(f'\n{judge.name} on {options.pairs}: {len(pairs)} pairs\n')
   print(agreement_table(found))
   if sections := reward_bench.sections(found):
     print(f'\nSections of RewardBench:\n\n{section_table(sections)}')
     if left_out := reward_bench.missing(found):
       print(f'Without {names.listed(left_out)}, which are not there.')
+  if silence.sentences:
+    print(
+      '\n' + report.sentences(silence.sentences, progress.width(sys.stdout))
+    )
   print(f'\n{options.out}')
 
 
@@ -104,7 +112,7 @@ def section_table(sections) -> str:
   return tables.fitted(tables.of(sections, columns), progress.width(sys.stdout))
 
 
-def write(options, judge, pairs, credits, found) -> None:
+def write(options, judge, pairs, credits, found, silence) -> None:
   """Writes verdicts.jsonl and results.json."""
   rows = (
     prompt_row(pair.prompt)
@@ -114,7 +122,8 @@ def write(options, judge, pairs, credits, found) -> None:
   )
   files.write_lines(options.out / 'verdicts.jsonl', rows)
   results = {'judge': judge.name, 'identity': judge.identity}
-  results |= {'pairs': str(options.pairs), 'agreement': {}}
+  results |= {'pairs': str(options.pairs), 'no_verdict': silence.plain}
+  results['agreement'] = {}
   for name, measured in found.items():
     results['agreement'][name] = {k: getattr(measured, k) for k in SHOWN}
   if sections := reward_bench.sections(found):

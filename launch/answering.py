@@ -2,7 +2,7 @@
 
 import pathlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -30,7 +30,23 @@ class Answered(NamedTuple):
   texts: list[str]
 
 
-def of(place: str, questions: Sequence[Any], options) -> Answered:
+def check(place: str) -> None:
+  """Refuses what is neither a policy nor a file of answers.
+
+  Raises:
+    OptionError: it is neither.
+  """
+  if not pathlib.Path(place).is_file():
+    policies.named(place)
+
+
+def of(
+  place: str,
+  questions: Sequence[Any],
+  options,
+  *,
+  first: Callable[[], None],
+) -> Answered:
   """The answers of a policy, or those that a file holds.
 
   Args:
@@ -38,9 +54,10 @@ def of(place: str, questions: Sequence[Any], options) -> Answered:
       them.
     questions: what is asked.
     options: of the command line; where its --out is, answers are kept.
+    first: called before anything is sampled, to refuse what would fail later.
 
   Raises:
-    OptionError: it is neither.
+    OptionError: it is neither, or what `first` raises.
   """
   path = pathlib.Path(place)
   if path.is_file():
@@ -52,14 +69,15 @@ def of(place: str, questions: Sequence[Any], options) -> Answered:
   for turn in range(max(1 + len(q.later) for q in questions)):
     rows = [i for i, q in enumerate(questions) if turn <= len(q.later)]
     prompts = [asking.following(questions[i], answers[i]) for i in rows]
-    for i, text in zip(rows, _answers(policy, prompts, options), strict=True):
+    texts = _answers(policy, prompts, options, first)
+    for i, text in zip(rows, texts, strict=True):
       answers[i].append(text)
   pairs = zip(questions, answers, strict=True)
   texts = [asking.transcript(*pair) for pair in pairs]
   return Answered(policy.name, texts)
 
 
-def _answers(policy, prompts, options) -> list[str]:
+def _answers(policy, prompts, options, first) -> list[str]:
   """A policy's answers to prompts: those that are kept, or sampled now."""
   how = options.temperature, options.seed, options.at_a_time
   asked = [prompt.messages for prompt in prompts]
@@ -73,6 +91,7 @@ def _answers(policy, prompts, options) -> list[str]:
   ]
   waiting = [part for part in parts if not all(i in kept for i in part)]
   if waiting:
+    first()
     files.make_folder(options.out)
     sampled = _sampled(policy, prompts, waiting, options)
     for rows in progress.track(

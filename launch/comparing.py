@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 
-from launch import answering, costs, errors, judges
+from launch import answering, costs, errors, judges, unread
 from rlhf_jax import progress
 from rlhf_jax.data import jsonl, names
 from rlhf_jax.evaluation import (
@@ -18,6 +18,7 @@ from rlhf_jax.evaluation import (
   questions,
   report,
   tables,
+  win_rate,
 )
 from rlhf_jax.evaluation.questions import BENCHMARKS
 from rlhf_jax.experiment.folder_policy import MAX_ROWS
@@ -43,9 +44,12 @@ def measure(options) -> None:
     choices = annotators.read(options.people)
   for path in options.length_copies:
     jsonl.existing(path)
+  for place in (options.policy, options.against):
+    answering.check(place)
   judge = judges.named(options, options.out)
+  may_answer = functools.partial(costs.check, judge, options)
   own, other = (
-    answering.of(place, asked, options)
+    answering.of(place, asked, options, first=may_answer)
     for place in (options.policy, options.against)
   )
   copies = [
@@ -59,22 +63,31 @@ def measure(options) -> None:
   files.make_folder(options.out)
   for name, rows in zip(OUTPUTS, outputs, strict=True):
     files.write_json(options.out / name, rows)
-  credits, shown = _credits(options, judge, prompts, own.texts, other.texts)
+  credits, by_place, silence = _credits(
+    options, judge, prompts, own.texts, other.texts
+  )
   judged = benchmark_results.Judged(
-    prompts, own.texts, other.texts, credits, shown=shown
+    prompts, own.texts, other.texts, credits, shown=by_place
   )
   if choices is not None:
     judged = judged._replace(people=_people(options, choices, judged))
-  rates = benchmark_results.rates(
-    judged,
-    difficulties=difficulties,
-    copies=copies,
-    most_missing=options.most_missing,
-  )
+  try:
+    rates = benchmark_results.rates(
+      judged,
+      difficulties=difficulties,
+      copies=copies,
+      most_missing=options.most_missing,
+    )
+  except win_rate.MissingVerdictsError as error:
+    why = _too_few(options, judge, credits, silence)
+    raise errors.OptionError(why) from error
   _warn(rates['all'])
-  said = _sentences(options, judge, judged, rates['all'])
+  said = [
+    *_sentences(options, judge, judged, rates['all']),
+    *silence.sentences,
+  ]
   policies = own.name, other.name
-  _write(options, judge, policies, outputs, judged, rates, said)
+  _write(options, judge, policies, outputs, judged, rates, silence, said)
   print(f'\n{own.name} against {other.name} on {options.benchmark}\n')
   width = progress.width(sys.stdout)
   print(tables.fitted(benchmark_results.table(rates), width))
@@ -113,7 +126,8 @@ def _check(options):
 def _credits(options, judge, prompts, own, other):
   """[N] credits of one's own answers; equal ones tie, and nobody is asked.
 
-  Also [N, 2] of these answers when shown first and second, as of `orders.both`.
+  Also [N, 2] of these answers when shown first and second, as of `orders.both`,
+  and what is known of those without.
   """
   asking, reduced = {
     'both': (orders.both, orders.mean),
@@ -123,20 +137,36 @@ def _credits(options, judge, prompts, own, other):
   differ = [
     i for i, (a, b) in enumerate(zip(own, other, strict=True)) if a != b
   ]
-  credits, said = np.full(len(own), 0.5), np.full((len(own), 2), np.nan)
+  credits, by_place = np.full(len(own), 0.5), np.full((len(own), 2), np.nan)
+  silence = unread.Unread()
   if differ:
     asked, first, second = (
       [column[i] for i in differ] for column in (prompts, own, other)
     )
-    shown = ([*asked, *asked], [*first, *second], [*second, *first])
+    shown = [(asked, first, second), (asked, second, first)]
     if options.order == 'drawn':
       turn = orders.turned(asked, first, second, seed=options.seed)
-      shown = (asked, *orders.turn_round(first, second, turn))
+      shown = [(asked, *orders.turn_round(first, second, turn))]
     costs.agreed_to(judge, options, shown)
     kept = judges.kept(judge, options.out)
-    said[differ] = asking(kept.judge, asked, first, second)
-    credits[differ] = reduced(said[differ])
-  return credits, said
+    by_place[differ] = asking(kept.judge, asked, first, second)
+    credits[differ] = reduced(by_place[differ])
+    if np.isnan(credits).any():
+      silence = unread.of(judge, shown, options.out)
+  return credits, by_place, silence
+
+
+def _too_few(options, judge, credits, silence) -> str:
+  """Why there is no win rate."""
+  missing = int(np.isnan(credits).sum())
+  if missing == len(credits):
+    said = f'{judge.name} gave no verdict on any of {missing} pairs'
+  else:
+    said = (
+      f'{missing} of {len(credits)} pairs have no verdict, and --most-missing '
+      f'lets {options.most_missing:.4g} of them pass'
+    )
+  return '; '.join([said, *silence.sentences])
 
 
 def _people(options, choices, judged):
@@ -229,7 +259,9 @@ def _sampling(options, place) -> dict:
   }
 
 
-def _write(options, judge, policies, outputs, judged, rates, said) -> None:
+def _write(
+  options, judge, policies, outputs, judged, rates, silence, said
+) -> None:
   """Writes annotations.json, results.json, the report and its plots."""
   files.write_json(
     options.out / 'annotations.json',
@@ -259,6 +291,7 @@ def _write(options, judge, policies, outputs, judged, rates, said) -> None:
       'unknown_since': rates['all'].unknown or None,
     },
     'people': options.people,
+    'no_verdict': silence.plain,
     'win_rates': {
       name: {
         'win_rate': rate.judge,

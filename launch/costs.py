@@ -7,46 +7,49 @@ from typing import Any
 from urllib import parse as urls
 
 from launch import errors, judges
-from rlhf_jax.evaluation import simulated_annotators
 
 LETTERS_A_TOKEN = 4  # Of English, about.
 
 
 def agreed_to(
-  judge: judges.Named, options: Any, pairs: Sequence[Sequence[Any]]
+  judge: judges.Named,
+  options: Any,
+  pairs: Sequence[Sequence[Sequence[Any]]],
 ) -> None:
   """Says what an endpoint will be asked, and asks whether it may.
 
   Args:
     judge: whose endpoint it is; of one without nothing is said.
     options: of the command line.
-    pairs: columns of prompts, responses and others, as they will be shown.
+    pairs: that it will be asked about, as of `judges.shared`.
 
   Raises:
     OptionError: it may not, or nobody is there to say.
   """
-  if not judge.members:
+  if not judge.hosted:
     return
   read = written = questions = known = 0
-  for member, shown in _shared(judge.members, pairs):
-    asked = member.questions(*shown)
+  for member, orders in judges.shared(judge, pairs):
+    asked = [x for shown in orders for x in member.questions(*shown)]
     waiting = member.chat.unanswered(asked, options=member.template.options)
-    questions, known = questions + len(waiting), known + len(asked)
+    questions, known = questions + len(waiting), known + len(set(asked))
     letters = sum(len(m.content) for question in waiting for m in question)
     read += math.ceil(letters / LETTERS_A_TOKEN)
     written += len(waiting) * member.chat.max_tokens
   if not questions:
     return
   url = judge.members[0].chat.url
+  before = known - questions
   said = (
-    f'{url} is to be asked {questions} questions ({known} with those answered '
-    f'before): about {read:,} tokens to read, at most {written:,} to write'
+    f'{url} is to be asked {questions} questions'
+    + f' ({known} with those answered before)' * (before > 0)
+    + f': about {read:,} tokens to read, at most {written:,} to write'
   )
   if options.prices:
     cost = (read * options.prices[0] + written * options.prices[1]) / 1e6
     said += f', at most about {cost:,.2f}'
   print(said, file=sys.stderr)
-  if options.yes or (_is_here(url) and not options.prices):
+  if not _asks_first(judge, options):
     return
   if not sys.stdin.isatty():
     raise errors.OptionError(
@@ -57,17 +60,33 @@ def agreed_to(
     raise errors.OptionError('nothing was asked')
 
 
-def _shared(members, pairs):
-  """Each member, with the columns of the pairs that go to it."""
-  places = simulated_annotators.shared_out(len(members), pairs[0])
-  for number, member in enumerate(members):
-    yield (
-      member,
-      [
-        [x for x, place in zip(column, places, strict=True) if place == number]
-        for column in pairs
-      ],
+def check(judge: judges.Named, options: Any) -> None:
+  """Refuses an endpoint that may cost, where nobody could agree to it later.
+
+  Raises:
+    OptionError: nobody could.
+  """
+  if _asks_first(judge, options) and not sys.stdin.isatty():
+    raise errors.OptionError(
+      f'{judge.members[0].chat.url} is to be asked later, and nobody is here '
+      'to say whether what it costs may be spent; --yes says that it may'
     )
+
+
+def check_prices(prices: Sequence[float] | None) -> None:
+  """Refuses prices that are none."""
+  if prices and not all(0.0 <= price < math.inf for price in prices):
+    raise errors.OptionError(
+      '--prices must be two amounts of 0 or more, got '
+      + ' and '.join(f'{price:g}' for price in prices)
+    )
+
+
+def _asks_first(judge, options) -> bool:
+  """Whether it has to be agreed to that an endpoint is asked."""
+  if not judge.hosted or options.yes:
+    return False
+  return bool(options.prices) or not _is_here(judge.members[0].chat.url)
 
 
 def _is_here(url: str) -> bool:

@@ -8,9 +8,10 @@ Anything else is a bug, of ours or of what was plugged in.
 import contextlib
 import dis
 import pathlib
+import re
 import sysconfig
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import FrameType
 
 from rlhf_jax.storage import files
@@ -40,6 +41,27 @@ LARGEST_SEED = 2**32 - 1  # Of a key of jax, which takes the bits below.
 
 class OptionError(ValueError):
   """An option of the command line that cannot be."""
+
+
+@contextlib.contextmanager
+def naming(options: Mapping[str, str]) -> Iterator[None]:
+  """Errors of the block name options where they named settings.
+
+  Args:
+    options: {a setting, as the library's sentences have it: the option}. One
+      that is a word like others is given with words around it, as 'timeout
+      must'.
+  """
+  words = '|'.join(map(re.escape, options))
+  found = re.compile(rf'(?<![-\w])(?:{words})(?!\w)')
+  try:
+    yield
+  except (ValueError, ConnectionError) as error:
+    error.args = tuple(
+      found.sub(lambda match: options[match[0]], x) if isinstance(x, str) else x
+      for x in error.args
+    )
+    raise
 
 
 def check_whole(

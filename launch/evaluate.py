@@ -10,6 +10,22 @@ import re
 
 from launch import console, errors, memory, signals, train
 
+# Options that only one of --pairs and --benchmark reads.
+OF_PAIRS = ('columns', 'per_prompt', 'least_gap')
+OF_BENCHMARK = (
+  'questions',
+  'policy',
+  'against',
+  'max_tokens',
+  'max_prompt_tokens',
+  'temperature',
+  'seed',
+  'at_a_time',
+  'difficulties',
+  'people',
+  'most_missing',
+)
+
 
 def parse(arguments):
   """Reads the command line."""
@@ -33,7 +49,13 @@ def parse(arguments):
     help='folder of the results (default: runs/evaluate/<what>-<judge>)',
   )
   train.add_shared_arguments(parser)
-  return parser.parse_args(arguments)
+  options = parser.parse_args(arguments)
+  options.given = [
+    name
+    for name in (*OF_PAIRS, *OF_BENCHMARK)
+    if getattr(options, name) != parser.get_default(name)
+  ]
+  return options
 
 
 def _add_judge(parser):
@@ -76,7 +98,25 @@ def _add_judge(parser):
     help='the environment variable that holds the key of the endpoint',
   )
   parser.add_argument('--judge-temperature', type=float, default=0.0)
-  parser.add_argument('--concurrency', type=int, default=8)
+  parser.add_argument(
+    '--timeout',
+    type=float,
+    default=60.0,
+    metavar='SECONDS',
+    help='that the endpoint may take for a reply (default: 60)',
+  )
+  parser.add_argument(
+    '--retries',
+    type=int,
+    default=5,
+    help='how often a request that failed is made again (default: 5)',
+  )
+  parser.add_argument(
+    '--concurrency',
+    type=int,
+    default=8,
+    help='most requests under way at a time (default: 8)',
+  )
   parser.add_argument(
     '--per-minute', type=float, help='most requests in a minute'
   )
@@ -169,13 +209,14 @@ def _add_benchmark(parser):
     '--most-missing',
     type=float,
     default=0.05,
-    help='share of pairs without a verdict that is let pass (default: 0.05)',
+    help='share of pairs without a verdict, unread or refused, that is let '
+    'pass (default: 0.05)',
   )
 
 
 def evaluate(options) -> None:
   """Measures what the command line names."""
-  from launch import agreements, comparing
+  from launch import agreements, comparing, costs, judges
 
   if (options.pairs is None) == (options.benchmark is None):
     raise errors.OptionError(
@@ -184,9 +225,25 @@ def evaluate(options) -> None:
     )
   if options.count is not None:
     errors.check_whole('--count', options.count, 1)
+  _check_other(options)
+  costs.check_prices(options.prices)
   options.out = options.out or default_out(options)
   errors.check_folder('--out', options.out)
-  (agreements if options.pairs else comparing).measure(options)
+  with errors.naming(judges.OPTIONS):
+    (agreements if options.pairs else comparing).measure(options)
+
+
+def _check_other(options) -> None:
+  """Refuses options that would be read without effect."""
+  what, others, whose = '--benchmark', OF_PAIRS, '--pairs'
+  if options.pairs:
+    what, others, whose = '--pairs', OF_BENCHMARK, '--benchmark'
+  for name in others:
+    if name in options.given:
+      raise errors.OptionError(
+        f'--{name.replace("_", "-")} is of {whose}, and {what} does not read '
+        'it; leave it out'
+      )
 
 
 def default_out(options) -> pathlib.Path:

@@ -2,7 +2,7 @@
 
 import pathlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from launch import errors, policies
@@ -23,7 +23,20 @@ from rlhf_jax.types.calls import Called
 
 MAX_PROMPT_TOKENS = 8192  # Of a question to a local judge.
 RATING_TIE = 0.1  # Grades of 1 to 10 that differ by no more are equal.
+REPLIES = 'replies.jsonl'  # Of an endpoint, in the --out folder.
 AT_ONCE = 64  # Pairs that a model which is read here is given together.
+
+# What settings of a chat are called on the command line, in sentences.
+OPTIONS = {
+  'base_url': '--judge',
+  'key_variable': '--key-variable',
+  'temperature must': '--judge-temperature must',
+  'timeout must': '--timeout must',
+  'retries must': '--retries must',
+  'per_minute': '--per-minute',
+  'max_prompt_tokens, or set overlong to limits.drop': '--max-prompt-tokens',
+  'flips must': '--flips must',
+}
 
 
 class Named(NamedTuple):
@@ -33,14 +46,16 @@ class Named(NamedTuple):
     judge: an `evaluation.Judge`.
     name: as tables have it.
     identity: changes when its verdicts might.
-    members: the templates by which an endpoint is asked, each a share of the
-      prompts; none of a judge that costs nothing.
+    members: the templates by which a chat model is asked, each a share of the
+      prompts; none of another judge.
+    hosted: whether it is behind an endpoint, which may cost.
   """
 
   judge: Callable[..., Any]
   name: str
   identity: str
   members: Sequence['Member'] = ()
+  hosted: bool = False
 
 
 class Member(NamedTuple):
@@ -52,12 +67,18 @@ class Member(NamedTuple):
     template: of the questions.
     questions: (prompts, responses, others) -> what it is asked of them, as they
       are shown.
+    verdict_questions: likewise, those of them that verdicts or ratings reply
+      to, each with the prompts that it is about.
+    read: (an answer, how many prompts it is about) -> as many verdicts, or
+      ratings, that it holds; NaN for none.
   """
 
   judge: Callable[..., Any]
   chat: Any
   template: Any
   questions: Callable[..., list[Any]]
+  verdict_questions: Callable[..., list[Any]]
+  read: Callable[..., Any]
 
 
 def named(options, kept_in: pathlib.Path) -> Named:
@@ -69,6 +90,7 @@ def named(options, kept_in: pathlib.Path) -> Named:
 
   Raises:
     OptionError: it names none.
+    ValueError: an endpoint cannot be asked so, or its key is not there.
   """
   errors.check_whole('--concurrency', options.concurrency, 1)
   judge = _named(options, kept_in)
@@ -113,16 +135,17 @@ def _of_reward(options) -> Named:
 
 def _of_chat_model(options) -> Named:
   templates = _templates(options)
+  reply = max(template.max_tokens for template in templates)
+  most, bound = MAX_PROMPT_TOKENS, huggingface.config_of(options.judge).longest
   limits = Limits(
-    max_prompt_tokens=MAX_PROMPT_TOKENS,
-    max_response_tokens=max(t.max_tokens for t in templates),
+    max_prompt_tokens=max(1, min(most, bound - reply)) if bound else most,
+    max_response_tokens=reply,
     buckets=tuple(2**n for n in range(7, 13)),
   )
   policy = FolderPolicy(options.judge, limits=limits, console=sys.stderr)
   chat = FolderChat(policy, temperature=options.judge_temperature)
   known = f'{fingerprint(options.judge, limits)} {options.judge_temperature}'
-  judge = _pooled([_asking(chat, template) for template in templates], known)
-  return judge._replace(members=())  # It costs nothing.
+  return _pooled([_asking(chat, template) for template in templates], known)
 
 
 def _of_endpoint(options, kept_in) -> Named:
@@ -131,22 +154,25 @@ def _of_endpoint(options, kept_in) -> Named:
       f'--model says which model the endpoint {options.judge.split("@")[-1]} '
       'is to answer with'
     )
-  members = []
-  for template in _templates(options):
-    chat = endpoint.Chat(
-      options.judge,
-      options.model,
-      key_variable=options.key_variable,
-      temperature=options.judge_temperature,
-      max_tokens=template.max_tokens,
-      concurrency=options.concurrency,
-      per_minute=options.per_minute,
-      cache=kept_in / 'replies.jsonl',
-    )
-    chat.check()
-    members.append(_asking(chat, template))
-  known = f'{chat.base_url} {chat.model} {chat.temperature}'
-  return _pooled(members, known)
+  chat = endpoint.Chat(
+    options.judge,
+    options.model,
+    key_variable=options.key_variable,
+    temperature=options.judge_temperature,
+    timeout=options.timeout,
+    retries=options.retries,
+    concurrency=options.concurrency,
+    per_minute=options.per_minute,
+    cache=kept_in / REPLIES,
+  )
+  chat.check()
+  chat.check_key()
+  members = [
+    _asking(chat.replying(template.max_tokens), template)
+    for template in _templates(options)
+  ]
+  known = f'{chat.root} {chat.model} {chat.temperature}'
+  return _pooled(members, known)._replace(hosted=True)
 
 
 def _templates(options) -> list[Any]:
@@ -157,14 +183,31 @@ def _asking(chat, template) -> Member:
   """A chat model that is asked about two responses, or about each."""
   if not template.rates:
     judge = verdicts.PairJudge(chat, template)
-    return Member(judge, chat, template, judge.questions)
+    return Member(
+      judge,
+      chat,
+      template,
+      judge.questions,
+      judge.verdict_questions,
+      judge.read,
+    )
   rater = verdicts.Rater(chat, template)
 
-  def questions(prompts, first, second):
-    return [*rater.questions(prompts, first), *rater.questions(prompts, second)]
+  def on_each(questions):
+    return lambda prompts, first, second: [
+      *questions(prompts, first),
+      *questions(prompts, second),
+    ]
 
   judge = judges.by_reward(rater, tie=RATING_TIE)
-  return Member(judge, chat, template, questions)
+  return Member(
+    judge,
+    chat,
+    template,
+    on_each(rater.questions),
+    on_each(rater.verdict_questions),
+    rater.read,
+  )
 
 
 def _pooled(members, known) -> Named:
@@ -178,6 +221,34 @@ def _pooled(members, known) -> Named:
     ' '.join([known, *(m.template.digest for m in members)]),
     members,
   )
+
+
+def shared(
+  judge: Named, asked: Sequence[Sequence[Sequence[Any]]]
+) -> Iterator[tuple['Member', list[list[list[Any]]]]]:
+  """Each template's member of a judge, and the pairs that it is asked about.
+
+  Args:
+    judge: of a chat model; another one has no members.
+    asked: of each order, columns of prompts, responses and others, as they are
+      shown.
+  """
+  count = len(judge.members)
+  places = [
+    simulated_annotators.shared_out(count, columns[0]) if count else []
+    for columns in asked
+  ]
+  for number, member in enumerate(judge.members):
+    yield (
+      member,
+      [
+        [
+          [x for x, place in zip(column, where, strict=True) if place == number]
+          for column in columns
+        ]
+        for columns, where in zip(asked, places, strict=True)
+      ],
+    )
 
 
 def _of_program(options) -> Named:
@@ -198,7 +269,7 @@ def _of_program(options) -> Named:
 def kept(judge: Named, folder: pathlib.Path) -> Named:
   """The same judge, whose verdicts are kept in a folder as they come."""
   at_a_time = AT_ONCE
-  if judge.members:
+  if judge.hosted:
     at_a_time = 4 * judge.members[0].chat.concurrency
   asked = keeping(
     judge.judge,

@@ -89,6 +89,24 @@ class FolderPolicy:
       self._config, self._tokenizer, max_response=limits.max_response_tokens
     )
 
+  def refusals(self, prompts: Sequence[Prompt]) -> list[str | None]:
+    """Why each prompt is too long to be answered; None where it is not.
+
+    Of what the limits allow, and of what the folder's config.json says that a
+    row, with the longest response, has at most.
+    """
+    limits, most = self._data.limits, self._data.limits.max_prompt_tokens
+    room = huggingface.longest(self._folder)
+    if room is not None:
+      most = min(most, room - limits.max_response_tokens)
+    asked = [(prompt, ()) for prompt in prompts]
+    found = self._template.encode_all(asked, self._tokenizer)
+    why = (
+      f'longer than the {most} tokens that {self.name} reads, with '
+      f'{limits.max_response_tokens} to reply'
+    )
+    return [why if len(one.prompt_ids) > most else None for one in found]
+
   def respond(
     self, prompts: Sequence[Prompt], key: jax.Array, **how: Any
   ) -> Iterator[AnsweredPrompts]:
@@ -167,7 +185,8 @@ class FolderPolicy:
 class FolderChat:
   """A model in a folder, asked as one behind an endpoint is.
 
-  Where options are offered it is not sampled: their log-probs are read.
+  Where options are offered it is not sampled: their log-probs are read. A
+  question that is too long is refused, and the others are answered.
 
   Attributes:
     name: of the folder.
@@ -176,7 +195,7 @@ class FolderChat:
   def __init__(self, policy: FolderPolicy, *, temperature: float = 0.0):
     """Asks `policy`, whose limits count, at a temperature; 0 is greedy."""
     self.name, self._policy = policy.name, policy
-    self._key = jax.random.key(0)
+    self._key, self._known = jax.random.key(0), {}
     self._sampling = sampling_at(temperature)
 
   def answers(
@@ -187,6 +206,29 @@ class FolderChat:
   ) -> list[Answer]:
     """Its replies to N conversations."""
     prompts = [Prompt(tuple(asked)) for asked in conversations]
+    why = self._policy.refusals(prompts)
+    short = [x for x, said in zip(prompts, why, strict=True) if said is None]
+    replies = iter(self._replies(short, options) if short else [])
+    said = [next(replies) if x is None else Answer('', refusal=x) for x in why]
+    self._known |= zip(_asked(conversations, options), said, strict=True)
+    return said
+
+  def kept(
+    self,
+    conversations: Sequence[Sequence[Message]],
+    *,
+    options: Sequence[str] = (),
+  ) -> list[Answer | None]:
+    """What it replied in this process; and, in any, what it refuses to."""
+    asked = _asked(conversations, options)
+    why = self._policy.refusals([Prompt(tuple(x)) for x in conversations])
+    return [
+      self._known.get(one) if said is None else Answer('', refusal=said)
+      for one, said in zip(asked, why, strict=True)
+    ]
+
+  def _replies(self, prompts, options):
+    """Its replies to prompts of which none is too long."""
     if options:
       rows = self._policy.option_logps(prompts, options)
       return [
@@ -204,6 +246,11 @@ class FolderChat:
       batch_size=min(len(prompts), ROWS),
     )
     return [Answer(str(texts[0])) for part in parts for texts in part.texts]
+
+
+def _asked(conversations, options):
+  """What tells questions apart."""
+  return [(tuple(one), tuple(options)) for one in conversations]
 
 
 def sampling_at(temperature: float) -> Sampling:

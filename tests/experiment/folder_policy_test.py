@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import json
 import pathlib
 import tempfile
 
@@ -73,6 +74,39 @@ class FolderPolicyTest(absltest.TestCase):
     first = int(np.argmax(self.next_logps('it')))
     self.assertTrue(answer.text.startswith(self.tokenizer.decode([first])))
     self.assertIsNone(answer.logprobs)
+
+  def test_what_is_too_long_is_refused_and_others_are_answered(self):
+    limits = dataclasses.replace(LIMITS, max_prompt_tokens=256)
+    texts = ['it', 'what is it ? ' * 300, 'is']
+    asked = [(Message('user', text),) for text in texts]
+    counts = [
+      len(self.tokenizer.encode(f'\n\nHuman:\n{text}\n\nAssistant:\n'))
+      for text in texts
+    ]
+    self.assertGreater(counts[1], 256)
+    path = self.folder / 'config.json'
+    said = path.read_text()
+    self.addCleanup(path.write_text, said)
+    for narrow in (False, True):  # By the limits, or by what the folder says.
+      if narrow:
+        config = json.loads(said) | {'max_position_embeddings': counts[1] + 2}
+        path.write_text(json.dumps(config))
+        limits = LIMITS
+      policy = FolderPolicy(self.folder, limits=limits, console=io.StringIO())
+      for options in ((), ('A', 'B')):
+        chat = FolderChat(policy)
+        self.assertEqual(chat.kept(asked, options=options)[::2], [None, None])
+        first, long, last = chat.answers(asked, options=options)
+        most = counts[1] - 1 if narrow else 256
+        self.assertEqual(
+          long.refusal,
+          f'longer than the {most} tokens that tiny reads, with 3 to reply',
+        )
+        alone = FolderChat(policy).answers(asked[::2], options=options)
+        self.assertEqual([first, last], alone)
+        self.assertIsNone(first.refusal)
+        self.assertEqual(chat.kept(asked, options=options), [first, long, last])
+        self.assertEqual(chat.answers(asked[1:2], options=options), [long])
 
   def test_a_judge_by_probability(self):
     judge = verdicts.PairJudge(

@@ -4,6 +4,7 @@ import base64
 import contextlib
 import datetime
 import email.utils
+import errno
 import http.client
 import json
 import math
@@ -24,7 +25,7 @@ from unittest import mock
 from absl.testing import absltest, parameterized
 
 from rlhf_jax.feedback import endpoint
-from rlhf_jax.feedback.endpoint import answers, chat, keys, post
+from rlhf_jax.feedback.endpoint import answers, chat, keys, post, threads
 from rlhf_jax.types import Message
 from tests.feedback.endpoint_server import (
   Server,
@@ -42,7 +43,7 @@ class ServedTest(parameterized.TestCase):
   def setUp(self):
     super().setUp()
     self.slept = []
-    self.enterContext(mock.patch.object(chat, 'wait', self.remember))
+    self.enterContext(mock.patch.object(threads, 'wait', self.remember))
     self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
 
   def remember(self, stopped, seconds):
@@ -210,6 +211,38 @@ class PaceTest(ServedTest):
     self.assertBetween(first, 0.5, 1.0)
     self.assertBetween(second, 1.0, 2.0)
 
+  def test_chats_of_other_lengths_share_it(self):
+    server = self.serve(echo)
+    chat = endpoint.Chat(server.url, 'm', per_minute=60.0, concurrency=1)
+    for number, text in enumerate('abc', 1):
+      self.assertEqual(
+        chat.replying(number).complete(asking(text)), [text.upper()]
+      )
+    self.assertEqual([b['max_tokens'] for b in server.bodies], [1, 2, 3])
+    first, second = self.slept  # The later ones wait for all before them.
+    self.assertBetween(first, 0.5, 1.0)
+    self.assertBetween(second, 1.0, 2.0)
+
+  def test_chats_of_other_lengths_share_the_number_at_a_time(self):
+    one_too_many = threading.Barrier(3)
+
+    def together(number, body):
+      with contextlib.suppress(threading.BrokenBarrierError):
+        one_too_many.wait(0.5)
+      return echo(number, body)
+
+    server = self.serve(together)
+    chat = endpoint.Chat(server.url, 'm', concurrency=2)
+    both = [
+      threading.Thread(target=chat.replying(n).complete, args=(asking(*'abc'),))
+      for n in (1, 2)
+    ]
+    for thread in both:
+      thread.start()
+    for thread in both:
+      thread.join()
+    self.assertEqual((server.most, len(server.bodies)), (2, 6))
+
 
 class RetriesTest(ServedTest):
   @parameterized.parameters(408, 409, 429, 500, 502, 503)
@@ -320,6 +353,165 @@ class RetriesTest(ServedTest):
       self.assertIn('no such model', sentence)
 
 
+def refusing(*texts, status=400):
+  """Answers all questions but these, which it refuses."""
+
+  def script(number, body):
+    if body['messages'][-1]['content'] in texts:
+      return status, {}, b'content filter'
+    return echo(number, body)
+
+  return script
+
+
+class RefusedTest(ServedTest):
+  """One question is refused, and others are answered."""
+
+  @parameterized.product(status=(400, 413, 422), first=(False, True))
+  def test_the_others_are_answered(self, status, first):
+    texts = ['bad', *'abc'] if first else [*'abc', 'bad']
+    server = self.serve(refusing('bad', status=status))
+    chat = endpoint.Chat(server.url, 'm', concurrency=1)
+    replies = chat.answers(asking(*texts))
+    found = dict(zip(texts, replies, strict=True))
+    self.assertEqual([found[x].text for x in 'abc'], ['A', 'B', 'C'])
+    self.assertEqual(found['bad'].text, '')
+    self.assertStartsWith(found['bad'].refusal, f'{status} ')
+    self.assertEndsWith(found['bad'].refusal, ': content filter')
+    self.assertIsNone(found['a'].refusal)
+    self.assertLen(server.bodies, 4)
+    self.assertEqual(chat.complete(asking(*texts))[texts.index('bad')], '')
+
+  def test_it_is_kept_and_not_asked_again(self):
+    server = self.serve(refusing('bad'))
+    path = self.folder / 'replies.jsonl'
+    asked = asking('bad', 'a')
+    first = endpoint.Chat(server.url, 'm', cache=path).answers(asked)
+    again = endpoint.Chat(server.url, 'm', cache=path)
+    self.assertEqual(again.answers(asked), first)
+    self.assertEmpty(again.unanswered(asked))
+    self.assertLen(server.bodies, 2)
+    # One that is refused alone, after others were answered, is one as well.
+    server._script = refusing('worse')
+    replies = endpoint.Chat(server.url, 'm', cache=path).answers(
+      asking('worse')
+    )
+    self.assertIsNotNone(replies[0].refusal)
+
+  def test_other_settings_have_to_be_answered_first(self):
+    server = self.serve(echo)
+    path = self.folder / 'replies.jsonl'
+    endpoint.Chat(server.url, 'm', cache=path).complete(asking('a'))
+    server._script = in_turn((400, {}, b'temperature must be 1'))
+    warm = endpoint.Chat(server.url, 'm', cache=path, temperature=0.5)
+    with self.assertRaisesRegex(ConnectionError, 'temperature must be 1'):
+      warm.complete(asking('b'))
+
+  def test_the_first_ones_end_it(self):
+    server = self.serve(in_turn((400, {}, b'no such model')))
+    path = self.folder / 'replies.jsonl'
+    chat = endpoint.Chat(server.url, 'm', concurrency=1, cache=path)
+    with self.assertRaises(ConnectionError) as caught:
+      chat.complete(asking(*map(str, range(30))))
+    self.assertEqual(
+      str(caught.exception),
+      f'{chat.url} refuses with 400 Bad Request: no such model; so it did the '
+      'first 5 questions',
+    )
+    self.assertBetween(len(server.bodies), 5, 6)
+    # Nothing of it is kept: once the model is there, all is asked.
+    server._script = echo
+    self.assertEqual(chat.complete(asking('0')), ['0'])
+
+  def test_with_log_probs_it_is_asked_once_more(self):
+    server = self.serve(refusing('bad'))
+    chat = endpoint.Chat(server.url, 'm', concurrency=1)
+    replies = chat.answers(asking('a', 'bad', 'b'), options=('A', 'B'))
+    self.assertEqual([x.text for x in replies], ['A', '', 'B'])
+    self.assertIn('logprobs', server.bodies[-1])  # These were not at fault.
+
+
+class DrainedTest(ServedTest):
+  """What is under way when an error comes is paid, and kept."""
+
+  @contextlib.contextmanager
+  def slow_but_one(self, answer):
+    """A server that answers 'bad' at once, and others once that was done."""
+    refused, under_way = threading.Event(), threading.Barrier(4)
+
+    def script(number, body):
+      under_way.wait(20.0)
+      if body['messages'][-1]['content'] == 'bad':
+        refused.set()
+        return answer
+      refused.wait(20.0)
+      time.sleep(0.3)  # The one who asked has read of the error by then.
+      return echo(number, body)
+
+    with Server(script) as server:
+      yield server
+
+  def test_after_a_refusal(self):
+    path = self.folder / 'replies.jsonl'
+    with self.slow_but_one((404, {}, b'')) as server:
+      chat = endpoint.Chat(server.url, 'm', concurrency=4, cache=path)
+      with self.assertRaisesRegex(ConnectionError, '404'):
+        chat.complete(asking(*'abc', 'bad', *'defgh'))
+      self.assertLen(server.bodies, 4)
+      self.assertEqual(chat.unanswered(asking(*'abc')), [])
+      self.assertLen(chat.unanswered(asking('bad', *'defgh')), 6)
+
+  def test_after_a_stop_of_a_run(self):
+    path, begun = self.folder / 'replies.jsonl', threading.Barrier(4)
+
+    def script(number, body):
+      begun.wait(20.0)
+      os.kill(os.getpid(), signal.SIGUSR1) if number == 3 else None
+      time.sleep(0.3)
+      return echo(number, body)
+
+    class Stopped(KeyboardInterrupt):
+      """As training.stopping has it."""
+
+    def stop(number, frame):
+      raise Stopped
+
+    before = signal.signal(signal.SIGUSR1, stop)
+    self.addCleanup(signal.signal, signal.SIGUSR1, before)
+    server = self.serve(script)
+    chat = endpoint.Chat(server.url, 'm', concurrency=4, cache=path)
+    with self.assertRaises(Stopped):
+      chat.complete(asking(*'abcdefgh'))
+    self.assertLen(server.bodies, 4)
+    self.assertLen(chat.unanswered(asking(*'abcdefgh')), 4)
+
+  def test_after_a_full_disk(self):
+    path = self.folder / 'replies.jsonl'
+    together = threading.Barrier(4)
+
+    def script(number, body):
+      together.wait(20.0)
+      return echo(number, body)
+
+    opened, write = [], pathlib.Path.open
+
+    def full_once(self, *how, **options):
+      opened.append(self)
+      if len(opened) == 3:  # Made, read, and added to for the first time.
+        raise OSError(errno.ENOSPC, 'No space left on device')
+      return write(self, *how, **options)
+
+    server = self.serve(script)
+    chat = endpoint.Chat(server.url, 'm', concurrency=4, cache=path)
+    with (
+      mock.patch.object(pathlib.Path, 'open', full_once),
+      self.assertRaisesRegex(ValueError, 'No space left on device'),
+    ):
+      chat.complete(asking(*'abcdefgh'))
+    self.assertLen(server.bodies, 4)
+    self.assertLen(chat.unanswered(asking(*'abcdefgh')), 8 - 3)
+
+
 class CacheTest(ServedTest):
   def chat(self, server, **options):
     path = self.folder / 'new' / 'replies.jsonl'
@@ -342,8 +534,16 @@ class CacheTest(ServedTest):
     self.chat(server).complete([(Message('system', 'a'),)])
     path = self.folder / 'new' / 'replies.jsonl'
     endpoint.Chat(server.url, 'other', cache=path).complete(asking('a'))
-    endpoint.Chat(server.url + '/', 'm', cache=path).complete(asking('a'))
-    self.assertLen(server.bodies, 6)
+    self.assertLen(server.bodies, 5)
+
+  @parameterized.parameters('/', '/chat/completions', '/chat/completions/')
+  def test_one_url_in_several_writings(self, end):
+    server = self.serve(echo)
+    self.chat(server).complete(asking('a'))
+    path = self.folder / 'new' / 'replies.jsonl'
+    chat = endpoint.Chat(server.url + end, 'm', cache=path)
+    self.assertEqual(chat.complete(asking('a', 'b')), ['A', 'B'])
+    self.assertEqual(server.paths, ['/v1/chat/completions'] * 2)
 
   def test_half_a_line_is_asked_again_and_spoils_no_other(self):
     server = self.serve(echo)
@@ -649,7 +849,7 @@ class LimitsTest(ServedTest):
         sent.append(len(more))
 
     error = self.ask(self.listen(pour), max_bytes=50_000)
-    self.assertIn('more than the 50000 bytes of max_bytes', str(error))
+    self.assertIn('more than the 50000 bytes that are read', str(error))
 
   def test_a_large_reply_is_read_whole(self):
     text = 'x' * 300_000

@@ -112,6 +112,18 @@ class ClassifyTest(parameterized.TestCase):
       labels = self.classify(script, premises, ['x'] * count)
       np.testing.assert_array_equal(labels, [N] * unread + [E] * (count - 1))
 
+  def test_a_refused_question_is_neutral(self):
+    def script(number, body):
+      refused = fenced(body['messages'][0]['content'], 'A') in ('0', '1')
+      return (400, {}, b'filter') if refused else (200, {}, said('entailment'))
+
+    premises = [str(i) for i in range(1, 21)]
+    labels = self.classify(script, premises, ['x'] * 20, concurrency=1)
+    np.testing.assert_array_equal(labels, [N] + [E] * 19)
+    premises = [str(i) for i in range(20)]
+    with self.assertRaisesRegex(ValueError, "2 of 20 .*400 Bad.*: filter'"):
+      self.classify(script, premises, ['x'] * 20, concurrency=1)
+
   def test_is_what_entailment_asks(self):
     server = self.enterContext(Server(by_equality))
     chat = endpoint.Chat(server.url, 'm')

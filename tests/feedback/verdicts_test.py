@@ -96,6 +96,10 @@ class Canned:
       for x, _ in zip(self.replies, conversations, strict=True)
     ]
 
+  def kept(self, conversations, *, options=()):
+    del options
+    return [None] * len(conversations)
+
 
 class TemplatesTest(parameterized.TestCase):
   @parameterized.parameters(*verdicts.names())
@@ -325,6 +329,22 @@ class PairJudgeTest(absltest.TestCase):
     )
     ratings = rater(prompts('p', 'q'), ['a', 'b'])
     np.testing.assert_array_equal(ratings, [8.0, math.nan])
+
+  def test_what_is_refused_has_no_verdict(self):
+    # Though a template might read one from no text.
+    refused = Answer('', refusal='400 Bad Request')
+    always = OWN.replace('Output \\((a|b)\\)', '(a|)')
+    always = always.replace('first: a', 'first: a?')
+    judge = verdicts.PairJudge(
+      Canned(refused, ''), verdicts.templates.parsed(always, 'own.txt')
+    )
+    credits = judge(prompts('p', 'q'), ['a', 'a'], ['b', 'b'])
+    np.testing.assert_array_equal(credits, [math.nan, 1.0])
+    rater = verdicts.Rater(
+      Canned(refused, '[[8]]'), verdicts.load('single_score_1')
+    )
+    ratings = rater(prompts('p', 'q'), ['a', 'b'])
+    np.testing.assert_array_equal(ratings, [math.nan, 8.0])
 
   def test_a_template_of_the_other_kind(self):
     pair, single = map(verdicts.load, ('pair_choice_1', 'single_score_1'))

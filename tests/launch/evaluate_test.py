@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import errno
 import io
+import itertools
 import json
 import os
 import pathlib
@@ -19,6 +20,7 @@ import pytest
 from launch import evaluate
 from launch.annotating import pairs as pairs_module
 from rlhf_jax.data import tokens
+from rlhf_jax.feedback import verdicts
 from rlhf_jax.models import huggingface, language_model
 from tests.experiment import small
 from tests.feedback.endpoint_server import Server, said
@@ -221,6 +223,76 @@ def test_templates_share_the_prompts(pairs, tmp_path):
     assert (status, 'from 0 to 0.5, got 0.6' in err) == (1, True)
 
 
+def test_time_and_retries_are_limited(pairs):
+  over = threading.Event()
+
+  def slow(number, body):
+    over.wait(20.0)
+    return prefers_good(number, body)
+
+  with Server(slow) as server:
+    began = time.monotonic()
+    status, _, err = run(
+      '--judge', server.url, '--model', 'm', '--pairs', pairs, '--out', 'o',
+      '--timeout', 0.3, '--retries', 0, '--concurrency', 1,
+    )  # fmt: skip
+    over.set()
+  assert status == 1
+  assert 'no reply in 1 attempt, which ended' in err
+  assert 'no whole reply in 0.3 s' in err
+  assert time.monotonic() - began < 15.0
+  assert len(server.bodies) == 1
+
+
+@pytest.mark.parametrize(
+  ('status', 'headers', 'said_of_it'),
+  [
+    (401, {}, 'wrong, or not allowed this; see --key-variable'),
+    (308, {'Location': 'http://x/'}, 'none is followed; mend --judge'),
+  ],
+)
+def test_a_refusal_names_the_option(status, headers, said_of_it, pairs):
+  with Server(lambda number, body: (status, headers, b'')) as server:
+    code, _, err = run(
+      '--judge', server.url, '--model', 'm', '--pairs', pairs, '--out', 'o'
+    )
+  assert code == 1
+  assert f'refuses with {status}' in err
+  assert said_of_it in err
+  assert 'Traceback' not in err
+
+
+def test_the_cost_counts_a_question_once(pairs):
+  with Server(lambda *_: (200, {}, said('[[7]]'))) as server:
+    status, _, err = run(
+      '--judge', server.url, '--model', 'm', '--pairs', pairs, '--out', 'o',
+      '--template', 'single_score_1',
+    )  # fmt: skip
+  assert status == 0, err
+  # Two responses to each of three prompts, whichever is shown first.
+  assert 'is to be asked 6 questions: about' in err
+  assert len(server.bodies) == 6
+
+
+def test_templates_share_the_pace(pairs):
+  begun = []
+
+  def noting(number, body):
+    begun.append(time.monotonic())
+    return prefers_good(number, body)
+
+  with Server(noting) as server:
+    status, _, err = run(
+      '--judge', server.url, '--model', 'm', '--pairs', pairs, '--out', 'o',
+      '--template', 'persona_long_1,persona_short_1', '--per-minute', 300,
+    )  # fmt: skip
+  assert status == 0, err
+  gaps = [b - a for a, b in itertools.pairwise(begun)]
+  # 300 a minute begin 0.2 s apart, whatever they are asked by.
+  assert len(gaps) == 5
+  assert min(gaps) > 0.1
+
+
 @pytest.mark.parametrize(
   ('arguments', 'message'),
   [
@@ -245,6 +317,14 @@ def test_templates_share_the_prompts(pairs, tmp_path):
     ),
     (('--judge', 'http://h/v1', '--pairs', 'pairs.jsonl'), '--model says'),
     (
+      ('--judge', 'longer', '--pairs', 'pairs.jsonl', '--policy', 'a'),
+      '--policy is of --benchmark, and --pairs does not read it; leave it out',
+    ),
+    (
+      ('--judge', 'longer', '--pairs', 'pairs.jsonl', '--prices', '-5', '-5'),
+      '--prices must be two amounts of 0 or more',
+    ),
+    (
       ('--judge', 'http://h/v1', '--model', 'm', '--pairs', 'pairs.jsonl',
        '--key-variable', 'NO_KEY_HERE'),
       'NO_KEY_HERE is not set',
@@ -253,6 +333,35 @@ def test_templates_share_the_prompts(pairs, tmp_path):
       ('--judge', 'http://h/v1', '--model', 'm', '--pairs', 'pairs.jsonl',
        '--template', 'mine.txt'),
       'there is no template mine.txt',
+    ),
+    (
+      ('--judge', 'http://h/v1', '--model', 'm', '--pairs', 'pairs.jsonl',
+       '--key-variable', 'sk-not-a-name'),
+      'error: --key-variable must be the name of an environment variable',
+    ),
+    (
+      ('--judge', 'http://u@h/v1', '--model', 'm', '--pairs', 'pairs.jsonl'),
+      'error: --judge must hold no user, password',
+    ),
+    (
+      ('--judge', 'http://h/v1', '--model', 'm', '--pairs', 'pairs.jsonl',
+       '--timeout', 'nan'),
+      'error: --timeout must be seconds, more than 0',
+    ),
+    (
+      ('--judge', 'http://h/v1', '--model', 'm', '--pairs', 'pairs.jsonl',
+       '--retries', '-1'),
+      'error: --retries must be a whole number of 0 or more, got -1',
+    ),
+    (
+      ('--judge', 'http://h/v1', '--model', 'm', '--pairs', 'pairs.jsonl',
+       '--per-minute', '0'),
+      'error: --per-minute must be requests a minute, more than 0',
+    ),
+    (
+      ('--judge', 'http://h/v1', '--model', 'm', '--pairs', 'pairs.jsonl',
+       '--judge-temperature', '-1'),
+      'error: --judge-temperature must be a number of 0 or more',
     ),
   ],
 )  # fmt: skip
@@ -475,6 +584,39 @@ def test_killed_half_way_it_asks_nothing_twice(benchmark, tmp_path):
     assert len(server.bodies) == before + 11
 
 
+def test_stopped_it_keeps_what_is_under_way(pairs, tmp_path):
+  over = threading.Event()
+
+  def stuck_after_one(number, body):
+    if number >= 1:
+      over.wait(60)
+    return prefers_good(number, body)
+
+  with Server(stuck_after_one) as server:
+    arguments = (
+      '--judge', server.url, '--model', 'm', '--pairs', pairs, '--out', 'o',
+      '--template', 'pair_choice_1', '--concurrency', '2',
+    )  # fmt: skip
+    running = subprocess.Popen(
+      [sys.executable, '-m', 'launch.evaluate', *map(str, arguments)],
+      env=os.environ | {'PYTHONPATH': str(ROOT)},
+      stderr=subprocess.DEVNULL,
+    )
+    for _ in range(600):
+      if len(server.bodies) == 3:
+        break
+      time.sleep(0.1)
+    running.send_signal(signal.SIGTERM)
+    time.sleep(0.5)
+    over.set()
+    assert running.wait(60) == 128 + signal.SIGTERM
+    assert len(server.bodies) == 3
+    status, _, err = run(*arguments)
+    assert status == 0, err
+    assert '3 questions (6 with those answered before)' in err
+    assert len(server.bodies) == 6
+
+
 def test_people_stand_beside_the_judge(benchmark, tmp_path):
   arguments = (
     *benchmark, '--policy', 'a.json', '--against', 'b.json', '--out', 'o',
@@ -538,23 +680,244 @@ def test_a_judge_that_talks_nonsense_gives_no_win_rate(benchmark):
       '--judge', server.url, '--model', 'm', '--template', 'pair_choice_1',
     )  # fmt: skip
     assert (status, out) == (1, '')
-    assert '3 of 4 pairs have no verdict' in err
+    assert '3 of 4 pairs have no verdict, and --most-missing lets 0.05' in err
+    said_of_it = (
+      "6 replies hold no verdict, as 'Lorem ipsum.' (all are in "
+      'o/replies.jsonl)'
+    )
+    assert said_of_it in err
+    assert 'most_missing' not in err
     pairs = benchmark[-1].parent / 'pairs.jsonl'
     pairs.write_text(''.join(json.dumps(row) + '\n' for row in PAIRS))
     status, out, err = run(
       '--judge', server.url, '--model', 'm', '--pairs', pairs, '--out', 'p'
     )
     assert (status, out) == (1, '')
-    assert 'gave no verdict in both orders on any of 3 pairs' in err
+    assert 'gave no verdict in both orders on any of 3 pairs; 6 repl' in err
+    assert "as 'Lorem ipsum.' (all are in p/replies.jsonl)" in err
 
 
-def test_policies_in_folders_answer_once(benchmark, tmp_path, monkeypatch):
+def test_a_judge_without_any_verdict_says_so(benchmark):
+  for name, text in (('a', 'good'), ('b', 'bad')):
+    path = benchmark[-1].with_name(f'{name}.json')
+    rows = json.loads(path.read_text())
+    path.write_text(json.dumps([row | {'output': text} for row in rows]))
+  with Server(lambda *_: (200, {}, said('x' * 100))) as server:
+    status, out, err = run(
+      *benchmark, '--policy', 'a.json', '--against', 'b.json', '--out', 'o',
+      '--judge', server.url, '--model', 'm', '--most-missing', 1,
+    )  # fmt: skip
+  assert (status, out) == (1, '')
+  assert 'gave no verdict on any of 4 pairs; 8 replies hold no verdict' in err
+  assert f"as '{'x' * 80}…'" in err
+
+
+def filtering(number, body):
+  """Refuses whatever has to do with question 0."""
+  if 'what is 0 ?' in body['messages'][-1]['content']:
+    error = {'error': {'code': 'content_filter', 'message': 'no'}}
+    return 400, {}, json.dumps(error).encode()
+  return prefers_good(number, body)
+
+
+def test_what_a_judge_says_is_no_part_of_the_page(benchmark, tmp_path):
+  def script(number, body):
+    odd = 'what is 0 ?' in body['messages'][-1]['content']
+    return 200, {}, said('<b>[x](http://y)</b>' if odd else 'A')
+
+  with Server(script) as server:
+    status, _, err = run(
+      *benchmark, '--policy', 'a.json', '--against', 'b.json', '--out', 'o',
+      '--judge', server.url, '--model', 'm', '--most-missing', 1,
+    )  # fmt: skip
+  assert status == 0, err
+  page = (tmp_path / 'o' / 'report.html').read_text()
+  assert '2 replies hold no verdict, as' in page
+  assert '&lt;b&gt;[x] (http://y)' in page
+  assert 'href="http://y"' not in page
+
+
+@pytest.mark.parametrize('concurrency', [1, 8])
+def test_one_refused_question_has_no_verdict(concurrency, benchmark, tmp_path):
+  arguments = (
+    *benchmark, '--policy', 'a.json', '--against', 'b.json', '--out', 'o',
+    '--model', 'm', '--template', 'pair_choice_1', '--concurrency', concurrency,
+  )  # fmt: skip
+  said_of_it = (
+    '2 questions were refused, and without a verdict (the first to '
+    'question.jsonl:1): 400 Bad Request: '
+  )
+  with Server(filtering) as server:
+    status, out, err = run('--judge', server.url, *arguments)
+    assert (status, out) == (1, '')
+    assert '1 of 4 pairs have no verdict, and --most-missing lets 0.05' in err
+    assert said_of_it in err
+    assert 'content_filter' in err
+    assert len(server.bodies) == 6
+    # Nothing is asked again.
+    again = '--most-missing', 0.3
+    status, out, err = run('--judge', server.url, *arguments, *again)
+    assert status == 0, err
+    assert said_of_it in ' '.join(out.split())
+    assert len(server.bodies) == 6
+  found = result(tmp_path / 'o')
+  # The others: won, lost, and equal.
+  assert found['win_rates']['all']['win_rate']['value'] == pytest.approx(0.5)
+  assert found['win_rates']['all']['win_rate']['missing'] == 1
+  ((why, count),) = found['no_verdict']['refused'].items()
+  assert (why[:15], count) == ('400 Bad Request', 2)
+  assert found['no_verdict']['silent'] == 0
+
+
+def test_one_refused_question_of_labelled_pairs(pairs, tmp_path):
+  def filters(number, body):
+    if 'p two' in body['messages'][-1]['content']:
+      return 422, {}, b'too long'
+    return prefers_good(number, body)
+
+  arguments = (
+    '--model', 'm', '--pairs', pairs, '--out', 'o', '--template',
+    'pair_choice_1,pair_rules_1',
+  )  # fmt: skip
+  with Server(filters) as server:
+    status, out, err = run('--judge', server.url, *arguments)
+  assert status == 0, err
+  assert '2 questions were refused' in out
+  assert 'pairs.jsonl:2): 422 ' in ' '.join(out.split())
+  assert ': too long' in out
+  found = result(tmp_path / 'o')
+  assert found['agreement']['all']['unread'] == 1
+  assert found['agreement']['all']['accuracy']['value'] == 1.0
+
+
+@pytest.mark.parametrize(
+  ('template', 'questions'),
+  [
+    ('pair_criteria_1', 3 + 6),  # Criteria of a prompt; each order's verdict.
+    ('batch_choice_1', 2),  # Three pairs, of which a reply says one.
+  ],
+)
+def test_of_several_questions_those_for_verdicts_count(
+  template, questions, pairs, tmp_path
+):
+  def silent_on_two(number, body):
+    text = body['messages'][-1]['content']
+    if template == 'batch_choice_1':
+      return 200, {}, said('1: A')
+    return 200, {}, said('Hard to say.' if 'p two' in text else 'A')
+
+  with Server(silent_on_two) as server:
+    status, out, err = run(
+      '--judge', server.url, '--model', 'm', '--pairs', pairs, '--out', 'o',
+      '--template', template,
+    )  # fmt: skip
+    assert len(server.bodies) == questions
+  assert status == 0, err
+  # In both orders of the one pair, or in either batch.
+  assert '2 replies hold no verdict' in out
+  unread = 1 if template == 'pair_criteria_1' else 2
+  assert result(tmp_path / 'o')['agreement']['all']['unread'] == unread
+
+
+def test_a_wrong_model_ends_it_at_once(benchmark):
+  with Server(lambda *_: (400, {}, b'no such model')) as server:
+    status, out, err = run(
+      *benchmark, '--policy', 'a.json', '--against', 'b.json', '--out', 'o',
+      '--judge', server.url, '--model', 'm', '--template', 'pair_choice_1',
+    )  # fmt: skip
+  assert (status, out) == (1, '')
+  assert 'refuses with 400 Bad Request: no such model; so it did' in err
+  assert 'BadRequest' not in err
+
+
+@pytest.mark.parametrize('template', ['pair_choice_1', 'pair_logprob_1'])
+def test_a_pair_too_long_for_a_local_judge(
+  template, benchmark, folders, tmp_path
+):
+  path = tmp_path / 'one' / 'config.json'
+  # 265 tokens: nearly one for each letter.
+  config = json.loads(path.read_text()) | {'max_position_embeddings': 6000}
+  path.write_text(json.dumps(config))
+  rows = json.loads((tmp_path / 'a.json').read_text())
+  rows[1]['output'] = 'long ' * 3000
+  (tmp_path / 'a.json').write_text(json.dumps(rows))
+  arguments = (
+    *benchmark, '--policy', 'a.json', '--against', 'b.json', '--out', 'o',
+    '--judge', 'one', '--template', template, '--most-missing', 1,
+  )  # fmt: skip
+  for _ in range(2):  # Judged, and remembered.
+    status, out, err = run(*arguments)
+    told = ' '.join((out + err).split())
+    if template == 'pair_logprob_1':  # Otherwise it may say neither A nor B.
+      assert status == 0, err
+      rate = result(tmp_path / 'o')['win_rates']['all']['win_rate']
+      assert (rate['count'], rate['missing']) == (3, 1)
+    assert '2 questions were refused, and without a verdict (the fir' in told
+    most = 6000 - verdicts.load(template).max_tokens
+    assert f'question.jsonl:2): longer than the {most} tokens' in told
+    assert 'overlong' not in told
+    assert 'max_prompt_tokens' not in told
+
+
+@pytest.fixture
+def folders(tmp_path):
+  """Two policies, in the folders one and two."""
   tokenizer = tokens.train_bpe(['what is it ?'], vocab_size=265)
   config = dataclasses.replace(small.MODEL, vocab_size=tokenizer.vocab_size)
   for seed, name in enumerate(('one', 'two')):
     params = language_model(config).init(jax.random.key(seed))
     huggingface.write(tmp_path / name, config, params)
     tokenizer.save(tmp_path / name)
+
+
+def test_what_would_fail_later_fails_before_answers(
+  benchmark, folders, tmp_path, monkeypatch
+):
+  monkeypatch.delenv('A_KEY_OF_TESTS', raising=False)
+  arguments = (
+    *benchmark, '--policy', 'one', '--against', 'two', '--out', 'o',
+    '--max-tokens', 4, '--max-prompt-tokens', 64, '--model', 'm',
+  )  # fmt: skip
+  with Server(lambda *_: (200, {}, said('A'))) as server:
+    for more, message in (
+      (('--against', 'tow'), "did you mean 'two'"),
+      (('--key-variable', 'A_KEY_OF_TESTS'), 'A_KEY_OF_TESTS is not set'),
+      (('--prices', 1, 2), 'nobody is here to say whether what it costs'),
+    ):
+      status, out, err = run('--judge', server.url, *arguments, *more)
+      assert (status, out) == (1, '')
+      assert message in err
+      assert not (tmp_path / 'o').exists()
+    assert server.bodies == []
+    status, _, err = run('--judge', server.url, *arguments)
+    assert status == 0, err
+    assert len(list((tmp_path / 'o').glob('answers-*.jsonl'))) == 2
+
+
+def test_a_limit_without_room_names_its_option(benchmark, folders):
+  status, _, err = run(
+    *benchmark, '--policy', 'one', '--against', 'two', '--out', 'o',
+    '--judge', 'longer', '--max-prompt-tokens', 4,
+  )  # fmt: skip
+  assert status == 1
+  assert 'leaves no room' in err
+  assert err.rstrip().endswith('; raise --max-prompt-tokens.')
+
+
+def test_nobody_need_agree_to_what_is_kept(benchmark):
+  arguments = (
+    *benchmark, '--policy', 'a.json', '--against', 'b.json', '--out', 'o',
+    '--model', 'm', '--template', 'pair_choice_1', '--prices', 1, 2,
+  )  # fmt: skip
+  with Server(prefers_good) as server:
+    assert run('--judge', server.url, *arguments, '--yes')[0] == 0
+    status, _, err = run('--judge', f'{server.url}/', *arguments)
+    assert status == 0, err
+    assert 'is to be asked' not in err
+    assert len(server.bodies) == 6
+
+
+def test_policies_in_folders_answer_once(benchmark, folders, tmp_path):
   arguments = (
     *benchmark, '--policy', 'one', '--against', 'two', '--out', 'o',
     '--judge', 'longer', '--max-tokens', 4, '--max-prompt-tokens', 64,
@@ -600,6 +963,21 @@ def test_policies_in_folders_answer_once(benchmark, tmp_path, monkeypatch):
       'nowhere is neither a file of answers, nor a folder of transformers',
     ),
     (
+      ('--benchmark', 'vicuna80', '--questions', 'question.jsonl', '--policy',
+       'a.jsn', '--against', 'b.json'),
+      "as in RUN/stages/dpo; did you mean 'a.json'",
+    ),
+    (
+      ('--benchmark', 'vicuna80', '--policy', 'a.json', '--against', 'b.json',
+       '--per-prompt', '2'),
+      '--per-prompt is of --pairs, and --benchmark does not read it',
+    ),
+    (
+      ('--benchmark', 'vicuna80', '--policy', 'a.json', '--against', 'b.json',
+       '--prices', 'nan', '-5'),
+      '--prices must be two amounts of 0 or more, got nan and -5',
+    ),
+    (
       ('--benchmark', 'vicuna80', '--policy', 'a.json', '--against', 'b.json',
        '--max-tokens', '0'),
       '--max-tokens must be 1 or more',
@@ -613,6 +991,7 @@ def test_policies_in_folders_answer_once(benchmark, tmp_path, monkeypatch):
 )  # fmt: skip
 def test_mistakes_of_a_benchmark(arguments, message, benchmark, monkeypatch):
   monkeypatch.setenv('TFDS_DATA_DIR', 'none')
+  monkeypatch.delenv('A_KEY_OF_TESTS', raising=False)
   status, out, err = run('--judge', 'longer', *arguments)
   assert (status, out) == (1, '')
   assert message in err

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from rlhf_jax.feedback.endpoint import keys, post
 
 MOST_SHOWN = 400  # Bytes of what a server says.
+REFUSES = 'refuses with '
 _AGAIN = (408, 409, 429)  # Beside all from 500 on.
 
 
@@ -24,10 +25,12 @@ class Answer(NamedTuple):
     text: of the reply; '' where it said nothing.
     logprobs: of the likeliest first tokens, by their text, in nats; or, of a
       model that was offered options, of these. None where they are not known.
+    refusal: why this one question has no reply, and `text` is ''; else None.
   """
 
   text: str
   logprobs: Mapping[str, float] | None = None
+  refusal: str | None = None
 
 
 def read(answer: post.Reply, key: keys.Key | None) -> Answer | post.Failure:
@@ -62,7 +65,7 @@ def _refusal(answer, key) -> post.Failure:
     said = f', a redirect to {where}, and none is followed; mend base_url'
   else:
     said = _quoted(answer, key)
-  return post.Failure(f'refuses with {name}{said}', lasting=True)
+  return post.Failure(f'{REFUSES}{name}{said}', lasting=True)
 
 
 def _quoted(answer, key) -> str:

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pathlib
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,6 +25,8 @@ class Replies:
   def __init__(self, path: str | os.PathLike | None):
     self._path = None if path is None else pathlib.Path(path)
     self._kept: dict[str, Answer] = {}
+    self._answering: set[str] = set()  # Settings with which there are replies.
+    self._lock = threading.Lock()
     if self._path is not None:
       with self._naming():
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -37,18 +40,38 @@ class Replies:
   def __getitem__(self, address: str) -> Answer:
     return self._kept[address]
 
-  def add(self, address: str, reply: Answer) -> None:
-    """Remembers a reply, and adds it to the file."""
-    self._kept[address] = reply
+  def get(self, address: str) -> Answer | None:
+    return self._kept.get(address)
+
+  def any_by(self, settings: str) -> bool:
+    """Whether there is a reply, not a refusal, to any question asked so."""
+    return settings in self._answering
+
+  def add(self, address: str, reply: Answer, settings: str = '') -> None:
+    """Remembers a reply, and adds it to the file; several threads may.
+
+    Args:
+      address: of the question.
+      reply: to it.
+      settings: with which it was asked, or their hash.
+    """
+    self._remember(address, reply, settings)
     if self._path is None:
       return
-    row = {'address': address, 'reply': reply.text}
+    row = {'address': address, 'settings': settings, 'reply': reply.text}
     if reply.logprobs is not None:
       row['logprobs'] = dict(reply.logprobs)
+    if reply.refusal is not None:
+      row['refusal'] = reply.refusal
     line = json.dumps(row)
     # Breaks first: half a line spoils no other.
-    with self._naming(), self._path.open('ab') as file:
+    with self._lock, self._naming(), self._path.open('ab') as file:
       file.write(b'\n' + line.encode())
+
+  def _remember(self, address, reply, settings):
+    self._kept[address] = reply
+    if reply.refusal is None:
+      self._answering.add(settings)
 
   def _read(self):
     for line in self._path.read_bytes().splitlines():
@@ -56,9 +79,12 @@ class Replies:
         ValueError, LookupError, TypeError, AttributeError, RecursionError
       ):
         kept = json.loads(line)
-        logprobs = kept.get('logprobs')
-        if isinstance(kept['reply'], str) and _whole(logprobs):
-          self._kept[kept['address']] = Answer(kept['reply'], logprobs)
+        text, logprobs = kept['reply'], kept.get('logprobs')
+        refusal, settings = kept.get('refusal'), kept.get('settings')
+        texts = (text, refusal or '', settings or '')
+        if all(isinstance(x, str) for x in texts) and _whole(logprobs):
+          answer = Answer(text, logprobs, refusal)
+          self._remember(kept['address'], answer, settings)
 
   @contextlib.contextmanager
   def _naming(self):

@@ -1,30 +1,48 @@
 """A model behind an OpenAI-compatible chat endpoint, and asking it."""
 
-import contextlib
 import dataclasses
 import functools
 import json
 import os
-import queue
 import random
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from rlhf_jax import processes
 from rlhf_jax.addressing import hashed
-from rlhf_jax.feedback.endpoint import answers, cache, keys, post, settings
+from rlhf_jax.feedback.endpoint import (
+  answers,
+  cache,
+  keys,
+  post,
+  settings,
+  threads,
+)
 from rlhf_jax.feedback.endpoint.answers import Answer
 from rlhf_jax.types import Message
 
 LONGEST_PAUSE = 60.0  # Seconds.
 TOP_LOGPROBS = 5  # As AlpacaEval asks for.
-_BAD = (400, 422)  # A field of the request is not allowed.
+MOST_REFUSED = 5  # Questions, before any was answered.
+_PATH = '/chat/completions'
+_BAD = (400, 413, 422)  # It is not taken as it is: too long, or not allowed.
 
 
-class _BadRequestError(ConnectionError):
-  """A server does not take a request as it is."""
+@dataclasses.dataclass(frozen=True)
+class _Server:
+  """What holds for all questions to one server.
+
+  Attributes:
+    pace: of requests.
+    answers: set once it answered a question: another one's refusal is its own.
+    gives_none: set once it refused log-probs, and replied without them.
+  """
+
+  pace: threads.Pace
+  answers: threading.Event = dataclasses.field(default_factory=threading.Event)
+  gives_none: threading.Event = dataclasses.field(
+    default_factory=threading.Event
+  )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +55,8 @@ class Chat:
   and the server's error code.
 
   Attributes:
-    base_url: the URL without /chat/completions, as http://localhost:8000/v1.
+    base_url: the URL, as http://localhost:8000/v1; with a / or with
+      /chat/completions at its end it is the same.
     model: its name there.
     key_variable: the environment variable with the key; None where none is
       needed. The key itself is kept nowhere.
@@ -51,8 +70,9 @@ class Chat:
     concurrency: most requests under way at a time.
     per_minute: most requests made in a minute, one after the other at equal
       distances; None for no such limit.
-    cache: a file of JSON lines that keeps replies, or None. The same question
-      to the same model with the same settings is not asked again.
+    cache: a file of JSON lines that keeps replies as they come, or None. The
+      same question to the same model with the same settings is not asked again,
+      nor one that was refused.
     max_bytes: the largest answer of the server, headers included.
   """
 
@@ -77,12 +97,29 @@ class Chat:
     """
     settings.check(self)
 
+  def check_key(self) -> None:
+    """Refuses a variable that should hold the key, and holds none.
+
+    Raises:
+      ValueError: naming it.
+    """
+    self._key()
+
   @property
   def name(self) -> str:
     return self.model
 
+  def replying(self, max_tokens: int) -> 'Chat':
+    """The same with another longest reply.
+
+    `concurrency` and `per_minute` hold for both of them together.
+    """
+    other = dataclasses.replace(self, max_tokens=max_tokens)
+    vars(other)['_server'] = self._server
+    return other
+
   def complete(self, conversations: Sequence[Sequence[Message]]) -> list[str]:
-    """The texts of `answers`."""
+    """The texts of `answers`, '' where one was refused."""
     return [answer.text for answer in self.answers(conversations)]
 
   def answers(
@@ -93,7 +130,9 @@ class Chat:
   ) -> list[Answer]:
     """The model's replies, [N], to N conversations; equal ones are asked once.
 
-    Ctrl-C ends it at once and abandons requests under way.
+    A single question that is refused (400, 413, 422: its content, its length)
+    has an answer that says why. An error lets the requests under way end, and
+    keeps their replies; Ctrl-C ends it at once and abandons them.
 
     Args:
       conversations: N.
@@ -102,7 +141,8 @@ class Chat:
         without.
 
     Raises:
-      ConnectionError: the endpoint refuses, or gives no reply in all attempts.
+      ConnectionError: the endpoint refuses, or gives no reply in all attempts;
+        or refuses the first questions, and none was ever answered.
       ValueError: an attribute cannot be, the variable with the key is not set
         or holds none, or the cache cannot be used.
     """
@@ -120,15 +160,58 @@ class Chat:
       if address not in kept
     }
     if waiting:
-      key = self._key()
-      ask = functools.partial(self._ask, key)
-      asked = in_threads(ask, waiting.items(), self.concurrency)
-      with contextlib.closing(asked):  # After a refusal nothing else is asked.
-        for address, reply in asked:
-          if isinstance(reply, Exception):
-            raise reply
-          kept.add(address, reply)
+      if any(kept[a].refusal is None for a in addresses if a in kept):
+        self._server.answers.set()
+      self._ask_all(waiting, kept)
     return [kept[address] for address in addresses]
+
+  def _ask_all(self, waiting, kept):
+    """Asks {address: body} and adds what is said to the replies that are kept.
+
+    Raises:
+      ConnectionError, ValueError: as of `answers`.
+    """
+    key, refused = self._key(), {}
+    if kept.any_by(self._settings):
+      self._server.answers.set()
+
+    def ask(item, stopped):
+      address, body = item
+      said = self._ask(key, body, stopped)
+      if isinstance(said, Answer) and said.refusal is None:
+        kept.add(address, said, self._settings)  # Whatever ends the others.
+        self._server.answers.set()
+      return said
+
+    items = zip(waiting, waiting.items(), strict=True)
+    with threads.in_threads(ask, items, self.concurrency) as asked:
+      for address, said in asked:
+        if said.refusal is not None:
+          refused[address] = said
+        enough = min(MOST_REFUSED, len(waiting))
+        if len(refused) == enough and not self._server.answers.is_set():
+          raise ConnectionError(
+            f'{self.url} refuses with {said.refusal}'
+            + f'; so it did the first {enough} questions' * (enough > 1)
+          )
+    for address, said in refused.items():
+      kept.add(address, said, self._settings)
+
+  def kept(
+    self,
+    conversations: Sequence[Sequence[Message]],
+    *,
+    options: Sequence[str] = (),
+  ) -> list[Answer | None]:
+    """What is kept of N conversations, None of each without; asks nothing.
+
+    Raises:
+      ValueError: an attribute cannot be, or the cache cannot be used.
+    """
+    self.check()
+    replies = cache.Replies(self.cache)
+    addresses = [self._address(self._body(x, options)) for x in conversations]
+    return [replies.get(address) for address in addresses]
 
   def unanswered(
     self,
@@ -151,8 +234,13 @@ class Chat:
     return [asked for address, asked in found.items() if address not in kept]
 
   @property
+  def root(self) -> str:
+    """The URL without /chat/completions, however `base_url` has it."""
+    return self.base_url.rstrip('/').removesuffix(_PATH).rstrip('/')
+
+  @property
   def url(self) -> str:
-    return self.base_url.rstrip('/') + '/chat/completions'
+    return self.root + _PATH
 
   def _key(self) -> keys.Key | None:
     if self.key_variable is None:
@@ -160,11 +248,11 @@ class Chat:
     return keys.from_environment(self.key_variable, self.base_url)
 
   @functools.cached_property
-  def _pace(self) -> 'Pace':
-    return Pace(self.per_minute)
+  def _server(self) -> '_Server':
+    return _Server(threads.Pace(self.per_minute, self.concurrency))
 
   def _address(self, body) -> str:
-    return hashed(json.dumps([self.base_url, body]))
+    return hashed(json.dumps([self.root, body]))
 
   def _body(self, conversation, options) -> dict:
     asked = {'logprobs': True, 'top_logprobs': TOP_LOGPROBS} if options else {}
@@ -175,42 +263,45 @@ class Chat:
       'max_tokens': self.max_tokens,
     } | asked
 
-  @functools.cached_property
-  def _gives_none(self) -> threading.Event:
-    """Set once the server refused log-probs, and replied without them."""
-    return threading.Event()
+  @property
+  def _settings(self) -> str:
+    """Changes when anything that is sent does, but for the conversation."""
+    return self._address(self._body((), ()))[:16]
 
   def _ask(self, key, body, stopped) -> Answer | ConnectionError:
     """One reply, without log-probs where the server refuses to give them."""
     plain = {k: v for k, v in body.items() if 'logprobs' not in k}
-    if plain == body or self._gives_none.is_set():
+    if plain == body or self._server.gives_none.is_set():
       return self._attempt(key, plain, stopped)
     said = self._attempt(key, body, stopped)
-    if isinstance(said, _BadRequestError):
-      again = self._attempt(key, plain, stopped)
-      if isinstance(again, Answer):
-        self._gives_none.set()
-        return again
-    return said
+    if isinstance(said, Exception) or said.refusal is None:
+      return said
+    again = self._attempt(key, plain, stopped)
+    if isinstance(again, Answer) and again.refusal is None:
+      self._server.gives_none.set()
+    return again
 
   def _attempt(self, key, body, stopped) -> Answer | ConnectionError:
     """One reply, in as many attempts as it takes and is allowed."""
     body = json.dumps(body).encode()
     for attempt in range(self.retries + 1):
-      if not self._pace.kept(stopped):
-        return ConnectionError(f'{self.url} is not asked any more')
-      answer = post.post(
-        self.url, body, key, timeout=self.timeout, max_bytes=self.max_bytes
-      )
-      asked_to_wait, kind = 0.0, ConnectionError
+      with self._server.pace.turn(stopped) as mine:
+        if not mine:
+          return ConnectionError(f'{self.url} is not asked any more')
+        answer = post.post(
+          self.url, body, key, timeout=self.timeout, max_bytes=self.max_bytes
+        )
+      asked_to_wait, status = 0.0, None
       if isinstance(answer, post.Reply):
-        kind = _BadRequestError if answer.status in _BAD else ConnectionError
+        status = answer.status
         asked_to_wait = answers.seconds(answer.headers.get('Retry-After'))
         answer = answers.read(answer, key)
       if isinstance(answer, Answer):
         return answer
       if answer.lasting:
-        return kind(f'{self.url} {answer.why}')
+        if status in _BAD:
+          return Answer('', refusal=answer.why.removeprefix(answers.REFUSES))
+        return ConnectionError(f'{self.url} {answer.why}')
       if asked_to_wait > LONGEST_PAUSE:
         return ConnectionError(
           f'{self.url} fails with {answer.why}, and asks to wait longer than '
@@ -219,78 +310,11 @@ class Chat:
       if attempt < self.retries:
         pause = min(self.pause * 2.0 ** min(attempt, 60), LONGEST_PAUSE)
         pause = max(asked_to_wait, pause * random.uniform(0.5, 1.5))
-        if not wait(stopped, pause):
+        if not threads.wait(stopped, pause):
           break
+    tried = f'{self.retries + 1} attempts; the last one'
+    if not self.retries:
+      tried = '1 attempt, which'
     return ConnectionError(
-      f'{self.url} gave no reply in {self.retries + 1} attempts; the last one '
-      f'ended with {answer.why}'
+      f'{self.url} gave no reply in {tried} ended with {answer.why}'
     )
-
-
-class Pace:
-  """Lets so many requests a minute begin, whoever of several threads asks.
-
-  Args:
-    per_minute: how many, or None for all at once.
-  """
-
-  def __init__(self, per_minute: float | None):
-    self._gap = 60.0 / per_minute if per_minute else 0.0
-    self._next, self._lock = 0.0, threading.Lock()
-
-  def kept(self, stopped: threading.Event) -> bool:
-    """Waits for the next turn unless stopped; whether it was not."""
-    with self._lock:
-      now = time.monotonic()
-      begin = max(now, self._next)
-      self._next = begin + self._gap
-    return begin <= now or wait(stopped, begin - now)
-
-
-def in_threads(
-  call: Callable[[Any, threading.Event], Any],
-  items: Iterable[tuple[Any, Any]],
-  count: int,
-) -> Iterator[tuple[Any, Any]]:
-  """Calls a function on items in threads, `count` at a time.
-
-  Neither closing the iterator nor the end of the program waits for calls under
-  way, as a thread pool of the standard library would.
-
-  Args:
-    call: takes an item, and an event that is set once the iterator is closed.
-    items: pairs of a name and an item.
-    count: of threads.
-
-  Yields:
-    Each name with the result or the exception of its call, as they end.
-  """
-  waiting, ended = queue.SimpleQueue(), queue.SimpleQueue()
-  stopped = threading.Event()
-  items = list(items)
-  for item in items:
-    waiting.put(item)
-
-  def work():
-    while not stopped.is_set():
-      try:
-        name, item = waiting.get_nowait()
-      except queue.Empty:
-        return
-      try:
-        ended.put((name, call(item, stopped)))
-      except Exception as e:
-        ended.put((name, e))
-
-  for _ in range(min(count, len(items))):
-    threading.Thread(target=work, daemon=True).start()
-  try:
-    for _ in items:
-      yield ended.get()
-  finally:
-    stopped.set()
-
-
-def wait(stopped: threading.Event, seconds: float) -> bool:
-  """Waits unless stopped; whether it was not."""
-  return not stopped.wait(seconds)

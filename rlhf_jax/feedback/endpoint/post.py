@@ -70,7 +70,8 @@ def post(
     return Failure(f'no whole reply in {timeout:g} s: it timed out')
   except TooMuch:
     return Failure(
-      f'sends more than the {max_bytes} bytes of max_bytes', lasting=True
+      f'sends more than the {max_bytes} bytes that are read of an answer',
+      lasting=True,
     )
   except http.client.IncompleteRead:
     return Failure('half a reply: the connection ended')

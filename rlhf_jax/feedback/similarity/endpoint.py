@@ -44,8 +44,9 @@ neutral - B may then be right or wrong."""
 def classify(chat: Chat) -> entailment.Classify:
   """Classifies entailment with a chat model, by the question `ENTAILS_1`.
 
-  A reply without a verdict counts as neutral. The function raises ValueError
-  where more than 5 % of the replies have none, and what `Chat.complete` raises.
+  A reply without a verdict, and a question that is refused, count as neutral.
+  The function raises ValueError where these are more than 5 %, and what
+  `Chat.answers` raises.
 
   Raises:
     ValueError: a setting of the chat is invalid.
@@ -58,11 +59,12 @@ def _classify(
   premises: Sequence[str], hypotheses: Sequence[str], *, chat: Chat
 ) -> np.ndarray:
   pairs = zip(premises, hypotheses, strict=True)
-  replies = chat.complete([(Message('user', question(*p)),) for p in pairs])
-  labels = [verdict(reply) for reply in replies]
+  replies = chat.answers([(Message('user', question(*p)),) for p in pairs])
+  labels = [verdict(reply.text) for reply in replies]
   unread = labels.count(None)
   if unread > MOST_UNREAD * len(labels):
-    said = replies[labels.index(None)][:80]
+    reply = replies[labels.index(None)]
+    said = reply.text[:80] if reply.refusal is None else reply.refusal
     raise ValueError(
       f'{unread} of {len(labels)} replies by {chat.model} hold no verdict, '
       f'more than {MOST_UNREAD:.0%}'

@@ -28,7 +28,18 @@ class Asked(Protocol):
     *,
     options: Sequence[str] = (),
   ) -> list[Answer]:
-    """Its replies, with log-probs of the options where it can say them."""
+    """Its replies, with log-probs of the options where it can say them.
+
+    One that refuses a question, as too long, says why in its answer.
+    """
+
+  def kept(
+    self,
+    conversations: Sequence[Sequence[Message]],
+    *,
+    options: Sequence[str] = (),
+  ) -> list[Answer | None]:
+    """What it replied before, None where that is not known; asks nothing."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,11 +72,16 @@ class PairJudge:
   ) -> np.ndarray:
     """[N] credits of the first responses, NaN where no verdict was read."""
     rows = list(zip(prompts, first, second, strict=True))
+    parts = self._parts(rows)
     if self.template.together > 1:
-      return self._together(rows)
-    asked = conversations.after_replies(self.asked, self.template, rows)
+      asked = list(map(self.template.filled_together, parts))
+    else:
+      asked = conversations.after_replies(self.asked, self.template, rows)
     said = self.asked.answers(asked, options=self.template.options)
-    return np.array([self._credit(answer) for answer in said])
+    return np.concatenate(
+      [self.read(x, len(part)) for x, part in zip(said, parts, strict=True)]
+      or [np.zeros(0)]
+    )
 
   def questions(
     self,
@@ -78,32 +94,42 @@ class PairJudge:
     Replies that some of them hold, and that were not given yet, are stood in
     for by texts as long as they may be.
     """
+    before, last = self._foreseen(prompts, first, second)
+    return [*before, *last]
+
+  def verdict_questions(
+    self,
+    prompts: Sequence[Prompt],
+    first: Sequence[str],
+    second: Sequence[str],
+  ) -> list[tuple[tuple[Message, ...], list[Prompt]]]:
+    """Those `questions` that verdicts reply to, and the prompts of each."""
+    _, last = self._foreseen(prompts, first, second)
+    return list(zip(last, self._parts(list(prompts)), strict=True))
+
+  def read(self, answer: Answer, count: int = 1) -> np.ndarray:
+    """[count] credits that a reply says; NaN where it says none, or is none."""
+    if answer.refusal is not None:
+      return np.full(count, math.nan)
+    if answer.logprobs is not None and self.template.options:
+      credit = probability(answer.logprobs, *self.template.options)
+      if credit is not None:
+        return np.array([credit])
+    if self.template.together == 1:
+      return _read([self.template.read(answer.text)])
+    return _read(
+      [self.template.read(answer.text, place + 1) for place in range(count)]
+    )
+
+  def _foreseen(self, prompts, first, second):
     rows = list(zip(prompts, first, second, strict=True))
     if self.template.together > 1:
-      return list(map(self.template.filled_together, self._parts(rows)))
+      return [], list(map(self.template.filled_together, self._parts(rows)))
     return conversations.foreseen(self.asked, self.template, rows)
-
-  def _together(self, rows):
-    parts = self._parts(rows)
-    said = self.asked.answers(list(map(self.template.filled_together, parts)))
-    credits = [
-      self.template.read(answer.text, number)
-      for part, answer in zip(parts, said, strict=True)
-      for number in range(1, len(part) + 1)
-    ]
-    return np.array([math.nan if x is None else x for x in credits])
 
   def _parts(self, rows):
     size = self.template.together
     return [rows[i : i + size] for i in range(0, len(rows), size)]
-
-  def _credit(self, answer):
-    if answer.logprobs is not None and self.template.options:
-      credit = probability(answer.logprobs, *self.template.options)
-      if credit is not None:
-        return credit
-    credit = self.template.read(answer.text)
-    return math.nan if credit is None else credit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,15 +160,36 @@ class Rater:
     """[N] ratings, NaN where none was read."""
     rows = list(zip(prompts, responses, strict=True))
     asked = conversations.after_replies(self.asked, self.template, rows)
-    said = map(self.template.read, (x.text for x in self.asked.answers(asked)))
-    return np.array([math.nan if x is None else x for x in said])
+    said = self.asked.answers(asked)
+    return np.concatenate([self.read(x) for x in said] or [np.zeros(0)])
 
   def questions(
     self, prompts: Sequence[Prompt], responses: Sequence[str]
   ) -> list[tuple[Message, ...]]:
     """The conversations that are put to the model, as of PairJudge."""
+    before, last = self._foreseen(prompts, responses)
+    return [*before, *last]
+
+  def verdict_questions(
+    self, prompts: Sequence[Prompt], responses: Sequence[str]
+  ) -> list[tuple[tuple[Message, ...], list[Prompt]]]:
+    """Those `questions` that ratings reply to, and the prompt of each."""
+    _, last = self._foreseen(prompts, responses)
+    return [(x, [prompt]) for x, prompt in zip(last, prompts, strict=True)]
+
+  def read(self, answer: Answer, count: int = 1) -> np.ndarray:
+    """[1] rating that a reply says; NaN where it says none, or is none."""
+    if answer.refusal is not None:
+      return np.full(count, math.nan)
+    return _read([self.template.read(answer.text)])
+
+  def _foreseen(self, prompts, responses):
     rows = list(zip(prompts, responses, strict=True))
     return conversations.foreseen(self.asked, self.template, rows)
+
+
+def _read(said: Sequence[float | None]) -> np.ndarray:
+  return np.array([math.nan if x is None else x for x in said])
 
 
 def probability(

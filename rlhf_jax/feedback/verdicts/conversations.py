@@ -31,24 +31,27 @@ def after_replies(
 
 def foreseen(
   asked: Any, template: Template, rows: Sequence[tuple[Any, ...]]
-) -> list[Conversation]:
-  """All that would be asked about N rows, before and for the verdicts.
+) -> tuple[list[Conversation], list[Conversation]]:
+  """All that would be asked about N rows: before the verdicts, and for them.
 
-  A model that knows what it was not asked yet (`unanswered`) gives the replies
-  that are kept; in place of others stand texts as long as they may be.
+  Nothing is asked: of replies that are not `kept`, texts as long as they may
+  be stand in the conversations for the verdicts.
   """
   said: list[dict[str, str]] = [{} for _ in rows]
-  found: list[Conversation] = []
+  before: list[Conversation] = []
   for name in template.before:
     put = _filled(template, rows, said, name)
-    found += dict.fromkeys(put)
-    new = set(put)
-    if unanswered := getattr(asked, 'unanswered', None):
-      new = set(unanswered(list(new)))
-    replies = _replies(asked, [c for c in put if c not in new])
+    different = list(dict.fromkeys(put))
+    before += different
     longest = 'x' * LETTERS_A_TOKEN * template.max_tokens
-    _note(said, name, put, dict.fromkeys(new, longest) | replies)
-  return [*found, *_filled(template, rows, said)]
+    replies = {
+      conversation: longest if answer is None else answer.text
+      for conversation, answer in zip(
+        different, asked.kept(different), strict=True
+      )
+    }
+    _note(said, name, put, replies)
+  return before, _filled(template, rows, said)
 
 
 def _filled(template, rows, said, name=None) -> list[Conversation]:

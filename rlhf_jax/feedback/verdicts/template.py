@@ -84,7 +84,11 @@ class Template(NamedTuple):
     messages = self.messages if name is None else self.before[name]
     given = self._given(messages, prompt, first, second)
     said = _without_marks(said)
-    given['code'] = untrusted.code(*_judged(given), *said.values())
+    judged = _judged(given)
+    if name is not None:  # One question for all pairs that it does not show.
+      shown = places.fields(places.names(messages))
+      judged = [given[field] for field in sorted(shown & given.keys())]
+    given['code'] = untrusted.code(*judged, *said.values())
     return tuple(
       Message(role, places.filled(content, given, said))
       for role, content in messages

@@ -6,6 +6,7 @@ from rlhf_jax.models.huggingface.reading import (
   abstract_params,
   config_of,
   described_params,
+  longest,
   open_folder,
   read,
 )
@@ -19,6 +20,7 @@ __all__ = [
   'described_params',
   'fingerprint',
   'is_folder',
+  'longest',
   'open_folder',
   'peft',
   'read',

@@ -65,6 +65,21 @@ def config_of(folder: str | pathlib.Path) -> TransformerConfig:
   return _config(pathlib.Path(folder))[1]
 
 
+def longest(folder: str | pathlib.Path) -> int | None:
+  """How many tokens a row was to have at most, as config.json says; or None.
+
+  A rotation may turn further: what the model computes there, it was not
+  trained on.
+
+  Raises:
+    CheckpointError: as of `config_of`.
+  """
+  folder = pathlib.Path(folder)
+  said = safetensors.read_json(folder / CONFIG).get('max_position_embeddings')
+  bounds = [config_of(folder).longest, said if isinstance(said, int) else None]
+  return min((bound for bound in bounds if bound), default=None)
+
+
 def open_folder(folder: str | pathlib.Path) -> Opened:
   """Checks a folder: its config, the names and shapes of all tensors, its ids.
 

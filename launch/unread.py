@@ -1,0 +1,95 @@
+"""On what a judge gave no verdict, and what came in place of one."""
+
+import collections
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from launch import judges
+
+MOST_REASONS = 3
+LONGEST_QUOTE = 80  # Letters.
+
+
+class Unread(NamedTuple):
+  """Questions to a judge without a verdict, each counted once.
+
+  Attributes:
+    refused: {why it was not answered: how many}.
+    first_refused: where the prompt of the first of them came from.
+    silent: how many replies hold no verdict.
+    reply: the first of these.
+    kept_in: the file of all replies, or None.
+  """
+
+  refused: Mapping[str, int] = {}
+  first_refused: str = ''
+  silent: int = 0
+  reply: str = ''
+  kept_in: pathlib.Path | None = None
+
+  @property
+  def sentences(self) -> list[str]:
+    """At most one on each of the two; links of what was said are none here."""
+    said = []
+    if count := sum(self.refused.values()):
+      reasons = collections.Counter(self.refused).most_common()
+      said.append(
+        f'{_questions(count)} refused, and without a verdict (the first to '
+        f'{self.first_refused}): '
+        + '; '.join(why for why, _ in reasons[:MOST_REASONS])
+        + '; …' * (len(reasons) > MOST_REASONS)
+      )
+    if self.silent:
+      quote = ' '.join(self.reply.split())
+      quote = quote[:LONGEST_QUOTE] + '…' * (len(quote) > LONGEST_QUOTE)
+      kept = f' (all are in {self.kept_in})' if self.kept_in else ''
+      reply = 'reply holds' if self.silent == 1 else 'replies hold'
+      said.append(f'{self.silent} {reply} no verdict, as {quote!r}{kept}')
+    return [sentence.replace('](', '] (') for sentence in said]
+
+  @property
+  def plain(self) -> dict[str, Any]:
+    """As results.json has it."""
+    return {'refused': dict(self.refused), 'silent': self.silent}
+
+
+def of(
+  judge: judges.Named,
+  pairs: Sequence[Sequence[Sequence[Any]]],
+  folder: pathlib.Path,
+) -> Unread:
+  """What is known of the questions on pairs that were put to a judge.
+
+  Args:
+    judge: that was asked; of one that is no chat model nothing is known.
+    pairs: that it was asked about, as of `judges.shared`.
+    folder: where an endpoint's replies are kept.
+  """
+  refused, places, silent = collections.Counter(), [], []
+  for member, orders in judges.shared(judge, pairs):
+    asked = dict(
+      x for shown in orders for x in member.verdict_questions(*shown)
+    )
+    said = member.chat.kept(list(asked), options=member.template.options)
+    for answer, prompts in zip(said, asked.values(), strict=True):
+      if answer is None:
+        continue
+      if answer.refusal is not None:
+        refused[answer.refusal] += 1
+        places.append(prompts[0].place)
+      elif np.isnan(member.read(answer, len(prompts))).any():
+        silent.append(answer.text)
+  return Unread(
+    refused,
+    places[0] if places else '',
+    len(silent),
+    silent[0] if silent else '',
+    folder / judges.REPLIES if judge.hosted else None,
+  )
+
+
+def _questions(count):
+  return '1 question was' if count == 1 else f'{count} questions were'
