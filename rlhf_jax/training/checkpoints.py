@@ -44,6 +44,18 @@ class _Sealed(ocp.path.atomicity.AtomicRenameTemporaryPath):
       seals.seal(final)
 
 
+class _Manager(ocp.CheckpointManager):
+  """One that does not ask whether processes are to stop when it saves.
+
+  JAX tells all of them at one number of a question, and `stop_agreed` is who
+  asks: a save's own question, by its step, would be told in its place.
+  """
+
+  def reached_preemption(self, step: int) -> bool:
+    del step
+    return False
+
+
 class Checkpoints:
   """The newest states of one stage, in a folder of its own.
 
@@ -59,7 +71,7 @@ class Checkpoints:
   ):
     self.meta, self.pending, self._folder = dict(meta), [], folder
     processes.by_first(lambda: _remove_unfinished(folder))
-    self._manager = ocp.CheckpointManager(
+    self._manager = _Manager(
       folder.absolute(),
       options=ocp.CheckpointManagerOptions(
         max_to_keep=keep, temporary_path_class=_Sealed

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest, parameterized
+from jax.experimental import multihost_utils
 
 from rlhf_jax.storage import seals
 from rlhf_jax.storage.files import StorageError
@@ -63,6 +64,14 @@ class CheckpointsTest(parameterized.TestCase):
         bytes_there = sum(path.stat().st_size for path in found)
         self.assertLess(bytes_there, 1.2 * SIZE)
         self.assertTrue((self.folder / str(step)).is_dir())
+
+  def test_a_save_does_not_use_up_the_question_whether_to_stop(self):
+    asked = self.enterContext(
+      mock.patch.object(multihost_utils, 'reached_preemption_sync_point')
+    )
+    asked.return_value = False
+    self.saved(state(1), state(2))
+    asked.assert_not_called()
 
   def test_metrics_since_the_last_row_come_back_exactly(self):
     third = Mean(np.float32(1) / np.float32(3), np.float32(7))
