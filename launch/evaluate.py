@@ -22,6 +22,7 @@ OF_BENCHMARK = (
   'seed',
   'at_a_time',
   'difficulties',
+  'length_copies',
   'people',
   'most_missing',
 )

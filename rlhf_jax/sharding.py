@@ -200,21 +200,30 @@ def batch_devices(mesh: Any) -> int:
 
 
 def fewest(devices: int, samples: int) -> int:
-  """The fewest prompts whose responses, so many each, devices share evenly."""
+  """The fewest prompts whose responses devices share evenly.
+
+  Args:
+    devices: that share a batch.
+    samples: responses to each prompt.
+  """
   return devices // math.gcd(devices, samples)
 
 
 def sharing(prompts: int, samples: int = 1) -> int:
-  """`fewest` on the mesh that is set; 1 if prompts are no multiple of that."""
+  """The fewest of these prompts that must stay together in a part of a batch.
+
+  So that the devices of the mesh that is set share each part's responses
+  evenly; 1 where they do not share the whole batch's evenly either.
+  """
   together = fewest(_sharing_devices(), samples)
   return 1 if prompts % together else together
 
 
 def copies(prompts: int, samples: int) -> int:
-  """How often to repeat each prompt, so that devices share them evenly.
+  """How many copies of each prompt the devices of the mesh share evenly.
 
-  On the mesh that is set; the copies share a prompt's responses. 1 if these
-  cannot be dealt out so.
+  A prompt's responses are dealt out over its copies; 1 where these do not
+  divide so.
   """
   devices = _sharing_devices()
   each = devices // math.gcd(devices, prompts)
@@ -288,7 +297,8 @@ def place_batch(batch: Any, mesh: Mesh) -> Any:
 def local_rows(mesh: Mesh, size: int) -> np.ndarray:
   """The rows of a batch of `size` that this process's devices hold, rising.
 
-  Several processes hold the same rows where `tensor` goes across them.
+  Several processes hold the same rows where `tensor` goes across them, or any
+  axis that does not divide the rows.
   """
   held = _over_rows(mesh, size).addressable_devices_indices_map((size,))
   rows = [np.arange(size)[places] for places in held.values()]

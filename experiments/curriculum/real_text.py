@@ -3,7 +3,7 @@
 GPT-4's, ChatGPT's and InstructGPT's outputs to the same instructions: SFT on
 GPT-4's, then DPO from far pairs to near ones, which no annotator compared (Xu
 et al. 2024, arXiv 2310.02263). Nobody judges what the policy writes: this shows
-that the chain runs on text, and how its margins and log-probs move.
+that the chain runs on text, and how its log-probs and their gaps move.
 Run: python -m launch.train experiments/curriculum/real_text.py
 """
 

@@ -123,9 +123,10 @@ class Limits:
 
 
 def columns_of(longest: int) -> int:
-  """Columns for texts of any length: `longest`, or a quarter more at most.
+  """Columns for texts of which the longest has so many tokens.
 
-  Four sizes to a doubling, so that few programs are compiled.
+  Multiples of 32, and from 256 on four sizes to a doubling, so that few
+  programs are compiled.
   """
   step = max(32, (1 << longest.bit_length()) >> 3)
   return -(-longest // step) * step

@@ -126,6 +126,8 @@ def win_rate(
     raise NotIdentifiedError(
       'cross-validation chose a penalty that leaves nothing of the policy; '
       'more questions would tell'
+      if copies
+      else 'all verdicts are on one question'
     )
   return rate
 

@@ -255,7 +255,23 @@ def legend(pooled: Pooled) -> str:
     'rates are fractions with 95 % intervals, a tie counting half; ± is a '
     f'standard error. {legends.units(pooled.policies, pooled.judged_by)} A '
     'claim holds where the whole interval lies above one half, and does not '
-    'where it lies below.'
+    'where it lies below.' + _untold(pooled)
+  )
+
+
+def _untold(pooled):
+  """Of which policies there is no win rate at equal length, and why."""
+  names = [
+    name
+    for name, policy in pooled.policies.items()
+    if policy.win_rate is not None and policy.length_controlled is None
+  ]
+  if not names:
+    return ''
+  return (
+    f' The win rate of {", ".join(names)} at equal length cannot be told: in '
+    'a seed one side is always the longer or always wins, or length tells who '
+    'wins.'
   )
 
 

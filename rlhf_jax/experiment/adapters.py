@@ -24,7 +24,7 @@ def described(base: Params) -> dict[str, Any]:
 
   Returns:
     {'scales': [L] of each adapter by its path, 'dtype': of what they adapt,
-    'checksums': of what they adapt, by role}.
+    'sums': checksums of what they adapt, by role}.
   """
   flat = traverse_util.flatten_dict(base)
   scales = {p: x for p, x in flat.items() if lora.SCALE.search('/'.join(p))}
@@ -36,7 +36,7 @@ def described(base: Params) -> dict[str, Any]:
       for path, scale in scales.items()
     },
     'dtype': str(next(iter(adapted.values())).dtype),
-    'checksums': {role: checkpoints.checksum(x) for role, x in roles.items()},
+    'sums': {role: checkpoints.checksum(x) for role, x in roles.items()},
   }
 
 
@@ -57,12 +57,18 @@ def joined(
     mesh: where they are placed.
 
   Raises:
-    ExperimentError: it was not: an earlier stage trained the base.
+    ExperimentError: it was not: an earlier stage trained the base. Or an
+      earlier version of the library, of which that cannot be told.
   """
+  if 'sums' not in said:
+    raise ExperimentError(
+      'the adapters were trained by an earlier version of rlhf_jax, whose '
+      'checksums of what they adapt were others; train them again'
+    )
   _, params = huggingface.read(original, mesh, param_dtype=said['dtype'])
   if 'head' in trained:
     params = {'trunk': params.get('trunk') or trunk_from_policy(params)}
-  if checkpoints.checksum(params) != said['checksums'][role]:
+  if checkpoints.checksum(params) != said['sums'][role]:
     raise ExperimentError(
       f'the adapters were trained on other parameters than those of '
       f'{original}; name the folder that their stage started from, or export '

@@ -20,7 +20,9 @@ def check(name: str, stage: Stage, devices: int) -> None:
 
   Args:
     name: of the stage.
-    stage: one that trains.
+    stage: one that trains. Of a config that samples, `fewest_sampled` says how
+      many responses to a prompt, `responses` how many a round learns from, and
+      `shared_field` which field counts its prompts, if not batch_size.
     devices: that share a batch: those along `data` and `fsdp`.
 
   Raises:

@@ -156,6 +156,8 @@ class FolderPolicy:
   def _next_logps(self, asked):
     """[N, K] log-probs of next tokens, of at most ROWS conversations."""
     columns = columns_of(max(len(ids) for ids, _ in asked))
+    if self._config.longest is not None:  # None of them is longer.
+      columns = min(columns, self._config.longest)
     ids = np.zeros((ROWS, columns), np.int32)
     mask = np.zeros((ROWS, columns), bool)
     mask[:, 0] = True  # Rows that are not filled have a token too.

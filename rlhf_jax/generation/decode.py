@@ -85,7 +85,7 @@ def sample_loaded(
   each = samples // copies
   keys = candidate_keys(key, prompts.index, samples)
   asked = jax.tree.map(lambda x: jnp.repeat(x, copies, axis=0), prompts)
-  asked = asked, keys.reshape(B * copies, each)
+  asked = asked, keys.reshape(B * copies, each, *keys.shape[2:])
   writer = Writer(
     model=model,
     loaded=loaded,

@@ -82,7 +82,7 @@ class Config(policy_gradient.OnlineConfig):
 
   @property
   def shared_field(self) -> str:
-    """Counts the prompts that are sampled and learnt from together."""
+    """The field that counts prompts sampled together, as devices share them."""
     return 'groups'
 
 

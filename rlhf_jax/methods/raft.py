@@ -140,7 +140,7 @@ class Config(likelihood.Config, optimizers.Steps):
 
   @property
   def fewest_sampled(self) -> int:
-    """Responses to a prompt that are sampled together, at least."""
+    """Responses to a prompt in the smallest call of the sampler."""
     return self.samples
 
   def make_optimizer(self) -> optax.GradientTransformation:

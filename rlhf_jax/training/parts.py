@@ -44,8 +44,12 @@ def gather(dealt: chex.ArrayTree) -> chex.ArrayTree:
 def size_of(rows: int, most: int, *, samples: int = 1) -> int:
   """Rows of a part, if rows are cut into so many equal parts, at most.
 
-  Each has rows for every device of the mesh that is set, if all together do;
-  of prompts, `samples` responses each are such rows.
+  Each has rows for every device of the mesh that is set, if all together do.
+
+  Args:
+    rows: of the whole; prompts, where there are samples.
+    most: parts, at most.
+    samples: responses to each prompt, which are what devices share.
   """
   return rows // math.gcd(rows // sharding.sharing(rows, samples), most)
 

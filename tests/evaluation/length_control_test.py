@@ -129,6 +129,13 @@ class LengthControlTest(parameterized.TestCase):
     with self.assertRaises(length_control.NotIdentifiedError):
       rate(*back)
 
+  def test_of_one_question_alone_nothing_is_told(self):
+    credits, gaps = np.array([1.0, 1.0, 0.0, 1.0, 0.0]), np.arange(-2.0, 3.0)
+    with self.assertRaisesRegex(
+      length_control.NotIdentifiedError, 'all verdicts are on one question'
+    ):
+      length_control.win_rate(credits, gaps, prompts_of(1) * 5)
+
   def test_one_verdict_against_length_is_enough(self):
     credits = np.array([1.0, 1.0, 0.0, 1.0, 0.0])
     actual = rate(credits, np.array([5.0, 3.0, 2.0, -1.0, -4.0]))

@@ -142,10 +142,17 @@ class PoolTest(parameterized.TestCase):
     self.assertEqual(pooled.contrasts['c'].verdict, 'not judged')
 
   def test_at_equal_length_each_seed_is_one_observation(self):
-    # Responses of one length: nothing to correct for but the weak prior.
-    pooled = pooling.pool(RUNS).policies['dpo'].length_controlled
+    # Responses of one length: nothing to correct for.
+    found = pooling.pool(RUNS)
+    pooled = found.policies['dpo'].length_controlled
     np.testing.assert_allclose(pooled.value, (0.75 + 0.875) / 2, atol=0.01)
     np.testing.assert_allclose(pooled.standard_error, 0.125 / 2, atol=0.01)
+    # PPO wins every match of one seed, which says nothing of length.
+    self.assertIsNone(found.policies['ppo'].length_controlled)
+    self.assertIn(
+      'The win rate of ppo at equal length cannot be told',
+      pooling.legend(found),
+    )
 
   @parameterized.parameters(
     (0.501, 0.7, 'holds'),

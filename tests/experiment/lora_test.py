@@ -16,6 +16,7 @@ from rlhf_jax import sandbox
 from rlhf_jax.experiment import (
   ExperimentError,
   Pretrained,
+  adapters,
   beginning,
   given_models,
   prepare,
@@ -219,6 +220,10 @@ class FolderTest(absltest.TestCase):
     self.assertEqual(status, 1)
     self.assertIn('were trained on other parameters than those of', wrong)
     self.assertFalse((root / 'no').exists())
+
+  def test_adapters_of_an_earlier_version_are_told_so(self):
+    with self.assertRaisesRegex(ExperimentError, 'by an earlier version'):
+      adapters.joined({}, 'policy', {'checksums': {}}, pathlib.Path('x'), None)
 
 
 if __name__ == '__main__':

@@ -321,6 +321,10 @@ def test_templates_share_the_pace(pairs):
       '--policy is of --benchmark, and --pairs does not read it; leave it out',
     ),
     (
+      ('--judge', 'longer', '--pairs', 'pairs.jsonl', '--length-copies', 'a'),
+      '--length-copies is of --benchmark, and --pairs does not read it',
+    ),
+    (
       ('--judge', 'longer', '--pairs', 'pairs.jsonl', '--prices', '-5', '-5'),
       '--prices must be two amounts of 0 or more',
     ),

@@ -189,7 +189,7 @@ class OnlineConfig(Config):
 
   @property
   def fewest_sampled(self) -> int:
-    """Responses to a prompt that are sampled together, at least."""
+    """Responses to a prompt in the smallest call of the sampler."""
     return self.samples
 
   def roles(self) -> dict[str, optimizers.Adam]:
