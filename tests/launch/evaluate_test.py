@@ -819,6 +819,33 @@ def test_of_several_questions_those_for_verdicts_count(
   assert result(tmp_path / 'o')['agreement']['all']['unread'] == unread
 
 
+def test_criteria_that_are_refused_count_once(pairs, tmp_path):
+  def filters(number, body):
+    text = body['messages'][-1]['content']
+    if 'good' in text:
+      return prefers_good(number, body)
+    if 'p two' in text:
+      return 422, {}, b'too long'
+    return 200, {}, said('Brevity.')
+
+  arguments = (
+    '--model', 'm', '--pairs', pairs, '--out', 'o', '--template',
+    'pair_criteria_1',
+  )  # fmt: skip
+  with Server(filters) as server:
+    for _ in range(2):
+      status, out, err = run('--judge', server.url, *arguments)
+      assert status == 0, err
+      # Three for criteria; verdicts, in both orders, on two pairs.
+      assert len(server.bodies) == 3 + 4
+  assert '1 question was refused' in out
+  assert 'pairs.jsonl:2): 422 ' in ' '.join(out.split())
+  assert 'is to be asked' not in err
+  found = result(tmp_path / 'o')
+  assert list(found['no_verdict']['refused'].values()) == [1]
+  assert found['agreement']['all']['unread'] == 1
+
+
 def test_a_wrong_model_ends_it_at_once(benchmark):
   with Server(lambda *_: (400, {}, b'no such model')) as server:
     status, out, err = run(
