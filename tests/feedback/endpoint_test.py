@@ -423,6 +423,28 @@ class RefusedTest(ServedTest):
     server._script = echo
     self.assertEqual(chat.complete(asking('0')), ['0'])
 
+  @parameterized.parameters(6, 30)
+  def test_those_under_way_may_be_answered_yet(self, count):
+    texts = [f'bad {i}' for i in range(5)]
+    over, together = threading.Event(), threading.Barrier(6)
+
+    def script(number, body):
+      if number < 6:
+        together.wait(20.0)
+      if body['messages'][-1]['content'] in texts:
+        return 400, {}, b'content filter'
+      if number < 6:
+        over.wait(0.5)  # The five refusals come first.
+      return echo(number, body)
+
+    server = self.serve(script)
+    chat = endpoint.Chat(server.url, 'm', concurrency=6)
+    others = [f'x{i}' for i in range(count - 5)]
+    replies = chat.answers(asking(*texts, *others))
+    self.assertEqual([x.refusal is None for x in replies[:5]], [False] * 5)
+    self.assertEqual([x.text for x in replies[5:]], [x.upper() for x in others])
+    self.assertLen(server.bodies, count)  # Each once.
+
   def test_with_log_probs_it_is_asked_once_more(self):
     server = self.serve(refusing('bad'))
     chat = endpoint.Chat(server.url, 'm', concurrency=1)
