@@ -507,6 +507,24 @@ class DrainedTest(ServedTest):
     self.assertLen(server.bodies, 4)
     self.assertLen(chat.unanswered(asking(*'abcdefgh')), 4)
 
+  @parameterized.parameters(False, True)
+  def test_refusals_are_kept_too_where_something_was_answered(self, answered):
+    path = self.folder / 'replies.jsonl'
+
+    def script(number, body):
+      text = body['messages'][-1]['content']
+      if text == 'end':
+        return 404, {}, b''
+      return echo(number, body) if text == 'a' else (400, {}, b'filter')
+
+    server = self.serve(script)
+    chat = endpoint.Chat(server.url, 'm', concurrency=1, cache=path)
+    asked = asking(*['a'] * answered, 'bad', 'end', 'b')
+    with self.assertRaisesRegex(ConnectionError, '404'):
+      chat.answers(asked)
+    left = asking(*['bad'] * (not answered), 'end', 'b')
+    self.assertEqual(chat.unanswered(asked), left)
+
   def test_after_a_full_disk(self):
     path = self.folder / 'replies.jsonl'
     together = threading.Barrier(4)

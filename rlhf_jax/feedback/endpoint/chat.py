@@ -132,7 +132,7 @@ class Chat:
 
     A single question that is refused (400, 413, 422: its content, its length)
     has an answer that says why. An error lets the requests under way end, and
-    keeps their replies; Ctrl-C ends it at once and abandons them.
+    keeps what was said; Ctrl-C ends it at once and abandons them.
 
     Args:
       conversations: N.
@@ -187,20 +187,23 @@ class Chat:
         refused[address] = said
       return said
 
-    while left := [x for x in waiting if x not in kept and x not in refused]:
-      items = [(address, (address, waiting[address])) for address in left]
-      with threads.in_threads(ask, items, self.concurrency) as asked:
-        for _ in asked:
-          if len(refused) >= enough and not server.answers.is_set():
-            break  # Those under way end, and may be answered.
-      if not server.answers.is_set():
-        why = next(iter(refused.values())).refusal
-        raise ConnectionError(
-          f'{self.url} refuses with {why}'
-          + f'; so it did the first {enough} questions' * (enough > 1)
-        )
-    for address, said in refused.items():
-      kept.add(address, said, self._settings)
+    try:
+      while left := [x for x in waiting if x not in kept and x not in refused]:
+        items = [(address, (address, waiting[address])) for address in left]
+        with threads.in_threads(ask, items, self.concurrency) as asked:
+          for _ in asked:
+            if len(refused) >= enough and not server.answers.is_set():
+              break  # Those under way end, and may be answered.
+        if not server.answers.is_set():
+          why = next(iter(refused.values())).refusal
+          raise ConnectionError(
+            f'{self.url} refuses with {why}'
+            + f'; so it did the first {enough} questions' * (enough > 1)
+          )
+    finally:
+      if server.answers.is_set():  # Otherwise all may be wrongly asked.
+        for address, said in list(refused.items()):
+          kept.add(address, said, self._settings)
 
   def kept(
     self,
