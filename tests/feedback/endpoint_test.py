@@ -1008,6 +1008,37 @@ class InterruptTest(parameterized.TestCase):
       self.assertLess(float(out) - began, 2.0)
       self.assertLess(time.monotonic() - began, 20.0)
 
+  @parameterized.parameters(
+    KeyboardInterrupt, type('Stop', (KeyboardInterrupt,), {})
+  )
+  def test_an_interrupt_while_threads_start_calls_them_off(self, kind):
+    called, released = [], threading.Event()
+    self.addCleanup(released.set)
+    start, started = threading.Thread.start, []
+
+    def interrupted(thread):
+      if len(started) == 2:
+        released.set()
+        raise kind
+      started.append(thread)
+      start(thread)
+
+    def call(item, stopped):
+      called.append(item)
+      released.wait(20.0)
+      stopped.wait(20.0)
+
+    with (
+      mock.patch.object(threading.Thread, 'start', interrupted),
+      self.assertRaises(kind),
+      threads.in_threads(call, [(i, i) for i in range(9)], 4),
+    ):
+      self.fail('it was not interrupted')
+    for thread in started:
+      thread.join(20.0)
+      self.assertFalse(thread.is_alive())
+    self.assertLessEqual(len(called), 2)
+
   def test_a_refusal_leaves_no_thread_waiting(self):
     before = set(threading.enumerate())
     server = Server(lambda number, body: (404 if number == 2 else 503, {}, b''))

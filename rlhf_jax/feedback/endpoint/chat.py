@@ -172,7 +172,8 @@ class Chat:
     Raises:
       ConnectionError, ValueError: as of `answers`.
     """
-    key, server, refused = self._key(), self._server, {}
+    key, refused = self._key(), {}
+    server = self._server  # Made here, once: threads might make one each.
     if kept.any_by(self._settings):
       server.answers.set()
     enough = min(MOST_REFUSED, len(waiting))
