@@ -230,6 +230,10 @@ class TemplatesTest(parameterized.TestCase):
     (TOGETHER.replace('^{number}: ', ''), 'its verdict has no {number}'),
     (TOGETHER.replace('{number}. ', ''), 'has no lines'),
     (TOGETHER.replace('<|each|>', ''), 'has no lines'),
+    (TOGETHER.replace(' or {output_2}', ''), r'no place \{output_2\}'),
+    (TOGETHER.replace(' or {output_2}', '').replace('which', '{output_2}'),
+     r'own.txt: \{output_2\} is outside'),
+    (TOGETHER + ' {instruction}', r'own.txt: \{instruction\} is outside'),
     (TOGETHER.replace('together: 2', 'together: x'), 'own.txt:4: together is'),
     (TOGETHER.replace('\n---', '\noptions: A B\n---'), 'without options'),
   )  # fmt: skip
