@@ -118,10 +118,6 @@ class Chat:
     vars(other)['_server'] = self._server
     return other
 
-  def complete(self, conversations: Sequence[Sequence[Message]]) -> list[str]:
-    """The texts of `answers`, '' where one was refused."""
-    return [answer.text for answer in self.answers(conversations)]
-
   def answers(
     self,
     conversations: Sequence[Sequence[Message]],
