@@ -176,7 +176,20 @@ def _of_endpoint(options, kept_in) -> Named:
 
 
 def _templates(options) -> list[Any]:
-  return [verdicts.load(name.strip()) for name in options.template.split(',')]
+  """Those of a command line.
+
+  Raises:
+    OptionError: one asks about several pairs together, and would be given other
+      ones than are foreseen.
+  """
+  found = [verdicts.load(name.strip()) for name in options.template.split(',')]
+  for template in found:
+    if template.together > 1 and (len(found) > 1 or options.flips):
+      raise errors.OptionError(
+        f'{template.name} asks about {template.together} pairs together, which '
+        'no pool of templates can, nor one with --flips; give it alone'
+      )
+  return found
 
 
 def _asking(chat, template) -> Member:
@@ -228,12 +241,15 @@ def shared(
 ) -> Iterator[tuple['Member', list[list[list[Any]]]]]:
   """Each template's member of a judge, and the pairs that it is asked about.
 
+  A pair that was there before, in an order of its own or another's, is left
+  out: its verdict is `kept`.
+
   Args:
     judge: of a chat model; another one has no members.
     asked: of each order, columns of prompts, responses and others, as they are
       shown.
   """
-  count = len(judge.members)
+  count, asked = len(judge.members), _each_once(asked)
   places = [
     simulated_annotators.shared_out(count, columns[0]) if count else []
     for columns in asked
@@ -249,6 +265,21 @@ def shared(
         for columns, where in zip(asked, places, strict=True)
       ],
     )
+
+
+def _each_once(asked):
+  """Orders as of `shared`, without the pairs that are there again."""
+  seen, found = set(), []
+  for columns in asked:
+    rows = []
+    for row in zip(*columns, strict=True):
+      prompt, first, second = row
+      pair = prompt.messages, prompt.answer, first, second
+      if pair not in seen:
+        rows.append(row)
+        seen.add(pair)
+    found.append([[row[i] for row in rows] for i in range(3)])
+  return found
 
 
 def _of_program(options) -> Named:
@@ -271,6 +302,8 @@ def kept(judge: Named, folder: pathlib.Path) -> Named:
   at_a_time = AT_ONCE
   if judge.hosted:
     at_a_time = 4 * judge.members[0].chat.concurrency
+  # Of pairs that are asked about together none are left over but at the end.
+  at_a_time *= max((m.template.together for m in judge.members), default=1)
   asked = keeping(
     judge.judge,
     folder / 'asked.jsonl',

@@ -70,13 +70,7 @@ def of(
   """
   refused, places, silent = collections.Counter(), [], []
   for member, orders in judges.shared(judge, pairs):
-    asked = dict(
-      x for shown in orders for x in member.verdict_questions(*shown)
-    )
-    said = member.chat.kept(list(asked), options=member.template.options)
-    for answer, prompts in zip(said, asked.values(), strict=True):
-      if answer is None:
-        continue
+    for answer, prompts in _answered(member, orders):
       if answer.refusal is not None:
         refused[answer.refusal] += 1
         places.append(prompts[0].place)
@@ -89,6 +83,46 @@ def of(
     silent[0] if silent else '',
     folder / judges.REPLIES if judge.hosted else None,
   )
+
+
+def _answered(member, orders):
+  """(answer, prompts that it is about) of the questions that were put to it."""
+  if member.template.together > 1:
+    return [x for shown in orders for x in _answered_together(member, shown)]
+  asked = dict(x for shown in orders for x in member.verdict_questions(*shown))
+  return [x for x in _kept(member, asked.items()) if x[0] is not None]
+
+
+def _answered_together(member, shown):
+  """Likewise of one order's pairs that are asked about together.
+
+  Which of them were depends on how many there were when they were asked: some
+  may have been before the others. From each on, the most that have an answer.
+  """
+  count, most = len(shown[0]), member.template.together
+  places = [
+    (begin, end)
+    for begin in range(count)
+    for end in range(min(begin + most, count), begin, -1)
+  ]
+  asked = [
+    question
+    for begin, end in places
+    for question in member.verdict_questions(*(x[begin:end] for x in shown))
+  ]
+  found, known = [], 0
+  for (begin, end), one in zip(places, _kept(member, asked), strict=True):
+    if begin >= known and one[0] is not None:
+      found.append(one)
+      known = end
+  return found
+
+
+def _kept(member, asked):
+  """(answer or None, prompts) of each (question, prompts)."""
+  questions = [question for question, _ in asked]
+  said = member.chat.kept(questions, options=member.template.options)
+  return [(x, about) for x, (_, about) in zip(said, asked, strict=True)]
 
 
 def _questions(count):

@@ -188,7 +188,8 @@ class FolderChat:
   """A model in a folder, asked as one behind an endpoint is.
 
   Where options are offered it is not sampled: their log-probs are read. A
-  question that is too long is refused, and the others are answered.
+  question that is too long is refused, and the others are answered. What it
+  once replied it replies again.
 
   Attributes:
     name: of the folder.
@@ -206,14 +207,16 @@ class FolderChat:
     *,
     options: Sequence[str] = (),
   ) -> list[Answer]:
-    """Its replies to N conversations."""
-    prompts = [Prompt(tuple(asked)) for asked in conversations]
-    why = self._policy.refusals(prompts)
+    """Its replies to N conversations; equal ones have one, now and later."""
+    asked = _asked(conversations, options)
+    new = [one for one in dict.fromkeys(asked) if one not in self._known]
+    prompts = [Prompt(said) for said, _ in new]
+    why = self._policy.refusals(prompts) if new else []
     short = [x for x, said in zip(prompts, why, strict=True) if said is None]
     replies = iter(self._replies(short, options) if short else [])
     said = [next(replies) if x is None else Answer('', refusal=x) for x in why]
-    self._known |= zip(_asked(conversations, options), said, strict=True)
-    return said
+    self._known |= zip(new, said, strict=True)
+    return [self._known[one] for one in asked]
 
   def kept(
     self,

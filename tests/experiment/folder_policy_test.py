@@ -5,6 +5,7 @@ import io
 import json
 import pathlib
 import tempfile
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -74,6 +75,22 @@ class FolderPolicyTest(absltest.TestCase):
     first = int(np.argmax(self.next_logps('it')))
     self.assertTrue(answer.text.startswith(self.tokenizer.decode([first])))
     self.assertIsNone(answer.logprobs)
+
+  def test_what_it_replied_it_replies_again(self):
+    chat = FolderChat(self.policy, temperature=5.0)
+    first, other = ((Message('user', text),) for text in ('it', 'is'))
+    before = chat.answers([first, other])
+    with mock.patch.object(
+      self.policy, 'respond', wraps=self.policy.respond
+    ) as respond:
+      third = (Message('user', 'what'),)
+      again = chat.answers([other, third, first, third])
+      self.assertEqual(again[::2], before[::-1])
+      self.assertEqual(again[1], again[3])
+      ((prompts, _),) = [call.args for call in respond.call_args_list]
+      self.assertEqual(prompts, [Prompt(third)])
+      self.assertEqual(chat.answers([first]), before[:1])
+      self.assertEqual(respond.call_count, 1)
 
   def test_what_is_too_long_is_refused_and_others_are_answered(self):
     limits = dataclasses.replace(LIMITS, max_prompt_tokens=256)

@@ -39,6 +39,11 @@ ROOT = pathlib.Path(__file__).parents[2]
 KEY = 'sk-test-4b1d9Qx7Zr2'
 
 
+def replied(chat, conversations):
+  """The texts of a chat's answers."""
+  return [answer.text for answer in chat.answers(conversations)]
+
+
 class ServedTest(parameterized.TestCase):
   def setUp(self):
     super().setUp()
@@ -62,17 +67,17 @@ class ServedTest(parameterized.TestCase):
       mock.patch.dict(os.environ, {'A_KEY_OF_TESTS': KEY}),
       self.assertRaises((ConnectionError, ValueError)) as caught,
     ):
-      endpoint.Chat(url, 'm', **settings).complete(asking(*texts or 'a'))
+      endpoint.Chat(url, 'm', **settings).answers(asking(*texts or 'a'))
     self.assertNotIn('\n', str(caught.exception))
     return caught.exception
 
 
-class CompleteTest(ServedTest):
+class AnswersTest(ServedTest):
   def test_replies_are_in_the_order_of_the_questions(self):
     server = self.serve(echo)
     chat = endpoint.Chat(server.url, 'm', concurrency=3)
     texts = [f'text {i}' for i in range(12)]
-    replies = chat.complete(asking(*texts))
+    replies = replied(chat, asking(*texts))
     self.assertEqual(replies, [text.upper() for text in texts])
     self.assertEqual(set(server.paths), {'/v1/chat/completions'})
     self.assertEqual(self.slept, [])
@@ -82,7 +87,7 @@ class CompleteTest(ServedTest):
     chat = endpoint.Chat(
       server.url + '/', 'a model', temperature=0.5, max_tokens=7
     )
-    chat.complete([(Message('system', 's'), Message('user', 'ü?'))])
+    chat.answers([(Message('system', 's'), Message('user', 'ü?'))])
     self.assertEqual(
       server.bodies,
       [
@@ -104,22 +109,22 @@ class CompleteTest(ServedTest):
     server = self.serve(echo)
     chat = endpoint.Chat(server.url, 'm', key_variable='A_KEY_OF_TESTS')
     with mock.patch.dict(os.environ, {'A_KEY_OF_TESTS': 'secret'}):
-      chat.complete(asking('x'))
+      chat.answers(asking('x'))
     self.assertEqual(server.headers[0]['Authorization'], 'Bearer secret')
     with self.assertRaisesRegex(ValueError, 'A_KEY_OF_TESTS is not set'):
-      chat.complete(asking('x'))
+      chat.answers(asking('x'))
     self.assertNotIn('secret', repr(chat))
 
   def test_equal_questions_are_asked_once(self):
     server = self.serve(echo)
-    replies = endpoint.Chat(server.url, 'm').complete(asking('a', 'b', 'a'))
+    replies = replied(endpoint.Chat(server.url, 'm'), asking('a', 'b', 'a'))
     self.assertEqual(replies, ['A', 'B', 'A'])
     self.assertLen(server.bodies, 2)
-    self.assertEqual(endpoint.Chat(server.url, 'm').complete([]), [])
+    self.assertEqual(replied(endpoint.Chat(server.url, 'm'), []), [])
 
   def test_a_reply_without_text_is_empty(self):
     server = self.serve(in_turn((200, {}, said(None))))
-    replies = endpoint.Chat(server.url, 'm').complete(asking('a'))
+    replies = replied(endpoint.Chat(server.url, 'm'), asking('a'))
     self.assertEqual(replies, [''])
 
   def test_no_more_at_a_time_than_allowed(self):
@@ -133,7 +138,7 @@ class CompleteTest(ServedTest):
 
     server = self.serve(together)
     chat = endpoint.Chat(server.url, 'm', concurrency=3, retries=0)
-    chat.complete(asking(*map(str, range(9))))
+    chat.answers(asking(*map(str, range(9))))
     self.assertEqual(server.most, 3)
 
 
@@ -162,7 +167,7 @@ class LogprobsTest(ServedTest):
     (body,) = server.bodies
     self.assertEqual((body['logprobs'], body['top_logprobs']), (True, 5))
     # The same question without them is another one.
-    self.assertEqual(chat.complete(asking('a')), ['A'])
+    self.assertEqual(replied(chat, asking('a')), ['A'])
     self.assertNotIn('logprobs', server.bodies[1])
 
   @parameterized.parameters(
@@ -205,7 +210,7 @@ class PaceTest(ServedTest):
   def test_requests_begin_at_equal_distances(self):
     server = self.serve(echo)
     chat = endpoint.Chat(server.url, 'm', per_minute=60.0, concurrency=1)
-    chat.complete(asking('a', 'b', 'c'))
+    chat.answers(asking('a', 'b', 'c'))
     # Nothing sleeps here, so each waits for all that came before it.
     first, second = self.slept
     self.assertBetween(first, 0.5, 1.0)
@@ -216,7 +221,7 @@ class PaceTest(ServedTest):
     chat = endpoint.Chat(server.url, 'm', per_minute=60.0, concurrency=1)
     for number, text in enumerate('abc', 1):
       self.assertEqual(
-        chat.replying(number).complete(asking(text)), [text.upper()]
+        replied(chat.replying(number), asking(text)), [text.upper()]
       )
     self.assertEqual([b['max_tokens'] for b in server.bodies], [1, 2, 3])
     first, second = self.slept  # The later ones wait for all before them.
@@ -234,7 +239,7 @@ class PaceTest(ServedTest):
     server = self.serve(together)
     chat = endpoint.Chat(server.url, 'm', concurrency=2)
     both = [
-      threading.Thread(target=chat.replying(n).complete, args=(asking(*'abc'),))
+      threading.Thread(target=chat.replying(n).answers, args=(asking(*'abc'),))
       for n in (1, 2)
     ]
     for thread in both:
@@ -250,7 +255,7 @@ class RetriesTest(ServedTest):
     failing = status, {}, b''
     server = self.serve(in_turn(failing, failing, (200, {}, said('ok'))))
     chat = endpoint.Chat(server.url, 'm', retries=2, pause=1.0)
-    self.assertEqual(chat.complete(asking('a')), ['ok'])
+    self.assertEqual(replied(chat, asking('a')), ['ok'])
     self.assertLen(server.bodies, 3)
     first, second = self.slept  # Doubling, give or take half.
     self.assertBetween(first, 0.5, 1.5)
@@ -260,7 +265,7 @@ class RetriesTest(ServedTest):
     server = self.serve(in_turn((503, {}, b'')))
     chat = endpoint.Chat(server.url, 'm', retries=12)
     with self.assertRaisesRegex(ConnectionError, 'in 13 attempts; .* 503'):
-      chat.complete(asking('a'))
+      chat.answers(asking('a'))
     self.assertLen(server.bodies, 13)
     self.assertLen(set(self.slept), 12)
     self.assertBetween(self.slept[-1], 30.0, 90.0)
@@ -277,7 +282,7 @@ class RetriesTest(ServedTest):
     server = self.serve(
       in_turn((429, {'Retry-After': header}, b''), (200, {}, said('ok')))
     )
-    endpoint.Chat(server.url, 'm').complete(asking('a'))
+    endpoint.Chat(server.url, 'm').answers(asking('a'))
     (slept,) = self.slept
     self.assertBetween(slept, least, most)
 
@@ -292,14 +297,14 @@ class RetriesTest(ServedTest):
   def test_half_a_reply_is_asked_for_again(self, half):
     server = self.serve(in_turn((200, {}, half), (200, {}, said('whole'))))
     chat = endpoint.Chat(server.url, 'm')
-    self.assertEqual(chat.complete(asking('a')), ['whole'])
+    self.assertEqual(replied(chat, asking('a')), ['whole'])
     self.assertLen(server.bodies, 2)
 
   def test_a_reply_shorter_than_announced(self):
     short = 200, {'Content-Length': '1000'}, said('cut')
     server = self.serve(in_turn(short, (200, {}, said('whole'))))
     chat = endpoint.Chat(server.url, 'm')
-    self.assertEqual(chat.complete(asking('a')), ['whole'])
+    self.assertEqual(replied(chat, asking('a')), ['whole'])
 
   def test_a_slow_reply_times_out(self):
     released = threading.Event()
@@ -311,7 +316,7 @@ class RetriesTest(ServedTest):
 
     server = self.serve(slow_at_first)
     chat = endpoint.Chat(server.url, 'm', timeout=0.2)
-    self.assertEqual(chat.complete(asking('a')), ['A'])
+    self.assertEqual(replied(chat, asking('a')), ['A'])
     released.set()
     self.assertLen(server.bodies, 2)
     self.assertLen(self.slept, 1)
@@ -326,7 +331,7 @@ class RetriesTest(ServedTest):
     server = self.serve(slow)
     chat = endpoint.Chat(server.url, 'm', timeout=0.2, retries=1)
     with self.assertRaisesRegex(ConnectionError, 'in 2 attempts; .*timed out'):
-      chat.complete(asking('b'))
+      chat.answers(asking('b'))
     released.set()
 
   def test_nobody_is_there(self):
@@ -334,14 +339,14 @@ class RetriesTest(ServedTest):
     server.__exit__()
     chat = endpoint.Chat(server.url, 'm', retries=1)
     with self.assertRaisesRegex(ConnectionError, 'no reply in 2 attempts'):
-      chat.complete(asking('a'))
+      chat.answers(asking('a'))
 
   @parameterized.parameters(400, 401, 403, 404, 422)
   def test_fails_at_once(self, status):
     server = self.serve(in_turn((status, {}, b'no such\nmodel, key sk-1')))
     chat = endpoint.Chat(server.url, 'm', concurrency=1)
     with self.assertRaisesRegex(ConnectionError, f'refuses with {status}') as e:
-      chat.complete(asking(*map(str, range(30))))
+      chat.answers(asking(*map(str, range(30))))
     self.assertEqual(self.slept, [])
     self.assertLess(len(server.bodies), 30)  # The rest is called off.
     sentence = str(e.exception)
@@ -380,7 +385,6 @@ class RefusedTest(ServedTest):
     self.assertEndsWith(found['bad'].refusal, ': content filter')
     self.assertIsNone(found['a'].refusal)
     self.assertLen(server.bodies, 4)
-    self.assertEqual(chat.complete(asking(*texts))[texts.index('bad')], '')
 
   def test_it_is_kept_and_not_asked_again(self):
     server = self.serve(refusing('bad'))
@@ -401,18 +405,18 @@ class RefusedTest(ServedTest):
   def test_other_settings_have_to_be_answered_first(self):
     server = self.serve(echo)
     path = self.folder / 'replies.jsonl'
-    endpoint.Chat(server.url, 'm', cache=path).complete(asking('a'))
+    endpoint.Chat(server.url, 'm', cache=path).answers(asking('a'))
     server._script = in_turn((400, {}, b'temperature must be 1'))
     warm = endpoint.Chat(server.url, 'm', cache=path, temperature=0.5)
     with self.assertRaisesRegex(ConnectionError, 'temperature must be 1'):
-      warm.complete(asking('b'))
+      warm.answers(asking('b'))
 
   def test_the_first_ones_end_it(self):
     server = self.serve(in_turn((400, {}, b'no such model')))
     path = self.folder / 'replies.jsonl'
     chat = endpoint.Chat(server.url, 'm', concurrency=1, cache=path)
     with self.assertRaises(ConnectionError) as caught:
-      chat.complete(asking(*map(str, range(30))))
+      chat.answers(asking(*map(str, range(30))))
     self.assertEqual(
       str(caught.exception),
       f'{chat.url} refuses with 400 Bad Request: no such model; so it did the '
@@ -421,7 +425,29 @@ class RefusedTest(ServedTest):
     self.assertBetween(len(server.bodies), 5, 6)
     # Nothing of it is kept: once the model is there, all is asked.
     server._script = echo
-    self.assertEqual(chat.complete(asking('0')), ['0'])
+    self.assertEqual(replied(chat, asking('0')), ['0'])
+
+  @parameterized.parameters(6, 30)
+  def test_those_under_way_may_be_answered_yet(self, count):
+    texts = [f'bad {i}' for i in range(5)]
+    over, together = threading.Event(), threading.Barrier(6)
+
+    def script(number, body):
+      if number < 6:
+        together.wait(20.0)
+      if body['messages'][-1]['content'] in texts:
+        return 400, {}, b'content filter'
+      if number < 6:
+        over.wait(0.5)  # The five refusals come first.
+      return echo(number, body)
+
+    server = self.serve(script)
+    chat = endpoint.Chat(server.url, 'm', concurrency=6)
+    others = [f'x{i}' for i in range(count - 5)]
+    replies = chat.answers(asking(*texts, *others))
+    self.assertEqual([x.refusal is None for x in replies[:5]], [False] * 5)
+    self.assertEqual([x.text for x in replies[5:]], [x.upper() for x in others])
+    self.assertLen(server.bodies, count)  # Each once.
 
   def test_with_log_probs_it_is_asked_once_more(self):
     server = self.serve(refusing('bad'))
@@ -456,7 +482,7 @@ class DrainedTest(ServedTest):
     with self.slow_but_one((404, {}, b'')) as server:
       chat = endpoint.Chat(server.url, 'm', concurrency=4, cache=path)
       with self.assertRaisesRegex(ConnectionError, '404'):
-        chat.complete(asking(*'abc', 'bad', *'defgh'))
+        chat.answers(asking(*'abc', 'bad', *'defgh'))
       self.assertLen(server.bodies, 4)
       self.assertEqual(chat.unanswered(asking(*'abc')), [])
       self.assertLen(chat.unanswered(asking('bad', *'defgh')), 6)
@@ -481,9 +507,27 @@ class DrainedTest(ServedTest):
     server = self.serve(script)
     chat = endpoint.Chat(server.url, 'm', concurrency=4, cache=path)
     with self.assertRaises(Stopped):
-      chat.complete(asking(*'abcdefgh'))
+      chat.answers(asking(*'abcdefgh'))
     self.assertLen(server.bodies, 4)
     self.assertLen(chat.unanswered(asking(*'abcdefgh')), 4)
+
+  @parameterized.parameters(False, True)
+  def test_refusals_are_kept_too_where_something_was_answered(self, answered):
+    path = self.folder / 'replies.jsonl'
+
+    def script(number, body):
+      text = body['messages'][-1]['content']
+      if text == 'end':
+        return 404, {}, b''
+      return echo(number, body) if text == 'a' else (400, {}, b'filter')
+
+    server = self.serve(script)
+    chat = endpoint.Chat(server.url, 'm', concurrency=1, cache=path)
+    asked = asking(*['a'] * answered, 'bad', 'end', 'b')
+    with self.assertRaisesRegex(ConnectionError, '404'):
+      chat.answers(asked)
+    left = asking(*['bad'] * (not answered), 'end', 'b')
+    self.assertEqual(chat.unanswered(asked), left)
 
   def test_after_a_full_disk(self):
     path = self.folder / 'replies.jsonl'
@@ -507,7 +551,7 @@ class DrainedTest(ServedTest):
       mock.patch.object(pathlib.Path, 'open', full_once),
       self.assertRaisesRegex(ValueError, 'No space left on device'),
     ):
-      chat.complete(asking(*'abcdefgh'))
+      chat.answers(asking(*'abcdefgh'))
     self.assertLen(server.bodies, 4)
     self.assertLen(chat.unanswered(asking(*'abcdefgh')), 8 - 3)
 
@@ -519,41 +563,41 @@ class CacheTest(ServedTest):
 
   def test_what_was_asked_is_not_asked_again(self):
     server = self.serve(echo)
-    self.chat(server).complete(asking('a', 'b'))
+    self.chat(server).answers(asking('a', 'b'))
     self.assertLen(server.bodies, 2)
     # How a question travels is no part of it.
-    replies = self.chat(server, timeout=9.0).complete(asking('b', 'c', 'a'))
+    replies = replied(self.chat(server, timeout=9.0), asking('b', 'c', 'a'))
     self.assertEqual(replies, ['B', 'C', 'A'])
     self.assertLen(server.bodies, 3)
 
   def test_other_settings_are_other_questions(self):
     server = self.serve(echo)
-    self.chat(server).complete(asking('a'))
-    self.chat(server, temperature=1.0).complete(asking('a'))
-    self.chat(server, max_tokens=3).complete(asking('a'))
-    self.chat(server).complete([(Message('system', 'a'),)])
+    self.chat(server).answers(asking('a'))
+    self.chat(server, temperature=1.0).answers(asking('a'))
+    self.chat(server, max_tokens=3).answers(asking('a'))
+    self.chat(server).answers([(Message('system', 'a'),)])
     path = self.folder / 'new' / 'replies.jsonl'
-    endpoint.Chat(server.url, 'other', cache=path).complete(asking('a'))
+    endpoint.Chat(server.url, 'other', cache=path).answers(asking('a'))
     self.assertLen(server.bodies, 5)
 
   @parameterized.parameters('/', '/chat/completions', '/chat/completions/')
   def test_one_url_in_several_writings(self, end):
     server = self.serve(echo)
-    self.chat(server).complete(asking('a'))
+    self.chat(server).answers(asking('a'))
     path = self.folder / 'new' / 'replies.jsonl'
     chat = endpoint.Chat(server.url + end, 'm', cache=path)
-    self.assertEqual(chat.complete(asking('a', 'b')), ['A', 'B'])
+    self.assertEqual(replied(chat, asking('a', 'b')), ['A', 'B'])
     self.assertEqual(server.paths, ['/v1/chat/completions'] * 2)
 
   def test_half_a_line_is_asked_again_and_spoils_no_other(self):
     server = self.serve(echo)
     chat = self.chat(server, concurrency=1)
-    chat.complete(asking('a', 'b'))
+    chat.answers(asking('a', 'b'))
     path = pathlib.Path(chat.cache)
     path.write_bytes(path.read_bytes()[:-9])  # A crash while b was written.
-    self.assertEqual(chat.complete(asking('a', 'b')), ['A', 'B'])
+    self.assertEqual(replied(chat, asking('a', 'b')), ['A', 'B'])
     self.assertLen(server.bodies, 3)
-    chat.complete(asking('a', 'b'))
+    chat.answers(asking('a', 'b'))
     self.assertLen(server.bodies, 3)
 
   def test_lines_of_another_kind_are_left_out(self):
@@ -566,7 +610,7 @@ class CacheTest(ServedTest):
       b'3\n{}\n[]\nnull\n\n{"address": "x"}\n{"address": [], "reply": "b"}\n'
       b'\xff\xfe\n' + b'[' * 100_000 + b'\n{"address": "y", "rep'
     )
-    self.assertEqual(chat.complete(asking('a')), ['A'])
+    self.assertEqual(replied(chat, asking('a')), ['A'])
 
   def test_replies_before_a_refusal_are_kept(self):
     server = self.serve(
@@ -574,8 +618,8 @@ class CacheTest(ServedTest):
     )
     chat = self.chat(server, concurrency=1)
     with self.assertRaises(ConnectionError):
-      chat.complete(asking('a', 'b'))
-    chat.complete(asking('a', 'b'))
+      chat.answers(asking('a', 'b'))
+    chat.answers(asking('a', 'b'))
     self.assertLen(server.bodies, 3)
 
   def test_a_path_that_cannot_be_a_file_is_told_before_anything_is_asked(self):
@@ -584,7 +628,7 @@ class CacheTest(ServedTest):
     for path in (self.folder, self.folder / 'file' / 'replies.jsonl'):
       chat = endpoint.Chat(server.url, 'm', cache=path)
       with self.assertRaisesRegex(ValueError, f'the cache {path} ') as e:
-        chat.complete(asking('a'))
+        chat.answers(asking('a'))
       self.assertNotIn('\n', str(e.exception))
     self.assertEmpty(server.bodies)
 
@@ -618,7 +662,7 @@ class SettingsTest(ServedTest):
     (name,) = setting
     asked = endpoint.Chat(**settings)
     with self.assertRaisesRegex(ValueError, f'^{name} must be'):
-      asked.complete(asking('a'))
+      asked.answers(asking('a'))
     self.assertEmpty(server.bodies)
 
   @parameterized.parameters(
@@ -642,7 +686,7 @@ class SettingsTest(ServedTest):
   )
   def test_a_url_that_cannot_be(self, url):
     with self.assertRaisesRegex(ValueError, '^base_url must be'):
-      endpoint.Chat(url, 'm').complete(asking('a'))
+      endpoint.Chat(url, 'm').answers(asking('a'))
 
   @parameterized.parameters(
     f'http://user:{KEY}@host/v1',
@@ -652,20 +696,20 @@ class SettingsTest(ServedTest):
   )
   def test_a_url_with_a_secret_is_not_repeated(self, url):
     with self.assertRaisesRegex(ValueError, '^base_url must hold no') as e:
-      endpoint.Chat(url, 'm').complete(asking('a'))
+      endpoint.Chat(url, 'm').answers(asking('a'))
     self.assertNotIn(KEY, str(e.exception))
 
   @parameterized.parameters('', 'a key', KEY, KEY.encode(), 'A=B', 'A\0')
   def test_what_is_no_variable_may_be_a_key(self, variable):
     chat = endpoint.Chat('http://host/v1', 'm', key_variable=variable)
     with self.assertRaisesRegex(ValueError, '^key_variable must be') as e:
-      chat.complete(asking('a'))
+      chat.answers(asking('a'))
     self.assertNotIn(KEY, str(e.exception))
 
   def test_a_key_given_as_the_variable_is_not_repeated(self):
     chat = endpoint.Chat('http://host/v1', 'm', key_variable='hf_aBcDeF123456')
     with self.assertRaisesRegex(ValueError, 'key_variable names is not') as e:
-      chat.complete(asking('a'))
+      chat.answers(asking('a'))
     self.assertNotIn('aBcDeF', str(e.exception))
 
 
@@ -675,7 +719,7 @@ class KeyTest(ServedTest):
     server = self.serve(echo)
     asked = endpoint.Chat(server.url, 'm', key_variable='A_KEY_OF_TESTS')
     with mock.patch.dict(os.environ, {'A_KEY_OF_TESTS': value}):
-      asked.complete(asking('x'))
+      asked.answers(asking('x'))
     self.assertEqual(server.headers[0]['Authorization'], f'Bearer {KEY}')
 
   @parameterized.parameters(
@@ -690,7 +734,7 @@ class KeyTest(ServedTest):
       mock.patch.object(keys.os, 'environ', environment),
       self.assertRaisesRegex(ValueError, 'A_KEY_OF_TESTS') as e,
     ):
-      chat.complete(asking('x'))
+      chat.answers(asking('x'))
     self.assertNotIn(KEY, str(e.exception))
     self.assertEmpty(server.bodies)
 
@@ -749,7 +793,7 @@ class KeyTest(ServedTest):
         server.url, 'm', key_variable='A_KEY_OF_TESTS', cache=cache
       )
       with mock.patch.dict(os.environ, {'A_KEY_OF_TESTS': KEY}):
-        (reply,) = asked.complete(asking('a'))
+        (reply,) = replied(asked, asking('a'))
       self.assertEqual(reply, 'neutral, [key]!')
       self.assertNotIn(form, cache.read_text())
     self.assertNotIn(KEY, repr(asked))
@@ -780,7 +824,7 @@ class KeyTest(ServedTest):
     key = {'A_KEY_OF_TESTS': KEY, 'no_proxy': ''}
     with mock.patch.dict(os.environ, proxies | key):
       chat = endpoint.Chat(server.url, 'm', key_variable='A_KEY_OF_TESTS')
-      self.assertEqual(chat.complete(asking('a')), ['A'])
+      self.assertEqual(replied(chat, asking('a')), ['A'])
     self.assertEmpty(proxy.headers)
 
 
@@ -855,7 +899,7 @@ class LimitsTest(ServedTest):
     text = 'x' * 300_000
     server = self.serve(in_turn((200, {}, said(text))))
     chat = endpoint.Chat(server.url, 'm')
-    self.assertEqual(chat.complete(asking('a')), [text])
+    self.assertEqual(replied(chat, asking('a')), [text])
 
   def test_an_answer_in_chunks(self):
     chunks = b''.join(b'1\r\n%c\r\n' % byte for byte in said('a'))
@@ -867,7 +911,7 @@ class LimitsTest(ServedTest):
       )  # fmt: skip
 
     chat = endpoint.Chat(self.listen(answer), 'm', retries=0)
-    self.assertEqual(chat.complete(asking('a')), ['a'])
+    self.assertEqual(replied(chat, asking('a')), ['a'])
 
   @parameterized.parameters(
     (b'\x00\x01 no http at all\r\n\r\n',),
@@ -933,7 +977,7 @@ from rlhf_jax.types import Message
 # As a shell starts a command: runners of tests may have it ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 try:
-  endpoint.Chat('{url}', 'm').complete(
+  endpoint.Chat('{url}', 'm').answers(
     [(Message('user', str(i)),) for i in range(20)]
   )
 except KeyboardInterrupt:
@@ -968,13 +1012,44 @@ class InterruptTest(parameterized.TestCase):
       self.assertLess(float(out) - began, 2.0)
       self.assertLess(time.monotonic() - began, 20.0)
 
+  @parameterized.parameters(
+    KeyboardInterrupt, type('Stop', (KeyboardInterrupt,), {})
+  )
+  def test_an_interrupt_while_threads_start_calls_them_off(self, kind):
+    called, released = [], threading.Event()
+    self.addCleanup(released.set)
+    start, started = threading.Thread.start, []
+
+    def interrupted(thread):
+      if len(started) == 2:
+        released.set()
+        raise kind
+      started.append(thread)
+      start(thread)
+
+    def call(item, stopped):
+      called.append(item)
+      released.wait(20.0)
+      stopped.wait(20.0)
+
+    with (
+      mock.patch.object(threading.Thread, 'start', interrupted),
+      self.assertRaises(kind),
+      threads.in_threads(call, [(i, i) for i in range(9)], 4),
+    ):
+      self.fail('it was not interrupted')
+    for thread in started:
+      thread.join(20.0)
+      self.assertFalse(thread.is_alive())
+    self.assertLessEqual(len(called), 2)
+
   def test_a_refusal_leaves_no_thread_waiting(self):
     before = set(threading.enumerate())
     server = Server(lambda number, body: (404 if number == 2 else 503, {}, b''))
     with server:
       chat = endpoint.Chat(server.url, 'm', concurrency=4, pause=50.0)
       with self.assertRaisesRegex(ConnectionError, '404'):
-        chat.complete(asking(*map(str, range(9))))
+        chat.answers(asking(*map(str, range(9))))
     ours = set(threading.enumerate()) - before
     for thread in ours:
       thread.join(2.0)
@@ -1001,7 +1076,7 @@ class TlsTest(ServedTest):
     post._tls.cache_clear()
     self.addCleanup(post._tls.cache_clear)
     with mock.patch.dict(os.environ, {'SSL_CERT_FILE': str(certificate)}):
-      replies = endpoint.Chat(url, 'm', retries=0).complete(asking('a'))
+      replies = replied(endpoint.Chat(url, 'm', retries=0), asking('a'))
     self.assertEqual(replies, ['A'])
 
 

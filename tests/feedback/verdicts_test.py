@@ -230,6 +230,10 @@ class TemplatesTest(parameterized.TestCase):
     (TOGETHER.replace('^{number}: ', ''), 'its verdict has no {number}'),
     (TOGETHER.replace('{number}. ', ''), 'has no lines'),
     (TOGETHER.replace('<|each|>', ''), 'has no lines'),
+    (TOGETHER.replace(' or {output_2}', ''), r'no place \{output_2\}'),
+    (TOGETHER.replace(' or {output_2}', '').replace('which', '{output_2}'),
+     r'own.txt: \{output_2\} is outside'),
+    (TOGETHER + ' {instruction}', r'own.txt: \{instruction\} is outside'),
     (TOGETHER.replace('together: 2', 'together: x'), 'own.txt:4: together is'),
     (TOGETHER.replace('\n---', '\noptions: A B\n---'), 'without options'),
   )  # fmt: skip
@@ -413,6 +417,43 @@ class PairJudgeTest(absltest.TestCase):
     more = prompts('p', 'r'), ['a'] * 2, ['c'] * 2
     self.assertLen(chat.unanswered(judge.questions(*more)), 3)
     self.assertLen(server.bodies, 4)
+
+  def test_what_is_refused_before_is_asked_no_further(self):
+    def filters(number, body):
+      text = body['messages'][-1]['content']
+      if text == 'What counts in p?':
+        return 400, {}, b'content filter'
+      return 200, {}, said('the point' if 'counts' in text else 'A')
+
+    server = self.enterContext(Server(filters))
+    folder = self.enterContext(tempfile.TemporaryDirectory())
+    template = verdicts.templates.parsed(ASKS_TWICE, 'twice.txt')
+    asked = prompts(*'qp'), ['a'] * 2, ['b'] * 2
+    for cache in (pathlib.Path(folder, 'c'), None):
+      del server.bodies[:]
+      chat = endpoint.Chat(server.url, 'm', cache=cache)
+      judge = verdicts.PairJudge(chat, template)
+      np.testing.assert_array_equal(judge(*asked), [1.0, math.nan])
+      self.assertLen(server.bodies, 3)
+      self.assertNotIn('p: ', str(server.bodies))
+    judge = verdicts.PairJudge(
+      endpoint.Chat(server.url, 'm', cache=pathlib.Path(folder, 'c')), template
+    )
+    self.assertEmpty(judge.asked.unanswered(judge.questions(*asked)))
+    (_, (question, (prompt,))) = judge.verdict_questions(*asked)
+    self.assertEqual(question[-1].content, 'What counts in p?')
+    self.assertEqual(prompt, asked[0][1])
+    # So with one that rates.
+    text = ASKS_TWICE.replace(' or {output_2}', '').replace('[AB]', '.')
+    text = text.replace('verdict', 'rating').replace(
+      'first: A\nsecond: B\n', ''
+    )
+    rates = verdicts.templates.parsed(text, 'rates.txt')
+    refused = Answer('', refusal='400 Bad Request')
+    model = Canned(refused)
+    ratings = verdicts.Rater(model, rates)(prompts('p'), ['a'])
+    np.testing.assert_array_equal(ratings, [math.nan])
+    self.assertEqual(model.asked[-1][-1].content, 'What counts in p?')
 
   def test_several_pairs_together_have_a_line_each(self):
     model = Canned('1: A\n2: B', '1: B\n2: A\n2: B', '2: A')

@@ -349,6 +349,16 @@ def test_templates_share_the_pace(pairs):
     ),
     (
       ('--judge', 'http://h/v1', '--model', 'm', '--pairs', 'pairs.jsonl',
+       '--template', 'pair_choice_1,batch_choice_1'),
+      'error: batch_choice_1 asks about 4 pairs together, which no pool of',
+    ),
+    (
+      ('--judge', 'http://h/v1', '--model', 'm', '--pairs', 'pairs.jsonl',
+       '--template', 'batch_choice_1', '--flips', '0.25'),
+      'nor one with --flips; give it alone',
+    ),
+    (
+      ('--judge', 'http://h/v1', '--model', 'm', '--pairs', 'pairs.jsonl',
        '--timeout', 'nan'),
       'error: --timeout must be seconds, more than 0',
     ),
@@ -821,6 +831,75 @@ def test_of_several_questions_those_for_verdicts_count(
   assert '2 replies hold no verdict' in out
   unread = 1 if template == 'pair_criteria_1' else 2
   assert result(tmp_path / 'o')['agreement']['all']['unread'] == unread
+
+
+def test_pairs_together_are_told_as_they_are_asked(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  rows = [
+    {'prompt': f'p {i}', 'chosen': f'good {i}', 'rejected': f'bad {i}'}
+    for i in range(9)
+  ]
+  rows.insert(3, rows[0])  # There twice, asked about once.
+  pathlib.Path('pairs.jsonl').write_text('\n'.join(map(json.dumps, rows)))
+  arguments = (
+    '--model', 'm', '--pairs', 'pairs.jsonl', '--out', 'o', '--concurrency', 1,
+    '--template', 'batch_choice_1',
+  )  # fmt: skip
+
+  def silent_on_six(number, body):
+    many = body['messages'][-1]['content'].count('\np ')
+    odd = 'p 6\n' in body['messages'][-1]['content']
+    lines = [f'{i + 1}: A' for i in range(many)]
+    return 200, {}, said('Hard to say.' if odd else '\n'.join(lines))
+
+  with Server(silent_on_six) as server:
+    # Of six rows five differ: 4 and 1 pairs in an order.
+    status, _, err = run('--judge', server.url, *arguments, '--count', 6)
+    assert status == 0, err
+    assert 'is to be asked 4 questions: about' in err
+    assert len(server.bodies) == 4
+    # Now 4 more: together, and after those that were asked about before.
+    status, out, err = run('--judge', server.url, *arguments)
+    assert status == 0, err
+    assert len(server.bodies) == 6
+    assert '2 replies hold no verdict' in out
+    # Nine anew are 4, 4 and 1, in two orders.
+    status, out, err = run('--judge', server.url, *arguments, '--out', 'new')
+    assert status == 0, err
+    assert 'is to be asked 6 questions: about' in err
+    assert len(server.bodies) == 6 + 6
+    assert '2 replies hold no verdict' in out
+    status, out, err = run('--judge', server.url, *arguments, '--out', 'new')
+    assert 'is to be asked' not in err
+    assert len(server.bodies) == 6 + 6
+  assert result(tmp_path / 'new')['no_verdict']['silent'] == 2
+
+
+def test_criteria_that_are_refused_count_once(pairs, tmp_path):
+  def filters(number, body):
+    text = body['messages'][-1]['content']
+    if 'good' in text:
+      return prefers_good(number, body)
+    if 'p two' in text:
+      return 422, {}, b'too long'
+    return 200, {}, said('Brevity.')
+
+  arguments = (
+    '--model', 'm', '--pairs', pairs, '--out', 'o', '--template',
+    'pair_criteria_1',
+  )  # fmt: skip
+  with Server(filters) as server:
+    for _ in range(2):
+      status, out, err = run('--judge', server.url, *arguments)
+      assert status == 0, err
+      # Three for criteria; verdicts, in both orders, on two pairs.
+      assert len(server.bodies) == 3 + 4
+  assert '1 question was refused' in out
+  assert 'pairs.jsonl:2): 422 ' in ' '.join(out.split())
+  assert 'is to be asked' not in err
+  found = result(tmp_path / 'o')
+  assert list(found['no_verdict']['refused'].values()) == [1]
+  assert found['agreement']['all']['unread'] == 1
 
 
 def test_a_wrong_model_ends_it_at_once(benchmark):

@@ -118,10 +118,6 @@ class Chat:
     vars(other)['_server'] = self._server
     return other
 
-  def complete(self, conversations: Sequence[Sequence[Message]]) -> list[str]:
-    """The texts of `answers`, '' where one was refused."""
-    return [answer.text for answer in self.answers(conversations)]
-
   def answers(
     self,
     conversations: Sequence[Sequence[Message]],
@@ -132,7 +128,7 @@ class Chat:
 
     A single question that is refused (400, 413, 422: its content, its length)
     has an answer that says why. An error lets the requests under way end, and
-    keeps their replies; Ctrl-C ends it at once and abandons them.
+    keeps what was said; Ctrl-C ends it at once and abandons them.
 
     Args:
       conversations: N.
@@ -142,7 +138,8 @@ class Chat:
 
     Raises:
       ConnectionError: the endpoint refuses, or gives no reply in all attempts;
-        or refuses the first questions, and none was ever answered.
+        or refuses the first questions, and none was ever answered, nor was one
+        of those under way then.
       ValueError: an attribute cannot be, the variable with the key is not set
         or holds none, or the cache cannot be used.
     """
@@ -172,30 +169,38 @@ class Chat:
       ConnectionError, ValueError: as of `answers`.
     """
     key, refused = self._key(), {}
+    server = self._server  # Made here, once: threads might make one each.
     if kept.any_by(self._settings):
-      self._server.answers.set()
+      server.answers.set()
+    enough = min(MOST_REFUSED, len(waiting))
 
     def ask(item, stopped):
       address, body = item
       said = self._ask(key, body, stopped)
       if isinstance(said, Answer) and said.refusal is None:
         kept.add(address, said, self._settings)  # Whatever ends the others.
-        self._server.answers.set()
+        server.answers.set()
+      elif isinstance(said, Answer):
+        refused[address] = said
       return said
 
-    items = zip(waiting, waiting.items(), strict=True)
-    with threads.in_threads(ask, items, self.concurrency) as asked:
-      for address, said in asked:
-        if said.refusal is not None:
-          refused[address] = said
-        enough = min(MOST_REFUSED, len(waiting))
-        if len(refused) == enough and not self._server.answers.is_set():
+    try:
+      while left := [x for x in waiting if x not in kept and x not in refused]:
+        items = [(address, (address, waiting[address])) for address in left]
+        with threads.in_threads(ask, items, self.concurrency) as asked:
+          for _ in asked:
+            if len(refused) >= enough and not server.answers.is_set():
+              break  # Those under way end, and may be answered.
+        if not server.answers.is_set():
+          why = next(iter(refused.values())).refusal
           raise ConnectionError(
-            f'{self.url} refuses with {said.refusal}'
+            f'{self.url} refuses with {why}'
             + f'; so it did the first {enough} questions' * (enough > 1)
           )
-    for address, said in refused.items():
-      kept.add(address, said, self._settings)
+    finally:
+      if server.answers.is_set():  # Otherwise all may be wrongly asked.
+        for address, said in list(refused.items()):
+          kept.add(address, said, self._settings)
 
   def kept(
     self,

@@ -89,10 +89,10 @@ def in_threads(
     threading.Thread(target=work, daemon=True)
     for _ in range(min(count, len(items)))
   ]
-  for thread in threads:
-    thread.start()
   at_once = False
   try:
+    for thread in threads:
+      thread.start()
     yield results()
   except KeyboardInterrupt as e:
     # A run that is asked to stop raises a kind of its own.
@@ -101,7 +101,8 @@ def in_threads(
   finally:
     stopped.set()
     for thread in () if at_once else threads:
-      thread.join()
+      if thread.is_alive():  # Not all need have started.
+        thread.join()
 
 
 def wait(stopped: threading.Event, seconds: float) -> bool:

@@ -74,10 +74,9 @@ class PairJudge:
     rows = list(zip(prompts, first, second, strict=True))
     parts = self._parts(rows)
     if self.template.together > 1:
-      asked = list(map(self.template.filled_together, parts))
+      said = self.asked.answers(list(map(self.template.filled_together, parts)))
     else:
-      asked = conversations.after_replies(self.asked, self.template, rows)
-    said = self.asked.answers(asked, options=self.template.options)
+      said = conversations.answers(self.asked, self.template, rows)
     return np.concatenate(
       [self.read(x, len(part)) for x, part in zip(said, parts, strict=True)]
       or [np.zeros(0)]
@@ -103,7 +102,10 @@ class PairJudge:
     first: Sequence[str],
     second: Sequence[str],
   ) -> list[tuple[tuple[Message, ...], list[Prompt]]]:
-    """Those `questions` that verdicts reply to, and the prompts of each."""
+    """Those `questions` that verdicts reply to, and the prompts of each.
+
+    Or the one before that is known to be refused, so that there is no verdict.
+    """
     _, last = self._foreseen(prompts, first, second)
     return list(zip(last, self._parts(list(prompts)), strict=True))
 
@@ -159,8 +161,7 @@ class Rater:
   ) -> np.ndarray:
     """[N] ratings, NaN where none was read."""
     rows = list(zip(prompts, responses, strict=True))
-    asked = conversations.after_replies(self.asked, self.template, rows)
-    said = self.asked.answers(asked)
+    said = conversations.answers(self.asked, self.template, rows)
     return np.concatenate([self.read(x) for x in said] or [np.zeros(0)])
 
   def questions(
@@ -173,7 +174,7 @@ class Rater:
   def verdict_questions(
     self, prompts: Sequence[Prompt], responses: Sequence[str]
   ) -> list[tuple[tuple[Message, ...], list[Prompt]]]:
-    """Those `questions` that ratings reply to, and the prompt of each."""
+    """Those `questions` that ratings reply to, as of PairJudge."""
     _, last = self._foreseen(prompts, responses)
     return [(x, [prompt]) for x, prompt in zip(last, prompts, strict=True)]
 

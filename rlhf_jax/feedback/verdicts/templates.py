@@ -28,7 +28,8 @@ several; last comes the line `---`, and what its verdict is asked by.
 
 With `together: 4` it is asked about so many pairs at once. What is between the
 lines <|each|> and <|end|> is there for each, with its {number}, by which the
-regex of the verdict finds the pair's: ^{number}: (A|B)$
+regex of the verdict finds the pair's: ^{number}: (A|B)$. All places but {code}
+are there.
 """
 
 import importlib.resources
@@ -129,9 +130,9 @@ def parsed(text: str, file: str) -> Template:
     before=before,
     together=_whole(given, 'together', 1, file),
   )
+  _check_together(template, file)
   _check_places(template, file)
   _check_before(template, file)
-  _check_together(template, file)
   return template
 
 
@@ -208,7 +209,12 @@ def _whole(given, name, default, file):
 
 def _check_places(template, file):
   """Refuses a question that leaves out what it is about."""
-  there = places.fields(places.names(template.messages))
+  messages = template.messages
+  if template.together > 1:  # Others have none, as `_check_together` sees to.
+    messages = [
+      Message(m.role, '\n'.join(EACH.findall(m.content))) for m in messages
+    ]
+  there = places.fields(places.names(messages))
   turns = there & {*places.TURNS}
   for field in places.TURNS if turns else ('prompt', 'first', 'second'):
     if field in there or (template.rates and field.startswith('second')):
@@ -255,6 +261,13 @@ def _check_together(template, file):
       f'{file}: its verdict has no {{number}}, by which a pair among '
       f'{template.together} is told; as in verdict: ^{{number}}: (A|B)$'
     )
+  around = [Message(m.role, EACH.sub('', m.content)) for m in template.messages]
+  for name in places.names(around):
+    if places.FIELDS.get(name, 'code') != 'code':
+      raise TemplateError(
+        f'{file}: {{{name}}} is outside the lines <|each|> and <|end|>, where '
+        'it is of no pair; move it between them'
+      )
   if template.before or template.options or template.rates:
     raise TemplateError(
       f'{file}: together is of verdicts on pairs that are asked for once, '

@@ -43,7 +43,8 @@ def two(
     asked = '\n\n'.join(said[:first])
     answer = '\n\n'.join(said[first : second - 1])
     return (asked, said[-1]), [(answer, text) for text in responses]
-  # What one answer makes look like a question of the user's, no other has.
+  # What one answer makes look like a question of the user's, another has not;
+  # of a response that is alone nothing tells, and its first mark counts.
   found = [_FOUND.findall(text) for text in responses]
   shared = [q for q in found[0] if all(q in other for other in found)]
   if len(places) != 1 or not shared:
