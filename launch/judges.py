@@ -136,9 +136,17 @@ def _of_reward(options) -> Named:
 def _of_chat_model(options) -> Named:
   templates = _templates(options)
   reply = max(template.max_tokens for template in templates)
-  most, bound = MAX_PROMPT_TOKENS, huggingface.config_of(options.judge).longest
+  most, bound = MAX_PROMPT_TOKENS, huggingface.longest(options.judge)
+  if bound is not None:
+    if bound <= reply:
+      raise errors.OptionError(
+        f'--judge {options.judge} reads {bound} tokens, and a reply by '
+        f'--template {options.template} may take {reply}: nothing is left of '
+        'them for a question'
+      )
+    most = min(most, bound - reply)
   limits = Limits(
-    max_prompt_tokens=max(1, min(most, bound - reply)) if bound else most,
+    max_prompt_tokens=most,
     max_response_tokens=reply,
     buckets=tuple(2**n for n in range(7, 13)),
   )

@@ -940,6 +940,11 @@ def test_a_pair_too_long_for_a_local_judge(
     assert f'question.jsonl:2): longer than the {most} tokens' in told
     assert 'overlong' not in told
     assert 'max_prompt_tokens' not in told
+  room = verdicts.load(template).max_tokens
+  path.write_text(json.dumps(config | {'max_position_embeddings': room}))
+  status, out, err = run(*arguments)
+  assert (status, out) == (1, '')
+  assert f'--judge one reads {room} tokens, and a reply' in err
 
 
 @pytest.fixture
