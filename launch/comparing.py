@@ -24,7 +24,6 @@ from rlhf_jax.evaluation.questions import BENCHMARKS
 from rlhf_jax.experiment.folder_policy import MAX_ROWS
 from rlhf_jax.storage import files
 
-OUTPUTS = ('model_outputs.json', 'reference_outputs.json')
 ORDERS = {
   'both': 'in both orders, and averaged',
   'strict': 'in both orders, a win being one in both',
@@ -61,7 +60,7 @@ def measure(options) -> None:
     for answered in (own, other)
   ]
   files.make_folder(options.out)
-  for name, rows in zip(OUTPUTS, outputs, strict=True):
+  for name, rows in zip(model_outputs.FILES, outputs, strict=True):
     files.write_json(options.out / name, rows)
   credits, by_place, silence = _credits(
     options, judge, prompts, own.texts, other.texts
@@ -177,7 +176,7 @@ def _people(options, choices, judged):
     raise errors.OptionError(
       f'{options.people} has no verdict on these answers; people are asked '
       f'about them by python -m launch.annotate --compare {options.out}/'
-      f'{OUTPUTS[0]} {options.out}/{OUTPUTS[1]}'
+      f'{model_outputs.FILES[0]} {options.out}/{model_outputs.FILES[1]}'
     )
   return np.where(same, 0.5, found)
 

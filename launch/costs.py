@@ -7,8 +7,7 @@ from typing import Any
 from urllib import parse as urls
 
 from launch import errors, judges
-
-LETTERS_A_TOKEN = 4  # Of English, about.
+from rlhf_jax.feedback.verdicts import conversations
 
 
 def agreed_to(
@@ -34,7 +33,7 @@ def agreed_to(
     waiting = member.chat.unanswered(asked, options=member.template.options)
     questions, known = questions + len(waiting), known + len(set(asked))
     letters = sum(len(m.content) for question in waiting for m in question)
-    read += math.ceil(letters / LETTERS_A_TOKEN)
+    read += math.ceil(letters / conversations.LETTERS_A_TOKEN)
     written += len(waiting) * member.chat.max_tokens
   if not questions:
     return

@@ -252,9 +252,10 @@ def default_out(options) -> pathlib.Path:
   parts = (
     options.pairs or options.benchmark,
     *filter(None, (options.policy, options.against)),
-    options.model or options.judge,
   )
   names = [pathlib.PurePath(str(p)).name.partition('.')[0] for p in parts]
+  # Of a function all of its path, not its module alone.
+  names.append(pathlib.PurePath(options.model or options.judge).name)
   own = re.sub(r'[^\w-]+', '_', '-'.join(names))
   return pathlib.Path('runs', 'evaluate', own)
 

@@ -9,13 +9,12 @@ from typing import Any, NamedTuple
 from rlhf_jax.data import fields, files, formats, jsonl, record_lines
 from rlhf_jax.data.formats import conversations
 from rlhf_jax.data.formats.format import rows_of
+from rlhf_jax.evaluation import model_outputs
 from rlhf_jax.storage import seals
 from rlhf_jax.types import Demonstration, Prompt
 
 # Fields of an answer that a run keeps beside what it trained.
 KEPT = {'messages', 'response', 'ended'}
-# What launch.evaluate writes of the two policies that it compares.
-OUTPUTS = ('model_outputs.json', 'reference_outputs.json')
 
 
 class Pair(NamedTuple):
@@ -188,8 +187,8 @@ def _answers(path: pathlib.Path) -> Iterator[tuple[Prompt, str]]:
 
 def _kept(folder: pathlib.Path) -> pathlib.Path:
   """The one file of answers in a stage's folder."""
-  if (folder / OUTPUTS[0]).exists():
-    both = ' and '.join(f'{folder}/{name}' for name in OUTPUTS)
+  if (folder / model_outputs.FILES[0]).exists():
+    both = ' and '.join(f'{folder}/{name}' for name in model_outputs.FILES)
     raise jsonl.DataError(
       f'{folder} holds what launch.evaluate compared; name the answers of each '
       f'policy: {both}'

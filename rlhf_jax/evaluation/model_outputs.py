@@ -20,6 +20,8 @@ from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.evaluation import length_control
 from rlhf_jax.types import Prompt
 
+# The answers of the two that a comparison is of.
+FILES = ('model_outputs.json', 'reference_outputs.json')
 LARGEST_DIFFICULTY = 1000  # Either way; published ones are below 10.
 _FIELDS = {
   'instruction': fields.filled,

@@ -82,14 +82,12 @@ def sample_loaded(
   # Where devices are more than prompts, each prompt is read by several of
   # them, which share its responses.
   copies = sharding.copies(slots, samples)
-  each = samples // copies
   keys = candidate_keys(key, prompts.index, samples)
-  asked = jax.tree.map(lambda x: jnp.repeat(x, copies, axis=0), prompts)
-  asked = asked, keys.reshape(B * copies, each, *keys.shape[2:])
+  asked = _copied(prompts, keys, copies)
   writer = Writer(
     model=model,
     loaded=loaded,
-    samples=each,
+    samples=samples // copies,
     max_response=max_response,
     sampling=sampling,
     stop_ids=stop_ids,
@@ -104,14 +102,26 @@ def sample_loaded(
       writer.begin(*asked),
     )
     written = decoding.written
-  if copies > 1:
-    written = jax.tree.map(
-      lambda x: sharding.constrain(
-        x.reshape(B, samples, *x.shape[2:]), sharding.BATCH
-      ),
-      written,
-    )
-  return rollouts(prompts, written)
+  return rollouts(prompts, _together(written, copies))
+
+
+def _copied(prompts, keys, copies):
+  """So many copies of each prompt, each with a share of its samples' keys."""
+  shape = prompts.tokens.shape[0] * copies, -1, *keys.shape[2:]
+  repeated = jax.tree.map(lambda x: jnp.repeat(x, copies, axis=0), prompts)
+  return repeated, keys.reshape(shape)
+
+
+def _together(written, copies):
+  """Responses [B · copies, K / copies, …] as each prompt's own, [B, K, …]."""
+  if copies == 1:
+    return written
+
+  def gather(x):
+    x = x.reshape(x.shape[0] // copies, -1, *x.shape[2:])
+    return sharding.constrain(x, sharding.BATCH)
+
+  return jax.tree.map(gather, written)
 
 
 @functools.lru_cache

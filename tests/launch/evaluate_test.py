@@ -92,6 +92,18 @@ def test_a_program_of_either_kind(pairs, tmp_path):
   assert bias == {'score': 0.5, 'first': 1.0}
 
 
+def test_judges_of_one_module_have_folders_of_their_own(pairs):
+  pairs.with_name('my_two.py').write_text(
+    'def one(prompts, responses):\n  return [len(x) for x in responses]\n\n\n'
+    'def other(prompts, responses):\n  return [-len(x) for x in responses]\n'
+  )
+  for name in ('one', 'other'):
+    status, _, err = run('--judge', f'my_two.{name}', '--pairs', pairs)
+    assert status == 0, err
+  found = sorted(path.name for path in pathlib.Path('runs/evaluate').iterdir())
+  assert found == ['pairs-my_two_one', 'pairs-my_two_other']
+
+
 def test_an_endpoint_that_goes_away_is_not_asked_twice(pairs, tmp_path):
   def gone_after_two(number, body):
     return prefers_good(number, body) if number < 2 else (404, {}, b'')
