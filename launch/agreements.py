@@ -12,6 +12,7 @@ from rlhf_jax.data.record_lines import prompt_row
 from rlhf_jax.evaluation import (
   agreement,
   labelled,
+  model_win_rates,
   orders,
   report,
   reward_bench,
@@ -33,7 +34,7 @@ def measure(options) -> None:
   judge = judges.named(options, options.out)
   for note in notes:
     print(note, file=sys.stderr)
-  prompts, first, second, labels = map(list, zip(*pairs, strict=True))
+  prompts, first, second, labels, _ = map(list, zip(*pairs, strict=True))
   both = [(prompts, first, second), (prompts, second, first)]
   costs.agreed_to(judge, options, both)
   files.make_folder(options.out)
@@ -50,9 +51,16 @@ def measure(options) -> None:
       f'pairs; {"; ".join(said)}'
     )
   found = agreement.by_kind(credits, labels, prompts)
-  write(options, judge, pairs, credits, found, silence)
+  models = model_win_rates.measure(pairs, credits)
+  write(options, judge, pairs, credits, found, models, silence)
   print(f'\n{judge.name} on {options.pairs}: {len(pairs)} pairs\n')
   print(agreement_table(found))
+  if models is not None:
+    print(f'\n{model_table(models)}')
+    print(
+      "\nSpearman's ρ of the models by the two: "
+      f'{tables.interval(models.rank_correlation)}'
+    )
   if sections := reward_bench.sections(found):
     print(f'\nSections of RewardBench:\n\n{section_table(sections)}')
     if left_out := reward_bench.missing(found):
@@ -103,6 +111,12 @@ def agreement_table(found) -> str:
   return tables.fitted(tables.of(found, columns), progress.width(sys.stdout))
 
 
+def model_table(found) -> str:
+  """A line for each model: how often it wins by the labels and by the judge."""
+  table = model_win_rates.table(found)
+  return tables.fitted(table, progress.width(sys.stdout))
+
+
 def section_table(sections) -> str:
   """A line for each section, and one for the mean of all."""
   columns = {
@@ -112,12 +126,13 @@ def section_table(sections) -> str:
   return tables.fitted(tables.of(sections, columns), progress.width(sys.stdout))
 
 
-def write(options, judge, pairs, credits, found, silence) -> None:
+def write(options, judge, pairs, credits, found, models, silence) -> None:
   """Writes verdicts.jsonl and results.json."""
   rows = (
     prompt_row(pair.prompt)
     | {'where': pair.prompt.where, 'first': pair.first, 'second': pair.second}
-    | {'label': pair.label, 'credits': report.plain(credit)}
+    | {'label': pair.label, 'models': pair.models}
+    | {'credits': report.plain(credit)}
     for pair, credit in zip(pairs, credits.tolist(), strict=True)
   )
   files.write_lines(options.out / 'verdicts.jsonl', rows)
@@ -126,6 +141,8 @@ def write(options, judge, pairs, credits, found, silence) -> None:
   results['agreement'] = {}
   for name, measured in found.items():
     results['agreement'][name] = {k: getattr(measured, k) for k in SHOWN}
+  if models is not None:
+    results['models'] = models._asdict()
   if sections := reward_bench.sections(found):
     results['sections'] = sections
   files.write_json(options.out / 'results.json', report.plain(results))

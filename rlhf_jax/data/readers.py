@@ -141,6 +141,11 @@ def one_turn(
   return Prompt((Message('user', text),), kind, where, answer=answer)
 
 
+def all_named(*models: str) -> tuple[str, ...]:
+  """Names of those who gave responses; () where one of them has none."""
+  return models if all(models) else ()
+
+
 # Preferences of people: a conversation, the answer they chose, and the other.
 PAIRS = {
   'id': fields.IGNORED,

@@ -50,6 +50,7 @@ def _comparison(record: Comparison) -> dict[str, Any]:
     'scores': record.scores or (),
     'margin': record.margin,
     'weight': record.weight,
+    'models': record.models,
   }
 
 
@@ -112,6 +113,8 @@ def record(example: Example) -> Record:
       _numbers(example['scores']) or None,
       target[0] if target else None,
       float(example['weight']),
+      # A dataset that was prepared before they were kept has none.
+      tuple(name.decode() for name in example.get('models', ())),
     )
   if 'response' not in example:
     return prompt

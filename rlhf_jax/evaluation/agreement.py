@@ -25,12 +25,14 @@ class LabelledPair(NamedTuple):
     first: a response.
     second: another one.
     label: credit of the first: 1 where it is better, 0 worse, ½ a tie.
+    models: who gave the first, and the second; () where that is not known.
   """
 
   prompt: Prompt
   first: str
   second: str
   label: float
+  models: tuple[str, ...] = ()
 
 
 class Position(NamedTuple):

@@ -60,7 +60,8 @@ def _of_record(record, least_gap):
     ):
       continue
     label = 1.0 if gap is None else 0.5 if gap == 0 else float(gap > 0)
-    yield LabelledPair(record.prompt, first, second, label)
+    models = (record.models[i], record.models[j]) if record.models else ()
+    yield LabelledPair(record.prompt, first, second, label, models)
 
 
 def _draw(pair):

@@ -182,12 +182,10 @@ def within_prompt_correlation(scores: np.ndarray, gold: np.ndarray) -> Estimate:
   Ties have their average rank. Prompts whose scores, or whose gold, are all
   alike have no ρ and are left out; NaN where that leaves none.
   """
-  ranks, gold_ranks = map(_centred_ranks, _samples(scores, gold))
-  norms = np.sqrt((ranks**2).sum(1) * (gold_ranks**2).sum(1))
-  found = norms > 0
-  if not found.any():
+  correlations = statistics.spearman(*_samples(scores, gold))
+  correlations = correlations[~np.isnan(correlations)]
+  if not correlations.size:
     return Estimate(*[float('nan')] * 4)
-  correlations = (ranks * gold_ranks).sum(1)[found] / norms[found]
   return statistics.mean(correlations, np.arange(correlations.size))
 
 
@@ -258,11 +256,3 @@ def _stratified(credits, strata, groups, weights):
   quantile = special.stdtrit(max(count - 1, 1), 0.975)
   ends = statistics.wilson(value, trials, quantile=quantile)
   return Estimate(value, error, *ends)
-
-
-def _centred_ranks(values):
-  """[P, K] average ranks within a prompt, less their mean.
-
-  That is half of how many are below less how many are above.
-  """
-  return np.sign(values[:, :, None] - values[:, None, :]).sum(axis=2) / 2

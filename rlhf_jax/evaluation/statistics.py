@@ -142,6 +142,27 @@ def percentiles(draws: np.ndarray) -> tuple[float, float]:
   return float(low), float(high)
 
 
+def spearman(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+  """[P] Spearman's ρ of each row of two arrays [P, K].
+
+  Ties have their average rank; NaN of a row that is constant in either.
+  """
+  first, second = _centred_ranks(first), _centred_ranks(second)
+  norms = np.sqrt((first**2).sum(1) * (second**2).sum(1))
+  products = (first * second).sum(1)
+  return np.divide(
+    products, norms, out=np.full(len(norms), np.nan), where=norms > 0
+  )
+
+
+def _centred_ranks(values: np.ndarray) -> np.ndarray:
+  """[P, K] average ranks in each row, less their mean.
+
+  That is half of how many are below less how many are above.
+  """
+  return np.sign(values[:, :, None] - values[:, None, :]).sum(axis=2) / 2
+
+
 def pool_crossed(cells: np.ndarray) -> Estimate:
   """The mean of cells [S, G]: S runs (seeds) on the same G prompts.
 

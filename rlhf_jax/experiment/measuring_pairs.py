@@ -268,7 +268,11 @@ def decided(
   dataset_validation.check_several(comparisons)
   examples, counts = data.encode_all(
     [
-      c._replace(responses=c.responses[:2], scores=c.scores and c.scores[:2])
+      c._replace(
+        responses=c.responses[:2],
+        scores=c.scores and c.scores[:2],
+        models=c.models[:2],
+      )
       for c in comparisons
     ]
   )

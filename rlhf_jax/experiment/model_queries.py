@@ -195,7 +195,7 @@ class ModelQueries:
       model = self._trained.models(self._judge(role)).policy
       params = self._frozen[role]
     singles = [
-      c._replace(responses=(text,), scores=None)
+      c._replace(responses=(text,), scores=None, models=())
       for c in comparisons
       for text in c.responses
     ]

@@ -91,6 +91,7 @@ class RankedFormatsTest(parameterized.TestCase):
           ('text 0', 'text 1', 'text 2'),
           0.25,
           (0.75, 0.5, 0.5),
+          models=('model 0', 'model 1', 'model 2'),
         )
       ],
     )

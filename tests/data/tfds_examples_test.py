@@ -31,7 +31,7 @@ RECORDS = (
   Prompt(()),
   Demonstration(WHO, '', 1 / 3),
   Demonstration(WHO, CUT),
-  Comparison(WHO, ('x', '')),
+  Comparison(WHO, ('x', ''), models=('a model', 'ü')),
   # No float of 32 bits is any of these.
   Comparison(WHO, ('x', 'y'), 0.1, (0.3, math.nan), '', 1e-300),
   Comparison(WHO, (CUT, 'y', SAMPLED), target=Response('z', ids=(9,))),
@@ -89,7 +89,8 @@ class ExamplesTest(parameterized.TestCase):
       (Rated, {'response', 'token_ids', 'ratings'}),
       (
         Comparison,
-        {'responses', 'target', 'token_ids', 'scores', 'margin', 'weight'},
+        {'responses', 'target', 'token_ids', 'scores', 'margin', 'weight'}
+        | {'models'},
       ),
     ):
       found = features.of(kind)

@@ -54,6 +54,9 @@ _OF = {
     ),
     'scores': _number(None, doc='Of the responses; none if unknown.'),
     'margin': _number(doc='How much better the first is than the second.'),
+    'models': features.Sequence(
+      features.Text(), doc='Who gave the responses; none if unknown.'
+    ),
   }
   | _TOKEN_IDS
   | _WEIGHT,

@@ -7,7 +7,7 @@ from rlhf_jax.data import fields
 from rlhf_jax.data.formats import conversations
 from rlhf_jax.data.formats.conversations import Unusable
 from rlhf_jax.data.formats.format import Format
-from rlhf_jax.data.readers import Row
+from rlhf_jax.data.readers import Row, all_named
 from rlhf_jax.types import Comparison, Prompt
 
 # What a person may say in place of 1 or 2, and why nothing is learnt from it.
@@ -37,8 +37,12 @@ def _chosen(row: Row, where: str) -> Iterator[Comparison]:
   messages, responses = conversations.exchange(
     row['prompt'], row['response_1'], row['response_2']
   )
-  best, other = responses[choice - 1], responses[2 - choice]
-  yield Comparison(Prompt(messages, row['subset'], where), (best, other))
+  models = all_named(row['policy_1'], row['policy_2'])
+  responses, models = (
+    given[::-1] if choice == 2 else given for given in (responses, models)
+  )
+  prompt = Prompt(messages, row['subset'], where)
+  yield Comparison(prompt, responses, models=models)
 
 
 # A line for every person and pair. Who chose, when, in how many seconds, which

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from rlhf_jax.data import fields
 from rlhf_jax.data.formats.conversations import Unusable
 from rlhf_jax.data.formats.format import Format
-from rlhf_jax.data.readers import Row, one_turn
+from rlhf_jax.data.readers import Row, all_named, one_turn
 from rlhf_jax.types import Comparison
 
 
@@ -18,8 +18,13 @@ def _completions(row: Row, where: str) -> Iterator[Comparison]:
   scored.sort(key=lambda one: -one['overall_score'])
   texts = tuple(one['response'] for one in scored)
   scores = tuple(one['overall_score'] for one in scored)
-  prompt = one_turn(row['instruction'], where=where)
-  yield Comparison(prompt, texts, scores[0] - scores[1], scores)
+  yield Comparison(
+    one_turn(row['instruction'], where=where),
+    texts,
+    scores[0] - scores[1],
+    scores,
+    models=all_named(*(one['model'] for one in scored)),
+  )
 
 
 # Cui et al. 2023. The margin is that of the best over the second.
@@ -32,9 +37,10 @@ ULTRAFEEDBACK_COMPLETIONS = Format(
         {
           'response': fields.text,
           'overall_score': fields.or_null(fields.number),
+          'model': fields.TEXT_OR_EMPTY,
         }
         | fields.ignored(
-          'model principle custom_system_prompt annotations critique '
+          'principle custom_system_prompt annotations critique '
           'fine-grained_score'
         )
       )

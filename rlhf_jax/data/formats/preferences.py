@@ -13,12 +13,19 @@ from rlhf_jax.data.readers import Row, one_turn
 from rlhf_jax.types import Comparison, Prompt
 
 
-def _either(prompt: Prompt, responses: tuple[str, str], winner: Any):
+def _either(
+  prompt: Prompt,
+  responses: tuple[str, str],
+  winner: Any,
+  models: tuple[str, ...] = (),
+):
   """A comparison of two, of which `winner` (0 or 1; None for a tie) is best."""
   if winner is None:
     raise Unusable('nobody preferred one of the two')
-  best, other = responses[winner], responses[1 - winner]
-  yield Comparison(prompt, (best, other))
+  responses, models = (
+    given[::-1] if winner else given for given in (responses, models)
+  )
+  yield Comparison(prompt, responses, models=models)
 
 
 def _one_of(*values: Any, tie: tuple[Any, ...] = ()) -> fields.Parser:
@@ -260,10 +267,11 @@ LLMBAR = Format(
 def _pandalm(row: Row, where: str) -> Iterator[Comparison]:
   prompt = _task(row, where)
   responses = (row['response_1'], row['response_2'])
+  models = readers.all_named(row['model_1'], row['model_2'])
   if row['label'] == _PANDALM.index(0):
-    yield Comparison(prompt, responses, scores=(0.0, 0.0))
+    yield Comparison(prompt, responses, scores=(0.0, 0.0), models=models)
   else:
-    yield from _either(prompt, responses, row['label'])
+    yield from _either(prompt, responses, row['label'], models)
 
 
 _PANDALM = (1, 2, 0)
@@ -279,7 +287,9 @@ PANDALM = Format(
     'response_1': fields.text,
     'response_2': fields.text,
     'label': _one_of(*_PANDALM, tie=(None,)),
-  }
-  | fields.ignored('model_1 model_2 annotators'),
+    'model_1': fields.TEXT_OR_EMPTY,
+    'model_2': fields.TEXT_OR_EMPTY,
+    'annotators': fields.IGNORED,
+  },
   _pandalm,
 )

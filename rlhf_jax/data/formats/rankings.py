@@ -111,7 +111,9 @@ OASST_RANKED = Format(
 
 
 def _by_score(
-  prompt: Prompt, scored: Iterable[tuple[str, float]]
+  prompt: Prompt,
+  scored: Iterable[tuple[str, float]],
+  models: Iterable[str] = (),
 ) -> Iterator[Comparison]:
   """Of (response, score), best first; the margin is of the first two scores."""
   texts, scores = zip(*scored, strict=True)
@@ -121,13 +123,19 @@ def _by_score(
         f"{prompt.where}: field 'responses' item {k} scores {worse:g}, more "
         f'than the one before it ({better:g}); put the best first.'
       )
-  yield Comparison(prompt, texts, scores[0] - scores[1], scores)
+  yield Comparison(
+    prompt,
+    texts,
+    scores[0] - scores[1],
+    scores,
+    models=readers.all_named(*models),
+  )
 
 
 def _scoring(row: Row, where: str) -> Iterator[Comparison]:
   prompt = one_turn(row['instruction'], row['dataset'], where)
   scored = ((one['output'], one['score']) for one in row['responses'])
-  return _by_score(prompt, scored)
+  return _by_score(prompt, scored, (one['model'] for one in row['responses']))
 
 
 # Outputs of many models that a judge scored, the best first.
@@ -140,7 +148,7 @@ SCORED_OUTPUTS = Format(
     'responses': fields.list_of(
       fields.object_of(
         {
-          'model': fields.IGNORED,
+          'model': fields.TEXT_OR_EMPTY,
           'output': fields.filled,
           'score': fields.number,
         }
@@ -160,7 +168,7 @@ TIERS = Format(
 def _answers(row: Row, where: str) -> Iterator[Comparison]:
   prompt = one_turn(row['question'], row['category'], where)
   scored = ((one['text'], one['mean_score']) for one in row['answers'])
-  return _by_score(prompt, scored)
+  return _by_score(prompt, scored, (one['model'] for one in row['answers']))
 
 
 # Chiang et al. 2023: answers of models, the mean of a judge's scores.
@@ -173,7 +181,7 @@ VICUNA_ANSWERS = Format(
     'answers': fields.list_of(
       fields.object_of(
         {
-          'model': fields.IGNORED,
+          'model': fields.TEXT_OR_EMPTY,
           'text': fields.text,
           'mean_score': fields.number,
           'n_scores': fields.IGNORED,

@@ -208,6 +208,7 @@ DATASETS = (
           ('good', 'so so', 'bad'),
           2.5,
           (9.0, 6.5, 1.0),
+          models=('m', 'm', 'm'),
         )
       ]
       for line, split, said in ((1, 'train', LEARNT), (2, 'test', HELD_OUT))
