@@ -69,6 +69,12 @@ class ExamplesTest(parameterized.TestCase):
     )
     self.assertIs(type(found.responses[1]), str)
 
+  def test_of_a_dataset_without_the_names_of_models(self):
+    record = Comparison(WHO, ('x', 'y'), models=('m', 'n'))
+    found = stored(record)
+    del found['models']
+    self.assertEqual(tfds_examples.record(found), record._replace(models=()))
+
   def test_others_read_the_columns_by_their_names(self):
     found = stored(Comparison(WHO, ('x', CUT), 2.5, (8.5, 6.0)))
     self.assertEqual(found['prompt']['role'], [b'system', b'user'])

@@ -72,6 +72,32 @@ def test_the_longer(pairs, tmp_path):
   ]  # fmt: skip
 
 
+def test_win_rates_of_models_by_people_and_the_judge(pairs, tmp_path):
+  said = {'instruction': 'q', 'input': '', 'annotators': []}
+  rows = [  # The judge has a win twice, and once people prefer the shorter.
+    {'response_1': 'a long one', 'response_2': 'short', 'label': 1}
+    | {'model_1': 'm', 'model_2': 'n'},
+    {'response_1': 'long', 'response_2': 'shorter', 'label': 2}
+    | {'model_1': 'n', 'model_2': 'o'},
+    {'response_1': 'long', 'response_2': 'longer', 'label': 1}
+    | {'model_1': 'm', 'model_2': 'o'},
+  ]
+  pairs.write_text(''.join(json.dumps(said | row) + '\n' for row in rows))
+  status, out, err = run('--judge', 'longer', '--pairs', pairs, '--out', 'o')
+  assert status == 0, err
+  found = result(tmp_path / 'o')['models']
+  assert {
+    name: (rates['labels']['value'], rates['judge']['value'], rates['count'])
+    for name, rates in found['rates'].items()
+  } == {'m': (1.0, 0.5, 2), 'o': (0.5, 1.0, 2), 'n': (0.0, 0.0, 2)}
+  # Ranks of m, o, n: 1, 2, 3 and 2, 1, 3, so 1 − 6 · 2 / (3 · 8).
+  assert found['rank_correlation']['value'] == pytest.approx(0.5)
+  assert 'wins by the labels  wins by the judge' in out
+  assert "Spearman's ρ of the models by the two: 0.50 [" in out
+  kept = [json.loads(x) for x in (tmp_path / 'o/verdicts.jsonl').open()]
+  assert [row['models'] for row in kept] == [['m', 'n'], ['o', 'n'], ['m', 'o']]
+
+
 def test_a_program_of_either_kind(pairs, tmp_path):
   (tmp_path / 'my_judges.py').write_text(
     'def score(prompts, responses):\n'
