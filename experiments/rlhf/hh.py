@@ -3,7 +3,7 @@
 Anthropic's helpful and harmless pairs (Bai et al. 2022) teach the reward model;
 its accuracy on held-out pairs stands beside that of taking the longer answer.
 This shows that the chain runs on text, not that it aligns.
-Run: python -m launch.train experiments/rlhf/hh.py --set data_dir=../shared/data
+Run: python -m launch.train experiments/rlhf/hh.py --set data_dir=DIR
 
 On your own files, of any format of `rlhf_jax.data.formats`:
 python -m launch.train experiments/rlhf/hh.py --set data_dir=DIR --set
