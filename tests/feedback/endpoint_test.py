@@ -228,6 +228,23 @@ class PaceTest(ServedTest):
     self.assertBetween(first, 0.5, 1.0)
     self.assertBetween(second, 1.0, 2.0)
 
+  def test_other_models_share_it_and_no_refusal(self):
+    def one_only(number, body):
+      if body['model'] == 'n':
+        return 400, {}, b'no such model'
+      return echo(number, body)
+
+    server = self.serve(one_only)
+    chat = endpoint.Chat(server.url, 'm', per_minute=60.0, concurrency=1)
+    self.assertEqual(replied(chat.by('m', 0.5), asking('a')), ['A'])
+    # That one answered says nothing of whether the other's name is right.
+    with self.assertRaisesRegex(ConnectionError, 'no such model'):
+      chat.by('n', 1.0).answers(asking('b'))
+    sent = [(body['model'], body['temperature']) for body in server.bodies]
+    self.assertEqual(sent, [('m', 0.5), ('n', 1.0)])
+    (second,) = self.slept
+    self.assertBetween(second, 0.5, 1.0)
+
   def test_chats_of_other_lengths_share_the_number_at_a_time(self):
     one_too_many = threading.Barrier(3)
 

@@ -30,10 +30,10 @@ _BAD = (400, 413, 422)  # It is not taken as it is: too long, or not allowed.
 
 @dataclasses.dataclass(frozen=True)
 class _Server:
-  """What holds for all questions to one server.
+  """What holds for all questions to one model of a server.
 
   Attributes:
-    pace: of requests.
+    pace: of requests, to all models of the server.
     answers: set once it answered a question: another one's refusal is its own.
     gives_none: set once it refused log-probs, and replied without them.
   """
@@ -116,6 +116,15 @@ class Chat:
     """
     other = dataclasses.replace(self, max_tokens=max_tokens)
     vars(other)['_server'] = self._server
+    return other
+
+  def by(self, model: str, temperature: float) -> 'Chat':
+    """Another model behind the same endpoint, at a temperature of its own.
+
+    `concurrency` and `per_minute` hold for both of them together.
+    """
+    other = dataclasses.replace(self, model=model, temperature=temperature)
+    vars(other)['_server'] = _Server(self._server.pace)
     return other
 
   def answers(
