@@ -37,9 +37,8 @@ def measure(options) -> None:
   both = [(prompts, first, second), (prompts, second, first)]
   costs.agreed_to(judge, options, both)
   files.make_folder(options.out)
-  credits = orders.both(
-    judges.kept(judge, options.out).judge, prompts, first, second
-  )
+  kept = judges.kept(judge, options.out)
+  credits = orders.both(kept, prompts, first, second)
   silence = unread.Unread()
   if np.isnan(credits).any():
     silence = unread.of(judge, both, options.out)

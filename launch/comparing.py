@@ -148,7 +148,7 @@ def _credits(options, judge, prompts, own, other):
       shown = [(asked, *orders.turn_round(first, second, turn))]
     costs.agreed_to(judge, options, shown)
     kept = judges.kept(judge, options.out)
-    by_place[differ] = asking(kept.judge, asked, first, second)
+    by_place[differ] = asking(kept, asked, first, second)
     credits[differ] = reduced(by_place[differ])
     if np.isnan(credits).any():
       silence = unread.of(judge, shown, options.out)

@@ -53,8 +53,8 @@ def parse(arguments):
   options = parser.parse_args(arguments)
   options.given = [
     name
-    for name in (*OF_PAIRS, *OF_BENCHMARK)
-    if getattr(options, name) != parser.get_default(name)
+    for name, value in vars(options).items()
+    if value != parser.get_default(name)
   ]
   return options
 
@@ -75,8 +75,9 @@ def _add_judge(parser):
     default='pair_logprob_1',
     metavar='NAME_OR_FILE',
     help='what a chat model is asked (default: %(default)s); a file of your '
-    'own is as rlhf_jax.feedback.verdicts.templates says; of several, with '
-    'commas between, each has its share of the prompts',
+    'own is as rlhf_jax.feedback.verdicts.templates says, and may name a model '
+    'and a temperature; of several, with commas between, each has its share of '
+    'the prompts',
   )
   parser.add_argument(
     '--flips',
@@ -92,13 +93,21 @@ def _add_judge(parser):
     help='both: asked in both orders, and averaged (default); strict: a win '
     'or loss is one in both; drawn: asked once, in an order drawn for the pair',
   )
-  parser.add_argument('--model', help="the model's name at the endpoint")
+  parser.add_argument(
+    '--model',
+    help="the model's name at the endpoint, for templates that name none",
+  )
   parser.add_argument(
     '--key-variable',
     metavar='NAME',
     help='the environment variable that holds the key of the endpoint',
   )
-  parser.add_argument('--judge-temperature', type=float, default=0.0)
+  parser.add_argument(
+    '--judge-temperature',
+    type=float,
+    default=0.0,
+    help='of a chat model, for templates that say none (default: 0)',
+  )
   parser.add_argument(
     '--timeout',
     type=float,
@@ -126,7 +135,8 @@ def _add_judge(parser):
     type=float,
     nargs=2,
     metavar=('IN', 'OUT'),
-    help='of a million tokens read, and written, in any currency',
+    help='of a million tokens read, and written, in any currency; several '
+    'models are told apart, at the same prices',
   )
   parser.add_argument(
     '--yes', action='store_true', help='do not ask before asking an endpoint'
@@ -255,7 +265,10 @@ def default_out(options) -> pathlib.Path:
   )
   names = [pathlib.PurePath(str(p)).name.partition('.')[0] for p in parts]
   # Of a function all of its path, not its module alone.
-  names.append(pathlib.PurePath(options.model or options.judge).name)
+  judge = options.model or options.judge
+  if '://' in judge:  # The templates name the models.
+    judge = judge.split('://')[1].split('/')[0]
+  names.append(pathlib.PurePath(judge).name)
   own = re.sub(r'[^\w-]+', '_', '-'.join(names))
   return pathlib.Path('runs', 'evaluate', own)
 

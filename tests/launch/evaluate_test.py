@@ -235,6 +235,147 @@ def test_templates_share_the_prompts(pairs, tmp_path):
     assert (status, 'from 0 to 0.5, got 0.6' in err) == (1, True)
 
 
+MEMBER = """\
+verdict: ^(?:{number}: )?([AB])$
+first: A
+second: B
+%s
+---
+%s
+"""
+PAIR = '{instruction}: {output_1} or {output_2}?'
+
+
+def many(path, count):
+  """Writes so many pairs, of which the shorter is the better one."""
+  rows = [
+    {'prompt': f'p{i}', 'chosen': f'good{i}', 'rejected': f'bad  {i}'}
+    for i in range(count)
+  ]
+  path.write_text('\n'.join(map(json.dumps, rows)))
+
+
+def test_members_ask_models_of_their_own(pairs, tmp_path):
+  many(pairs, 12)
+  one, two = tmp_path / 'one.txt', tmp_path / 'two.txt'
+  one.write_text(
+    MEMBER.replace('(?:{number}: )?', '')
+    % ('model: big\ntemperature: 1.0', f'Terse. {PAIR}')
+  )
+  two.write_text(
+    MEMBER.replace('(?:{number}: )?', '') % ('max_tokens: 9', f'Long. {PAIR}')
+  )
+  arguments = (
+    '--pairs', pairs, '--out', 'o', '--template', 'one.txt,two.txt',
+    '--prices', 1e6, 0, '--yes',
+  )  # fmt: skip
+  own = ('--model', 'small', '--judge-temperature', 0.5)
+  with Server(prefers_good) as server:
+    status, _, err = run('--judge', server.url, *arguments)
+    assert (status, 'since the template two names none' in err) == (1, True)
+    status, out, err = run('--judge', server.url, *arguments, *own)
+    assert status == 0, err
+    asked_by = {}
+    for body in server.bodies:
+      wording, prompt, *_ = body['messages'][0]['content'].split()
+      how = body['model'], body['temperature'], body['max_tokens']
+      assert how == {
+        'Terse.': ('big', 1.0, 256), 'Long.': ('small', 0.5, 9),
+      }[wording]  # fmt: skip
+      asked_by.setdefault(prompt, []).append(body['model'])
+    # Each prompt in both orders, by one of them alone.
+    assert len(asked_by) == 12
+    assert all(len(x) == 2 and len(set(x)) == 1 for x in asked_by.values())
+    bigs = sum('big' in x for x in asked_by.values())
+    assert 0 < bigs < 12
+    said_of_it = ' '.join(err.split())
+    assert f'big: {2 * bigs} questions: about' in said_of_it
+    assert f'small: {24 - 2 * bigs} questions: about' in said_of_it
+    assert 'is to be asked 24 questions: about' in said_of_it
+    found = result(tmp_path / 'o')
+    assert found['judge'] == 'big at temperature 1, one + small, two'
+    assert found['agreement']['all']['accuracy']['value'] == 1.0
+    # At another temperature the one is asked again, and the other is not.
+    one.write_text(one.read_text().replace('1.0', '0.25'))
+    status, _, err = run('--judge', server.url, *arguments, *own)
+    assert status == 0, err
+    again = server.bodies[24:]
+    assert {(x['model'], x['temperature']) for x in again} == {('big', 0.25)}
+    assert len(again) == 2 * bigs
+    assert result(tmp_path / 'o')['identity'] != found['identity']
+    # An option that none of them reads.
+    two.write_text(f'model: other\ntemperature: 0\n{two.read_text()}')
+    status, _, err = run('--judge', server.url, *arguments, *own[:2])
+    assert (status, 'error: --model is read by no te' in err) == (1, True)
+    status, _, err = run('--judge', server.url, *arguments, *own[2:])
+    assert (status, '--judge-temperature is read by no' in err) == (1, True)
+
+
+@pytest.mark.parametrize('flips', [0.0, 0.25])
+def test_a_member_may_ask_several_pairs_together(flips, pairs, tmp_path):
+  many(pairs, 40)
+  (tmp_path / 'four.txt').write_text(
+    MEMBER.replace('(?:{number}: )?', '{number}: ')
+    % ('together: 4', f'<|each|>\n{{number}}: {PAIR}\n<|end|>')
+  )
+  (tmp_path / 'one.txt').write_text(
+    MEMBER.replace('(?:{number}: )?', '') % ('max_tokens: 9', PAIR)
+  )
+
+  def all_good(number, body):
+    lines = body['messages'][0]['content'].splitlines()
+    verdicts_ = [
+      'A' if line.index('good') < line.index('bad') else 'B' for line in lines
+    ]
+    if lines[0].startswith('1: '):
+      verdicts_ = [f'{i}: {x}' for i, x in enumerate(verdicts_, 1)]
+    return 200, {}, said('\n'.join(verdicts_))
+
+  with Server(all_good) as server:
+    status, _, err = run(
+      '--judge', server.url, '--model', 'm', '--pairs', pairs, '--out', 'o',
+      '--template', 'four.txt,one.txt', '--flips', flips, '--concurrency', 1,
+    )  # fmt: skip
+  assert status == 0, err
+  asked = [body['messages'][0]['content'] for body in server.bodies]
+  together = [text.splitlines() for text in asked if text.startswith('1: ')]
+  # Of each order's pairs four at a time, and what is left over.
+  sizes = [len(lines) for lines in together]
+  half = len(sizes) // 2
+  for own in (sizes[:half], sizes[half:]):
+    assert set(own[:-1]) == {4}
+    assert 1 <= own[-1] <= 4
+  pairs_asked = sum(sizes) + len(asked) - len(together)
+  if not flips:
+    assert pairs_asked == 2 * 40
+  else:  # A coin decides about half of them: 40 in 2 orders ± 4 errors.
+    assert 2 * 7 < pairs_asked < 2 * 33
+  assert f'is to be asked {len(asked)} questions: about' in err
+  right = result(tmp_path / 'o')['agreement']['all']['accuracy']['value']
+  assert right == 1.0 if not flips else 0.5 < right < 1.0
+
+
+def test_a_folder_asks_no_model_of_a_template(benchmark, folders, tmp_path):
+  (tmp_path / 'own.txt').write_text(
+    MEMBER.replace('(?:{number}: )?', '')
+    % ('model: big\ntemperature: 0.5\noptions: A B', PAIR)
+  )
+  arguments = (
+    *benchmark, '--policy', 'a.json', '--against', 'b.json', '--out', 'o',
+    '--judge', 'one', '--template', 'own.txt',
+  )  # fmt: skip
+  status, out, err = run(*arguments)
+  assert (status, out) == (1, '')
+  assert 'error: own is for the model big, and --judge one is a folder' in err
+  path = tmp_path / 'own.txt'
+  path.write_text(path.read_text().replace('model: big\n', ''))
+  status, _, err = run(*arguments)
+  assert status == 0, err
+  found = result(tmp_path / 'o')
+  assert found['judge'] == 'one at temperature 0.5, own'
+  assert found['identity'].split()[1] == '0.5'
+
+
 def test_time_and_retries_are_limited(pairs):
   over = threading.Event()
 
@@ -360,14 +501,9 @@ def test_templates_share_the_pace(pairs):
       'error: --judge must hold no user, password',
     ),
     (
-      ('--judge', 'http://h/v1', '--model', 'm', '--pairs', 'pairs.jsonl',
-       '--template', 'pair_choice_1,batch_choice_1'),
-      'error: batch_choice_1 asks about 4 pairs together, which no pool of',
-    ),
-    (
-      ('--judge', 'http://h/v1', '--model', 'm', '--pairs', 'pairs.jsonl',
-       '--template', 'batch_choice_1', '--flips', '0.25'),
-      'nor one with --flips; give it alone',
+      ('--judge', 'http://h/v1', '--pairs', 'pairs.jsonl', '--template',
+       'pair_rules_1,pair_choice_1'),
+      'is to answer with, since the template pair_rules_1 names none',
     ),
     (
       ('--judge', 'http://h/v1', '--model', 'm', '--pairs', 'pairs.jsonl',
