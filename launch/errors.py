@@ -73,6 +73,25 @@ def check_whole(
     raise OptionError(f'{name} must be {range_}, got {value}')
 
 
+def check_unread(
+  given: Sequence[str], names: Sequence[str], whose: str, what: str
+) -> None:
+  """Refuses options that would be read without effect.
+
+  Args:
+    given: options, as Python has their names.
+    names: those that are not read.
+    whose: they are.
+    what: does not read them.
+  """
+  for name in names:
+    if name in given:
+      raise OptionError(
+        f'--{name.replace("_", "-")} is of {whose}, and {what} does not read '
+        'it; leave it out'
+      )
+
+
 def check_folder(name: str, path: pathlib.Path | None) -> None:
   """Refuses a path where no folder can be made, for a file lies there."""
   if path is None:

@@ -236,25 +236,15 @@ def evaluate(options) -> None:
     )
   if options.count is not None:
     errors.check_whole('--count', options.count, 1)
-  _check_other(options)
+  if options.pairs:
+    errors.check_unread(options.given, OF_BENCHMARK, '--benchmark', '--pairs')
+  else:
+    errors.check_unread(options.given, OF_PAIRS, '--pairs', '--benchmark')
   costs.check_prices(options.prices)
   options.out = options.out or default_out(options)
   errors.check_folder('--out', options.out)
   with errors.naming(judges.OPTIONS):
     (agreements if options.pairs else comparing).measure(options)
-
-
-def _check_other(options) -> None:
-  """Refuses options that would be read without effect."""
-  what, others, whose = '--benchmark', OF_PAIRS, '--pairs'
-  if options.pairs:
-    what, others, whose = '--pairs', OF_BENCHMARK, '--benchmark'
-  for name in others:
-    if name in options.given:
-      raise errors.OptionError(
-        f'--{name.replace("_", "-")} is of {whose}, and {what} does not read '
-        'it; leave it out'
-      )
 
 
 def default_out(options) -> pathlib.Path:

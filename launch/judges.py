@@ -27,6 +27,18 @@ MAX_PROMPT_TOKENS = 8192  # Of a question to a local judge.
 REPLIES = 'replies.jsonl'  # Of an endpoint, in the --out folder.
 AT_ONCE = 64  # Pairs that a model which is read here is given together.
 
+# Options that not every judge reads.
+OF_CHAT = ('template', 'judge_temperature')
+OF_ENDPOINT = (
+  'model',
+  'key_variable',
+  'timeout',
+  'retries',
+  'concurrency',
+  'per_minute',
+  'prices',
+)
+
 # What settings of a chat are called on the command line, in sentences.
 OPTIONS = {
   'base_url': '--judge',
@@ -83,7 +95,7 @@ def named(options, kept_in: pathlib.Path) -> Named:
 
 def _named(options, kept_in) -> Named:
   if options.judge == 'longer':
-    return _alone(judges.longer, 'the longer', 'longer')
+    return _alone(options, judges.longer, 'the longer', 'longer')
   if '://' in options.judge:
     return _of_endpoint(options, kept_in)
   if policies.of_run(pathlib.Path(options.judge)):
@@ -104,7 +116,10 @@ def _named(options, kept_in) -> Named:
   return _of_program(options)
 
 
-def _alone(judge, name, identity) -> Named:
+def _alone(options, judge, name, identity) -> Named:
+  """A judge that is no chat model."""
+  _check_unread(options, OF_ENDPOINT, 'an endpoint')
+  _check_unread(options, OF_CHAT, 'a chat model')
   return Named(name, identity, [Member(judge, identity)])
 
 
@@ -112,10 +127,16 @@ def _of_reward(options) -> Named:
   reward = PretrainedReward(options.judge)
   reward.check()
   judge = judges.by_reward(judges.scored_once(reward))
-  return _alone(judge, reward.name, reward.fingerprint())
+  return _alone(options, judge, reward.name, reward.fingerprint())
+
+
+def _check_unread(options, names, whose) -> None:
+  what = f'--judge {options.judge}'
+  errors.check_unread(options.given, names, whose, what)
 
 
 def _of_chat_model(options) -> Named:
+  _check_unread(options, OF_ENDPOINT, 'an endpoint')
   templates = _templates(options)
   for template in templates:
     if template.model is not None:
@@ -247,7 +268,7 @@ def _of_program(options) -> Named:
       f'--judge {complaint}; a judge takes (prompts, responses, others), and a '
       'reward (prompts, responses)'
     )
-  return _alone(judge, options.judge, Code().digest(function))
+  return _alone(options, judge, options.judge, Code().digest(function))
 
 
 def shared(

@@ -369,6 +369,9 @@ def test_a_folder_asks_no_model_of_a_template(benchmark, folders, tmp_path):
   assert 'error: own is for the model big, and --judge one is a folder' in err
   path = tmp_path / 'own.txt'
   path.write_text(path.read_text().replace('model: big\n', ''))
+  status, _, err = run(*arguments, '--per-minute', 5)
+  assert status == 1
+  assert '--per-minute is of an endpoint, and --judge one does not' in err
   status, _, err = run(*arguments)
   assert status == 0, err
   found = result(tmp_path / 'o')
@@ -480,6 +483,33 @@ def test_templates_share_the_pace(pairs):
     (
       ('--judge', 'longer', '--pairs', 'pairs.jsonl', '--prices', '-5', '-5'),
       '--prices must be two amounts of 0 or more',
+    ),
+    *(
+      (
+        ('--judge', 'longer', '--pairs', 'pairs.jsonl', *given),
+        f'{given[0]} is of {whose}, and --judge longer does not read it; leave',
+      )
+      for whose, given in (
+        ('an endpoint', ('--model', 'm')),
+        ('an endpoint', ('--key-variable', 'K')),
+        ('an endpoint', ('--timeout', '3')),
+        ('an endpoint', ('--retries', '3')),
+        ('an endpoint', ('--concurrency', '3')),
+        ('an endpoint', ('--per-minute', '3')),
+        ('an endpoint', ('--prices', '1', '2')),
+        ('a chat model', ('--template', 'pair_rules_1')),
+        ('a chat model', ('--judge-temperature', '1')),
+      )
+    ),
+    (
+      ('--judge', f'{__name__}.wins', '--pairs', 'pairs.jsonl', '--model', 'm'),
+      f'--model is of an endpoint, and --judge {__name__}.wins does not read',
+    ),
+    # It is no judge: what it would read cannot be said.
+    (
+      ('--judge', 'localhost:8000/v1', '--model', 'm', '--pairs',
+       'pairs.jsonl'),
+      '--judge localhost:8000/v1 is neither',
     ),
     (
       ('--judge', 'http://h/v1', '--model', 'm', '--pairs', 'pairs.jsonl',
