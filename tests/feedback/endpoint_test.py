@@ -355,8 +355,13 @@ class RetriesTest(ServedTest):
     server = self.serve(echo)
     server.__exit__()
     chat = endpoint.Chat(server.url, 'm', retries=1)
-    with self.assertRaisesRegex(ConnectionError, 'no reply in 2 attempts'):
+    with self.assertRaisesRegex(
+      endpoint.NobodyThereError,
+      f'^nothing answers at {chat.url} .no connection: Connection refused.; '
+      'start what should, or mend base_url$',
+    ):
       chat.answers(asking('a'))
+    self.assertLen(self.slept, 1)  # It was asked twice.
 
   @parameterized.parameters(400, 401, 403, 404, 422)
   def test_fails_at_once(self, status):

@@ -418,6 +418,31 @@ def test_a_refusal_names_the_option(status, headers, said_of_it, pairs):
   assert 'Traceback' not in err
 
 
+def test_nobody_at_the_url_is_one_sentence(pairs):
+  with Server(prefers_good) as server:
+    pass
+  status, out, err = run(
+    '--judge', server.url, '--model', 'm', '--pairs', pairs, '--out', 'o',
+    '--retries', 0,
+  )  # fmt: skip
+  assert (status, out) == (1, '')
+  assert err.splitlines()[-1] == (
+    f'error: nothing answers at {server.url}/chat/completions (no connection: '
+    'Connection refused); start what should, or mend --judge'
+  )
+
+
+def test_a_judge_of_the_wrong_shape_is_told_of_credits(pairs, tmp_path):
+  (tmp_path / 'one_number.py').write_text(
+    'def judge(prompts, responses, others):\n  return 0.5\n'
+  )
+  status, _, err = run('--judge', 'one_number.judge', '--pairs', pairs)
+  assert status == 1
+  assert 'one_number.judge gave a single float for 3 pairs of resp' in err
+  assert 'a judge gives one credit a pair' in err
+  assert 'reward' not in err
+
+
 def test_the_cost_counts_a_question_once(pairs):
   with Server(lambda *_: (200, {}, said('[[7]]'))) as server:
     status, _, err = run(

@@ -28,6 +28,10 @@ _PATH = '/chat/completions'
 _BAD = (400, 413, 422)  # It is not taken as it is: too long, or not allowed.
 
 
+class NobodyThereError(ConnectionError):
+  """Nothing listens where an endpoint should be: names the URL."""
+
+
 @dataclasses.dataclass(frozen=True)
 class _Server:
   """What holds for all questions to one model of a server.
@@ -146,6 +150,7 @@ class Chat:
         without.
 
     Raises:
+      NobodyThereError: nothing listens at the URL, however often it is asked.
       ConnectionError: the endpoint refuses, or gives no reply in all attempts;
         or refuses the first questions, and none was ever answered, nor was one
         of those under way then.
@@ -326,6 +331,11 @@ class Chat:
         pause = max(asked_to_wait, pause * random.uniform(0.5, 1.5))
         if not threads.wait(stopped, pause):
           break
+    if not answer.connected:
+      return NobodyThereError(
+        f'nothing answers at {self.url} ({answer.why}); start what should, or '
+        'mend base_url'
+      )
     tried = f'{self.retries + 1} attempts; the last one'
     if not self.retries:
       tried = '1 attempt, which'
