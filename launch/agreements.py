@@ -1,5 +1,6 @@
 """A judge on labelled pairs: what `launch.evaluate --pairs DATA` does."""
 
+import pathlib
 import sys
 
 import numpy as np
@@ -29,9 +30,9 @@ def measure(options) -> None:
       f'--order {options.order} is of policies; a judge is measured in both '
       'orders'
     )
-  pairs, notes = labelled_pairs(options)
+  pairs, records = labelled_pairs(options)
   judge = judges.named(options, options.out)
-  for note in notes:
+  for note in records.notes:
     print(note, file=sys.stderr)
   prompts, first, second, labels = map(list, zip(*pairs, strict=True))
   both = [(prompts, first, second), (prompts, second, first)]
@@ -50,7 +51,10 @@ def measure(options) -> None:
     )
   found = agreement.by_kind(credits, labels, prompts)
   write(options, judge, pairs, credits, found, silence)
-  print(f'\n{judge.name} on {options.pairs}: {len(pairs)} pairs\n')
+  print(
+    f'\n{judge.name} on {options.pairs}: {len(records)} comparisons, '
+    f'{_taken(options, len(pairs))}\n'
+  )
   print(agreement_table(found))
   if sections := reward_bench.sections(found):
     print(f'\nSections of RewardBench:\n\n{section_table(sections)}')
@@ -64,7 +68,7 @@ def measure(options) -> None:
 
 
 def labelled_pairs(options):
-  """The pairs that the command line names, and notes on how they were read."""
+  """The pairs that the command line names, and the records they are of."""
   if options.per_prompt is not None:
     errors.check_whole('--per-prompt', options.per_prompt, 1)
   if not 0.0 <= options.least_gap < float('inf'):
@@ -77,6 +81,10 @@ def labelled_pairs(options):
     folder, found = files_at(
       options.pairs, options.columns, read=formats.comparisons
     )
+    for name in found.names:
+      path = pathlib.Path(folder, name)
+      if not prepared.is_split(path):
+        errors.check_there('--pairs', path)
     records = found.records(folder)
   pairs = labelled.pairs(
     records,
@@ -84,7 +92,18 @@ def labelled_pairs(options):
     per_prompt=options.per_prompt,
     count=options.count,
   )
-  return pairs, records.notes
+  return pairs, records
+
+
+def _taken(options, count) -> str:
+  """How many pairs the records have, and what left some out."""
+  chosen = [
+    f'--{name.replace("_", "-")} {getattr(options, name):g}'
+    for name in ('per_prompt', 'least_gap', 'count')
+    if name in options.given
+  ]
+  by = f' ({", ".join(chosen)})' if chosen else ''
+  return f'{count} pairs of two different responses{by}'
 
 
 def agreement_table(found) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 
 from launch import answering, costs, errors, judges, unread
 from rlhf_jax import progress
-from rlhf_jax.data import jsonl, names
+from rlhf_jax.data import names
 from rlhf_jax.evaluation import (
   annotators,
   benchmark_results,
@@ -41,8 +41,6 @@ def measure(options) -> None:
     difficulties = model_outputs.difficulties(options.difficulties, prompts)
   if options.people is not None:
     choices = annotators.read(options.people)
-  for path in options.length_copies:
-    jsonl.existing(path)
   for place in (options.policy, options.against):
     answering.check(place)
   judge = judges.named(options, options.out)
@@ -110,6 +108,11 @@ def _check(options):
         '--benchmark compares two: give --policy and --against, each a folder '
         'of transformers, a run, a stage of one, or a file of answers'
       )
+  for name in ('questions', 'difficulties', 'people'):
+    if getattr(options, name) is not None:
+      errors.check_there(f'--{name}', getattr(options, name))
+  for path in options.length_copies:
+    errors.check_there('--length-copies', path)
   for name in ('max_tokens', 'max_prompt_tokens'):
     errors.check_whole(f'--{name.replace("_", "-")}', getattr(options, name), 1)
   errors.check_whole('--at-a-time', options.at_a_time, 1, MAX_ROWS)

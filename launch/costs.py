@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 from urllib import parse as urls
 
-from launch import errors, judges
+from launch import errors, judges, members
 from rlhf_jax.feedback.verdicts import conversations
 
 
@@ -55,7 +55,7 @@ def agreed_to(
   Args:
     judge: whose endpoint it is; of one without nothing is said.
     options: of the command line.
-    pairs: that it will be asked about, as of `judges.shared`.
+    pairs: that it will be asked about, as of `members.shared`.
 
   Raises:
     OptionError: it may not, or nobody is there to say.
@@ -99,7 +99,7 @@ def check(judge: judges.Named, options: Any) -> None:
 def _by_model(judge, pairs) -> dict[str, _Asked]:
   """{model: what it is to be asked about pairs}."""
   found = collections.defaultdict(_Asked)
-  for asking, orders in judges.shared(judge, pairs):
+  for asking, orders in members.shared(judge.members, judge.flips, pairs):
     chat = asking.chat
     asked = [x for shown in orders for x in asking.questions(*shown)]
     waiting = chat.unanswered(asked, options=asking.template.options)

@@ -42,7 +42,10 @@ def parse(arguments):
   _add_pairs(parser)
   _add_benchmark(parser)
   parser.add_argument(
-    '--count', type=int, help='so many pairs or questions, the same ones'
+    '--count',
+    type=int,
+    help='so many pairs or questions, the same ones in every run (default: '
+    'all)',
   )
   parser.add_argument(
     '--out',
@@ -128,7 +131,9 @@ def _add_judge(parser):
     help='most requests under way at a time (default: 8)',
   )
   parser.add_argument(
-    '--per-minute', type=float, help='most requests in a minute'
+    '--per-minute',
+    type=float,
+    help='most requests in a minute (default: no limit)',
   )
   parser.add_argument(
     '--prices',
@@ -159,12 +164,16 @@ def _add_pairs(parser):
     default='',
     help='what the files call the fields, as in prompt=question,chosen=good',
   )
-  group.add_argument('--per-prompt', type=int, help='so many pairs of a prompt')
+  group.add_argument(
+    '--per-prompt',
+    type=int,
+    help='so many pairs of a prompt (default: all)',
+  )
   group.add_argument(
     '--least-gap',
     type=float,
     default=0.0,
-    help='leave out pairs whose scores differ by less',
+    help='leave out pairs whose scores differ by less (default: 0)',
   )
 
 
@@ -187,14 +196,32 @@ def _add_benchmark(parser):
       'launch.train) or a stage of it (RUN/stages/dpo), or answers as '
       "AlpacaEval's model_outputs.json has them",
     )
-  group.add_argument('--max-tokens', type=int, default=300)
-  group.add_argument('--max-prompt-tokens', type=int, default=2048)
+  group.add_argument(
+    '--max-tokens',
+    type=int,
+    default=300,
+    help='of an answer (default: %(default)s)',
+  )
+  group.add_argument(
+    '--max-prompt-tokens',
+    type=int,
+    default=2048,
+    help='of a question, whose end is kept (default: %(default)s)',
+  )
   group.add_argument(
     '--temperature', type=float, default=0.7, help='0 is greedy (default: 0.7)'
   )
-  group.add_argument('--seed', type=int, default=0)
   group.add_argument(
-    '--at-a-time', type=int, default=16, help='questions answered together'
+    '--seed',
+    type=int,
+    default=0,
+    help='of answers, and of orders that are drawn (default: %(default)s)',
+  )
+  group.add_argument(
+    '--at-a-time',
+    type=int,
+    default=16,
+    help='questions answered together (default: %(default)s)',
   )
   group.add_argument(
     '--difficulties',
@@ -229,10 +256,15 @@ def evaluate(options) -> None:
   """Measures what the command line names."""
   from launch import agreements, comparing, costs, judges
 
-  if (options.pairs is None) == (options.benchmark is None):
+  if options.pairs is None and options.benchmark is None:
     raise errors.OptionError(
       'give --pairs DATA to measure a judge, or --benchmark NAME to measure a '
       'policy by it'
+    )
+  if options.pairs is not None and options.benchmark is not None:
+    raise errors.OptionError(
+      '--pairs measures a judge, and --benchmark a policy by it; give one of '
+      'the two, not both'
     )
   if options.count is not None:
     errors.check_whole('--count', options.count, 1)

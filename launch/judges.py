@@ -3,7 +3,7 @@
 import functools
 import pathlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from launch import errors, members, policies
@@ -49,6 +49,7 @@ OPTIONS = {
   'per_minute': '--per-minute',
   'max_prompt_tokens, or set overlong to limits.drop': '--max-prompt-tokens',
   'flips must': '--flips must',
+  'a setting such as comparison_columns': '--columns',
 }
 
 
@@ -269,13 +270,6 @@ def _of_program(options) -> Named:
       'reward (prompts, responses)'
     )
   return _alone(options, judge, options.judge, Code().digest(function))
-
-
-def shared(
-  judge: Named, shown: Sequence[Sequence[Sequence[Any]]]
-) -> Iterator[tuple[members.Asking, list[list[list[Any]]]]]:
-  """Whom a judge asks about which of the pairs, as of `members.shared`."""
-  return members.shared(judge.members, judge.flips, shown)
 
 
 def kept(judge: Named, folder: pathlib.Path) -> judges.Judge:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from launch import judges
+from launch import judges, members
 
 MOST_REASONS = 3
 LONGEST_QUOTE = 80  # Letters.
@@ -65,11 +65,11 @@ def of(
 
   Args:
     judge: that was asked; of one that is no chat model nothing is known.
-    pairs: that it was asked about, as of `judges.shared`.
+    pairs: that it was asked about, as of `members.shared`.
     folder: where an endpoint's replies are kept.
   """
   refused, places, silent = collections.Counter(), [], []
-  for asking, orders in judges.shared(judge, pairs):
+  for asking, orders in members.shared(judge.members, judge.flips, pairs):
     for answer, prompts in _answered(asking, orders):
       if answer.refusal is not None:
         refused[answer.refusal] += 1

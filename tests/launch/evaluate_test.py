@@ -63,6 +63,7 @@ def test_the_longer(pairs, tmp_path):
   status, out, err = run('--judge', 'longer', '--pairs', pairs, '--out', 'o')
   assert status == 0, err
   assert 'all    0.67 [' in out
+  assert f'the longer on {pairs}: 3 comparisons, 3 pairs of two diff' in out
   found = result(tmp_path / 'o')['agreement']['all']
   assert found['accuracy']['value'] == pytest.approx(2 / 3)
   assert found['first']['value'] == 0.5
@@ -70,6 +71,28 @@ def test_the_longer(pairs, tmp_path):
   assert [json.loads(row)['credits'] for row in rows] == [
     [1.0, 1.0], [0.0, 0.0], [1.0, 1.0],
   ]  # fmt: skip
+
+
+def test_how_many_pairs_comparisons_have(pairs):
+  rows = [
+    {
+      'question': f'p{i}', 'category': 'c', 'answers': [
+        {'model': text, 'text': text, 'mean_score': score}
+        for text, score in ((f'{i}', 4.0), ('22', 3), ('333', 2), ('22', 1))
+      ],
+    }
+    for i in range(2)
+  ]  # fmt: skip
+  pairs.write_text('\n'.join(map(json.dumps, rows)))
+  arguments = ('--judge', 'longer', '--pairs', pairs, '--out', 'o')
+  status, out, err = run(*arguments)
+  assert status == 0, err
+  # Of four responses six pairs, of which one has the same text twice.
+  assert ': 2 comparisons, 10 pairs of two different responses\n' in out
+  status, out, err = run(*arguments, '--per-prompt', 2, '--count', 3)
+  assert status == 0, err
+  assert ': 2 comparisons, 3 pairs of two different responses (--per-p' in out
+  assert '(--per-prompt 2, --count 3)' in out
 
 
 def test_a_program_of_either_kind(pairs, tmp_path):
@@ -169,6 +192,7 @@ def test_wrong_columns_are_named(pairs):
   status, _, err = run('--judge', 'longer', '--pairs', pairs)
   assert status == 1
   assert 'pairs.jsonl:1: ' in err
+  assert err.endswith('as in prompt=question (--columns).\n')
   columns = 'prompt=question,chosen=good,rejected=bad'
   status, _, err = run(
     '--judge', 'longer', '--pairs', pairs, '--columns', columns
@@ -487,7 +511,18 @@ def test_templates_share_the_pace(pairs):
     (('--judge', 'no.such', '--pairs', 'pairs.jsonl'), 'no.such'),
     (('--judge', 'os.getcwd', '--pairs', 'pairs.jsonl'), 'takes (prompts, '),
     (('--judge', 'longer', '--pairs', 'llmbar'), 'launch.prepare llmbar'),
-    (('--judge', 'longer', '--pairs', 'no.jsonl'), 'no.jsonl'),
+    (
+      ('--judge', 'longer', '--pairs', 'pair.jsonl'),
+      "error: --pairs: there is no file pair.jsonl in .; did you mean 'pairs.",
+    ),
+    (
+      ('--judge', 'longer', '--pairs', 'no/pairs.jsonl'),
+      'error: --pairs: there is no folder no of no/pairs.jsonl',
+    ),
+    (
+      ('--judge', 'longer', '--pairs', 'pairs.jsonl', '--benchmark', 'llmbar'),
+      'give one of the two, not both',
+    ),
     (
       ('--judge', 'longer', '--pairs', 'pairs.jsonl', '--count', '0'),
       '--count must be 1 or more',
@@ -1257,6 +1292,19 @@ def test_policies_in_folders_answer_once(benchmark, folders, tmp_path):
       ('--benchmark', 'vicuna80', '--questions', 'question.jsonl', '--policy',
        'a.jsn', '--against', 'b.json'),
       "as in RUN/stages/dpo; did you mean 'a.json'",
+    ),
+    *(
+      (
+        ('--benchmark', 'vicuna80', '--policy', 'a.json', '--against', 'b.json',
+         option, *there, 'no.json'),
+        f'error: {option}: there is no file no.json in .',
+      )
+      for option, *there in (
+        ('--questions',),
+        ('--difficulties',),
+        ('--people',),
+        ('--length-copies', 'a.json'),
+      )
     ),
     (
       ('--benchmark', 'vicuna80', '--policy', 'a.json', '--against', 'b.json',
