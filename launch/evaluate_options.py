@@ -20,6 +20,7 @@ OF_BENCHMARK = (
   'length_copies',
   'people',
   'most_missing',
+  'judge_results',
 )
 
 
@@ -237,6 +238,12 @@ def _add_benchmark(parser):
     metavar='FILE',
     help='what people chose of the same answers, as launch.annotate --compare '
     'writes it, to stand beside the judge',
+  )
+  group.add_argument(
+    '--judge-results',
+    metavar='FILE',
+    help='the results.json of this judge on labelled pairs (--pairs llmbar), '
+    'to stand beside its verdicts here',
   )
   group.add_argument(
     '--most-missing',

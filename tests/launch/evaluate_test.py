@@ -684,6 +684,76 @@ def test_two_files_of_answers_by_an_endpoint(benchmark, tmp_path):
   assert [row['preference'] for row in written] == [2.0, 2.0, 1.0, 1.5]
 
 
+def test_what_a_judge_was_held_to_stands_beside_its_verdicts(
+  benchmark, tmp_path
+):
+  texts = (
+    ('Natural', 'long one', 'no'),
+    ('Natural', 'x', 'longer'),
+    ('Neighbor', 'x', 'longer'),
+  )
+  rows = [
+    {'id': i, 'subset': kind, 'prompt': f'p {i}', 'chosen': good,
+     'rejected': bad, 'chosen_model': 'x', 'rejected_model': 'y'}
+    for i, (kind, good, bad) in enumerate(texts)
+  ]  # fmt: skip
+  (tmp_path / 'bar.json').write_text(json.dumps(rows))
+  judge = ('--judge', 'longer')
+  status, _, err = run(*judge, '--pairs', 'bar.json', '--out', 'held')
+  assert status == 0, err
+  arguments = (
+    *benchmark, '--policy', 'a.json', '--against', 'b.json', '--out', 'o',
+  )  # fmt: skip
+  held = ('--judge-results', 'held/results.json')
+  status, out, err = run(*judge, *arguments, *held)
+  assert status == 0, err
+  # Of three pairs the longer is the better one in one, of Natural's two too.
+  assert ('The judge on bar.json: of 3 pairs right on 0.33 [') in ' '.join(
+    out.split()
+  )
+  assert '; of 2 pairs (Natural) right on 0.50 [' in ' '.join(out.split())
+  assert 'not held to LLMBar' not in out
+  assert 'of 2 pairs (Natural)' in (tmp_path / 'o' / 'report.md').read_text()
+  found = result(tmp_path / 'o')['judge_held_to']
+  assert (found['file'], found['pairs']) == ('held/results.json', 'bar.json')
+  assert found['rows']['Natural']['right']['value'] == 0.5
+  assert found['rows']['Natural']['same']['value'] == 1.0
+  assert found['rows']['all']['right']['value'] == pytest.approx(1 / 3)
+  # Without it the report says so, and how.
+  status, out, err = run(*judge, *arguments)
+  assert status == 0, err
+  assert (
+    'was not held to LLMBar here; python -m launch.evaluate --judge longer '
+    '--pairs llmbar does, and --judge-results OUT/results.json sets it'
+  ) in ' '.join(out.split())
+  assert result(tmp_path / 'o')['judge_held_to'] is None
+  # Another judge, or what is no such file.
+  status, out, err = run('--judge', f'{__name__}.wins', *arguments, *held)
+  assert (status, out) == (1, '')
+  assert '--judge-results held/results.json is of the longer, which' in err
+  for text in ('{', '[1]', '{"pairs": "x"}', '{"agreement": {"all": 3}}'):
+    (tmp_path / 'odd.json').write_text(text)
+    odd = ('--judge-results', 'odd.json')
+    status, out, err = run(*judge, *arguments, *odd)
+    assert (status, out) == (1, '')
+    assert 'error: --judge-results odd.json is not what a judge was m' in err
+    assert 'Traceback' not in err
+
+
+def test_how_to_hold_a_judge_to_labels_names_how_it_is_asked(benchmark):
+  with Server(prefers_good) as server:
+    status, out, err = run(
+      *benchmark, '--policy', 'a.json', '--against', 'b.json', '--out', 'o',
+      '--judge', server.url, '--model', 'my model', '--template',
+      'pair_choice_1', '--flips', 0.25, '--prices', 0, 0, '--yes',
+    )  # fmt: skip
+  assert status == 0, err
+  assert (
+    f'launch.evaluate --judge {server.url} --template pair_choice_1 --flips '
+    "0.25 --model 'my model' --pairs llmbar does"
+  ) in ' '.join(out.split())
+
+
 def test_a_judge_that_always_takes_the_first(benchmark, tmp_path):
   arguments = (
     *benchmark, '--policy', 'a.json', '--against', 'b.json', '--count', '3',
@@ -1304,6 +1374,7 @@ def test_policies_in_folders_answer_once(benchmark, folders, tmp_path):
         ('--difficulties',),
         ('--people',),
         ('--length-copies', 'a.json'),
+        ('--judge-results',),
       )
     ),
     (
