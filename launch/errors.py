@@ -14,7 +14,6 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from types import FrameType
 
-from rlhf_jax.data import names
 from rlhf_jax.storage import files
 
 # The kinds of errors that become a sentence; of a ValueError it depends on who
@@ -107,6 +106,8 @@ def check_there(name: str, path: str | pathlib.Path) -> None:
 
 def nearest(path: pathlib.Path) -> str:
   """What beside a path is called almost so; '' where nothing is."""
+  from rlhf_jax.data import names  # Brings JAX, which few mistakes need.
+
   if path.exists() or not path.parent.is_dir():
     return ''
   there = [one.name for one in path.parent.iterdir()]
