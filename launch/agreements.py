@@ -1,5 +1,6 @@
 """A judge on labelled pairs: what `launch.evaluate --pairs DATA` does."""
 
+import pathlib
 import sys
 
 import numpy as np
@@ -30,17 +31,16 @@ def measure(options) -> None:
       f'--order {options.order} is of policies; a judge is measured in both '
       'orders'
     )
-  pairs, notes = labelled_pairs(options)
+  pairs, records = labelled_pairs(options)
   judge = judges.named(options, options.out)
-  for note in notes:
+  for note in records.notes:
     print(note, file=sys.stderr)
   prompts, first, second, labels, _ = map(list, zip(*pairs, strict=True))
   both = [(prompts, first, second), (prompts, second, first)]
   costs.agreed_to(judge, options, both)
   files.make_folder(options.out)
-  credits = orders.both(
-    judges.kept(judge, options.out).judge, prompts, first, second
-  )
+  kept = judges.kept(judge, options.out)
+  credits = orders.both(kept, prompts, first, second)
   silence = unread.Unread()
   if np.isnan(credits).any():
     silence = unread.of(judge, both, options.out)
@@ -53,7 +53,10 @@ def measure(options) -> None:
   found = agreement.by_kind(credits, labels, prompts)
   models = model_win_rates.measure(pairs, credits)
   write(options, judge, pairs, credits, found, models, silence)
-  print(f'\n{judge.name} on {options.pairs}: {len(pairs)} pairs\n')
+  print(
+    f'\n{judge.name} on {options.pairs}: {len(records)} comparisons, '
+    f'{_taken(options, len(pairs))}\n'
+  )
   print(agreement_table(found))
   if models is not None:
     print(f'\n{model_table(models)}')
@@ -73,7 +76,7 @@ def measure(options) -> None:
 
 
 def labelled_pairs(options):
-  """The pairs that the command line names, and notes on how they were read."""
+  """The pairs that the command line names, and the records they are of."""
   if options.per_prompt is not None:
     errors.check_whole('--per-prompt', options.per_prompt, 1)
   if not 0.0 <= options.least_gap < float('inf'):
@@ -86,6 +89,10 @@ def labelled_pairs(options):
     folder, found = files_at(
       options.pairs, options.columns, read=formats.comparisons
     )
+    for name in found.names:
+      path = pathlib.Path(folder, name)
+      if not prepared.is_split(path):
+        errors.check_there('--pairs', path)
     records = found.records(folder)
   pairs = labelled.pairs(
     records,
@@ -93,7 +100,18 @@ def labelled_pairs(options):
     per_prompt=options.per_prompt,
     count=options.count,
   )
-  return pairs, records.notes
+  return pairs, records
+
+
+def _taken(options, count) -> str:
+  """How many pairs the records have, and what left some out."""
+  chosen = [
+    f'--{name.replace("_", "-")} {getattr(options, name):g}'
+    for name in ('per_prompt', 'least_gap', 'count')
+    if name in options.given
+  ]
+  by = f' ({", ".join(chosen)})' if chosen else ''
+  return f'{count} pairs of two different responses{by}'
 
 
 def agreement_table(found) -> str:

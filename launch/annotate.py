@@ -107,8 +107,12 @@ def annotate(options) -> None:
   from rlhf_jax.evaluation import annotators
 
   if options.summary:
-    if options.data or options.compare:
-      raise errors.OptionError('--summary is of a file alone; name no DATA')
+    for name, given in (('DATA', options.data), ('--compare', options.compare)):
+      if given:
+        raise errors.OptionError(
+          '--summary tells what a file of choices says, and asks nothing; '
+          f'leave out {name}'
+        )
     if not options.summary.exists():
       raise errors.OptionError(
         f'--summary {options.summary}: there is no such file; name one that '
@@ -132,6 +136,10 @@ def check(options) -> None:
     raise errors.OptionError(
       'people are asked about one thing: give DATA or --compare A B'
     )
+  for place in options.compare or ():
+    errors.check_there('--compare', place)
+  if options.data and not pathlib.Path(options.data).parent.is_dir():
+    errors.check_there('DATA', options.data)
   errors.check_whole('--each', options.each, 1)
   errors.check_whole('--port', options.port, 0, 65535)
   if options.first is not None:

@@ -1,14 +1,20 @@
 """Policies by a judge: what `launch.evaluate --benchmark NAME` does."""
 
 import functools
-import pathlib
 import sys
 
 import numpy as np
 
-from launch import answering, costs, errors, judges, unread
-from rlhf_jax import progress
-from rlhf_jax.data import jsonl, names
+from launch import (
+  answering,
+  comparison_report,
+  costs,
+  errors,
+  judge_results,
+  judges,
+  unread,
+)
+from rlhf_jax.data import names
 from rlhf_jax.evaluation import (
   annotators,
   benchmark_results,
@@ -16,19 +22,11 @@ from rlhf_jax.evaluation import (
   model_outputs,
   orders,
   questions,
-  report,
-  tables,
   win_rate,
 )
 from rlhf_jax.evaluation.questions import BENCHMARKS
 from rlhf_jax.experiment.folder_policy import MAX_ROWS
 from rlhf_jax.storage import files
-
-ORDERS = {
-  'both': 'in both orders, and averaged',
-  'strict': 'in both orders, a win being one in both',
-  'drawn': 'once, in a drawn order',
-}
 
 
 def measure(options) -> None:
@@ -41,11 +39,10 @@ def measure(options) -> None:
     difficulties = model_outputs.difficulties(options.difficulties, prompts)
   if options.people is not None:
     choices = annotators.read(options.people)
-  for path in options.length_copies:
-    jsonl.existing(path)
   for place in (options.policy, options.against):
     answering.check(place)
   judge = judges.named(options, options.out)
+  held = judge_results.of(options, judge)
   may_answer = functools.partial(costs.check, judge, options)
   own, other = (
     answering.of(place, asked, options, first=may_answer)
@@ -81,19 +78,12 @@ def measure(options) -> None:
     why = _too_few(options, judge, credits, silence)
     raise errors.OptionError(why) from error
   _warn(rates['all'])
-  said = [
-    *_sentences(options, judge, judged, rates['all']),
-    *silence.sentences,
-  ]
-  policies = own.name, other.name
-  _write(options, judge, policies, outputs, judged, rates, silence, said)
-  print(f'\n{own.name} against {other.name} on {options.benchmark}\n')
-  width = progress.width(sys.stdout)
-  print(tables.fitted(benchmark_results.table(rates), width))
-  print()
-  print(tables.fitted(benchmark_results.beside(rates, other.name), width))
-  print('\n' + report.sentences(said, width))
-  print(options.out)
+  comparison_report.tell(
+    options,
+    comparison_report.Compared(
+      judge, held, (own.name, other.name), outputs, judged, rates, silence
+    ),
+  )
 
 
 def _check(options):
@@ -110,6 +100,12 @@ def _check(options):
         '--benchmark compares two: give --policy and --against, each a folder '
         'of transformers, a run, a stage of one, or a file of answers'
       )
+  for name in ('questions', 'difficulties', 'people', 'judge_results'):
+    if getattr(options, name) is not None:
+      option = f'--{name.replace("_", "-")}'
+      errors.check_there(option, getattr(options, name))
+  for path in options.length_copies:
+    errors.check_there('--length-copies', path)
   for name in ('max_tokens', 'max_prompt_tokens'):
     errors.check_whole(f'--{name.replace("_", "-")}', getattr(options, name), 1)
   errors.check_whole('--at-a-time', options.at_a_time, 1, MAX_ROWS)
@@ -148,7 +144,7 @@ def _credits(options, judge, prompts, own, other):
       shown = [(asked, *orders.turn_round(first, second, turn))]
     costs.agreed_to(judge, options, shown)
     kept = judges.kept(judge, options.out)
-    by_place[differ] = asking(kept.judge, asked, first, second)
+    by_place[differ] = asking(kept, asked, first, second)
     credits[differ] = reduced(by_place[differ])
     if np.isnan(credits).any():
       silence = unread.of(judge, shown, options.out)
@@ -188,131 +184,3 @@ def _warn(whole) -> None:
       'much of it',
       file=sys.stderr,
     )
-
-
-def _sentences(options, judge, judged, whole) -> list[str]:
-  """Who judged, and how."""
-  said = [
-    f'Judged by {judge.name}, {ORDERS[options.order]}.',
-    _on_length(options, whole),
-    _on_answers(options, len(judged.prompts)),
-  ]
-  alike = benchmark_results.alike(judged)
-  if alike is not None:
-    said.append(
-      f'People: {options.people}. On what both judged, the judge and they '
-      f'prefer the same {tables.interval(alike)} of the time.'
-    )
-  return said
-
-
-def _on_answers(options, count) -> str:
-  """How the answers came about."""
-  sampled = [
-    place
-    for place in (options.policy, options.against)
-    if not pathlib.Path(place).is_file()
-  ]
-  said = (
-    f'{count} questions, of a file'
-    if options.questions
-    else (f'{count} questions')
-  )
-  if options.count is not None:
-    said += f' (--count {options.count})'
-  if not sampled:
-    return f'{said}; the answers are those of files.'
-  of = '' if len(sampled) == 2 else f' of {sampled[0]}'
-  return (
-    f'{said}; the answers{of} were sampled at temperature '
-    f'{options.temperature:g}, at most {options.max_tokens} tokens, seed '
-    f'{options.seed}.'
-  )
-
-
-def _on_length(options, whole) -> str:
-  """What the win rate at equal length rests on, or why there is none."""
-  if whole.unknown:
-    return f'At equal length, {whole.rests_on}: unknown, since {whole.unknown}.'
-  given = [*filter(None, [options.difficulties]), *options.length_copies]
-  of = f' ({", ".join(given)})' if given else ''
-  beside = ''
-  if not (options.difficulties and options.length_copies):
-    beside = (
-      '; the published length-controlled win rate has both difficulties of the '
-      "instructions and the reference's copies of other lengths"
-    )
-  return f'At equal length: by a regression {whole.rests_on}{of}{beside}.'
-
-
-def _sampling(options, place) -> dict:
-  """Where a policy's answers are from, and how they were sampled."""
-  if pathlib.Path(place).is_file():
-    return {'file': str(place)}
-  return {
-    'sampled_from': str(place),
-    'temperature': options.temperature,
-    'max_tokens': options.max_tokens,
-    'max_prompt_tokens': options.max_prompt_tokens,
-    'seed': options.seed,
-  }
-
-
-def _write(
-  options, judge, policies, outputs, judged, rates, silence, said
-) -> None:
-  """Writes annotations.json, results.json, the report and its plots."""
-  files.write_json(
-    options.out / 'annotations.json',
-    model_outputs.annotations(*outputs, judged.credits, judge.name),
-  )
-  results = {
-    'benchmark': options.benchmark,
-    'policy': policies[0],
-    'against': policies[1],
-    'judge': judge.name,
-    'identity': judge.identity,
-    'order': options.order,
-    'seed': options.seed,
-    'count': options.count,
-    'questions': options.questions,
-    'answers': {
-      role: _sampling(options, place)
-      for role, place in (
-        ('policy', options.policy),
-        ('against', options.against),
-      )
-    },
-    'difficulties': options.difficulties,
-    'length_copies': options.length_copies,
-    'at_equal_length': {
-      'rests_on': rates['all'].rests_on,
-      'unknown_since': rates['all'].unknown or None,
-    },
-    'people': options.people,
-    'no_verdict': silence.plain,
-    'win_rates': {
-      name: {
-        'win_rate': rate.judge,
-        'at_equal_length': rate.equal_length,
-        'by_people': rate.people,
-        'discrete': rate.discrete,
-        'same_in_both_orders': rate.position.same,
-        'for_the_first': rate.position.first,
-        'characters': dict(
-          zip(('policy', 'against'), rate.characters, strict=True)
-        ),
-      }
-      for name, rate in rates.items()
-    },
-  }
-  files.write_json(options.out / 'results.json', report.plain(results))
-  page = benchmark_results.page(
-    judged,
-    rates,
-    policies,
-    options.benchmark,
-    said,
-    benchmark_results.draw(options.out, judged, rates, policies),
-  )
-  report.write_page(options.out, 'report', page)

@@ -1,13 +1,48 @@
 """What asking an endpoint costs, told and agreed to before it is asked."""
 
+import collections
+import functools
 import math
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from urllib import parse as urls
 
-from launch import errors, judges
+from launch import errors, judges, members
 from rlhf_jax.feedback.verdicts import conversations
+
+
+class _Asked(NamedTuple):
+  """What a model is asked.
+
+  Attributes:
+    questions: how many, not answered yet.
+    before: questions that were answered before.
+    read: about so many tokens of them.
+    written: at most so many of its replies.
+  """
+
+  questions: int = 0
+  before: int = 0
+  read: int = 0
+  written: int = 0
+
+  def plus(self, other: '_Asked') -> '_Asked':
+    return _Asked(*(a + b for a, b in zip(self, other, strict=True)))
+
+  def said(self, prices: Sequence[float] | None) -> str:
+    """In words, with what it costs where prices are known."""
+    before = f' ({self.questions + self.before} with those answered before)'
+    said = (
+      f'{self.questions} questions'
+      + before * (self.before > 0)
+      + f': about {self.read:,} tokens to read, at most {self.written:,} to '
+      'write'
+    )
+    if not prices:
+      return said
+    cost = (self.read * prices[0] + self.written * prices[1]) / 1e6
+    return f'{said}, at most about {cost:,.2f}'
 
 
 def agreed_to(
@@ -20,34 +55,23 @@ def agreed_to(
   Args:
     judge: whose endpoint it is; of one without nothing is said.
     options: of the command line.
-    pairs: that it will be asked about, as of `judges.shared`.
+    pairs: that it will be asked about, as of `members.shared`.
 
   Raises:
     OptionError: it may not, or nobody is there to say.
   """
-  if not judge.hosted:
+  if not judge.url:
     return
-  read = written = questions = known = 0
-  for member, orders in judges.shared(judge, pairs):
-    asked = [x for shown in orders for x in member.questions(*shown)]
-    waiting = member.chat.unanswered(asked, options=member.template.options)
-    questions, known = questions + len(waiting), known + len(set(asked))
-    letters = sum(len(m.content) for question in waiting for m in question)
-    read += math.ceil(letters / conversations.LETTERS_A_TOKEN)
-    written += len(waiting) * member.chat.max_tokens
-  if not questions:
+  models = _by_model(judge, pairs)
+  whole = functools.reduce(_Asked.plus, models.values())
+  if not whole.questions:
     return
-  url = judge.members[0].chat.url
-  before = known - questions
-  said = (
-    f'{url} is to be asked {questions} questions'
-    + f' ({known} with those answered before)' * (before > 0)
-    + f': about {read:,} tokens to read, at most {written:,} to write'
+  print(
+    f'{judge.url} is to be asked {whole.said(options.prices)}', file=sys.stderr
   )
-  if options.prices:
-    cost = (read * options.prices[0] + written * options.prices[1]) / 1e6
-    said += f', at most about {cost:,.2f}'
-  print(said, file=sys.stderr)
+  if len(models) > 1:
+    for model, asked in models.items():
+      print(f'  {model}: {asked.said(options.prices)}', file=sys.stderr)
   if not _asks_first(judge, options):
     return
   if not sys.stdin.isatty():
@@ -67,9 +91,28 @@ def check(judge: judges.Named, options: Any) -> None:
   """
   if _asks_first(judge, options) and not sys.stdin.isatty():
     raise errors.OptionError(
-      f'{judge.members[0].chat.url} is to be asked later, and nobody is here '
+      f'{judge.url} is to be asked later, and nobody is here '
       'to say whether what it costs may be spent; --yes says that it may'
     )
+
+
+def _by_model(judge, pairs) -> dict[str, _Asked]:
+  """{model: what it is to be asked about pairs}."""
+  found = collections.defaultdict(_Asked)
+  for asking, orders in members.shared(judge.members, judge.flips, pairs):
+    chat = asking.chat
+    asked = [x for shown in orders for x in asking.questions(*shown)]
+    waiting = chat.unanswered(asked, options=asking.template.options)
+    letters = sum(len(m.content) for question in waiting for m in question)
+    found[chat.model] = found[chat.model].plus(
+      _Asked(
+        questions=len(waiting),
+        before=len(set(asked)) - len(waiting),
+        read=math.ceil(letters / conversations.LETTERS_A_TOKEN),
+        written=len(waiting) * chat.max_tokens,
+      )
+    )
+  return found
 
 
 def check_prices(prices: Sequence[float] | None) -> None:
@@ -83,9 +126,9 @@ def check_prices(prices: Sequence[float] | None) -> None:
 
 def _asks_first(judge, options) -> bool:
   """Whether it has to be agreed to that an endpoint is asked."""
-  if not judge.hosted or options.yes:
+  if not judge.url or options.yes:
     return False
-  return bool(options.prices) or not _is_here(judge.members[0].chat.url)
+  return bool(options.prices) or not _is_here(judge.url)
 
 
 def _is_here(url: str) -> bool:

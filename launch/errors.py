@@ -73,6 +73,47 @@ def check_whole(
     raise OptionError(f'{name} must be {range_}, got {value}')
 
 
+def check_unread(
+  given: Sequence[str], unread: Sequence[str], whose: str, what: str
+) -> None:
+  """Refuses options that would be read without effect.
+
+  Args:
+    given: options, as Python has their names.
+    unread: those that are not read.
+    whose: they are.
+    what: does not read them.
+  """
+  for name in unread:
+    if name in given:
+      raise OptionError(
+        f'--{name.replace("_", "-")} is of {whose}, and {what} does not read '
+        'it; leave it out'
+      )
+
+
+def check_there(name: str, path: str | pathlib.Path) -> None:
+  """Refuses a path at which there is nothing."""
+  path = pathlib.Path(path)
+  if path.exists():
+    return
+  if path.parent.is_dir():
+    raise OptionError(
+      f'{name}: there is no file {path.name} in {path.parent}{nearest(path)}'
+    )
+  raise OptionError(f'{name}: there is no folder {path.parent} of {path}')
+
+
+def nearest(path: pathlib.Path) -> str:
+  """What beside a path is called almost so; '' where nothing is."""
+  from rlhf_jax.data import names  # Brings JAX, which few mistakes need.
+
+  if path.exists() or not path.parent.is_dir():
+    return ''
+  there = [one.name for one in path.parent.iterdir()]
+  return names.nearest(path.name, there).removesuffix('.')
+
+
 def check_folder(name: str, path: pathlib.Path | None) -> None:
   """Refuses a path where no folder can be made, for a file lies there."""
   if path is None:
@@ -96,8 +137,8 @@ def sentence(error: BaseException) -> str | None:
       OUT_OF_MEMORY
     )
   if isinstance(error, OSError) and error.errno is not None:
-    names = (error.filename, error.filename2)
-    paths = ' and '.join(str(name) for name in names if name is not None)
+    given = (error.filename, error.filename2)
+    paths = ' and '.join(str(name) for name in given if name is not None)
     return f'{paths}: {error.strerror}' if paths else str(error.strerror)
   if isinstance(error, ModuleNotFoundError) and _foreign(error.name):
     return (

@@ -1,11 +1,13 @@
 """The judge that a command line names, and what asking it costs."""
 
+import functools
 import pathlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from launch import errors, policies
+from launch import errors, members, policies
+from launch.members import Member
 from rlhf_jax.addressing import Code
 from rlhf_jax.data.limits import Limits
 from rlhf_jax.evaluation import judges, simulated_annotators
@@ -22,9 +24,20 @@ from rlhf_jax.models import huggingface
 from rlhf_jax.types.calls import Called
 
 MAX_PROMPT_TOKENS = 8192  # Of a question to a local judge.
-RATING_TIE = 0.1  # Grades of 1 to 10 that differ by no more are equal.
 REPLIES = 'replies.jsonl'  # Of an endpoint, in the --out folder.
 AT_ONCE = 64  # Pairs that a model which is read here is given together.
+
+# Options that not every judge reads.
+OF_CHAT = ('template', 'judge_temperature')
+OF_ENDPOINT = (
+  'model',
+  'key_variable',
+  'timeout',
+  'retries',
+  'concurrency',
+  'per_minute',
+  'prices',
+)
 
 # What settings of a chat are called on the command line, in sentences.
 OPTIONS = {
@@ -36,6 +49,7 @@ OPTIONS = {
   'per_minute': '--per-minute',
   'max_prompt_tokens, or set overlong to limits.drop': '--max-prompt-tokens',
   'flips must': '--flips must',
+  'a setting such as comparison_columns': '--columns',
 }
 
 
@@ -43,42 +57,18 @@ class Named(NamedTuple):
   """A judge, and what is known of it beforehand.
 
   Attributes:
-    judge: an `evaluation.Judge`.
     name: as tables have it.
     identity: changes when its verdicts might.
-    members: the templates by which a chat model is asked, each a share of the
-      prompts; none of another judge.
-    hosted: whether it is behind an endpoint, which may cost.
+    members: who share the prompts; mostly one.
+    url: of the endpoint, which may cost; '' of a judge without.
+    flips: share of verdicts that are turned round.
   """
 
-  judge: Callable[..., Any]
   name: str
   identity: str
-  members: Sequence['Member'] = ()
-  hosted: bool = False
-
-
-class Member(NamedTuple):
-  """A chat model that is asked by one template.
-
-  Attributes:
-    judge: an `evaluation.Judge`.
-    chat: the model.
-    template: of the questions.
-    questions: (prompts, responses, others) -> what it is asked of them, as they
-      are shown.
-    verdict_questions: likewise, those of them that verdicts or ratings reply
-      to, each with the prompts that it is about.
-    read: (an answer, how many prompts it is about) -> as many verdicts, or
-      ratings, that it holds; NaN for none.
-  """
-
-  judge: Callable[..., Any]
-  chat: Any
-  template: Any
-  questions: Callable[..., list[Any]]
-  verdict_questions: Callable[..., list[Any]]
-  read: Callable[..., Any]
+  members: Sequence[Member]
+  url: str = ''
+  flips: float = 0.0
 
 
 def named(options, kept_in: pathlib.Path) -> Named:
@@ -93,19 +83,20 @@ def named(options, kept_in: pathlib.Path) -> Named:
     ValueError: an endpoint cannot be asked so, or its key is not there.
   """
   errors.check_whole('--concurrency', options.concurrency, 1)
+  simulated_annotators.check_flips(options.flips)
   judge = _named(options, kept_in)
   if not options.flips:
     return judge
   return judge._replace(
-    judge=simulated_annotators.with_flips(judge.judge, flips=options.flips),
     name=f'{judge.name}, {options.flips:.0%} turned round',
     identity=f'{judge.identity} flips {options.flips}',
+    flips=options.flips,
   )
 
 
 def _named(options, kept_in) -> Named:
   if options.judge == 'longer':
-    return Named(judges.longer, 'the longer', 'longer')
+    return _alone(options, judges.longer, 'the longer', 'longer')
   if '://' in options.judge:
     return _of_endpoint(options, kept_in)
   if policies.of_run(pathlib.Path(options.judge)):
@@ -126,15 +117,35 @@ def _named(options, kept_in) -> Named:
   return _of_program(options)
 
 
+def _alone(options, judge, name, identity) -> Named:
+  """A judge that is no chat model."""
+  _check_unread(options, OF_ENDPOINT, 'an endpoint')
+  _check_unread(options, OF_CHAT, 'a chat model')
+  return Named(name, identity, [Member(judge, identity)])
+
+
 def _of_reward(options) -> Named:
   reward = PretrainedReward(options.judge)
   reward.check()
   judge = judges.by_reward(judges.scored_once(reward))
-  return Named(judge, reward.name, reward.fingerprint())
+  return _alone(options, judge, reward.name, reward.fingerprint())
+
+
+def _check_unread(options, names, whose) -> None:
+  what = f'--judge {options.judge}'
+  errors.check_unread(options.given, names, whose, what)
 
 
 def _of_chat_model(options) -> Named:
+  _check_unread(options, OF_ENDPOINT, 'an endpoint')
   templates = _templates(options)
+  for template in templates:
+    if template.model is not None:
+      raise errors.OptionError(
+        f'{template.name} is for the model {template.model}, and --judge '
+        f'{options.judge} is a folder, whose model alone is asked; leave the '
+        "line out of the template's header, or give the URL of an endpoint"
+      )
   reply = max(template.max_tokens for template in templates)
   most, bound = MAX_PROMPT_TOKENS, huggingface.longest(options.judge)
   if bound is not None:
@@ -151,20 +162,34 @@ def _of_chat_model(options) -> Named:
     buckets=tuple(2**n for n in range(7, 13)),
   )
   policy = FolderPolicy(options.judge, limits=limits, console=sys.stderr)
-  chat = FolderChat(policy, temperature=options.judge_temperature)
-  known = f'{fingerprint(options.judge, limits)} {options.judge_temperature}'
-  return _pooled([_asking(chat, template) for template in templates], known)
+  known = fingerprint(options.judge, limits)
+
+  @functools.cache
+  def at(temperature):
+    return FolderChat(policy, temperature=temperature)
+
+  found = []
+  for template in templates:
+    temperature = _temperature(options, template)
+    found.append(
+      members.of_chat(at(temperature), template, f'{known} {temperature}')
+    )
+  return _pooled(found)
 
 
 def _of_endpoint(options, kept_in) -> Named:
-  if not options.model:
-    raise errors.OptionError(
-      f'--model says which model the endpoint {options.judge.split("@")[-1]} '
-      'is to answer with'
-    )
+  templates = _templates(options)
+  for template in templates:
+    if not (template.model or options.model):
+      raise errors.OptionError(
+        '--model says which model the endpoint '
+        f'{options.judge.split("@")[-1]} is to answer with, since the template '
+        f'{template.name} names none'
+      )
+  _check_read(options, 'model', [template.model for template in templates])
   chat = endpoint.Chat(
     options.judge,
-    options.model,
+    options.model or templates[0].model,
     key_variable=options.key_variable,
     temperature=options.judge_temperature,
     timeout=options.timeout,
@@ -175,119 +200,61 @@ def _of_endpoint(options, kept_in) -> Named:
   )
   chat.check()
   chat.check_key()
-  members = [
-    _asking(chat.replying(template.max_tokens), template)
-    for template in _templates(options)
-  ]
-  known = f'{chat.root} {chat.model} {chat.temperature}'
-  return _pooled(members, known)._replace(hosted=True)
+  by = functools.cache(chat.by)
+  found = []
+  for template in templates:
+    one = by(template.model or options.model, _temperature(options, template))
+    found.append(
+      members.of_chat(
+        one.replying(template.max_tokens),
+        template,
+        f'{one.root} {one.model} {one.temperature}',
+      )
+    )
+  return _pooled(found)._replace(url=chat.url)
 
 
 def _templates(options) -> list[Any]:
-  """Those of a command line.
-
-  Raises:
-    OptionError: one asks about several pairs together, and would be given other
-      ones than are foreseen.
-  """
   found = [verdicts.load(name.strip()) for name in options.template.split(',')]
-  for template in found:
-    if template.together > 1 and (len(found) > 1 or options.flips):
-      raise errors.OptionError(
-        f'{template.name} asks about {template.together} pairs together, which '
-        'no pool of templates can, nor one with --flips; give it alone'
-      )
+  temperatures = [template.temperature for template in found]
+  _check_read(options, 'judge_temperature', temperatures)
   return found
 
 
-def _asking(chat, template) -> Member:
-  """A chat model that is asked about two responses, or about each."""
-  if not template.rates:
-    judge = verdicts.PairJudge(chat, template)
-    return Member(
-      judge,
-      chat,
-      template,
-      judge.questions,
-      judge.verdict_questions,
-      judge.read,
+def _check_read(options, name, given) -> None:
+  """Refuses an option in whose place every template gives something else."""
+  if name in options.given and None not in given:
+    raise errors.OptionError(
+      f'--{name.replace("_", "-")} is read by no template of --template, as '
+      'each has one of its own; leave it out'
     )
-  rater = verdicts.Rater(chat, template)
-
-  def on_each(questions):
-    return lambda prompts, first, second: [
-      *questions(prompts, first),
-      *questions(prompts, second),
-    ]
-
-  judge = judges.by_reward(rater, tie=RATING_TIE)
-  return Member(
-    judge,
-    chat,
-    template,
-    on_each(rater.questions),
-    on_each(rater.verdict_questions),
-    rater.read,
-  )
 
 
-def _pooled(members, known) -> Named:
+def _temperature(options, template) -> float:
+  """The temperature of a template, or else of the command line."""
+  if template.temperature is None:
+    return options.judge_temperature
+  return template.temperature
+
+
+def _pooled(found: Sequence[Member]) -> Named:
   """The judge of one template, or of several that share the prompts."""
-  name = ' + '.join(m.template.name for m in members)
-  return Named(
-    members[0].judge
-    if len(members) == 1
-    else simulated_annotators.pool([m.judge for m in members]),
-    f'{members[0].chat.name}, {name}',
-    ' '.join([known, *(m.template.digest for m in members)]),
-    members,
-  )
+  asked = [member.asking for member in found]
+  whom = [_whom(one) for one in asked]
+  names = [one.template.name for one in asked]
+  if len(set(whom)) == 1:
+    name = f'{whom[0]}, {" + ".join(names)}'
+  else:
+    name = ' + '.join(map(', '.join, zip(whom, names, strict=True)))
+  return Named(name, ' + '.join(member.identity for member in found), found)
 
 
-def shared(
-  judge: Named, asked: Sequence[Sequence[Sequence[Any]]]
-) -> Iterator[tuple['Member', list[list[list[Any]]]]]:
-  """Each template's member of a judge, and the pairs that it is asked about.
-
-  A pair that was there before, in an order of its own or another's, is left
-  out: its verdict is `kept`.
-
-  Args:
-    judge: of a chat model; another one has no members.
-    asked: of each order, columns of prompts, responses and others, as they are
-      shown.
-  """
-  count, asked = len(judge.members), _each_once(asked)
-  places = [
-    simulated_annotators.shared_out(count, columns[0]) if count else []
-    for columns in asked
-  ]
-  for number, member in enumerate(judge.members):
-    yield (
-      member,
-      [
-        [
-          [x for x, place in zip(column, where, strict=True) if place == number]
-          for column in columns
-        ]
-        for columns, where in zip(asked, places, strict=True)
-      ],
-    )
-
-
-def _each_once(asked):
-  """Orders as of `shared`, without the pairs that are there again."""
-  seen, found = set(), []
-  for columns in asked:
-    rows = []
-    for row in zip(*columns, strict=True):
-      prompt, first, second = row
-      pair = prompt.messages, prompt.answer, first, second
-      if pair not in seen:
-        rows.append(row)
-        seen.add(pair)
-    found.append([[row[i] for row in rows] for i in range(3)])
-  return found
+def _whom(asking) -> str:
+  """The model that a template asks, and at which temperature if it says one."""
+  temperature = asking.template.temperature
+  if temperature is None:
+    return asking.chat.name
+  return f'{asking.chat.name} at temperature {temperature:g}'
 
 
 def _of_program(options) -> Named:
@@ -302,21 +269,28 @@ def _of_program(options) -> Named:
       f'--judge {complaint}; a judge takes (prompts, responses, others), and a '
       'reward (prompts, responses)'
     )
-  return Named(judge, options.judge, Code().digest(function))
+  return _alone(options, judge, options.judge, Code().digest(function))
 
 
-def kept(judge: Named, folder: pathlib.Path) -> Named:
-  """The same judge, whose verdicts are kept in a folder as they come."""
-  at_a_time = AT_ONCE
-  if judge.hosted:
-    at_a_time = 4 * judge.members[0].chat.concurrency
-  # Of pairs that are asked about together none are left over but at the end.
-  at_a_time *= max((m.template.together for m in judge.members), default=1)
-  asked = keeping(
-    judge.judge,
-    folder / 'asked.jsonl',
-    judge.identity,
-    out=sys.stderr,
-    at_a_time=at_a_time,
-  )
-  return judge._replace(judge=asked)
+def kept(judge: Named, folder: pathlib.Path) -> judges.Judge:
+  """Asks a judge, whose verdicts are kept in a folder as they come.
+
+  Each member's are kept apart, so that it is asked about its pairs as many
+  together as it may be.
+  """
+
+  def keep(member):
+    at_a_time = AT_ONCE
+    if judge.url:
+      at_a_time = 4 * member.asking.chat.concurrency
+    return keeping(
+      member.judge,
+      folder / 'asked.jsonl',
+      member.identity,
+      out=sys.stderr,
+      # Of pairs asked about together none are left over but at the end.
+      at_a_time=at_a_time * member.together,
+    )
+
+  asked = simulated_annotators.pool([keep(one) for one in judge.members])
+  return simulated_annotators.with_flips(asked, flips=judge.flips)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TextIO
 
 from launch import errors, exporting
 from rlhf_jax.addressing import digest
-from rlhf_jax.data import names, tokens
+from rlhf_jax.data import tokens
 from rlhf_jax.experiment import folder_policy, store
 from rlhf_jax.models import huggingface, lora
 from rlhf_jax.storage import seals
@@ -95,7 +95,7 @@ def named(place: str) -> Policy:
     raise errors.OptionError(
       f'{place} is neither a file of answers, nor a folder of transformers, '
       'nor a run (the --out of launch.train) or a stage of one, as in '
-      f'RUN/stages/dpo{_nearest(path)}'
+      f'RUN/stages/dpo{errors.nearest(path)}'
     )
   folder = _began(path)
   if not (path / store.PARAMS).is_dir():
@@ -110,14 +110,6 @@ def of_run(folder: pathlib.Path) -> bool:
   """Whether a folder is a run's, or a stage's."""
   said = _described(folder)
   return 'stages' in said or said.get('type') in STAGES
-
-
-def _nearest(path: pathlib.Path) -> str:
-  """What beside a path is called almost so; '' where nothing is."""
-  if path.exists() or not path.parent.is_dir():
-    return ''
-  there = [one.name for one in path.parent.iterdir()]
-  return names.nearest(path.name, there).removesuffix('.')
 
 
 def _last(run: pathlib.Path, stages: Mapping[str, Any]) -> pathlib.Path:

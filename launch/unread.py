@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from launch import judges
+from launch import judges, members
 
 MOST_REASONS = 3
 LONGEST_QUOTE = 80  # Letters.
@@ -65,41 +65,41 @@ def of(
 
   Args:
     judge: that was asked; of one that is no chat model nothing is known.
-    pairs: that it was asked about, as of `judges.shared`.
+    pairs: that it was asked about, as of `members.shared`.
     folder: where an endpoint's replies are kept.
   """
   refused, places, silent = collections.Counter(), [], []
-  for member, orders in judges.shared(judge, pairs):
-    for answer, prompts in _answered(member, orders):
+  for asking, orders in members.shared(judge.members, judge.flips, pairs):
+    for answer, prompts in _answered(asking, orders):
       if answer.refusal is not None:
         refused[answer.refusal] += 1
         places.append(prompts[0].place)
-      elif np.isnan(member.read(answer, len(prompts))).any():
+      elif np.isnan(asking.read(answer, len(prompts))).any():
         silent.append(answer.text)
   return Unread(
     refused,
     places[0] if places else '',
     len(silent),
     silent[0] if silent else '',
-    folder / judges.REPLIES if judge.hosted else None,
+    folder / judges.REPLIES if judge.url else None,
   )
 
 
-def _answered(member, orders):
+def _answered(asking, orders):
   """(answer, prompts that it is about) of the questions that were put to it."""
-  if member.template.together > 1:
-    return [x for shown in orders for x in _answered_together(member, shown)]
-  asked = dict(x for shown in orders for x in member.verdict_questions(*shown))
-  return [x for x in _kept(member, asked.items()) if x[0] is not None]
+  if asking.template.together > 1:
+    return [x for shown in orders for x in _answered_together(asking, shown)]
+  asked = dict(x for shown in orders for x in asking.verdict_questions(*shown))
+  return [x for x in _kept(asking, asked.items()) if x[0] is not None]
 
 
-def _answered_together(member, shown):
+def _answered_together(asking, shown):
   """Likewise of one order's pairs that are asked about together.
 
   Which of them were depends on how many there were when they were asked: some
   may have been before the others. From each on, the most that have an answer.
   """
-  count, most = len(shown[0]), member.template.together
+  count, most = len(shown[0]), asking.template.together
   places = [
     (begin, end)
     for begin in range(count)
@@ -108,20 +108,20 @@ def _answered_together(member, shown):
   asked = [
     question
     for begin, end in places
-    for question in member.verdict_questions(*(x[begin:end] for x in shown))
+    for question in asking.verdict_questions(*(x[begin:end] for x in shown))
   ]
   found, known = [], 0
-  for (begin, end), one in zip(places, _kept(member, asked), strict=True):
+  for (begin, end), one in zip(places, _kept(asking, asked), strict=True):
     if begin >= known and one[0] is not None:
       found.append(one)
       known = end
   return found
 
 
-def _kept(member, asked):
+def _kept(asking, asked):
   """(answer or None, prompts) of each (question, prompts)."""
   questions = [question for question, _ in asked]
-  said = member.chat.kept(questions, options=member.template.options)
+  said = asking.chat.kept(questions, options=asking.template.options)
   return [(x, about) for x, (_, about) in zip(said, asked, strict=True)]
 
 

@@ -17,6 +17,7 @@ import dataclasses
 import pathlib
 import time
 
+from experiments import command
 from experiments.readings import round_memory, runs
 from rlhf_jax import sandbox
 from rlhf_jax.methods import ppo, remax
@@ -57,7 +58,9 @@ def show(found, unit):
 def main():
   """Prints a table for each size of model, and writes both as JSON."""
   parser = argparse.ArgumentParser(
-    description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    prog=command.name(),
+    description=__doc__,
+    formatter_class=argparse.RawTextHelpFormatter,
   )
   parser.add_argument('--layers', type=int, help='of the 1B model, to try')
   parser.add_argument(

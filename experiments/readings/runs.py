@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
+from experiments import command
 from rlhf_jax.evaluation import statistics, win_rate
 from rlhf_jax.experiment import PolicyVariant, answers, overrides, prepare
 from rlhf_jax.experiment.prepared import Run
@@ -24,7 +25,9 @@ def arguments(
     numbers: options of its own, by name: their defaults and their sentences.
   """
   parser = argparse.ArgumentParser(
-    description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    prog=command.name(),
+    description=doc,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
   )
   parser.add_argument(
     'seeds', type=int, nargs='+', help='of the finished runs that are read'

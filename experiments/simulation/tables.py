@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from experiments import command
 from experiments.simulation.candidates import (
   Candidates,
   compose,
@@ -71,7 +72,9 @@ def run(
     out: file of all numbers by default.
   """
   parser = argparse.ArgumentParser(
-    description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    prog=command.name(),
+    description=doc,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
   )
   parser.add_argument(
     '--seeds',

@@ -37,9 +37,7 @@ def ask(
     pair = ' and '.join(repr(text[row][:40]) for text in (first, second))
     raise scoring.ScoringError(
       f'{scoring.named(judge)} gave {credits[row]:g} for a pair of responses '
-      f'to {prompts[row].place}, {pair}; a judge gives 1 where the first is '
-      'better, 0 where it is worse, something between where it is not sure, '
-      'NaN where it cannot say'
+      f'to {prompts[row].place}, {pair}; {scoring.A_JUDGE_GIVES}'
     )
   return credits
 

@@ -48,8 +48,7 @@ def with_flips(judge: Judge, *, flips: float) -> Judge:
     judge: asked about the other pairs.
     flips: share of verdicts that are turned round, in [0, 0.5]; theirs 0.25.
   """
-  if not 0.0 <= flips <= 0.5:
-    raise ValueError(f'flips must be a share from 0 to 0.5, got {flips}')
+  check_flips(flips)
 
   def coin(prompts, first, second):
     credits = []
@@ -60,13 +59,34 @@ def with_flips(judge: Judge, *, flips: float) -> Judge:
 
   @functools.wraps(judge, updated=())
   def flipping(prompts, first, second):
-    places = [
-      int(uniform(SEED, prompt, min(a, b), max(a, b)) < 2.0 * flips)
-      for prompt, a, b in zip(prompts, first, second, strict=True)
-    ]
+    places = by_coin(prompts, first, second, flips=flips)
     return _in_parts((judge, coin), places, prompts, first, second)
 
   return flipping
+
+
+def by_coin(
+  prompts: Sequence[Prompt],
+  first: Sequence[str],
+  second: Sequence[str],
+  *,
+  flips: float,
+) -> list[bool]:
+  """Which of N pairs `with_flips` decides by a coin."""
+  return [
+    uniform(SEED, prompt, min(a, b), max(a, b)) < 2.0 * flips
+    for prompt, a, b in zip(prompts, first, second, strict=True)
+  ]
+
+
+def check_flips(flips: float) -> None:
+  """Refuses a share of verdicts that cannot be turned round.
+
+  Raises:
+    ValueError: it is not from 0 to 0.5.
+  """
+  if not 0.0 <= flips <= 0.5:
+    raise ValueError(f'flips must be a share from 0 to 0.5, got {flips}')
 
 
 def _in_parts(judges, places, prompts, first, second):

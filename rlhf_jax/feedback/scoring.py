@@ -12,6 +12,7 @@ import functools
 import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import chex
 import jax
@@ -19,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlhf_jax import processes
+from rlhf_jax.feedback import endpoint
 from rlhf_jax.kernels import logps
 from rlhf_jax.types import (
   Comparisons,
@@ -38,8 +40,44 @@ Decode = Callable[[Sequence[Sequence[int]]], Sequence[str]]
 LARGEST = 1e16  # Float32 holds 10⁶ of its squares; a larger score is none.
 
 
+A_JUDGE_GIVES = (
+  'a judge gives one credit a pair: 1 where the first response is better, 0 '
+  'where it is worse, something between where it is not sure, None or NaN '
+  'where it cannot say'
+)
+
+
 class ScoringError(ValueError):
   """A reward or judge failed: names it, and the prompt."""
+
+
+class _Due(NamedTuple):
+  """What somebody who is asked gives, in words.
+
+  Attributes:
+    row: what is one of `rows`, to which a number belongs.
+    numbers: what they are called.
+    sentence: what is due.
+  """
+
+  row: str
+  rows: str
+  numbers: str
+  sentence: str
+
+
+_REWARD = _Due(
+  'a response',
+  'responses',
+  'scores',
+  'a reward gives one number a response, None where it has none',
+)
+_JUDGE = _Due(
+  'a pair of responses',
+  'pairs of responses',
+  'credits',
+  A_JUDGE_GIVES,
+)
 
 
 def ask(
@@ -64,11 +102,14 @@ def ask(
   count = len(prompts)
   if not count:
     return np.zeros(0)
-  first = f'{count} responses, the first one to {prompts[0].place}'
+  due = _JUDGE if len(responses) > 1 else _REWARD
+  first = f'{count} {due.rows}, the first one to {prompts[0].place}'
   try:
     given = reward(prompts, *responses)
   except ScoringError:  # Of a judge that asks another: it is said already.
     raise
+  except endpoint.NobodyThereError as error:  # Whatever it was to be asked.
+    raise ScoringError(str(error)) from error
   except Exception as error:  # Whatever anybody's reward may raise.
     raise ScoringError(
       f'{named(reward)} failed on {first}: {_said(error)}'
@@ -76,12 +117,11 @@ def ask(
   given = np.asarray(given, object)
   if given.shape != (count,):
     raise ScoringError(
-      f'{named(reward)} gave {_shape(given)} for {first}; a reward gives one '
-      'number a response, None where it has none'
+      f'{named(reward)} gave {_shape(given, due)} for {first}; {due.sentence}'
     )
   return np.array(
     [
-      _number(x, reward, prompt)
+      _number(x, reward, prompt, due)
       for x, prompt in zip(given.tolist(), prompts, strict=True)
     ],
     np.float64,
@@ -266,7 +306,7 @@ def response_texts(rollouts: Rollouts, decode: Decode) -> list[list[Response]]:
   ]
 
 
-def _number(given, reward, prompt) -> float:
+def _number(given, reward, prompt, due) -> float:
   if given is None:
     return math.nan
   try:
@@ -275,20 +315,20 @@ def _number(given, reward, prompt) -> float:
     number = float(given)
   except (TypeError, ValueError):
     raise ScoringError(
-      f'{named(reward)} gave {given!r} for a response to {prompt.place}; a '
-      'reward gives one number a response, None where it has none'
+      f'{named(reward)} gave {given!r} for {due.row} to {prompt.place}; '
+      f'{due.sentence}'
     ) from None
   except OverflowError:
     return math.nan
   return number if abs(number) <= LARGEST else math.nan
 
 
-def _shape(given: np.ndarray) -> str:
+def _shape(given: np.ndarray, due: _Due) -> str:
   if given.ndim == 0:
     return f'a single {type(given.item()).__name__}'
   if given.ndim == 1:
-    return f'{len(given)} scores'
-  return f'scores of shape {given.shape}'
+    return f'{len(given)} {due.numbers}'
+  return f'{due.numbers} of shape {given.shape}'
 
 
 def _said(error: Exception) -> str:

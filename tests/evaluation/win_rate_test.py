@@ -71,7 +71,7 @@ class CreditsTest(parameterized.TestCase):
     np.testing.assert_array_equal(actual, [1.0, 0.0, 0.5, NAN])
 
   def test_refuses_a_judge_that_miscounts(self):
-    with self.assertRaisesRegex(ValueError, 'gave 6 scores for 5 resp'):
+    with self.assertRaisesRegex(ValueError, 'gave 6 credits for 5 pairs'):
       win_rate.credits(
         self.A,
         policy('b', ['1', '2', '3', '4', '5', 'mute']),

@@ -228,6 +228,23 @@ class PaceTest(ServedTest):
     self.assertBetween(first, 0.5, 1.0)
     self.assertBetween(second, 1.0, 2.0)
 
+  def test_other_models_share_it_and_no_refusal(self):
+    def one_only(number, body):
+      if body['model'] == 'n':
+        return 400, {}, b'no such model'
+      return echo(number, body)
+
+    server = self.serve(one_only)
+    chat = endpoint.Chat(server.url, 'm', per_minute=60.0, concurrency=1)
+    self.assertEqual(replied(chat.by('m', 0.5), asking('a')), ['A'])
+    # That one answered says nothing of whether the other's name is right.
+    with self.assertRaisesRegex(ConnectionError, 'no such model'):
+      chat.by('n', 1.0).answers(asking('b'))
+    sent = [(body['model'], body['temperature']) for body in server.bodies]
+    self.assertEqual(sent, [('m', 0.5), ('n', 1.0)])
+    (second,) = self.slept
+    self.assertBetween(second, 0.5, 1.0)
+
   def test_chats_of_other_lengths_share_the_number_at_a_time(self):
     one_too_many = threading.Barrier(3)
 
@@ -338,8 +355,13 @@ class RetriesTest(ServedTest):
     server = self.serve(echo)
     server.__exit__()
     chat = endpoint.Chat(server.url, 'm', retries=1)
-    with self.assertRaisesRegex(ConnectionError, 'no reply in 2 attempts'):
+    with self.assertRaisesRegex(
+      endpoint.NobodyThereError,
+      f'^nothing answers at {chat.url} .no connection: Connection refused.; '
+      'start what should, or mend base_url$',
+    ):
       chat.answers(asking('a'))
+    self.assertLen(self.slept, 1)  # It was asked twice.
 
   @parameterized.parameters(400, 401, 403, 404, 422)
   def test_fails_at_once(self, status):

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from rlhf_jax.feedback import scoring
+from rlhf_jax.feedback import endpoint, scoring
 from rlhf_jax.types import Message, Prompt
 from tests import toy
 
@@ -96,6 +96,28 @@ class AskTest(parameterized.TestCase):
 
     found = scoring.ask(longer, ASKED, ['aa', 'b', 'cc'], ['a', 'bb', 'c'])
     np.testing.assert_array_equal(found, [1.0, NAN, 1.0])
+
+  @parameterized.parameters(
+    (0.7, 'gave a single float for 3 pairs of responses, the first one to f:a'),
+    ([0.5, 1.0], 'gave 2 credits for 3 pairs of responses'),
+    (np.ones((3, 2)), r'gave credits of shape \(3, 2\) for 3 pairs'),
+    (['A', 1.0, 0.0], "gave 'A' for a pair of responses to f:a"),
+  )
+  def test_what_is_no_credit_a_pair_is_a_sentence(self, answer, said):
+    said += '.*; a judge gives one credit a pair: 1 where the first response'
+    with self.assertRaisesRegex(scoring.ScoringError, said) as caught:
+      scoring.ask(lambda *_: answer, ASKED, SAID, SAID)
+    self.assertNotIn('reward', str(caught.exception).partition(' gave ')[2])
+
+  def test_where_nobody_is_there_that_is_all_there_is_to_say(self):
+    def asking(prompts, responses):
+      raise endpoint.NobodyThereError('nothing answers at u; mend base_url')
+
+    with self.assertRaises(scoring.ScoringError) as caught:
+      scoring.ask(asking, ASKED, SAID)
+    self.assertEqual(
+      str(caught.exception), 'nothing answers at u; mend base_url'
+    )
 
   def test_where_it_came_up_is_told(self):
     with (

@@ -242,6 +242,14 @@ class TemplatesTest(parameterized.TestCase):
       verdicts.templates.parsed(text, 'own.txt')
     self.assertNotIn('\n', str(caught.exception))
 
+  def test_whom_it_asks_is_no_part_of_the_wording(self):
+    one = verdicts.templates.parsed(OWN, 'own.txt')
+    self.assertEqual((one.model, one.temperature), (None, None))
+    header = 'model: org/some: model\ntemperature: 0.5\n'
+    same = verdicts.templates.parsed(header + OWN, 'own.txt')
+    self.assertEqual((same.model, same.temperature), ('org/some: model', 0.5))
+    self.assertEqual(one.digest, same.digest)
+
   def test_other_wording_is_another_template(self):
     one = verdicts.templates.parsed(OWN, 'own.txt')
     same = verdicts.templates.parsed(OWN.replace('# Some', '# Any'), 'own.txt')
@@ -279,6 +287,12 @@ class TemplatesTest(parameterized.TestCase):
     ('rating: (a)\nrating: (b)\n---\n{p}', "own.txt:2: .* not 'rating:"),
     ('rating: (a)\nhello\n---\n{p}', "own.txt:2: .* not 'hello'"),
     ('verdict: (a)\nfirst: a\nsecond: b\noptions: a\n---\n{p}', 'wn.txt:4'),
+    ('rating: (a)\ntemperature: hot\n---\n{p}',
+     "own.txt:2: temperature is a number of 0 or more, not 'hot'"),
+    ('rating: (a)\ntemperature: -1\n---\n{p}', "own.txt:2: .* not '-1'"),
+    ('rating: (a)\ntemperature: nan\n---\n{p}', "own.txt:2: .* not 'nan'"),
+    ('rating: (a)\ntemperature: inf\n---\n{p}', "own.txt:2: .* not 'inf'"),
+    ('rating: (a)\nmodel:\n---\n{p}', "own.txt:2: model is the model's name"),
   )  # fmt: skip
   def test_a_template_that_cannot_be(self, text, message):
     text = text.replace('{p}', '{instruction} {output_1} {output_2}')

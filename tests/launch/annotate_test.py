@@ -473,7 +473,15 @@ class CommandTest(Scratch):
     self.assertIn('give DATA', self.told(data, '--compare', data, data))
     self.assertIn('--each must be 1', self.told(data, '--each', '0'))
     self.assertIn('there is no file', self.told(str(self.folder / 'x.jsonl')))
-    self.assertIn('name no DATA', self.told(data, '--summary', data))
+    for name, what in (('DATA', [data]), ('--compare', ['--compare', *'ab'])):
+      said = self.told('--summary', 'gone.jsonl', *what)
+      self.assertIn('--summary tells what a file of choices says', said)
+      self.assertIn(f'leave out {name}', said)
+    said = self.told('--compare', data, str(self.folder / 'no' / 'x.json'))
+    self.assertIn('--compare: there is no folder', said)
+    said = self.told(str(self.folder / 'no' / 'x.json'))
+    self.assertIn('DATA: there is no folder', said)
+    self.assertNotIn('data_dir', said)
     for gone in ('e.jsonl', 'no/e.jsonl'):
       said = self.told('--summary', str(self.folder / gone))
       self.assertIn(f'{gone}: there is no such file; name one that', said)

@@ -63,6 +63,7 @@ def test_the_longer(pairs, tmp_path):
   status, out, err = run('--judge', 'longer', '--pairs', pairs, '--out', 'o')
   assert status == 0, err
   assert 'all    0.67 [' in out
+  assert f'the longer on {pairs}: 3 comparisons, 3 pairs of two diff' in out
   found = result(tmp_path / 'o')['agreement']['all']
   assert found['accuracy']['value'] == pytest.approx(2 / 3)
   assert found['first']['value'] == 0.5
@@ -96,6 +97,28 @@ def test_win_rates_of_models_by_people_and_the_judge(pairs, tmp_path):
   assert "Spearman's ρ of the models by the two: 0.50 [" in out
   kept = [json.loads(x) for x in (tmp_path / 'o/verdicts.jsonl').open()]
   assert [row['models'] for row in kept] == [['m', 'n'], ['o', 'n'], ['m', 'o']]
+
+
+def test_how_many_pairs_comparisons_have(pairs):
+  rows = [
+    {
+      'question': f'p{i}', 'category': 'c', 'answers': [
+        {'model': text, 'text': text, 'mean_score': score}
+        for text, score in ((f'{i}', 4.0), ('22', 3), ('333', 2), ('22', 1))
+      ],
+    }
+    for i in range(2)
+  ]  # fmt: skip
+  pairs.write_text('\n'.join(map(json.dumps, rows)))
+  arguments = ('--judge', 'longer', '--pairs', pairs, '--out', 'o')
+  status, out, err = run(*arguments)
+  assert status == 0, err
+  # Of four responses six pairs, of which one has the same text twice.
+  assert ': 2 comparisons, 10 pairs of two different responses\n' in out
+  status, out, err = run(*arguments, '--per-prompt', 2, '--count', 3)
+  assert status == 0, err
+  assert ': 2 comparisons, 3 pairs of two different responses (--per-p' in out
+  assert '(--per-prompt 2, --count 3)' in out
 
 
 def test_a_program_of_either_kind(pairs, tmp_path):
@@ -195,6 +218,7 @@ def test_wrong_columns_are_named(pairs):
   status, _, err = run('--judge', 'longer', '--pairs', pairs)
   assert status == 1
   assert 'pairs.jsonl:1: ' in err
+  assert err.endswith('as in prompt=question (--columns).\n')
   columns = 'prompt=question,chosen=good,rejected=bad'
   status, _, err = run(
     '--judge', 'longer', '--pairs', pairs, '--columns', columns
@@ -261,6 +285,150 @@ def test_templates_share_the_prompts(pairs, tmp_path):
     assert (status, 'from 0 to 0.5, got 0.6' in err) == (1, True)
 
 
+MEMBER = """\
+verdict: ^(?:{number}: )?([AB])$
+first: A
+second: B
+%s
+---
+%s
+"""
+PAIR = '{instruction}: {output_1} or {output_2}?'
+
+
+def many(path, count):
+  """Writes so many pairs, of which the shorter is the better one."""
+  rows = [
+    {'prompt': f'p{i}', 'chosen': f'good{i}', 'rejected': f'bad  {i}'}
+    for i in range(count)
+  ]
+  path.write_text('\n'.join(map(json.dumps, rows)))
+
+
+def test_members_ask_models_of_their_own(pairs, tmp_path):
+  many(pairs, 12)
+  one, two = tmp_path / 'one.txt', tmp_path / 'two.txt'
+  one.write_text(
+    MEMBER.replace('(?:{number}: )?', '')
+    % ('model: big\ntemperature: 1.0', f'Terse. {PAIR}')
+  )
+  two.write_text(
+    MEMBER.replace('(?:{number}: )?', '') % ('max_tokens: 9', f'Long. {PAIR}')
+  )
+  arguments = (
+    '--pairs', pairs, '--out', 'o', '--template', 'one.txt,two.txt',
+    '--prices', 1e6, 0, '--yes',
+  )  # fmt: skip
+  own = ('--model', 'small', '--judge-temperature', 0.5)
+  with Server(prefers_good) as server:
+    status, _, err = run('--judge', server.url, *arguments)
+    assert (status, 'since the template two names none' in err) == (1, True)
+    status, out, err = run('--judge', server.url, *arguments, *own)
+    assert status == 0, err
+    asked_by = {}
+    for body in server.bodies:
+      wording, prompt, *_ = body['messages'][0]['content'].split()
+      how = body['model'], body['temperature'], body['max_tokens']
+      assert how == {
+        'Terse.': ('big', 1.0, 256), 'Long.': ('small', 0.5, 9),
+      }[wording]  # fmt: skip
+      asked_by.setdefault(prompt, []).append(body['model'])
+    # Each prompt in both orders, by one of them alone.
+    assert len(asked_by) == 12
+    assert all(len(x) == 2 and len(set(x)) == 1 for x in asked_by.values())
+    bigs = sum('big' in x for x in asked_by.values())
+    assert 0 < bigs < 12
+    said_of_it = ' '.join(err.split())
+    assert f'big: {2 * bigs} questions: about' in said_of_it
+    assert f'small: {24 - 2 * bigs} questions: about' in said_of_it
+    assert 'is to be asked 24 questions: about' in said_of_it
+    found = result(tmp_path / 'o')
+    assert found['judge'] == 'big at temperature 1, one + small, two'
+    assert found['agreement']['all']['accuracy']['value'] == 1.0
+    # At another temperature the one is asked again, and the other is not.
+    one.write_text(one.read_text().replace('1.0', '0.25'))
+    status, _, err = run('--judge', server.url, *arguments, *own)
+    assert status == 0, err
+    again = server.bodies[24:]
+    assert {(x['model'], x['temperature']) for x in again} == {('big', 0.25)}
+    assert len(again) == 2 * bigs
+    assert result(tmp_path / 'o')['identity'] != found['identity']
+    # An option that none of them reads.
+    two.write_text(f'model: other\ntemperature: 0\n{two.read_text()}')
+    status, _, err = run('--judge', server.url, *arguments, *own[:2])
+    assert (status, 'error: --model is read by no te' in err) == (1, True)
+    status, _, err = run('--judge', server.url, *arguments, *own[2:])
+    assert (status, '--judge-temperature is read by no' in err) == (1, True)
+
+
+@pytest.mark.parametrize('flips', [0.0, 0.25])
+def test_a_member_may_ask_several_pairs_together(flips, pairs, tmp_path):
+  many(pairs, 40)
+  (tmp_path / 'four.txt').write_text(
+    MEMBER.replace('(?:{number}: )?', '{number}: ')
+    % ('together: 4', f'<|each|>\n{{number}}: {PAIR}\n<|end|>')
+  )
+  (tmp_path / 'one.txt').write_text(
+    MEMBER.replace('(?:{number}: )?', '') % ('max_tokens: 9', PAIR)
+  )
+
+  def all_good(number, body):
+    lines = body['messages'][0]['content'].splitlines()
+    verdicts_ = [
+      'A' if line.index('good') < line.index('bad') else 'B' for line in lines
+    ]
+    if lines[0].startswith('1: '):
+      verdicts_ = [f'{i}: {x}' for i, x in enumerate(verdicts_, 1)]
+    return 200, {}, said('\n'.join(verdicts_))
+
+  with Server(all_good) as server:
+    status, _, err = run(
+      '--judge', server.url, '--model', 'm', '--pairs', pairs, '--out', 'o',
+      '--template', 'four.txt,one.txt', '--flips', flips, '--concurrency', 1,
+    )  # fmt: skip
+  assert status == 0, err
+  asked = [body['messages'][0]['content'] for body in server.bodies]
+  together = [text.splitlines() for text in asked if text.startswith('1: ')]
+  # Of each order's pairs four at a time, and what is left over.
+  sizes = [len(lines) for lines in together]
+  half = len(sizes) // 2
+  for own in (sizes[:half], sizes[half:]):
+    assert set(own[:-1]) == {4}
+    assert 1 <= own[-1] <= 4
+  pairs_asked = sum(sizes) + len(asked) - len(together)
+  if not flips:
+    assert pairs_asked == 2 * 40
+  else:  # A coin decides about half of them: 40 in 2 orders ± 4 errors.
+    assert 2 * 7 < pairs_asked < 2 * 33
+  assert f'is to be asked {len(asked)} questions: about' in err
+  right = result(tmp_path / 'o')['agreement']['all']['accuracy']['value']
+  assert right == 1.0 if not flips else 0.5 < right < 1.0
+
+
+def test_a_folder_asks_no_model_of_a_template(benchmark, folders, tmp_path):
+  (tmp_path / 'own.txt').write_text(
+    MEMBER.replace('(?:{number}: )?', '')
+    % ('model: big\ntemperature: 0.5\noptions: A B', PAIR)
+  )
+  arguments = (
+    *benchmark, '--policy', 'a.json', '--against', 'b.json', '--out', 'o',
+    '--judge', 'one', '--template', 'own.txt',
+  )  # fmt: skip
+  status, out, err = run(*arguments)
+  assert (status, out) == (1, '')
+  assert 'error: own is for the model big, and --judge one is a folder' in err
+  path = tmp_path / 'own.txt'
+  path.write_text(path.read_text().replace('model: big\n', ''))
+  status, _, err = run(*arguments, '--per-minute', 5)
+  assert status == 1
+  assert '--per-minute is of an endpoint, and --judge one does not' in err
+  status, _, err = run(*arguments)
+  assert status == 0, err
+  found = result(tmp_path / 'o')
+  assert found['judge'] == 'one at temperature 0.5, own'
+  assert found['identity'].split()[1] == '0.5'
+
+
 def test_time_and_retries_are_limited(pairs):
   over = threading.Event()
 
@@ -298,6 +466,31 @@ def test_a_refusal_names_the_option(status, headers, said_of_it, pairs):
   assert f'refuses with {status}' in err
   assert said_of_it in err
   assert 'Traceback' not in err
+
+
+def test_nobody_at_the_url_is_one_sentence(pairs):
+  with Server(prefers_good) as server:
+    pass
+  status, out, err = run(
+    '--judge', server.url, '--model', 'm', '--pairs', pairs, '--out', 'o',
+    '--retries', 0,
+  )  # fmt: skip
+  assert (status, out) == (1, '')
+  assert err.splitlines()[-1] == (
+    f'error: nothing answers at {server.url}/chat/completions (no connection: '
+    'Connection refused); start what should, or mend --judge'
+  )
+
+
+def test_a_judge_of_the_wrong_shape_is_told_of_credits(pairs, tmp_path):
+  (tmp_path / 'one_number.py').write_text(
+    'def judge(prompts, responses, others):\n  return 0.5\n'
+  )
+  status, _, err = run('--judge', 'one_number.judge', '--pairs', pairs)
+  assert status == 1
+  assert 'one_number.judge gave a single float for 3 pairs of resp' in err
+  assert 'a judge gives one credit a pair' in err
+  assert 'reward' not in err
 
 
 def test_the_cost_counts_a_question_once(pairs):
@@ -344,7 +537,18 @@ def test_templates_share_the_pace(pairs):
     (('--judge', 'no.such', '--pairs', 'pairs.jsonl'), 'no.such'),
     (('--judge', 'os.getcwd', '--pairs', 'pairs.jsonl'), 'takes (prompts, '),
     (('--judge', 'longer', '--pairs', 'llmbar'), 'launch.prepare llmbar'),
-    (('--judge', 'longer', '--pairs', 'no.jsonl'), 'no.jsonl'),
+    (
+      ('--judge', 'longer', '--pairs', 'pair.jsonl'),
+      "error: --pairs: there is no file pair.jsonl in .; did you mean 'pairs.",
+    ),
+    (
+      ('--judge', 'longer', '--pairs', 'no/pairs.jsonl'),
+      'error: --pairs: there is no folder no of no/pairs.jsonl',
+    ),
+    (
+      ('--judge', 'longer', '--pairs', 'pairs.jsonl', '--benchmark', 'llmbar'),
+      'give one of the two, not both',
+    ),
     (
       ('--judge', 'longer', '--pairs', 'pairs.jsonl', '--count', '0'),
       '--count must be 1 or more',
@@ -366,6 +570,33 @@ def test_templates_share_the_pace(pairs):
       ('--judge', 'longer', '--pairs', 'pairs.jsonl', '--prices', '-5', '-5'),
       '--prices must be two amounts of 0 or more',
     ),
+    *(
+      (
+        ('--judge', 'longer', '--pairs', 'pairs.jsonl', *given),
+        f'{given[0]} is of {whose}, and --judge longer does not read it; leave',
+      )
+      for whose, given in (
+        ('an endpoint', ('--model', 'm')),
+        ('an endpoint', ('--key-variable', 'K')),
+        ('an endpoint', ('--timeout', '3')),
+        ('an endpoint', ('--retries', '3')),
+        ('an endpoint', ('--concurrency', '3')),
+        ('an endpoint', ('--per-minute', '3')),
+        ('an endpoint', ('--prices', '1', '2')),
+        ('a chat model', ('--template', 'pair_rules_1')),
+        ('a chat model', ('--judge-temperature', '1')),
+      )
+    ),
+    (
+      ('--judge', f'{__name__}.wins', '--pairs', 'pairs.jsonl', '--model', 'm'),
+      f'--model is of an endpoint, and --judge {__name__}.wins does not read',
+    ),
+    # It is no judge: what it would read cannot be said.
+    (
+      ('--judge', 'localhost:8000/v1', '--model', 'm', '--pairs',
+       'pairs.jsonl'),
+      '--judge localhost:8000/v1 is neither',
+    ),
     (
       ('--judge', 'http://h/v1', '--model', 'm', '--pairs', 'pairs.jsonl',
        '--key-variable', 'NO_KEY_HERE'),
@@ -386,14 +617,9 @@ def test_templates_share_the_pace(pairs):
       'error: --judge must hold no user, password',
     ),
     (
-      ('--judge', 'http://h/v1', '--model', 'm', '--pairs', 'pairs.jsonl',
-       '--template', 'pair_choice_1,batch_choice_1'),
-      'error: batch_choice_1 asks about 4 pairs together, which no pool of',
-    ),
-    (
-      ('--judge', 'http://h/v1', '--model', 'm', '--pairs', 'pairs.jsonl',
-       '--template', 'batch_choice_1', '--flips', '0.25'),
-      'nor one with --flips; give it alone',
+      ('--judge', 'http://h/v1', '--pairs', 'pairs.jsonl', '--template',
+       'pair_rules_1,pair_choice_1'),
+      'is to answer with, since the template pair_rules_1 names none',
     ),
     (
       ('--judge', 'http://h/v1', '--model', 'm', '--pairs', 'pairs.jsonl',
@@ -482,6 +708,76 @@ def test_two_files_of_answers_by_an_endpoint(benchmark, tmp_path):
     assert 'for the first' in page
   written = json.loads((tmp_path / 'o' / 'annotations.json').read_text())
   assert [row['preference'] for row in written] == [2.0, 2.0, 1.0, 1.5]
+
+
+def test_what_a_judge_was_held_to_stands_beside_its_verdicts(
+  benchmark, tmp_path
+):
+  texts = (
+    ('Natural', 'long one', 'no'),
+    ('Natural', 'x', 'longer'),
+    ('Neighbor', 'x', 'longer'),
+  )
+  rows = [
+    {'id': i, 'subset': kind, 'prompt': f'p {i}', 'chosen': good,
+     'rejected': bad, 'chosen_model': 'x', 'rejected_model': 'y'}
+    for i, (kind, good, bad) in enumerate(texts)
+  ]  # fmt: skip
+  (tmp_path / 'bar.json').write_text(json.dumps(rows))
+  judge = ('--judge', 'longer')
+  status, _, err = run(*judge, '--pairs', 'bar.json', '--out', 'held')
+  assert status == 0, err
+  arguments = (
+    *benchmark, '--policy', 'a.json', '--against', 'b.json', '--out', 'o',
+  )  # fmt: skip
+  held = ('--judge-results', 'held/results.json')
+  status, out, err = run(*judge, *arguments, *held)
+  assert status == 0, err
+  # Of three pairs the longer is the better one in one, of Natural's two too.
+  assert ('The judge on bar.json: of 3 pairs right on 0.33 [') in ' '.join(
+    out.split()
+  )
+  assert '; of 2 pairs (Natural) right on 0.50 [' in ' '.join(out.split())
+  assert 'not held to LLMBar' not in out
+  assert 'of 2 pairs (Natural)' in (tmp_path / 'o' / 'report.md').read_text()
+  found = result(tmp_path / 'o')['judge_held_to']
+  assert (found['file'], found['pairs']) == ('held/results.json', 'bar.json')
+  assert found['rows']['Natural']['right']['value'] == 0.5
+  assert found['rows']['Natural']['same']['value'] == 1.0
+  assert found['rows']['all']['right']['value'] == pytest.approx(1 / 3)
+  # Without it the report says so, and how.
+  status, out, err = run(*judge, *arguments)
+  assert status == 0, err
+  assert (
+    'was not held to LLMBar here; python -m launch.evaluate --judge longer '
+    '--pairs llmbar does, and --judge-results OUT/results.json sets it'
+  ) in ' '.join(out.split())
+  assert result(tmp_path / 'o')['judge_held_to'] is None
+  # Another judge, or what is no such file.
+  status, out, err = run('--judge', f'{__name__}.wins', *arguments, *held)
+  assert (status, out) == (1, '')
+  assert '--judge-results held/results.json is of the longer, which' in err
+  for text in ('{', '[1]', '{"pairs": "x"}', '{"agreement": {"all": 3}}'):
+    (tmp_path / 'odd.json').write_text(text)
+    odd = ('--judge-results', 'odd.json')
+    status, out, err = run(*judge, *arguments, *odd)
+    assert (status, out) == (1, '')
+    assert 'error: --judge-results odd.json is not what a judge was m' in err
+    assert 'Traceback' not in err
+
+
+def test_how_to_hold_a_judge_to_labels_names_how_it_is_asked(benchmark):
+  with Server(prefers_good) as server:
+    status, out, err = run(
+      *benchmark, '--policy', 'a.json', '--against', 'b.json', '--out', 'o',
+      '--judge', server.url, '--model', 'my model', '--template',
+      'pair_choice_1', '--flips', 0.25, '--prices', 0, 0, '--yes',
+    )  # fmt: skip
+  assert status == 0, err
+  assert (
+    f'launch.evaluate --judge {server.url} --template pair_choice_1 --flips '
+    "0.25 --model 'my model' --pairs llmbar does"
+  ) in ' '.join(out.split())
 
 
 def test_a_judge_that_always_takes_the_first(benchmark, tmp_path):
@@ -1092,6 +1388,20 @@ def test_policies_in_folders_answer_once(benchmark, folders, tmp_path):
       ('--benchmark', 'vicuna80', '--questions', 'question.jsonl', '--policy',
        'a.jsn', '--against', 'b.json'),
       "as in RUN/stages/dpo; did you mean 'a.json'",
+    ),
+    *(
+      (
+        ('--benchmark', 'vicuna80', '--policy', 'a.json', '--against', 'b.json',
+         option, *there, 'no.json'),
+        f'error: {option}: there is no file no.json in .',
+      )
+      for option, *there in (
+        ('--questions',),
+        ('--difficulties',),
+        ('--people',),
+        ('--length-copies', 'a.json'),
+        ('--judge-results',),
+      )
     ),
     (
       ('--benchmark', 'vicuna80', '--policy', 'a.json', '--against', 'b.json',

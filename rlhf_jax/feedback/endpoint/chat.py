@@ -28,12 +28,16 @@ _PATH = '/chat/completions'
 _BAD = (400, 413, 422)  # It is not taken as it is: too long, or not allowed.
 
 
+class NobodyThereError(ConnectionError):
+  """Nothing listens where an endpoint should be: names the URL."""
+
+
 @dataclasses.dataclass(frozen=True)
 class _Server:
-  """What holds for all questions to one server.
+  """What holds for all questions to one model of a server.
 
   Attributes:
-    pace: of requests.
+    pace: of requests, to all models of the server.
     answers: set once it answered a question: another one's refusal is its own.
     gives_none: set once it refused log-probs, and replied without them.
   """
@@ -118,6 +122,15 @@ class Chat:
     vars(other)['_server'] = self._server
     return other
 
+  def by(self, model: str, temperature: float) -> 'Chat':
+    """Another model behind the same endpoint, at a temperature of its own.
+
+    `concurrency` and `per_minute` hold for both of them together.
+    """
+    other = dataclasses.replace(self, model=model, temperature=temperature)
+    vars(other)['_server'] = _Server(self._server.pace)
+    return other
+
   def answers(
     self,
     conversations: Sequence[Sequence[Message]],
@@ -137,6 +150,7 @@ class Chat:
         without.
 
     Raises:
+      NobodyThereError: nothing listens at the URL, however often it is asked.
       ConnectionError: the endpoint refuses, or gives no reply in all attempts;
         or refuses the first questions, and none was ever answered, nor was one
         of those under way then.
@@ -317,6 +331,11 @@ class Chat:
         pause = max(asked_to_wait, pause * random.uniform(0.5, 1.5))
         if not threads.wait(stopped, pause):
           break
+    if not answer.connected:
+      return NobodyThereError(
+        f'nothing answers at {self.url} ({answer.why}); start what should, or '
+        'mend base_url'
+      )
     tried = f'{self.retries + 1} attempts; the last one'
     if not self.retries:
       tried = '1 attempt, which'

@@ -15,6 +15,9 @@ from typing import NamedTuple
 
 from rlhf_jax.feedback.endpoint.keys import Key
 
+# Nothing listens at the port, or there is no host of that name.
+ABSENT = (ConnectionRefusedError, socket.gaierror)
+
 
 class Reply(NamedTuple):
   """What a server answered: the number of its status, headers and body."""
@@ -31,10 +34,12 @@ class Failure(NamedTuple):
     why: what an attempt ended with or, where it is lasting, what the server
       does: `refuses with 404`.
     lasting: whether asking again would be no use.
+    connected: whether anybody was there.
   """
 
   why: str
   lasting: bool = False
+  connected: bool = True
 
 
 class TooMuch(http.client.HTTPException):
@@ -78,7 +83,8 @@ def post(
   except (http.client.HTTPException, ValueError):
     return Failure('an answer that is no HTTP')
   except OSError as e:
-    return Failure(f'no connection: {e.strerror or type(e).__name__}')
+    why = f'no connection: {e.strerror or type(e).__name__}'
+    return Failure(why, connected=not isinstance(e, ABSENT))
 
 
 _tls = functools.cache(ssl.create_default_context)

@@ -35,6 +35,9 @@ class Template(NamedTuple):
       places of these names.
     together: how many pairs are asked about at once. Where it is not 1, what
       stands in EACH is there for each of them, and NUMBER in `pattern`.
+    model: the name of the model that it is meant for, at an endpoint; None for
+      any. Whoever makes a chat for the template reads this and `temperature`.
+    temperature: that a reply is sampled at; None where it says none.
   """
 
   name: str
@@ -45,6 +48,8 @@ class Template(NamedTuple):
   options: tuple[str, ...] = ()
   before: Mapping[str, tuple[Message, ...]] = NOTHING
   together: int = 1
+  model: str | None = None
+  temperature: float | None = None
 
   @property
   def rates(self) -> bool:

@@ -6,6 +6,8 @@
     tie: C                    or neither (may be left out)
     max_tokens: 8             of a reply
     options: A B              whose log-probs are compared, if there are any
+    model: NAME               that is asked, at an endpoint (may be left out),
+    temperature: 1.0          and how its replies are sampled (likewise)
     ---
     <|im_start|>system
     …
@@ -30,16 +32,20 @@ With `together: 4` it is asked about so many pairs at once. What is between the
 lines <|each|> and <|end|> is there for each, with its {number}, by which the
 regex of the verdict finds the pair's: ^{number}: (A|B)$. All places but {code}
 are there.
+
+Several templates are a pool of annotators, as AlpacaFarm's, who differ in
+`model`, `temperature`, wording and `together`: each asks about its own share of
+the prompts, so many together as it says.
 """
 
 import importlib.resources
+import math
 import os
 import pathlib
 import re
 
-from rlhf_jax.feedback.verdicts import places
+from rlhf_jax.feedback.verdicts import checks, places
 from rlhf_jax.feedback.verdicts.template import (
-  EACH,
   NUMBER,
   Template,
   TemplateError,
@@ -56,6 +62,8 @@ NAMES = (
   'max_tokens',
   'options',
   'together',
+  'model',
+  'temperature',
 )
 _MESSAGE = re.compile(
   r'<\|im_start\|>(system|user|assistant)\n(.*?)\n?<\|im_end\|>', re.DOTALL
@@ -129,10 +137,10 @@ def parsed(text: str, file: str) -> Template:
     options=options,
     before=before,
     together=_whole(given, 'together', 1, file),
+    model=_model(given, file),
+    temperature=_temperature(given, file),
   )
-  _check_together(template, file)
-  _check_places(template, file)
-  _check_before(template, file)
+  checks.check(template, file)
   return template
 
 
@@ -207,69 +215,26 @@ def _whole(given, name, default, file):
   return int(value)
 
 
-def _check_places(template, file):
-  """Refuses a question that leaves out what it is about."""
-  messages = template.messages
-  if template.together > 1:  # Others have none, as `_check_together` sees to.
-    messages = [
-      Message(m.role, '\n'.join(EACH.findall(m.content))) for m in messages
-    ]
-  there = places.fields(places.names(messages))
-  turns = there & {*places.TURNS}
-  for field in places.TURNS if turns else ('prompt', 'first', 'second'):
-    if field in there or (template.rates and field.startswith('second')):
-      continue
-    known = [name for name, of in places.FIELDS.items() if of == field]
-    alone = [name for name in known if name in places.ALONE]
-    example = (alone if template.rates and alone else known)[0]
-    listed = ', '.join(f'{{{name}}}' for name in known)
+def _model(given, file):
+  value, number = given.get('model', (None, 0))
+  if value == '':
     raise TemplateError(
-      f'{file}: it has no place {{{example}}} (or {listed}), so that the '
-      'judge would not see what it judges'
+      f"{file}:{number}: model is the model's name at the endpoint; leave the "
+      'line out where any may be asked'
     )
+  return value
 
 
-def _check_before(template, file):
-  """Refuses replies that nobody reads, and log-probs of several replies."""
-  asked = [*template.before.values(), template.messages]
-  for i, name in enumerate(template.before, 1):
-    if not any(name in places.names(messages) for messages in asked[i:]):
-      raise TemplateError(
-        f'{file}: nothing below --- {name} has the place {{{name}}}, so that '
-        'its reply would be read by nobody'
-      )
-  if template.before and template.options:
+def _temperature(given, file):
+  if 'temperature' not in given:
+    return None
+  value, number = given['temperature']
+  try:
+    temperature = float(value)
+  except ValueError:
+    temperature = math.nan
+  if not 0.0 <= temperature < math.inf:
     raise TemplateError(
-      f'{file}: options are of a template that asks once; leave them out, or '
-      'what is asked before'
+      f'{file}:{number}: temperature is a number of 0 or more, not {value!r}'
     )
-
-
-def _check_together(template, file):
-  """Refuses pairs that are asked about together and cannot be told apart."""
-  if template.together == 1:
-    return
-  parts = [p for m in template.messages for p in EACH.findall(m.content)]
-  if not parts or NUMBER not in parts[0]:
-    raise TemplateError(
-      f'{file}: it asks about {template.together} pairs together, and has no '
-      'lines <|each|> and <|end|> around what is there for each, its {number} '
-      'among it'
-    )
-  if NUMBER not in template.pattern.pattern:
-    raise TemplateError(
-      f'{file}: its verdict has no {{number}}, by which a pair among '
-      f'{template.together} is told; as in verdict: ^{{number}}: (A|B)$'
-    )
-  around = [Message(m.role, EACH.sub('', m.content)) for m in template.messages]
-  for name in places.names(around):
-    if places.FIELDS.get(name, 'code') != 'code':
-      raise TemplateError(
-        f'{file}: {{{name}}} is outside the lines <|each|> and <|end|>, where '
-        'it is of no pair; move it between them'
-      )
-  if template.before or template.options or template.rates:
-    raise TemplateError(
-      f'{file}: together is of verdicts on pairs that are asked for once, '
-      'without options'
-    )
+  return temperature
