@@ -23,8 +23,8 @@ def parse(arguments):
     description='Whether an experiment fits on chips, and what bounds a step.',
     epilog=(
       'Chips are v4:2x2x1, v5e:16x16, v5p:4x4x4, v6e:8x8, h100:1x8 (hosts x '
-      'GPUs) and other sizes of these. Where a stage does not fit, what may '
-      'help is tried.'
+      'GPUs) and other slices that there are. Where a stage does not fit, what '
+      'may help is tried.'
     ),
   )
   parser.add_argument('file', help='the experiment, a Python file')
