@@ -155,7 +155,7 @@ def prepare(
   mesh = sharding.make_mesh(experiment.mesh)
   for name, stage in experiment.stages.items():
     if isinstance(stage, Stage):
-      device_rows.check(name, stage, sharding.batch_devices(mesh))
+      device_rows.check(name, stage, mesh.shape)
   run = Run(
     experiment=experiment,
     folders=folders,
