@@ -63,37 +63,46 @@ def parse(arguments):
 @signals.keeps_nothing
 def plan(options) -> int:
   """Plans as the command line says. Returns 1 if something does not fit."""
-  from rlhf_jax.planning import chips, stage_plan, topologies, words
+  from rlhf_jax.planning import chips, topologies
 
   topologies.prepare()
   asked = chips.parse(options.chips)
   module = loading.load(pathlib.Path(options.file))
   experiment = loading.build(module, options.set)
-  found, missing = [], topologies.missing(asked)
+  missing = topologies.missing(asked)
+  found = []
   for name in _stages(experiment, options.only):
-    planned = stage_plan.plan(
+    found.append(_planned(module, experiment, name, asked, options))
+    print()
+  if missing is not None:
+    print(missing)
+  if options.json:
+    said = {'chips': asked.name, 'set': options.set, 'stages': found}
+    options.json.write_text(json.dumps(said, indent=2) + '\n')
+  return int(any(stage['fits'] is False for stage in found))
+
+
+def _planned(module, experiment, name, asked, options):
+  """Plans a stage, and says it. Returns it as JSON has it."""
+  from rlhf_jax.experiment.device_rows import RowsError
+  from rlhf_jax.planning import stage_plan, topologies, words
+
+  try:
+    found = stage_plan.plan(
       experiment,
       name,
       asked,
       level=QUICK if options.quick else None,
       tell=lambda said: print(f'{said} …', file=sys.stderr, flush=True),
     )
-    print('\n'.join(words.of_stage(planned, asked)), flush=True)
-    trials = []
-    if planned.fits is False and missing is None:
-      trials = _tried(module, experiment, planned, asked, options)
-    print()
-    found.append((planned, trials))
-  if missing is not None:
-    print(missing)
-  if options.json:
-    said = {
-      'chips': asked.name,
-      'set': options.set,
-      'stages': [words.as_json(*each) for each in found],
-    }
-    options.json.write_text(json.dumps(said, indent=2) + '\n')
-  return int(any(planned.fits is False for planned, _ in found))
+  except RowsError as error:
+    print(f'{name}: cannot run on {asked.name}: {error}', flush=True)
+    return {'stage': name, 'fits': False, 'why': str(error)}
+  print('\n'.join(words.of_stage(found, asked)), flush=True)
+  trials = []
+  if found.fits is False and topologies.missing(asked) is None:
+    trials = _tried(module, experiment, found, asked, options)
+  return words.as_json(found, trials)
 
 
 def _tried(module, experiment, planned, asked, options):

@@ -64,10 +64,13 @@ class PlanTest(absltest.TestCase):
       'frozen',
       'sample',
       'a step takes at least',
-      'without libtpu, so that temporaries and what is sent are not known: '
-      "pip install -e '.[plan]'",
     ):
       self.assertIn(words_, out)
+    self.assertIn(
+      'without libtpu, so that temporaries and what is sent are not known: '
+      "pip install -e '.[plan]'",
+      out,
+    )
     planned = json.loads(path.read_text())
     self.assertEqual(planned['chips'], 'v5e:2x2')
     reward, ppo = planned['stages']
@@ -85,7 +88,7 @@ class PlanTest(absltest.TestCase):
   def test_errors_are_a_sentence(self):
     for chips_, settings, more, sentence in (
       ('v7:2x2', (), (), "chips 'v7' are not known"),
-      ('v5e:4x4', (), (), 'batch_size is 8, and 16 devices'),
+      ('v5e:3x5', (), (), "'v5e:3x5' is no slice of v5e; there are 1x1, 2x2"),
       ('v5e:2x2', ('mesh.fsdp=8',), (), 'a mesh of data='),
       ('v5e:2x2', (), ('--only', 'pop'), "no stage 'pop' trains; did you mean"),
     ):
@@ -95,6 +98,36 @@ class PlanTest(absltest.TestCase):
         self.assertStartsWith(said, 'error: ')
         self.assertLen(said.splitlines(), 1)
         self.assertIn(sentence, said)
+
+  def test_of_each_stage_that_cannot_run_it_is_said_why(self):
+    path = self.folder / 'plan.json'
+    rows = 'stages.{}.config.batch_size'
+    status, out, said = self.run_plan(
+      'v5e:4x4',
+      f'{rows.format("reward_model")}=24',
+      f'{rows.format("ppo")}=48',
+      more=('--json', str(path)),
+    )
+    # 24 pairs on 16 devices; of 48 prompts each minibatch has 24.
+    self.assertEqual((status, said), (1, ''))
+    self.assertIn(
+      f'reward_model: cannot run on v5e:4x4: {rows.format("reward_model")} is '
+      '24, and 16 devices',
+      out,
+    )
+    self.assertIn('to 16 or 32, or mesh.data to 8 and mesh.tensor to 2\n', out)
+    self.assertIn('ppo: cannot run on v5e:4x4', out)
+    refused = json.loads(path.read_text())['stages']
+    self.assertEqual([stage['fits'] for stage in refused], [False, False])
+    self.assertIn('is 48 (minibatches', refused[1]['why'])
+
+  def test_other_stages_are_planned(self):
+    status, out, _ = self.run_plan(
+      'v5e:4x4', 'stages.reward_model.config.batch_size=24', 'batch_size=32'
+    )
+    self.assertEqual(status, 1)
+    self.assertIn('reward_model: cannot run', out)
+    self.assertIn('ppo: state', out)
 
   def test_what_alone_does_not_fit_needs_no_compiler(self):
     small = chips.CHIPS['v5e']._replace(memory=1e4)
