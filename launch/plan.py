@@ -70,6 +70,8 @@ def plan(options) -> int:
   module = loading.load(pathlib.Path(options.file))
   experiment = loading.build(module, options.set)
   missing = topologies.missing(asked)
+  if missing is not None:
+    print(f'{missing}\n')
   found = []
   for name in _stages(experiment, options.only):
     found.append(_planned(module, experiment, name, asked, options))

@@ -74,7 +74,8 @@ def missing(chips: Slice) -> str | None:
     return None
   return (
     f'nothing is compiled for {chips.name} without {package}, so that '
-    f'temporaries and what is sent are not known: {install}'
+    'temporaries, what is in memory with them, and what is sent are not known '
+    f'(–): {install}'
   )
 
 
