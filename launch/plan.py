@@ -12,6 +12,7 @@ import pathlib
 import sys
 
 from launch import console, errors, loading, reporting, signals, train
+from rlhf_jax.storage.sizes import in_bytes
 
 QUICK = 'O1'  # A level of optimisation.
 
@@ -124,7 +125,7 @@ def _tried(module, experiment, planned, asked, options):
 
   before = attempt([]).busiest.bytes
   print(
-    f'tried, at little optimisation, where it needs {words.gb(before)}:',
+    f'tried, at little optimisation, where it needs {in_bytes(before)}:',
     flush=True,
   )
   trials = []

@@ -1,6 +1,7 @@
 """The command that plans: what it prints and writes, and what it refuses."""
 
 import contextlib
+import dataclasses
 import io
 import json
 import pathlib
@@ -183,6 +184,22 @@ class WordsTest(absltest.TestCase):
     self.assertIn(
       'sample sends 63.0 GB: all-gather of bf16[8] 32 times in loops', said
     )
+
+  def test_what_is_small_is_said_in_units_of_its_own(self):
+    small = program(
+      'update', held=26_600, temporaries=4_096, seconds={'products': 1e-6}
+    )
+    small = dataclasses.replace(
+      small, compiled=Compiled(temporaries=4_096, results=300)
+    )
+    found = stage_plan.StagePlan(
+      stage='ppo', state=2_480_000, frozen=512, room=16.9e9, programs=[small]
+    )
+    head, _, row, *others = words.of_stage(found, chips.parse('v5e:1x1'))
+    self.assertStartsWith(head, 'ppo: state 2.5 MB, frozen 512 B on each chip')
+    # 26.6 + 4.1 + 0.3 kB.
+    self.assertIn('  4.1 kB     31.0 kB    0 B   ', row)
+    self.assertIn('in update, 31.0 kB of 16.9 GB', others[0])
 
   def test_what_was_refused_does_not_fit(self):
     refused = program(
