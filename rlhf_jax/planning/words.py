@@ -75,8 +75,9 @@ def _time(found: StagePlan) -> str:
   dearest = found.dearest
   spent, what = dearest.bound
   return (
-    f'a step takes at least {found.seconds:.2g} s (a bound, no forecast): '
-    f'{dearest.times * spent:.2g} s of it {dearest.name}, bound by {what}'
+    f'at full length a step takes at least {found.seconds:.2g} s (a bound, no '
+    f'forecast): {dearest.times * spent:.2g} s of it '
+    f'{dearest.name}, bound by {what}'
   )
 
 

@@ -64,7 +64,7 @@ class PlanTest(absltest.TestCase):
       'ppo: state',
       'frozen',
       'sample',
-      'a step takes at least',
+      'at full length a step takes at least',
     ):
       self.assertIn(words_, out)
     # Before all tables and after them, and not with each.
@@ -178,7 +178,9 @@ class WordsTest(absltest.TestCase):
     said = '\n'.join(words.of_stage(self.found, chips.parse('v5e:8x8')))
     # 6 + 8 of temporaries + 1 of results, more than 7 + 3 + 1.
     self.assertIn('fits: at its busiest, in update, 15.0 GB of 16.9 GB', said)
-    self.assertIn('a step takes at least 13 s (a bound, no forecast)', said)
+    self.assertIn(
+      'at full length a step takes at least 13 s (a bound, no forecast)', said
+    )
     self.assertIn('8 s of it sample, bound by sending', said)
     # 32 times 2 GB, of which each of 64 devices has its own part.
     self.assertIn(
