@@ -51,6 +51,13 @@ def parse(arguments):
     'temporaries are what is needed, and what is sent nearly as it will be',
   )
   parser.add_argument(
+    '--longest',
+    action='store_true',
+    help='find the longest response that fits: limits.max_response_tokens is '
+    'doubled until it does not, and lengths between are tried, some ten '
+    'plans in all; best with --quick',
+  )
+  parser.add_argument(
     '--json', type=pathlib.Path, metavar='FILE', help='write the plan there too'
   )
   parser.add_argument(
@@ -64,6 +71,7 @@ def parse(arguments):
 @signals.keeps_nothing
 def plan(options) -> int:
   """Plans as the command line says. Returns 1 if something does not fit."""
+  from rlhf_jax.experiment import device_rows
   from rlhf_jax.planning import chips, topologies
 
   topologies.prepare()
@@ -72,10 +80,17 @@ def plan(options) -> int:
   experiment = loading.build(module, options.set)
   missing = topologies.missing(asked)
   if missing is not None:
+    if options.longest:
+      raise errors.OptionError(f'--longest: {missing}')
     print(f'{missing}\n')
+  say = _longest if options.longest else _planned
   found = []
   for name in _stages(experiment, options.only):
-    found.append(_planned(module, experiment, name, asked, options))
+    try:
+      found.append(say(module, experiment, name, asked, options))
+    except device_rows.RowsError as error:
+      print(f'{name}: cannot run on {asked.name}: {error}', flush=True)
+      found.append({'stage': name, 'fits': False, 'why': str(error)})
     print()
   if missing is not None:
     print(missing)
@@ -87,25 +102,66 @@ def plan(options) -> int:
 
 def _planned(module, experiment, name, asked, options):
   """Plans a stage, and says it. Returns it as JSON has it."""
-  from rlhf_jax.experiment.device_rows import RowsError
-  from rlhf_jax.planning import stage_plan, topologies, words
+  from rlhf_jax.planning import topologies, words
 
-  try:
-    found = stage_plan.plan(
-      experiment,
-      name,
-      asked,
-      level=QUICK if options.quick else None,
-      tell=lambda said: print(f'{said} …', file=sys.stderr, flush=True),
-    )
-  except RowsError as error:
-    print(f'{name}: cannot run on {asked.name}: {error}', flush=True)
-    return {'stage': name, 'fits': False, 'why': str(error)}
+  found = _plan(experiment, name, asked, options)
   print('\n'.join(words.of_stage(found, asked)), flush=True)
   trials = []
   if found.fits is False and topologies.missing(asked) is None:
     trials = _tried(module, experiment, found, asked, options)
   return words.as_json(found, trials)
+
+
+def _plan(experiment, name, asked, options):
+  """A stage's plan; what is compiled is told meanwhile."""
+  from rlhf_jax.planning import stage_plan
+
+  return stage_plan.plan(
+    experiment,
+    name,
+    asked,
+    level=QUICK if options.quick else None,
+    tell=lambda said: print(f'{said} …', file=sys.stderr, flush=True),
+  )
+
+
+def _longest(module, experiment, name, asked, options):
+  """Finds the longest response of a stage that fits, and says each try.
+
+  Returns it as JSON has it.
+  """
+  from rlhf_jax.planning import longest, stage_plan, words
+
+  alone = stage_plan.plan(experiment, name, asked, only=lambda program: False)
+  if alone.fits is False:  # However short responses are.
+    print('\n'.join(words.of_stage(alone, asked)), flush=True)
+    return words.as_json(alone, [])
+  limits, room = experiment.limits, experiment.model.longest
+  most = room - limits.max_prompt_tokens if room else longest.MOST
+  print(
+    f'{name}, on {asked.name}, with prompts of {limits.max_prompt_tokens} '
+    'tokens:',
+    flush=True,
+  )
+  tried = []
+
+  def fits(tokens):
+    setting = f'limits.max_response_tokens={tokens}'
+    changed = loading.build(module, [*options.set, setting])
+    found = _plan(changed, name, asked, options)
+    print(words.of_length(tokens, found), flush=True)
+    size = found.busiest.bytes
+    tried.append({'tokens': tokens, 'bytes': size, 'fits': found.fits})
+    return found.fits
+
+  found, refused = longest.search(fits, limits.max_response_tokens, most)
+  print(words.of_longest(name, found, refused))
+  return {
+    'stage': name,
+    'fits': found > 0,
+    'longest_response_tokens': found,
+    'tried': tried,
+  }
 
 
 def _tried(module, experiment, planned, asked, options):

@@ -102,6 +102,29 @@ def of_trial(trial: Trial, room: float) -> str:
   return f'  {said}: {in_bytes(trial.bytes)}{fits}'
 
 
+def of_length(tokens: int, found: StagePlan) -> str:
+  """The line about responses of a length that was tried."""
+  busiest = found.busiest
+  return (
+    f'  responses of {tokens} tokens {"fit" if found.fits else "do not fit"}: '
+    f'{in_bytes(busiest.bytes)} of {in_bytes(found.room)}, in {busiest.name}'
+  )
+
+
+def of_longest(name: str, longest: int, refused: int | None) -> str:
+  """The line about the longest responses of a stage that fit.
+
+  Args:
+    name: of the stage.
+    longest: tokens; 0 where nothing fits.
+    refused: what did not, or None where nothing was refused.
+  """
+  if not longest:
+    return f'{name}: no response fits'
+  more = 'no longer one was tried' if refused is None else f'{refused} do not'
+  return f'{name}: responses of {longest} tokens fit, {more}'
+
+
 def as_json(found: StagePlan, trials: Sequence[Trial]) -> dict[str, Any]:
   """A stage's plan as JSON has it: bytes, seconds, FLOPs."""
   return {

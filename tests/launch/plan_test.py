@@ -53,6 +53,18 @@ class PlanTest(absltest.TestCase):
       status = plan.main(arguments)
     return status, out.getvalue(), said.getvalue()
 
+  def plan_as(self, needed, state):
+    """Plans of one program, which `needed` says of an experiment."""
+
+    def planned(experiment, name, *_, only=None, **options):
+      update = TRACED if only else needed(experiment)
+      return stage_plan.StagePlan(
+        stage=name, state=state, frozen=0, room=16.9e9, programs=[update]
+      )
+
+    self.enterContext(mock.patch.object(topologies, 'missing', lambda _: None))
+    self.enterContext(mock.patch.object(stage_plan, 'plan', planned))
+
   def test_a_config_json_is_enough_and_what_is_missing_is_said(self):
     path = self.folder / 'plan.json'
     status, out, said = self.run_plan(
@@ -133,12 +145,66 @@ class PlanTest(absltest.TestCase):
     self.assertIn('reward_model: cannot run', out)
     self.assertIn('ppo: state', out)
 
+  def test_the_longest_response_that_fits(self):
+    asked = []
+
+    def needed(experiment):
+      tokens = experiment.limits.max_response_tokens
+      asked.append(tokens)
+      return program(
+        'update', held=1e9, temporaries=tokens * 1e8, seconds={'products': 1.0}
+      )
+
+    self.plan_as(needed, state=1e9)
+    path = self.folder / 'plan.json'
+    status, out, _ = self.run_plan(
+      'v5e:1x1',
+      'max_response_tokens=48',
+      more=('--only', 'ppo', '--longest', '--json', str(path)),
+    )
+    self.assertEqual(status, 0)
+    # 2 GB, and a tenth of one for each token: 149 are the most.
+    self.assertEqual(asked, [48, 96, 192, 144, 168, 156])
+    self.assertIn(
+      '  responses of 144 tokens fit: 16.4 GB of 16.9 GB, in up', out
+    )
+    self.assertIn(
+      '  responses of 192 tokens do not fit: 21.2 GB of 16.9 GB', out
+    )
+    self.assertIn('ppo: responses of 144 tokens fit, 156 do not\n', out)
+    (found,) = json.loads(path.read_text())['stages']
+    self.assertEqual(found['longest_response_tokens'], 144)
+    self.assertEqual([t['tokens'] for t in found['tried']], asked)
+
+  def test_where_state_alone_does_not_fit_no_length_is_tried(self):
+    self.plan_as(lambda _: self.fail('compiled'), state=17e9)
+    status, out, _ = self.run_plan(
+      'v5e:1x1', more=('--only', 'ppo', '--longest')
+    )
+    self.assertEqual(status, 1)
+    self.assertIn('does not fit: state and frozen roles alone are 17.0 GB', out)
+
+  def test_the_longest_is_not_known_without_a_compiler(self):
+    status, _, said = self.run_plan('v5e:1x1', more=('--longest',))
+    self.assertEqual(status, 1)
+    self.assertStartsWith(said, 'error: --longest: nothing is compiled for')
+
   def test_what_alone_does_not_fit_needs_no_compiler(self):
     small = chips.CHIPS['v5e']._replace(memory=1e4)
     with mock.patch.dict(chips.CHIPS, {'v5e': small}):
       status, out, _ = self.run_plan('v5e:1x1')
     self.assertEqual(status, 1)
     self.assertIn('does not fit: state and frozen roles alone are', out)
+
+
+TRACED = stage_plan.ProgramPlan(
+  name='update',
+  times=1,
+  flops=1,
+  held=1,
+  compiled=None,
+  seconds={'products': 1.0},
+)
 
 
 def program(name, *, held, temporaries, seconds, times=1, **found):
