@@ -49,7 +49,9 @@ class Rows(NamedTuple):
     return self.size % self.step(devices) == 0
 
 
-def check(name: str, stage: Stage, mesh: Mapping[str, int]) -> None:
+def check(
+  name: str, stage: Stage, mesh: Mapping[str, int], *, kv_heads: int
+) -> None:
   """Refuses a stage whose rows do not divide over the devices.
 
   Args:
@@ -58,6 +60,7 @@ def check(name: str, stage: Stage, mesh: Mapping[str, int]) -> None:
       many responses to a prompt, `responses` how many a round learns from, and
       `shared_field` which field counts its prompts, if not batch_size.
     mesh: size by axis; a batch is shared along `data` and `fsdp`.
+    kv_heads: of the model; of a mesh that is named, `tensor` divides them.
 
   Raises:
     RowsError: naming the nearest sizes that do, and the nearest mesh.
@@ -69,7 +72,9 @@ def check(name: str, stage: Stage, mesh: Mapping[str, int]) -> None:
       fewer = [
         n
         for n in range(1, devices)
-        if devices % n == 0 and all(rows.shared(n) for rows in every)
+        if devices % n == 0
+        and kv_heads % (mesh['tensor'] * devices // n) == 0
+        and all(rows.shared(n) for rows in every)
       ]
       raise RowsError(
         _refusal(name, rows, devices)

@@ -77,7 +77,7 @@ def settings(
   data, fsdp, tensor = sizes
   for more in (2, 4, 8):
     parts = stage.config.micro_batches * more
-    if _divides(name, stage, sizes, parts):
+    if _divides(experiment, name, sizes, parts):
       yield [f'stages.{name}.config.micro_batches={parts}']
   if data > 1:
     yield _mesh(1, data * fsdp, tensor)
@@ -96,12 +96,16 @@ def settings(
       yield _mesh(1, data * fsdp // more, tensor * more)
 
 
-def _divides(name: str, stage: Stage, sizes: Sequence[int], parts: int) -> bool:
+def _divides(
+  experiment: Experiment, name: str, sizes: Sequence[int], parts: int
+) -> bool:
   """Whether a stage can be in so many micro-batches, each shared evenly."""
+  stage, kv_heads = experiment.stages[name], experiment.model.kv_heads
   mesh = dict(zip(sharding.AXES, sizes, strict=True))
   try:
     config = dataclasses.replace(stage.config, micro_batches=parts)
-    device_rows.check(name, stage._replace(config=config), mesh)
+    cut = stage._replace(config=config)
+    device_rows.check(name, cut, mesh, kv_heads=kv_heads)
   except ValueError:
     return False
   return True

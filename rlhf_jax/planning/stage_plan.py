@@ -127,7 +127,7 @@ def plan(
   can = topologies.missing(chips) is None
   make = topologies.mesh if can else topologies.abstract_mesh
   mesh = make(chips, experiment.mesh)
-  device_rows.check(name, stage, mesh.shape)
+  device_rows.check(name, stage, mesh.shape, kv_heads=experiment.model.kv_heads)
   plans = []
   with compiling.optimised(level):
     programs = stage_programs.of_stage(experiment, name, mesh)

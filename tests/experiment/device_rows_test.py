@@ -23,6 +23,10 @@ def mesh(devices, **sizes):
   return {'data': 1, 'fsdp': devices, 'tensor': 1} | sizes
 
 
+def check(name, stage, sizes, kv_heads=192):
+  device_rows.check(name, stage, sizes, kv_heads=kv_heads)
+
+
 class RowsTest(parameterized.TestCase):
   def test_of_examples_each_micro_batch_is_shared(self):
     optimizer = Adam(learning_rate=1e-3)
@@ -30,14 +34,14 @@ class RowsTest(parameterized.TestCase):
       steps=1, batch_size=96, micro_batches=2, optimizer=optimizer
     )
     (stage,) = sft.stages(config).values()
-    device_rows.check('sft', stage, mesh(48))
-    device_rows.check('sft', stage, mesh(1))
+    check('sft', stage, mesh(48))
+    check('sft', stage, mesh(1))
     # 96 / 2 = 48 rows do not divide by 32; 64 / 2 and 128 / 2 do.
     with self.assertRaisesRegex(
       device_rows.RowsError,
       r'batch_size is 96 \(micro_batches 2\).* to 64 or 128',
     ):
-      device_rows.check('sft', stage, mesh(32))
+      check('sft', stage, mesh(32))
 
   @parameterized.parameters(
     # 2 minibatches of 64 / 2 responses each.
@@ -49,7 +53,7 @@ class RowsTest(parameterized.TestCase):
   def test_of_rounds_each_minibatch_is_shared(self, values, devices, sizes):
     stage = ppo_stage(**values)
     if sizes is None:
-      device_rows.check('ppo', stage, mesh(devices))
+      check('ppo', stage, mesh(devices))
       return
     with self.assertRaisesRegex(
       device_rows.RowsError,
@@ -57,7 +61,7 @@ class RowsTest(parameterized.TestCase):
       f'stages.ppo.config.batch_size is .* to {sizes}, '
       'or mesh.fsdp to 32 and mesh.tensor to 2$',
     ):
-      device_rows.check('ppo', stage, mesh(devices))
+      check('ppo', stage, mesh(devices))
 
   @parameterized.parameters(
     # All devices are on `data`, as where no mesh is set.
@@ -87,7 +91,18 @@ class RowsTest(parameterized.TestCase):
     config = sft.Config(steps=1, batch_size=8)
     (stage,) = sft.stages(config).values()
     with self.assertRaisesRegex(device_rows.RowsError, f', or {words}$'):
-      device_rows.check('sft', stage, sizes)
+      check('sft', stage, sizes)
+
+  @parameterized.parameters(
+    (8, ', or mesh.fsdp to 8 and mesh.tensor to 8'), (4, '')
+  )
+  def test_heads_divide_over_the_mesh_that_is_named(self, heads, words):
+    config = sft.Config(steps=1, batch_size=8)
+    (stage,) = sft.stages(config).values()
+    with self.assertRaisesRegex(
+      device_rows.RowsError, f'batch_size to 64{words}$'
+    ):
+      check('sft', stage, mesh(64), kv_heads=heads)
 
   def test_of_rows_that_no_mesh_shares_none_is_named(self):
     config = retraining.Config(
@@ -101,7 +116,7 @@ class RowsTest(parameterized.TestCase):
     with self.assertRaisesRegex(
       device_rows.RowsError, r'extra_batch_size is 9 \(micro.* to 8 or 16$'
     ):
-      device_rows.check('reward', stage, mesh(4))
+      check('reward', stage, mesh(4))
 
   @parameterized.named_parameters(
     # 64 responses are 2 for each of 32 devices, and none for half of 128.
@@ -151,10 +166,10 @@ class RowsTest(parameterized.TestCase):
     method = sys.modules[type(config).__module__]
     (name, stage) = method.stages(config).popitem()
     if words is None:
-      device_rows.check(name, stage, mesh(devices))
+      check(name, stage, mesh(devices))
       return
     with self.assertRaisesRegex(device_rows.RowsError, words):
-      device_rows.check(name, stage, mesh(devices))
+      check(name, stage, mesh(devices))
 
   def test_what_is_ours_to_choose_is_rounded_up(self):
     folder = self.enterContext(tempfile.TemporaryDirectory())
