@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from launch import console, errors, signals, train
+from rlhf_jax.storage.sizes import in_bytes
 
 COMPILED = '.compiled'
 SHOWN = 3  # Settings that differ, in a row.
@@ -194,16 +195,6 @@ def size(path: pathlib.Path) -> int:
     for folder, _, names in os.walk(path)
     for name in names
   )
-
-
-def in_bytes(count: int) -> str:
-  """'2.1 MB'."""
-  number, unit = float(count), 'B'
-  for larger in ('kB', 'MB', 'GB', 'TB'):
-    if number < 1000:
-      break
-    number, unit = number / 1000, larger
-  return f'{number:.0f} {unit}' if unit == 'B' else f'{number:.1f} {unit}'
 
 
 def disk(options) -> None:

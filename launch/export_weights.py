@@ -8,6 +8,7 @@ import argparse
 import pathlib
 
 from launch import console, disk, import_weights, signals
+from rlhf_jax.storage.sizes import in_bytes
 
 
 def parse(arguments):
@@ -66,7 +67,7 @@ def export_weights(options) -> None:
     dtype=options.dtype,
     adapters=options.adapters,
   )
-  size = disk.in_bytes(disk.size(options.folder))
+  size = in_bytes(disk.size(options.folder))
   print(f'{options.folder}: a {kind}, {size}')
 
 

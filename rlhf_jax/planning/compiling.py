@@ -29,7 +29,8 @@ class Program:
     given: its arguments.
     held: what lies in memory while it runs, whoever reads it.
     times: how often a step of the stage runs it; 0 of what runs once.
-    loop_steps: how often a loop in it runs that ends by itself, at most.
+    loop_steps: how often a loop in it runs that ends by itself, at most and in
+      all, however often it begins.
   """
 
   name: str

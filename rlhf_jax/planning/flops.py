@@ -1,5 +1,6 @@
 """FLOPs of a program's products, without those whose results nobody reads."""
 
+import fractions
 import math
 from typing import Any
 
@@ -18,11 +19,12 @@ def of(program: core.ClosedJaxpr, *, loop_steps: int = 1) -> int:
   Args:
     program: as it is traced; dead code counts nothing, as the compiler drops
       it.
-    loop_steps: how often the body of a loop runs that ends by itself.
+    loop_steps: how often the body of a loop runs that ends by itself, in all,
+      however often it begins.
   """
   jaxpr = _open(program)
   live, _ = partial_eval.dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))
-  return _of_jaxpr(live, loop_steps)
+  return int(_of_jaxpr(live, loop_steps))
 
 
 def _of_jaxpr(jaxpr, loop_steps):
@@ -35,6 +37,8 @@ def _of_equation(equation, loop_steps):
     return _of_product(equation)
   if name == 'cond':
     return max(_of_jaxpr(j, loop_steps) for j in _inside(params['branches']))
+  if name == 'scan':  # A loop in it begins so often.
+    loop_steps = fractions.Fraction(loop_steps, params['length'])
   inner = sum(_of_jaxpr(j, loop_steps) for j in _inside(params))
   return (
     inner

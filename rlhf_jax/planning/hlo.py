@@ -97,18 +97,20 @@ class Module:
     """How often each computation runs.
 
     Args:
-      loop_steps: how often the body of a loop runs that ends by itself.
+      loop_steps: how often the body of a loop runs that ends by itself, in
+        all, however often it begins.
     """
     times = collections.Counter({self.entry: 1})
     for name in self._callers_first():
       for instruction in self.computations[name]:
-        trips = 0
+        began, trips = times[name], 0
         if instruction.code == 'while':
-          trips = self._trips(name, instruction) or loop_steps
+          known = self._trips(name, instruction)
+          trips = began * known if known else max(began, loop_steps)
+        more = {'body': trips, 'condition': began + trips}
         for how, callee in instruction.called:
           if callee in self.computations:
-            more = {'body': trips, 'condition': trips + 1}.get(how, 1)
-            times[callee] += times[name] * more
+            times[callee] += more.get(how, began)
     return dict(times)
 
   def _callers_first(self):

@@ -13,7 +13,6 @@ from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 from rlhf_jax import sharding
 from rlhf_jax.planning import compiling
 from rlhf_jax.planning.compiling import Program
-from rlhf_jax.training import parts
 from rlhf_jax.training.compile import run_by
 from rlhf_jax.types import Sampler
 
@@ -29,7 +28,7 @@ class Rehearsal:
   """
 
   def __init__(self, mesh: Mesh | AbstractMesh, loop_steps: int):
-    """On a mesh; `loop_steps` is of all programs, as of `Program`."""
+    """On a mesh; `loop_steps` is the most that a response takes."""
     self.mesh, self._loop_steps = mesh, loop_steps
     self.programs: list[Program] = []
     self.held: dict[str, Any] = {}
@@ -52,8 +51,21 @@ class Rehearsal:
     """Notes a jitted program; returns ones in place of its results."""
     return ones(self.note(program, *given, **named))
 
-  def note(self, program: Callable[..., Any], *given: Any, **named: Any) -> Any:
-    """Notes a jitted program; returns the shapes of its results."""
+  def note(
+    self,
+    program: Callable[..., Any],
+    *given: Any,
+    rounds: int = 1,
+    **named: Any,
+  ) -> Any:
+    """Notes a jitted program; returns the shapes of its results.
+
+    Args:
+      program: from `jax.jit`.
+      given: its arguments.
+      rounds: of `loop_steps` each, that its loops run.
+      named: its arguments that are given by name.
+    """
     given = jax.tree.map(self._shape, given)
     with self._entered():
       traced = program.trace(*given, **named)
@@ -72,7 +84,7 @@ class Rehearsal:
           given=given,
           held=dict(self.held),
           times=self.times,
-          loop_steps=self._loop_steps,
+          loop_steps=rounds * self._loop_steps,
         )
       )
     return traced.out_info
@@ -87,16 +99,20 @@ class Rehearsal:
       self.held['loaded'] = loaded
       return loaded
 
-    def sample(loaded, prompts, key, *, samples, sampling, at_a_time=None):
-      program = named('sample', sampler.sample, static_argnames='samples')
-      run = functools.partial(self.run, program, samples=samples)
+    def sample(loaded, prompts, key, *, at_a_time=None, **options):
+      static = ('samples', 'at_a_time')
+      program = named('sample', sampler.sample, static_argnames=static)
       rows = prompts.tokens.shape[0]
-      # So many, and then the next so many: no faster than refilling, which has
-      # the keys of prompts that begin in memory beside all others.
-      return parts.one_by_one(
-        lambda part: run(loaded, part, key, sampling=sampling),
+      # If no response ends early, all that are written side by side end
+      # together, and as many others begin.
+      return self.run(
+        program,
+        loaded,
         prompts,
-        rows // (at_a_time or rows),
+        key,
+        rounds=rows // (at_a_time or rows),
+        at_a_time=at_a_time,
+        **options,
       )
 
     return Sampler(load, sample)

@@ -7,7 +7,6 @@ from typing import Any
 
 import jax
 
-from rlhf_jax import sharding
 from rlhf_jax.experiment import device_rows
 from rlhf_jax.experiment.definition import Experiment
 from rlhf_jax.planning import (
@@ -128,7 +127,7 @@ def plan(
   can = topologies.missing(chips) is None
   make = topologies.mesh if can else topologies.abstract_mesh
   mesh = make(chips, experiment.mesh)
-  device_rows.check(name, stage, sharding.batch_devices(mesh))
+  device_rows.check(name, stage, mesh.shape, kv_heads=experiment.model.kv_heads)
   plans = []
   with compiling.optimised(level):
     programs = stage_programs.of_stage(experiment, name, mesh)

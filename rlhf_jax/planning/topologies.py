@@ -74,7 +74,8 @@ def missing(chips: Slice) -> str | None:
     return None
   return (
     f'nothing is compiled for {chips.name} without {package}, so that '
-    f'temporaries and what is sent are not known: {install}'
+    'temporaries, what is in memory with them, and what is sent are not known '
+    f'(–): {install}'
   )
 
 
@@ -98,8 +99,8 @@ def devices(chips: Slice) -> list[jax.Device]:
   except Exception as error:
     said = ' '.join(str(error).split())[:200]
     raise ChipError(
-      f'{chips.name} is no slice that its compiler knows ({said}); give one '
-      'that is sold, such as v5e:8x8, v4:2x2x1, h100:1x8'
+      f'{chips.name} is no slice that its compiler knows ({said}); give '
+      'another one'
     ) from error
   return list(found)
 

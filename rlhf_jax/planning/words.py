@@ -6,8 +6,9 @@ from typing import Any
 from rlhf_jax.planning.advice import Trial
 from rlhf_jax.planning.chips import Slice
 from rlhf_jax.planning.stage_plan import ProgramPlan, StagePlan
+from rlhf_jax.storage.sizes import in_bytes
 
-GB = 1e9
+LARGE = 1e8  # Bytes; less that is sent is not listed.
 SENT = 4  # Collectives that are shown of a program.
 COLUMNS = ('program', 'a step', 'PFLOP', 'temporary', 'in memory', 'sent')
 
@@ -15,8 +16,9 @@ COLUMNS = ('program', 'a step', 'PFLOP', 'temporary', 'in memory', 'sent')
 def of_stage(found: StagePlan, chips: Slice) -> list[str]:
   """The lines about a stage."""
   lines = [
-    f'{found.stage}: state {gb(found.state)}, frozen {gb(found.frozen)} on '
-    f'each chip of {chips.name}, where {gb(found.room)} can be used',
+    f'{found.stage}: state {in_bytes(found.state)}, frozen '
+    f'{in_bytes(found.frozen)} on each chip of {chips.name}, where '
+    f'{in_bytes(found.room)} can be used',
     *_table([COLUMNS + ('at least',), *map(_row, found.programs)]),
     *_memory(found),
     _time(found),
@@ -35,9 +37,9 @@ def _row(program: ProgramPlan) -> Sequence[str]:
     program.name,
     f'{program.times} x' if program.times else 'once',
     f'{program.flops / 1e15:.3g}',
-    gb(found and found.temporaries),
-    gb(program.bytes),
-    gb(sent),
+    _known(found and found.temporaries),
+    _known(program.bytes),
+    _known(sent),
     f'{seconds:.2g} s, {what}',
   )
 
@@ -47,15 +49,16 @@ def _memory(found: StagePlan) -> Iterator[str]:
   if busiest is None:
     both = found.state + found.frozen
     if found.fits is False:
-      yield f'does not fit: state and frozen roles alone are {gb(both)}'
+      yield f'does not fit: state and frozen roles alone are {in_bytes(both)}'
     return
-  share = f'{gb(busiest.bytes)} of {gb(found.room)}'
+  share = f'{in_bytes(busiest.bytes)} of {in_bytes(found.room)}'
   if found.fits:
     yield f'fits: at its busiest, in {busiest.name}, {share}'
   else:
     yield f'does not fit: {busiest.name} needs {share}'
   largest = ', '.join(
-    f'{what} {gb(size)}' for what, size in busiest.compiled.buffers.items()
+    f'{what} {in_bytes(size)}'
+    for what, size in busiest.compiled.buffers.items()
   )
   if largest:
     yield f'  largest arrays there: {largest}'
@@ -72,8 +75,9 @@ def _time(found: StagePlan) -> str:
   dearest = found.dearest
   spent, what = dearest.bound
   return (
-    f'a step takes at least {found.seconds:.2g} s (a bound, no forecast): '
-    f'{dearest.times * spent:.2g} s of it {dearest.name}, bound by {what}'
+    f'at full length a step takes at least {found.seconds:.2g} s (a bound, no '
+    f'forecast): {dearest.times * spent:.2g} s of it '
+    f'{dearest.name}, bound by {what}'
   )
 
 
@@ -81,11 +85,11 @@ def _sent(program: ProgramPlan) -> Iterator[str]:
   if program.compiled is None or not program.times:
     return
   for one in program.compiled.sent[:SENT]:
-    if one.wire >= GB / 10:
+    if one.wire >= LARGE:
       loop = ' in loops' if one.looped else ''
       yield (
-        f'  {program.name} sends {gb(one.wire)}: {one.kind} of {one.shape} '
-        f'{one.times} times{loop} among {one.group}'
+        f'  {program.name} sends {in_bytes(one.wire)}: {one.kind} of '
+        f'{one.shape} {one.times} times{loop} among {one.group}'
       )
 
 
@@ -94,8 +98,31 @@ def of_trial(trial: Trial, room: float) -> str:
   said = ' '.join(f'--set {each}' for each in trial.assignments)
   if trial.bytes is None:
     return f'  {said}: cannot be, {trial.why}'
-  fits = ', and it fits' if trial.fits else f' of {gb(room)}'
-  return f'  {said}: {gb(trial.bytes)}{fits}'
+  fits = ', and it fits' if trial.fits else f' of {in_bytes(room)}'
+  return f'  {said}: {in_bytes(trial.bytes)}{fits}'
+
+
+def of_length(tokens: int, found: StagePlan) -> str:
+  """The line about responses of a length that was tried."""
+  busiest = found.busiest
+  return (
+    f'  responses of {tokens} tokens {"fit" if found.fits else "do not fit"}: '
+    f'{in_bytes(busiest.bytes)} of {in_bytes(found.room)}, in {busiest.name}'
+  )
+
+
+def of_longest(name: str, longest: int, refused: int | None) -> str:
+  """The line about the longest responses of a stage that fit.
+
+  Args:
+    name: of the stage.
+    longest: tokens; 0 where nothing fits.
+    refused: what did not, or None where nothing was refused.
+  """
+  if not longest:
+    return f'{name}: no response fits'
+  more = 'no longer one was tried' if refused is None else f'{refused} do not'
+  return f'{name}: responses of {longest} tokens fit, {more}'
 
 
 def as_json(found: StagePlan, trials: Sequence[Trial]) -> dict[str, Any]:
@@ -148,12 +175,6 @@ def _table(rows: Sequence[Sequence[str]]) -> list[str]:
   ]
 
 
-def gb(size: float | None) -> str:
-  """Bytes as people read them; '–' where they are not known."""
-  if size is None:
-    return '–'
-  if size < 5e6:
-    return '0'
-  if size >= 1e13:
-    return f'{size / 1e12:.0f} TB'
-  return f'{size / GB:.{1 if size >= GB else 2}f} GB'
+def _known(size: float | None) -> str:
+  """Bytes; '–' where they are not known."""
+  return '–' if size is None else in_bytes(size)

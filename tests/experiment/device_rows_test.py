@@ -9,6 +9,7 @@ from absl.testing import absltest, parameterized
 
 from rlhf_jax.experiment import device_rows
 from rlhf_jax.methods import dapo, ppo, raft, remax, rloo, sft
+from rlhf_jax.methods.rlp import retraining
 from rlhf_jax.training.optimizers import Adam
 from tests.experiment import small
 
@@ -18,6 +19,14 @@ def ppo_stage(**values):
   return stage
 
 
+def mesh(devices, **sizes):
+  return {'data': 1, 'fsdp': devices, 'tensor': 1} | sizes
+
+
+def check(name, stage, sizes, kv_heads=192):
+  device_rows.check(name, stage, sizes, kv_heads=kv_heads)
+
+
 class RowsTest(parameterized.TestCase):
   def test_of_examples_each_micro_batch_is_shared(self):
     optimizer = Adam(learning_rate=1e-3)
@@ -25,14 +34,14 @@ class RowsTest(parameterized.TestCase):
       steps=1, batch_size=96, micro_batches=2, optimizer=optimizer
     )
     (stage,) = sft.stages(config).values()
-    device_rows.check('sft', stage, 48)
-    device_rows.check('sft', stage, 1)
+    check('sft', stage, mesh(48))
+    check('sft', stage, mesh(1))
     # 96 / 2 = 48 rows do not divide by 32; 64 / 2 and 128 / 2 do.
     with self.assertRaisesRegex(
       device_rows.RowsError,
       r'batch_size is 96 \(micro_batches 2\).* to 64 or 128',
     ):
-      device_rows.check('sft', stage, 32)
+      check('sft', stage, mesh(32))
 
   @parameterized.parameters(
     # 2 minibatches of 64 / 2 responses each.
@@ -44,13 +53,70 @@ class RowsTest(parameterized.TestCase):
   def test_of_rounds_each_minibatch_is_shared(self, values, devices, sizes):
     stage = ppo_stage(**values)
     if sizes is None:
-      device_rows.check('ppo', stage, devices)
+      check('ppo', stage, mesh(devices))
       return
     with self.assertRaisesRegex(
       device_rows.RowsError,
-      f'stages.ppo.config.batch_size is .* to {sizes}, or mesh.fsdp lower',
+      # Half of the devices share them evenly, each time.
+      f'stages.ppo.config.batch_size is .* to {sizes}, '
+      'or mesh.fsdp to 32 and mesh.tensor to 2$',
     ):
-      device_rows.check('ppo', stage, devices)
+      check('ppo', stage, mesh(devices))
+
+  @parameterized.parameters(
+    # All devices are on `data`, as where no mesh is set.
+    (
+      {'data': 16, 'fsdp': 1, 'tensor': 1},
+      'mesh.data to 8 and mesh.tensor to 2',
+    ),
+    (
+      {'data': 2, 'fsdp': 8, 'tensor': 1},
+      'mesh.fsdp to 4 and mesh.tensor to 2',
+    ),
+    (
+      {'data': 2, 'fsdp': 8, 'tensor': 4},
+      'mesh.fsdp to 4 and mesh.tensor to 8',
+    ),
+    # Of 12 devices those that divide 8 are 4 at most.
+    (
+      {'data': 12, 'fsdp': 1, 'tensor': 1},
+      'mesh.data to 4 and mesh.tensor to 3',
+    ),
+    (
+      {'data': 3, 'fsdp': 4, 'tensor': 1},
+      'mesh.data to 1 and mesh.tensor to 3',
+    ),
+  )
+  def test_a_mesh_that_shares_them_is_named(self, sizes, words):
+    config = sft.Config(steps=1, batch_size=8)
+    (stage,) = sft.stages(config).values()
+    with self.assertRaisesRegex(device_rows.RowsError, f', or {words}$'):
+      check('sft', stage, sizes)
+
+  @parameterized.parameters(
+    (8, ', or mesh.fsdp to 8 and mesh.tensor to 8'), (4, '')
+  )
+  def test_heads_divide_over_the_mesh_that_is_named(self, heads, words):
+    config = sft.Config(steps=1, batch_size=8)
+    (stage,) = sft.stages(config).values()
+    with self.assertRaisesRegex(
+      device_rows.RowsError, f'batch_size to 64{words}$'
+    ):
+      check('sft', stage, mesh(64), kv_heads=heads)
+
+  def test_of_rows_that_no_mesh_shares_none_is_named(self):
+    config = retraining.Config(
+      steps=1,
+      batch_size=8,
+      micro_batches=2,
+      extra_batch_size=9,
+      representation=lambda mask: 0.0,
+    )
+    (stage,) = retraining.stages(config).values()
+    with self.assertRaisesRegex(
+      device_rows.RowsError, r'extra_batch_size is 9 \(micro.* to 8 or 16$'
+    ):
+      check('reward', stage, mesh(4))
 
   @parameterized.named_parameters(
     # 64 responses are 2 for each of 32 devices, and none for half of 128.
@@ -100,10 +166,10 @@ class RowsTest(parameterized.TestCase):
     method = sys.modules[type(config).__module__]
     (name, stage) = method.stages(config).popitem()
     if words is None:
-      device_rows.check(name, stage, devices)
+      check(name, stage, mesh(devices))
       return
     with self.assertRaisesRegex(device_rows.RowsError, words):
-      device_rows.check(name, stage, devices)
+      check(name, stage, mesh(devices))
 
   def test_what_is_ours_to_choose_is_rounded_up(self):
     folder = self.enterContext(tempfile.TemporaryDirectory())

@@ -3,10 +3,11 @@
 import dataclasses
 from types import SimpleNamespace
 
-from absl.testing import absltest
+from absl.testing import absltest, parameterized
 
+from rlhf_jax.data.limits import Limits
 from rlhf_jax.experiment.device_rows import RowsError
-from rlhf_jax.methods import ppo
+from rlhf_jax.methods import dapo, inform, ppo
 from rlhf_jax.planning import advice
 from tests.planning.stage_programs_test import MODEL, experiment
 
@@ -21,7 +22,7 @@ def asked(**model):
   )
 
 
-class AdviceTest(absltest.TestCase):
+class AdviceTest(parameterized.TestCase):
   def test_what_changes_least_is_first(self):
     found = [
       ' '.join(each) for each in advice.settings(asked(), 'ppo', chips=4)
@@ -51,6 +52,40 @@ class AdviceTest(absltest.TestCase):
     )
     self.assertNotIn(['model.compute_dtype=bfloat16'], found)
     self.assertNotIn(['model.param_dtype=bfloat16'], found)
+
+  def test_a_round_is_cut_into_parts_that_devices_share(self):
+    # 8 prompts of 4 responses in 2 minibatches: 16 rows, on 4 devices.
+    config = dapo.Config(
+      steps=1, batch_size=64, groups=8, samples=4, minibatches=2
+    )
+    found = dataclasses.replace(
+      asked(), stages=experiment(dapo=dapo.stages(config)).stages
+    )
+    said = [each for (each, *_) in advice.settings(found, 'dapo', chips=4)]
+    self.assertEqual(
+      [each for each in said if 'micro' in each],
+      [f'stages.dapo.config.micro_batches={n}' for n in (2, 4)],
+    )
+
+  def test_a_batch_that_must_stay_whole_is_not_cut(self):
+    config = inform.Config(steps=1, batch_size=64)
+    stages = inform.stages(config, data='comparisons')
+    found = dataclasses.replace(
+      asked(), stages=experiment(**{'': stages}).stages
+    )
+    (name,) = stages
+    said = [each for (each, *_) in advice.settings(found, name, chips=4)]
+    self.assertEmpty([each for each in said if 'micro' in each])
+
+  @parameterized.parameters((1, []), (2, [1]), (3, [1]), (9, [4, 2]))
+  def test_no_response_is_shorter_than_a_token(self, tokens, shorter):
+    limits = Limits(max_prompt_tokens=4, max_response_tokens=tokens)
+    found = dataclasses.replace(asked(), limits=limits)
+    said = [each for (each, *_) in advice.settings(found, 'ppo', chips=4)]
+    self.assertEqual(
+      [each for each in said if 'limits' in each],
+      [f'limits.max_response_tokens={n}' for n in shorter],
+    )
 
   def test_what_helps_is_kept_until_it_fits(self):
     needs = {

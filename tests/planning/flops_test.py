@@ -62,6 +62,17 @@ class FlopsTest(absltest.TestCase):
     self.assertEqual(of(until, X, W), ONE)
     self.assertEqual(of(until, X, W, loop_steps=20), 20 * ONE)
 
+  def test_a_loop_that_begins_several_times_counts_so_often_in_all(self):
+    def until(x, w):
+      return jax.lax.while_loop(lambda c: jnp.sum(c) < 10.0, lambda c: c @ w, x)
+
+    def again(x, w):
+      return jax.lax.scan(
+        lambda c, _: (until(c, w) @ w, None), x @ w, length=3
+      )[0]
+
+    self.assertEqual(of(again, X, W, loop_steps=20), (1 + 3 + 20) * ONE)
+
   def test_inside_of_shard_map_are_shapes_of_one_device(self):
     types = (jax.sharding.AxisType.Auto,)
     mesh = jax.sharding.AbstractMesh((3,), ('data',), axis_types=types)

@@ -20,6 +20,31 @@ def read(name, version):
   return hlo.read((PROGRAMS / f'{name}_jax_{version}.txt').read_text())
 
 
+# A loop that ends by itself, in one of five turns.
+AGAIN = """HloModule again
+
+%step (x: f32[2]) -> f32[2] {
+  %n = f32[2] negate(%x)
+}
+
+%going_on (x: f32[2]) -> pred[] {
+  %a = pred[] and(%x, %x)
+}
+
+%turn (x: f32[2]) -> f32[2] {
+  %w = f32[2] while(%x), condition=%going_on, body=%step
+}
+
+%more (x: f32[2]) -> pred[] {
+  %b = pred[] not(%x)
+}
+
+ENTRY %main (x: f32[2]) -> f32[2] {
+  %v = f32[2] while(%x), condition=%more, body=%turn, known_trip_count={"n":"5"}
+}
+"""
+
+
 class HloTest(parameterized.TestCase):
   @parameterized.parameters(*VERSIONS)
   def test_a_gradient_gathers_twice_a_layer_and_scatters_once(self, version):
@@ -45,6 +70,13 @@ class HloTest(parameterized.TestCase):
       self.assertEqual(times['all-gather'], steps)
       # Whether to go on is asked once more.
       self.assertEqual(times['all-reduce'], steps + 1)
+
+  def test_a_loop_that_begins_several_times_runs_so_often_in_all(self):
+    module = hlo.read(AGAIN)
+    for steps, turns in ((20, 20), (3, 5)):  # It runs whenever it begins.
+      runs = module.runs(steps)
+      self.assertEqual((runs['turn'], runs['step']), (5, turns))
+      self.assertEqual(runs['going_on'], turns + 5)
 
   def test_metadata_of_kernels_may_have_lines_of_their_own(self):
     found = sent(

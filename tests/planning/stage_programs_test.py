@@ -10,7 +10,13 @@ from rlhf_jax.data.limits import Limits
 from rlhf_jax.experiment import Experiment
 from rlhf_jax.methods import dpo, ppo, reward_head, reward_model, rloo, sft
 from rlhf_jax.models import LoRA
-from rlhf_jax.planning import chips, stage_plan, stage_programs, topologies
+from rlhf_jax.planning import (
+  chips,
+  flops,
+  stage_plan,
+  stage_programs,
+  topologies,
+)
 from tests.experiment import small
 
 P, R = 12, 4  # Tokens of a prompt and of a response.
@@ -113,13 +119,33 @@ class StageProgramsTest(absltest.TestCase):
       {'float32'},
     )
 
-  def test_micro_batches_are_sampled_one_after_the_other(self):
-    config = rloo.Config(steps=1, batch_size=16, samples=2, micro_batches=4)
-    found = programs('rloo', rloo=rloo.stages(config))
-    self.assertIn(('sample', 4), timed(found))
-    self.assertIn(('score', 4), timed(found))
-    sample = next(p for p in found if p.name == 'sample')
-    self.assertIn((4, P), shapes(sample.given))
+  def test_of_micro_batches_one_program_samples_all(self):
+    whole, cut = (
+      programs(
+        'rloo',
+        rloo=rloo.stages(
+          rloo.Config(
+            steps=1, batch_size=16, samples=2, micro_batches=micro_batches
+          )
+        ),
+      )
+      for micro_batches in (1, 4)
+    )
+    self.assertIn(('sample', 1), timed(cut))
+    self.assertIn(('score', 4), timed(cut))
+    together, refilled = (
+      next(p for p in found if p.name == 'sample') for found in (whole, cut)
+    )
+    self.assertIn((16, P), shapes(refilled.given))
+    # Four prompts are answered at a time, none of them in fewer steps.
+    self.assertEqual(refilled.loop_steps, 4 * R)
+    # As much is written in all; but where the last ones are waited for, four
+    # prompts are read once more.
+    reading = flops.of(together.traced.jaxpr, loop_steps=0)
+    self.assertEqual(
+      flops.of(refilled.traced.jaxpr, loop_steps=4 * R),
+      flops.of(together.traced.jaxpr, loop_steps=R) + reading * 4 // 16,
+    )
 
   def test_a_reward_that_is_a_program_runs_on_the_host(self):
     stages = ppo.stages(ppo.Config(steps=1, batch_size=8), reward=scored)
