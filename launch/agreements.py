@@ -60,10 +60,11 @@ def measure(options) -> None:
   print(agreement_table(found))
   if models is not None:
     print(f'\n{model_table(models)}')
-    print(
-      "\nSpearman's ρ of the models by the two: "
-      f'{tables.interval(models.rank_correlation)}'
-    )
+    if models.rank_correlation is not None:
+      print(
+        "\nRank correlation of the two win rates (Spearman's ρ): "
+        f'{tables.interval(models.rank_correlation)}'
+      )
   if sections := reward_bench.sections(found):
     print(f'\nSections of RewardBench:\n\n{section_table(sections)}')
     if left_out := reward_bench.missing(found):

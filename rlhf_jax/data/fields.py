@@ -159,8 +159,16 @@ def filled(value: Any) -> str:
   return value
 
 
+def name(value: Any) -> str:
+  """A name that is only shown: a text, or a number's; '' of what is neither."""
+  if type(value) in (int, float):
+    return f'{value:g}'
+  return text(value) if isinstance(value, str) else ''
+
+
 IGNORED = Optional(anything)
 TEXT_OR_EMPTY = Optional(text, '')
+NAME = Optional(name, '')
 
 
 def ignored(names: str) -> Schema:

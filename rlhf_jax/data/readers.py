@@ -276,18 +276,22 @@ def strongest(path: str | pathlib.Path) -> Stream:
 
 def tier(row: Row, where: str) -> Iterator[Comparison]:
   """The record of a row of TIERS."""
-  strengths = {}
-  for model, strength in STRENGTHS.items():
+  models = {}
+  for model in STRENGTHS:
     if row['outputs'][model] is not None:
-      strengths.setdefault(row['outputs'][model], strength)
-  if not strengths:
+      models.setdefault(row['outputs'][model], model)
+  if not models:
     raise DataError(
       f"{where}: field 'outputs' has no text of {', '.join(STRENGTHS)}; "
       'give it some, or remove the line.'
     )
-  responses, scores = tuple(strengths), tuple(strengths.values())
   prompt = one_turn(row['instruction'], row['dataset'], where)
-  yield Comparison(prompt, responses, scores=scores)
+  yield Comparison(
+    prompt,
+    tuple(models),
+    scores=tuple(STRENGTHS[model] for model in models.values()),
+    models=tuple(models.values()),
+  )
 
 
 def _best(comparisons: Iterable[Comparison]) -> Iterator[Demonstration]:

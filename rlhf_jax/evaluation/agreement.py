@@ -97,9 +97,9 @@ def measure(
       'so there is nothing to agree on'
     )
   groups = prompt_groups(prompts)
-  verdicts = (np.sign(credits - 0.5) + 1) / 2
-  right = 1.0 - np.abs(verdicts - labels[:, None]).mean(axis=1)
-  known, groups_known = verdicts[found], groups[found]
+  said = verdicts(credits)
+  right = 1.0 - np.abs(said - labels[:, None]).mean(axis=1)
+  known, groups_known = said[found], groups[found]
   swayed = position(credits[found], [prompts[i] for i in np.flatnonzero(found)])
   return Agreement(
     accuracy=statistics.share(right[decided], groups[decided]),
@@ -116,6 +116,11 @@ def measure(
   )
 
 
+def verdicts(credits: np.ndarray) -> np.ndarray:
+  """Wins (1), losses (0) and ties (½) that credits of any shape are."""
+  return (np.sign(credits - 0.5) + 1) / 2
+
+
 def position(credits: np.ndarray, prompts: Sequence[Prompt]) -> Position:
   """Measures verdicts on N pairs, asked in both orders or in one.
 
@@ -127,8 +132,8 @@ def position(credits: np.ndarray, prompts: Sequence[Prompt]) -> Position:
   both, either = asked.all(axis=1), asked.any(axis=1)
   same = first = None
   if both.any():
-    verdicts = np.sign(credits[both] - 0.5)
-    alike = (verdicts[:, 0] == verdicts[:, 1]).astype(float)
+    said = verdicts(credits[both])
+    alike = (said[:, 0] == said[:, 1]).astype(float)
     same = statistics.share(alike, groups[both])
   if either.any():
     of_first = np.stack([credits[:, 0], 1.0 - credits[:, 1]], axis=1)[either]

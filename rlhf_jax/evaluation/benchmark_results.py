@@ -135,7 +135,7 @@ def _described(rate: Rates, found: Judged, rows: np.ndarray) -> Rates:
   prompts = [found.prompts[row] for row in rows]
   groups, credits = prompt_groups(prompts), found.credits[rows]
   judged = ~np.isnan(credits)
-  verdicts = (np.sign(credits[judged] - 0.5) + 1) / 2
+  verdicts = agreement.verdicts(credits[judged])
   lengths = [
     np.array([len(texts[row]) for row in rows], float)
     for texts in (found.own, found.other)
@@ -161,7 +161,9 @@ def alike(found: Judged) -> Estimate | None:
   both = ~np.isnan(found.credits) & ~np.isnan(found.people)
   if not both.any():
     return None
-  verdicts = [np.sign(x[both] - 0.5) for x in (found.credits, found.people)]
+  verdicts = [
+    agreement.verdicts(x[both]) for x in (found.credits, found.people)
+  ]
   same = (verdicts[0] == verdicts[1]).astype(float)
   return statistics.share(same, prompt_groups(found.prompts)[both])
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rlhf_jax.evaluation import orders, statistics, tables
+from rlhf_jax.evaluation import agreement, statistics, tables
 from rlhf_jax.evaluation.agreement import LabelledPair
 from rlhf_jax.evaluation.samples import prompt_groups
 from rlhf_jax.evaluation.statistics import Estimate
@@ -21,17 +21,18 @@ from rlhf_jax.evaluation.statistics import Estimate
 RESAMPLES = 2_000  # For the interval of the rank correlation.
 
 
-class Rates(NamedTuple):
+class ModelRate(NamedTuple):
   """How often a model's responses win against those they were paired with.
 
   Attributes:
-    labels: by the labels, people's or a strong model's.
-    judge: by the judge, the mean of its two orders.
-    count: pairs with a response of the model; both rates are of these.
+    by_labels: people's or a strong model's.
+    by_judge: the share of its verdicts, as `agreement.measure` counts them: a
+      credit above ½ is a win, below a loss, each pair in both orders.
+    count: pairs with a response of the model; both are of these.
   """
 
-  labels: Estimate
-  judge: Estimate
+  by_labels: Estimate
+  by_judge: Estimate
   count: int
 
 
@@ -39,22 +40,24 @@ class ModelWinRates(NamedTuple):
   """Rates of two models or more, and how alike the judge and labels rank them.
 
   Attributes:
-    rates: {model: its rates}, the best by the labels first.
-    rank_correlation: Spearman's ρ of the models' two rates, its interval over
-      prompts; None of two models, or where either rates all of them alike.
+    rates: {model: its rate}, the best by the labels first.
+    rank_correlation: Spearman's ρ of the models' two rates; None of two models,
+      or where either has all of them alike. Its interval is over prompts: in a
+      resample models without a pair are left out, and ρ is 0 where either then
+      has all alike.
   """
 
-  rates: Mapping[str, Rates]
+  rates: Mapping[str, ModelRate]
   rank_correlation: Estimate | None
 
 
 def measure(
   pairs: Sequence[LabelledPair], credits: np.ndarray
 ) -> ModelWinRates | None:
-  """Rates of the models that N labelled pairs name; None where they name none.
+  """Rates of the models of N labelled pairs.
 
-  Left out are pairs without a verdict in both orders, and two responses of one
-  model.
+  Left out are pairs without a verdict in both orders, those that do not name
+  both models, and two responses of one model. None where that leaves none.
 
   Args:
     pairs: N.
@@ -73,7 +76,7 @@ def measure(
     _by_model(places, len(names), first, 1.0 - first)
     for first in (
       np.array([pair.label for pair in pairs]),
-      orders.mean(credits[rows]),
+      agreement.verdicts(credits[rows]).mean(axis=1),
     )
   )
   rates = {}
@@ -83,8 +86,8 @@ def measure(
       statistics.share(side[own, place], groups[own])
       for side in (by_labels, by_judge)
     )
-    rates[name] = Rates(labels, judge, int(own.sum()))
-  best_first = sorted(rates, key=lambda name: -rates[name].labels.value)
+    rates[name] = ModelRate(labels, judge, int(own.sum()))
+  best_first = sorted(rates, key=lambda name: -rates[name].by_labels.value)
   return ModelWinRates(
     {name: rates[name] for name in best_first},
     _rank_correlation(takes_part, by_labels, by_judge, groups),
@@ -95,8 +98,8 @@ def table(found: ModelWinRates) -> tables.Table:
   """A line for each model: wins by the labels, and by the judge."""
   columns = {
     'model': lambda name, r: name,
-    'wins by the labels': lambda name, r: tables.interval(r.labels),
-    'wins by the judge': lambda name, r: tables.interval(r.judge),
+    'wins by the labels': lambda name, r: tables.interval(r.by_labels),
+    'wins by the judge': lambda name, r: tables.interval(r.by_judge),
     'n': lambda name, r: str(r.count),
   }
   return tables.of(found.rates, columns)
@@ -123,13 +126,10 @@ def _rank_correlation(takes_part, by_labels, by_judge, groups):
 
 
 def _correlations(takes_part, by_labels, by_judge, weights) -> np.ndarray:
-  """[F] ρ under weights [F, N] of pairs; NaN where a side rates all alike.
-
-  A model that is in no pair of positive weight counts as one that wins half.
-  """
+  """[F] ρ under weights [F, N] of pairs; NaN where a side has all alike."""
   counts = weights @ takes_part
   labels, judge = (
-    np.where(counts > 0, weights @ side / np.maximum(counts, 1), 0.5)
+    np.where(counts > 0, weights @ side / np.maximum(counts, 1), np.nan)
     for side in (by_labels, by_judge)
   )
   return statistics.spearman(labels, judge)

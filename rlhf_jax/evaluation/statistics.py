@@ -125,14 +125,18 @@ def bootstrapped(
 ) -> Estimate:
   """A statistic of N rows; its error and interval are those of resamples.
 
+  Of a single group there are none: NaN.
+
   Args:
     statistic: weights of the rows [F, N] -> [F] its values.
     groups: [N].
     resamples: of the groups, with replacement.
   """
+  (value,) = statistic(np.ones((1, len(groups))))
+  if _group_count(groups) < 2:
+    return Estimate(float(value), *[float('nan')] * 3)
   blocks = resampled(groups, seed=0, resamples=resamples)
   draws = np.concatenate([statistic(weights) for weights in blocks])
-  (value,) = statistic(np.ones((1, len(groups))))
   return Estimate(float(value), float(draws.std(ddof=1)), *percentiles(draws))
 
 
@@ -145,9 +149,13 @@ def percentiles(draws: np.ndarray) -> tuple[float, float]:
 def spearman(first: np.ndarray, second: np.ndarray) -> np.ndarray:
   """[P] Spearman's ρ of each row of two arrays [P, K].
 
-  Ties have their average rank; NaN of a row that is constant in either.
+  Ties have their average rank. A place that is NaN in either is left out of its
+  row; ρ is NaN of a row that is then constant in either.
   """
-  first, second = _centred_ranks(first), _centred_ranks(second)
+  missing = np.isnan(first) | np.isnan(second)
+  first, second = (
+    _centred_ranks(np.where(missing, np.nan, side)) for side in (first, second)
+  )
   norms = np.sqrt((first**2).sum(1) * (second**2).sum(1))
   products = (first * second).sum(1)
   return np.divide(
@@ -156,11 +164,12 @@ def spearman(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def _centred_ranks(values: np.ndarray) -> np.ndarray:
-  """[P, K] average ranks in each row, less their mean.
+  """[P, K] average ranks in each row, less their mean; 0 of what is NaN.
 
   That is half of how many are below less how many are above.
   """
-  return np.sign(values[:, :, None] - values[:, None, :]).sum(axis=2) / 2
+  above = np.sign(values[:, :, None] - values[:, None, :])
+  return np.nan_to_num(above).sum(axis=2) / 2
 
 
 def pool_crossed(cells: np.ndarray) -> Estimate:

@@ -120,7 +120,7 @@ class Comparison(NamedTuple):
     scores: K, not increasing, in reward units; None if only the order is known.
     target: a response to imitate beside the ranking, or None for the best one.
     weight: how much it counts beside others, 0 or more.
-    models: K names of who gave the responses; () where that is not known.
+    models: K names of who gave the responses; () where one is not known.
   """
 
   prompt: Prompt

@@ -88,13 +88,13 @@ def test_win_rates_of_models_by_people_and_the_judge(pairs, tmp_path):
   assert status == 0, err
   found = result(tmp_path / 'o')['models']
   assert {
-    name: (rates['labels']['value'], rates['judge']['value'], rates['count'])
-    for name, rates in found['rates'].items()
+    name: (rate['by_labels']['value'], rate['by_judge']['value'], rate['count'])
+    for name, rate in found['rates'].items()
   } == {'m': (1.0, 0.5, 2), 'o': (0.5, 1.0, 2), 'n': (0.0, 0.0, 2)}
   # Ranks of m, o, n: 1, 2, 3 and 2, 1, 3, so 1 − 6 · 2 / (3 · 8).
   assert found['rank_correlation']['value'] == pytest.approx(0.5)
   assert 'wins by the labels  wins by the judge' in out
-  assert "Spearman's ρ of the models by the two: 0.50 [" in out
+  assert "Rank correlation of the two win rates (Spearman's ρ): 0.50" in out
   kept = [json.loads(x) for x in (tmp_path / 'o/verdicts.jsonl').open()]
   assert [row['models'] for row in kept] == [['m', 'n'], ['o', 'n'], ['m', 'o']]
 

@@ -37,7 +37,7 @@ ULTRAFEEDBACK_COMPLETIONS = Format(
         {
           'response': fields.text,
           'overall_score': fields.or_null(fields.number),
-          'model': fields.TEXT_OR_EMPTY,
+          'model': fields.NAME,
         }
         | fields.ignored(
           'principle custom_system_prompt annotations critique '

@@ -95,7 +95,8 @@ ULTRAFEEDBACK = Format(
 def _preference(row: Row, where: str) -> Iterator[Comparison]:
   messages, responses = conversations.pair(row)
   prompt = Prompt(messages, row['subset'], where)
-  yield Comparison(prompt, responses, row['margin'])
+  models = readers.all_named(row['chosen_model'], row['rejected_model'])
+  yield Comparison(prompt, responses, row['margin'], models=models)
 
 
 # Plain or conversational, the prompt given or what the two begin with.
@@ -110,8 +111,9 @@ TRL_PREFERENCE = Format(
     'rejected': conversations.said,
     'margin': fields.Optional(fields.number, 0.0),
     'tools': fields.Optional(conversations.absent),
-  }
-  | fields.ignored('chosen_model rejected_model'),  # As RewardBench has them.
+    'chosen_model': fields.NAME,  # As RewardBench has them.
+    'rejected_model': fields.NAME,
+  },
   _preference,
 )
 
@@ -148,7 +150,8 @@ def _task(row: Row, where: str, kind: str = '') -> Prompt:
 
 def _alpaca_farm(row: Row, where: str) -> Iterator[Comparison]:
   responses = (row['output_1'], row['output_2'])
-  yield from _either(_task(row, where), responses, row['preference'])
+  models = readers.all_named(row['generator_1'], row['generator_2'])
+  yield from _either(_task(row, where), responses, row['preference'], models)
 
 
 # Dubois et al. 2023.
@@ -160,11 +163,12 @@ ALPACA_FARM = Format(
     'output_1': fields.text,
     'output_2': fields.text,
     'preference': _one_of(1, 2, tie=(0, 1.5, None)),
+    'generator_1': fields.NAME,
+    'generator_2': fields.NAME,
   }
   | fields.ignored(
     'raw_preference annotator annotator_index dataset datasplit generator '
-    'generator_1 generator_2 is_inverted raw_completion price_per_example '
-    'time_per_example'
+    'is_inverted raw_completion price_per_example time_per_example'
   ),
   _alpaca_farm,
 )
@@ -173,7 +177,8 @@ ALPACA_FARM = Format(
 def _pku(row: Row, where: str) -> Iterator[Comparison]:
   prompt = one_turn(row['prompt'], where=where)
   responses = (row['response_0'], row['response_1'])
-  yield from _either(prompt, responses, row['better_response_id'])
+  models = readers.all_named(row['response_0_source'], row['response_1_source'])
+  yield from _either(prompt, responses, row['better_response_id'], models)
 
 
 # Ji et al. 2023. The more helpful response is preferred, safe or not.
@@ -185,12 +190,13 @@ PKU_SAFE_RLHF = Format(
     'response_0': fields.text,
     'response_1': fields.text,
     'better_response_id': _one_of(0, 1, tie=(None,)),
+    'response_0_source': fields.NAME,
+    'response_1_source': fields.NAME,
   }
   | fields.ignored(
-    'safer_response_id is_response_0_safe response_0_source '
-    'response_0_harm_category response_0_severity_level response_0_sha256 '
-    'is_response_1_safe response_1_source response_1_harm_category '
-    'response_1_severity_level response_1_sha256'
+    'safer_response_id is_response_0_safe response_0_harm_category '
+    'response_0_severity_level response_0_sha256 is_response_1_safe '
+    'response_1_harm_category response_1_severity_level response_1_sha256'
   ),
   _pku,
 )
@@ -207,13 +213,16 @@ def _summaries(row: Row, where: str) -> Iterator[Comparison]:
       f'POST: {info["post"]}\n\nTL;DR:'
     )
   first, second = (summary['text'] for summary in row['summaries'])
+  models = readers.all_named(*(one['policy'] for one in row['summaries']))
   prompt = one_turn(said, where=where)
-  yield from _either(prompt, (first, second), row['choice'])
+  yield from _either(prompt, (first, second), row['choice'], models)
 
 
 def _two(value: Any) -> list[Any]:
   read = fields.list_of(
-    fields.object_of({'text': fields.text} | fields.ignored('policy note')),
+    fields.object_of(
+      {'text': fields.text, 'policy': fields.NAME, 'note': fields.IGNORED}
+    ),
     least=2,
   )(value)
   if len(read) > 2:
@@ -287,8 +296,8 @@ PANDALM = Format(
     'response_1': fields.text,
     'response_2': fields.text,
     'label': _one_of(*_PANDALM, tie=(None,)),
-    'model_1': fields.TEXT_OR_EMPTY,
-    'model_2': fields.TEXT_OR_EMPTY,
+    'model_1': fields.NAME,
+    'model_2': fields.NAME,
     'annotators': fields.IGNORED,
   },
   _pandalm,

@@ -148,7 +148,7 @@ SCORED_OUTPUTS = Format(
     'responses': fields.list_of(
       fields.object_of(
         {
-          'model': fields.TEXT_OR_EMPTY,
+          'model': fields.NAME,
           'output': fields.filled,
           'score': fields.number,
         }
@@ -181,7 +181,7 @@ VICUNA_ANSWERS = Format(
     'answers': fields.list_of(
       fields.object_of(
         {
-          'model': fields.TEXT_OR_EMPTY,
+          'model': fields.NAME,
           'text': fields.text,
           'mean_score': fields.number,
           'n_scores': fields.IGNORED,
@@ -204,7 +204,7 @@ def _replies(row: Row, where: str) -> Iterator[Comparison]:
   )
   prompt = Prompt((Message('system', row['fact']), *spoken), where=where)
   scored = ((one['text'], one['scores']['overall']) for one in row['responses'])
-  return _by_score(prompt, scored)
+  return _by_score(prompt, scored, (one['system'] for one in row['responses']))
 
 
 # Mehri and Eskenazi 2020: replies to a dialogue about a fact, which the system
@@ -218,7 +218,7 @@ TOPICAL_CHAT = Format(
     'responses': fields.list_of(
       fields.object_of(
         {
-          'system': fields.IGNORED,
+          'system': fields.NAME,
           'text': fields.text,
           'scores': fields.object_of(
             {'overall': fields.number}

@@ -124,7 +124,9 @@ def summary(said, split):
 
 def summarised(said, where):
   post = f'SUBREDDIT: r/s\n\nTITLE: t\n\nPOST: {said}\n\nTL;DR:'
-  return Comparison(asked(post, where=where), ('good', 'bad'))
+  return Comparison(
+    asked(post, where=where), ('good', 'bad'), models=('p', 'r')
+  )
 
 
 def farm(said):
