@@ -120,7 +120,7 @@ def frozen_params(
   if played:
     whole = training.whole(own(), frozen)
     for role in played:
-      params = playing(whole, role, stage.produces)
+      params = playing(whole, role)
       if stage.lora is None:
         params = trained.computed(params, name, role)
       frozen[role] = params

@@ -102,8 +102,10 @@ def write(
     files.write_json(partial / CONFIG, said)
 
 
-def read(folder: str | pathlib.Path, original: str | pathlib.Path) -> Params:
-  """The adapters of a folder of PEFT, of a classifier its head too.
+def read(
+  folder: str | pathlib.Path, original: str | pathlib.Path
+) -> tuple[str, Params]:
+  """The role and the adapters of a folder of PEFT, of a reward its head too.
 
   `training.state.whole` joins them to the parameters of `original`, the folder
   of the base.
@@ -150,9 +152,9 @@ def read(folder: str | pathlib.Path, original: str | pathlib.Path) -> Params:
     )
   tree = traverse_util.unflatten_dict(found)
   if head is None:
-    return tree
+    return 'policy', tree
   bias = np.zeros(len(head), np.float32)
-  return {'trunk': tree, 'head': {'kernel': head.T, 'bias': bias}}
+  return 'reward', {'trunk': tree, 'head': {'kernel': head.T, 'bias': bias}}
 
 
 def _modules(
