@@ -15,9 +15,9 @@ from rlhf_jax.experiment import (
   adapters,
   batching,
   beginning,
+  dataset_writing,
   sample_log,
   store,
-  writing,
 )
 from rlhf_jax.experiment.prepared import Run
 from rlhf_jax.experiment.pretrained import described
@@ -62,7 +62,7 @@ def run_stage(run: Run, name: str) -> float:
   make_room()
   processes.by_first(lambda: folder.begin(said))
   with run.trained.while_needed():
-    work = writing.write if isinstance(stage, DatasetStage) else train
+    work = dataset_writing.write if isinstance(stage, DatasetStage) else train
     facts = work(run, name)
   spent = time.perf_counter() - began
   known = {'stage': name, 'settings': settings, 'seconds': round(spent, 2)}

@@ -54,7 +54,7 @@ def train(
   collect: Callable[..., tuple[Any, Metrics]] | None = None,
   log_samples: Callable[[TrainState, int], None] | None = None,
   saved: Checkpoints,
-  writers: Sequence[metrics.Writer],
+  writers: Sequence[metrics.MetricsWriter],
   loop: Loop,
 ) -> TrainState:
   """Trains from `state.step` to the last step, and saves on the way.

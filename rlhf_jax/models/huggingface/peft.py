@@ -16,7 +16,12 @@ from flax import traverse_util
 
 from rlhf_jax.models import lora
 from rlhf_jax.models.config import TransformerConfig
-from rlhf_jax.models.huggingface import layouts, mapping, reading, safetensors
+from rlhf_jax.models.huggingface import (
+  folder_reading,
+  layouts,
+  mapping,
+  safetensors,
+)
 from rlhf_jax.models.huggingface.architecture import Architecture
 from rlhf_jax.models.huggingface.folders import new_folder
 from rlhf_jax.models.huggingface.safetensors import CheckpointError, Planned
@@ -75,7 +80,7 @@ def write(
     StorageError: it cannot be written; nothing is left.
   """
   original = pathlib.Path(original)
-  opened = reading.open_folder(original)
+  opened = folder_reading.open_folder(original)
   flat = traverse_util.flatten_dict(params)
   trunk = ('trunk',) if 'trunk' in params else ()
   tensors, ranks, alphas = {}, {}, {}
@@ -122,7 +127,7 @@ def read(
         f'{folder / CONFIG}: {key} is {said[key]!r}, and only {plain!r} is '
         'known; merge it with PEFT, and import the whole model'
       )
-  opened = reading.open_folder(original)
+  opened = folder_reading.open_folder(original)
   stored = safetensors.header(folder / TENSORS)
   safetensors.check_types(stored)
   there = {
