@@ -17,7 +17,7 @@ from rlhf_jax.data import (
 )
 from rlhf_jax.data.limits import Limits, keep_end
 from rlhf_jax.data.readers import Records
-from rlhf_jax.data.templates import Format
+from rlhf_jax.data.templates import ChatFormat
 from rlhf_jax.data.tokens import Tokenizer
 from rlhf_jax.evaluation import tables
 from rlhf_jax.experiment.datasets import encoding_shown
@@ -48,7 +48,7 @@ class Encoded(NamedTuple):
 
 
 def encode(
-  records: Records, tokenizer: Tokenizer, template: Format, given: Any
+  records: Records, tokenizer: Tokenizer, template: ChatFormat, given: Any
 ) -> Encoded:
   """Encodes records, some of them where `given.tokenized` says so.
 

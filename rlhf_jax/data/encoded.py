@@ -20,7 +20,7 @@ from rlhf_jax.data.examples import Example, Stored
 from rlhf_jax.data.limits import Limits
 from rlhf_jax.data.numbers_on_disk import Column, Numbers
 from rlhf_jax.data.sequences import OnDemand
-from rlhf_jax.data.templates import Format
+from rlhf_jax.data.templates import ChatFormat
 from rlhf_jax.data.tokenizer import Tokenizer
 from rlhf_jax.storage import files, seals
 from rlhf_jax.types import (
@@ -150,7 +150,7 @@ def keep(
   folder: pathlib.Path,
   records: Iterable[Record],
   tokenizer: Tokenizer,
-  template: Format,
+  template: ChatFormat,
   limits: Limits,
 ) -> None:
   """Encodes records into a folder, unless they are there.

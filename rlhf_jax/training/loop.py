@@ -14,7 +14,7 @@ from rlhf_jax.training.checkpoints import Checkpoints
 from rlhf_jax.types import Metrics, Params, TrainState, padding
 
 
-class Batches(Protocol):
+class BatchesByStep(Protocol):
   """Batches by step: a step's batch is the same whenever it is asked for."""
 
   def starting_at(self, step: int) -> Iterator[Any]:
@@ -47,7 +47,7 @@ class Loop:
 def train(
   state: TrainState,
   frozen: Mapping[str, Params],
-  batches: Batches,
+  batches: BatchesByStep,
   key: jax.Array,
   *,
   update: Callable[..., tuple[TrainState, Metrics]],
