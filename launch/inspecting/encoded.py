@@ -26,7 +26,7 @@ LIMITS = (128, 256, 512, 1024, 2048)
 NO_LIMIT = 2**30
 
 
-class Encoded(NamedTuple):
+class TokenizedRecords(NamedTuple):
   """Records as tokens.
 
   Attributes:
@@ -49,7 +49,7 @@ class Encoded(NamedTuple):
 
 def encode(
   records: Records, tokenizer: Tokenizer, template: ChatFormat, given: Any
-) -> Encoded:
+) -> TokenizedRecords:
   """Encodes records, some of them where `given.tokenized` says so.
 
   Args:
@@ -77,8 +77,8 @@ def encode(
     )
   except DataError as error:
     none = encoding.Counts()
-    return Encoded(counted, measured, whole, none, None, str(error))
-  return Encoded(counted, measured, examples, counts, padding)
+    return TokenizedRecords(counted, measured, whole, none, None, str(error))
+  return TokenizedRecords(counted, measured, examples, counts, padding)
 
 
 def evenly(items: Sequence[Any], count: int) -> list[Any]:
@@ -109,7 +109,7 @@ def alike(examples: Sequence[encoding.Example]) -> list[encoding.Example]:
   return [example for example in examples if type(example.record) is kind]
 
 
-def sections(found: Encoded, given: Any) -> Iterator[str]:
+def sections(found: TokenizedRecords, given: Any) -> Iterator[str]:
   """Lengths, what limits cut, and what of a batch is padding."""
   total, tokenized = found.records
   if tokenized < total:

@@ -28,7 +28,10 @@ from rlhf_jax.models.huggingface import (
 )
 from rlhf_jax.models.huggingface.architecture import Architecture
 from rlhf_jax.models.huggingface.folders import CONFIG
-from rlhf_jax.models.huggingface.safetensors import CheckpointError, Stored
+from rlhf_jax.models.huggingface.safetensors import (
+  CheckpointError,
+  StoredTensor,
+)
 from rlhf_jax.models.transformer import PARTITION_RULES
 from rlhf_jax.types import Params
 
@@ -48,7 +51,7 @@ class Opened(NamedTuple):
   architecture: Architecture
   config: TransformerConfig
   scores: int | None
-  stored: Mapping[str, Stored]
+  stored: Mapping[str, StoredTensor]
   names: Mapping[str, str]
   tensors: Mapping[str, mapping.Tensor]
 

@@ -51,7 +51,7 @@ class _Source(NamedTuple):
   architecture: Architecture
   json: dict[str, Any]
   layout: Mapping[str, Sequence[tuple[Planned, str]]]
-  constants: Mapping[str, safetensors.Stored]
+  constants: Mapping[str, safetensors.StoredTensor]
 
 
 def write(
