@@ -16,9 +16,10 @@ from rlhf_jax.experiment import store
 from rlhf_jax.experiment.adapters import joined
 from rlhf_jax.models import PARTITION_RULES, huggingface, lora
 from rlhf_jax.models.huggingface import peft
-from rlhf_jax.stages import folder_of, producing
+from rlhf_jax.stages import POLICIES, folder_of, producing
 from rlhf_jax.storage import seals
 from rlhf_jax.training import checkpoints
+from rlhf_jax.types import Params
 
 ROLES = ('policy', 'reward')
 
@@ -51,16 +52,18 @@ def export(
   """
   config = huggingface.config_of(original)
   mesh = sharding.make_mesh({'fsdp': -1})
-  params = trained(
+  role, params = trained(
     stage, original=original, mesh=mesh, role=role, adapters=adapters
   )
-  params = _without_bias(params)
+  scores = role not in POLICIES
+  params = _without_bias(params) if scores else params
   if adapters:
     peft.write(destination, config, params, original=original)
     return 'folder of adapters'
   params, settings = lora.merge(params), {}
-  config = config.first(min(_layers(params), config.layers))
-  if 'head' in params and (original / 'tokenizer.json').is_file():
+  layers = _layers(params['trunk'] if scores else params)
+  config = config.first(min(layers, config.layers))
+  if scores and (original / 'tokenizer.json').is_file():
     # ForSequenceClassification finds the last token by what is no padding.
     settings['pad_token_id'] = tokens.load(original).pad_id
   huggingface.write(
@@ -72,13 +75,12 @@ def export(
     settings=settings,
     out=sys.stderr,
   )
-  return 'reward model' if 'head' in params else 'language model'
+  return 'reward model' if scores else 'language model'
 
 
-def _layers(params):
+def _layers(trunk):
   """How many layers there are: a reward may be read from the first few."""
-  stacked = params.get('trunk', params)['layers']
-  return len(jax.tree.leaves(stacked)[0])
+  return len(jax.tree.leaves(trunk['layers'])[0])
 
 
 def trained(
@@ -88,8 +90,8 @@ def trained(
   mesh: Any,
   role: str | None = None,
   adapters: bool = False,
-) -> Any:
-  """The parameters that a stage trained, beside what its adapters adapt.
+) -> tuple[str, Params]:
+  """A role, and what a stage trained for it beside what its adapters adapt.
 
   Args:
     stage, original, role: as of `export`.
@@ -117,16 +119,16 @@ def trained(
     placed,
   )
   params = checkpoints.load_params(folder, like)
-  params = params if role is None else params[role]
+  params = params[role]
   said = folder / store.BASE
   if said.exists():
     said = json.loads(said.read_text())
-    return joined(params, role, said, original, mesh)
+    return role, joined(params, role, said, original, mesh)
   if adapters:
     raise errors.OptionError(
       f'{stage} was trained without adapters; leave --adapters out'
     )
-  return params
+  return role, params
 
 
 def last_trained(stages: Mapping[str, Any]) -> tuple[str, pathlib.Path]:
@@ -153,11 +155,11 @@ def last_trained(stages: Mapping[str, Any]) -> tuple[str, pathlib.Path]:
 
 
 def _without_bias(params):
-  """Parameters whose head, if they have one, has no bias.
+  """A reward model's parameters, whose head has no bias.
 
   ForSequenceClassification has no place for it, and it changes no preference.
   """
-  bias = np.asarray(params['head']['bias']) if 'head' in params else np.zeros(1)
+  bias = np.asarray(params['head']['bias'])
   if not bias.any():
     return params
   numbers = ', '.join(f'{x:.4g}' for x in bias)
@@ -186,13 +188,11 @@ def _parameters(stage: pathlib.Path) -> pathlib.Path:
 
 
 def _role(like, stage, given):
-  """Which entry of the parameters is written; None for all of them.
+  """The role whose parameters are written.
 
   Raises:
     OptionError: it is not said, or is none of them.
   """
-  if 'embedding' in like or 'trunk' in like:
-    return None
   found = [role for role in ROLES if role in like]
   if given is None and len(found) == 1:
     return found[0]

@@ -137,11 +137,12 @@ def _merged(source: pathlib.Path, options) -> None:
       )
     base = _cached(base)
   mesh = sharding.make_mesh({'fsdp': -1})
-  adapters = peft.read(source, base)
+  role, adapters = peft.read(source, base)
+  held = huggingface.open_folder(base).role
   config, params = huggingface.read(base, mesh)
-  if 'head' in adapters and 'head' not in params:
+  if (role, held) == ('reward', 'policy'):
     params = {'trunk': trunk_from_policy(params)}
-  if 'trunk' in params and 'trunk' not in adapters:
+  if (role, held) == ('policy', 'reward'):
     adapters = {'trunk': adapters}
   merged = lora.merge(whole(adapters, {'base': params}))
   huggingface.write(options.folder, config, merged, original=base)

@@ -56,11 +56,10 @@ class Policy(NamedTuple):
 
     def trained(mesh):
       original = pathlib.Path(self.folder)
-      return lora.merge(
-        exporting.trained(
-          self.stage, original=original, mesh=mesh, role='policy'
-        )
+      _, params = exporting.trained(
+        self.stage, original=original, mesh=mesh, role='policy'
       )
+      return lora.merge(params)
 
     return folder_policy.FolderPolicy(
       self.folder, limits=limits, console=console, trained=trained

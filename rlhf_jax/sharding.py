@@ -23,7 +23,7 @@ BATCH = ('data', 'fsdp')  # What a batch's leading axis is split over.
 Axis = str | tuple[str, ...] | None
 
 
-class Layout(NamedTuple):
+class ResidualLayout(NamedTuple):
   """How a residual stream [B, T, D] lies on the mesh.
 
   Attributes:
@@ -40,10 +40,10 @@ class Layout(NamedTuple):
 # Rows are split over all devices that a batch is, and weights are gathered for
 # them, layer by layer: worth it where there are many tokens.
 # What is kept for the backward pass is split over `tensor` too.
-BY_ROWS = Layout(BATCH, 'tensor', None)
+BY_ROWS = ResidualLayout(BATCH, 'tensor', None)
 # Weights stay where they lie, split over `fsdp` along the width of the stream,
 # and the stream travels: worth it for a token a row.
-BY_WIDTH = Layout('data', None, 'fsdp')
+BY_WIDTH = ResidualLayout('data', None, 'fsdp')
 
 Rules = Sequence[tuple[str, tuple[Axis, ...]]]
 

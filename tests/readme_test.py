@@ -90,8 +90,11 @@ def test_methods_run_without_an_experiment(capsys):
   dpo, rloo = [
     snippet
     for snippet in code(section('From Python'), 'python')
-    if 'models_of' in snippet
+    if 'learner_of' in snippet
   ]
+  for snippet in (dpo, rloo):
+    lines = [line for line in snippet.splitlines() if line]
+    assert sum('import' not in line for line in lines) <= 10, snippet
   names = {}
   exec(dpo, names)
   first = float(capsys.readouterr().out)

@@ -117,29 +117,35 @@ class PlayingTest(parameterized.TestCase):
   """What another stage takes of a finished one, by role."""
 
   @parameterized.parameters(
-    # What is trained for the role itself, whatever the stage produces.
-    (('policy',), 'policy', 'policy', 'policy'),
-    (('critic', 'policy'), 'policy', 'critic', 'critic'),
-    (('bottleneck', 'reward'), 'reward', 'reward', 'reward'),
-    (('bottleneck', 'reward'), 'unscaled_reward', 'reward', 'reward'),
-    (('policy',), 'attributes', 'policy', 'policy'),
-    # A role that it does not train falls to what it produces,
-    (('critic', 'policy'), 'policy', 'reference', 'policy'),
-    (('bottleneck', 'reward'), 'reward', 'critic', 'reward'),
-    # or to all that there is.
-    (('reward',), 'unscaled_reward', 'critic', 'reward'),
-    (('policy',), 'attributes', 'attributes', 'policy'),
+    # What is trained for the role itself,
+    (('policy',), 'policy', 'policy'),
+    (('critic', 'policy'), 'critic', 'critic'),
+    (('bottleneck', 'reward'), 'reward', 'reward'),
+    (('attributes',), 'attributes', 'attributes'),
+    (('scale',), 'scale', 'scale'),
+    # be it one of several,
+    (('reward',), 'reward 1', 'reward'),
+    # or what may play it.
+    (('critic', 'policy'), 'reference', 'policy'),
+    (('bottleneck', 'reward'), 'critic', 'reward'),
+    (('reward',), 'ranker', 'reward'),
+    (('reward',), 'attributes', 'reward'),
   )
-  def test_what_plays_a_role(self, trained, produces, role, given):
+  def test_what_plays_a_role(self, trained, role, given):
     params = {name: object() for name in trained}
-    self.assertIs(playing(params, role, produces), params[given])
+    self.assertIs(playing(params, role), params[given])
 
-  def test_one_of_several_that_nobody_means_is_refused(self):
+  @parameterized.parameters(
+    (('policy', 'value'), 'critic'),
+    (('policy',), 'reward'),
+    (('reward',), 'policy'),
+    (('policy',), 'attributes'),
+  )
+  def test_what_nothing_plays_is_refused(self, trained, role):
     with self.assertRaisesRegex(
-      ValueError,
-      "a critic is taken .* trains policy, value and produces 'other'",
+      ValueError, f'of {", ".join(trained)}, and none that play a {role};'
     ):
-      playing({'policy': 1, 'value': 2}, 'critic', 'other')
+      playing(dict.fromkeys(trained), role)
 
 
 if __name__ == '__main__':

@@ -55,14 +55,14 @@ class Pair(NamedTuple):
     return row
 
 
-class Found(NamedTuple):
+class PairsToJudge(NamedTuple):
   """Pairs, and what a person should know of how they were read."""
 
   pairs: list[Pair]
   notes: tuple[str, ...]
 
 
-def of_file(place: str) -> Found:
+def of_file(place: str) -> PairsToJudge:
   """The pairs of a file, a folder of files or a prepared dataset.
 
   Args:
@@ -86,7 +86,7 @@ def of_file(place: str) -> Found:
   return _distinct(pairs, records.notes)
 
 
-def of_answers(places: Sequence[str]) -> Found:
+def of_answers(places: Sequence[str]) -> PairsToJudge:
   """The answers of two policies to the prompts that both of them answered.
 
   Of several answers to a prompt, the first is beside the other's first.
@@ -139,13 +139,13 @@ def _generator(path: pathlib.Path) -> str:
   return said if isinstance(said, str) else ''
 
 
-def _distinct(pairs: Iterable[Pair], notes: Sequence[str]) -> Found:
+def _distinct(pairs: Iterable[Pair], notes: Sequence[str]) -> PairsToJudge:
   """The different ones among pairs; those that are there twice are counted."""
   pairs = list(pairs)
   different = list({pair.name: pair for pair in pairs}.values())
   if twice := len(pairs) - len(different):
     notes = (*notes, f'{twice} pairs are there twice, and are asked about once')
-  return Found(different, tuple(notes))
+  return PairsToJudge(different, tuple(notes))
 
 
 def _asks(row: dict[str, Any]) -> bool:

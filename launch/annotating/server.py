@@ -69,7 +69,7 @@ class Page(Handler):
     self.finish((HERE / name).read_bytes())
 
 
-class Asked(Handler):
+class ScriptHandler(Handler):
   """What the page's script asks: JSON in, JSON out."""
 
   def initialize(
@@ -151,7 +151,7 @@ def application(
   return tornado.web.Application(
     [
       (r'/(|page\.css|page\.js)', Page, common),
-      (r'/(next|back|choose)', Asked, asked),
+      (r'/(next|back|choose)', ScriptHandler, asked),
     ],
     log_function=lambda handler: None,
   )

@@ -28,9 +28,9 @@ class Seen(NamedTuple):
   records: Records
   contents: inspection.Contents
   repeats: inspection.Repeats
-  responses: inspection.Responses
+  responses: inspection.ResponseCounts
   preferences: inspection.Preferences | None
-  labels: inspection.Labels | None
+  labels: inspection.LabelCounts | None
   ratings: Sequence[inspection.Rating | None]
   held_out: int
 

@@ -17,7 +17,7 @@ from rlhf_jax.data import (
 )
 from rlhf_jax.data.limits import Limits, keep_end
 from rlhf_jax.data.readers import Records
-from rlhf_jax.data.templates import Format
+from rlhf_jax.data.templates import ChatFormat
 from rlhf_jax.data.tokens import Tokenizer
 from rlhf_jax.evaluation import tables
 from rlhf_jax.experiment.datasets import encoding_shown
@@ -26,7 +26,7 @@ LIMITS = (128, 256, 512, 1024, 2048)
 NO_LIMIT = 2**30
 
 
-class Encoded(NamedTuple):
+class TokenizedRecords(NamedTuple):
   """Records as tokens.
 
   Attributes:
@@ -48,8 +48,8 @@ class Encoded(NamedTuple):
 
 
 def encode(
-  records: Records, tokenizer: Tokenizer, template: Format, given: Any
-) -> Encoded:
+  records: Records, tokenizer: Tokenizer, template: ChatFormat, given: Any
+) -> TokenizedRecords:
   """Encodes records, some of them where `given.tokenized` says so.
 
   Args:
@@ -77,8 +77,8 @@ def encode(
     )
   except DataError as error:
     none = encoding.Counts()
-    return Encoded(counted, measured, whole, none, None, str(error))
-  return Encoded(counted, measured, examples, counts, padding)
+    return TokenizedRecords(counted, measured, whole, none, None, str(error))
+  return TokenizedRecords(counted, measured, examples, counts, padding)
 
 
 def evenly(items: Sequence[Any], count: int) -> list[Any]:
@@ -109,7 +109,7 @@ def alike(examples: Sequence[encoding.Example]) -> list[encoding.Example]:
   return [example for example in examples if type(example.record) is kind]
 
 
-def sections(found: Encoded, given: Any) -> Iterator[str]:
+def sections(found: TokenizedRecords, given: Any) -> Iterator[str]:
   """Lengths, what limits cut, and what of a batch is padding."""
   total, tokenized = found.records
   if tokenized < total:

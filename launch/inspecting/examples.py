@@ -11,7 +11,7 @@ from launch.inspecting.words import LINE_END, columns, visible, wrapped
 from rlhf_jax.data import token_inspection
 from rlhf_jax.data.encoding import Example
 from rlhf_jax.data.inspection import kind_of
-from rlhf_jax.data.token_inspection import Run
+from rlhf_jax.data.token_inspection import Span
 from rlhf_jax.data.tokens import Tokenizer
 from rlhf_jax.types import Record, prompt_of, responses_of
 
@@ -80,7 +80,7 @@ def paragraphs(text: str, before: str, after: str) -> str:
   return before + '\n'.join(lines) + after
 
 
-def laid_out(row: Sequence[Run], colour: bool) -> Iterator[str]:
+def laid_out(row: Sequence[Span], colour: bool) -> Iterator[str]:
   """The lines of a row of tokens; one ends where a token ends a line."""
   line, width, most = '', 0, columns()
   for text, learnt in cells(row, marked=not colour):
@@ -97,7 +97,7 @@ def laid_out(row: Sequence[Run], colour: bool) -> Iterator[str]:
     yield line
 
 
-def cells(row: Sequence[Run], *, marked: bool) -> Iterator[tuple[str, bool]]:
+def cells(row: Sequence[Span], *, marked: bool) -> Iterator[tuple[str, bool]]:
   """(what is shown of a token, whether it is learnt), in the row's order."""
   for run in row:
     shown = [

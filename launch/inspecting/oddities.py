@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from launch.inspecting.contents import Seen
-from launch.inspecting.encoded import Encoded
+from launch.inspecting.encoded import TokenizedRecords
 from launch.inspecting.words import of, percent
 from rlhf_jax.data.token_inspection import Padding
 
@@ -76,7 +76,7 @@ def _of_responses(seen):
   return found
 
 
-def of_tokens(encoded: Encoded, given: Any) -> list[str]:
+def of_tokens(encoded: TokenizedRecords, given: Any) -> list[str]:
   """Of records as tokens, under the limits that are set."""
   if encoded.refusal:
     return [f'at these limits a training does not begin: {encoded.refusal}']

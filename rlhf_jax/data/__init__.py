@@ -14,5 +14,5 @@ from rlhf_jax.data.packing import Pack, pack
 from rlhf_jax.data.problems import Problems
 from rlhf_jax.data.readers import Records
 from rlhf_jax.data.sources import Corpus, Feedback, Tiers
-from rlhf_jax.data.templates import CHAT, PLAIN, Template
+from rlhf_jax.data.templates import CHAT, PLAIN, MarkerTemplate
 from rlhf_jax.data.tokens import Tokenizer, load, train_bpe, word_level

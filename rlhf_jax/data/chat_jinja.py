@@ -26,7 +26,7 @@ ROOM = 1_000_000  # Characters that a template may write beside the contents…
 TIMES = 16  # … and how many times it may write the contents.
 
 
-class TemplateError(ValueError):
+class ChatTemplateError(ValueError):
   """A conversation or a tokenizer that a template cannot serve."""
 
 
@@ -47,7 +47,7 @@ class _Environment(jinja2.sandbox.ImmutableSandboxedEnvironment):
     return super().call_binop(context, operator, left, right)
 
 
-class Source(NamedTuple):
+class JinjaTemplate(NamedTuple):
   """A chat template, with what it reads besides a conversation.
 
   Attributes:
@@ -68,7 +68,7 @@ class Source(NamedTuple):
       opened: whether to open the assistant's next turn.
 
     Raises:
-      TemplateError: the template refuses, with its reason, or fails.
+      ChatTemplateError: the template refuses, with its reason, or fails.
     """
     said = sum(len(message.content) for message in messages)
     room = TIMES * said + ROOM
@@ -89,7 +89,7 @@ class Source(NamedTuple):
           raise jinja2.TemplateError('it writes without end')
     except Exception as error:  # A program of somebody's may raise anything.
       reason = str(error).rstrip('.') or type(error).__name__
-      raise TemplateError(reason) from error
+      raise ChatTemplateError(reason) from error
     return ''.join(pieces)
 
 

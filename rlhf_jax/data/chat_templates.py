@@ -12,15 +12,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from rlhf_jax.data import chat_jinja, rendering, templates, tokens
-from rlhf_jax.data.chat_jinja import TemplateError
+from rlhf_jax.data.chat_jinja import ChatTemplateError
 from rlhf_jax.data.reading import Reading
-from rlhf_jax.data.templates import Parts
+from rlhf_jax.data.templates import PromptParts
 from rlhf_jax.data.tokenizer import flag_special
 from rlhf_jax.types import Message, Prompt, Response
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ChatTemplate(templates.Format):
+class ChatTemplate(templates.ChatFormat):
   """A conversation's ids by a chat template in Jinja.
 
   Attributes:
@@ -47,9 +47,9 @@ class ChatTemplate(templates.Format):
     return text + prompt.condition + response
 
   @property
-  def source(self) -> chat_jinja.Source:
+  def source(self) -> chat_jinja.JinjaTemplate:
     """The template, with what it may read."""
-    return chat_jinja.Source(self.jinja, self.named, self.date)
+    return chat_jinja.JinjaTemplate(self.jinja, self.named, self.date)
 
   def encode_all(
     self, asked: Sequence[templates.Asked], tokenizer: tokens.Tokenizer
@@ -109,10 +109,10 @@ class EncodedChat(NamedTuple):
     return [*self._begun, *self._read(self.asked).ids, *self._condition]
 
   @property
-  def parts(self) -> Parts:
+  def parts(self) -> PromptParts:
     """The same, in parts."""
     turns, tail = self._read(self.asked).turns(self.prompt.messages)
-    return Parts(
+    return PromptParts(
       head=self._begun,
       turns=tuple(turns),
       tail=tail + self._condition,
@@ -131,9 +131,9 @@ class EncodedChat(NamedTuple):
     answered = self._read(self.answered[str(said)])
     with _about(self.prompt):
       if not answered.follows(asked):
-        raise TemplateError('it writes the prompt anew once it is answered')
+        raise ChatTemplateError('it writes the prompt anew once it is answered')
       if not answered.found:
-        raise TemplateError('it changes what the assistant says')
+        raise ChatTemplateError('it changes what the assistant says')
     begin, count = asked.size(answered.first)
     _, end = answered.span(len(self.prompt.messages)) or (begin, begin)
     spaces = said[len(said.rstrip()) :]
@@ -168,7 +168,7 @@ class EncodedChat(NamedTuple):
         raise found
     return found
 
-  def _later(self, count: int) -> Parts:
+  def _later(self, count: int) -> PromptParts:
     """The parts without the `count` oldest turns, or more if it is refused.
 
     Many templates refuse a conversation that the assistant begins.
@@ -179,7 +179,7 @@ class EncodedChat(NamedTuple):
     later = self.prompt._replace(messages=rules + said[count:])
     try:
       return self.template.parts(later, self.tokenizer)
-    except TemplateError:
+    except ChatTemplateError:
       if count + 1 >= len(said):
         raise
       return self._later(count + 1)
@@ -190,7 +190,7 @@ class EncodedChat(NamedTuple):
 # turn. Contents begin a line: after a space, a word would be cut into other
 # tokens than the model has seen.
 SPEAKERS = ChatTemplate(
-  jinja=templates.Template(
+  jinja=templates.MarkerTemplate(
     user=('\n\nHuman:\n', ''), assistant=('\n\nAssistant:\n', '')
   ).jinja,
   begun=True,
@@ -202,7 +202,7 @@ REPLIED = Message('assistant', 'zebra-replied')
 
 def of(
   tokenizer: tokens.Tokenizer, *, date: str = chat_jinja.DATE
-) -> templates.Format:
+) -> templates.ChatFormat:
   """The template that a tokenizer comes with, or else SPEAKERS.
 
   Args:
@@ -210,7 +210,7 @@ def of(
     date: today for the template, YYYY-MM-DD.
 
   Raises:
-    TemplateError: its chat template fails, or does not open or write an
+    ChatTemplateError: its chat template fails, or does not open or write an
       assistant's turn so that a response could be learnt.
   """
   if not tokenizer.chat_template:
@@ -233,8 +233,8 @@ def of(
     asked, unopened = (read(ASKED, opened=opened) for opened in (True, False))
     answered = read(ASKED, REPLIED, opened=False)
     _check_answer(tokenizer, asked, unopened, answered)
-  except (TemplateError, tokens.VocabularyError) as error:
-    raise TemplateError(
+  except (ChatTemplateError, tokens.VocabularyError) as error:
+    raise ChatTemplateError(
       f'the chat template of this tokenizer cannot be read ({error}); give its '
       'folder another chat_template.jinja.'
     ) from error
@@ -253,14 +253,14 @@ def _check_answer(
 ) -> None:
   """Refuses a template whose answers do not follow the opened prompt."""
   if answered.span(1) is None:
-    raise TemplateError('what the assistant says does not come out of it')
+    raise ChatTemplateError('what the assistant says does not come out of it')
   if not answered.follows(asked):
-    raise TemplateError(
+    raise ChatTemplateError(
       "it opens the assistant's turn otherwise than it writes one"
     )
   before = answered.text[len(asked.text) : answered.span(1)[0]]
   if asked.text == unopened.text and before.strip():
-    raise TemplateError(
+    raise ChatTemplateError(
       f"it does not open the assistant's turn where add_generation_prompt asks "
       f'for it, and writes {tokenizer.marks.read(before)!r} before an answer'
     )
@@ -268,11 +268,11 @@ def _check_answer(
 
 @contextlib.contextmanager
 def _about(prompt: Prompt) -> Iterator[None]:
-  """Names the conversation in a TemplateError."""
+  """Names the conversation in a ChatTemplateError."""
   try:
     yield
-  except TemplateError as error:
-    raise TemplateError(
+  except ChatTemplateError as error:
+    raise ChatTemplateError(
       f'{prompt.place}: the chat template cannot take this conversation '
       f'({error}); leave it out of the data, or use another template.'
     ) from error

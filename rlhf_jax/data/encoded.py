@@ -16,11 +16,11 @@ import numpy as np
 
 from rlhf_jax.data import encoding
 from rlhf_jax.data.encoding import Counts
-from rlhf_jax.data.examples import Example, Stored
+from rlhf_jax.data.examples import Example, StoredRecord
 from rlhf_jax.data.limits import Limits
 from rlhf_jax.data.numbers_on_disk import Column, Numbers
 from rlhf_jax.data.sequences import OnDemand
-from rlhf_jax.data.templates import Format
+from rlhf_jax.data.templates import ChatFormat
 from rlhf_jax.data.tokenizer import Tokenizer
 from rlhf_jax.storage import files, seals
 from rlhf_jax.types import (
@@ -114,12 +114,12 @@ class Encoded(OnDemand[Example]):
       texts[-1] if row.target else None,
     )
 
-  def _stored(self, row: 'Row') -> Stored:
+  def _stored(self, row: 'Row') -> StoredRecord:
     kind, found = KINDS[row.kind], None
     if row.numbers >= 0:
       stop = row.number + row.numbers
       found = tuple(self._numbers.read(row.number, stop).tolist())
-    held = Stored(self._records, row.index, kind, row.weight, row.margin)
+    held = StoredRecord(self._records, row.index, kind, row.weight, row.margin)
     if kind is Rated:
       ratings = (None if math.isnan(x) else x for x in found)
       return held._replace(ratings=tuple(ratings))
@@ -150,7 +150,7 @@ def keep(
   folder: pathlib.Path,
   records: Iterable[Record],
   tokenizer: Tokenizer,
-  template: Format,
+  template: ChatFormat,
   limits: Limits,
 ) -> None:
   """Encodes records into a folder, unless they are there.

@@ -9,7 +9,7 @@ from rlhf_jax.data import ahead, fields, names, record_numbers, responses
 from rlhf_jax.data.examples import Example
 from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.data.limits import Limits
-from rlhf_jax.data.templates import Conversation, Format
+from rlhf_jax.data.templates import ChatFormat, EncodedConversation
 from rlhf_jax.data.tokens import Tokenizer
 from rlhf_jax.types import (
   Comparison,
@@ -50,7 +50,7 @@ class Counts(NamedTuple):
 def encode(
   records: Iterable[Record],
   tokenizer: Tokenizer,
-  template: Format,
+  template: ChatFormat,
   limits: Limits,
   watch: Callable[[Sequence[Record]], Iterable[Record]] = iter,
 ) -> tuple[list[Example], Counts]:
@@ -123,7 +123,7 @@ def _are_alike(texts: Sequence[Any]) -> bool:
 def encode_all(
   records: Iterable[Record],
   tokenizer: Tokenizer,
-  template: Format,
+  template: ChatFormat,
   limits: Limits,
   watch: Callable[[Sequence[Record]], Iterable[Record]] = iter,
 ) -> tuple[list[Example], Counts]:
@@ -153,7 +153,7 @@ def encode_all(
 def stream(
   records: Iterable[Record],
   tokenizer: Tokenizer,
-  template: Format,
+  template: ChatFormat,
   limits: Limits,
   tally: collections.Counter[str],
 ) -> Iterator[Example]:
@@ -185,7 +185,7 @@ def _example(
   index: int,
   record: Record,
   said: Sequence[Response],
-  encoded: Conversation,
+  encoded: EncodedConversation,
   limits: Limits,
   end_id: int,
   tally: collections.Counter[str],

@@ -9,7 +9,7 @@ from rlhf_jax.data.sequences import OnDemand
 from rlhf_jax.types import Prompt, Record, prompt_of
 
 
-class Stored(NamedTuple):
+class StoredRecord(NamedTuple):
   """A record that is kept on disk, and its numbers; its texts are read there.
 
   Attributes:
@@ -47,7 +47,7 @@ class Example(NamedTuple):
     features: [K, D] what a reward model's head reads of them, likewise.
   """
 
-  held: Record | Stored
+  held: Record | StoredRecord
   prompt_ids: list[int]
   response_ids: tuple[list[int], ...]
   index: int
@@ -58,7 +58,7 @@ class Example(NamedTuple):
   @property
   def record(self) -> Record:
     """The record, which is read where it is on disk."""
-    if isinstance(self.held, Stored):
+    if isinstance(self.held, StoredRecord):
       return self.held.records[self.held.place]
     return self.held
 
@@ -66,7 +66,7 @@ class Example(NamedTuple):
   def kind(self) -> type:
     """The class of the record."""
     held = self.held
-    return held.kind if isinstance(held, Stored) else type(held)
+    return held.kind if isinstance(held, StoredRecord) else type(held)
 
   @property
   def prompt(self) -> Prompt:

@@ -29,7 +29,7 @@ WORDS = {
 }
 
 
-class Found(NamedTuple):
+class FolderFiles(NamedTuple):
   """The data of a folder.
 
   Attributes:
@@ -50,7 +50,7 @@ def notes(descriptions: Iterable[str]) -> tuple[str, ...]:
   )
 
 
-def find(folder: pathlib.Path, pattern: str = '*') -> Found:
+def find(folder: pathlib.Path, pattern: str = '*') -> FolderFiles:
   """The data of a folder, of the files whose names fit a pattern.
 
   Raises:
@@ -58,7 +58,7 @@ def find(folder: pathlib.Path, pattern: str = '*') -> Found:
   """
   if pattern == '*':
     if saved := arrow.saved(folder):
-      return Found(saved)
+      return FolderFiles(saved)
     if not _files(folder, '*') and _files(folder / DATA, '*'):
       pattern = f'{DATA}/*'
   names = _files(folder, pattern)
@@ -66,7 +66,7 @@ def find(folder: pathlib.Path, pattern: str = '*') -> Found:
   if len(descriptions) == len(names):
     descriptions = []
   data = [name for name in names if name not in descriptions]
-  return Found(by_split(data) if data else {}, tuple(descriptions))
+  return FolderFiles(by_split(data) if data else {}, tuple(descriptions))
 
 
 def _files(folder: pathlib.Path, pattern: str) -> list[str]:

@@ -99,7 +99,7 @@ def repeats(records: Sequence[Record]) -> Repeats:
   )
 
 
-class Responses(NamedTuple):
+class ResponseCounts(NamedTuple):
   """What little responses may have to tell.
 
   Attributes:
@@ -115,11 +115,11 @@ class Responses(NamedTuple):
   repeated: int
 
 
-def responses(records: Sequence[Record]) -> Responses:
+def responses(records: Sequence[Record]) -> ResponseCounts:
   """How many responses are empty, or the same as another of their record."""
   lists = [responses_of(record) for record in records]
   several = [said for said in lists if len(said) > 1]
-  return Responses(
+  return ResponseCounts(
     count=sum(map(len, lists)),
     empty=sum(not fields.visible(text) for said in lists for text in said),
     identical=sum(len(set(said)) == 1 for said in several),
@@ -194,14 +194,14 @@ def _margin(comparison: Comparison) -> float:
   return comparison.scores[0] - comparison.scores[1]
 
 
-class Labels(NamedTuple):
+class LabelCounts(NamedTuple):
   """Responses that are labelled one by one, by their label."""
 
   desirable: int
   undesirable: int
 
 
-def labels(records: Sequence[Record]) -> Labels | None:
+def labels(records: Sequence[Record]) -> LabelCounts | None:
   """Of responses that stand alone; None where none does.
 
   Desirable is one that scores above 0, or that nobody scored.
@@ -211,7 +211,7 @@ def labels(records: Sequence[Record]) -> Labels | None:
     for record in records
     if isinstance(record, Comparison) and len(record.responses) == 1
   ]
-  return Labels(sum(alone), len(alone) - sum(alone)) if alone else None
+  return LabelCounts(sum(alone), len(alone) - sum(alone)) if alone else None
 
 
 class Rating(NamedTuple):

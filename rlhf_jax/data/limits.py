@@ -9,14 +9,14 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from rlhf_jax.data.jsonl import DataError
-from rlhf_jax.data.templates import Parts
+from rlhf_jax.data.templates import PromptParts
 from rlhf_jax.types.rules import Count
 from rlhf_jax.types.values import checked
 
-Overlong = Callable[[Parts, int, str], Parts | None]
+Overlong = Callable[[PromptParts, int, str], PromptParts | None]
 
 
-def refuse(parts: Parts, limit: int, where: str) -> NoReturn:
+def refuse(parts: PromptParts, limit: int, where: str) -> NoReturn:
   """A longer prompt is an error."""
   raise DataError(
     f'{where}: the prompt has {len(parts.ids)} tokens and the limit is '
@@ -25,12 +25,12 @@ def refuse(parts: Parts, limit: int, where: str) -> NoReturn:
   )
 
 
-def drop(parts: Parts, limit: int, where: str) -> None:
+def drop(parts: PromptParts, limit: int, where: str) -> None:
   """The record of a longer prompt is left out."""
   del parts, limit, where
 
 
-def keep_end(parts: Parts, limit: int, where: str) -> Parts:
+def keep_end(parts: PromptParts, limit: int, where: str) -> PromptParts:
   """Drops the oldest turns, and the start of the oldest one that is left.
 
   The system's turn stays, and so do the markers of every turn that is left.
@@ -46,7 +46,7 @@ def keep_end(parts: Parts, limit: int, where: str) -> Parts:
   return parts._replace(turns=(kept, *others))
 
 
-def keep_start(parts: Parts, limit: int, where: str) -> Parts:
+def keep_start(parts: PromptParts, limit: int, where: str) -> PromptParts:
   """Cuts the end of the last turn's content; meant for prompts of one turn."""
   *earlier, last = parts.turns
   excess = _excess(parts, limit)
@@ -55,7 +55,7 @@ def keep_start(parts: Parts, limit: int, where: str) -> Parts:
   return parts._replace(turns=(*earlier, kept))
 
 
-def _forgotten(parts: Parts, limit: int) -> int:
+def _forgotten(parts: PromptParts, limit: int) -> int:
   """How many of the oldest turns have to be dropped whole."""
   excess, count = _excess(parts, limit), 0
   for turn in parts.turns[:-1]:
@@ -66,12 +66,12 @@ def _forgotten(parts: Parts, limit: int) -> int:
   return count
 
 
-def _excess(parts: Parts, limit: int) -> int:
+def _excess(parts: PromptParts, limit: int) -> int:
   return len(parts.ids) - limit
 
 
 def _affordable(
-  cut: int, content: int, parts: Parts, limit: int, where: str
+  cut: int, content: int, parts: PromptParts, limit: int, where: str
 ) -> int:
   """`cut`, the tokens to cut from a turn's content; refused if none is left."""
   if cut > 0 and cut >= content:

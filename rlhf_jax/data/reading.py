@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from rlhf_jax.data import tokens
-from rlhf_jax.data.chat_jinja import TemplateError
+from rlhf_jax.data.chat_jinja import ChatTemplateError
 from rlhf_jax.data.encodings import Encodings
 from rlhf_jax.data.marks import Marks
 from rlhf_jax.data.skeletons import Filled
@@ -53,7 +53,7 @@ class Reading:
     """Of a text that is among the encodings.
 
     Raises:
-      TemplateError: the marks among its ids are others than in the text.
+      ChatTemplateError: the marks among its ids are others than in the text.
       VocabularyError: the tokenizer cannot encode it.
     """
     self.pieces, self.first = written.pieces, written.first
@@ -192,5 +192,5 @@ def _split(
   return coded
 
 
-def _not_told() -> TemplateError:
-  return TemplateError('its tokens cannot be told from what is said')
+def _not_told() -> ChatTemplateError:
+  return ChatTemplateError('its tokens cannot be told from what is said')

@@ -17,7 +17,7 @@ from rlhf_jax.data import (
   stand_ins,
   tokens,
 )
-from rlhf_jax.data.chat_jinja import TemplateError
+from rlhf_jax.data.chat_jinja import ChatTemplateError
 from rlhf_jax.data.encodings import Encodings
 from rlhf_jax.data.reading import Owned, Pieces, Reading
 from rlhf_jax.data.skeletons import Filled
@@ -49,14 +49,15 @@ class Reader(NamedTuple):
     tokenizer: the folder's own.
   """
 
-  source: chat_jinja.Source
+  source: chat_jinja.JinjaTemplate
   tokenizer: tokens.Tokenizer
 
   def read(self, conversation: Conversation) -> Reading:
     """Renders a conversation and encodes it.
 
     Raises:
-      TemplateError: the template refuses, or changes contents beyond cutting.
+      ChatTemplateError: the template refuses, or changes contents beyond
+        cutting.
       VocabularyError: the tokenizer cannot encode it.
     """
     (found,) = self.read_all([conversation])
@@ -66,7 +67,7 @@ class Reader(NamedTuple):
 
   def read_all(
     self, conversations: Iterable[Conversation]
-  ) -> list[Reading | TemplateError | tokens.VocabularyError]:
+  ) -> list[Reading | ChatTemplateError | tokens.VocabularyError]:
     """Reads many, their texts encoded together; the error of one without."""
     marks, written = self.tokenizer.marks, []
     before, asked = None, None  # The last prompt, and how it is written.
@@ -74,7 +75,7 @@ class Reader(NamedTuple):
       try:
         known = asked if conversation.asked is before else None
         written.append(self._written(conversation, known))
-      except TemplateError as error:
+      except ChatTemplateError as error:
         written.append(error)
       if conversation.opened:
         before, asked = conversation.messages, written[-1]
@@ -83,18 +84,18 @@ class Reader(NamedTuple):
       itertools.chain.from_iterable(
         one.pieces if marks.apart else [''.join(one.pieces)]
         for one in written
-        if not isinstance(one, TemplateError)
+        if not isinstance(one, ChatTemplateError)
       ),
     )
     return [
-      one if isinstance(one, TemplateError) else self._read(one, encodings)
+      one if isinstance(one, ChatTemplateError) else self._read(one, encodings)
       for one in written
     ]
 
   def _read(self, written, encodings):
     try:
       return Reading(written, encodings, self.tokenizer.marks)
-    except (TemplateError, tokens.VocabularyError) as error:
+    except (ChatTemplateError, tokens.VocabularyError) as error:
       return error
 
   def _written(
@@ -151,11 +152,11 @@ def checked(messages: Sequence[Message]) -> Sequence[Message]:
   """The messages themselves, whose roles are ROLES.
 
   Raises:
-    TemplateError: one is another.
+    ChatTemplateError: one is another.
   """
   for role, _ in messages:
     if role not in ROLES:
-      raise TemplateError(
+      raise ChatTemplateError(
         f'a turn of role {role!r} is none of {", ".join(ROLES)}'
       )
   return messages
@@ -164,7 +165,7 @@ def checked(messages: Sequence[Message]) -> Sequence[Message]:
 def _check_unmarked(marks, said: Sequence[str]) -> None:
   typed = [name for content in said for name in marks.typed(content)]
   if typed:
-    raise TemplateError(
+    raise ChatTemplateError(
       f'it changes what is said, which spells its token {typed[0]!r}'
     )
 
@@ -173,4 +174,4 @@ def _check_system(messages: Sequence[Message], owners: str) -> None:
   for k, message in enumerate(messages):
     lost = owner(k) not in owners
     if message.role == 'system' and message.content.strip() and lost:
-      raise TemplateError('it leaves out what the system says')
+      raise ChatTemplateError('it leaves out what the system says')

@@ -2,13 +2,17 @@
 
 from collections.abc import Sequence
 
-from rlhf_jax.data.templates import Conversation, Format, TemplateError
+from rlhf_jax.data.templates import (
+  ChatFormat,
+  ChatTemplateError,
+  EncodedConversation,
+)
 from rlhf_jax.data.tokens import Tokenizer, VocabularyError
 from rlhf_jax.types import Prompt, Response
 
 
 def response_ids(
-  said: Response, encoded: Conversation, end_id: int
+  said: Response, encoded: EncodedConversation, end_id: int
 ) -> list[int]:
   """Ids of a response: those that were sampled, or else those of its text.
 
@@ -27,7 +31,7 @@ Drawn = tuple[Sequence[int], bool]
 def decoded(
   sampled: Sequence[tuple[Prompt, Sequence[Drawn]]],
   tokenizer: Tokenizer,
-  template: Format,
+  template: ChatFormat,
 ) -> list[list[Response]]:
   """The texts of sampled responses, which are encoded as they were sampled.
 
@@ -56,12 +60,12 @@ def decoded(
 
 
 def _as_drawn(
-  said: Response, ids: Sequence[int], encoded: Conversation, end_id: int
+  said: Response, ids: Sequence[int], encoded: EncodedConversation, end_id: int
 ) -> Response:
   """A response with the ids that were sampled, where its text gives others."""
   try:
     again = response_ids(said, encoded, end_id)
-  except (TemplateError, VocabularyError):
+  except (ChatTemplateError, VocabularyError):
     again = None  # Sampled ids need not be those of any text.
   if again == list(ids):
     return said

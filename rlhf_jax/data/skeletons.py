@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from rlhf_jax.data import chat_jinja
-from rlhf_jax.data.chat_jinja import TemplateError
+from rlhf_jax.data.chat_jinja import ChatTemplateError
 from rlhf_jax.data.stand_ins import FIRST
 from rlhf_jax.data.tokenizer import Tokenizer
 from rlhf_jax.types import Message
@@ -30,7 +30,7 @@ ENDS = tuple(' \n'.rstrip(letters) for letters in STRIPPED)
 Slot = tuple[str, int]
 
 
-class Piece(NamedTuple):
+class SlottedText(NamedTuple):
   """A mark, or what is between two, with slots for contents.
 
   Attributes:
@@ -99,8 +99,8 @@ class Skeleton:
     places: of each content that comes out, (piece, slot of it).
   """
 
-  written: Piece
-  pieces: Sequence[Piece]
+  written: SlottedText
+  pieces: Sequence[SlottedText]
   stripped: Sequence[tuple[str | None, str | None]]
   places: Mapping[int, Sequence[tuple[int, int]]]
 
@@ -148,13 +148,13 @@ def _shared(one: Skeleton, longer: Skeleton) -> int | None:
   """
   if longer.stripped[:-1] != one.stripped:
     return None
-  alike = map(Piece.__eq__, one.pieces, longer.pieces)
+  alike = map(SlottedText.__eq__, one.pieces, longer.pieces)
   return sum(itertools.takewhile(bool, alike))
 
 
 @functools.lru_cache(maxsize=512)
 def learn(
-  source: chat_jinja.Source,
+  source: chat_jinja.JinjaTemplate,
   tokenizer: Tokenizer,
   roles: tuple[str, ...],
   opened: bool,
@@ -183,7 +183,7 @@ def learn(
       )
       for before, after in (('', ''), (BEGINS[0], ENDS[0]))
     )
-  except TemplateError:
+  except ChatTemplateError:
     return None
   written, around = cut(bare), cut(padded)
   order = [ord(name) - FIRST for name in written[1::2]]
@@ -205,10 +205,10 @@ def learn(
   )
 
 
-def _piece(cut: Sequence[str]) -> Piece:
+def _piece(cut: Sequence[str]) -> SlottedText:
   """The piece of texts with names of contents between them."""
   numbers = [ord(name) - FIRST for name in cut[1::2]]
-  return Piece(tuple(zip(cut[:-1:2], numbers, strict=True)), cut[-1])
+  return SlottedText(tuple(zip(cut[:-1:2], numbers, strict=True)), cut[-1])
 
 
 def _stripped(

@@ -46,7 +46,7 @@ class Corpus(NamedTuple):
   """
 
   tokenizer: tokens.Tokenizer
-  template: templates.Format
+  template: templates.ChatFormat
   datasets: Mapping[str, Dataset]
   gold: Reward | None = None
   notes: tuple[str, ...] = ()

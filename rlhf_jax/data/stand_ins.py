@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from rlhf_jax.data.chat_jinja import TemplateError
+from rlhf_jax.data.chat_jinja import ChatTemplateError
 from rlhf_jax.data.marks import any_of
 
 FIRST, LAST = 0xF0000, 0x10FFFF  # Unicode's planes for private use.
@@ -52,7 +52,7 @@ def locate(
   Args:
     text: the rendering of the contents themselves.
     contents: of the messages.
-    render: renders others in their place; may raise TemplateError.
+    render: renders others in their place; may raise ChatTemplateError.
     looked_for: texts that the template may look for in contents, such as
       '</think>'. They get no stand-ins where the rendering depends on them.
 
@@ -61,7 +61,7 @@ def locate(
     by cutting them.
 
   Raises:
-    TemplateError: there are more different characters than stand-ins.
+    ChatTemplateError: there are more different characters than stand-ins.
   """
   whole = [_NOTHING] * len(contents)
   found = _stand_in(text, contents, render, whole)
@@ -106,14 +106,14 @@ def _stand_in(
     first = FIRST + len(characters)
     stop = first + len(distinct)
     if stop > LAST + 1:
-      raise TemplateError('what is said has too many different characters')
+      raise ChatTemplateError('what is said has too many different characters')
     codes = {ord(c): code for code, c in enumerate(distinct, first)}
     characters.update(enumerate(distinct, first))
     owners.update(dict.fromkeys(range(first, stop), owner(k)))
     images.append(_translated(content, codes, keep))
   try:
     image = render(images)
-  except TemplateError:
+  except ChatTemplateError:
     return None
   if image.translate(characters) != text:
     return None

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from rlhf_jax.data import tokens
-from rlhf_jax.data.chat_jinja import TemplateError
+from rlhf_jax.data.chat_jinja import ChatTemplateError
 from rlhf_jax.data.encodings import Encodings
 from rlhf_jax.types import Prompt
 
@@ -28,7 +28,7 @@ class Turn(NamedTuple):
     return self.before + self.content + self.after
 
 
-class Parts(NamedTuple):
+class PromptParts(NamedTuple):
   """A prompt as ids, in the parts that truncation must tell apart.
 
   Attributes:
@@ -42,13 +42,13 @@ class Parts(NamedTuple):
   head: list[int]
   turns: tuple[Turn, ...]
   tail: list[int]
-  later: Callable[[int], 'Parts'] | None = None
+  later: Callable[[int], 'PromptParts'] | None = None
 
   @property
   def ids(self) -> list[int]:
     return self.head + [i for turn in self.turns for i in turn.ids] + self.tail
 
-  def without_oldest(self, count: int) -> 'Parts':
+  def without_oldest(self, count: int) -> 'PromptParts':
     """The parts of the conversation without its `count` oldest turns."""
     if self.later is not None:
       return self.later(count)
@@ -59,7 +59,7 @@ class Parts(NamedTuple):
 Asked = tuple[Prompt, Sequence[str]]
 
 
-class Conversation(Protocol):
+class EncodedConversation(Protocol):
   """A prompt and responses to it as ids; what is wrong with one is raised."""
 
   @property
@@ -67,15 +67,15 @@ class Conversation(Protocol):
     """Ids of the prompt, up to where the response begins."""
 
   @property
-  def parts(self) -> Parts:
+  def parts(self) -> PromptParts:
     """The same, in parts."""
 
   def response_ids(self, response: str) -> list[int]:
     """Ids of one of the responses, without the token that closes it."""
 
 
-class Format(abc.ABC):
-  """How a conversation becomes ids: a Template, or a ChatTemplate."""
+class ChatFormat(abc.ABC):
+  """How a conversation becomes ids: a MarkerTemplate, or a ChatTemplate."""
 
   @abc.abstractmethod
   def render(self, prompt: Prompt, response: str = '') -> str:
@@ -84,14 +84,14 @@ class Format(abc.ABC):
   @abc.abstractmethod
   def encode_all(
     self, asked: Sequence[Asked], tokenizer: tokens.Tokenizer
-  ) -> Sequence[Conversation]:
+  ) -> Sequence[EncodedConversation]:
     """Prompts and responses to them, their texts encoded together."""
 
   @abc.abstractmethod
   def end_id(self, tokenizer: tokens.Tokenizer) -> int:
     """The token that closes a response."""
 
-  def parts(self, prompt: Prompt, tokenizer: tokens.Tokenizer) -> Parts:
+  def parts(self, prompt: Prompt, tokenizer: tokens.Tokenizer) -> PromptParts:
     """Ids of the prompt, up to where the response begins."""
     (encoded,) = self.encode_all([(prompt, ())], tokenizer)
     return encoded.parts
@@ -113,7 +113,7 @@ Markers = tuple[str, str]  # Before a turn's content, and after it.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Template(Format):
+class MarkerTemplate(ChatFormat):
   """Markers around the turns of a conversation, for vocabularies of ours.
 
   The chat template of a pretrained model's folder is `chat_templates.of`.
@@ -165,7 +165,7 @@ class Template(Format):
     pieces = []
     for role, content in prompt.messages:
       if markers.get(role) is None:
-        raise TemplateError(
+        raise ChatTemplateError(
           f'{prompt.place}: the template has no place for a turn of role '
           f'{role!r}.'
         )
@@ -209,7 +209,7 @@ class EncodedTurns:
     encodings: of its contents and of the responses.
   """
 
-  template: Template
+  template: MarkerTemplate
   tokenizer: tokens.Tokenizer
   prompt: Prompt
   encodings: Encodings
@@ -220,12 +220,12 @@ class EncodedTurns:
     return self.parts.ids
 
   @property
-  def parts(self) -> Parts:
+  def parts(self) -> PromptParts:
     """The same, in parts."""
     template, tokenizer = self.template, self.tokenizer
     for name in template.special:
       if name not in tokenizer.special_ids:
-        raise TemplateError(
+        raise ChatTemplateError(
           f'the template marks turns by {name!r}, which is no special token '
           'of this tokenizer; take chat_templates.of(tokenizer) instead.'
         )
@@ -241,7 +241,7 @@ class EncodedTurns:
       head = opening + head
     condition = self.encodings[self.prompt.condition]
     tail = self._marked(template.assistant[0]) + condition
-    return Parts(head, tuple(turns), tail)
+    return PromptParts(head, tuple(turns), tail)
 
   def response_ids(self, response: str) -> list[int]:
     """Ids of a response, without the token that closes it."""
@@ -252,10 +252,10 @@ class EncodedTurns:
 
 
 # Contents alone: for one-turn prompts of a vocabulary without roles.
-PLAIN = Template()
+PLAIN = MarkerTemplate()
 
 # For tokenizers of ours: an earlier answer ends as a response does.
-CHAT = Template(
+CHAT = MarkerTemplate(
   user=(tokens.USER, ''),
   assistant=(tokens.ASSISTANT, tokens.EOS),
   system=(tokens.SYSTEM, ''),

@@ -93,7 +93,7 @@ def of_packs(examples: Sequence[Example], row_length: int) -> float | None:
   return 1.0 - sum(each.length for each in packs) / (len(packs) * row_length)
 
 
-class Run(NamedTuple):
+class Span(NamedTuple):
   """Tokens of a row, one after the other, that are learnt or not.
 
   Attributes:
@@ -105,7 +105,7 @@ class Run(NamedTuple):
   learnt: bool
 
 
-def rows(example: Example, tokenizer: Tokenizer) -> list[tuple[Run, ...]]:
+def rows(example: Example, tokenizer: Tokenizer) -> list[tuple[Span, ...]]:
   """An example's rows in its batch: one, or that of each response.
 
   Read from the batch itself. Nothing is learnt of a row without a response
@@ -129,10 +129,10 @@ def rows(example: Example, tokenizer: Tokenizer) -> list[tuple[Run, ...]]:
 
 def _runs(
   ids: Sequence[int], learnt: Sequence[bool], tokenizer: Tokenizer
-) -> tuple[Run, ...]:
+) -> tuple[Span, ...]:
   groups = itertools.groupby(zip(ids, learnt, strict=True), lambda at: at[1])
   return tuple(
-    Run(tuple(pieces([i for i, _ in group], tokenizer)), mask)
+    Span(tuple(pieces([i for i, _ in group], tokenizer)), mask)
     for mask, group in groups
   )
 

@@ -206,7 +206,9 @@ class Tokenizer:
       return []
     before = '\n'
     if self.chat_template:
-      source = chat_jinja.Source(self.chat_template, (*self.named.items(),))
+      source = chat_jinja.JinjaTemplate(
+        self.chat_template, (*self.named.items(),)
+      )
       before = source.render([Message('user', 'a')], opened=True)
     spelt = self.marks.spell(before)
     encoding = self.encoding(spelt + 'a')

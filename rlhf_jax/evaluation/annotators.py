@@ -48,7 +48,7 @@ class Choice(NamedTuple):
   responses: tuple[str, str] = ('', '')
 
 
-class Agreement(NamedTuple):
+class AnnotatorAgreement(NamedTuple):
   """How far people agree on the pairs that two or more of them judged.
 
   Attributes:
@@ -135,7 +135,7 @@ def kappa(counts: np.ndarray, groups: np.ndarray) -> tuple[Estimate, Estimate]:
   )
 
 
-def agreement(choices: Sequence[Choice]) -> Agreement | None:
+def agreement(choices: Sequence[Choice]) -> AnnotatorAgreement | None:
   """How far people agree; None where no two of them judged a pair.
 
   Who is called the first response is arbitrary, so by chance it is chosen as
@@ -155,7 +155,7 @@ def agreement(choices: Sequence[Choice]) -> Agreement | None:
   alike, _ = kappa(counts, groups)
   both_ways = np.concatenate([counts, counts[:, [1, 0, 2]]])
   _, beyond_chance = kappa(both_ways, np.tile(groups, 2))
-  return Agreement(alike, beyond_chance, len(several))
+  return AnnotatorAgreement(alike, beyond_chance, len(several))
 
 
 def wins(choices: Sequence[Choice]) -> tuple[np.ndarray, list[Prompt]]:

@@ -55,7 +55,7 @@ class Copies(NamedTuple):
   gaps: np.ndarray
 
 
-class Rows(NamedTuple):
+class FittedRows(NamedTuple):
   """What is fitted: R rows with a verdict.
 
   Attributes:
@@ -161,7 +161,7 @@ def rows_of(
   prompts: Sequence[Prompt],
   difficulties: np.ndarray | None = None,
   copies: Sequence[Copies] = (),
-) -> tuple[Rows, np.ndarray]:
+) -> tuple[FittedRows, np.ndarray]:
   """What is fitted, and [N + ΣM] bool: the rows that have a verdict."""
   sets = [Copies(prompts, credits, gaps), *copies]
   own = [i == 0 for i, one in enumerate(sets) for _ in one.prompts]
@@ -176,7 +176,7 @@ def rows_of(
   kept = ~np.isnan(verdicts)
   weights = np.where(own, 1.0, COPIES_WEIGHT / max(len(copies), 1))
   features = np.stack(columns, axis=1)
-  return Rows(features[kept], verdicts[kept], weights[kept]), kept
+  return FittedRows(features[kept], verdicts[kept], weights[kept]), kept
 
 
 def _lengths(one: Copies) -> np.ndarray:
@@ -186,7 +186,7 @@ def _lengths(one: Copies) -> np.ndarray:
   return np.tanh(gaps / sd) if sd > 0 else np.sign(gaps)
 
 
-def _check(rows: Rows, credits, gaps, held: bool) -> None:
+def _check(rows: FittedRows, credits, gaps, held: bool) -> None:
   """Refuses verdicts of which the fit would be what it makes up."""
   if not gaps.any() and np.all(credits == 0.5):
     return  # A policy against itself.
@@ -209,7 +209,7 @@ def _check(rows: Rows, credits, gaps, held: bool) -> None:
     )
 
 
-def separable(rows: Rows) -> bool:
+def separable(rows: FittedRows) -> bool:
   """Whether some coefficients explain the verdicts ever better without end.
 
   Then the likelihood has no maximum. With soft or tied verdicts, which no
@@ -234,7 +234,7 @@ def separable(rows: Rows) -> bool:
   return -result.fun > 1e-6
 
 
-def strength(rows: Rows) -> float:
+def strength(rows: FittedRows) -> float:
   """The likelihood's strength that predicts held-out verdicts best.
 
   Each fifth row is held out in turn; a mean over rows, then over folds.
@@ -255,7 +255,9 @@ def strength(rows: Rows) -> float:
   return float(STRENGTHS[np.argmax(losses)])
 
 
-def fit(rows: Rows, weights: np.ndarray, *, penalty: float = 0.0) -> np.ndarray:
+def fit(
+  rows: FittedRows, weights: np.ndarray, *, penalty: float = 0.0
+) -> np.ndarray:
   """[F, K] coefficients of F fits by Newton steps, rows weighted by [F, R].
 
   The least of Σ weight · log loss + penalty · Σ |coefficient|, where a row's

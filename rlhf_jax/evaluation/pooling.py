@@ -50,7 +50,7 @@ ON_PAGE_ALONE = ('wins at equal length', 'score', 'scored by')
 Answers = Mapping[str, PolicySamples]
 
 
-class Policy(NamedTuple):
+class PooledPolicy(NamedTuple):
   """A policy over all seeds; None where it was not, or could not be, measured.
 
   Attributes:
@@ -95,7 +95,7 @@ class Pooled(NamedTuple):
   against: str
   judge: str | None
   judged_by: str | None
-  policies: Mapping[str, Policy]
+  policies: Mapping[str, PooledPolicy]
   contrasts: Mapping[str, Contrast]
   prompts: int
 
@@ -294,7 +294,7 @@ def _policy(runs, name, against, judge):
       return None
     return claims.pooled_mean([getattr(s, field) for s in mine], mine)
 
-  return Policy(
+  return PooledPolicy(
     win_rate=rate,
     by_seed=by_seed,
     length_controlled=controlled,

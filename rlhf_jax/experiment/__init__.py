@@ -20,6 +20,7 @@ from rlhf_jax.stages import (
   Pretrained,
   Stage,
 )
+from rlhf_jax.training.learner import learner_of
 
 __all__ = [
   'PolicyVariant',
@@ -36,6 +37,7 @@ __all__ = [
   'Stage',
   'Limits',
   'check_same',
+  'learner_of',
   'models_of',
   'ordered',
   'prepare',

@@ -14,6 +14,7 @@ from jax.sharding import Mesh
 
 from rlhf_jax.experiment.definition import ExperimentError
 from rlhf_jax.models import huggingface, lora, trunk_from_policy
+from rlhf_jax.stages import POLICIES
 from rlhf_jax.training import checkpoints
 from rlhf_jax.training.state import whole
 from rlhf_jax.types import Params
@@ -66,8 +67,9 @@ def joined(
       'checksums of what they adapt were others; train them again'
     )
   _, params = huggingface.read(original, mesh, param_dtype=said['dtype'])
-  if 'head' in trained:
-    params = {'trunk': params.get('trunk') or trunk_from_policy(params)}
+  if role not in POLICIES:
+    scores = huggingface.open_folder(original).role == 'reward'
+    params = {'trunk': params['trunk'] if scores else trunk_from_policy(params)}
   if checkpoints.checksum(params) != said['sums'][role]:
     raise ExperimentError(
       f'the adapters were trained on other parameters than those of '

@@ -11,7 +11,7 @@ from rlhf_jax.addressing import (
   field_values,
   import_path,
 )
-from rlhf_jax.experiment import definition, running, writing
+from rlhf_jax.experiment import dataset_writing, definition, running
 from rlhf_jax.experiment.identities import content
 from rlhf_jax.experiment.pretrained import with_text_rewards
 from rlhf_jax.stages import (
@@ -46,9 +46,9 @@ def stage_addresses(experiment: definition.Experiment) -> dict[str, str]:
   A digest covers the stage's config, the model, the limits, the seed, the data,
   the addresses of the stages that it builds on, the seals of the parameters
   that it is given, and all the code that runs, `running.train` or
-  `writing.write` included. It leaves out the stage's name and how often it logs
-  and saves. The gold reward counts for stages that sample or write, since they
-  keep its scores with their results.
+  `dataset_writing.write` included. It leaves out the stage's name and how often
+  it logs and saves. The gold reward counts for stages that sample or write,
+  since they keep its scores with their results.
 
   Raises:
     NoSourceError: a function of the config has no source.
@@ -97,7 +97,11 @@ def _addresses(
         depends[role] = content_of(folder) if folder else found[source]
     own = [found.get(d, f'{found["data"]}/{d}') for d in datasets(stage)]
     depends['data'] = own[0] if len(own) == 1 else own
-    run = writing.write if isinstance(stage, DatasetStage) else running.train
+    run = (
+      dataset_writing.write
+      if isinstance(stage, DatasetStage)
+      else running.train
+    )
     facts = said(_own(stage))
     if isinstance(stage, DatasetStage) or stage.collect is not None:
       facts['gold'] = said(gold)

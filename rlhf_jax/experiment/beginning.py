@@ -17,6 +17,7 @@ from rlhf_jax.models import PARTITION_RULES
 from rlhf_jax.stages import playing
 from rlhf_jax.training import state as training
 from rlhf_jax.training.checkpoints import Checkpoints
+from rlhf_jax.training.learner import first_state
 from rlhf_jax.types import Params, TrainState
 
 
@@ -81,8 +82,7 @@ def state_shapes(
 
 def _first(stage, optimizer):
   """Trainable params -> the TrainState before the first update."""
-  extra = getattr(stage.config, 'initial_extra', dict)()
-  return lambda params: training.create(params, optimizer, extra)
+  return lambda params: first_state(params, optimizer, stage.config)
 
 
 def initial_params(trained: Trained, name: str, key: jax.Array) -> Params:
@@ -120,7 +120,7 @@ def frozen_params(
   if played:
     whole = training.whole(own(), frozen)
     for role in played:
-      params = playing(whole, role, stage.produces)
+      params = playing(whole, role)
       if stage.lora is None:
         params = trained.computed(params, name, role)
       frozen[role] = params

@@ -8,11 +8,12 @@ import jax
 
 from rlhf_jax import progress, sharding
 from rlhf_jax.data import chat_templates, tokens
-from rlhf_jax.experiment import definition, source_validation, store
-from rlhf_jax.experiment.stage_models import POLICIES, TEXT_READERS
+from rlhf_jax.experiment import definition, store
+from rlhf_jax.experiment.stage_models import SCALARS, TEXT_READERS
 from rlhf_jax.experiment.trained import Trained
 from rlhf_jax.models import huggingface
 from rlhf_jax.stages import (
+  POLICIES,
   Ensemble,
   Frozen,
   Pretrained,
@@ -20,6 +21,8 @@ from rlhf_jax.stages import (
   folder_of,
   name_of,
   parameter_sources,
+  playing,
+  role_of,
   sources,
 )
 from rlhf_jax.storage import seals
@@ -68,7 +71,7 @@ def check_given(
         )
       trained.abstract_params(name)
     for words, source in parameter_sources(stage).items():
-      folder, role = folder_of(source), source_validation.role_of(words)
+      folder, role = folder_of(source), role_of(words)
       if role == 'critic':
         _check_critic(trained, name, source)
       if folder is None:
@@ -86,19 +89,24 @@ def check_given(
 def _reads_text(trained, name, words):
   """Whether what is taken for such a role has a tokenizer of its own."""
   if not words.startswith('starting'):
-    return source_validation.role_of(words) in TEXT_READERS
+    return role_of(words) in TEXT_READERS
   if trained.stages[name].produces not in TEXT_READERS:
     return False
-  # A writer of attributes is asked as a policy is.
-  return 'policy' not in trained.abstract_params(name)
+  return _reads_rows(trained, name)
+
+
+def _reads_rows(trained, name):
+  """Whether a stage trains what reads whole rows; a writer of text is none."""
+  return any(role in SCALARS for role in trained.abstract_params(name))
 
 
 def _check_held(trained, who, folder, role, model, reads_text=False):
   """Whether a folder is whole, and has the parameters of a model."""
   _check_folder(trained, folder, who, reads_text)
-  there = _shapes(
-    trained.playing(folder, trained.abstract_params(folder), role)
-  )
+  try:
+    there = _shapes(playing(trained.abstract_params(folder), role))
+  except ValueError as e:
+    raise definition.ExperimentError(f'{who} holds another model: {e}') from e
   here = _shapes(jax.eval_shape(model.init, jax.random.key(0)))
   for leaf, shape in here.items():
     # How many attributes are scored is the method's to say.
@@ -147,8 +155,7 @@ def _check_reading(trained, name, stage):
   """Whether a stage that says how a head reads has one."""
   if getattr(stage, 'reading', None) is None:
     return
-  params = trained.abstract_params(name)
-  if 'trunk' not in trained.playing(name, params, 'reward'):
+  if not _reads_rows(trained, name):
     raise definition.ExperimentError(
       f'stages.{name}.reading is {shown(stage.reading)}, and what this stage '
       'trains has no head that reads whole rows; leave it none'

@@ -10,7 +10,7 @@ import numpy as np
 from rlhf_jax import processes
 from rlhf_jax.data import at_hand, chat_templates
 from rlhf_jax.data.encoding import Example
-from rlhf_jax.data.templates import Format
+from rlhf_jax.data.templates import ChatFormat
 from rlhf_jax.data.tokens import Tokenizer
 from rlhf_jax.experiment.datasets import Data
 from rlhf_jax.experiment.definition import Condition, ExperimentError
@@ -63,7 +63,7 @@ def roles(
 def assembled(
   models: Models,
   tokenizer: Tokenizer,
-  template: Format,
+  template: ChatFormat,
   *,
   max_response: int,
   scorer: Scorer | None = None,

@@ -19,7 +19,7 @@ from rlhf_jax.experiment.text_reading import TextReward
 from rlhf_jax.experiment.trained import Trained
 from rlhf_jax.feedback import scoring
 from rlhf_jax.stages import DatasetStage, Frozen, Learnt, members
-from rlhf_jax.training.metrics import Writer
+from rlhf_jax.training.metrics import MetricsWriter
 from rlhf_jax.types import Models, Params
 
 
@@ -42,7 +42,7 @@ class Run:
   corpus: Corpus
   mesh: jax.sharding.Mesh
   console: TextIO
-  writers: Sequence[Writer] = ()
+  writers: Sequence[MetricsWriter] = ()
   loaded: dict[str, Params] = dataclasses.field(default_factory=dict)
 
   @functools.cached_property

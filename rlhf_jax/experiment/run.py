@@ -31,7 +31,7 @@ from rlhf_jax.experiment.pretrained import with_text_rewards
 from rlhf_jax.stages import Stage
 from rlhf_jax.storage import files, seals
 from rlhf_jax.training import stopping
-from rlhf_jax.training.metrics import Writer
+from rlhf_jax.training.metrics import MetricsWriter
 
 STAGES_DIR = pathlib.Path('runs/stages')
 SHOWN_DIFFERENCES = 3
@@ -47,7 +47,7 @@ def run(
   *,
   stages_dir: str | pathlib.Path = STAGES_DIR,
   fresh: bool = False,
-  writers: Sequence[Writer] = (),
+  writers: Sequence[MetricsWriter] = (),
   console: TextIO | None = None,
   made: Sequence[str] = (),
 ) -> report.Results:
@@ -122,7 +122,7 @@ def prepare(
   experiment: Experiment,
   stages_dir: str | pathlib.Path,
   *,
-  writers: Sequence[Writer] = (),
+  writers: Sequence[MetricsWriter] = (),
   console: TextIO | None = None,
 ) -> Run:
   """Loads an experiment's data and finds where its stages are.

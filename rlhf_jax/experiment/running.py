@@ -15,9 +15,9 @@ from rlhf_jax.experiment import (
   adapters,
   batching,
   beginning,
+  dataset_writing,
   sample_log,
   store,
-  writing,
 )
 from rlhf_jax.experiment.prepared import Run
 from rlhf_jax.experiment.pretrained import described
@@ -26,9 +26,9 @@ from rlhf_jax.models import last_token
 from rlhf_jax.stages import DatasetStage, Stage
 from rlhf_jax.storage import files
 from rlhf_jax.training import checkpoints, loop, metrics
-from rlhf_jax.training import state as training
-from rlhf_jax.training.compile import jitted, make_room
-from rlhf_jax.types import Mean, Models
+from rlhf_jax.training.compile import make_room
+from rlhf_jax.training.learner import Learner, learner_of
+from rlhf_jax.types import Mean
 
 # What the console shows of a row, where the row has it.
 SHOWN = (
@@ -62,7 +62,7 @@ def run_stage(run: Run, name: str) -> float:
   make_room()
   processes.by_first(lambda: folder.begin(said))
   with run.trained.while_needed():
-    work = writing.write if isinstance(stage, DatasetStage) else train
+    work = dataset_writing.write if isinstance(stage, DatasetStage) else train
     facts = work(run, name)
   spent = time.perf_counter() - began
   known = {'stage': name, 'settings': settings, 'seconds': round(spent, 2)}
@@ -80,6 +80,7 @@ def train(run: Run, name: str) -> dict[str, Any]:
   reward = run.scored_by(stage.frozen.get('reward'), data)
   models = run.models(reward, records, stage=name)
   optimizer = config.make_optimizer()
+  learner = learner_of(stage, config, models, optimizer=optimizer, donate=True)
   init_key, run_key = jax.random.split(run.key(name))
   drawn = functools.partial(
     beginning.initial_params, run.trained, name, init_key
@@ -117,13 +118,8 @@ def train(run: Run, name: str) -> dict[str, Any]:
       frozen,
       batches,
       run_key,
-      update=functools.partial(
-        jitted(stage.update, donate=(0,)),
-        models=models,
-        optimizer=optimizer,
-        config=config,
-      ),
-      collect=stage.collect and collector(run, name, models, records),
+      update=learner.update,
+      collect=learner.collect and collector(run, name, learner, records),
       log_samples=sample_log.sample_logger(run, name, models, frozen, samples),
       saved=saved,
       writers=(writer, watch, *run.writers) if writer else (watch,),
@@ -203,19 +199,16 @@ class Watch:
     return facts
 
 
-def collector(run: Run, name: str, models: Models, records: Sequence[Any]):
+def collector(run: Run, name: str, learner: Learner, records: Sequence[Any]):
   """(state, frozen, prompts, key) -> batch, metrics, gold included if known."""
-  stage, score = run.experiment.stages[name], None
+  score = None
   if run.corpus.gold is not None:
     decode = run.corpus.tokenizer.decode_all
     score = scoring.text_scorer(run.corpus.gold, records, decode)
 
   def collect(state, frozen, prompts, key):
     with scoring.during(f'stage {name!r}, step {int(state.step) + 1}'):
-      whole = state.replace(params=training.whole(state.params, frozen))
-      batch, measured = stage.collect(
-        whole, frozen, prompts, key, models=models, config=stage.config
-      )
+      batch, measured = learner.collect(state, frozen, prompts, key)
       if score is not None:
         gold = score(frozen, batch.rollouts)
         written = jnp.any(batch.rollouts.response_mask, axis=-1)

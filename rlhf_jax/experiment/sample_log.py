@@ -76,7 +76,7 @@ def sample_logger(
     parts = respond(
       run.data,
       models,
-      playing(whole(state.params, frozen), 'policy', stage.produces),
+      playing(whole(state.params, frozen), 'policy'),
       prompts,
       run.key('sample log'),
       samples=1,

@@ -18,6 +18,7 @@ from rlhf_jax.stages import (
   members,
   name_of,
   parameter_sources,
+  role_of,
   sources,
 )
 from rlhf_jax.types import calls
@@ -29,7 +30,7 @@ PRODUCERS = {
   'reward': ('reward', 'unscaled_reward'),
   'critic': ('policy', 'reward'),
   'ranker': ('ranker',),
-  'attributes': ('attributes', 'policy'),
+  'attributes': ('attributes',),
   'scale': ('scale',),
 }
 
@@ -139,11 +140,6 @@ def _check_sampler(name, stage):
       f'stages.{name}.policy is none, and this stage samples responses; name '
       'the stage whose policy answers'
     )
-
-
-def role_of(words: str) -> str:
-  """The role of 'starting policy', 'frozen reward 1', "reward's policy"."""
-  return [word for word in words.split() if not word.isdigit()][-1]
 
 
 def _check_reference(name, stage):

@@ -28,8 +28,6 @@ from rlhf_jax.stages import (
 )
 from rlhf_jax.types import Models, ScalarModel, Scorer
 
-# The roles that are language models; others score.
-POLICIES = ('policy', 'reference')
 # What a scoring model goes on from; else it has the trunk of a policy.
 SCALARS = ('reward', 'ranker', 'attributes')
 # What may have a tokenizer of its own: it reads what policies wrote as text.

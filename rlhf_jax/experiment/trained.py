@@ -201,11 +201,10 @@ class Trained(StageModels):
     return {'base': lora.base(stage.lora, self.abstract_params(name), given)}
 
   def abstract_params(self, source: str | Pretrained) -> Params:
-    """Shapes of what a stage trains, or of what a folder holds."""
+    """Shapes of what a stage trains, or of what a folder holds, by role."""
     folder = folder_of(source)
     if folder is not None and huggingface.is_folder(folder):
-      params = self.folder_shapes(folder, param_dtype=self.model.param_dtype)
-      return {'reward' if 'trunk' in params else 'policy': params}
+      return self.folder_shapes(folder, param_dtype=self.model.param_dtype)
     if folder is not None:
       return checkpoints.abstract_params(pathlib.Path(folder))
     key, start = jax.random.key(0), self._abstract_start(source)
@@ -220,7 +219,7 @@ class Trained(StageModels):
   def _abstract_start(self, name):
     stage = self.stages[name]
     start = {
-      role: self.playing(earlier, self.abstract_params(earlier), role)
+      role: self._playing(earlier, role)
       for role, earlier in stage.start.items()
       if isinstance(earlier, str | Pretrained)
     }
@@ -228,17 +227,17 @@ class Trained(StageModels):
       return start
     return jax.eval_shape(lora.merge, start)
 
-  def playing(
-    self, source: str | Pretrained, params: Params, role: str
-  ) -> Params:
-    """What of a stage's or a folder's params is taken for a role."""
+  def _playing(self, source, role):
+    params = self.abstract_params(source)
     return params[self._part(source, params, role)]
 
   def _part(self, source, params, role):
-    produces = 'policy' if 'policy' in params else 'reward'
-    if folder_of(source) is None:
-      produces = self.stages[source].produces
-    return part(params, role, produces)
+    try:
+      return part(params, role)
+    except ValueError as e:
+      raise definition.ExperimentError(
+        f'the {role} is to be that of {name_of(source)}: {e}'
+      ) from e
 
   def initialiser(self, name: str) -> Callable[..., Params]:
     """(key, start) -> params of a stage, without new adapters."""

@@ -16,7 +16,7 @@ from rlhf_jax.types import Comparison, Prompt
 MOST_LOG_ODDS = float(np.log(1e4))
 
 
-class Judged(NamedTuple):
+class Judgements(NamedTuple):
   """A judge's scores and preferences among the texts of some prompts.
 
   Attributes:
@@ -33,7 +33,7 @@ class Judged(NamedTuple):
   by_scores: bool
 
 
-Judge = Callable[[Sequence[Prompt], Sequence[Sequence[str]], Any], Judged]
+Judge = Callable[[Sequence[Prompt], Sequence[Sequence[str]], Any], Judgements]
 
 
 class Candidates(NamedTuple):
@@ -51,7 +51,7 @@ class Candidates(NamedTuple):
 
 
 def candidates(
-  texts: Sequence[Sequence[str]], judged: Judged
+  texts: Sequence[Sequence[str]], judged: Judgements
 ) -> list[Candidates]:
   """The texts of each prompt that have a score, with their preferences."""
   found = []
@@ -70,17 +70,17 @@ def candidates(
 
 def by_reward(
   prompts: Sequence[Prompt], texts: Sequence[Sequence[str]], queries: Any
-) -> Judged:
+) -> Judgements:
   """The frozen reward scores each text, and prefers the higher score."""
   scores = queries.score(
     [Comparison(*pair) for pair in zip(prompts, map(tuple, texts), strict=True)]
   )
-  return Judged(scores, [pairing.by_score(row) for row in scores], True)
+  return Judgements(scores, [pairing.by_score(row) for row in scores], True)
 
 
 def by_ranker(
   prompts: Sequence[Prompt], texts: Sequence[Sequence[str]], queries: Any
-) -> Judged:
+) -> Judgements:
   """The frozen ranker compares two texts; scores are log-odds over the first.
 
   The first text is a random sample, and its score is 0.
@@ -108,7 +108,7 @@ def by_ranker(
     return prefer
 
   pairs = zip(prompts, texts, strict=True)
-  return Judged(scores, [preferring(*pair) for pair in pairs], False)
+  return Judgements(scores, [preferring(*pair) for pair in pairs], False)
 
 
 def by_annotator(
@@ -117,7 +117,7 @@ def by_annotator(
   queries: Any,
   *,
   annotate: Callable[[Prompt, str, str, int], bool],
-) -> Judged:
+) -> Judgements:
   """A person compares two texts; a text's score is how many others it beats.
 
   A text without any verdict has no score.
@@ -142,7 +142,7 @@ def by_annotator(
     # A single text met no other, and has a score of 0.
     known = (verdicts > 0) | (len(listed) == 1)
     scores.append(np.where(known, wins, np.nan).astype(np.float32))
-  return Judged(scores, prefer, False)
+  return Judgements(scores, prefer, False)
 
 
 def _annotating(prompt, listed, seed, annotate) -> pairing.Prefer:

@@ -14,13 +14,13 @@ import jax.numpy as jnp
 
 from rlhf_jax import sharding
 from rlhf_jax.generation import refilling
-from rlhf_jax.generation.sampling import Sampling
-from rlhf_jax.generation.writer import (
+from rlhf_jax.generation.response_writer import (
   ResponseBuffer,
-  Writer,
+  ResponseWriter,
   anywhere,
   candidate_keys,
 )
+from rlhf_jax.generation.sampling import Sampling
 from rlhf_jax.types import LanguageModel, Params, Prompts, Rollouts, Sampler
 
 compiled = functools.partial(
@@ -84,7 +84,7 @@ def sample_loaded(
   copies = sharding.copies(slots, samples)
   keys = candidate_keys(key, prompts.index, samples)
   asked = _copied(prompts, keys, copies)
-  writer = Writer(
+  writer = ResponseWriter(
     model=model,
     loaded=loaded,
     samples=samples // copies,

@@ -13,10 +13,10 @@ import jax
 import jax.numpy as jnp
 
 from rlhf_jax import sharding
-from rlhf_jax.generation.writer import (
+from rlhf_jax.generation.response_writer import (
   DecodingState,
   ResponseBuffer,
-  Writer,
+  ResponseWriter,
   anywhere,
 )
 from rlhf_jax.types import Prompts
@@ -25,7 +25,7 @@ REPLACED = 8  # One in so many slots at a time; each time reads prompts.
 
 
 def responses(
-  writer: Writer, prompts: Prompts, keys: chex.PRNGKey, slots: int
+  writer: ResponseWriter, prompts: Prompts, keys: chex.PRNGKey, slots: int
 ) -> ResponseBuffer:
   """The responses [B, K, R] to prompts, of which so many are answered at once.
 

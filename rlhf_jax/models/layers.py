@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from rlhf_jax.models import attention, lora, products, rotary
 from rlhf_jax.models.attention import Sight
 from rlhf_jax.models.config import Norm, TransformerConfig
-from rlhf_jax.sharding import BATCH, BY_ROWS, Layout, constrain
+from rlhf_jax.sharding import BATCH, BY_ROWS, ResidualLayout, constrain
 
 # Up to so many layers the loop over them is unrolled: a training step is faster
 # by a third with 2 layers and a quarter with 4, and compiles no slower.
@@ -69,7 +69,7 @@ class Attention(nn.Module):
   """Multi-head attention with grouped keys and values."""
 
   config: TransformerConfig
-  layout: Layout = BY_ROWS
+  layout: ResidualLayout = BY_ROWS
 
   @nn.compact
   def __call__(
@@ -122,7 +122,7 @@ class MLP(nn.Module):
   """
 
   config: TransformerConfig
-  layout: Layout = BY_ROWS
+  layout: ResidualLayout = BY_ROWS
 
   @nn.compact
   def __call__(self, x: chex.Array) -> chex.Array:
@@ -158,7 +158,7 @@ class Block(nn.Module):
   """Attention and the MLP, each on a norm of the residual stream."""
 
   config: TransformerConfig
-  layout: Layout = BY_ROWS
+  layout: ResidualLayout = BY_ROWS
 
   @nn.compact
   def __call__(
@@ -243,7 +243,7 @@ class Transformer(nn.Module):
     self,
     tokens: chex.Array,
     positions: chex.Array,
-    layout: Layout = BY_ROWS,
+    layout: ResidualLayout = BY_ROWS,
   ) -> chex.Array:
     """[B, T, D] in the compute dtype."""
     config = self.config

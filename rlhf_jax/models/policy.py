@@ -13,7 +13,7 @@ from rlhf_jax.models.cache import Cache
 from rlhf_jax.models.config import TransformerConfig
 from rlhf_jax.models.layer_cache import LayerCache
 from rlhf_jax.models.layers import Attend, Block, Transformer
-from rlhf_jax.sharding import BY_ROWS, BY_WIDTH, Layout, constrain
+from rlhf_jax.sharding import BY_ROWS, BY_WIDTH, ResidualLayout, constrain
 from rlhf_jax.types import LanguageModel, Params
 
 
@@ -157,7 +157,7 @@ def through_layers(
   tokens: chex.Array,
   positions: chex.Array,
   attends: Sequence[Attend],
-  layout: Layout = BY_ROWS,
+  layout: ResidualLayout = BY_ROWS,
 ) -> tuple[chex.Array, list[Any]]:
   """Hidden states [B, T, D], and what each layer's `attend` keeps."""
   variables, module = {'params': loaded}, Transformer(config)

@@ -56,7 +56,7 @@ class Collective(NamedTuple):
 
 
 def find(
-  module: hlo.Module, runs: Mapping[str, int], devices: int
+  module: hlo.HloModule, runs: Mapping[str, int], devices: int
 ) -> list[Collective]:
   """The collectives of a program, those that send most first.
 

@@ -141,7 +141,7 @@ def laid_out(traced: Any, mesh: Mesh) -> Any:
 
 
 def buffers(
-  module: hlo.Module, runs: Mapping[str, int], most: int = BUFFERS
+  module: hlo.HloModule, runs: Mapping[str, int], most: int = BUFFERS
 ) -> dict[str, float]:
   """The largest arrays that a program makes, each kind once, with bytes."""
   found: dict[str, float] = {}

@@ -82,7 +82,7 @@ class Instruction:
 
 
 @dataclasses.dataclass(frozen=True)
-class Module:
+class HloModule:
   """A compiled program.
 
   Attributes:
@@ -168,7 +168,7 @@ class Module:
         yield from self._reached(callee)
 
 
-def read(text: str) -> Module:
+def read(text: str) -> HloModule:
   """The program of a text."""
   computations, entry, inside = {}, '', None
   for line in text.split('\n'):
@@ -180,7 +180,7 @@ def read(text: str) -> Module:
       inside = None
     elif inside is not None and (found := _LINE.match(line)):
       inside.append(_instruction(*found.groups()))
-  return Module(computations, entry)
+  return HloModule(computations, entry)
 
 
 def shapes(text: str) -> Iterator[Shape]:

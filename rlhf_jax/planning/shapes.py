@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 
-from rlhf_jax.data.examples import Example, Stored
+from rlhf_jax.data.examples import Example, StoredRecord
 from rlhf_jax.data.limits import Limits
 from rlhf_jax.experiment.trained import Trained, as_they_are
 from rlhf_jax.models import huggingface, lora
@@ -75,5 +75,5 @@ def longest(
   count = {Prompt: 0, Comparison: responses, Sampled: responses}.get(kind, 1)
   prompt = [0] * limits.max_prompt_tokens
   responses = ([0] * limits.max_response_tokens,) * count
-  held = Stored((), 0, kind, ratings=(0.0,) * RATINGS)
+  held = StoredRecord((), 0, kind, ratings=(0.0,) * RATINGS)
   return [Example(held, prompt, responses, i) for i in range(rows)]

@@ -72,7 +72,7 @@ def rate_correctness(answer: str, parts: grammar.Parts) -> int:
 
 
 def rate_helpfulness(
-  asked: questions.Asked, parts: grammar.Parts, right: bool
+  asked: questions.StyledQuestion, parts: grammar.Parts, right: bool
 ) -> int:
   """1 for answering, 1 for committing to it, 2 for a right one in the style.
 

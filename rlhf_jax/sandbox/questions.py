@@ -53,7 +53,7 @@ class Question(NamedTuple):
   difficulty: float = 0.5
 
 
-class Asked(NamedTuple):
+class StyledQuestion(NamedTuple):
   """What a prompt asks."""
 
   question: Question
@@ -151,13 +151,13 @@ def prompts() -> tuple[Prompt, ...]:
 
 
 @functools.cache
-def asked_by_text() -> Mapping[str, Asked]:
+def asked_by_text() -> Mapping[str, StyledQuestion]:
   """What each prompt of the world asks, by the prompt's text."""
-  asked = (Asked(q, style) for q in questions() for _, style in FORMS)
+  asked = (StyledQuestion(q, style) for q in questions() for _, style in FORMS)
   return dict(zip((p.text for p in prompts()), asked, strict=True))
 
 
-def read(prompt: Prompt) -> Asked:
+def read(prompt: Prompt) -> StyledQuestion:
   """What a prompt asks. Raises ValueError where it is none of the world's."""
   try:
     return asked_by_text()[prompt.text]

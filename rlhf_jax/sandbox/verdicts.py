@@ -12,7 +12,9 @@ from rlhf_jax.types import Demonstration, Message, Prompt
 
 VERDICT_WORDS = ('right', 'wrong')
 # One turn is contents alone; an earlier answer ends as a response does.
-TEMPLATE = templates.Template(assistant=('', tokens.EOS), special=(tokens.EOS,))
+TEMPLATE = templates.MarkerTemplate(
+  assistant=('', tokens.EOS), special=(tokens.EOS,)
+)
 
 
 def judged(prompt: Prompt, response: str) -> Demonstration:

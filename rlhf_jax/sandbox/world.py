@@ -66,7 +66,7 @@ def spell(text: str) -> str:
   return ' '.join(_WORD.findall(text))
 
 
-class Split(NamedTuple):
+class PromptSplits(NamedTuple):
   """All prompts of the world, each in one place, each place in its own order.
 
   Attributes:
@@ -80,7 +80,7 @@ class Split(NamedTuple):
   test: tuple[Prompt, ...]
 
 
-def split(seed: int) -> Split:
+def split(seed: int) -> PromptSplits:
   """Splits the prompts by the seed alone."""
   rng = np.random.default_rng([seed, 0])
   train, validation, test = [], [], []
@@ -91,7 +91,7 @@ def split(seed: int) -> Split:
     test += forms[1:FORMS_HELD_OUT]
     train += forms[FORMS_HELD_OUT:]
   # Shuffled, so that the first few of each are of every kind.
-  return Split(
+  return PromptSplits(
     *(
       tuple(prompts[i] for i in rng.permutation(len(prompts)))
       for prompts in (train, validation, test)

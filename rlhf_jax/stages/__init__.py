@@ -15,6 +15,7 @@ from rlhf_jax.stages.sources import (
   sources,
 )
 from rlhf_jax.stages.stage import (
+  POLICIES,
   AnyStage,
   DatasetStage,
   Queries,
@@ -26,6 +27,7 @@ from rlhf_jax.stages.stage import (
   part,
   playing,
   producing,
+  role_of,
 )
 
 __all__ = [
@@ -39,6 +41,7 @@ __all__ = [
   'Learnt',
   'Method',
   'Online',
+  'POLICIES',
   'Pretrained',
   'Queries',
   'RecordBatch',
@@ -53,5 +56,6 @@ __all__ = [
   'part',
   'playing',
   'producing',
+  'role_of',
   'sources',
 ]

@@ -111,31 +111,46 @@ class Stage(NamedTuple):
   keep_checkpoint: bool = False
 
 
-def playing(params: Params, role: str, produces: str) -> Params:
+# The roles that language models play; what scores has a head on a trunk.
+POLICIES = ('policy', 'reference')
+# What plays a role where nothing was trained for that role itself: a reference
+# is a policy, and whatever scores may begin as a reward model.
+PLAYED_BY = {
+  'reference': 'policy',
+  'critic': 'reward',
+  'ranker': 'reward',
+  'attributes': 'reward',
+}
+
+
+def role_of(words: str) -> str:
+  """The role of 'starting policy', 'frozen reward 1', "reward's policy"."""
+  return [word for word in words.split() if not word.isdigit()][-1]
+
+
+def playing(params: Params, role: str) -> Params:
   """What of params, by role, is taken for a role: that of `part`."""
-  return params[part(params, role, produces)]
+  return params[part(params, role)]
 
 
-def part(params: Params, role: str, produces: str) -> str:
-  """The key of params, by role, that is taken for a role.
+def part(params: Params, role: str) -> str:
+  """Which of params, by role, is taken for a role: its own, or `PLAYED_BY`.
 
-  A key of params is the role that they play in training. A role that is none of
-  them falls to what was produced (a reference is a policy, and a critic starts
-  from a reward model), or to all that there is where that is a word of its own.
+  Args:
+    params: what a stage trains or a folder holds, by the roles it plays there.
+    role: that is to be played; of several of one kind, as 'reward 1', any.
 
   Raises:
-    ValueError: there are several, and none is meant.
+    ValueError: there is neither.
   """
-  for name in (role, produces):
-    if name in params:
-      return name
-  if len(params) > 1:
+  own = role_of(role)
+  found = own if own in params else PLAYED_BY.get(own)
+  if found not in params:
     raise ValueError(
-      f'a {role} is taken from a stage that trains {", ".join(params)} and '
-      f'produces {produces!r}, which is neither'
+      f'it has the parameters of {", ".join(params)}, and none that play a '
+      f'{own}; name another stage or folder'
     )
-  (only,) = params
-  return only
+  return found
 
 
 class Queries(NamedTuple):

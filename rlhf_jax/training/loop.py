@@ -14,7 +14,7 @@ from rlhf_jax.training.checkpoints import Checkpoints
 from rlhf_jax.types import Metrics, Params, TrainState, padding
 
 
-class Batches(Protocol):
+class BatchesByStep(Protocol):
   """Batches by step: a step's batch is the same whenever it is asked for."""
 
   def starting_at(self, step: int) -> Iterator[Any]:
@@ -47,14 +47,14 @@ class Loop:
 def train(
   state: TrainState,
   frozen: Mapping[str, Params],
-  batches: Batches,
+  batches: BatchesByStep,
   key: jax.Array,
   *,
   update: Callable[..., tuple[TrainState, Metrics]],
   collect: Callable[..., tuple[Any, Metrics]] | None = None,
   log_samples: Callable[[TrainState, int], None] | None = None,
   saved: Checkpoints,
-  writers: Sequence[metrics.Writer],
+  writers: Sequence[metrics.MetricsWriter],
   loop: Loop,
 ) -> TrainState:
   """Trains from `state.step` to the last step, and saves on the way.

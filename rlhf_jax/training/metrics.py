@@ -17,7 +17,7 @@ from rlhf_jax.types import Mean, Metrics
 LOSS = 'loss/'  # What the names of terms of the loss begin with.
 
 
-class Writer(Protocol):
+class MetricsWriter(Protocol):
   """Takes one row of numbers a step; one that is not finite is NaN."""
 
   def write(self, stage: str, step: int, row: Mapping[str, float]) -> None: ...

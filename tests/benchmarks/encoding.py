@@ -51,7 +51,7 @@ from rlhf_jax.data import (
   readers,
   sources,
 )
-from rlhf_jax.data.templates import Format
+from rlhf_jax.data.templates import ChatFormat
 from rlhf_jax.data.tokens import Tokenizer, load
 from rlhf_jax.types import Comparison
 
@@ -103,7 +103,7 @@ def blocks(place: pathlib.Path) -> Iterator[list[Comparison]]:
 
 
 def compare(
-  place: pathlib.Path, tokenizer: Tokenizer, template: Format
+  place: pathlib.Path, tokenizer: Tokenizer, template: ChatFormat
 ) -> dict[str, float]:
   """Seconds of encoding and of the tokenizer, which take turns."""
   found: dict[str, float] = collections.defaultdict(float)
@@ -123,7 +123,7 @@ def compare(
 def alone(
   block: Sequence[Comparison],
   tokenizer: Tokenizer,
-  template: Format,
+  template: ChatFormat,
   batch: Callable[..., Any],
 ) -> float:
   """Seconds of `batch` on the texts that encoding hands to the tokenizer."""
@@ -146,7 +146,7 @@ def alone(
 
 
 def conversations(
-  block: Sequence[Comparison], tokenizer: Tokenizer, template: Format
+  block: Sequence[Comparison], tokenizer: Tokenizer, template: ChatFormat
 ) -> float:
   """Seconds of `encode_batch` on whole conversations."""
   texts = [
@@ -161,7 +161,10 @@ def conversations(
 
 
 def one_by_one(
-  place: pathlib.Path, tokenizer: Tokenizer, template: Format, rows: int = 250
+  place: pathlib.Path,
+  tokenizer: Tokenizer,
+  template: ChatFormat,
+  rows: int = 250,
 ) -> float:
   """Seconds a thousand records."""
   block = next(blocks(place))[:rows]

@@ -65,7 +65,7 @@ def tokenizer(chat_template, *more):
 def jinja(tokenizer, messages, *, opened):
   """The tokenizer's own template, rendered directly."""
   named = tuple(tokenizer.named.items())
-  source = chat_jinja.Source(tokenizer.chat_template, named)
+  source = chat_jinja.JinjaTemplate(tokenizer.chat_template, named)
   return source.render(messages, opened=opened)
 
 
@@ -260,7 +260,7 @@ class ChatTemplatesTest(parameterized.TestCase):
     self.assertEqual(render(prompt), '26 Jul 2024<|eot|>a<|eot|>')
     later = chat_templates.of(subject, date='2031-02-03')
     self.assertEqual(later.render(prompt), '03 Feb 2031<|eot|>a<|eot|>')
-    with self.assertRaisesRegex(templates.TemplateError, "'soon'"):
+    with self.assertRaisesRegex(templates.ChatTemplateError, "'soon'"):
       chat_templates.of(subject, date='soon')
 
   def test_what_a_template_leaves_out_or_writes_twice_is_followed(self):
@@ -318,7 +318,7 @@ class ChatTemplatesTest(parameterized.TestCase):
     ('{{ messages.append(1) }}', 'cannot be read .*is unsafe'),
   )
   def test_refuses_what_cannot_be_followed(self, source, sentence):
-    with self.assertRaisesRegex(templates.TemplateError, sentence):
+    with self.assertRaisesRegex(templates.ChatTemplateError, sentence):
       chat_templates.of(tokenizer(source))
 
   @parameterized.parameters(
@@ -343,7 +343,7 @@ class ChatTemplatesTest(parameterized.TestCase):
       jinja=source, named=(('bos_token', ''),)
     )
     messages = (*(Message(*turn) for turn in turns), Message('user', 'a'))
-    with self.assertRaisesRegex(templates.TemplateError, sentence):
+    with self.assertRaisesRegex(templates.ChatTemplateError, sentence):
       template.parts(Prompt(messages, where='f:7'), subject)
 
   def test_there_are_no_tools(self):

@@ -79,7 +79,7 @@ class EncodingTest(absltest.TestCase):
     self.assertEqual(asked.prompt_ids, [0, 1, 2])
     self.assertEqual(told.prompt_ids, [0, 1, 2])
     self.assertEqual(told.response_ids, ([3, EOS],))
-    template = templates.Template(assistant=('f', 'g'))
+    template = templates.MarkerTemplate(assistant=('f', 'g'))
     parts = template.parts(said, TOKENIZER)
     self.assertEqual(parts.tail, [5, 2])
     self.assertEqual(template.render(said, 'd'), 'a bfcd')

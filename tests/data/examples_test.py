@@ -3,7 +3,7 @@
 from absl.testing import absltest
 
 from rlhf_jax.data import examples
-from rlhf_jax.data.examples import Example, Stored
+from rlhf_jax.data.examples import Example, StoredRecord
 from rlhf_jax.types import Comparison, Demonstration, Message, Prompt
 
 ASKED = Prompt((Message('user', 'a'),), kind='sums')
@@ -18,7 +18,7 @@ EXAMPLES = [
 
 class ExampleTest(absltest.TestCase):
   def test_the_record_is_read_where_it_is(self):
-    held = Stored([TOLD, PAIR], 1, Comparison, margin=2.0)
+    held = StoredRecord([TOLD, PAIR], 1, Comparison, margin=2.0)
     example = Example(held, [1], ([2], [3]), 7)
     self.assertIs(example.record, PAIR)
     self.assertIs(example.prompt, ASKED)

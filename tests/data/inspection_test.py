@@ -85,7 +85,7 @@ class ResponsesTest(absltest.TestCase):
     ]
     self.assertEqual(
       inspection.responses(records),
-      inspection.Responses(count=11, empty=2, identical=1, repeated=1),
+      inspection.ResponseCounts(count=11, empty=2, identical=1, repeated=1),
     )
 
 

@@ -3,9 +3,9 @@
 from absl.testing import parameterized
 
 from rlhf_jax.data import jsonl, limits
-from rlhf_jax.data.templates import Parts, Turn
+from rlhf_jax.data.templates import PromptParts, Turn
 
-PARTS = Parts(
+PARTS = PromptParts(
   head=[1, 2],
   turns=(
     Turn([20], [21, 22, 23], []),
@@ -38,15 +38,15 @@ class OverlongTest(parameterized.TestCase):
   def test_keep_end_drops_no_turn_once_the_rest_fits(self):
     # Dropping the first turn is enough, though the second has no content.
     turns = (Turn([20], [21], []), Turn([30], [], [39]), Turn([40], [41], []))
-    kept = limits.keep_end(Parts([], turns, [5]), 5, 'f:1')
+    kept = limits.keep_end(PromptParts([], turns, [5]), 5, 'f:1')
     self.assertEqual(kept.ids, [30, 39, 40, 41, 5])
 
   def test_keep_end_asks_how_the_rest_of_a_conversation_reads(self):
     # Its first turn opens otherwise, as where a template puts the rules there.
-    rest = Parts(
+    rest = PromptParts(
       [1], (Turn([7, 30], [31, 32], [39]), Turn([40], [41], [])), [5]
     )
-    whole = Parts(
+    whole = PromptParts(
       [1],
       (
         Turn([7, 20], [21, 22], []),
@@ -65,7 +65,9 @@ class OverlongTest(parameterized.TestCase):
       self.assertEqual(kept.ids, expected)
 
   def test_keep_end_cuts_nothing_that_is_in_no_one_place(self):
-    parts = Parts([], (Turn([1, 2, 3], [], []), Turn([4], [5, 6], [])), [7])
+    parts = PromptParts(
+      [], (Turn([1, 2, 3], [], []), Turn([4], [5, 6], [])), [7]
+    )
     self.assertEqual(limits.keep_end(parts, 6, 'f:1').ids, [4, 5, 6, 7])
 
   @parameterized.parameters(

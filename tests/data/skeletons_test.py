@@ -109,7 +109,7 @@ class LearnTest(parameterized.TestCase):
   def learn(self, source, *roles):
     subject = reader('smollm_2')
     return skeletons.learn(
-      chat_jinja.Source(source), subject.tokenizer, roles, False
+      chat_jinja.JinjaTemplate(source), subject.tokenizer, roles, False
     )
 
   @parameterized.parameters(
@@ -151,7 +151,7 @@ class LearnTest(parameterized.TestCase):
     source = "{{ '<|im_' ~ messages[0].content.strip() ~ 'end|>' }}"
     found = self.learn(source, 'user')
     self.assertIsNone(found.fill([' ']))
-    own = chat_jinja.Source(source)
+    own = chat_jinja.JinjaTemplate(source)
     subject = reader('smollm_2')._replace(source=own)
     one = rendering.Conversation((Message('user', ' '),), opened=False)
     mark = subject.tokenizer.id_of('<|im_end|>')

@@ -3,7 +3,7 @@
 from absl.testing import parameterized
 
 from rlhf_jax.data import stand_ins
-from rlhf_jax.data.chat_jinja import TemplateError
+from rlhf_jax.data.chat_jinja import ChatTemplateError
 
 
 def places(located, text):
@@ -61,7 +61,7 @@ class LocateTest(parameterized.TestCase):
   def test_a_refusal_of_stand_ins_is_no_rendering(self):
     def render(said):
       if said[0] != 'ab':
-        raise TemplateError('I want ab')
+        raise ChatTemplateError('I want ab')
       return said[0]
 
     self.assertIsNone(self.locate(render, ['ab'])[1])
@@ -69,5 +69,7 @@ class LocateTest(parameterized.TestCase):
   def test_says_when_there_are_not_enough_stand_ins(self):
     alphabet = [chr(c) for c in range(0x100, 0x2F000) if chr(c).isprintable()]
     self.assertGreater(2 * len(alphabet), stand_ins.LAST - stand_ins.FIRST)
-    with self.assertRaisesRegex(TemplateError, 'too many different characters'):
+    with self.assertRaisesRegex(
+      ChatTemplateError, 'too many different characters'
+    ):
       self.locate(''.join, [''.join(alphabet)] * 2)

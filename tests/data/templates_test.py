@@ -69,14 +69,14 @@ class ChatTest(absltest.TestCase):
 
   def test_refuses_a_tokenizer_without_its_markers(self):
     with self.assertRaisesRegex(
-      templates.TemplateError, r"'<\|user\|>', which is no special token"
+      templates.ChatTemplateError, r"'<\|user\|>', which is no special token"
     ):
       templates.CHAT.parts(self.prompt, WORDS)
 
 
 class TemplateTest(absltest.TestCase):
   def test_begin_is_for_conversations_without_a_system_turn(self):
-    template = templates.Template(begin='what', system=('is', '6'))
+    template = templates.MarkerTemplate(begin='what', system=('is', '6'))
     said = prompt(('user', '6'))
     ruled = prompt(('system', 'yes'), ('user', '6'))
     self.assertEqual(template.parts(said, WORDS).ids, [0, 2])
@@ -85,12 +85,12 @@ class TemplateTest(absltest.TestCase):
     self.assertEqual(template.render(ruled), 'isyes66')
 
   def test_refuses_a_role_without_a_place(self):
-    template = templates.Template(system=None)
+    template = templates.MarkerTemplate(system=None)
     with self.assertRaisesRegex(
-      templates.TemplateError, "a.jsonl:3: .*no place for .* role 'system'"
+      templates.ChatTemplateError, "a.jsonl:3: .*no place for .* role 'system'"
     ):
       template.render(prompt(('system', 'is'), where='a.jsonl:3'))
-    with self.assertRaisesRegex(templates.TemplateError, "role 'tool'"):
+    with self.assertRaisesRegex(templates.ChatTemplateError, "role 'tool'"):
       templates.PLAIN.render(prompt(('tool', 'is')))
 
   def test_speakers_are_named_in_words(self):

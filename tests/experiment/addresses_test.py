@@ -169,13 +169,14 @@ EDITS = {
     'experiment/running.py', 'init_key, run_key = jax.random.split(',
     'run_key, init_key = jax.random.split(', ALL),
   'the writer': (
-    'experiment/writing.py', 'def write(', '@other\ndef write(', WRITTEN),
+    'experiment/dataset_writing.py', 'def write(', '@other\ndef write(',
+    WRITTEN),
   'a name that nothing reads': (
     'models/layers.py', 'import chex', 'import chex\n\nEPSILON = 1', set()),
   'the attention': (
     'models/attention.py', 'def attend(', '@other\ndef attend(', ONCE),
   'the sampler': (
-    'generation/writer.py', 'return ~self.written.ended & room',
+    'generation/response_writer.py', 'return ~self.written.ended & room',
     'return self.written.ended & room', ONCE),
   'a learner': (
     'learners/likelihood.py', 'mask = batch.response_mask[:, 1:]',

@@ -156,7 +156,7 @@ class GivenTest(parameterized.TestCase):
     (
       'reward_model',
       {},
-      'which holds another model: .* and .* in the policy of',
+      'another model: it has the parameters of reward, and none that play a ',
     ),
     (
       'sft',

@@ -204,7 +204,7 @@ class FolderTest(absltest.TestCase):
     _, judged = huggingface.read(root / 'judged')
     moved = lora.merge(
       training.whole(
-        peft.read(root / 'adapters', judge),
+        peft.read(root / 'adapters', judge)[1],
         {'base': small.params('reward')['trunk']},
       )
     )

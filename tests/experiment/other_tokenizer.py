@@ -14,7 +14,7 @@ from rlhf_jax.models import huggingface, language_model, scalar_model
 from rlhf_jax.stages import DatasetStage
 from rlhf_jax.types import Message, Prompt, Response
 from tests.experiment import small
-from tests.experiment.writing_test import Config, numbered
+from tests.experiment.dataset_writing_test import Config, numbered
 
 SCORES = 3
 COLUMNS = 512  # More than any of the texts has; 0 is the padding's id alone.

@@ -11,7 +11,7 @@ from absl.testing import absltest
 from rlhf_jax import sandbox
 from rlhf_jax.data.encoding import Counts
 from rlhf_jax.data.limits import Limits
-from rlhf_jax.experiment import notes, writing
+from rlhf_jax.experiment import dataset_writing, notes
 from rlhf_jax.experiment.definition import PolicyVariant
 from rlhf_jax.experiment.models import roles
 from rlhf_jax.feedback.attributes import Scale, Steering
@@ -77,7 +77,7 @@ class SteerlmTest(absltest.TestCase):
   def written(self, name):
     folder = self.chain.folders[name]
     folder.path.mkdir(parents=True)
-    folder.finish(writing.write(self.chain, name))
+    folder.finish(dataset_writing.write(self.chain, name))
     return self.chain.data.records(name)
 
   def test_annotated_then_bootstrapped(self):

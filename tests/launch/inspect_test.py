@@ -19,7 +19,7 @@ from launch.inspecting import (
 )
 from rlhf_jax.data import templates, tokens
 from rlhf_jax.data.readers import Records
-from rlhf_jax.data.token_inspection import Run
+from rlhf_jax.data.token_inspection import Span
 from rlhf_jax.types import Comparison, Message, Prompt
 
 PAIRS = [
@@ -235,7 +235,7 @@ class ColourTest(absltest.TestCase):
       self.assertFalse(inspect.coloured(terminal))
 
   def test_what_is_learnt_is_green_or_between_marks(self):
-    row = (Run(('a', '\n'), False), Run(('b', ' c'), True))
+    row = (Span(('a', '\n'), False), Span(('b', ' c'), True))
     self.assertEqual(list(examples.laid_out(row, False)), ['a¦↵', '[[b¦ c]]'])
     self.assertEqual(
       list(examples.laid_out(row, True)),
@@ -243,12 +243,12 @@ class ColourTest(absltest.TestCase):
     )
 
   def test_the_middle_of_a_long_run_is_counted(self):
-    row = (Run(tuple('x' * 100), True),)
+    row = (Span(tuple('x' * 100), True),)
     said = ''.join(examples.laid_out(row, False))
     self.assertIn('… 52 more …', said)
     self.assertEqual(said.count('x'), 48)
     longest = max(
-      map(len, examples.laid_out((Run(('y' * 200,), True),), False))
+      map(len, examples.laid_out((Span(('y' * 200,), True),), False))
     )
     self.assertLessEqual(longest, 80)
 

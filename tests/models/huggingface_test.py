@@ -23,9 +23,9 @@ from rlhf_jax.models import (
 from rlhf_jax.models.huggingface import (
   CheckpointError,
   architectures,
+  folder_writing,
   layouts,
   safetensors,
-  writing,
 )
 from tests.models.huggingface_folders import (
   CONFIGS,
@@ -223,7 +223,7 @@ class PlacedTest(FolderCase):
 import sys, pathlib, jax
 from rlhf_jax import sharding
 from rlhf_jax.models import TransformerConfig, huggingface, language_model
-from rlhf_jax.models.huggingface import writing
+from rlhf_jax.models.huggingface import folder_writing
 folder = pathlib.Path(sys.argv[1])
 size = dict(heads=8, kv_heads=8, head_width=64, mlp_width=2048, width=512)
 def make(name, **more):
@@ -231,7 +231,7 @@ def make(name, **more):
   params = language_model(config).init(jax.random.key(0))
   huggingface.write(folder / name, config, params)
 if sys.argv[2] == 'make':
-  writing.LARGEST_FILE = 40 * 2**20
+  folder_writing.LARGEST_FILE = 40 * 2**20
   make('large', vocab_size=8000, layers=12)
   make('small', vocab_size=80, layers=2)
   sys.exit()
@@ -269,7 +269,7 @@ print(memory('VmHWM') - before - size)
   def test_files_of_a_bounded_size_have_an_index(self):
     own = config('llama')
     self.enter_context(
-      absltest.mock.patch.object(writing, 'LARGEST_FILE', 2000)
+      absltest.mock.patch.object(folder_writing, 'LARGEST_FILE', 2000)
     )
     huggingface.write(self.scratch / 'model', own, drawn(own))
     self.assertFalse((self.scratch / 'model/model.safetensors').exists())
@@ -332,7 +332,7 @@ class RefusalTest(FolderCase):
   def test_a_shard_that_is_missing(self):
     own = config('llama')
     folder = self.scratch / 'model'
-    with absltest.mock.patch.object(writing, 'LARGEST_FILE', 2000):
+    with absltest.mock.patch.object(folder_writing, 'LARGEST_FILE', 2000):
       huggingface.write(folder, own, drawn(own))
     shards = sorted(folder.glob('model-*'))
     shards[1].unlink()

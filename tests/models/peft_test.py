@@ -72,7 +72,8 @@ class PeftTest(parameterized.TestCase):
     self.begin(name)
     params = adapted(self.params, rank=2, alpha=3.0)
     peft.write(self.root / 'adapter', self.config, params, original=self.base)
-    found = peft.read(self.root / 'adapter', self.base)
+    role, found = peft.read(self.root / 'adapter', self.base)
+    self.assertEqual(role, 'policy')
     again = whole(found, {'base': self.params})
     chex.assert_trees_all_close(
       lora.merge(again), lora.merge(params), atol=1e-5
@@ -86,7 +87,7 @@ class PeftTest(parameterized.TestCase):
     self.assertEqual(
       said['target_modules'], ['self_attn.q_proj', 'self_attn.v_proj']
     )
-    found = peft.read(self.root / 'adapter', self.base)
+    _, found = peft.read(self.root / 'adapter', self.base)
     self.assertEqual(
       set(found['layers']['attention']), {'query_lora', 'value_lora'}
     )
@@ -177,7 +178,7 @@ class TheirsTest(parameterized.TestCase):
           parameter.add_(0.2 * torch.randn_like(parameter))
     model.save_pretrained(self.root / 'adapter')
     config, params = huggingface.read(base)
-    found = peft.read(self.root / 'adapter', base)
+    _, found = peft.read(self.root / 'adapter', base)
     np.testing.assert_allclose(
       self.ours(config, whole(found, {'base': params})),
       self.logits(model),

@@ -40,7 +40,7 @@ MADE = (
   'Trial',
   'Run',
   'Trained',
-  'Writer',
+  'ResponseWriter',
   'Shapes',
 )
 # Looked at elsewhere, when it is first asked.

@@ -69,7 +69,7 @@ class Layout:
     return (f'not there: {listed(missing)}',) if missing else ()
 
 
-class Found(NamedTuple):
+class FolderRecords(NamedTuple):
   """What was read of a folder.
 
   Attributes:
@@ -110,7 +110,7 @@ def read(
   layout: Layout,
   place: pathlib.Path,
   tracked: Tracked = iter,
-) -> Found:
+) -> FolderRecords:
   """Reads the files of a layout, a record at a time, and splits the records.
 
   Published splits are kept. Without any, or of the training split alone, a hash
@@ -132,7 +132,7 @@ def read(
   training = found.pop(TRAIN, ())
   both = splits.on_both_sides(training, sequences.Chained([*found.values()]))
   made = ({TRAIN: training} if training else {}) | found
-  return Found(made, tuple(dict.fromkeys(notes)), both)
+  return FolderRecords(made, tuple(dict.fromkeys(notes)), both)
 
 
 class _Reading:

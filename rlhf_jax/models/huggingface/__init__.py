@@ -1,8 +1,7 @@
 """Models of transformers: folders of config.json and safetensors, both ways."""
 
 from rlhf_jax.models.huggingface import peft
-from rlhf_jax.models.huggingface.folders import fingerprint, is_folder
-from rlhf_jax.models.huggingface.reading import (
+from rlhf_jax.models.huggingface.folder_reading import (
   abstract_params,
   config_of,
   described_params,
@@ -10,8 +9,9 @@ from rlhf_jax.models.huggingface.reading import (
   open_folder,
   read,
 )
+from rlhf_jax.models.huggingface.folder_writing import write
+from rlhf_jax.models.huggingface.folders import fingerprint, is_folder
 from rlhf_jax.models.huggingface.safetensors import CheckpointError
-from rlhf_jax.models.huggingface.writing import write
 
 __all__ = [
   'CheckpointError',

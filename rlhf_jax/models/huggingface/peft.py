@@ -16,7 +16,12 @@ from flax import traverse_util
 
 from rlhf_jax.models import lora
 from rlhf_jax.models.config import TransformerConfig
-from rlhf_jax.models.huggingface import layouts, mapping, reading, safetensors
+from rlhf_jax.models.huggingface import (
+  folder_reading,
+  layouts,
+  mapping,
+  safetensors,
+)
 from rlhf_jax.models.huggingface.architecture import Architecture
 from rlhf_jax.models.huggingface.folders import new_folder
 from rlhf_jax.models.huggingface.safetensors import CheckpointError, Planned
@@ -75,7 +80,7 @@ def write(
     StorageError: it cannot be written; nothing is left.
   """
   original = pathlib.Path(original)
-  opened = reading.open_folder(original)
+  opened = folder_reading.open_folder(original)
   flat = traverse_util.flatten_dict(params)
   trunk = ('trunk',) if 'trunk' in params else ()
   tensors, ranks, alphas = {}, {}, {}
@@ -102,8 +107,10 @@ def write(
     files.write_json(partial / CONFIG, said)
 
 
-def read(folder: str | pathlib.Path, original: str | pathlib.Path) -> Params:
-  """The adapters of a folder of PEFT, of a classifier its head too.
+def read(
+  folder: str | pathlib.Path, original: str | pathlib.Path
+) -> tuple[str, Params]:
+  """The role and the adapters of a folder of PEFT, of a reward its head too.
 
   `training.state.whole` joins them to the parameters of `original`, the folder
   of the base.
@@ -120,7 +127,7 @@ def read(folder: str | pathlib.Path, original: str | pathlib.Path) -> Params:
         f'{folder / CONFIG}: {key} is {said[key]!r}, and only {plain!r} is '
         'known; merge it with PEFT, and import the whole model'
       )
-  opened = reading.open_folder(original)
+  opened = folder_reading.open_folder(original)
   stored = safetensors.header(folder / TENSORS)
   safetensors.check_types(stored)
   there = {
@@ -150,9 +157,9 @@ def read(folder: str | pathlib.Path, original: str | pathlib.Path) -> Params:
     )
   tree = traverse_util.unflatten_dict(found)
   if head is None:
-    return tree
+    return 'policy', tree
   bias = np.zeros(len(head), np.float32)
-  return {'trunk': tree, 'head': {'kernel': head.T, 'bias': bias}}
+  return 'reward', {'trunk': tree, 'head': {'kernel': head.T, 'bias': bias}}
 
 
 def _modules(

@@ -33,7 +33,7 @@ class CheckpointError(ValueError):
   """A folder of a model that cannot be read, or written: one sentence."""
 
 
-class Stored(NamedTuple):
+class StoredTensor(NamedTuple):
   """One tensor of a file.
 
   Attributes:
@@ -52,7 +52,7 @@ class Stored(NamedTuple):
   stop: int
 
 
-def find(folder: pathlib.Path) -> dict[str, Stored]:
+def find(folder: pathlib.Path) -> dict[str, StoredTensor]:
   """All tensors of a folder by name, file by file, in the order of the bytes.
 
   Raises:
@@ -93,7 +93,7 @@ def find(folder: pathlib.Path) -> dict[str, Stored]:
   return found
 
 
-def header(path: pathlib.Path) -> list[Stored]:
+def header(path: pathlib.Path) -> list[StoredTensor]:
   """The tensors of one file, in the order of their bytes.
 
   Raises:
@@ -131,10 +131,10 @@ def _stored(path, base, name, entry):
   wanted = SIZES.get(dtype, 0) * math.prod(shape)
   if wanted and stop - start != wanted or start < 0 or stop < start:
     raise ValueError(f'{name} has {stop - start} bytes, not {wanted}')
-  return Stored(name, path, dtype, shape, base + start, base + stop)
+  return StoredTensor(name, path, dtype, shape, base + start, base + stop)
 
 
-def check_types(found: Iterable[Stored]) -> None:
+def check_types(found: Iterable[StoredTensor]) -> None:
   """Refuses tensors of other types than parameters have.
 
   Raises:
@@ -148,7 +148,9 @@ def check_types(found: Iterable[Stored]) -> None:
       )
 
 
-def each(found: Iterable[Stored]) -> Iterator[tuple[Stored, np.ndarray]]:
+def each(
+  found: Iterable[StoredTensor],
+) -> Iterator[tuple[StoredTensor, np.ndarray]]:
   """Tensors one after the other, each to be let go of before the next.
 
   Files are mapped to memory: of an array only what is looked at is read, and

@@ -17,10 +17,10 @@ from rlhf_jax.models.config import TransformerConfig
 from rlhf_jax.models.huggingface import (
   architectures,
   fields,
+  folder_reading,
   folders,
   layouts,
   mapping,
-  reading,
   safetensors,
 )
 from rlhf_jax.models.huggingface.architecture import Architecture
@@ -51,7 +51,7 @@ class _Source(NamedTuple):
   architecture: Architecture
   json: dict[str, Any]
   layout: Mapping[str, Sequence[tuple[Planned, str]]]
-  constants: Mapping[str, safetensors.Stored]
+  constants: Mapping[str, safetensors.StoredTensor]
 
 
 def write(
@@ -149,7 +149,7 @@ def _source(config, scores, original, dtype):
     ]
     layout, constants = _spread(entries), {}
   else:
-    opened = reading.open_folder(original)
+    opened = folder_reading.open_folder(original)
     architecture = opened.architecture
     json = safetensors.read_json(pathlib.Path(original) / folders.CONFIG)
     if config.layers < opened.config.layers:

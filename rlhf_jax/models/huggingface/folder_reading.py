@@ -28,7 +28,10 @@ from rlhf_jax.models.huggingface import (
 )
 from rlhf_jax.models.huggingface.architecture import Architecture
 from rlhf_jax.models.huggingface.folders import CONFIG
-from rlhf_jax.models.huggingface.safetensors import CheckpointError, Stored
+from rlhf_jax.models.huggingface.safetensors import (
+  CheckpointError,
+  StoredTensor,
+)
 from rlhf_jax.models.transformer import PARTITION_RULES
 from rlhf_jax.types import Params
 
@@ -48,9 +51,14 @@ class Opened(NamedTuple):
   architecture: Architecture
   config: TransformerConfig
   scores: int | None
-  stored: Mapping[str, Stored]
+  stored: Mapping[str, StoredTensor]
   names: Mapping[str, str]
   tensors: Mapping[str, mapping.Tensor]
+
+  @property
+  def role(self) -> str:
+    """That its model plays: 'policy' or 'reward'."""
+    return _role(self.scores)
 
 
 def config_of(folder: str | pathlib.Path) -> TransformerConfig:
@@ -158,14 +166,14 @@ def read(
 def abstract_params(
   folder: str | pathlib.Path, *, param_dtype: str | None = None
 ) -> Params:
-  """Shapes and types of the parameters that `read` gives.
+  """{'policy' or 'reward': shapes and types of the params of `read`}.
 
   Raises:
     CheckpointError: saying what is wrong with which file or tensor.
   """
   opened = open_folder(folder)
   config = _of_dtype(opened.config, param_dtype)
-  return mapping.parameters(config, opened.scores)
+  return {opened.role: mapping.parameters(config, opened.scores)}
 
 
 def described_params(
@@ -182,7 +190,12 @@ def described_params(
   _, config = _config(folder)
   kinds = safetensors.read_json(folder / CONFIG).get('architectures') or ['']
   scores = 1 if kinds[0].endswith('ForSequenceClassification') else None
-  return mapping.parameters(_of_dtype(config, param_dtype), scores)
+  config = _of_dtype(config, param_dtype)
+  return {_role(scores): mapping.parameters(config, scores)}
+
+
+def _role(scores):
+  return 'policy' if scores is None else 'reward'
 
 
 def _of_dtype(config, param_dtype):

@@ -18,9 +18,9 @@ from rlhf_jax.data import record_lines as lines
 from rlhf_jax.experiment import (
   ExperimentError,
   Limits,
+  dataset_writing,
   running,
   text_reading,
-  writing,
 )
 from rlhf_jax.experiment.addresses import stage_addresses
 from rlhf_jax.experiment.prepared import Run
@@ -391,12 +391,12 @@ class WritingTest(StageTest):
     # Right, wrong, equal, right; a list of three is no pair.
     pairs = [('2', '1'), ('1', '2'), ('1', '1'), ('5', '0'), ('3', '2', '1')]
     records = [Comparison(prompt, texts) for texts in pairs]
-    found = writing.agreement(gold, [*records, prompt])
+    found = dataset_writing.agreement(gold, [*records, prompt])
     self.assertEqual(found, {'gold_agrees': 0.625})
-    with mock.patch.object(writing, 'MOST_AGREED', 3):
-      self.assertEqual(writing.agreement(gold, records), found)
-    self.assertEqual(writing.agreement(gold, [prompt]), {})
-    self.assertEqual(writing.agreement(None, records), {})
+    with mock.patch.object(dataset_writing, 'MOST_AGREED', 3):
+      self.assertEqual(dataset_writing.agreement(gold, records), found)
+    self.assertEqual(dataset_writing.agreement(gold, [prompt]), {})
+    self.assertEqual(dataset_writing.agreement(None, records), {})
 
   def test_comparisons_come_back_as_they_were(self):
     prompt = Prompt(

@@ -73,7 +73,7 @@ class DecodingState:
 
 
 @dataclasses.dataclass(frozen=True)
-class Writer:
+class ResponseWriter:
   """Writes responses with a model.
 
   Attributes:
