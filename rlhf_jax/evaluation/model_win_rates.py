@@ -3,8 +3,8 @@
 A judge may be wrong on many pairs and still put models in the order in which
 people have them, which is what simulated win rates are for.
 
-Source: Dubois et al. 2023 (AlpacaFarm), §4.2, Fig. 3: simulated and human win
-rates of methods, and their rank correlation.
+Source: Dubois et al. 2023 (AlpacaFarm), who hold simulated win rates of methods
+to human ones.
 """
 
 import functools
