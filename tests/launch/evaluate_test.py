@@ -361,6 +361,38 @@ def test_members_ask_models_of_their_own(pairs, tmp_path):
     assert (status, '--judge-temperature is read by no' in err) == (1, True)
 
 
+def test_a_refused_question_of_a_small_member_ends_nothing(pairs, tmp_path):
+  many(pairs, 12)
+  for name in ('one', 'two'):
+    (tmp_path / f'{name}.txt').write_text(
+      MEMBER.replace('(?:{number}: )?', '') % (f'model: {name}', PAIR)
+    )
+  asked = 'one', 'one', 'one', 'one', 'one', 'one', 'two'
+  arguments = (
+    '--pairs', pairs, '--out', 'o', '--template',
+    ','.join(f'{name}.txt' for name in asked),
+  )  # fmt: skip
+
+  def filters(number, body):
+    if body['model'] == 'two':
+      return 400, {}, b'content filter'
+    return prefers_good(number, body)
+
+  with Server(filters) as server:
+    status, out, err = run('--judge', server.url, *arguments)
+    assert status == 0, err
+    refused = [x for x in server.bodies if x['model'] == 'two']
+    assert 0 < len(refused) < 5
+    assert f'{len(refused)} questions were refused' in out
+    before = len(server.bodies)
+    status, _, err = run('--judge', server.url, *arguments)
+    assert status == 0, err
+    assert len(server.bodies) == before
+  found = result(tmp_path / 'o')['agreement']['all']
+  assert found['accuracy']['value'] == 1.0
+  assert found['unread'] == len(refused) / 2
+
+
 @pytest.mark.parametrize('flips', [0.0, 0.25])
 def test_a_member_may_ask_several_pairs_together(flips, pairs, tmp_path):
   many(pairs, 40)

@@ -39,11 +39,13 @@ class _Server:
   Attributes:
     pace: of requests, to all models of the server.
     answers: set once it answered a question: another one's refusal is its own.
+    refused: addresses of the questions that it refused, while it answered none.
     gives_none: set once it refused log-probs, and replied without them.
   """
 
   pace: threads.Pace
   answers: threading.Event = dataclasses.field(default_factory=threading.Event)
+  refused: set[str] = dataclasses.field(default_factory=set)
   gives_none: threading.Event = dataclasses.field(
     default_factory=threading.Event
   )
@@ -152,8 +154,8 @@ class Chat:
     Raises:
       NobodyThereError: nothing listens at the URL, however often it is asked.
       ConnectionError: the endpoint refuses, or gives no reply in all attempts;
-        or refuses the first questions, and none was ever answered, nor was one
-        of those under way then.
+        or refuses the first MOST_REFUSED questions, of this call and those
+        before, and none was ever answered, nor was one of those under way then.
       ValueError: an attribute cannot be, the variable with the key is not set
         or holds none, or the cache cannot be used.
     """
@@ -186,7 +188,9 @@ class Chat:
     server = self._server  # Made here, once: threads might make one each.
     if kept.any_by(self._settings):
       server.answers.set()
-    enough = min(MOST_REFUSED, len(waiting))
+
+    def none_answered():
+      return len(server.refused) >= MOST_REFUSED and not server.answers.is_set()
 
     def ask(item, stopped):
       address, body = item
@@ -196,6 +200,7 @@ class Chat:
         server.answers.set()
       elif isinstance(said, Answer):
         refused[address] = said
+        server.refused.add(address)
       return said
 
     try:
@@ -203,18 +208,21 @@ class Chat:
         items = [(address, (address, waiting[address])) for address in left]
         with threads.in_threads(ask, items, self.concurrency) as asked:
           for _ in asked:
-            if len(refused) >= enough and not server.answers.is_set():
+            if none_answered():
               break  # Those under way end, and may be answered.
-        if not server.answers.is_set():
+        if none_answered():
           why = next(iter(refused.values())).refusal
           raise ConnectionError(
-            f'{self.url} refuses with {why}'
-            + f'; so it did the first {enough} questions' * (enough > 1)
+            f'{self.url} refuses with {why}; so it did the first '
+            f'{MOST_REFUSED} questions'
           )
+    except BaseException:
+      if not server.answers.is_set():
+        refused.clear()  # All may be wrongly asked.
+      raise
     finally:
-      if server.answers.is_set():  # Otherwise all may be wrongly asked.
-        for address, said in list(refused.items()):
-          kept.add(address, said, self._settings)
+      for address, said in list(refused.items()):
+        kept.add(address, said, self._settings)
 
   def kept(
     self,
