@@ -25,6 +25,7 @@ from rlhf_jax.types.calls import Called
 
 MAX_PROMPT_TOKENS = 8192  # Of a question to a local judge.
 REPLIES = 'replies.jsonl'  # Of an endpoint, in the --out folder.
+VERDICTS = 'asked.jsonl'  # Of any judge, likewise.
 AT_ONCE = 64  # Pairs that a model which is read here is given together.
 
 # Options that not every judge reads.
@@ -285,7 +286,7 @@ def kept(judge: Named, folder: pathlib.Path) -> judges.Judge:
       at_a_time = 4 * member.asking.chat.concurrency
     return keeping(
       member.judge,
-      folder / 'asked.jsonl',
+      folder / VERDICTS,
       member.identity,
       out=sys.stderr,
       # Of pairs asked about together none are left over but at the end.

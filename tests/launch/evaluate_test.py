@@ -413,11 +413,12 @@ def test_a_member_may_ask_several_pairs_together(flips, pairs, tmp_path):
       verdicts_ = [f'{i}: {x}' for i, x in enumerate(verdicts_, 1)]
     return 200, {}, said('\n'.join(verdicts_))
 
+  arguments = (
+    '--model', 'm', '--pairs', pairs, '--out', 'o', '--template',
+    'four.txt,one.txt', '--concurrency', 1,
+  )  # fmt: skip
   with Server(all_good) as server:
-    status, _, err = run(
-      '--judge', server.url, '--model', 'm', '--pairs', pairs, '--out', 'o',
-      '--template', 'four.txt,one.txt', '--flips', flips, '--concurrency', 1,
-    )  # fmt: skip
+    status, _, err = run('--judge', server.url, *arguments, '--flips', flips)
   assert status == 0, err
   asked = [body['messages'][0]['content'] for body in server.bodies]
   together = [text.splitlines() for text in asked if text.startswith('1: ')]
@@ -435,6 +436,39 @@ def test_a_member_may_ask_several_pairs_together(flips, pairs, tmp_path):
   assert f'is to be asked {len(asked)} questions: about' in err
   right = result(tmp_path / 'o')['agreement']['all']['accuracy']['value']
   assert right == 1.0 if not flips else 0.5 < right < 1.0
+
+
+def test_after_other_flips_the_cost_is_of_pairs_without_verdict(
+  pairs, tmp_path
+):
+  many(pairs, 40)
+  (tmp_path / 'four.txt').write_text(
+    MEMBER.replace('(?:{number}: )?', '{number}: ')
+    % ('together: 4', f'<|each|>\n{{number}}: {PAIR}\n<|end|>')
+  )
+
+  def all_but_nine(number, body):
+    lines = body['messages'][0]['content'].splitlines()
+    odd = any(' p9: ' in line for line in lines)
+    return 200, {}, said('?' if odd else '\n'.join(
+      f'{i}: A' for i, _ in enumerate(lines, 1)
+    ))  # fmt: skip
+
+  with Server(all_but_nine) as server:
+    for flips in (0.25, 0.0, 0.375):
+      before = len(server.bodies)
+      status, out, err = run(
+        '--judge', server.url, '--model', 'm', '--pairs', pairs, '--out', 'o',
+        '--template', 'four.txt', '--concurrency', 1, '--flips', flips,
+      )  # fmt: skip
+      assert status == 0, err
+      new = len(server.bodies) - before
+      told = f'is to be asked {new} questions: about' in err
+      assert told if new else 'is to be asked' not in err
+      if not flips:
+        # In each order one reply holds none, whenever it was asked for.
+        assert '2 replies hold no verdict' in out
+      assert (new == 0) == (flips == 0.375)
 
 
 def test_a_folder_asks_no_model_of_a_template(benchmark, folders, tmp_path):
