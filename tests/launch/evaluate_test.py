@@ -153,6 +153,34 @@ def test_judges_of_one_module_have_folders_of_their_own(pairs):
   assert found == ['pairs-my_two_one', 'pairs-my_two_other']
 
 
+def test_templates_with_models_have_folders_of_their_own(pairs, tmp_path):
+  for name in ('gpt4', 'claude'):
+    (tmp_path / f'{name}.txt').write_text(
+      MEMBER.replace('(?:{number}: )?', '') % (f'model: {name}', PAIR)
+    )
+  with Server(prefers_good) as server:
+    for names in ('gpt4.txt', 'claude.txt', 'gpt4.txt, claude.txt'):
+      status, _, err = run(
+        '--judge', server.url, '--pairs', pairs, '--template', names
+      )
+      assert status == 0, err
+  port = server.url.split(':')[2].removesuffix('/v1')
+  found = {path.name for path in pathlib.Path('runs/evaluate').iterdir()}
+  assert found == {
+    f'pairs-127_0_0_1-{port}-{names}'
+    for names in ('gpt4', 'claude', 'gpt4-claude')
+  }
+
+
+def test_a_folder_is_named_by_nothing_secret():
+  options = evaluate.parse([
+    '--judge', 'http://user:secret@host:80/v1?key=secret', '--pairs', 'p.jsonl',
+    '--template', 'a.txt',
+  ])  # fmt: skip
+  name = evaluate.default_out(options).name
+  assert name == 'p-host-80-a'
+
+
 def test_an_endpoint_that_goes_away_is_not_asked_twice(pairs, tmp_path):
   def gone_after_two(number, body):
     return prefers_good(number, body) if number < 2 else (404, {}, b'')
