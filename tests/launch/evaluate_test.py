@@ -804,7 +804,7 @@ def test_two_files_of_answers_by_an_endpoint(benchmark, tmp_path):
   assert [row['preference'] for row in written] == [2.0, 2.0, 1.0, 1.5]
 
 
-def test_what_a_judge_was_held_to_stands_beside_its_verdicts(
+def test_agreement_with_labels_stands_beside_a_judges_verdicts(
   benchmark, tmp_path
 ):
   texts = (
@@ -832,21 +832,21 @@ def test_what_a_judge_was_held_to_stands_beside_its_verdicts(
     out.split()
   )
   assert '; of 2 pairs (Natural) right on 0.50 [' in ' '.join(out.split())
-  assert 'not held to LLMBar' not in out
+  assert 'not measured on LLMBar' not in out
   assert 'of 2 pairs (Natural)' in (tmp_path / 'o' / 'report.md').read_text()
-  found = result(tmp_path / 'o')['judge_held_to']
+  found = result(tmp_path / 'o')['judge_agreement']
   assert (found['file'], found['pairs']) == ('held/results.json', 'bar.json')
-  assert found['rows']['Natural']['right']['value'] == 0.5
+  assert found['rows']['Natural']['accuracy']['value'] == 0.5
   assert found['rows']['Natural']['same']['value'] == 1.0
-  assert found['rows']['all']['right']['value'] == pytest.approx(1 / 3)
+  assert found['rows']['all']['accuracy']['value'] == pytest.approx(1 / 3)
   # Without it the report says so, and how.
   status, out, err = run(*judge, *arguments)
   assert status == 0, err
   assert (
-    'was not held to LLMBar here; python -m launch.evaluate --judge longer '
+    'was not measured on LLMBar here; python -m launch.evaluate --judge longer '
     '--pairs llmbar does, and --judge-results OUT/results.json sets it'
   ) in ' '.join(out.split())
-  assert result(tmp_path / 'o')['judge_held_to'] is None
+  assert result(tmp_path / 'o')['judge_agreement'] is None
   # Another judge, or what is no such file.
   status, out, err = run('--judge', f'{__name__}.wins', *arguments, *held)
   assert (status, out) == (1, '')
@@ -860,7 +860,28 @@ def test_what_a_judge_was_held_to_stands_beside_its_verdicts(
     assert 'Traceback' not in err
 
 
-def test_how_to_hold_a_judge_to_labels_names_how_it_is_asked(benchmark):
+def test_agreement_on_one_prompt_has_no_standard_error(benchmark, tmp_path):
+  rows = [{'prompt': 'p', 'chosen': 'long one', 'rejected': 'no'}]
+  (tmp_path / 'one.jsonl').write_text('\n'.join(map(json.dumps, rows)))
+  status, _, err = run(
+    '--judge', 'longer', '--pairs', 'one.jsonl', '--out', 'held'
+  )
+  assert status == 0, err
+  measured = result(tmp_path / 'held')['agreement']['all']['accuracy']
+  assert None in measured.values()  # NaN, which JSON has not.
+  status, out, err = run(
+    '--judge', 'longer', *benchmark, '--policy', 'a.json', '--against',
+    'b.json', '--out', 'o', '--judge-results', 'held/results.json',
+  )  # fmt: skip
+  assert status == 0, err
+  said_of_it = ' '.join(out.split())
+  assert 'The judge on one.jsonl: of 1 pairs right on 1.00' in said_of_it
+  assert 'LLMBar' not in said_of_it
+  found = result(tmp_path / 'o')['judge_agreement']['rows']['all']
+  assert found['accuracy'] == measured
+
+
+def test_how_to_measure_a_judge_names_how_it_is_asked(benchmark):
   with Server(prefers_good) as server:
     status, out, err = run(
       *benchmark, '--policy', 'a.json', '--against', 'b.json', '--out', 'o',
