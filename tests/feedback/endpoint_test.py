@@ -245,6 +245,15 @@ class PaceTest(ServedTest):
     self.assertEqual(sent, [('m', 0.5), *[('n', 1.0)] * 5])
     self.assertBetween(self.slept[0], 0.5, 1.0)
 
+  def test_the_same_model_beside_it_shares_what_is_known_of_it(self):
+    server = self.serve(refusing('bad'))
+    chat = endpoint.Chat(server.url, 'm', concurrency=1)
+    self.assertEqual(replied(chat.by('n', 0.5), asking('a')), ['A'])
+    # Six refusals of one that was answered before end nothing.
+    server._script = refusing(*'bcdefg')
+    said = chat.by('n', 0.5).replying(9).answers(asking(*'bcdefg'))
+    self.assertLen([x for x in said if x.refusal is not None], 6)
+
   def test_chats_of_other_lengths_share_the_number_at_a_time(self):
     one_too_many = threading.Barrier(3)
 

@@ -1,12 +1,13 @@
 """A model behind an OpenAI-compatible chat endpoint, and asking it."""
 
+import collections
 import dataclasses
 import functools
 import json
 import os
 import random
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rlhf_jax import processes
 from rlhf_jax.addressing import hashed
@@ -34,7 +35,7 @@ class NobodyThereError(ConnectionError):
 
 @dataclasses.dataclass(frozen=True)
 class _Server:
-  """What holds for all questions to one model of a server.
+  """What holds for all questions to one model of a server, at a temperature.
 
   Attributes:
     pace: of requests, to all models of the server.
@@ -120,18 +121,14 @@ class Chat:
 
     `concurrency` and `per_minute` hold for both of them together.
     """
-    other = dataclasses.replace(self, max_tokens=max_tokens)
-    vars(other)['_server'] = self._server
-    return other
+    return self._beside(max_tokens=max_tokens)
 
   def by(self, model: str, temperature: float) -> 'Chat':
     """Another model behind the same endpoint, at a temperature of its own.
 
     `concurrency` and `per_minute` hold for both of them together.
     """
-    other = dataclasses.replace(self, model=model, temperature=temperature)
-    vars(other)['_server'] = _Server(self._server.pace)
-    return other
+    return self._beside(model=model, temperature=temperature)
 
   def answers(
     self,
@@ -274,9 +271,20 @@ class Chat:
       return None
     return keys.from_environment(self.key_variable, self.base_url)
 
+  def _beside(self, **settings) -> 'Chat':
+    other = dataclasses.replace(self, **settings)
+    vars(other)['_servers'] = self._servers
+    return other
+
+  @property
+  def _server(self) -> _Server:
+    return self._servers[self.model, self.temperature]
+
   @functools.cached_property
-  def _server(self) -> '_Server':
-    return _Server(threads.Pace(self.per_minute, self.concurrency))
+  def _servers(self) -> Mapping[tuple[str, float], _Server]:
+    """By the model's name and temperature: of it and those beside it."""
+    pace = threads.Pace(self.per_minute, self.concurrency)
+    return collections.defaultdict(lambda: _Server(pace))
 
   def _address(self, body) -> str:
     return hashed(json.dumps([self.root, body]))
