@@ -1,4 +1,4 @@
-"""The judge that a command line names, and what asking it costs."""
+"""The judge that a command line names, and asking it."""
 
 import functools
 import pathlib
@@ -59,17 +59,21 @@ class Named(NamedTuple):
 
   Attributes:
     name: as tables have it.
-    identity: changes when its verdicts might.
     members: who share the prompts; mostly one.
     url: of the endpoint, which may cost; '' of a judge without.
     flips: share of verdicts that are turned round.
   """
 
   name: str
-  identity: str
   members: Sequence[Member]
   url: str = ''
   flips: float = 0.0
+
+  @property
+  def identity(self) -> str:
+    """Changes when its verdicts might."""
+    own = ' + '.join(member.identity for member in self.members)
+    return f'{own} flips {self.flips}' if self.flips else own
 
 
 def named(options, kept_in: pathlib.Path) -> Named:
@@ -90,7 +94,6 @@ def named(options, kept_in: pathlib.Path) -> Named:
     return judge
   return judge._replace(
     name=f'{judge.name}, {options.flips:.0%} turned round',
-    identity=f'{judge.identity} flips {options.flips}',
     flips=options.flips,
   )
 
@@ -122,7 +125,7 @@ def _alone(options, judge, name, identity) -> Named:
   """A judge that is no chat model."""
   _check_unread(options, OF_ENDPOINT, 'an endpoint')
   _check_unread(options, OF_CHAT, 'a chat model')
-  return Named(name, identity, [Member(judge, identity)])
+  return Named(name, [Member(judge, identity)])
 
 
 def _of_reward(options) -> Named:
@@ -201,17 +204,11 @@ def _of_endpoint(options, kept_in) -> Named:
   )
   chat.check()
   chat.check_key()
-  by = functools.cache(chat.by)
   found = []
   for template in templates:
-    one = by(template.model or options.model, _temperature(options, template))
-    found.append(
-      members.of_chat(
-        one.replying(template.max_tokens),
-        template,
-        f'{one.root} {one.model} {one.temperature}',
-      )
-    )
+    one = template.chat_of(chat)
+    known = f'{one.root} {one.model} {one.temperature}'
+    found.append(members.of_chat(one, template, known))
   return _pooled(found)._replace(url=chat.url)
 
 
@@ -247,13 +244,13 @@ def _pooled(found: Sequence[Member]) -> Named:
     name = f'{whom[0]}, {" + ".join(names)}'
   else:
     name = ' + '.join(map(', '.join, zip(whom, names, strict=True)))
-  return Named(name, ' + '.join(member.identity for member in found), found)
+  return Named(name, found)
 
 
 def _whom(asking) -> str:
-  """The model that a template asks, and at which temperature if it says one."""
-  temperature = asking.template.temperature
-  if temperature is None:
+  """The model that a template asks, and at which temperature if not at 0."""
+  temperature = asking.chat.temperature
+  if not temperature:
     return asking.chat.name
   return f'{asking.chat.name} at temperature {temperature:g}'
 

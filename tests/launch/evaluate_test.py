@@ -371,7 +371,9 @@ def test_members_ask_models_of_their_own(pairs, tmp_path):
     assert f'small: {24 - 2 * bigs} questions: about' in said_of_it
     assert 'is to be asked 24 questions: about' in said_of_it
     found = result(tmp_path / 'o')
-    assert found['judge'] == 'big at temperature 1, one + small, two'
+    assert found['judge'] == (
+      'big at temperature 1, one + small at temperature 0.5, two'
+    )
     assert found['agreement']['all']['accuracy']['value'] == 1.0
     # At another temperature the one is asked again, and the other is not.
     one.write_text(one.read_text().replace('1.0', '0.25'))
