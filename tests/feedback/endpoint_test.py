@@ -366,8 +366,8 @@ class RetriesTest(ServedTest):
     chat = endpoint.Chat(server.url, 'm', retries=1)
     with self.assertRaisesRegex(
       endpoint.NobodyThereError,
-      f'^nothing answers at {chat.url} .no connection: Connection refused.; '
-      'start what should, or mend base_url$',
+      f'^nothing answers at {chat.url} in 2 attempts .no connection: '
+      'Connection refused.; start what should, or mend base_url$',
     ):
       chat.answers(asking('a'))
     self.assertLen(self.slept, 1)  # It was asked twice.

@@ -573,8 +573,9 @@ def test_nobody_at_the_url_is_one_sentence(pairs):
   )  # fmt: skip
   assert (status, out) == (1, '')
   assert err.splitlines()[-1] == (
-    f'error: nothing answers at {server.url}/chat/completions (no connection: '
-    'Connection refused); start what should, or mend --judge'
+    f'error: m, pair_logprob_1: nothing answers at {server.url}/chat/'
+    'completions in 1 attempt (no connection: Connection refused); start what '
+    'should, or mend --judge'
   )
 
 

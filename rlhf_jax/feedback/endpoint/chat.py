@@ -30,7 +30,14 @@ _BAD = (400, 413, 422)  # It is not taken as it is: too long, or not allowed.
 
 
 class NobodyThereError(ConnectionError):
-  """Nothing listens where an endpoint should be: names the URL."""
+  """Nothing listens where an endpoint should be: names the URL.
+
+  Attributes:
+    says_all: to people, whatever was asked; `feedback.scoring` adds who asked,
+      and not on what.
+  """
+
+  says_all = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -347,14 +354,13 @@ class Chat:
         pause = max(asked_to_wait, pause * random.uniform(0.5, 1.5))
         if not threads.wait(stopped, pause):
           break
-    if not answer.connected:
+    tries = f'{self.retries + 1} attempts' if self.retries else '1 attempt'
+    if answer.absent:
       return NobodyThereError(
-        f'nothing answers at {self.url} ({answer.why}); start what should, or '
-        'mend base_url'
+        f'nothing answers at {self.url} in {tries} ({answer.why}); start what '
+        'should, or mend base_url'
       )
-    tried = f'{self.retries + 1} attempts; the last one'
-    if not self.retries:
-      tried = '1 attempt, which'
+    tried = f'{tries}{"; the last one" if self.retries else ", which"}'
     return ConnectionError(
       f'{self.url} gave no reply in {tried} ended with {answer.why}'
     )
