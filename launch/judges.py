@@ -135,9 +135,9 @@ def _of_reward(options) -> Named:
   return _alone(options, judge, reward.name, reward.fingerprint())
 
 
-def _check_unread(options, names, whose) -> None:
-  what = f'--judge {options.judge}'
-  errors.check_unread(options.given, names, whose, what)
+def _check_unread(options, names, owner) -> None:
+  reader = f'--judge {options.judge}'
+  errors.check_unread(options.given, names, owner, reader)
 
 
 def _of_chat_model(options) -> Named:

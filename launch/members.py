@@ -1,4 +1,4 @@
-"""Who of a judge is asked about which pairs, and how."""
+"""The members of a judge: which pairs each is asked about, and how."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
