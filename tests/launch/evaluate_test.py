@@ -119,6 +119,10 @@ def test_how_many_pairs_comparisons_have(pairs):
   assert status == 0, err
   assert ': 2 comparisons, 3 pairs of two different responses (--per-p' in out
   assert '(--per-prompt 2, --count 3)' in out
+  many = ('--count', 1234567, '--least-gap', 0.5)
+  status, out, err = run(*arguments, *many)
+  assert status == 0, err
+  assert '(--least-gap 0.5, --count 1234567)' in out
 
 
 def test_a_program_of_either_kind(pairs, tmp_path):
