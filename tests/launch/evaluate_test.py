@@ -328,6 +328,29 @@ second: B
 PAIR = '{instruction}: {output_1} or {output_2}?'
 
 
+def write_four_and_one(folder):
+  """Writes templates, of which the one asks about four pairs together."""
+  (folder / 'four.txt').write_text(
+    MEMBER.replace('(?:{number}: )?', '{number}: ')
+    % ('together: 4', f'<|each|>\n{{number}}: {PAIR}\n<|end|>')
+  )
+  (folder / 'one.txt').write_text(
+    MEMBER.replace('(?:{number}: )?', '') % ('max_tokens: 9', PAIR)
+  )
+
+
+def prefers_good_each(number, body):
+  """As `prefers_good`, of several pairs that are asked about together too."""
+  lines = body['messages'][-1]['content'].splitlines()
+  if not lines[0].startswith('1: '):
+    return prefers_good(number, body)
+  letters = [
+    'A' if line.index('good') < line.index('bad') else 'B' for line in lines
+  ]
+  numbered = [f'{i}: {letter}' for i, letter in enumerate(letters, 1)]
+  return 200, {}, said('\n'.join(numbered))
+
+
 def many(path, count):
   """Writes so many pairs, of which the shorter is the better one."""
   rows = [
@@ -430,28 +453,12 @@ def test_a_refused_question_of_a_small_member_ends_nothing(pairs, tmp_path):
 @pytest.mark.parametrize('flips', [0.0, 0.25])
 def test_a_member_may_ask_several_pairs_together(flips, pairs, tmp_path):
   many(pairs, 40)
-  (tmp_path / 'four.txt').write_text(
-    MEMBER.replace('(?:{number}: )?', '{number}: ')
-    % ('together: 4', f'<|each|>\n{{number}}: {PAIR}\n<|end|>')
-  )
-  (tmp_path / 'one.txt').write_text(
-    MEMBER.replace('(?:{number}: )?', '') % ('max_tokens: 9', PAIR)
-  )
-
-  def all_good(number, body):
-    lines = body['messages'][0]['content'].splitlines()
-    verdicts_ = [
-      'A' if line.index('good') < line.index('bad') else 'B' for line in lines
-    ]
-    if lines[0].startswith('1: '):
-      verdicts_ = [f'{i}: {x}' for i, x in enumerate(verdicts_, 1)]
-    return 200, {}, said('\n'.join(verdicts_))
-
+  write_four_and_one(tmp_path)
   arguments = (
     '--model', 'm', '--pairs', pairs, '--out', 'o', '--template',
     'four.txt,one.txt', '--concurrency', 1,
   )  # fmt: skip
-  with Server(all_good) as server:
+  with Server(prefers_good_each) as server:
     status, _, err = run('--judge', server.url, *arguments, '--flips', flips)
   assert status == 0, err
   asked = [body['messages'][0]['content'] for body in server.bodies]
@@ -476,10 +483,7 @@ def test_after_other_flips_the_cost_is_of_pairs_without_verdict(
   pairs, tmp_path
 ):
   many(pairs, 40)
-  (tmp_path / 'four.txt').write_text(
-    MEMBER.replace('(?:{number}: )?', '{number}: ')
-    % ('together: 4', f'<|each|>\n{{number}}: {PAIR}\n<|end|>')
-  )
+  write_four_and_one(tmp_path)
 
   def all_but_nine(number, body):
     lines = body['messages'][0]['content'].splitlines()
@@ -1002,9 +1006,18 @@ def test_what_the_rate_at_equal_length_rests_on(benchmark, tmp_path):
   assert 'length tells' in found['at_equal_length']['unknown_since']
 
 
-def test_killed_half_way_it_asks_nothing_twice(benchmark, tmp_path):
+@pytest.mark.parametrize(
+  'judge',
+  [
+    ('--template', 'pair_choice_1'),
+    ('--template', 'four.txt,one.txt'),
+    ('--template', 'pair_choice_1', '--flips', 0.25),
+  ],
+)
+def test_killed_half_way_it_asks_nothing_twice(judge, benchmark, tmp_path):
   over = threading.Event()
-  asked = [f'what is {i} ?' for i in range(8)]
+  write_four_and_one(tmp_path)
+  asked = [f'what is {i} ?' for i in range(24)]
   lines = (
     json.dumps({'question_id': 0, 'category': 'c', 'turns': [text]})
     for text in asked
@@ -1017,13 +1030,12 @@ def test_killed_half_way_it_asks_nothing_twice(benchmark, tmp_path):
   def stuck_after_five(number, body):
     if number >= 5:
       over.wait(60)
-    return prefers_good(number, body)
+    return prefers_good_each(number, body)
 
   with Server(stuck_after_five) as server:
     arguments = (
       *benchmark, '--policy', 'a.json', '--against', 'b.json', '--out', 'o',
-      '--judge', server.url, '--model', 'm', '--template', 'pair_choice_1',
-      '--concurrency', '2',
+      '--judge', server.url, '--model', 'm', *judge, '--concurrency', '2',
     )  # fmt: skip
     running = subprocess.Popen(
       [sys.executable, '-m', 'launch.evaluate', *map(str, arguments)],
@@ -1040,18 +1052,24 @@ def test_killed_half_way_it_asks_nothing_twice(benchmark, tmp_path):
     answered = list(map(json.dumps, server.bodies[:5]))
     before = len(server.bodies)
     assert before <= 5 + 2  # Those that were asked at the time of the kill.
-    server._script = prefers_good
+    server._script = prefers_good_each
     over.set()
     status, out, err = run(*arguments)
     assert status == 0, err
-    assert '11 questions (16 with those answered before)' in err
     again = list(map(json.dumps, server.bodies[before:]))
-    assert len(again) == len(set(again)) == 11
+    assert f'is to be asked {len(again)} questions' in err
+    assert len(again) == len(set(again)) > 0
     assert not set(answered) & set(again)
     rates = result(tmp_path / 'o')['win_rates']
-    assert rates['all']['win_rate']['value'] == 1.0
+    flipped = '--flips' in judge
+    assert flipped == (rates['all']['win_rate']['value'] < 1.0)
     assert run(*arguments)[0] == 0
-    assert len(server.bodies) == before + 11
+    assert len(server.bodies) == before + len(again)
+    # One that nobody kills asks the same, and finds the same.
+    assert run(*arguments, '--out', 'whole')[0] == 0
+    whole = list(map(json.dumps, server.bodies[before + len(again) :]))
+    assert sorted(whole) == sorted(answered + again)
+    assert result(tmp_path / 'whole')['win_rates'] == rates
 
 
 def test_stopped_it_keeps_what_is_under_way(pairs, tmp_path):
