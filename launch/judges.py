@@ -277,8 +277,12 @@ def kept(judge: Named, folder: pathlib.Path) -> judges.Judge:
   together as it may be.
   """
 
-  def keep(member):
-    at_a_time = AT_ONCE
+  count = len(judge.members)
+
+  def keep(number, member):
+    what, at_a_time = 'judging', AT_ONCE
+    if count > 1:
+      what += f' by {member.asking.template.name}, {number} of {count}'
     if judge.url:
       at_a_time = 4 * member.asking.chat.concurrency
     return keeping(
@@ -288,7 +292,10 @@ def kept(judge: Named, folder: pathlib.Path) -> judges.Judge:
       out=sys.stderr,
       # Of pairs asked about together none are left over but at the end.
       at_a_time=at_a_time * member.together,
+      what=what,
     )
 
-  asked = simulated_annotators.pool([keep(one) for one in judge.members])
+  asked = simulated_annotators.pool(
+    [keep(*one) for one in enumerate(judge.members, 1)]
+  )
   return simulated_annotators.with_flips(asked, flips=judge.flips)

@@ -26,6 +26,7 @@ def kept(
   *,
   out: TextIO,
   at_a_time: int = 32,
+  what: str = 'judging',
 ) -> Judge:
   """A judge whose verdicts are kept: no pair is put to it twice in an order.
 
@@ -35,6 +36,7 @@ def kept(
     identity: changes when the judge does; verdicts of others do not count.
     out: where it is shown how far it is.
     at_a_time: pairs that the judge is given, and that are kept, at a time.
+    what: is done, as it is shown.
 
   Raises:
     StorageError: the file cannot be read or written, as it is asked.
@@ -56,9 +58,7 @@ def kept(
     ]
     if parts:
       files.make_folder(path.parent)
-    for part in progress.track(
-      parts, 'judging', len(parts), out=out, unit='round'
-    ):
+    for part in progress.track(parts, what, len(parts), out=out, unit='round'):
       asked = zip(*(row for _, row in part), strict=True)
       credits = judges.ask(judge, *map(list, asked))
       new = dict(zip((name for name, _ in part), credits.tolist(), strict=True))

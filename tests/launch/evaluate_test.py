@@ -19,6 +19,7 @@ import pytest
 
 from launch import evaluate
 from launch.annotating import pairs as pairs_module
+from rlhf_jax import progress
 from rlhf_jax.data import tokens
 from rlhf_jax.feedback import verdicts
 from rlhf_jax.models import huggingface, language_model
@@ -477,6 +478,25 @@ def test_a_member_may_ask_several_pairs_together(flips, pairs, tmp_path):
   assert f'is to be asked {len(asked)} questions: about' in err
   right = result(tmp_path / 'o')['agreement']['all']['accuracy']['value']
   assert right == 1.0 if not flips else 0.5 < right < 1.0
+
+
+def test_progress_of_a_pool_says_whose_turn_it_is(pairs, tmp_path, monkeypatch):
+  many(pairs, 40)
+  for name in ('one', 'two'):
+    (tmp_path / f'{name}.txt').write_text(
+      MEMBER.replace('(?:{number}: )?', '') % (f'model: {name}', PAIR)
+    )
+  monkeypatch.setattr(progress, 'AFTER', 0.0)
+  with Server(prefers_good) as server:
+    status, _, err = run(
+      '--judge', server.url, '--pairs', pairs, '--out', 'o', '--template',
+      'one.txt,two.txt', '--concurrency', 1,
+    )  # fmt: skip
+  assert status == 0, err
+  first, second = (
+    err.index(f'judging by {name}') for name in ('one, 1 of 2', 'two, 2 of 2')
+  )
+  assert first < second
 
 
 def test_after_other_flips_the_cost_is_of_pairs_without_verdict(
