@@ -1,4 +1,4 @@
-"""What the commands of experiments are called."""
+"""The name of the command that runs an experiment, for its --help."""
 
 import sys
 

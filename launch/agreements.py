@@ -106,9 +106,10 @@ def labelled_pairs(options):
 
 def _taken(options, count) -> str:
   """How many pairs the records have, and what left some out."""
+  forms = {'per_prompt': 'd', 'least_gap': 'g', 'count': 'd'}
   chosen = [
-    f'--{name.replace("_", "-")} {getattr(options, name):g}'
-    for name in ('per_prompt', 'least_gap', 'count')
+    f'--{name.replace("_", "-")} {getattr(options, name):{form}}'
+    for name, form in forms.items()
     if name in options.given
   ]
   by = f' ({", ".join(chosen)})' if chosen else ''

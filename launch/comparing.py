@@ -42,7 +42,7 @@ def measure(options) -> None:
   for place in (options.policy, options.against):
     answering.check(place)
   judge = judges.named(options, options.out)
-  held = judge_results.of(options, judge)
+  judge_agreement = judge_results.of(options, judge)
   may_answer = functools.partial(costs.check, judge, options)
   own, other = (
     answering.of(place, asked, options, first=may_answer)
@@ -81,7 +81,13 @@ def measure(options) -> None:
   comparison_report.tell(
     options,
     comparison_report.Compared(
-      judge, held, (own.name, other.name), outputs, judged, rates, silence
+      judge=judge,
+      judge_agreement=judge_agreement,
+      policies=(own.name, other.name),
+      outputs=outputs,
+      judged=judged,
+      rates=rates,
+      silence=silence,
     ),
   )
 

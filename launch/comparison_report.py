@@ -27,7 +27,7 @@ class Compared(NamedTuple):
 
   Attributes:
     judge: who judged.
-    held: what the judge was held to before, or None.
+    judge_agreement: of the judge with labels, as measured before, or None.
     policies: names of the policy, and of the other one.
     outputs: of both, the rows of model_outputs.json.
     judged: the answers, with verdicts on them.
@@ -36,7 +36,7 @@ class Compared(NamedTuple):
   """
 
   judge: judges.Named
-  held: judge_results.Held | None
+  judge_agreement: judge_results.Measured | None
   policies: tuple[str, str]
   outputs: Sequence[Sequence[Mapping[str, Any]]]
   judged: benchmark_results.Judged
@@ -67,7 +67,7 @@ def _sentences(options, found) -> list[str]:
   """Who judged, and how."""
   said = [
     f'Judged by {found.judge.name}, {ORDERS[options.order]}.',
-    judge_results.sentence(found.held, options),
+    judge_results.sentence(found.judge_agreement, options),
     _on_length(options, found.rates['all']),
     _on_answers(options, len(found.judged.prompts)),
   ]
@@ -87,11 +87,7 @@ def _on_answers(options, count) -> str:
     for place in (options.policy, options.against)
     if not pathlib.Path(place).is_file()
   ]
-  said = (
-    f'{count} questions, of a file'
-    if options.questions
-    else (f'{count} questions')
-  )
+  said = f'{count} questions' + ', of a file' * bool(options.questions)
   if options.count is not None:
     said += f' (--count {options.count})'
   if not sampled:
@@ -160,7 +156,7 @@ def _results(options, found) -> dict:
     'against': found.policies[1],
     'judge': found.judge.name,
     'identity': found.judge.identity,
-    'judge_held_to': found.held,
+    'judge_agreement': found.judge_agreement,
     'order': options.order,
     'seed': options.seed,
     'count': options.count,

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from urllib import parse as urls
 
 from launch import errors, judges, members
+from rlhf_jax.evaluation import kept_verdicts
 from rlhf_jax.feedback.verdicts import conversations
 
 
@@ -17,7 +18,7 @@ class _Asked(NamedTuple):
 
   Attributes:
     questions: how many, not answered yet.
-    before: questions that were answered before.
+    before: questions on the same pairs that were answered before.
     read: about so many tokens of them.
     written: at most so many of its replies.
   """
@@ -55,14 +56,16 @@ def agreed_to(
   Args:
     judge: whose endpoint it is; of one without nothing is said.
     options: of the command line.
-    pairs: that it will be asked about, as of `members.shared`.
+    pairs: that it will be asked about, as of `members.shared`; but for those
+      of which the --out folder keeps the verdict.
 
   Raises:
     OptionError: it may not, or nobody is there to say.
   """
   if not judge.url:
     return
-  models = _by_model(judge, pairs)
+  verdicts = kept_verdicts.read(options.out / judges.VERDICTS)
+  models = _by_model(judge, pairs, verdicts)
   whole = functools.reduce(_Asked.plus, models.values())
   if not whole.questions:
     return
@@ -96,12 +99,13 @@ def check(judge: judges.Named, options: Any) -> None:
     )
 
 
-def _by_model(judge, pairs) -> dict[str, _Asked]:
-  """{model: what it is to be asked about pairs}."""
+def _by_model(judge, pairs, verdicts) -> dict[str, _Asked]:
+  """{model: what it is to be asked about pairs without a verdict}."""
   found = collections.defaultdict(_Asked)
-  for asking, orders in members.shared(judge.members, judge.flips, pairs):
-    chat = asking.chat
-    asked = [x for shown in orders for x in asking.questions(*shown)]
+  for member, orders in members.shared(judge.members, judge.flips, pairs):
+    asking, chat = member.asking, member.asking.chat
+    left = [_without_verdict(member, shown, verdicts) for shown in orders]
+    asked = [x for shown in left for x in asking.questions(*shown)]
     waiting = chat.unanswered(asked, options=asking.template.options)
     letters = sum(len(m.content) for question in waiting for m in question)
     found[chat.model] = found[chat.model].plus(
@@ -113,6 +117,16 @@ def _by_model(judge, pairs) -> dict[str, _Asked]:
       )
     )
   return found
+
+
+def _without_verdict(member, shown, verdicts):
+  """Columns, without the rows of which a member's verdict is kept."""
+  rows = [
+    row
+    for row in zip(*shown, strict=True)
+    if kept_verdicts.key(member.identity, *row) not in verdicts
+  ]
+  return [[row[i] for row in rows] for i in range(3)]
 
 
 def check_prices(prices: Sequence[float] | None) -> None:

@@ -74,20 +74,20 @@ def check_whole(
 
 
 def check_unread(
-  given: Sequence[str], unread: Sequence[str], whose: str, what: str
+  given: Sequence[str], unread: Sequence[str], owner: str, reader: str
 ) -> None:
-  """Refuses options that would be read without effect.
+  """Refuses options that the chosen judge or mode would ignore.
 
   Args:
-    given: options, as Python has their names.
-    unread: those that are not read.
-    whose: they are.
-    what: does not read them.
+    given: options of the command line, as Python has their names.
+    unread: options that would be ignored.
+    owner: what these belong to.
+    reader: what would ignore them.
   """
   for name in unread:
     if name in given:
       raise OptionError(
-        f'--{name.replace("_", "-")} is of {whose}, and {what} does not read '
+        f'--{name.replace("_", "-")} is of {owner}, and {reader} does not read '
         'it; leave it out'
       )
 

@@ -4,8 +4,10 @@ Without a policy a judge is measured on labelled pairs, `--pairs DATA`; with
 one, the policy on a benchmark against another, as a judge sees it.
 """
 
+import contextlib
 import pathlib
 import re
+from urllib import parse as urls
 
 from launch import console, errors, memory, signals, train
 from launch.evaluate_options import OF_BENCHMARK, OF_PAIRS, parse
@@ -39,19 +41,35 @@ def evaluate(options) -> None:
 
 
 def default_out(options) -> pathlib.Path:
-  """runs/evaluate/<what>-<judge>, of the last parts of their names."""
+  """runs/evaluate/<what>-<judge>, of the last parts of their names.
+
+  Of an endpoint that is asked without --model <judge> is the host and what the
+  templates are called.
+  """
   parts = (
     options.pairs or options.benchmark,
     *filter(None, (options.policy, options.against)),
   )
   names = [pathlib.PurePath(str(p)).name.partition('.')[0] for p in parts]
-  # Of a function all of its path, not its module alone.
-  judge = options.model or options.judge
-  if '://' in judge:  # The templates name the models.
-    judge = judge.split('://')[1].split('/')[0]
-  names.append(pathlib.PurePath(judge).name)
+  if options.model is None and '://' in options.judge:
+    names += _of_endpoint(options)
+  else:
+    # Of a function all of its path, not its module alone.
+    names.append(pathlib.PurePath(options.model or options.judge).name)
   own = re.sub(r'[^\w-]+', '_', '-'.join(names))
   return pathlib.Path('runs', 'evaluate', own)
+
+
+def _of_endpoint(options) -> list[str]:
+  """The host and the templates, which name the models; nothing secret."""
+  host = port = None
+  with contextlib.suppress(ValueError):  # What is no URL is refused later.
+    url = urls.urlsplit(options.judge)
+    host, port = url.hostname, url.port
+  templates = [
+    pathlib.PurePath(name.strip()).stem for name in options.template.split(',')
+  ]
+  return [*map(str, filter(None, (host, port))), *templates]
 
 
 def main(arguments=None) -> int:

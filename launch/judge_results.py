@@ -1,6 +1,7 @@
 """How right a judge was before, where labels are known, beside its verdicts."""
 
 import json
+import math
 import pathlib
 import shlex
 from typing import Any, NamedTuple
@@ -14,21 +15,15 @@ NATURAL = 'Natural'
 
 
 class Row(NamedTuple):
-  """A judge on labelled pairs of a kind.
+  """A judge on labelled pairs of a kind: fields of `agreement.Agreement`."""
 
-  Attributes:
-    right: share right, as `accuracy` of `agreement.Agreement`.
-    same: share of pairs with the same verdict in both orders.
-    count: of pairs.
-  """
-
-  right: Estimate
+  accuracy: Estimate
   same: Estimate
   count: int
 
 
-class Held(NamedTuple):
-  """What a judge was held to.
+class Measured(NamedTuple):
+  """How a judge agreed with labels.
 
   Attributes:
     file: that says so.
@@ -41,7 +36,7 @@ class Held(NamedTuple):
   rows: dict[str, Row]
 
 
-def of(options: Any, judge: judges.Named) -> Held | None:
+def of(options: Any, judge: judges.Named) -> Measured | None:
   """What --judge-results says of a judge; None where it is not given.
 
   Raises:
@@ -52,7 +47,7 @@ def of(options: Any, judge: judges.Named) -> Held | None:
     return None
   try:
     said = json.loads(pathlib.Path(path).read_text(encoding='utf-8'))
-    found = Held(str(path), str(said['pairs']), _rows(said['agreement']))
+    found = Measured(str(path), str(said['pairs']), _rows(said['agreement']))
     name, identity = said['judge'], said['identity']
   except (ValueError, LookupError, TypeError) as error:
     raise errors.OptionError(
@@ -80,30 +75,30 @@ def _rows(agreement) -> dict[str, Row]:
 
 
 def _estimate(given) -> Estimate:
-  return Estimate(*(float(given[name]) for name in Estimate._fields))
+  """Read as `report.plain` wrote it, with null for NaN."""
+  fields = (given[name] for name in Estimate._fields)
+  return Estimate(*(math.nan if x is None else float(x) for x in fields))
 
 
-def sentence(held: Held | None, options: Any) -> str:
-  """What a judge was held to, or that and how it could be.
+def sentence(measured: Measured | None, options: Any) -> str:
+  """How right the judge was on labelled pairs; or how to measure it.
 
   Args:
-    held: to what it was.
+    measured: what --judge-results says of it.
     options: of the command line.
   """
-  missing = (
-    f'The judge was not held to LLMBar here; `{_command(options)}` does, and '
-    '`--judge-results OUT/results.json` sets it beside this.'
-  )
-  if held is None:
-    return missing
+  if measured is None:
+    return (
+      f'The judge was not measured on LLMBar here; `{_command(options)}` does, '
+      'and `--judge-results OUT/results.json` sets it beside this.'
+    )
   said = '; '.join(
     f'of {row.count} pairs{"" if kind == "all" else f" ({kind})"} right on '
-    f'{tables.interval(row.right)}, the same in both orders on '
+    f'{tables.interval(row.accuracy)}, the same in both orders on '
     f'{tables.interval(row.same)}'
-    for kind, row in held.rows.items()
+    for kind, row in measured.rows.items()
   )
-  said = f'The judge on {held.pairs}: {said} ({held.file}).'
-  return said if NATURAL in held.rows else f'{said} {missing}'
+  return f'The judge on {measured.pairs}: {said} ({measured.file}).'
 
 
 def _command(options) -> str:

@@ -1,4 +1,4 @@
-"""The judge that a command line names, and what asking it costs."""
+"""The judge that a command line names, and asking it."""
 
 import functools
 import pathlib
@@ -25,6 +25,7 @@ from rlhf_jax.types.calls import Called
 
 MAX_PROMPT_TOKENS = 8192  # Of a question to a local judge.
 REPLIES = 'replies.jsonl'  # Of an endpoint, in the --out folder.
+VERDICTS = 'asked.jsonl'  # Of any judge, likewise.
 AT_ONCE = 64  # Pairs that a model which is read here is given together.
 
 # Options that not every judge reads.
@@ -58,17 +59,21 @@ class Named(NamedTuple):
 
   Attributes:
     name: as tables have it.
-    identity: changes when its verdicts might.
     members: who share the prompts; mostly one.
     url: of the endpoint, which may cost; '' of a judge without.
     flips: share of verdicts that are turned round.
   """
 
   name: str
-  identity: str
   members: Sequence[Member]
   url: str = ''
   flips: float = 0.0
+
+  @property
+  def identity(self) -> str:
+    """Changes when its verdicts might."""
+    own = ' + '.join(member.identity for member in self.members)
+    return f'{own} flips {self.flips}' if self.flips else own
 
 
 def named(options, kept_in: pathlib.Path) -> Named:
@@ -89,7 +94,6 @@ def named(options, kept_in: pathlib.Path) -> Named:
     return judge
   return judge._replace(
     name=f'{judge.name}, {options.flips:.0%} turned round',
-    identity=f'{judge.identity} flips {options.flips}',
     flips=options.flips,
   )
 
@@ -121,7 +125,7 @@ def _alone(options, judge, name, identity) -> Named:
   """A judge that is no chat model."""
   _check_unread(options, OF_ENDPOINT, 'an endpoint')
   _check_unread(options, OF_CHAT, 'a chat model')
-  return Named(name, identity, [Member(judge, identity)])
+  return Named(name, [Member(judge, identity)])
 
 
 def _of_reward(options) -> Named:
@@ -131,9 +135,9 @@ def _of_reward(options) -> Named:
   return _alone(options, judge, reward.name, reward.fingerprint())
 
 
-def _check_unread(options, names, whose) -> None:
-  what = f'--judge {options.judge}'
-  errors.check_unread(options.given, names, whose, what)
+def _check_unread(options, names, owner) -> None:
+  reader = f'--judge {options.judge}'
+  errors.check_unread(options.given, names, owner, reader)
 
 
 def _of_chat_model(options) -> Named:
@@ -200,17 +204,11 @@ def _of_endpoint(options, kept_in) -> Named:
   )
   chat.check()
   chat.check_key()
-  by = functools.cache(chat.by)
   found = []
   for template in templates:
-    one = by(template.model or options.model, _temperature(options, template))
-    found.append(
-      members.of_chat(
-        one.replying(template.max_tokens),
-        template,
-        f'{one.root} {one.model} {one.temperature}',
-      )
-    )
+    one = template.chat_of(chat)
+    known = f'{one.root} {one.model} {one.temperature}'
+    found.append(members.of_chat(one, template, known))
   return _pooled(found)._replace(url=chat.url)
 
 
@@ -246,13 +244,13 @@ def _pooled(found: Sequence[Member]) -> Named:
     name = f'{whom[0]}, {" + ".join(names)}'
   else:
     name = ' + '.join(map(', '.join, zip(whom, names, strict=True)))
-  return Named(name, ' + '.join(member.identity for member in found), found)
+  return Named(name, found)
 
 
 def _whom(asking) -> str:
-  """The model that a template asks, and at which temperature if it says one."""
-  temperature = asking.template.temperature
-  if temperature is None:
+  """The model that a template asks, and at which temperature if not at 0."""
+  temperature = asking.chat.temperature
+  if not temperature:
     return asking.chat.name
   return f'{asking.chat.name} at temperature {temperature:g}'
 
@@ -279,18 +277,25 @@ def kept(judge: Named, folder: pathlib.Path) -> judges.Judge:
   together as it may be.
   """
 
-  def keep(member):
-    at_a_time = AT_ONCE
+  count = len(judge.members)
+
+  def keep(number, member):
+    what, at_a_time = 'judging', AT_ONCE
+    if count > 1:
+      what += f' by {member.asking.template.name}, {number} of {count}'
     if judge.url:
       at_a_time = 4 * member.asking.chat.concurrency
     return keeping(
       member.judge,
-      folder / 'asked.jsonl',
+      folder / VERDICTS,
       member.identity,
       out=sys.stderr,
       # Of pairs asked about together none are left over but at the end.
       at_a_time=at_a_time * member.together,
+      what=what,
     )
 
-  asked = simulated_annotators.pool([keep(one) for one in judge.members])
+  asked = simulated_annotators.pool(
+    [keep(*one) for one in enumerate(judge.members, 1)]
+  )
   return simulated_annotators.with_flips(asked, flips=judge.flips)

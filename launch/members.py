@@ -1,4 +1,4 @@
-"""Who of a judge is asked about which pairs, and how."""
+"""The members of a judge: which pairs each is asked about, and how."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -79,7 +79,7 @@ def shared(
   members: Sequence[Member],
   flips: float,
   shown: Sequence[Sequence[Sequence[Any]]],
-) -> Iterator[tuple[Asking, list[list[list[Any]]]]]:
+) -> Iterator[tuple[Member, list[list[list[Any]]]]]:
   """Each member that is a chat model, and the pairs that it is asked about.
 
   A pair that was there before, in an order of its own or another's, is left
@@ -106,7 +106,7 @@ def shared(
     if member.asking is None:
       continue
     yield (
-      member.asking,
+      member,
       [
         [
           [x for x, place in zip(column, where, strict=True) if place == number]

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from launch import judges, members
+from rlhf_jax.evaluation import kept_verdicts
 
 MOST_REASONS = 3
 LONGEST_QUOTE = 80  # Letters.
@@ -69,7 +70,13 @@ def of(
     folder: where an endpoint's replies are kept.
   """
   refused, places, silent = collections.Counter(), [], []
-  for asking, orders in members.shared(judge.members, judge.flips, pairs):
+  came = {
+    key: place
+    for place, key in enumerate(kept_verdicts.read(folder / judges.VERDICTS))
+  }
+  for member, orders in members.shared(judge.members, judge.flips, pairs):
+    asking = member.asking
+    orders = [_as_they_came(member, shown, came) for shown in orders]
     for answer, prompts in _answered(asking, orders):
       if answer.refusal is not None:
         refused[answer.refusal] += 1
@@ -83,6 +90,18 @@ def of(
     silent[0] if silent else '',
     folder / judges.REPLIES if judge.url else None,
   )
+
+
+def _as_they_came(member, shown, came):
+  """Columns, in the order in which the rows' verdicts came in.
+
+  So those that were asked about together stand together.
+  """
+  rows = sorted(
+    zip(*shown, strict=True),
+    key=lambda row: came[kept_verdicts.key(member.identity, *row)],
+  )
+  return [[row[i] for row in rows] for i in range(3)]
 
 
 def _answered(asking, orders):

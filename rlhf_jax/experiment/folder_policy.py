@@ -193,11 +193,13 @@ class FolderChat:
 
   Attributes:
     name: of the folder.
+    temperature: that it is sampled at; 0 is greedy.
   """
 
   def __init__(self, policy: FolderPolicy, *, temperature: float = 0.0):
     """Asks `policy`, whose limits count, at a temperature; 0 is greedy."""
     self.name, self._policy = policy.name, policy
+    self.temperature = temperature
     self._key, self._known = jax.random.key(0), {}
     self._sampling = sampling_at(temperature)
 

@@ -20,7 +20,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlhf_jax import processes
-from rlhf_jax.feedback import endpoint
 from rlhf_jax.kernels import logps
 from rlhf_jax.types import (
   Comparisons,
@@ -108,9 +107,9 @@ def ask(
     given = reward(prompts, *responses)
   except ScoringError:  # Of a judge that asks another: it is said already.
     raise
-  except endpoint.NobodyThereError as error:  # Whatever it was to be asked.
-    raise ScoringError(str(error)) from error
   except Exception as error:  # Whatever anybody's reward may raise.
+    if getattr(error, 'says_all', False):
+      raise ScoringError(f'{named(reward)}: {error}') from error
     raise ScoringError(
       f'{named(reward)} failed on {first}: {_said(error)}'
     ) from error

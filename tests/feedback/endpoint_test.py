@@ -195,7 +195,8 @@ class LogprobsTest(ServedTest):
     self.assertLen(server.bodies, 4)  # Only the first was asked twice.
     wrong = self.serve(in_turn((status, {}, b'no such model')))
     with self.assertRaisesRegex(ConnectionError, f'refuses with {status}'):
-      endpoint.Chat(wrong.url, 'm').answers(asking('a'), options=('A', 'B'))
+      chat = endpoint.Chat(wrong.url, 'm')
+      chat.answers(asking(*'abcde'), options=('A', 'B'))
 
   @parameterized.parameters('nan', '1.5', '"x"')
   def test_numbers_that_are_none(self, number):
@@ -239,11 +240,19 @@ class PaceTest(ServedTest):
     self.assertEqual(replied(chat.by('m', 0.5), asking('a')), ['A'])
     # That one answered says nothing of whether the other's name is right.
     with self.assertRaisesRegex(ConnectionError, 'no such model'):
-      chat.by('n', 1.0).answers(asking('b'))
+      chat.by('n', 1.0).answers(asking(*'bcdef'))
     sent = [(body['model'], body['temperature']) for body in server.bodies]
-    self.assertEqual(sent, [('m', 0.5), ('n', 1.0)])
-    (second,) = self.slept
-    self.assertBetween(second, 0.5, 1.0)
+    self.assertEqual(sent, [('m', 0.5), *[('n', 1.0)] * 5])
+    self.assertBetween(self.slept[0], 0.5, 1.0)
+
+  def test_the_same_model_beside_it_shares_what_is_known_of_it(self):
+    server = self.serve(refusing('bad'))
+    chat = endpoint.Chat(server.url, 'm', concurrency=1)
+    self.assertEqual(replied(chat.by('n', 0.5), asking('a')), ['A'])
+    # Six refusals of one that was answered before end nothing.
+    server._script = refusing(*'bcdefg')
+    said = chat.by('n', 0.5).replying(9).answers(asking(*'bcdefg'))
+    self.assertLen([x for x in said if x.refusal is not None], 6)
 
   def test_chats_of_other_lengths_share_the_number_at_a_time(self):
     one_too_many = threading.Barrier(3)
@@ -357,8 +366,8 @@ class RetriesTest(ServedTest):
     chat = endpoint.Chat(server.url, 'm', retries=1)
     with self.assertRaisesRegex(
       endpoint.NobodyThereError,
-      f'^nothing answers at {chat.url} .no connection: Connection refused.; '
-      'start what should, or mend base_url$',
+      f'^nothing answers at {chat.url} in 2 attempts .no connection: '
+      'Connection refused.; start what should, or mend base_url$',
     ):
       chat.answers(asking('a'))
     self.assertLen(self.slept, 1)  # It was asked twice.
@@ -431,7 +440,19 @@ class RefusedTest(ServedTest):
     server._script = in_turn((400, {}, b'temperature must be 1'))
     warm = endpoint.Chat(server.url, 'm', cache=path, temperature=0.5)
     with self.assertRaisesRegex(ConnectionError, 'temperature must be 1'):
-      warm.answers(asking('b'))
+      warm.answers(asking(*'bcdef'))
+
+  def test_fewer_questions_than_would_end_it_are_refused_each(self):
+    server = self.serve(refusing(*'abcde'))
+    chat = endpoint.Chat(server.url, 'm')
+    # Of a judge that is asked one or two at a time the fifth ends it.
+    for texts in ('a', 'bc', 'ad'):
+      said = chat.answers(asking(*texts))
+      self.assertNotIn(None, [x.refusal for x in said])
+    with self.assertRaisesRegex(ConnectionError, 'did the first 5 questions'):
+      chat.answers(asking('e'))
+    self.assertEqual(replied(chat, asking('f')), ['F'])
+    self.assertIsNotNone(chat.answers(asking('e'))[0].refusal)
 
   def test_the_first_ones_end_it(self):
     server = self.serve(in_turn((400, {}, b'no such model')))
@@ -804,7 +825,7 @@ class KeyTest(ServedTest):
       else:
         headers = {place: f'http://{form}/{form}?{form}'}
       server = self.serve(in_turn((status, headers, content)))
-      shown = self.everything_of(self.ask(server.url)).lower()
+      shown = self.everything_of(self.ask(server.url, *'abcde')).lower()
       self.assertNotIn(form.lower(), shown)
 
   def test_a_reply_with_it_is_kept_without(self):

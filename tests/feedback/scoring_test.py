@@ -109,14 +109,15 @@ class AskTest(parameterized.TestCase):
       scoring.ask(lambda *_: answer, ASKED, SAID, SAID)
     self.assertNotIn('reward', str(caught.exception).partition(' gave ')[2])
 
-  def test_where_nobody_is_there_that_is_all_there_is_to_say(self):
+  def test_where_nobody_is_there_the_prompts_say_nothing(self):
     def asking(prompts, responses):
       raise endpoint.NobodyThereError('nothing answers at u; mend base_url')
 
     with self.assertRaises(scoring.ScoringError) as caught:
       scoring.ask(asking, ASKED, SAID)
     self.assertEqual(
-      str(caught.exception), 'nothing answers at u; mend base_url'
+      str(caught.exception),
+      f'{scoring.named(asking)}: nothing answers at u; mend base_url',
     )
 
   def test_where_it_came_up_is_told(self):

@@ -250,6 +250,21 @@ class TemplatesTest(parameterized.TestCase):
     self.assertEqual((same.model, same.temperature), ('org/some: model', 0.5))
     self.assertEqual(one.digest, same.digest)
 
+  def test_it_says_which_chat_it_asks(self):
+    base = endpoint.Chat('http://h/v1', 'm', temperature=0.5, timeout=9.0)
+    plain = verdicts.load('pair_choice_1')
+    for model, temperature, asked in (
+      (None, None, ('m', 0.5)),
+      ('other', None, ('other', 0.5)),
+      (None, 0.0, ('m', 0.0)),
+    ):
+      template = plain._replace(
+        model=model, temperature=temperature, max_tokens=7
+      )
+      chat = template.chat_of(base)
+      self.assertEqual((chat.model, chat.temperature), asked)
+      self.assertEqual((chat.max_tokens, chat.timeout), (7, 9.0))
+
   def test_other_wording_is_another_template(self):
     one = verdicts.templates.parsed(OWN, 'own.txt')
     same = verdicts.templates.parsed(OWN.replace('# Some', '# Any'), 'own.txt')

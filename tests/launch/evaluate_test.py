@@ -19,6 +19,7 @@ import pytest
 
 from launch import evaluate
 from launch.annotating import pairs as pairs_module
+from rlhf_jax import progress
 from rlhf_jax.data import tokens
 from rlhf_jax.feedback import verdicts
 from rlhf_jax.models import huggingface, language_model
@@ -119,6 +120,10 @@ def test_how_many_pairs_comparisons_have(pairs):
   assert status == 0, err
   assert ': 2 comparisons, 3 pairs of two different responses (--per-p' in out
   assert '(--per-prompt 2, --count 3)' in out
+  many = ('--count', 1234567, '--least-gap', 0.5)
+  status, out, err = run(*arguments, *many)
+  assert status == 0, err
+  assert '(--least-gap 0.5, --count 1234567)' in out
 
 
 def test_a_program_of_either_kind(pairs, tmp_path):
@@ -151,6 +156,34 @@ def test_judges_of_one_module_have_folders_of_their_own(pairs):
     assert status == 0, err
   found = sorted(path.name for path in pathlib.Path('runs/evaluate').iterdir())
   assert found == ['pairs-my_two_one', 'pairs-my_two_other']
+
+
+def test_templates_with_models_have_folders_of_their_own(pairs, tmp_path):
+  for name in ('gpt4', 'claude'):
+    (tmp_path / f'{name}.txt').write_text(
+      MEMBER.replace('(?:{number}: )?', '') % (f'model: {name}', PAIR)
+    )
+  with Server(prefers_good) as server:
+    for names in ('gpt4.txt', 'claude.txt', 'gpt4.txt, claude.txt'):
+      status, _, err = run(
+        '--judge', server.url, '--pairs', pairs, '--template', names
+      )
+      assert status == 0, err
+  port = server.url.split(':')[2].removesuffix('/v1')
+  found = {path.name for path in pathlib.Path('runs/evaluate').iterdir()}
+  assert found == {
+    f'pairs-127_0_0_1-{port}-{names}'
+    for names in ('gpt4', 'claude', 'gpt4-claude')
+  }
+
+
+def test_a_folder_is_named_by_nothing_secret():
+  options = evaluate.parse([
+    '--judge', 'http://user:secret@host:80/v1?key=secret', '--pairs', 'p.jsonl',
+    '--template', 'a.txt',
+  ])  # fmt: skip
+  name = evaluate.default_out(options).name
+  assert name == 'p-host-80-a'
 
 
 def test_an_endpoint_that_goes_away_is_not_asked_twice(pairs, tmp_path):
@@ -296,6 +329,29 @@ second: B
 PAIR = '{instruction}: {output_1} or {output_2}?'
 
 
+def write_four_and_one(folder):
+  """Writes templates, of which the one asks about four pairs together."""
+  (folder / 'four.txt').write_text(
+    MEMBER.replace('(?:{number}: )?', '{number}: ')
+    % ('together: 4', f'<|each|>\n{{number}}: {PAIR}\n<|end|>')
+  )
+  (folder / 'one.txt').write_text(
+    MEMBER.replace('(?:{number}: )?', '') % ('max_tokens: 9', PAIR)
+  )
+
+
+def prefers_good_each(number, body):
+  """As `prefers_good`, of several pairs that are asked about together too."""
+  lines = body['messages'][-1]['content'].splitlines()
+  if not lines[0].startswith('1: '):
+    return prefers_good(number, body)
+  letters = [
+    'A' if line.index('good') < line.index('bad') else 'B' for line in lines
+  ]
+  numbered = [f'{i}: {letter}' for i, letter in enumerate(letters, 1)]
+  return 200, {}, said('\n'.join(numbered))
+
+
 def many(path, count):
   """Writes so many pairs, of which the shorter is the better one."""
   rows = [
@@ -343,7 +399,9 @@ def test_members_ask_models_of_their_own(pairs, tmp_path):
     assert f'small: {24 - 2 * bigs} questions: about' in said_of_it
     assert 'is to be asked 24 questions: about' in said_of_it
     found = result(tmp_path / 'o')
-    assert found['judge'] == 'big at temperature 1, one + small, two'
+    assert found['judge'] == (
+      'big at temperature 1, one + small at temperature 0.5, two'
+    )
     assert found['agreement']['all']['accuracy']['value'] == 1.0
     # At another temperature the one is asked again, and the other is not.
     one.write_text(one.read_text().replace('1.0', '0.25'))
@@ -361,31 +419,48 @@ def test_members_ask_models_of_their_own(pairs, tmp_path):
     assert (status, '--judge-temperature is read by no' in err) == (1, True)
 
 
+def test_a_refused_question_of_a_small_member_ends_nothing(pairs, tmp_path):
+  many(pairs, 12)
+  for name in ('one', 'two'):
+    (tmp_path / f'{name}.txt').write_text(
+      MEMBER.replace('(?:{number}: )?', '') % (f'model: {name}', PAIR)
+    )
+  asked = 'one', 'one', 'one', 'one', 'one', 'one', 'two'
+  arguments = (
+    '--pairs', pairs, '--out', 'o', '--template',
+    ','.join(f'{name}.txt' for name in asked),
+  )  # fmt: skip
+
+  def filters(number, body):
+    if body['model'] == 'two':
+      return 400, {}, b'content filter'
+    return prefers_good(number, body)
+
+  with Server(filters) as server:
+    status, out, err = run('--judge', server.url, *arguments)
+    assert status == 0, err
+    refused = [x for x in server.bodies if x['model'] == 'two']
+    assert 0 < len(refused) < 5
+    assert f'{len(refused)} questions were refused' in out
+    before = len(server.bodies)
+    status, _, err = run('--judge', server.url, *arguments)
+    assert status == 0, err
+    assert len(server.bodies) == before
+  found = result(tmp_path / 'o')['agreement']['all']
+  assert found['accuracy']['value'] == 1.0
+  assert found['unread'] == len(refused) / 2
+
+
 @pytest.mark.parametrize('flips', [0.0, 0.25])
 def test_a_member_may_ask_several_pairs_together(flips, pairs, tmp_path):
   many(pairs, 40)
-  (tmp_path / 'four.txt').write_text(
-    MEMBER.replace('(?:{number}: )?', '{number}: ')
-    % ('together: 4', f'<|each|>\n{{number}}: {PAIR}\n<|end|>')
-  )
-  (tmp_path / 'one.txt').write_text(
-    MEMBER.replace('(?:{number}: )?', '') % ('max_tokens: 9', PAIR)
-  )
-
-  def all_good(number, body):
-    lines = body['messages'][0]['content'].splitlines()
-    verdicts_ = [
-      'A' if line.index('good') < line.index('bad') else 'B' for line in lines
-    ]
-    if lines[0].startswith('1: '):
-      verdicts_ = [f'{i}: {x}' for i, x in enumerate(verdicts_, 1)]
-    return 200, {}, said('\n'.join(verdicts_))
-
-  with Server(all_good) as server:
-    status, _, err = run(
-      '--judge', server.url, '--model', 'm', '--pairs', pairs, '--out', 'o',
-      '--template', 'four.txt,one.txt', '--flips', flips, '--concurrency', 1,
-    )  # fmt: skip
+  write_four_and_one(tmp_path)
+  arguments = (
+    '--model', 'm', '--pairs', pairs, '--out', 'o', '--template',
+    'four.txt,one.txt', '--concurrency', 1,
+  )  # fmt: skip
+  with Server(prefers_good_each) as server:
+    status, _, err = run('--judge', server.url, *arguments, '--flips', flips)
   assert status == 0, err
   asked = [body['messages'][0]['content'] for body in server.bodies]
   together = [text.splitlines() for text in asked if text.startswith('1: ')]
@@ -403,6 +478,55 @@ def test_a_member_may_ask_several_pairs_together(flips, pairs, tmp_path):
   assert f'is to be asked {len(asked)} questions: about' in err
   right = result(tmp_path / 'o')['agreement']['all']['accuracy']['value']
   assert right == 1.0 if not flips else 0.5 < right < 1.0
+
+
+def test_progress_of_a_pool_says_whose_turn_it_is(pairs, tmp_path, monkeypatch):
+  many(pairs, 40)
+  for name in ('one', 'two'):
+    (tmp_path / f'{name}.txt').write_text(
+      MEMBER.replace('(?:{number}: )?', '') % (f'model: {name}', PAIR)
+    )
+  monkeypatch.setattr(progress, 'AFTER', 0.0)
+  with Server(prefers_good) as server:
+    status, _, err = run(
+      '--judge', server.url, '--pairs', pairs, '--out', 'o', '--template',
+      'one.txt,two.txt', '--concurrency', 1,
+    )  # fmt: skip
+  assert status == 0, err
+  first, second = (
+    err.index(f'judging by {name}') for name in ('one, 1 of 2', 'two, 2 of 2')
+  )
+  assert first < second
+
+
+def test_after_other_flips_the_cost_is_of_pairs_without_verdict(
+  pairs, tmp_path
+):
+  many(pairs, 40)
+  write_four_and_one(tmp_path)
+
+  def all_but_nine(number, body):
+    lines = body['messages'][0]['content'].splitlines()
+    odd = any(' p9: ' in line for line in lines)
+    return 200, {}, said('?' if odd else '\n'.join(
+      f'{i}: A' for i, _ in enumerate(lines, 1)
+    ))  # fmt: skip
+
+  with Server(all_but_nine) as server:
+    for flips in (0.25, 0.0, 0.375):
+      before = len(server.bodies)
+      status, out, err = run(
+        '--judge', server.url, '--model', 'm', '--pairs', pairs, '--out', 'o',
+        '--template', 'four.txt', '--concurrency', 1, '--flips', flips,
+      )  # fmt: skip
+      assert status == 0, err
+      new = len(server.bodies) - before
+      told = f'is to be asked {new} questions: about' in err
+      assert told if new else 'is to be asked' not in err
+      if not flips:
+        # In each order one reply holds none, whenever it was asked for.
+        assert '2 replies hold no verdict' in out
+      assert (new == 0) == (flips == 0.375)
 
 
 def test_a_folder_asks_no_model_of_a_template(benchmark, folders, tmp_path):
@@ -477,8 +601,9 @@ def test_nobody_at_the_url_is_one_sentence(pairs):
   )  # fmt: skip
   assert (status, out) == (1, '')
   assert err.splitlines()[-1] == (
-    f'error: nothing answers at {server.url}/chat/completions (no connection: '
-    'Connection refused); start what should, or mend --judge'
+    f'error: m, pair_logprob_1: nothing answers at {server.url}/chat/'
+    'completions in 1 attempt (no connection: Connection refused); start what '
+    'should, or mend --judge'
   )
 
 
@@ -710,7 +835,7 @@ def test_two_files_of_answers_by_an_endpoint(benchmark, tmp_path):
   assert [row['preference'] for row in written] == [2.0, 2.0, 1.0, 1.5]
 
 
-def test_what_a_judge_was_held_to_stands_beside_its_verdicts(
+def test_agreement_with_labels_stands_beside_a_judges_verdicts(
   benchmark, tmp_path
 ):
   texts = (
@@ -738,21 +863,21 @@ def test_what_a_judge_was_held_to_stands_beside_its_verdicts(
     out.split()
   )
   assert '; of 2 pairs (Natural) right on 0.50 [' in ' '.join(out.split())
-  assert 'not held to LLMBar' not in out
+  assert 'not measured on LLMBar' not in out
   assert 'of 2 pairs (Natural)' in (tmp_path / 'o' / 'report.md').read_text()
-  found = result(tmp_path / 'o')['judge_held_to']
+  found = result(tmp_path / 'o')['judge_agreement']
   assert (found['file'], found['pairs']) == ('held/results.json', 'bar.json')
-  assert found['rows']['Natural']['right']['value'] == 0.5
+  assert found['rows']['Natural']['accuracy']['value'] == 0.5
   assert found['rows']['Natural']['same']['value'] == 1.0
-  assert found['rows']['all']['right']['value'] == pytest.approx(1 / 3)
+  assert found['rows']['all']['accuracy']['value'] == pytest.approx(1 / 3)
   # Without it the report says so, and how.
   status, out, err = run(*judge, *arguments)
   assert status == 0, err
   assert (
-    'was not held to LLMBar here; python -m launch.evaluate --judge longer '
+    'was not measured on LLMBar here; python -m launch.evaluate --judge longer '
     '--pairs llmbar does, and --judge-results OUT/results.json sets it'
   ) in ' '.join(out.split())
-  assert result(tmp_path / 'o')['judge_held_to'] is None
+  assert result(tmp_path / 'o')['judge_agreement'] is None
   # Another judge, or what is no such file.
   status, out, err = run('--judge', f'{__name__}.wins', *arguments, *held)
   assert (status, out) == (1, '')
@@ -766,7 +891,28 @@ def test_what_a_judge_was_held_to_stands_beside_its_verdicts(
     assert 'Traceback' not in err
 
 
-def test_how_to_hold_a_judge_to_labels_names_how_it_is_asked(benchmark):
+def test_agreement_on_one_prompt_has_no_standard_error(benchmark, tmp_path):
+  rows = [{'prompt': 'p', 'chosen': 'long one', 'rejected': 'no'}]
+  (tmp_path / 'one.jsonl').write_text('\n'.join(map(json.dumps, rows)))
+  status, _, err = run(
+    '--judge', 'longer', '--pairs', 'one.jsonl', '--out', 'held'
+  )
+  assert status == 0, err
+  measured = result(tmp_path / 'held')['agreement']['all']['accuracy']
+  assert None in measured.values()  # NaN, which JSON has not.
+  status, out, err = run(
+    '--judge', 'longer', *benchmark, '--policy', 'a.json', '--against',
+    'b.json', '--out', 'o', '--judge-results', 'held/results.json',
+  )  # fmt: skip
+  assert status == 0, err
+  said_of_it = ' '.join(out.split())
+  assert 'The judge on one.jsonl: of 1 pairs right on 1.00' in said_of_it
+  assert 'LLMBar' not in said_of_it
+  found = result(tmp_path / 'o')['judge_agreement']['rows']['all']
+  assert found['accuracy'] == measured
+
+
+def test_how_to_measure_a_judge_names_how_it_is_asked(benchmark):
   with Server(prefers_good) as server:
     status, out, err = run(
       *benchmark, '--policy', 'a.json', '--against', 'b.json', '--out', 'o',
@@ -880,9 +1026,18 @@ def test_what_the_rate_at_equal_length_rests_on(benchmark, tmp_path):
   assert 'length tells' in found['at_equal_length']['unknown_since']
 
 
-def test_killed_half_way_it_asks_nothing_twice(benchmark, tmp_path):
+@pytest.mark.parametrize(
+  'judge',
+  [
+    ('--template', 'pair_choice_1'),
+    ('--template', 'four.txt,one.txt'),
+    ('--template', 'pair_choice_1', '--flips', 0.25),
+  ],
+)
+def test_killed_half_way_it_asks_nothing_twice(judge, benchmark, tmp_path):
   over = threading.Event()
-  asked = [f'what is {i} ?' for i in range(8)]
+  write_four_and_one(tmp_path)
+  asked = [f'what is {i} ?' for i in range(24)]
   lines = (
     json.dumps({'question_id': 0, 'category': 'c', 'turns': [text]})
     for text in asked
@@ -895,13 +1050,12 @@ def test_killed_half_way_it_asks_nothing_twice(benchmark, tmp_path):
   def stuck_after_five(number, body):
     if number >= 5:
       over.wait(60)
-    return prefers_good(number, body)
+    return prefers_good_each(number, body)
 
   with Server(stuck_after_five) as server:
     arguments = (
       *benchmark, '--policy', 'a.json', '--against', 'b.json', '--out', 'o',
-      '--judge', server.url, '--model', 'm', '--template', 'pair_choice_1',
-      '--concurrency', '2',
+      '--judge', server.url, '--model', 'm', *judge, '--concurrency', '2',
     )  # fmt: skip
     running = subprocess.Popen(
       [sys.executable, '-m', 'launch.evaluate', *map(str, arguments)],
@@ -918,18 +1072,24 @@ def test_killed_half_way_it_asks_nothing_twice(benchmark, tmp_path):
     answered = list(map(json.dumps, server.bodies[:5]))
     before = len(server.bodies)
     assert before <= 5 + 2  # Those that were asked at the time of the kill.
-    server._script = prefers_good
+    server._script = prefers_good_each
     over.set()
     status, out, err = run(*arguments)
     assert status == 0, err
-    assert '11 questions (16 with those answered before)' in err
     again = list(map(json.dumps, server.bodies[before:]))
-    assert len(again) == len(set(again)) == 11
+    assert f'is to be asked {len(again)} questions' in err
+    assert len(again) == len(set(again)) > 0
     assert not set(answered) & set(again)
     rates = result(tmp_path / 'o')['win_rates']
-    assert rates['all']['win_rate']['value'] == 1.0
+    flipped = '--flips' in judge
+    assert flipped == (rates['all']['win_rate']['value'] < 1.0)
     assert run(*arguments)[0] == 0
-    assert len(server.bodies) == before + 11
+    assert len(server.bodies) == before + len(again)
+    # One that nobody kills asks the same, and finds the same.
+    assert run(*arguments, '--out', 'whole')[0] == 0
+    whole = list(map(json.dumps, server.bodies[before + len(again) :]))
+    assert sorted(whole) == sorted(answered + again)
+    assert result(tmp_path / 'whole')['win_rates'] == rates
 
 
 def test_stopped_it_keeps_what_is_under_way(pairs, tmp_path):

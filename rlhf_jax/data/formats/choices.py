@@ -45,8 +45,8 @@ def _chosen(row: Row, where: str) -> Iterator[Comparison]:
   yield Comparison(prompt, responses, models=models)
 
 
-# A line for every person and pair. Who chose, when, in how many seconds, which
-# response was to the left and whose they are is for people to look at.
+# A line for every person and pair. Who chose, when, in how many seconds and
+# which response was to the left is for people to look at.
 CHOICES = Format(
   "people's choices",
   {

@@ -1,12 +1,13 @@
 """A model behind an OpenAI-compatible chat endpoint, and asking it."""
 
+import collections
 import dataclasses
 import functools
 import json
 import os
 import random
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rlhf_jax import processes
 from rlhf_jax.addressing import hashed
@@ -29,21 +30,30 @@ _BAD = (400, 413, 422)  # It is not taken as it is: too long, or not allowed.
 
 
 class NobodyThereError(ConnectionError):
-  """Nothing listens where an endpoint should be: names the URL."""
+  """Nothing listens where an endpoint should be: names the URL.
+
+  Attributes:
+    says_all: to people, whatever was asked; `feedback.scoring` adds who asked,
+      and not on what.
+  """
+
+  says_all = True
 
 
 @dataclasses.dataclass(frozen=True)
 class _Server:
-  """What holds for all questions to one model of a server.
+  """What holds for all questions to one model of a server, at a temperature.
 
   Attributes:
     pace: of requests, to all models of the server.
     answers: set once it answered a question: another one's refusal is its own.
+    refused: addresses of the questions that it refused, while it answered none.
     gives_none: set once it refused log-probs, and replied without them.
   """
 
   pace: threads.Pace
   answers: threading.Event = dataclasses.field(default_factory=threading.Event)
+  refused: set[str] = dataclasses.field(default_factory=set)
   gives_none: threading.Event = dataclasses.field(
     default_factory=threading.Event
   )
@@ -118,18 +128,14 @@ class Chat:
 
     `concurrency` and `per_minute` hold for both of them together.
     """
-    other = dataclasses.replace(self, max_tokens=max_tokens)
-    vars(other)['_server'] = self._server
-    return other
+    return self._beside(max_tokens=max_tokens)
 
   def by(self, model: str, temperature: float) -> 'Chat':
     """Another model behind the same endpoint, at a temperature of its own.
 
     `concurrency` and `per_minute` hold for both of them together.
     """
-    other = dataclasses.replace(self, model=model, temperature=temperature)
-    vars(other)['_server'] = _Server(self._server.pace)
-    return other
+    return self._beside(model=model, temperature=temperature)
 
   def answers(
     self,
@@ -152,8 +158,8 @@ class Chat:
     Raises:
       NobodyThereError: nothing listens at the URL, however often it is asked.
       ConnectionError: the endpoint refuses, or gives no reply in all attempts;
-        or refuses the first questions, and none was ever answered, nor was one
-        of those under way then.
+        or refuses the first MOST_REFUSED questions, of this call and those
+        before, and none was ever answered, nor was one of those under way then.
       ValueError: an attribute cannot be, the variable with the key is not set
         or holds none, or the cache cannot be used.
     """
@@ -186,7 +192,9 @@ class Chat:
     server = self._server  # Made here, once: threads might make one each.
     if kept.any_by(self._settings):
       server.answers.set()
-    enough = min(MOST_REFUSED, len(waiting))
+
+    def none_answered():
+      return len(server.refused) >= MOST_REFUSED and not server.answers.is_set()
 
     def ask(item, stopped):
       address, body = item
@@ -196,6 +204,7 @@ class Chat:
         server.answers.set()
       elif isinstance(said, Answer):
         refused[address] = said
+        server.refused.add(address)
       return said
 
     try:
@@ -203,18 +212,21 @@ class Chat:
         items = [(address, (address, waiting[address])) for address in left]
         with threads.in_threads(ask, items, self.concurrency) as asked:
           for _ in asked:
-            if len(refused) >= enough and not server.answers.is_set():
+            if none_answered():
               break  # Those under way end, and may be answered.
-        if not server.answers.is_set():
+        if none_answered():
           why = next(iter(refused.values())).refusal
           raise ConnectionError(
-            f'{self.url} refuses with {why}'
-            + f'; so it did the first {enough} questions' * (enough > 1)
+            f'{self.url} refuses with {why}; so it did the first '
+            f'{MOST_REFUSED} questions'
           )
+    except BaseException:
+      if not server.answers.is_set():
+        refused.clear()  # All may be wrongly asked.
+      raise
     finally:
-      if server.answers.is_set():  # Otherwise all may be wrongly asked.
-        for address, said in list(refused.items()):
-          kept.add(address, said, self._settings)
+      for address, said in list(refused.items()):
+        kept.add(address, said, self._settings)
 
   def kept(
     self,
@@ -266,9 +278,20 @@ class Chat:
       return None
     return keys.from_environment(self.key_variable, self.base_url)
 
+  def _beside(self, **settings) -> 'Chat':
+    other = dataclasses.replace(self, **settings)
+    vars(other)['_servers'] = self._servers
+    return other
+
+  @property
+  def _server(self) -> _Server:
+    return self._servers[self.model, self.temperature]
+
   @functools.cached_property
-  def _server(self) -> '_Server':
-    return _Server(threads.Pace(self.per_minute, self.concurrency))
+  def _servers(self) -> Mapping[tuple[str, float], _Server]:
+    """By the model's name and temperature: of it and those beside it."""
+    pace = threads.Pace(self.per_minute, self.concurrency)
+    return collections.defaultdict(lambda: _Server(pace))
 
   def _address(self, body) -> str:
     return hashed(json.dumps([self.root, body]))
@@ -331,14 +354,13 @@ class Chat:
         pause = max(asked_to_wait, pause * random.uniform(0.5, 1.5))
         if not threads.wait(stopped, pause):
           break
-    if not answer.connected:
+    tries = f'{self.retries + 1} attempts' if self.retries else '1 attempt'
+    if answer.absent:
       return NobodyThereError(
-        f'nothing answers at {self.url} ({answer.why}); start what should, or '
-        'mend base_url'
+        f'nothing answers at {self.url} in {tries} ({answer.why}); start what '
+        'should, or mend base_url'
       )
-    tried = f'{self.retries + 1} attempts; the last one'
-    if not self.retries:
-      tried = '1 attempt, which'
+    tried = f'{tries}{"; the last one" if self.retries else ", which"}'
     return ConnectionError(
       f'{self.url} gave no reply in {tried} ended with {answer.why}'
     )

@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 from rlhf_jax.feedback.endpoint.keys import Key
 
-# Nothing listens at the port, or there is no host of that name.
 ABSENT = (ConnectionRefusedError, socket.gaierror)
 
 
@@ -34,12 +33,12 @@ class Failure(NamedTuple):
     why: what an attempt ended with or, where it is lasting, what the server
       does: `refuses with 404`.
     lasting: whether asking again would be no use.
-    connected: whether anybody was there.
+    absent: whether nothing listens at the port, or there is no such host.
   """
 
   why: str
   lasting: bool = False
-  connected: bool = True
+  absent: bool = False
 
 
 class TooMuch(http.client.HTTPException):
@@ -84,7 +83,7 @@ def post(
     return Failure('an answer that is no HTTP')
   except OSError as e:
     why = f'no connection: {e.strerror or type(e).__name__}'
-    return Failure(why, connected=not isinstance(e, ABSENT))
+    return Failure(why, absent=isinstance(e, ABSENT))
 
 
 _tls = functools.cache(ssl.create_default_context)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from rlhf_jax.addressing import hashed
 from rlhf_jax.feedback import untrusted
+from rlhf_jax.feedback.endpoint import Chat
 from rlhf_jax.feedback.verdicts import places
 from rlhf_jax.types import Message, Prompt
 
@@ -36,7 +37,7 @@ class Template(NamedTuple):
     together: how many pairs are asked about at once. Where it is not 1, what
       stands in EACH is there for each of them, and NUMBER in `pattern`.
     model: the name of the model that it is meant for, at an endpoint; None for
-      any. Whoever makes a chat for the template reads this and `temperature`.
+      any.
     temperature: that a reply is sampled at; None where it says none.
   """
 
@@ -63,6 +64,17 @@ class Template(NamedTuple):
     rest = [dict(self.before)] * bool(self.before)
     rest += [self.together] * (self.together > 1)
     return hashed(repr((*parts, self.options, *rest)))[:16]
+
+  def chat_of(self, chat: Chat) -> Chat:
+    """The model behind the same endpoint that the template is to ask.
+
+    Its name and its temperature are the chat's where the template says none.
+    """
+    model = chat.model if self.model is None else self.model
+    temperature = self.temperature
+    if temperature is None:
+      temperature = chat.temperature
+    return chat.by(model, temperature).replying(self.max_tokens)
 
   def filled(
     self,
