@@ -11,6 +11,7 @@ from urllib import parse as urls
 
 from launch import console, errors, memory, signals, train
 from launch.evaluate_options import OF_BENCHMARK, OF_PAIRS, parse
+from rlhf_jax.storage import folder_lock
 
 
 def evaluate(options) -> None:
@@ -36,7 +37,7 @@ def evaluate(options) -> None:
   costs.check_prices(options.prices)
   options.out = options.out or default_out(options)
   errors.check_folder('--out', options.out)
-  with errors.naming(judges.OPTIONS):
+  with errors.naming(judges.OPTIONS), folder_lock.alone(options.out):
     (agreements if options.pairs else comparing).measure(options)
 
 

@@ -7,6 +7,7 @@ to 2, the second is.
 Source: Li et al. 2023 (AlpacaEval).
 """
 
+import collections
 import csv
 import json
 import pathlib
@@ -56,8 +57,10 @@ def read(path: str, prompts: Sequence[Prompt]) -> tuple[list[str], str]:
   """A model's answers to prompts, in their order, and its name, from a file.
 
   Raises:
-    DataError: the file is no such list, or leaves out a prompt.
+    DataError: the file is no such list, leaves out a prompt, or answers one
+      more often than it is asked.
   """
+  times = collections.Counter(prompt.text.strip() for prompt in prompts)
   answers, name = {}, pathlib.PurePath(path).name.partition('.')[0]
   for row in jsonl.read_any(path):
     if not {'instruction', 'output'} <= row.fields.keys():
@@ -69,7 +72,15 @@ def read(path: str, prompts: Sequence[Prompt]) -> tuple[list[str], str]:
       # Whoever adds columns of their own does no harm.
       known = {k: v for k, v in row.fields.items() if k in _FIELDS}
       given = _OUTPUT(known)
-    answers[given['instruction'].strip()] = given['output']
+    asked = given['instruction'].strip()
+    said = answers.setdefault(asked, [])
+    said.append(given['output'])
+    if len(said) > max(times[asked], 1):
+      raise DataError(
+        f'{row.where}: is answer {len(said)} to a question that is asked '
+        f'{"once" if times[asked] < 2 else f"{times[asked]} times"}; a file '
+        'has one answer to each, of one model.'
+      )
     name = given.get('generator') or name
   missing = [p for p in prompts if p.text.strip() not in answers]
   if missing:
@@ -77,7 +88,10 @@ def read(path: str, prompts: Sequence[Prompt]) -> tuple[list[str], str]:
       f'{path} has no answer to {len(missing)} of {len(prompts)} prompts, the '
       f'first one {missing[0].place}; give answers to the same questions.'
     )
-  return [answers[p.text.strip()] for p in prompts], name
+  # Of a question that is asked again the next answer, or the one there is.
+  left = {asked: iter(said) for asked, said in answers.items()}
+  texts = [p.text.strip() for p in prompts]
+  return [next(left[asked], answers[asked][-1]) for asked in texts], name
 
 
 def outputs(

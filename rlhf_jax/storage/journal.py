@@ -134,7 +134,8 @@ def parsed(
   """The rows of a file's text, and the end of it that is no whole line.
 
   Raises:
-    StorageError: a line before the last is no JSON object.
+    StorageError: a line before the last is no JSON object, or all there is
+      does not begin as one.
   """
   *lines, torn = text.split(b'\n')
   rows = []
@@ -149,6 +150,10 @@ def parsed(
       rows.append(row)
   if (row := _object(torn)) is not None:
     return [*rows, row], b''
+  if not rows and torn.strip() and not torn.lstrip().startswith(b'{'):
+    raise files.StorageError(
+      f'{path} is something else than lines of JSON objects; name another file'
+    )
   return rows, torn
 
 

@@ -7,6 +7,7 @@ import tempfile
 import numpy as np
 from absl.testing import absltest, parameterized
 
+from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.evaluation import model_outputs
 from rlhf_jax.types import Message, Prompt
 
@@ -32,6 +33,18 @@ class ModelOutputsTest(parameterized.TestCase):
     )  # fmt: skip
     path = self.file('model_outputs.json', json.dumps(rows[::-1]))
     self.assertEqual(model_outputs.read(path, PROMPTS), (['a', 'b'], 'mine'))
+
+  def test_two_answers_to_a_question(self):
+    rows = model_outputs.outputs([PROMPTS[0]] * 2, ['a', 'b'], 'mine')
+    path = self.file('model_outputs.json', json.dumps(rows))
+    asked_twice = [PROMPTS[0]] * 2
+    self.assertEqual(
+      model_outputs.read(path, asked_twice), (['a', 'b'], 'mine')
+    )
+    with self.assertRaisesRegex(DataError, 'is answer 2 to a question that is'):
+      model_outputs.read(path, PROMPTS[:1])
+    one = self.file('one.json', json.dumps(rows[:1]))
+    self.assertEqual(model_outputs.read(one, asked_twice), (['a', 'a'], 'mine'))
 
   def test_a_preference_is_from_one_to_two(self):
     own = model_outputs.outputs(PROMPTS, ['a', 'b'], 'mine')

@@ -23,6 +23,7 @@ from rlhf_jax import progress
 from rlhf_jax.data import tokens
 from rlhf_jax.feedback import verdicts
 from rlhf_jax.models import huggingface, language_model
+from rlhf_jax.storage import folder_lock
 from tests.experiment import small
 from tests.feedback.endpoint_server import Server, said
 
@@ -72,6 +73,13 @@ def test_the_longer(pairs, tmp_path):
   assert [json.loads(row)['credits'] for row in rows] == [
     [1.0, 1.0], [0.0, 0.0], [1.0, 1.0],
   ]  # fmt: skip
+
+
+def test_a_folder_that_another_process_writes_is_refused(pairs, tmp_path):
+  with folder_lock.alone(tmp_path / 'o'):
+    status, _, err = run('--judge', 'longer', '--pairs', pairs, '--out', 'o')
+  assert status == 1
+  assert 'o is being written by another process; stop that one' in err
 
 
 def test_win_rates_of_models_by_people_and_the_judge(pairs, tmp_path):

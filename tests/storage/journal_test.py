@@ -78,6 +78,14 @@ class JournalTest(parameterized.TestCase):
       kept.append({'a': 2})
     self.assertEqual(self.lines(), [{'a': 0}, {'a': 2}])
 
+  @parameterized.parameters(b'[{"a": 0}]', b'\x89PNG\x00', b'words')
+  def test_a_file_of_something_else_is_left_alone(self, text):
+    self.path.parent.mkdir()
+    self.path.write_bytes(text)
+    with self.assertRaisesRegex(files.StorageError, 'something else than'):
+      journal.Journal(self.path)
+    self.assertEqual(self.path.read_bytes(), text)
+
   def test_a_line_that_lacks_its_end_alone_is_whole(self):
     self.path.parent.mkdir()
     self.path.write_bytes(b'{"a": 0}\n{"a": 1}')
