@@ -17,6 +17,7 @@ from rlhf_jax.evaluation import (
   orders,
   report,
   reward_bench,
+  simulated_annotators,
   tables,
 )
 from rlhf_jax.storage import files
@@ -50,13 +51,18 @@ def measure(options) -> None:
       f'{judge.name} gave no verdict in both orders on any of {len(pairs)} '
       f'pairs; {"; ".join(said)}'
     )
-  found = agreement.by_kind(credits, labels, prompts)
+  coins = np.array(
+    simulated_annotators.by_coin(prompts, first, second, flips=judge.flips)
+  )
+  found = agreement.by_kind(credits, labels, prompts, asked=~coins)
   models = model_win_rates.measure(pairs, credits)
   write(options, judge, pairs, credits, found, models, silence)
   print(
     f'\n{judge.name} on {options.pairs}: {len(records)} comparisons, '
     f'{_taken(options, len(pairs))}\n'
   )
+  if coins.any():
+    print(judges.on_coins(int(coins.sum()), len(pairs)) + '\n')
   print(agreement_table(found))
   if models is not None:
     print(f'\n{model_table(models)}')

@@ -22,6 +22,7 @@ from rlhf_jax.evaluation import (
   model_outputs,
   orders,
   questions,
+  simulated_annotators,
   win_rate,
 )
 from rlhf_jax.evaluation.questions import BENCHMARKS
@@ -152,6 +153,10 @@ def _credits(options, judge, prompts, own, other):
     kept = judges.kept(judge, options.out)
     by_place[differ] = asking(kept, asked, first, second)
     credits[differ] = reduced(by_place[differ])
+    coins = simulated_annotators.by_coin(
+      asked, first, second, flips=judge.flips
+    )
+    by_place[np.array(differ)[coins]] = np.nan  # The judge was not asked.
     if np.isnan(credits).any():
       silence = unread.of(judge, shown, options.out)
   return credits, by_place, silence

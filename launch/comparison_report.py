@@ -11,6 +11,7 @@ from rlhf_jax.evaluation import (
   benchmark_results,
   model_outputs,
   report,
+  simulated_annotators,
   tables,
 )
 from rlhf_jax.storage import files
@@ -71,7 +72,21 @@ def _sentences(options, found) -> list[str]:
     _on_length(options, found.rates['all']),
     _on_answers(options, len(found.judged.prompts)),
   ]
-  alike = benchmark_results.alike(found.judged)
+  judged = found.judged
+  coins = sum(
+    coin and own != other
+    for coin, own, other in zip(
+      simulated_annotators.by_coin(
+        judged.prompts, judged.own, judged.other, flips=found.judge.flips
+      ),
+      judged.own,
+      judged.other,
+      strict=True,
+    )
+  )
+  if coins:
+    said.append(judges.on_coins(coins, len(judged.prompts)))
+  alike = benchmark_results.alike(judged)
   if alike is not None:
     said.append(
       f'People: {options.people}. On what both judged, the judge and they '

@@ -299,3 +299,11 @@ def kept(judge: Named, folder: pathlib.Path) -> judges.Judge:
     [keep(*one) for one in enumerate(judge.members, 1)]
   )
   return simulated_annotators.with_flips(asked, flips=judge.flips)
+
+
+def on_coins(coins: int, count: int) -> str:
+  """What flips did to verdicts, as a sentence."""
+  return (
+    f'A coin decided {coins} of {count} pairs, as --flips has it; how the '
+    'order sways the judge is of the others.'
+  )

@@ -57,8 +57,10 @@ class Agreement(NamedTuple):
       a verdict of a tie counts ½. The mean over both orders.
     kappa: Cohen's, of wins, ties and losses, of all pairs, in both orders; 0 is
       chance and 1 the labels themselves.
-    same: share of pairs with the same verdict in both orders.
-    first: the credit of whatever is shown first; ½ without a bias.
+    same: share of pairs with the same verdict in both orders; None where the
+      judge was asked about none.
+    first: the credit of whatever is shown first; ½ without a bias. None
+      likewise.
     count: pairs with a verdict in both orders.
     ties: pairs among them whose label is a tie.
     unread: pairs without a verdict in one order or both, left out of the above.
@@ -66,8 +68,8 @@ class Agreement(NamedTuple):
 
   accuracy: statistics.Estimate
   kappa: statistics.Estimate
-  same: statistics.Estimate
-  first: statistics.Estimate
+  same: statistics.Estimate | None
+  first: statistics.Estimate | None
   count: int
   ties: int
   unread: int
@@ -77,6 +79,8 @@ def measure(
   credits: np.ndarray,
   labels: np.ndarray,
   prompts: Sequence[Prompt],
+  *,
+  asked: np.ndarray | None = None,
 ) -> Agreement:
   """Measures verdicts on N labelled pairs.
 
@@ -85,6 +89,8 @@ def measure(
       shown first, and shown second, as of `orders.both`.
     labels: [N] 1, 0, or ½ for a tie.
     prompts: N prompts; pairs of an equal prompt are one cluster.
+    asked: [N] bool, which pairs were put to the judge; None for all. Others, as
+      a coin decides them, say nothing of how the order sways it.
 
   Raises:
     ValueError: no pair has a verdict in both orders, or all labels are ties.
@@ -100,7 +106,10 @@ def measure(
   said = verdicts(credits)
   right = 1.0 - np.abs(said - labels[:, None]).mean(axis=1)
   known, groups_known = said[found], groups[found]
-  swayed = position(credits[found], [prompts[i] for i in np.flatnonzero(found)])
+  shown = (
+    credits if asked is None else np.where(asked[:, None], credits, np.nan)
+  )
+  swayed = position(shown[found], [prompts[i] for i in np.flatnonzero(found)])
   return Agreement(
     accuracy=statistics.share(right[decided], groups[decided]),
     kappa=statistics.bootstrapped(
@@ -143,7 +152,11 @@ def position(credits: np.ndarray, prompts: Sequence[Prompt]) -> Position:
 
 
 def by_kind(
-  credits: np.ndarray, labels: Sequence[float], prompts: Sequence[Prompt]
+  credits: np.ndarray,
+  labels: Sequence[float],
+  prompts: Sequence[Prompt],
+  *,
+  asked: np.ndarray | None = None,
 ) -> dict[str, Agreement]:
   """`measure` of all pairs, then of each kind of prompt, if there are several.
 
@@ -153,7 +166,9 @@ def by_kind(
     ValueError: as of `measure`, of all pairs.
   """
   labels = np.asarray(labels, float)
-  found = {'all': measure(credits, labels, prompts)}
+  if asked is None:
+    asked = np.ones(len(labels), bool)
+  found = {'all': measure(credits, labels, prompts, asked=asked)}
   kinds = np.array([prompt.kind for prompt in prompts])
   several = sorted(set(kinds.tolist()))
   for kind in several if len(several) > 1 else ():
@@ -161,7 +176,9 @@ def by_kind(
     known = ~np.isnan(credits[rows]).any(axis=1) & (labels[rows] != 0.5)
     if known.any():
       own = [prompts[row] for row in rows]
-      found[kind or 'of no kind'] = measure(credits[rows], labels[rows], own)
+      found[kind or 'of no kind'] = measure(
+        credits[rows], labels[rows], own, asked=asked[rows]
+      )
   return found
 
 

@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -73,6 +74,31 @@ def test_the_longer(pairs, tmp_path):
   assert [json.loads(row)['credits'] for row in rows] == [
     [1.0, 1.0], [0.0, 0.0], [1.0, 1.0],
   ]  # fmt: skip
+
+
+def test_coins_say_nothing_of_the_order(pairs, tmp_path):
+  (tmp_path / 'my_first.py').write_text(
+    'def first(prompts, responses, others):\n'
+    '  return [1.0 for _ in responses]\n'
+  )
+  rows = [
+    {'prompt': f'p{i}', 'chosen': f'good {i}', 'rejected': f'bad {i}'}
+    for i in range(40)
+  ]
+  pairs.write_text(''.join(json.dumps(row) + '\n' for row in rows))
+  shared = ('--judge', 'my_first.first', '--flips', 0.25)
+  status, out, err = run(*shared, '--pairs', pairs, '--out', 'o')
+  assert status == 0, err
+  # It says the first of all that it is asked about, which are about half.
+  found = result(tmp_path / 'o')['agreement']['all']
+  assert found['first']['value'] == 1.0
+  assert found['same']['value'] == 0.0
+  (coins,) = map(int, re.findall(r'A coin decided (\d+) of 40 pairs', out))
+  assert 10 <= coins <= 30
+  credits = [
+    json.loads(x)['credits'] for x in (tmp_path / 'o/verdicts.jsonl').open()
+  ]
+  assert sum(a == b for a, b in credits) == coins
 
 
 def test_a_folder_that_another_process_writes_is_refused(pairs, tmp_path):
