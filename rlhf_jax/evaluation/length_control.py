@@ -122,7 +122,7 @@ def win_rate(
   rate = statistics.bootstrapped(
     rates, prompt_groups(every), resamples=resamples
   )
-  if rate.low == rate.high and np.ptp(credits[found]) > 0:
+  if not rate.low < rate.high and np.ptp(credits[found]) > 0:
     raise NotIdentifiedError(
       'cross-validation chose a penalty that leaves nothing of the policy; '
       'more questions would tell'

@@ -180,7 +180,8 @@ class ReadersTest(parameterized.TestCase):
       readers.tiers(path),
       [
         Comparison(
-          asked(1, 'koala'), ('a', 'b', 'c'), scores=(2.0, 1.0, 0.0)
+          asked(1, 'koala'), ('a', 'b', 'c'), scores=(2.0, 1.0, 0.0),
+          models=('gpt4', 'chatgpt', 'instructgpt'),
         )
       ],
     )  # fmt: skip
@@ -195,8 +196,18 @@ class ReadersTest(parameterized.TestCase):
     self.assertEqual(
       readers.tiers(path),
       [
-        Comparison(asked(1), ('a', 'c'), scores=(2.0, 0.0)),
-        Comparison(asked(2), ('b', 'c'), scores=(1.0, 0.0)),
+        Comparison(
+          asked(1),
+          ('a', 'c'),
+          scores=(2.0, 0.0),
+          models=('gpt4', 'instructgpt'),
+        ),
+        Comparison(
+          asked(2),
+          ('b', 'c'),
+          scores=(1.0, 0.0),
+          models=('chatgpt', 'instructgpt'),
+        ),
       ],
     )
 
@@ -207,9 +218,10 @@ class ReadersTest(parameterized.TestCase):
       {'gpt4': 'a'},
     )
     tiers = readers.tiers(path)
-    self.assertEqual(
-      tiers, [Comparison(asked(1), ('a', 'b'), scores=(2.0, 1.0))]
+    expected = Comparison(
+      asked(1), ('a', 'b'), scores=(2.0, 1.0), models=('gpt4', 'chatgpt')
     )
+    self.assertEqual(tiers, [expected])
     self.assertIn('2 of 3 left out', tiers.notes[0])
     self.assertLen(readers.strongest(path), 3)
 

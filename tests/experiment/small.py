@@ -75,11 +75,9 @@ def chain(folder: pathlib.Path, stages, *, devices=1, **changes) -> Run:
     experiment, **({'data': WORLD, 'model': MODEL} | changes)
   )
   made = prepare(experiment, folder, console=io.StringIO())
-  made.loaded.update(
-    sft={'policy': params('policy')},
-    reward_model={'reward': params('reward')},
-    ranker={'ranker': params('ranker')},
-  )
+  for name, role in (('reward_model', 'reward'), ('ranker', 'ranker')):
+    made.loaded[name] = {experiment.stages[name].produces: params(role)}
+  made.loaded['sft'] = {'policy': params('policy')}
   mesh = sharding.make_mesh({'data': devices}, jax.devices()[:devices])
   return dataclasses.replace(made, mesh=mesh)
 

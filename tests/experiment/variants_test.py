@@ -222,6 +222,8 @@ class RespondTest(parameterized.TestCase):
     stages = self.chain.experiment.stages | small.producing('ranker', 'reward')
     stages['told'] = stage._replace(frozen=frozen)
     made = small.remade(self.chain, stages=stages)
+    own = made.loaded['ranker']
+    own['reward'] = own['ranker']
     model = self.chain.models().reward
     for part in parts(made, 'told'):
       batch = part.shown
