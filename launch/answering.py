@@ -61,8 +61,7 @@ def of(
   """
   path = pathlib.Path(place)
   if path.is_file():
-    prompts = [question.prompt for question in questions]
-    texts, name = model_outputs.read(place, prompts)
+    texts, name = model_outputs.read(place, questions)
     return Answered(name, texts)
   policy = policies.named(place)
   answers: list[list[str]] = [[] for _ in questions]

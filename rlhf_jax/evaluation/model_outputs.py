@@ -18,15 +18,26 @@ import numpy as np
 
 from rlhf_jax.data import fields, jsonl, names
 from rlhf_jax.data.jsonl import DataError
-from rlhf_jax.evaluation import length_control
+from rlhf_jax.evaluation import length_control, questions
+from rlhf_jax.evaluation.questions import Question
 from rlhf_jax.types import Prompt
 
 # The answers of the two that a comparison is of.
 FILES = ('model_outputs.json', 'reference_outputs.json')
 LARGEST_DIFFICULTY = 1000  # Either way; published ones are below 10.
+_all_turns = fields.list_of(fields.text, least=1)
+
+
+def _answer(value: Any) -> list[str]:
+  """What a model answered: a text, or one a turn of the user's."""
+  if isinstance(value, list):
+    return _all_turns(value)
+  return [fields.text(value)]
+
+
 _FIELDS = {
   'instruction': fields.filled,
-  'output': fields.text,
+  'output': _answer,
   'generator': fields.TEXT_OR_EMPTY,
 }
 _OUTPUT = fields.object_of(_FIELDS)
@@ -53,14 +64,18 @@ _ANNOTATED = {
 _ANNOTATION = fields.object_of(_ANNOTATED)
 
 
-def read(path: str, prompts: Sequence[Prompt]) -> tuple[list[str], str]:
-  """A model's answers to prompts, in their order, and its name, from a file.
+def read(path: str, asked: Sequence[Question]) -> tuple[list[str], str]:
+  """A model's answers to questions, in their order, and its name, from a file.
+
+  To a question of several turns a file has a list of answers, or the one text
+  that `questions.transcript` makes of them.
 
   Raises:
     DataError: the file is no such list, leaves out a prompt, or answers one
       more often than it is asked.
   """
-  times = collections.Counter(prompt.text.strip() for prompt in prompts)
+  texts = [question.prompt.text.strip() for question in asked]
+  times = collections.Counter(texts)
   answers, name = {}, pathlib.PurePath(path).name.partition('.')[0]
   for row in jsonl.read_any(path):
     if not {'instruction', 'output'} <= row.fields.keys():
@@ -72,26 +87,42 @@ def read(path: str, prompts: Sequence[Prompt]) -> tuple[list[str], str]:
       # Whoever adds columns of their own does no harm.
       known = {k: v for k, v in row.fields.items() if k in _FIELDS}
       given = _OUTPUT(known)
-    asked = given['instruction'].strip()
-    said = answers.setdefault(asked, [])
-    said.append(given['output'])
-    if len(said) > max(times[asked], 1):
+    text = given['instruction'].strip()
+    said = answers.setdefault(text, [])
+    said.append((given['output'], row.where))
+    if len(said) > max(times[text], 1):
       raise DataError(
         f'{row.where}: is answer {len(said)} to a question that is asked '
-        f'{"once" if times[asked] < 2 else f"{times[asked]} times"}; a file '
+        f'{"once" if times[text] < 2 else f"{times[text]} times"}; a file '
         'has one answer to each, of one model.'
       )
     name = given.get('generator') or name
-  missing = [p for p in prompts if p.text.strip() not in answers]
+  missing = [i for i, text in enumerate(texts) if text not in answers]
   if missing:
     raise DataError(
-      f'{path} has no answer to {len(missing)} of {len(prompts)} prompts, the '
-      f'first one {missing[0].place}; give answers to the same questions.'
+      f'{path} has no answer to {len(missing)} of {len(asked)} prompts, the '
+      f'first one {asked[missing[0]].prompt.place}; give answers to the same '
+      'questions.'
     )
   # Of a question that is asked again the next answer, or the one there is.
-  left = {asked: iter(said) for asked, said in answers.items()}
-  texts = [p.text.strip() for p in prompts]
-  return [next(left[asked], answers[asked][-1]) for asked in texts], name
+  left = {text: iter(said) for text, said in answers.items()}
+  return [
+    _of_all_turns(question, *next(left[text], answers[text][-1]))
+    for question, text in zip(asked, texts, strict=True)
+  ], name
+
+
+def _of_all_turns(question: Question, said: list[str], where: str) -> str:
+  """What was answered to a question's turns as one text."""
+  count = 1 + len(question.later)
+  if len(said) == count:
+    return questions.transcript(question, said)
+  if len(said) == 1 and questions.is_transcript(question, said[0]):
+    return said[0]
+  raise DataError(
+    f"{where}: field 'output' has {len(said)} of {count} answers, one to each "
+    f'turn of the question; give a list of {count}.'
+  )
 
 
 def outputs(

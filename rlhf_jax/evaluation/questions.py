@@ -133,3 +133,10 @@ def transcript(question: Question, answers: Sequence[str]) -> str:
   """
   later = zip(question.later, answers[1:], strict=True)
   return turns.joined(answers[0], list(later))
+
+
+def is_transcript(question: Question, text: str) -> bool:
+  """Whether a text is what `transcript` makes of answers to all turns."""
+  return all(
+    turns.joined('', [(asked, '')]) in text for asked in question.later
+  )

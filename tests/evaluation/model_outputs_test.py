@@ -9,9 +9,11 @@ from absl.testing import absltest, parameterized
 
 from rlhf_jax.data.jsonl import DataError
 from rlhf_jax.evaluation import model_outputs
+from rlhf_jax.evaluation.questions import Question
 from rlhf_jax.types import Message, Prompt
 
 PROMPTS = [Prompt((Message('user', text),), kind='koala') for text in 'pq']
+QUESTIONS = [*map(Question, PROMPTS)]
 
 
 class ModelOutputsTest(parameterized.TestCase):
@@ -32,19 +34,37 @@ class ModelOutputsTest(parameterized.TestCase):
        'generator': 'mine'},
     )  # fmt: skip
     path = self.file('model_outputs.json', json.dumps(rows[::-1]))
-    self.assertEqual(model_outputs.read(path, PROMPTS), (['a', 'b'], 'mine'))
+    self.assertEqual(model_outputs.read(path, QUESTIONS), (['a', 'b'], 'mine'))
 
   def test_two_answers_to_a_question(self):
     rows = model_outputs.outputs([PROMPTS[0]] * 2, ['a', 'b'], 'mine')
     path = self.file('model_outputs.json', json.dumps(rows))
-    asked_twice = [PROMPTS[0]] * 2
+    asked_twice = [QUESTIONS[0]] * 2
     self.assertEqual(
       model_outputs.read(path, asked_twice), (['a', 'b'], 'mine')
     )
     with self.assertRaisesRegex(DataError, 'is answer 2 to a question that is'):
-      model_outputs.read(path, PROMPTS[:1])
+      model_outputs.read(path, QUESTIONS[:1])
     one = self.file('one.json', json.dumps(rows[:1]))
     self.assertEqual(model_outputs.read(one, asked_twice), (['a', 'a'], 'mine'))
+
+  def test_answers_of_two_turns(self):
+    asked = [Question(PROMPTS[0], ('and then?',))]
+    rows = model_outputs.outputs(PROMPTS[:1], ['x'], 'mine')
+    whole = 'a\n\n[The user asks next: and then?]\n\nb'
+    for said in (['a', 'b'], whole, [whole]):
+      path = self.file('two.json', json.dumps([rows[0] | {'output': said}]))
+      self.assertEqual(model_outputs.read(path, asked), ([whole], 'mine'))
+    path = self.file('one.json', json.dumps(rows))
+    with self.assertRaisesRegex(
+      DataError, 'has 1 of 2 answers, one to each turn'
+    ):
+      model_outputs.read(path, asked)
+    path = self.file(
+      'many.json', json.dumps([rows[0] | {'output': ['a', 'b']}])
+    )
+    with self.assertRaisesRegex(DataError, 'has 2 of 1 answers'):
+      model_outputs.read(path, QUESTIONS[:1])
 
   def test_a_preference_is_from_one_to_two(self):
     own = model_outputs.outputs(PROMPTS, ['a', 'b'], 'mine')
@@ -119,12 +139,12 @@ class ModelOutputsTest(parameterized.TestCase):
     rows = model_outputs.outputs(PROMPTS[:1], ['a'], 'mine')
     path = self.file('o.json', json.dumps(rows))
     with self.assertRaisesRegex(ValueError, 'no answer to 1 of 2 prompts'):
-      model_outputs.read(path, PROMPTS)
+      model_outputs.read(path, QUESTIONS)
     path = self.file('o.json', '[{"output": "a"}]')
     with self.assertRaisesRegex(
       ValueError, 'o.json:1: the fields are output; .* instruction and output'
     ):
-      model_outputs.read(path, PROMPTS)
+      model_outputs.read(path, QUESTIONS)
 
 
 if __name__ == '__main__':
