@@ -1,6 +1,7 @@
 """Policies by a judge: what `launch.evaluate --benchmark NAME` does."""
 
 import functools
+import pathlib
 import sys
 
 import numpy as np
@@ -28,6 +29,9 @@ from rlhf_jax.evaluation import (
 from rlhf_jax.evaluation.questions import BENCHMARKS
 from rlhf_jax.experiment.folder_policy import MAX_ROWS
 from rlhf_jax.storage import files
+
+# Options that only a policy that answers now reads.
+OF_SAMPLING = ('max_tokens', 'max_prompt_tokens', 'temperature', 'at_a_time')
 
 
 def measure(options) -> None:
@@ -123,6 +127,16 @@ def _check(options):
         f'--{name.replace("_", "-")} must be from 0 to {most:g}, got '
         f'{getattr(options, name):g}'
       )
+  if all(pathlib.Path(p).is_file() for p in (options.policy, options.against)):
+    ignored = OF_SAMPLING
+    if options.order != 'drawn':
+      ignored = (*OF_SAMPLING, 'seed')
+    errors.check_unread(
+      options.given,
+      ignored,
+      'policies that are sampled',
+      'a comparison of two files of answers',
+    )
 
 
 def _credits(options, judge, prompts, own, other):

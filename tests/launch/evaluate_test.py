@@ -1614,6 +1614,17 @@ def test_policies_in_folders_answer_once(benchmark, folders, tmp_path):
     ),
     (
       ('--benchmark', 'vicuna80', '--policy', 'a.json', '--against', 'b.json',
+       '--temperature', '0.1'),
+      '--temperature is of policies that are sampled, and a comparison of two '
+      'files of answers does not read it; leave it out',
+    ),
+    (
+      ('--benchmark', 'vicuna80', '--policy', 'a.json', '--against', 'b.json',
+       '--seed', '3'),
+      '--seed is of policies that are sampled',
+    ),
+    (
+      ('--benchmark', 'vicuna80', '--policy', 'a.json', '--against', 'b.json',
        '--temperature', '-1'),
       '--temperature must be from 0',
     ),
