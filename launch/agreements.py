@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 
-from launch import costs, errors, judges, unread
+from launch import costs, errors, flips, judges, unread
 from rlhf_jax import progress
 from rlhf_jax.data import formats, names, prepared
 from rlhf_jax.data.files import files_at
@@ -17,7 +17,6 @@ from rlhf_jax.evaluation import (
   orders,
   report,
   reward_bench,
-  simulated_annotators,
   tables,
 )
 from rlhf_jax.storage import files
@@ -51,9 +50,7 @@ def measure(options) -> None:
       f'{judge.name} gave no verdict in both orders on any of {len(pairs)} '
       f'pairs; {"; ".join(said)}'
     )
-  coins = np.array(
-    simulated_annotators.by_coin(prompts, first, second, flips=judge.flips)
-  )
+  coins = flips.coins(judge, prompts, first, second)
   found = agreement.by_kind(credits, labels, prompts, asked=~coins)
   models = model_win_rates.measure(pairs, credits)
   write(options, judge, pairs, credits, found, models, silence)
@@ -61,8 +58,8 @@ def measure(options) -> None:
     f'\n{judge.name} on {options.pairs}: {len(records)} comparisons, '
     f'{_taken(options, len(pairs))}\n'
   )
-  if coins.any():
-    print(judges.on_coins(int(coins.sum()), len(pairs)) + '\n')
+  for sentence in flips.sentences(coins):
+    print(f'{sentence}\n')
   print(agreement_table(found))
   if models is not None:
     print(f'\n{model_table(models)}')

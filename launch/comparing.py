@@ -11,6 +11,7 @@ from launch import (
   comparison_report,
   costs,
   errors,
+  flips,
   judge_results,
   judges,
   unread,
@@ -23,7 +24,6 @@ from rlhf_jax.evaluation import (
   model_outputs,
   orders,
   questions,
-  simulated_annotators,
   win_rate,
 )
 from rlhf_jax.evaluation.questions import BENCHMARKS
@@ -167,10 +167,8 @@ def _credits(options, judge, prompts, own, other):
     kept = judges.kept(judge, options.out)
     by_place[differ] = asking(kept, asked, first, second)
     credits[differ] = reduced(by_place[differ])
-    coins = simulated_annotators.by_coin(
-      asked, first, second, flips=judge.flips
-    )
-    by_place[np.array(differ)[coins]] = np.nan  # The judge was not asked.
+    # The judge was not asked.
+    by_place[flips.coins(judge, prompts, own, other)] = np.nan
     if np.isnan(credits).any():
       silence = unread.of(judge, shown, options.out)
   return credits, by_place, silence

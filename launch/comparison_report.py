@@ -5,13 +5,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from launch import judge_results, judges, unread
+from launch import flips, judge_results, judges, unread
 from rlhf_jax import progress
 from rlhf_jax.evaluation import (
   benchmark_results,
   model_outputs,
   report,
-  simulated_annotators,
   tables,
 )
 from rlhf_jax.storage import files
@@ -73,19 +72,9 @@ def _sentences(options, found) -> list[str]:
     _on_answers(options, len(found.judged.prompts)),
   ]
   judged = found.judged
-  coins = sum(
-    coin and own != other
-    for coin, own, other in zip(
-      simulated_annotators.by_coin(
-        judged.prompts, judged.own, judged.other, flips=found.judge.flips
-      ),
-      judged.own,
-      judged.other,
-      strict=True,
-    )
+  said += flips.sentences(
+    flips.coins(found.judge, judged.prompts, judged.own, judged.other)
   )
-  if coins:
-    said.append(judges.on_coins(coins, len(judged.prompts)))
   alike = benchmark_results.alike(judged)
   if alike is not None:
     said.append(

@@ -276,7 +276,6 @@ def kept(judge: Named, folder: pathlib.Path) -> judges.Judge:
   Each member's are kept apart, so that it is asked about its pairs as many
   together as it may be.
   """
-
   count = len(judge.members)
 
   def keep(number, member):
@@ -299,11 +298,3 @@ def kept(judge: Named, folder: pathlib.Path) -> judges.Judge:
     [keep(*one) for one in enumerate(judge.members, 1)]
   )
   return simulated_annotators.with_flips(asked, flips=judge.flips)
-
-
-def on_coins(coins: int, count: int) -> str:
-  """What flips did to verdicts, as a sentence."""
-  return (
-    f'A coin decided {coins} of {count} pairs, as --flips has it; how the '
-    'order sways the judge is of the others.'
-  )
